@@ -1,0 +1,91 @@
+"""I/O: the client secret, read live at each use and never cached."""
+
+from urllib.parse import urlsplit
+
+from datasource.kube import SECRETS, Kube, NotFound
+from datasource.names import Annotation, SecretType
+from datasource.objects import Secret
+from datasource.spec import ClientSecretRef, InvalidSpec, OAuth2
+
+REFUSED_TYPES = frozenset(
+    {
+        *SecretType,
+        "kubernetes.io/service-account-token",
+        "kubernetes.io/tls",
+        "kubernetes.io/dockercfg",
+        "kubernetes.io/dockerconfigjson",
+        "bootstrap.kubernetes.io/token",
+        "helm.sh/release.v1",
+    }
+)
+"""Types that never hold a client secret: naming one would post a credential of something else to the token URL."""
+
+
+class ClientSecretNotFound(Exception):
+    """The Secret or its key is not there yet; the text names it and the remedy."""
+
+
+async def read_client_secret(kube: Kube, namespace: str, oauth2: OAuth2) -> str | None:
+    """Read the client secret that the parameters name; None for a public client.
+
+    Raises:
+        ClientSecretNotFound: it is not there, or is empty.
+        InvalidSpec: the Secret is not one that may be used so.
+        ApiError, Unavailable: the API server refused or did not answer.
+    """
+    ref = oauth2.client_secret_ref
+    if ref is None:
+        return None
+    try:
+        secret = await kube.get(SECRETS, namespace, ref.name, Secret)
+    except NotFound:
+        raise ClientSecretNotFound(
+            f"Secret {ref.name} named by spec.oauth2.clientSecretRef does not exist. "
+            f"Create it: kubectl create secret generic {ref.name} -n {namespace} --from-literal={ref.key}=..."
+        ) from None
+    return usable_client_secret(secret, ref, oauth2)
+
+
+def usable_client_secret(secret: Secret, ref: ClientSecretRef, oauth2: OAuth2) -> str:
+    """The client secret in a Secret, if that may be used as one and sent to these endpoints.
+
+    Raises:
+        ClientSecretNotFound: the key is missing or empty.
+        InvalidSpec: the Secret is of a refused type, bound to other hosts, or not text.
+    """
+    if secret.type in REFUSED_TYPES:
+        raise InvalidSpec(
+            "spec.oauth2.clientSecretRef",
+            f"names Secret {ref.name} of type {secret.type}",
+            "Put the client secret into a Secret of its own, of type Opaque.",
+        )
+    _check_hosts(secret, ref, oauth2)
+    try:
+        value = secret.value(ref.key)
+    except ValueError:
+        raise InvalidSpec(
+            "spec.oauth2.clientSecretRef",
+            f"names key {ref.key}, which is not text",
+            "Store the client secret as UTF-8.",
+        ) from None
+    if not value:
+        raise ClientSecretNotFound(
+            f"Secret {ref.name} has no key {ref.key} with a value, as spec.oauth2.clientSecretRef asks. "
+            "Add the key, or name another in clientSecretRef.key."
+        )
+    return value
+
+
+def _check_hosts(secret: Secret, ref: ClientSecretRef, oauth2: OAuth2) -> None:
+    allowed = secret.metadata.annotations.get(Annotation.ALLOWED_HOSTS)
+    if allowed is None:
+        return
+    hosts = {host.lower() for host in allowed.replace(",", " ").split()}
+    endpoints = {"tokenURL": oauth2.token_url, "revocationURL": oauth2.revocation_url}
+    for field, url in endpoints.items():
+        if url and (urlsplit(url).hostname or "").lower() not in hosts:
+            raise InvalidSpec(
+                f"spec.oauth2.{field}",
+                f"is on a host that Secret {ref.name} may not be sent to",
+                f"Its annotation {Annotation.ALLOWED_HOSTS} names the hosts it may: ask whoever keeps that Secret.",
+            )

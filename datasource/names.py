@@ -1,0 +1,118 @@
+"""Every published name, once: API group, annotations, Secret types, names of Secrets, links."""
+
+import hashlib
+import re
+from enum import StrEnum
+from urllib.parse import quote, urlencode
+
+GROUP = "datasource.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "Datasource"
+PLURAL = "datasources"
+
+FIELD_MANAGER = "datasource-operator"
+CALLBACK_FIELD_MANAGER = "datasource-callback-server"
+
+CREDENTIAL_SUFFIX = "-oauth2-credential"
+TOKEN_SUFFIX = "-token"  # noqa: S105 - a name, not a token
+
+
+class SecretType(StrEnum):
+    """The immutable `type` of a Secret of ours; list and watch select on it."""
+
+    CREDENTIAL = "datasource.dev/oauth2-credential"
+    TOKEN = "datasource.dev/oauth2-token"  # noqa: S105 - a name, not a token
+    FLOW = "datasource.dev/oauth2-flow"
+
+
+class Role(StrEnum):
+    """What a Secret of ours is for; stands in its `datasource.dev/role` annotation."""
+
+    CREDENTIAL = "credential"
+    TOKEN = "token"  # noqa: S105 - a name, not a token
+    FLOW = "flow"
+
+
+class Annotation(StrEnum):
+    """Keys of the annotations that we read (requests) or write (facts)."""
+
+    # Requests, on a Datasource, written by people and pipelines.
+    CLEAR_CREDENTIAL = "datasource.dev/clear-credential"
+    NEW_CREDENTIAL = "datasource.dev/new-credential"
+    REFRESH = "datasource.dev/refresh"
+
+    # Facts, on Secrets of ours.
+    DATASOURCE = "datasource.dev/datasource"
+    ROLE = "datasource.dev/role"
+    CREDENTIAL_ID = "datasource.dev/credential-id"
+    REVISION = "datasource.dev/revision"
+    REPLACES = "datasource.dev/replaces"
+    FINGERPRINT = "datasource.dev/fingerprint"
+    REQUESTED_SCOPES = "datasource.dev/requested-scopes"
+    GRANTED_SCOPES = "datasource.dev/granted-scopes"
+    EXPIRES_AT = "datasource.dev/expires-at"
+    REFRESHED_AT = "datasource.dev/refreshed-at"
+    HAS_REFRESH_TOKEN = "datasource.dev/has-refresh-token"  # noqa: S105 - a name, not a token
+    AUTHORIZED_AS = "datasource.dev/authorized-as"
+    HANDLED = "datasource.dev/handled"
+    TICKET_HASH = "datasource.dev/ticket-hash"
+    TOMBSTONE = "datasource.dev/tombstone"
+    CONTENT = "datasource.dev/content"
+
+    # On a client Secret, written by its owner: the hosts it may be sent to.
+    ALLOWED_HOSTS = "datasource.dev/allowed-hosts"
+
+
+def credential_secret_name(datasource_name: str) -> str:
+    """The name of the Secret that keeps the tokens of a Datasource."""
+    return datasource_name + CREDENTIAL_SUFFIX
+
+
+def default_token_secret_name(datasource_name: str) -> str:
+    """The name of the Secret that apps mount, where the spec names none."""
+    return datasource_name + TOKEN_SUFFIX
+
+
+FLOW_SLOTS = 10
+"""How many authorizations of one Datasource can be under way at once."""
+
+_UID_DIGEST_LENGTH = 16
+
+
+def uid_digest(uid: str) -> str:
+    """A short, fixed-length stand-in for a uid in names and in the `state` parameter."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:_UID_DIGEST_LENGTH]
+
+
+def flow_secret_name(digest: str, slot: int) -> str:
+    """The name of one flow record: `datasource-flow-<uid digest>-<slot>`."""
+    return f"datasource-flow-{digest}-{slot}"
+
+
+FLOW_KEY = re.compile(
+    rf"(?P<digest>[0-9a-f]{{{_UID_DIGEST_LENGTH}}})-(?P<slot>[0-9])\.(?P<secret>[A-Za-z0-9_-]{{22,64}})"
+)
+"""The shape of a `state` parameter and of the id of a done page: which record, then the part nobody can guess."""
+
+
+def redirect_uri(external_url: str, namespace: str) -> str:
+    """What to register with the provider (RFC 6749 section 3.1.2).
+
+    It carries the namespace: the provider's registration then binds the tenant.
+    """
+    return f"{external_url}/callback/{quote(namespace, safe='')}"
+
+
+def authorization_link(external_url: str, namespace: str, name: str, ticket: str) -> str:
+    """The link that a person opens to get a credential."""
+    query = urlencode({"ticket": ticket})
+    return f"{external_url}/authorize/{quote(namespace, safe='')}/{quote(name, safe='')}?{query}"
+
+
+def ticket_in(link: str | None) -> str | None:
+    """The ticket in an authorization link that `authorization_link` made, if there is one."""
+    if link is None:
+        return None
+    _, found, ticket = link.partition("?ticket=")
+    return ticket if found and ticket else None

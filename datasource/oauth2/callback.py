@@ -1,0 +1,73 @@
+"""What comes back from the provider by the browser (RFC 6749 section 4.1.2, RFC 9207)."""
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+_QUERY_LENGTH = 16_384
+_TEXT_LENGTH = 300
+
+
+class RefusedCallback(Exception):
+    """The query is not an authorization response that can be trusted; no token request follows. Safe to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationResponse:
+    """A code, or an error; never both."""
+
+    state: str | None
+    code: str | None = field(default=None, repr=False)
+    iss: str | None = None
+    error: str | None = None
+    error_description: str | None = None
+
+
+def parse_callback(query: bytes) -> AuthorizationResponse:
+    """Parse the callback's query.
+
+    Raises:
+        RefusedCallback: a parameter stands twice, there is both a code and an error, neither, or it is no query at all.
+    """
+    if len(query) > _QUERY_LENGTH:
+        raise RefusedCallback("The query is too long.")
+    values: dict[str, str] = {}
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
+    except ValueError:
+        raise RefusedCallback("The query cannot be read.") from None
+    for name, value in pairs:
+        if name in values and name in {"code", "state", "iss", "error", "error_description"}:
+            raise RefusedCallback(f"The parameter {name} stands twice in the query.")
+        values[name] = value
+    code, error = values.get("code") or None, values.get("error") or None
+    if code is not None and error is not None:
+        raise RefusedCallback("The query carries both a code and an error.")
+    if code is None and error is None:
+        raise RefusedCallback("The query carries neither a code nor an error.")
+    return AuthorizationResponse(
+        state=values.get("state") or None,
+        code=code,
+        iss=values.get("iss"),
+        error=None if error is None else printable(error),
+        error_description=printable(values["error_description"]) if values.get("error_description") else None,
+    )
+
+
+def check_issuer(received: str | None, *, expected: str | None, required: bool) -> None:
+    """Compare `iss` as RFC 9207 section 2.4 asks: character by character, on error responses too.
+
+    Raises:
+        RefusedCallback: it is another issuer's, or missing where it is required.
+    """
+    if received is None:
+        if required:
+            raise RefusedCallback("The provider promises to name itself (iss) and did not.")
+        return
+    if expected is not None and received != expected:
+        raise RefusedCallback("The answer comes from another issuer than spec.oauth2.issuer names.")
+
+
+def printable(text: str) -> str:
+    """What a stranger sent, fit for a line of a log or page: no control characters, not too long. Escaping is the page's."""
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return shown if len(shown) <= _TEXT_LENGTH else shown[:_TEXT_LENGTH] + "..."

@@ -1,0 +1,94 @@
+"""What can go wrong at a provider; the class carries what to do about it.
+
+| class                  | was the request processed? | what next                                   |
+|------------------------|----------------------------|---------------------------------------------|
+| NotDelivered           | no                         | the same request may be sent again          |
+| Throttled              | no (429, 503)              | again, after `retry_after`                  |
+| OutcomeUnknown         | perhaps                    | a refresh token may be tried once more      |
+| InvalidGrant           | yes, refused               | never again with this code or refresh token |
+| InvalidClient          | yes, refused               | after client ID or secret were corrected    |
+| ProviderRefused        | yes, refused               | after whatever the provider says            |
+| MalformedTokenResponse | yes, with an odd answer    | after provider or token URL were corrected  |
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+
+
+class Retry(StrEnum):
+    """Whether to send the same request again."""
+
+    NEVER = "never"
+    AFTER_CORRECTION = "after correction"
+    LATER = "later"
+    ONCE_MORE = "once more"
+
+
+class OAuth2Error(Exception):
+    """Base of all; the text is for people and never carries a code, a token or a secret."""
+
+    retry = Retry.AFTER_CORRECTION
+
+
+class NotDelivered(OAuth2Error):
+    """The provider was not reached: the request was surely not processed."""
+
+    retry = Retry.LATER
+
+
+class Throttled(OAuth2Error):
+    """429 or 503: asked to come back later."""
+
+    retry = Retry.LATER
+
+    def __init__(self, status: int, retry_after: timedelta | None) -> None:
+        super().__init__(f"The provider answered {status}: it is overloaded or asks for fewer requests.")
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(OAuth2Error):
+    """The request was sent and no whole answer came: it may have been processed."""
+
+    retry = Retry.ONCE_MORE
+
+
+class ProviderRefused(OAuth2Error):
+    """An OAuth error reply (RFC 6749 section 5.2), also where it comes with status 200."""
+
+    def __init__(self, error: str, description: str | None = None) -> None:
+        said = f"{error}: {description}" if description else error
+        super().__init__(f"The provider refused: {said}")
+        self.error = error
+        self.description = description
+
+
+class InvalidGrant(ProviderRefused):
+    """`invalid_grant`: the code or refresh token is used up, expired or revoked. Final."""
+
+    retry = Retry.NEVER
+
+
+class InvalidClient(ProviderRefused):
+    """`invalid_client`, or 401: the provider does not accept client ID and client secret."""
+
+
+class MalformedTokenResponse(OAuth2Error):
+    """A 2xx reply that is no token response (RFC 6749 section 5.1)."""
+
+
+class UnexpectedStatus(OAuth2Error):
+    """A reply with a status that the token endpoint should not send, and no OAuth error in it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"The provider answered {status} without an OAuth error. Is this the token URL?")
+        self.status = status
+
+
+class RedirectRefused(OAuth2Error):
+    """A redirect from the token endpoint: following it would carry the client secret elsewhere."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(
+            f"The token URL answered with a redirect ({status}), which is never followed. Correct the token URL."
+        )
+        self.status = status

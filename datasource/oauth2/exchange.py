@@ -1,0 +1,24 @@
+"""I/O: a request sent, its reply parsed."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from datasource.oauth2.token_request import TokenRequest
+from datasource.oauth2.token_response import TokenResponse, parse_token_response
+from datasource.oauth2.transport import Transport
+
+DEADLINE = timedelta(seconds=20)
+
+
+async def request_token(
+    transport: Transport, request: TokenRequest, *, now: Callable[[], datetime], deadline: timedelta = DEADLINE
+) -> TokenResponse:
+    """Send a token request.
+
+    Raises:
+        OAuth2Error: one of its subclasses; its class tells whether the request may have been processed.
+    """
+    sent_at = now()
+    reply = await transport.send(request, deadline=deadline)
+    # The lifetime counts from before the request: a slow reply never makes a token look younger than it is.
+    return parse_token_response(reply.status, reply.headers, reply.body, received_at=sent_at)

@@ -1,0 +1,96 @@
+"""The claims of an id_token that came straight from the token endpoint.
+
+OIDC Core section 3.1.3.7 point 6 lets TLS validation of the token endpoint stand in for the token's signature there. That
+holds only because the reply came over verified TLS in answer to our own request; over plain http it does not.
+"""
+
+import json
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from datasource.oauth2.callback import printable
+
+LEEWAY = timedelta(minutes=5)
+_LONGEST = 65_536
+
+
+class IdentityMismatch(Exception):
+    """The id_token is not for us, not of this authorization, or not readable. Safe to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who authorized."""
+
+    issuer: str
+    subject: str
+    shown: str
+    """What a person recognizes: email, else preferred_username, else the subject."""
+
+
+def unverified_claims(id_token: str) -> Mapping[str, Any]:
+    """Decode the payload of a JWT without looking at its signature (RFC 7519 section 7.2).
+
+    Raises:
+        IdentityMismatch: it is no JWT.
+    """
+    parts = id_token.split(".")
+    if len(parts) != 3 or len(id_token) > _LONGEST:
+        raise IdentityMismatch("The id_token is not a signed JWT.")
+    try:
+        claims = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, RecursionError):
+        raise IdentityMismatch("The id_token cannot be read.") from None
+    if not isinstance(claims, dict):
+        raise IdentityMismatch("The id_token carries no claims.")
+    return claims
+
+
+def check_claims(
+    claims: Mapping[str, Any], *, issuer: str | None, client_id: str, nonce: str | None, now: datetime
+) -> Identity:
+    """Check claims as OIDC Core section 3.1.3.7 asks, apart from the signature.
+
+    Args:
+        claims: the unverified claims.
+        issuer: what spec.oauth2.issuer says; None: any issuer, as long as it names itself.
+        client_id: ours; must be in `aud`.
+        nonce: what was sent; None: none was.
+        now: an aware moment.
+
+    Raises:
+        IdentityMismatch: with the claim that does not fit.
+    """
+    iss, sub = claims.get("iss"), claims.get("sub")
+    if not isinstance(iss, str) or (issuer is not None and iss != issuer):
+        raise IdentityMismatch("The id_token's iss is not spec.oauth2.issuer.")
+    if not isinstance(sub, str) or not sub:
+        raise IdentityMismatch("The id_token has no sub.")
+    _check_audience(claims, client_id)
+    expires = claims.get("exp")
+    if isinstance(expires, bool) or not isinstance(expires, int | float) or expires < (now - LEEWAY).timestamp():
+        raise IdentityMismatch("The id_token has expired.")
+    if nonce is not None and claims.get("nonce") != nonce:
+        raise IdentityMismatch("The id_token's nonce is not the one sent: it is not of this authorization.")
+    return Identity(issuer=iss, subject=sub, shown=_shown(claims, sub))
+
+
+def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
+    audience = claims.get("aud")
+    audiences = audience if isinstance(audience, list) else [audience]
+    if client_id not in audiences:
+        raise IdentityMismatch("The id_token's aud is not spec.oauth2.clientID.")
+    party = claims.get("azp")
+    if (party is not None or len(audiences) > 1) and party != client_id:
+        raise IdentityMismatch("The id_token's azp is not spec.oauth2.clientID.")
+
+
+def _shown(claims: Mapping[str, Any], sub: str) -> str:
+    for name in ("email", "preferred_username"):
+        value = claims.get(name)
+        if isinstance(value, str) and value:
+            return printable(value)
+    return printable(sub)

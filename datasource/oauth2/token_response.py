@@ -1,0 +1,231 @@
+"""The token endpoint's reply, parsed strictly where it matters and leniently where a spent code would be lost.
+
+Pure: any status, headers and bytes in, a TokenResponse or an OAuth2Error out, nothing else. What is strict: the status, the
+error member, access_token and token_type. What is lenient: expires_in, scope, refresh_token of a strange type: the grant has
+been made by then, and refusing it would lose it.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from datasource.oauth2.callback import printable
+from datasource.oauth2.errors import (
+    InvalidClient,
+    InvalidGrant,
+    MalformedTokenResponse,
+    OAuth2Error,
+    OutcomeUnknown,
+    ProviderRefused,
+    RedirectRefused,
+    Throttled,
+    UnexpectedStatus,
+)
+
+LONGEST_LIFETIME = timedelta(days=3650)
+"""A longer expires_in is taken as this: ten years."""
+
+DEEPEST_JSON = 32
+_LONGEST_TOKEN = 65_536
+_VISIBLE = re.compile(r"[\x20-\x7e]+")  # VSCHAR of RFC 6749 appendix A.12: what an Authorization header can carry
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenResponse:
+    """A successful reply (RFC 6749 section 5.1). `expires_at` is None where the provider told no lifetime."""
+
+    access_token: str = field(repr=False)
+    token_type: str
+    expires_at: datetime | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+    id_token: str | None = field(default=None, repr=False)
+    scopes: tuple[str, ...] | None = None
+    """None: those that were asked for."""
+
+
+def parse_token_response(
+    status: int, headers: Mapping[str, str], body: bytes, *, received_at: datetime
+) -> TokenResponse:
+    """Parse a reply; header names in lower case; `expires_in` is in seconds from `received_at`.
+
+    Raises:
+        OAuth2Error: one of its subclasses, for everything that is not a token response.
+    """
+    if 300 <= status < 400:
+        raise RedirectRefused(status)
+    if status in {429, 503}:
+        raise Throttled(status, retry_after(headers.get("retry-after"), received_at))
+    if status in {502, 504}:
+        raise OutcomeUnknown(f"A gateway answered {status}: whether the provider acted on the request is unknown.")
+    members = _members(headers.get("content-type", ""), body)
+    if members is not None and (error := _oauth_error(status, members)) is not None:
+        raise error
+    if status == 401:
+        raise InvalidClient("invalid_client", "status 401")
+    if not 200 <= status < 300:
+        raise UnexpectedStatus(status)
+    if members is None:
+        raise MalformedTokenResponse("The reply is neither a JSON object nor a form. Is this the token URL?")
+    return _token_response(members, received_at)
+
+
+def successor(refresh_token: str | None, response: TokenResponse) -> str | None:
+    """Which refresh token holds from now on: a reply without one keeps the old one (RFC 6749 section 6)."""
+    return response.refresh_token or refresh_token
+
+
+def retry_after(value: str | None, now: datetime) -> timedelta | None:
+    """Read Retry-After (RFC 9110 section 10.2.3): seconds or a date; at most a day, None where it makes no sense."""
+    if value is None:
+        return None
+    wait = _seconds_of(value.strip(), now)
+    return None if wait is None else min(max(wait, timedelta(0)), timedelta(days=1))
+
+
+def _seconds_of(value: str, now: datetime) -> timedelta | None:
+    if value.isascii() and value.isdecimal() and len(value) <= 9:
+        return timedelta(seconds=int(value))
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - now
+
+
+def _members(content_type: str, body: bytes) -> dict[str, Any] | None:
+    """The reply's members: a JSON object or a form, whatever the content type claims (GitHub sends forms)."""
+    text = _text(body)
+    if text is None:
+        return None
+    if "x-www-form-urlencoded" in content_type.lower():
+        return _form(text) or _json_object(text)
+    return _json_object(text) or _form(text)
+
+
+def _text(body: bytes) -> str | None:
+    try:
+        return body.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        return None
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    if not text.startswith("{") or _depth(text) > DEEPEST_JSON:
+        return None
+    try:
+        # Numbers stay text: nothing can overflow, and what is wrong with one costs that member only.
+        parsed = json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+class _Number(str):
+    """A JSON number as written."""
+
+    __slots__ = ()
+
+
+def _depth(text: str) -> int:
+    """How deep the brackets nest, at most; those in strings count too, which errs on the safe side."""
+    depth = deepest = 0
+    for character in text:
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
+
+
+def _form(text: str) -> dict[str, Any] | None:
+    if "=" not in text or text.startswith(("{", "[", "<")):
+        return None
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=100))
+    except ValueError:
+        return None
+
+
+def _oauth_error(status: int, members: dict[str, Any]) -> OAuth2Error | None:
+    """An error reply, also with status 200 (GitHub, Slack)."""
+    error = members.get("error")
+    if not isinstance(error, str) or not error:
+        return None
+    code = printable(error)
+    description = members.get("error_description")
+    shown = printable(description) if isinstance(description, str) and description else None
+    if code == "invalid_grant":
+        return InvalidGrant(code, shown)
+    if code == "invalid_client" or status == 401:
+        return InvalidClient(code, shown)
+    if code == "temporarily_unavailable":
+        return Throttled(503, None)
+    if status >= 500:
+        return UnexpectedStatus(status)
+    return ProviderRefused(code, shown)
+
+
+def _token_response(members: dict[str, Any], received_at: datetime) -> TokenResponse:
+    return TokenResponse(
+        access_token=_access_token(members),
+        token_type=_token_type(members),
+        expires_at=_expires_at(members.get("expires_in"), received_at),
+        refresh_token=_token_or_none(members.get("refresh_token")),
+        id_token=_token_or_none(members.get("id_token")),
+        scopes=_scopes(members.get("scope")),
+    )
+
+
+def _access_token(members: dict[str, Any]) -> str:
+    token = _token_or_none(members.get("access_token"))
+    if token is None:
+        raise MalformedTokenResponse("The reply has no access_token that can be used. Is this the token URL?")
+    return token
+
+
+def _token_type(members: dict[str, Any]) -> str:
+    token_type = members.get("token_type")
+    if not isinstance(token_type, str) or not token_type:
+        raise MalformedTokenResponse("The reply has no token_type, which RFC 6749 section 5.1 requires.")
+    if token_type.lower() != "bearer":
+        raise MalformedTokenResponse(
+            f"The reply's token_type is {printable(token_type)}; only Bearer tokens can be used."
+        )
+    return "Bearer"
+
+
+def _token_or_none(value: object) -> str | None:
+    """A token; None for null, "", and what is none: the access token beside it is worth keeping."""
+    if not isinstance(value, str) or isinstance(value, _Number):
+        return None
+    return value if len(value) <= _LONGEST_TOKEN and _VISIBLE.fullmatch(value) else None
+
+
+def _expires_at(value: object, received_at: datetime) -> datetime | None:
+    """When the token runs out; None where expires_in is missing or makes no sense. Never an exception: the code is spent."""
+    if not isinstance(value, str):
+        return None
+    if _NUMBER.fullmatch(value) or isinstance(value, _Number):
+        seconds = float(value)
+    else:
+        return None
+    if math.isnan(seconds):
+        return None
+    longest = LONGEST_LIFETIME.total_seconds()
+    return received_at + timedelta(seconds=min(max(seconds, 0.0), longest))
+
+
+def _scopes(value: object) -> tuple[str, ...] | None:
+    if isinstance(value, str):
+        return tuple(value.split()) or None
+    if isinstance(value, list):
+        return tuple(scope for scope in value if isinstance(scope, str)) or None
+    return None

@@ -1,0 +1,83 @@
+"""Settings of both processes, read from the environment; one place for their names."""
+
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+
+class InvalidSettings(Exception):
+    """A variable of the environment is missing or wrong; names it and the remedy."""
+
+
+LogFormat = Literal["json", "text"]
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What a platform team decides at installation.
+
+    `external_url` has no trailing slash; it may have a path prefix. No `namespaces` means all of them.
+    """
+
+    external_url: str
+    system_namespace: str
+    namespaces: tuple[str, ...] = ()
+    allow_insecure_http: bool = False
+    log_format: LogFormat = "json"
+    kubeconfig: str | None = None
+
+
+def settings_in(environ: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Raises:
+        InvalidSettings: with the variable and the remedy.
+    """
+    return Settings(
+        external_url=_external_url(environ),
+        system_namespace=environ.get("DATASOURCE_SYSTEM_NAMESPACE") or "datasource-system",
+        namespaces=tuple(name.strip() for name in environ.get("DATASOURCE_NAMESPACES", "").split(",") if name.strip()),
+        allow_insecure_http=_switch(environ, "DATASOURCE_ALLOW_INSECURE_HTTP"),
+        log_format=_log_format(environ),
+        kubeconfig=environ.get("KUBECONFIG") or None,
+    )
+
+
+def _external_url(environ: Mapping[str, str]) -> str:
+    name = "DATASOURCE_EXTERNAL_URL"
+    url = environ.get(name, "").rstrip("/")
+    split = urlsplit(url)
+    if split.scheme not in {"http", "https"} or not split.hostname or split.query or split.fragment:
+        raise InvalidSettings(
+            f"{name} must be the public URL of the callback server, such as https://connect.example.com; it is {url!r}."
+        )
+    return url
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    value = environ.get(name, "").lower()
+    if value not in {"", "true", "false"}:
+        raise InvalidSettings(f"{name} must be true or false; it is {value!r}.")
+    return value == "true"
+
+
+def _log_format(environ: Mapping[str, str]) -> LogFormat:
+    value = environ.get("DATASOURCE_LOG_FORMAT") or "json"
+    formats: dict[str, LogFormat] = {"json": "json", "text": "text"}
+    if value in formats:
+        return formats[value]
+    raise InvalidSettings(f"DATASOURCE_LOG_FORMAT must be json or text; it is {value!r}.")
+
+
+def listen_address(environ: Mapping[str, str], name: str, *, default: str) -> tuple[str, int]:
+    """Read `host:port` to listen on.
+
+    Raises:
+        InvalidSettings: with the variable and the remedy.
+    """
+    value = environ.get(name) or default
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise InvalidSettings(f"{name} must be host:port, such as {default}; it is {value!r}.")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,236 @@
+"""A Datasource's spec, parsed once at the edge, and what the schema of the API cannot check."""
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+import msgspec
+
+from datasource.names import CREDENTIAL_SUFFIX, default_token_secret_name
+from datasource.oauth2 import RESERVED_PARAMETERS, ClientAuthentication
+from datasource.template import unknown_variables
+
+
+class InvalidSpec(Exception):
+    """The spec cannot be used as it is; names the field and the remedy."""
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{field} {problem}. {remedy}")
+        self.field = field
+
+
+class Pkce(StrEnum):
+    """Proof Key for Code Exchange (RFC 7636): S256, or none for providers that refuse it."""
+
+    S256 = "S256"
+    NONE = "none"
+
+
+class ClientSecretRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where the client secret is: a key of a Secret in the Datasource's own namespace."""
+
+    name: str
+    key: str = "client-secret"
+
+
+class OAuth2(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "client_id": "clientID",
+        "client_secret_ref": "clientSecretRef",
+        "authorize_url": "authorizeURL",
+        "token_url": "tokenURL",
+        "revocation_url": "revocationURL",
+        "client_authentication": "clientAuthentication",
+        "authorize_parameters": "authorizeParameters",
+    },
+):
+    """`spec.oauth2`: the parameters of the authorization code flow (RFC 6749 section 4.1)."""
+
+    client_id: str | None = None
+    client_secret_ref: ClientSecretRef | None = None
+    issuer: str | None = None
+    provider: str | None = None
+    authorize_url: str | None = None
+    token_url: str | None = None
+    revocation_url: str | None = None
+    scopes: tuple[str, ...] = ()
+    client_authentication: ClientAuthentication | None = None
+    pkce: Pkce = Pkce.S256
+    authorize_parameters: dict[str, str] = {}
+
+    def missing(self) -> tuple[str, ...]:
+        """The fields, as written in YAML, without which no credential can be got."""
+        required = {"clientID": self.client_id, "authorizeURL": self.authorize_url, "tokenURL": self.token_url}
+        return tuple(field for field, value in required.items() if not value)
+
+    def effective_client_authentication(self) -> ClientAuthentication:
+        """How the client authenticates at the token endpoint (RFC 6749 section 2.3)."""
+        if self.client_authentication is not None:
+            return self.client_authentication
+        return ClientAuthentication.NONE if self.client_secret_ref is None else ClientAuthentication.CLIENT_SECRET_BASIC
+
+
+class TokenSecretTemplate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the token Secret carries besides its own annotations."""
+
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    data: dict[str, str] = {}
+
+
+class TokenSecret(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`spec.tokenSecret`: the Secret that apps mount."""
+
+    name: str | None = None
+    template: TokenSecretTemplate = TokenSecretTemplate()
+
+
+class Spec(
+    msgspec.Struct,
+    frozen=True,
+    rename={"token_secret": "tokenSecret", "refresh_before": "refreshBefore"},
+):
+    """The spec of a Datasource."""
+
+    url: str
+    type: str = "URL"
+    oauth2: OAuth2 | None = None
+    token_secret: TokenSecret = TokenSecret()
+    refresh_before: str | None = None
+
+    def token_secret_name(self, datasource_name: str) -> str:
+        """The name of the Secret that apps mount."""
+        return self.token_secret.name or default_token_secret_name(datasource_name)
+
+
+def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool) -> Spec:
+    """Parse a spec and check what the API server's schema cannot.
+
+    Args:
+        raw: the object's `spec`, as decoded JSON.
+        allow_insecure_http: whether OAuth2 endpoints may be http:// on other hosts than loopback.
+
+    Raises:
+        InvalidSpec: with the field, what is wrong with it and the remedy.
+    """
+    try:
+        spec = msgspec.convert(raw, Spec)
+    except msgspec.ValidationError as error:
+        raise InvalidSpec(
+            "spec", f"does not fit the schema: {error}", "Compare it with `kubectl explain datasource.spec`."
+        ) from None
+    for problem in _problems(spec, allow_insecure_http=allow_insecure_http):
+        raise problem
+    return spec
+
+
+def _problems(spec: Spec, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
+    if spec.oauth2 is not None:
+        yield from _endpoint_problems(spec.oauth2, allow_insecure_http=allow_insecure_http)
+        yield from _parameter_problems(spec.oauth2)
+        yield from _client_problems(spec.oauth2)
+    yield from _template_problems(spec.token_secret.template)
+
+
+def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
+    endpoints = {
+        "issuer": oauth2.issuer,
+        "authorizeURL": oauth2.authorize_url,
+        "tokenURL": oauth2.token_url,
+        "revocationURL": oauth2.revocation_url,
+    }
+    for name, url in endpoints.items():
+        if url:
+            yield from _url_problems(f"spec.oauth2.{name}", url, allow_insecure_http=allow_insecure_http)
+
+
+_URL_CHARACTERS = re.compile(r"[!-\[\]-~]+")  # printable ASCII without the backslash that browsers read as a slash
+
+
+def _url_problems(field: str, url: str, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
+    split = _split(url)
+    if split is None or split.scheme not in {"http", "https"} or not split.hostname:
+        yield InvalidSpec(field, "is not an absolute http(s) URL", "Write it like https://login.example.com/path.")
+        return
+    if split.username is not None or split.password is not None:
+        yield InvalidSpec(field, "carries a user name or password", "Take everything before the @ out of it.")
+    if "#" in url:
+        yield InvalidSpec(field, "carries a fragment", "Take the # and what follows out of it (RFC 6749 section 3.1).")
+    if split.scheme == "http" and not allow_insecure_http and not _is_loopback(split.hostname):
+        yield InvalidSpec(
+            field, "is not https", "Use https://; plain http is for loopback, or wants the operator's flag."
+        )
+
+
+def _split(url: str) -> SplitResult | None:
+    if not _URL_CHARACTERS.fullmatch(url):
+        return None
+    try:
+        split = urlsplit(url)
+        split.port  # noqa: B018 - reading it is the check
+    except ValueError:
+        return None
+    return split
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _parameter_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+    query = urlsplit(oauth2.authorize_url or "").query
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if name in RESERVED_PARAMETERS:
+            yield InvalidSpec(
+                "spec.oauth2.authorizeURL", f"sets {name} in its query", "Leave that out: the flow sets it itself."
+            )
+    for name in oauth2.authorize_parameters:
+        if name in RESERVED_PARAMETERS:
+            yield InvalidSpec(
+                "spec.oauth2.authorizeParameters", f"sets {name}", "Leave that out: the flow sets it itself."
+            )
+
+
+def _client_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+    method = oauth2.effective_client_authentication()
+    if method is not ClientAuthentication.NONE and oauth2.client_secret_ref is None:
+        yield InvalidSpec(
+            "spec.oauth2.clientAuthentication", f"is {method} without a client secret", "Name one in clientSecretRef."
+        )
+    if method is ClientAuthentication.NONE and oauth2.client_secret_ref is not None:
+        yield InvalidSpec(
+            "spec.oauth2.clientAuthentication", "is none beside a clientSecretRef", "Leave one of the two out."
+        )
+    if method is ClientAuthentication.NONE and oauth2.pkce is Pkce.NONE:
+        yield InvalidSpec(
+            "spec.oauth2.pkce",
+            "is none for a client without a secret",
+            "Use S256, or name a secret in clientSecretRef.",
+        )
+    if oauth2.client_secret_ref is not None and oauth2.client_secret_ref.name.endswith(CREDENTIAL_SUFFIX):
+        yield InvalidSpec(
+            "spec.oauth2.clientSecretRef.name",
+            "names a credential Secret",
+            "Name the Secret that holds the client secret.",
+        )
+
+
+def _template_problems(template: TokenSecretTemplate) -> Iterator[InvalidSpec]:
+    for key, text in template.data.items():
+        for variable in unknown_variables(text):
+            yield InvalidSpec(
+                f"spec.tokenSecret.template.data[{key}]",
+                f"uses {{{{ {variable} }}}}, which there is not",
+                "See `kubectl explain datasource.spec.tokenSecret.template.data` for those there are.",
+            )

@@ -1,0 +1,79 @@
+"""The states and reasons that users read, and what each reason means.
+
+Source: the table of states in the design; kstatus conventions (`Reconciling` and `Stalled` exist only while True).
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+
+
+class State(StrEnum):
+    """`status.state`: exactly these strings."""
+
+    AUTHORIZED = "AUTHORIZED"
+    NOT_AUTHORIZED = "NOT AUTHORIZED"
+    NOT_CONFIGURED = "NOT CONFIGURED"
+    ERROR = "ERROR"
+
+
+class Reason(StrEnum):
+    """The reason of the `Ready` condition."""
+
+    AUTHORIZED = "Authorized"
+    REFRESH_FAILING = "RefreshFailing"
+
+    AUTHORIZATION_REQUIRED = "AuthorizationRequired"
+    CREDENTIAL_CLEARED = "CredentialCleared"
+    PARAMETERS_CHANGED = "ParametersChanged"
+    GRANT_REVOKED = "GrantRevoked"
+    TOKEN_EXPIRED = "TokenExpired"  # noqa: S105 - a reason, not a token
+    REFRESH_INTERRUPTED = "RefreshInterrupted"
+
+    OAUTH2_MISSING = "OAuth2Missing"
+    PARAMETERS_INCOMPLETE = "ParametersIncomplete"
+    CLIENT_SECRET_NOT_FOUND = "ClientSecretNotFound"  # noqa: S105 - a reason, not a secret
+
+    SECRET_CONFLICT = "SecretConflict"  # noqa: S105 - a reason, not a secret
+    CREDENTIAL_UNREADABLE = "CredentialUnreadable"
+    CLIENT_REJECTED = "ClientRejected"
+    INVALID_CONFIGURATION = "InvalidConfiguration"
+    SECRETS_FORBIDDEN = "SecretsForbidden"
+
+
+class Progress(Enum):
+    """What kstatus should make of a Datasource that is not ready."""
+
+    WAITING = auto()
+    """For a person: neither stalled nor reconciling."""
+    RECONCILING = auto()
+    """Heals by itself, the operator keeps trying."""
+    STALLED = auto()
+    """Stays so until somebody changes something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a reason says about state and progress."""
+
+    state: State
+    progress: Progress = Progress.WAITING
+
+
+MEANING: dict[Reason, Meaning] = {
+    Reason.AUTHORIZED: Meaning(State.AUTHORIZED),
+    Reason.REFRESH_FAILING: Meaning(State.AUTHORIZED, Progress.RECONCILING),
+    Reason.AUTHORIZATION_REQUIRED: Meaning(State.NOT_AUTHORIZED),
+    Reason.CREDENTIAL_CLEARED: Meaning(State.NOT_AUTHORIZED),
+    Reason.PARAMETERS_CHANGED: Meaning(State.NOT_AUTHORIZED),
+    Reason.GRANT_REVOKED: Meaning(State.NOT_AUTHORIZED),
+    Reason.TOKEN_EXPIRED: Meaning(State.NOT_AUTHORIZED),
+    Reason.REFRESH_INTERRUPTED: Meaning(State.NOT_AUTHORIZED),
+    Reason.OAUTH2_MISSING: Meaning(State.NOT_CONFIGURED, Progress.STALLED),
+    Reason.PARAMETERS_INCOMPLETE: Meaning(State.NOT_CONFIGURED, Progress.STALLED),
+    Reason.CLIENT_SECRET_NOT_FOUND: Meaning(State.NOT_CONFIGURED, Progress.RECONCILING),
+    Reason.SECRET_CONFLICT: Meaning(State.ERROR, Progress.STALLED),
+    Reason.CREDENTIAL_UNREADABLE: Meaning(State.ERROR),
+    Reason.CLIENT_REJECTED: Meaning(State.ERROR, Progress.STALLED),
+    Reason.INVALID_CONFIGURATION: Meaning(State.ERROR, Progress.STALLED),
+    Reason.SECRETS_FORBIDDEN: Meaning(State.ERROR, Progress.RECONCILING),
+}

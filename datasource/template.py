@@ -1,0 +1,26 @@
+"""The token Secret's template: plain text with `{{ name }}` in it, nothing more."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+VARIABLES = ("access_token", "token_type", "expires_at", "scopes", "url", "name", "namespace")
+"""What a template may use; `expires_at` is RFC 3339 in UTC, empty where the provider told no lifetime."""
+
+DEFAULT_DATA: Mapping[str, str] = {
+    "access_token": "{{ access_token }}",
+    "token_type": "{{ token_type }}",
+    "expires_at": "{{ expires_at }}",
+}
+"""The keys of a token Secret whose template names none."""
+
+_PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+
+
+def unknown_variables(text: str) -> Iterator[str]:
+    """The variables that a template uses and that do not exist."""
+    return (name for name in _PLACEHOLDER.findall(text) if name not in VARIABLES)
+
+
+def render(text: str, variables: Mapping[str, str]) -> str:
+    """Fill in a template in one pass: what a variable holds is never itself read as a template."""
+    return _PLACEHOLDER.sub(lambda match: variables[match[1]], text)

@@ -1,0 +1,187 @@
+"""What the operator remembers: trimmed Datasources, and the metadata of their Secrets, never a token.
+
+A watch may show an older version of what we wrote ourselves a moment ago. resourceVersions of one resource are ordered
+(Kubernetes guarantees it since 1.35, etcd always did), so older versions are passed over.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from datasource.credential import StoredCredential, UnreadableCredential, read_facts
+from datasource.names import Annotation, Role, credential_secret_name
+from datasource.objects import Datasource, Metadata
+from datasource.token_secret import StoredTokenSecret, read_stored
+
+
+class Key(NamedTuple):
+    """Namespace and name of a Datasource."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class _CachedCredential(NamedTuple):
+    version: int
+    credential: StoredCredential | UnreadableCredential
+
+
+@dataclass(slots=True)
+class _Known:
+    """All that is known about one key."""
+
+    datasource: Datasource | None = None
+    credential: _CachedCredential | None = None
+    token_secrets: dict[str, StoredTokenSecret] = field(default_factory=dict)
+
+    def is_empty(self) -> bool:
+        return self.datasource is None and self.credential is None and not self.token_secrets
+
+
+@dataclass(slots=True)
+class Cache:
+    """Datasources and Secrets by the key of the Datasource that they belong to."""
+
+    _known: dict[Key, _Known] = field(default_factory=dict)
+
+    def datasource(self, key: Key) -> Datasource | None:
+        """The last version seen."""
+        known = self._known.get(key)
+        return None if known is None else known.datasource
+
+    def credential(self, key: Key) -> StoredCredential | UnreadableCredential | None:
+        """The credential Secret's facts."""
+        known = self._known.get(key)
+        return None if known is None or known.credential is None else known.credential.credential
+
+    def token_secrets(self, key: Key) -> tuple[StoredTokenSecret, ...]:
+        """Every token Secret that names this Datasource."""
+        known = self._known.get(key)
+        return () if known is None else tuple(known.token_secrets.values())
+
+    def keys(self) -> list[Key]:
+        """The keys of all Datasources."""
+        return [key for key, known in self._known.items() if known.datasource is not None]
+
+    def store_datasource(self, datasource: Datasource) -> bool:
+        """Remember a Datasource; False where a newer version is known already."""
+        key = Key(datasource.metadata.namespace, datasource.metadata.name)
+        known = self._known.setdefault(key, _Known())
+        if known.datasource is not None and _is_older(datasource.metadata, known.datasource.metadata.resource_version):
+            return False
+        known.datasource = datasource
+        return True
+
+    def drop_datasource(self, key: Key, metadata: Metadata | None = None) -> bool:
+        """Forget a Datasource; False where the one known is newer than the deletion."""
+        known = self._known.get(key)
+        if known is None or known.datasource is None:
+            return False
+        if metadata is not None and _is_older(metadata, known.datasource.metadata.resource_version):
+            return False
+        known.datasource = None
+        self._tidy(key, known)
+        return True
+
+    def store_secret(self, metadata: Metadata) -> Key | None:
+        """Remember a Secret of ours by its metadata; returns whose it is, None where nothing new was learnt."""
+        key = _owner_key(metadata)
+        if key is None:
+            return None
+        known = self._known.setdefault(key, _Known())
+        match metadata.annotations.get(Annotation.ROLE):
+            case Role.CREDENTIAL if metadata.name == credential_secret_name(key.name):
+                if known.credential is not None and int(metadata.resource_version) < known.credential.version:
+                    return None
+                known.credential = _CachedCredential(int(metadata.resource_version), _readable(metadata))
+            case Role.TOKEN:
+                stood = known.token_secrets.get(metadata.name)
+                if stood is not None and _is_older(metadata, stood.resource_version):
+                    return None
+                known.token_secrets[metadata.name] = read_stored(metadata)
+        return key
+
+    def drop_secret(self, metadata: Metadata) -> Key | None:
+        """Forget a Secret; returns whose it was."""
+        key = _owner_key(metadata)
+        known = None if key is None else self._known.get(key)
+        if key is None or known is None:
+            return None
+        if metadata.name == credential_secret_name(key.name):
+            if known.credential is not None and int(metadata.resource_version) < known.credential.version:
+                return None
+            known.credential = None
+        else:
+            known.token_secrets.pop(metadata.name, None)
+        self._tidy(key, known)
+        return key
+
+    def forget_credential(self, key: Key) -> None:
+        """A live read found no credential Secret."""
+        known = self._known.get(key)
+        if known is not None:
+            known.credential = None
+            self._tidy(key, known)
+
+    def secret_names(self) -> dict[Key, dict[Role, tuple[str, ...]]]:
+        """Which Secrets are remembered, to find those that a list no longer has."""
+        return {
+            key: {
+                Role.CREDENTIAL: () if known.credential is None else (credential_secret_name(key.name),),
+                Role.TOKEN: tuple(known.token_secrets),
+            }
+            for key, known in self._known.items()
+        }
+
+    def drop_secret_named(self, key: Key, name: str) -> None:
+        """Forget a Secret that a full list no longer has."""
+        known = self._known.get(key)
+        if known is None:
+            return
+        if name == credential_secret_name(key.name):
+            known.credential = None
+        else:
+            known.token_secrets.pop(name, None)
+        self._tidy(key, known)
+
+    def _tidy(self, key: Key, known: _Known) -> None:
+        if known.is_empty():
+            del self._known[key]
+
+
+def trimmed(datasource: Datasource) -> Datasource:
+    """A Datasource without what we never read: field ownership, labels and annotations of others."""
+    metadata = datasource.metadata
+    requests = {
+        key: value
+        for key, value in metadata.annotations.items()
+        if key in {Annotation.CLEAR_CREDENTIAL, Annotation.NEW_CREDENTIAL, Annotation.REFRESH}
+    }
+    kept = Metadata(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        generation=metadata.generation,
+        deletion_timestamp=metadata.deletion_timestamp,
+        annotations=requests,
+    )
+    return Datasource(metadata=kept, spec=datasource.spec, status=datasource.status)
+
+
+def _owner_key(metadata: Metadata) -> Key | None:
+    name = metadata.annotations.get(Annotation.DATASOURCE)
+    return None if not name else Key(metadata.namespace, name)
+
+
+def _readable(metadata: Metadata) -> StoredCredential | UnreadableCredential:
+    try:
+        return read_facts(metadata)
+    except UnreadableCredential as error:
+        return error
+
+
+def _is_older(metadata: Metadata, resource_version: str) -> bool:
+    return int(metadata.resource_version) < int(resource_version)

@@ -1,0 +1,206 @@
+"""I/O: the loop around the reconciler: triggers in, at most one reconciliation of a key at a time, retries with backoff."""
+
+import asyncio
+import random
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import structlog
+
+from datasource.kube import DATASOURCES, ApiError, Kube, Unavailable
+from datasource.names import SecretType
+from datasource.objects import Datasource
+from datasource.settings import Settings
+from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.event_recorder import EventRecorder
+from datasource_operator.queue import Priority, WorkQueue
+from datasource_operator.reconciler import Outcome, Reconciler
+from datasource_operator.secret_poller import SecretPoller
+from datasource_operator.secret_watch import SecretWatch
+from datasource_operator.status import Surface
+from datasource_operator.steps import Stale, Steps
+from datasource_operator.sweeper import FlowSweeper
+
+logger = structlog.get_logger(__name__)
+
+WORKERS = 32
+"""Writes in flight: etcd gives throughput to concurrency, not to latency."""
+
+KEY_CHECK_INTERVAL = timedelta(hours=1)
+"""How often the set of keys is compared with a LIST: a watch that was renewed never tells of deletions it missed."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Controller:
+    """Owns cache, queue, watches and workers. kopf only calls `datasource_changed` and `datasource_deleted`."""
+
+    kube: Kube
+    settings: Settings
+    cache: Cache = field(default_factory=Cache)
+    queue: WorkQueue[Key] = field(default_factory=lambda: WorkQueue(time.monotonic, random.random))
+    _look_around: set[Key] = field(default_factory=set)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _watches: list[SecretWatch] = field(default_factory=list)
+    _poller: SecretPoller = field(init=False)
+    _reconciler: Reconciler = field(init=False)
+
+    def __post_init__(self) -> None:
+        recorder = EventRecorder(self.kube, socket.gethostname(), _now)
+        self._poller = SecretPoller(self.kube, self._surroundings_changed, time.monotonic)
+        self._reconciler = Reconciler(
+            kube=self.kube,
+            cache=self.cache,
+            steps=Steps(self.kube, self.cache, self.settings),
+            surface=Surface(self.settings.external_url, secrets.token_bytes),
+            announce=recorder.announce,
+        )
+        self._watches = [
+            SecretWatch(self.kube, self.cache, namespace, secret_type, self._secret_changed)
+            for namespace in self.scopes
+            for secret_type in (SecretType.CREDENTIAL, SecretType.TOKEN)
+        ]
+
+    @property
+    def scopes(self) -> tuple[str | None, ...]:
+        """What to list and watch: each namespace, or None for all of them at once."""
+        return self.settings.namespaces or (None,)
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether every list of Secrets has been read once; before, nothing is decided."""
+        return all(watch.synced.is_set() for watch in self._watches)
+
+    def start(self) -> None:
+        """Start everything. Call it before kopf starts: kopf cancels at its end what was started after it."""
+        sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
+        self._spawn("flow sweeper", sweeper.run)
+        self._spawn("secret poller", self._poller.run)
+        self._spawn("key check", self._check_keys)
+        for watch in self._watches:
+            self._spawn(f"watch of {watch.secret_type} in {watch.namespace or 'all namespaces'}", watch.run)
+        for number in range(WORKERS):
+            self._spawn(f"worker {number}", self._work)
+
+    async def stop(self) -> None:
+        """End what runs; a step under way is level-triggered and is taken up again at the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def datasource_changed(self, datasource: Datasource) -> None:
+        """A watch showed a Datasource: remember it and look at it soon."""
+        key = Key(datasource.metadata.namespace, datasource.metadata.name)
+        before = self.cache.datasource(key)
+        if self.cache.store_datasource(trimmed(datasource)):
+            is_new = before is None or before.metadata.generation != datasource.metadata.generation
+            self.queue.add(key, Priority.SOMEBODY_WAITS if is_new else Priority.ROUTINE)
+
+    def datasource_deleted(self, datasource: Datasource) -> None:
+        """A watch showed that a Datasource is gone; its Secrets are the garbage collector's."""
+        key = Key(datasource.metadata.namespace, datasource.metadata.name)
+        if self.cache.drop_datasource(key, datasource.metadata):
+            self._forget(key)
+
+    def _secret_changed(self, key: Key) -> None:
+        if self.cache.datasource(key) is not None:
+            self.queue.add(key)
+
+    def _surroundings_changed(self, key: Key) -> None:
+        self._look_around.add(key)
+        self.queue.add(key)
+
+    def _forget(self, key: Key) -> None:
+        self.queue.forget(key)
+        self._poller.wait_for(key, None)
+        self._look_around.discard(key)
+
+    async def _work(self) -> None:
+        for watch in self._watches:
+            await watch.synced.wait()
+        while True:
+            key = await self.queue.take()
+            try:
+                await self._reconcile(key)
+            finally:
+                self.queue.done(key)
+
+    async def _reconcile(self, key: Key) -> None:
+        look_around = key in self._look_around
+        self._look_around.discard(key)
+        try:
+            outcome = await self._reconciler.reconcile(key, look_around=look_around)
+        except Stale as error:
+            self._try_again(key, look_around, timedelta(0))
+            logger.debug("somebody wrote meanwhile", datasource=str(key), what=str(error))
+        except (ApiError, Unavailable) as error:
+            wait = getattr(error, "retry_after", None) or timedelta(0)
+            delay = self._try_again(key, look_around, wait)
+            logger.warning(
+                "will try again", datasource=str(key), seconds=round(delay.total_seconds(), 1), error=str(error)
+            )
+        except Exception:
+            # A bug must not take the loop down, nor give the object up for good.
+            delay = self._try_again(key, look_around, timedelta(seconds=5))
+            logger.exception("unexpected error, will try again", datasource=str(key), seconds=delay.total_seconds())
+        else:
+            self.queue.succeeded(key)
+            self._follow_up(key, outcome)
+
+    def _try_again(self, key: Key, look_around: bool, at_least: timedelta) -> timedelta:
+        if look_around:
+            self._look_around.add(key)
+        return self.queue.retry(key, at_least=at_least)
+
+    def _follow_up(self, key: Key, outcome: Outcome) -> None:
+        self._poller.wait_for(key, outcome.watched_secret)
+        if outcome.wake_after is not None:
+            # Jitter, so that what settled together does not come back together; never early: the time decides.
+            jitter = timedelta(seconds=random.random() * outcome.wake_after.total_seconds() * 0.1)  # noqa: S311
+            self.queue.add(key, Priority.ROUTINE, delay=outcome.wake_after + min(jitter, timedelta(seconds=60)))
+            if outcome.look_around_then:
+                self._look_around.add(key)
+
+    async def _check_keys(self) -> None:
+        while True:
+            await asyncio.sleep(KEY_CHECK_INTERVAL.total_seconds())
+            try:
+                await self.drop_missed_deletions()
+            except (ApiError, Unavailable) as error:
+                logger.warning("could not compare keys", error=str(error))
+
+    async def drop_missed_deletions(self) -> None:
+        """Forget Datasources that a full list no longer has."""
+        suspects = set(self.cache.keys())
+        for scope in self.scopes:
+            listed, _ = await self.kube.list_metadata(DATASOURCES, scope)
+            suspects -= {Key(item.metadata.namespace, item.metadata.name) for item in listed}
+        for key in suspects:
+            logger.info("missed a deletion", datasource=str(key))
+            self.cache.drop_datasource(key)
+            self._forget(key)
+
+    def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(asyncio.create_task(_kept_alive(name, work), name=name))
+
+
+async def _kept_alive(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception:
+            logger.exception("a task ended that never should, starting it again", task=name)
+            await asyncio.sleep(1)
+
+
+def datasource_in(raw: object) -> Datasource:
+    """Parse an object of a watch event."""
+    return msgspec.convert(raw, Datasource)

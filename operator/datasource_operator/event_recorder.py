@@ -1,0 +1,117 @@
+"""I/O: Events (events.k8s.io/v1) for changes of state, each kind once and then counted as a series.
+
+The name of an Event follows from what it says. So a second operator, or a restarted one, meets the Event that is there
+instead of adding another.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from datasource.kube import EVENTS, ApiError, Conflict, Kube, NotFound, Unavailable
+from datasource.names import API_VERSION, FIELD_MANAGER, KIND
+from datasource.objects import PartialObject
+from datasource.states import State
+from datasource_operator.policy import Finding, Observed
+
+logger = structlog.get_logger(__name__)
+
+_REMEMBERED = 10_000
+_NOTE_LENGTH = 1024
+
+
+@dataclass(slots=True)
+class EventRecorder:
+    """Records what changed; an Event that cannot be written is logged and let go, it is never worth a retry."""
+
+    kube: Kube
+    instance: str
+    now: Callable[[], datetime]
+    _counts: OrderedDict[str, int] = field(default_factory=OrderedDict)
+
+    async def announce(self, seen: Observed, finding: Finding) -> None:
+        """Tell of a new state or reason; nothing where both stood already."""
+        ready = seen.status.condition("Ready")
+        if ready is not None and (seen.status.state, ready.reason) == (finding.state, finding.reason):
+            return
+        logger.info(
+            "state changed",
+            datasource=f"{seen.namespace}/{seen.name}",
+            state=finding.state,
+            reason=finding.reason,
+            before=seen.status.state,
+        )
+        try:
+            await self._record(seen, finding)
+        except (ApiError, Unavailable) as error:
+            logger.warning("could not record an Event", datasource=f"{seen.namespace}/{seen.name}", error=str(error))
+
+    async def _record(self, seen: Observed, finding: Finding) -> None:
+        name = _event_name(seen, finding)
+        if name in self._counts:
+            await self._count(seen.namespace, name)
+            return
+        try:
+            await self.kube.create(
+                EVENTS, seen.namespace, self._manifest(name, seen, finding), PartialObject, manager=FIELD_MANAGER
+            )
+        except Conflict:
+            self._remember(name, 1)
+            await self._count(seen.namespace, name)
+            return
+        self._remember(name, 1)
+
+    async def _count(self, namespace: str, name: str) -> None:
+        count = self._counts[name] + 1
+        series = {"count": count, "lastObservedTime": _micro_time(self.now())}
+        try:
+            await self.kube.merge_patch(
+                EVENTS, namespace, name, {"series": series}, PartialObject, manager=FIELD_MANAGER
+            )
+        except NotFound:
+            # Events live for an hour or so.
+            del self._counts[name]
+            return
+        self._remember(name, count)
+
+    def _remember(self, name: str, count: int) -> None:
+        self._counts[name] = count
+        self._counts.move_to_end(name)
+        if len(self._counts) > _REMEMBERED:
+            self._counts.popitem(last=False)
+
+    def _manifest(self, name: str, seen: Observed, finding: Finding) -> dict[str, Any]:
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": seen.namespace},
+            "eventTime": _micro_time(self.now()),
+            "reportingController": "datasource.dev/operator",
+            "reportingInstance": self.instance,
+            "type": "Warning" if finding.state is State.ERROR else "Normal",
+            "reason": finding.reason,
+            "action": "Reconcile",
+            "note": f"{finding.state}: {finding.message}"[:_NOTE_LENGTH],
+            "regarding": {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "namespace": seen.namespace,
+                "name": seen.name,
+                "uid": seen.uid,
+            },
+        }
+
+
+def _event_name(seen: Observed, finding: Finding) -> str:
+    said = "\n".join((seen.uid, finding.reason, finding.message))
+    return f"{seen.name[:200]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+
+def _micro_time(moment: datetime) -> str:
+    """metav1.MicroTime."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

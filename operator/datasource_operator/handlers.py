@@ -1,0 +1,50 @@
+"""What kopf calls: decorators and nothing else. Only this module and `__main__` know kopf."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+
+from datasource.kube import bearer_token, login
+from datasource.names import GROUP, PLURAL, VERSION
+from datasource_operator.controller import Controller, datasource_in
+
+LOGIN_LIFETIME = timedelta(minutes=5)
+
+
+def register(registry: kopf.OperatorRegistry, controller: Controller, kubeconfig: str | None) -> None:
+    """Register the handlers. Low-level events only: kopf's higher handlers write to the objects that they handle."""
+
+    @kopf.on.startup(registry=registry)
+    def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        settings.posting.enabled = False
+        settings.peering.standalone = True
+        settings.scanning.disabled = True
+        settings.batching.idle_timeout = 0.1
+        settings.networking.request_timeout = 20
+        settings.networking.connect_timeout = 5
+        settings.watching.server_timeout = 300
+        settings.watching.client_timeout = 310
+        settings.watching.inactivity_timeout = 70
+
+    @kopf.on.login(registry=registry)
+    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+        configuration = await login(kubeconfig)
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            token=bearer_token(configuration),
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            # Read again before the projected token runs out.
+            expiration=datetime.now(UTC) + LOGIN_LIFETIME,
+        )
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def datasource_event(event: kopf.RawEvent, **_: Any) -> None:
+        datasource = datasource_in(event["object"])
+        if event["type"] == "DELETED":
+            controller.datasource_deleted(datasource)
+        else:
+            controller.datasource_changed(datasource)

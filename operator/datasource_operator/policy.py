@@ -1,0 +1,437 @@
+"""What to do about a Datasource, decided from what was observed. Pure: no I/O, no clock, no randomness of its own.
+
+`next_step` is asked again after every step, with what was observed since, until it answers `Settle`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
+from datasource.fingerprint import fingerprint, parameters_hash
+from datasource.names import ticket_in
+from datasource.objects import Ownership, Status, ownership
+from datasource.requests import HandledSet, Requests
+from datasource.spec import InvalidSpec, OAuth2, Spec
+from datasource.states import MEANING, Progress, Reason, State
+from datasource.ticket import TicketScope, ticket_fits
+from datasource.token_secret import StoredTokenSecret, TokenSecretPlan, plan
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What holds for a Datasource: the reason decides the state, the message tells a person what to do."""
+
+    reason: Reason
+    message: str
+    needs_person: bool = False
+
+    @property
+    def state(self) -> State:
+        """The state that users read."""
+        return MEANING[self.reason].state
+
+    @property
+    def progress(self) -> Progress:
+        """Whether it heals by itself, waits for a person, or is stuck."""
+        return MEANING[self.reason].progress
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a live look at things that are not watched showed: the client Secret, names taken by others."""
+
+    problem: Finding | None = None
+    look_again_at: str | None = None
+    """The Secret whose change may mend the problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that a decision rests on."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    being_deleted: bool
+    spec: Spec | InvalidSpec
+    requests: Requests
+    status: Status
+    credential: StoredCredential | UnreadableCredential | None
+    token_secrets: tuple[StoredTokenSecret, ...]
+    now: datetime
+    surroundings: Surroundings | None = None
+    look_around: bool = False
+    """Whether the surroundings are due for a look, however settled the status seems."""
+    is_live: bool = False
+    """Whether credential and Datasource were read live in this run: destructive steps ask for it."""
+
+    @property
+    def oauth2(self) -> OAuth2 | None:
+        """The OAuth2 parameters, where the spec has any that can be read."""
+        return self.spec.oauth2 if isinstance(self.spec, Spec) else None
+
+    @property
+    def facts(self) -> CredentialFacts | None:
+        """What the credential Secret says, tombstones included, where it is this Datasource's."""
+        if isinstance(self.credential, StoredCredential) and self._ownership() is not Ownership.DANGLING:
+            return self.credential.facts
+        return None
+
+    @property
+    def is_ownerless(self) -> bool:
+        """Whether the credential Secret came without ownerReferences, as a restore leaves it."""
+        return self._ownership() is Ownership.OWNERLESS
+
+    @property
+    def handled(self) -> HandledSet:
+        """The requests already acted on."""
+        return HandledSet() if self.facts is None else self.facts.handled
+
+    @property
+    def pending(self) -> Requests:
+        """The requests not acted on yet."""
+        return self.handled.pending(self.requests)
+
+    def _ownership(self) -> Ownership | None:
+        if not isinstance(self.credential, StoredCredential):
+            return None
+        return ownership(self.credential.owners, self.uid)
+
+
+# Steps: what `next_step` may answer.
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The Datasource is going away; its Secrets follow by the garbage collector."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLive:
+    """Caches lag: read credential Secret and Datasource live before what comes next."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookAround:
+    """See whether the client Secret is usable and no foreign Secret has our names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Become the owner of a restored credential Secret."""
+
+    credential: StoredCredential
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Rewrite the credential Secret to a tombstone; create one where there is none, so that the request stays handled."""
+
+    credential: StoredCredential | None
+    handled: HandledSet
+
+
+@dataclass(frozen=True, slots=True)
+class WriteTokenSecret:
+    """Bring the token Secret to what it should be."""
+
+    plan: TokenSecretPlan
+    credential: StoredCredential
+    stored: StoredTokenSecret | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTokenSecret:
+    """Take a token Secret away: its token must not be used any more, or it stands under another name now."""
+
+    stored: StoredTokenSecret
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Nothing is left to do but to say so."""
+
+    finding: Finding
+    wake_at: datetime | None = None
+
+
+Step = Nothing | ReadLive | LookAround | Adopt | Clear | WriteTokenSecret | DeleteTokenSecret | Settle
+
+
+def next_step(seen: Observed) -> Step:
+    """Decide the next step for a Datasource.
+
+    Destructive steps (clear, leaving AUTHORIZED, deletion) are only answered for what was read live.
+    """
+    step = _wanted_step(seen)
+    if is_destructive(step, seen) and not seen.is_live:
+        return ReadLive()
+    return step
+
+
+def is_destructive(step: Step, seen: Observed) -> bool:
+    """Whether a step takes something away from somebody."""
+    match step:
+        case Clear() | DeleteTokenSecret():
+            return True
+        case Settle(finding=finding):
+            return seen.status.state == State.AUTHORIZED and finding.state is not State.AUTHORIZED
+        case _:
+            return False
+
+
+def ticket_scope(seen: Observed) -> TicketScope:
+    """What a link offered now is bound to."""
+    oauth2 = seen.oauth2
+    return TicketScope(
+        uid=seen.uid,
+        parameters_hash="" if oauth2 is None else parameters_hash(oauth2),
+        replaces="" if seen.facts is None else seen.facts.credential_id,
+    )
+
+
+def _wanted_step(seen: Observed) -> Step:
+    if seen.being_deleted:
+        return Nothing()
+    for prepare in PREPARATIONS:
+        step = prepare(seen)
+        if step is not None:
+            return step
+    finding = find(seen)
+    return _token_secret_step(seen, finding) or Settle(finding, _wake_at(seen, finding))
+
+
+# Preparations: what must be done before the state can be told.
+
+
+def restored_credential_has_no_owner(seen: Observed) -> Step | None:
+    """A restore drops ownerReferences; a credential that fits the parameters is ours again. Tombstones always fit."""
+    if not isinstance(seen.credential, StoredCredential) or not seen.is_ownerless:
+        return None
+    fits = seen.credential.facts.tombstone is not None or _fingerprint_fits(seen)
+    return Adopt(seen.credential) if fits else None
+
+
+def clear_is_requested(seen: Observed) -> Step | None:
+    """Acted on once per value. The tombstone remembers the value even where there was nothing to clear."""
+    if seen.pending.clear_credential is None or isinstance(seen.credential, UnreadableCredential):
+        return None
+    credential = seen.credential if seen.facts is not None else None
+    return Clear(credential, seen.handled.with_requests(Requests(clear_credential=seen.requests.clear_credential)))
+
+
+def surroundings_are_unknown(seen: Observed) -> Step | None:
+    """Before a link is offered: is the client Secret there, are the names free? A link that stands says it was so."""
+    if seen.surroundings is not None or not _waits_for_person(seen) or _is_settled_waiting(seen):
+        return None
+    return LookAround()
+
+
+PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
+    restored_credential_has_no_owner,
+    clear_is_requested,
+    surroundings_are_unknown,
+)
+
+
+# Findings: what holds, first match wins.
+
+
+def spec_is_invalid(seen: Observed) -> Finding | None:
+    """What the API server's schema could not see."""
+    return Finding(Reason.INVALID_CONFIGURATION, str(seen.spec)) if isinstance(seen.spec, InvalidSpec) else None
+
+
+def credential_is_unreadable(seen: Observed) -> Finding | None:
+    """Somebody edited the credential Secret. Nothing is lost yet, so nothing is overwritten."""
+    if not isinstance(seen.credential, UnreadableCredential):
+        return None
+    return Finding(
+        Reason.CREDENTIAL_UNREADABLE,
+        f"The credential Secret {seen.name}-oauth2-credential cannot be read: {seen.credential.what}. "
+        "Restore it, or delete it and get a new credential.",
+    )
+
+
+def oauth2_is_missing(seen: Observed) -> Finding | None:
+    """Nothing to authorize with yet."""
+    if seen.oauth2 is not None:
+        return None
+    return Finding(
+        Reason.OAUTH2_MISSING,
+        "spec.oauth2 is not set. Register an application with the service, with the redirect URI in status.redirectURI, "
+        "then fill in clientID, clientSecretRef, authorizeURL, tokenURL and scopes.",
+    )
+
+
+def parameters_are_incomplete(seen: Observed) -> Finding | None:
+    """Some are there, not all."""
+    missing = () if seen.oauth2 is None else seen.oauth2.missing()
+    if not missing:
+        return None
+    fields = ", ".join(f"spec.oauth2.{field}" for field in missing)
+    return Finding(
+        Reason.PARAMETERS_INCOMPLETE, f"Not set yet: {fields}. The service tells them when you register there."
+    )
+
+
+def surroundings_are_in_the_way(seen: Observed) -> Finding | None:
+    """A client Secret that is not there, or a name that somebody else's Secret has."""
+    return None if seen.surroundings is None else seen.surroundings.problem
+
+
+def credential_is_stored(seen: Observed) -> Finding | None:
+    """AUTHORIZED says this and no more; a further link may be offered beside it."""
+    if not _credential_is_usable(seen):
+        return None
+    if seen.pending.new_credential is not None:
+        return Finding(
+            Reason.AUTHORIZED,
+            "A credential is stored. A new one was asked for: open status.authorizationLink; the old one works until then.",
+            needs_person=True,
+        )
+    if _scopes_changed(seen):
+        return Finding(
+            Reason.AUTHORIZED,
+            "A credential is stored, but spec.oauth2.scopes changed since it was obtained: "
+            "open status.authorizationLink to get one with the new scopes.",
+            needs_person=True,
+        )
+    return Finding(Reason.AUTHORIZED, "A credential is stored.")
+
+
+def credential_was_cleared(seen: Observed) -> Finding | None:
+    """By request; the parameters stay."""
+    if seen.facts is None or seen.facts.tombstone is not Reason.CREDENTIAL_CLEARED:
+        return None
+    return _person_needed(Reason.CREDENTIAL_CLEARED, "The credential was cleared on request")
+
+
+def parameters_changed(seen: Observed) -> Finding | None:
+    """Tokens obtained with other parameters are not sent anywhere; reverting the edit brings them back."""
+    if not _credential_is_there(seen) or _fingerprint_fits(seen):
+        return None
+    return _person_needed(
+        Reason.PARAMETERS_CHANGED,
+        "clientID, issuer, authorizeURL or tokenURL in spec.oauth2 changed since the credential was obtained. "
+        "Revert the change to use it again, or get a new credential",
+    )
+
+
+def token_has_expired(seen: Observed) -> Finding | None:
+    """Without a refresh token only a person can go on."""
+    if not _credential_is_there(seen) or not _has_run_out(seen):
+        return None
+    return _person_needed(
+        Reason.TOKEN_EXPIRED,
+        "The access token expired and the provider gave no refresh token "
+        "(with OpenID Connect the scope offline_access yields one)",
+    )
+
+
+def authorization_is_required(_: Observed) -> Finding:
+    """Everything is there but a person's consent."""
+    return _person_needed(Reason.AUTHORIZATION_REQUIRED, "The parameters are complete, a person has to consent once")
+
+
+# Later checks rely on earlier ones: those from credential_is_stored on know that the parameters are complete.
+CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
+    spec_is_invalid,
+    credential_is_unreadable,
+    oauth2_is_missing,
+    parameters_are_incomplete,
+    surroundings_are_in_the_way,
+    credential_is_stored,
+    credential_was_cleared,
+    parameters_changed,
+    token_has_expired,
+    authorization_is_required,
+)
+
+
+def find(seen: Observed) -> Finding:
+    """Tell what holds."""
+    return next(finding for check in CHAIN if (finding := check(seen)) is not None)
+
+
+def _person_needed(reason: Reason, what: str) -> Finding:
+    return Finding(reason, f"{what}: open status.authorizationLink and choose Get new credential.", needs_person=True)
+
+
+def _waits_for_person(seen: Observed) -> bool:
+    return find(replace(seen, surroundings=None)).state is State.NOT_AUTHORIZED
+
+
+def _is_settled_waiting(seen: Observed) -> bool:
+    """The status says that the surroundings were found in order for this very generation, and its link still fits."""
+    if seen.look_around or seen.status.observed_generation != seen.generation:
+        return False
+    ticket = ticket_in(seen.status.authorization_link)
+    return seen.status.state == State.NOT_AUTHORIZED and ticket is not None and ticket_fits(ticket, ticket_scope(seen))
+
+
+def _credential_is_there(seen: Observed) -> bool:
+    return seen.facts is not None and seen.facts.tombstone is None
+
+
+def _fingerprint_fits(seen: Observed) -> bool:
+    if not isinstance(seen.credential, StoredCredential) or seen.oauth2 is None:
+        return False
+    return seen.credential.facts.fingerprint == fingerprint(seen.oauth2)
+
+
+def _has_run_out(seen: Observed) -> bool:
+    facts = seen.facts
+    if facts is None or facts.has_refresh_token or facts.expires_at is None:
+        return False
+    return facts.expires_at <= seen.now
+
+
+def _credential_is_usable(seen: Observed) -> bool:
+    return _credential_is_there(seen) and not seen.is_ownerless and _fingerprint_fits(seen) and not _has_run_out(seen)
+
+
+def _scopes_changed(seen: Observed) -> bool:
+    return (
+        seen.facts is not None
+        and seen.oauth2 is not None
+        and set(seen.oauth2.scopes) != set(seen.facts.requested_scopes)
+    )
+
+
+def _wake_at(seen: Observed, finding: Finding) -> datetime | None:
+    """When time alone changes what holds: a token without a refresh token runs out."""
+    if finding.state is State.AUTHORIZED and seen.facts is not None and not seen.facts.has_refresh_token:
+        return seen.facts.expires_at
+    return None
+
+
+def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
+    if finding.reason in {Reason.CREDENTIAL_UNREADABLE, Reason.INVALID_CONFIGURATION, Reason.SECRET_CONFLICT}:
+        # Nothing is known for sure: apps keep what they have.
+        return None
+    ours = tuple(
+        stored for stored in seen.token_secrets if ownership(stored.owners, seen.uid) is not Ownership.DANGLING
+    )
+    wanted = _wanted_token_secret(seen) if finding.state is State.AUTHORIZED else None
+    if wanted is not None and isinstance(seen.credential, StoredCredential):
+        stored = next((stored for stored in ours if stored.name == wanted.name), None)
+        if stored is None or not _is_as_wanted(stored, wanted, seen.uid):
+            return WriteTokenSecret(wanted, seen.credential, stored)
+    return next((DeleteTokenSecret(stored) for stored in ours if wanted is None or stored.name != wanted.name), None)
+
+
+def _wanted_token_secret(seen: Observed) -> TokenSecretPlan | None:
+    if seen.facts is None or not isinstance(seen.spec, Spec):
+        return None
+    return plan(namespace=seen.namespace, name=seen.name, uid=seen.uid, spec=seen.spec, facts=seen.facts)
+
+
+def _is_as_wanted(stored: StoredTokenSecret, wanted: TokenSecretPlan, uid: str) -> bool:
+    return (
+        stored.content == wanted.content
+        and wanted.fields <= stored.fields
+        and ownership(stored.owners, uid) is Ownership.OURS
+    )

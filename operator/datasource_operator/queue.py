@@ -1,0 +1,135 @@
+"""A work queue of keys: each at most once at a time, new ones before routine ones, with due times and backoff.
+
+Same contract as client-go's workqueue: a key added while it is being worked on is worked on once more afterwards; a key
+waiting for a due time is brought forward by an earlier one.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import IntEnum
+from itertools import count
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+
+FIRST_DELAY = timedelta(seconds=1)
+LONGEST_DELAY = timedelta(seconds=60)
+
+
+class Priority(IntEnum):
+    """Who goes first among those that are due."""
+
+    SOMEBODY_WAITS = 0
+    ROUTINE = 1
+
+
+@dataclass(slots=True)
+class _Entry:
+    due: float
+    priority: Priority
+    ticket: int
+
+
+@dataclass(slots=True)
+class WorkQueue(Generic[K]):
+    """The queue; `monotonic` and `random` (0 to 1) are injected."""
+
+    monotonic: Callable[[], float]
+    random: Callable[[], float]
+    _waiting: dict[K, _Entry] = field(default_factory=dict)
+    _ready: list[tuple[Priority, int, K]] = field(default_factory=list)
+    _later: list[tuple[float, int, K]] = field(default_factory=list)
+    _working: dict[K, float] = field(default_factory=dict)
+    _again: dict[K, Priority] = field(default_factory=dict)
+    _failures: dict[K, int] = field(default_factory=dict)
+    _tickets: count[int] = field(default_factory=count)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def oldest_work(self) -> float | None:
+        """Since when (monotonic) the longest-running key is being worked on."""
+        return min(self._working.values(), default=None)
+
+    def add(self, key: K, priority: Priority = Priority.SOMEBODY_WAITS, *, delay: timedelta = timedelta(0)) -> None:
+        """Work on a key, now or after a delay. Adding it again changes nothing but to bring it forward."""
+        if key in self._working and delay <= timedelta(0):
+            self._again[key] = min(priority, self._again.get(key, priority))
+            return
+        due = self.monotonic() + max(delay.total_seconds(), 0.0)
+        entry = self._waiting.get(key)
+        if entry is not None and entry.due <= due and entry.priority <= priority:
+            return
+        if entry is not None:
+            due, priority = min(due, entry.due), min(priority, entry.priority)
+        self._schedule(key, due, priority)
+
+    def retry(self, key: K, *, at_least: timedelta = timedelta(0)) -> timedelta:
+        """Work on a key again after a growing delay with full jitter; returns the delay."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        longest: timedelta = min(FIRST_DELAY * 2 ** min(failures, 16), LONGEST_DELAY)
+        delay = max(longest * (0.5 + self.random() / 2), at_least)
+        self.add(key, Priority.ROUTINE, delay=delay)
+        return delay
+
+    def succeeded(self, key: K) -> None:
+        """Start over with short delays at the next failure."""
+        self._failures.pop(key, None)
+
+    def forget(self, key: K) -> None:
+        """The object is gone: drop what waits for it."""
+        self._waiting.pop(key, None)
+        self._failures.pop(key, None)
+        self._again.pop(key, None)
+
+    async def take(self) -> K:
+        """Wait for a key that is due; call `done` with it afterwards."""
+        while True:
+            self._promote()
+            while self._ready:
+                _, ticket, key = heapq.heappop(self._ready)
+                entry = self._waiting.get(key)
+                if entry is not None and entry.ticket == ticket:
+                    del self._waiting[key]
+                    self._working[key] = self.monotonic()
+                    return key
+            await self._sleep()
+
+    def done(self, key: K) -> None:
+        """The work on a key is over; if it was added meanwhile, it is due again."""
+        self._working.pop(key, None)
+        priority = self._again.pop(key, None)
+        if priority is not None:
+            self.add(key, priority)
+
+    def _schedule(self, key: K, due: float, priority: Priority) -> None:
+        ticket = next(self._tickets)
+        self._waiting[key] = _Entry(due, priority, ticket)
+        heapq.heappush(self._later, (due, ticket, key))
+        self._wake.set()
+
+    def _promote(self) -> None:
+        now = self.monotonic()
+        while self._later and self._later[0][0] <= now:
+            _, ticket, key = heapq.heappop(self._later)
+            entry = self._waiting.get(key)
+            if entry is not None and entry.ticket == ticket and key not in self._working:
+                heapq.heappush(self._ready, (entry.priority, ticket, key))
+            elif entry is not None and entry.ticket == ticket:
+                # Due while being worked on: once more afterwards.
+                del self._waiting[key]
+                self._again[key] = min(entry.priority, self._again.get(key, entry.priority))
+
+    async def _sleep(self) -> None:
+        self._wake.clear()
+        pause = None if not self._later else max(self._later[0][0] - self.monotonic(), 0.0)
+        try:
+            async with asyncio.timeout(pause):
+                await self._wake.wait()
+        except TimeoutError:
+            pass

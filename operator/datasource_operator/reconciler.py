@@ -1,0 +1,132 @@
+"""I/O: one level-triggered reconciliation, whatever triggered it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+
+from datasource.credential import UnreadableCredential
+from datasource.kube import DATASOURCES, Forbidden, Invalid, Kube, NotFound
+from datasource.names import FIELD_MANAGER, credential_secret_name
+from datasource.objects import Datasource
+from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.policy import (
+    Finding,
+    Nothing,
+    Observed,
+    Settle,
+    Surroundings,
+    WriteTokenSecret,
+    next_step,
+)
+from datasource_operator.status import Surface, status_patch, wanted_status
+from datasource_operator.steps import DatasourceGone, Stale, Steps, immutable_secret, secrets_forbidden
+
+logger = structlog.get_logger(__name__)
+
+STEPS_LIMIT = 12
+"""More steps than any Datasource needs; beyond it something fights us, and a pause is better than a storm."""
+
+WAITING_LOOK = timedelta(minutes=10)
+"""How often the surroundings of a Datasource that waits for a person are looked at again."""
+
+FORBIDDEN_LOOK = timedelta(minutes=1)
+"""How soon to try again where the operator's rights did not reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a reconciliation left: when to come again, and which Secret's change may mend a problem."""
+
+    wake_after: timedelta | None = None
+    look_around_then: bool = False
+    watched_secret: str | None = None
+
+
+Announce = Callable[[Observed, Finding], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Takes a Datasource from what is to what should be."""
+
+    kube: Kube
+    cache: Cache
+    steps: Steps
+    surface: Surface
+    announce: Announce
+
+    async def reconcile(self, key: Key, *, look_around: bool = False) -> Outcome:
+        """Reconcile one Datasource.
+
+        Raises:
+            Stale: somebody wrote meanwhile; come again soon.
+            ApiError, Unavailable: come again later.
+        """
+        try:
+            seen = self.steps.observe(key, look_around=look_around)
+            settled, seen = await self._settle(seen)
+        except DatasourceGone:
+            return Outcome()
+        if settled is None:
+            return Outcome()
+        await self._write_status(key, seen, settled.finding)
+        return _outcome(seen, settled)
+
+    async def _settle(self, seen: Observed) -> tuple[Settle | None, Observed]:
+        for _ in range(STEPS_LIMIT):
+            step = next_step(seen)
+            if isinstance(step, Nothing):
+                return None, seen
+            if isinstance(step, Settle):
+                return step, seen
+            try:
+                seen = await self.steps.take(step, seen)
+            except UnreadableCredential as error:
+                seen = replace(seen, credential=error)
+            except Forbidden as error:
+                logger.warning(
+                    "forbidden by the API server", datasource=f"{seen.namespace}/{seen.name}", error=error.message
+                )
+                seen = replace(seen, surroundings=Surroundings(secrets_forbidden(seen.namespace)))
+                return Settle(_problem(seen)), seen
+            except Invalid as error:
+                logger.warning(
+                    "refused by the API server", datasource=f"{seen.namespace}/{seen.name}", error=error.message
+                )
+                name = step.plan.name if isinstance(step, WriteTokenSecret) else credential_secret_name(seen.name)
+                seen = replace(seen, surroundings=Surroundings(immutable_secret(name), name))
+                return Settle(_problem(seen)), seen
+        raise Stale(f"not settled after {STEPS_LIMIT} steps")
+
+    async def _write_status(self, key: Key, seen: Observed, finding: Finding) -> None:
+        patch = status_patch(seen.status, wanted_status(seen, finding, self.surface))
+        if patch is None:
+            return
+        try:
+            written = await self.kube.merge_patch(
+                DATASOURCES, key.namespace, key.name, patch, Datasource, manager=FIELD_MANAGER, subresource="status"
+            )
+        except NotFound:
+            return
+        self.cache.store_datasource(trimmed(written))
+        await self.announce(seen, finding)
+
+
+def _problem(seen: Observed) -> Finding:
+    if seen.surroundings is None or seen.surroundings.problem is None:
+        raise AssertionError("only asked where there is a problem")
+    return seen.surroundings.problem
+
+
+def _outcome(seen: Observed, settled: Settle) -> Outcome:
+    if seen.surroundings is not None and seen.surroundings.problem is not None:
+        watched = seen.surroundings.look_again_at
+        pause = FORBIDDEN_LOOK if watched is None else WAITING_LOOK
+        return Outcome(wake_after=pause, look_around_then=True, watched_secret=watched)
+    if settled.wake_at is not None:
+        return Outcome(wake_after=max(settled.wake_at - seen.now, timedelta(0)))
+    if settled.finding.needs_person:
+        return Outcome(wake_after=WAITING_LOOK, look_around_then=True)
+    return Outcome()

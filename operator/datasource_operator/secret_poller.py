@@ -1,0 +1,98 @@
+"""I/O: look again for Secrets that are not ours to watch: a missing client Secret, a foreign one that has our name.
+
+One GET (metadata only) for each distinct Secret, however many Datasources wait for it: after 2 s, rising to 60 s.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from datasource.kube import SECRETS, ApiError, Kube, NotFound, Unavailable
+from datasource.objects import PartialObject
+from datasource_operator.cache import Key
+
+logger = structlog.get_logger(__name__)
+
+FIRST_PAUSE = timedelta(seconds=2)
+LONGEST_PAUSE = timedelta(seconds=60)
+_GROWTH = 1.5
+_TICK = 0.5
+
+
+@dataclass(slots=True)
+class _Watched:
+    waiting: set[Key]
+    due: float
+    pause: timedelta
+    version: str | None = None
+    """The resourceVersion last seen; empty: it is not there; None: not looked at yet."""
+
+
+@dataclass(slots=True)
+class SecretPoller:
+    """Knows who waits for which Secret."""
+
+    kube: Kube
+    changed: Callable[[Key], None]
+    monotonic: Callable[[], float]
+    _watched: dict[tuple[str, str], _Watched] = field(default_factory=dict)
+    _waits_for: dict[Key, str] = field(default_factory=dict)
+
+    def wait_for(self, key: Key, secret: str | None) -> None:
+        """From now on tell `key` when that Secret changes; None: it waits for none any more."""
+        before = self._waits_for.get(key)
+        if before == secret:
+            return
+        if before is not None:
+            self._leave(key, before)
+        if secret is not None:
+            self._waits_for[key] = secret
+            due = self.monotonic() + FIRST_PAUSE.total_seconds()
+            watched = self._watched.setdefault((key.namespace, secret), _Watched(set(), due, FIRST_PAUSE))
+            watched.waiting.add(key)
+            # Whoever is new has not seen it: start over with short pauses.
+            watched.due, watched.pause, watched.version = min(watched.due, due), FIRST_PAUSE, None
+
+    async def run(self) -> None:
+        """Look at whatever is due, for ever."""
+        while True:
+            await asyncio.sleep(_TICK)
+            now = self.monotonic()
+            due = [place for place, watched in self._watched.items() if watched.due <= now]
+            for place in due:
+                await self._look(place)
+
+    def _leave(self, key: Key, secret: str) -> None:
+        self._waits_for.pop(key, None)
+        place = (key.namespace, secret)
+        watched = self._watched.get(place)
+        if watched is not None:
+            watched.waiting.discard(key)
+            if not watched.waiting:
+                del self._watched[place]
+
+    async def _look(self, place: tuple[str, str]) -> None:
+        version = await self._version(*place)
+        watched = self._watched.get(place)
+        if watched is None:
+            return
+        watched.due = self.monotonic() + watched.pause.total_seconds()
+        watched.pause = min(watched.pause * _GROWTH, LONGEST_PAUSE)
+        if version is None or version == watched.version:
+            return
+        watched.version = version
+        for key in tuple(watched.waiting):
+            self.changed(key)
+
+    async def _version(self, namespace: str, name: str) -> str | None:
+        try:
+            secret = await self.kube.get(SECRETS, namespace, name, PartialObject, metadata_only=True)
+        except NotFound:
+            return ""
+        except (ApiError, Unavailable) as error:
+            logger.info("cannot look for a Secret", namespace=namespace, secret=name, error=str(error))
+            return None
+        return secret.metadata.resource_version

@@ -1,0 +1,95 @@
+"""I/O: list and watch the metadata of our two Secret types; token values never pass here."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from datasource.kube import SECRETS, ApiError, Expired, Kube, Unavailable
+from datasource.names import Role, SecretType
+from datasource.objects import PartialObject
+from datasource_operator.cache import Cache, Key
+
+logger = structlog.get_logger(__name__)
+
+_FIRST_PAUSE = timedelta(seconds=1)
+_LONGEST_PAUSE = timedelta(seconds=30)
+
+_ROLES = {SecretType.CREDENTIAL: Role.CREDENTIAL, SecretType.TOKEN: Role.TOKEN}
+
+
+@dataclass(slots=True)
+class SecretWatch:
+    """One Secret type in one namespace (None: all), mirrored into the cache; changes are told by key."""
+
+    kube: Kube
+    cache: Cache
+    namespace: str | None
+    secret_type: SecretType
+    changed: Callable[[Key], None]
+    synced: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """List, then watch, for ever; after any failure list again."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                resource_version = await self._list()
+                self.synced.set()
+                pause = _FIRST_PAUSE
+                await self._watch(resource_version)
+            except Expired:
+                logger.info("watch expired, listing again", secret_type=self.secret_type)
+            except (ApiError, Unavailable) as error:
+                logger.warning(
+                    "cannot watch Secrets",
+                    secret_type=self.secret_type,
+                    namespace=self.namespace or "*",
+                    error=str(error),
+                )
+                await asyncio.sleep(pause.total_seconds())
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _list(self) -> str:
+        listed, resource_version = await self.kube.list_metadata(
+            SECRETS, self.namespace, field_selector=f"type={self.secret_type}"
+        )
+        present = set()
+        for item in listed:
+            present.add((item.metadata.namespace, item.metadata.name))
+            self._store(item)
+        self._drop_all_but(present)
+        return resource_version
+
+    def _drop_all_but(self, present: set[tuple[str, str]]) -> None:
+        """A watch that ended may have missed deletions."""
+        for key, names in self.cache.secret_names().items():
+            if self.namespace is not None and key.namespace != self.namespace:
+                continue
+            for name in names.get(_ROLES[self.secret_type], ()):
+                if (key.namespace, name) not in present:
+                    self.cache.drop_secret_named(key, name)
+                    self.changed(key)
+
+    async def _watch(self, resource_version: str) -> None:
+        while True:
+            async for event in self.kube.watch_metadata(
+                SECRETS, self.namespace, field_selector=f"type={self.secret_type}", resource_version=resource_version
+            ):
+                resource_version = event.object.metadata.resource_version
+                match event.type:
+                    case "ADDED" | "MODIFIED":
+                        self._store(event.object)
+                    case "DELETED":
+                        self._tell(self.cache.drop_secret(event.object.metadata))
+                    case "BOOKMARK":
+                        pass
+
+    def _store(self, item: PartialObject) -> None:
+        self._tell(self.cache.store_secret(item.metadata))
+
+    def _tell(self, key: Key | None) -> None:
+        if key is not None:
+            self.changed(key)

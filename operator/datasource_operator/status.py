@@ -1,0 +1,118 @@
+"""The status that a Datasource should have, and the patch that gets it there. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from datasource.clock import rfc3339
+from datasource.names import authorization_link, redirect_uri, ticket_in
+from datasource.objects import Condition, HandledEcho, Status
+from datasource.requests import echo
+from datasource.spec import Spec
+from datasource.states import MEANING, Progress, Reason, State
+from datasource.ticket import issue_ticket, ticket_fits
+from datasource_operator.policy import Finding, Observed, ticket_scope
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """What a status is built with besides what was observed."""
+
+    external_url: str
+    token_bytes: Callable[[int], bytes]
+
+
+def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
+    """Build the status for a finding; what stands already and still holds is kept (link, transition times, echoes)."""
+    facts = seen.facts if finding.state is State.AUTHORIZED else None
+    return Status(
+        state=finding.state,
+        authorization_link=_link(seen, surface) if finding.needs_person else None,
+        redirect_uri=redirect_uri(surface.external_url, seen.namespace),
+        expires_at=None if facts is None or facts.expires_at is None else rfc3339(facts.expires_at),
+        refreshed_at=None if facts is None or facts.refreshed_at is None else rfc3339(facts.refreshed_at),
+        granted_scopes=None if facts is None or not facts.granted_scopes else facts.granted_scopes,
+        authorized_as=None if facts is None else facts.authorized_as,
+        token_secret_name=seen.spec.token_secret_name(seen.name) if isinstance(seen.spec, Spec) else None,
+        observed_generation=seen.generation,
+        handled=_echoes(seen, finding),
+        conditions=_conditions(seen, finding),
+    )
+
+
+def status_patch(current: Status, wanted: Status) -> dict[str, Any] | None:
+    """The merge patch (RFC 7386) from one status to another; None where they are the same."""
+    before, after = msgspec.to_builtins(current), msgspec.to_builtins(wanted)
+    changes = _difference(before, after)
+    return {"status": changes} if changes else None
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    changes: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        if key not in before:
+            changes[key] = value
+        elif isinstance(value, dict) and isinstance(before[key], dict):
+            if nested := _difference(before[key], value):
+                changes[key] = nested
+        elif before[key] != value:
+            changes[key] = value
+    return changes
+
+
+def _link(seen: Observed, surface: Surface) -> str:
+    """The link that stands, if its ticket still fits and it leads to us; else a new one."""
+    scope = ticket_scope(seen)
+    ticket = ticket_in(seen.status.authorization_link)
+    if ticket is None or not ticket_fits(ticket, scope):
+        ticket = issue_ticket(scope, surface.token_bytes)
+    return authorization_link(surface.external_url, seen.namespace, seen.name, ticket)
+
+
+def _echoes(seen: Observed, finding: Finding) -> HandledEcho | None:
+    """The request values acted on: handled for good, or, for a new credential, answered with a link."""
+    stood = seen.status.handled or HandledEcho()
+    present, pending = seen.requests, seen.pending
+    offered = finding.needs_person and finding.reason is Reason.AUTHORIZED
+    echoes = HandledEcho(
+        clear_credential=_echo(present.clear_credential, pending.clear_credential, stood.clear_credential),
+        new_credential=_echo(present.new_credential, None if offered else pending.new_credential, stood.new_credential),
+        refresh=_echo(present.refresh, pending.refresh, stood.refresh),
+    )
+    return None if echoes == HandledEcho() else echoes
+
+
+def _echo(present: str | None, pending: str | None, stood: str | None) -> str | None:
+    return echo(present) if present is not None and pending is None else stood
+
+
+def _conditions(seen: Observed, finding: Finding) -> tuple[Condition, ...]:
+    """`Ready` always; `Reconciling` and `Stalled` only while True, as kstatus reads them."""
+    ready = MEANING[finding.reason].state is State.AUTHORIZED and finding.reason is Reason.AUTHORIZED
+    conditions = [_condition(seen, "Ready", "True" if ready else "False", finding)]
+    match finding.progress:
+        case Progress.RECONCILING:
+            conditions.append(_condition(seen, "Reconciling", "True", finding))
+        case Progress.STALLED:
+            conditions.append(_condition(seen, "Stalled", "True", finding))
+        case Progress.WAITING:
+            pass
+    return tuple(conditions)
+
+
+def _condition(seen: Observed, type_: str, status: str, finding: Finding) -> Condition:
+    return Condition(
+        type=type_,
+        status=status,
+        reason=finding.reason,
+        message=finding.message,
+        last_transition_time=_transition_time(seen.status.condition(type_), status, seen.now),
+        observed_generation=seen.generation,
+    )
+
+
+def _transition_time(stood: Condition | None, status: str, now: datetime) -> str:
+    return stood.last_transition_time if stood is not None and stood.status == status else rfc3339(now)

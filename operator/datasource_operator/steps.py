@@ -1,0 +1,313 @@
+"""I/O: carry out one step that the policy asked for, and tell what is known after it."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import assert_never
+
+import structlog
+
+from datasource import credential as credential_secret
+from datasource.client_secret import ClientSecretNotFound, read_client_secret
+from datasource.credential import StoredCredential, UnreadableCredential, read_data, read_facts
+from datasource.fingerprint import fingerprint
+from datasource.kube import DATASOURCES, SECRETS, Conflict, Forbidden, Kube, NotFound
+from datasource.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
+from datasource.objects import Datasource, PartialObject, Secret
+from datasource.requests import requests_in
+from datasource.settings import Settings
+from datasource.spec import InvalidSpec, Spec, parse
+from datasource.states import Reason
+from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.policy import (
+    Adopt,
+    Clear,
+    DeleteTokenSecret,
+    Finding,
+    LookAround,
+    Nothing,
+    Observed,
+    ReadLive,
+    Settle,
+    Step,
+    Surroundings,
+    WriteTokenSecret,
+)
+
+logger = structlog.get_logger(__name__)
+
+
+class DatasourceGone(Exception):
+    """A live read found no Datasource, or another one of the same name."""
+
+
+class Stale(Exception):
+    """Somebody wrote meanwhile: decide again from what is there now."""
+
+
+@dataclass(slots=True)
+class Steps:
+    """Carries out steps; keeps the cache at least as new as its own writes."""
+
+    kube: Kube
+    cache: Cache
+    settings: Settings
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+    def observe(self, key: Key, *, look_around: bool = False) -> Observed:
+        """What the cache shows of a Datasource.
+
+        Raises:
+            DatasourceGone: it shows none.
+        """
+        datasource = self.cache.datasource(key)
+        if datasource is None:
+            raise DatasourceGone(str(key))
+        return Observed(
+            namespace=key.namespace,
+            name=key.name,
+            uid=datasource.metadata.uid,
+            generation=datasource.metadata.generation,
+            being_deleted=datasource.metadata.deletion_timestamp is not None,
+            spec=self._parsed(datasource),
+            requests=requests_in(datasource.metadata.annotations),
+            status=datasource.status,
+            credential=self.cache.credential(key),
+            token_secrets=self.cache.token_secrets(key),
+            now=self.now(),
+            look_around=look_around,
+        )
+
+    async def take(self, step: Step, seen: Observed) -> Observed:
+        """Carry out a step; returns what is known after it.
+
+        Raises:
+            Stale: a compare-and-swap was lost.
+            DatasourceGone: there is nothing to do any more.
+            ApiError, Unavailable: the API server refused or did not answer; to be tried again.
+        """
+        key = Key(seen.namespace, seen.name)
+        match step:
+            case ReadLive():
+                return await self._read_live(key, seen)
+            case LookAround():
+                return replace(seen, surroundings=await self._look_around(seen))
+            case Adopt(credential=credential):
+                return await self._adopt(key, seen, credential)
+            case Clear():
+                await self._clear(key, seen, step)
+            case WriteTokenSecret():
+                return await self._write_token_secret(key, seen, step)
+            case DeleteTokenSecret():
+                await self._delete_token_secret(key, seen, step)
+            case Settle() | Nothing():
+                return seen
+            case _:
+                assert_never(step)
+        return self._again(key, seen)
+
+    def _again(self, key: Key, seen: Observed) -> Observed:
+        """Observe anew, keeping what was learnt live in this run."""
+        return replace(
+            self.observe(key, look_around=seen.look_around), surroundings=seen.surroundings, is_live=seen.is_live
+        )
+
+    def _parsed(self, datasource: Datasource) -> Spec | InvalidSpec:
+        try:
+            return parse(datasource.spec, allow_insecure_http=self.settings.allow_insecure_http)
+        except InvalidSpec as error:
+            return error
+
+    async def _read_live(self, key: Key, seen: Observed) -> Observed:
+        """First the Secret, then the Datasource: a credential newer than the spec read is then impossible."""
+        try:
+            name = credential_secret_name(key.name)
+            secret = await self.kube.get(SECRETS, key.namespace, name, PartialObject, metadata_only=True)
+            if credential_secret.is_ours(secret.metadata, key.name, Role.CREDENTIAL):
+                self.cache.store_secret(secret.metadata)
+        except NotFound:
+            self.cache.forget_credential(key)
+        try:
+            live = await self.kube.get(DATASOURCES, key.namespace, key.name, Datasource)
+        except NotFound:
+            self.cache.drop_datasource(key)
+            raise DatasourceGone(str(key)) from None
+        self.cache.store_datasource(trimmed(live))
+        return replace(self._again(key, seen), is_live=True)
+
+    async def _look_around(self, seen: Observed) -> Surroundings:
+        if not isinstance(seen.spec, Spec) or seen.spec.oauth2 is None:
+            return Surroundings()
+        ref = seen.spec.oauth2.client_secret_ref
+        watched = None if ref is None else ref.name
+        try:
+            await read_client_secret(self.kube, seen.namespace, seen.spec.oauth2)
+        except ClientSecretNotFound as error:
+            return Surroundings(Finding(Reason.CLIENT_SECRET_NOT_FOUND, str(error)), watched)
+        except InvalidSpec as error:
+            return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)), watched)
+        except Forbidden:
+            return Surroundings(secrets_forbidden(seen.namespace))
+        for name, type_ in (
+            (credential_secret_name(seen.name), SecretType.CREDENTIAL),
+            (seen.spec.token_secret_name(seen.name), SecretType.TOKEN),
+        ):
+            conflict = await self._conflict(seen, name, type_)
+            if conflict.problem is not None:
+                return conflict
+        return Surroundings()
+
+    async def _conflict(self, seen: Observed, name: str, type_: SecretType) -> Surroundings:
+        """Whether a Secret of that name exists and is not ours. Asked by metadata, so foreign values stay where they are."""
+        foreign, _ = await self.kube.list_metadata(
+            SECRETS, seen.namespace, field_selector=f"metadata.name={name},type!={type_}"
+        )
+        ours, _ = (
+            ([], "")
+            if foreign
+            else await self.kube.list_metadata(
+                SECRETS, seen.namespace, field_selector=f"metadata.name={name},type={type_}"
+            )
+        )
+        role = Role.TOKEN if type_ is SecretType.TOKEN else Role.CREDENTIAL
+        if foreign or any(not credential_secret.is_ours(each.metadata, seen.name, role) for each in ours):
+            return Surroundings(secret_conflict(name, role), name)
+        return Surroundings()
+
+    async def _adopt(self, key: Key, seen: Observed, credential: StoredCredential) -> Observed:
+        name = credential_secret_name(key.name)
+        secret = await self._get_credential(key)
+        facts = read_facts(secret.metadata).facts
+        if facts.tombstone is None:
+            data = read_data(secret)
+            if seen.oauth2 is None or data.fingerprint != fingerprint(seen.oauth2):
+                raise UnreadableCredential("data key fingerprint differs from the annotation")
+        patch = credential_secret.adoption_patch(
+            resource_version=secret.metadata.resource_version, datasource_name=key.name, datasource_uid=seen.uid
+        )
+        await self._swap(key, name, patch)
+        logger.info("adopted a restored credential", datasource=str(key), credential=credential.facts.credential_id)
+        return self._again(key, seen)
+
+    async def _clear(self, key: Key, seen: Observed, step: Clear) -> None:
+        before = None if step.credential is None else step.credential.facts
+        facts = credential_secret.tombstone(before, credential_id=self.token_bytes(16).hex(), handled=step.handled)
+        if step.credential is None:
+            manifest = credential_secret.manifest(
+                namespace=key.namespace, datasource_name=key.name, datasource_uid=seen.uid, facts=facts, data=None
+            )
+            try:
+                created = await self.kube.create(SECRETS, key.namespace, manifest, PartialObject, manager=FIELD_MANAGER)
+            except Conflict:
+                raise Stale("a credential Secret appeared meanwhile") from None
+            self.cache.store_secret(created.metadata)
+        else:
+            patch = credential_secret.patch(
+                datasource_name=key.name, resource_version=step.credential.resource_version, facts=facts, data=None
+            )
+            await self._swap(key, credential_secret_name(key.name), patch)
+        logger.info("cleared the credential", datasource=str(key), had_credential=before is not None)
+
+    async def _swap(self, key: Key, name: str, patch: dict[str, object]) -> None:
+        try:
+            patched = await self.kube.merge_patch(
+                SECRETS, key.namespace, name, patch, PartialObject, manager=FIELD_MANAGER
+            )
+        except (Conflict, NotFound):
+            raise Stale(f"Secret {name} changed meanwhile") from None
+        self.cache.store_secret(patched.metadata)
+
+    async def _write_token_secret(self, key: Key, seen: Observed, step: WriteTokenSecret) -> Observed:
+        secret = await self._get_credential(key)
+        try:
+            if read_facts(secret.metadata).facts != step.credential.facts:
+                raise Stale("the credential changed meanwhile")
+            data = read_data(secret)
+            if data.fingerprint != step.credential.facts.fingerprint:
+                raise UnreadableCredential("data key fingerprint differs from the annotation")
+        except UnreadableCredential as error:
+            return replace(seen, credential=error)
+        manifest = step.plan.manifest(step.credential.facts, data)
+        if step.stored is None:
+            return await self._create_token_secret(key, seen, step, manifest)
+        removal = step.plan.removal_patch(step.stored)
+        if removal is not None:
+            await self._patch_token_secret(key, step.plan.name, removal)
+        applied = await self.kube.apply(
+            SECRETS, key.namespace, step.plan.name, manifest, PartialObject, manager=FIELD_MANAGER
+        )
+        self.cache.store_secret(applied.metadata)
+        return self._again(key, seen)
+
+    async def _create_token_secret(
+        self, key: Key, seen: Observed, step: WriteTokenSecret, manifest: dict[str, object]
+    ) -> Observed:
+        """The first write is a POST: an apply would merge into a Secret of somebody else."""
+        try:
+            created = await self.kube.create(SECRETS, key.namespace, manifest, PartialObject, manager=FIELD_MANAGER)
+        except Conflict:
+            conflict = await self._conflict(seen, step.plan.name, SecretType.TOKEN)
+            if conflict.problem is None:
+                raise Stale(f"Secret {step.plan.name} appeared meanwhile") from None
+            return replace(seen, surroundings=conflict)
+        self.cache.store_secret(created.metadata)
+        return self._again(key, seen)
+
+    async def _patch_token_secret(self, key: Key, name: str, patch: dict[str, object]) -> None:
+        try:
+            await self.kube.merge_patch(SECRETS, key.namespace, name, patch, PartialObject, manager=FIELD_MANAGER)
+        except (Conflict, NotFound):
+            raise Stale(f"Secret {name} changed meanwhile") from None
+
+    async def _delete_token_secret(self, key: Key, seen: Observed, step: DeleteTokenSecret) -> None:
+        stored = step.stored
+        try:
+            await self.kube.delete(
+                SECRETS, key.namespace, stored.name, uid=stored.uid, resource_version=stored.resource_version
+            )
+        except NotFound:
+            pass
+        except Conflict:
+            live = await self.kube.get(SECRETS, key.namespace, stored.name, PartialObject, metadata_only=True)
+            self.cache.store_secret(live.metadata)
+            raise Stale(f"Secret {stored.name} changed meanwhile") from None
+        self.cache.drop_secret_named(key, stored.name)
+        logger.info("deleted a token Secret", datasource=str(key), secret=stored.name)
+
+    async def _get_credential(self, key: Key) -> Secret:
+        try:
+            secret = await self.kube.get(SECRETS, key.namespace, credential_secret_name(key.name), Secret)
+        except NotFound:
+            self.cache.forget_credential(key)
+            raise Stale("the credential Secret is gone") from None
+        self.cache.store_secret(secret.metadata)
+        return secret
+
+
+def secrets_forbidden(namespace: str) -> Finding:
+    """The operator's rights do not reach this namespace's Secrets."""
+    return Finding(
+        Reason.SECRETS_FORBIDDEN,
+        f"The operator may not read or write Secrets in namespace {namespace}. "
+        "Give its ServiceAccount the rights of deploy/ there (RoleBinding datasource-operator).",
+    )
+
+
+def immutable_secret(name: str) -> Finding:
+    """The API server will not let us write into a Secret of ours."""
+    return Finding(
+        Reason.SECRET_CONFLICT,
+        f"Secret {name} cannot be written: somebody made it immutable. Delete it, it is made anew.",
+    )
+
+
+def secret_conflict(name: str, role: Role) -> Finding:
+    """A name we need is taken."""
+    remedy = (
+        "Rename or delete it, or choose another name in spec.tokenSecret.name."
+        if role is Role.TOKEN
+        else "Rename or delete it: this name is where the tokens of this Datasource are kept."
+    )
+    return Finding(Reason.SECRET_CONFLICT, f"Secret {name} exists and is not ours; it was not touched. {remedy}")
