@@ -92,7 +92,7 @@ class _ListMetadata(msgspec.Struct, rename="camel"):
 
 class _List(msgspec.Struct, Generic[T]):
     metadata: _ListMetadata
-    items: list[T] = []
+    items: list[T] | None = None  # null where there are none
 
 
 class _WatchEvent(msgspec.Struct):
@@ -275,7 +275,7 @@ class Kube:
                 "GET", resource.path(namespace), params=params, headers={"Accept": _METADATA_LIST_ONLY}
             )
             page = msgspec.json.decode(body, type=_List[PartialObject])
-            items += page.items
+            items += page.items or []
             if not page.metadata.continue_:
                 return items, page.metadata.resource_version
             params["continue"] = page.metadata.continue_

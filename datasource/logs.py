@@ -38,6 +38,6 @@ def configure_logging(log_format: LogFormat) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
-    for name in ("httpx", "httpcore"):
-        # They log whole URLs at INFO.
+    for name in ("httpx", "httpcore", "kopf.objects", "kopf.activities"):
+        # The first two log whole URLs at INFO; the others a line for each event.
         logging.getLogger(name).setLevel(logging.WARNING)

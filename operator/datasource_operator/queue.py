@@ -6,7 +6,7 @@ waiting for a due time is brought forward by an earlier one.
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
@@ -45,7 +45,7 @@ class WorkQueue(Generic[K]):
     _working: dict[K, float] = field(default_factory=dict)
     _again: dict[K, Priority] = field(default_factory=dict)
     _failures: dict[K, int] = field(default_factory=dict)
-    _tickets: count[int] = field(default_factory=count)
+    _tickets: Iterator[int] = field(default_factory=count)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __len__(self) -> int:
