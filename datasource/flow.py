@@ -17,7 +17,7 @@ import msgspec
 from datasource.clock import parse_rfc3339, rfc3339
 from datasource.names import FLOW_KEY, Annotation, Role, SecretType, flow_secret_name, uid_digest
 from datasource.objects import Metadata, Secret, encoded_data
-from datasource.requests import HandledSet, Requests
+from datasource.requests import Requests
 
 FLOW_LIFETIME = timedelta(minutes=10)
 
@@ -33,9 +33,7 @@ class Outcome(StrEnum):
 
     UNDER_WAY = "under-way"
     STORED = "stored"
-    DENIED = "denied"
-    REFUSED = "refused"
-    FAILED = "failed"
+    NOT_STORED = "not-stored"
 
 
 class FlowKey(msgspec.Struct, frozen=True):
@@ -67,7 +65,6 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
     parameters_hash: str
     replaces: str
     requests: Requests
-    handled: HandledSet
     cookie_hash: str
     ticket_hash: str
     redirect_uri: str
@@ -75,6 +72,7 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
     expires_at: datetime
     claim: str | None = None
     outcome: Outcome = Outcome.UNDER_WAY
+    outcome_title: str = ""
     outcome_message: str = ""
 
     def __repr__(self) -> str:

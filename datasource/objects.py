@@ -49,6 +49,13 @@ class PartialObject(msgspec.Struct, frozen=True):
     metadata: Metadata
 
 
+class SecretHeader(msgspec.Struct, frozen=True):
+    """A Secret without its data: for whoever must know whose it is, and no value."""
+
+    metadata: Metadata
+    type: str = "Opaque"
+
+
 class Secret(msgspec.Struct, frozen=True):
     """A Secret as a live GET returns it; `data` is base64."""
 

@@ -52,6 +52,9 @@ def _external_url(environ: Mapping[str, str]) -> str:
         raise InvalidSettings(
             f"{name} must be the public URL of the callback server, such as https://connect.example.com; it is {url!r}."
         )
+    if split.scheme == "http" and split.hostname not in {"localhost", "127.0.0.1", "::1"}:
+        # Browsers keep our __Host- cookie over https only; loopback counts as secure.
+        raise InvalidSettings(f"{name} must be https:// (http:// is for loopback only); it is {url!r}.")
     return url
 
 

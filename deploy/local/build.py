@@ -141,7 +141,9 @@ def _linker_flags(built: Versions) -> str:
         "gitCommit": "unknown",
         "buildDate": "1970-01-01T00:00:00Z",
     }
-    return " ".join(["-s", "-w", *(f"-X k8s.io/component-base/version.{key}={value}" for key, value in variables.items())])
+    return " ".join(
+        ["-s", "-w", *(f"-X k8s.io/component-base/version.{key}={value}" for key, value in variables.items())]
+    )
 
 
 def main() -> None:

@@ -31,7 +31,9 @@ class StartFailed(StackError):
 class Child:
     """One child process. It is killed when the thread that started it ends, so start it from one that lasts."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.log = log
         self._command = [str(part) for part in command]

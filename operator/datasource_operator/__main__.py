@@ -9,10 +9,11 @@ import uvloop
 
 from datasource.kube import Kube
 from datasource.logs import configure_logging
+from datasource.probes import serve_probes
 from datasource.settings import InvalidSettings, Settings, listen_address, settings_in
 from datasource_operator.controller import Controller
 from datasource_operator.handlers import register
-from datasource_operator.health import Signs, serve
+from datasource_operator.health import Signs
 
 logger = structlog.get_logger(__name__)
 
@@ -37,7 +38,7 @@ async def run(settings: Settings, health_host: str, health_port: int) -> None:
             oldest_work=controller.queue.oldest_work,
             answered_at=lambda: kube.answered_at,
         )
-        runner = await serve(signs, health_host, health_port)
+        runner = await serve_probes(health_host, health_port, stalled=signs.stalled, unready=signs.unready)
         registry = kopf.OperatorRegistry()
         register(registry, controller, settings.kubeconfig)
         controller.start()

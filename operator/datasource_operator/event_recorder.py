@@ -42,7 +42,7 @@ class EventRecorder:
         logger.info(
             "state changed",
             datasource=f"{seen.namespace}/{seen.name}",
-            state=finding.state,
+            state=finding.state.value,
             reason=finding.reason,
             before=seen.status.state,
         )

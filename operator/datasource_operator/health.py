@@ -1,12 +1,9 @@
-"""I/O: /healthz, /readyz and /metrics for kubelet and Prometheus."""
+"""What tells kubelet whether the operator works."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-
-from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 STALLED_AFTER = timedelta(minutes=2)
 """A step takes 20 s at the very most: a worker on one key for longer is stuck."""
@@ -38,27 +35,3 @@ class Signs:
         if self.monotonic() - self.answered_at() > SILENT_AFTER.total_seconds():
             return "the API server does not answer"
         return None
-
-
-async def serve(signs: Signs, host: str, port: int) -> web.AppRunner:
-    """Serve probes and metrics until the runner is cleaned up."""
-
-    async def healthz(_: web.Request) -> web.Response:
-        return _answer(signs.stalled())
-
-    async def readyz(_: web.Request) -> web.Response:
-        return _answer(signs.unready())
-
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, host, port).start()
-    return runner
-
-
-def _answer(problem: str | None) -> web.Response:
-    return web.Response(text="ok") if problem is None else web.Response(text=problem, status=503)

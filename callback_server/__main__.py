@@ -1,0 +1,66 @@
+"""`python -m callback_server`: serve the pages."""
+
+import os
+import sys
+
+import structlog
+import uvicorn
+import uvloop
+
+from callback_server.app import create_app, services
+from datasource.kube import Kube
+from datasource.logs import configure_logging
+from datasource.oauth2.transport import Transport
+from datasource.probes import serve_probes
+from datasource.settings import InvalidSettings, Settings, listen_address, settings_in
+
+logger = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; authorizations under way are finished first."""
+    try:
+        settings = settings_in(os.environ)
+        pages = listen_address(os.environ, "DATASOURCE_LISTEN", default="0.0.0.0:8080")
+        probes = listen_address(os.environ, "DATASOURCE_HEALTH_LISTEN", default="0.0.0.0:8081")
+    except InvalidSettings as error:
+        sys.exit(f"datasource-callback-server: {error}")
+    configure_logging(settings.log_format)
+    uvloop.run(run(settings, pages, probes))
+
+
+async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int]) -> None:
+    """Serve in this event loop; uvicorn takes the signals and waits for the requests under way."""
+    async with Kube(settings.kubeconfig, user_agent="datasource-callback-server") as kube, Transport() as transport:
+        app = create_app(services(kube, transport, settings))
+        host, port = pages
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                # The access log would carry codes and tickets.
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                # redirect_uri and links come from the settings, never from a request's headers.
+                proxy_headers=False,
+                # A reply that is not stored yet is worth more than a quick end.
+                timeout_graceful_shutdown=None,
+            )
+        )
+        runner = await serve_probes(
+            *probes,
+            stalled=lambda: None,
+            unready=lambda: None if server.started and not server.should_exit else "not serving",
+        )
+        logger.info("callback server starts", external_url=settings.external_url, listen=f"{host}:{port}")
+        try:
+            await server.serve()
+        finally:
+            await runner.cleanup()
+    logger.info("callback server ended")
+
+
+if __name__ == "__main__":
+    main()

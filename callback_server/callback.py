@@ -1,0 +1,247 @@
+"""The way back: check, claim, exchange, store; each flow at most once."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from callback_server import refusals
+from callback_server.credentials import CredentialStore
+from callback_server.dialog import require_client_secret
+from callback_server.flows import ClaimedFlow, FlowStore
+from callback_server.refusals import Refused
+from callback_server.security import is_same_browser
+from callback_server.situation import Observer, Situation
+from datasource.credential import CredentialData, CredentialFacts
+from datasource.fingerprint import fingerprint
+from datasource.flow import Flow, FlowKey, Outcome, StoredFlow, parse_flow_key, state_is_of
+from datasource.kube import ApiError, Kube, Unavailable
+from datasource.oauth2 import (
+    AuthorizationResponse,
+    Client,
+    OAuth2Error,
+    RefusedCallback,
+    TokenResponse,
+    authorization_code_request,
+    check_issuer,
+    parse_callback,
+)
+from datasource.oauth2.exchange import request_token
+from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
+from datasource.oauth2.transport import Transport
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Everything was found in order, and nothing is spent yet."""
+
+    situation: Situation
+    code: str = field(repr=False)
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackService:
+    """What stands behind `/callback/{namespace}`."""
+
+    kube: Kube
+    transport: Transport
+    observer: Observer
+    flows: FlowStore
+    credentials: CredentialStore
+    now: Callable[[], datetime]
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+    async def finish(self, namespace: str, query: bytes, cookie: str | None) -> str:
+        """Finish the flow that the query belongs to; returns the id of its done page, which tells how it ended.
+
+        A reload, or a second callback at once, exchanges nothing: it gets the same id.
+
+        Raises:
+            Refused: the query belongs to no flow of this browser.
+            ApiError, Unavailable: the API server refused or did not answer before anything was spent.
+        """
+        response = _parsed(query)
+        key, stored = await self._flow_of(response, namespace, cookie)
+        if stored.flow.claim is None:
+            await self._finish(key, stored, response)
+        return stored.flow.done_id
+
+    async def _flow_of(
+        self, response: AuthorizationResponse, namespace: str, cookie: str | None
+    ) -> tuple[FlowKey, StoredFlow]:
+        key = parse_flow_key(response.state or "")
+        stored = None if key is None else await self.flows.find(key)
+        if key is None or stored is None or not state_is_of(key, stored.flow) or stored.flow.namespace != namespace:
+            raise refusals.unknown_flow()
+        if not is_same_browser(cookie, stored.flow.cookie_hash):
+            raise refusals.cookie_is_missing()
+        return key, stored
+
+    async def _finish(self, key: FlowKey, stored: StoredFlow, response: AuthorizationResponse) -> None:
+        log = logger.bind(datasource=f"{stored.flow.namespace}/{stored.flow.name}")
+        refused: Refused | None = None
+        prepared: _Prepared | None = None
+        try:
+            prepared = await self._prepare(stored.flow, response)
+        except Refused as refusal:
+            refused = refusal
+        claimed = await self.flows.claim(key, stored, self.token_bytes(16).hex())
+        if claimed is None:
+            log.info("authorization is being finished by another request")
+            return
+        if prepared is not None:
+            try:
+                await self._exchange_and_store(claimed.flow, prepared)
+            except Refused as refusal:
+                refused = refusal
+        log.info("authorization ended", outcome="stored" if refused is None else refused.title)
+        await self._record(claimed, refused)
+
+    async def _prepare(self, flow: Flow, response: AuthorizationResponse) -> _Prepared:
+        """Check everything that can be checked before the code is spent.
+
+        Raises:
+            Refused: with what stands in the way.
+        """
+        datasource = await self.observer.datasource(flow.namespace, flow.name)
+        if datasource is None or datasource.metadata.uid != flow.uid:
+            raise refusals.datasource_is_gone()
+        situation = await self.observer.situation(datasource)
+        _check_answer(situation, response)
+        if flow.has_expired(self.now()):
+            raise refusals.flow_has_expired()
+        _check_nothing_changed(situation, flow)
+        secret = await require_client_secret(self.kube, situation)
+        await self.credentials.rehearse(situation)
+        oauth2 = situation.oauth2
+        client = Client(oauth2.client_id or "", secret, oauth2.effective_client_authentication())
+        return _Prepared(situation, response.code or "", client)
+
+    async def _exchange_and_store(self, flow: Flow, prepared: _Prepared) -> None:
+        situation = prepared.situation
+        response = await self._exchanged(flow, prepared)
+        authorized_as = self._identity(flow, situation, response)
+        facts, data = new_credential(
+            situation,
+            flow,
+            response,
+            credential_id=self.token_bytes(16).hex(),
+            authorized_as=authorized_as,
+            refreshed_at=self.now(),
+        )
+        await self.credentials.store(situation, facts, data, requests=flow.requests, until=flow.expires_at)
+
+    async def _exchanged(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
+        request = authorization_code_request(
+            prepared.situation.oauth2.token_url or "",
+            prepared.client,
+            code=prepared.code,
+            redirect_uri=flow.redirect_uri,
+            code_verifier=flow.code_verifier,
+        )
+        try:
+            return await request_token(self.transport, request, now=self.now)
+        except OAuth2Error as error:
+            logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))
+            raise refusals.exchange_failed(error) from None
+
+    def _identity(self, flow: Flow, situation: Situation, response: TokenResponse) -> str | None:
+        if response.id_token is None or flow.nonce is None:
+            return None
+        oauth2 = situation.oauth2
+        try:
+            identity = check_claims(
+                unverified_claims(response.id_token),
+                issuer=oauth2.issuer,
+                client_id=oauth2.client_id or "",
+                nonce=flow.nonce,
+                now=self.now(),
+            )
+        except IdentityMismatch as error:
+            raise refusals.identity_does_not_fit(str(error)) from None
+        return identity.shown
+
+    async def _record(self, claimed: ClaimedFlow, refused: Refused | None) -> None:
+        """Tell the done page; it finds a stored credential by itself where this cannot be written."""
+        try:
+            if refused is None:
+                await self.flows.record_outcome(claimed, Outcome.STORED)
+            else:
+                await self.flows.record_outcome(claimed, Outcome.NOT_STORED, refused.title, refused.message)
+        except (ApiError, Unavailable) as error:
+            logger.warning("could not record how an authorization ended", error=str(error))
+
+
+def new_credential(
+    situation: Situation,
+    flow: Flow,
+    response: TokenResponse,
+    *,
+    credential_id: str,
+    authorized_as: str | None,
+    refreshed_at: datetime,
+) -> tuple[CredentialFacts, CredentialData]:
+    """The credential that a token response makes; the set of handled requests is filled in when it is stored."""
+    oauth2 = situation.oauth2
+    bound_to = fingerprint(oauth2)
+    facts = CredentialFacts(
+        credential_id=credential_id,
+        replaces=situation.credential_id,
+        fingerprint=bound_to,
+        requested_scopes=oauth2.scopes,
+        granted_scopes=oauth2.scopes if response.scopes is None else response.scopes,
+        expires_at=response.expires_at,
+        refreshed_at=refreshed_at,
+        has_refresh_token=response.refresh_token is not None,
+        authorized_as=authorized_as,
+        ticket_hash=flow.ticket_hash,
+    )
+    data = CredentialData(
+        access_token=response.access_token,
+        token_type=response.token_type,
+        token_endpoint=oauth2.token_url or "",
+        fingerprint=bound_to,
+        client_id=oauth2.client_id or "",
+        refresh_token=response.refresh_token,
+        revocation_endpoint=oauth2.revocation_url,
+    )
+    return facts, data
+
+
+def clear_is_newer(situation: Situation, flow: Flow) -> bool:
+    """Whether a clear was asked for that the flow did not know of when it began."""
+    handled = situation.handled.with_requests(flow.requests)
+    return handled.pending(situation.requests).clear_credential is not None
+
+
+def _parsed(query: bytes) -> AuthorizationResponse:
+    try:
+        return parse_callback(query)
+    except RefusedCallback as error:
+        raise refusals.not_an_authorization_response(str(error)) from None
+
+
+def _check_answer(situation: Situation, response: AuthorizationResponse) -> None:
+    """The issuer first: an error may be a trick, too (RFC 9207 section 2.4)."""
+    try:
+        check_issuer(response.iss, expected=situation.oauth2.issuer, required=False)
+    except RefusedCallback as error:
+        raise refusals.issuer_is_another(str(error)) from None
+    if response.error is not None:
+        raise refusals.consent_was_denied(response.error, response.error_description)
+
+
+def _check_nothing_changed(situation: Situation, flow: Flow) -> None:
+    if situation.parameters_hash != flow.parameters_hash:
+        raise refusals.parameters_changed_meanwhile()
+    if clear_is_newer(situation, flow):
+        raise refusals.cleared_meanwhile()
+    if situation.credential_id != flow.replaces:
+        credential = situation.credential
+        was_cleared = credential is not None and credential.facts.tombstone is not None
+        raise refusals.cleared_meanwhile() if was_cleared else refusals.another_was_first()

@@ -1,0 +1,124 @@
+"""The done page: how a flow ended, with the dialog around it; honest about whether the state is AUTHORIZED already."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.responses import HTMLResponse
+
+from callback_server import refusals
+from callback_server.flows import FlowStore
+from callback_server.pages import Banner, Dialog, dialog_page, message_page, progress_page
+from callback_server.refusals import Refused
+from callback_server.security import is_same_browser
+from callback_server.situation import Observer, Situation
+from datasource.flow import Flow, Outcome, done_id_is_of, parse_flow_key
+from datasource.names import authorization_link, ticket_in
+from datasource.objects import Datasource
+from datasource.settings import Settings
+from datasource.states import State
+from datasource.ticket import ticket_hash
+
+LOOKS = 12
+"""How often the page looks for news before it is shown: the operator usually needs less than a second."""
+
+PAUSE = 0.25
+"""Seconds between two looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoneService:
+    """What stands behind `/done/{id}`."""
+
+    settings: Settings
+    observer: Observer
+    flows: FlowStore
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def show(self, done_id: str, cookie: str | None) -> HTMLResponse:
+        """The page; waits a moment for the flow to end and the operator to see it.
+
+        Raises:
+            Refused: there is no such page for this browser.
+        """
+        for look in range(LOOKS):
+            flow = await self._flow(done_id, cookie)
+            datasource = await self.observer.datasource(flow.namespace, flow.name)
+            if datasource is None or datasource.metadata.uid != flow.uid:
+                return message_page(refusals.datasource_is_gone())
+            situation = await self._situation(datasource)
+            if look == LOOKS - 1 or _is_over(flow, situation):
+                return self._page(flow, datasource, situation)
+            await self.sleep(PAUSE)
+        raise AssertionError("unreachable: the last look returns")
+
+    async def _flow(self, done_id: str, cookie: str | None) -> Flow:
+        key = parse_flow_key(done_id)
+        stored = None if key is None else await self.flows.find(key)
+        if key is None or stored is None or not done_id_is_of(key, stored.flow):
+            raise refusals.unknown_flow()
+        if not is_same_browser(cookie, stored.flow.cookie_hash):
+            raise refusals.cookie_is_missing()
+        return stored.flow
+
+    async def _situation(self, datasource: Datasource) -> Situation | None:
+        """None where the Datasource cannot be shown as it is now; the outcome can."""
+        try:
+            return await self.observer.situation(datasource)
+        except Refused:
+            return None
+
+    def _page(self, flow: Flow, datasource: Datasource, situation: Situation | None) -> HTMLResponse:
+        banner = _banner(flow, situation)
+        if banner is None:
+            return progress_page()
+        again = None if banner.is_success else self._link_to_begin_again(flow, datasource)
+        if situation is None:
+            return message_page(Refused(banner.title, banner.message), again=again)
+        show_reload = banner.is_success and not _is_seen_by_operator(flow, situation)
+        return dialog_page(
+            Dialog(situation, self.settings.external_url, banner=banner, again=again, show_reload=show_reload)
+        )
+
+    def _link_to_begin_again(self, flow: Flow, datasource: Datasource) -> str | None:
+        """The link with which this browser began, if it is still offered."""
+        ticket = ticket_in(datasource.status.authorization_link)
+        if ticket is None or ticket_hash(ticket) != flow.ticket_hash:
+            return None
+        return authorization_link(self.settings.external_url, flow.namespace, flow.name, ticket)
+
+
+def _is_over(flow: Flow, situation: Situation | None) -> bool:
+    """Whether there is nothing left to wait for."""
+    if flow.outcome is Outcome.NOT_STORED:
+        return True
+    return _was_stored(flow, situation) and (situation is None or _is_seen_by_operator(flow, situation))
+
+
+def _was_stored(flow: Flow, situation: Situation | None) -> bool:
+    """The record may lag behind, or never have been written: the credential itself tells, too."""
+    return flow.outcome is Outcome.STORED or (situation is not None and situation.ticket_is_used(flow.ticket_hash))
+
+
+def _is_seen_by_operator(flow: Flow, situation: Situation) -> bool:
+    """AUTHORIZED, and the link that was used is gone."""
+    ticket = ticket_in(situation.status.authorization_link)
+    used_link_is_gone = ticket is None or ticket_hash(ticket) != flow.ticket_hash
+    return situation.status.state == State.AUTHORIZED and used_link_is_gone
+
+
+def _banner(flow: Flow, situation: Situation | None) -> Banner | None:
+    if _was_stored(flow, situation):
+        return Banner("The new credential was stored", _success_message(flow, situation), is_success=True)
+    if flow.outcome is Outcome.NOT_STORED:
+        return Banner(flow.outcome_title, flow.outcome_message, is_success=False)
+    return None
+
+
+def _success_message(flow: Flow, situation: Situation | None) -> str:
+    if situation is None:
+        return "The Datasource cannot be shown as it is now: look at its state with kubectl describe."
+    if not _is_seen_by_operator(flow, situation):
+        return "The operator has not taken it up yet."
+    secret = situation.status.token_secret_name
+    return f"The Datasource is AUTHORIZED. Apps find the access token in Secret {secret}. You can close this page."

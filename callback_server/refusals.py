@@ -1,0 +1,242 @@
+"""Why a request of a person cannot go on, in words that tell what to do. Safe to show: no code, token or secret in them."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+
+from datasource.oauth2 import InvalidClient, InvalidGrant, NotDelivered, OAuth2Error, OutcomeUnknown, Throttled
+
+
+@dataclass
+class Refused(Exception):
+    """Shown as a page of its own, or, once there is a flow record, as the outcome of the flow."""
+
+    title: str
+    message: str
+    status: HTTPStatus = HTTPStatus.BAD_REQUEST
+    retry_after: timedelta | None = None
+
+
+def page_not_found() -> Refused:
+    """There is no such page."""
+    return Refused(
+        "There is no such page",
+        "The link that leads to a Datasource's page stands in its status: "
+        "kubectl get datasource NAME -o jsonpath='{.status.authorizationLink}'",
+        HTTPStatus.NOT_FOUND,
+    )
+
+
+def link_has_ended() -> Refused:
+    """One answer for every link that is not live, so that a stranger learns nothing from it."""
+    return Refused(
+        "This link has ended",
+        "A link works once. It ends when a credential was obtained with it, when the credential was cleared and when the "
+        "OAuth2 parameters were changed. If the Datasource still needs a person, its current link stands in its status: "
+        "kubectl get datasource NAME -o jsonpath='{.status.authorizationLink}'",
+        HTTPStatus.NOT_FOUND,
+    )
+
+
+def try_again_later() -> Refused:
+    """The API server does not answer."""
+    return Refused(
+        "The cluster does not answer",
+        "The Kubernetes API server could not be reached, so nothing was changed. Try again in a minute.",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        timedelta(seconds=30),
+    )
+
+
+def something_went_wrong() -> Refused:
+    """A bug of ours."""
+    return Refused(
+        "Something went wrong",
+        "This should not happen. Look at the Datasource's state before you try again; the logs of the callback server have "
+        "details.",
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+
+
+def cookie_is_missing() -> Refused:
+    """Without our cookie nobody can tell whether the same browser comes back."""
+    return Refused(
+        "This is not the browser that began",
+        "An authorization must be finished in the browser in which it began, with cookies allowed. "
+        "Open the Datasource's link again and go through it in one browser.",
+        HTTPStatus.FORBIDDEN,
+    )
+
+
+def form_is_not_ours() -> Refused:
+    """Another site's form, or a page that is out of date."""
+    return Refused(
+        "This page is out of date",
+        "The request did not come from a current page of ours: the Datasource was changed since the page was opened, or "
+        "another site tried to start it for you. Nothing was started. Open the Datasource's link again.",
+        HTTPStatus.FORBIDDEN,
+    )
+
+
+def unknown_flow() -> Refused:
+    """No record, or not one of that state."""
+    return Refused(
+        "This authorization is not known",
+        "It was never begun here, or it is over: an authorization must be finished within 10 minutes. "
+        "Nothing was stored. Open the Datasource's link again.",
+    )
+
+
+def not_an_authorization_response(what: str) -> Refused:
+    """The callback's query is none that a provider sends."""
+    return Refused("The answer cannot be used", f"{what} Nothing was stored. Open the Datasource's link again.")
+
+
+def flow_has_expired() -> Refused:
+    """Its 10 minutes are over."""
+    return Refused(
+        "This authorization took too long",
+        "It must be finished within 10 minutes. The code was not used and nothing was stored. "
+        "Open the Datasource's link again.",
+    )
+
+
+def datasource_is_gone() -> Refused:
+    """Deleted, or another one of the same name by now."""
+    return Refused(
+        "The Datasource is gone",
+        "It was deleted while the authorization was under way. The code was not used and nothing was stored.",
+        HTTPStatus.GONE,
+    )
+
+
+def parameters_changed_meanwhile() -> Refused:
+    """What the person agreed to is not what stands there now."""
+    return Refused(
+        "The parameters were changed meanwhile",
+        "Somebody changed the OAuth2 parameters while the authorization was under way. The code was not used and nothing "
+        "was stored. Open the Datasource's new link and look at the parameters again.",
+        HTTPStatus.CONFLICT,
+    )
+
+
+def cleared_meanwhile() -> Refused:
+    """A clear request is newer than the flow."""
+    return Refused(
+        "The credential was cleared meanwhile",
+        "Somebody asked to clear the credential while the authorization was under way. The code was not used and nothing "
+        "was stored. Open the Datasource's new link if a new credential is wanted.",
+        HTTPStatus.CONFLICT,
+    )
+
+
+def another_was_first() -> Refused:
+    """Two people at once."""
+    return Refused(
+        "Somebody else was first",
+        "Another credential was stored while this authorization was under way; it stays, and this one was dropped. "
+        "Look at the Datasource's state: nothing may be left to do.",
+        HTTPStatus.CONFLICT,
+    )
+
+
+def dropped_after_exchange() -> Refused:
+    """What the flow was to replace is not there any more; the newer one stays."""
+    return Refused(
+        "The credential was dropped",
+        "While the service was answering, the Datasource's credential was cleared or replaced by somebody else. What stands "
+        "now stays; the new tokens were dropped. Open the Datasource's new link if a credential is still wanted.",
+        HTTPStatus.CONFLICT,
+    )
+
+
+def too_many_at_once() -> Refused:
+    """Every flow record is taken again and again."""
+    return Refused(
+        "Too many at once",
+        "Too many authorizations of this Datasource are being started at the same time. Try again in a minute.",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        timedelta(seconds=60),
+    )
+
+
+def not_configured(message: str) -> Refused:
+    """The spec, or the client Secret that it names, cannot be used as it is."""
+    return Refused("The Datasource is not ready for this", message, HTTPStatus.CONFLICT)
+
+
+def name_is_taken(secret: str) -> Refused:
+    """Somebody else's Secret has the name under which the credential would be kept."""
+    return Refused(
+        "A Secret is in the way",
+        f"Secret {secret} exists and is not ours. It was not touched, the code was not used and nothing was stored. "
+        "Rename or delete that Secret, then open the Datasource's link again.",
+        HTTPStatus.CONFLICT,
+    )
+
+
+def write_is_refused(secret: str, why: str) -> Refused:
+    """A dry run showed that the credential could not be stored."""
+    return Refused(
+        "The credential could not be stored",
+        f"The API server would not accept Secret {secret} ({why}). The code was not used. "
+        "Ask whoever runs the cluster to look at the rights of the callback server and at quotas.",
+        HTTPStatus.CONFLICT,
+    )
+
+
+def consent_was_denied(error: str, description: str | None) -> Refused:
+    """`access_denied` and its kin (RFC 6749 section 4.1.2.1)."""
+    said = f"{error}: {description}" if description else error
+    if error == "access_denied":
+        return Refused("Consent was denied", f"The service answered {said}. Nothing was stored.")
+    return Refused(
+        "The service refused the request",
+        f"The service answered {said}. Nothing was stored. "
+        "If it names a parameter, correct it in spec.oauth2 or in the application's registration.",
+    )
+
+
+def issuer_is_another(what: str) -> Refused:
+    """RFC 9207: another authorization server may be playing a trick."""
+    return Refused("The answer comes from somebody else", f"{what} The code was not used and nothing was stored.")
+
+
+def exchange_failed(error: OAuth2Error) -> Refused:
+    """The token endpoint did not give tokens; what to do follows from the class of the error."""
+    match error:
+        case InvalidClient():
+            return Refused(
+                "The service does not accept the client",
+                f"{error}. Compare spec.oauth2.clientID, the client Secret and spec.oauth2.clientAuthentication with the "
+                "application's registration, then try again.",
+                HTTPStatus.BAD_GATEWAY,
+            )
+        case InvalidGrant():
+            return Refused(
+                "The service does not accept the code",
+                f"{error}. A code works once and for a short time, and the redirect URI must be registered exactly as "
+                "shown. Try again.",
+                HTTPStatus.BAD_GATEWAY,
+            )
+        case NotDelivered() | Throttled() | OutcomeUnknown():
+            return Refused(
+                "The service does not answer",
+                f"{error} Nothing was stored. Check spec.oauth2.tokenURL, or try again in a minute.",
+                HTTPStatus.BAD_GATEWAY,
+            )
+        case _:
+            return Refused(
+                "The service's answer cannot be used",
+                f"{error} Nothing was stored. Check spec.oauth2.tokenURL and the application's registration.",
+                HTTPStatus.BAD_GATEWAY,
+            )
+
+
+def identity_does_not_fit(what: str) -> Refused:
+    """The id_token is not for us."""
+    return Refused(
+        "The service's answer cannot be used",
+        f"{what} Nothing was stored. Check spec.oauth2.issuer and spec.oauth2.clientID, then try again.",
+        HTTPStatus.BAD_GATEWAY,
+    )

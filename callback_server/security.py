@@ -1,0 +1,103 @@
+"""What binds a request to the browser and the page that it should come from, and the headers of every answer."""
+
+import hashlib
+import hmac
+import re
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from callback_server.situation import Situation
+
+COOKIE = "__Host-datasource-browser"
+"""One for the browser, shared by its tabs. `__Host-`: only we can set it, over https (loopback counts), for all our paths."""
+
+_COOKIE_VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
+_HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
+
+
+def new_cookie(token_bytes: Callable[[int], bytes]) -> str:
+    """256 random bits."""
+    return urlsafe_b64encode(token_bytes(32)).decode().rstrip("=")
+
+
+def cookie_in(cookies: Mapping[str, str]) -> str | None:
+    """Our cookie, if the browser sent one that we could have made."""
+    value = cookies.get(COOKIE, "")
+    return value if _COOKIE_VALUE.fullmatch(value) else None
+
+
+def set_cookie_header(value: str) -> str:
+    """The Set-Cookie header. Lax: the way back from the provider is a cross-site navigation, and must carry it."""
+    return f"{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Lax"
+
+
+def cookie_hash(cookie: str) -> str:
+    """How a flow record remembers the browser: SHA-256, hex."""
+    return hashlib.sha256(cookie.encode()).hexdigest()
+
+
+def is_same_browser(cookie: str | None, recorded_hash: str) -> bool:
+    """Whether the browser is the one that began; compared in constant time."""
+    return cookie is not None and hmac.compare_digest(cookie_hash(cookie), recorded_hash)
+
+
+def form_token(cookie: str, situation: Situation, ticket: str) -> str:
+    """What only a page that we showed to this browser about these very parameters carries."""
+    said = "\n".join((situation.namespace, situation.name, situation.uid, situation.parameters_hash, ticket))
+    return urlsafe_b64encode(hmac.digest(cookie.encode(), said.encode(), "sha256")).decode().rstrip("=")
+
+
+def form_token_fits(presented: str, cookie: str, situation: Situation, ticket: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(presented.encode(), form_token(cookie, situation, ticket).encode())
+
+
+def is_from_our_page(headers: Mapping[str, str], external_url: str) -> bool:
+    """Whether the browser says that a POST comes from a page of ours (Fetch Metadata; Origin where it does not speak it)."""
+    site = headers.get("sec-fetch-site")
+    if site is not None and site != "same-origin":
+        return False
+    sent_origin = headers.get("origin")
+    return sent_origin is None or sent_origin == origin(external_url)
+
+
+def origin(url: str) -> str | None:
+    """The origin of an http(s) URL as CSP and browsers write it; None where its host could break out of a header."""
+    split = urlsplit(url)
+    host = split.netloc.rpartition("@")[2]
+    name, port = (host, "") if host.endswith("]") or ":" not in host else host.rsplit(":", 1)
+    if split.scheme not in {"http", "https"} or not _HOST.fullmatch(name) or not (port == "" or port.isdecimal()):
+        return None
+    default = {"http": "80", "https": "443"}[split.scheme]
+    return f"{split.scheme}://{name.lower()}" + (f":{port}" if port not in {"", default} else "")
+
+
+def style_source(css: str) -> str:
+    """The CSP source that allows exactly this inline style sheet (CSP Level 3, hash sources)."""
+    return "'sha256-" + b64encode(hashlib.sha256(css.encode()).digest()).decode() + "'"
+
+
+def page_headers(style: str, *form_targets: str | None) -> dict[str, str]:
+    """Headers of a page.
+
+    Args:
+        style: the CSP source of the style sheet.
+        form_targets: origins besides our own that a form may lead to. Chromium checks the 303 after a form, too.
+    """
+    targets = " ".join(["'self'", *(target for target in form_targets if target)])
+    policy = (
+        f"default-src 'none'; style-src {style}; img-src data:; form-action {targets}; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    )
+    return {"Content-Security-Policy": policy, **ALWAYS}
+
+
+ALWAYS = {
+    # Not no-referrer: that would make the Origin of our own form null.
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""Headers of every answer."""

@@ -1,0 +1,129 @@
+"""I/O: a Datasource and its credential Secret, read live: nothing here is cached."""
+
+from dataclasses import dataclass
+
+from callback_server import refusals
+from datasource.credential import StoredCredential, UnreadableCredential, is_ours, read_facts
+from datasource.fingerprint import parameters_hash
+from datasource.kube import DATASOURCES, SECRETS, Forbidden, Kube, NotFound
+from datasource.names import Role, SecretType, credential_secret_name, ticket_in
+from datasource.objects import Datasource, Ownership, SecretHeader, Status, ownership
+from datasource.requests import HandledSet, Requests, requests_in
+from datasource.settings import Settings
+from datasource.spec import InvalidSpec, OAuth2, Spec, parse
+from datasource.ticket import TicketScope, same_ticket, ticket_fits, ticket_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What was there a moment ago. `credential` is the Datasource's own, tombstones included."""
+
+    namespace: str
+    name: str
+    uid: str
+    spec: Spec
+    oauth2: OAuth2
+    status: Status
+    requests: Requests
+    credential: StoredCredential | None
+
+    @property
+    def credential_id(self) -> str:
+        """The ID of the credential or tombstone there is; empty where there is none."""
+        return "" if self.credential is None else self.credential.facts.credential_id
+
+    @property
+    def handled(self) -> HandledSet:
+        """The requests already acted on."""
+        return HandledSet() if self.credential is None else self.credential.facts.handled
+
+    @property
+    def parameters_hash(self) -> str:
+        """What the person agrees to."""
+        return parameters_hash(self.oauth2)
+
+    @property
+    def is_ownerless(self) -> bool:
+        """Whether a restore left the credential Secret without ownerReferences."""
+        return self.credential is not None and ownership(self.credential.owners, self.uid) is Ownership.OWNERLESS
+
+    def ticket_is_live(self, ticket: str) -> bool:
+        """Whether the link with that ticket is offered now, and not used up by a credential stored since."""
+        offered = ticket_in(self.status.authorization_link)
+        if offered is None or not same_ticket(ticket, offered):
+            return False
+        scope = TicketScope(uid=self.uid, parameters_hash=self.parameters_hash, replaces=self.credential_id)
+        return ticket_fits(ticket, scope) and not self.ticket_is_used(ticket_hash(ticket))
+
+    def ticket_is_used(self, hash_: str) -> bool:
+        """Whether the credential that is stored was obtained with that ticket."""
+        return self.credential is not None and self.credential.facts.ticket_hash == hash_
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Reads situations."""
+
+    kube: Kube
+    settings: Settings
+
+    async def datasource(self, namespace: str, name: str) -> Datasource | None:
+        """The Datasource, if there is one that we serve."""
+        if self.settings.namespaces and namespace not in self.settings.namespaces:
+            return None
+        try:
+            return await self.kube.get(DATASOURCES, namespace, name, Datasource)
+        except (NotFound, Forbidden):
+            return None
+
+    async def situation(self, datasource: Datasource) -> Situation:
+        """Everything that matters around a Datasource.
+
+        Raises:
+            Refused: its spec cannot be used, or its credential Secret is not ours or cannot be read.
+            ApiError, Unavailable: the API server refused or did not answer.
+        """
+        metadata = datasource.metadata
+        spec, oauth2 = self._parsed(datasource)
+        return Situation(
+            namespace=metadata.namespace,
+            name=metadata.name,
+            uid=metadata.uid,
+            spec=spec,
+            oauth2=oauth2,
+            status=datasource.status,
+            requests=requests_in(metadata.annotations),
+            credential=await self._credential(metadata.namespace, metadata.name, metadata.uid),
+        )
+
+    def _parsed(self, datasource: Datasource) -> tuple[Spec, OAuth2]:
+        try:
+            spec = parse(datasource.spec, allow_insecure_http=self.settings.allow_insecure_http)
+        except InvalidSpec as error:
+            raise refusals.not_configured(str(error)) from None
+        missing = ("clientID", "authorizeURL", "tokenURL") if spec.oauth2 is None else spec.oauth2.missing()
+        if spec.oauth2 is None or missing:
+            fields = ", ".join(f"spec.oauth2.{field}" for field in missing)
+            raise refusals.not_configured(f"Not set yet: {fields}. The service tells them when you register there.")
+        return spec, spec.oauth2
+
+    async def _credential(self, namespace: str, name: str, uid: str) -> StoredCredential | None:
+        secret_name = credential_secret_name(name)
+        try:
+            secret = await self.kube.get(SECRETS, namespace, secret_name, SecretHeader)
+        except NotFound:
+            return None
+        if secret.type != SecretType.CREDENTIAL or not is_ours(secret.metadata, name, Role.CREDENTIAL):
+            raise refusals.name_is_taken(secret_name)
+        if ownership(secret.metadata.owner_references, uid) is Ownership.DANGLING:
+            raise refusals.not_configured(
+                f"Secret {secret_name} belongs to an earlier Datasource of the same name and is being removed. "
+                "Open the link again in a minute."
+            )
+        try:
+            return read_facts(secret.metadata)
+        except UnreadableCredential as error:
+            raise refusals.not_configured(
+                f"The credential Secret {secret_name} cannot be read: {error.what}. "
+                "Restore it, or delete it and open the Datasource's new link."
+            ) from None
