@@ -4,17 +4,16 @@ import json
 import secrets
 import shutil
 import ssl
-import subprocess
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deploy.local import tools
 from deploy.local.build import ETCD, KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, control_plane_binaries
+from deploy.local.cluster import Cluster
 from deploy.local.pki import Pki, make_pki
-from deploy.local.processes import Child, StackError, free_ports
+from deploy.local.processes import Child, free_ports
 from deploy.local.progress import Say, say
 
 READY_WITHIN = 90.0
@@ -52,6 +51,11 @@ class ControlPlane:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @property
+    def cluster(self) -> Cluster:
+        """What kubectl and the processes work with."""
+        return Cluster(self.kubeconfig, self.folder)
 
     @property
     def ca_file(self) -> Path:
@@ -97,16 +101,6 @@ class ControlPlane:
         """The process of a component: to stop, kill, freeze or thaw it."""
         return self._children[name]
 
-    def kubectl(
-        self, *arguments: str, stdin: str | None = None, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl as admin."""
-        command = [str(tools.kubectl()), "--kubeconfig", str(self.kubeconfig), *arguments]
-        result = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-        if check and result.returncode != 0:
-            raise StackError(f"kubectl {' '.join(arguments)}: {result.stderr.strip()}")
-        return result
-
     def api(
         self,
         method: str,
@@ -128,37 +122,18 @@ class ControlPlane:
             content = response.read()
         return json.loads(content) if content[:1] in b"{[" else content.decode()
 
-    def service_account_token(self, namespace: str, name: str, *, lifetime: int = 86_400) -> str:
-        """A token of a ServiceAccount, as kubelet would mount it; lifetime in seconds."""
-        body = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"expirationSeconds": lifetime},
-        }
-        answer = self.api("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", body)
-        return str(answer["status"]["token"])
-
-    def kubeconfig_for(self, namespace: str, name: str) -> Path:
-        """A kubeconfig of a ServiceAccount, whose token stands in a file of its own, as in a pod."""
-        token_file = self.folder / f"{namespace}.{name}.token"
-        token_file.touch(mode=0o600)
-        token_file.write_text(self.service_account_token(namespace, name))
-        path = self.folder / f"{namespace}.{name}.kubeconfig"
-        return self._write_kubeconfig(path, {"tokenFile": str(token_file)})
-
-    def _write_kubeconfig(self, path: Path, user: dict[str, str]) -> Path:
+    def _write_kubeconfig(self) -> None:
         cluster = {"server": self.url, "certificate-authority": str(self.ca_file)}
         configuration = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "local", "cluster": cluster}],
-            "users": [{"name": "user", "user": user}],
-            "contexts": [{"name": "local", "context": {"cluster": "local", "user": "user"}}],
+            "users": [{"name": "admin", "user": {"token": self._admin_token}}],
+            "contexts": [{"name": "local", "context": {"cluster": "local", "user": "admin"}}],
             "current-context": "local",
         }
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(configuration, indent=1))
-        return path
+        self.kubeconfig.touch(mode=0o600)
+        self.kubeconfig.write_text(json.dumps(configuration, indent=1))
 
     def _write_configuration(self) -> None:
         (self.folder / "tokens.csv").write_text(f'{self._admin_token},admin,admin,"system:masters"\n')
@@ -169,7 +144,7 @@ class ControlPlane:
             "rules": [{"level": "Metadata"}],
         }
         (self.folder / "audit-policy.json").write_text(json.dumps(policy))
-        self._write_kubeconfig(self.kubeconfig, {"token": self._admin_token})
+        self._write_kubeconfig()
 
     def _etcd_arguments(self) -> list[str]:
         return [

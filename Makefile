@@ -1,0 +1,52 @@
+# `make demo` and `make test` set up everything they need. `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: help demo test check lint unit tools lock format clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, CLUSTER=local|kind|current
+	@$(RUN) -m deploy.local.demo
+
+test: check tools ## everything: check, then the tests on a real API server and in a real browser
+	$(VENV)/bin/pytest tests/cluster tests/e2e
+
+check: lint unit ## lint, types, import rules, unit tests; under a minute
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+unit: $(READY)
+	$(VENV)/bin/pytest tests/unit --cov --cov-report=term --cov-fail-under=100
+
+tools: $(READY) ## fetch and build what the local stack needs, ahead of time
+	@$(RUN) -m deploy.local.tools
+	@$(RUN) -m deploy.local.build
+	@$(RUN) -m deploy.local.provider
+
+format: $(READY) ## format the code
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+lock: $(READY) ## pin dependencies anew
+	requirements/lock.sh
+
+clean: ## remove what was made here; the cache of built tools stays
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV) with the pinned packages, about a minute"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

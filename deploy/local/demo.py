@@ -1,0 +1,274 @@
+"""`make demo`: the whole product on this machine, from nothing to AUTHORIZED.
+
+CLUSTER=local (a control plane of our own, the default without Docker), kind, or current (the kubeconfig that exists).
+AUTO=1 drives the browser itself, and ends.
+"""
+
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.local import build, tools
+from deploy.local.cache import BUILD, REPOSITORY
+from deploy.local.cluster import Cluster
+from deploy.local.controlplane import ControlPlane
+from deploy.local.processes import StackError, free_ports, is_free
+from deploy.local.progress import Steps, say
+from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD, Provider
+from deploy.local.provider import install as install_provider
+from deploy.local.stack import Stack, install
+
+FOLDER = BUILD / "demo"
+EXAMPLES = REPOSITORY / "examples"
+PAGES_PORT, PROVIDER_PORT = 18080, 18090
+EXAMPLE_ISSUER = f"http://127.0.0.1:{PROVIDER_PORT}"
+NAMESPACE, NAME = "default", "calendar"
+WAIT_SECONDS = 60.0
+CLIENT_ID, CLIENT_SECRET = "calendar-app", "only-for-the-demo"
+
+HEAD = """\
+Datasource Operator, the demo. Everything listens on loopback and is gone when you stop it.
+  Root is needed for one thing only: installing Chromium where it is missing, for AUTO=1 and the tests.
+  Building the control plane takes about 9 minutes on two cores, once; after that the demo is up in about 20 seconds.
+"""
+
+EXPLANATION = """\
+      Meanwhile, what you are about to see. A Datasource gets its credential in three steps:
+        1. Application registration: at the service, an application is registered with the redirect URI that stands in
+           the Datasource's status; the service tells a client ID and a client secret.
+        2. OAuth2 parameters: client ID, client secret, authorize URL, token URL and scopes go into the Datasource.
+        3. Credential: somebody opens the link in its status, chooses Get new credential, signs in at the service and
+           consents. From then on apps mount a Secret with the access token.
+"""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user chose with variables."""
+
+    cluster: str
+    auto: bool
+
+
+def choices_in(environ: dict[str, str]) -> Choices:
+    """Read CLUSTER and AUTO.
+
+    Raises:
+        StackError: CLUSTER is none that we know.
+    """
+    cluster = environ.get("CLUSTER") or ("kind" if shutil.which("docker") else "local")
+    if cluster not in {"local", "kind", "current"}:
+        raise StackError(f"CLUSTER must be local, kind or current; it is {cluster!r}.")
+    return Choices(cluster, auto=environ.get("AUTO", "") not in {"", "0"})
+
+
+@contextmanager
+def a_cluster(choice: str) -> Iterator[Cluster]:
+    """The cluster that was chosen; what we brought up ends with the block."""
+    if choice == "local":
+        with ControlPlane(FOLDER / "cluster") as control_plane:
+            yield control_plane.cluster
+    elif choice == "kind":
+        from pytest_kind.cluster import KindCluster  # needs Docker, and fetches kind
+
+        kind = KindCluster("datasource-operator")
+        kind.create()
+        try:
+            yield Cluster(Path(kind.kubeconfig_path), FOLDER / "cluster")
+        finally:
+            kind.delete()
+    else:
+        kubeconfig = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+        if not kubeconfig.exists():
+            raise StackError(f"CLUSTER=current uses the kubeconfig {kubeconfig}, which does not exist. Set KUBECONFIG.")
+        yield Cluster(kubeconfig, FOLDER / "cluster")
+
+
+def main() -> None:
+    """Run the demo."""
+    try:
+        run(choices_in(dict(os.environ)))
+    except StackError as error:
+        sys.exit(f"\nThe demo cannot go on. {error}")
+    except KeyboardInterrupt:
+        say("\nStopped; nothing is left running.")
+
+
+def run(choices: Choices) -> None:
+    """Bring everything up, show it, and take it down."""
+    say(HEAD)
+    steps = Steps(7)
+    steps.next("finding the tools: kubectl, node" + (", go" if choices.cluster == "local" else ""))
+    find_tools(choices)
+    steps.next(
+        "the control plane: building what is not built yet" if choices.cluster == "local" else "nothing to build"
+    )
+    if choices.cluster == "local":
+        if build.missing_binaries():
+            say(EXPLANATION)
+        build.control_plane_binaries()
+    with ExitStack() as stack:
+        steps.next(f"starting the cluster ({choices.cluster})")
+        cluster = stack.enter_context(a_cluster(choices.cluster))
+        steps.next("starting an identity provider: oidc-provider, with refresh-token rotation and reuse detection")
+        provider = stack.enter_context(a_provider())
+        steps.next("installing the CRD, rights and admission policies; starting operator and callback server")
+        served = stack.enter_context(processes(cluster, provider))
+        steps.next("applying examples/")
+        apply_examples(cluster, provider)
+        link = link_in_status(cluster)
+        steps.next("getting a credential")
+        if choices.auto:
+            authorize_with_chromium(cluster, link)
+        else:
+            tell(cluster, link, served, provider)
+            follow(cluster)
+
+
+def find_tools(choices: Choices) -> None:
+    """Find or fetch the tools, and say where they are."""
+    found = [tools.kubectl(), tools.node().node]
+    if choices.cluster == "local":
+        found.append(tools.go())
+    if choices.auto:
+        found.append(tools.chromium())
+    for path in found:
+        say(f"      {path}")
+
+
+@contextmanager
+def a_provider() -> Iterator[Provider]:
+    """The identity provider, on 127.0.0.1."""
+    install_provider(say)
+    with Provider(FOLDER / "provider", port=_preferred(PROVIDER_PORT)) as provider:
+        yield provider
+
+
+@contextmanager
+def processes(cluster: Cluster, provider: Provider) -> Iterator[Stack]:
+    """Operator and callback server, under their own ServiceAccounts."""
+    install(cluster)
+    stack = Stack(cluster, FOLDER / "logs", _preferred(PAGES_PORT), log_format="text")
+    callback = f"{stack.external_url}/callback/{NAMESPACE}"
+    provider.register_client(CLIENT_ID, CLIENT_SECRET, [callback])
+    running = [stack.operator(), stack.callback_server()]
+    try:
+        for process in running:
+            process.start()
+        say(f"      logs: {stack.folder.relative_to(REPOSITORY)}")
+        yield stack
+    finally:
+        for process in reversed(running):
+            process.stop()
+
+
+def apply_examples(cluster: Cluster, provider: Provider) -> None:
+    """The Datasource first, then the client Secret, so that both can be seen to matter."""
+    text = (EXAMPLES / "calendar.yaml").read_text().replace(EXAMPLE_ISSUER, provider.issuer)
+    cluster.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=text)
+    _wait_for_reason(cluster, "ClientSecretNotFound")
+    say("      " + state(cluster) + ", and the redirect URI to register stands in its status already")
+    cluster.kubectl("apply", "-n", NAMESPACE, "-f", str(EXAMPLES / "client-secret.yaml"))
+    _wait_for_reason(cluster, "AuthorizationRequired")
+    say("      " + state(cluster))
+
+
+def link_in_status(cluster: Cluster) -> str:
+    """The link that stands in the status."""
+    return str(_status(cluster)["authorizationLink"])
+
+
+def authorize_with_chromium(cluster: Cluster, link: str) -> None:
+    """Do what a person would, and show what came of it."""
+    from deploy.local import browser
+
+    screenshots = FOLDER / "screenshots"
+    with browser.chromium() as chromium:
+        page = chromium.new_page()
+        browser.authorize(page, link, DEMO_LOGIN, DEMO_PASSWORD, screenshots)
+    say(f"      screenshots: {screenshots.relative_to(REPOSITORY)}")
+    _wait_for_reason(cluster, "Authorized")
+    say(cluster.kubectl("get", "datasource", NAME, "-n", NAMESPACE).stdout)
+    say_token_keys(cluster)
+
+
+def tell(cluster: Cluster, link: str, stack: Stack, provider: Provider) -> None:
+    """What a person can do now."""
+    provider_port = provider.issuer.rpartition(":")[2]
+    say(f"""
+  Open this link, choose Get new credential, sign in as {DEMO_LOGIN} with the password {DEMO_PASSWORD}, and allow:
+
+      {link}
+
+  From another machine, forward the ports first:
+      ssh -L {stack.pages_port}:localhost:{stack.pages_port} -L {provider_port}:127.0.0.1:{provider_port} {socket.gethostname()}
+
+  In another terminal:
+      export KUBECONFIG={cluster.kubeconfig}
+      kubectl get datasource -w
+      kubectl annotate --overwrite datasource {NAME} datasource.dev/clear-credential="$(date +%s)"
+      kubectl describe datasource {NAME}
+
+  Ctrl-C stops everything. The state, live:
+""")
+
+
+def follow(cluster: Cluster) -> None:
+    """Print the state whenever it changes, until Ctrl-C."""
+    seen = ""
+    while True:
+        now = state(cluster)
+        if now != seen:
+            say(f"      {time.strftime('%H:%M:%S')}  {now}")
+            if _reason(cluster) == "Authorized":
+                say_token_keys(cluster)
+            seen = now
+        time.sleep(1)
+
+
+def state(cluster: Cluster) -> str:
+    """State and reason, as one line."""
+    status = _status(cluster)
+    return f"{NAME} is {status.get('state', 'not looked at yet')} ({_reason(cluster)})"
+
+
+def say_token_keys(cluster: Cluster) -> None:
+    """The keys of the token Secret, never its values."""
+    name = _status(cluster)["tokenSecretName"]
+    keys = ", ".join(sorted(cluster.get("secret", name, "-n", NAMESPACE)["data"]))
+    say(f"      Secret {name} has the keys {keys}")
+
+
+def _wait_for_reason(cluster: Cluster, reason: str) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while _reason(cluster) != reason:
+        if time.monotonic() > deadline:
+            logs = FOLDER / "logs"
+            raise StackError(f"{state(cluster)}; it should have become {reason} within a minute. Logs are in {logs}.")
+        time.sleep(0.3)
+
+
+def _reason(cluster: Cluster) -> str:
+    conditions = _status(cluster).get("conditions", [])
+    return next((each["reason"] for each in conditions if each["type"] == "Ready"), "")
+
+
+def _status(cluster: Cluster) -> dict[str, Any]:
+    status: dict[str, Any] = cluster.get("datasource", NAME, "-n", NAMESPACE).get("status", {})
+    return status
+
+
+def _preferred(port: int) -> int:
+    """The same port each time where it is free, so that links and `ssh -L` lines stay the same."""
+    return port if is_free(port) else free_ports(1)[0]
+
+
+if __name__ == "__main__":
+    main()

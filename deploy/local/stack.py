@@ -1,0 +1,105 @@
+"""Operator and callback server as processes of this machine, under their own ServiceAccounts with the rights of deploy/."""
+
+import os
+import sys
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from deploy.local.cache import REPOSITORY
+from deploy.local.cluster import Cluster
+from deploy.local.processes import Child, free_ports
+
+SYSTEM_NAMESPACE = "datasource-system"
+OPERATOR = "datasource-operator"
+CALLBACK_SERVER = "datasource-callback-server"
+READY_WITHIN = 60.0
+
+# There is no kubelet in the local control plane: the processes run on this machine instead of in pods.
+_NOT_APPLIED = {"Deployment", "PodDisruptionBudget"}
+
+
+def install(cluster: Cluster, overlay: str = "cluster-wide") -> None:
+    """Apply an overlay of deploy/ without its Deployments: CRD, ServiceAccounts, rights, admission policies.
+
+    Raises:
+        StackError: with what kubectl said.
+    """
+    rendered = cluster.kubectl("kustomize", str(REPOSITORY / "deploy" / "overlays" / overlay)).stdout
+    objects = [each for each in yaml.safe_load_all(rendered) if each["kind"] not in _NOT_APPLIED]
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(objects))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/datasources.datasource.dev")
+
+
+@dataclass
+class Process:
+    """One of our processes: its child and where its probes answer."""
+
+    child: Child
+    health_port: int
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        self.child.start()
+        self.child.wait_until_ready(self._is_ready, seconds=READY_WITHIN)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait until it ended."""
+        self.child.stop(grace=30.0)
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/readyz", timeout=2) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+
+@dataclass
+class Stack:
+    """Our two processes on one cluster. `environ` is added to what both are started with."""
+
+    cluster: Cluster
+    folder: Path
+    pages_port: int
+    environ: Mapping[str, str] = field(default_factory=dict)
+    log_format: str = "json"
+
+    @property
+    def external_url(self) -> str:
+        """localhost, while the provider is on 127.0.0.1: only then is the way back cross-site, as in life."""
+        return f"http://localhost:{self.pages_port}"
+
+    def operator(self, name: str = "operator", **environ: str) -> Process:
+        """The operator, not started yet."""
+        return self._process(name, "datasource_operator", OPERATOR, environ)
+
+    def callback_server(self, name: str = "callback-server", **environ: str) -> Process:
+        """The callback server, not started yet."""
+        listen = {"DATASOURCE_LISTEN": f"127.0.0.1:{self.pages_port}"}
+        return self._process(name, "callback_server", CALLBACK_SERVER, {**listen, **environ})
+
+    def _process(self, name: str, module: str, service_account: str, environ: Mapping[str, str]) -> Process:
+        (health_port,) = free_ports(1)
+        kubeconfig = self.cluster.kubeconfig_for(SYSTEM_NAMESPACE, service_account)
+        variables = {
+            **_inherited(),
+            "KUBECONFIG": str(kubeconfig),
+            "DATASOURCE_EXTERNAL_URL": self.external_url,
+            "DATASOURCE_SYSTEM_NAMESPACE": SYSTEM_NAMESPACE,
+            "DATASOURCE_LOG_FORMAT": self.log_format,
+            "DATASOURCE_HEALTH_LISTEN": f"127.0.0.1:{health_port}",
+            **self.environ,
+            **environ,
+        }
+        child = Child(name, [sys.executable, "-m", module], self.folder / f"{name}.log", env=variables)
+        return Process(child, health_port)
+
+
+def _inherited() -> dict[str, str]:
+    """What a process needs of our environment, and nothing that would change how it behaves."""
+    kept = {"PATH", "HOME", "LANG", "VIRTUAL_ENV"}
+    return {key: value for key, value in os.environ.items() if key in kept}
