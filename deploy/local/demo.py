@@ -7,6 +7,7 @@ AUTO=1 drives the browser itself, and ends.
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from deploy.local.stack import Stack, install
 
 FOLDER = BUILD / "demo"
 EXAMPLES = REPOSITORY / "examples"
+KIND_VERSION = "v0.31.0"
 PAGES_PORT, PROVIDER_PORT = 18080, 18090
 EXAMPLE_ISSUER = f"http://127.0.0.1:{PROVIDER_PORT}"
 NAMESPACE, NAME = "default", "calendar"
@@ -63,10 +65,16 @@ def choices_in(environ: dict[str, str]) -> Choices:
     Raises:
         StackError: CLUSTER is none that we know.
     """
-    cluster = environ.get("CLUSTER") or ("kind" if shutil.which("docker") else "local")
+    cluster = environ.get("CLUSTER") or ("kind" if docker_runs() else "local")
     if cluster not in {"local", "kind", "current"}:
         raise StackError(f"CLUSTER must be local, kind or current; it is {cluster!r}.")
     return Choices(cluster, auto=environ.get("AUTO", "") not in {"", "0"})
+
+
+def docker_runs() -> bool:
+    """Whether there is a Docker engine, and not only its client."""
+    docker = shutil.which("docker")
+    return docker is not None and subprocess.run([docker, "info"], capture_output=True, check=False).returncode == 0
 
 
 @contextmanager
@@ -76,19 +84,41 @@ def a_cluster(choice: str) -> Iterator[Cluster]:
         with ControlPlane(FOLDER / "cluster") as control_plane:
             yield control_plane.cluster
     elif choice == "kind":
-        from pytest_kind.cluster import KindCluster  # needs Docker, and fetches kind
-
-        kind = KindCluster("datasource-operator")
-        kind.create()
-        try:
-            yield Cluster(Path(kind.kubeconfig_path), FOLDER / "cluster")
-        finally:
-            kind.delete()
+        with kind_cluster() as cluster:
+            yield cluster
     else:
         kubeconfig = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
         if not kubeconfig.exists():
             raise StackError(f"CLUSTER=current uses the kubeconfig {kubeconfig}, which does not exist. Set KUBECONFIG.")
         yield Cluster(kubeconfig, FOLDER / "cluster")
+
+
+@contextmanager
+def kind_cluster() -> Iterator[Cluster]:
+    """A cluster of kind, fetched and started by pytest-kind.
+
+    Raises:
+        StackError: there is no Docker engine, or kind cannot be fetched.
+    """
+    # Read at import; its own default is years old.
+    os.environ.setdefault("KIND_VERSION", KIND_VERSION)
+    from pytest_kind.cluster import KindCluster
+
+    folder = FOLDER / "kind"
+    folder.mkdir(parents=True, exist_ok=True)
+    kind = KindCluster(
+        "datasource-operator", kubeconfig=folder / "kubeconfig", kind_path=folder / f"kind-{KIND_VERSION}"
+    )
+    try:
+        kind.create()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StackError(
+            f"kind could not bring up a cluster ({error}). Try CLUSTER=local, which needs no Docker."
+        ) from None
+    try:
+        yield Cluster(folder / "kubeconfig", FOLDER / "cluster")
+    finally:
+        kind.delete()
 
 
 def main() -> None:

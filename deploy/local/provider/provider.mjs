@@ -1,0 +1,131 @@
+// The identity provider of the demo and of the end-to-end tests: npm's certified oidc-provider with pages of our own
+// and a control endpoint for tests. Everything is kept in memory and is gone when the process ends.
+//
+//     node provider.mjs CONFIGURATION.json
+//
+// The configuration: {"port": 4000, "adminToken": "...", "accessTokenSeconds": 3600, "clients": [...]}. A client is
+// written as in RFC 7591 (client_id, client_secret, redirect_uris, token_endpoint_auth_method, client_name, scope),
+// and may have an access_token_seconds of its own.
+
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
+import Provider from 'oidc-provider';
+
+import { findAccount } from './accounts.mjs';
+import { Control } from './control.mjs';
+import { INTERACTION_PATH, interactionPages } from './interactions.mjs';
+import { renderError, SCOPES } from './pages.mjs';
+import { Storage } from './storage.mjs';
+import { TokenEndpoint } from './token_endpoint.mjs';
+
+const HOST = '127.0.0.1';
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+// nginx's default. Node's own 5 s equals what HTTP clients keep a connection for, and the two race.
+const KEEP_ALIVE_MILLIS = 75_000;
+
+function configurationOf({ accessTokenSeconds = HOUR }, storage) {
+  return {
+    adapter: storage.adapter,
+    claims: {
+      openid: ['sub'],
+      email: ['email', 'email_verified'],
+      profile: ['name', 'preferred_username'],
+    },
+    clientDefaults: {
+      grant_types: ['authorization_code', 'refresh_token'],
+      id_token_signed_response_alg: 'RS256',
+      response_types: ['code'],
+      token_endpoint_auth_method: 'client_secret_basic',
+    },
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],
+    // As most providers do: the id_token says who signed in, without a request to the userinfo endpoint.
+    conformIdTokenClaims: false,
+    cookies: { keys: [randomBytes(32).toString('base64url')] },
+    extraClientMetadata: { properties: ['access_token_seconds'] },
+    features: {
+      devInteractions: { enabled: false },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
+      rpInitiatedLogout: { enabled: false },
+    },
+    findAccount,
+    interactions: { url: (_ctx, interaction) => `${INTERACTION_PATH}${interaction.uid}` },
+    jwks: { keys: [newSigningKey()] },
+    pkce: { required: () => true }, // S256 is the only method that oidc-provider 9 knows
+    renderError,
+    responseTypes: ['code'],
+    // With it comes reuse detection: a refresh token that is used twice revokes its whole grant.
+    rotateRefreshToken: true,
+    scopes: Object.keys(SCOPES),
+    ttl: {
+      AccessToken: (_ctx, _token, client) => client.access_token_seconds ?? accessTokenSeconds,
+      AuthorizationCode: MINUTE,
+      Grant: 14 * DAY,
+      IdToken: HOUR,
+      Interaction: HOUR,
+      RefreshToken: 14 * DAY,
+      Session: 14 * DAY,
+    },
+  };
+}
+
+function newSigningKey() {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  return { ...privateKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig', kid: 'example-id-1' };
+}
+
+/**
+ * Ask for consent whenever offline_access is requested, as if the client had sent prompt=consent.
+ *
+ * OpenID Connect Core 1.0, section 11, lets a provider ignore offline_access without that prompt, and oidc-provider
+ * does. Most providers ask the person instead, and so do we: no client has to know about the prompt.
+ */
+async function consentToOfflineAccess(ctx, next) {
+  const words = (parameter) => String(ctx.query[parameter] ?? '').split(' ').filter(Boolean);
+  const prompts = words('prompt');
+  const isImplied = words('scope').includes('offline_access') && !prompts.includes('consent') && !prompts.includes('none');
+  if (ctx.path === '/auth' && isImplied) {
+    ctx.query = { ...ctx.query, prompt: [...prompts, 'consent'].join(' ') };
+  }
+  await next();
+}
+
+/** One line for each request of a client or a browser. Queries stay out: they hold codes and states. */
+async function logRequest(ctx, next) {
+  await next();
+  const answer = ctx.respond === false ? 'not answered' : ctx.status;
+  console.log(`${new Date().toISOString()} ${ctx.method} ${ctx.path} ${answer}`);
+}
+
+async function health(ctx, next) {
+  if (ctx.path !== '/healthz') return next();
+  ctx.body = 'ok\n';
+  return undefined;
+}
+
+async function main(configurationFile) {
+  const settings = JSON.parse(readFileSync(configurationFile, 'utf8'));
+  const storage = new Storage();
+  const provider = new Provider(`http://${HOST}:${settings.port}`, configurationOf(settings, storage));
+  const tokenEndpoint = new TokenEndpoint(provider);
+  const control = new Control({ provider, storage, tokenEndpoint, adminToken: settings.adminToken });
+
+  provider.on('server_error', (_ctx, error) => console.error(error));
+  provider.use(health);
+  provider.use(control.routes);
+  provider.use(logRequest);
+  provider.use(consentToOfflineAccess);
+  provider.use(interactionPages(provider));
+  provider.use(tokenEndpoint.watch);
+
+  for (const client of settings.clients ?? []) await control.registerClient(client);
+  const server = provider.listen(settings.port, HOST, () => console.log(`listening on ${provider.issuer}`));
+  server.keepAliveTimeout = KEEP_ALIVE_MILLIS;
+}
+
+await main(process.argv[2]);

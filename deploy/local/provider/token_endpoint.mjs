@@ -1,0 +1,149 @@
+// The token endpoint as tests see it: who asked for what, and faults on demand. oidc-provider gives every answer that
+// is not a fault.
+
+import { createHash } from 'node:crypto';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const FAULT_KEYS = new Set([
+  'client_id', 'dropAfter', 'error', 'hang', 'holdMillis', 'holdReplyMillis', 'retryAfter', 'status', 'times',
+]);
+
+export class TokenEndpoint {
+  #requests = [];
+
+  #faults = [];
+
+  #secrets = {
+    codes: new Set(),
+    code_verifiers: new Set(),
+    access_tokens: new Set(),
+    refresh_tokens: new Set(),
+    id_tokens: new Set(),
+  };
+
+  constructor(provider) {
+    provider.on('authorization_code.saved', (code) => this.#secrets.codes.add(code.jti));
+    provider.on('access_token.saved', (token) => this.#secrets.access_tokens.add(token.jti));
+    provider.on('refresh_token.saved', (token) => this.#secrets.refresh_tokens.add(token.jti));
+  }
+
+  /** Every request so far, in the order of arrival. No secrets, but hashes of them. `status` is null while unanswered. */
+  get requests() {
+    return this.#requests;
+  }
+
+  /** Every secret that was issued or received, as it was. */
+  get secrets() {
+    return Object.fromEntries(Object.entries(this.#secrets).map(([kind, values]) => [kind, [...values]]));
+  }
+
+  forgetRequests() {
+    this.#requests = [];
+  }
+
+  forgetFaults() {
+    this.#faults = [];
+  }
+
+  /**
+   * Answer the next `times` requests (of `client_id`, if given) with this fault, after those that are staged already.
+   *
+   * A fault waits `holdMillis`, and then one of these happens: `hang`: nothing, ever; `status`: this status, with
+   * `error` and, in seconds, `retryAfter`; otherwise the provider acts, waits `holdReplyMillis`, and answers, unless
+   * `dropAfter` cuts the connection instead.
+   */
+  stage(fault) {
+    const unknown = Object.keys(fault).filter((key) => !FAULT_KEYS.has(key));
+    if (unknown.length) throw new TypeError(`a fault has no ${unknown.join(', ')}`);
+    this.#faults.push({ ...fault, times: fault.times ?? 1 });
+  }
+
+  /** Koa middleware. */
+  watch = async (ctx, next) => {
+    if (ctx.method !== 'POST' || ctx.path !== '/token') {
+      await next();
+      return;
+    }
+    // oidc-provider reads this property where the body was read before it.
+    ctx.req.body = await text(ctx.req);
+    const parameters = new URLSearchParams(ctx.req.body);
+    const request = describe(parameters, clientOf(ctx, parameters));
+    this.#requests.push(request);
+    this.#keepSecretsOf(parameters);
+    await this.#answer(ctx, next, request, this.#nextFaultFor(request.client_id));
+  };
+
+  async #answer(ctx, next, request, fault) {
+    request.fault = fault ?? null;
+    await sleep(fault?.holdMillis ?? 0);
+    if (fault?.hang) {
+      await neverAnswer(ctx);
+      return;
+    }
+    if (fault?.status) {
+      refuse(ctx, fault);
+    } else {
+      await next();
+      if (ctx.body?.id_token) this.#secrets.id_tokens.add(ctx.body.id_token);
+    }
+    Object.assign(request, { status: ctx.status, error: ctx.body?.error ?? null });
+    await sleep(fault?.holdReplyMillis ?? 0);
+    if (fault?.dropAfter) cutConnection(ctx);
+  }
+
+  #nextFaultFor(clientId) {
+    const fault = this.#faults.find(({ client_id: only, times }) => times > 0 && (!only || only === clientId));
+    if (!fault) return undefined;
+    fault.times -= 1;
+    const { times: _, ...effect } = fault;
+    return effect;
+  }
+
+  #keepSecretsOf(parameters) {
+    const kinds = { code: 'codes', code_verifier: 'code_verifiers', refresh_token: 'refresh_tokens' };
+    for (const [parameter, kind] of Object.entries(kinds)) {
+      if (parameters.has(parameter)) this.#secrets[kind].add(parameters.get(parameter));
+    }
+  }
+}
+
+function describe(parameters, clientId) {
+  const sha256 = (parameter) => parameters.has(parameter)
+    ? createHash('sha256').update(parameters.get(parameter)).digest('hex')
+    : null;
+  return {
+    at: new Date().toISOString(),
+    grant_type: parameters.get('grant_type'),
+    client_id: clientId,
+    code_sha256: sha256('code'),
+    code_verifier_sha256: sha256('code_verifier'),
+    refresh_token_sha256: sha256('refresh_token'),
+    status: null,
+    error: null,
+  };
+}
+
+/** The client as it names itself: in HTTP Basic (form-encoded, RFC 6749 section 2.3.1) or in the body. */
+function clientOf(ctx, parameters) {
+  const [scheme, credentials] = ctx.get('authorization').split(' ');
+  if (scheme.toLowerCase() !== 'basic' || !credentials) return parameters.get('client_id');
+  const [clientId] = Buffer.from(credentials, 'base64').toString().split(':');
+  return new URLSearchParams(`client_id=${clientId}`).get('client_id');
+}
+
+function refuse(ctx, { status, error = 'temporarily_unavailable', retryAfter }) {
+  ctx.status = status;
+  ctx.body = { error, error_description: 'A fault that a test staged.' };
+  if (retryAfter !== undefined) ctx.set('Retry-After', String(retryAfter));
+}
+
+function cutConnection(ctx) {
+  ctx.respond = false;
+  ctx.req.socket.destroy();
+}
+
+async function neverAnswer(ctx) {
+  ctx.respond = false;
+  await new Promise((gone) => { ctx.res.once('close', gone); });
+}
