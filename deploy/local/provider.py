@@ -28,7 +28,7 @@ from deploy.local.processes import Child, StackError, free_ports
 from deploy.local.progress import Say, say
 
 DEMO_LOGIN = "demo"
-DEMO_PASSWORD = "demo"  # noqa: S105 - it stands on the page of the demo
+DEMO_PASSWORD = "demo"  # noqa: S105 - the demo tells everybody
 
 _SOURCE = Path(__file__).with_name("provider")
 _PACKAGE_FILES = ("package.json", "package-lock.json", ".npmrc")

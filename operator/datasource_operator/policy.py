@@ -218,6 +218,9 @@ def clear_is_requested(seen: Observed) -> Step | None:
     """Acted on once per value. The tombstone remembers the value even where there was nothing to clear."""
     if seen.pending.clear_credential is None or isinstance(seen.credential, UnreadableCredential):
         return None
+    if _name_is_taken(seen):
+        # There is nothing of ours to clear, and no place for a tombstone.
+        return None
     credential = seen.credential if seen.facts is not None else None
     return Clear(credential, seen.handled.with_requests(Requests(clear_credential=seen.requests.clear_credential)))
 
@@ -370,6 +373,11 @@ def _is_settled_waiting(seen: Observed) -> bool:
         return False
     ticket = ticket_in(seen.status.authorization_link)
     return seen.status.state == State.NOT_AUTHORIZED and ticket is not None and ticket_fits(ticket, ticket_scope(seen))
+
+
+def _name_is_taken(seen: Observed) -> bool:
+    problem = None if seen.surroundings is None else seen.surroundings.problem
+    return problem is not None and problem.reason is Reason.SECRET_CONFLICT
 
 
 def _credential_is_there(seen: Observed) -> bool:

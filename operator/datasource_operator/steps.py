@@ -97,7 +97,7 @@ class Steps:
             case Adopt(credential=credential):
                 return await self._adopt(key, seen, credential)
             case Clear():
-                await self._clear(key, seen, step)
+                return await self._clear(key, seen, step)
             case WriteTokenSecret():
                 return await self._write_token_secret(key, seen, step)
             case DeleteTokenSecret():
@@ -191,7 +191,7 @@ class Steps:
         logger.info("adopted a restored credential", datasource=str(key), credential=credential.facts.credential_id)
         return self._again(key, seen)
 
-    async def _clear(self, key: Key, seen: Observed, step: Clear) -> None:
+    async def _clear(self, key: Key, seen: Observed, step: Clear) -> Observed:
         before = None if step.credential is None else step.credential.facts
         facts = credential_secret.tombstone(before, credential_id=self.token_bytes(16).hex(), handled=step.handled)
         if step.credential is None:
@@ -201,7 +201,10 @@ class Steps:
             try:
                 created = await self.kube.create(SECRETS, key.namespace, manifest, PartialObject, manager=FIELD_MANAGER)
             except Conflict:
-                raise Stale("a credential Secret appeared meanwhile") from None
+                conflict = await self._conflict(seen, credential_secret_name(key.name), SecretType.CREDENTIAL)
+                if conflict.problem is None:
+                    raise Stale("a credential Secret appeared meanwhile") from None
+                return replace(seen, surroundings=conflict)
             self.cache.store_secret(created.metadata)
         else:
             patch = credential_secret.patch(
@@ -209,6 +212,7 @@ class Steps:
             )
             await self._swap(key, credential_secret_name(key.name), patch)
         logger.info("cleared the credential", datasource=str(key), had_credential=before is not None)
+        return self._again(key, seen)
 
     async def _swap(self, key: Key, name: str, patch: dict[str, object]) -> None:
         try:

@@ -44,7 +44,7 @@ function signIn(ctx, finish) {
     take: async (form) => {
       const login = form.get('login') ?? '';
       if (passwordIsRight(login, form.get('password'))) await finish({ login: { accountId: login } });
-      else showPage(ctx, signInPage({ login, isWrong: true }), 401);
+      else showPage(ctx, signInPage({ login, isWrong: true }), 403);
     },
   };
 }

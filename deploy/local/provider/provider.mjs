@@ -10,7 +10,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
-import Provider from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 
 import { findAccount } from './accounts.mjs';
 import { Control } from './control.mjs';
@@ -46,7 +46,7 @@ function configurationOf({ accessTokenSeconds = HOUR }, storage) {
     // As most providers do: the id_token says who signed in, without a request to the userinfo endpoint.
     conformIdTokenClaims: false,
     cookies: { keys: [randomBytes(32).toString('base64url')] },
-    extraClientMetadata: { properties: ['access_token_seconds'] },
+    extraClientMetadata: { properties: ['access_token_seconds'], validator: checkLifetime },
     features: {
       devInteractions: { enabled: false },
       introspection: { enabled: true },
@@ -72,6 +72,12 @@ function configurationOf({ accessTokenSeconds = HOUR }, storage) {
       Session: 14 * DAY,
     },
   };
+}
+
+function checkLifetime(_ctx, name, value) {
+  if (value !== undefined && !(Number.isInteger(value) && value > 0)) {
+    throw new errors.InvalidClientMetadata(`${name} must be a positive integer`);
+  }
 }
 
 function newSigningKey() {

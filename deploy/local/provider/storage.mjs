@@ -1,6 +1,8 @@
 // What oidc-provider stores, in memory. Its own in-memory adapter forgets the oldest of 1,000 entries, which would look
 // like a revoked grant to a client with many Datasources; and it cannot tell which grants a client has.
 
+import { errors } from 'oidc-provider';
+
 const OF_A_GRANT = new Set(['AccessToken', 'AuthorizationCode', 'Grant', 'RefreshToken']);
 
 export class Storage {
@@ -13,7 +15,7 @@ export class Storage {
       upsert: async (id, payload) => void entries.set(id, payload),
       find: async (id) => entries.get(id),
       findByUid: async (uid) => [...entries.values()].find((payload) => payload.uid === uid),
-      consume: async (id) => { entries.get(id).consumed = Math.floor(Date.now() / 1000); },
+      consume: async (id) => this.#consume(entries, id),
       destroy: async (id) => void entries.delete(id),
       revokeByGrantId: async (grantId) => forget(entries, (payload) => payload.grantId === grantId),
     };
@@ -27,6 +29,27 @@ export class Storage {
   /** Forget every grant of a client, with the codes and tokens of those grants. */
   revokeGrantsOf(clientId) {
     for (const model of OF_A_GRANT) forget(this.#entriesOf(model), (payload) => payload.clientId === clientId);
+  }
+
+  /**
+   * Mark a code or refresh token as used up.
+   *
+   * oidc-provider looks whether it is used up, and marks it some steps later: of two requests at the same time both
+   * would pass. Here the second one loses, and the grant with it.
+   */
+  #consume(entries, id) {
+    const payload = entries.get(id);
+    if (payload && !payload.consumed) {
+      payload.consumed = Math.floor(Date.now() / 1000);
+      return;
+    }
+    this.#revoke(payload?.grantId);
+    throw new errors.InvalidGrant('used already');
+  }
+
+  #revoke(grantId) {
+    for (const model of OF_A_GRANT) forget(this.#entriesOf(model), (payload) => payload.grantId === grantId);
+    this.#entriesOf('Grant').delete(grantId);
   }
 
   #entriesOf(model) {

@@ -5,9 +5,18 @@ import { createHash } from 'node:crypto';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const FAULT_KEYS = new Set([
-  'client_id', 'dropAfter', 'error', 'hang', 'holdMillis', 'holdReplyMillis', 'retryAfter', 'status', 'times',
-]);
+const FAULT_MEMBERS = {
+  client_id: 'string',
+  dropAfter: 'boolean',
+  error: 'string',
+  hang: 'boolean',
+  holdMillis: 'number',
+  holdReplyMillis: 'number',
+  retryAfter: 'number',
+  status: 'number',
+  times: 'number',
+};
+const FAULT_OUTCOMES = ['dropAfter', 'hang', 'status'];
 
 export class TokenEndpoint {
   #requests = [];
@@ -51,11 +60,10 @@ export class TokenEndpoint {
    *
    * A fault waits `holdMillis`, and then one of these happens: `hang`: nothing, ever; `status`: this status, with
    * `error` and, in seconds, `retryAfter`; otherwise the provider acts, waits `holdReplyMillis`, and answers, unless
-   * `dropAfter` cuts the connection instead.
+   * `dropAfter` cuts the connection instead. Throws TypeError for anything else.
    */
   stage(fault) {
-    const unknown = Object.keys(fault).filter((key) => !FAULT_KEYS.has(key));
-    if (unknown.length) throw new TypeError(`a fault has no ${unknown.join(', ')}`);
+    checkFault(fault);
     this.#faults.push({ ...fault, times: fault.times ?? 1 });
   }
 
@@ -106,6 +114,15 @@ export class TokenEndpoint {
       if (parameters.has(parameter)) this.#secrets[kind].add(parameters.get(parameter));
     }
   }
+}
+
+function checkFault(fault = {}) {
+  const wrong = Object.entries(fault).filter(([name, value]) => FAULT_MEMBERS[name] !== typeof value);
+  if (wrong.length) throw new TypeError(`not part of a fault: ${JSON.stringify(Object.fromEntries(wrong))}`);
+  const outcomes = FAULT_OUTCOMES.filter((name) => fault[name]);
+  const holds = fault.holdMillis || fault.holdReplyMillis;
+  if (outcomes.length > 1) throw new TypeError(`a fault is one of ${outcomes.join(', ')}`);
+  if (!outcomes.length && !holds) throw new TypeError('the fault does nothing');
 }
 
 function describe(parameters, clientId) {

@@ -1,0 +1,188 @@
+"""The schema: what the API server refuses, with which words, and what it accepts however odd."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from deploy.local.cluster import Cluster
+
+pytestmark = pytest.mark.cluster
+
+COMPLETE: dict[str, Any] = {
+    "url": "https://api.example.com/rest/v3",
+    "oauth2": {
+        "clientID": "my-app",
+        "clientSecretRef": {"name": "my-app", "key": "client-secret"},
+        "authorizeURL": "https://login.example.com/authorize",
+        "tokenURL": "https://login.example.com/token",
+        "scopes": ["read"],
+    },
+}
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    """The complete spec with one field set; None takes it out."""
+    spec = copy.deepcopy(COMPLETE)
+    *parents, last = path.split("/")
+    place = spec
+    for parent in parents:
+        place = place.setdefault(parent, {})
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return spec
+
+
+def try_to_create(cluster: Cluster, spec: dict[str, Any], name: str = "calendar") -> tuple[bool, str]:
+    """Whether the API server would accept it, and what it says."""
+    manifest = {
+        "apiVersion": "datasource.dev/v1alpha1",
+        "kind": "Datasource",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": spec,
+    }
+    stdin = json.dumps(manifest)
+    done = cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=stdin, check=False)
+    return done.returncode == 0, done.stderr
+
+
+# field, value, a part of the message that names the field and the remedy
+REFUSED = [
+    ("url", None, "spec.url: Required value"),
+    ("url", "", "spec.url"),
+    ("url", "api.example.com", "spec.url must be an absolute URL such as"),
+    ("url", "ftp://api.example.com", "spec.url must be an absolute URL such as"),
+    ("url", "https://user:word@api.example.com", "spec.url must have no user name"),
+    ("url", "https://api.example.com/#top", "spec.url must have no user name, password or fragment"),
+    ("type", "FILE", "spec.type: Unsupported value"),
+    ("oauth2/clientID", "", "spec.oauth2.clientID"),
+    ("oauth2/clientID", "tab\there", "spec.oauth2.clientID"),
+    ("oauth2/clientSecretRef", {"key": "client-secret"}, "spec.oauth2.clientSecretRef.name: Required value"),
+    ("oauth2/clientSecretRef", {"name": "Not_A_Name"}, "spec.oauth2.clientSecretRef.name"),
+    ("oauth2/clientSecretRef", {"name": "x-oauth2-credential"}, "must not name a Secret that keeps tokens"),
+    (
+        "oauth2/clientSecretRef",
+        {"name": "app", "namespace": "other"},
+        'unknown field "spec.oauth2.clientSecretRef.namespace"',
+    ),
+    ("oauth2/clientSecretRef", {"name": "calendar-token"}, "set spec.tokenSecret.name, or rename the client Secret"),
+    ("oauth2/authorizeURL", "login.example.com", "spec.oauth2.authorizeURL must be an absolute URL such as"),
+    ("oauth2/authorizeURL", "javascript:alert(1)", "spec.oauth2.authorizeURL must be an absolute URL such as"),
+    ("oauth2/authorizeURL", "https://u:p@login.example.com/a", "spec.oauth2.authorizeURL must have no user name"),
+    ("oauth2/authorizeURL", "https://login.example.com/a#b", "spec.oauth2.authorizeURL must have no user name"),
+    ("oauth2/authorizeURL", "https://login.example.com/a?state=1", "must not set client_id, redirect_uri, state"),
+    ("oauth2/authorizeURL", "https://login.example.com/a?x=1&request_uri=y", "must not set client_id, redirect_uri"),
+    ("oauth2/tokenURL", "/token", "spec.oauth2.tokenURL must be an absolute URL such as"),
+    ("oauth2/tokenURL", "https://login.example.com/token#x", "spec.oauth2.tokenURL must have no user name"),
+    ("oauth2/revocationURL", "https://a@login.example.com/r", "spec.oauth2.revocationURL must have no user name"),
+    ("oauth2/issuer", "https://login.example.com/?x=1", "spec.oauth2.issuer must have no user name, query or fragment"),
+    ("oauth2/scopes", ["read write"], "spec.oauth2.scopes[0]"),
+    ("oauth2/scopes", ["read", "read"], "Duplicate value"),
+    ("oauth2/scopes", "read", "spec.oauth2.scopes"),
+    ("oauth2/clientAuthentication", "basic", "spec.oauth2.clientAuthentication: Unsupported value"),
+    ("oauth2/clientAuthentication", "none", "leave one of the two out"),
+    ("oauth2/pkce", "plain", "spec.oauth2.pkce: Unsupported value"),
+    ("oauth2/authorizeParameters", {"state": "mine"}, "spec.oauth2.authorizeParameters must not set client_id"),
+    ("oauth2/authorizeParameters", {"": "x"}, "has a name that is empty"),
+    ("oauth2/authorizeParameters", {"nonce": ""}, "spec.oauth2.authorizeParameters must not set client_id"),
+    ("oauth2/clientId", "typo", 'unknown field "spec.oauth2.clientId"'),
+    ("tokenSecret/name", "x-oauth2-credential", "spec.tokenSecret.name must not end in -oauth2-credential"),
+    ("tokenSecret/name", "Not_A_Name", "spec.tokenSecret.name"),
+    ("tokenSecret/name", "my-app", "spec.tokenSecret.name must differ from spec.oauth2.clientSecretRef.name"),
+    ("tokenSecret/template/labels", {"datasource.dev/x": "y"}, "must not use keys of datasource.dev/"),
+    ("tokenSecret/template/labels", {"app": "not a label"}, "spec.tokenSecret.template.labels"),
+    ("tokenSecret/template/annotations", {"bad key": "y"}, "has a key that is no annotation key"),
+    ("tokenSecret/template/annotations", {"datasource.dev/role": "x"}, "must not use keys of datasource.dev/"),
+    ("tokenSecret/template/data", {"a/b": "y"}, "has a key that is no Secret key"),
+    ("refreshBefore", "10", "spec.refreshBefore"),
+    ("refreshBefore", "5s", "spec.refreshBefore is too short: use at least 30s"),
+]
+
+ACCEPTED = [
+    ("oauth2", None),
+    ("oauth2", {}),
+    ("oauth2/clientID", None),
+    ("oauth2/clientID", "a client id with spaces & signs: 100%"),
+    ("oauth2/clientSecretRef", None),
+    ("oauth2/clientSecretRef", {"name": "app.v2"}),
+    ("oauth2/authorizeURL", "https://login.example.com/authorize?tenant=a&prompt=consent"),
+    ("oauth2/authorizeURL", "https://login.example.com:8443/a/b;c=d/authorize"),
+    ("oauth2/authorizeURL", "https://[2001:db8::1]/authorize"),
+    ("oauth2/authorizeURL", "https://login.example.com/a?mystate=1&state_of_mind=2"),
+    ("oauth2/tokenURL", "http://localhost:9000/token"),
+    ("oauth2/issuer", "https://login.example.com/realms/one/"),
+    ("oauth2/scopes", []),
+    ("oauth2/scopes", ["https://www.example.com/auth/calendar.readonly", "openid", "a:b/c!d"]),
+    ("oauth2/clientAuthentication", "client_secret_post"),
+    ("oauth2/pkce", "none"),
+    ("oauth2/authorizeParameters", {"access_type": "offline", "prompt": "consent", "audience": ""}),
+    ("tokenSecret/name", "app.token"),
+    ("tokenSecret/template/data", {".netrc": "machine x login y password {{ access_token }}", "A_b-c.d": ""}),
+    ("tokenSecret/template/labels", {"app.kubernetes.io/name": "reader", "empty": ""}),
+    ("refreshBefore", "1h30m"),
+    ("refreshBefore", "0.5h"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), REFUSED, ids=[f"{each[0]}={each[1]}" for each in REFUSED])
+def test_bad_value_is_refused_with_field_and_remedy(cluster: Cluster, path: str, value: object, message: str) -> None:
+    accepted, said = try_to_create(cluster, changed(path, value))
+
+    assert not accepted
+    assert message in said
+
+
+@pytest.mark.parametrize(("path", "value"), ACCEPTED, ids=[f"{each[0]}={each[1]}" for each in ACCEPTED])
+def test_odd_but_valid_value_is_accepted(cluster: Cluster, path: str, value: object) -> None:
+    accepted, said = try_to_create(cluster, changed(path, value))
+
+    assert accepted, said
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x" * 201, "metadata.name is too long: use at most 200 characters"),
+        ("my-oauth2-credential", "metadata.name must not end in -oauth2-credential"),
+    ],
+)
+def test_name_that_cannot_work_is_refused(cluster: Cluster, name: str, message: str) -> None:
+    accepted, said = try_to_create(cluster, COMPLETE, name)
+
+    assert not accepted
+    assert message in said
+
+
+def test_name_as_long_as_allowed_is_accepted(cluster: Cluster) -> None:
+    accepted, said = try_to_create(cluster, COMPLETE, "x" * 200)
+
+    assert accepted, said
+
+
+def test_every_field_is_explained(cluster: Cluster) -> None:
+    explained = cluster.kubectl("explain", "datasource.spec.oauth2", "--recursive").stdout
+    fields = [line.split()[0] for line in explained.splitlines() if "\t<" in line]
+
+    assert {"clientID", "clientSecretRef", "authorizeURL", "tokenURL", "scopes"} <= set(fields)
+    for field in fields:
+        if field not in {"name", "key"}:
+            assert "DESCRIPTION" in cluster.kubectl("explain", f"datasource.spec.oauth2.{field}").stdout
+
+
+def test_unseen_datasource_is_in_progress_for_kstatus(cluster: Cluster) -> None:
+    cluster.kubectl("create", "namespace", "unseen")
+    manifest = {
+        "apiVersion": "datasource.dev/v1alpha1",
+        "kind": "Datasource",
+        "metadata": {"name": "calendar", "namespace": "unseen"},
+        "spec": {"url": "https://api.example.com"},
+    }
+    created = cluster.kubectl(
+        "create", "-f", "-", "-o", "jsonpath={.status.observedGeneration}", stdin=json.dumps(manifest)
+    )
+    cluster.kubectl("delete", "namespace", "unseen", "--wait=false")
+
+    assert created.stdout == "-1"

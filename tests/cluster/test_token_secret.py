@@ -1,0 +1,190 @@
+"""The Secret that apps mount: its shape, and that it stays as it should be."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.person import Person
+from tests.support.user import User, eventually
+
+pytestmark = pytest.mark.cluster
+
+
+def authorize(user: User, **spec: Any) -> None:
+    user.register_application()
+    user.create_client_secret()
+    user.apply(user.datasource(user.oauth2(), **spec))
+    user.wait_for_reason("AuthorizationRequired")
+    with Person() as person:
+        person.authorize(user.link())
+    user.wait_for_reason("Authorized")
+
+
+def decoded(secret: dict[str, Any] | None) -> dict[str, str]:
+    assert secret is not None
+    return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+
+
+def test_holds_the_access_token_and_never_the_refresh_token(user: User) -> None:
+    authorize(user)
+
+    secret = user.secret("calendar-token")
+    values = decoded(secret)
+    assert secret is not None
+    assert set(values) == {"access_token", "token_type", "expires_at"}
+    assert values["token_type"] == "Bearer"
+    assert values["expires_at"] == user.status()["expiresAt"]
+    assert values["access_token"] in user.provider.secrets().access_tokens
+    assert secret["type"] == "datasource.dev/oauth2-token"
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == user.get()["metadata"]["uid"]
+    assert "blockOwnerDeletion" not in secret["metadata"]["ownerReferences"][0]
+    assert not set(user.provider.secrets().refresh_tokens) & set(values.values())
+
+
+def test_has_the_shape_that_the_template_asks_for(user: User) -> None:
+    template = {
+        "labels": {"app": "reader"},
+        "annotations": {"example.com/note": "mounted by reader"},
+        "data": {
+            "header": "Authorization: {{ token_type }} {{access_token}}",
+            "where": "{{ url }} {{ namespace }}/{{ name }}",
+        },
+    }
+    authorize(user, tokenSecret={"name": "reader-token", "template": template})
+
+    secret = user.secret("reader-token")
+    values = decoded(secret)
+    assert secret is not None
+    assert values["header"].removeprefix("Authorization: Bearer ") in user.provider.secrets().access_tokens
+    assert values["where"] == f"https://api.example.com/v3 {user.namespace}/calendar"
+    assert secret["metadata"]["labels"]["app"] == "reader"
+    assert secret["metadata"]["annotations"]["example.com/note"] == "mounted by reader"
+    assert user.status()["tokenSecretName"] == "reader-token"
+
+
+def test_changed_template_leaves_nothing_behind(user: User) -> None:
+    authorize(user, tokenSecret={"template": {"labels": {"app": "one"}, "data": {"one": "{{ access_token }}"}}})
+
+    user.apply(user.datasource(user.oauth2(), tokenSecret={"template": {"data": {"two": "{{ access_token }}"}}}))
+
+    eventually("the shape is the new one", lambda: set(decoded(user.secret("calendar-token"))) == {"two"})
+    secret = user.secret("calendar-token")
+    assert secret is not None
+    assert "app" not in secret["metadata"].get("labels", {})
+
+
+def test_renamed_leaves_no_old_one_behind(user: User) -> None:
+    authorize(user)
+
+    user.apply(user.datasource(user.oauth2(), tokenSecret={"name": "another"}))
+
+    eventually("the new one is there", lambda: user.secret("another") is not None)
+    eventually("the old one is gone", lambda: user.secret("calendar-token") is None)
+
+
+def test_deleted_comes_back(user: User) -> None:
+    authorize(user)
+    before = user.secret("calendar-token")
+    assert before is not None
+
+    user.kubectl("delete", "secret", "calendar-token")
+
+    eventually("it is back", lambda: user.secret("calendar-token") is not None)
+    after = user.secret("calendar-token")
+    assert after is not None
+    assert after["data"] == before["data"]
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": {"access_token": "c3RvbGVu"}},
+        {"data": {"access_token": None}},
+        {"metadata": {"annotations": {"datasource.dev/content": "same"}}},
+        {"metadata": {"ownerReferences": None}},
+    ],
+    ids=["altered value", "removed key", "altered annotation", "no owner"],
+)
+def test_altered_by_hand_is_put_right(user: User, change: dict[str, Any]) -> None:
+    authorize(user)
+    before = user.secret("calendar-token")
+    assert before is not None
+
+    user.kubectl("patch", "secret", "calendar-token", "--type=merge", "-p", json.dumps(change))
+
+    def is_as_before() -> bool:
+        now = user.secret("calendar-token")
+        assert now is not None
+        return all(
+            now["metadata"].get(key) == before["metadata"].get(key) for key in ("annotations", "ownerReferences")
+        ) and bool(now["data"] == before["data"])
+
+    eventually("it is as before", is_as_before, lambda: user.secret("calendar-token"))
+
+
+def test_key_that_somebody_added_is_left_alone(user: User) -> None:
+    authorize(user)
+
+    user.kubectl("patch", "secret", "calendar-token", "--type=merge", "-p", '{"data": {"theirs": "eA=="}}')
+    user.kubectl("delete", "secret", "app")
+    user.apply(user.datasource(user.oauth2(), tokenSecret={"template": {"data": {"two": "{{ access_token }}"}}}))
+
+    eventually("the shape is the new one", lambda: set(decoded(user.secret("calendar-token"))) == {"two", "theirs"})
+
+
+def test_immutable_one_is_an_error_that_names_it(user: User) -> None:
+    authorize(user)
+    user.kubectl("patch", "secret", "calendar-token", "--type=merge", "-p", '{"immutable": true}')
+
+    user.apply(user.datasource(user.oauth2(), tokenSecret={"template": {"data": {"two": "{{ access_token }}"}}}))
+    user.wait_for_reason("SecretConflict")
+
+    assert "calendar-token" in user.ready()["message"]
+    user.kubectl("delete", "secret", "calendar-token")
+    user.wait_for_reason("Authorized")
+    eventually("it is made anew", lambda: user.secret("calendar-token") is not None)
+
+
+@pytest.mark.parametrize("name", ["calendar-token", "calendar-oauth2-credential"])
+def test_secret_of_somebody_else_stays_byte_identical(user: User, name: str) -> None:
+    user.register_application()
+    user.create_client_secret()
+    user.kubectl("create", "secret", "generic", name, "--from-literal=keep=me")
+    before = user.secret(name)
+
+    user.apply(user.datasource(user.oauth2()))
+    user.wait_for_reason("SecretConflict")
+
+    assert name in user.ready()["message"]
+    assert user.secret(name) == before
+    user.clear("1")
+    user.kubectl("patch", "datasource", "calendar", "--type=merge", "-p", '{"spec": {"refreshBefore": "31s"}}')
+    eventually(
+        "the operator has looked", lambda: user.status()["observedGeneration"] == user.get()["metadata"]["generation"]
+    )
+    assert user.secret(name) == before
+
+
+def test_two_of_one_name_in_two_namespaces_never_touch_each_other(user: User) -> None:
+    authorize(user)
+    other = User(user.cluster, f"{user.namespace}-b", user.provider, user.external_url)
+    user.cluster.kubectl("create", "namespace", other.namespace)
+    try:
+        authorize(other)
+        mine, theirs = user.secret("calendar-token"), other.secret("calendar-token")
+        assert decoded(mine)["access_token"] != decoded(theirs)["access_token"]
+        kept = user.credential()
+
+        other.clear("1")
+        other.wait_for_reason("CredentialCleared")
+        other.kubectl("delete", "datasource", "calendar")
+        eventually("theirs is gone", lambda: other.credential() is None)
+
+        assert user.state() == "AUTHORIZED"
+        assert user.secret("calendar-token") == mine
+        assert user.credential() == kept
+    finally:
+        user.cluster.kubectl("delete", "namespace", other.namespace, "--wait=false")

@@ -1,0 +1,101 @@
+"""Fixtures of the tests on a real API server: one control plane, one provider, our two processes under their own rights."""
+
+import itertools
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.cache import BUILD
+from deploy.local.cluster import Cluster
+from deploy.local.controlplane import ControlPlane
+from deploy.local.processes import free_ports
+from deploy.local.provider import Provider
+from deploy.local.provider import install as install_provider
+from deploy.local.stack import Process, Stack, install
+from tests.support.user import User
+
+FOLDER = BUILD / "tests"
+ARTEFACTS = FOLDER / "screenshots"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that look back at everything the others did go last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+@pytest.fixture(scope="session")
+def folder() -> Path:
+    """Where logs and artefacts of this run go."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    return FOLDER
+
+
+@pytest.fixture(scope="session")
+def control_plane(folder: Path) -> Iterator[ControlPlane]:
+    """A real control plane with deploy/ installed."""
+    with ControlPlane(folder / "cluster") as started:
+        install(started.cluster)
+        yield started
+
+
+@pytest.fixture(scope="session")
+def cluster(control_plane: ControlPlane) -> Cluster:
+    """What kubectl works with."""
+    return control_plane.cluster
+
+
+@pytest.fixture(scope="session")
+def provider(folder: Path) -> Iterator[Provider]:
+    """The real identity provider."""
+    install_provider()
+    with Provider(folder / "provider") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def stack(cluster: Cluster, folder: Path) -> Stack:
+    """How our processes are started."""
+    return Stack(cluster, folder / "logs", free_ports(1)[0])
+
+
+@pytest.fixture(scope="session")
+def operator(stack: Stack) -> Iterator[Process]:
+    """The running operator. Whoever stops it starts it again."""
+    process = stack.operator()
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def callback_server(stack: Stack) -> Iterator[Process]:
+    """The running callback server. Whoever stops it starts it again."""
+    process = stack.callback_server()
+    process.start()
+    yield process
+    process.stop()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own."""
+    readable = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
+    name = f"{readable}-{next(_numbers)}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def user(
+    cluster: Cluster, namespace: str, stack: Stack, provider: Provider, operator: Process, callback_server: Process
+) -> User:
+    """Somebody who works with kubectl in a namespace of their own, while everything runs."""
+    return User(cluster, namespace, provider, stack.external_url)

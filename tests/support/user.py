@@ -1,0 +1,152 @@
+"""What a user does with kubectl, and reads."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from deploy.local.cluster import Cluster
+from deploy.local.provider import Provider
+
+PATIENCE = 30.0
+"""Seconds until a wait gives up: a bound against hanging, not a measure of anything."""
+
+CLIENT_SECRET = "sentinel-client-secret-8c1f"
+
+
+class GaveUp(AssertionError):
+    """Something did not come to pass; says what was there instead."""
+
+
+def eventually(what: str, is_so: Callable[[], object], seen: Callable[[], object] = lambda: "") -> None:
+    """Wait until `is_so()` is true."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise GaveUp(f"{what}: not within {PATIENCE:.0f} s. There is: {seen()}")
+        time.sleep(0.1)
+
+
+@dataclass
+class User:
+    """Works in one namespace. Datasources are called `calendar` where no other name is given."""
+
+    cluster: Cluster
+    namespace: str
+    provider: Provider
+    external_url: str
+    clients: set[str] = field(default_factory=set)
+
+    @property
+    def client_id(self) -> str:
+        """The application that is registered for this namespace."""
+        return f"app-{self.namespace}"
+
+    def register_application(self, **options: Any) -> None:
+        """At the provider, with the redirect URI of this namespace."""
+        callback = f"{self.external_url}/callback/{self.namespace}"
+        self.provider.register_client(self.client_id, CLIENT_SECRET, [callback], **options)
+
+    def oauth2(self, **changes: Any) -> dict[str, Any]:
+        """Complete parameters for the provider, with changes; a change to None leaves the field out."""
+        whole: dict[str, Any] = {
+            "clientID": self.client_id,
+            "clientSecretRef": {"name": "app", "key": "client-secret"},
+            "issuer": self.provider.issuer,
+            "authorizeURL": self.provider.authorize_url,
+            "tokenURL": self.provider.token_url,
+            "scopes": ["openid", "email", "offline_access", "read"],
+        }
+        return {key: value for key, value in (whole | changes).items() if value is not None}
+
+    def datasource(
+        self, oauth2: dict[str, Any] | None = None, name: str = "calendar", annotations: Any = None, **spec: Any
+    ) -> dict[str, Any]:
+        """A Datasource manifest."""
+        return {
+            "apiVersion": "datasource.dev/v1alpha1",
+            "kind": "Datasource",
+            "metadata": {"name": name, "namespace": self.namespace, "annotations": annotations or {}},
+            "spec": {"url": "https://api.example.com/v3", **({} if oauth2 is None else {"oauth2": oauth2}), **spec},
+        }
+
+    def apply(self, manifest: dict[str, Any]) -> None:
+        """kubectl apply."""
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+
+    def create_client_secret(self, value: str = CLIENT_SECRET, name: str = "app") -> None:
+        """kubectl create secret generic."""
+        self.kubectl("create", "secret", "generic", name, f"--from-literal=client-secret={value}")
+
+    def ready_to_authorize(self, **oauth2: Any) -> str:
+        """Everything that an administrator prepares; returns the link."""
+        self.register_application()
+        self.create_client_secret()
+        self.apply(self.datasource(self.oauth2(**oauth2)))
+        self.wait_for_reason("AuthorizationRequired")
+        return self.link()
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl in the namespace; returns what it printed."""
+        return self.cluster.kubectl("-n", self.namespace, *arguments, stdin=stdin).stdout
+
+    def get(self, name: str = "calendar") -> dict[str, Any]:
+        """The whole Datasource."""
+        parsed: dict[str, Any] = json.loads(self.kubectl("get", "datasource", name, "-o", "json"))
+        return parsed
+
+    def status(self, name: str = "calendar") -> dict[str, Any]:
+        """Its status."""
+        status: dict[str, Any] = self.get(name).get("status", {})
+        return status
+
+    def state(self, name: str = "calendar") -> str:
+        """Its state, as the STATE column shows it."""
+        return str(self.status(name).get("state", ""))
+
+    def ready(self, name: str = "calendar") -> dict[str, Any]:
+        """Its Ready condition; empty where there is none."""
+        conditions = self.status(name).get("conditions", [])
+        return next((each for each in conditions if each["type"] == "Ready"), {})
+
+    def reason(self, name: str = "calendar") -> str:
+        """The reason of its Ready condition."""
+        return str(self.ready(name).get("reason", ""))
+
+    def link(self, name: str = "calendar") -> str:
+        """The authorization link in its status."""
+        return str(self.status(name)["authorizationLink"])
+
+    def wait_for_reason(self, reason: str, name: str = "calendar") -> None:
+        """Until the Ready condition has that reason."""
+        eventually(f"{name} becomes {reason}", lambda: self.reason(name) == reason, lambda: self.status(name))
+
+    def annotate(self, key: str, value: str | None, name: str = "calendar") -> None:
+        """kubectl annotate; None takes the annotation away."""
+        change = f"datasource.dev/{key}-" if value is None else f"datasource.dev/{key}={value}"
+        self.kubectl("annotate", "--overwrite", "datasource", name, change)
+
+    def clear(self, value: str, name: str = "calendar") -> None:
+        """Ask to clear the credential."""
+        self.annotate("clear-credential", value, name)
+
+    def secret(self, name: str) -> dict[str, Any] | None:
+        """A Secret, or None."""
+        printed = self.kubectl("get", "secret", name, "--ignore-not-found", "-o", "json")
+        parsed: dict[str, Any] | None = json.loads(printed) if printed.strip() else None
+        return parsed
+
+    def credential(self, name: str = "calendar") -> dict[str, Any] | None:
+        """The credential Secret."""
+        return self.secret(f"{name}-oauth2-credential")
+
+    def credential_id(self, name: str = "calendar") -> str:
+        """Which credential is stored; empty: none ever was."""
+        secret = self.credential(name)
+        return "" if secret is None else str(secret["metadata"]["annotations"]["datasource.dev/credential-id"])
+
+    def events(self, name: str = "calendar") -> list[dict[str, Any]]:
+        """The Events about a Datasource."""
+        found = json.loads(self.kubectl("get", "events.v1.events.k8s.io", "-o", "json"))["items"]
+        return [each for each in found if each["regarding"]["name"] == name]
