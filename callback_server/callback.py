@@ -130,7 +130,8 @@ class CallbackService:
             situation,
             flow,
             response,
-            credential_id=self.token_bytes(16).hex(),
+            # The claim's ID, so that the done page knows the credential even where the outcome could not be recorded.
+            credential_id=flow.claim or "",
             authorized_as=authorized_as,
             refreshed_at=self.now(),
         )

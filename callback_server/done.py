@@ -97,7 +97,9 @@ def _is_over(flow: Flow, situation: Situation | None) -> bool:
 
 def _was_stored(flow: Flow, situation: Situation | None) -> bool:
     """The record may lag behind, or never have been written: the credential itself tells, too."""
-    return flow.outcome is Outcome.STORED or (situation is not None and situation.ticket_is_used(flow.ticket_hash))
+    if flow.outcome is not Outcome.UNDER_WAY:
+        return flow.outcome is Outcome.STORED
+    return flow.claim is not None and situation is not None and situation.credential_id == flow.claim
 
 
 def _is_seen_by_operator(flow: Flow, situation: Situation) -> bool:
@@ -108,10 +110,10 @@ def _is_seen_by_operator(flow: Flow, situation: Situation) -> bool:
 
 
 def _banner(flow: Flow, situation: Situation | None) -> Banner | None:
-    if _was_stored(flow, situation):
-        return Banner("The new credential was stored", _success_message(flow, situation), is_success=True)
     if flow.outcome is Outcome.NOT_STORED:
         return Banner(flow.outcome_title, flow.outcome_message, is_success=False)
+    if _was_stored(flow, situation):
+        return Banner("The new credential was stored", _success_message(flow, situation), is_success=True)
     return None
 
 

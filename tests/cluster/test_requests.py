@@ -1,7 +1,5 @@
 """Requests by annotation: each value acts once; nothing is cleared by surprise, and a new value always clears."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from deploy.local.stack import Process
@@ -12,7 +10,7 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture
-def authorized(user: User) -> Iterator[User]:
+def authorized(user: User) -> User:
     """A user whose Datasource is AUTHORIZED."""
     get_credential(user, user.ready_to_authorize())
     return user
@@ -140,7 +138,7 @@ def test_new_credential_offers_a_link_and_keeps_the_old_one_until_then(authorize
     assert "authorizationLink" not in user.status()
 
     user.annotate("new-credential", "1")
-    eventually("a link is offered", lambda: "authorizationLink" in user.status(), user.status)
+    user.wait_for_link()
 
     assert user.state() == "AUTHORIZED"
     assert user.credential_id() == old
@@ -154,7 +152,7 @@ def test_change_of_scopes_offers_a_link_and_keeps_the_state(authorized: User) ->
     user = authorized
 
     user.apply(user.datasource(user.oauth2(scopes=["openid", "offline_access", "read"])))
-    eventually("a link is offered", lambda: "authorizationLink" in user.status(), user.status)
+    user.wait_for_link()
 
     assert user.state() == "AUTHORIZED"
     assert "spec.oauth2.scopes" in user.ready()["message"]

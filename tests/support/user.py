@@ -122,6 +122,18 @@ class User:
         """Until the Ready condition has that reason."""
         eventually(f"{name} becomes {reason}", lambda: self.reason(name) == reason, lambda: self.status(name))
 
+    def wait_for_link(self, name: str = "calendar") -> None:
+        """Until a link is offered."""
+        eventually("a link is offered", lambda: "authorizationLink" in self.status(name), lambda: self.status(name))
+
+    def wait_for_handled(self, request: str, value: str, name: str = "calendar") -> None:
+        """Until the operator says that it acted on that value of a request."""
+        eventually(
+            f"{request}={value} is handled",
+            lambda: self.status(name).get("handled", {}).get(request) == value,
+            lambda: self.status(name),
+        )
+
     def annotate(self, key: str, value: str | None, name: str = "calendar") -> None:
         """kubectl annotate; None takes the annotation away."""
         change = f"datasource.dev/{key}-" if value is None else f"datasource.dev/{key}={value}"
