@@ -1,6 +1,7 @@
 """`python -m callback_server`: serve the pages."""
 
 import os
+import signal
 import sys
 
 import structlog
@@ -54,6 +55,10 @@ async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int
             stalled=lambda: None,
             unready=lambda: None if server.started and not server.should_exit else "not serving",
         )
+        # uvicorn takes the signals while it serves, and afterwards hands them to whoever had them before: not to the
+        # default, which would end the process before it has cleaned up.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
         logger.info("callback server starts", external_url=settings.external_url, listen=f"{host}:{port}")
         try:
             await server.serve()

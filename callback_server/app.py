@@ -1,5 +1,6 @@
 """The Starlette app: routes, and nothing that decides."""
 
+import dataclasses
 import re
 import secrets
 from collections.abc import Callable
@@ -168,7 +169,7 @@ async def _refused(_: Request, error: Exception) -> Response:
 async def _http_error(_: Request, error: Exception) -> Response:
     refused = refusals.page_not_found()
     status = getattr(error, "status_code", refused.status)
-    return message_page(Refused(refused.title, refused.message, status))
+    return message_page(dataclasses.replace(refused, status=status))
 
 
 async def _api_failed(request: Request, error: Exception) -> Response:

@@ -155,7 +155,6 @@ class CredentialStore:
             resource_version=before.resource_version,
             facts=facts,
             data=data,
-            new_owner_uid=situation.uid if situation.is_ownerless else None,
         )
         await self.kube.merge_patch(
             SECRETS,

@@ -15,15 +15,20 @@ class Refused(Exception):
     message: str
     status: HTTPStatus = HTTPStatus.BAD_REQUEST
     retry_after: timedelta | None = None
+    command: str | None = None
+    """What to type."""
+
+
+_FIND_THE_LINK = "kubectl get datasource NAME -o jsonpath='{.status.authorizationLink}'"
 
 
 def page_not_found() -> Refused:
     """There is no such page."""
     return Refused(
         "There is no such page",
-        "The link that leads to a Datasource's page stands in its status: "
-        "kubectl get datasource NAME -o jsonpath='{.status.authorizationLink}'",
+        "The link that leads to a Datasource's page stands in its status:",
         HTTPStatus.NOT_FOUND,
+        command=_FIND_THE_LINK,
     )
 
 
@@ -32,9 +37,9 @@ def link_has_ended() -> Refused:
     return Refused(
         "This link has ended",
         "A link works once. It ends when a credential was obtained with it, when the credential was cleared and when the "
-        "OAuth2 parameters were changed. If the Datasource still needs a person, its current link stands in its status: "
-        "kubectl get datasource NAME -o jsonpath='{.status.authorizationLink}'",
+        "OAuth2 parameters were changed. If the Datasource still needs a person, its current link stands in its status:",
         HTTPStatus.NOT_FOUND,
+        command=_FIND_THE_LINK,
     )
 
 
@@ -187,7 +192,7 @@ def write_is_refused(secret: str, why: str) -> Refused:
 
 def consent_was_denied(error: str, description: str | None) -> Refused:
     """`access_denied` and its kin (RFC 6749 section 4.1.2.1)."""
-    said = f"{error}: {description}" if description else error
+    said = f"{error}: {description.rstrip('.')}" if description else error
     if error == "access_denied":
         return Refused("Consent was denied", f"The service answered {said}. Nothing was stored.")
     return Refused(

@@ -42,11 +42,6 @@ class Situation:
         """What the person agrees to."""
         return parameters_hash(self.oauth2)
 
-    @property
-    def is_ownerless(self) -> bool:
-        """Whether a restore left the credential Secret without ownerReferences."""
-        return self.credential is not None and ownership(self.credential.owners, self.uid) is Ownership.OWNERLESS
-
     def ticket_is_live(self, ticket: str) -> bool:
         """Whether the link with that ticket is offered now, and not used up by a credential stored since."""
         offered = ticket_in(self.status.authorization_link)

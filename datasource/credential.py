@@ -126,22 +126,15 @@ def manifest(
 
 
 def patch(
-    *,
-    datasource_name: str,
-    resource_version: str,
-    facts: CredentialFacts,
-    data: CredentialData | None,
-    new_owner_uid: str | None = None,
+    *, datasource_name: str, resource_version: str, facts: CredentialFacts, data: CredentialData | None
 ) -> dict[str, Any]:
     """The merge patch that puts another credential, or a tombstone, in the place of what is stored.
 
-    It carries the resourceVersion: it fails with 409 if anybody wrote meanwhile. A Secret that a restore left without
-    an owner gets one, `new_owner_uid`.
+    It carries the resourceVersion: it fails with 409 if anybody wrote meanwhile. It leaves ownerReferences alone: changing
+    them takes the right to delete on some clusters (OwnerReferencesPermissionEnforcement); the operator adopts.
     """
-    owner = {} if new_owner_uid is None else {"ownerReferences": [owner_reference(datasource_name, new_owner_uid)]}
-    annotations = _annotations(datasource_name, facts)
     return {
-        "metadata": {"resourceVersion": resource_version, "annotations": annotations, **owner},
+        "metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)},
         # null takes everything out, also what somebody added: a tombstone holds no token.
         "data": None if data is None else _encoded(data),
     }

@@ -9,4 +9,5 @@ compile() {
 }
 compile --output-file requirements/run.txt pyproject.toml
 compile --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+compile --output-file requirements/build.txt requirements/build.in
 compile --output-file requirements/tools.txt requirements/tools.in

@@ -79,7 +79,8 @@ class Child:
 
     def kill(self) -> None:
         """End it at once, with everything in its process group."""
-        if self._process is None:
+        if self._process is None or self._process.poll() is not None:
+            # Its process id may be somebody else's by now.
             return
         self._signal(signal.SIGKILL)
         self._process.wait()

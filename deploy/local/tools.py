@@ -21,7 +21,7 @@ from deploy.local.progress import say
 _PINS = REPOSITORY / "requirements" / "tools.txt"
 
 _GO_SINCE = (1, 26)  # the go line of controlplane/go.mod
-_NODE_SINCE = (20,)  # what oidc-provider 9 is tested with
+_NODE_SINCE = (20,)  # oidc-provider 9 is made for 22 and says so on 20, with which it was tried
 _KUBECTL_SINCE = (1, 35)  # Kubernetes' version skew policy: one minor version from the API server's 1.36
 
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -34,6 +34,16 @@ def authorized(user: User, **oauth2: object) -> None:
     user.wait_for_reason("Authorized")
 
 
+def in_turn(*actions: Callable[[User], object]) -> Callable[[User], None]:
+    """One after the other."""
+
+    def run(user: User) -> None:
+        for action in actions:
+            action(user)
+
+    return run
+
+
 def edit(user: User, patch: dict[str, object]) -> None:
     user.kubectl("patch", "datasource", "calendar", "--type=merge", "-p", json.dumps({"spec": patch}))
 
@@ -92,7 +102,7 @@ CASES = [
         "NOT AUTHORIZED",
         "AuthorizationRequired",
         "",
-        enter=lambda user: [user.create_client_secret(), user.apply(user.datasource(user.oauth2()))][0],
+        enter=in_turn(User.create_client_secret, lambda user: user.apply(user.datasource(user.oauth2()))),
         leave=lambda user: user.apply(user.datasource(user.oauth2(tokenURL=None))),
         next_reason="ParametersIncomplete",
     ),
@@ -108,7 +118,7 @@ CASES = [
         "NOT AUTHORIZED",
         "CredentialCleared",
         "",
-        enter=lambda user: [authorized(user), user.clear("1")][0],
+        enter=in_turn(authorized, lambda user: user.clear("1")),
         leave=again_without_expiry,
         next_reason="Authorized",
     ),
@@ -116,7 +126,7 @@ CASES = [
         "NOT AUTHORIZED",
         "ParametersChanged",
         "",
-        enter=lambda user: [authorized(user), edit(user, {"oauth2": {"clientID": "another"}})][0],
+        enter=in_turn(authorized, lambda user: edit(user, {"oauth2": {"clientID": "another"}})),
         leave=lambda user: edit(user, {"oauth2": {"clientID": user.client_id}}),
         next_reason="Authorized",
     ),
@@ -141,7 +151,7 @@ CASES = [
         "SecretConflict",
         "Stalled",
         enter=taken_name("calendar-oauth2-credential"),
-        leave=lambda user: [user.kubectl("delete", "secret", "calendar-oauth2-credential"), None][1],
+        leave=in_turn(lambda user: user.kubectl("delete", "secret", "calendar-oauth2-credential")),
         next_reason="AuthorizationRequired",
     ),
     Case(

@@ -116,8 +116,10 @@ async function health(ctx, next) {
 
 async function main(configurationFile) {
   const settings = JSON.parse(readFileSync(configurationFile, 'utf8'));
+  console.log(`starting with Node ${process.version}: making a signing key`);
   const storage = new Storage();
   const provider = new Provider(`http://${HOST}:${settings.port}`, configurationOf(settings, storage));
+  console.log('made a signing key');
   const tokenEndpoint = new TokenEndpoint(provider);
   const control = new Control({ provider, storage, tokenEndpoint, adminToken: settings.adminToken });
 

@@ -1,0 +1,67 @@
+"""Rights: looking back at every other test, each process was refused nothing, and needed everything that it may do."""
+
+from typing import Any
+
+import pytest
+
+from deploy.local.cluster import Cluster
+from deploy.local.controlplane import ControlPlane
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
+from tests.support.audit import requests_by
+
+pytestmark = [pytest.mark.cluster, pytest.mark.last]
+
+# What every ServiceAccount is asked for by the API machinery and by nobody's choice of ours.
+_DISCOVERY = {("", "")}
+
+
+def granted(cluster: Cluster, service_account: str) -> set[tuple[str, str, str]]:
+    """(group, resource, verb) of every rule bound to a ServiceAccount by deploy/."""
+    rules: set[tuple[str, str, str]] = set()
+    for kind in ("clusterrolebinding", "rolebinding"):
+        scope = () if kind == "clusterrolebinding" else ("-n", SYSTEM_NAMESPACE)
+        for binding in cluster.get(kind, *scope)["items"]:
+            if any(_is(subject, service_account) for subject in binding.get("subjects", [])):
+                role = cluster.get(binding["roleRef"]["kind"].lower(), binding["roleRef"]["name"], *scope)
+                rules |= {
+                    (group, resource, verb)
+                    for rule in role["rules"]
+                    for group in rule["apiGroups"]
+                    for resource in rule["resources"]
+                    for verb in rule["verbs"]
+                }
+    return rules
+
+
+def _is(subject: dict[str, Any], service_account: str) -> bool:
+    return subject["name"] == service_account and subject.get("namespace") == SYSTEM_NAMESPACE
+
+
+@pytest.mark.parametrize("service_account", [OPERATOR, CALLBACK_SERVER])
+def test_every_right_was_needed(cluster: Cluster, control_plane: ControlPlane, service_account: str) -> None:
+    user = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{service_account}"
+    used = {
+        (each.group, each.resource, each.verb)
+        for each in requests_by(user, control_plane.audit_log)
+        if each.status < 400
+    }
+
+    assert granted(cluster, service_account) - used == set()
+
+
+@pytest.mark.parametrize("service_account", [OPERATOR, CALLBACK_SERVER])
+def test_no_right_was_missing(cluster: Cluster, control_plane: ControlPlane, service_account: str) -> None:
+    """403 comes from RBAC, from a policy, and for writes into a namespace that is going away; the last is no right's fault."""
+    user = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{service_account}"
+    allowed = granted(cluster, service_account)
+    asked = {(each.group, each.resource, each.verb) for each in requests_by(user, control_plane.audit_log)}
+
+    assert asked - allowed - {(*each, "get") for each in _DISCOVERY} == set()
+
+
+def test_callback_server_can_neither_list_nor_watch_secrets(cluster: Cluster) -> None:
+    user = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{CALLBACK_SERVER}"
+    for verb in ("list", "watch", "delete", "deletecollection", "update"):
+        for scope in (("-A",), ("-n", SYSTEM_NAMESPACE), ("-n", "default")):
+            said = cluster.kubectl("auth", "can-i", verb, "secrets", "--as", user, *scope, check=False)
+            assert said.stdout.strip() == "no", (verb, scope)
