@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from datasource.clock import parse_rfc3339, rfc3339
+from datasource.intent import Intent
 from datasource.names import Annotation, Role, SecretType, credential_secret_name
 from datasource.objects import Metadata, OwnerReference, Secret, encoded_data, owner_reference
 from datasource.requests import HandledSet
@@ -42,6 +43,11 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     ticket_hash: str | None = None
     handled: HandledSet = HandledSet()
     tombstone: Reason | None = None
+    intent: Intent | None = None
+    stored_by: str | None = None
+    """The ID of the intent whose reply this revision is; None for the first."""
+    verdict: Reason | None = None
+    """Why the refresh token is never sent again."""
 
 
 class StoredCredential(msgspec.Struct, frozen=True):
@@ -140,6 +146,11 @@ def patch(
     }
 
 
+def facts_patch(*, datasource_name: str, resource_version: str, facts: CredentialFacts) -> dict[str, Any]:
+    """The merge patch that changes what is known of a credential and leaves its tokens alone: intents, verdicts."""
+    return {"metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)}}
+
+
 def adoption_patch(*, resource_version: str, datasource_name: str, datasource_uid: str) -> dict[str, Any]:
     """The merge patch that makes a Datasource the owner of a restored Secret."""
     return {
@@ -190,6 +201,9 @@ def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str 
         Annotation.TICKET_HASH: facts.ticket_hash,
         Annotation.HANDLED: facts.handled.encode(),
         Annotation.TOMBSTONE: facts.tombstone,
+        Annotation.INTENT: None if facts.intent is None else facts.intent.encode(),
+        Annotation.STORED_BY: facts.stored_by,
+        Annotation.VERDICT: facts.verdict,
     }
 
 
@@ -211,6 +225,9 @@ def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
         ticket_hash=annotations.get(Annotation.TICKET_HASH),
         handled=_parsed(annotations, Annotation.HANDLED, HandledSet.decode) or HandledSet(),
         tombstone=_parsed(annotations, Annotation.TOMBSTONE, Reason),
+        intent=_parsed(annotations, Annotation.INTENT, Intent.decode),
+        stored_by=annotations.get(Annotation.STORED_BY),
+        verdict=_parsed(annotations, Annotation.VERDICT, Reason),
     )
     if facts.tombstone is None and not facts.fingerprint:
         raise UnreadableCredential(f"annotation {Annotation.FINGERPRINT} is missing")

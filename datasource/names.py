@@ -58,6 +58,9 @@ class Annotation(StrEnum):
     HANDLED = "datasource.dev/handled"
     TICKET_HASH = "datasource.dev/ticket-hash"
     TOMBSTONE = "datasource.dev/tombstone"
+    INTENT = "datasource.dev/intent"
+    STORED_BY = "datasource.dev/stored-by"
+    VERDICT = "datasource.dev/verdict"
     CONTENT = "datasource.dev/content"
 
     # On a client Secret, written by its owner: the hosts it may be sent to.

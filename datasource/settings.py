@@ -26,6 +26,8 @@ class Settings(msgspec.Struct, frozen=True):
     allow_insecure_http: bool = False
     log_format: LogFormat = "json"
     kubeconfig: str | None = None
+    pod_uid: str | None = None
+    """From the downward API: a process that was restarted in its pod knows the refresh that its predecessor left."""
 
 
 def settings_in(environ: Mapping[str, str]) -> Settings:
@@ -41,6 +43,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         allow_insecure_http=_switch(environ, "DATASOURCE_ALLOW_INSECURE_HTTP"),
         log_format=_log_format(environ),
         kubeconfig=environ.get("KUBECONFIG") or None,
+        pod_uid=environ.get("DATASOURCE_POD_UID") or None,
     )
 
 

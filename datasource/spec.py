@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any
@@ -12,6 +13,10 @@ import msgspec
 from datasource.names import CREDENTIAL_SUFFIX, default_token_secret_name
 from datasource.oauth2 import RESERVED_PARAMETERS, ClientAuthentication
 from datasource.template import unknown_variables
+
+_DURATION = re.compile(r"([0-9]{1,9}(\.[0-9]{1,9})?[smh])+")
+_DURATION_PART = re.compile(r"([0-9.]+)([smh])")
+_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
 
 
 class InvalidSpec(Exception):
@@ -107,6 +112,13 @@ class Spec(
     def token_secret_name(self, datasource_name: str) -> str:
         """The name of the Secret that apps mount."""
         return self.token_secret.name or default_token_secret_name(datasource_name)
+
+    def refresh_before_duration(self) -> timedelta | None:
+        """`refreshBefore` as Go writes durations, such as 1h30m; None where it is not set or none."""
+        if self.refresh_before is None or not _DURATION.fullmatch(self.refresh_before):
+            return None
+        parts = _DURATION_PART.findall(self.refresh_before)
+        return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
 
 
 def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool) -> Spec:

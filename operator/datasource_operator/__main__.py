@@ -9,6 +9,7 @@ import uvloop
 
 from datasource.kube import Kube
 from datasource.logs import configure_logging
+from datasource.oauth2.transport import Transport
 from datasource.probes import serve_probes
 from datasource.settings import InvalidSettings, Settings, listen_address, settings_in
 from datasource_operator.controller import Controller
@@ -31,8 +32,8 @@ def main() -> None:
 
 async def run(settings: Settings, health_host: str, health_port: int) -> None:
     """Run the operator in this event loop; kopf takes the signals."""
-    async with Kube(settings.kubeconfig, user_agent="datasource-operator") as kube:
-        controller = Controller(kube, settings)
+    async with Kube(settings.kubeconfig, user_agent="datasource-operator") as kube, Transport() as transport:
+        controller = Controller(kube, transport, settings)
         signs = Signs(
             is_synced=lambda: controller.is_synced,
             oldest_work=controller.queue.oldest_work,

@@ -12,14 +12,19 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import structlog
 
+from datasource.intent import Process
 from datasource.kube import DATASOURCES, ApiError, Kube, Unavailable
 from datasource.names import SecretType
+from datasource.oauth2.transport import Transport
 from datasource.objects import Datasource
 from datasource.settings import Settings
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.event_recorder import EventRecorder
 from datasource_operator.queue import Priority, WorkQueue
 from datasource_operator.reconciler import Outcome, Reconciler
+from datasource_operator.refresh_memory import RefreshMemory
+from datasource_operator.refresh_pool import RefreshPool
+from datasource_operator.refresher import Refresher
 from datasource_operator.secret_poller import SecretPoller
 from datasource_operator.secret_watch import SecretWatch
 from datasource_operator.status import Surface
@@ -44,6 +49,7 @@ class Controller:
     """Owns cache, queue, watches and workers. kopf only calls `datasource_changed` and `datasource_deleted`."""
 
     kube: Kube
+    transport: Transport
     settings: Settings
     cache: Cache = field(default_factory=Cache)
     queue: WorkQueue[Key] = field(default_factory=lambda: WorkQueue(time.monotonic, random.random))
@@ -52,14 +58,22 @@ class Controller:
     _watches: list[SecretWatch] = field(default_factory=list)
     _poller: SecretPoller = field(init=False)
     _reconciler: Reconciler = field(init=False)
+    _memory: RefreshMemory = field(default_factory=lambda: RefreshMemory(time.monotonic, random.random))
+    _refresher: Refresher = field(init=False)
+    _pool: RefreshPool = field(init=False)
 
     def __post_init__(self) -> None:
         recorder = EventRecorder(self.kube, socket.gethostname(), _now)
         self._poller = SecretPoller(self.kube, self._surroundings_changed, time.monotonic)
+        steps = Steps(self.kube, self.cache, self.settings, self._memory)
+        # A process has no pod in tests and on a laptop: it is its own.
+        process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
+        self._refresher = Refresher(self.kube, self.transport, self.cache, steps, self._memory, process)
+        self._pool = RefreshPool(self._refresh)
         self._reconciler = Reconciler(
             kube=self.kube,
             cache=self.cache,
-            steps=Steps(self.kube, self.cache, self.settings),
+            steps=steps,
             surface=Surface(self.settings.external_url, secrets.token_bytes),
             announce=recorder.announce,
         )
@@ -91,7 +105,8 @@ class Controller:
             self._spawn(f"worker {number}", self._work)
 
     async def stop(self) -> None:
-        """End what runs; a step under way is level-triggered and is taken up again at the next start."""
+        """End what runs: refreshes are waited for; any other step is level-triggered and taken up at the next start."""
+        await self._pool.drain()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -116,12 +131,32 @@ class Controller:
 
     def _surroundings_changed(self, key: Key) -> None:
         self._look_around.add(key)
+        self._memory.try_now(key, _now())
         self.queue.add(key)
 
     def _forget(self, key: Key) -> None:
         self.queue.forget(key)
         self._poller.wait_for(key, None)
+        self._memory.forget(key)
         self._look_around.discard(key)
+
+    async def _refresh(self, key: Key) -> None:
+        try:
+            await self._refresher.refresh(key)
+        except (ApiError, Unavailable) as error:
+            delay = self.queue.retry(key, at_least=getattr(error, "retry_after", None) or timedelta(0))
+            logger.warning(
+                "will try to refresh again",
+                datasource=str(key),
+                seconds=round(delay.total_seconds(), 1),
+                error=str(error),
+            )
+        except Exception:
+            # A bug must not stop the refreshes of a credential for good.
+            delay = self.queue.retry(key, at_least=timedelta(seconds=5))
+            logger.exception("unexpected error at a refresh", datasource=str(key), seconds=delay.total_seconds())
+        else:
+            self.queue.add(key)
 
     async def _work(self) -> None:
         for watch in self._watches:
@@ -168,6 +203,8 @@ class Controller:
             self.queue.add(key, Priority.ROUTINE, delay=outcome.wake_after + min(jitter, timedelta(seconds=60)))
             if outcome.look_around_then:
                 self._look_around.add(key)
+        if outcome.refresh is not None:
+            self._pool.submit(key, outcome.refresh.provider, is_urgent=outcome.refresh.is_urgent)
 
     async def _check_keys(self) -> None:
         while True:

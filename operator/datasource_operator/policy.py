@@ -12,6 +12,7 @@ from datasource.fingerprint import fingerprint, parameters_hash
 from datasource.names import ticket_in
 from datasource.objects import Ownership, Status, ownership
 from datasource.requests import HandledSet, Requests
+from datasource.schedule import refresh_due
 from datasource.spec import InvalidSpec, OAuth2, Spec
 from datasource.states import MEANING, Progress, Reason, State
 from datasource.ticket import TicketScope, ticket_fits
@@ -47,6 +48,20 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """The last refresh of a credential failed: why, and when it is tried again. Kept in memory: a restart tries at once."""
+
+    credential_id: str
+    revision: int
+    reason: Reason
+    """RefreshFailing: tried again, told once the token is dead. Others (ClientRejected ...) wait for a correction."""
+    message: str
+    try_again_at: datetime
+    look_again_at: str | None = None
+    """The Secret whose change may mend it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that a decision rests on."""
 
@@ -66,6 +81,10 @@ class Observed:
     """Whether the surroundings are due for a look, however settled the status seems."""
     is_live: bool = False
     """Whether credential and Datasource were read live in this run: destructive steps ask for it."""
+    trouble: Trouble | None = None
+    """What went wrong at the last refresh of this very revision."""
+    first_seen: datetime | None = None
+    """When this process first saw this revision of the credential; None: now."""
 
     @property
     def oauth2(self) -> OAuth2 | None:
@@ -134,6 +153,14 @@ class Clear:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkHandled:
+    """A refresh was asked for, and there is no refresh token: remember that the request was seen."""
+
+    credential: StoredCredential
+    handled: HandledSet
+
+
+@dataclass(frozen=True, slots=True)
 class WriteTokenSecret:
     """Bring the token Secret to what it should be."""
 
@@ -151,13 +178,14 @@ class DeleteTokenSecret:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Nothing is left to do but to say so."""
+    """Nothing is left to do but to say so, and perhaps to refresh meanwhile: that takes longer than a step may."""
 
     finding: Finding
     wake_at: datetime | None = None
+    refresh: bool = False
 
 
-Step = Nothing | ReadLive | LookAround | Adopt | Clear | WriteTokenSecret | DeleteTokenSecret | Settle
+Step = Nothing | ReadLive | LookAround | Adopt | Clear | MarkHandled | WriteTokenSecret | DeleteTokenSecret | Settle
 
 
 def next_step(seen: Observed) -> Step:
@@ -200,7 +228,7 @@ def _wanted_step(seen: Observed) -> Step:
         if step is not None:
             return step
     finding = find(seen)
-    return _token_secret_step(seen, finding) or Settle(finding, _wake_at(seen, finding))
+    return _token_secret_step(seen, finding) or Settle(finding, _wake_at(seen, finding), refresh_is_wanted(seen))
 
 
 # Preparations: what must be done before the state can be told.
@@ -232,9 +260,19 @@ def surroundings_are_unknown(seen: Observed) -> Step | None:
     return LookAround()
 
 
+def refresh_is_requested_in_vain(seen: Observed) -> Step | None:
+    """Without a refresh token, or with a dead one, there is nothing to do; the request must not wait for ever."""
+    if seen.pending.refresh is None or seen.facts is None or not isinstance(seen.credential, StoredCredential):
+        return None
+    if seen.facts.has_refresh_token and seen.facts.verdict is None:
+        return None
+    return MarkHandled(seen.credential, seen.handled.with_requests(Requests(refresh=seen.requests.refresh)))
+
+
 PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
     restored_credential_has_no_owner,
     clear_is_requested,
+    refresh_is_requested_in_vain,
     surroundings_are_unknown,
 )
 
@@ -285,6 +323,20 @@ def surroundings_are_in_the_way(seen: Observed) -> Finding | None:
     return None if seen.surroundings is None else seen.surroundings.problem
 
 
+def refreshing_is_blocked(seen: Observed) -> Finding | None:
+    """The provider rejects the client, or the Secret cannot be written. The credential is kept until that is mended."""
+    if not _credential_is_usable(seen) or seen.trouble is None or seen.trouble.reason is Reason.REFRESH_FAILING:
+        return None
+    return Finding(seen.trouble.reason, seen.trouble.message)
+
+
+def refreshing_fails(seen: Observed) -> Finding | None:
+    """A credential is stored, but apps have a dead token."""
+    if not _credential_is_usable(seen) or seen.trouble is None or not _access_token_is_dead(seen):
+        return None
+    return Finding(Reason.REFRESH_FAILING, seen.trouble.message)
+
+
 def credential_is_stored(seen: Observed) -> Finding | None:
     """AUTHORIZED says this and no more; a further link may be offered beside it."""
     if not _credential_is_usable(seen):
@@ -310,6 +362,20 @@ def credential_was_cleared(seen: Observed) -> Finding | None:
     if seen.facts is None or seen.facts.tombstone is not Reason.CREDENTIAL_CLEARED:
         return None
     return _person_needed(Reason.CREDENTIAL_CLEARED, "The credential was cleared on request")
+
+
+def refresh_token_is_dead(seen: Observed) -> Finding | None:
+    """The provider said so, and the verdict stands on the Secret: the token is never sent again."""
+    if not _credential_is_there(seen) or seen.facts is None or seen.facts.verdict is None:
+        return None
+    if seen.facts.verdict is Reason.REFRESH_INTERRUPTED:
+        return _person_needed(
+            Reason.REFRESH_INTERRUPTED,
+            "A refresh was interrupted: its answer was lost, and the provider does not accept the old refresh token any more",
+        )
+    return _person_needed(
+        Reason.GRANT_REVOKED, "The provider does not accept the refresh token any more: it was revoked or has run out"
+    )
 
 
 def parameters_changed(seen: Observed) -> Finding | None:
@@ -339,15 +405,18 @@ def authorization_is_required(_: Observed) -> Finding:
     return _person_needed(Reason.AUTHORIZATION_REQUIRED, "The parameters are complete, a person has to consent once")
 
 
-# Later checks rely on earlier ones: those from credential_is_stored on know that the parameters are complete.
+# Later checks rely on earlier ones: those from refreshing_is_blocked on know that the parameters are complete.
 CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
     spec_is_invalid,
     credential_is_unreadable,
     oauth2_is_missing,
     parameters_are_incomplete,
     surroundings_are_in_the_way,
+    refreshing_is_blocked,
+    refreshing_fails,
     credential_is_stored,
     credential_was_cleared,
+    refresh_token_is_dead,
     parameters_changed,
     token_has_expired,
     authorization_is_required,
@@ -398,7 +467,34 @@ def _has_run_out(seen: Observed) -> bool:
 
 
 def _credential_is_usable(seen: Observed) -> bool:
-    return _credential_is_there(seen) and not seen.is_ownerless and _fingerprint_fits(seen) and not _has_run_out(seen)
+    return (
+        _credential_is_there(seen)
+        and not seen.is_ownerless
+        and _fingerprint_fits(seen)
+        and not _has_run_out(seen)
+        and (seen.facts is None or seen.facts.verdict is None)
+    )
+
+
+def _access_token_is_dead(seen: Observed) -> bool:
+    return seen.facts is not None and seen.facts.expires_at is not None and seen.facts.expires_at <= seen.now
+
+
+def _due(seen: Observed) -> datetime | None:
+    if seen.facts is None or not isinstance(seen.spec, Spec):
+        return None
+    refresh_before = seen.spec.refresh_before_duration()
+    return refresh_due(seen.facts, refresh_before=refresh_before, first_seen=seen.first_seen or seen.now)
+
+
+def refresh_is_wanted(seen: Observed) -> bool:
+    """Whether to send the refresh token now: it is due, or somebody asked; and the last failure is long enough ago."""
+    if not _credential_is_usable(seen) or seen.facts is None or not seen.facts.has_refresh_token:
+        return False
+    if seen.trouble is not None:
+        return seen.trouble.try_again_at <= seen.now
+    due = _due(seen)
+    return seen.pending.refresh is not None or (due is not None and due <= seen.now)
 
 
 def _scopes_changed(seen: Observed) -> bool:
@@ -410,25 +506,49 @@ def _scopes_changed(seen: Observed) -> bool:
 
 
 def _wake_at(seen: Observed, finding: Finding) -> datetime | None:
-    """When time alone changes what holds: a token without a refresh token runs out."""
-    if finding.state is State.AUTHORIZED and seen.facts is not None and not seen.facts.has_refresh_token:
-        return seen.facts.expires_at
-    return None
+    """When time alone changes what holds or what is to be done."""
+    if seen.facts is None or not _credential_is_there(seen):
+        return None
+    times: list[datetime | None] = []
+    if _credential_is_usable(seen):
+        times.append(_due(seen) if seen.trouble is None else seen.trouble.try_again_at)
+    if finding.state is State.AUTHORIZED or _outlives_its_grant(seen):
+        times.append(seen.facts.expires_at)
+    return min((time for time in times if time is not None and time > seen.now), default=None)
+
+
+# Nothing is known for sure: apps keep what they have.
+_NOTHING_IS_SURE = frozenset(
+    {
+        Reason.CREDENTIAL_UNREADABLE,
+        Reason.INVALID_CONFIGURATION,
+        Reason.SECRET_CONFLICT,
+        Reason.SECRETS_FORBIDDEN,
+        Reason.CLIENT_REJECTED,
+    }
+)
 
 
 def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
-    if finding.reason in {Reason.CREDENTIAL_UNREADABLE, Reason.INVALID_CONFIGURATION, Reason.SECRET_CONFLICT}:
-        # Nothing is known for sure: apps keep what they have.
+    if finding.reason in _NOTHING_IS_SURE:
         return None
     ours = tuple(
         stored for stored in seen.token_secrets if ownership(stored.owners, seen.uid) is not Ownership.DANGLING
     )
-    wanted = _wanted_token_secret(seen) if finding.state is State.AUTHORIZED else None
+    wanted = _wanted_token_secret(seen) if finding.state is State.AUTHORIZED or _outlives_its_grant(seen) else None
     if wanted is not None and isinstance(seen.credential, StoredCredential):
         stored = next((stored for stored in ours if stored.name == wanted.name), None)
         if stored is None or not _is_as_wanted(stored, wanted, seen.uid):
             return WriteTokenSecret(wanted, seen.credential, stored)
     return next((DeleteTokenSecret(stored) for stored in ours if wanted is None or stored.name != wanted.name), None)
+
+
+def _outlives_its_grant(seen: Observed) -> bool:
+    """The refresh token is dead; the access token works until it runs out, unless the parameters changed as well."""
+    facts = seen.facts
+    if facts is None or facts.verdict is None or facts.expires_at is None:
+        return False
+    return _fingerprint_fits(seen) and seen.now < facts.expires_at
 
 
 def _wanted_token_secret(seen: Observed) -> TokenSecretPlan | None:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -36,12 +37,21 @@ FORBIDDEN_LOOK = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Refresh:
+    """A refresh that is wanted now: at which provider, and whether somebody asked for it."""
+
+    provider: str
+    is_urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a reconciliation left: when to come again, and which Secret's change may mend a problem."""
+    """What a reconciliation left: when to come again, which Secret's change may mend a problem, what to refresh."""
 
     wake_after: timedelta | None = None
     look_around_then: bool = False
     watched_secret: str | None = None
+    refresh: Refresh | None = None
 
 
 Announce = Callable[[Observed, Finding], Awaitable[None]]
@@ -121,12 +131,24 @@ def _problem(seen: Observed) -> Finding:
 
 
 def _outcome(seen: Observed, settled: Settle) -> Outcome:
-    if seen.surroundings is not None and seen.surroundings.problem is not None:
-        watched = seen.surroundings.look_again_at
-        pause = FORBIDDEN_LOOK if watched is None else WAITING_LOOK
-        return Outcome(wake_after=pause, look_around_then=True, watched_secret=watched)
+    problem = None if seen.surroundings is None else seen.surroundings.problem
+    watched = None if seen.surroundings is None or problem is None else seen.surroundings.look_again_at
+    if watched is None and seen.trouble is not None:
+        watched = seen.trouble.look_again_at
+    look = problem is not None or settled.finding.needs_person
+    pauses = []
+    if look:
+        pauses.append(FORBIDDEN_LOOK if problem is not None and watched is None else WAITING_LOOK)
     if settled.wake_at is not None:
-        return Outcome(wake_after=max(settled.wake_at - seen.now, timedelta(0)))
-    if settled.finding.needs_person:
-        return Outcome(wake_after=WAITING_LOOK, look_around_then=True)
-    return Outcome()
+        pauses.append(max(settled.wake_at - seen.now, timedelta(0)))
+    return Outcome(
+        wake_after=min(pauses, default=None),
+        look_around_then=look,
+        watched_secret=watched,
+        refresh=_refresh(seen) if settled.refresh else None,
+    )
+
+
+def _refresh(seen: Observed) -> Refresh:
+    token_url = "" if seen.oauth2 is None else seen.oauth2.token_url or ""
+    return Refresh(provider=urlsplit(token_url).netloc, is_urgent=seen.pending.refresh is not None)

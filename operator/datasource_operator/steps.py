@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import assert_never
 
+import msgspec
 import structlog
 
 from datasource import credential as credential_secret
@@ -15,7 +16,7 @@ from datasource.fingerprint import fingerprint
 from datasource.kube import DATASOURCES, SECRETS, Conflict, Forbidden, Kube, NotFound
 from datasource.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
 from datasource.objects import Datasource, PartialObject, Secret
-from datasource.requests import requests_in
+from datasource.requests import HandledSet, requests_in
 from datasource.settings import Settings
 from datasource.spec import InvalidSpec, Spec, parse
 from datasource.states import Reason
@@ -26,6 +27,7 @@ from datasource_operator.policy import (
     DeleteTokenSecret,
     Finding,
     LookAround,
+    MarkHandled,
     Nothing,
     Observed,
     ReadLive,
@@ -34,6 +36,7 @@ from datasource_operator.policy import (
     Surroundings,
     WriteTokenSecret,
 )
+from datasource_operator.refresh_memory import RefreshMemory
 
 logger = structlog.get_logger(__name__)
 
@@ -53,6 +56,7 @@ class Steps:
     kube: Kube
     cache: Cache
     settings: Settings
+    memory: RefreshMemory
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
@@ -65,19 +69,24 @@ class Steps:
         datasource = self.cache.datasource(key)
         if datasource is None:
             raise DatasourceGone(str(key))
+        now, credential = self.now(), self.cache.credential(key)
+        generation = datasource.metadata.generation
+        facts = credential.facts if isinstance(credential, StoredCredential) else None
         return Observed(
             namespace=key.namespace,
             name=key.name,
             uid=datasource.metadata.uid,
-            generation=datasource.metadata.generation,
+            generation=generation,
             being_deleted=datasource.metadata.deletion_timestamp is not None,
             spec=self._parsed(datasource),
             requests=requests_in(datasource.metadata.annotations),
             status=datasource.status,
-            credential=self.cache.credential(key),
+            credential=credential,
             token_secrets=self.cache.token_secrets(key),
-            now=self.now(),
+            now=now,
             look_around=look_around,
+            trouble=None if facts is None else self.memory.trouble(key, facts, generation),
+            first_seen=None if facts is None else self.memory.first_seen(key, facts, now),
         )
 
     async def take(self, step: Step, seen: Observed) -> Observed:
@@ -98,6 +107,8 @@ class Steps:
                 return await self._adopt(key, seen, credential)
             case Clear():
                 return await self._clear(key, seen, step)
+            case MarkHandled(credential=credential, handled=handled):
+                await self._mark_handled(key, credential, handled)
             case WriteTokenSecret():
                 return await self._write_token_secret(key, seen, step)
             case DeleteTokenSecret():
@@ -213,6 +224,14 @@ class Steps:
             await self._swap(key, credential_secret_name(key.name), patch)
         logger.info("cleared the credential", datasource=str(key), had_credential=before is not None)
         return self._again(key, seen)
+
+    async def _mark_handled(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
+        patch = credential_secret.facts_patch(
+            datasource_name=key.name,
+            resource_version=credential.resource_version,
+            facts=msgspec.structs.replace(credential.facts, handled=handled),
+        )
+        await self._swap(key, credential_secret_name(key.name), patch)
 
     async def _swap(self, key: Key, name: str, patch: dict[str, object]) -> None:
         try:

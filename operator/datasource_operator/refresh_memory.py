@@ -1,0 +1,105 @@
+"""What this process remembers about refreshes: failures, first sightings, how long a stranger's intent stood unchanged.
+
+Nothing here is needed for correctness after a restart: the Secret says what was sent and what the verdict was.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from datasource.credential import CredentialFacts
+from datasource.intent import Intent
+from datasource_operator.cache import Key
+from datasource_operator.policy import Trouble
+
+FIRST_PAUSE = timedelta(seconds=2)
+LONGEST_PAUSE = timedelta(minutes=5)
+
+LOOK_GAP = timedelta(seconds=5)
+"""How often a stranger's intent is looked at."""
+
+
+@dataclass(slots=True)
+class _Sighting:
+    credential_id: str
+    revision: int
+    at: datetime
+
+
+@dataclass(slots=True)
+class _StrangersIntent:
+    intent_id: str
+    looked_at: float
+    unchanged: timedelta = timedelta(0)
+
+
+@dataclass(slots=True)
+class RefreshMemory:
+    """By key; `monotonic` and `random` (0 to 1) are injected."""
+
+    monotonic: Callable[[], float]
+    random: Callable[[], float]
+    _troubles: dict[Key, tuple[int, Trouble]] = field(default_factory=dict)
+    _failures: dict[Key, int] = field(default_factory=dict)
+    _sightings: dict[Key, _Sighting] = field(default_factory=dict)
+    _strangers: dict[Key, _StrangersIntent] = field(default_factory=dict)
+
+    def first_seen(self, key: Key, facts: CredentialFacts, now: datetime) -> datetime:
+        """When this process first saw that revision."""
+        seen = self._sightings.get(key)
+        if seen is None or (seen.credential_id, seen.revision) != (facts.credential_id, facts.revision):
+            seen = self._sightings[key] = _Sighting(facts.credential_id, facts.revision, now)
+        return seen.at
+
+    def trouble(self, key: Key, facts: CredentialFacts, generation: int) -> Trouble | None:
+        """The last failure, as long as it is about that revision and that spec: an edit may have mended it."""
+        remembered = self._troubles.get(key)
+        if remembered is None:
+            return None
+        about_generation, trouble = remembered
+        is_about = (trouble.credential_id, trouble.revision) == (facts.credential_id, facts.revision)
+        return trouble if is_about and about_generation == generation else None
+
+    def failed(self, key: Key, generation: int, trouble: Trouble) -> None:
+        """Remember a failure."""
+        self._troubles[key] = (generation, trouble)
+
+    def succeeded(self, key: Key) -> None:
+        """Start over with short pauses."""
+        self._troubles.pop(key, None)
+        self._failures.pop(key, None)
+
+    def try_now(self, key: Key, now: datetime) -> None:
+        """What stood in the way may be gone."""
+        remembered = self._troubles.get(key)
+        if remembered is not None:
+            generation, trouble = remembered
+            self._troubles[key] = (generation, replace(trouble, try_again_at=now))
+
+    def pause(self, key: Key, at_least: timedelta = timedelta(0)) -> timedelta:
+        """How long to wait after a failure: exponential with full jitter, never less than the provider asked for."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        longest: timedelta = min(FIRST_PAUSE * 2 ** min(failures, 16), LONGEST_PAUSE)
+        return max(longest * self.random(), FIRST_PAUSE / 2, at_least)
+
+    def looked(self, key: Key, intent: Intent) -> None:
+        """A live read showed a stranger's intent. Only time between two reads that worked counts as seen unchanged."""
+        now = self.monotonic()
+        stranger = self._strangers.get(key)
+        if stranger is None or stranger.intent_id != intent.id:
+            self._strangers[key] = _StrangersIntent(intent.id, now)
+            return
+        # A read that failed between the two leaves a gap: the API server may have been frozen, and the sender with it.
+        stranger.unchanged += min(timedelta(seconds=now - stranger.looked_at), LOOK_GAP * 1.5)
+        stranger.looked_at = now
+
+    def seen_unchanged(self, key: Key, intent: Intent) -> timedelta:
+        """How long that intent was seen unchanged."""
+        stranger = self._strangers.get(key)
+        return stranger.unchanged if stranger is not None and stranger.intent_id == intent.id else timedelta(0)
+
+    def forget(self, key: Key) -> None:
+        """The Datasource is gone."""
+        for remembered in (self._troubles, self._failures, self._sightings, self._strangers):
+            remembered.pop(key, None)

@@ -1,0 +1,401 @@
+"""I/O: refresh one credential without ever losing the grant.
+
+1. An intent is swapped onto the credential Secret; the refresh token is taken from the answer, so nobody else has it too.
+2. The refresh token is sent to the endpoint that it was obtained from.
+3. The reply is stored, tried again through any outage; or the intent is taken back, or a verdict is written.
+
+Every write is a compare-and-swap on the Secret's resourceVersion; every unclear answer is resolved by reading again.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import structlog
+from prometheus_client import Counter
+
+from datasource import credential as credential_secret
+from datasource.client_secret import ClientSecretNotFound, read_client_secret
+from datasource.credential import (
+    CredentialData,
+    CredentialFacts,
+    StoredCredential,
+    UnreadableCredential,
+    read_data,
+    read_facts,
+)
+from datasource.intent import REQUEST_DEADLINE, Intent, Process, may_be_taken, next_intent
+from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
+from datasource.names import FIELD_MANAGER, credential_secret_name
+from datasource.oauth2 import (
+    Client,
+    InvalidClient,
+    InvalidGrant,
+    MalformedTokenResponse,
+    OAuth2Error,
+    OutcomeUnknown,
+    Throttled,
+    TokenResponse,
+    UnexpectedStatus,
+    refresh_request,
+    successor,
+)
+from datasource.oauth2.exchange import request_token
+from datasource.oauth2.transport import Transport
+from datasource.objects import PartialObject, Secret
+from datasource.requests import Requests
+from datasource.spec import InvalidSpec, OAuth2
+from datasource.states import Reason
+from datasource_operator.cache import Cache, Key
+from datasource_operator.policy import Observed, Trouble, refresh_is_wanted
+from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
+from datasource_operator.steps import DatasourceGone, Stale, Steps, immutable_secret
+
+logger = structlog.get_logger(__name__)
+
+REFRESHES = Counter("datasource_refreshes", "Refreshes by how they ended.", ["result"])
+
+BLOCKED_PAUSE = timedelta(minutes=1)
+"""How soon to try again what only a person can mend; a change of the Secret concerned is noticed sooner."""
+
+
+class NotNow(Exception):
+    """The refresh cannot be done now; carries what to tell and when to try again."""
+
+    def __init__(
+        self, reason: Reason, message: str, *, pause: timedelta | None = None, look_again_at: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.pause = pause
+        self.look_again_at = look_again_at
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """Our intent stands on the Secret: from here on every way out is a write."""
+
+    key: Key
+    facts: CredentialFacts
+    """With our intent in them."""
+    intent: Intent
+    resource_version: str
+    requests: Requests
+
+
+@dataclass(slots=True)
+class Refresher:
+    """Refreshes credentials; `process` is how intents name us."""
+
+    kube: Kube
+    transport: Transport
+    cache: Cache
+    steps: Steps
+    memory: RefreshMemory
+    process: Process
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def refresh(self, key: Key) -> None:
+        """Refresh the credential of a Datasource, if that is still wanted.
+
+        Raises:
+            ApiError, Unavailable: the API server refused or did not answer before anything was sent.
+        """
+        try:
+            seen = self.steps.observe(key)
+            if refresh_is_wanted(seen) and isinstance(seen.credential, StoredCredential) and seen.oauth2 is not None:
+                await self._refresh(key, seen, seen.credential, seen.oauth2)
+        except DatasourceGone:
+            return
+        except Stale as error:
+            logger.debug("somebody wrote meanwhile", datasource=str(key), what=str(error))
+        except NotNow as not_now:
+            self._remember(key, seen, not_now)
+
+    async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
+        await self._require_turn(key, credential.facts)
+        client_secret = await self._client_secret(key, oauth2)
+        turn, secret = await self._begin(key, seen, credential)
+        data = await self._data_to_send(turn, secret)
+        client = Client(data.client_id, client_secret, oauth2.effective_client_authentication())
+        request = refresh_request(data.token_endpoint, client, refresh_token=data.refresh_token or "")
+        try:
+            response = await request_token(self.transport, request, now=self.now, deadline=REQUEST_DEADLINE)
+        except OAuth2Error as error:
+            await self._not_refreshed(
+                turn, error, None if oauth2.client_secret_ref is None else oauth2.client_secret_ref.name
+            )
+        else:
+            await self._store(turn, data, response)
+            self.memory.succeeded(key)
+            REFRESHES.labels("stored").inc()
+
+    async def _require_turn(self, key: Key, facts: CredentialFacts) -> None:
+        """Somebody else's intent: wait until it was seen unchanged for long enough."""
+        intent = facts.intent
+        if intent is None or may_be_taken(intent, self.process, seen_unchanged=self.memory.seen_unchanged(key, intent)):
+            return
+        live = await self._read(key)
+        if live is not None and live.facts.intent is not None:
+            self.memory.looked(key, live.facts.intent)
+        logger.info("a refresh waits for another process", datasource=str(key), intent=intent.id)
+        raise NotNow(
+            Reason.REFRESH_FAILING,
+            "Another process began to refresh the token and has not finished; it is taken over if it stays so.",
+            pause=LOOK_GAP,
+        )
+
+    async def _client_secret(self, key: Key, oauth2: OAuth2) -> str | None:
+        ref = oauth2.client_secret_ref
+        try:
+            return await read_client_secret(self.kube, key.namespace, oauth2)
+        except (ClientSecretNotFound, InvalidSpec) as error:
+            raise NotNow(
+                Reason.REFRESH_FAILING,
+                f"The access token cannot be refreshed: {error}",
+                pause=BLOCKED_PAUSE,
+                look_again_at=None if ref is None else ref.name,
+            ) from None
+
+    async def _begin(self, key: Key, seen: Observed, credential: StoredCredential) -> tuple[_Turn, Secret]:
+        """Swap the intent onto the Secret; what the API server answers is what we send.
+
+        Raises:
+            Stale: somebody else was first.
+        """
+        intent = next_intent(
+            credential.facts.intent, self.process, intent_id=self.token_bytes(12).hex(), now=self.now()
+        )
+        facts = msgspec.structs.replace(credential.facts, intent=intent)
+        patch = credential_secret.facts_patch(
+            datasource_name=key.name, resource_version=credential.resource_version, facts=facts
+        )
+        name = credential_secret_name(key.name)
+        try:
+            secret = await self.kube.merge_patch(SECRETS, key.namespace, name, patch, Secret, manager=FIELD_MANAGER)
+        except (Conflict, NotFound):
+            await self._read(key)
+            raise Stale(f"Secret {name} changed meanwhile") from None
+        self.cache.store_secret(secret.metadata)
+        requests = Requests(refresh=seen.requests.refresh)
+        return _Turn(key, facts, intent, secret.metadata.resource_version, requests), secret
+
+    async def _data_to_send(self, turn: _Turn, secret: Secret) -> CredentialData:
+        """The data that authorizes the request.
+
+        Raises:
+            NotNow: a reply could not be stored, or the data cannot be read; the intent is taken back, nothing was sent.
+        """
+        name = credential_secret_name(turn.key.name)
+        if secret.immutable:
+            await self._take_back(turn)
+            raise NotNow(
+                Reason.SECRET_CONFLICT, immutable_secret(name).message, pause=BLOCKED_PAUSE, look_again_at=name
+            )
+        try:
+            return _readable_data(secret, turn.facts)
+        except UnreadableCredential as error:
+            await self._take_back(turn)
+            raise NotNow(
+                Reason.CREDENTIAL_UNREADABLE,
+                f"The credential Secret {name} cannot be read: {error.what}. "
+                "Restore it, or delete it and get a new credential.",
+                pause=BLOCKED_PAUSE,
+                look_again_at=name,
+            ) from None
+
+    async def _not_refreshed(self, turn: _Turn, error: OAuth2Error, client_secret_name: str | None) -> None:
+        """Do what the class of the error asks for.
+
+        Raises:
+            NotNow: it is tried again later.
+        """
+        logger.warning("a refresh failed", datasource=str(turn.key), sends=turn.intent.sends, error=str(error))
+        REFRESHES.labels(type(error).__name__).inc()
+        message = f"The access token could not be refreshed. {error}"
+        if isinstance(error, InvalidGrant):
+            await self._judge(turn)
+            return
+        if _may_have_rotated(error):
+            # The intent stays: it says that the old refresh token may be used up.
+            raise NotNow(Reason.REFRESH_FAILING, message)
+        await self._take_back(turn)
+        if isinstance(error, InvalidClient):
+            raise NotNow(
+                Reason.CLIENT_REJECTED,
+                f"{message}. Compare spec.oauth2.clientID, the client Secret and spec.oauth2.clientAuthentication with the "
+                "application's registration; the credential is kept.",
+                pause=BLOCKED_PAUSE,
+                look_again_at=client_secret_name,
+            )
+        wait = error.retry_after if isinstance(error, Throttled) else None
+        raise NotNow(Reason.REFRESH_FAILING, message, pause=self.memory.pause(turn.key, wait or timedelta(0)))
+
+    async def _take_back(self, turn: _Turn) -> None:
+        """The request was surely not processed. Earlier ones whose outcome nobody knows stay on record."""
+        left = None if turn.intent.sends == 1 else msgspec.structs.replace(turn.intent, sends=turn.intent.sends - 1)
+
+        def change(found: CredentialFacts) -> dict[str, Any]:
+            return {"facts": msgspec.structs.replace(found, intent=left)}
+
+        await self._write_until_it_stands(turn, change, is_done=lambda found: found.intent != turn.intent)
+
+    async def _judge(self, turn: _Turn) -> None:
+        """`invalid_grant`. After a send whose answer was lost, the grant was most likely rotated away by it."""
+        verdict = Reason.REFRESH_INTERRUPTED if turn.intent.sends > 1 else Reason.GRANT_REVOKED
+
+        def change(found: CredentialFacts) -> dict[str, Any]:
+            handled = found.handled.with_requests(turn.requests)
+            return {"facts": msgspec.structs.replace(found, intent=None, verdict=verdict, handled=handled)}
+
+        stands = await self._write_until_it_stands(
+            turn, change, is_done=lambda found: found.intent != turn.intent, reread_first=True
+        )
+        logger.info("the refresh token is dead", datasource=str(turn.key), verdict=verdict.value, written=stands)
+
+    async def _store(self, turn: _Turn, sent: CredentialData, response: TokenResponse) -> None:
+        received_at = self.now()
+        data = msgspec.structs.replace(
+            sent,
+            access_token=response.access_token,
+            token_type=response.token_type,
+            # A reply without one keeps the old one (RFC 6749 section 6).
+            refresh_token=successor(sent.refresh_token, response),
+        )
+
+        def change(found: CredentialFacts) -> dict[str, Any]:
+            facts = msgspec.structs.replace(
+                found,
+                revision=turn.facts.revision + 1,
+                granted_scopes=found.granted_scopes if response.scopes is None else response.scopes,
+                expires_at=response.expires_at,
+                refreshed_at=received_at,
+                has_refresh_token=True,
+                handled=found.handled.with_requests(turn.requests),
+                intent=None,
+                stored_by=turn.intent.id,
+                # Somebody who took over may have been told invalid_grant, because our request had rotated the token.
+                verdict=None,
+            )
+            return {"facts": facts, "data": data}
+
+        stored = await self._write_until_it_stands(
+            turn, change, is_done=lambda found: found.stored_by == turn.intent.id
+        )
+        logger.info(
+            "refreshed" if stored else "a reply was dropped: the credential was cleared, deleted or replaced meanwhile",
+            datasource=str(turn.key),
+            revision=turn.facts.revision + 1,
+        )
+
+    async def _write_until_it_stands(
+        self,
+        turn: _Turn,
+        change: Callable[[CredentialFacts], dict[str, Any]],
+        *,
+        is_done: Callable[[CredentialFacts], bool],
+        reread_first: bool = False,
+    ) -> bool:
+        """Write a change to the credential that was sent, and to no other; True if it stands in the end.
+
+        Conflicts and unclear answers are resolved by reading: the same credential and revision is written again on its
+        new resourceVersion (somebody merely labelled it); anything else is newer than us and stays. Tried for as long as
+        the process lives.
+        """
+        facts, resource_version = turn.facts, turn.resource_version
+        attempt = 0
+        while True:
+            if attempt or reread_first:
+                found = await self._read_until_answered(turn.key)
+                if found is None or found.facts.credential_id != turn.facts.credential_id:
+                    return False
+                if attempt and is_done(found.facts):
+                    return True
+                if found.facts.revision != turn.facts.revision or found.facts.tombstone is not None:
+                    return False
+                facts, resource_version = found.facts, found.resource_version
+            try:
+                await self._write(turn.key, resource_version, change(facts))
+                return True
+            except (ApiError, Unavailable) as error:
+                attempt += 1
+                if not isinstance(error, Conflict | NotFound):
+                    logger.warning(
+                        "could not write a credential yet", datasource=str(turn.key), attempt=attempt, error=str(error)
+                    )
+                    await self.sleep(_pause(attempt))
+
+    async def _write(self, key: Key, resource_version: str, change: dict[str, Any]) -> None:
+        name = credential_secret_name(key.name)
+        make = credential_secret.patch if "data" in change else credential_secret.facts_patch
+        patch = make(datasource_name=key.name, resource_version=resource_version, **change)
+        written = await self.kube.merge_patch(SECRETS, key.namespace, name, patch, PartialObject, manager=FIELD_MANAGER)
+        self.cache.store_secret(written.metadata)
+
+    async def _read(self, key: Key) -> StoredCredential | None:
+        """The credential's facts, live; None where it is gone or cannot be read."""
+        try:
+            secret = await self.kube.get(
+                SECRETS, key.namespace, credential_secret_name(key.name), PartialObject, metadata_only=True
+            )
+        except NotFound:
+            self.cache.forget_credential(key)
+            return None
+        self.cache.store_secret(secret.metadata)
+        try:
+            return read_facts(secret.metadata)
+        except UnreadableCredential:
+            return None
+
+    async def _read_until_answered(self, key: Key) -> StoredCredential | None:
+        attempt = 0
+        while True:
+            try:
+                return await self._read(key)
+            except (ApiError, Unavailable) as error:
+                attempt += 1
+                logger.warning("could not read a credential back yet", datasource=str(key), error=str(error))
+                await self.sleep(_pause(attempt))
+
+    def _remember(self, key: Key, seen: Observed, not_now: NotNow) -> None:
+        if seen.facts is None:
+            return
+        pause = self.memory.pause(key) if not_now.pause is None else not_now.pause
+        trouble = Trouble(
+            credential_id=seen.facts.credential_id,
+            revision=seen.facts.revision,
+            reason=not_now.reason,
+            message=not_now.message,
+            try_again_at=self.now() + pause,
+            look_again_at=not_now.look_again_at,
+        )
+        self.memory.failed(key, seen.generation, trouble)
+
+
+def _readable_data(secret: Secret, facts: CredentialFacts) -> CredentialData:
+    data = read_data(secret)
+    if data.fingerprint != facts.fingerprint:
+        raise UnreadableCredential("data key fingerprint differs from the annotation")
+    if data.refresh_token is None:
+        raise UnreadableCredential("data key refresh_token is missing")
+    return data
+
+
+def _may_have_rotated(error: OAuth2Error) -> bool:
+    """Whether the provider may have acted on the request, so that the old refresh token may be used up."""
+    if isinstance(error, UnexpectedStatus):
+        return error.status >= 500
+    return isinstance(error, OutcomeUnknown | MalformedTokenResponse)
+
+
+def _pause(attempt: int) -> float:
+    """Seconds between tries to write what must not be lost: short, the API server is ours."""
+    return float(min(0.2 * 2 ** min(attempt, 6), 5.0) * (0.5 + random.random() / 2))  # noqa: S311
