@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from datasource.clock import parse_rfc3339, rfc3339
+from datasource.clock import Moment, parse_rfc3339, rfc3339
 from datasource.names import FLOW_KEY, Annotation, Role, SecretType, flow_secret_name, uid_digest
 from datasource.objects import Metadata, Secret, encoded_data
 from datasource.requests import Requests
@@ -68,8 +68,8 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
     cookie_hash: str
     ticket_hash: str
     redirect_uri: str
-    created_at: datetime
-    expires_at: datetime
+    created_at: Moment
+    expires_at: Moment
     claim: str | None = None
     outcome: Outcome = Outcome.UNDER_WAY
     outcome_title: str = ""

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from datasource.clock import Moment
+
 REQUEST_DEADLINE = timedelta(seconds=20)
 """How long a token request may take in all."""
 
@@ -26,7 +28,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     process: str
     pod: str
-    at: datetime
+    at: Moment
     sends: int = 1
 
     def encode(self) -> str:

@@ -5,8 +5,10 @@ bare session (see docs/decisions.md). Answers are decoded straight into typed st
 """
 
 import logging
+import math
 import os
 import random
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -17,7 +19,7 @@ from typing import Any, Generic, Literal, TypeVar
 import aiohttp
 import msgspec
 from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 from datasource.names import GROUP, PLURAL, VERSION
 from datasource.objects import PartialObject
@@ -171,7 +173,7 @@ class Kube:
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession
         self._configuration: Configuration
-        self._token_read_at = 0.0
+        self._token_read_at = -math.inf
         self.answered_at = 0.0
         """When the API server last answered, by the monotonic clock."""
 
@@ -199,7 +201,7 @@ class Kube:
         """Read an object live (a quorum read)."""
         accept = _METADATA_ONLY if metadata_only else "application/json"
         body = await self._request("GET", resource.path(namespace, name), headers={"Accept": accept})
-        return msgspec.json.decode(body, type=type_)
+        return _decoded(body, type_)
 
     async def create(
         self,
@@ -215,7 +217,7 @@ class Kube:
         body = await self._request(
             "POST", resource.path(namespace), params=_write_params(manager, dry_run), body=manifest
         )
-        return msgspec.json.decode(body, type=type_)
+        return _decoded(body, type_)
 
     async def merge_patch(
         self,
@@ -237,7 +239,7 @@ class Kube:
             headers={"Content-Type": "application/merge-patch+json"},
             body=patch,
         )
-        return msgspec.json.decode(body, type=type_)
+        return _decoded(body, type_)
 
     async def apply(
         self,
@@ -257,7 +259,7 @@ class Kube:
             headers={"Content-Type": "application/apply-patch+yaml"},
             body=manifest,
         )
-        return msgspec.json.decode(body, type=type_)
+        return _decoded(body, type_)
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
         """Delete exactly the object that was seen: of several at once only one succeeds, the others get Conflict."""
@@ -274,7 +276,7 @@ class Kube:
             body = await self._request(
                 "GET", resource.path(namespace), params=params, headers={"Accept": _METADATA_LIST_ONLY}
             )
-            page = msgspec.json.decode(body, type=_List[PartialObject])
+            page = _decoded(body, _List[PartialObject])
             items += page.items or []
             if not page.metadata.continue_:
                 return items, page.metadata.resource_version
@@ -300,7 +302,11 @@ class Kube:
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT.total_seconds(), sock_read=90)
         try:
             async with self._session.get(
-                resource.path(namespace).lstrip("/"), params=params, headers=headers, timeout=timeout
+                resource.path(namespace).lstrip("/"),
+                params=params,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
             ) as response:
                 if response.status >= 300:
                     raise self._error(response, await response.read())
@@ -319,16 +325,14 @@ class Kube:
         headers: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> bytes:
-        for attempt in (1, 2):
+        status, response, content = await self._send(method, path, params=params, headers=headers, body=body)
+        if status == 401:
+            # The token ran out under us; the file may hold a new one by now.
+            self._token_read_at = -math.inf
             status, response, content = await self._send(method, path, params=params, headers=headers, body=body)
-            if status == 401 and attempt == 1:
-                # The token ran out under us; the file may hold a new one by now.
-                self._token_read_at = 0.0
-                continue
-            if status >= 300:
-                raise self._error(response, content)
-            return content
-        raise AssertionError("unreachable: the second attempt returns or raises")
+        if status >= 300:
+            raise self._error(response, content)
+        return content
 
     async def _send(
         self,
@@ -343,7 +347,7 @@ class Kube:
         data = None if body is None else msgspec.json.encode(body)
         try:
             async with self._session.request(
-                method, path.lstrip("/"), params=params, headers=all_headers, data=data
+                method, path.lstrip("/"), params=params, headers=all_headers, data=data, allow_redirects=False
             ) as response:
                 content = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -355,7 +359,7 @@ class Kube:
         if time.monotonic() - self._token_read_at > _TOKEN_LIFETIME:
             try:
                 self._configuration = await login(self._kubeconfig)
-            except (ConfigException, OSError) as error:
+            except Exception as error:  # an empty or half-written kubeconfig makes the loader fall over in many ways
                 logger.warning("could not read the API server login again: %s", error)
             self._token_read_at = time.monotonic()
         token = bearer_token(self._configuration)
@@ -365,24 +369,37 @@ class Kube:
     def _error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:
         try:
             status = msgspec.json.decode(content, type=_Status)
-        except msgspec.MsgspecError:
+        except (ValueError, RecursionError):
             status = _Status(message=content[:200].decode(errors="replace"))
         return _api_error(response.status, status, response.headers.get("Retry-After"))
 
 
 def _api_error(code: int, status: _Status, retry_after: str | None = None) -> ApiError:
-    wait = timedelta(seconds=int(retry_after)) if retry_after and retry_after.isdecimal() else None
+    seconds = re.fullmatch("[0-9]{1,9}", retry_after or "")
+    wait = None if seconds is None else timedelta(seconds=int(seconds[0]))
     return _ERRORS.get(code, ApiError)(code, status.reason, status.message, wait)
 
 
+def _decoded(content: bytes | msgspec.Raw, type_: type[T]) -> T:
+    """Decode an answer.
+
+    Raises:
+        Unavailable: it is not what the API server sends; somebody between answered.
+    """
+    try:
+        return msgspec.json.decode(content, type=type_)
+    except (ValueError, RecursionError) as error:
+        raise Unavailable(f"the answer cannot be read: {type(error).__name__}") from error
+
+
 def _watch_event(line: bytes) -> WatchEvent[PartialObject]:
-    event = msgspec.json.decode(line, type=_WatchEvent)
+    event = _decoded(line, _WatchEvent)
     if event.type == "ERROR":
-        status = msgspec.json.decode(event.object, type=_Status)
+        status = _decoded(event.object, _Status)
         raise _api_error(status.code or 500, status)
     if event.type == "BOOKMARK":
-        return WatchEvent("BOOKMARK", msgspec.json.decode(event.object, type=_Bookmark).as_object())
-    return WatchEvent(event.type, msgspec.json.decode(event.object, type=PartialObject))
+        return WatchEvent("BOOKMARK", _decoded(event.object, _Bookmark).as_object())
+    return WatchEvent(event.type, _decoded(event.object, PartialObject))
 
 
 class _BookmarkMetadata(msgspec.Struct, rename="camel"):

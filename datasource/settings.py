@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from typing import Literal
-from urllib.parse import urlsplit
 
 import msgspec
+
+from datasource.spec import split_url
 
 
 class InvalidSettings(Exception):
@@ -50,8 +51,15 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
 def _external_url(environ: Mapping[str, str]) -> str:
     name = "DATASOURCE_EXTERNAL_URL"
     url = environ.get(name, "").rstrip("/")
-    split = urlsplit(url)
-    if split.scheme not in {"http", "https"} or not split.hostname or split.query or split.fragment:
+    split = split_url(url)
+    if (
+        split is None
+        or split.scheme not in {"http", "https"}
+        or not split.hostname
+        or split.username is not None
+        or "?" in url
+        or "#" in url
+    ):
         raise InvalidSettings(
             f"{name} must be the public URL of the callback server, such as https://connect.example.com; it is {url!r}."
         )

@@ -34,8 +34,11 @@ class Pkce(StrEnum):
     NONE = "none"
 
 
-class ClientSecretRef(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where the client secret is: a key of a Secret in the Datasource's own namespace."""
+class ClientSecretRef(msgspec.Struct, frozen=True):
+    """Where the client secret is: a key of a Secret in the Datasource's own namespace.
+
+    No omit_defaults: msgspec tells a default text by identity, so one written out would hash unlike one left out.
+    """
 
     name: str
     key: str = "client-secret"
@@ -166,21 +169,21 @@ _URL_CHARACTERS = re.compile(r"[!-\[\]-~]+")  # printable ASCII without the back
 
 
 def _url_problems(field: str, url: str, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
-    split = _split(url)
+    split = split_url(url)
     if split is None or split.scheme not in {"http", "https"} or not split.hostname:
         yield InvalidSpec(field, "is not an absolute http(s) URL", "Write it like https://login.example.com/path.")
-        return
-    if split.username is not None or split.password is not None:
+    elif split.username is not None or split.password is not None:
         yield InvalidSpec(field, "carries a user name or password", "Take everything before the @ out of it.")
-    if "#" in url:
+    elif "#" in url:
         yield InvalidSpec(field, "carries a fragment", "Take the # and what follows out of it (RFC 6749 section 3.1).")
-    if split.scheme == "http" and not allow_insecure_http and not _is_loopback(split.hostname):
+    elif split.scheme == "http" and not allow_insecure_http and not _is_loopback(split.hostname):
         yield InvalidSpec(
             field, "is not https", "Use https://; plain http is for loopback, or wants the operator's flag."
         )
 
 
-def _split(url: str) -> SplitResult | None:
+def split_url(url: str) -> SplitResult | None:
+    """Split a URL; None where it cannot be read, has a port there is not, or characters that URLs have not."""
     if not _URL_CHARACTERS.fullmatch(url):
         return None
     try:

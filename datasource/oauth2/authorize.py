@@ -60,8 +60,11 @@ def authorize_url(
         ReservedParameter: the endpoint's query or `extra` sets one of RESERVED_PARAMETERS.
     """
     split = urlsplit(endpoint)
-    given = dict(parse_qsl(split.query, keep_blank_values=True)) | dict(extra or {})
-    for name in given:
+    extra = extra or {}
+    # A list, not a dict: `resource` may stand more than once (RFC 8707 section 2).
+    given = [pair for pair in parse_qsl(split.query, keep_blank_values=True) if pair[0] not in extra]
+    given += extra.items()
+    for name, _ in given:
         if name in RESERVED_PARAMETERS:
             raise ReservedParameter(name)
     ours = {
@@ -74,6 +77,6 @@ def authorize_url(
         "code_challenge": code_challenge,
         "code_challenge_method": None if code_challenge is None else "S256",
     }
-    parameters = given | {name: value for name, value in ours.items() if value is not None}
+    parameters = given + [(name, value) for name, value in ours.items() if value is not None]
     # %20, not +: some providers read the query as a path.
     return urlunsplit(split._replace(query=urlencode(parameters, quote_via=quote, safe="")))

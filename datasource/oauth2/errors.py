@@ -81,6 +81,7 @@ class UnexpectedStatus(OAuth2Error):
 
     def __init__(self, status: int) -> None:
         super().__init__(f"The provider answered {status} without an OAuth error. Is this the token URL?")
+        self.retry = Retry.LATER if status >= 500 else Retry.AFTER_CORRECTION
         self.status = status
 
 

@@ -65,13 +65,16 @@ def check_claims(
         IdentityMismatch: with the claim that does not fit.
     """
     iss, sub = claims.get("iss"), claims.get("sub")
-    if not isinstance(iss, str) or (issuer is not None and iss != issuer):
+    if not isinstance(iss, str) or not iss or (issuer is not None and iss != issuer):
         raise IdentityMismatch("The id_token's iss is not spec.oauth2.issuer.")
     if not isinstance(sub, str) or not sub:
         raise IdentityMismatch("The id_token has no sub.")
     _check_audience(claims, client_id)
     expires = claims.get("exp")
-    if isinstance(expires, bool) or not isinstance(expires, int | float) or expires < (now - LEEWAY).timestamp():
+    if isinstance(expires, bool) or not isinstance(expires, int | float):
+        raise IdentityMismatch("The id_token does not say when it expires.")
+    # Not `<`: NaN, which json.loads lets through, is never less than anything.
+    if not expires >= (now - LEEWAY).timestamp():
         raise IdentityMismatch("The id_token has expired.")
     if nonce is not None and claims.get("nonce") != nonce:
         raise IdentityMismatch("The id_token's nonce is not the one sent: it is not of this authorization.")

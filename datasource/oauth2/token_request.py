@@ -57,13 +57,12 @@ def _request(url: str, client: Client, parameters: dict[str, str]) -> TokenReque
         "User-Agent": "datasource-operator",
     }
     secret = client.client_secret or ""
-    match client.authentication:
-        case ClientAuthentication.CLIENT_SECRET_BASIC:
-            headers["Authorization"] = _basic(client.client_id, secret)
-        case ClientAuthentication.CLIENT_SECRET_POST:
-            parameters = parameters | {"client_id": client.client_id, "client_secret": secret}
-        case ClientAuthentication.NONE:
-            parameters = parameters | {"client_id": client.client_id}
+    if client.authentication is ClientAuthentication.CLIENT_SECRET_BASIC:
+        headers["Authorization"] = _basic(client.client_id, secret)
+    else:
+        parameters = parameters | {"client_id": client.client_id}
+    if client.authentication is ClientAuthentication.CLIENT_SECRET_POST:
+        parameters = parameters | {"client_secret": secret}
     return TokenRequest(url=url, headers=headers, body=urlencode(parameters).encode())
 
 

@@ -34,6 +34,8 @@ LONGEST_LIFETIME = timedelta(days=3650)
 DEEPEST_JSON = 32
 _LONGEST_TOKEN = 65_536
 _VISIBLE = re.compile(r"[\x20-\x7e]+")  # VSCHAR of RFC 6749 appendix A.12: what an Authorization header can carry
+_SCOPE = re.compile(r"[\x21-\x7e]+")
+_LONGEST_SCOPES = 16_384
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 
 
@@ -65,7 +67,7 @@ def parse_token_response(
     if status in {502, 504}:
         raise OutcomeUnknown(f"A gateway answered {status}: whether the provider acted on the request is unknown.")
     members = _members(headers.get("content-type", ""), body)
-    if members is not None and (error := _oauth_error(status, members)) is not None:
+    if members is not None and (error := _oauth_error(status, members, headers, received_at)) is not None:
         raise error
     if status == 401:
         raise InvalidClient("invalid_client", "status 401")
@@ -127,10 +129,11 @@ def _json_object(text: str) -> dict[str, Any] | None:
     return parsed if isinstance(parsed, dict) else None
 
 
-class _Number(str):
-    """A JSON number as written."""
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A JSON number as written; not a text, or `"error": 0` would be an error."""
 
-    __slots__ = ()
+    text: str
 
 
 def _depth(text: str) -> int:
@@ -154,7 +157,9 @@ def _form(text: str) -> dict[str, Any] | None:
         return None
 
 
-def _oauth_error(status: int, members: dict[str, Any]) -> OAuth2Error | None:
+def _oauth_error(
+    status: int, members: dict[str, Any], headers: Mapping[str, str], received_at: datetime
+) -> OAuth2Error | None:
     """An error reply, also with status 200 (GitHub, Slack)."""
     error = members.get("error")
     if not isinstance(error, str) or not error:
@@ -167,7 +172,7 @@ def _oauth_error(status: int, members: dict[str, Any]) -> OAuth2Error | None:
     if code == "invalid_client" or status == 401:
         return InvalidClient(code, shown)
     if code == "temporarily_unavailable":
-        return Throttled(503, None)
+        return Throttled(status, retry_after(headers.get("retry-after"), received_at))
     if status >= 500:
         return UnexpectedStatus(status)
     return ProviderRefused(code, shown)
@@ -204,16 +209,16 @@ def _token_type(members: dict[str, Any]) -> str:
 
 def _token_or_none(value: object) -> str | None:
     """A token; None for null, "", and what is none: the access token beside it is worth keeping."""
-    if not isinstance(value, str) or isinstance(value, _Number):
+    if not isinstance(value, str):
         return None
     return value if len(value) <= _LONGEST_TOKEN and _VISIBLE.fullmatch(value) else None
 
 
 def _expires_at(value: object, received_at: datetime) -> datetime | None:
     """When the token runs out; None where expires_in is missing or makes no sense. Never an exception: the code is spent."""
-    if not isinstance(value, str):
-        return None
-    if _NUMBER.fullmatch(value) or isinstance(value, _Number):
+    if isinstance(value, _Number):
+        seconds = float(value.text)
+    elif isinstance(value, str) and _NUMBER.fullmatch(value):
         seconds = float(value)
     else:
         return None
@@ -224,8 +229,7 @@ def _expires_at(value: object, received_at: datetime) -> datetime | None:
 
 
 def _scopes(value: object) -> tuple[str, ...] | None:
-    if isinstance(value, str):
-        return tuple(value.split()) or None
-    if isinstance(value, list):
-        return tuple(scope for scope in value if isinstance(scope, str)) or None
-    return None
+    """Scopes that an annotation can hold; None where there are none, or more than anybody means."""
+    texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+    scopes = tuple(scope for text in texts for scope in text.split() if _SCOPE.fullmatch(scope))
+    return scopes if scopes and len(" ".join(scopes)) <= _LONGEST_SCOPES else None

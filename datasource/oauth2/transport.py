@@ -8,6 +8,8 @@ import asyncio
 import ssl
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -35,6 +37,8 @@ class Transport:
     def __init__(self, *, verify: ssl.SSLContext | bool = True) -> None:
         self._client = httpx.AsyncClient(
             verify=verify,
+            # Refuses every cookie: clearing the jar would come too late for a request sent while another is under way.
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT.total_seconds(), pool=CONNECT_TIMEOUT.total_seconds()),
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
@@ -54,18 +58,20 @@ class Transport:
             OutcomeUnknown: it may have acted on the request.
             MalformedTokenResponse: the reply is whole but compressed although we asked for none.
         """
-        host = httpx.URL(request.url).host
+        host = urlsplit(request.url).hostname
         try:
             async with asyncio.timeout(deadline.total_seconds()):
                 return await self._exchange(request)
         except _NEVER_SENT as error:
             raise NotDelivered(f"{host} could not be reached ({type(error).__name__}).") from error
+        except (httpx.InvalidURL, UnicodeError) as error:
+            # 999.1.1.1 or xn--: names that urlsplit accepts and nobody can connect to.
+            raise NotDelivered(f"{host} is no host that can be reached.") from error
         except TimeoutError:
             raise OutcomeUnknown(f"{host} gave no whole answer within {deadline.total_seconds():g} s.") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:
+            # OSError: httpx lets ssl.SSLError through where TLS fails after the handshake.
             raise OutcomeUnknown(f"{host} gave no whole answer ({type(error).__name__}).") from error
-        finally:
-            self._client.cookies.clear()
 
     async def _exchange(self, request: TokenRequest) -> Reply:
         async with self._client.stream(
@@ -73,6 +79,8 @@ class Transport:
         ) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             if headers.get("content-encoding", "identity").lower() != "identity":
+                if not response.is_success:
+                    return Reply(status=response.status_code, headers=headers, body=b"")
                 raise MalformedTokenResponse("The reply is compressed although that was not asked for.")
             body = bytearray()
             async for chunk in response.aiter_raw():

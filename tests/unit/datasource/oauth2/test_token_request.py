@@ -1,0 +1,140 @@
+"""Requests to the token endpoint: what is posted, and that credentials go one way only."""
+
+from base64 import b64decode
+from urllib.parse import parse_qs, unquote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasource.oauth2 import (
+    Client,
+    ClientAuthentication,
+    TokenRequest,
+    authorization_code_request,
+    refresh_request,
+)
+
+URL = "https://login.example.com/token?tenant=a"
+REDIRECT_URI = "https://connect.example.com/callback/shop"
+BASIC, POST, NONE = (
+    ClientAuthentication.CLIENT_SECRET_BASIC,
+    ClientAuthentication.CLIENT_SECRET_POST,
+    ClientAuthentication.NONE,
+)
+
+
+def client(
+    method: ClientAuthentication = BASIC, *, client_id: str = "my-app", client_secret: str | None = "s3cret"
+) -> Client:
+    return Client(client_id=client_id, client_secret=client_secret, authentication=method)
+
+
+def form(request: TokenRequest) -> dict[str, str]:
+    values = parse_qs(request.body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
+    assert all(len(value) == 1 for value in values.values())
+    return {name: value[0] for name, value in values.items()}
+
+
+def basic_pair(request: TokenRequest) -> tuple[str, str]:
+    scheme, _, encoded = request.headers["Authorization"].partition(" ")
+    assert scheme == "Basic"
+    client_id, _, client_secret = b64decode(encoded, validate=True).decode().partition(":")
+    return unquote_plus(client_id), unquote_plus(client_secret)
+
+
+def test_code_is_exchanged_with_its_redirect_uri_and_verifier() -> None:
+    request = authorization_code_request(URL, client(), code="c-1", redirect_uri=REDIRECT_URI, code_verifier="v-1")
+    assert request.url == URL
+    assert form(request) == {
+        "grant_type": "authorization_code",
+        "code": "c-1",
+        "redirect_uri": REDIRECT_URI,
+        "code_verifier": "v-1",
+    }
+
+
+def test_no_verifier_is_sent_where_pkce_is_off() -> None:
+    request = authorization_code_request(URL, client(), code="c-1", redirect_uri=REDIRECT_URI, code_verifier=None)
+    assert "code_verifier" not in form(request)
+
+
+def test_refresh_asks_for_the_scope_granted_by_naming_none() -> None:
+    assert form(refresh_request(URL, client(), refresh_token="rt-1")) == {
+        "grant_type": "refresh_token",
+        "refresh_token": "rt-1",
+    }
+
+
+def test_reply_is_asked_for_as_uncompressed_json() -> None:
+    headers = refresh_request(URL, client(), refresh_token="rt-1").headers
+    assert headers["Accept"] == "application/json"
+    assert headers["Accept-Encoding"] == "identity"
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+
+
+def test_basic_form_encodes_id_and_secret_first() -> None:
+    # RFC 6749 section 2.3.1: otherwise a colon in the client ID would move the border between the two.
+    request = refresh_request(URL, client(client_id="a:b c", client_secret="ü%/+"), refresh_token="rt-1")
+    encoded = request.headers["Authorization"].removeprefix("Basic ")
+    assert b64decode(encoded).decode() == "a%3Ab+c:%C3%BC%25%2F%2B"
+
+
+@pytest.mark.parametrize(
+    ("method", "in_header", "in_body"),
+    [
+        pytest.param(BASIC, True, set(), id="basic stands in the header only"),
+        pytest.param(POST, False, {"client_id", "client_secret"}, id="post stands in the body only"),
+        pytest.param(NONE, False, {"client_id"}, id="a public client names itself and sends no secret"),
+    ],
+)
+def test_client_authenticates_one_way(method: ClientAuthentication, in_header: bool, in_body: set[str]) -> None:
+    request = refresh_request(URL, client(method), refresh_token="rt-1")
+    assert ("Authorization" in request.headers) is in_header
+    assert form(request).keys() - {"grant_type", "refresh_token"} == in_body
+
+
+def test_secret_goes_into_the_body_with_post() -> None:
+    request = refresh_request(URL, client(POST, client_secret="s&=+ü"), refresh_token="rt-1")
+    assert form(request)["client_secret"] == "s&=+ü"
+
+
+def test_public_client_that_was_given_a_secret_does_not_send_it() -> None:
+    request = refresh_request(URL, client(NONE, client_secret="sentinel"), refresh_token="rt-1")
+    assert b"sentinel" not in request.body
+
+
+def test_missing_secret_is_an_empty_one() -> None:
+    request = refresh_request(URL, client(BASIC, client_secret=None), refresh_token="rt-1")
+    assert basic_pair(request) == ("my-app", "")
+
+
+@pytest.mark.parametrize("method", list(ClientAuthentication))
+def test_nothing_secret_stands_in_the_url_or_prints(method: ClientAuthentication) -> None:
+    who = client(method, client_secret="sentinel-secret")
+    requests = [
+        refresh_request(URL, who, refresh_token="sentinel-refresh"),
+        authorization_code_request(
+            URL, who, code="sentinel-code", redirect_uri=REDIRECT_URI, code_verifier="sentinel-verifier"
+        ),
+    ]
+    assert [request.url for request in requests] == [URL, URL]
+    assert "sentinel" not in repr(who) + repr(requests)
+    assert "Basic" not in repr(requests)
+
+
+@given(client_id=st.text(min_size=1), client_secret=st.text(min_size=1))
+def test_any_id_and_secret_survive_basic(client_id: str, client_secret: str) -> None:
+    request = refresh_request(URL, client(BASIC, client_id=client_id, client_secret=client_secret), refresh_token="rt")
+    assert basic_pair(request) == (client_id, client_secret)
+
+
+@given(refresh_token=st.text(min_size=1), client_secret=st.text(min_size=1))
+def test_any_token_and_secret_survive_the_form(refresh_token: str, client_secret: str) -> None:
+    request = refresh_request(URL, client(POST, client_secret=client_secret), refresh_token=refresh_token)
+    assert form(request) == {
+        "grant_type": "refresh_token",
+        "refresh_token": refresh_token,
+        "client_id": "my-app",
+        "client_secret": client_secret,
+    }

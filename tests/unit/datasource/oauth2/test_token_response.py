@@ -1,0 +1,556 @@
+"""The token endpoint's reply: every quirk that providers have, and that nothing escapes but an OAuth2Error."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from datasource.oauth2 import (
+    InvalidClient,
+    InvalidGrant,
+    MalformedTokenResponse,
+    OAuth2Error,
+    OutcomeUnknown,
+    ProviderRefused,
+    RedirectRefused,
+    Retry,
+    Throttled,
+    TokenResponse,
+    UnexpectedStatus,
+    parse_token_response,
+    retry_after,
+    successor,
+)
+from datasource.oauth2.token_response import DEEPEST_JSON, LONGEST_LIFETIME
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+HTML = b"<!doctype html><title>Sign in</title><a href='/?a=b'>Sign in</a>"
+
+
+def reply(**changes: object) -> bytes:
+    """A good JSON reply; a member that is None is null."""
+    return json.dumps({"access_token": "at-1", "token_type": "Bearer"} | changes).encode()
+
+
+def reply_with(member: str, literal: str) -> bytes:
+    """A good JSON reply with one more member, written as it stands."""
+    return reply()[:-1] + f', "{member}": {literal}}}'.encode()
+
+
+def parse(
+    body: bytes, status: int = 200, *, content_type: str = JSON, headers: Mapping[str, str] | None = None
+) -> TokenResponse:
+    return parse_token_response(status, {"content-type": content_type, **(headers or {})}, body, received_at=NOW)
+
+
+def lifetime(response: TokenResponse) -> timedelta | None:
+    return None if response.expires_at is None else response.expires_at - NOW
+
+
+# What a reply says.
+
+
+def test_full_reply_is_read() -> None:
+    body = reply(expires_in=3600, refresh_token="rt-2", id_token="a.b.c", scope="read write", unknown={"x": [1]})
+    assert parse(body) == TokenResponse(
+        access_token="at-1",
+        token_type="Bearer",
+        expires_at=NOW + timedelta(hours=1),
+        refresh_token="rt-2",
+        id_token="a.b.c",
+        scopes=("read", "write"),
+    )
+
+
+def test_least_reply_leaves_the_rest_unknown() -> None:
+    assert parse(reply()) == TokenResponse(access_token="at-1", token_type="Bearer")
+
+
+def test_tokens_do_not_print() -> None:
+    body = reply(access_token="sentinel-1", refresh_token="sentinel-2", id_token="sentinel-3")
+    assert "sentinel" not in repr(parse(body))
+
+
+@pytest.mark.parametrize(
+    ("literal", "expected"),
+    [
+        pytest.param("3600", timedelta(hours=1), id="a whole number"),
+        pytest.param('"3600"', timedelta(hours=1), id="a number as text"),
+        pytest.param("3599.5", timedelta(seconds=3599.5), id="a fraction"),
+        pytest.param('"3599.5"', timedelta(seconds=3599.5), id="a fraction as text"),
+        pytest.param("3.6e3", timedelta(hours=1), id="a number with an exponent"),
+        pytest.param("0", timedelta(0), id="zero"),
+        pytest.param("-0.0", timedelta(0), id="less than nothing by a sign"),
+        pytest.param("-5", timedelta(0), id="a negative number is over at once"),
+        pytest.param("-1e400", timedelta(0), id="a negative number beyond all floats"),
+        pytest.param("1e400", LONGEST_LIFETIME, id="a number beyond all floats"),
+        pytest.param("9" * 5000, LONGEST_LIFETIME, id="a number of 5000 digits"),
+        pytest.param("Infinity", LONGEST_LIFETIME, id="Infinity"),
+        pytest.param('"99999999999"', LONGEST_LIFETIME, id="more than ten years as text"),
+        pytest.param("315360001", LONGEST_LIFETIME, id="a second more than ten years"),
+        pytest.param("NaN", None, id="NaN"),
+        pytest.param('"NaN"', None, id="NaN as text"),
+        pytest.param('"soon"', None, id="a word"),
+        pytest.param('"-5"', None, id="a negative number as text"),
+        pytest.param('"3600 s"', None, id="a number with a unit"),
+        pytest.param('"\\uff13\\uff16"', None, id="digits of another script"),
+        pytest.param('""', None, id="empty text"),
+        pytest.param("[1]", None, id="a list"),
+        pytest.param('{"seconds": 1}', None, id="an object"),
+        pytest.param("true", None, id="true"),
+        pytest.param("false", None, id="false"),
+        pytest.param("null", None, id="null"),
+    ],
+)
+def test_token_is_kept_whatever_expires_in_says(literal: str, expected: timedelta | None) -> None:
+    response = parse(reply_with("expires_in", literal))
+    assert response.access_token == "at-1"
+    assert lifetime(response) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("3600", timedelta(hours=1)),
+        ("3599.5", timedelta(seconds=3599.5)),
+        ("0", timedelta(0)),
+        ("soon", None),
+        ("1e400", None),
+        ("", None),
+    ],
+)
+def test_expires_in_of_a_form_is_read_like_text(value: str, expected: timedelta | None) -> None:
+    response = parse(f"access_token=at-1&token_type=bearer&expires_in={value}".encode(), content_type=FORM)
+    assert lifetime(response) == expected
+
+
+@pytest.mark.parametrize(
+    ("literal", "expected"),
+    [
+        pytest.param('"read write"', ("read", "write"), id="scopes in one text"),
+        pytest.param('"  read\\twrite "', ("read", "write"), id="any white space between them"),
+        pytest.param('["read", "write"]', ("read", "write"), id="a list"),
+        pytest.param('["read", 5, null]', ("read",), id="a list with strangers in it"),
+        pytest.param('""', None, id="empty text"),
+        pytest.param("[]", None, id="an empty list"),
+        pytest.param("[5]", None, id="a list of strangers"),
+        pytest.param("5", None, id="a number"),
+        pytest.param("null", None, id="null"),
+        pytest.param("true", None, id="true"),
+        pytest.param('{"read": true}', None, id="an object"),
+    ],
+)
+def test_scope_is_read_leniently(literal: str, expected: tuple[str, ...] | None) -> None:
+    assert parse(reply_with("scope", literal)).scopes == expected
+
+
+@pytest.mark.parametrize("literal", ['"read \\ud800"', '["read", "\\ud800"]'])
+def test_scopes_can_be_stored_even_if_the_provider_sent_half_a_character(literal: str) -> None:
+    # They go into an annotation: an exception there would lose the credential whose code is spent.
+    scopes = parse(reply_with("scope", literal)).scopes
+    assert scopes is not None
+    assert scopes[0] == "read"
+    " ".join(scopes).encode()
+
+
+@pytest.mark.parametrize("scope", ["x" * 300_000, "x " * 150_000])
+def test_scopes_fit_into_an_annotation(scope: str) -> None:
+    # All annotations of an object may take 256 KiB: a larger one would be refused and the credential lost.
+    scopes = parse(reply(scope=scope)).scopes
+    assert len(" ".join(scopes or ())) < 200_000
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        pytest.param("null", id="null"),
+        pytest.param('""', id="empty"),
+        pytest.param("5", id="a number"),
+        pytest.param("false", id="false"),
+        pytest.param('["rt-2"]', id="a list"),
+        pytest.param('"rt\\n2"', id="with a line break"),
+        pytest.param('"r\\u00fct"', id="not ASCII"),
+        pytest.param('"' + "r" * 65_537 + '"', id="longer than 64 KiB"),
+    ],
+)
+def test_refresh_token_that_is_none_keeps_the_old_one(literal: str) -> None:
+    response = parse(reply_with("refresh_token", literal))
+    assert response.refresh_token is None
+    assert successor("rt-1", response) == "rt-1"
+
+
+def test_reply_without_refresh_token_keeps_the_old_one() -> None:
+    assert successor("rt-1", parse(reply())) == "rt-1"
+    assert successor(None, parse(reply())) is None
+
+
+def test_new_refresh_token_takes_the_place_of_the_old_one() -> None:
+    assert successor("rt-1", parse(reply(refresh_token="rt-2"))) == "rt-2"
+
+
+@pytest.mark.parametrize("token_type", ["Bearer", "bearer", "BEARER"])
+def test_token_type_is_bearer_in_any_letters(token_type: str) -> None:
+    assert parse(reply(token_type=token_type)).token_type == "Bearer"
+
+
+# How a reply is written.
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        pytest.param(reply(), JSON, id="JSON"),
+        pytest.param(reply(), "application/json; charset=utf-8", id="JSON with a charset"),
+        pytest.param(reply(), "text/html", id="JSON that claims to be HTML"),
+        pytest.param(reply(), FORM, id="JSON that claims to be a form"),
+        pytest.param(reply(), "", id="JSON that claims nothing"),
+        pytest.param(b"\xef\xbb\xbf" + reply(), JSON, id="JSON after a byte order mark"),
+        pytest.param(b"\r\n\t" + reply() + b"\r\n", JSON, id="JSON in white space"),
+        pytest.param(b"access_token=at-1&token_type=bearer", FORM, id="a form"),
+        pytest.param(b"access_token=at-1&token_type=bearer", FORM.upper(), id="a form in capitals"),
+        pytest.param(b"access_token=at-1&token_type=bearer", JSON, id="a form that claims to be JSON"),
+        pytest.param(b"access_token=at-1&token_type=bearer", "text/plain", id="a form that claims to be text"),
+        pytest.param(b"\xef\xbb\xbfaccess_token=at-1&token_type=bearer\n", FORM, id="a form after a byte order mark"),
+    ],
+)
+def test_json_and_forms_are_read_whatever_they_claim_to_be(body: bytes, content_type: str) -> None:
+    assert parse(body, content_type=content_type).access_token == "at-1"
+
+
+def test_reply_without_content_type_is_read() -> None:
+    assert parse_token_response(200, {}, reply(), received_at=NOW).access_token == "at-1"
+
+
+def test_form_is_percent_decoded() -> None:
+    response = parse(b"access_token=at%2F1&token_type=bearer&scope=read+write&refresh_token=", content_type=FORM)
+    assert response.access_token == "at/1"
+    assert response.scopes == ("read", "write")
+    assert response.refresh_token is None
+
+
+def test_json_may_nest_as_deep_as_any_provider_needs() -> None:
+    depth = DEEPEST_JSON - 1
+    assert parse(reply_with("x", "[" * depth + "]" * depth)).access_token == "at-1"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(reply_with("x", "[" * 32 + "]" * 32), id="JSON one level too deep"),
+        pytest.param(b'{"a":' * 10_000, id="objects without an end"),
+        pytest.param(b"[" * 10_000, id="lists without an end"),
+        pytest.param(
+            b'{"x": "' + b"}" * 20_000 + b'", "y": ' + b"[" * 19_000, id="depth hidden behind brackets in a text"
+        ),
+        pytest.param(HTML, id="an HTML page"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b" \n ", id="white space"),
+        pytest.param(b"{}", id="an empty object"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b'"at-1"', id="a text"),
+        pytest.param(b'[{"access_token": "at-1", "token_type": "Bearer"}]', id="a list"),
+        pytest.param(reply()[:-1], id="JSON cut short"),
+        pytest.param(reply() + reply(), id="two objects"),
+        pytest.param(reply().decode().encode("utf-16"), id="UTF-16"),
+        pytest.param(b'{"access_token": "at\xff", "token_type": "Bearer"}', id="bytes that are not UTF-8"),
+        pytest.param(b"access_token=at%ff&token_type=bearer", id="a form that is not UTF-8"),
+        pytest.param(b"a=1&" * 101, id="a form with more than 100 fields"),
+        pytest.param(b"OK", id="a word"),
+    ],
+)
+@pytest.mark.parametrize("content_type", [JSON, FORM])
+def test_success_that_is_no_token_response_is_malformed(body: bytes, content_type: str) -> None:
+    with pytest.raises(MalformedTokenResponse):
+        parse(body, content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"token_type": "Bearer"}', id="no access token"),
+        pytest.param(reply(access_token=""), id="an empty access token"),
+        pytest.param(reply(access_token=None), id="an access token that is null"),
+        pytest.param(reply(access_token=5), id="an access token that is a number"),
+        pytest.param(reply(access_token=["at-1"]), id="an access token that is a list"),
+        pytest.param(reply(access_token="at\n1"), id="an access token with a line break"),
+        pytest.param(reply(access_token="ät"), id="an access token that is not ASCII"),
+        pytest.param(reply(access_token="a" * 65_537), id="an access token longer than 64 KiB"),
+        pytest.param(b'{"access_token": "at-1"}', id="no token type"),
+        pytest.param(reply(token_type=""), id="an empty token type"),
+        pytest.param(reply(token_type=None), id="a token type that is null"),
+        pytest.param(reply(token_type=5), id="a token type that is a number"),
+        pytest.param(reply(token_type=["Bearer"]), id="a token type that is a list"),
+        pytest.param(reply(token_type="mac"), id="another token type"),
+        pytest.param(reply(token_type="DPoP"), id="a token type that wants a proof"),
+        pytest.param(reply(token_type="\ud800"), id="a token type that is half a character"),
+        pytest.param(b"access_token=&token_type=bearer", id="a form with an empty access token"),
+    ],
+)
+def test_reply_whose_token_cannot_be_used_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedTokenResponse):
+        parse(body)
+
+
+def test_longest_access_token_is_kept() -> None:
+    assert parse(reply(access_token="a" * 65_536)).access_token == "a" * 65_536
+
+
+# What went wrong.
+
+
+def error(code: object, **more: object) -> bytes:
+    return json.dumps({"error": code} | more).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        pytest.param(400, error("invalid_grant"), InvalidGrant, id="400 invalid_grant"),
+        pytest.param(200, error("invalid_grant"), InvalidGrant, id="200 invalid_grant"),
+        pytest.param(401, error("invalid_grant"), InvalidGrant, id="401 invalid_grant"),
+        pytest.param(400, b"error=invalid_grant", InvalidGrant, id="a form with invalid_grant"),
+        pytest.param(400, error("invalid_client"), InvalidClient, id="400 invalid_client"),
+        pytest.param(401, error("invalid_client"), InvalidClient, id="401 invalid_client"),
+        pytest.param(200, error("invalid_client"), InvalidClient, id="200 invalid_client"),
+        pytest.param(401, error("unauthorized"), InvalidClient, id="401 with an error of its own"),
+        pytest.param(401, HTML, InvalidClient, id="401 with a page"),
+        pytest.param(401, reply(), InvalidClient, id="401 with a token"),
+        pytest.param(400, error("invalid_scope"), ProviderRefused, id="400 invalid_scope"),
+        pytest.param(403, error("access_denied"), ProviderRefused, id="403 with an error"),
+        pytest.param(200, error("bad_verification_code"), ProviderRefused, id="200 with an error, as GitHub does"),
+        pytest.param(200, error("fatal_error", ok=False), ProviderRefused, id="200 with an error, as Slack does"),
+        pytest.param(200, b"error=bad_verification_code", ProviderRefused, id="200 with an error in a form"),
+        pytest.param(200, reply(error="x"), ProviderRefused, id="200 with a token beside the error"),
+        pytest.param(400, reply(), UnexpectedStatus, id="400 with a token"),
+        pytest.param(404, HTML, UnexpectedStatus, id="404 with a page"),
+        pytest.param(500, HTML, UnexpectedStatus, id="500 with a page"),
+        pytest.param(500, reply(), UnexpectedStatus, id="500 with a token"),
+        pytest.param(500, error("server_error"), UnexpectedStatus, id="500 with an error"),
+        pytest.param(500, error("invalid_grant"), InvalidGrant, id="500 invalid_grant"),
+        pytest.param(100, reply(), UnexpectedStatus, id="100 with a token"),
+        pytest.param(400, error("temporarily_unavailable"), Throttled, id="temporarily_unavailable"),
+        pytest.param(429, reply(), Throttled, id="429 with a token"),
+        pytest.param(503, HTML, Throttled, id="503 with a page"),
+        pytest.param(503, error("invalid_grant"), Throttled, id="503 invalid_grant"),
+        pytest.param(502, HTML, OutcomeUnknown, id="502"),
+        pytest.param(504, reply(), OutcomeUnknown, id="504 with a token"),
+        pytest.param(301, reply(), RedirectRefused, id="301 with a token"),
+        pytest.param(307, b"", RedirectRefused, id="307"),
+        pytest.param(399, error("invalid_grant"), RedirectRefused, id="399 invalid_grant"),
+    ],
+)
+def test_reply_is_told_by_status_and_error(status: int, body: bytes, expected: type[OAuth2Error]) -> None:
+    with pytest.raises(OAuth2Error) as caught:
+        parse(body, status)
+    assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize("literal", ["null", '""', "false", "0", "{}", "[]"])
+def test_error_member_that_says_nothing_is_no_error(literal: str) -> None:
+    assert parse(reply_with("error", literal)).access_token == "at-1"
+
+
+def test_error_and_description_are_shown_in_one_line() -> None:
+    with pytest.raises(ProviderRefused, match=r"^The provider refused: a  b: c d$") as caught:
+        parse(error("a\r\nb", error_description="c\nd"), 400)
+    assert (caught.value.error, caught.value.description) == ("a  b", "c d")
+
+
+@pytest.mark.parametrize("description", [None, "", 5, ["x"]])
+def test_description_that_is_none_is_left_out(description: object) -> None:
+    with pytest.raises(ProviderRefused, match=r"^The provider refused: x$"):
+        parse(error("x", error_description=description), 400)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(200, reply(access_token="sentinel", token_type="mac"), id="another token type"),
+        pytest.param(200, reply(access_token="sentinel\n"), id="a token that cannot be used"),
+        pytest.param(400, reply(access_token="sentinel"), id="400 with a token"),
+        pytest.param(401, reply(access_token="sentinel"), id="401 with a token"),
+        pytest.param(302, reply(access_token="sentinel"), id="a redirect with a token"),
+        pytest.param(200, b"sentinel", id="no token response at all"),
+        pytest.param(200, reply(access_token="sentinel", error="x"), id="an error beside the token"),
+    ],
+)
+def test_error_carries_no_token(status: int, body: bytes) -> None:
+    with pytest.raises(OAuth2Error) as caught:
+        parse(body, status)
+    assert "sentinel" not in str(caught.value) + repr(caught.value)
+
+
+@pytest.mark.parametrize("status", [500, 520, 599])
+def test_fault_of_the_provider_is_tried_again_without_a_correction(status: int) -> None:
+    with pytest.raises(OAuth2Error) as caught:
+        parse(HTML, status)
+    assert caught.value.retry in {Retry.LATER, Retry.ONCE_MORE}
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 418])
+def test_status_that_the_token_url_should_not_send_waits_for_a_correction(status: int) -> None:
+    with pytest.raises(UnexpectedStatus, match=str(status)) as caught:
+        parse(HTML, status)
+    assert caught.value.status == status
+    assert caught.value.retry is Retry.AFTER_CORRECTION
+
+
+# When to come back.
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_throttled_carries_how_long_to_wait(status: int) -> None:
+    with pytest.raises(Throttled, match=str(status)) as caught:
+        parse(b"", status, headers={"retry-after": "7"})
+    assert caught.value.retry_after == timedelta(seconds=7)
+
+
+def test_temporarily_unavailable_carries_how_long_to_wait_too() -> None:
+    with pytest.raises(Throttled) as caught:
+        parse(error("temporarily_unavailable"), 400, headers={"retry-after": "7"})
+    assert caught.value.retry_after == timedelta(seconds=7)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(None, None, id="missing"),
+        pytest.param("7", timedelta(seconds=7), id="seconds"),
+        pytest.param(" 7 ", timedelta(seconds=7), id="seconds in spaces"),
+        pytest.param("0", timedelta(0), id="at once"),
+        pytest.param("Wed, 01 Jul 2026 12:01:00 GMT", timedelta(minutes=1), id="a date"),
+        pytest.param("Wed, 01 Jul 2026 14:01:00 +0200", timedelta(minutes=1), id="a date with an offset"),
+        pytest.param("Wed, 01 Jul 2026 12:01:00 -0000", timedelta(minutes=1), id="a date without a zone"),
+        pytest.param("Wed, 01 Jul 2026 11:59:00 GMT", timedelta(0), id="a date that is over"),
+        pytest.param("86401", timedelta(days=1), id="more than a day"),
+        pytest.param("Fri, 31 Dec 9999 23:59:59 GMT", timedelta(days=1), id="the end of all dates"),
+        pytest.param("9999999999", None, id="more seconds than anybody means"),
+        pytest.param("9" * 5000, None, id="a number of 5000 digits"),
+        pytest.param("-5", None, id="a negative number"),
+        pytest.param("7.5", None, id="a fraction"),
+        pytest.param("７", None, id="a digit of another script"),
+        pytest.param("soon", None, id="a word"),
+        pytest.param("", None, id="empty"),
+        pytest.param("Wed, 99 Jul 2026 12:01:00 GMT", None, id="a day that is in no month"),
+        pytest.param("Wed, 01 Jul 2026 12:01:00 +9999", None, id="an offset that is nowhere"),
+    ],
+)
+def test_retry_after_is_read(value: str | None, expected: timedelta | None) -> None:
+    assert retry_after(value, NOW) == expected
+
+
+@given(st.text(max_size=60) | st.from_regex(r"[0-9A-Za-z,:+\- ]{0,40}", fullmatch=True))
+def test_any_retry_after_is_a_wait_of_at_most_a_day_or_none(value: str) -> None:
+    wait = retry_after(value, NOW)
+    assert wait is None or timedelta(0) <= wait <= timedelta(days=1)
+
+
+# Anything at all.
+
+_statuses = st.sampled_from([200, 201, 204, 400, 401, 403, 429, 500, 502, 503]) | st.integers(100, 999)
+_texts = st.text(alphabet=st.characters(), max_size=20)
+_headers = st.fixed_dictionaries(
+    {}, optional={"content-type": st.sampled_from([JSON, FORM]) | _texts, "retry-after": _texts, "x": _texts}
+)
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _texts | st.just("Bearer"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts, inner, max_size=3),
+    max_leaves=8,
+)
+_members = st.fixed_dictionaries(
+    {},
+    optional={
+        "access_token": st.just("at-1") | _values,
+        "token_type": st.just("bearer") | _values,
+        "expires_in": _values,
+        "refresh_token": _values,
+        "id_token": _values,
+        "scope": _values,
+        "error": _values,
+        "error_description": _values,
+    },
+)
+
+
+def check_fits_into_a_log_line(refused: OAuth2Error) -> None:
+    assert str(refused).isprintable()
+    assert len(str(refused)) < 1000
+
+
+def check_anything(status: int, headers: Mapping[str, str], body: bytes) -> None:
+    """Either an OAuth2Error whose text fits into a log line, or a token that can be stored and used."""
+    try:
+        response = parse_token_response(status, headers, body, received_at=NOW)
+    except OAuth2Error as refused:
+        check_fits_into_a_log_line(refused)
+        return
+    assert 200 <= status < 300
+    assert response.token_type == "Bearer"
+    for token in (response.access_token, response.refresh_token, response.id_token):
+        assert token is None or (token.isascii() and token.isprintable() and token)
+    wait = lifetime(response)
+    assert wait is None or timedelta(0) <= wait <= LONGEST_LIFETIME
+    assert response.scopes is None or " ".join(response.scopes).encode()
+
+
+@given(status=_statuses, headers=_headers, body=st.binary(max_size=200))
+@example(status=200, headers={}, body=b"{" * 10_000)
+@example(status=200, headers={"content-type": FORM}, body=b"=&" * 1000)
+def test_arbitrary_bytes_raise_nothing_but_an_oauth2_error(status: int, headers: dict[str, str], body: bytes) -> None:
+    check_anything(status, headers, body)
+
+
+@given(status=_statuses, headers=_headers, members=_members)
+def test_arbitrary_json_raises_nothing_but_an_oauth2_error(
+    status: int, headers: dict[str, str], members: dict[str, Any]
+) -> None:
+    check_anything(status, headers, json.dumps(members).encode())
+
+
+@given(status=_statuses, headers=_headers, members=st.dictionaries(st.text(max_size=20), st.text(max_size=20)))
+def test_arbitrary_forms_raise_nothing_but_an_oauth2_error(
+    status: int, headers: dict[str, str], members: dict[str, str]
+) -> None:
+    check_anything(status, headers, urlencode(members).encode())
+
+
+# Brackets in texts count as depth too, on purpose; tokens have none.
+_tokens = st.text(
+    alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="[]{}"), min_size=1, max_size=80
+)
+
+_scope_tokens = st.from_regex(r"[!#-Z^-z|~]{1,20}", fullmatch=True)
+
+
+@given(
+    access_token=_tokens,
+    refresh_token=_tokens,
+    seconds=st.integers(0, 315_360_000),
+    scopes=st.lists(_scope_tokens, min_size=1, max_size=4),
+    as_form=st.booleans(),
+)
+def test_good_reply_comes_out_as_it_went_in(
+    access_token: str, refresh_token: str, seconds: int, scopes: list[str], as_form: bool
+) -> None:
+    members = {
+        "access_token": access_token,
+        "token_type": "bearer",
+        "expires_in": seconds,
+        "refresh_token": refresh_token,
+        "scope": " ".join(scopes),
+    }
+    body = (urlencode(members) if as_form else json.dumps(members)).encode()
+    assert parse(body, content_type=FORM if as_form else JSON) == TokenResponse(
+        access_token=access_token,
+        token_type="Bearer",
+        expires_at=NOW + timedelta(seconds=seconds),
+        refresh_token=refresh_token,
+        scopes=tuple(scopes),
+    )

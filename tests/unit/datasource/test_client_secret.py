@@ -1,0 +1,165 @@
+"""The client secret: which Secret may be used as one, and where it may be sent."""
+
+from typing import Any
+
+import pytest
+
+from datasource.client_secret import (
+    REFUSED_TYPES,
+    ClientSecretNotFound,
+    read_client_secret,
+    usable_client_secret,
+)
+from datasource.kube import Forbidden, Unavailable
+from datasource.names import SecretType
+from datasource.objects import Secret
+from datasource.spec import ClientSecretRef, InvalidSpec
+from tests.unit.datasource.api_server import ApiServer, fails, json_reply
+from tests.unit.datasource.builders import allowed_hosts, oauth2, secret
+
+REF = ClientSecretRef(name="my-app")
+
+
+def used(stored: Secret, **changes: Any) -> str:
+    return usable_client_secret(stored, REF, oauth2(**changes))
+
+
+def test_value_under_the_key_is_the_client_secret() -> None:
+    assert used(secret({"client-secret": "s3cret", "other": "x"})) == "s3cret"
+
+
+def test_reference_may_name_another_key() -> None:
+    ref = ClientSecretRef(name="my-app", key="other")
+    assert usable_client_secret(secret({"client-secret": "s3cret", "other": "x"}), ref, oauth2()) == "x"
+
+
+@pytest.mark.parametrize("values", [None, {"other": "x"}, {"client-secret": ""}])
+def test_missing_or_empty_key_is_told_with_the_remedy(values: dict[str, str] | None) -> None:
+    with pytest.raises(ClientSecretNotFound, match="Secret my-app has no key client-secret") as caught:
+        used(secret(values))
+    assert "clientSecretRef.key" in str(caught.value)
+
+
+def test_value_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidSpec, match="names key client-secret, which is not text"):
+        used(secret({"client-secret": b"\xff"}))
+
+
+@pytest.mark.parametrize("type_", sorted(REFUSED_TYPES))
+def test_secret_of_a_refused_type_is_never_sent(type_: str) -> None:
+    with pytest.raises(InvalidSpec, match="of type"):
+        used(secret({"client-secret": "s3cret"}, type_=type_))
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        *SecretType,
+        "kubernetes.io/service-account-token",
+        "kubernetes.io/tls",
+        "kubernetes.io/dockercfg",
+        "kubernetes.io/dockerconfigjson",
+        "bootstrap.kubernetes.io/token",
+        "helm.sh/release.v1",
+    ],
+)
+def test_every_type_that_the_design_refuses_is_refused(type_: str) -> None:
+    assert type_ in REFUSED_TYPES
+
+
+@pytest.mark.parametrize("type_", ["Opaque", "kubernetes.io/basic-auth", "example.com/client"])
+def test_secret_of_another_type_may_be_used(type_: str) -> None:
+    assert used(secret({"client-secret": "s3cret"}, type_=type_)) == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "changes"),
+    [
+        pytest.param("login.example.com", {}, id="the host of the token URL"),
+        pytest.param("LOGIN.example.com", {}, id="in other letters"),
+        pytest.param("a.example, login.example.com", {}, id="one of several, by commas"),
+        pytest.param("a.example\n login.example.com", {}, id="one of several, by white space"),
+        pytest.param("login.example.com", {"tokenURL": "https://Login.Example.com:8443/t"}, id="whatever the port"),
+        pytest.param(
+            "login.example.com", {"revocationURL": "https://login.example.com/r"}, id="the revocation URL too"
+        ),
+        pytest.param("x.example", {"tokenURL": None}, id="no token URL yet"),
+    ],
+)
+def test_bound_secret_may_be_sent_to_its_hosts(hosts: str, changes: dict[str, Any]) -> None:
+    assert used(secret({"client-secret": "s3cret"}, annotations=allowed_hosts(hosts)), **changes) == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "changes", "field"),
+    [
+        pytest.param("other.example.com", {}, "tokenURL", id="another host"),
+        pytest.param("", {}, "tokenURL", id="no host at all"),
+        pytest.param("example.com", {}, "tokenURL", id="the domain above"),
+        pytest.param("sso.login.example.com", {}, "tokenURL", id="a host below"),
+        pytest.param("*", {}, "tokenURL", id="a star, which means nothing"),
+        pytest.param(
+            "login.example.com", {"revocationURL": "https://evil.example/r"}, "revocationURL", id="the revocation URL"
+        ),
+        pytest.param(
+            "login.example.com",
+            {"tokenURL": "https://login.example.com.evil.example/"},
+            "tokenURL",
+            id="a name like it",
+        ),
+    ],
+)
+def test_bound_secret_is_sent_to_nobody_else(hosts: str, changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidSpec, match="may not be sent to") as caught:
+        used(secret({"client-secret": "s3cret"}, annotations=allowed_hosts(hosts)), **changes)
+    assert caught.value.field == f"spec.oauth2.{field}"
+
+
+def test_nothing_that_is_told_carries_the_secret() -> None:
+    for refused in (
+        secret({"client-secret": "sentinel"}, type_="kubernetes.io/tls"),
+        secret({"client-secret": "sentinel"}, annotations=allowed_hosts("")),
+        secret({"client-secret": b"sentinel\xff"}),
+    ):
+        with pytest.raises(InvalidSpec) as caught:
+            used(refused)
+        assert "sentinel" not in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+# Read live.
+
+
+async def test_public_client_reads_no_secret() -> None:
+    async with ApiServer() as server, server.kube() as kube:
+        assert await read_client_secret(kube, "shop", oauth2(clientSecretRef=None)) is None
+    assert server.requests == []
+
+
+async def test_secret_is_read_at_each_use() -> None:
+    first, second = ({"metadata": {"name": "my-app"}, "data": {"client-secret": data}} for data in ("MQ==", "Mg=="))
+    async with ApiServer(json_reply(first), json_reply(second)) as server, server.kube() as kube:
+        values = [await read_client_secret(kube, "shop", oauth2()) for _ in range(2)]
+    assert values == ["1", "2"]
+    assert [request.path for request in server.requests] == ["/api/v1/namespaces/shop/secrets/my-app"] * 2
+
+
+async def test_secret_that_is_not_there_is_told_with_the_command_that_creates_it() -> None:
+    async with ApiServer(fails(404, "NotFound")) as server, server.kube() as kube:
+        with pytest.raises(ClientSecretNotFound, match=r"Secret my-app named by .* does not exist") as caught:
+            await read_client_secret(kube, "shop", oauth2())
+    assert "kubectl create secret generic my-app -n shop --from-literal=client-secret=..." in str(caught.value)
+
+
+async def test_refusal_of_the_api_server_is_passed_on() -> None:
+    async with ApiServer(fails(403, "Forbidden")) as server, server.kube() as kube:
+        with pytest.raises(Forbidden):
+            await read_client_secret(kube, "shop", oauth2())
+
+
+async def test_silence_of_the_api_server_is_passed_on() -> None:
+    async with ApiServer() as server, server.kube() as kube:
+        await server.stop()
+        with pytest.raises(Unavailable):
+            await read_client_secret(kube, "shop", oauth2())

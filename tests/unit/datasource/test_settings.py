@@ -1,0 +1,154 @@
+"""Settings from the environment: one place for their names, and a remedy for each mistake."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasource.settings import InvalidSettings, Settings, listen_address, settings_in
+
+EXTERNAL = "https://connect.example.com"
+
+
+def settings(**changes: str) -> Settings:
+    return settings_in({"DATASOURCE_EXTERNAL_URL": EXTERNAL} | changes)
+
+
+def test_only_the_external_url_is_needed() -> None:
+    assert settings() == Settings(
+        external_url=EXTERNAL,
+        system_namespace="datasource-system",
+        namespaces=(),
+        allow_insecure_http=False,
+        log_format="json",
+        kubeconfig=None,
+    )
+
+
+def test_every_setting_is_read() -> None:
+    read = settings(
+        DATASOURCE_SYSTEM_NAMESPACE="platform",
+        DATASOURCE_NAMESPACES=" shop, sales ,,",
+        DATASOURCE_ALLOW_INSECURE_HTTP="True",
+        DATASOURCE_LOG_FORMAT="text",
+        KUBECONFIG="/etc/kubeconfig",
+        DATASOURCE_POD_UID="pod-1",
+    )
+    assert read == Settings(
+        external_url=EXTERNAL,
+        system_namespace="platform",
+        namespaces=("shop", "sales"),
+        allow_insecure_http=True,
+        log_format="text",
+        kubeconfig="/etc/kubeconfig",
+        pod_uid="pod-1",
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DATASOURCE_SYSTEM_NAMESPACE",
+        "DATASOURCE_NAMESPACES",
+        "DATASOURCE_ALLOW_INSECURE_HTTP",
+        "DATASOURCE_LOG_FORMAT",
+        "KUBECONFIG",
+        "DATASOURCE_POD_UID",
+    ],
+)
+def test_empty_variable_is_one_left_out(name: str) -> None:
+    assert settings(**{name: ""}) == settings()
+
+
+@pytest.mark.parametrize(
+    ("url", "read"),
+    [
+        (EXTERNAL + "/", EXTERNAL),
+        (EXTERNAL + "/prefix//", EXTERNAL + "/prefix"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
+    ],
+)
+def test_external_url_has_no_trailing_slash(url: str, read: str) -> None:
+    assert settings(DATASOURCE_EXTERNAL_URL=url).external_url == read
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("connect.example.com", id="no scheme"),
+        pytest.param("ftp://connect.example.com", id="another scheme"),
+        pytest.param("https://", id="no host"),
+        pytest.param("http://connect.example.com", id="plain http"),
+        pytest.param("http://localhost.example.com", id="plain http to a name like loopback"),
+        pytest.param("https://connect.example.com?a=b", id="a query"),
+        pytest.param("https://connect.example.com/?", id="an empty query"),
+        pytest.param("https://connect.example.com#a", id="a fragment"),
+        pytest.param("https://connect.example.com/#", id="an empty fragment"),
+        pytest.param("https://user:password@connect.example.com", id="a user and a password"),
+        pytest.param("https://connect.example.com:abc", id="a port that is a word"),
+        pytest.param("https://connect.example.com:99999", id="a port there is not"),
+        pytest.param("https://[::1", id="half an IPv6 address"),
+        pytest.param(" https://connect.example.com", id="a space before it"),
+        pytest.param("https://connect.example.com ", id="a space behind it"),
+        pytest.param("https://connect.example.com\n", id="a line break behind it"),
+        pytest.param("https://connect.example.com\\x", id="a backslash"),
+    ],
+)
+def test_external_url_that_is_none_is_refused_by_name(url: str) -> None:
+    with pytest.raises(InvalidSettings, match="DATASOURCE_EXTERNAL_URL"):
+        settings(DATASOURCE_EXTERNAL_URL=url)
+
+
+def test_missing_external_url_is_refused_by_name() -> None:
+    with pytest.raises(InvalidSettings, match="DATASOURCE_EXTERNAL_URL"):
+        settings_in({})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATASOURCE_ALLOW_INSECURE_HTTP", "yes"),
+        ("DATASOURCE_ALLOW_INSECURE_HTTP", "1"),
+        ("DATASOURCE_LOG_FORMAT", "xml"),
+        ("DATASOURCE_LOG_FORMAT", "JSON"),
+    ],
+)
+def test_value_that_there_is_not_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(InvalidSettings, match=name):
+        settings(**{name: value})
+
+
+@given(st.text(alphabet="htps:/[]@.#?\\ x1-", max_size=20).map("https://".__add__) | st.text(max_size=30))
+def test_arbitrary_external_url_raises_nothing_but_invalid_settings(url: str) -> None:
+    try:
+        read = settings(DATASOURCE_EXTERNAL_URL=url)
+    except InvalidSettings:
+        return
+    assert read.external_url.startswith(("http", "HTTP"))
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        pytest.param(None, ("0.0.0.0", 8080), id="missing"),  # noqa: S104 - read, not listened on
+        pytest.param("", ("0.0.0.0", 8080), id="empty"),  # noqa: S104 - read, not listened on
+        pytest.param("127.0.0.1:9000", ("127.0.0.1", 9000), id="an IPv4 address"),
+        pytest.param("[::]:9000", ("::", 9000), id="an IPv6 address"),
+        pytest.param("localhost:0", ("localhost", 0), id="any free port"),
+        pytest.param("localhost:65535", ("localhost", 65535), id="the last port"),
+    ],
+)
+def test_address_to_listen_on_is_read(value: str | None, address: tuple[str, int]) -> None:
+    environ = {} if value is None else {"LISTEN": value}
+    assert listen_address(environ, "LISTEN", default="0.0.0.0:8080") == address
+
+
+@pytest.mark.parametrize(
+    "value", ["8080", ":8080", "localhost", "localhost:", "localhost:http", "localhost:65536", "a:-1"]
+)
+def test_address_that_is_none_is_refused_by_name(value: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"LISTEN must be host:port, such as 0\.0\.0\.0:8080"):
+        listen_address({"LISTEN": value}, "LISTEN", default="0.0.0.0:8080")
