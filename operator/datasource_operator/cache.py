@@ -45,6 +45,8 @@ class Cache:
     """Datasources and Secrets by the key of the Datasource that they belong to."""
 
     _known: dict[Key, _Known] = field(default_factory=dict)
+    _belongs_to: dict[tuple[str, str], Key] = field(default_factory=dict)
+    """By namespace and name of a Secret: the key that its annotation named when it was last seen."""
 
     def datasource(self, key: Key) -> Datasource | None:
         """The last version seen."""
@@ -86,10 +88,15 @@ class Cache:
         return True
 
     def store_secret(self, metadata: Metadata) -> Key | None:
-        """Remember a Secret of ours by its metadata; returns whose it is, None where nothing new was learnt."""
+        """Remember a Secret of ours by its metadata; returns whose it is, or was; None where nothing new was learnt."""
         key = _owner_key(metadata)
+        before = self._belongs_to.get((metadata.namespace, metadata.name))
+        if before is not None and before != key:
+            # Somebody altered the annotation: what a restart would find must be found without one.
+            self.drop_secret_named(before, metadata.name)
         if key is None:
-            return None
+            return before
+        self._belongs_to[(metadata.namespace, metadata.name)] = key
         known = self._known.setdefault(key, _Known())
         match metadata.annotations.get(Annotation.ROLE):
             case Role.CREDENTIAL if metadata.name == credential_secret_name(key.name):
@@ -114,16 +121,17 @@ class Cache:
                 return None
             known.credential = None
         else:
+            stood = known.token_secrets.get(metadata.name)
+            if stood is not None and _is_older(metadata, stood.resource_version):
+                return None
             known.token_secrets.pop(metadata.name, None)
+        self._belongs_to.pop((metadata.namespace, metadata.name), None)
         self._tidy(key, known)
         return key
 
     def forget_credential(self, key: Key) -> None:
         """A live read found no credential Secret."""
-        known = self._known.get(key)
-        if known is not None:
-            known.credential = None
-            self._tidy(key, known)
+        self.drop_secret_named(key, credential_secret_name(key.name))
 
     def secret_names(self) -> dict[Key, dict[Role, tuple[str, ...]]]:
         """Which Secrets are remembered, to find those that a list no longer has."""
@@ -137,6 +145,7 @@ class Cache:
 
     def drop_secret_named(self, key: Key, name: str) -> None:
         """Forget a Secret that a full list no longer has."""
+        self._belongs_to.pop((key.namespace, name), None)
         known = self._known.get(key)
         if known is None:
             return

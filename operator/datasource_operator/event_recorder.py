@@ -53,8 +53,7 @@ class EventRecorder:
 
     async def _record(self, seen: Observed, finding: Finding) -> None:
         name = _event_name(seen, finding)
-        if name in self._counts:
-            await self._count(seen.namespace, name)
+        if name in self._counts and await self._count(seen.namespace, name):
             return
         try:
             await self.kube.create(
@@ -66,7 +65,8 @@ class EventRecorder:
             return
         self._remember(name, 1)
 
-    async def _count(self, namespace: str, name: str) -> None:
+    async def _count(self, namespace: str, name: str) -> bool:
+        """Count an Event that is there; False where it ran out (they live for an hour or so)."""
         count = self._counts[name] + 1
         series = {"count": count, "lastObservedTime": _micro_time(self.now())}
         try:
@@ -74,10 +74,10 @@ class EventRecorder:
                 EVENTS, namespace, name, {"series": series}, PartialObject, manager=FIELD_MANAGER
             )
         except NotFound:
-            # Events live for an hour or so.
             del self._counts[name]
-            return
+            return False
         self._remember(name, count)
+        return True
 
     def _remember(self, name: str, count: int) -> None:
         self._counts[name] = count
@@ -96,7 +96,8 @@ class EventRecorder:
             "type": "Warning" if finding.state is State.ERROR else "Normal",
             "reason": finding.reason,
             "action": "Reconcile",
-            "note": f"{finding.state}: {finding.message}"[:_NOTE_LENGTH],
+            # The API server counts bytes.
+            "note": f"{finding.state}: {finding.message}".encode()[:_NOTE_LENGTH].decode(errors="ignore"),
             "regarding": {
                 "apiVersion": API_VERSION,
                 "kind": KIND,

@@ -334,27 +334,14 @@ def refreshing_fails(seen: Observed) -> Finding | None:
     """A credential is stored, but apps have a dead token."""
     if not _credential_is_usable(seen) or seen.trouble is None or not _access_token_is_dead(seen):
         return None
-    return Finding(Reason.REFRESH_FAILING, seen.trouble.message)
+    return _with_offer(seen, Reason.REFRESH_FAILING, seen.trouble.message)
 
 
 def credential_is_stored(seen: Observed) -> Finding | None:
     """AUTHORIZED says this and no more; a further link may be offered beside it."""
     if not _credential_is_usable(seen):
         return None
-    if seen.pending.new_credential is not None:
-        return Finding(
-            Reason.AUTHORIZED,
-            "A credential is stored. A new one was asked for: open status.authorizationLink; the old one works until then.",
-            needs_person=True,
-        )
-    if _scopes_changed(seen):
-        return Finding(
-            Reason.AUTHORIZED,
-            "A credential is stored, but spec.oauth2.scopes changed since it was obtained: "
-            "open status.authorizationLink to get one with the new scopes.",
-            needs_person=True,
-        )
-    return Finding(Reason.AUTHORIZED, "A credential is stored.")
+    return _with_offer(seen, Reason.AUTHORIZED, "A credential is stored.")
 
 
 def credential_was_cleared(seen: Observed) -> Finding | None:
@@ -428,6 +415,17 @@ def find(seen: Observed) -> Finding:
     return next(finding for check in CHAIN if (finding := check(seen)) is not None)
 
 
+def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
+    """A finding about a stored credential, with a link to get another where one is wanted."""
+    if seen.pending.new_credential is not None:
+        offer = "A new one was asked for: open status.authorizationLink; the old one works until then."
+    elif _scopes_changed(seen):
+        offer = "spec.oauth2.scopes changed since: open status.authorizationLink to get one with the new scopes."
+    else:
+        return Finding(reason, message)
+    return Finding(reason, f"{message} {offer}", needs_person=True)
+
+
 def _person_needed(reason: Reason, what: str) -> Finding:
     return Finding(reason, f"{what}: open status.authorizationLink and choose Get new credential.", needs_person=True)
 
@@ -447,6 +445,11 @@ def _is_settled_waiting(seen: Observed) -> bool:
 def _name_is_taken(seen: Observed) -> bool:
     problem = None if seen.surroundings is None else seen.surroundings.problem
     return problem is not None and problem.reason is Reason.SECRET_CONFLICT
+
+
+def _is_tombstone(seen: Observed) -> bool:
+    """What was cleared must not be used any more: that much is sure, whatever else is wrong."""
+    return seen.facts is not None and seen.facts.tombstone is not None
 
 
 def _credential_is_there(seen: Observed) -> bool:
@@ -530,7 +533,7 @@ _NOTHING_IS_SURE = frozenset(
 
 
 def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
-    if finding.reason in _NOTHING_IS_SURE:
+    if finding.reason in _NOTHING_IS_SURE and not _is_tombstone(seen):
         return None
     ours = tuple(
         stored for stored in seen.token_secrets if ownership(stored.owners, seen.uid) is not Ownership.DANGLING

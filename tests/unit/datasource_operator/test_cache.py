@@ -1,0 +1,343 @@
+"""What the operator remembers, and what it passes over."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasource.credential import StoredCredential, UnreadableCredential
+from datasource.names import FIELD_MANAGER, Annotation, Role
+from datasource.objects import Datasource, Metadata, Status
+from datasource.states import Reason, State
+from datasource_operator.cache import Cache, Key, trimmed
+from tests.support.builders import (
+    NAME,
+    NAMESPACE,
+    OURS,
+    credential_metadata,
+    datasource,
+    raw_spec,
+    token_secret_metadata,
+)
+
+KEY = Key(NAMESPACE, NAME)
+
+
+def version_of(cache: Cache) -> str | None:
+    """The resourceVersion of the credential remembered."""
+    stored = cache.credential(KEY)
+    return stored.resource_version if isinstance(stored, StoredCredential) else None
+
+
+def test_a_key_reads_as_kubectl_writes_it() -> None:
+    assert str(KEY) == "shop/calendar"
+
+
+def test_nothing_is_known_of_what_was_never_seen() -> None:
+    cache = Cache()
+    assert cache.datasource(KEY) is None
+    assert cache.credential(KEY) is None
+    assert cache.token_secrets(KEY) == ()
+    assert cache.keys() == []
+    assert cache.secret_names() == {}
+
+
+# Datasources.
+
+
+def test_the_last_version_of_a_datasource_is_remembered() -> None:
+    cache = Cache()
+    for version in ("9", "10"):
+        assert cache.store_datasource(datasource(resource_version=version))
+    assert cache.datasource(KEY) == datasource(resource_version="10")
+    assert cache.keys() == [KEY]
+
+
+def test_an_older_version_of_a_datasource_is_passed_over() -> None:
+    """As numbers: as text, 9 would come after 10."""
+    cache = Cache()
+    cache.store_datasource(datasource(resource_version="10"))
+    assert not cache.store_datasource(datasource(resource_version="9"))
+    assert cache.datasource(KEY) == datasource(resource_version="10")
+
+
+def test_the_same_version_again_is_worth_a_look() -> None:
+    cache = Cache()
+    cache.store_datasource(datasource())
+    assert cache.store_datasource(datasource())
+
+
+def test_a_deleted_datasource_is_forgotten() -> None:
+    cache = Cache()
+    cache.store_datasource(datasource(resource_version="5"))
+    assert cache.drop_datasource(KEY, datasource(resource_version="6").metadata)
+    assert cache.datasource(KEY) is None
+    assert cache.keys() == []
+
+
+def test_a_late_deletion_does_not_take_the_next_datasource_of_that_name() -> None:
+    cache = Cache()
+    cache.store_datasource(datasource(resource_version="8", uid="second"))
+    assert not cache.drop_datasource(KEY, datasource(resource_version="6", uid="first").metadata)
+    assert cache.keys() == [KEY]
+
+
+def test_a_live_read_that_found_nothing_forgets_whatever_the_version() -> None:
+    cache = Cache()
+    cache.store_datasource(datasource(resource_version="8"))
+    assert cache.drop_datasource(KEY)
+    assert not cache.drop_datasource(KEY)
+    assert not cache.drop_datasource(Key("shop", "never-seen"))
+
+
+def test_a_datasource_that_only_its_secrets_are_left_of_is_no_key() -> None:
+    cache = Cache()
+    cache.store_datasource(datasource())
+    cache.store_secret(credential_metadata())
+    cache.drop_datasource(KEY)
+    assert cache.keys() == []
+    assert version_of(cache) == "7"
+
+
+# Credential Secrets.
+
+
+def test_a_credential_is_remembered_by_the_datasource_that_it_names() -> None:
+    cache = Cache()
+    assert cache.store_secret(credential_metadata()) == KEY
+    stored = cache.credential(KEY)
+    assert isinstance(stored, StoredCredential)
+    assert (stored.facts.credential_id, stored.owners) == ("credential-1", OURS)
+
+
+def test_a_secret_that_names_no_datasource_is_not_remembered() -> None:
+    cache = Cache()
+    assert cache.store_secret(credential_metadata(datasource=None)) is None
+    assert cache.store_secret(credential_metadata(datasource="")) is None
+    assert cache.secret_names() == {}
+
+
+def test_an_older_version_of_a_credential_is_passed_over() -> None:
+    cache = Cache()
+    cache.store_secret(credential_metadata(resource_version="10"))
+    assert cache.store_secret(credential_metadata(resource_version="9")) is None
+    assert version_of(cache) == "10"
+
+
+def test_a_credential_that_cannot_be_read_says_why() -> None:
+    cache = Cache()
+    assert cache.store_secret(credential_metadata(credential_id=None)) == KEY
+    stored = cache.credential(KEY)
+    assert isinstance(stored, UnreadableCredential)
+    assert stored.what == "annotation datasource.dev/credential-id is missing"
+
+
+def test_an_unreadable_version_is_passed_over_too_where_it_is_older() -> None:
+    cache = Cache()
+    cache.store_secret(credential_metadata(resource_version="10"))
+    cache.store_secret(credential_metadata(resource_version="9", credential_id=None))
+    assert version_of(cache) == "10"
+    cache.store_secret(credential_metadata(resource_version="11", credential_id=None))
+    cache.store_secret(credential_metadata(resource_version="10"))
+    assert isinstance(cache.credential(KEY), UnreadableCredential)
+
+
+def test_a_copy_of_a_credential_secret_is_not_taken_for_it() -> None:
+    cache = Cache()
+    copy = credential_metadata(name="backup-of-calendar", datasource=NAME)
+    cache.store_secret(copy)
+    assert cache.credential(KEY) is None
+
+
+def test_a_copy_of_a_credential_secret_leaves_nothing_behind() -> None:
+    cache = Cache()
+    copy = credential_metadata(name="backup-of-calendar", datasource=NAME)
+    cache.store_secret(copy)
+    cache.drop_secret(copy)
+    assert cache == Cache()
+
+
+@pytest.mark.parametrize("named", [None, "another"])
+def test_a_secret_that_names_another_datasource_now_is_no_longer_the_first_ones(named: str | None) -> None:
+    """What a restart would find must be found without one."""
+    cache = Cache()
+    cache.store_secret(credential_metadata(resource_version="7"))
+    cache.store_secret(credential_metadata(resource_version="8", datasource=named))
+    assert cache.credential(KEY) is None
+
+
+def test_a_deleted_credential_is_forgotten() -> None:
+    cache = Cache()
+    cache.store_secret(credential_metadata(resource_version="7"))
+    assert cache.drop_secret(credential_metadata(resource_version="8")) == KEY
+    assert cache.credential(KEY) is None
+
+
+def test_a_late_deletion_does_not_take_the_next_credential() -> None:
+    cache = Cache()
+    cache.store_secret(credential_metadata(resource_version="9"))
+    assert cache.drop_secret(credential_metadata(resource_version="8")) is None
+    assert version_of(cache) == "9"
+
+
+def test_a_deletion_of_what_was_never_seen_concerns_nobody() -> None:
+    assert Cache().drop_secret(credential_metadata()) is None
+    assert Cache().drop_secret(credential_metadata(datasource=None)) is None
+
+
+def test_a_live_read_that_found_no_credential_forgets_it() -> None:
+    cache = Cache()
+    cache.store_secret(credential_metadata())
+    cache.forget_credential(KEY)
+    assert cache.credential(KEY) is None
+    assert cache.secret_names() == {}
+    cache.forget_credential(KEY)
+
+
+@given(st.permutations(["1", "9", "10", "11", "100"]))
+def test_in_whatever_order_versions_come_the_newest_is_remembered(versions: list[str]) -> None:
+    cache = Cache()
+    for version in versions:
+        cache.store_datasource(datasource(resource_version=version))
+        cache.store_secret(credential_metadata(resource_version=version))
+        cache.store_secret(token_secret_metadata(resource_version=version))
+    remembered = cache.datasource(KEY)
+    assert remembered is not None
+    assert remembered.metadata.resource_version == "100"
+    assert version_of(cache) == "100"
+    assert [stored.resource_version for stored in cache.token_secrets(KEY)] == ["100"]
+
+
+# Token Secrets.
+
+
+def test_every_token_secret_of_a_datasource_is_remembered() -> None:
+    cache = Cache()
+    assert cache.store_secret(token_secret_metadata("old")) == KEY
+    assert cache.store_secret(token_secret_metadata("new")) == KEY
+    assert {stored.name for stored in cache.token_secrets(KEY)} == {"old", "new"}
+
+
+def test_of_a_token_secret_it_is_known_which_keys_are_ours() -> None:
+    cache = Cache()
+    cache.store_secret(token_secret_metadata("ours"))
+    cache.store_secret(token_secret_metadata("taken-over", manager="kubectl-edit"))
+    ours, taken_over = cache.token_secrets(KEY)
+    assert ours.fields == {"data/access_token", "data/token_type", "data/expires_at"}
+    assert (ours.content, ours.uid, ours.owners) == ("content-1", "uid-of-ours", OURS)
+    assert taken_over.fields == frozenset()
+
+
+def test_an_older_version_of_a_token_secret_is_passed_over() -> None:
+    cache = Cache()
+    cache.store_secret(token_secret_metadata(resource_version="10"))
+    assert cache.store_secret(token_secret_metadata(resource_version="9", content="older")) is None
+    assert [stored.content for stored in cache.token_secrets(KEY)] == ["content-1"]
+
+
+def test_a_deleted_token_secret_is_forgotten_alone() -> None:
+    cache = Cache()
+    cache.store_secret(credential_metadata())
+    cache.store_secret(token_secret_metadata("old"))
+    cache.store_secret(token_secret_metadata("new"))
+    assert cache.drop_secret(token_secret_metadata("old", resource_version="20")) == KEY
+    assert [stored.name for stored in cache.token_secrets(KEY)] == ["new"]
+    assert version_of(cache) == "7"
+
+
+def test_a_late_deletion_does_not_take_the_next_token_secret() -> None:
+    """We delete one and write it anew before the watch tells of the deletion."""
+    cache = Cache()
+    cache.store_secret(token_secret_metadata(resource_version="12"))
+    assert cache.drop_secret(token_secret_metadata(resource_version="11")) is None
+    assert [stored.resource_version for stored in cache.token_secrets(KEY)] == ["12"]
+
+
+# Comparing with a full list.
+
+
+def test_the_secrets_remembered_are_listed_by_role() -> None:
+    cache = Cache()
+    cache.store_datasource(datasource())
+    assert cache.secret_names() == {KEY: {Role.CREDENTIAL: (), Role.TOKEN: ()}}
+    cache.store_secret(credential_metadata())
+    cache.store_secret(token_secret_metadata())
+    assert cache.secret_names() == {
+        KEY: {Role.CREDENTIAL: ("calendar-oauth2-credential",), Role.TOKEN: ("calendar-token",)}
+    }
+
+
+def test_what_a_full_list_no_longer_has_is_forgotten_by_name() -> None:
+    cache = Cache()
+    cache.store_secret(credential_metadata())
+    cache.store_secret(token_secret_metadata())
+    cache.drop_secret_named(KEY, "calendar-token")
+    assert cache.token_secrets(KEY) == ()
+    assert version_of(cache) == "7"
+    cache.drop_secret_named(KEY, "calendar-oauth2-credential")
+    assert cache.secret_names() == {}
+    cache.drop_secret_named(KEY, "calendar-token")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_nothing_is_left_of_what_is_gone(order: tuple[int, ...]) -> None:
+    """Else ten thousand deleted Datasources would stay in memory."""
+    cache = Cache()
+    cache.store_datasource(datasource())
+    cache.store_secret(credential_metadata())
+    cache.store_secret(token_secret_metadata())
+    drops = (
+        lambda: cache.drop_datasource(KEY),
+        lambda: cache.drop_secret(credential_metadata()),
+        lambda: cache.drop_secret(token_secret_metadata()),
+    )
+    for number in order:
+        drops[number]()
+    assert cache == Cache()
+
+
+# Trimming.
+
+
+def test_of_a_datasource_only_what_is_read_is_kept() -> None:
+    requests: dict[str, str] = {
+        Annotation.CLEAR_CREDENTIAL: "1",
+        Annotation.NEW_CREDENTIAL: "2",
+        Annotation.REFRESH: "3",
+    }
+    whole = Datasource(
+        metadata=Metadata(
+            name=NAME,
+            namespace=NAMESPACE,
+            uid="u",
+            resource_version="5",
+            generation=3,
+            deletion_timestamp="2026-07-01T12:00:00Z",
+            labels={"app": "shop"},
+            annotations={"kubectl.kubernetes.io/last-applied-configuration": "{...}", **requests},
+            owner_references=OURS,
+            managed_fields=token_secret_metadata(manager=FIELD_MANAGER).managed_fields,
+        ),
+        spec=raw_spec(),
+        status=Status(state=State.AUTHORIZED),
+    )
+    kept = trimmed(whole)
+    assert (kept.spec, kept.status) == (whole.spec, whole.status)
+    assert kept.metadata == Metadata(
+        name=NAME,
+        namespace=NAMESPACE,
+        uid="u",
+        resource_version="5",
+        generation=3,
+        deletion_timestamp="2026-07-01T12:00:00Z",
+        annotations=requests,
+    )
+
+
+def test_a_tombstone_is_remembered_as_one() -> None:
+    cache = Cache()
+    cache.store_secret(credential_metadata(fingerprint=None, tombstone=Reason.CREDENTIAL_CLEARED))
+    stored = cache.credential(KEY)
+    assert isinstance(stored, StoredCredential)
+    assert stored.facts.tombstone is Reason.CREDENTIAL_CLEARED

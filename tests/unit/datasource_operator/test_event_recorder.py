@@ -1,0 +1,241 @@
+"""Events: what `kubectl describe` shows of changes of state."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from datasource.kube import EVENTS, Conflict, Forbidden, Invalid, Unavailable
+from datasource.names import FIELD_MANAGER
+from datasource.objects import Condition, Status
+from datasource.states import Reason, State
+from datasource_operator import event_recorder
+from datasource_operator.event_recorder import EventRecorder
+from datasource_operator.policy import Finding, Observed
+from tests.support.builders import NAME, NAMESPACE, NOW, UID, observed
+from tests.unit.datasource_operator.stand_ins import KubeInMemory
+
+AUTHORIZED = Finding(Reason.AUTHORIZED, "A credential is stored.")
+CLEARED = Finding(Reason.CREDENTIAL_CLEARED, "The credential was cleared on request.")
+
+
+def standing(finding: Finding, **changes: Any) -> Observed:
+    """A Datasource whose status tells a finding."""
+    ready = Condition("Ready", "False", finding.reason, finding.message, "2026-07-01T11:00:00Z")
+    return observed(status=Status(state=finding.state, conditions=(ready,)), **changes)
+
+
+@dataclass
+class Bench:
+    """A recorder and the API server that it writes to."""
+
+    kube: KubeInMemory = field(default_factory=KubeInMemory)
+    now: datetime = NOW + timedelta(microseconds=42)
+    recorder: EventRecorder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with a recorder that remembers nothing."""
+        self.recorder = EventRecorder(self.kube, "operator-1", lambda: self.now)
+
+    async def announce(self, finding: Finding, seen: Observed | None = None) -> list[dict[str, Any]]:
+        """Announce a finding; returns the Events there are then."""
+        await self.recorder.announce(seen or observed(), finding)
+        return self.kube.stored(EVENTS)
+
+
+async def test_a_new_state_is_told_in_one_event() -> None:
+    (event,) = await Bench().announce(AUTHORIZED)
+    metadata = event.pop("metadata")
+    assert metadata["namespace"] == NAMESPACE
+    assert event == {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "eventTime": "2026-07-01T12:00:00.000042Z",
+        "reportingController": "datasource.dev/operator",
+        "reportingInstance": "operator-1",
+        "type": "Normal",
+        "reason": "Authorized",
+        "action": "Reconcile",
+        "note": "AUTHORIZED: A credential is stored.",
+        "regarding": {
+            "apiVersion": "datasource.dev/v1alpha1",
+            "kind": "Datasource",
+            "namespace": NAMESPACE,
+            "name": NAME,
+            "uid": UID,
+        },
+    }
+
+
+async def test_events_are_written_under_our_name() -> None:
+    bench = Bench()
+    await bench.announce(AUTHORIZED)
+    await bench.announce(AUTHORIZED)
+    assert [(call.verb, call.manager) for call in bench.kube.calls] == [
+        ("create", FIELD_MANAGER),
+        ("merge_patch", FIELD_MANAGER),
+    ]
+
+
+@pytest.mark.parametrize("reason", Reason)
+async def test_only_an_error_is_a_warning(reason: Reason) -> None:
+    finding = Finding(reason, "")
+    (event,) = await Bench().announce(finding)
+    assert event["type"] == ("Warning" if finding.state is State.ERROR else "Normal")
+
+
+@pytest.mark.parametrize("message", ["A credential is stored.", "A new one was asked for."])
+async def test_what_stood_already_is_not_told(message: str) -> None:
+    assert await Bench().announce(Finding(Reason.AUTHORIZED, message), standing(AUTHORIZED)) == []
+
+
+async def test_a_new_reason_in_the_same_state_is_told() -> None:
+    required = Finding(Reason.AUTHORIZATION_REQUIRED, "Somebody has to consent.")
+    assert len(await Bench().announce(CLEARED, standing(required))) == 1
+
+
+async def test_a_new_state_of_the_same_reason_is_told() -> None:
+    """As after somebody wrote into the status."""
+    seen = standing(CLEARED)
+    altered = replace(seen, status=Status(state="AUTHORIZED", conditions=seen.status.conditions))
+    assert len(await Bench().announce(CLEARED, altered)) == 1
+
+
+async def test_a_status_without_conditions_said_nothing_yet() -> None:
+    assert len(await Bench().announce(CLEARED, observed(status=Status(state=CLEARED.state)))) == 1
+
+
+# Series.
+
+
+async def test_the_same_again_is_counted() -> None:
+    bench = Bench()
+    await bench.announce(CLEARED)
+    bench.now += timedelta(minutes=3)
+    (event,) = await bench.announce(CLEARED)
+    assert event["series"] == {"count": 2, "lastObservedTime": "2026-07-01T12:03:00.000042Z"}
+    assert event["eventTime"] == "2026-07-01T12:00:00.000042Z"
+    (event,) = await bench.announce(CLEARED)
+    assert event["series"]["count"] == 3
+
+
+async def test_a_restarted_operator_counts_on_the_event_that_is_there() -> None:
+    bench = Bench()
+    await bench.announce(CLEARED)
+    bench.restart()
+    (event,) = await bench.announce(CLEARED)
+    assert event["series"]["count"] == 2
+
+
+DIFFERENT: dict[str, tuple[Observed, Finding]] = {
+    "another reason": (observed(), AUTHORIZED),
+    "another message": (observed(), replace(CLEARED, message="Cleared.")),
+    "another Datasource": (observed(name="orders"), CLEARED),
+    "another Datasource of that name": (observed(uid="another-uid"), CLEARED),
+}
+
+
+@pytest.mark.parametrize(("seen", "finding"), DIFFERENT.values(), ids=DIFFERENT)
+async def test_what_is_different_is_an_event_of_its_own(seen: Observed, finding: Finding) -> None:
+    bench = Bench()
+    await bench.announce(CLEARED)
+    events = await bench.announce(finding, seen)
+    assert len(events) == 2
+    assert not any("series" in event for event in events)
+
+
+async def test_an_event_that_ran_out_is_not_counted_on() -> None:
+    """The API server keeps Events for an hour."""
+    bench = Bench()
+    (event,) = await bench.announce(CLEARED)
+    await bench.announce(CLEARED)
+    bench.kube.remove(EVENTS, NAMESPACE, event["metadata"]["name"])
+    await bench.announce(CLEARED)
+    (anew,) = await bench.announce(CLEARED)
+    assert anew.get("series", {"count": 1})["count"] <= 2
+
+
+async def test_what_happens_after_its_event_ran_out_is_told_anew() -> None:
+    bench = Bench()
+    (event,) = await bench.announce(CLEARED)
+    bench.kube.remove(EVENTS, NAMESPACE, event["metadata"]["name"])
+    assert len(await bench.announce(CLEARED)) == 1
+
+
+async def test_what_was_told_long_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_recorder, "_REMEMBERED", 2)
+    bench = Bench()
+    for name in ("a", "b", "a", "c"):
+        await bench.announce(CLEARED, observed(name=name))
+    bench.kube.calls.clear()
+    for name in ("a", "b"):
+        await bench.announce(CLEARED, observed(name=name))
+    assert [call.verb for call in bench.kube.calls] == ["merge_patch", "create", "merge_patch"]
+
+
+# What the API server asks of an Event (events.k8s.io validation).
+
+
+async def test_an_event_of_the_longest_name_has_a_valid_one() -> None:
+    (event,) = await Bench().announce(CLEARED, observed(name="x" * 200))
+    assert len(event["metadata"]["name"]) <= 253
+    assert event["metadata"]["name"].startswith("x" * 200 + ".")
+
+
+async def test_a_long_message_is_cut() -> None:
+    (event,) = await Bench().announce(replace(CLEARED, message="x" * 5000))
+    assert len(event["note"]) == 1024
+
+
+async def test_a_long_message_in_any_script_is_cut() -> None:
+    (event,) = await Bench().announce(replace(CLEARED, message="й" * 5000))
+    assert len(event["note"].encode()) <= 1024
+
+
+# Failures.
+
+
+@pytest.mark.parametrize(
+    "failure", [Forbidden(403, "Forbidden", "no"), Invalid(422, "Invalid", "no"), Unavailable("no answer")]
+)
+async def test_an_event_that_cannot_be_written_is_logged_and_let_go(failure: Exception) -> None:
+    bench = Bench()
+    bench.kube.failure = failure
+    with capture_logs() as logs:
+        assert await bench.announce(CLEARED) == []
+    warnings = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert [(entry["event"], entry["datasource"]) for entry in warnings] == [
+        ("could not record an Event", "shop/calendar")
+    ]
+    bench.kube.failure = None
+    assert len(await bench.announce(CLEARED)) == 1
+
+
+async def test_a_count_that_cannot_be_written_is_let_go() -> None:
+    bench = Bench()
+    await bench.announce(CLEARED)
+    bench.kube.failure = Conflict(409, "Conflict", "no")
+    await bench.announce(CLEARED)
+    bench.kube.failure = None
+    (event,) = await bench.announce(CLEARED)
+    assert event["series"]["count"] == 2
+
+
+async def test_a_change_is_logged_with_what_it_was_before() -> None:
+    with capture_logs() as logs:
+        await Bench().announce(CLEARED, standing(AUTHORIZED))
+    assert logs == [
+        {
+            "event": "state changed",
+            "log_level": "info",
+            "datasource": "shop/calendar",
+            "state": "NOT AUTHORIZED",
+            "reason": "CredentialCleared",
+            "before": "AUTHORIZED",
+        }
+    ]

@@ -1,0 +1,160 @@
+"""What kubelet is told."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import aiohttp
+import pytest
+
+from datasource.probes import serve_probes
+from datasource_operator.health import SILENT_AFTER, STALLED_AFTER, Signs
+from datasource_operator.queue import WorkQueue
+from tests.unit.datasource_operator.stand_ins import Clock
+
+MOMENT = timedelta(seconds=1)
+
+
+@dataclass
+class Operator:
+    """What an operator shows of itself; by default it just started, and all is well."""
+
+    clock: Clock = field(default_factory=Clock)
+    is_synced: bool = True
+    working_since: float | None = None
+    answered_at: float = 1000.0
+
+    @property
+    def signs(self) -> Signs:
+        """What is made of it."""
+        return Signs(
+            is_synced=lambda: self.is_synced,
+            oldest_work=lambda: self.working_since,
+            answered_at=lambda: self.answered_at,
+            monotonic=self.clock,
+        )
+
+
+# Liveness.
+
+
+def test_an_operator_with_nothing_to_do_is_alive_for_ever() -> None:
+    operator = Operator()
+    operator.clock.advance(timedelta(days=365))
+    assert operator.signs.stalled() is None
+
+
+def test_an_operator_is_alive_while_no_step_takes_too_long() -> None:
+    operator = Operator(working_since=1000.0)
+    operator.clock.advance(STALLED_AFTER)
+    assert operator.signs.stalled() is None
+
+
+def test_a_worker_that_is_stuck_asks_for_a_restart() -> None:
+    operator = Operator(working_since=1000.0)
+    operator.clock.advance(STALLED_AFTER + MOMENT)
+    assert operator.signs.stalled() == "a worker has been on one Datasource for too long"
+
+
+async def test_one_stuck_key_is_seen_behind_others_that_come_and_go() -> None:
+    clock = Clock()
+    queue = WorkQueue[str](clock, lambda: 0.0)
+    signs = Signs(is_synced=lambda: True, oldest_work=queue.oldest_work, answered_at=clock, monotonic=clock)
+    queue.add("stuck")
+    await queue.take()
+    for _ in range(5):
+        clock.advance(STALLED_AFTER / 4)
+        queue.add("quick")
+        queue.done(await queue.take())
+    assert signs.stalled() is not None
+    queue.done("stuck")
+    assert signs.stalled() is None
+
+
+def test_an_operator_out_of_reach_of_the_api_server_needs_no_restart() -> None:
+    """A restart would not bring the API server back, and would lose the cache."""
+    operator = Operator(is_synced=False)
+    operator.clock.advance(SILENT_AFTER * 10)
+    assert operator.signs.stalled() is None
+
+
+# Readiness.
+
+
+def test_an_operator_that_has_not_read_the_lists_is_not_ready() -> None:
+    assert Operator(is_synced=False).signs.unready() == "the lists of Secrets have not been read yet"
+
+
+def test_an_operator_is_ready_while_the_api_server_answers() -> None:
+    operator = Operator()
+    operator.clock.advance(SILENT_AFTER)
+    assert operator.signs.unready() is None
+
+
+def test_an_operator_is_not_ready_while_the_api_server_is_silent() -> None:
+    operator = Operator()
+    operator.clock.advance(SILENT_AFTER + MOMENT)
+    assert operator.signs.unready() == "the API server does not answer"
+    operator.answered_at = operator.clock()
+    assert operator.signs.unready() is None
+
+
+def test_a_stuck_worker_does_not_make_it_unready() -> None:
+    operator = Operator(working_since=1000.0)
+    operator.clock.advance(STALLED_AFTER + MOMENT)
+    assert operator.signs.unready() is None
+
+
+# Over HTTP.
+
+
+@asynccontextmanager
+async def probed(operator: Operator) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the probes of an operator, on a free port of loopback."""
+    signs = operator.signs
+    runner = await serve_probes("127.0.0.1", 0, stalled=signs.stalled, unready=signs.unready)
+    host, port = runner.addresses[0][:2]
+    try:
+        async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
+            yield client
+    finally:
+        await runner.cleanup()
+
+
+async def answer(client: aiohttp.ClientSession, path: str) -> tuple[int, str]:
+    """Status and text under a path."""
+    async with client.get(path) as response:
+        return response.status, await response.text()
+
+
+async def test_kubelet_hears_that_all_is_well() -> None:
+    async with probed(Operator()) as client:
+        assert await answer(client, "/healthz") == (200, "ok")
+        assert await answer(client, "/readyz") == (200, "ok")
+
+
+async def test_kubelet_hears_what_is_wrong_and_when_it_is_over() -> None:
+    operator = Operator(is_synced=False)
+    async with probed(operator) as client:
+        assert await answer(client, "/readyz") == (503, "the lists of Secrets have not been read yet")
+        assert await answer(client, "/healthz") == (200, "ok")
+        operator.is_synced = True
+        assert await answer(client, "/readyz") == (200, "ok")
+        operator.working_since = operator.clock()
+        operator.clock.advance(STALLED_AFTER + MOMENT)
+        assert await answer(client, "/healthz") == (503, "a worker has been on one Datasource for too long")
+        assert await answer(client, "/readyz") == (200, "ok")
+
+
+async def test_prometheus_finds_metrics() -> None:
+    async with probed(Operator()) as client, client.get("/metrics") as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"].startswith("text/plain; version=")
+        assert "process_cpu_seconds_total" in await response.text()
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz/", "/debug"])
+async def test_nothing_else_is_served(path: str) -> None:
+    async with probed(Operator()) as client:
+        assert (await answer(client, path))[0] == 404

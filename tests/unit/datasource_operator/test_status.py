@@ -1,0 +1,385 @@
+"""What a user reads, and the patch that gets it there."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasource.credential import UnreadableCredential
+from datasource.names import ticket_in
+from datasource.objects import Condition, HandledEcho, Status
+from datasource.requests import Requests
+from datasource.spec import Spec
+from datasource.states import Reason, State
+from datasource.ticket import ticket_fits
+from datasource_operator.policy import Finding, Observed, find, ticket_scope
+from datasource_operator.status import status_patch, wanted_status
+from tests.support.builders import (
+    DANGLING,
+    EXTERNAL_URL,
+    NOW,
+    credential,
+    handled,
+    invalid_spec,
+    live,
+    observed,
+    problem,
+    settled,
+    spec,
+    spec_without_oauth2,
+    surface,
+    tombstone,
+)
+from tests.unit.datasource_operator.merge_patch import merge_patched
+
+LATER = timedelta(hours=3)
+EARLIER = "2026-06-30T08:00:00Z"
+
+# The letters S and R of the table in design.md section 2.
+STALLED = {
+    Reason.OAUTH2_MISSING,
+    Reason.PARAMETERS_INCOMPLETE,
+    Reason.SECRET_CONFLICT,
+    Reason.CLIENT_REJECTED,
+    Reason.INVALID_CONFIGURATION,
+}
+RECONCILING = {Reason.REFRESH_FAILING, Reason.CLIENT_SECRET_NOT_FOUND, Reason.SECRETS_FORBIDDEN}
+
+
+def status_of(seen: Observed) -> Status:
+    """The status that a Datasource should have."""
+    return settled(seen).status
+
+
+def link_of(seen: Observed) -> str | None:
+    """The link that its status should have."""
+    return status_of(seen).authorization_link
+
+
+def ready(seen: Observed) -> Condition:
+    """Its Ready condition."""
+    condition = status_of(seen).condition("Ready")
+    assert condition is not None
+    return condition
+
+
+# Fields.
+
+
+def test_a_new_datasource_is_told_its_redirect_uri_before_anything_is_filled_in() -> None:
+    status = status_of(observed(wanted=spec_without_oauth2()))
+    assert status.state == State.NOT_CONFIGURED
+    assert status.redirect_uri == "https://connect.example.com/callback/shop"
+    assert status.authorization_link is None
+
+
+def test_an_authorized_datasource_shows_what_was_granted_to_whom_and_until_when() -> None:
+    status = status_of(observed(credential()))
+    assert status.state == State.AUTHORIZED
+    assert status.expires_at == "2026-07-01T13:00:00Z"
+    assert status.refreshed_at == "2026-07-01T11:55:00Z"
+    assert status.granted_scopes == ("read",)
+    assert status.authorized_as == "ada@example.com"
+    assert status.token_secret_name == "calendar-token"
+    assert status.authorization_link is None
+
+
+def test_what_the_provider_did_not_tell_is_left_out() -> None:
+    silent = credential(expires_at=None, refreshed_at=None, granted_scopes=(), authorized_as=None)
+    shown = msgspec.to_builtins(status_of(observed(silent)))
+    assert not {"expiresAt", "refreshedAt", "grantedScopes", "authorizedAs"} & set(shown)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        observed(credential(obtained_with=spec(clientID="other"))),
+        observed(credential(expires_at=NOW, has_refresh_token=False)),
+        observed(tombstone()),
+        observed(credential(), wanted=spec_without_oauth2()),
+        observed(credential(), wanted=invalid_spec()),
+        observed(credential(owners=DANGLING)),
+    ],
+)
+def test_nothing_is_told_of_a_credential_that_is_not_in_use(seen: Observed) -> None:
+    status = status_of(live(seen))
+    assert (status.expires_at, status.refreshed_at, status.granted_scopes, status.authorized_as) == (None,) * 4
+
+
+def test_the_name_of_the_token_secret_is_the_one_in_the_spec() -> None:
+    assert status_of(observed(wanted=spec(token_secret={"name": "mounted"}))).token_secret_name == "mounted"
+
+
+def test_an_invalid_spec_names_no_token_secret() -> None:
+    assert status_of(observed(wanted=invalid_spec())).token_secret_name is None
+
+
+@pytest.mark.parametrize("wanted", [spec(), spec_without_oauth2(), invalid_spec()])
+def test_the_generation_that_was_looked_at_is_told_everywhere(wanted: Spec) -> None:
+    status = status_of(observed(wanted=wanted, generation=7))
+    assert status.observed_generation == 7
+    assert {condition.observed_generation for condition in status.conditions or ()} == {7}
+
+
+# Links.
+
+
+def test_whoever_waits_for_a_person_gets_a_link_that_fits() -> None:
+    link = link_of(observed())
+    assert link is not None
+    assert link.startswith("https://connect.example.com/authorize/shop/calendar?ticket=")
+    ticket = ticket_in(link)
+    assert ticket is not None
+    assert ticket_fits(ticket, ticket_scope(observed()))
+
+
+WITHOUT_A_LINK = {
+    "authorized": observed(credential()),
+    "not configured": observed(wanted=spec(clientID=None)),
+    "invalid": observed(wanted=invalid_spec()),
+    "something in the way": live(observed(), problem=problem()),
+    "unreadable": observed(UnreadableCredential("annotation x")),
+}
+
+
+@pytest.mark.parametrize("seen", WITHOUT_A_LINK.values(), ids=WITHOUT_A_LINK)
+def test_where_no_person_can_help_there_is_no_link(seen: Observed) -> None:
+    assert link_of(seen) is None
+    assert status_of(replace(seen, status=status_of(observed()))).authorization_link is None
+
+
+def other_random(seen: Observed) -> Status:
+    """The wanted status, were a new ticket to be made with other random bytes."""
+    return wanted_status(seen, find(seen), surface(random_byte=b"s"))
+
+
+def test_a_link_that_stands_and_fits_is_kept() -> None:
+    waiting = settled(observed())
+    assert other_random(waiting).authorization_link == waiting.status.authorization_link
+
+
+LINK_ENDS = {
+    "used: there is a credential now, and a new one was asked for": {
+        "credential": credential(),
+        "requests": Requests(new_credential="1"),
+    },
+    "cleared": {"credential": tombstone()},
+    "parameters edited": {"spec": spec(scopes=["read"])},
+    "another Datasource of that name": {"uid": "another-uid"},
+}
+
+
+@pytest.mark.parametrize("changes", LINK_ENDS.values(), ids=LINK_ENDS)
+def test_a_link_ends_with_what_it_was_offered_for(changes: dict[str, Any]) -> None:
+    waiting = settled(observed())
+    link = other_random(replace(waiting, **changes)).authorization_link
+    assert link is not None
+    assert link != waiting.status.authorization_link
+
+
+def test_a_link_that_somebody_made_up_is_replaced() -> None:
+    made_up = Status(authorization_link=f"{EXTERNAL_URL}/authorize/shop/calendar?ticket={'a' * 48}")
+    assert link_of(observed(status=made_up)) == link_of(observed())
+
+
+def test_a_standing_link_moves_with_the_external_url() -> None:
+    waiting = settled(observed())
+    moved = wanted_status(waiting, find(waiting), surface("https://moved.example.com/prefix", b"s"))
+    assert moved.authorization_link is not None
+    assert moved.authorization_link.startswith("https://moved.example.com/prefix/authorize/shop/calendar?")
+    assert ticket_in(moved.authorization_link) == ticket_in(waiting.status.authorization_link)
+    assert moved.redirect_uri == "https://moved.example.com/prefix/callback/shop"
+
+
+def test_a_link_is_offered_beside_a_credential_that_works() -> None:
+    status = status_of(observed(credential(), requests=Requests(new_credential="1")))
+    assert status.state == State.AUTHORIZED
+    assert status.authorization_link is not None
+    assert status.expires_at is not None
+
+
+# Conditions.
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_conditions_are_what_kstatus_reads(reason: Reason) -> None:
+    status = wanted_status(observed(), Finding(reason, "what and how"), surface())
+    conditions = {condition.type: condition for condition in status.conditions or ()}
+    assert conditions["Ready"].status == ("True" if reason is Reason.AUTHORIZED else "False")
+    assert ("Stalled" in conditions) is (reason in STALLED)
+    assert ("Reconciling" in conditions) is (reason in RECONCILING)
+    assert {each.status for type_, each in conditions.items() if type_ != "Ready"} <= {"True"}
+    assert {(each.reason, each.message) for each in conditions.values()} == {(reason.value, "what and how")}
+
+
+def test_a_condition_begins_now() -> None:
+    assert ready(observed()).last_transition_time == "2026-07-01T12:00:00Z"
+
+
+def standing(status: str) -> Status:
+    """A status whose Ready condition stands since yesterday."""
+    return Status(conditions=(Condition("Ready", status, "Before", "before", EARLIER),))
+
+
+def test_a_condition_keeps_its_time_while_its_status_stands() -> None:
+    """Also where reason and message change: it is the time of the last change of status."""
+    kept = ready(observed(status=standing("False")))
+    assert (kept.last_transition_time, kept.reason) == (EARLIER, Reason.AUTHORIZATION_REQUIRED)
+
+
+def test_a_condition_begins_anew_when_its_status_changes() -> None:
+    assert ready(observed(credential(), status=standing("False"))).last_transition_time == "2026-07-01T12:00:00Z"
+    assert ready(observed(status=standing("True"))).last_transition_time == "2026-07-01T12:00:00Z"
+
+
+def test_a_condition_of_another_operator_goes() -> None:
+    strange = Status(conditions=(Condition("Issuing", "True", "Strange", "", EARLIER),))
+    assert [condition.type for condition in status_of(observed(status=strange)).conditions or ()] == ["Ready"]
+
+
+def test_stalled_and_reconciling_go_once_they_are_over() -> None:
+    stalled = settled(observed(wanted=spec_without_oauth2()))
+    assert stalled.status.condition("Stalled") is not None
+    assert settled(replace(stalled, spec=spec())).status.condition("Stalled") is None
+    reconciling = settled(live(observed(), problem=problem(Reason.CLIENT_SECRET_NOT_FOUND)))
+    assert reconciling.status.condition("Reconciling") is not None
+    assert settled(replace(reconciling, surroundings=None)).status.condition("Reconciling") is None
+
+
+# Echoes of requests.
+
+
+def echoes(seen: Observed) -> HandledEcho | None:
+    """What its status says of requests."""
+    return status_of(seen).handled
+
+
+def test_nothing_is_echoed_where_nothing_was_asked() -> None:
+    assert echoes(observed()) is None
+
+
+def test_a_request_is_echoed_once_it_was_acted_on() -> None:
+    asked = Requests(clear_credential="1", new_credential="2", refresh="3")
+    done = handled(clear_credential="1", new_credential="2", refresh="3")
+    assert echoes(observed(credential(handled=done), requests=asked)) == HandledEcho("1", "2", "3")
+    assert echoes(observed(credential(), requests=Requests(refresh="3"))) is None
+
+
+def test_a_new_credential_is_acted_on_by_the_link_that_is_offered() -> None:
+    assert echoes(observed(credential(), requests=Requests(new_credential="1"))) == HandledEcho(new_credential="1")
+
+
+def test_a_new_credential_is_not_acted_on_where_the_link_is_there_for_another_reason() -> None:
+    assert echoes(observed(tombstone(), requests=Requests(new_credential="1"))) is None
+
+
+def test_an_echo_stays_when_the_annotation_goes_or_a_new_value_waits() -> None:
+    said = Status(handled=HandledEcho(clear_credential="1"))
+    assert echoes(observed(tombstone(), status=said)) == said.handled
+    assert echoes(observed(tombstone(), status=said, requests=Requests(clear_credential="2"))) == said.handled
+
+
+def test_a_later_value_replaces_the_echo() -> None:
+    said = Status(handled=HandledEcho(clear_credential="1", refresh="r"))
+    done = tombstone(handled=handled(clear_credential="2"))
+    seen = observed(done, status=said, requests=Requests(clear_credential="2"))
+    assert echoes(seen) == HandledEcho(clear_credential="2", refresh="r")
+
+
+def test_a_long_value_is_echoed_by_its_digest() -> None:
+    long = "x" * 254
+    said = echoes(observed(tombstone(handled=handled(refresh=long)), requests=Requests(refresh=long)))
+    assert said is not None
+    assert said.refresh is not None
+    assert said.refresh.startswith("sha256:")
+
+
+# Patches.
+
+
+def test_a_status_that_is_right_needs_no_patch_whatever_the_time() -> None:
+    waiting = settled(observed())
+    later = replace(waiting, now=NOW + LATER)
+    assert status_patch(waiting.status, other_random(later)) is None
+
+
+def test_a_patch_says_only_what_changes() -> None:
+    before = Status(state="NOT AUTHORIZED", authorization_link="link", handled=HandledEcho("1", None, "3"))
+    after = Status(state="AUTHORIZED", handled=HandledEcho("1", "2"))
+    assert status_patch(before, after) == {
+        "status": {
+            "state": "AUTHORIZED",
+            "authorizationLink": None,
+            "handled": {"newCredential": "2", "refresh": None},
+        }
+    }
+
+
+def test_a_patch_replaces_conditions_as_a_whole() -> None:
+    """A merge patch knows no lists."""
+    before = settled(observed(wanted=spec_without_oauth2()))
+    after = settled(replace(before, spec=spec()))
+    patch = status_patch(before.status, after.status)
+    assert patch is not None
+    assert [condition["type"] for condition in patch["status"]["conditions"]] == ["Ready"]
+
+
+def test_a_patch_survives_the_way_over_json() -> None:
+    wanted = status_of(observed(credential()))
+    patch = status_patch(Status(), wanted)
+    assert patch is not None
+    assert msgspec.json.decode(msgspec.json.encode(patch["status"]), type=Status) == wanted
+
+
+TEXTS = st.none() | st.sampled_from(["", "a", "b"])
+CONDITIONS = st.builds(
+    Condition,
+    type=st.sampled_from(["Ready", "Stalled", "Reconciling"]),
+    status=st.sampled_from(["True", "False"]),
+    reason=st.sampled_from(["One", "Other"]),
+    message=st.sampled_from(["", "a"]),
+    last_transition_time=st.just(EARLIER),
+    observed_generation=st.integers(0, 2),
+)
+STATUSES = st.builds(
+    Status,
+    state=st.none() | st.sampled_from(State),
+    authorization_link=TEXTS,
+    redirect_uri=TEXTS,
+    expires_at=TEXTS,
+    refreshed_at=TEXTS,
+    granted_scopes=st.none() | st.lists(st.sampled_from(["read", "write"]), max_size=2).map(tuple),
+    authorized_as=TEXTS,
+    token_secret_name=TEXTS,
+    observed_generation=st.none() | st.integers(-1, 2),
+    handled=st.none() | st.builds(HandledEcho, TEXTS, TEXTS, TEXTS),
+    conditions=st.none() | st.lists(CONDITIONS, max_size=2).map(tuple),
+)
+
+
+@given(STATUSES, STATUSES)
+def test_a_patch_makes_of_one_status_exactly_the_other(current: Status, wanted: Status) -> None:
+    patch = status_patch(current, wanted)
+    patched = merge_patched({"status": msgspec.to_builtins(current)}, patch or {})
+    assert patched == {"status": msgspec.to_builtins(wanted)}
+
+
+@given(STATUSES, STATUSES | st.none())
+def test_there_is_no_patch_exactly_where_nothing_differs(current: Status, other: Status | None) -> None:
+    wanted = current if other is None else other
+    as_stored = msgspec.convert(msgspec.to_builtins(current), Status)
+    assert (status_patch(as_stored, wanted) is None) is (msgspec.to_builtins(current) == msgspec.to_builtins(wanted))
+
+
+@given(STATUSES)
+@settings(max_examples=50)
+def test_a_status_written_once_needs_no_second_patch(current: Status) -> None:
+    seen = observed(credential(), status=current)
+    wanted = wanted_status(seen, find(seen), surface())
+    written = msgspec.convert(msgspec.to_builtins(wanted), Status)
+    again = replace(seen, status=written, now=NOW + timedelta(minutes=1))
+    assert status_patch(written, wanted_status(again, find(again), surface(random_byte=b"s"))) is None
