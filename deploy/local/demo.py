@@ -42,7 +42,7 @@ Datasource Operator, the demo. Everything listens on loopback and is gone when y
 """
 
 EXPLANATION = """\
-      Meanwhile, what you are about to see. A Datasource gets its credential in three steps:
+      What you are about to see: a Datasource gets its credential in three steps:
         1. Application registration: at the service, an application is registered with the redirect URI that stands in
            the Datasource's status; the service tells a client ID and a client secret.
         2. OAuth2 parameters: client ID, client secret, authorize URL, token URL and scopes go into the Datasource.
@@ -160,6 +160,15 @@ def run(choices: Choices) -> None:
         else:
             tell(cluster, link, served, provider)
             follow(cluster)
+
+
+def what_to_build(choices: Choices) -> str:
+    """The title of the second step."""
+    missing = build.missing_binaries() if choices.cluster == "local" else []
+    if not missing:
+        return "nothing to build: the control plane is there"
+    minutes = sum(binary.minutes for binary in missing)
+    return f"building {', '.join(binary.name for binary in missing)}: about {minutes} minutes, once"
 
 
 def find_tools(choices: Choices) -> None:
