@@ -82,6 +82,23 @@ def encoded_data(values: Mapping[str, str | None]) -> dict[str, str | None]:
     return {key: None if value is None else b64encode(value.encode()).decode() for key, value in values.items()}
 
 
+class LeaseSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """`spec` of a Lease (coordination.k8s.io/v1); times are MicroTime: RFC 3339 in UTC with microseconds."""
+
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A Lease: who leads, and since when nobody has heard of them."""
+
+    metadata: Metadata
+    spec: LeaseSpec = LeaseSpec()
+
+
 class Condition(msgspec.Struct, frozen=True, rename="camel"):
     """metav1.Condition."""
 

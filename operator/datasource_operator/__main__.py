@@ -1,5 +1,6 @@
 """`python -m datasource_operator`: start the operator."""
 
+import asyncio
 import os
 import sys
 
@@ -15,6 +16,7 @@ from datasource.settings import InvalidSettings, Settings, listen_address, setti
 from datasource_operator.controller import Controller
 from datasource_operator.handlers import register
 from datasource_operator.health import Signs
+from datasource_operator.lease import LeaseElector
 
 logger = structlog.get_logger(__name__)
 
@@ -34,15 +36,23 @@ async def run(settings: Settings, health_host: str, health_port: int) -> None:
     """Run the operator in this event loop; kopf takes the signals."""
     async with Kube(settings.kubeconfig, user_agent="datasource-operator") as kube, Transport() as transport:
         controller = Controller(kube, transport, settings)
+        elector = LeaseElector(kube, settings.system_namespace)
         signs = Signs(
             is_synced=lambda: controller.is_synced,
+            is_leading=lambda: elector.is_leading,
             oldest_work=controller.queue.oldest_work,
+            overdue_since=controller.queue.overdue_since,
+            watches_alive_at=controller.watches_alive_at,
             answered_at=lambda: kube.answered_at,
         )
         runner = await serve_probes(health_host, health_port, stalled=signs.stalled, unready=signs.unready)
         registry = kopf.OperatorRegistry()
         register(registry, controller, settings.kubeconfig)
         controller.start()
+        election = asyncio.create_task(elector.run(controller.lead), name="election")
+        # It never ends by itself; should it, a restart is better than an operator that looks alive and never leads.
+        stop = asyncio.Event()
+        election.add_done_callback(lambda _: stop.set())
         logger.info("operator starts", namespaces=settings.namespaces or "all", external_url=settings.external_url)
         try:
             await kopf.operator(
@@ -50,8 +60,14 @@ async def run(settings: Settings, health_host: str, health_port: int) -> None:
                 standalone=True,
                 clusterwide=not settings.namespaces,
                 namespaces=settings.namespaces,
+                stop_flag=stop,
             )
         finally:
+            # First the work, then the Lease, so that the next one begins at once; last the watches.
+            election.cancel()
+            (end,) = await asyncio.gather(election, return_exceptions=True)
+            if not isinstance(end, asyncio.CancelledError):
+                logger.error("the election ended", error=repr(end))
             await controller.stop()
             await runner.cleanup()
     logger.info("operator ended")

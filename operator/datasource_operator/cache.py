@@ -63,7 +63,7 @@ class Cache:
         known = self._known.get(key)
         return () if known is None else tuple(known.token_secrets.values())
 
-    def keys(self) -> list[Key]:
+    def datasource_keys(self) -> list[Key]:
         """The keys of all Datasources."""
         return [key for key, known in self._known.items() if known.datasource is not None]
 

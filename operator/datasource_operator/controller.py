@@ -93,23 +93,39 @@ class Controller:
         """Whether every list of Secrets has been read once; before, nothing is decided."""
         return all(watch.synced.is_set() for watch in self._watches)
 
+    def watches_alive_at(self) -> float:
+        """When the stalest watch last did anything, by the monotonic clock."""
+        return min(watch.alive_at for watch in self._watches)
+
     def start(self) -> None:
-        """Start everything. Call it before kopf starts: kopf cancels at its end what was started after it."""
-        sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
-        self._spawn("flow sweeper", sweeper.run)
-        self._spawn("secret poller", self._poller.run)
+        """Start to watch. Call it before kopf starts: kopf cancels at its end what was started after it."""
         self._spawn("key check", self._check_keys)
         for watch in self._watches:
             self._spawn(f"watch of {watch.secret_type} in {watch.namespace or 'all namespaces'}", watch.run)
-        for number in range(WORKERS):
-            self._spawn(f"worker {number}", self._work)
 
     async def stop(self) -> None:
-        """End what runs: refreshes are waited for; any other step is level-triggered and taken up at the next start."""
-        await self._pool.drain()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """End what `start` started."""
+        await _ended(self._tasks)
+
+    async def lead(self) -> None:
+        """Do the work, until cancelled: only one process at a time may.
+
+        At its end, refreshes under way are waited for: a reply that is not stored yet would be lost. Any other step is level-
+        triggered, and is taken up by whoever leads next.
+        """
+        for watch in self._watches:
+            await watch.synced.wait()
+        for key in self.cache.datasource_keys():
+            self.queue.add(key)
+        sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
+        work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run)]
+        work += [(f"worker {number}", self._work) for number in range(WORKERS)]
+        tasks = [asyncio.create_task(_kept_alive(name, run), name=name) for name, run in work]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            await _ended(tasks)
+            await self._pool.drain()
 
     def datasource_changed(self, datasource: Datasource) -> None:
         """A watch showed a Datasource: remember it and look at it soon."""
@@ -159,8 +175,6 @@ class Controller:
             self.queue.add(key)
 
     async def _work(self) -> None:
-        for watch in self._watches:
-            await watch.synced.wait()
         while True:
             key = await self.queue.take()
             try:
@@ -216,7 +230,7 @@ class Controller:
 
     async def drop_missed_deletions(self) -> None:
         """Forget Datasources that a full list no longer has."""
-        suspects = set(self.cache.keys())
+        suspects = set(self.cache.datasource_keys())
         for scope in self.scopes:
             listed, _ = await self.kube.list_metadata(DATASOURCES, scope)
             suspects -= {Key(item.metadata.namespace, item.metadata.name) for item in listed}
@@ -227,6 +241,12 @@ class Controller:
 
     def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(asyncio.create_task(_kept_alive(name, work), name=name))
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _kept_alive(name: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -8,6 +8,9 @@ from datetime import timedelta
 STALLED_AFTER = timedelta(minutes=2)
 """A step takes 20 s at the very most: a worker on one key for longer is stuck."""
 
+WATCH_STALLED_AFTER = timedelta(minutes=5)
+"""Bookmarks come every minute, a watch that hears nothing for 90 s lists again, and retries pause for 30 s at most."""
+
 SILENT_AFTER = timedelta(minutes=3)
 """Bookmarks come every minute: an API server silent for longer is out of reach."""
 
@@ -17,7 +20,10 @@ class Signs:
     """What tells whether the operator works."""
 
     is_synced: Callable[[], bool]
+    is_leading: Callable[[], bool]
     oldest_work: Callable[[], float | None]
+    overdue_since: Callable[[], float | None]
+    watches_alive_at: Callable[[], float]
     answered_at: Callable[[], float]
     monotonic: Callable[[], float] = time.monotonic
 
@@ -26,6 +32,11 @@ class Signs:
         since = self.oldest_work()
         if since is not None and self.monotonic() - since > STALLED_AFTER.total_seconds():
             return "a worker has been on one Datasource for too long"
+        overdue = self.overdue_since() if self.is_leading() else None
+        if overdue is not None and self.monotonic() - overdue > STALLED_AFTER.total_seconds():
+            return "the work queue does not move"
+        if self.monotonic() - self.watches_alive_at() > WATCH_STALLED_AFTER.total_seconds():
+            return "a watch of Secrets does not move"
         return None
 
     def unready(self) -> str | None:

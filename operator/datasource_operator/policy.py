@@ -549,7 +549,7 @@ def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
 def _outlives_its_grant(seen: Observed) -> bool:
     """The refresh token is dead; the access token works until it runs out, unless the parameters changed as well."""
     facts = seen.facts
-    if facts is None or facts.verdict is None or facts.expires_at is None:
+    if facts is None or facts.tombstone is not None or facts.verdict is None or facts.expires_at is None:
         return False
     return _fingerprint_fits(seen) and seen.now < facts.expires_at
 

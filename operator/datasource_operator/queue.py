@@ -55,6 +55,11 @@ class WorkQueue(Generic[K]):
         """Since when (monotonic) the longest-running key is being worked on."""
         return min(self._working.values(), default=None)
 
+    def overdue_since(self) -> float | None:
+        """Since when (monotonic) the key that waits longest should have been taken; None where none is due."""
+        due = min((entry.due for entry in self._waiting.values()), default=None)
+        return due if due is not None and due <= self.monotonic() else None
+
     def add(self, key: K, priority: Priority = Priority.SOMEBODY_WAITS, *, delay: timedelta = timedelta(0)) -> None:
         """Work on a key, now or after a delay. Adding it again changes nothing but to bring it forward."""
         if key in self._working and delay <= timedelta(0):

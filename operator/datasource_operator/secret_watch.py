@@ -1,6 +1,7 @@
 """I/O: list and watch the metadata of our two Secret types; token values never pass here."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,12 +30,19 @@ class SecretWatch:
     namespace: str | None
     secret_type: SecretType
     changed: Callable[[Key], None]
+    monotonic: Callable[[], float] = time.monotonic
     synced: asyncio.Event = field(default_factory=asyncio.Event)
+    alive_at: float = field(init=False)
+    """When this loop last did anything (monotonic): read a list, heard an event or a bookmark, or failed."""
+
+    def __post_init__(self) -> None:
+        self.alive_at = self.monotonic()
 
     async def run(self) -> None:
         """List, then watch, for ever; after any failure list again."""
         pause = _FIRST_PAUSE
         while True:
+            self.alive_at = self.monotonic()
             try:
                 resource_version = await self._list()
                 self.synced.set()
@@ -78,6 +86,7 @@ class SecretWatch:
             async for event in self.kube.watch_metadata(
                 SECRETS, self.namespace, field_selector=f"type={self.secret_type}", resource_version=resource_version
             ):
+                self.alive_at = self.monotonic()
                 resource_version = event.object.metadata.resource_version
                 match event.type:
                     case "ADDED" | "MODIFIED":

@@ -39,7 +39,7 @@ def test_nothing_is_known_of_what_was_never_seen() -> None:
     assert cache.datasource(KEY) is None
     assert cache.credential(KEY) is None
     assert cache.token_secrets(KEY) == ()
-    assert cache.keys() == []
+    assert cache.datasource_keys() == []
     assert cache.secret_names() == {}
 
 
@@ -51,7 +51,7 @@ def test_the_last_version_of_a_datasource_is_remembered() -> None:
     for version in ("9", "10"):
         assert cache.store_datasource(datasource(resource_version=version))
     assert cache.datasource(KEY) == datasource(resource_version="10")
-    assert cache.keys() == [KEY]
+    assert cache.datasource_keys() == [KEY]
 
 
 def test_an_older_version_of_a_datasource_is_passed_over() -> None:
@@ -73,14 +73,14 @@ def test_a_deleted_datasource_is_forgotten() -> None:
     cache.store_datasource(datasource(resource_version="5"))
     assert cache.drop_datasource(KEY, datasource(resource_version="6").metadata)
     assert cache.datasource(KEY) is None
-    assert cache.keys() == []
+    assert cache.datasource_keys() == []
 
 
 def test_a_late_deletion_does_not_take_the_next_datasource_of_that_name() -> None:
     cache = Cache()
     cache.store_datasource(datasource(resource_version="8", uid="second"))
     assert not cache.drop_datasource(KEY, datasource(resource_version="6", uid="first").metadata)
-    assert cache.keys() == [KEY]
+    assert cache.datasource_keys() == [KEY]
 
 
 def test_a_live_read_that_found_nothing_forgets_whatever_the_version() -> None:
@@ -96,7 +96,7 @@ def test_a_datasource_that_only_its_secrets_are_left_of_is_no_key() -> None:
     cache.store_datasource(datasource())
     cache.store_secret(credential_metadata())
     cache.drop_datasource(KEY)
-    assert cache.keys() == []
+    assert cache.datasource_keys() == []
     assert version_of(cache) == "7"
 
 

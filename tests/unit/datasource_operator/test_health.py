@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from datasource.probes import serve_probes
-from datasource_operator.health import SILENT_AFTER, STALLED_AFTER, Signs
+from datasource_operator.health import SILENT_AFTER, STALLED_AFTER, WATCH_STALLED_AFTER, Signs
 from datasource_operator.queue import WorkQueue
 from tests.unit.datasource_operator.stand_ins import Clock
 
@@ -22,7 +22,10 @@ class Operator:
 
     clock: Clock = field(default_factory=Clock)
     is_synced: bool = True
+    is_leading: bool = True
     working_since: float | None = None
+    overdue_since: float | None = None
+    watches_alive_at: float | None = None
     answered_at: float = 1000.0
 
     @property
@@ -30,7 +33,10 @@ class Operator:
         """What is made of it."""
         return Signs(
             is_synced=lambda: self.is_synced,
+            is_leading=lambda: self.is_leading,
             oldest_work=lambda: self.working_since,
+            overdue_since=lambda: self.overdue_since,
+            watches_alive_at=lambda: self.clock() if self.watches_alive_at is None else self.watches_alive_at,
             answered_at=lambda: self.answered_at,
             monotonic=self.clock,
         )
@@ -57,10 +63,36 @@ def test_a_worker_that_is_stuck_asks_for_a_restart() -> None:
     assert operator.signs.stalled() == "a worker has been on one Datasource for too long"
 
 
+@pytest.mark.parametrize("is_leading", [True, False])
+def test_a_queue_that_does_not_move_asks_for_a_restart_of_the_leader_only(is_leading: bool) -> None:
+    """Who stands by takes no keys, and is not stuck."""
+    operator = Operator(is_leading=is_leading, overdue_since=1000.0)
+    operator.clock.advance(STALLED_AFTER)
+    assert operator.signs.stalled() is None
+    operator.clock.advance(MOMENT)
+    assert operator.signs.stalled() == ("the work queue does not move" if is_leading else None)
+
+
+def test_a_watch_that_does_not_move_asks_for_a_restart() -> None:
+    operator = Operator(watches_alive_at=1000.0)
+    operator.clock.advance(WATCH_STALLED_AFTER)
+    assert operator.signs.stalled() is None
+    operator.clock.advance(MOMENT)
+    assert operator.signs.stalled() == "a watch of Secrets does not move"
+
+
 async def test_one_stuck_key_is_seen_behind_others_that_come_and_go() -> None:
     clock = Clock()
     queue = WorkQueue[str](clock, lambda: 0.0)
-    signs = Signs(is_synced=lambda: True, oldest_work=queue.oldest_work, answered_at=clock, monotonic=clock)
+    signs = Signs(
+        is_synced=lambda: True,
+        is_leading=lambda: True,
+        oldest_work=queue.oldest_work,
+        overdue_since=queue.overdue_since,
+        watches_alive_at=clock,
+        answered_at=clock,
+        monotonic=clock,
+    )
     queue.add("stuck")
     await queue.take()
     for _ in range(5):

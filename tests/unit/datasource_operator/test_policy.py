@@ -33,6 +33,7 @@ from datasource_operator.policy import (
     WriteTokenSecret,
     is_destructive,
     next_step,
+    refresh_is_wanted,
     ticket_scope,
 )
 from tests.support.builders import (
@@ -537,6 +538,10 @@ def test_what_is_not_sure_to_be_ours_and_fitting_is_never_sent(seen: Observed) -
     step = next_step(live(seen))
     assert isinstance(step, Settle)
     assert not step.refresh
+
+
+def test_without_a_refresh_token_there_is_nothing_to_send() -> None:
+    assert not refresh_is_wanted(observed(credential(has_refresh_token=False), requests=REFRESH))
 
 
 IN_VAIN = {

@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+from collections.abc import Awaitable
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 from hypothesis import settings
@@ -11,6 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from datasource_operator.queue import FIRST_DELAY, LONGEST_DELAY, Priority, WorkQueue
 from tests.unit.datasource_operator.stand_ins import Clock
+
+T = TypeVar("T")
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -208,6 +212,16 @@ async def test_once_more_is_as_urgent_as_the_most_urgent_who_asked() -> None:
     assert await take_all(queue) == ["a", "b"]
 
 
+async def test_once_more_for_routine_is_routine() -> None:
+    queue = queue_at(Clock())
+    queue.add("a")
+    await take_now(queue)
+    queue.add("a", Priority.ROUTINE)
+    queue.done("a")
+    queue.add("b", Priority.SOMEBODY_WAITS)
+    assert await take_all(queue) == ["b", "a"]
+
+
 async def test_the_longest_running_work_is_told() -> None:
     clock = Clock(now=10)
     queue = queue_at(clock)
@@ -318,17 +332,23 @@ def real_queue() -> WorkQueue[str]:
     return WorkQueue(lambda: asyncio.get_running_loop().time(), lambda: 0.0)
 
 
+async def soon(waiting: Awaitable[T]) -> T:
+    """What is waited for; 10 s is a bound against hanging."""
+    async with asyncio.timeout(10):
+        return await waiting
+
+
 async def test_whoever_waits_is_woken_by_an_addition(real_queue: WorkQueue[str]) -> None:
     taking = asyncio.create_task(real_queue.take())
     await asyncio.sleep(0)
     assert not taking.done()
     real_queue.add("a")
-    assert await taking == "a"
+    assert await soon(taking) == "a"
 
 
 async def test_whoever_waits_is_woken_when_a_key_falls_due(real_queue: WorkQueue[str]) -> None:
     real_queue.add("a", delay=timedelta(milliseconds=5))
-    assert await real_queue.take() == "a"
+    assert await soon(real_queue.take()) == "a"
 
 
 async def test_whoever_waits_for_a_due_time_is_woken_earlier_by_an_addition(real_queue: WorkQueue[str]) -> None:
@@ -336,19 +356,19 @@ async def test_whoever_waits_for_a_due_time_is_woken_earlier_by_an_addition(real
     taking = asyncio.create_task(real_queue.take())
     await asyncio.sleep(0)
     real_queue.add("now")
-    assert await taking == "now"
+    assert await soon(taking) == "now"
 
 
 async def test_whoever_waits_is_woken_when_work_asked_for_meanwhile_may_begin(real_queue: WorkQueue[str]) -> None:
     real_queue.add("a")
-    await real_queue.take()
+    await soon(real_queue.take())
     taking = asyncio.create_task(real_queue.take())
     await asyncio.sleep(0)
     real_queue.add("a")
     await asyncio.sleep(0)
     assert not taking.done()
     real_queue.done("a")
-    assert await taking == "a"
+    assert await soon(taking) == "a"
 
 
 async def test_many_who_wait_each_get_a_key_of_their_own(real_queue: WorkQueue[str]) -> None:
@@ -356,7 +376,7 @@ async def test_many_who_wait_each_get_a_key_of_their_own(real_queue: WorkQueue[s
     await asyncio.sleep(0)
     for number in range(8):
         real_queue.add(str(number), delay=timedelta(milliseconds=number % 2))
-    assert sorted(await asyncio.gather(*taking)) == [str(number) for number in range(8)]
+    assert sorted(await soon(asyncio.gather(*taking))) == [str(number) for number in range(8)]
 
 
 async def test_whoever_stops_waiting_takes_no_key_along(real_queue: WorkQueue[str]) -> None:
@@ -366,7 +386,7 @@ async def test_whoever_stops_waiting_takes_no_key_along(real_queue: WorkQueue[st
     taking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await taking
-    assert await real_queue.take() == "a"
+    assert await soon(real_queue.take()) == "a"
 
 
 # Anything in any order.

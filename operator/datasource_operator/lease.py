@@ -1,0 +1,421 @@
+"""I/O: one operator of several leads, elected on a Lease (coordination.k8s.io/v1). What to do is decided without I/O.
+
+Why two never lead at once, whatever the wall clocks say and however late an answer comes:
+
+- Every write is a compare-and-swap: a POST, or a merge patch with the resourceVersion that was seen.
+- A leader ends RENEW_DEADLINE after it *sent* its last renewal that was answered. Others wait for LEASE_DURATION after they
+  *received* the record, which is later. The difference is for the leader's work to end in.
+- Only our own write makes us holder. A Lease that a person gave us, emptied or deleted may have a leader at work who does not
+  know yet. (A process that is started just then cannot know either, and takes a deleted Lease for a first installation.)
+
+All count on their own monotonic clocks. What no clock helps against, a process that was stopped in the middle of a write and
+goes on much later, is caught by the resourceVersion of the Secret that it writes.
+"""
+
+import asyncio
+import contextlib
+import math
+import secrets
+import socket
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from prometheus_client import Gauge
+
+from datasource.kube import LEASES, ApiError, Conflict, Kube, NotFound, Unavailable
+from datasource.names import FIELD_MANAGER
+from datasource.objects import Lease
+
+logger = structlog.get_logger(__name__)
+
+LEADS = Gauge("leader_election_master_status", "Whether this process leads (1) or stands by (0).", ["name"])
+
+LEASE_NAME = "datasource-operator"
+
+LEASE_DURATION = timedelta(seconds=15)
+"""How long others must see our record unchanged before one of them takes the Lease."""
+
+RENEW_DEADLINE = timedelta(seconds=10)
+"""How long after its last renewal a leader ends; what is left of LEASE_DURATION is for its work to end in."""
+
+RENEW_EVERY = timedelta(seconds=2)
+
+LOOK_EVERY = timedelta(seconds=1)
+"""How often a candidate looks at the Lease, and how soon a leader tries again: a released Lease is taken at the next look."""
+
+ATTEMPT_DEADLINE = timedelta(seconds=3)
+"""How long one attempt may take: a connection that died silently leaves time for two more before RENEW_DEADLINE."""
+
+COUNTED_GAP = 2 * LOOK_EVERY
+"""How much of the time between two answers counts as seen unchanged: what froze the API server kept the holder waiting, too."""
+
+RELEASE_DEADLINE = timedelta(seconds=5)
+"""How long a process that ends tries to release the Lease."""
+
+RELEASED_DURATION = timedelta(seconds=1)
+"""Marks a release: an empty holder with any other duration was emptied by hand, and its leader may not know yet."""
+
+_UNCLEAR_WRITES = 32
+"""How many writes without an answer we remember; one that is older cannot be done any more, the record has changed."""
+
+_NEVER = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """What a Lease says; `renew_time` is compared for equality only."""
+
+    holder: str
+    renew_time: str | None
+    acquire_time: str | None
+    duration: timedelta
+    transitions: int
+    resource_version: str
+    """Empty: it was deleted after we had seen it."""
+
+    @classmethod
+    def of(cls, lease: Lease) -> "LeaseRecord":
+        """Parse a Lease; every field of its spec is optional."""
+        spec = lease.spec
+        seconds = spec.lease_duration_seconds
+        return cls(
+            holder=spec.holder_identity or "",
+            renew_time=spec.renew_time,
+            acquire_time=spec.acquire_time,
+            duration=LEASE_DURATION if seconds is None else timedelta(seconds=seconds),
+            transitions=spec.lease_transitions or 0,
+            resource_version=lease.metadata.resource_version,
+        )
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it is there to be patched."""
+        return self.resource_version != ""
+
+    @property
+    def is_released(self) -> bool:
+        """Whether its leader has ended, and said so."""
+        return self.is_stored and not self.holder and self.duration == RELEASED_DURATION
+
+    def deleted(self) -> "LeaseRecord":
+        """The same after somebody deleted it: whoever leads learns it only at the next renewal."""
+        return replace(self, resource_version="")
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The record that the last look showed, and for how long looks have shown the same."""
+
+    record: LeaseRecord | None = None
+    at: float = 0.0
+    """When the answer came, by our monotonic clock."""
+    unchanged: timedelta = timedelta(0)
+
+    def then(self, found: LeaseRecord | None, now: float) -> "Sighting":
+        """The sighting after one more look, whose answer came at `now`."""
+        record = self.record.deleted() if found is None and self.record is not None else found
+        if record != self.record:
+            return Sighting(record, now)
+        gap = timedelta(seconds=now - self.at)
+        return Sighting(record, now, self.unchanged + min(gap, COUNTED_GAP))
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """A candidate: its name, the renew times of its writes that may stand in the Lease, and whether it holds it still."""
+
+    identity: str
+    renew_times: frozenset[str] = frozenset()
+    holds: bool = False
+
+    def wrote(self, record: LeaseRecord) -> bool:
+        """Whether the record is our own write; our name alone may have been written by anybody."""
+        return record.holder == self.identity and record.renew_time in self.renew_times
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Nobody leads: try to become holder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """We are holder: stay it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFor:
+    """Somebody else may lead: look again after that time."""
+
+    pause: timedelta
+
+
+Decision = Acquire | Renew | WaitFor
+
+
+def decide(observed: LeaseRecord | None, unchanged: timedelta, me: Me) -> Decision:
+    """What to do about a record that our looks have shown `unchanged` for so long; None: we have never seen one."""
+    if observed is None:
+        return Acquire()
+    # A Lease that was deleted while we could not look may have had another holder in between.
+    if me.wrote(observed) and (observed.is_stored or me.holds):
+        return Renew()
+    if observed.is_released:
+        return Acquire()
+    # Its holder may run with a longer duration; with a shorter one we would not trust our own.
+    left = max(observed.duration, LEASE_DURATION) - unchanged
+    return WaitFor(min(left, LOOK_EVERY)) if left > timedelta(0) else Acquire()
+
+
+def claim(before: LeaseRecord | None, me: Me, now: datetime) -> dict[str, Any]:
+    """The Lease's spec that makes us holder, or keeps us so."""
+    claimed = {
+        "holderIdentity": me.identity,
+        "leaseDurationSeconds": int(LEASE_DURATION.total_seconds()),
+        "acquireTime": micro_time(now),
+        "renewTime": micro_time(now),
+        "leaseTransitions": 0 if before is None else before.transitions + 1,
+    }
+    if before is not None and me.wrote(before):
+        return {**claimed, "acquireTime": before.acquire_time, "leaseTransitions": before.transitions}
+    return claimed
+
+
+def release(now: datetime) -> dict[str, Any]:
+    """What to patch into the Lease's spec to let the next one begin at once."""
+    seconds = int(RELEASED_DURATION.total_seconds())
+    return {"holderIdentity": "", "leaseDurationSeconds": seconds, "renewTime": micro_time(now)}
+
+
+def micro_time(moment: datetime) -> str:
+    """A MicroTime (meta/v1): RFC 3339 in UTC with microseconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class LeadershipLost(Exception):
+    """The Lease is not ours any more."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _identity() -> str:
+    # Random, because a container that was restarted has the host name of the one before.
+    return f"{socket.gethostname()}_{secrets.token_hex(8)}"
+
+
+@dataclass(slots=True)
+class LeaseElector:
+    """A candidate for one Lease: `run` it in a task, cancel the task to step down.
+
+    `monotonic` is in seconds and must be the event loop's clock or run with it; `now` is only for people who read the Lease.
+    """
+
+    kube: Kube
+    namespace: str
+    name: str = LEASE_NAME
+    identity: str = field(default_factory=_identity)
+    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = _now
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _sighting: Sighting = field(default_factory=Sighting)
+    _confirmed: LeaseRecord | None = None
+    """Our last write, if it was answered: it can be patched without a look."""
+    _renew_times: deque[str] = field(default_factory=lambda: deque(maxlen=_UNCLEAR_WRITES))
+    _held_until: float = _NEVER
+    _leads: bool = False
+    _work: asyncio.Future[None] | None = None
+    _trouble: str = ""
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether work may go on now; a process that was stopped for long reads False at once."""
+        return self._leads and self._time_left() > 0
+
+    async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
+        """Wait for the Lease, run `lead()` while we hold it, be a candidate again when it is lost; for ever.
+
+        When the Lease is lost, `lead()` is cancelled and waited for: as long as that takes less than LEASE_DURATION -
+        RENEW_DEADLINE, nobody else begins before. It is waited for however long it takes: to end the process instead could lose
+        an answer that is not stored yet.
+
+        Cancelled, it ends `lead()` likewise, renews until that has happened, and then releases the Lease, so that the next one
+        begins at once. Cancelled once more, it leaves `lead()` alone and the Lease to expire.
+
+        Returns when `lead()` returns; what `lead()` raises is raised here. The Lease is released then, too.
+        """
+        self._show(leads=False)
+        logger.info("stands by", lease=self.name, identity=self.identity)
+        try:
+            while True:
+                await self._acquire()
+                if await self._has_ended_while_leading(lead):
+                    return
+        finally:
+            await self._release()
+
+    async def _acquire(self) -> None:
+        while True:
+            pause = await self._attempted(self._compete)
+            if self._time_left() > 0:
+                return
+            await self.sleep(pause.total_seconds())
+
+    async def _compete(self) -> timedelta:
+        observed = await self._look()
+        decision = self._decided(observed)
+        if isinstance(decision, WaitFor):
+            return decision.pause
+        await self._claim(observed)
+        return RENEW_EVERY
+
+    async def _has_ended_while_leading(self, lead: Callable[[], Awaitable[None]]) -> bool:
+        work = self._work = asyncio.ensure_future(lead())
+        keeper = asyncio.create_task(self._keep(), name=f"renewals of the lease {self.name}")
+        self._show(leads=True)
+        try:
+            await self._until_ended_or_lost(work, keeper)
+            has_ended = work.done()
+        finally:
+            self._show(leads=False)
+            try:
+                # Nobody else may begin before our work has ended: the keeper goes on until then.
+                await self._end(work)
+            finally:
+                keeper.cancel()
+                await asyncio.wait({keeper})
+        if not keeper.cancelled():
+            keeper.result()
+        if has_ended:
+            work.result()
+        return has_ended
+
+    async def _until_ended_or_lost(self, work: asyncio.Future[None], keeper: asyncio.Task[None]) -> None:
+        while (left := self._time_left()) > 0 and not work.done() and not keeper.done():
+            await asyncio.wait({work, keeper}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _end(self, work: asyncio.Future[None]) -> None:
+        if work.done():
+            return
+        work.cancel()
+        await asyncio.wait({work}, timeout=(LEASE_DURATION - RENEW_DEADLINE).total_seconds())
+        if not work.done():
+            logger.warning("work takes long to end; we are no candidate before", lease=self.name)
+            await asyncio.wait({work})
+        if not work.cancelled() and (error := work.exception()) is not None:
+            logger.error("work failed while it was ended", lease=self.name, exc_info=error)
+
+    async def _keep(self) -> None:
+        """Renew until somebody else is holder."""
+        pause = RENEW_EVERY
+        with contextlib.suppress(LeadershipLost):
+            while True:
+                await self.sleep(pause.total_seconds())
+                pause = await self._attempted(self._renew)
+
+    async def _renew(self) -> timedelta:
+        observed = self._confirmed or await self._look()
+        if not isinstance(self._decided(observed), Renew):
+            raise LeadershipLost
+        await self._claim(observed)
+        return RENEW_EVERY
+
+    def _decided(self, observed: LeaseRecord | None) -> Decision:
+        decision = decide(observed, self._sighting.unchanged, self._me())
+        if not isinstance(decision, Renew):
+            # Whoever holds it: we do not, however fresh our last renewal is.
+            self._held_until = _NEVER
+        return decision
+
+    async def _look(self) -> LeaseRecord | None:
+        """Read the Lease live; a deleted one is a record that is not stored, None one that we have never seen."""
+        try:
+            found = LeaseRecord.of(await self.kube.get(LEASES, self.namespace, self.name, Lease))
+        except NotFound:
+            found = None
+        self._sighting = self._sighting.then(found, self.monotonic())
+        return self._sighting.record
+
+    async def _claim(self, before: LeaseRecord | None) -> None:
+        """Become or stay holder by compare-and-swap; it counts from before the request was sent."""
+        sent_at = self.monotonic()
+        spec = claim(before, self._me(), self.now())
+        # Until the answer says otherwise, the write may or may not have been done: look before the next one.
+        self._confirmed = None
+        self._renew_times.append(spec["renewTime"])
+        self._confirmed = LeaseRecord.of(await self._written(before, spec))
+        # As good as a look: should it be deleted, we know that it was ours.
+        self._sighting = self._sighting.then(self._confirmed, self.monotonic())
+        self._renew_times = deque([spec["renewTime"]], _UNCLEAR_WRITES)
+        self._held_until = sent_at + RENEW_DEADLINE.total_seconds()
+        self._trouble = ""
+
+    async def _written(self, before: LeaseRecord | None, spec: Mapping[str, Any]) -> Lease:
+        if before is None or not before.is_stored:
+            manifest = {
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": self.name},
+                "spec": spec,
+            }
+            return await self.kube.create(LEASES, self.namespace, manifest, Lease, manager=FIELD_MANAGER)
+        patch = {"metadata": {"resourceVersion": before.resource_version}, "spec": spec}
+        return await self.kube.merge_patch(LEASES, self.namespace, self.name, patch, Lease, manager=FIELD_MANAGER)
+
+    async def _release(self) -> None:
+        if self._work is not None and not self._work.done():
+            logger.warning("work has not ended: the lease is left to expire", lease=self.name)
+            return
+        try:
+            async with asyncio.timeout(RELEASE_DEADLINE.total_seconds()):
+                # A write that was cut short by the cancellation may have made us holder, too.
+                while self._renew_times:
+                    pause = await self._attempted(self._give_back)
+                    await self.sleep(pause.total_seconds())
+        except TimeoutError:
+            logger.warning("could not release the lease, it is left to expire", lease=self.name)
+
+    async def _give_back(self) -> timedelta:
+        observed = await self._look()
+        if observed is not None and observed.is_stored and self._me().wrote(observed):
+            await self._written(observed, release(self.now()))
+            logger.info("released the lease", lease=self.name, identity=self.identity)
+        self._renew_times.clear()
+        return timedelta(0)
+
+    async def _attempted(self, attempt: Callable[[], Awaitable[timedelta]]) -> timedelta:
+        """One attempt with a deadline of its own; returns how long to wait before the next."""
+        try:
+            async with asyncio.timeout(ATTEMPT_DEADLINE.total_seconds()):
+                return await attempt()
+        except Conflict:
+            # Somebody wrote meanwhile: the next look shows who, and what.
+            self._confirmed = None
+        except (ApiError, Unavailable, TimeoutError) as error:
+            self._log_trouble(error)
+        return LOOK_EVERY
+
+    def _log_trouble(self, error: Exception) -> None:
+        # Once for each kind of trouble: while the API server is away there is one every few seconds.
+        trouble = f"{type(error).__name__}: {error}"
+        if trouble != self._trouble:
+            self._trouble = trouble
+            logger.warning("cannot read or write the lease, will try again", lease=self.name, error=trouble)
+
+    def _me(self) -> Me:
+        return Me(self.identity, frozenset(self._renew_times), holds=self._time_left() > 0)
+
+    def _time_left(self) -> float:
+        return self._held_until - self.monotonic()
+
+    def _show(self, *, leads: bool) -> None:
+        if leads or self._leads:
+            logger.info("leads" if leads else "leads no more", lease=self.name, identity=self.identity)
+        self._leads = leads
+        LEADS.labels(self.name).set(leads)
