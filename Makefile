@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check lint unit tools lock format clean
+.PHONY: help demo test check lint unit faults tools lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,6 +27,9 @@ lint: $(READY)
 
 unit: $(READY)
 	$(VENV)/bin/pytest tests/unit --cov --cov-report=term --cov-fail-under=100
+
+faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes; FAULTS_SECONDS, FAULTS_SEED
+	@$(RUN) -m tests.faults.fault_run
 
 tools: $(READY) ## fetch and build what the local stack needs, ahead of time
 	@$(RUN) -m deploy.local.tools
