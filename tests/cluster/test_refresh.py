@@ -2,13 +2,17 @@
 
 import itertools
 import json
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
+from deploy.local.build import KUBE_APISERVER
+from deploy.local.controlplane import ControlPlane
 from deploy.local.provider import TokenRequest
-from deploy.local.stack import Process, Stack
+from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process, Stack
+from tests.support.audit import writes_by
 from tests.support.person import Person
 from tests.support.user import CLIENT_SECRET, User, eventually
 
@@ -91,6 +95,19 @@ def test_refresh_on_request_acts_once_per_value(user: User) -> None:
     assert len(refreshes(user)) == 2
     each_was_spent_once(user)
     assert annotation(user, "intent") is None
+
+
+def test_refresh_costs_four_writes(user: User, control_plane: ControlPlane) -> None:
+    authorize(user)
+    begun = control_plane.audit_log.stat().st_size
+
+    refreshed(user, "1")
+
+    operator = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{OPERATOR}"
+    written = writes_by(operator, control_plane.audit_log, since=begun)
+    ours = [(each.verb, each.resource) for each in written if each.namespace == user.namespace]
+    # The intent, the store, the token Secret, the status.
+    assert ours == [("patch", "secrets")] * 3 + [("patch", "datasources/status")]
 
 
 def test_refresh_without_a_refresh_token_is_handled_and_does_nothing(user: User) -> None:
@@ -340,6 +357,31 @@ def test_sigterm_waits_for_a_reply_under_way(user: User, operator: Process) -> N
     user.wait_for_handled("refresh", "held-0")
 
     assert stored == 2
+    assert len(refreshes(user)) == 1
+
+
+def test_api_server_frozen_while_a_reply_is_under_way_costs_nothing_and_nobody_takes_over(
+    user: User, operator: Process, stack: Stack, control_plane: ControlPlane
+) -> None:
+    authorize(user)
+    second = stack.operator("operator-second")
+    second.start()
+    api_server = control_plane.component(KUBE_APISERVER.name)
+    # Longer than the Lease lasts, longer than a stranger's intent is respected: frozen time must not count.
+    thawed = threading.Timer(45.0, api_server.thaw)
+
+    def freeze() -> None:
+        api_server.freeze()
+        thawed.start()
+        thawed.join()
+
+    try:
+        while_a_reply_is_held(user, freeze)
+        user.wait_for_handled("refresh", "held-0")
+    finally:
+        second.stop()
+
+    assert revision(user) == 2
     assert len(refreshes(user)) == 1
 
 
