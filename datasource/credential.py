@@ -170,7 +170,8 @@ def tombstone(before: CredentialFacts | None, *, credential_id: str, handled: Ha
         replaces=before.credential_id,
         handled=handled,
         ticket_hash=before.ticket_hash,
-        tombstone=Reason.CREDENTIAL_CLEARED,
+        # Where there was nothing to clear, there is still nothing that was cleared.
+        tombstone=before.tombstone or Reason.CREDENTIAL_CLEARED,
     )
 
 

@@ -87,6 +87,10 @@ class Cache:
         self._tidy(key, known)
         return True
 
+    def owner(self, metadata: Metadata) -> Key | None:
+        """Whose a Secret was when it was last seen."""
+        return self._belongs_to.get((metadata.namespace, metadata.name))
+
     def store_secret(self, metadata: Metadata) -> Key | None:
         """Remember a Secret of ours by its metadata; returns whose it is, or was; None where nothing new was learnt."""
         key = _owner_key(metadata)

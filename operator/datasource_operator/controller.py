@@ -117,6 +117,7 @@ class Controller:
             await watch.synced.wait()
         for key in self.cache.datasource_keys():
             self.queue.add(key)
+        self.queue.resume()
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run)]
         work += [(f"worker {number}", self._work) for number in range(WORKERS)]

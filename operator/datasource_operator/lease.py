@@ -395,8 +395,7 @@ class LeaseElector:
             async with asyncio.timeout(ATTEMPT_DEADLINE.total_seconds()):
                 return await attempt()
         except Conflict:
-            # Somebody wrote meanwhile: the next look shows who, and what.
-            self._confirmed = None
+            pass  # somebody wrote meanwhile: the next look shows who, and what
         except (ApiError, Unavailable, TimeoutError) as error:
             self._log_trouble(error)
         return LOOK_EVERY

@@ -246,7 +246,7 @@ def clear_is_requested(seen: Observed) -> Step | None:
     """Acted on once per value. The tombstone remembers the value even where there was nothing to clear."""
     if seen.pending.clear_credential is None or isinstance(seen.credential, UnreadableCredential):
         return None
-    if _name_is_taken(seen):
+    if seen.facts is None and _name_is_taken(seen):
         # There is nothing of ours to clear, and no place for a tombstone.
         return None
     credential = seen.credential if seen.facts is not None else None

@@ -47,6 +47,7 @@ class WorkQueue(Generic[K]):
     _failures: dict[K, int] = field(default_factory=dict)
     _tickets: Iterator[int] = field(default_factory=count)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _moved_at: float = float("-inf")
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -56,9 +57,13 @@ class WorkQueue(Generic[K]):
         return min(self._working.values(), default=None)
 
     def overdue_since(self) -> float | None:
-        """Since when (monotonic) the key that waits longest should have been taken; None where none is due."""
+        """Since when (monotonic) keys are due and none was taken; None where none is due. A long queue that moves is well."""
         due = min((entry.due for entry in self._waiting.values()), default=None)
-        return due if due is not None and due <= self.monotonic() else None
+        return max(due, self._moved_at) if due is not None and due <= self.monotonic() else None
+
+    def resume(self) -> None:
+        """Keys are about to be taken again: what became due while nobody did is not overdue."""
+        self._moved_at = self.monotonic()
 
     def add(self, key: K, priority: Priority = Priority.SOMEBODY_WAITS, *, delay: timedelta = timedelta(0)) -> None:
         """Work on a key, now or after a delay. Adding it again changes nothing but to bring it forward."""
@@ -74,7 +79,7 @@ class WorkQueue(Generic[K]):
         self._schedule(key, due, priority)
 
     def retry(self, key: K, *, at_least: timedelta = timedelta(0)) -> timedelta:
-        """Work on a key again after a growing delay with full jitter; returns the delay."""
+        """Work on a key again after a growing delay with jitter; returns the delay."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         longest: timedelta = min(FIRST_DELAY * 2 ** min(failures, 16), LONGEST_DELAY)
@@ -101,7 +106,7 @@ class WorkQueue(Generic[K]):
                 entry = self._waiting.get(key)
                 if entry is not None and entry.ticket == ticket:
                     del self._waiting[key]
-                    self._working[key] = self.monotonic()
+                    self._working[key] = self._moved_at = self.monotonic()
                     return key
             await self._sleep()
 

@@ -97,7 +97,11 @@ class SecretWatch:
                         pass
 
     def _store(self, item: PartialObject) -> None:
-        self._tell(self.cache.store_secret(item.metadata))
+        before = self.cache.owner(item.metadata)
+        now = self.cache.store_secret(item.metadata)
+        self._tell(now)
+        if before != now:
+            self._tell(before)
 
     def _tell(self, key: Key | None) -> None:
         if key is not None:

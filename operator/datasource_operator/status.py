@@ -76,7 +76,7 @@ def _echoes(seen: Observed, finding: Finding) -> HandledEcho | None:
     """The request values acted on: handled for good, or, for a new credential, answered with a link."""
     stood = seen.status.handled or HandledEcho()
     present, pending = seen.requests, seen.pending
-    offered = finding.needs_person and finding.reason is Reason.AUTHORIZED
+    offered = finding.needs_person and finding.state is State.AUTHORIZED
     echoes = HandledEcho(
         clear_credential=_echo(present.clear_credential, pending.clear_credential, stood.clear_credential),
         new_credential=_echo(present.new_credential, None if offered else pending.new_credential, stood.new_credential),

@@ -98,6 +98,7 @@ def test_a_datasource_that_only_its_secrets_are_left_of_is_no_key() -> None:
     cache.drop_datasource(KEY)
     assert cache.datasource_keys() == []
     assert version_of(cache) == "7"
+    assert not cache.drop_datasource(KEY, datasource(resource_version="6").metadata)
 
 
 # Credential Secrets.

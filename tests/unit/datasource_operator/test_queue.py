@@ -238,6 +238,29 @@ async def test_the_longest_running_work_is_told() -> None:
     assert queue.oldest_work() is None
 
 
+async def test_a_key_that_nobody_takes_is_told_since_it_was_due() -> None:
+    clock = Clock(now=10)
+    queue = queue_at(clock)
+    assert queue.overdue_since() is None
+    queue.add("later", delay=MINUTE)
+    assert queue.overdue_since() is None
+    queue.add("a", delay=SECOND)
+    clock.advance(MINUTE * 2)
+    assert queue.overdue_since() == 11
+    assert sorted(await take_all(queue)) == ["a", "later"]
+    assert queue.overdue_since() is None
+
+
+async def test_a_key_asked_for_once_more_is_not_overdue_while_it_is_worked_on() -> None:
+    clock = Clock()
+    queue = queue_at(clock)
+    queue.add("a")
+    await take_now(queue)
+    queue.add("a")
+    clock.advance(MINUTE)
+    assert queue.overdue_since() is None
+
+
 async def test_what_is_gone_is_dropped_wherever_it_waits() -> None:
     queue = queue_at(Clock())
     queue.add("waits")

@@ -33,6 +33,7 @@ from tests.support.builders import (
     spec_without_oauth2,
     surface,
     tombstone,
+    trouble,
 )
 from tests.unit.datasource_operator.merge_patch import merge_patched
 
@@ -271,6 +272,13 @@ def test_a_request_is_echoed_once_it_was_acted_on() -> None:
 
 def test_a_new_credential_is_acted_on_by_the_link_that_is_offered() -> None:
     assert echoes(observed(credential(), requests=Requests(new_credential="1"))) == HandledEcho(new_credential="1")
+
+
+def test_a_new_credential_is_acted_on_while_refreshing_fails_too() -> None:
+    dead = credential(expires_at=NOW)
+    failing = observed(dead, requests=Requests(new_credential="1"), trouble=trouble())
+    assert link_of(failing) is not None
+    assert echoes(failing) == HandledEcho(new_credential="1")
 
 
 def test_a_new_credential_is_not_acted_on_where_the_link_is_there_for_another_reason() -> None:

@@ -95,7 +95,7 @@ class World:
         match step:
             case ReadLive():
                 self.shown = self.credential
-                return replace(self._again(seen), is_live=True)
+                return replace(self._again(seen), is_live=True, surroundings=None)
             case LookAround():
                 return replace(seen, surroundings=self._surroundings(seen))
             case Adopt():

@@ -1,0 +1,44 @@
+"""Words for what went wrong: each names what to do, and none carries a secret."""
+
+import pytest
+
+from callback_server import refusals
+from datasource.oauth2 import (
+    InvalidClient,
+    InvalidGrant,
+    MalformedTokenResponse,
+    NotDelivered,
+    OAuth2Error,
+    OutcomeUnknown,
+    ProviderRefused,
+    RedirectRefused,
+    Throttled,
+    UnexpectedStatus,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "title", "remedy"),
+    [
+        (InvalidClient("invalid_client"), "The service does not accept the client", "clientAuthentication"),
+        (InvalidGrant("invalid_grant"), "The service does not accept the code", "redirect URI"),
+        (NotDelivered("login.example.com could not be reached."), "The service does not answer", "tokenURL"),
+        (Throttled(503, None), "The service does not answer", "try again"),
+        (OutcomeUnknown("no answer."), "The service does not answer", "try again"),
+        (MalformedTokenResponse("no JSON."), "The service's answer cannot be used", "tokenURL"),
+        (RedirectRefused(307), "The service's answer cannot be used", "tokenURL"),
+        (UnexpectedStatus(404), "The service's answer cannot be used", "tokenURL"),
+        (ProviderRefused("invalid_scope", "no such scope"), "The service's answer cannot be used", "registration"),
+    ],
+)
+def test_failed_exchange_says_what_to_do(error: OAuth2Error, title: str, remedy: str) -> None:
+    refused = refusals.exchange_failed(error)
+
+    assert refused.title == title
+    assert remedy in refused.message
+    assert ".." not in refused.message
+
+
+def test_denied_consent_is_told_apart_from_other_errors() -> None:
+    assert refusals.consent_was_denied("access_denied", "No.").title == "Consent was denied"
+    assert refusals.consent_was_denied("invalid_scope", None).title == "The service refused the request"

@@ -1,0 +1,100 @@
+"""What binds a request to a browser and a page, and what no host name may do to a header."""
+
+import hashlib
+from base64 import b64encode
+
+import pytest
+
+from callback_server.security import (
+    COOKIE,
+    cookie_hash,
+    cookie_in,
+    is_from_our_page,
+    is_same_browser,
+    new_cookie,
+    origin,
+    page_headers,
+    set_cookie_header,
+    style_source,
+)
+
+EXTERNAL_URL = "https://connect.example.com/prefix"
+
+
+def zeros(length: int) -> bytes:
+    return bytes(length)
+
+
+def test_cookie_is_kept_by_the_browser_for_us_alone() -> None:
+    header = set_cookie_header(new_cookie(zeros))
+
+    assert header.startswith("__Host-")
+    assert {"Path=/", "Secure", "HttpOnly", "SameSite=Lax"} <= set(header.split("; "))
+    assert "Domain" not in header
+
+
+@pytest.mark.parametrize("value", ["", "short", "A" * 42, "A" * 44, "A" * 42 + "=", "A" * 42 + "\n"])
+def test_cookie_that_we_never_made_is_none(value: str) -> None:
+    assert cookie_in({COOKIE: value}) is None
+    assert cookie_in({}) is None
+
+
+def test_cookie_that_we_made_is_taken() -> None:
+    cookie = new_cookie(zeros)
+
+    assert cookie_in({COOKIE: cookie, "other": "x"}) == cookie
+    assert is_same_browser(cookie, cookie_hash(cookie))
+    assert not is_same_browser("B" * 43, cookie_hash(cookie))
+    assert not is_same_browser(None, cookie_hash(cookie))
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_ours"),
+    [
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "same-origin", "origin": "https://connect.example.com"}, True),
+        ({"origin": "https://connect.example.com"}, True),
+        ({}, True),  # an old browser: the form token decides
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "none"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": "https://connect.example.com.evil.com"}, False),
+        ({"origin": "http://connect.example.com"}, False),
+        ({"sec-fetch-site": "same-origin", "origin": "https://evil.com"}, False),
+    ],
+)
+def test_post_must_come_from_a_page_of_ours(headers: dict[str, str], is_ours: bool) -> None:
+    assert is_from_our_page(headers, EXTERNAL_URL) is is_ours
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://Login.Example.com/authorize?x=1", "https://login.example.com"),
+        ("https://login.example.com:443/a", "https://login.example.com"),
+        ("http://127.0.0.1:80/a", "http://127.0.0.1"),
+        ("http://127.0.0.1:8080/a", "http://127.0.0.1:8080"),
+        ("https://[2001:db8::1]:8443/a", "https://[2001:db8::1]:8443"),
+        ("https://[2001:db8::1]/a", "https://[2001:db8::1]"),
+        ("https://evil.com;script-src/*", None),
+        ("https://evil.com'unsafe-inline'/", None),
+        ("https://a,b/", None),
+        ("https://a:b/", None),
+        ("ftp://a/", None),
+        ("", None),
+    ],
+)
+def test_origin_is_what_a_browser_would_write_or_nothing(url: str, expected: str | None) -> None:
+    assert origin(url) == expected
+
+
+def test_form_may_lead_to_us_and_to_the_provider_only() -> None:
+    policy = page_headers("'sha256-x'", "https://login.example.com", None)["Content-Security-Policy"]
+
+    assert "form-action 'self' https://login.example.com;" in policy
+    assert "form-action 'self';" in page_headers("'sha256-x'")["Content-Security-Policy"]
+
+
+def test_style_is_allowed_by_its_hash() -> None:
+    assert style_source("a{}") == "'sha256-" + b64encode(hashlib.sha256(b"a{}").digest()).decode() + "'"

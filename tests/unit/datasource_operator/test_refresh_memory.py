@@ -1,0 +1,130 @@
+"""What a process remembers about refreshes, and how it counts time."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from datasource.credential import CredentialFacts
+from datasource.intent import TAKEOVER_AFTER, Intent, Process, may_be_taken
+from datasource.states import Reason
+from datasource_operator.cache import Key
+from datasource_operator.policy import Trouble
+from datasource_operator.refresh_memory import FIRST_PAUSE, LONGEST_PAUSE, LOOK_GAP, RefreshMemory
+from tests.unit.datasource_operator.stand_ins import Clock
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+KEY = Key("apps", "calendar")
+FACTS = CredentialFacts(credential_id="one", revision=3)
+ME = Process(process="me", pod="my-pod")
+
+
+def intent(intent_id: str = "theirs") -> Intent:
+    return Intent(id=intent_id, process="other", pod="other-pod", at=NOW)
+
+
+def trouble(**changes: object) -> Trouble:
+    values = {
+        "credential_id": "one",
+        "revision": 3,
+        "reason": Reason.REFRESH_FAILING,
+        "message": "",
+        "try_again_at": NOW + timedelta(minutes=1),
+    }
+    return Trouble(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def memory(clock: Clock | None = None, random: float = 1.0) -> RefreshMemory:
+    return RefreshMemory(clock or Clock(), lambda: random)
+
+
+def test_a_revision_is_first_seen_once() -> None:
+    remembered = memory()
+    assert remembered.first_seen(KEY, FACTS, NOW) == NOW
+    assert remembered.first_seen(KEY, FACTS, NOW + timedelta(hours=1)) == NOW
+    newer = CredentialFacts(credential_id="one", revision=4)
+    assert remembered.first_seen(KEY, newer, NOW + timedelta(hours=1)) == NOW + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "generation", "is_remembered"),
+    [
+        (FACTS, 1, True),
+        (FACTS, 2, False),
+        (CredentialFacts(credential_id="one", revision=4), 1, False),
+        (CredentialFacts(credential_id="two", revision=3), 1, False),
+    ],
+    ids=["the same", "an edited spec", "a newer revision", "another credential"],
+)
+def test_a_failure_is_about_one_revision_and_one_spec(
+    facts: CredentialFacts, generation: int, is_remembered: bool
+) -> None:
+    remembered = memory()
+    remembered.failed(KEY, 1, trouble())
+    assert (remembered.trouble(KEY, facts, generation) is not None) is is_remembered
+
+
+def test_what_may_be_mended_is_tried_at_once() -> None:
+    remembered = memory()
+    remembered.failed(KEY, 1, trouble())
+    remembered.try_now(KEY, NOW)
+    found = remembered.trouble(KEY, FACTS, 1)
+    assert found is not None
+    assert found.try_again_at == NOW
+
+
+def test_pauses_grow_up_to_a_bound_and_start_over_after_a_success() -> None:
+    remembered = memory()
+    pauses = [remembered.pause(KEY) for _ in range(20)]
+    assert pauses[0] == FIRST_PAUSE
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LONGEST_PAUSE
+    remembered.succeeded(KEY)
+    assert remembered.pause(KEY) == FIRST_PAUSE
+
+
+def test_a_pause_is_as_long_as_the_provider_asks_for() -> None:
+    assert memory(random=0.0).pause(KEY, timedelta(seconds=30)) == timedelta(seconds=30)
+    assert memory(random=0.0).pause(KEY) == FIRST_PAUSE / 2
+
+
+def test_an_intent_that_is_looked_at_often_is_taken_over_in_time() -> None:
+    clock = Clock()
+    remembered = memory(clock)
+    looks = 0
+    while not may_be_taken(intent(), ME, seen_unchanged=remembered.seen_unchanged(KEY, intent())):
+        remembered.looked(KEY, intent())
+        clock.advance(LOOK_GAP)
+        looks += 1
+    assert (looks - 2) * LOOK_GAP < TAKEOVER_AFTER <= (looks - 1) * LOOK_GAP
+
+
+def test_time_in_which_no_read_worked_does_not_count() -> None:
+    """A frozen API server freezes the sender, too: its reply may still be on its way into the store."""
+    clock = Clock()
+    remembered = memory(clock)
+    remembered.looked(KEY, intent())
+    clock.advance(timedelta(hours=1))
+    remembered.looked(KEY, intent())
+    assert remembered.seen_unchanged(KEY, intent()) < TAKEOVER_AFTER
+
+
+def test_another_intent_starts_over() -> None:
+    clock = Clock()
+    remembered = memory(clock)
+    for name in ("first", "first", "second"):
+        remembered.looked(KEY, intent(name))
+        clock.advance(LOOK_GAP)
+    assert remembered.seen_unchanged(KEY, intent("second")) == timedelta(0)
+    assert remembered.seen_unchanged(KEY, intent("first")) == timedelta(0)
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    remembered = memory()
+    remembered.failed(KEY, 1, trouble())
+    remembered.first_seen(KEY, FACTS, NOW)
+    remembered.looked(KEY, intent())
+    remembered.pause(KEY)
+    remembered.forget(KEY)
+    assert remembered.trouble(KEY, FACTS, 1) is None
+    assert remembered.first_seen(KEY, FACTS, NOW + timedelta(1)) == NOW + timedelta(1)
+    assert remembered.pause(KEY) == FIRST_PAUSE

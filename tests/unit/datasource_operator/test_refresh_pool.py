@@ -1,0 +1,135 @@
+"""Refreshes take turns."""
+
+import asyncio
+
+from datasource_operator.cache import Key
+from datasource_operator.refresh_pool import RefreshPool
+
+
+class Provider:
+    """Holds every refresh until it is let go; remembers the order and how many were under way at once."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.most = 0
+        self._now = 0
+        self._go = asyncio.Event()
+
+    async def refresh(self, key: Key) -> None:
+        self.begun.append(key.name)
+        self._now += 1
+        self.most = max(self.most, self._now)
+        await self._go.wait()
+        await asyncio.sleep(0)
+        self._now -= 1
+
+    def let_go(self) -> None:
+        self._go.set()
+
+
+def key(name: object) -> Key:
+    return Key("apps", str(name))
+
+
+async def test_a_provider_gets_a_few_at_a_time() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh, per_provider=3, in_all=100)
+    for number in range(20):
+        pool.submit(key(number), "login.example.com")
+    await asyncio.sleep(0)
+
+    assert (pool.running, pool.waiting) == (3, 17)
+    provider.let_go()
+    while pool.running:  # noqa: ASYNC110 - a turn of the loop each, no time passes
+        await asyncio.sleep(0)
+    assert provider.begun == [str(number) for number in range(20)]
+    assert provider.most == 3
+
+
+async def test_a_provider_that_hangs_holds_up_no_other() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh, per_provider=2, in_all=100)
+    for number in range(10):
+        pool.submit(key(number), "hangs.example.com")
+    pool.submit(key("other"), "login.example.com")
+    await asyncio.sleep(0)
+
+    assert "other" in provider.begun
+    provider.let_go()
+    await pool.drain()
+
+
+async def test_all_together_are_bounded_and_all_get_their_turn() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh, per_provider=2, in_all=3)
+    for number in range(12):
+        pool.submit(key(number), f"{number % 4}.example.com")
+    await asyncio.sleep(0)
+
+    assert pool.running == 3
+    provider.let_go()
+    while pool.running:  # noqa: ASYNC110 - a turn of the loop each, no time passes
+        await asyncio.sleep(0)
+    assert sorted(provider.begun, key=int) == [str(number) for number in range(12)]
+    assert provider.most == 3
+
+
+async def test_who_asked_goes_first() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh, per_provider=1, in_all=100)
+    for name in ("running", "routine", "later"):
+        pool.submit(key(name), "login.example.com")
+    pool.submit(key("asked"), "login.example.com", is_urgent=True)
+    provider.let_go()
+    while pool.running:  # noqa: ASYNC110 - a turn of the loop each, no time passes
+        await asyncio.sleep(0)
+
+    assert provider.begun == ["running", "asked", "routine", "later"]
+
+
+async def test_a_key_is_refreshed_once_however_often_it_is_submitted() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh, per_provider=1, in_all=100)
+    for _ in range(3):
+        pool.submit(key("a"), "login.example.com")
+        pool.submit(key("b"), "login.example.com")
+        await asyncio.sleep(0)
+    provider.let_go()
+    while pool.running:  # noqa: ASYNC110 - a turn of the loop each, no time passes
+        await asyncio.sleep(0)
+
+    assert provider.begun == ["a", "b"]
+
+
+async def test_drain_waits_for_what_runs_and_starts_nothing_more() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh, per_provider=1, in_all=100)
+    pool.submit(key("running"), "login.example.com")
+    pool.submit(key("waiting"), "login.example.com")
+    await asyncio.sleep(0)
+    drained = asyncio.create_task(pool.drain())
+    await asyncio.sleep(0)
+
+    assert not drained.done()
+    provider.let_go()
+    await drained
+    assert provider.begun == ["running"]
+
+
+async def test_a_refresh_that_fails_gives_its_place_back() -> None:
+    begun: list[str] = []
+
+    async def refresh(failing: Key) -> None:
+        begun.append(failing.name)
+        raise ValueError(failing.name)
+
+    pool = RefreshPool(refresh, per_provider=1, in_all=1)
+    for name in ("a", "b"):
+        pool.submit(key(name), "login.example.com")
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    await asyncio.gather(*rest, return_exceptions=True)
+
+    assert begun == ["a", "b"]
+    assert (pool.running, pool.waiting) == (0, 0)
