@@ -137,12 +137,9 @@ def run(choices: Choices) -> None:
     steps = Steps(7)
     steps.next("finding the tools: kubectl, node" + (", go" if choices.cluster == "local" else ""))
     find_tools(choices)
-    steps.next(
-        "the control plane: building what is not built yet" if choices.cluster == "local" else "nothing to build"
-    )
+    steps.next(what_to_build(choices))
+    say(EXPLANATION)
     if choices.cluster == "local":
-        if build.missing_binaries():
-            say(EXPLANATION)
         build.control_plane_binaries()
     with ExitStack() as stack:
         steps.next(f"starting the cluster ({choices.cluster})")

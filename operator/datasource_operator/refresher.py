@@ -10,6 +10,7 @@ Every write is a compare-and-swap on the Secret's resourceVersion; every unclear
 import asyncio
 import random
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -100,6 +101,7 @@ class Refresher:
     memory: RefreshMemory
     process: Process
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -127,6 +129,7 @@ class Refresher:
         data = await self._data_to_send(turn, secret)
         client = Client(data.client_id, client_secret, oauth2.effective_client_authentication())
         request = refresh_request(data.token_endpoint, client, refresh_token=data.refresh_token or "")
+        sent_at = self.monotonic()
         try:
             response = await request_token(self.transport, request, now=self.now, deadline=REQUEST_DEADLINE)
         except OAuth2Error as error:
@@ -134,9 +137,19 @@ class Refresher:
                 turn, error, None if oauth2.client_secret_ref is None else oauth2.client_secret_ref.name
             )
         else:
-            await self._store(turn, data, response)
+            stored = await self._store(turn, data, response)
+            window = self.monotonic() - sent_at
+            logger.info(
+                "refreshed"
+                if stored
+                else "a reply was dropped: the credential was cleared, deleted or replaced meanwhile",
+                datasource=str(key),
+                revision=turn.facts.revision + 1,
+                # Between the two a crash would lose the grant.
+                seconds_from_request_to_store=round(window, 3),
+            )
             self.memory.succeeded(key)
-            REFRESHES.labels("stored").inc()
+            REFRESHES.labels("stored" if stored else "dropped").inc()
 
     async def _require_turn(self, key: Key, facts: CredentialFacts) -> None:
         """Somebody else's intent: wait until it was seen unchanged for long enough."""
@@ -261,7 +274,8 @@ class Refresher:
         )
         logger.info("the refresh token is dead", datasource=str(turn.key), verdict=verdict.value, written=stands)
 
-    async def _store(self, turn: _Turn, sent: CredentialData, response: TokenResponse) -> None:
+    async def _store(self, turn: _Turn, sent: CredentialData, response: TokenResponse) -> bool:
+        """Store the reply; False where something newer than the refresh stands there."""
         received_at = self.now()
         data = msgspec.structs.replace(
             sent,
@@ -287,14 +301,7 @@ class Refresher:
             )
             return {"facts": facts, "data": data}
 
-        stored = await self._write_until_it_stands(
-            turn, change, is_done=lambda found: found.stored_by == turn.intent.id
-        )
-        logger.info(
-            "refreshed" if stored else "a reply was dropped: the credential was cleared, deleted or replaced meanwhile",
-            datasource=str(turn.key),
-            revision=turn.facts.revision + 1,
-        )
+        return await self._write_until_it_stands(turn, change, is_done=lambda found: found.stored_by == turn.intent.id)
 
     async def _write_until_it_stands(
         self,

@@ -72,6 +72,8 @@ class Row:
     grants_interrupted: int = 0
     families_revoked: int = 0
     dead_token_seconds: float = 0.0
+    window_seconds_max: float = 0.0
+    """The longest time between a refresh request and its store, in which a crash would lose the grant."""
     flows: int = 0
     states: dict[str, int] = field(default_factory=dict)
 
@@ -124,6 +126,7 @@ class Storm:
         self.operators: list[Process] = []
         self.callback_servers: list[Process] = []
         self._requests = 0
+        self._logs_begin: dict[Path, int] = {}
 
     def prepare(self) -> None:
         """Make the Datasources, and get a credential for each."""
@@ -164,13 +167,14 @@ class Storm:
                     link = self.user.status(name).get("authorizationLink")
                     if link or ending.wait(0.25):
                         break
-                done += bool(link) and _authorized(link)
+                done += _authorized(link) if link else 0
         return done
 
     def phase(self, fault: str, inject: Callable[["Storm", float], int], seconds: float) -> Row:
         """Inject a fault for a while, let everything settle, and see what is left."""
         row = Row(fault)
         self._requests = len(self.provider.token_requests())
+        self._logs_begin = {log: log.stat().st_size for log in self._logs()}
         ending = threading.Event()
         with DeadTokens(self.control_plane) as dead, ThreadPoolExecutor(1) as somebody:
             flows = somebody.submit(self.ask_for_new_credentials, ending)
@@ -184,6 +188,20 @@ class Storm:
         healed = self.authorize(self.names)
         say(f"      {row.fault}: {row.refreshes} refreshes, {row.flows} flows, {healed} to be authorized again")
         return row
+
+    def _logs(self) -> list[Path]:
+        return [operator.child.log for operator in self.operators]
+
+    def _said(self) -> list[dict[str, Any]]:
+        """What the operators logged in this phase."""
+        lines: list[dict[str, Any]] = []
+        for log in self._logs():
+            with log.open() as text:
+                text.seek(self._logs_begin[log])
+                for line in text:
+                    with suppress(ValueError):
+                        lines.append(json.loads(line))
+        return lines
 
     def settle(self) -> None:
         """Until every Datasource has refreshed or waits for a person, and nothing is overdue."""
@@ -199,8 +217,13 @@ class Storm:
         reasons = Counter(_reason(each) for each in found.values())
         states = Counter(str(each.get("status", {}).get("state")) for each in found.values())
         row.states = dict(sorted(states.items()))
-        row.grants_interrupted = reasons["RefreshInterrupted"]
-        row.grants_lost = len(found) - reasons["Authorized"] - reasons["RefreshFailing"] - row.grants_interrupted
+        said = self._said()
+        # From the logs: somebody may have got a new credential since.
+        row.grants_interrupted = sum(each.get("verdict") == "RefreshInterrupted" for each in said)
+        row.window_seconds_max = max((each.get("seconds_from_request_to_store", 0.0) for each in said), default=0.0)
+        row.grants_lost = len(found) - sum(
+            reasons[each] for each in ("Authorized", "RefreshFailing", "RefreshInterrupted")
+        )
         made = [each for each in self.provider.token_requests()[self._requests :] if each.grant_type == "refresh_token"]
         row.refreshes = sum(each.status == 200 for each in made)
         sends = _sends_by_token(made)
@@ -393,7 +416,18 @@ def everything(bounds: Bounds) -> Iterator[Storm]:
 
 def table(rows: Sequence[Row]) -> str:
     """The rows, for people."""
-    columns = ("injected", "refreshes", "per rotation", "lost", "interrupted", "families", "dead s", "flows", "states")
+    columns = (
+        "injected",
+        "refreshes",
+        "per rotation",
+        "lost",
+        "interrupted",
+        "families",
+        "dead s",
+        "window s",
+        "flows",
+        "states",
+    )
     lines = [f"{'fault':38}" + "".join(f"{column:>13}" for column in columns)]
     for row in rows:
         values = (
@@ -404,6 +438,7 @@ def table(rows: Sequence[Row]) -> str:
             row.grants_interrupted,
             row.families_revoked,
             row.dead_token_seconds,
+            row.window_seconds_max,
             row.flows,
         )
         states = ", ".join(f"{count} {state}" for state, count in row.states.items())
