@@ -10,7 +10,7 @@ from datasource.names import Role, SecretType, credential_secret_name, ticket_in
 from datasource.objects import Datasource, Ownership, SecretHeader, Status, ownership
 from datasource.requests import HandledSet, Requests, requests_in
 from datasource.settings import Settings
-from datasource.spec import InvalidSpec, OAuth2, Spec, parse
+from datasource.spec import InvalidSpec, OAuth2, Spec, missing_fields, parse
 from datasource.ticket import TicketScope, same_ticket, ticket_fits, ticket_hash
 
 
@@ -98,8 +98,7 @@ class Observer:
             raise refusals.not_configured(str(error)) from None
         missing = ("clientID", "authorizeURL", "tokenURL") if spec.oauth2 is None else spec.oauth2.missing()
         if spec.oauth2 is None or missing:
-            fields = ", ".join(f"spec.oauth2.{field}" for field in missing)
-            raise refusals.not_configured(f"Not set yet: {fields}. The service tells them when you register there.")
+            raise refusals.not_configured(missing_fields(missing))
         return spec, spec.oauth2
 
     async def _credential(self, namespace: str, name: str, uid: str) -> StoredCredential | None:
@@ -118,7 +117,4 @@ class Observer:
         try:
             return read_facts(secret.metadata)
         except UnreadableCredential as error:
-            raise refusals.not_configured(
-                f"The credential Secret {secret_name} cannot be read: {error.what}. "
-                "Restore it, or delete it and open the Datasource's new link."
-            ) from None
+            raise refusals.not_configured(error.advice(name)) from None

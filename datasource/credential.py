@@ -26,6 +26,11 @@ class UnreadableCredential(Exception):
         super().__init__(what)
         self.what = what
 
+    def advice(self, datasource_name: str) -> str:
+        """What a person reads."""
+        secret = credential_secret_name(datasource_name)
+        return f"The credential Secret {secret} cannot be read: {self.what}. Restore it, or delete it and get a new credential."
+
 
 class CredentialFacts(msgspec.Struct, frozen=True):
     """What the annotations of a credential Secret say; `tombstone` is set where it holds no credential any more."""

@@ -1,7 +1,7 @@
 """A Datasource's spec, parsed once at the edge, and what the schema of the API cannot check."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
@@ -122,6 +122,12 @@ class Spec(
             return None
         parts = _DURATION_PART.findall(self.refresh_before)
         return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
+
+
+def missing_fields(fields: Iterable[str]) -> str:
+    """What a person reads about fields of `spec.oauth2` that are not set yet."""
+    named = ", ".join(f"spec.oauth2.{field}" for field in fields)
+    return f"Not set yet: {named}. The service tells them when you register there."
 
 
 def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool) -> Spec:

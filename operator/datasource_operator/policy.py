@@ -13,7 +13,7 @@ from datasource.names import ticket_in
 from datasource.objects import Ownership, Status, ownership
 from datasource.requests import HandledSet, Requests
 from datasource.schedule import refresh_due
-from datasource.spec import InvalidSpec, OAuth2, Spec
+from datasource.spec import InvalidSpec, OAuth2, Spec, missing_fields
 from datasource.states import MEANING, Progress, Reason, State
 from datasource.ticket import TicketScope, ticket_fits
 from datasource.token_secret import StoredTokenSecret, TokenSecretPlan, plan
@@ -289,11 +289,7 @@ def credential_is_unreadable(seen: Observed) -> Finding | None:
     """Somebody edited the credential Secret. Nothing is lost yet, so nothing is overwritten."""
     if not isinstance(seen.credential, UnreadableCredential):
         return None
-    return Finding(
-        Reason.CREDENTIAL_UNREADABLE,
-        f"The credential Secret {seen.name}-oauth2-credential cannot be read: {seen.credential.what}. "
-        "Restore it, or delete it and get a new credential.",
-    )
+    return Finding(Reason.CREDENTIAL_UNREADABLE, seen.credential.advice(seen.name))
 
 
 def oauth2_is_missing(seen: Observed) -> Finding | None:
@@ -312,10 +308,7 @@ def parameters_are_incomplete(seen: Observed) -> Finding | None:
     missing = () if seen.oauth2 is None else seen.oauth2.missing()
     if not missing:
         return None
-    fields = ", ".join(f"spec.oauth2.{field}" for field in missing)
-    return Finding(
-        Reason.PARAMETERS_INCOMPLETE, f"Not set yet: {fields}. The service tells them when you register there."
-    )
+    return Finding(Reason.PARAMETERS_INCOMPLETE, missing_fields(missing))
 
 
 def surroundings_are_in_the_way(seen: Observed) -> Finding | None:

@@ -219,8 +219,7 @@ class Refresher:
             await self._take_back(turn)
             raise NotNow(
                 Reason.CREDENTIAL_UNREADABLE,
-                f"The credential Secret {name} cannot be read: {error.what}. "
-                "Restore it, or delete it and get a new credential.",
+                error.advice(turn.key.name),
                 pause=BLOCKED_PAUSE,
                 look_again_at=name,
             ) from None
