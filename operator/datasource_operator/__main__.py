@@ -46,13 +46,21 @@ async def run(settings: Settings, health_host: str, health_port: int) -> None:
             answered_at=lambda: kube.answered_at,
         )
         runner = await serve_probes(health_host, health_port, stalled=signs.stalled, unready=signs.unready)
-        registry = kopf.OperatorRegistry()
-        register(registry, controller, settings.kubeconfig)
         controller.start()
         election = asyncio.create_task(elector.run(controller.lead), name="election")
         # It never ends by itself; should it, a restart is better than an operator that looks alive and never leads.
         stop = asyncio.Event()
         election.add_done_callback(lambda _: stop.set())
+
+        async def end_the_work() -> None:
+            """First the work, then the Lease, so that the next one begins at once."""
+            election.cancel()
+            (end,) = await asyncio.gather(election, return_exceptions=True)
+            if not isinstance(end, asyncio.CancelledError):
+                logger.error("the election ended", error=repr(end))
+
+        registry = kopf.OperatorRegistry()
+        register(registry, controller, settings.kubeconfig, end_the_work)
         logger.info("operator starts", namespaces=settings.namespaces or "all", external_url=settings.external_url)
         try:
             await kopf.operator(
@@ -63,11 +71,7 @@ async def run(settings: Settings, health_host: str, health_port: int) -> None:
                 stop_flag=stop,
             )
         finally:
-            # First the work, then the Lease, so that the next one begins at once; last the watches.
-            election.cancel()
-            (end,) = await asyncio.gather(election, return_exceptions=True)
-            if not isinstance(end, asyncio.CancelledError):
-                logger.error("the election ended", error=repr(end))
+            await end_the_work()
             await controller.stop()
             await runner.cleanup()
     logger.info("operator ended")

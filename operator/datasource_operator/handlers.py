@@ -1,5 +1,6 @@
 """What kopf calls: decorators and nothing else. Only this module and `__main__` know kopf."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,12 @@ from datasource_operator.controller import Controller, datasource_in
 LOGIN_LIFETIME = timedelta(minutes=5)
 
 
-def register(registry: kopf.OperatorRegistry, controller: Controller, kubeconfig: str | None) -> None:
+def register(
+    registry: kopf.OperatorRegistry,
+    controller: Controller,
+    kubeconfig: str | None,
+    end_the_work: Callable[[], Awaitable[None]],
+) -> None:
     """Register the handlers. Low-level events only: kopf's higher handlers write to the objects that they handle."""
 
     @kopf.on.startup(registry=registry)
@@ -26,6 +32,11 @@ def register(registry: kopf.OperatorRegistry, controller: Controller, kubeconfig
         settings.watching.server_timeout = 300
         settings.watching.client_timeout = 310
         settings.watching.inactivity_timeout = 70
+
+    @kopf.on.cleanup(registry=registry)
+    async def clean_up(**_: Any) -> None:
+        # Here and not later: after this, kopf cancels every task that was created since it started, ours among them.
+        await end_the_work()
 
     @kopf.on.login(registry=registry)
     async def log_in(**_: Any) -> kopf.ConnectionInfo:

@@ -243,10 +243,10 @@ def test_connection_cut_after_the_provider_rotated_is_told_as_interrupted(user: 
     user.wait_for_reason("Authorized")
 
 
-def while_a_reply_is_held(user: User, action: Callable[[], object], *, drop: bool = False) -> None:
+def while_a_reply_is_held(user: User, action: Callable[[], object], *, hold: timedelta = timedelta(seconds=3)) -> None:
     """Ask for a refresh, and do something while the provider, having rotated, holds its reply back."""
     before = len(refreshes(user))
-    user.provider.fault(client_id=user.client_id, hold_reply=timedelta(seconds=3), drop_after=drop)
+    user.provider.fault(client_id=user.client_id, hold_reply=hold)
     refresh(user, f"held-{before}")
     eventually("the refresh token was sent", lambda: len(refreshes(user)) == before + 1)
     action()
@@ -351,7 +351,8 @@ def test_changed_token_url_gets_no_refresh_token(user: User) -> None:
 def test_sigterm_waits_for_a_reply_under_way(user: User, operator: Process) -> None:
     authorize(user)
 
-    while_a_reply_is_held(user, operator.stop)
+    # Longer than kopf waits for tasks before it cancels them.
+    while_a_reply_is_held(user, operator.stop, hold=timedelta(seconds=10))
     stored = revision(user)
     operator.start()
     user.wait_for_handled("refresh", "held-0")
