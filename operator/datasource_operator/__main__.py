@@ -34,9 +34,14 @@ def main() -> None:
 
 async def run(settings: Settings, health_host: str, health_port: int) -> None:
     """Run the operator in this event loop; kopf takes the signals."""
-    async with Kube(settings.kubeconfig, user_agent="datasource-operator") as kube, Transport() as transport:
+    async with (
+        Kube(settings.kubeconfig, user_agent="datasource-operator") as kube,
+        # Connections of its own: a renewal must not wait behind the workers' requests.
+        Kube(settings.kubeconfig, user_agent="datasource-operator-lease") as lease_kube,
+        Transport() as transport,
+    ):
         controller = Controller(kube, transport, settings)
-        elector = LeaseElector(kube, settings.system_namespace)
+        elector = LeaseElector(lease_kube, settings.system_namespace)
         signs = Signs(
             is_synced=lambda: controller.is_synced,
             is_leading=lambda: elector.is_leading,
@@ -54,7 +59,9 @@ async def run(settings: Settings, health_host: str, health_port: int) -> None:
 
         async def end_the_work() -> None:
             """First the work, then the Lease, so that the next one begins at once."""
-            election.cancel()
+            if not election.cancelling():
+                # Cancelled twice, it would give up and leave replies unsaved.
+                election.cancel()
             (end,) = await asyncio.gather(election, return_exceptions=True)
             if not isinstance(end, asyncio.CancelledError):
                 logger.error("the election ended", error=repr(end))

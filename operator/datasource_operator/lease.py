@@ -51,6 +51,9 @@ LOOK_EVERY = timedelta(seconds=1)
 ATTEMPT_DEADLINE = timedelta(seconds=3)
 """How long one attempt may take: a connection that died silently leaves time for two more before RENEW_DEADLINE."""
 
+RECREATE_AFTER = RENEW_EVERY + ATTEMPT_DEADLINE
+"""How long a Lease that somebody deleted is left to its holder to create again."""
+
 COUNTED_GAP = 2 * LOOK_EVERY
 """How much of the time between two answers counts as seen unchanged: what froze the API server kept the holder waiting, too."""
 
@@ -60,8 +63,8 @@ RELEASE_DEADLINE = timedelta(seconds=5)
 RELEASED_DURATION = timedelta(seconds=1)
 """Marks a release: an empty holder with any other duration was emptied by hand, and its leader may not know yet."""
 
-_UNCLEAR_WRITES = 32
-"""How many writes without an answer we remember; one that is older cannot be done any more, the record has changed."""
+_UNCLEAR_WRITES = 100
+"""How many writes without an answer we remember: at most one a second, and the API server gives a request up after 60 s."""
 
 _NEVER = -math.inf
 
@@ -149,13 +152,20 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
+class Recreate:
+    """Somebody deleted the Lease: create one without a holder, for time to be counted on."""
+
+    transitions: int
+
+
+@dataclass(frozen=True, slots=True)
 class WaitFor:
     """Somebody else may lead: look again after that time."""
 
     pause: timedelta
 
 
-Decision = Acquire | Renew | WaitFor
+Decision = Acquire | Renew | Recreate | WaitFor
 
 
 def decide(observed: LeaseRecord | None, unchanged: timedelta, me: Me) -> Decision:
@@ -167,9 +177,15 @@ def decide(observed: LeaseRecord | None, unchanged: timedelta, me: Me) -> Decisi
         return Renew()
     if observed.is_released:
         return Acquire()
-    # Its holder may run with a longer duration; with a shorter one we would not trust our own.
-    left = max(observed.duration, LEASE_DURATION) - unchanged
-    return WaitFor(min(left, LOOK_EVERY)) if left > timedelta(0) else Acquire()
+    if not observed.is_stored:
+        # Absence has no resourceVersion: a Lease that came and went between two looks would not be noticed.
+        return _after(RECREATE_AFTER - unchanged, Recreate(observed.transitions))
+    # Its holder may run with a longer duration; a shorter one we do not trust, for ours are not.
+    return _after(max(observed.duration, LEASE_DURATION) - unchanged, Acquire())
+
+
+def _after(left: timedelta, then: Decision) -> Decision:
+    return WaitFor(min(left, LOOK_EVERY)) if left > timedelta(0) else then
 
 
 def claim(before: LeaseRecord | None, me: Me, now: datetime) -> dict[str, Any]:
@@ -184,6 +200,11 @@ def claim(before: LeaseRecord | None, me: Me, now: datetime) -> dict[str, Any]:
     if before is not None and me.wrote(before):
         return {**claimed, "acquireTime": before.acquire_time, "leaseTransitions": before.transitions}
     return claimed
+
+
+def vacancy(transitions: int) -> dict[str, Any]:
+    """The spec of a Lease without a holder, in place of one that was deleted; it is no release."""
+    return {"leaseDurationSeconds": int(LEASE_DURATION.total_seconds()), "leaseTransitions": transitions}
 
 
 def release(now: datetime) -> dict[str, Any]:
@@ -269,11 +290,14 @@ class LeaseElector:
 
     async def _compete(self) -> timedelta:
         observed = await self._look()
-        decision = self._decided(observed)
-        if isinstance(decision, WaitFor):
-            return decision.pause
-        await self._claim(observed)
-        return RENEW_EVERY
+        match self._decided(observed):
+            case WaitFor(pause=pause):
+                return pause
+            case Recreate(transitions=transitions):
+                await self._create(vacancy(transitions))
+            case Acquire() | Renew():
+                await self._claim(observed)
+        return LOOK_EVERY
 
     async def _has_ended_while_leading(self, lead: Callable[[], Awaitable[None]]) -> bool:
         work = self._work = asyncio.ensure_future(lead())
@@ -349,29 +373,28 @@ class LeaseElector:
         # Until the answer says otherwise, the write may or may not have been done: look before the next one.
         self._confirmed = None
         self._renew_times.append(spec["renewTime"])
-        self._confirmed = LeaseRecord.of(await self._written(before, spec))
+        self._confirmed = LeaseRecord.of(await self._write(before, spec))
         # As good as a look: should it be deleted, we know that it was ours.
         self._sighting = self._sighting.then(self._confirmed, self.monotonic())
         self._renew_times = deque([spec["renewTime"]], _UNCLEAR_WRITES)
         self._held_until = sent_at + RENEW_DEADLINE.total_seconds()
-        self._trouble = ""
 
-    async def _written(self, before: LeaseRecord | None, spec: Mapping[str, Any]) -> Lease:
+    async def _write(self, before: LeaseRecord | None, spec: Mapping[str, Any]) -> Lease:
         if before is None or not before.is_stored:
-            manifest = {
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": {"name": self.name},
-                "spec": spec,
-            }
-            return await self.kube.create(LEASES, self.namespace, manifest, Lease, manager=FIELD_MANAGER)
+            return await self._create(spec)
         patch = {"metadata": {"resourceVersion": before.resource_version}, "spec": spec}
         return await self.kube.merge_patch(LEASES, self.namespace, self.name, patch, Lease, manager=FIELD_MANAGER)
+
+    async def _create(self, spec: Mapping[str, Any]) -> Lease:
+        kind = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+        manifest = {**kind, "metadata": {"name": self.name}, "spec": spec}
+        return await self.kube.create(LEASES, self.namespace, manifest, Lease, manager=FIELD_MANAGER)
 
     async def _release(self) -> None:
         if self._work is not None and not self._work.done():
             logger.warning("work has not ended: the lease is left to expire", lease=self.name)
             return
+        self._held_until = _NEVER
         try:
             async with asyncio.timeout(RELEASE_DEADLINE.total_seconds()):
                 # A write that was cut short by the cancellation may have made us holder, too.
@@ -384,7 +407,7 @@ class LeaseElector:
     async def _give_back(self) -> timedelta:
         observed = await self._look()
         if observed is not None and observed.is_stored and self._me().wrote(observed):
-            await self._written(observed, release(self.now()))
+            await self._write(observed, release(self.now()))
             logger.info("released the lease", lease=self.name, identity=self.identity)
         self._renew_times.clear()
         return timedelta(0)
@@ -393,16 +416,18 @@ class LeaseElector:
         """One attempt with a deadline of its own; returns how long to wait before the next."""
         try:
             async with asyncio.timeout(ATTEMPT_DEADLINE.total_seconds()):
-                return await attempt()
+                pause = await attempt()
         except Conflict:
             pass  # somebody wrote meanwhile: the next look shows who, and what
         except (ApiError, Unavailable, TimeoutError) as error:
-            self._log_trouble(error)
+            self._log_trouble(str(error) or "no answer in time")
+        else:
+            self._trouble = ""
+            return pause
         return LOOK_EVERY
 
-    def _log_trouble(self, error: Exception) -> None:
+    def _log_trouble(self, trouble: str) -> None:
         # Once for each kind of trouble: while the API server is away there is one every few seconds.
-        trouble = f"{type(error).__name__}: {error}"
         if trouble != self._trouble:
             self._trouble = trouble
             logger.warning("cannot read or write the lease, will try again", lease=self.name, error=trouble)

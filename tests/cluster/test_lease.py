@@ -222,7 +222,24 @@ def test_lease_that_is_deleted_by_hand_stays_with_its_holder(place: Place) -> No
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("holder_identity", ["somebody", "the-standby", ""])
+def test_lease_that_is_deleted_by_hand_after_its_holder_died_gets_another(place: Place, holder: Child) -> None:
+    async def scene() -> None:
+        journal = Journal()
+        await until_held_by(place, "holder")
+        async with place.candidates(journal, "a", "b"):
+            await looked_at()
+            holder.kill()
+            await place.kubectl("delete", "lease", LEASE_NAME)
+            await until(lambda: journal.working)
+            (leader,) = journal.working
+            spec = await until_held_by(place, leader)
+            assert spec["leaseTransitions"] == 1
+            assert journal.overlaps == []
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("holder_identity", ["somebody", "the-standby"])
 def test_lease_that_is_altered_by_hand_never_makes_two_leaders(place: Place, holder_identity: str) -> None:
     async def scene() -> None:
         journal = Journal()

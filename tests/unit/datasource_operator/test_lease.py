@@ -27,6 +27,7 @@ from datasource_operator.lease import (
     LEASE_DURATION,
     LEASE_NAME,
     LOOK_EVERY,
+    RECREATE_AFTER,
     RELEASE_DEADLINE,
     RELEASED_DURATION,
     RENEW_DEADLINE,
@@ -36,6 +37,7 @@ from datasource_operator.lease import (
     LeaseElector,
     LeaseRecord,
     Me,
+    Recreate,
     Renew,
     Sighting,
     WaitFor,
@@ -95,8 +97,11 @@ RELEASED = record("", duration=RELEASED_DURATION)
         pytest.param(record(), NO_TIME, HOLDING, WaitFor(LOOK_EVERY), id="taken from us"),
         pytest.param(record(), LEASE_DURATION - SECOND / 4, ME, WaitFor(SECOND / 4), id="about to expire"),
         pytest.param(record(), LEASE_DURATION, ME, Acquire(), id="expired"),
-        pytest.param(record().deleted(), LEASE_DURATION - SECOND, ME, WaitFor(LOOK_EVERY), id="deleted"),
-        pytest.param(record().deleted(), LEASE_DURATION, ME, Acquire(), id="deleted for long"),
+        pytest.param(record().deleted(), RECREATE_AFTER - SECOND, ME, WaitFor(LOOK_EVERY), id="deleted"),
+        pytest.param(record().deleted(), RECREATE_AFTER, ME, Recreate(3), id="deleted for long"),
+        pytest.param(
+            OURS.deleted(), LEASE_DURATION, ME, Recreate(3), id="ours, deleted after we stepped down for long"
+        ),
         pytest.param(record(""), NO_TIME, ME, WaitFor(LOOK_EVERY), id="emptied by hand"),
         pytest.param(record(""), LEASE_DURATION, ME, Acquire(), id="emptied by hand for long"),
         pytest.param(record("me"), NO_TIME, ME, WaitFor(LOOK_EVERY), id="given to us by hand"),
@@ -212,10 +217,21 @@ class _SkipsWaiting(selectors.SelectSelector):
         return super().select(0)
 
 
-def play(scene: Coroutine[Any, Any, T]) -> T:
+def play(scene: Coroutine[Any, Any, None]) -> None:
     """Run a scene to its end, in no time."""
     with asyncio.Runner(loop_factory=TimeMachine) as runner:
-        return runner.run(scene)
+        runner.run(_with_an_end(scene))
+
+
+async def _with_an_end(scene: Coroutine[Any, Any, None]) -> None:
+    try:
+        await scene
+    finally:
+        # Whoever ends may begin something new, such as a release.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others)
 
 
 def clock() -> float:
@@ -699,6 +715,22 @@ def test_work_that_fails_while_it_is_ended_is_logged_and_the_lease_released() ->
     play(scene())
 
 
+def test_an_elector_that_is_run_again_holds_nothing_any_more() -> None:
+    async def scene() -> None:
+        stage = Stage()
+        a = stage.enter("a")
+        await stage.leader()
+        await a.stop()
+        stage.server.freeze()
+        a.start()
+        await passes(RENEW_DEADLINE)
+        assert len(stage.began) == 1
+        stage.server.thaw()
+        await stage.leader()
+
+    play(scene())
+
+
 def test_a_standby_that_ends_writes_nothing() -> None:
     async def scene() -> None:
         stage = Stage()
@@ -949,6 +981,21 @@ def test_trouble_is_logged_once_and_again_after_it_was_over() -> None:
     play(scene())
 
 
+def test_a_standby_logs_each_outage_once() -> None:
+    async def scene() -> None:
+        stage = Stage()
+        _, b = await stage.leader_and_standby()
+        with capture_logs() as logs:
+            for _ in range(2):
+                b.line.is_cut = True
+                await passes(timedelta(minutes=1))
+                b.line.is_cut = False
+                await passes(timedelta(minutes=1))
+        assert [entry["error"] for entry in logs] == ["no answer in time"] * 2
+
+    play(scene())
+
+
 def test_whoever_may_not_read_leases_stands_by_until_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
         stage = Stage()
@@ -962,9 +1009,7 @@ def test_whoever_may_not_read_leases_stands_by_until_they_may(monkeypatch: pytes
             stage.enter("a")
             await passes(timedelta(minutes=1))
             assert stage.working == []
-        assert [entry["error"] for entry in logs if "error" in entry] == [
-            "Forbidden: 403 Forbidden: leases is forbidden"
-        ]
+        assert [entry["error"] for entry in logs if "error" in entry] == ["403 Forbidden: leases is forbidden"]
         await stage.leader(within=2 * LOOK_EVERY)
 
     play(scene())
@@ -977,9 +1022,11 @@ def test_a_label_does_not_interrupt_the_work() -> None:
     async def scene() -> None:
         stage = Stage()
         a, _ = await stage.leader_and_standby()
-        for _ in range(10):
-            stage.server.patch({"metadata": {"labels": {"looked-at": str(clock())}}})
-            await passes(RENEW_EVERY * 1.5)
+        with capture_logs() as logs:
+            for _ in range(10):
+                stage.server.patch({"metadata": {"labels": {"looked-at": str(clock())}}})
+                await passes(RENEW_EVERY * 1.5)
+        assert logs == []
         assert a.elector.is_leading
         assert len(stage.began) == 1
 
@@ -1005,12 +1052,34 @@ def test_a_deleted_lease_whose_holder_died_is_made_anew_by_another() -> None:
     async def scene() -> None:
         stage = Stage()
         a, _ = await stage.leader_and_standby()
+        stage.server.patch({"spec": {"leaseTransitions": 6}})
+        await passes(2 * RENEW_EVERY)
         stage.server.delete()
         a.kill()
         deleted_at = clock()
-        assert (await stage.leader()).name == "b"
+        assert (await stage.leader(within=RECREATE_AFTER + FAILOVER_AFTER_SIGKILL)).name == "b"
         assert clock() - deleted_at >= LEASE_DURATION.total_seconds()
-        assert stage.server.spec["leaseTransitions"] == 1
+        assert stage.server.spec["leaseTransitions"] == 7
+
+    play(scene())
+
+
+def test_a_lease_that_comes_and_goes_while_nobody_looks_is_not_taken_for_one_that_is_gone() -> None:
+    async def scene() -> None:
+        stage = Stage()
+        a, b = await stage.leader_and_standby()
+        c = stage.enter("c")
+        await passes(3 * LOOK_EVERY)
+        stage.server.delete()
+        a.kill()
+        await passes(RECREATE_AFTER - 2 * LOOK_EVERY)
+        c.line.is_cut = True
+        await until(lambda: b.elector.is_leading, within=RECREATE_AFTER + FAILOVER_AFTER_SIGKILL)
+        stage.server.delete()
+        b.line.is_cut, c.line.is_cut = True, False
+        await passes(timedelta(minutes=1))
+        assert stage.working == ["c"]
+        assert stage.overlaps == []
 
     play(scene())
 
@@ -1040,16 +1109,37 @@ def test_a_lease_that_was_altered_by_hand_has_never_two_leaders(
     async def scene() -> None:
         stage = Stage()
         a, _ = await stage.leader_and_standby()
-        a.ending = (LEASE_DURATION - RENEW_DEADLINE) * 0.99
         alter(stage.server)
         altered_at = clock()
         a.line.is_cut = is_cut
-        await until(lambda: not a.elector.is_leading, within=RENEW_DEADLINE if is_cut else 2 * RENEW_EVERY)
+        # In touch, it learns it at the next renewal, and by a look after that.
+        await until(lambda: not stage.working, within=RENEW_DEADLINE if is_cut else RENEW_EVERY + 2 * LOOK_EVERY)
+        assert not a.elector.is_leading
         await until(lambda: len(stage.began) == 2, within=FAILOVER_AFTER_SIGKILL)
         assert clock() - altered_at >= LEASE_DURATION.total_seconds()
         await passes(timedelta(minutes=1))
         assert len(stage.began) == 2
         assert len(stage.working) == 1
+        assert stage.overlaps == []
+
+    play(scene())
+
+
+def test_an_old_copy_that_is_restored_by_hand_gives_nobody_the_lease() -> None:
+    async def scene() -> None:
+        stage = Stage()
+        a, b = await stage.leader_and_standby()
+        copy = dict(stage.server.spec)
+        await passes(2 * RENEW_EVERY)
+        a.line.is_cut = True
+        await until(lambda: stage.working == ["b"], within=FAILOVER_AFTER_SIGKILL)
+        a.line.is_cut = False
+        await passes(2 * ATTEMPT_DEADLINE)
+        b.line.is_cut = True
+        stage.server.patch({"spec": copy})
+        await passes(timedelta(minutes=1))
+        assert len(stage.began) == 3
+        assert stage.working == ["a"]
         assert stage.overlaps == []
 
     play(scene())
