@@ -1,0 +1,51 @@
+"""One of our processes with a proxy of its own before the API server, kept running as kubelet would."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.controlplane import ControlPlane
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, Stack
+from tests.faults.api_proxy import ApiProxy
+from tests.faults.kubelet import Kubelet
+
+
+@dataclass(frozen=True)
+class BehindProxy:
+    """A process, the proxy through which it sees the API server, and its login there."""
+
+    proxy: ApiProxy
+    kubelet: Kubelet
+    kubeconfig: Path
+
+    @property
+    def log(self) -> Path:
+        """What the process says."""
+        return self.kubelet.process.child.log
+
+
+@contextmanager
+def operator(
+    control_plane: ControlPlane, stack: Stack, name: str, *, most_restarts: int = 0, **environ: str
+) -> Iterator[BehindProxy]:
+    """An operator, ready; it may end by itself `most_restarts` times."""
+    with _proxy(control_plane) as proxy:
+        kubeconfig = proxy.kubeconfig_of(stack.cluster, OPERATOR, control_plane.folder / name)
+        process = stack.operator(name, KUBECONFIG=str(kubeconfig), **environ)
+        with Kubelet(process, most=most_restarts) as kubelet:
+            yield BehindProxy(proxy, kubelet, kubeconfig)
+
+
+@contextmanager
+def callback_server(control_plane: ControlPlane, stack: Stack, name: str) -> Iterator[BehindProxy]:
+    """A callback server, ready."""
+    with _proxy(control_plane) as proxy:
+        kubeconfig = proxy.kubeconfig_of(stack.cluster, CALLBACK_SERVER, control_plane.folder / name)
+        process = stack.callback_server(name, KUBECONFIG=str(kubeconfig))
+        with Kubelet(process, most=0) as kubelet:
+            yield BehindProxy(proxy, kubelet, kubeconfig)
+
+
+def _proxy(control_plane: ControlPlane) -> ApiProxy:
+    return ApiProxy(control_plane.url, control_plane.ca_file)
