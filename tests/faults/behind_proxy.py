@@ -1,12 +1,15 @@
 """One of our processes with a proxy of its own before the API server, kept running as kubelet would."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from datasource_operator.lease import LEASE_NAME, release
 from deploy.local.controlplane import ControlPlane
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, Stack
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Stack
 from tests.faults.api_proxy import ApiProxy
 from tests.faults.kubelet import Kubelet
 
@@ -29,11 +32,16 @@ class BehindProxy:
 def operator(
     control_plane: ControlPlane, stack: Stack, name: str, *, most_restarts: int = 0, **environ: str
 ) -> Iterator[BehindProxy]:
-    """An operator, ready; it may end by itself `most_restarts` times."""
+    """An operator, ready; it may end by itself `most_restarts` times.
+
+    Whenever it is started it is in the same pod, and finds the Lease released.
+    """
+    namespace = environ.get("DATASOURCE_SYSTEM_NAMESPACE", SYSTEM_NAMESPACE)
     with _proxy(control_plane) as proxy:
         kubeconfig = proxy.kubeconfig_of(stack.cluster, OPERATOR, control_plane.folder / name)
-        process = stack.operator(name, KUBECONFIG=str(kubeconfig), **environ)
-        with Kubelet(process, most=most_restarts) as kubelet:
+        process = stack.operator(name, KUBECONFIG=str(kubeconfig), DATASOURCE_POD_UID=f"pod-of-{name}", **environ)
+        released = partial(_release_lease, control_plane, namespace)
+        with Kubelet(process, most=most_restarts, before_start=released) as kubelet:
             yield BehindProxy(proxy, kubelet, kubeconfig)
 
 
@@ -49,3 +57,12 @@ def callback_server(control_plane: ControlPlane, stack: Stack, name: str) -> Ite
 
 def _proxy(control_plane: ControlPlane) -> ApiProxy:
     return ApiProxy(control_plane.url, control_plane.ca_file)
+
+
+def _release_lease(control_plane: ControlPlane, namespace: str) -> None:
+    """In the name of the dead leader: waiting for its Lease to expire would cost 15 s at each kill."""
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE_NAME}"
+    # It may not be there yet, or the API server may be away: then the Lease expires.
+    with suppress(OSError):
+        body = {"spec": release(datetime.now(UTC))}
+        control_plane.api("PATCH", path, body, content_type="application/merge-patch+json")

@@ -24,11 +24,12 @@ class CrashLoop(AssertionError):
 class Kubelet:
     """Keeps a process running while it is entered, from a thread of its own."""
 
-    def __init__(self, process: Process, *, most: int) -> None:
+    def __init__(self, process: Process, *, most: int, before_start: Callable[[], None] = lambda: None) -> None:
         self.process = process
         self.exit_codes: list[int] = []
         """How it ended each time that it ended by itself: at most `most` times."""
         self._most = most
+        self._before_start = before_start
         self._wanted = threading.Event()
         self._ready = threading.Event()
         self._stopping = threading.Event()
@@ -105,6 +106,7 @@ class Kubelet:
         self._ready.clear()
         if child.exit_code not in {None, -signal.SIGKILL}:
             self._count(child.exit_code)
+        self._before_start()
         with suppress(StartFailed):
             self.process.start()
             self._ready.set()

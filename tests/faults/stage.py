@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from deploy.local.controlplane import ControlPlane
+from deploy.local.provider import TokenRequest
 from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.faults import world
 from tests.faults.api_proxy import Call
@@ -199,14 +200,13 @@ class Stage:
         """Until neither process has asked anything of the API server for a while."""
         calls, since = -1, time.monotonic()
         while time.monotonic() - since < QUIET:
-            if calls != (calls := sum(len(each.proxy.calls) for each in self.processes.values())):
+            if calls != (calls := sum(each.proxy.calls_about_work for each in self.processes.values())):
                 since = time.monotonic()
             time.sleep(0.1)
 
-    def exchanged_codes(self) -> list[str]:
-        """The codes that were sent to the token endpoint for this namespace's application, by their hashes."""
-        requests = self.user.provider.token_requests()
-        return [each.code_sha256 or "" for each in requests if each.client_id == self.user.client_id]
+    def token_requests(self) -> list[TokenRequest]:
+        """What was sent to the token endpoint for this namespace's application."""
+        return [each for each in self.user.provider.token_requests() if each.client_id == self.user.client_id]
 
     @contextmanager
     def logged(self) -> Iterator[None]:

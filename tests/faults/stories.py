@@ -22,6 +22,11 @@ def ask_for_new_credential(case: Case) -> None:
     case.user.annotate("new-credential", "1", case.name)
 
 
+def ask_for_refresh(case: Case) -> None:
+    """Refresh now."""
+    case.user.annotate("refresh", "1", case.name)
+
+
 def change_parameters(case: Case) -> None:
     """So that the credential fits no more."""
     case.apply(clientID="another-application")
@@ -66,6 +71,11 @@ def has_link(case: Case) -> bool:
     return "authorizationLink" in case.user.status(case.name)
 
 
+def is_refreshed(case: Case) -> bool:
+    """The operator says that it acted on the request."""
+    return bool(case.user.status(case.name).get("handled", {}).get("refresh") == "1")
+
+
 def has_no_link(case: Case) -> bool:
     """No link is offered."""
     return not has_link(case)
@@ -108,6 +118,7 @@ STORIES = (
         "new credential",
         (Step(ask_for_new_credential, until=has_link), Step(Case.get_credential, until=has_no_link)),
     ),
+    Story("refresh", (Step(ask_for_refresh, until=is_refreshed),)),
     Story("clear", (Step(clear, until=becomes("CredentialCleared")),)),
     Story(
         "parameters change and back",

@@ -89,7 +89,7 @@ class Told:
 
     def _arms(self, victim: str, number: int) -> list[Arm]:
         # The callback server watches nothing.
-        arms = [killed_after, cut_unseen_after if victim == "operator" else cut_after]
+        arms: list[Arm] = [killed_after, cut_unseen_after if victim == "operator" else cut_after]
         # Before a write is after the one before, but for what a process does in between outside of the API server.
         return [*arms, killed_before] if self._brings_something(victim, number) else arms
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -21,12 +22,14 @@ from tests.faults.stories import (
     SECRETS_DELETED,
     STORIES,
     apply,
+    ask_for_refresh,
     becomes,
     change_parameters,
     clear,
     delete_credential,
     has_token_secret,
     is_new,
+    is_refreshed,
     is_renamed,
     rename_token_secret,
     replace,
@@ -124,6 +127,7 @@ APPLIED_AGAIN = Step(apply, until=lambda case: becomes("Authorized")(case) and h
 
 PASTS = (
     Past("cleared, authorized anew", Step(clear, until=becomes("CredentialCleared")), (NEW_CREDENTIAL,)),
+    Past("refreshed", Step(ask_for_refresh, until=is_refreshed), ()),
     Past("changed, changed back", Step(change_parameters, until=becomes("ParametersChanged")), (APPLIED_AGAIN,)),
     Past("renamed, renamed back", Step(rename_token_secret, until=is_renamed), (APPLIED_AGAIN,)),
     Past(
@@ -151,10 +155,12 @@ def test_restart_in_the_past_destroys_nothing_newer(stage: Stage, subtests: pyte
         stage.wait_until_quiet()
         before = {past: identities(case) for past, case in cases.items()}
         settled = {past: stage.outcome(case).end for past, case in cases.items()}
+        token_requests = len(stage.token_requests())
         with in_the_past(stage, snapshot) as lists:
             during = {past: identities(case) for past, case in cases.items()}
         assert lists.met
         stage.wait_until_quiet()
+        assert len(stage.token_requests()) == token_requests
         for past, case in cases.items():
             with subtests.test(past.name):
                 assert during[past] == before[past]
@@ -175,11 +181,12 @@ def in_the_past(stage: Stage, snapshot: str) -> Iterator[Disturbance]:
     stage.tell("the present is back")
 
 
-def identities(case: Case) -> dict[str, tuple[str, str]]:
-    """Which Secrets there are: a Secret made anew, or a tombstone in its place, is another one."""
+def identities(case: Case) -> dict[str, tuple[str | None, ...]]:
+    """Which Secrets there are: a Secret made anew, a tombstone or an older revision in its place is another one."""
     named = {what: case.user.secret(f"{case.name}-{what}") for what in ("oauth2-credential", "token")}
-    return {
-        what: (secret["metadata"]["uid"], secret["metadata"]["annotations"].get(Annotation.CREDENTIAL_ID, ""))
-        for what, secret in named.items()
-        if secret is not None
-    }
+    return {what: _identity(secret["metadata"]) for what, secret in named.items() if secret is not None}
+
+
+def _identity(metadata: dict[str, Any]) -> tuple[str | None, ...]:
+    annotations = metadata["annotations"]
+    return metadata["uid"], annotations.get(Annotation.CREDENTIAL_ID), annotations.get(Annotation.REVISION)

@@ -244,8 +244,14 @@ def silenced(
     """Begins before all tests, because it takes longest."""
     with namespace_of_its_own(control_plane, "watches-in-silence") as namespace:
         user = user_in(namespace, control_plane, provider, stack)
+        allow_lease_in(namespace, control_plane)
         with behind_proxy.operator(
-            control_plane, stack, "operator-in-silence", most_restarts=1, DATASOURCE_NAMESPACES=namespace
+            control_plane,
+            stack,
+            "operator-in-silence",
+            most_restarts=1,
+            DATASOURCE_NAMESPACES=namespace,
+            DATASOURCE_SYSTEM_NAMESPACE=namespace,
         ) as operator:
             log = folder / "logs" / "faults-watches-that-end-silence.log"
             stage = Stage(control_plane, user, operator, disturbed_callback_server, log)
@@ -261,6 +267,14 @@ def namespace_of_its_own(control_plane: ControlPlane, name: str) -> Iterator[str
     control_plane.cluster.kubectl("create", "namespace", name)
     yield name
     control_plane.cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def allow_lease_in(namespace: str, control_plane: ControlPlane) -> None:
+    """An election of its own, or one operator would stand by: the rights that deploy/ gives in the system namespace."""
+    for kind in ("role", "rolebinding"):
+        right = control_plane.cluster.get("-n", SYSTEM_NAMESPACE, kind, f"{OPERATOR}-lease")
+        right["metadata"] = {"name": right["metadata"]["name"], "namespace": namespace}
+        control_plane.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(right))
 
 
 def user_in(namespace: str, control_plane: ControlPlane, provider: Provider, stack: Stack) -> ImpatientUser:

@@ -13,6 +13,7 @@ from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
 from tests.support.audit import WRITES, requests_by
 
 DATASOURCES = "/apis/datasource.dev/v1alpha1/namespaces/{}/datasources"
+EVENTS = "/apis/events.k8s.io/v1/namespaces/{}/events"
 SECRETS = "/api/v1/namespaces/{}/secrets"
 
 _PRESENT_OR_NOT = ("authorizationLink", "expiresAt", "refreshedAt")
@@ -74,6 +75,8 @@ def _secret(secret: dict[str, Any], named: _Named, uid: str | None, access_token
         "keys": sorted(content),
         "token of the credential": content.get("access_token") == access_token,
         "scopes": annotations.get(Annotation.REQUESTED_SCOPES),
+        "verdict": annotations.get(Annotation.VERDICT),
+        "has intent": Annotation.INTENT in annotations,
         "tombstone": annotations.get(Annotation.TOMBSTONE),
         "handled": annotations.get(Annotation.HANDLED),
         "datasource": named.hidden(annotations.get(Annotation.DATASOURCE, "")),
@@ -95,6 +98,12 @@ def churn(control_plane: ControlPlane, namespace: str, name: str, *, since: int)
         # A patch that created something was a server-side apply of what was not there.
         and (each.status == 201 or (each.verb == "delete" and each.status == 200))
     )
+
+
+def reasons(control_plane: ControlPlane, namespace: str, name: str) -> set[str]:
+    """Of every state that users were told of by an Event."""
+    events = control_plane.api("GET", EVENTS.format(namespace))["items"]
+    return {each["reason"] for each in events if each["regarding"]["name"] == name}
 
 
 def audit_size(audit_log: Path) -> int:
