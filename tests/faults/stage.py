@@ -124,11 +124,11 @@ class Stage:
     operator: BehindProxy
     callback_server: BehindProxy
     log: Path
-    _since: int = 0
+    _churn: world.Churn = field(init=False)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
-        self._since = world.audit_size(self.control_plane.audit_log)
+        self._churn = world.Churn(self.control_plane.audit_log)
         self.user.register_application()
         self.user.create_client_secret()
 
@@ -177,7 +177,7 @@ class Stage:
         """What is left of a story."""
         return Outcome(
             end=world.end_state(self.control_plane, self.user.namespace, case.name),
-            churn=world.churn(self.control_plane, self.user.namespace, case.name, since=self._since),
+            churn=self._churn.of(self.user.namespace, case.name),
         )
 
     def settles(self, case: Case, expected: Outcome) -> None:

@@ -42,8 +42,8 @@ WATCHES = 3
 LONG = timedelta(minutes=2)
 """Longer than any trouble here: it ends when it is told to."""
 
-LONGER_THAN_A_REQUEST = timedelta(seconds=22)
-"""The operator waits 20 s for an answer."""
+LONGER_THAN_A_LEASE = timedelta(seconds=12)
+"""The operator leads no more when it could not renew its Lease for 10 s."""
 
 NOTICES_SILENCE_WITHIN = timedelta(seconds=150)
 """It takes 90 s without a byte to give a watch up; the rest is for a slow machine."""
@@ -139,7 +139,7 @@ def api_server_freezes(stage: Stage) -> Iterator[None]:
     with stage.operator.proxy.hold_watches():
         yield
         api_server.freeze()
-    time.sleep(LONGER_THAN_A_REQUEST.total_seconds())
+    time.sleep(LONGER_THAN_A_LEASE.total_seconds())
     api_server.thaw()
 
 

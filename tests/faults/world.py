@@ -9,20 +9,12 @@ from typing import Any
 
 from datasource.names import Annotation, credential_secret_name
 from deploy.local.controlplane import ControlPlane
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
-from tests.support.audit import WRITES, requests_by
 
 DATASOURCES = "/apis/datasource.dev/v1alpha1/namespaces/{}/datasources"
 EVENTS = "/apis/events.k8s.io/v1/namespaces/{}/events"
 SECRETS = "/api/v1/namespaces/{}/secrets"
 
 _PRESENT_OR_NOT = ("authorizationLink", "expiresAt", "refreshedAt")
-
-_USERS = (
-    "admin",  # tests, and the garbage collector
-    f"system:serviceaccount:{SYSTEM_NAMESPACE}:{OPERATOR}",
-    f"system:serviceaccount:{SYSTEM_NAMESPACE}:{CALLBACK_SERVER}",
-)
 
 
 @dataclass(frozen=True)
@@ -84,31 +76,52 @@ def _secret(secret: dict[str, Any], named: _Named, uid: str | None, access_token
     }
 
 
-def churn(control_plane: ControlPlane, namespace: str, name: str, *, since: int) -> Counter[tuple[str, str]]:
-    """Which Secrets of a Datasource were created and deleted since the audit log had that size, and how often."""
-    requests = [each for user in _USERS for each in requests_by(user, control_plane.audit_log, since=since)]
-    return Counter(
-        ("deleted" if each.verb == "delete" else "created", _Named(namespace, name).hidden(each.name))
-        for each in requests
-        if each.namespace == namespace
-        and each.resource == "secrets"
-        and each.name.startswith(f"{name}-")
-        and not each.dry_run
-        and each.verb in WRITES
-        # A patch that created something was a server-side apply of what was not there.
-        and (each.status == 201 or (each.verb == "delete" and each.status == 200))
-    )
+class Churn:
+    """Which Secrets were created and deleted, and how often, from the audit log; it begins now, and reads on each time."""
+
+    def __init__(self, audit_log: Path) -> None:
+        self._audit_log = audit_log
+        self._position = audit_log.stat().st_size
+        self._seen: Counter[tuple[str, str, str]] = Counter()
+
+    def of(self, namespace: str, name: str) -> Counter[tuple[str, str]]:
+        """What came and went of a Datasource's."""
+        self._read_on()
+        named = _Named(namespace, name)
+        return Counter(
+            {
+                (what, named.hidden(secret)): times
+                for (place, what, secret), times in self._seen.items()
+                if place == namespace and secret.startswith(f"{name}-")
+            }
+        )
+
+    def _read_on(self) -> None:
+        with self._audit_log.open("rb") as log:
+            log.seek(self._position)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    return
+                self._position += len(line)
+                # Most lines are about something else, and reading JSON takes longest.
+                if b'"resource":"secrets"' in line:
+                    self._count(json.loads(line))
+
+    def _count(self, event: dict[str, Any]) -> None:
+        status, reference = event["responseStatus"].get("code"), event["objectRef"]
+        if "dryRun=" in event["requestURI"]:
+            return
+        # A patch that is answered with 201 was a server-side apply of what was not there.
+        created = event["verb"] in {"create", "patch"} and status == 201
+        deleted = event["verb"] == "delete" and status == 200
+        if created or deleted:
+            self._seen[reference["namespace"], "created" if created else "deleted", reference["name"]] += 1
 
 
 def reasons(control_plane: ControlPlane, namespace: str, name: str) -> set[str]:
     """Of every state that users were told of by an Event."""
     events = control_plane.api("GET", EVENTS.format(namespace))["items"]
     return {each["reason"] for each in events if each["regarding"]["name"] == name}
-
-
-def audit_size(audit_log: Path) -> int:
-    """Where the audit log ends now."""
-    return audit_log.stat().st_size
 
 
 def resource_version(control_plane: ControlPlane) -> str:
