@@ -8,9 +8,9 @@ ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 # Dependencies first: they change less often than the code.
 COPY requirements/run.txt requirements/build.txt requirements/
-RUN pip install --require-hashes --only-binary=:all: --requirement requirements/run.txt
+RUN pip install --no-deps --require-hashes --only-binary=:all: --requirement requirements/run.txt
 # What builds the wheel stays out of the image.
-RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes --requirement requirements/build.txt
+RUN python -m venv /opt/build && /opt/build/bin/pip install --no-deps --require-hashes --requirement requirements/build.txt
 COPY pyproject.toml README.md ./
 COPY operator operator
 COPY callback_server callback_server

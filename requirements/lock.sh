@@ -8,6 +8,6 @@ compile() {
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host "$@"
 }
 compile --output-file requirements/run.txt pyproject.toml
-compile --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+compile --extra plugin --output-file requirements/dev.txt pyproject.toml requirements/dev.in
 compile --output-file requirements/build.txt requirements/build.in
 compile --output-file requirements/tools.txt requirements/tools.in
