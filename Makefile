@@ -33,8 +33,9 @@ lint: $(READY)
 unit: $(READY)
 	$(VENV)/bin/pytest tests/unit --cov --cov-report=term --cov-fail-under=100
 
-faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes; FAULTS_SECONDS, FAULTS_SEED
+faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes, then a long random walk; FAULTS_SECONDS, FAULTS_SEED
 	@$(RUN) -m tests.faults.fault_run
+	RANDOM_WALK=long RANDOM_WALK_SEED=$${FAULTS_SEED:-1} $(VENV)/bin/pytest tests/cluster/test_random_walk.py --capture=no
 
 tools: $(READY) ## fetch and build what the local stack needs, ahead of time
 	@$(RUN) -m deploy.local.tools

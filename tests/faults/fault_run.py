@@ -404,7 +404,10 @@ def everything(bounds: Bounds) -> Iterator[Storm]:
         install(control_plane.cluster)
         stack = Stack(control_plane.cluster, FOLDER / "logs", port)
         storm = Storm(bounds, control_plane, provider, stack)
-        storm.operators = [stack.operator(f"operator-{number}") for number in (1, 2)]
+        # kubelet starts a killed container again in its pod.
+        storm.operators = [
+            stack.operator(f"operator-{number}", DATASOURCE_POD_UID=f"pod-{number}") for number in (1, 2)
+        ]
         storm.callback_servers = [
             stack.callback_server(f"callback-server-{number}", DATASOURCE_LISTEN=f"127.0.0.1:{page}")
             for number, page in enumerate(pages, start=1)
