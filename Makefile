@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Each has a control plane and a provider of its own; most of the time a test waits for what others do.
 TEST_WORKERS ?= 3
 
-.PHONY: help demo test check lint unit faults tools lock format clean
+.PHONY: help demo test check lint unit faults tools docs lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -45,6 +45,9 @@ tools: $(READY) ## fetch and build what the local stack needs, ahead of time
 format: $(READY) ## format the code
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+
+docs: $(READY) ## write what is generated in docs/
+	@$(RUN) docs/api_reference.py
 
 lock: $(READY) ## pin dependencies anew
 	requirements/lock.sh
