@@ -111,6 +111,8 @@ class Spec(
     oauth2: OAuth2 | None = None
     token_secret: TokenSecret = TokenSecret()
     refresh_before: str | None = None
+    suspend: bool = False
+    """Neither refreshes nor links until it is false again; tokens stay."""
 
     def token_secret_name(self, datasource_name: str) -> str:
         """The name of the Secret that apps mount."""
