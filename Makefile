@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# Each has a control plane and a provider of its own; most of the time a test waits for what others do.
+TEST_WORKERS ?= 3
 
 .PHONY: help demo test check lint unit faults tools lock format clean
 
@@ -15,7 +17,10 @@ demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, 
 	@$(RUN) -m deploy.local.demo
 
 test: check tools ## everything: check, then the tests on a real API server and in a real browser
-	$(VENV)/bin/pytest tests/cluster tests/e2e
+	rm -rf build/tests
+	$(VENV)/bin/pytest tests/cluster tests/faults tests/e2e -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile
+	@echo "Looking back at what all of them did"
+	$(VENV)/bin/pytest tests/cluster -m last
 
 check: lint unit ## lint, types, import rules, unit tests; under a minute
 
@@ -28,8 +33,9 @@ lint: $(READY)
 unit: $(READY)
 	$(VENV)/bin/pytest tests/unit --cov --cov-report=term --cov-fail-under=100
 
-faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes; FAULTS_SECONDS, FAULTS_SEED
+faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes, then a long random walk; FAULTS_SECONDS, FAULTS_SEED
 	@$(RUN) -m tests.faults.fault_run
+	RANDOM_WALK=long RANDOM_WALK_SEED=$${FAULTS_SEED:-1} $(VENV)/bin/pytest tests/cluster/test_random_walk.py --capture=no
 
 tools: $(READY) ## fetch and build what the local stack needs, ahead of time
 	@$(RUN) -m deploy.local.tools

@@ -75,6 +75,8 @@ class Row:
     window_seconds_max: float = 0.0
     """The longest time between a refresh request and its store, in which a crash would lose the grant."""
     flows: int = 0
+    stuck: int = 0
+    """Datasources that neither had a live token nor offered a link long after the fault was over."""
     states: dict[str, int] = field(default_factory=dict)
 
 
@@ -182,7 +184,7 @@ class Storm:
             ending.set()
             row.flows = flows.result()
             self.provider.forget_faults()
-            self.settle()
+            row.stuck = len(self.stuck_after_settling())
             row.dead_token_seconds = round(dead.seconds, 1)
         self._count(row)
         healed = self.authorize(self.names)
@@ -203,14 +205,17 @@ class Storm:
                         lines.append(json.loads(line))
         return lines
 
-    def settle(self) -> None:
-        """Until every Datasource has refreshed or waits for a person, and nothing is overdue."""
+    def stuck_after_settling(self) -> list[str]:
+        """Wait until every Datasource has a live token or waits for a person; returns those that never came to it."""
         deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            with suppress(StackError):
-                if all(_is_settled(each) for each in self.datasources().values()):
-                    return
+        stuck = self.names
+        while stuck and time.monotonic() < deadline:
             time.sleep(1)
+            with suppress(StackError):
+                stuck = [name for name, each in self.datasources().items() if not _is_settled(each)]
+        for name in stuck[:3]:
+            say(f"      stuck: {name}: {self.user.status(name)}")
+        return stuck
 
     def _count(self, row: Row) -> None:
         found = self.datasources()
@@ -258,7 +263,7 @@ def _sends_by_token(requests: Sequence[TokenRequest]) -> list[int]:
     counts: Counter[str | None] = Counter()
     for request in requests:
         staged = request.fault or {}
-        if "status" not in staged and "hang" not in staged:
+        if not {"status", "hang", "dropBefore"} & set(staged):
             counts[request.refresh_token_sha256] += 1
     return sorted(counts.values(), reverse=True)
 
@@ -354,6 +359,7 @@ def provider_answers_badly(storm: Storm, until: float) -> int:
         {"status": 429, "retry_after": 2},
         {"hold_reply": timedelta(seconds=3)},
         {"status": 502},
+        {"drop_before": True},
     ]
     return _stage(storm, until, kinds)
 
@@ -398,7 +404,10 @@ def everything(bounds: Bounds) -> Iterator[Storm]:
         install(control_plane.cluster)
         stack = Stack(control_plane.cluster, FOLDER / "logs", port)
         storm = Storm(bounds, control_plane, provider, stack)
-        storm.operators = [stack.operator(f"operator-{number}") for number in (1, 2)]
+        # kubelet starts a killed container again in its pod.
+        storm.operators = [
+            stack.operator(f"operator-{number}", DATASOURCE_POD_UID=f"pod-{number}") for number in (1, 2)
+        ]
         storm.callback_servers = [
             stack.callback_server(f"callback-server-{number}", DATASOURCE_LISTEN=f"127.0.0.1:{page}")
             for number, page in enumerate(pages, start=1)
@@ -426,6 +435,7 @@ def table(rows: Sequence[Row]) -> str:
         "dead s",
         "window s",
         "flows",
+        "stuck",
         "states",
     )
     lines = [f"{'fault':38}" + "".join(f"{column:>13}" for column in columns)]
@@ -440,6 +450,7 @@ def table(rows: Sequence[Row]) -> str:
             row.dead_token_seconds,
             row.window_seconds_max,
             row.flows,
+            row.stuck,
         )
         states = ", ".join(f"{count} {state}" for state, count in row.states.items())
         lines.append(f"{row.fault:38}" + "".join(f"{value:>13}" for value in values) + f"  {states}")
@@ -454,6 +465,12 @@ def verdict(rows: Sequence[Row]) -> list[str]:
             found[row.fault].append(f"{row.grants_lost} grants lost")
         if row.families_revoked:
             found[row.fault].append(f"{row.families_revoked} families revoked")
+        if row.token_requests_per_rotation_max > 1:
+            found[row.fault].append(f"a refresh token was sent {row.token_requests_per_rotation_max} times")
+        if row.stuck:
+            found[row.fault].append(f"{row.stuck} Datasources got stuck")
+        if row.dead_token_seconds and row.fault not in OUTLASTS_THE_MARGIN:
+            found[row.fault].append(f"{row.dead_token_seconds} s with a dead token")
         if row.grants_interrupted and row.fault not in MAY_INTERRUPT:
             found[row.fault].append(f"{row.grants_interrupted} grants interrupted")
     return [f"{fault}: {', '.join(what)}" for fault, what in found.items()]
@@ -461,6 +478,12 @@ def verdict(rows: Sequence[Row]) -> list[str]:
 
 MAY_INTERRUPT = {"leader killed (SIGKILL)", "provider: cut after it rotated"}
 """Where a reply can be lost for good; anywhere else, an interruption is a fault of ours."""
+
+OUTLASTS_THE_MARGIN = {"leader killed (SIGKILL)", "API server frozen 30 s"}
+"""Tokens of 60 s are refreshed 20 s before their end: an outage longer than that leaves dead ones, and no other fault may.
+
+A killed leader is replaced after 15 s, and an intent that it left is respected for 35 s.
+"""
 
 
 def main() -> None:
