@@ -1,6 +1,6 @@
 """Build programs from their Go modules, once, into a cache folder named after their versions.
 
-Each folder with a go.mod beside this file is a module whose `tool` lines are the programs to build: the control plane, and Helm.
+Each folder with a go.mod beside this file is a module whose `tool` lines are the programs to build.
 `python -m deploy.local.build` builds all of them ahead of time.
 """
 
@@ -43,8 +43,8 @@ class BuildFailed(StackError):
 class GoModule:
     """Programs that are built together.
 
-    `source` has the go.mod that pins them, `folder` is where they are kept, and `variables` are what the linker writes into them:
-    without, they would tell versions of years ago, or none.
+    `source` has the go.mod that pins them, `folder` is where they are kept, and `variables` are what the linker writes into
+    them: without, they would tell versions of years ago, or none.
     """
 
     source: Path
