@@ -32,7 +32,10 @@ def main() -> None:
 
 async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int]) -> None:
     """Serve in this event loop; uvicorn takes the signals and waits for the requests under way."""
-    async with Kube(settings.kubeconfig, user_agent="datasource-callback-server") as kube, Transport() as transport:
+    async with (
+        Kube(settings.kubeconfig, user_agent="datasource-callback-server") as kube,
+        Transport(settings.egress, settings.proxies) as transport,
+    ):
         app = create_app(services(kube, transport, settings))
         host, port = pages
         server = uvicorn.Server(

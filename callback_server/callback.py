@@ -9,7 +9,7 @@ import structlog
 
 from callback_server import refusals
 from callback_server.credentials import CredentialStore
-from callback_server.dialog import require_client_secret
+from callback_server.dialog import require_ca_bundle, require_client_secret
 from callback_server.flows import ClaimedFlow, FlowStore
 from callback_server.refusals import Refused
 from callback_server.security import is_same_browser
@@ -42,6 +42,7 @@ class _Prepared:
     situation: Situation
     code: str = field(repr=False)
     client: Client
+    ca_bundle: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +117,12 @@ class CallbackService:
         if flow.has_expired(self.now()):
             raise refusals.flow_has_expired()
         _check_nothing_changed(situation, flow)
-        secret = await require_client_secret(self.kube, situation)
+        secret = await require_client_secret(self.kube, situation, self.observer.settings)
+        ca_bundle = await require_ca_bundle(self.kube, situation)
         await self.credentials.rehearse(situation)
         oauth2 = situation.oauth2
         client = Client(oauth2.client_id or "", secret, oauth2.effective_client_authentication())
-        return _Prepared(situation, response.code or "", client)
+        return _Prepared(situation, response.code or "", client, ca_bundle)
 
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared) -> None:
         situation = prepared.situation
@@ -146,7 +148,7 @@ class CallbackService:
             code_verifier=flow.code_verifier,
         )
         try:
-            return await request_token(self.transport, request, now=self.now)
+            return await request_token(self.transport, request, now=self.now, ca_bundle=prepared.ca_bundle)
         except OAuth2Error as error:
             logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))
             raise refusals.exchange_failed(error) from None

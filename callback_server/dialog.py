@@ -13,6 +13,7 @@ from callback_server.flows import FlowStore, NoSlot
 from callback_server.pages import Dialog, Form
 from callback_server.security import cookie_hash, form_token, form_token_fits
 from callback_server.situation import Observer, Situation
+from datasource.ca_bundle import read_ca_bundle
 from datasource.client_secret import ClientSecretNotFound, read_client_secret
 from datasource.flow import FLOW_LIFETIME, Flow, key_hash, new_flow_key
 from datasource.kube import Forbidden, Kube
@@ -60,7 +61,8 @@ class DialogService:
         situation = await self._live(namespace, name, ticket)
         if not form_token_fits(form.get("token", ""), cookie, situation, ticket):
             raise refusals.form_is_not_ours()
-        await require_client_secret(self.kube, situation)
+        await require_client_secret(self.kube, situation, self.settings)
+        await require_ca_bundle(self.kube, situation)
         return await self._begin(situation, ticket, cookie)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
@@ -123,19 +125,38 @@ class DialogService:
         )
 
 
-async def require_client_secret(kube: Kube, situation: Situation) -> str | None:
+async def require_client_secret(kube: Kube, situation: Situation, settings: Settings) -> str | None:
     """Read the client secret live.
 
     Raises:
         Refused: it is not there or may not be used.
     """
     try:
-        return await read_client_secret(kube, situation.namespace, situation.oauth2)
+        return await read_client_secret(
+            kube, situation.namespace, situation.oauth2, require_allowed_hosts=settings.require_allowed_hosts
+        )
     except (ClientSecretNotFound, InvalidSpec) as error:
         raise refusals.not_configured(str(error)) from None
     except Forbidden:
         raise refusals.not_configured(
             f"The callback server may not read Secrets in namespace {situation.namespace}. "
+            "Ask whoever runs the cluster to give it the rights of deploy/ there."
+        ) from None
+
+
+async def require_ca_bundle(kube: Kube, situation: Situation) -> str | None:
+    """Read the CA bundle live.
+
+    Raises:
+        Refused: it is not there or cannot be used.
+    """
+    try:
+        return await read_ca_bundle(kube, situation.namespace, situation.oauth2)
+    except InvalidSpec as error:
+        raise refusals.not_configured(str(error)) from None
+    except Forbidden:
+        raise refusals.not_configured(
+            f"The callback server may not read ConfigMaps in namespace {situation.namespace}. "
             "Ask whoever runs the cluster to give it the rights of deploy/ there."
         ) from None
 

@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 
-from datasource.oauth2 import InvalidClient, InvalidGrant, NotDelivered, OAuth2Error, OutcomeUnknown, Throttled
+from datasource.oauth2 import (
+    EgressDenied,
+    InvalidClient,
+    InvalidGrant,
+    NotDelivered,
+    OAuth2Error,
+    OutcomeUnknown,
+    Throttled,
+)
 
 
 @dataclass
@@ -222,6 +230,12 @@ def exchange_failed(error: OAuth2Error) -> Refused:
                 "The service does not accept the code",
                 f"{error}. A code works once and for a short time, and the redirect URI must be registered exactly as "
                 "shown. Try again.",
+                HTTPStatus.BAD_GATEWAY,
+            )
+        case EgressDenied():
+            return Refused(
+                "The token URL may not be called",
+                f"spec.oauth2.tokenURL: {error} Nothing was stored.",
                 HTTPStatus.BAD_GATEWAY,
             )
         case NotDelivered() | Throttled() | OutcomeUnknown():
