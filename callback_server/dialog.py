@@ -10,18 +10,20 @@ import structlog
 
 from callback_server import refusals
 from callback_server.flows import FlowStore, NoSlot
+from callback_server.limits import Places
+from callback_server.looks import Looks
 from callback_server.pages import Dialog, Form
-from callback_server.security import cookie_hash, form_token, form_token_fits
+from callback_server.security import cookie_hash, form_token, form_token_fits, is_form_token
 from callback_server.situation import Observer, Situation
 from datasource.ca_bundle import read_ca_bundle
 from datasource.client_secret import ClientSecretNotFound, read_client_secret
 from datasource.flow import FLOW_LIFETIME, Flow, key_hash, new_flow_key
 from datasource.kube import Forbidden, Kube
-from datasource.names import authorization_link, redirect_uri
+from datasource.names import authorization_link, redirect_uri, ticket_in
 from datasource.oauth2 import authorize_url, new_secret, s256_challenge
 from datasource.settings import Settings
 from datasource.spec import InvalidSpec, Pkce
-from datasource.ticket import ticket_hash
+from datasource.ticket import is_ticket, same_ticket, ticket_hash
 
 logger = structlog.get_logger(__name__)
 
@@ -37,6 +39,8 @@ class DialogService:
     settings: Settings
     observer: Observer
     flows: FlowStore
+    looks: Looks
+    places: Places
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
@@ -54,20 +58,29 @@ class DialogService:
 
         Raises:
             Refused: nothing was begun.
+            Exceeded: too much is going on at this moment; nothing was begun.
         """
         if cookie is None:
             raise refusals.cookie_is_missing()
-        ticket = form.get("ticket", "")
-        situation = await self._live(namespace, name, ticket)
-        if not form_token_fits(form.get("token", ""), cookie, situation, ticket):
+        ticket, token = form.get("ticket", ""), form.get("token", "")
+        if not is_form_token(token):
             raise refusals.form_is_not_ours()
-        await require_client_secret(self.kube, situation, self.settings)
-        await require_ca_bundle(self.kube, situation)
-        return await self._begin(situation, ticket, cookie)
+        situation = await self._live(namespace, name, ticket)
+        if not form_token_fits(token, cookie, situation, ticket):
+            raise refusals.form_is_not_ours()
+        # Only now: strangers must not take places.
+        with self.places.one(namespace):
+            await require_client_secret(self.kube, situation, self.settings)
+            await require_ca_bundle(self.kube, situation)
+            return await self._begin(situation, ticket, cookie)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
-        datasource = await self.observer.datasource(namespace, name)
-        if datasource is None or datasource.status.authorization_link is None:
+        # What could be no ticket costs no read, what is not the live one costs one: strangers may send as many as they like.
+        if not is_ticket(ticket):
+            raise refusals.link_has_ended()
+        datasource = await self.looks.datasource(namespace, name)
+        offered = None if datasource is None else ticket_in(datasource.status.authorization_link)
+        if datasource is None or offered is None or not same_ticket(ticket, offered):
             raise refusals.link_has_ended()
         situation = await self.observer.situation(datasource)
         if not situation.ticket_is_live(ticket):

@@ -369,14 +369,15 @@ async def test_address_that_does_not_answer_is_overtaken_and_let_go() -> None:
 
 
 async def test_where_no_address_answers_the_last_failure_is_told() -> None:
-    second_is_tried = asyncio.Event()
+    second_is_tried, first_has_failed = asyncio.Event(), asyncio.Event()
 
     async def connect(address: str) -> HeldStream:
         if address == "second":
             second_is_tried.set()
+            await first_has_failed.wait()
+            await asyncio.sleep(0.05)  # until somebody has seen the first one fail
         await second_is_tried.wait()
-        for _ in range(3 if address == "second" else 1):
-            await asyncio.sleep(0)
+        first_has_failed.set()
         raise httpcore.ConnectError(address)
 
     with pytest.raises(httpcore.ConnectError, match="second"):
