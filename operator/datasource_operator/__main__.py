@@ -38,7 +38,7 @@ async def run(settings: Settings, health_host: str, health_port: int) -> None:
         Kube(settings.kubeconfig, user_agent="datasource-operator") as kube,
         # Connections of its own: a renewal must not wait behind the workers' requests.
         Kube(settings.kubeconfig, user_agent="datasource-operator-lease") as lease_kube,
-        Transport() as transport,
+        Transport(settings.egress, settings.proxies) as transport,
     ):
         controller = Controller(kube, transport, settings)
         elector = LeaseElector(lease_kube, settings.system_namespace)

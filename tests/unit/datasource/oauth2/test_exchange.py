@@ -23,6 +23,7 @@ from datasource.oauth2 import (
 from datasource.oauth2.exchange import request_token
 from datasource.oauth2.transport import Transport
 from tests.support.hostile_provider import (
+    ON_LOOPBACK,
     Behaviour,
     HostileProvider,
     closed_port,
@@ -41,7 +42,7 @@ PAGE = b"<!doctype html><title>Sign in</title>"
 
 async def ask(url: str, *, deadline: timedelta = PATIENT, now: Callable[[], datetime] = lambda: NOW) -> TokenResponse:
     client = Client(client_id="my-app", client_secret="s3cret", authentication=ClientAuthentication.CLIENT_SECRET_BASIC)
-    async with Transport() as transport:
+    async with Transport(ON_LOOPBACK) as transport:
         request = refresh_request(url, client, refresh_token="rt-1")
         return await request_token(transport, request, now=now, deadline=deadline)
 
