@@ -15,6 +15,8 @@ COPY pyproject.toml README.md ./
 COPY operator operator
 COPY callback_server callback_server
 COPY datasource datasource
+# Part of the wheel; what it needs besides is not installed, and neither process imports it.
+COPY kubectl_datasource kubectl_datasource
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . && pip install --no-deps /wheels/*.whl
 
 FROM python:3.11-slim
