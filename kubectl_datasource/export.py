@@ -8,12 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasource.names import Annotation, Role, SecretType, credential_secret_name
+from datasource.names import LAST_APPLIED, Annotation, Role, SecretType, credential_secret_name
 from kubectl_datasource.exits import Misused
 
 Manifest = dict[str, Any]
-
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 _KEPT_METADATA = ("name", "namespace", "labels", "annotations")
 """Everything else belongs to this one object in this one cluster: uid, resourceVersion, owners, managers, finalizers."""
