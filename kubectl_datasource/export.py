@@ -77,12 +77,13 @@ def names_by_namespace(datasources: Iterable[Manifest]) -> dict[str, list[str]]:
 
 
 def client_secrets_by_namespace(datasources: Iterable[Manifest]) -> dict[str, list[str]]:
-    """The client Secrets that the Datasources of each namespace name, each once."""
+    """The Secrets with client secrets and private keys that the Datasources of each namespace name, each once."""
     found: dict[str, dict[str, None]] = {}
     for each in datasources:
-        ref = (each.get("spec", {}).get("oauth2") or {}).get("clientSecretRef")
-        if ref:
-            found.setdefault(each["metadata"]["namespace"], {})[ref["name"]] = None
+        oauth2 = each.get("spec", {}).get("oauth2") or {}
+        for field in ("clientSecretRef", "privateKeyRef"):
+            if field in oauth2:
+                found.setdefault(each["metadata"]["namespace"], {})[oauth2[field]["name"]] = None
     return {namespace: list(names) for namespace, names in found.items()}
 
 

@@ -9,11 +9,11 @@ from datasource.names import default_token_secret_name
 from datasource.objects import Condition, Metadata, Status
 
 
-class ClientSecretRef(msgspec.Struct, frozen=True):
-    """`spec.oauth2.clientSecretRef`."""
+class SecretKeyRef(msgspec.Struct, frozen=True):
+    """A key of a Secret in the same namespace; the API server fills in the usual key where none is written."""
 
     name: str = ""
-    key: str = "client-secret"
+    key: str = ""
 
 
 class OAuth2(
@@ -22,6 +22,7 @@ class OAuth2(
     rename={
         "client_id": "clientID",
         "client_secret_ref": "clientSecretRef",
+        "private_key_ref": "privateKeyRef",
         "authorize_url": "authorizeURL",
         "token_url": "tokenURL",
     },
@@ -29,7 +30,8 @@ class OAuth2(
     """`spec.oauth2`, as far as a person has to be told about it."""
 
     client_id: str | None = None
-    client_secret_ref: ClientSecretRef | None = None
+    client_secret_ref: SecretKeyRef | None = None
+    private_key_ref: SecretKeyRef | None = None
     issuer: str | None = None
     authorize_url: str | None = None
     token_url: str | None = None

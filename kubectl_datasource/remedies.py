@@ -37,6 +37,31 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """What the client proves itself with: a client secret that somebody types, or a private key in a file."""
+
+    field: str
+    name: str
+    key: str
+
+    @property
+    def source(self) -> str:
+        """The file that kubectl reads it from. Never an argument: that would stand in the shell's history."""
+        return "/dev/stdin" if self.field == "clientSecretRef" else "PRIVATE_KEY.pem"
+
+    @property
+    def source_is(self) -> str:
+        """Where the value comes from, for people."""
+        return "asks for the client secret" if self.field == "clientSecretRef" else "name the file with the key"
+
+    def asking(self, line: str) -> str:
+        """The line, after asking for the secret where it is typed."""
+        if self.field != "clientSecretRef":
+            return line
+        return f'(read -rs secret; printf %s "$secret") | {line}'
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """A Datasource whose reason is to be explained, and how kubectl reaches it."""
 
@@ -54,6 +79,16 @@ class Case:
     def oauth2(self) -> OAuth2:
         """`spec.oauth2`, empty where it is missing."""
         return self.datasource.spec.oauth2 or OAuth2()
+
+    @property
+    def client_secret(self) -> ClientSecret | None:
+        """What `spec.oauth2` names; None for a public client."""
+        named = {
+            "clientSecretRef": (self.oauth2.client_secret_ref, "client-secret"),
+            "privateKeyRef": (self.oauth2.private_key_ref, "private-key"),
+        }
+        found = ((field, ref, key) for field, (ref, key) in named.items() if ref is not None)
+        return next((ClientSecret(field, ref.name, ref.key or key) for field, ref, key in found), None)
 
     def kubectl(self, *words: str) -> str:
         """A line to copy into a shell: every word quoted where it has to be."""
@@ -186,7 +221,7 @@ def _oauth2_missing(case: Case) -> Advice:
         f"There are no OAuth2 parameters yet. Register an application at the service{register}, then fill them in.",
         ("spec.oauth2", "status.redirectURI"),
         (
-            _client_secret_command(case, f"{case.name}-app", "client-secret"),
+            _create(case, ClientSecret("clientSecretRef", f"{case.name}-app", "client-secret")),
             Command(case.patch({"oauth2": filled_in}), "with what the service told; leave out what there is not"),
         ),
     )
@@ -210,24 +245,21 @@ def _parameters_incomplete(case: Case) -> Advice:
 
 
 def _client_secret_not_found(case: Case) -> Advice:
-    ref = case.oauth2.client_secret_ref
+    ref = case.client_secret
     if ref is None:
         return Advice("The client Secret is missing.", ("spec.oauth2.clientSecretRef",), _edit(case))
-    create = _client_secret_command(case, ref.name, ref.key)
-    add = Command(
-        _replacing(case, ref.name, ref.key), "adds or replaces the key, if the Secret is there; asks for the value"
-    )
-    where = ("spec.oauth2.clientSecretRef", f"Secret {ref.name}, key {ref.key}")
+    create, add = _create(case, ref), _replace(case, ref)
     if case.client_secret_exists is None:
         commands: tuple[Command, ...] = (create, add)
     else:
         commands = (add,) if case.client_secret_exists else (create,)
-    what = f"Secret {ref.name} is there, but has no value under {ref.key}." if case.client_secret_exists else ""
-    return Advice(
-        f"{what or f'Secret {ref.name} with the key {ref.key} is missing.'} It is taken up by itself within a minute.",
-        where,
-        commands,
+    what = (
+        f"Secret {ref.name} is there, but has no value under {ref.key}."
+        if case.client_secret_exists
+        else f"Secret {ref.name} with the key {ref.key} is missing."
     )
+    where = (f"spec.oauth2.{ref.field}", f"Secret {ref.name}, key {ref.key}")
+    return Advice(f"{what} It is taken up by itself within a minute.", where, commands)
 
 
 def _secret_conflict(case: Case) -> Advice:
@@ -258,15 +290,15 @@ def _credential_unreadable(case: Case) -> Advice:
 
 
 def _client_rejected(case: Case) -> Advice:
-    ref = case.oauth2.client_secret_ref
+    ref = case.client_secret
     where = ("spec.oauth2.clientID", "spec.oauth2.clientAuthentication")
     if ref is None:
         return Advice("The service does not accept the client ID. The credential is kept.", where, _edit(case))
     return Advice(
-        "The service does not accept client ID and client secret. Compare them with the application's registration. The "
-        "credential is kept, and used again once they are right.",
+        "The service does not accept the client ID and what it is proven with. Compare them with the application's "
+        "registration. The credential is kept, and used again once they are right.",
         (*where, f"Secret {ref.name}, key {ref.key}"),
-        (Command(_replacing(case, ref.name, ref.key), "replaces the client secret; asks for the value"), *_edit(case)),
+        (_replace(case, ref), *_edit(case)),
     )
 
 
@@ -296,20 +328,16 @@ def _edit(case: Case) -> tuple[Command, ...]:
     return (Command(case.kubectl("edit", "datasource", case.name), "to correct it"),)
 
 
-def _client_secret_command(case: Case, name: str, key: str) -> Command:
-    # From stdin: an argument would stand in the shell's history and in the list of processes.
-    line = case.kubectl("create", "secret", "generic", name, f"--from-file={key}=/dev/stdin")
-    return Command(_asking(line), "asks for the client secret and stores it")
+def _create(case: Case, ref: ClientSecret) -> Command:
+    line = case.kubectl("create", "secret", "generic", ref.name, f"--from-file={ref.key}={ref.source}")
+    return Command(ref.asking(line), f"creates it; {ref.source_is}")
 
 
-def _replacing(case: Case, name: str, key: str) -> str:
-    words = ["create", "secret", "generic", name, f"--from-file={key}=/dev/stdin", "--dry-run=client", "-o", "yaml"]
+def _replace(case: Case, ref: ClientSecret) -> Command:
+    words = ["create", "secret", "generic", ref.name, f"--from-file={ref.key}={ref.source}", "--dry-run=client"]
     apply = case.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-")
-    return f"{_asking(case.kubectl(*words))} | {apply}"
-
-
-def _asking(line: str) -> str:
-    return f'(read -rs secret; printf %s "$secret") | {line}'
+    line = f"{ref.asking(case.kubectl(*words, '-o', 'yaml'))} | {apply}"
+    return Command(line, f"adds or replaces the key, if the Secret is there; {ref.source_is}")
 
 
 def _operator_logs(case: Case) -> str:
@@ -342,8 +370,6 @@ ADVICE: Mapping[Reason, Callable[[Case], Advice]] = {
 
 
 def reads_client_secret(datasource: Datasource) -> str | None:
-    """The client Secret whose existence decides what to advise."""
-    oauth2 = datasource.spec.oauth2
-    if datasource.reason != Reason.CLIENT_SECRET_NOT_FOUND or oauth2 is None or oauth2.client_secret_ref is None:
-        return None
-    return oauth2.client_secret_ref.name
+    """The Secret whose existence decides what to advise."""
+    secret = Case(datasource).client_secret
+    return secret.name if secret is not None and datasource.reason == Reason.CLIENT_SECRET_NOT_FOUND else None
