@@ -23,7 +23,7 @@ from kubectl_datasource.doctor import (
     token_endpoints,
     worst,
 )
-from kubectl_datasource.rights import ACCOUNTS, ResourceAttributes, Review, ReviewSpec, ReviewStatus, user_name
+from kubectl_datasource.rights import ACCOUNTS, ResourceAttributes, Review, ReviewSpec, ReviewStatus
 from tests.unit.kubectl_datasource.builders import NOW, OAUTH2, datasource
 
 URL = "https://connect.example.com"
