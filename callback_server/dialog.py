@@ -11,6 +11,7 @@ import structlog
 from callback_server import refusals
 from callback_server.flows import FlowStore, NoSlot
 from callback_server.pages import Dialog, Form
+from callback_server.refusals import Refused
 from callback_server.security import cookie_hash, form_token, form_token_fits
 from callback_server.situation import Observer, Situation
 from datasource.client_secret import ClientSecretNotFound, read_client_secret
@@ -18,6 +19,7 @@ from datasource.flow import FLOW_LIFETIME, Flow, key_hash, new_flow_key
 from datasource.kube import Forbidden, Kube
 from datasource.names import authorization_link, redirect_uri
 from datasource.oauth2 import authorize_url, new_secret, s256_challenge
+from datasource.objects import Datasource
 from datasource.settings import Settings
 from datasource.spec import InvalidSpec, Pkce
 from datasource.ticket import ticket_hash
@@ -65,12 +67,24 @@ class DialogService:
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
         datasource = await self.observer.datasource(namespace, name)
-        if datasource is None or datasource.status.authorization_link is None:
+        if datasource is None:
+            raise refusals.link_has_ended()
+        if datasource.spec.get("suspend") is True:
+            raise await self._suspended(datasource, ticket)
+        if datasource.status.authorization_link is None:
             raise refusals.link_has_ended()
         situation = await self.observer.situation(datasource)
         if not situation.ticket_is_live(ticket):
             raise refusals.link_has_ended()
         return situation
+
+    async def _suspended(self, datasource: Datasource, ticket: str) -> Refused:
+        """Only whoever had a link is told so; the link itself left the status."""
+        try:
+            situation = await self.observer.situation(datasource)
+        except Refused:
+            return refusals.link_has_ended()
+        return refusals.suspended() if situation.ticket_was_issued(ticket) else refusals.link_has_ended()
 
     def _dialog(self, situation: Situation, ticket: str, cookie: str) -> Dialog:
         link = authorization_link(self.settings.external_url, situation.namespace, situation.name, ticket)

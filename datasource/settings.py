@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from datasource.spec import split_url
+from datasource.oauth2.endpoint import split_url
 
 
 class InvalidSettings(Exception):

@@ -10,7 +10,7 @@ from datasource.objects import HandledEcho
 from datasource.states import State
 from kubectl_datasource.exits import Exit
 from kubectl_datasource.objects import Datasource
-from kubectl_datasource.waiting import Ended, Going, state_and_reason, why_not
+from kubectl_datasource.waiting import Ended, Going, is_suspended, state_and_reason, why_not
 from kubectl_datasource.words import relative
 
 
@@ -60,6 +60,8 @@ def refresh(before: Datasource, value: str, now: Callable[[], datetime]) -> Requ
     """Refresh now; without a credential there is nothing to ask for."""
     if before.status.state in {State.NOT_AUTHORIZED, State.NOT_CONFIGURED}:
         return Ended(Exit.NOT_AS_WANTED, why_not(before))
+    if before.spec.suspend:
+        return is_suspended(before)
     return Request(Annotation.REFRESH, value, before, lambda request, after: _refreshed(request, after, now()))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datasource.states import State
 from kubectl_datasource.exits import Exit
 from kubectl_datasource.objects import Datasource
-from kubectl_datasource.waiting import Ended, Going, needs_a_person, not_looked_at, why_not
+from kubectl_datasource.waiting import Ended, Going, is_suspended, needs_a_person, not_looked_at, why_not
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ def beginning(datasource: Datasource, *, new: bool) -> AskForNew | Open | Going 
     if unseen is not None:
         return unseen
     if _is_settled(datasource):
+        if new and datasource.spec.suspend:
+            return is_suspended(datasource)
         if new:
             return AskForNew()
         return Ended(
@@ -69,6 +71,8 @@ def _link_or_why(datasource: Datasource) -> Open | Going | Ended:
     link = datasource.status.authorization_link
     if link is not None:
         return Open(link, datasource.metadata.uid)
+    if datasource.spec.suspend:
+        return is_suspended(datasource)
     if needs_a_person(datasource):
         return Going("waiting for a link")
     return Ended(Exit.NOT_AS_WANTED, why_not(datasource))

@@ -85,6 +85,16 @@ def why_not(datasource: Datasource) -> str:
     )
 
 
+def is_suspended(datasource: Datasource) -> Ended:
+    """Nothing is refreshed, and no link offered, while `spec.suspend` is true."""
+    name, namespace = datasource.metadata.name, datasource.metadata.namespace
+    return Ended(
+        Exit.NOT_AS_WANTED,
+        f"{datasource.place} is suspended by spec.suspend. To go on: "
+        f'kubectl patch datasource {name} -n {namespace} --type=merge -p \'{{"spec":{{"suspend":false}}}}\'',
+    )
+
+
 def needs_a_person(datasource: Datasource) -> bool:
     """Whether a link is, or is about to be, what there is to do."""
     return datasource.status.state in {State.NOT_AUTHORIZED, State.AUTHORIZED}

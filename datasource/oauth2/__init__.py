@@ -12,6 +12,8 @@ from datasource.oauth2.errors import (
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
+    MetadataUnavailable,
+    MetadataUnusable,
     NotDelivered,
     OAuth2Error,
     OutcomeUnknown,
@@ -21,6 +23,7 @@ from datasource.oauth2.errors import (
     Throttled,
     UnexpectedStatus,
 )
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.token_request import (
     Client,
     ClientAuthentication,
@@ -38,9 +41,12 @@ __all__ = [
     "InvalidClient",
     "InvalidGrant",
     "MalformedTokenResponse",
+    "MetadataUnavailable",
+    "MetadataUnusable",
     "NotDelivered",
     "OAuth2Error",
     "OutcomeUnknown",
+    "ProviderMetadata",
     "ProviderRefused",
     "RedirectRefused",
     "RefusedCallback",

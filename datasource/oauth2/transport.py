@@ -51,7 +51,7 @@ class Transport:
         await self._client.aclose()
 
     async def send(self, request: TokenRequest, *, deadline: timedelta) -> Reply:
-        """POST a request and read the whole reply within the deadline.
+        """Send a request and read the whole reply within the deadline.
 
         Raises:
             NotDelivered: the provider was not reached.
@@ -75,7 +75,7 @@ class Transport:
 
     async def _exchange(self, request: TokenRequest) -> Reply:
         async with self._client.stream(
-            "POST", request.url, headers=dict(request.headers), content=request.body
+            request.method, request.url, headers=dict(request.headers), content=request.body or None
         ) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             if headers.get("content-encoding", "identity").lower() != "identity":

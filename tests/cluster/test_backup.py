@@ -7,11 +7,13 @@ import base64
 import json
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
@@ -81,8 +83,6 @@ def backup(authorized: User, tmp_path: Path, operator: Process) -> Iterator[Path
 
 
 def items_of(path: Path) -> list[dict[str, Any]]:
-    import yaml
-
     items: list[dict[str, Any]] = yaml.safe_load(path.read_text())["items"]
     return items
 
@@ -253,6 +253,66 @@ def test_export_of_a_cleared_datasource_remembers_what_it_handled(
     there.annotate("clear-credential", "from-git")
     there.wait_for_handled("clearCredential", "from-git")
     assert there.credential_id() == user.credential_id()
+
+
+@contextmanager
+def suspend_in_the_schema(cluster: Cluster, *, known: bool) -> Iterator[None]:
+    """The CRD with or without spec.suspend, whichever this version has."""
+    name = "datasources.datasource.dev"
+
+    def write(value: dict[str, str] | None) -> dict[str, str] | None:
+        definition = cluster.get("crd", name)
+        fields = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+        before: dict[str, str] | None = fields.pop("suspend", None)
+        if value is not None:
+            fields["suspend"] = value
+        cluster.kubectl("replace", "-f", "-", stdin=json.dumps(definition))
+        eventually("it is in force", lambda: is_known() == (value is not None))
+        return before
+
+    def is_known() -> bool:
+        explained = cluster.kubectl("explain", "datasource.spec.suspend", check=False)
+        return explained.returncode == 0
+
+    before = write({"type": "boolean", "description": "Stop refreshing."} if known else None)
+    try:
+        yield
+    finally:
+        write(before)
+
+
+def test_suspended_export_stops_the_old_side_and_not_the_new(
+    backup: Path, there: User, other_cluster: Cluster, tmp_path: Path
+) -> None:
+    there.kubectl("create", "-f", str(backup))
+    there.wait_for_reason("Authorized")
+    path = tmp_path / "moved.yaml"
+
+    with suspend_in_the_schema(other_cluster, known=True):
+        done = administrator(other_cluster, there.namespace).run("export", "calendar", "--suspend", "-o", str(path))
+        assert done.returncode == 0, done.stderr
+        assert there.get()["spec"]["suspend"] is True
+
+    assert "This side goes on refreshing" not in done.stderr
+    (datasource,) = [each for each in items_of(path) if each["kind"] == "Datasource"]
+    assert "suspend" not in datasource["spec"]
+
+
+def test_side_that_cannot_be_suspended_is_told_of_and_nothing_is_written(
+    backup: Path, there: User, other_cluster: Cluster, tmp_path: Path
+) -> None:
+    there.kubectl("create", "-f", str(backup))
+    there.wait_for_reason("Authorized")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+
+    with suspend_in_the_schema(other_cluster, known=False):
+        plugin = administrator(other_cluster, there.namespace)
+        refused = plugin.run("export", "calendar", "--suspend", "-o", str(folder / "moved.yaml"))
+
+    assert refused.returncode == 1
+    assert "have no spec.suspend" in refused.stderr
+    assert list(folder.iterdir()) == []
 
 
 def test_export_without_the_right_to_read_secrets_writes_nothing(authorized: User, tmp_path: Path) -> None:

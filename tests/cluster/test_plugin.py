@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.processes import free_ports
 from deploy.local.stack import SYSTEM_NAMESPACE, Process
@@ -367,6 +369,32 @@ def test_doctor_sees_that_the_callback_server_is_down(user: User, callback_serve
 
     assert verdicts(told)["Callback URL"] == "failed"
     assert verdicts(told)["Callback server"] == "failed"
+
+
+@pytest.fixture
+def deployments(cluster: Cluster) -> Iterator[None]:
+    """The Deployments of deploy/, as if all their pods were ready: there are no nodes here."""
+    rendered = cluster.kubectl("kustomize", str(REPOSITORY / "deploy" / "overlays" / "cluster-wide")).stdout
+    wanted = [each for each in yaml.safe_load_all(rendered) if each["kind"] == "Deployment"]
+    assert len(wanted) == 2
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(wanted))
+    names = [each["metadata"]["name"] for each in wanted]
+    status = json.dumps({"status": {"replicas": 2, "readyReplicas": 2, "updatedReplicas": 2}})
+    for name in names:
+        cluster.kubectl(
+            "patch", "deployment", name, "-n", SYSTEM_NAMESPACE, "--subresource=status", "--type=merge", "-p", status
+        )
+    yield
+    cluster.kubectl("delete", "deployment", *names, "-n", SYSTEM_NAMESPACE)
+
+
+def test_doctor_knows_the_deployments_that_are_shipped(user: User, deployments: None) -> None:
+    with installed_external_url(user.cluster, user.external_url):
+        told = administrator(user.cluster, user.namespace).json("doctor")
+
+    assert verdicts(told)["Operator"] == verdicts(told)["Callback server"] == "ok"
+    # Read through the ConfigMap that the Deployments name.
+    assert verdicts(told)["External URL"] == "ok"
 
 
 def test_doctor_tells_an_editor_what_they_may_not_see(user: User, plugin: Plugin) -> None:

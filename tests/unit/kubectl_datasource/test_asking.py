@@ -70,6 +70,12 @@ def test_without_a_credential_no_refresh_is_asked_for(reason: Reason) -> None:
     assert reason in ended.text
 
 
+def test_no_refresh_is_asked_for_while_suspended() -> None:
+    ended = refresh(datasource(spec={"suspend": True}), "v-1", lambda: NOW)
+    assert isinstance(ended, Ended)
+    assert '{"spec":{"suspend":false}}' in ended.text
+
+
 def test_refresh_of_a_rejected_client_may_be_asked_for() -> None:
     assert isinstance(refresh(datasource(Reason.CLIENT_REJECTED), "v-1", lambda: NOW), Request)
 

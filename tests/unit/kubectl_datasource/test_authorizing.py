@@ -46,6 +46,15 @@ def test_status_of_an_older_spec_decides_nothing(reason: Reason | None) -> None:
     assert isinstance(authorized(OPENED)(stale), Going)
 
 
+@pytest.mark.parametrize("reason", [Reason.AUTHORIZED, Reason.AUTHORIZATION_REQUIRED])
+def test_no_link_is_waited_for_while_suspended(reason: Reason) -> None:
+    suspended = datasource(reason, spec={"suspend": True})
+    for ended in (beginning(suspended, new=True), link_is_offered(suspended)):
+        assert isinstance(ended, Ended)
+        assert ended.exit is Exit.NOT_AS_WANTED
+        assert "spec.suspend" in ended.text
+
+
 def test_link_that_was_asked_for_is_waited_for() -> None:
     assert isinstance(link_is_offered(datasource()), Going)
     assert link_is_offered(datasource(authorizationLink=LINK)) == OPENED

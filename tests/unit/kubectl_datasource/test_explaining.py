@@ -48,6 +48,10 @@ def test_stale_status_is_told() -> None:
     assert "latest change of the spec" not in text(reason=None, generation=2)
 
 
+def test_suspension_is_told() -> None:
+    assert "is suspended by spec.suspend" in text(spec={"suspend": True})
+
+
 def test_end_of_the_token_is_told() -> None:
     assert "2026-07-01T12:10:00Z (in 10m)" in text(reason=Reason.AUTHORIZED, expiresAt="2026-07-01T12:10:00Z")
 
