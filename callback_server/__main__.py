@@ -11,6 +11,7 @@ import uvloop
 from callback_server.app import create_app, services
 from datasource.kube import Kube
 from datasource.logs import configure_logging
+from datasource.metrics import show_build
 from datasource.oauth2.transport import Transport
 from datasource.probes import serve_probes
 from datasource.settings import InvalidSettings, Settings, listen_address, settings_in
@@ -50,6 +51,7 @@ async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int
                 timeout_graceful_shutdown=None,
             )
         )
+        show_build("callback-server")
         runner = await serve_probes(
             *probes,
             stalled=lambda: None,

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -24,6 +23,7 @@ from callback_server.credentials import CredentialStore
 from callback_server.dialog import LARGEST_FORM, DialogService, parse_form
 from callback_server.done import DoneService
 from callback_server.flows import FlowStore
+from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, message_page
 from callback_server.refusals import Refused
 from callback_server.security import ALWAYS, cookie_in, is_from_our_page, new_cookie, set_cookie_header
@@ -106,7 +106,7 @@ def create_app(served: Services) -> Starlette:
     prefix = urlsplit(settings.external_url).path
     return Starlette(
         routes=[Mount(prefix, routes=routes)] if prefix else routes,
-        middleware=[Middleware(_AlwaysHeaders)],
+        middleware=[Middleware(RequestMetrics), Middleware(_AlwaysHeaders)],
         exception_handlers={
             Refused: _refused,
             HTTPException: _http_error,
@@ -163,6 +163,7 @@ def _see_other(target: str) -> Response:
 async def _refused(_: Request, error: Exception) -> Response:
     if not isinstance(error, Refused):
         raise error
+    count_refused(error)
     return message_page(error)
 
 
@@ -174,16 +175,11 @@ async def _http_error(_: Request, error: Exception) -> Response:
 
 async def _api_failed(request: Request, error: Exception) -> Response:
     # The route, not the URL: a callback's query carries the code.
-    logger.warning("the API server refused or did not answer", route=_route(request), error=str(error))
+    logger.warning("the API server refused or did not answer", route=route_of(request.scope), error=str(error))
     return message_page(refusals.try_again_later())
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     """A bug: logged with its traceback by uvicorn, to which Starlette raises it again."""
-    logger.error("unexpected error", route=_route(request), error=type(error).__name__)
+    logger.error("unexpected error", route=route_of(request.scope), error=type(error).__name__)
     return message_page(refusals.something_went_wrong())
-
-
-def _route(request: Request) -> str:
-    route: Any = request.scope.get("route")
-    return getattr(route, "path", "?")

@@ -10,6 +10,7 @@ import structlog
 
 from callback_server import refusals
 from callback_server.flows import FlowStore, NoSlot
+from callback_server.metrics import count_begun
 from callback_server.pages import Dialog, Form
 from callback_server.refusals import Refused
 from callback_server.security import cookie_hash, form_token, form_token_fits
@@ -124,6 +125,7 @@ class DialogService:
             begun = await self.flows.begin(make, situation.uid)
         except NoSlot:
             raise refusals.too_many_at_once() from None
+        count_begun()
         logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
         return authorize_url(
             oauth2.authorize_url or "",

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from datasource.metrics import provider_timed
 from datasource.oauth2.errors import MalformedTokenResponse, NotDelivered, OutcomeUnknown
 from datasource.oauth2.token_request import TokenRequest
 
@@ -60,8 +61,9 @@ class Transport:
         """
         host = urlsplit(request.url).hostname
         try:
-            async with asyncio.timeout(deadline.total_seconds()):
-                return await self._exchange(request)
+            with provider_timed(host):
+                async with asyncio.timeout(deadline.total_seconds()):
+                    return await self._exchange(request)
         except _NEVER_SENT as error:
             raise NotDelivered(f"{host} could not be reached ({type(error).__name__}).") from error
         except (httpx.InvalidURL, UnicodeError) as error:

@@ -32,6 +32,7 @@ def test_every_setting_is_read() -> None:
         DATASOURCE_LOG_FORMAT="text",
         KUBECONFIG="/etc/kubeconfig",
         DATASOURCE_POD_UID="pod-1",
+        DATASOURCE_METRICS_PER_OBJECT="false",
     )
     assert read == Settings(
         external_url=EXTERNAL,
