@@ -251,6 +251,8 @@ def _check_answer(situation: Situation, response: AuthorizationResponse) -> None
 
 
 def _check_nothing_changed(situation: Situation, flow: Flow) -> None:
+    if situation.spec.suspend:
+        raise refusals.suspended_meanwhile()
     if situation.parameters_hash != flow.parameters_hash:
         raise refusals.parameters_changed_meanwhile()
     if clear_is_newer(situation, flow):

@@ -79,6 +79,11 @@ class DialogService:
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
         # What is not the live ticket costs one read, and that is shared: strangers may send as many as they like.
         datasource = await self.looks.datasource(namespace, name)
+        if datasource is not None and datasource.spec.get("suspend") is True:
+            # Only whoever had a link is told so; the link itself left the status.
+            situation = await self.looks.situation(namespace, name)
+            issued = situation is not None and situation.ticket_was_issued(ticket)
+            raise refusals.suspended() if issued else refusals.link_has_ended()
         offered = None if datasource is None else ticket_in(datasource.status.authorization_link)
         if datasource is None or offered is None or not same_ticket(ticket, offered):
             raise refusals.link_has_ended()

@@ -14,7 +14,8 @@ from typing import Generic, TypeVar
 
 from callback_server.flows import FlowStore
 from callback_server.limits import Pace
-from callback_server.situation import Observer
+from callback_server.refusals import Refused
+from callback_server.situation import Observer, Situation
 from datasource.flow import FlowKey, StoredFlow
 from datasource.objects import Datasource
 
@@ -100,10 +101,12 @@ class Looks:
     flows: FlowStore
     pace: Pace
     _datasources: SharedReads[tuple[str, str], Datasource | None] = field(init=False)
+    _situations: SharedReads[tuple[str, str], Situation | None] = field(init=False)
     _records: SharedReads[str, tuple[StoredFlow | None]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._datasources = SharedReads(lambda place: self.observer.datasource(*place), self.pace)
+        self._situations = SharedReads(lambda place: self._situation(*place), self.pace)
         self._records = SharedReads(self._record, self.pace)
 
     async def datasource(self, namespace: str, name: str) -> Datasource | None:
@@ -114,6 +117,14 @@ class Looks:
         """
         return await self._datasources.look((namespace, name))
 
+    async def situation(self, namespace: str, name: str) -> Situation | None:
+        """As `Observer.situation`, on behalf of a stranger; None where there is none that can be used.
+
+        Raises:
+            Exceeded: too much is waited for.
+        """
+        return await self._situations.look((namespace, name))
+
     async def record(self, key: FlowKey) -> StoredFlow | None:
         """As `FlowStore.find`, on behalf of a stranger.
 
@@ -122,6 +133,13 @@ class Looks:
         """
         (record,) = await self._records.look(key.secret_name)
         return record
+
+    async def _situation(self, namespace: str, name: str) -> Situation | None:
+        datasource = await self.observer.datasource(namespace, name)
+        try:
+            return None if datasource is None else await self.observer.situation(datasource)
+        except Refused:
+            return None
 
     async def _record(self, secret_name: str) -> tuple[StoredFlow | None]:
         return (await self.flows.find_named(secret_name),)

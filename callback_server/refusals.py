@@ -139,6 +139,27 @@ def not_an_authorization_response(what: str) -> Refused:
     )
 
 
+def suspended() -> Refused:
+    """A link that was offered before `spec.suspend` was set."""
+    return Refused(
+        "The Datasource is suspended",
+        "Its spec.suspend is true, so no credential can be got. Nothing was changed. Once it is resumed (spec.suspend false "
+        "or left out), its current link stands in its status:",
+        HTTPStatus.CONFLICT,
+        command=_FIND_THE_LINK,
+    )
+
+
+def suspended_meanwhile() -> Refused:
+    """Somebody set `spec.suspend` while the person was at the provider."""
+    return Refused(
+        "The Datasource was suspended meanwhile",
+        "Somebody set spec.suspend to true while the authorization was under way. The code was not used and nothing was "
+        "stored. Open the Datasource's link again when it is resumed.",
+        HTTPStatus.CONFLICT,
+    )
+
+
 def flow_has_expired() -> Refused:
     """Its 10 minutes are over."""
     return Refused(

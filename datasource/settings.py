@@ -6,8 +6,8 @@ from typing import Literal
 import msgspec
 
 from datasource.oauth2.egress import EgressPolicy, InvalidRule, Rules, rules
+from datasource.oauth2.endpoint import split_url
 from datasource.oauth2.proxies import InvalidProxy, Proxies, proxies_in
-from datasource.spec import split_url
 
 
 class InvalidSettings(Exception):

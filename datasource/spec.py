@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from datasource.names import CREDENTIAL_SUFFIX, default_token_secret_name
 from datasource.oauth2 import RESERVED_PARAMETERS, ClientAuthentication, EgressPolicy
 from datasource.oauth2.egress import REMEDY
+from datasource.oauth2.endpoint import endpoint_problem
 from datasource.oauth2.trust import LARGEST_BUNDLE, UnusableBundle, check_bundle
 from datasource.template import unknown_variables
 
@@ -133,6 +133,8 @@ class Spec(
     oauth2: OAuth2 | None = None
     token_secret: TokenSecret = TokenSecret()
     refresh_before: str | None = None
+    suspend: bool = False
+    """Neither refreshes nor links until it is false again; tokens stay."""
 
     def token_secret_name(self, datasource_name: str) -> str:
         """The name of the Secret that apps mount."""
@@ -226,42 +228,10 @@ def bundle_problems(field: str, pem: str) -> Iterator[InvalidSpec]:
         )
 
 
-_URL_CHARACTERS = re.compile(r"[!-\[\]-~]+")  # printable ASCII without the backslash that browsers read as a slash
-
-
 def _url_problems(field: str, url: str, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
-    split = split_url(url)
-    if split is None or split.scheme not in {"http", "https"} or not split.hostname:
-        yield InvalidSpec(field, "is not an absolute http(s) URL", "Write it like https://login.example.com/path.")
-    elif split.username is not None or split.password is not None:
-        yield InvalidSpec(field, "carries a user name or password", "Take everything before the @ out of it.")
-    elif "#" in url:
-        yield InvalidSpec(field, "carries a fragment", "Take the # and what follows out of it (RFC 6749 section 3.1).")
-    elif split.scheme == "http" and not allow_insecure_http and not _is_loopback(split.hostname):
-        yield InvalidSpec(
-            field, "is not https", "Use https://; plain http is for loopback, or wants the operator's flag."
-        )
-
-
-def split_url(url: str) -> SplitResult | None:
-    """Split a URL; None where it cannot be read, has a port there is not, or characters that URLs have not."""
-    if not _URL_CHARACTERS.fullmatch(url):
-        return None
-    try:
-        split = urlsplit(url)
-        split.port  # noqa: B018 - reading it is the check
-    except ValueError:
-        return None
-    return split
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    found = endpoint_problem(url, allow_insecure_http=allow_insecure_http)
+    if found is not None:
+        yield InvalidSpec(field, found.problem, found.remedy)
 
 
 def _parameter_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:

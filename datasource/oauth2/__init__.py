@@ -14,6 +14,8 @@ from datasource.oauth2.errors import (
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
+    MetadataUnavailable,
+    MetadataUnusable,
     NotDelivered,
     OAuth2Error,
     OutcomeUnknown,
@@ -23,6 +25,7 @@ from datasource.oauth2.errors import (
     Throttled,
     UnexpectedStatus,
 )
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.token_request import (
     Client,
     ClientAuthentication,
@@ -42,9 +45,12 @@ __all__ = [
     "InvalidClient",
     "InvalidGrant",
     "MalformedTokenResponse",
+    "MetadataUnavailable",
+    "MetadataUnusable",
     "NotDelivered",
     "OAuth2Error",
     "OutcomeUnknown",
+    "ProviderMetadata",
     "ProviderRefused",
     "RedirectRefused",
     "RefusedCallback",

@@ -10,6 +10,9 @@
 | InvalidClient          | yes, refused               | after client ID or secret were corrected    |
 | ProviderRefused        | yes, refused               | after whatever the provider says            |
 | MalformedTokenResponse | yes, with an odd answer    | after provider or token URL were corrected  |
+
+Of discovery, where nothing is at stake but to know: MetadataUnavailable is tried again later, MetadataUnusable asks for a
+correction.
 """
 
 from datetime import timedelta
@@ -104,3 +107,13 @@ class RedirectRefused(OAuth2Error):
             f"The token URL answered with a redirect ({status}), which is never followed. Correct the token URL."
         )
         self.status = status
+
+
+class MetadataUnavailable(OAuth2Error):
+    """The provider's metadata cannot be read now: it is down, or in the way of too many."""
+
+    retry = Retry.LATER
+
+
+class MetadataUnusable(OAuth2Error):
+    """There is no metadata of the issuer, or what stands there cannot be believed."""

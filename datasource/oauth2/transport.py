@@ -107,7 +107,7 @@ class Transport:
         await self._shared.aclose()
 
     async def send(self, request: TokenRequest, *, deadline: timedelta, ca_bundle: str | None = None) -> Reply:
-        """POST a request and read the whole reply within the deadline.
+        """Send a request and read the whole reply within the deadline.
 
         Args:
             request: what to send.
@@ -175,7 +175,9 @@ def _context_trusting(ca_bundle: str) -> ssl.SSLContext:
 
 
 async def _exchange(client: httpx.AsyncClient, request: TokenRequest) -> Reply:
-    async with client.stream("POST", request.url, headers=dict(request.headers), content=request.body) as response:
+    async with client.stream(
+        request.method, request.url, headers=dict(request.headers), content=request.body or None
+    ) as response:
         headers = {name.lower(): value for name, value in response.headers.items()}
         if headers.get("content-encoding", "identity").lower() != "identity":
             if not response.is_success:

@@ -213,11 +213,12 @@ class Controller:
     def _follow_up(self, key: Key, outcome: Outcome) -> None:
         self._poller.wait_for(key, outcome.watched_secret)
         if outcome.wake_after is not None:
-            # Jitter, so that what settled together does not come back together; never early: the time decides.
-            jitter = timedelta(seconds=random.random() * outcome.wake_after.total_seconds() * 0.1)  # noqa: S311
-            self.queue.add(key, Priority.ROUTINE, delay=outcome.wake_after + min(jitter, timedelta(seconds=60)))
-            if outcome.look_around_then:
-                self._look_around.add(key)
+            # Neither early, for the time decides, nor late: an app would have a dead token.
+            self.queue.add(key, Priority.ROUTINE, delay=outcome.wake_after)
+        if outcome.look_after is not None:
+            # What settled together does not come back together.
+            self.queue.add(key, Priority.ROUTINE, delay=outcome.look_after * (1 + random.random() * 0.1))  # noqa: S311
+            self._look_around.add(key)
         if outcome.refresh is not None:
             self._pool.submit(key, outcome.refresh.provider, is_urgent=outcome.refresh.is_urgent)
 

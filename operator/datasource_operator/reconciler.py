@@ -49,7 +49,9 @@ class Outcome:
     """What a reconciliation left: when to come again, which Secret's change may mend a problem, what to refresh."""
 
     wake_after: timedelta | None = None
-    look_around_then: bool = False
+    """When time changes what holds."""
+    look_after: timedelta | None = None
+    """When to look at the surroundings again, roughly."""
     watched_secret: str | None = None
     refresh: Refresh | None = None
 
@@ -135,15 +137,12 @@ def _outcome(seen: Observed, settled: Settle) -> Outcome:
     watched = None if seen.surroundings is None or problem is None else seen.surroundings.look_again_at
     if watched is None and seen.trouble is not None:
         watched = seen.trouble.look_again_at
-    look = problem is not None or settled.finding.needs_person
-    pauses = []
-    if look:
-        pauses.append(FORBIDDEN_LOOK if problem is not None and watched is None else WAITING_LOOK)
-    if settled.wake_at is not None:
-        pauses.append(max(settled.wake_at - seen.now, timedelta(0)))
+    look_after = None
+    if problem is not None or settled.finding.needs_person:
+        look_after = FORBIDDEN_LOOK if problem is not None and watched is None else WAITING_LOOK
     return Outcome(
-        wake_after=min(pauses, default=None),
-        look_around_then=look,
+        wake_after=None if settled.wake_at is None else max(settled.wake_at - seen.now, timedelta(0)),
+        look_after=look_after,
         watched_secret=watched,
         refresh=_refresh(seen) if settled.refresh else None,
     )

@@ -65,6 +65,8 @@ class HostileProvider:
         self.tls = tls
         self.requests: list[ReceivedRequest] = []
         self.connections = 0
+        self.port = 0
+        """Where it listens, once it was entered."""
         self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
 
@@ -74,13 +76,13 @@ class HostileProvider:
         return f"{'http' if self.tls is None else 'https'}://{LOOPBACK}:{self.port}/token"
 
     @property
-    def port(self) -> int:
-        """Where it listens."""
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+    def origin(self) -> str:
+        """The issuer that it could be."""
+        return self.url.removesuffix("/token")
 
     async def __aenter__(self) -> "HostileProvider":
         self._server = await asyncio.start_server(self._accept, LOOPBACK, 0, ssl=self.tls)
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
