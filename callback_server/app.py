@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callback_server import refusals
@@ -132,9 +132,11 @@ def create_app(served: Services) -> Starlette:
         Route("/callback/{namespace}", callback, methods=["GET"]),
         Route("/done/{done_id}", done, methods=["GET"]),
     ]
+    # A path with one slash more is another path: the redirect that Starlette makes of it is built from the Host header.
+    router = Router(routes, redirect_slashes=False)
     prefix = urlsplit(settings.external_url).path
-    return Starlette(
-        routes=[Mount(prefix, routes=routes)] if prefix else routes,
+    app = Starlette(
+        routes=[Mount(prefix, app=router)] if prefix else routes,
         middleware=[Middleware(RequestMetrics), Middleware(_AlwaysHeaders)],
         exception_handlers={
             Refused: refused,
@@ -145,6 +147,8 @@ def create_app(served: Services) -> Starlette:
             Exception: _unexpected,
         },
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 class _AlwaysHeaders:

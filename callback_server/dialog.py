@@ -51,6 +51,7 @@ class DialogService:
         Raises:
             Refused: the link is not live, or the Datasource is not ready for it.
         """
+        _require_ticket(ticket)
         situation = await self._live(namespace, name, ticket)
         return self._dialog(situation, ticket, cookie)
 
@@ -64,6 +65,7 @@ class DialogService:
         if cookie is None:
             raise refusals.cookie_is_missing()
         ticket, token = form.get("ticket", ""), form.get("token", "")
+        _require_ticket(ticket)
         if not is_form_token(token):
             raise refusals.form_is_not_ours()
         situation = await self._live(namespace, name, ticket)
@@ -76,9 +78,7 @@ class DialogService:
             return await self._begin(situation, ticket, cookie)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
-        # What could be no ticket costs no read, what is not the live one costs one: strangers may send as many as they like.
-        if not is_ticket(ticket):
-            raise refusals.link_has_ended()
+        # What is not the live ticket costs one read, and that is shared: strangers may send as many as they like.
         datasource = await self.looks.datasource(namespace, name)
         if datasource is not None and datasource.spec.get("suspend") is True:
             # Only whoever had a link is told so; the link itself left the status.
@@ -143,6 +143,12 @@ class DialogService:
             nonce=nonce,
             extra=oauth2.authorize_parameters,
         )
+
+
+def _require_ticket(text: str) -> None:
+    """What could be no ticket is refused without a read."""
+    if not is_ticket(text):
+        raise refusals.link_has_ended()
 
 
 async def require_client_secret(kube: Kube, situation: Situation, settings: Settings) -> str | None:
