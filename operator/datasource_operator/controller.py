@@ -105,7 +105,7 @@ class Controller:
         silences: dict[SecretType, float] = {}
         for watch in self._watches:
             longest = silences.get(watch.secret_type, 0.0)
-            silences[watch.secret_type] = max(seconds_since(watch.alive_at), longest)
+            silences[watch.secret_type] = max(seconds_since(watch.heard_at), longest)
         return silences
 
     def workload(self) -> Workload:
