@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from callback_server.refusals import Refused
 from callback_server.security import ALWAYS, cookie_in, is_from_our_page, new_cookie, set_cookie_header
 from callback_server.situation import Observer
 from datasource.kube import ApiError, Kube, Unavailable
+from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.transport import Transport
 from datasource.settings import Settings
 
@@ -55,10 +57,11 @@ class Services:
 
 def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
-    observer = Observer(kube, settings)
+    discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
+    observer = Observer(kube, settings, discovery)
     flows = FlowStore(kube, settings.system_namespace, _now)
     return Services(
-        dialog=DialogService(kube, settings, observer, flows, _now),
+        dialog=DialogService(kube, transport, settings, observer, flows, _now),
         callback=CallbackService(kube, transport, observer, flows, CredentialStore(kube, _now), _now),
         done=DoneService(settings, observer, flows),
         settings=settings,

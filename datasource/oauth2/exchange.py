@@ -3,15 +3,21 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from datasource.oauth2.pushed_authorization import parse_pushed_authorization
 from datasource.oauth2.token_request import TokenRequest
-from datasource.oauth2.token_response import TokenResponse, parse_token_response
+from datasource.oauth2.token_response import ReplyOptions, TokenResponse, parse_token_response
 from datasource.oauth2.transport import Transport
 
 DEADLINE = timedelta(seconds=20)
 
 
 async def request_token(
-    transport: Transport, request: TokenRequest, *, now: Callable[[], datetime], deadline: timedelta = DEADLINE
+    transport: Transport,
+    request: TokenRequest,
+    *,
+    now: Callable[[], datetime],
+    deadline: timedelta = DEADLINE,
+    options: ReplyOptions | None = None,
 ) -> TokenResponse:
     """Send a token request.
 
@@ -21,4 +27,18 @@ async def request_token(
     sent_at = now()
     reply = await transport.send(request, deadline=deadline)
     # The lifetime counts from before the request: a slow reply never makes a token look younger than it is.
-    return parse_token_response(reply.status, reply.headers, reply.body, received_at=sent_at)
+    return parse_token_response(
+        reply.status, reply.headers, reply.body, received_at=sent_at, options=options or ReplyOptions()
+    )
+
+
+async def push_authorization(
+    transport: Transport, request: TokenRequest, *, now: Callable[[], datetime], deadline: timedelta = DEADLINE
+) -> str:
+    """Push an authorization request (RFC 9126); returns the request_uri.
+
+    Raises:
+        OAuth2Error: one of its subclasses; nothing is lost by any of them, a person begins again.
+    """
+    reply = await transport.send(request, deadline=deadline)
+    return parse_pushed_authorization(reply.status, reply.headers, reply.body, received_at=now())

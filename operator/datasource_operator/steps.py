@@ -10,15 +10,19 @@ import msgspec
 import structlog
 
 from datasource import credential as credential_secret
-from datasource.client_secret import ClientSecretNotFound, read_client_secret
+from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
 from datasource.credential import StoredCredential, UnreadableCredential, read_data, read_facts
+from datasource.effective import effective
 from datasource.fingerprint import fingerprint
 from datasource.kube import DATASOURCES, SECRETS, Conflict, Forbidden, Kube, NotFound
+from datasource.metadata_lookup import look_up_metadata
 from datasource.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
+from datasource.oauth2 import MetadataUnavailable
+from datasource.oauth2.discovery import Discovery
 from datasource.objects import Datasource, PartialObject, Secret
 from datasource.requests import HandledSet, requests_in
 from datasource.settings import Settings
-from datasource.spec import InvalidSpec, Spec, parse
+from datasource.spec import InvalidSpec, OAuth2, Spec, parse
 from datasource.states import Reason
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.policy import (
@@ -57,6 +61,7 @@ class Steps:
     cache: Cache
     settings: Settings
     memory: RefreshMemory
+    discovery: Discovery
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
@@ -153,10 +158,11 @@ class Steps:
     async def _look_around(self, seen: Observed) -> Surroundings:
         if not isinstance(seen.spec, Spec) or seen.spec.oauth2 is None:
             return Surroundings()
-        ref = seen.spec.oauth2.client_secret_ref
+        ref = seen.spec.oauth2.client_secret_ref or seen.spec.oauth2.private_key_ref
         watched = None if ref is None else ref.name
         try:
-            await read_client_secret(self.kube, seen.namespace, seen.spec.oauth2)
+            secret = await read_client_secret(self.kube, seen.namespace, seen.spec.oauth2)
+            await self._look_at_provider(seen.spec.oauth2, secret)
         except ClientSecretNotFound as error:
             return Surroundings(Finding(Reason.CLIENT_SECRET_NOT_FOUND, str(error)), watched)
         except InvalidSpec as error:
@@ -171,6 +177,22 @@ class Steps:
             if conflict.problem is not None:
                 return conflict
         return Surroundings()
+
+    async def _look_at_provider(self, oauth2: OAuth2, secret: ClientSecret | None) -> None:
+        """Whether what is written and what the provider says of itself go together. One that is down is not asked again.
+
+        Raises:
+            InvalidSpec: they do not.
+        """
+        try:
+            metadata = await look_up_metadata(self.discovery, oauth2)
+        except MetadataUnavailable as error:
+            # The link is offered all the same: whoever opens it is told, and a provider comes back.
+            logger.info("a provider's metadata cannot be read now", error=str(error))
+            return
+        endpoints = effective(oauth2, metadata).endpoints
+        if secret is not None:
+            secret.require_allowed(endpoints)
 
     async def _conflict(self, seen: Observed, name: str, type_: SecretType) -> Surroundings:
         """Whether a Secret of that name exists and is not ours. Asked by metadata, so foreign values stay where they are."""

@@ -107,7 +107,7 @@ def test_endpoint_that_no_request_should_go_to_spoils_the_document(name: str, ur
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 @pytest.mark.parametrize("nothing", [..., None, ""])
-def test_endpoint_that_is_left_out_is_none(name: str, nothing: object) -> None:
+def test_endpoint_that_is_left_out_is_none(name: str, nothing: Any) -> None:
     assert getattr(parsed(**{name: nothing}), name) is None
 
 
