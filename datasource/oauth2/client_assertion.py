@@ -83,7 +83,7 @@ def client_assertion(
     Args:
         key: what signs.
         client_id: issuer and subject.
-        audience: whom it is for. One text: a list would let one provider present it to another (RFC 7523bis).
+        audience: whom it is for. One text: a list would let one provider present it to another (draft-ietf-oauth-rfc7523bis).
         now: an aware moment.
         token_bytes: the randomness.
     """

@@ -1,9 +1,10 @@
 """I/O: carry out one step that the policy asked for, and tell what is known after it."""
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 import msgspec
@@ -43,6 +44,10 @@ from datasource_operator.policy import (
 from datasource_operator.refresh_memory import RefreshMemory
 
 logger = structlog.get_logger(__name__)
+
+
+PROVIDER_PATIENCE = timedelta(seconds=3)
+"""How long a worker waits for a provider's metadata; the request goes on without it, for whoever asks next."""
 
 
 class DatasourceGone(Exception):
@@ -185,10 +190,11 @@ class Steps:
             InvalidSpec: they do not.
         """
         try:
-            metadata = await look_up_metadata(self.discovery, oauth2)
-        except MetadataUnavailable as error:
+            async with asyncio.timeout(PROVIDER_PATIENCE.total_seconds()):
+                metadata = await look_up_metadata(self.discovery, oauth2)
+        except (MetadataUnavailable, TimeoutError) as error:
             # The link is offered all the same: whoever opens it is told, and a provider comes back.
-            logger.info("a provider's metadata cannot be read now", error=str(error))
+            logger.info("a provider's metadata cannot be read now", error=str(error) or "it takes too long")
             return
         endpoints = effective(oauth2, metadata).endpoints
         if secret is not None:
