@@ -51,8 +51,12 @@ class Situation:
         offered = ticket_in(self.status.authorization_link)
         if offered is None or not same_ticket(ticket, offered):
             return False
+        return self.ticket_was_issued(ticket) and not self.ticket_is_used(ticket_hash(ticket))
+
+    def ticket_was_issued(self, ticket: str) -> bool:
+        """Whether a ticket is bound to what is there now: to make one up takes the uid. It is no proof that it is live."""
         scope = TicketScope(uid=self.uid, parameters_hash=self.parameters_hash, replaces=self.credential_id)
-        return ticket_fits(ticket, scope) and not self.ticket_is_used(ticket_hash(ticket))
+        return ticket_fits(ticket, scope)
 
     def ticket_is_used(self, hash_: str) -> bool:
         """Whether the credential that is stored was obtained with that ticket."""
@@ -96,14 +100,14 @@ class Observer:
             credential=await self._credential(metadata.namespace, metadata.name, metadata.uid),
         )
 
-    async def metadata(self, situation: Situation) -> ProviderMetadata | None:
+    async def metadata(self, situation: Situation, ca_bundle: str | None) -> ProviderMetadata | None:
         """What the provider says of itself now; None where nothing depends on it.
 
         Raises:
             Refused: an endpoint depends on it, and it cannot be had.
         """
         try:
-            return await look_up_metadata(self.discovery, situation.oauth2)
+            return await look_up_metadata(self.discovery, situation.oauth2, ca_bundle=ca_bundle)
         except MetadataUnavailable as error:
             raise refusals.provider_is_silent(str(error)) from None
         except InvalidSpec as error:
@@ -111,7 +115,9 @@ class Observer:
 
     def _parsed(self, datasource: Datasource) -> tuple[Spec, OAuth2]:
         try:
-            spec = parse(datasource.spec, allow_insecure_http=self.settings.allow_insecure_http)
+            spec = parse(
+                datasource.spec, allow_insecure_http=self.settings.allow_insecure_http, egress=self.settings.egress
+            )
         except InvalidSpec as error:
             raise refusals.not_configured(str(error)) from None
         missing = ("clientID", "authorizeURL", "tokenURL") if spec.oauth2 is None else spec.oauth2.missing()

@@ -30,21 +30,22 @@ class ClientSecretNotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ClientSecret:
-    """A client secret, or a private key, and the hosts that whoever keeps it lets it be sent to; None: any."""
+    """A client secret, or a private key, and where it may be sent."""
 
     name: str
     """Of the Secret."""
     text: str = field(repr=False)
     allowed_hosts: frozenset[str] | None = None
+    """The hosts that whoever keeps it lets it be sent to; None: any."""
 
-    def require_allowed(self, endpoints: Mapping[str, str | None]) -> None:
+    def require_allowed(self, endpoints: Mapping[str, str]) -> None:
         """Check the endpoints that it may be sent to, by the fields of spec.oauth2.
 
         Raises:
             InvalidSpec: one is on another host.
         """
         for name, url in endpoints.items():
-            if self.allowed_hosts is not None and url and (urlsplit(url).hostname or "") not in self.allowed_hosts:
+            if self.allowed_hosts is not None and _host_of(url) not in self.allowed_hosts:
                 raise InvalidSpec(
                     f"spec.oauth2.{name}",
                     f"is on a host that Secret {self.name} may not be sent to",
@@ -52,8 +53,12 @@ class ClientSecret:
                 )
 
 
-async def read_client_secret(kube: Kube, namespace: str, oauth2: OAuth2) -> ClientSecret | None:
+async def read_client_secret(
+    kube: Kube, namespace: str, oauth2: OAuth2, *, require_allowed_hosts: bool = False
+) -> ClientSecret | None:
     """Read the client secret or private key that the parameters name; None for a public client.
+
+    With `require_allowed_hosts` a Secret that does not say to which hosts it may be sent is sent to none.
 
     Raises:
         ClientSecretNotFound: it is not there, or is empty.
@@ -70,10 +75,12 @@ async def read_client_secret(kube: Kube, namespace: str, oauth2: OAuth2) -> Clie
             f"Secret {ref.name} named by {_field(ref)} does not exist. "
             f"Create it: kubectl create secret generic {ref.name} -n {namespace} {_example(ref)}"
         ) from None
-    return usable_client_secret(secret, ref, oauth2)
+    return usable_client_secret(secret, ref, oauth2, require_allowed_hosts=require_allowed_hosts)
 
 
-def usable_client_secret(secret: Secret, ref: ClientSecretRef | PrivateKeyRef, oauth2: OAuth2) -> ClientSecret:
+def usable_client_secret(
+    secret: Secret, ref: ClientSecretRef | PrivateKeyRef, oauth2: OAuth2, *, require_allowed_hosts: bool = False
+) -> ClientSecret:
     """What is in a Secret, if that may be used so and sent to the endpoints that are known without the provider.
 
     Raises:
@@ -87,15 +94,8 @@ def usable_client_secret(secret: Secret, ref: ClientSecretRef | PrivateKeyRef, o
             f"names Secret {ref.name} of type {secret.type}",
             "Put what the client authenticates with into a Secret of its own, of type Opaque.",
         )
-    hosts = _allowed_hosts(secret)
-    whole = oauth2.expanded()
-    endpoints = {
-        "tokenURL": whole.token_url,
-        "refreshURL": whole.refresh_url,
-        "revocationURL": whole.revocation_url,
-        "pushedAuthorizationURL": whole.pushed_authorization_url,
-    }
-    ClientSecret(ref.name, "", hosts).require_allowed(endpoints)
+    endpoints = oauth2.expanded().secret_endpoints()
+    check_allowed_hosts(secret, endpoints, required=require_allowed_hosts, field=field)
     try:
         value = secret.value(ref.key)
     except ValueError:
@@ -107,7 +107,7 @@ def usable_client_secret(secret: Secret, ref: ClientSecretRef | PrivateKeyRef, o
         )
     if isinstance(ref, PrivateKeyRef):
         usable_signing_key(value, ref)
-    return ClientSecret(ref.name, value, hosts)
+    return ClientSecret(ref.name, value, _allowed_hosts(secret))
 
 
 def usable_signing_key(text: str, ref: PrivateKeyRef) -> SigningKey:
@@ -137,3 +137,36 @@ def _example(ref: ClientSecretRef | PrivateKeyRef) -> str:
 def _allowed_hosts(secret: Secret) -> frozenset[str] | None:
     allowed = secret.metadata.annotations.get(Annotation.ALLOWED_HOSTS)
     return None if allowed is None else frozenset(host.lower() for host in allowed.replace(",", " ").split())
+
+
+def check_allowed_hosts(
+    secret: Secret, endpoints: Mapping[str, str], *, required: bool, field: str = "spec.oauth2.clientSecretRef"
+) -> None:
+    """Check that what a client authenticates with may be sent to all of these endpoints.
+
+    Args:
+        secret: with the annotation `datasource.dev/allowed-hosts`, or without.
+        endpoints: URLs by the field of `spec.oauth2` that names them.
+        required: whether a Secret without the annotation may be sent to nobody, rather than to anybody.
+        field: what names the Secret.
+
+    Raises:
+        InvalidSpec: it may not.
+    """
+    name, hosts = secret.metadata.name, _allowed_hosts(secret)
+    if hosts is None and required:
+        raise InvalidSpec(
+            field,
+            f"names Secret {name}, which does not say to which hosts it may be sent",
+            "Whoever keeps that Secret must say so, here with: "
+            f"kubectl annotate secret {name} {Annotation.ALLOWED_HOSTS}={_hosts_of(endpoints) or 'HOST'}",
+        )
+    ClientSecret(name, "", hosts).require_allowed(endpoints)
+
+
+def _host_of(url: str) -> str:
+    return (urlsplit(url).hostname or "").lower()
+
+
+def _hosts_of(endpoints: Mapping[str, str]) -> str:
+    return ",".join(dict.fromkeys(_host_of(url) for url in endpoints.values()))

@@ -6,7 +6,9 @@ from datasource.oauth2.discovery import Discovery
 from datasource.spec import InvalidSpec, OAuth2
 
 
-async def look_up_metadata(discovery: Discovery, oauth2: OAuth2) -> ProviderMetadata | None:
+async def look_up_metadata(
+    discovery: Discovery, oauth2: OAuth2, *, ca_bundle: str | None = None
+) -> ProviderMetadata | None:
     """What the issuer says of itself; None without an issuer, or where it cannot be had and no endpoint depends on it.
 
     Raises:
@@ -17,7 +19,7 @@ async def look_up_metadata(discovery: Discovery, oauth2: OAuth2) -> ProviderMeta
     if not issuer:
         return None
     try:
-        return await discovery.metadata(issuer)
+        return await discovery.metadata(issuer, ca_bundle=ca_bundle)
     except MetadataUnavailable:
         if needs_metadata(oauth2):
             raise

@@ -17,9 +17,12 @@ from datasource.oauth2 import (
     SECRET_PARAMETERS,
     BodyFormat,
     ClientAuthentication,
+    EgressPolicy,
     ErrorCode,
 )
+from datasource.oauth2.egress import REMEDY
 from datasource.oauth2.endpoint import endpoint_problem
+from datasource.oauth2.trust import LARGEST_BUNDLE, UnusableBundle, check_bundle
 from datasource.presets import PRESETS, Preset
 from datasource.template import unknown_variables
 
@@ -90,6 +93,13 @@ class CapturedFields(msgspec.Struct, frozen=True, omit_defaults=True, rename="ca
     """Parameters of the callback's query."""
 
 
+class CABundleRef(msgspec.Struct, frozen=True):
+    """Where a CA bundle is: a key of a ConfigMap in the Datasource's own namespace."""
+
+    name: str
+    key: str = "ca.crt"
+
+
 class OAuth2(
     msgspec.Struct,
     frozen=True,
@@ -118,6 +128,8 @@ class OAuth2(
         "bearer_token_types": "bearerTokenTypes",
         "error_codes": "errorCodes",
         "captured_fields": "capturedFields",
+        "ca_bundle": "caBundle",
+        "ca_bundle_ref": "caBundleRef",
     },
 ):
     """`spec.oauth2`: the parameters of the authorization code flow (RFC 6749 section 4.1).
@@ -155,6 +167,8 @@ class OAuth2(
     bearer_token_types: tuple[str, ...] = ()
     error_codes: dict[str, ErrorCode] = {}
     captured_fields: CapturedFields = CapturedFields()
+    ca_bundle: str | None = None
+    ca_bundle_ref: CABundleRef | None = None
 
     @property
     def preset(self) -> Preset | None:
@@ -176,6 +190,20 @@ class OAuth2(
             # The schema writes S256 for whoever writes nothing.
             filled["pkce"] = theirs.pkce
         return OAuth2(**filled)
+
+    def secret_endpoints(self) -> dict[str, str]:
+        """Where the client secret, or what proves that we have it, is sent, by the field that says so."""
+        endpoints = {
+            "tokenURL": self.token_url,
+            "refreshURL": self.refresh_url,
+            "revocationURL": self.revocation_url,
+            "pushedAuthorizationURL": self.pushed_authorization_url,
+        }
+        return {field: url for field, url in endpoints.items() if url}
+
+    def called_endpoints(self) -> dict[str, str]:
+        """Where we send requests, by field. The authorize URL is not among them: the browser goes there."""
+        return {**self.secret_endpoints(), **({"issuer": self.issuer} if self.issuer else {})}
 
     def missing(self) -> tuple[str, ...]:
         """The fields, as written in YAML, without which no credential can be got.
@@ -241,21 +269,27 @@ class Spec(
     oauth2: OAuth2 | None = None
     token_secret: TokenSecret = TokenSecret()
     refresh_before: str | None = None
+    suspend: bool = False
+    """Neither refreshes nor links until it is false again; tokens stay."""
 
     def token_secret_name(self, datasource_name: str) -> str:
         """The name of the Secret that apps mount."""
         return self.token_secret.name or default_token_secret_name(datasource_name)
 
     def refresh_before_duration(self) -> timedelta | None:
-        """`refreshBefore`; None where it is not set or none."""
-        return duration(self.refresh_before)
+        """`refreshBefore` as Go writes durations, such as 1h30m; None where it is not set or none."""
+        return parse_duration(self.refresh_before)
 
 
-def duration(text: str | None) -> timedelta | None:
-    """A duration as Go writes them, such as 1h30m; None where it is not set or none."""
+def parse_duration(text: str | None) -> timedelta | None:
+    """Read a duration as Go writes it; None where it is none."""
     if text is None or not _DURATION.fullmatch(text):
         return None
-    return sum((float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text)), start=timedelta(0))
+    parts = _DURATION_PART.findall(text)
+    return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
+
+
+_STRICT_EGRESS = EgressPolicy()
 
 
 def missing_fields(fields: Iterable[str]) -> str:
@@ -264,12 +298,13 @@ def missing_fields(fields: Iterable[str]) -> str:
     return f"Not set yet: {named}. The service tells them when you register there."
 
 
-def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool) -> Spec:
+def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool, egress: EgressPolicy = _STRICT_EGRESS) -> Spec:
     """Parse a spec and check what the API server's schema cannot.
 
     Args:
         raw: the object's `spec`, as decoded JSON.
         allow_insecure_http: whether OAuth2 endpoints may be http:// on other hosts than loopback.
+        egress: where requests may go, as far as it can be told before a name is resolved.
 
     Raises:
         InvalidSpec: with the field, what is wrong with it and the remedy.
@@ -280,15 +315,17 @@ def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool) -> Spec:
         raise InvalidSpec(
             "spec", f"does not fit the schema: {error}", "Compare it with `kubectl explain datasource.spec`."
         ) from None
-    for problem in _problems(spec, allow_insecure_http=allow_insecure_http):
+    for problem in _problems(spec, allow_insecure_http=allow_insecure_http, egress=egress):
         raise problem
     return spec
 
 
-def _problems(spec: Spec, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
+def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) -> Iterator[InvalidSpec]:
     if spec.oauth2 is not None:
         yield from _preset_problems(spec.oauth2)
         yield from _endpoint_problems(spec.oauth2, allow_insecure_http=allow_insecure_http)
+        yield from _egress_problems(spec.oauth2, egress)
+        yield from _trust_problems(spec.oauth2)
         yield from _parameter_problems(spec.oauth2)
         yield from _client_problems(spec.oauth2)
         yield from _reply_problems(spec.oauth2)
@@ -314,6 +351,38 @@ def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator
     for name, url in endpoints.items():
         if url:
             yield from _url_problems(f"spec.oauth2.{name}", url, allow_insecure_http=allow_insecure_http)
+
+
+def _egress_problems(oauth2: OAuth2, egress: EgressPolicy) -> Iterator[InvalidSpec]:
+    return egress_problems(oauth2.expanded().called_endpoints(), egress)
+
+
+def egress_problems(endpoints: Mapping[str, str], egress: EgressPolicy) -> Iterator[InvalidSpec]:
+    """Endpoints, by field of spec.oauth2, to whose hosts no request may go."""
+    for name, url in endpoints.items():
+        denied = egress.host_denial(urlsplit(url).hostname or "")
+        if denied is not None:
+            yield InvalidSpec(f"spec.oauth2.{name}", f"leads to {denied}, where no request may go", REMEDY)
+
+
+def _trust_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+    if oauth2.ca_bundle is not None and oauth2.ca_bundle_ref is not None:
+        yield InvalidSpec("spec.oauth2.caBundleRef", "stands beside a caBundle", "Leave one of the two out.")
+    if oauth2.ca_bundle is not None:
+        yield from bundle_problems("spec.oauth2.caBundle", oauth2.ca_bundle)
+
+
+def bundle_problems(field: str, pem: str) -> Iterator[InvalidSpec]:
+    """What is wrong with a CA bundle, wherever it is from."""
+    try:
+        check_bundle(pem)
+    except UnusableBundle as error:
+        yield InvalidSpec(
+            field,
+            str(error),
+            f"Give the certificates of the provider's authorities, each from BEGIN to END CERTIFICATE, in at most "
+            f"{LARGEST_BUNDLE} characters.",
+        )
 
 
 def _url_problems(field: str, url: str, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
@@ -404,7 +473,7 @@ _CALLBACK = frozenset({"code", "state", "iss", "error", "error_description", "id
 
 def _reply_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
     for field, text in (("defaultLifetime", oauth2.default_lifetime), ("maxLifetime", oauth2.max_lifetime)):
-        lifetime = duration(text)
+        lifetime = parse_duration(text)
         if text is not None and (lifetime is None or lifetime < SHORTEST_LIFETIME):
             yield InvalidSpec(f"spec.oauth2.{field}", "is no duration of a minute or more", "Write it like 30m or 2h.")
     captured = oauth2.captured_fields

@@ -1,6 +1,8 @@
 """Fixtures of the tests on a real API server: one control plane, one provider, our two processes under their own rights."""
 
 import itertools
+import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -17,18 +19,23 @@ from deploy.local.provider import install as install_provider
 from deploy.local.stack import Process, Stack, install
 from tests.support.user import User
 
-FOLDER = BUILD / "tests"
-ARTEFACTS = FOLDER / "screenshots"
+RUNS = BUILD / "tests"
+"""One folder for each process that ran tests; `make test` empties it first."""
+
+FOLDER = RUNS / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+ARTEFACTS = RUNS / "screenshots"
+ISSUED = "issued.json"
+"""Beside the logs of a run: every secret that its provider issued."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that look back at everything the others did go last."""
+    """Tests that look back at everything the others did go last; `make test` has them in a run of their own."""
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 @pytest.fixture(scope="session")
 def folder() -> Path:
-    """Where logs and artefacts of this run go."""
+    """Where logs of this process go."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     return FOLDER
@@ -54,6 +61,14 @@ def provider(folder: Path) -> Iterator[Provider]:
     install_provider()
     with Provider(folder / "provider") as started:
         yield started
+        keep_issued(started, folder)
+
+
+def keep_issued(provider: Provider, folder: Path) -> None:
+    """For whoever looks for them in the logs once everything has ended."""
+    path = folder / ISSUED
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(sorted(provider.secrets().all())))
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,9 @@ from datasource.oauth2.client_assertion import (
     client_assertion,
     signing_key,
 )
+from datasource.oauth2.egress import EgressPolicy
 from datasource.oauth2.errors import (
+    EgressDenied,
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
@@ -64,6 +66,8 @@ __all__ = [
     "BodyFormat",
     "Client",
     "ClientAuthentication",
+    "EgressDenied",
+    "EgressPolicy",
     "ErrorCode",
     "InvalidClient",
     "InvalidGrant",

@@ -198,13 +198,14 @@ class Provider:
         hang: bool = False,
         hold: timedelta | None = None,
         hold_reply: timedelta | None = None,
+        drop_before: bool = False,
         drop_after: bool = False,
     ) -> None:
         """Stage a fault for the next token requests, after those that are staged already.
 
         `hold` waits first. Then: `status` answers so without acting, with the OAuth2 `error` and `retry_after` in
-        seconds; `hang` never answers; otherwise the provider acts, waits for `hold_reply`, and answers, or with
-        `drop_after` cuts the connection instead.
+        seconds; `hang` never answers; `drop_before` cuts the connection without acting; otherwise the provider acts,
+        waits for `hold_reply`, and answers, or with `drop_after` cuts the connection instead.
         """
         staged = {
             "times": times,
@@ -215,6 +216,7 @@ class Provider:
             "hang": hang or None,
             "holdMillis": _milliseconds(hold),
             "holdReplyMillis": _milliseconds(hold_reply),
+            "dropBefore": drop_before or None,
             "dropAfter": drop_after or None,
         }
         self._control("POST", "faults", {"token": _given(staged)})

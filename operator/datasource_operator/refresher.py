@@ -21,6 +21,7 @@ import structlog
 from prometheus_client import Counter
 
 from datasource import credential as credential_secret
+from datasource.ca_bundle import read_ca_bundle
 from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
 from datasource.credential import (
     CredentialData,
@@ -35,6 +36,7 @@ from datasource.intent import REQUEST_DEADLINE, Intent, Process, may_be_taken, n
 from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
 from datasource.names import FIELD_MANAGER, credential_secret_name
 from datasource.oauth2 import (
+    EgressDenied,
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
@@ -60,7 +62,14 @@ from datasource_operator.steps import DatasourceGone, Stale, Steps, immutable_se
 
 logger = structlog.get_logger(__name__)
 
-REFRESHES = Counter("datasource_refreshes", "Refreshes by how they ended.", ["result"])
+REFRESHES = Counter(
+    "datasource_refreshes",
+    "Refreshes by how they ended: stored, dropped (something newer stood there), or the class of the error.",
+    ["result"],
+)
+for _result in ("stored", "dropped"):
+    # There from the start: a rate needs a zero to rise from.
+    REFRESHES.labels(_result)
 
 BLOCKED_PAUSE = timedelta(minutes=1)
 """How soon to try again what only a person can mend; a change of the Secret concerned is noticed sooner."""
@@ -126,6 +135,7 @@ class Refresher:
     async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
         await self._require_turn(key, credential.facts)
         client_secret = await self._client_secret(key, oauth2)
+        ca_bundle = await self._ca_bundle(key, oauth2)
         turn, secret = await self._begin(key, seen, credential)
         data = await self._data_to_send(turn, secret, client_secret)
         parameters = oauth2.expanded()
@@ -134,9 +144,21 @@ class Refresher:
         sent_at = self.monotonic()
         try:
             response = await request_token(
-                self.transport, request, now=self.now, deadline=REQUEST_DEADLINE, options=options
+                self.transport,
+                request,
+                now=self.now,
+                deadline=REQUEST_DEADLINE,
+                options=options,
+                ca_bundle=ca_bundle,
             )
         except OAuth2Error as error:
+            logger.warning(
+                "a refresh failed",
+                datasource=str(key),
+                sends=turn.intent.sends,
+                seconds=round(self.monotonic() - sent_at, 3),
+                error=str(error),
+            )
             await self._not_refreshed(turn, error, None if client_secret is None else client_secret.name)
         else:
             stored = await self._store(turn, data, response)
@@ -187,13 +209,26 @@ class Refresher:
     async def _client_secret(self, key: Key, oauth2: OAuth2) -> ClientSecret | None:
         ref = oauth2.client_secret_ref or oauth2.private_key_ref
         try:
-            return await read_client_secret(self.kube, key.namespace, oauth2)
+            return await read_client_secret(
+                self.kube,
+                key.namespace,
+                oauth2,
+                require_allowed_hosts=self.steps.settings.require_allowed_hosts,
+            )
         except (ClientSecretNotFound, InvalidSpec) as error:
             raise NotNow(
                 Reason.REFRESH_FAILING,
                 f"The access token cannot be refreshed: {error}",
                 pause=BLOCKED_PAUSE,
                 look_again_at=None if ref is None else ref.name,
+            ) from None
+
+    async def _ca_bundle(self, key: Key, oauth2: OAuth2) -> str | None:
+        try:
+            return await read_ca_bundle(self.kube, key.namespace, oauth2)
+        except InvalidSpec as error:
+            raise NotNow(
+                Reason.REFRESH_FAILING, f"The access token cannot be refreshed: {error}", pause=BLOCKED_PAUSE
             ) from None
 
     async def _begin(self, key: Key, seen: Observed, credential: StoredCredential) -> tuple[_Turn, Secret]:
@@ -235,7 +270,9 @@ class Refresher:
         try:
             data = _readable_data(secret, turn.facts)
             if client_secret is not None:
-                client_secret.require_allowed({"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint})
+                client_secret.require_allowed(
+                    {"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint or data.token_endpoint}
+                )
             return data
         except InvalidSpec as error:
             await self._take_back(turn)
@@ -260,9 +297,9 @@ class Refresher:
         Raises:
             NotNow: it is tried again later.
         """
-        logger.warning("a refresh failed", datasource=str(turn.key), sends=turn.intent.sends, error=str(error))
         REFRESHES.labels(type(error).__name__).inc()
-        message = f"The access token could not be refreshed. {error}"
+        where = "spec.oauth2.tokenURL: " if isinstance(error, EgressDenied) else ""
+        message = f"The access token could not be refreshed. {where}{error}"
         if isinstance(error, InvalidGrant):
             await self._judge(turn)
             return

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -217,13 +218,21 @@ def test_failing_refresh_is_told_once_the_token_is_dead(user: User) -> None:
     assert user.ready()["status"] == "True"
 
 
-def test_connection_cut_before_the_provider_acted_loses_nothing(user: User) -> None:
+@pytest.mark.parametrize(
+    ("fault", "status"), [({"status": 502}, 502), ({"drop_before": True}, None)], ids=["502", "cut"]
+)
+def test_connection_cut_before_the_provider_acted_loses_nothing(
+    user: User, fault: dict[str, Any], status: int | None
+) -> None:
     authorize(user)
-    user.provider.fault(client_id=user.client_id, status=502)
+    user.provider.fault(client_id=user.client_id, **fault)
 
     refreshed(user, "1")
 
-    assert [each.status for each in refreshes(user)] == [502, 200]
+    made = refreshes(user)
+    assert [each.status for each in made] == [status, 200]
+    # The outcome of the first was unknown, so the same token was sent once more.
+    assert len({each.refresh_token_sha256 for each in made}) == 1
     assert user.state() == "AUTHORIZED"
 
 

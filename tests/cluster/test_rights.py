@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from deploy.local.cluster import Cluster
-from deploy.local.controlplane import ControlPlane
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
-from tests.support.audit import requests_by
+from tests.conftest import RUNS
+from tests.support.audit import ApiRequest, requests_by
 
 pytestmark = [pytest.mark.cluster, pytest.mark.last]
 
@@ -37,24 +37,24 @@ def _is(subject: dict[str, Any], service_account: str) -> bool:
     return subject["name"] == service_account and subject.get("namespace") == SYSTEM_NAMESPACE
 
 
-@pytest.mark.parametrize("service_account", [OPERATOR, CALLBACK_SERVER])
-def test_every_right_was_needed(cluster: Cluster, control_plane: ControlPlane, service_account: str) -> None:
+def asked_by(service_account: str) -> list[ApiRequest]:
+    """What a ServiceAccount asked of any API server in these test runs."""
     user = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{service_account}"
-    used = {
-        (each.group, each.resource, each.verb)
-        for each in requests_by(user, control_plane.audit_log)
-        if each.status < 400
-    }
+    return [each for log in RUNS.rglob("audit.log") for each in requests_by(user, log)]
+
+
+@pytest.mark.parametrize("service_account", [OPERATOR, CALLBACK_SERVER])
+def test_every_right_was_needed(cluster: Cluster, service_account: str) -> None:
+    used = {(each.group, each.resource, each.verb) for each in asked_by(service_account) if each.status < 400}
 
     assert granted(cluster, service_account) - used == set()
 
 
 @pytest.mark.parametrize("service_account", [OPERATOR, CALLBACK_SERVER])
-def test_no_right_was_missing(cluster: Cluster, control_plane: ControlPlane, service_account: str) -> None:
+def test_no_right_was_missing(cluster: Cluster, service_account: str) -> None:
     """403 comes from RBAC, from a policy, and for writes into a namespace that is going away; the last is no right's fault."""
-    user = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{service_account}"
     allowed = granted(cluster, service_account)
-    asked = {(each.group, each.resource, each.verb) for each in requests_by(user, control_plane.audit_log)}
+    asked = {(each.group, each.resource, each.verb) for each in asked_by(service_account)}
 
     assert asked - allowed - {(*each, "get") for each in _DISCOVERY} == set()
 

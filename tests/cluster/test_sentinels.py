@@ -7,6 +7,7 @@ import pytest
 
 from deploy.local.provider import Provider
 from deploy.local.stack import SYSTEM_NAMESPACE
+from tests.conftest import ISSUED, RUNS
 from tests.support.person import Person
 from tests.support.user import CLIENT_SECRET, User
 
@@ -15,21 +16,28 @@ pytestmark = [pytest.mark.cluster, pytest.mark.last]
 WRONG_SECRET = "sentinel-wrong-client-secret"
 
 
-def found_in(text: str, provider: Provider) -> list[str]:
+def found_in(text: str, secrets: frozenset[str]) -> list[str]:
     """The kinds of secrets that stand in a text, by their first characters only."""
-    secrets = provider.secrets().all() | {CLIENT_SECRET, WRONG_SECRET}
-    return [secret[:6] + "..." for secret in secrets if secret in text]
+    return [secret[:6] + "..." for secret in secrets | {CLIENT_SECRET, WRONG_SECRET} if secret in text]
+
+
+def issued_in(run: Path) -> frozenset[str]:
+    """What the provider of an earlier run issued."""
+    kept = run / ISSUED
+    return frozenset(json.loads(kept.read_text())) if kept.exists() else frozenset()
 
 
 def test_no_log_holds_a_secret(user: User, provider: Provider, folder: Path) -> None:
     with Person() as person:
         person.authorize(user.ready_to_authorize())
     user.wait_for_reason("Authorized")
-    logs = sorted(folder.glob("logs/*.log"))
+    issued = {run: issued_in(run) for run in RUNS.iterdir()} | {folder: provider.secrets().all()}
+    logs = sorted((log, run) for run in issued for log in run.glob("logs/*.log"))
 
-    assert len(provider.secrets().all()) >= 5
-    assert {"operator.log", "callback-server.log"} <= {log.name for log in logs}
-    assert {log.name: found_in(log.read_text(), provider) for log in logs} == {log.name: [] for log in logs}
+    assert len(issued[folder]) >= 5
+    assert {"operator.log", "callback-server.log"} <= {log.name for log in folder.glob("logs/*.log")}
+    found = {str(log): found_in(log.read_text(), issued[run]) for log, run in logs}
+    assert {log: secrets for log, secrets in found.items() if secrets} == {}
 
 
 def test_nothing_that_a_viewer_reads_holds_a_secret(user: User, provider: Provider) -> None:
@@ -48,11 +56,12 @@ def test_nothing_that_a_viewer_reads_holds_a_secret(user: User, provider: Provid
     user.clear("1")
     user.wait_for_reason("CredentialCleared")
 
+    issued = provider.secrets().all()
     for page in pages:
-        assert found_in(page, provider) == []
-    assert found_in(user.kubectl("get", "datasources,events.v1.events.k8s.io", "-o", "json"), provider) == []
+        assert found_in(page, issued) == []
+    assert found_in(user.kubectl("get", "datasources,events.v1.events.k8s.io", "-o", "json"), issued) == []
     for namespace in (user.namespace, SYSTEM_NAMESPACE):
         secrets = user.cluster.get("secrets", "-n", namespace)["items"]
         metadata = json.dumps([each["metadata"] for each in secrets])
-        assert found_in(metadata, provider) == []
+        assert found_in(metadata, issued) == []
     assert "last-applied-configuration" not in json.dumps(user.credential())

@@ -32,12 +32,15 @@ from deploy.local.provider import install as install_provider
 from deploy.local.stack import Process, Stack, install
 from tests.faults.balancer import Balancer
 from tests.support.person import Person
-from tests.support.user import User
+from tests.support.user import User, eventually
 
 FOLDER = BUILD / "faults"
 REPORT = BUILD / "faults.json"
 NAMESPACE = "storm"
 TOKEN_LIFETIME = timedelta(seconds=60)
+NOTICED_WITHIN = timedelta(seconds=2)
+"""A token whose grant is gone is taken from apps when it runs out; that, and seeing it, takes a moment."""
+
 FAULT_EVERY = 10
 """One token request in so many meets a fault, in the phase of the provider's faults."""
 
@@ -75,6 +78,8 @@ class Row:
     window_seconds_max: float = 0.0
     """The longest time between a refresh request and its store, in which a crash would lose the grant."""
     flows: int = 0
+    stuck: int = 0
+    """Datasources that neither had a live token nor offered a link long after the fault was over."""
     states: dict[str, int] = field(default_factory=dict)
 
 
@@ -102,7 +107,7 @@ class DeadTokens:
             with suppress(OSError, ValueError):
                 items = self._control_plane.api("GET", path)["items"]
                 now = datetime.now(UTC)
-                first_death = min((_expiry(item) for item in items), default=now)
+                first_death = min((_expiry(item) + NOTICED_WITHIN for item in items), default=now)
                 # What ran out while the API server did not answer counts, too: apps had a dead token then.
                 self.seconds += max((now - max(first_death, last)).total_seconds(), 0.0)
                 last = now
@@ -173,6 +178,8 @@ class Storm:
     def phase(self, fault: str, inject: Callable[["Storm", float], int], seconds: float) -> Row:
         """Inject a fault for a while, let everything settle, and see what is left."""
         row = Row(fault)
+        # A leader that the last fault killed is replaced only by somebody who watches its Lease run out.
+        self.wait_for_a_leader()
         self._requests = len(self.provider.token_requests())
         self._logs_begin = {log: log.stat().st_size for log in self._logs()}
         ending = threading.Event()
@@ -182,7 +189,7 @@ class Storm:
             ending.set()
             row.flows = flows.result()
             self.provider.forget_faults()
-            self.settle()
+            row.stuck = len(self.stuck_after_settling())
             row.dead_token_seconds = round(dead.seconds, 1)
         self._count(row)
         healed = self.authorize(self.names)
@@ -203,14 +210,21 @@ class Storm:
                         lines.append(json.loads(line))
         return lines
 
-    def settle(self) -> None:
-        """Until every Datasource has refreshed or waits for a person, and nothing is overdue."""
+    def wait_for_a_leader(self) -> None:
+        """Until one of the operators leads."""
+        eventually("somebody leads", lambda: any(_leads(each) for each in self.operators))
+
+    def stuck_after_settling(self) -> list[str]:
+        """Wait until every Datasource has a live token or waits for a person; returns those that never came to it."""
         deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            with suppress(StackError):
-                if all(_is_settled(each) for each in self.datasources().values()):
-                    return
+        stuck = self.names
+        while stuck and time.monotonic() < deadline:
             time.sleep(1)
+            with suppress(StackError):
+                stuck = [name for name, each in self.datasources().items() if not _is_settled(each)]
+        for name in stuck[:3]:
+            say(f"      stuck: {name}: {self.user.status(name)}")
+        return stuck
 
     def _count(self, row: Row) -> None:
         found = self.datasources()
@@ -258,7 +272,7 @@ def _sends_by_token(requests: Sequence[TokenRequest]) -> list[int]:
     counts: Counter[str | None] = Counter()
     for request in requests:
         staged = request.fault or {}
-        if "status" not in staged and "hang" not in staged:
+        if not {"status", "hang", "dropBefore"} & set(staged):
             counts[request.refresh_token_sha256] += 1
     return sorted(counts.values(), reverse=True)
 
@@ -354,6 +368,7 @@ def provider_answers_badly(storm: Storm, until: float) -> int:
         {"status": 429, "retry_after": 2},
         {"hold_reply": timedelta(seconds=3)},
         {"status": 502},
+        {"drop_before": True},
     ]
     return _stage(storm, until, kinds)
 
@@ -398,7 +413,10 @@ def everything(bounds: Bounds) -> Iterator[Storm]:
         install(control_plane.cluster)
         stack = Stack(control_plane.cluster, FOLDER / "logs", port)
         storm = Storm(bounds, control_plane, provider, stack)
-        storm.operators = [stack.operator(f"operator-{number}") for number in (1, 2)]
+        # kubelet starts a killed container again in its pod.
+        storm.operators = [
+            stack.operator(f"operator-{number}", DATASOURCE_POD_UID=f"pod-{number}") for number in (1, 2)
+        ]
         storm.callback_servers = [
             stack.callback_server(f"callback-server-{number}", DATASOURCE_LISTEN=f"127.0.0.1:{page}")
             for number, page in enumerate(pages, start=1)
@@ -426,6 +444,7 @@ def table(rows: Sequence[Row]) -> str:
         "dead s",
         "window s",
         "flows",
+        "stuck",
         "states",
     )
     lines = [f"{'fault':38}" + "".join(f"{column:>13}" for column in columns)]
@@ -440,6 +459,7 @@ def table(rows: Sequence[Row]) -> str:
             row.dead_token_seconds,
             row.window_seconds_max,
             row.flows,
+            row.stuck,
         )
         states = ", ".join(f"{count} {state}" for state, count in row.states.items())
         lines.append(f"{row.fault:38}" + "".join(f"{value:>13}" for value in values) + f"  {states}")
@@ -454,6 +474,12 @@ def verdict(rows: Sequence[Row]) -> list[str]:
             found[row.fault].append(f"{row.grants_lost} grants lost")
         if row.families_revoked:
             found[row.fault].append(f"{row.families_revoked} families revoked")
+        if row.token_requests_per_rotation_max > 1:
+            found[row.fault].append(f"a refresh token was sent {row.token_requests_per_rotation_max} times")
+        if row.stuck:
+            found[row.fault].append(f"{row.stuck} Datasources got stuck")
+        if row.dead_token_seconds and row.fault not in OUTLASTS_THE_MARGIN:
+            found[row.fault].append(f"{row.dead_token_seconds} s with a dead token")
         if row.grants_interrupted and row.fault not in MAY_INTERRUPT:
             found[row.fault].append(f"{row.grants_interrupted} grants interrupted")
     return [f"{fault}: {', '.join(what)}" for fault, what in found.items()]
@@ -461,6 +487,12 @@ def verdict(rows: Sequence[Row]) -> list[str]:
 
 MAY_INTERRUPT = {"leader killed (SIGKILL)", "provider: cut after it rotated"}
 """Where a reply can be lost for good; anywhere else, an interruption is a fault of ours."""
+
+OUTLASTS_THE_MARGIN = {"leader killed (SIGKILL)", "API server frozen 30 s"}
+"""Tokens of 60 s are refreshed 20 s before their end: an outage longer than that leaves dead ones, and no other fault may.
+
+A killed leader is replaced after 15 s, and an intent that it left is respected for 35 s.
+"""
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const FAULT_MEMBERS = {
   client_id: 'string',
   dropAfter: 'boolean',
+  dropBefore: 'boolean',
   error: 'string',
   hang: 'boolean',
   holdMillis: 'number',
@@ -16,7 +17,7 @@ const FAULT_MEMBERS = {
   status: 'number',
   times: 'number',
 };
-const FAULT_OUTCOMES = ['dropAfter', 'hang', 'status'];
+const FAULT_OUTCOMES = ['dropAfter', 'dropBefore', 'hang', 'status'];
 
 export class TokenEndpoint {
   #requests = [];
@@ -58,8 +59,8 @@ export class TokenEndpoint {
   /**
    * Answer the next `times` requests (of `client_id`, if given) with this fault, after those that are staged already.
    *
-   * A fault waits `holdMillis`, and then one of these happens: `hang`: nothing, ever; `status`: this status, with
-   * `error` and, in seconds, `retryAfter`; otherwise the provider acts, waits `holdReplyMillis`, and answers, unless
+   * A fault waits `holdMillis`, and then one of these happens: `hang`: nothing, ever; `dropBefore`: the connection is cut;
+   * `status`: this status, with `error` and, in seconds, `retryAfter`; otherwise the provider acts, waits `holdReplyMillis`, and answers, unless
    * `dropAfter` cuts the connection instead. Throws TypeError for anything else.
    */
   stage(fault) {
@@ -87,6 +88,10 @@ export class TokenEndpoint {
     await sleep(fault?.holdMillis ?? 0);
     if (fault?.hang) {
       await neverAnswer(ctx);
+      return;
+    }
+    if (fault?.dropBefore) {
+      cutConnection(ctx);
       return;
     }
     if (fault?.status) {

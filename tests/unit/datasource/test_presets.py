@@ -28,7 +28,7 @@ from datasource.oauth2.exchange import request_token
 from datasource.oauth2.transport import Transport
 from datasource.presets import PRESETS
 from datasource.spec import InvalidSpec, OAuth2, Pkce, parse
-from tests.support.hostile_provider import Behaviour, HostileProvider, ReceivedRequest, replies
+from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, ReceivedRequest, replies
 from tests.unit.datasource.builders import raw_spec
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -53,7 +53,7 @@ def written(name: str, **fields: Any) -> OAuth2:
     """What somebody writes who uses a preset."""
     raw = raw_spec(authorizeURL=None, tokenURL=None) | {}
     raw["oauth2"] |= {"provider": name, "scopes": ["read"], **fields}
-    oauth2 = parse(raw, allow_insecure_http=False).oauth2
+    oauth2 = parse(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
     assert oauth2 is not None
     return oauth2
 
@@ -215,18 +215,18 @@ async def test_github_errors_come_with_200_and_names_of_its_own() -> None:
     refused = replies(
         200, b"error=bad_refresh_token&error_description=The+refresh+token+passed+is+incorrect", content_type=FORM
     )
-    async with HostileProvider(refused) as provider, Transport() as transport:
+    async with HostileProvider(refused) as provider, Transport(ON_LOOPBACK) as transport:
         with pytest.raises(InvalidGrant, match="bad_refresh_token"):
             await Service("github", provider, transport).refresh()
     rejected = says(error="incorrect_client_credentials")
-    async with HostileProvider(rejected) as provider, Transport() as transport:
+    async with HostileProvider(rejected) as provider, Transport(ON_LOOPBACK) as transport:
         with pytest.raises(InvalidClient):
             await Service("github", provider, transport).exchange()
 
 
 async def test_github_answers_in_a_form_unless_json_is_asked_for_and_both_are_read() -> None:
     form = replies(200, b"access_token=gho_1&scope=repo%2Cgist&token_type=bearer", content_type=FORM)
-    async with HostileProvider(form) as provider, Transport() as transport:
+    async with HostileProvider(form) as provider, Transport(ON_LOOPBACK) as transport:
         response = await Service("github", provider, transport).exchange()
     (request,) = provider.requests
     assert (response.access_token, response.expires_at, response.refresh_token) == ("gho_1", None, None)
@@ -236,7 +236,7 @@ async def test_github_answers_in_a_form_unless_json_is_asked_for_and_both_are_re
 
 async def test_google_is_asked_for_offline_access_with_consent_and_keeps_its_refresh_token() -> None:
     async with HostileProvider(says(access_token="ya29", token_type="Bearer", expires_in=3599)) as provider:
-        async with Transport() as transport:
+        async with Transport(ON_LOOPBACK) as transport:
             service = Service("google", provider, transport)
             query = await service.authorize_query()
             response = await service.refresh()
@@ -249,7 +249,7 @@ async def test_atlassian_wants_an_audience_json_bodies_and_rotates() -> None:
     rotated = says(
         access_token="at-2", token_type="Bearer", expires_in=3600, refresh_token="rt-2", scope="read:jira-work"
     )
-    async with HostileProvider(rotated) as provider, Transport() as transport:
+    async with HostileProvider(rotated) as provider, Transport(ON_LOOPBACK) as transport:
         service = Service("atlassian", provider, transport)
         query = await service.authorize_query()
         response = await service.refresh()
@@ -282,7 +282,7 @@ SLACK_BOT = {
 
 
 async def test_slack_joins_scopes_with_commas_and_calls_its_tokens_bot() -> None:
-    async with HostileProvider(says(**SLACK_BOT)) as provider, Transport() as transport:
+    async with HostileProvider(says(**SLACK_BOT)) as provider, Transport(ON_LOOPBACK) as transport:
         service = Service(
             "slack",
             provider,
@@ -300,7 +300,7 @@ async def test_slack_joins_scopes_with_commas_and_calls_its_tokens_bot() -> None
 
 async def test_slack_token_of_a_person_is_found_by_its_path_and_refreshed_without_it() -> None:
     flat = says(ok=True, access_token="xoxp-2", token_type="user", refresh_token="xoxe-2", expires_in=43200)
-    async with HostileProvider(says(**SLACK_BOT), flat) as provider, Transport() as transport:
+    async with HostileProvider(says(**SLACK_BOT), flat) as provider, Transport(ON_LOOPBACK) as transport:
         service = Service("slack", provider, transport, tokenPath="authed_user")
         first, second = await service.exchange(), await service.refresh()
     assert (first.access_token, first.scopes) == ("xoxp-1", ("search:read",))
@@ -310,7 +310,7 @@ async def test_slack_token_of_a_person_is_found_by_its_path_and_refreshed_withou
 
 async def test_slack_reply_without_the_person_is_never_taken_for_theirs() -> None:
     bot_only = {key: value for key, value in SLACK_BOT.items() if key != "authed_user"}
-    async with HostileProvider(says(**bot_only)) as provider, Transport() as transport:
+    async with HostileProvider(says(**bot_only)) as provider, Transport(ON_LOOPBACK) as transport:
         with pytest.raises(MalformedTokenResponse, match="authed_user"):
             await Service("slack", provider, transport, tokenPath="authed_user").exchange()
 
@@ -324,7 +324,7 @@ async def test_slack_reply_without_the_person_is_never_taken_for_theirs() -> Non
     ],
 )
 async def test_slack_errors_come_with_200(error: str, expected: type[OAuth2Error]) -> None:
-    async with HostileProvider(says(ok=False, error=error)) as provider, Transport() as transport:
+    async with HostileProvider(says(ok=False, error=error)) as provider, Transport(ON_LOOPBACK) as transport:
         with pytest.raises(expected):
             await Service("slack", provider, transport).refresh()
 
@@ -338,14 +338,14 @@ async def test_salesforce_tells_its_instance_and_no_lifetime() -> None:
         id="https://login.salesforce.com/id/1/2",
     )
     # Its metadata does not say that it takes S256.
-    async with HostileProvider(by_method({}, reply)) as provider, Transport() as transport:
+    async with HostileProvider(by_method({}, reply)) as provider, Transport(ON_LOOPBACK) as transport:
         response = await Service("salesforce", provider, transport).exchange()
     assert response.captured == {"instance_url": "https://shop.my.salesforce.com"}
     assert response.expires_at == NOW + timedelta(hours=1)
 
 
 async def test_entra_takes_s256_that_its_metadata_does_not_list() -> None:
-    async with HostileProvider(by_method({}, says(**GOOD))) as provider, Transport() as transport:
+    async with HostileProvider(by_method({}, says(**GOOD))) as provider, Transport(ON_LOOPBACK) as transport:
         response = await Service("microsoft-entra", provider, transport).exchange()
     assert response.access_token == "at-1"
     assert provider.requests[0].form["code_verifier"] == "v-1"
@@ -353,7 +353,7 @@ async def test_entra_takes_s256_that_its_metadata_does_not_list() -> None:
 
 async def test_entra_metadata_of_every_tenant_is_refused() -> None:
     document = {"issuer": "https://login.microsoftonline.com/{tenantid}/v2.0"}
-    async with HostileProvider(by_method(document, says(**GOOD))) as provider, Transport() as transport:
+    async with HostileProvider(by_method(document, says(**GOOD))) as provider, Transport(ON_LOOPBACK) as transport:
         with pytest.raises(InvalidSpec, match="tenantid"):
             await Service("microsoft-entra", provider, transport).effective()
 
@@ -361,7 +361,7 @@ async def test_entra_metadata_of_every_tenant_is_refused() -> None:
 @pytest.mark.parametrize("name", ["gitlab", "keycloak", "okta", "auth0"])
 async def test_service_with_metadata_is_found_by_its_issuer(name: str) -> None:
     document = {"code_challenge_methods_supported": ["S256"]}
-    async with HostileProvider(by_method(document, says(**GOOD))) as provider, Transport() as transport:
+    async with HostileProvider(by_method(document, says(**GOOD))) as provider, Transport(ON_LOOPBACK) as transport:
         service = Service(name, provider, transport)
         holds = await service.effective()
         first, second = await service.exchange(), await service.refresh()
@@ -372,6 +372,6 @@ async def test_service_with_metadata_is_found_by_its_issuer(name: str) -> None:
 
 async def test_auth0_is_asked_for_an_audience_where_one_is_written() -> None:
     document = {"code_challenge_methods_supported": ["S256"]}
-    async with HostileProvider(by_method(document, says(**GOOD))) as provider, Transport() as transport:
+    async with HostileProvider(by_method(document, says(**GOOD))) as provider, Transport(ON_LOOPBACK) as transport:
         query = await Service("auth0", provider, transport, audience="https://api.example.com").authorize_query()
     assert query["audience"] == "https://api.example.com"

@@ -24,7 +24,7 @@ from datasource.oauth2 import (
 from datasource.oauth2.exchange import push_authorization
 from datasource.oauth2.pushed_authorization import parse_pushed_authorization
 from datasource.oauth2.transport import Transport
-from tests.support.hostile_provider import HostileProvider, redirects, replies
+from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider, redirects, replies
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 URL = "https://login.example.com/par"
@@ -112,7 +112,7 @@ def test_any_reply_is_a_reference_or_a_typed_error(status: int, body: bytes) -> 
 
 
 async def test_request_is_pushed_over_the_transport() -> None:
-    async with HostileProvider(replies(201, GOOD)) as provider, Transport() as transport:
+    async with HostileProvider(replies(201, GOOD)) as provider, Transport(ON_LOOPBACK) as transport:
         request = pushed_authorization_request(provider.url, client(), PARAMETERS)
         assert await push_authorization(transport, request, now=lambda: NOW) == "urn:example:1"
     assert provider.requests[0].form["state"] == "st-1"
@@ -120,7 +120,7 @@ async def test_request_is_pushed_over_the_transport() -> None:
 
 async def test_pushed_request_follows_no_redirect() -> None:
     async with HostileProvider(replies(201, GOOD)) as other, HostileProvider(redirects(other.url)) as provider:
-        async with Transport() as transport:
+        async with Transport(ON_LOOPBACK) as transport:
             request = pushed_authorization_request(provider.url, client(), PARAMETERS)
             with pytest.raises(RedirectRefused):
                 await push_authorization(transport, request, now=lambda: NOW)
