@@ -184,7 +184,7 @@ class CallbackService:
         try:
             options = reply_options(prepared.effective.parameters)
             return await request_token(
-                self.transport, request, now=self.now, ca_bundle=prepared.ca_bundle, options=options
+                self.transport, request, now=self.now, options=options, ca_bundle=prepared.ca_bundle
             )
         except OAuth2Error as error:
             logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))

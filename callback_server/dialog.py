@@ -1,7 +1,7 @@
 """The dialog: GET shows it and changes nothing; POST begins an authorization and sends the browser to the provider."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
@@ -25,6 +25,7 @@ from datasource.names import authorization_link, redirect_uri, ticket_in
 from datasource.oauth2 import (
     OAuth2Error,
     ProviderMetadata,
+    TokenRequest,
     authorization_parameters,
     front_url,
     new_secret,
@@ -66,6 +67,7 @@ class DialogService:
         """
         _require_ticket(ticket)
         situation = await self._live(namespace, name, ticket)
+        # Only whoever has the live ticket makes us ask a provider.
         ca_bundle = await require_ca_bundle(self.kube, situation)
         effective = effective_parameters(situation, await self.observer.metadata(situation, ca_bundle))
         link = authorization_link(self.settings.external_url, situation.namespace, situation.name, ticket)
@@ -87,14 +89,14 @@ class DialogService:
         if not is_form_token(token):
             raise refusals.form_is_not_ours()
         situation = await self._live(namespace, name, ticket)
+        ca_bundle = await require_ca_bundle(self.kube, situation)
+        metadata = await self.observer.metadata(situation, ca_bundle)
+        effective = effective_parameters(situation, metadata)
+        shown = (effective.authorize_url, effective.token_url)
+        if not form_token_fits(token, cookie, situation, ticket, *shown):
+            raise refusals.form_is_not_ours()
         # Only now: strangers must not take places.
         with self.places.one(namespace):
-            ca_bundle = await require_ca_bundle(self.kube, situation)
-            metadata = await self.observer.metadata(situation, ca_bundle)
-            effective = effective_parameters(situation, metadata)
-            shown = (effective.authorize_url, effective.token_url)
-            if not form_token_fits(token, cookie, situation, ticket, *shown):
-                raise refusals.form_is_not_ours()
             secret = await require_client_secret(self.kube, situation, effective, self.settings)
             flow, state = await self._record(situation, metadata, ticket, cookie)
             count_begun()
@@ -102,7 +104,15 @@ class DialogService:
             parameters = _request_parameters(effective, flow, state)
             if effective.pushed_authorization_url is None:
                 return front_url(effective.authorize_url, parameters)
-            return await self._pushed(effective, effective.pushed_authorization_url, secret, ca_bundle, parameters)
+            client = client_for(
+                effective.parameters,
+                secret,
+                token_endpoint=effective.token_url,
+                now=self.now(),
+                token_bytes=self.token_bytes,
+            )
+            request = pushed_authorization_request(effective.pushed_authorization_url, client, parameters)
+            return await self._pushed(effective, request, ca_bundle)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
         # What is not the live ticket costs one read, and that is shared: strangers may send as many as they like.
@@ -158,23 +168,8 @@ class DialogService:
             raise refusals.too_many_at_once() from None
         return begun, states[begun.state_hash]
 
-    async def _pushed(
-        self,
-        effective: Effective,
-        url: str,
-        secret: ClientSecret | None,
-        ca_bundle: str | None,
-        parameters: Sequence[tuple[str, str]],
-    ) -> str:
+    async def _pushed(self, effective: Effective, request: TokenRequest, ca_bundle: str | None) -> str:
         """Push the request (RFC 9126); returns the URL with the reference to it."""
-        client = client_for(
-            effective.parameters,
-            secret,
-            token_endpoint=effective.token_url,
-            now=self.now(),
-            token_bytes=self.token_bytes,
-        )
-        request = pushed_authorization_request(url, client, parameters)
         try:
             reference = await push_authorization(self.transport, request, now=self.now, ca_bundle=ca_bundle)
         except OAuth2Error as error:

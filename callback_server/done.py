@@ -96,20 +96,20 @@ class DoneService:
         return authorization_link(self.settings.external_url, flow.namespace, flow.name, ticket)
 
 
-def _own_flow(key: FlowKey, cookie: str, stored: StoredFlow | None) -> Flow:
-    if stored is None or not done_id_is_of(key, stored.flow):
-        raise refusals.unknown_flow()
-    if not is_same_browser(cookie, stored.flow.cookie_hash):
-        raise refusals.cookie_is_missing()
-    return stored.flow
-
-
 def _effective(situation: Situation, flow: Flow) -> Effective | None:
     """With what the provider said when the flow began; that it is shown is not worth asking it again."""
     try:
         return effective_parameters(situation, flow.metadata)
     except Refused:
         return None
+
+
+def _own_flow(key: FlowKey, cookie: str, stored: StoredFlow | None) -> Flow:
+    if stored is None or not done_id_is_of(key, stored.flow):
+        raise refusals.unknown_flow()
+    if not is_same_browser(cookie, stored.flow.cookie_hash):
+        raise refusals.cookie_is_missing()
+    return stored.flow
 
 
 def _is_over(flow: Flow, situation: Situation | None) -> bool:

@@ -30,21 +30,22 @@ class ClientSecretNotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ClientSecret:
-    """A client secret, or a private key, and the hosts that whoever keeps it lets it be sent to; None: any."""
+    """A client secret, or a private key, and where it may be sent."""
 
     name: str
     """Of the Secret."""
     text: str = field(repr=False)
     allowed_hosts: frozenset[str] | None = None
+    """The hosts that whoever keeps it lets it be sent to; None: any."""
 
-    def require_allowed(self, endpoints: Mapping[str, str | None]) -> None:
+    def require_allowed(self, endpoints: Mapping[str, str]) -> None:
         """Check the endpoints that it may be sent to, by the fields of spec.oauth2.
 
         Raises:
             InvalidSpec: one is on another host.
         """
         for name, url in endpoints.items():
-            if self.allowed_hosts is not None and url and _host_of(url) not in self.allowed_hosts:
+            if self.allowed_hosts is not None and _host_of(url) not in self.allowed_hosts:
                 raise InvalidSpec(
                     f"spec.oauth2.{name}",
                     f"is on a host that Secret {self.name} may not be sent to",
@@ -93,15 +94,8 @@ def usable_client_secret(
             f"names Secret {ref.name} of type {secret.type}",
             "Put what the client authenticates with into a Secret of its own, of type Opaque.",
         )
-    hosts = _allowed_hosts(secret)
-    if hosts is None and require_allowed_hosts:
-        raise InvalidSpec(
-            field,
-            f"names Secret {ref.name}, which does not say to which hosts it may be sent",
-            "Whoever keeps that Secret must say so, here with: "
-            f"kubectl annotate secret {ref.name} {Annotation.ALLOWED_HOSTS}={_hosts_of(oauth2.called_endpoints())}",
-        )
-    ClientSecret(ref.name, "", hosts).require_allowed(oauth2.secret_endpoints())
+    endpoints = oauth2.expanded().secret_endpoints()
+    check_allowed_hosts(secret, endpoints, required=require_allowed_hosts, field=field)
     try:
         value = secret.value(ref.key)
     except ValueError:
@@ -113,7 +107,7 @@ def usable_client_secret(
         )
     if isinstance(ref, PrivateKeyRef):
         usable_signing_key(value, ref)
-    return ClientSecret(ref.name, value, hosts)
+    return ClientSecret(ref.name, value, _allowed_hosts(secret))
 
 
 def usable_signing_key(text: str, ref: PrivateKeyRef) -> SigningKey:
@@ -143,6 +137,31 @@ def _example(ref: ClientSecretRef | PrivateKeyRef) -> str:
 def _allowed_hosts(secret: Secret) -> frozenset[str] | None:
     allowed = secret.metadata.annotations.get(Annotation.ALLOWED_HOSTS)
     return None if allowed is None else frozenset(host.lower() for host in allowed.replace(",", " ").split())
+
+
+def check_allowed_hosts(
+    secret: Secret, endpoints: Mapping[str, str], *, required: bool, field: str = "spec.oauth2.clientSecretRef"
+) -> None:
+    """Check that what a client authenticates with may be sent to all of these endpoints.
+
+    Args:
+        secret: with the annotation `datasource.dev/allowed-hosts`, or without.
+        endpoints: URLs by the field of `spec.oauth2` that names them.
+        required: whether a Secret without the annotation may be sent to nobody, rather than to anybody.
+        field: what names the Secret.
+
+    Raises:
+        InvalidSpec: it may not.
+    """
+    name, hosts = secret.metadata.name, _allowed_hosts(secret)
+    if hosts is None and required:
+        raise InvalidSpec(
+            field,
+            f"names Secret {name}, which does not say to which hosts it may be sent",
+            "Whoever keeps that Secret must say so, here with: "
+            f"kubectl annotate secret {name} {Annotation.ALLOWED_HOSTS}={_hosts_of(endpoints) or 'HOST'}",
+        )
+    ClientSecret(name, "", hosts).require_allowed(endpoints)
 
 
 def _host_of(url: str) -> str:

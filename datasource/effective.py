@@ -19,7 +19,7 @@ from datasource.oauth2 import (
     client_assertion,
 )
 from datasource.oauth2.token_response import LONGEST_LIFETIME
-from datasource.spec import AssertionAudience, InvalidSpec, OAuth2, Pkce, PushedAuthorization, duration
+from datasource.spec import AssertionAudience, InvalidSpec, OAuth2, Pkce, PushedAuthorization, parse_duration
 
 
 class Source(StrEnum):
@@ -55,14 +55,15 @@ class Effective:
         return self.parameters.pkce is not Pkce.NONE
 
     @property
-    def endpoints(self) -> Mapping[str, str | None]:
+    def endpoints(self) -> Mapping[str, str]:
         """Where what the client authenticates with is sent to, by the fields of spec.oauth2."""
-        return {
+        endpoints = {
             "tokenURL": self.token_url,
             "refreshURL": self.parameters.refresh_url,
             "revocationURL": self.revocation_url,
             "pushedAuthorizationURL": self.pushed_authorization_url,
         }
+        return {field: url for field, url in endpoints.items() if url}
 
     def source(self, field: str) -> Source:
         """Where the value of a field comes from, by its name in Python, such as authorize_url."""
@@ -195,8 +196,8 @@ def reply_options(parameters: OAuth2, *, is_refresh: bool = False) -> ReplyOptio
     return ReplyOptions(
         token_path=tuple((parameters.token_path or "").split(".")) if parameters.token_path else (),
         token_path_may_be_missing=is_refresh,
-        default_lifetime=duration(parameters.default_lifetime),
-        longest_lifetime=min(duration(parameters.max_lifetime) or LONGEST_LIFETIME, LONGEST_LIFETIME),
+        default_lifetime=parse_duration(parameters.default_lifetime),
+        longest_lifetime=min(parse_duration(parameters.max_lifetime) or LONGEST_LIFETIME, LONGEST_LIFETIME),
         missing_token_type_allowed=parameters.missing_token_type_allowed,
         bearer_token_types=frozenset({"bearer", *(name.lower() for name in parameters.bearer_token_types)}),
         error_codes=parameters.error_codes,

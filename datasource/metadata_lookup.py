@@ -7,14 +7,9 @@ from datasource.spec import InvalidSpec, OAuth2
 
 
 async def look_up_metadata(
-    discovery: Discovery, oauth2: OAuth2, ca_bundle: str | None = None
+    discovery: Discovery, oauth2: OAuth2, *, ca_bundle: str | None = None
 ) -> ProviderMetadata | None:
     """What the issuer says of itself; None without an issuer, or where it cannot be had and no endpoint depends on it.
-
-    Args:
-        discovery: who asks and remembers.
-        oauth2: as written.
-        ca_bundle: certificate authorities, in PEM, by which the issuer is trusted beside the system's.
 
     Raises:
         MetadataUnavailable: an endpoint depends on it, and it cannot be read now.
@@ -24,7 +19,7 @@ async def look_up_metadata(
     if not issuer:
         return None
     try:
-        return await discovery.metadata(issuer, ca_bundle)
+        return await discovery.metadata(issuer, ca_bundle=ca_bundle)
     except MetadataUnavailable:
         if needs_metadata(oauth2):
             raise

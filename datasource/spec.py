@@ -73,13 +73,6 @@ class ClientSecretRef(msgspec.Struct, frozen=True):
     key: str = "client-secret"
 
 
-class CABundleRef(msgspec.Struct, frozen=True):
-    """Where a CA bundle is: a key of a ConfigMap in the Datasource's own namespace."""
-
-    name: str
-    key: str = "ca.crt"
-
-
 class PrivateKeyRef(msgspec.Struct, frozen=True, rename={"key_id": "keyID"}):
     """Where the private key for private_key_jwt is: PEM or a JWK, in a Secret of the Datasource's own namespace."""
 
@@ -100,6 +93,13 @@ class CapturedFields(msgspec.Struct, frozen=True, omit_defaults=True, rename="ca
     """Parameters of the callback's query."""
 
 
+class CABundleRef(msgspec.Struct, frozen=True):
+    """Where a CA bundle is: a key of a ConfigMap in the Datasource's own namespace."""
+
+    name: str
+    key: str = "ca.crt"
+
+
 class OAuth2(
     msgspec.Struct,
     frozen=True,
@@ -118,8 +118,6 @@ class OAuth2(
         "client_authentication": "clientAuthentication",
         "assertion_audience": "assertionAudience",
         "authorize_parameters": "authorizeParameters",
-        "ca_bundle": "caBundle",
-        "ca_bundle_ref": "caBundleRef",
         "token_parameters": "tokenParameters",
         "refresh_parameters": "refreshParameters",
         "body_format": "bodyFormat",
@@ -130,6 +128,8 @@ class OAuth2(
         "bearer_token_types": "bearerTokenTypes",
         "error_codes": "errorCodes",
         "captured_fields": "capturedFields",
+        "ca_bundle": "caBundle",
+        "ca_bundle_ref": "caBundleRef",
     },
 ):
     """`spec.oauth2`: the parameters of the authorization code flow (RFC 6749 section 4.1).
@@ -149,8 +149,6 @@ class OAuth2(
     client_authentication: ClientAuthentication | None = None
     pkce: Pkce = Pkce.S256
     authorize_parameters: dict[str, str] = {}
-    ca_bundle: str | None = None
-    ca_bundle_ref: CABundleRef | None = None
     private_key_ref: PrivateKeyRef | None = None
     assertion_audience: AssertionAudience | None = None
     refresh_url: str | None = None
@@ -169,6 +167,8 @@ class OAuth2(
     bearer_token_types: tuple[str, ...] = ()
     error_codes: dict[str, ErrorCode] = {}
     captured_fields: CapturedFields = CapturedFields()
+    ca_bundle: str | None = None
+    ca_bundle_ref: CABundleRef | None = None
 
     @property
     def preset(self) -> Preset | None:
@@ -192,20 +192,18 @@ class OAuth2(
         return OAuth2(**filled)
 
     def secret_endpoints(self) -> dict[str, str]:
-        """Where what the client authenticates with is sent, by the field that says so; without those the issuer tells."""
-        whole = self.expanded()
+        """Where the client secret, or what proves that we have it, is sent, by the field that says so."""
         endpoints = {
-            "tokenURL": whole.token_url,
-            "refreshURL": whole.refresh_url,
-            "revocationURL": whole.revocation_url,
-            "pushedAuthorizationURL": whole.pushed_authorization_url,
+            "tokenURL": self.token_url,
+            "refreshURL": self.refresh_url,
+            "revocationURL": self.revocation_url,
+            "pushedAuthorizationURL": self.pushed_authorization_url,
         }
         return {field: url for field, url in endpoints.items() if url}
 
     def called_endpoints(self) -> dict[str, str]:
         """Where we send requests, by field. The authorize URL is not among them: the browser goes there."""
-        issuer = self.expanded().issuer
-        return {**self.secret_endpoints(), **({"issuer": issuer} if issuer else {})}
+        return {**self.secret_endpoints(), **({"issuer": self.issuer} if self.issuer else {})}
 
     def missing(self) -> tuple[str, ...]:
         """The fields, as written in YAML, without which no credential can be got.
@@ -279,15 +277,16 @@ class Spec(
         return self.token_secret.name or default_token_secret_name(datasource_name)
 
     def refresh_before_duration(self) -> timedelta | None:
-        """`refreshBefore`; None where it is not set or none."""
-        return duration(self.refresh_before)
+        """`refreshBefore` as Go writes durations, such as 1h30m; None where it is not set or none."""
+        return parse_duration(self.refresh_before)
 
 
-def duration(text: str | None) -> timedelta | None:
-    """A duration as Go writes them, such as 1h30m; None where it is not set or none."""
+def parse_duration(text: str | None) -> timedelta | None:
+    """Read a duration as Go writes it; None where it is none."""
     if text is None or not _DURATION.fullmatch(text):
         return None
-    return sum((float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text)), start=timedelta(0))
+    parts = _DURATION_PART.findall(text)
+    return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
 
 
 _STRICT_EGRESS = EgressPolicy()
@@ -355,7 +354,12 @@ def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator
 
 
 def _egress_problems(oauth2: OAuth2, egress: EgressPolicy) -> Iterator[InvalidSpec]:
-    for name, url in oauth2.called_endpoints().items():
+    return egress_problems(oauth2.expanded().called_endpoints(), egress)
+
+
+def egress_problems(endpoints: Mapping[str, str], egress: EgressPolicy) -> Iterator[InvalidSpec]:
+    """Endpoints, by field of spec.oauth2, to whose hosts no request may go."""
+    for name, url in endpoints.items():
         denied = egress.host_denial(urlsplit(url).hostname or "")
         if denied is not None:
             yield InvalidSpec(f"spec.oauth2.{name}", f"leads to {denied}, where no request may go", REMEDY)
@@ -469,7 +473,7 @@ _CALLBACK = frozenset({"code", "state", "iss", "error", "error_description", "id
 
 def _reply_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
     for field, text in (("defaultLifetime", oauth2.default_lifetime), ("maxLifetime", oauth2.max_lifetime)):
-        lifetime = duration(text)
+        lifetime = parse_duration(text)
         if text is not None and (lifetime is None or lifetime < SHORTEST_LIFETIME):
             yield InvalidSpec(f"spec.oauth2.{field}", "is no duration of a minute or more", "Write it like 30m or 2h.")
     captured = oauth2.captured_fields

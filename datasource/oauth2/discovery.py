@@ -5,7 +5,6 @@ issuer cannot be reached, what it said before goes on to hold for a day.
 """
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,16 +41,11 @@ DEADLINE = timedelta(seconds=5)
 MOST_ISSUERS = 1024
 
 
-class Asked(NamedTuple):
-    """Whose metadata, and under which trust: a digest of the CA bundle, empty without one."""
+class _Asked(NamedTuple):
+    """Whose metadata, and by which authorities beside the system's."""
 
     issuer: str
-    trust: str
-
-    @classmethod
-    def of(cls, issuer: str, ca_bundle: str | None) -> "Asked":
-        """The key under which an answer is remembered."""
-        return cls(issuer, "" if ca_bundle is None else hashlib.sha256(ca_bundle.encode()).hexdigest())
+    ca_bundle: str | None
 
 
 @dataclass(slots=True)
@@ -72,47 +66,48 @@ class Discovery:
         self._transport = transport
         self._monotonic = monotonic
         self._allow_insecure_http = allow_insecure_http
-        self._known: OrderedDict[Asked, _Entry] = OrderedDict()
-        self._asking: dict[Asked, asyncio.Task[ProviderMetadata]] = {}
+        self._known: OrderedDict[_Asked, _Entry] = OrderedDict()
+        self._asking: dict[_Asked, asyncio.Task[ProviderMetadata]] = {}
 
-    async def metadata(self, issuer: str, ca_bundle: str | None = None) -> ProviderMetadata:
+    async def metadata(self, issuer: str, *, ca_bundle: str | None = None) -> ProviderMetadata:
         """The metadata of an issuer, at most an hour old while it can be reached.
 
-        What was read under the trust of a `ca_bundle` (PEM) is told to nobody who does not trust the same.
+        With a `ca_bundle` its authorities are trusted beside the system's, and what is learnt so is told to nobody else:
+        whoever names a bundle could pass for the issuer.
 
         Raises:
             MetadataUnavailable: it cannot be reached now, and has not been for long.
             MetadataUnusable: there is no document, or one that cannot be believed.
         """
-        asked = Asked.of(issuer, ca_bundle)
+        asked = _Asked(issuer, ca_bundle)
         entry = self._known.get(asked)
         if entry is not None and self._monotonic() < entry.fresh_until:
             self._known.move_to_end(asked)
             return _told(entry)
         asking = self._asking.get(asked)
         if asking is None:
-            asking = asyncio.create_task(self._ask(asked, ca_bundle), name=f"metadata of {issuer}")
+            asking = asyncio.create_task(self._ask(asked), name=f"metadata of {issuer}")
             self._asking[asked] = asking
             asking.add_done_callback(lambda task: self._end(asked, task))
         # Shielded: one who gives up does not take the answer from the others.
         return await asyncio.shield(asking)
 
-    def _end(self, asked: "Asked", asking: asyncio.Task[ProviderMetadata]) -> None:
+    def _end(self, asked: _Asked, asking: asyncio.Task[ProviderMetadata]) -> None:
         del self._asking[asked]
         if not asking.cancelled():
             asking.exception()  # looked at, also where everybody who asked has gone away
 
-    async def _ask(self, asked: "Asked", ca_bundle: str | None) -> ProviderMetadata:
+    async def _ask(self, asked: _Asked) -> ProviderMetadata:
         found: ProviderMetadata | OAuth2Error
         try:
-            found = await self._fetched(asked.issuer, ca_bundle)
+            found = await self._fetched(asked)
         except (MetadataUnavailable, MetadataUnusable) as error:
             logger.warning("no metadata", issuer=asked.issuer, error=str(error))
             found = error
         entry = self._remember(asked, found)
         return _told(entry)
 
-    def _remember(self, asked: "Asked", found: ProviderMetadata | OAuth2Error) -> _Entry:
+    def _remember(self, asked: _Asked, found: ProviderMetadata | OAuth2Error) -> _Entry:
         now = self._monotonic()
         before = self._known.get(asked)
         if isinstance(found, ProviderMetadata):
@@ -132,25 +127,25 @@ class Discovery:
             self._known.popitem(last=False)
         return entry
 
-    async def _fetched(self, issuer: str, ca_bundle: str | None) -> ProviderMetadata:
+    async def _fetched(self, asked: _Asked) -> ProviderMetadata:
         """Ask at each place until a document fits; otherwise the failure that says most."""
         failures: list[MetadataUnavailable | MetadataUnusable] = []
-        for url in well_known_urls(issuer):
+        for url in well_known_urls(asked.issuer):
             try:
-                return await self._document(url, issuer, ca_bundle)
+                return await self._document(url, asked)
             except (MetadataUnavailable, MetadataUnusable) as error:
                 failures.append(error)
         raise max(failures, key=_telling)
 
-    async def _document(self, url: str, issuer: str, ca_bundle: str | None) -> ProviderMetadata:
+    async def _document(self, url: str, asked: _Asked) -> ProviderMetadata:
         try:
-            reply = await self._transport.send(document_request(url), deadline=DEADLINE, ca_bundle=ca_bundle)
+            reply = await self._transport.send(document_request(url), deadline=DEADLINE, ca_bundle=asked.ca_bundle)
         except (MalformedTokenResponse, EgressDenied) as error:
             raise MetadataUnusable(f"{url}: {error}") from None
         except OAuth2Error as error:
             raise MetadataUnavailable(f"{url} cannot be read now: {error}") from None
         _check_status(reply, url)
-        return parse_provider_metadata(reply.body, issuer=issuer, allow_insecure_http=self._allow_insecure_http)
+        return parse_provider_metadata(reply.body, issuer=asked.issuer, allow_insecure_http=self._allow_insecure_http)
 
 
 def _check_status(reply: Reply, url: str) -> None:

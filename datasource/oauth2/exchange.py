@@ -17,8 +17,8 @@ async def request_token(
     *,
     now: Callable[[], datetime],
     deadline: timedelta = DEADLINE,
-    ca_bundle: str | None = None,
     options: ReplyOptions | None = None,
+    ca_bundle: str | None = None,
 ) -> TokenResponse:
     """Send a token request; the authorities of `ca_bundle` are trusted beside the system's.
 

@@ -148,8 +148,8 @@ class Refresher:
                 request,
                 now=self.now,
                 deadline=REQUEST_DEADLINE,
-                ca_bundle=ca_bundle,
                 options=options,
+                ca_bundle=ca_bundle,
             )
         except OAuth2Error as error:
             logger.warning(
@@ -270,7 +270,9 @@ class Refresher:
         try:
             data = _readable_data(secret, turn.facts)
             if client_secret is not None:
-                client_secret.require_allowed({"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint})
+                client_secret.require_allowed(
+                    {"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint or data.token_endpoint}
+                )
             return data
         except InvalidSpec as error:
             await self._take_back(turn)

@@ -24,7 +24,7 @@ from datasource.oauth2.discovery import Discovery
 from datasource.objects import Datasource, PartialObject, Secret
 from datasource.requests import HandledSet, requests_in
 from datasource.settings import Settings
-from datasource.spec import InvalidSpec, OAuth2, Spec, parse
+from datasource.spec import InvalidSpec, OAuth2, Spec, egress_problems, parse
 from datasource.states import Reason
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.policy import (
@@ -185,7 +185,7 @@ class Steps:
             ca_bundle = await read_ca_bundle(self.kube, seen.namespace, seen.spec.oauth2)
             await self._look_at_provider(seen.spec.oauth2, secret, ca_bundle)
         except InvalidSpec as error:
-            return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)), watched)
+            return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)))
         except Forbidden:
             return Surroundings(config_maps_forbidden(seen.namespace))
         for name, type_ in (
@@ -198,19 +198,21 @@ class Steps:
         return Surroundings()
 
     async def _look_at_provider(self, oauth2: OAuth2, secret: ClientSecret | None, ca_bundle: str | None) -> None:
-        """Whether what is written and what the provider says of itself go together. One that is down is not asked again.
+        """Whether what is written and what the provider says of itself go together, and requests may go there.
 
         Raises:
             InvalidSpec: they do not.
         """
         try:
             async with asyncio.timeout(PROVIDER_PATIENCE.total_seconds()):
-                metadata = await look_up_metadata(self.discovery, oauth2, ca_bundle)
+                metadata = await look_up_metadata(self.discovery, oauth2, ca_bundle=ca_bundle)
         except (MetadataUnavailable, TimeoutError) as error:
             # The link is offered all the same: whoever opens it is told, and a provider comes back.
             logger.info("a provider's metadata cannot be read now", error=str(error) or "it takes too long")
             return
         endpoints = effective(oauth2, metadata).endpoints
+        for problem in egress_problems(endpoints, self.settings.egress):
+            raise problem
         if secret is not None:
             secret.require_allowed(endpoints)
 

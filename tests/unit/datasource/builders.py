@@ -12,7 +12,6 @@ from datasource.objects import Metadata, Secret
 from datasource.requests import HandledSet
 from datasource.spec import OAuth2, Spec, parse
 from datasource.states import Reason
-from tests.support.hostile_provider import ON_LOOPBACK
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 UID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
@@ -34,7 +33,7 @@ def raw_spec(*, token_secret: Mapping[str, Any] | None = None, **oauth2: Any) ->
 
 def spec(*, token_secret: Mapping[str, Any] | None = None, **oauth2: Any) -> Spec:
     """A parsed spec."""
-    return parse(raw_spec(token_secret=token_secret, **oauth2), allow_insecure_http=False, egress=ON_LOOPBACK)
+    return parse(raw_spec(token_secret=token_secret, **oauth2), allow_insecure_http=False)
 
 
 def oauth2(**changes: Any) -> OAuth2:

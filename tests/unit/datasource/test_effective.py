@@ -33,9 +33,9 @@ from datasource.oauth2 import (
 )
 from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.transport import Transport
-from datasource.spec import InvalidSpec, OAuth2
+from datasource.spec import InvalidSpec, OAuth2, parse
 from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider, closed_port, replies
-from tests.unit.datasource.builders import oauth2
+from tests.unit.datasource.builders import oauth2, raw_spec
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 ISSUER = "https://login.example.com"
@@ -260,6 +260,14 @@ def test_options_are_read_from_what_is_written() -> None:
 # Looked up.
 
 
+def by_issuer(issuer: str, **changes: Any) -> OAuth2:
+    """Parameters whose issuer is on loopback."""
+    raw = raw_spec(issuer=issuer, **changes)
+    parsed = parse(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
+    assert parsed is not None
+    return parsed
+
+
 def test_metadata_is_needed_where_an_endpoint_is_not_told() -> None:
     assert not needs_metadata(oauth2(issuer=ISSUER))
     assert needs_metadata(oauth2(issuer=ISSUER, tokenURL=None))
@@ -276,14 +284,14 @@ async def test_provider_that_is_down_matters_only_to_who_depends_on_it() -> None
         issuer = f"http://127.0.0.1:{port}"
         async with Transport(ON_LOOPBACK) as transport:
             discovery = Discovery(transport, lambda: 0.0)
-            assert await look_up_metadata(discovery, oauth2(issuer=issuer)) is None
+            assert await look_up_metadata(discovery, by_issuer(issuer)) is None
             with pytest.raises(MetadataUnavailable):
-                await look_up_metadata(discovery, oauth2(issuer=issuer, tokenURL=None))
+                await look_up_metadata(discovery, by_issuer(issuer, tokenURL=None))
 
 
 async def test_metadata_that_cannot_be_believed_matters_only_to_who_depends_on_it() -> None:
     async with HostileProvider(replies(404, b"")) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, lambda: 0.0)
-        assert await look_up_metadata(discovery, oauth2(issuer=provider.origin)) is None
+        assert await look_up_metadata(discovery, by_issuer(provider.origin)) is None
         with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.issuer tells no endpoints: .*answered 404"):
-            await look_up_metadata(discovery, oauth2(issuer=provider.origin, tokenURL=None))
+            await look_up_metadata(discovery, by_issuer(provider.origin, tokenURL=None))
