@@ -51,7 +51,9 @@ generate: docs manifests ## write everything that is generated and kept in the r
 docs: $(READY) ## write what is generated in docs/
 	@$(RUN) docs/api_reference.py
 
-manifests: $(READY) ## generate what the chart copies from deploy/base, and deploy/install.yaml
+manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml
+	@$(RUN) -m deploy.local.dashboard
+	@$(RUN) -m deploy.local.argocd
 	@$(RUN) -m deploy.local.manifests
 
 lock: $(READY) ## pin dependencies anew
