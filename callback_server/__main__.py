@@ -11,6 +11,7 @@ from callback_server.app import create_app, services
 from callback_server.server import server_of
 from datasource.kube import Kube
 from datasource.logs import configure_logging
+from datasource.metrics import show_build
 from datasource.oauth2.transport import Transport
 from datasource.probes import serve_probes
 from datasource.settings import InvalidSettings, Settings, listen_address, settings_in
@@ -39,6 +40,7 @@ async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int
         app = create_app(services(kube, transport, settings))
         host, port = pages
         server = server_of(app, host, port)
+        show_build("callback-server")
         runner = await serve_probes(
             *probes,
             stalled=lambda: None,

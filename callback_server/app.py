@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -29,6 +28,7 @@ from callback_server.done import DoneService
 from callback_server.flows import FlowStore
 from callback_server.limits import Exceeded, Misses, Pace, Places
 from callback_server.looks import Looks
+from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, message_page
 from callback_server.refusals import Refused
 from callback_server.security import ALWAYS, cookie_in, is_from_our_page, new_cookie, set_cookie_header
@@ -119,8 +119,8 @@ def create_app(served: Services) -> Starlette:
             try:
                 served.misses.count(request.path_params.get("namespace"), request.path_params.get("name"))
             except Exceeded as exceeded:
-                return message_page(refusals.too_many_misses(_whole_seconds(exceeded)))
-        return message_page(error)
+                return _refusal(refusals.too_many_misses(_whole_seconds(exceeded)))
+        return _refusal(error)
 
     async def http_error(request: Request, error: Exception) -> Response:
         page = refusals.page_not_found()
@@ -137,7 +137,7 @@ def create_app(served: Services) -> Starlette:
     prefix = urlsplit(settings.external_url).path
     app = Starlette(
         routes=[Mount(prefix, app=router)] if prefix else routes,
-        middleware=[Middleware(_AlwaysHeaders)],
+        middleware=[Middleware(RequestMetrics), Middleware(_AlwaysHeaders)],
         exception_handlers={
             Refused: refused,
             Exceeded: _exceeded,
@@ -201,7 +201,12 @@ def _see_other(target: str) -> Response:
 async def _exceeded(_: Request, error: Exception) -> Response:
     if not isinstance(error, Exceeded):
         raise error
-    return message_page(refusals.busy(_whole_seconds(error)))
+    return _refusal(refusals.busy(_whole_seconds(error)))
+
+
+def _refusal(refused: Refused) -> Response:
+    count_refused(refused)
+    return message_page(refused)
 
 
 def _whole_seconds(exceeded: Exceeded) -> timedelta:
@@ -211,16 +216,11 @@ def _whole_seconds(exceeded: Exceeded) -> timedelta:
 
 async def _api_failed(request: Request, error: Exception) -> Response:
     # The route, not the URL: a callback's query carries the code.
-    logger.warning("the API server refused or did not answer", route=_route(request), error=str(error))
+    logger.warning("the API server refused or did not answer", route=route_of(request.scope), error=str(error))
     return message_page(refusals.try_again_later())
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     """A bug: logged with its traceback by uvicorn, to which Starlette raises it again."""
-    logger.error("unexpected error", route=_route(request), error=type(error).__name__)
+    logger.error("unexpected error", route=route_of(request.scope), error=type(error).__name__)
     return message_page(refusals.something_went_wrong())
-
-
-def _route(request: Request) -> str:
-    route: Any = request.scope.get("route")
-    return getattr(route, "path", "?")

@@ -13,6 +13,7 @@ from callback_server.dialog import require_ca_bundle, require_client_secret
 from callback_server.flows import ClaimedFlow, FlowStore
 from callback_server.limits import Places
 from callback_server.looks import Looks
+from callback_server.metrics import count_refused, count_stored, kind_of
 from callback_server.refusals import Refused
 from callback_server.security import is_same_browser
 from callback_server.situation import Observer, Situation
@@ -111,7 +112,16 @@ class CallbackService:
                 await self._exchange_and_store(claimed.flow, prepared)
             except Refused as refusal:
                 refused = refusal
-        log.info("authorization ended", outcome="stored" if refused is None else refused.title)
+        if refused is None:
+            count_stored()
+        else:
+            count_refused(refused)
+        log.info(
+            "authorization ended",
+            outcome="stored" if refused is None else kind_of(refused),
+            # From the button to here, the person's time at the provider included.
+            seconds=round((self.now() - stored.flow.created_at).total_seconds(), 1),
+        )
         await self._record(claimed, refused)
 
     async def _prepare(self, flow: Flow, response: AuthorizationResponse) -> _Prepared:

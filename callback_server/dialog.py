@@ -12,6 +12,7 @@ from callback_server import refusals
 from callback_server.flows import FlowStore, NoSlot
 from callback_server.limits import Places
 from callback_server.looks import Looks
+from callback_server.metrics import count_begun
 from callback_server.pages import Dialog, Form
 from callback_server.security import cookie_hash, form_token, form_token_fits, is_form_token
 from callback_server.situation import Observer, Situation
@@ -130,6 +131,7 @@ class DialogService:
             begun = await self.flows.begin(make, situation.uid)
         except NoSlot:
             raise refusals.too_many_at_once() from None
+        count_begun()
         logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
         return authorize_url(
             oauth2.authorize_url or "",

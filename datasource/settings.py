@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Whether a client Secret must say to which hosts it may be sent."""
     pod_uid: str | None = None
     """From the downward API: a process that was restarted in its pod knows the refresh that its predecessor left."""
+    metrics_per_object: bool = True
+    """Whether each Datasource has series of its own, with its name and namespace in the labels."""
 
 
 def settings_in(environ: Mapping[str, str]) -> Settings:
@@ -57,6 +59,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         proxies=_proxies(environ),
         require_allowed_hosts=_switch(environ, "DATASOURCE_REQUIRE_ALLOWED_HOSTS"),
         pod_uid=environ.get("DATASOURCE_POD_UID") or None,
+        metrics_per_object=_switch(environ, "DATASOURCE_METRICS_PER_OBJECT", default="true"),
     )
 
 
@@ -81,9 +84,9 @@ def _external_url(environ: Mapping[str, str]) -> str:
     return url
 
 
-def _switch(environ: Mapping[str, str], name: str) -> bool:
-    value = environ.get(name, "").lower()
-    if value not in {"", "true", "false"}:
+def _switch(environ: Mapping[str, str], name: str, *, default: str = "false") -> bool:
+    value = environ.get(name, "").lower() or default
+    if value not in {"true", "false"}:
         raise InvalidSettings(f"{name} must be true or false; it is {value!r}.")
     return value == "true"
 

@@ -142,10 +142,15 @@ class Spec(
 
     def refresh_before_duration(self) -> timedelta | None:
         """`refreshBefore` as Go writes durations, such as 1h30m; None where it is not set or none."""
-        if self.refresh_before is None or not _DURATION.fullmatch(self.refresh_before):
-            return None
-        parts = _DURATION_PART.findall(self.refresh_before)
-        return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
+        return parse_duration(self.refresh_before)
+
+
+def parse_duration(text: str | None) -> timedelta | None:
+    """Read a duration as Go writes it; None where it is none."""
+    if text is None or not _DURATION.fullmatch(text):
+        return None
+    parts = _DURATION_PART.findall(text)
+    return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
 
 
 _STRICT_EGRESS = EgressPolicy()

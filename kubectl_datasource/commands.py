@@ -67,6 +67,8 @@ def authorize(kubectl: Kubectl, wanted: Authorization, output: str | None) -> Ex
         left = timedelta(seconds=max(0.0, deadline - time.monotonic()))
         return _wait(screen, lambda: kubectl.datasource(wanted.name), judge, left)
 
+    # Once without patience: a cluster that is not there, or knows no such Datasource, is no reason to wait.
+    kubectl.datasource(wanted.name)
     first: authorizing.AskForNew | authorizing.Open | Ended
     found: authorizing.Open | Ended
     first = wait(partial(authorizing.beginning, new=wanted.new))
@@ -109,7 +111,7 @@ def clear(kubectl: Kubectl, names: Sequence[str], *, sure: bool, seconds: int | 
     """Ask to clear, and wait until it is done; `seconds` None does not wait."""
     screen = Screen.of_process()
     if not sure:
-        _confirm(f"Delete the stored tokens of {', '.join(names)}? Apps lose their access at once.")
+        _confirm(kubectl, names)
     return _ask(kubectl, screen, names, lambda datasource: asking.clear(datasource, _value()), seconds, output)
 
 
@@ -228,7 +230,7 @@ def _suspend(kubectl: Kubectl, screen: Screen, datasources: list[Any]) -> frozen
     """Set spec.suspend, and wait until the operator has seen it and no refresh is under way."""
     from kubectl_datasource.export import place_of
 
-    suspended = []
+    suspended: list[str] = []
     for each in datasources:
         name, namespace = each["metadata"]["name"], each["metadata"]["namespace"]
         there = Kubectl(kubectl.context, kubectl.kubeconfig, namespace)
@@ -240,7 +242,8 @@ def _suspend(kubectl: Kubectl, screen: Screen, datasources: list[Any]) -> frozen
             )
         ended = _wait(screen, partial(there.datasource, name), partial(_is_quiet, there), SUSPENDED_WITHIN)
         if ended.exit is not Exit.FINE:
-            raise Problem(f"{place_of(each)} could not be suspended. {ended.text}")
+            done = f"Suspended already: {', '.join(suspended)}." if suspended else ""
+            raise Problem(f"{place_of(each)} could not be suspended, and nothing was written. {ended.text}", done)
         suspended.append(place_of(each))
     return frozenset(suspended)
 
@@ -266,8 +269,8 @@ def _value() -> str:
     return asking.new_value(_now(), secrets.token_bytes(4))
 
 
-def _confirm(question: str) -> None:
-    """Ask before something is taken away.
+def _confirm(kubectl: Kubectl, names: Sequence[str]) -> None:
+    """Ask before something is taken away, and say where: the context may be another than one thinks.
 
     Raises:
         Misused: there is nobody to ask.
@@ -275,6 +278,10 @@ def _confirm(question: str) -> None:
     """
     if not sys.stdin.isatty():
         raise Misused("Nobody can be asked: stdin is no terminal.", "Say --yes.")
+    places = ", ".join(kubectl.datasource(name).place for name in names)
+    context = kubectl.current_context()
+    where = "" if context is None else f" in context {context}"
+    question = f"Delete the stored tokens of {places}{where}? Apps lose their access at once."
     click.confirm(printable(question), abort=True, err=True)
 
 

@@ -155,6 +155,11 @@ def _warnings(
             "A restore MOVES a grant, it never clones it: where services rotate refresh tokens, the first refresh on one side "
             "ends the grant of the other. Stop this side before the other begins."
         )
+    if suspended:
+        yield (
+            f"Suspended here: {', '.join(sorted(suspended))}. To go on here after all: "
+            'kubectl patch datasource NAME -n NAMESPACE --type=merge -p \'{"spec":{"suspend":false}}\''
+        )
     running = sorted(place for place in map(str, map(_datasource_of, with_tokens)) if place not in suspended)
     if running and suspended:
         yield f"Not suspended here: {', '.join(running)}."

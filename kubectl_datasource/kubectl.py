@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,6 +16,9 @@ from kubectl_datasource.objects import Datasource, DatasourceList, Event, EventL
 
 RESOURCE = f"{PLURAL}.{GROUP}"
 REQUEST_TIMEOUT = "20s"
+_TELLS_AFTER = 1.5
+"""Seconds after which what kubectl says is no complaint about its end, but meant for somebody who is waited for."""
+
 FIELD_MANAGER = "kubectl-datasource"
 
 T = TypeVar("T")
@@ -140,22 +144,58 @@ class Kubectl:
                 f"What the cluster answered cannot be read: {error}", "Is the plugin of its version?"
             ) from None
 
+    def current_context(self) -> str | None:
+        """The context that is used; None where there is none, as in a pod."""
+        try:
+            return self.context or self.run("config", "current-context").strip()
+        except Problem:
+            return None
+
     def _run(self, arguments: tuple[str, ...], stdin: str | None) -> "subprocess.CompletedProcess[str]":
         command = ["kubectl", *arguments, *self.flags, f"--request-timeout={REQUEST_TIMEOUT}"]
+        pipe = subprocess.PIPE
         try:
-            # No stdin of ours: only kubectl's login plugins may want a terminal, and they take it from stderr.
-            source: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-            done = subprocess.run(command, capture_output=True, text=True, check=False, **source)  # noqa: S603
+            # Without input for it, kubectl keeps our stdin: login plugins may ask there.
+            process = subprocess.Popen(
+                command, stdin=None if stdin is None else pipe, stdout=pipe, stderr=pipe, text=True
+            )  # noqa: S603
         except FileNotFoundError:
             raise Unreachable("kubectl is not on PATH.", "Install it: this is a plugin of kubectl.") from None
-        if done.returncode != 0:
-            raise failure(done.stderr)
-        return done
+        with process:
+            stdout, stderr = _communicate(process, stdin)
+        if process.returncode != 0:
+            raise failure(stderr)
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def _communicate(process: "subprocess.Popen[str]", stdin: str | None) -> tuple[str, str]:
+    """What kubectl printed. Whatever it says while it goes on is passed on at once: a login plugin tells what to do there."""
+    told, unsent = 0, stdin
+    try:
+        while True:
+            try:
+                return process.communicate(unsent, timeout=_TELLS_AFTER)
+            except subprocess.TimeoutExpired as waiting:
+                said, unsent = waiting.stderr or b"", None
+                sys.stderr.write(_without_klog(_text(said)[told:]))
+                sys.stderr.flush()
+                told = len(_text(said))
+    except BaseException:
+        process.kill()
+        raise
+
+
+def _text(said: bytes | str) -> str:
+    return said if isinstance(said, str) else said.decode(errors="replace")
+
+
+def _without_klog(said: str) -> str:
+    return "".join(line for line in said.splitlines(keepends=True) if not _KLOG.match(line))
 
 
 def failure(stderr: str) -> Problem:
     """What kubectl's complaint means."""
-    said = "\n".join(line for line in stderr.strip().splitlines() if not _KLOG.match(line))
+    said = _without_klog(stderr).strip()
     refusal = _REFUSAL.search(said)
     if refusal is not None and refusal["reason"] not in _NO_ANSWER:
         return _MEANINGS.get(refusal["reason"], Refused)(_sentence(refusal["message"]))

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from datasource.names import credential_secret_name
 from datasource.states import Reason
@@ -112,7 +112,14 @@ def advice_for(case: Case) -> Advice:
         return Advice(
             f"This plugin does not know the reason {reason}; it is older than the operator.", _fields_in(case)
         )
-    return ADVICE[Reason(reason)](case)
+    advice = ADVICE[Reason(reason)](case)
+    return _resuming(case, advice) if case.datasource.spec.suspend else advice
+
+
+def _resuming(case: Case, advice: Advice) -> Advice:
+    """Nothing that the operator or a person would do happens before `spec.suspend` is taken back."""
+    resume = Command(case.patch({"suspend": False}), "first: refreshes go on, and links are offered again")
+    return replace(advice, where=("spec.suspend", *advice.where), commands=(resume, *advice.commands))
 
 
 def _unseen(case: Case) -> Advice:
@@ -142,9 +149,14 @@ def _authorized(case: Case) -> Advice:
 
 
 def _refresh_failing(case: Case) -> Advice:
+    then = (
+        "but nobody tries while spec.suspend is true"
+        if case.datasource.spec.suspend
+        else "and it is tried again by itself"
+    )
     return Advice(
         "The access token ran out, and the service does not answer as it should when asked for another. The credential is "
-        "kept, and it is tried again by itself.",
+        f"kept, {then}.",
         ("spec.oauth2.tokenURL",),
         (
             Command(case.plugin("refresh"), "tries once more and tells what came of it"),

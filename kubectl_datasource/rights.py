@@ -34,6 +34,7 @@ OPERATOR = Account(
         Rule("datasource.dev", "datasources/status", ("patch",)),
         Rule("", "secrets", ("get", "list", "watch", "create", "patch", "delete")),
         Rule("events.k8s.io", "events", ("create", "patch")),
+        Rule("", "configmaps", ("get",)),
     ),
     system=(
         Rule("", "secrets", ("list", "delete")),
@@ -47,6 +48,7 @@ CALLBACK_SERVER = Account(
     served=(
         Rule("datasource.dev", "datasources", ("get",)),
         Rule("", "secrets", ("get", "create", "patch")),
+        Rule("", "configmaps", ("get",)),
     ),
     system=(Rule("", "secrets", ("get", "create", "patch")),),
 )

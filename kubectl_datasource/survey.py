@@ -29,7 +29,7 @@ from kubectl_datasource.doctor import (
     service_account,
     token_endpoints,
 )
-from kubectl_datasource.exits import NotFound, Refused
+from kubectl_datasource.exits import NotFound, Problem, Unreachable
 from kubectl_datasource.kubectl import Kubectl
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.rights import ACCOUNTS, Review, reviews, user_name
@@ -85,7 +85,9 @@ def survey(
 def _told(ask: Callable[[], T]) -> T | Untold:
     try:
         return ask()
-    except Refused as error:
+    except Unreachable:
+        raise
+    except Problem as error:
         return Untold(error.what)
     except (KeyError, TypeError, msgspec.MsgspecError) as error:
         return Untold(f"the answer cannot be read: {error}")

@@ -21,6 +21,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from datasource.metrics import provider_timed
 from datasource.oauth2.egress import EgressPolicy, read_host
 from datasource.oauth2.errors import EgressDenied, MalformedTokenResponse, NotDelivered, OutcomeUnknown
 from datasource.oauth2.proxies import Proxies
@@ -125,8 +126,9 @@ class Transport:
         if denied is not None:
             raise EgressDenied(host, denied)
         try:
-            async with asyncio.timeout(deadline.total_seconds()), self._client_for(ca_bundle) as client:
-                return await _exchange(client, request)
+            with provider_timed(host):
+                async with asyncio.timeout(deadline.total_seconds()), self._client_for(ca_bundle) as client:
+                    return await _exchange(client, request)
         except _NEVER_SENT as error:
             raise NotDelivered(f"{host} could not be reached ({type(error).__name__}).") from error
         except UnicodeError as error:

@@ -1,8 +1,10 @@
 """I/O: one level-triggered reconciliation, whatever triggered it."""
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -56,7 +58,11 @@ class Outcome:
     refresh: Refresh | None = None
 
 
-Announce = Callable[[Observed, Finding], Awaitable[None]]
+class Announce(Protocol):
+    """Tells of a new state or reason."""
+
+    async def __call__(self, seen: Observed, finding: Finding, *, seconds: float) -> None:
+        """`seconds` is what it took to find and write it."""
 
 
 @dataclass(slots=True)
@@ -68,6 +74,7 @@ class Reconciler:
     steps: Steps
     surface: Surface
     announce: Announce
+    monotonic: Callable[[], float] = time.monotonic
 
     async def reconcile(self, key: Key, *, look_around: bool = False) -> Outcome:
         """Reconcile one Datasource.
@@ -76,6 +83,7 @@ class Reconciler:
             Stale: somebody wrote meanwhile; come again soon.
             ApiError, Unavailable: come again later.
         """
+        began = self.monotonic()
         try:
             seen = self.steps.observe(key, look_around=look_around)
             settled, seen = await self._settle(seen)
@@ -83,7 +91,7 @@ class Reconciler:
             return Outcome()
         if settled is None:
             return Outcome()
-        await self._write_status(key, seen, settled.finding)
+        await self._write_status(key, seen, settled.finding, began)
         return _outcome(seen, settled)
 
     async def _settle(self, seen: Observed) -> tuple[Settle | None, Observed]:
@@ -112,7 +120,7 @@ class Reconciler:
                 return Settle(_problem(seen)), seen
         raise Stale(f"not settled after {STEPS_LIMIT} steps")
 
-    async def _write_status(self, key: Key, seen: Observed, finding: Finding) -> None:
+    async def _write_status(self, key: Key, seen: Observed, finding: Finding, began: float) -> None:
         patch = status_patch(seen.status, wanted_status(seen, finding, self.surface))
         if patch is None:
             return
@@ -123,7 +131,7 @@ class Reconciler:
         except NotFound:
             return
         self.cache.store_datasource(trimmed(written))
-        await self.announce(seen, finding)
+        await self.announce(seen, finding, seconds=self.monotonic() - began)
 
 
 def _problem(seen: Observed) -> Finding:

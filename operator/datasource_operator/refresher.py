@@ -61,7 +61,14 @@ from datasource_operator.steps import DatasourceGone, Stale, Steps, immutable_se
 
 logger = structlog.get_logger(__name__)
 
-REFRESHES = Counter("datasource_refreshes", "Refreshes by how they ended.", ["result"])
+REFRESHES = Counter(
+    "datasource_refreshes",
+    "Refreshes by how they ended: stored, dropped (something newer stood there), or the class of the error.",
+    ["result"],
+)
+for _result in ("stored", "dropped"):
+    # There from the start: a rate needs a zero to rise from.
+    REFRESHES.labels(_result)
 
 BLOCKED_PAUSE = timedelta(minutes=1)
 """How soon to try again what only a person can mend; a change of the Secret concerned is noticed sooner."""
@@ -138,6 +145,13 @@ class Refresher:
                 self.transport, request, now=self.now, deadline=REQUEST_DEADLINE, ca_bundle=ca_bundle
             )
         except OAuth2Error as error:
+            logger.warning(
+                "a refresh failed",
+                datasource=str(key),
+                sends=turn.intent.sends,
+                seconds=round(self.monotonic() - sent_at, 3),
+                error=str(error),
+            )
             await self._not_refreshed(
                 turn, error, None if oauth2.client_secret_ref is None else oauth2.client_secret_ref.name
             )
@@ -248,7 +262,6 @@ class Refresher:
         Raises:
             NotNow: it is tried again later.
         """
-        logger.warning("a refresh failed", datasource=str(turn.key), sends=turn.intent.sends, error=str(error))
         REFRESHES.labels(type(error).__name__).inc()
         where = "spec.oauth2.tokenURL: " if isinstance(error, EgressDenied) else ""
         message = f"The access token could not be refreshed. {where}{error}"

@@ -6,8 +6,7 @@ Two real control planes: the Datasource is authorized in one, exported, and rest
 import base64
 import json
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -255,60 +254,55 @@ def test_export_of_a_cleared_datasource_remembers_what_it_handled(
     assert there.credential_id() == user.credential_id()
 
 
-@contextmanager
-def suspend_in_the_schema(cluster: Cluster, *, known: bool) -> Iterator[None]:
-    """The CRD with or without spec.suspend, whichever this version has."""
-    name = "datasources.datasource.dev"
+def test_suspended_side_stops_and_the_other_goes_on(authorized: User, there: User, tmp_path: Path) -> None:
+    path = tmp_path / "moved.yaml"
+    plugin = editor(authorized.cluster, authorized.namespace)
+    done = plugin.run("export", "calendar", "--with-client-secrets", "--suspend", "-o", str(path))
+    assert done.returncode == 0, done.stderr
+    assert "goes on refreshing" not in done.stderr
 
-    def write(value: dict[str, str] | None) -> dict[str, str] | None:
-        definition = cluster.get("crd", name)
-        fields = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-        before: dict[str, str] | None = fields.pop("suspend", None)
-        if value is not None:
-            fields["suspend"] = value
-        cluster.kubectl("replace", "-f", "-", stdin=json.dumps(definition))
-        eventually("it is in force", lambda: is_known() == (value is not None))
-        return before
+    there.kubectl("create", "-f", str(path))
+    there.wait_for_reason("Authorized")
+    refresh_in(there, administrator(there.cluster, there.namespace))
+
+    assert authorized.get()["spec"]["suspend"] is True
+    # What is restored is not suspended: it was not before the export.
+    assert "suspend" not in there.get()["spec"]
+    refused = plugin.run("refresh", "calendar")
+    assert refused.returncode == 1
+    assert "suspended" in refused.stderr
+
+
+@pytest.fixture
+def without_suspend(other_cluster: Cluster) -> Iterator[None]:
+    """The CRD of the other cluster as it was before there was spec.suspend."""
+
+    def write(change: Callable[[dict[str, Any]], object]) -> None:
+        definition = other_cluster.get("crd", "datasources.datasource.dev")
+        change(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
+        other_cluster.kubectl("replace", "-f", "-", stdin=json.dumps(definition))
 
     def is_known() -> bool:
-        explained = cluster.kubectl("explain", "datasource.spec.suspend", check=False)
-        return explained.returncode == 0
+        return other_cluster.kubectl("explain", "datasource.spec.suspend", check=False).returncode == 0
 
-    before = write({"type": "boolean", "description": "Stop refreshing."} if known else None)
-    try:
-        yield
-    finally:
-        write(before)
-
-
-def test_suspended_export_stops_the_old_side_and_not_the_new(
-    backup: Path, there: User, other_cluster: Cluster, tmp_path: Path
-) -> None:
-    there.kubectl("create", "-f", str(backup))
-    there.wait_for_reason("Authorized")
-    path = tmp_path / "moved.yaml"
-
-    with suspend_in_the_schema(other_cluster, known=True):
-        done = administrator(other_cluster, there.namespace).run("export", "calendar", "--suspend", "-o", str(path))
-        assert done.returncode == 0, done.stderr
-        assert there.get()["spec"]["suspend"] is True
-
-    assert "This side goes on refreshing" not in done.stderr
-    (datasource,) = [each for each in items_of(path) if each["kind"] == "Datasource"]
-    assert "suspend" not in datasource["spec"]
+    kept: list[Any] = []
+    write(lambda fields: kept.append(fields.pop("suspend")))
+    eventually("it is gone", lambda: not is_known())
+    yield
+    write(lambda fields: fields.update(suspend=kept[0]))
+    eventually("it is back", is_known)
 
 
 def test_side_that_cannot_be_suspended_is_told_of_and_nothing_is_written(
-    backup: Path, there: User, other_cluster: Cluster, tmp_path: Path
+    backup: Path, there: User, without_suspend: None, tmp_path: Path
 ) -> None:
     there.kubectl("create", "-f", str(backup))
     there.wait_for_reason("Authorized")
     folder = tmp_path / "empty"
     folder.mkdir()
 
-    with suspend_in_the_schema(other_cluster, known=False):
-        plugin = administrator(other_cluster, there.namespace)
-        refused = plugin.run("export", "calendar", "--suspend", "-o", str(folder / "moved.yaml"))
+    plugin = administrator(there.cluster, there.namespace)
+    refused = plugin.run("export", "calendar", "--suspend", "-o", str(folder / "moved.yaml"))
 
     assert refused.returncode == 1
     assert "have no spec.suspend" in refused.stderr

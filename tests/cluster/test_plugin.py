@@ -409,10 +409,57 @@ def test_doctor_tells_an_editor_what_they_may_not_see(user: User, plugin: Plugin
 def test_cluster_that_is_not_there_has_an_exit_code_of_its_own(user: User, plugin: Plugin, tmp_path: Path) -> None:
     nowhere = str(closed_port_kubeconfig(tmp_path, free_ports(1)[0]))
 
-    for arguments in (["list"], ["explain", "calendar"], ["clear", "calendar", "--yes"], ["doctor"]):
+    commands = (
+        ["list"],
+        ["explain", "calendar"],
+        ["authorize", "calendar"],
+        ["clear", "calendar", "--yes"],
+        ["doctor"],
+    )
+    for arguments in commands:
         done = plugin.run(*arguments, KUBECONFIG=nowhere)
         assert (done.returncode, done.stdout) == (3, ""), done.stderr
         assert "refused" in done.stderr
+
+
+def test_login_plugin_of_the_kubeconfig_can_talk_to_its_user(user: User, plugin: Plugin, tmp_path: Path) -> None:
+    user.ready_to_authorize()
+    configuration = json.loads(plugin.kubeconfig.read_text())
+    token_file = configuration["users"][0]["user"].pop("tokenFile")
+    credential = (
+        '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "%s"}}'
+    )
+    # Ends once its user has been told: nobody can log in whom the device code does not reach.
+    script = f"""
+        echo 'open https://login.example.com and enter 1234' >&2
+        until test -e {tmp_path}/told; do sleep 0.1; done
+        printf '{credential}' "$(cat {token_file})"
+    """
+    login = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "IfAvailable"}
+    configuration["users"][0]["user"]["exec"] = {**login, "command": "bash", "args": ["-c", script]}
+    asking = Plugin(tmp_path / "kubeconfig", plugin.namespace)
+    asking.kubeconfig.write_text(json.dumps(configuration))
+
+    listing = asking.start("list")
+    assert listing.stderr is not None
+    told = listing.stderr.readline()
+    (tmp_path / "told").touch()
+    listed, beside = listing.communicate(timeout=60)
+
+    assert told == "open https://login.example.com and enter 1234\n"
+    assert listing.returncode == 0, beside
+    assert "NOT AUTHORIZED" in listed
+
+
+def test_clear_on_a_terminal_asks_with_place_and_context(user: User, plugin: Plugin) -> None:
+    authorize(user)
+
+    shown = plugin.on_a_terminal("clear", "calendar", typed="n\n")
+
+    assert f"Delete the stored tokens of {user.namespace}/calendar in context local?" in shown
+    assert user.state() == "AUTHORIZED"
+    plugin.on_a_terminal("clear", "calendar", typed="y\n")
+    user.wait_for_reason("CredentialCleared")
 
 
 @pytest.mark.parametrize("name", ["--dry-run", "Calendar", "a b", "calendar;id", "$(id)"])

@@ -62,8 +62,8 @@ class Plugin:
             start_new_session=True,
         )
 
-    def on_a_terminal(self, *arguments: str, **environ: str) -> str:
-        """What somebody sees on a terminal."""
+    def on_a_terminal(self, *arguments: str, typed: str = "", **environ: str) -> str:
+        """What somebody sees on a terminal, who types this."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(  # noqa: S603
             self.command(*arguments, "-n", self.namespace),
@@ -73,6 +73,7 @@ class Plugin:
             stderr=theirs,
         )
         os.close(theirs)
+        os.write(ours, typed.encode())
         seen = bytearray()
         try:
             while chunk := os.read(ours, 4096):

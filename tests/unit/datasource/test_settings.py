@@ -41,6 +41,7 @@ def test_every_setting_is_read() -> None:
         DATASOURCE_REQUIRE_ALLOWED_HOSTS="true",
         HTTPS_PROXY="http://proxy.example.com:3128",
         NO_PROXY="10.0.0.0/8",
+        DATASOURCE_METRICS_PER_OBJECT="false",
     )
     assert read == Settings(
         egress=EgressPolicy(
@@ -56,6 +57,7 @@ def test_every_setting_is_read() -> None:
         log_format="text",
         kubeconfig="/etc/kubeconfig",
         pod_uid="pod-1",
+        metrics_per_object=False,
     )
 
 

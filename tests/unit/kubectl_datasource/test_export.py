@@ -138,7 +138,8 @@ def test_side_that_was_suspended_is_not_warned_of() -> None:
     written = export([datasource("a"), datasource("b")], [one, other], [], suspended=frozenset({"shop/a"}))
     assert written.warnings[-1] == "Not suspended here: shop/b."
     whole = export([datasource("a")], [one], [], suspended=frozenset({"shop/a"}))
-    assert "suspend" not in " ".join(whole.warnings)
+    assert "--suspend" not in " ".join(whole.warnings)
+    assert "Suspended here: shop/a. To go on here after all:" in whole.warnings[-1]
 
 
 def test_refresh_under_way_is_told() -> None:

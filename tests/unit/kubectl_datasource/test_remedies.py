@@ -137,6 +137,14 @@ def test_public_client_that_is_rejected_has_no_secret_to_replace() -> None:
     assert "Secret my-app, key client-secret" in advice(Reason.CLIENT_REJECTED).where
 
 
+@pytest.mark.parametrize("reason", [Reason.REFRESH_FAILING, Reason.AUTHORIZATION_REQUIRED])
+def test_suspension_is_taken_back_first(reason: Reason) -> None:
+    told = advice(reason, spec={"suspend": True})
+    assert told.where[0] == "spec.suspend"
+    assert merged_spec(told.commands[0].line) == {"suspend": False}
+    assert "by itself" not in told.what
+
+
 def test_reason_of_a_newer_operator_is_admitted() -> None:
     told = advice("MoonPhase", message="Wait for spec.oauth2.moon.")
     assert "MoonPhase" in told.what
