@@ -210,7 +210,7 @@ def _egress_problems(oauth2: OAuth2, egress: EgressPolicy) -> Iterator[InvalidSp
     for name, url in oauth2.called_endpoints().items():
         denied = egress.host_denial(urlsplit(url).hostname or "")
         if denied is not None:
-            yield InvalidSpec(f"spec.oauth2.{name}", f"leads to {denied}, where no request may go", REMEDY)
+            yield InvalidSpec(f"spec.oauth2.{name}", f"leads to {denied}: no request may go there", REMEDY)
 
 
 def _trust_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
