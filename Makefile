@@ -52,7 +52,9 @@ docs: $(READY) ## write what is generated in docs/ and SECURITY.md
 	@$(RUN) docs/api_reference.py
 	@$(RUN) -m tests.security_map
 
-manifests: $(READY) ## generate what the chart copies from deploy/base, and deploy/install.yaml
+manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml
+	@$(RUN) -m deploy.local.dashboard
+	@$(RUN) -m deploy.local.argocd
 	@$(RUN) -m deploy.local.manifests
 
 lock: $(READY) ## pin dependencies anew
