@@ -48,10 +48,13 @@ format: $(READY) ## format the code
 
 generate: docs manifests ## write everything that is generated and kept in the repository
 
-docs: $(READY) ## write what is generated in docs/
+docs: $(READY) ## write what is generated in docs/ and SECURITY.md
 	@$(RUN) docs/api_reference.py
+	@$(RUN) -m tests.security_map
 
-manifests: $(READY) ## generate what the chart copies from deploy/base, and deploy/install.yaml
+manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml
+	@$(RUN) -m deploy.local.dashboard
+	@$(RUN) -m deploy.local.argocd
 	@$(RUN) -m deploy.local.manifests
 
 lock: $(READY) ## pin dependencies anew

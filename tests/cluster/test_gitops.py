@@ -301,6 +301,19 @@ def test_argocd_cm_holds_the_files() -> None:
     }
 
 
+def test_patch_of_the_docs_leaves_what_argocd_cm_had(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl(
+        "-n", namespace, "create", "configmap", "argocd-cm", "--from-literal=url=https://argocd.example.com"
+    )
+
+    # As in docs/gitops.md, but for the namespace.
+    patch = ["patch", "configmap", "argocd-cm", "--patch-file", str(argocd_files.RESULT)]
+    cluster.kubectl("-n", namespace, *patch)
+
+    data = cluster.get("configmap", "argocd-cm", "-n", namespace)["data"]
+    assert data == {"url": "https://argocd.example.com"} | yaml.safe_load(argocd_files.RESULT.read_text())["data"]
+
+
 MANAGERS = ("kustomize-controller", "argocd-controller")
 
 

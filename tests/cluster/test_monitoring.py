@@ -192,6 +192,36 @@ def test_scrape_carries_every_series_that_alerts_and_dashboard_use(
         )
 
 
+def logged(process: Process, datasource: str) -> dict[str, dict[str, Any]]:
+    """What a process logged about a Datasource: by the event, the last line of each."""
+    lines = [json.loads(line) for line in process.child.log.read_text().splitlines() if line.startswith("{")]
+    return {line["event"]: line for line in lines if line.get("datasource") == datasource}
+
+
+def test_logs_name_datasource_reason_and_duration(user: User, operator: Process, callback_server: Process) -> None:
+    with Person() as person:
+        person.authorize(user.ready_to_authorize())
+    user.wait_for_reason("Authorized")
+    user.annotate("refresh", "1")
+    user.wait_for_handled("refresh", "1")
+    user.provider.fault(client_id=user.client_id, status=503, times=1000)
+    user.annotate("refresh", "2")
+    name = f"{user.namespace}/calendar"
+    eventually("the failure is logged", lambda: "a refresh failed" in logged(operator, name))
+
+    ours, pages = logged(operator, name), logged(callback_server, name)
+
+    assert ours["state changed"]["state"] == "AUTHORIZED"
+    assert ours["state changed"]["reason"] == "Authorized"
+    assert ours["state changed"]["seconds"] >= 0
+    assert ours["refreshed"]["seconds_from_request_to_store"] > 0
+    assert ours["a refresh failed"]["seconds"] > 0
+    assert pages["authorization ended"]["outcome"] == "stored"
+    assert pages["authorization ended"]["seconds"] >= 0
+    for line in (*ours.values(), *pages.values()):
+        assert {"timestamp", "level", "logger"} <= line.keys()
+
+
 def test_scrape_is_as_prometheus_wants_it_and_tells_no_secret(
     user: User, operator: Process, callback_server: Process
 ) -> None:
