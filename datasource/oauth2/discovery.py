@@ -5,14 +5,22 @@ issuer cannot be reached, what it said before goes on to hold for a day.
 """
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import structlog
 
-from datasource.oauth2.errors import MalformedTokenResponse, MetadataUnavailable, MetadataUnusable, OAuth2Error
+from datasource.oauth2.errors import (
+    EgressDenied,
+    MalformedTokenResponse,
+    MetadataUnavailable,
+    MetadataUnusable,
+    OAuth2Error,
+)
 from datasource.oauth2.provider_metadata import (
     ProviderMetadata,
     document_request,
@@ -34,6 +42,18 @@ DEADLINE = timedelta(seconds=5)
 MOST_ISSUERS = 1024
 
 
+class Asked(NamedTuple):
+    """Whose metadata, and under which trust: a digest of the CA bundle, empty without one."""
+
+    issuer: str
+    trust: str
+
+    @classmethod
+    def of(cls, issuer: str, ca_bundle: str | None) -> "Asked":
+        """The key under which an answer is remembered."""
+        return cls(issuer, "" if ca_bundle is None else hashlib.sha256(ca_bundle.encode()).hexdigest())
+
+
 @dataclass(slots=True)
 class _Entry:
     """What is known of an issuer, and until when by the monotonic clock."""
@@ -52,46 +72,49 @@ class Discovery:
         self._transport = transport
         self._monotonic = monotonic
         self._allow_insecure_http = allow_insecure_http
-        self._known: OrderedDict[str, _Entry] = OrderedDict()
-        self._asking: dict[str, asyncio.Task[ProviderMetadata]] = {}
+        self._known: OrderedDict[Asked, _Entry] = OrderedDict()
+        self._asking: dict[Asked, asyncio.Task[ProviderMetadata]] = {}
 
-    async def metadata(self, issuer: str) -> ProviderMetadata:
+    async def metadata(self, issuer: str, ca_bundle: str | None = None) -> ProviderMetadata:
         """The metadata of an issuer, at most an hour old while it can be reached.
+
+        What was read under the trust of a `ca_bundle` (PEM) is told to nobody who does not trust the same.
 
         Raises:
             MetadataUnavailable: it cannot be reached now, and has not been for long.
             MetadataUnusable: there is no document, or one that cannot be believed.
         """
-        entry = self._known.get(issuer)
+        asked = Asked.of(issuer, ca_bundle)
+        entry = self._known.get(asked)
         if entry is not None and self._monotonic() < entry.fresh_until:
-            self._known.move_to_end(issuer)
+            self._known.move_to_end(asked)
             return _told(entry)
-        asking = self._asking.get(issuer)
+        asking = self._asking.get(asked)
         if asking is None:
-            asking = asyncio.create_task(self._ask(issuer), name=f"metadata of {issuer}")
-            self._asking[issuer] = asking
-            asking.add_done_callback(lambda task: self._end(issuer, task))
+            asking = asyncio.create_task(self._ask(asked, ca_bundle), name=f"metadata of {issuer}")
+            self._asking[asked] = asking
+            asking.add_done_callback(lambda task: self._end(asked, task))
         # Shielded: one who gives up does not take the answer from the others.
         return await asyncio.shield(asking)
 
-    def _end(self, issuer: str, asking: asyncio.Task[ProviderMetadata]) -> None:
-        del self._asking[issuer]
+    def _end(self, asked: "Asked", asking: asyncio.Task[ProviderMetadata]) -> None:
+        del self._asking[asked]
         if not asking.cancelled():
             asking.exception()  # looked at, also where everybody who asked has gone away
 
-    async def _ask(self, issuer: str) -> ProviderMetadata:
+    async def _ask(self, asked: "Asked", ca_bundle: str | None) -> ProviderMetadata:
         found: ProviderMetadata | OAuth2Error
         try:
-            found = await self._fetched(issuer)
+            found = await self._fetched(asked.issuer, ca_bundle)
         except (MetadataUnavailable, MetadataUnusable) as error:
-            logger.warning("no metadata", issuer=issuer, error=str(error))
+            logger.warning("no metadata", issuer=asked.issuer, error=str(error))
             found = error
-        entry = self._remember(issuer, found)
+        entry = self._remember(asked, found)
         return _told(entry)
 
-    def _remember(self, issuer: str, found: ProviderMetadata | OAuth2Error) -> _Entry:
+    def _remember(self, asked: "Asked", found: ProviderMetadata | OAuth2Error) -> _Entry:
         now = self._monotonic()
-        before = self._known.get(issuer)
+        before = self._known.get(asked)
         if isinstance(found, ProviderMetadata):
             until = now + LIFETIME.total_seconds()
             entry = _Entry(found, until, until + LONGEST_GRACE.total_seconds())
@@ -103,26 +126,26 @@ class Discovery:
                 if holds_on and before is not None
                 else _Entry(found, until, 0.0)
             )
-        self._known[issuer] = entry
-        self._known.move_to_end(issuer)
+        self._known[asked] = entry
+        self._known.move_to_end(asked)
         while len(self._known) > MOST_ISSUERS:
             self._known.popitem(last=False)
         return entry
 
-    async def _fetched(self, issuer: str) -> ProviderMetadata:
+    async def _fetched(self, issuer: str, ca_bundle: str | None) -> ProviderMetadata:
         """Ask at each place until a document fits; otherwise the failure that says most."""
         failures: list[MetadataUnavailable | MetadataUnusable] = []
         for url in well_known_urls(issuer):
             try:
-                return await self._document(url, issuer)
+                return await self._document(url, issuer, ca_bundle)
             except (MetadataUnavailable, MetadataUnusable) as error:
                 failures.append(error)
         raise max(failures, key=_telling)
 
-    async def _document(self, url: str, issuer: str) -> ProviderMetadata:
+    async def _document(self, url: str, issuer: str, ca_bundle: str | None) -> ProviderMetadata:
         try:
-            reply = await self._transport.send(document_request(url), deadline=DEADLINE)
-        except MalformedTokenResponse as error:
+            reply = await self._transport.send(document_request(url), deadline=DEADLINE, ca_bundle=ca_bundle)
+        except (MalformedTokenResponse, EgressDenied) as error:
             raise MetadataUnusable(f"{url}: {error}") from None
         except OAuth2Error as error:
             raise MetadataUnavailable(f"{url} cannot be read now: {error}") from None

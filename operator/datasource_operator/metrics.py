@@ -21,7 +21,7 @@ from datasource.credential import CredentialFacts, StoredCredential, UnreadableC
 from datasource.names import SecretType
 from datasource.objects import Datasource
 from datasource.schedule import refresh_due
-from datasource.spec import parse_duration
+from datasource.spec import duration
 from datasource.states import MEANING, State
 from datasource_operator.cache import Cache
 
@@ -186,7 +186,7 @@ class _About:
 
 def _due_at(datasource: Datasource, facts: CredentialFacts, now: datetime) -> datetime | None:
     refresh_before = datasource.spec.get("refreshBefore")
-    before = parse_duration(refresh_before) if isinstance(refresh_before, str) else None
+    before = duration(refresh_before) if isinstance(refresh_before, str) else None
     return refresh_due(facts, refresh_before=before, first_seen=facts.refreshed_at or now)
 
 

@@ -1,9 +1,10 @@
 """I/O: carry out one step that the policy asked for, and tell what is known after it."""
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 import msgspec
@@ -11,15 +12,19 @@ import structlog
 
 from datasource import credential as credential_secret
 from datasource.ca_bundle import read_ca_bundle
-from datasource.client_secret import ClientSecretNotFound, read_client_secret
+from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
 from datasource.credential import StoredCredential, UnreadableCredential, read_data, read_facts
+from datasource.effective import effective
 from datasource.fingerprint import fingerprint
 from datasource.kube import DATASOURCES, SECRETS, Conflict, Forbidden, Kube, NotFound
+from datasource.metadata_lookup import look_up_metadata
 from datasource.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
+from datasource.oauth2 import MetadataUnavailable
+from datasource.oauth2.discovery import Discovery
 from datasource.objects import Datasource, PartialObject, Secret
 from datasource.requests import HandledSet, requests_in
 from datasource.settings import Settings
-from datasource.spec import InvalidSpec, Spec, parse
+from datasource.spec import InvalidSpec, OAuth2, Spec, parse
 from datasource.states import Reason
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.policy import (
@@ -42,6 +47,10 @@ from datasource_operator.refresh_memory import RefreshMemory
 logger = structlog.get_logger(__name__)
 
 
+PROVIDER_PATIENCE = timedelta(seconds=3)
+"""How long a worker waits for a provider's metadata; the request goes on without it, for whoever asks next."""
+
+
 class DatasourceGone(Exception):
     """A live read found no Datasource, or another one of the same name."""
 
@@ -58,6 +67,7 @@ class Steps:
     cache: Cache
     settings: Settings
     memory: RefreshMemory
+    discovery: Discovery
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
@@ -156,10 +166,10 @@ class Steps:
     async def _look_around(self, seen: Observed) -> Surroundings:
         if not isinstance(seen.spec, Spec) or seen.spec.oauth2 is None:
             return Surroundings()
-        ref = seen.spec.oauth2.client_secret_ref
+        ref = seen.spec.oauth2.client_secret_ref or seen.spec.oauth2.private_key_ref
         watched = None if ref is None else ref.name
         try:
-            await read_client_secret(
+            secret = await read_client_secret(
                 self.kube,
                 seen.namespace,
                 seen.spec.oauth2,
@@ -172,9 +182,10 @@ class Steps:
         except Forbidden:
             return Surroundings(secrets_forbidden(seen.namespace))
         try:
-            await read_ca_bundle(self.kube, seen.namespace, seen.spec.oauth2)
+            ca_bundle = await read_ca_bundle(self.kube, seen.namespace, seen.spec.oauth2)
+            await self._look_at_provider(seen.spec.oauth2, secret, ca_bundle)
         except InvalidSpec as error:
-            return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)))
+            return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)), watched)
         except Forbidden:
             return Surroundings(config_maps_forbidden(seen.namespace))
         for name, type_ in (
@@ -185,6 +196,23 @@ class Steps:
             if conflict.problem is not None:
                 return conflict
         return Surroundings()
+
+    async def _look_at_provider(self, oauth2: OAuth2, secret: ClientSecret | None, ca_bundle: str | None) -> None:
+        """Whether what is written and what the provider says of itself go together. One that is down is not asked again.
+
+        Raises:
+            InvalidSpec: they do not.
+        """
+        try:
+            async with asyncio.timeout(PROVIDER_PATIENCE.total_seconds()):
+                metadata = await look_up_metadata(self.discovery, oauth2, ca_bundle)
+        except (MetadataUnavailable, TimeoutError) as error:
+            # The link is offered all the same: whoever opens it is told, and a provider comes back.
+            logger.info("a provider's metadata cannot be read now", error=str(error) or "it takes too long")
+            return
+        endpoints = effective(oauth2, metadata).endpoints
+        if secret is not None:
+            secret.require_allowed(endpoints)
 
     async def _conflict(self, seen: Observed, name: str, type_: SecretType) -> Surroundings:
         """Whether a Secret of that name exists and is not ours. Asked by metadata, so foreign values stay where they are."""

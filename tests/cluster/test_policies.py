@@ -120,10 +120,15 @@ def test_who_names_a_client_secret_must_be_allowed_to_read_it(editor: Cluster, n
     refused = create(editor, datasource(namespace, clientSecretRef={"name": "hidden"}))
     allowed = create(editor, datasource(namespace, clientSecretRef={"name": "readable"}))
     public = create(editor, datasource(namespace, clientID="public"))
+    key = create(editor, datasource(namespace, privateKeyRef={"name": "hidden"}))
+    readable_key = create(editor, datasource(namespace, privateKeyRef={"name": "readable"}))
 
     assert refused.returncode != 0
     assert "spec.oauth2.clientSecretRef names Secret hidden" in refused.stderr
     assert "ask for that right" in refused.stderr
+    assert key.returncode != 0
+    assert "spec.oauth2.privateKeyRef names Secret hidden" in key.stderr
+    assert readable_key.returncode == 0, readable_key.stderr
     assert allowed.returncode == 0, allowed.stderr
     assert public.returncode == 0, public.stderr
 
@@ -142,6 +147,9 @@ def test_who_redirects_a_client_secret_must_be_allowed_to_read_it(
 
     assert "spec.oauth2.clientSecretRef" in patched({"tokenURL": "https://evil.example.com/token"}).stderr
     assert "spec.oauth2.clientSecretRef" in patched({"issuer": "https://evil.example.com"}).stderr
+    for field in ("refreshURL", "pushedAuthorizationURL", "revocationURL"):
+        assert "spec.oauth2.clientSecretRef" in patched({field: "https://evil.example.com/"}).stderr
+    assert "spec.oauth2.clientSecretRef" in patched({"provider": "google"}).stderr
     assert patched({"scopes": ["read"]}).returncode == 0
     assert patched({"clientSecretRef": None}).returncode == 0
 

@@ -12,6 +12,7 @@ from datasource.objects import Metadata, Secret
 from datasource.requests import HandledSet
 from datasource.spec import OAuth2, Spec, parse
 from datasource.states import Reason
+from tests.support.hostile_provider import ON_LOOPBACK
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 UID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
@@ -33,7 +34,7 @@ def raw_spec(*, token_secret: Mapping[str, Any] | None = None, **oauth2: Any) ->
 
 def spec(*, token_secret: Mapping[str, Any] | None = None, **oauth2: Any) -> Spec:
     """A parsed spec."""
-    return parse(raw_spec(token_secret=token_secret, **oauth2), allow_insecure_http=False)
+    return parse(raw_spec(token_secret=token_secret, **oauth2), allow_insecure_http=False, egress=ON_LOOPBACK)
 
 
 def oauth2(**changes: Any) -> OAuth2:
@@ -75,6 +76,8 @@ def credential_data(**changes: Any) -> CredentialData:
         "client_id": "my-app",
         "refresh_token": "rt-1",
         "revocation_endpoint": "https://login.example.com/revoke",
+        "refresh_endpoint": "https://login.example.com/refresh",
+        "captured": '{"instance_url":"https://shop.example.com"}',
     }
     return CredentialData(**(every | changes))
 

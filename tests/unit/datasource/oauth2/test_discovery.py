@@ -9,7 +9,15 @@ import pytest
 
 from datasource.oauth2 import MetadataUnavailable, MetadataUnusable, OAuth2Error
 from datasource.oauth2 import discovery as module
-from datasource.oauth2.discovery import DEADLINE, FAILURE_LIFETIME, LIFETIME, LONGEST_GRACE, MOST_ISSUERS, Discovery
+from datasource.oauth2.discovery import (
+    DEADLINE,
+    FAILURE_LIFETIME,
+    LIFETIME,
+    LONGEST_GRACE,
+    MOST_ISSUERS,
+    Asked,
+    Discovery,
+)
 from datasource.oauth2.transport import Transport
 from tests.support.hostile_provider import (
     ON_LOOPBACK,
@@ -250,7 +258,7 @@ async def test_number_of_issuers_kept_is_bounded() -> None:
     async with provider_that(MISSING) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, Clock())
         for number in range(MOST_ISSUERS + 1):
-            discovery._remember(f"{provider.origin}/{number}", MetadataUnusable("none"))
+            discovery._remember(Asked.of(f"{provider.origin}/{number}", None), MetadataUnusable("none"))
         with pytest.raises(MetadataUnusable, match="none"):
             await discovery.metadata(f"{provider.origin}/1")
         assert provider.requests == []
