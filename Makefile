@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Each has a control plane and a provider of its own; most of the time a test waits for what others do.
 TEST_WORKERS ?= 3
 
-.PHONY: help demo test check lint unit faults tools manifests fixtures lock format clean
+.PHONY: help demo test check lint unit faults tools generate docs manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -18,7 +18,7 @@ demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, 
 
 test: check tools ## everything: check, then the tests on a real API server and in a real browser
 	rm -rf build/tests
-	$(VENV)/bin/pytest tests/deploy tests/cluster tests/faults tests/e2e -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile
+	$(VENV)/bin/pytest tests --ignore=tests/unit -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile
 	@echo "Looking back at what all of them did"
 	$(VENV)/bin/pytest tests/cluster -m last
 
@@ -46,7 +46,15 @@ format: $(READY) ## format the code
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-manifests: $(READY) ## generate what the chart copies from deploy/base, and deploy/install.yaml
+generate: docs manifests ## write everything that is generated and kept in the repository
+
+docs: $(READY) ## write what is generated in docs/ and SECURITY.md
+	@$(RUN) docs/api_reference.py
+	@$(RUN) -m tests.security_map
+
+manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml
+	@$(RUN) -m deploy.local.dashboard
+	@$(RUN) -m deploy.local.argocd
 	@$(RUN) -m deploy.local.manifests
 
 fixtures: tools ## keep what this version stores, for the upgrade tests of later ones; once a release

@@ -21,7 +21,8 @@ import structlog
 from prometheus_client import Counter
 
 from datasource import credential as credential_secret
-from datasource.client_secret import ClientSecretNotFound, read_client_secret
+from datasource.ca_bundle import read_ca_bundle
+from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
 from datasource.credential import (
     CredentialData,
     CredentialFacts,
@@ -30,17 +31,19 @@ from datasource.credential import (
     read_data,
     read_facts,
 )
+from datasource.effective import client_for, refresh_options, reply_options
 from datasource.intent import REQUEST_DEADLINE, Intent, Process, may_be_taken, next_intent
 from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
 from datasource.names import FIELD_MANAGER, credential_secret_name
 from datasource.oauth2 import (
-    Client,
+    EgressDenied,
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
     OAuth2Error,
     OutcomeUnknown,
     Throttled,
+    TokenRequest,
     TokenResponse,
     UnexpectedStatus,
     refresh_request,
@@ -59,7 +62,14 @@ from datasource_operator.steps import DatasourceGone, Stale, Steps, immutable_se
 
 logger = structlog.get_logger(__name__)
 
-REFRESHES = Counter("datasource_refreshes", "Refreshes by how they ended.", ["result"])
+REFRESHES = Counter(
+    "datasource_refreshes",
+    "Refreshes by how they ended: stored, dropped (something newer stood there), or the class of the error.",
+    ["result"],
+)
+for _result in ("stored", "dropped"):
+    # There from the start: a rate needs a zero to rise from.
+    REFRESHES.labels(_result)
 
 BLOCKED_PAUSE = timedelta(minutes=1)
 """How soon to try again what only a person can mend; a change of the Secret concerned is noticed sooner."""
@@ -125,17 +135,31 @@ class Refresher:
     async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
         await self._require_turn(key, credential.facts)
         client_secret = await self._client_secret(key, oauth2)
+        ca_bundle = await self._ca_bundle(key, oauth2)
         turn, secret = await self._begin(key, seen, credential)
-        data = await self._data_to_send(turn, secret)
-        client = Client(data.client_id, client_secret, oauth2.effective_client_authentication())
-        request = refresh_request(data.token_endpoint, client, refresh_token=data.refresh_token or "")
+        data = await self._data_to_send(turn, secret, client_secret)
+        parameters = oauth2.expanded()
+        request = self._request(parameters, data, client_secret)
+        options = reply_options(parameters, is_refresh=True)
         sent_at = self.monotonic()
         try:
-            response = await request_token(self.transport, request, now=self.now, deadline=REQUEST_DEADLINE)
-        except OAuth2Error as error:
-            await self._not_refreshed(
-                turn, error, None if oauth2.client_secret_ref is None else oauth2.client_secret_ref.name
+            response = await request_token(
+                self.transport,
+                request,
+                now=self.now,
+                deadline=REQUEST_DEADLINE,
+                options=options,
+                ca_bundle=ca_bundle,
             )
+        except OAuth2Error as error:
+            logger.warning(
+                "a refresh failed",
+                datasource=str(key),
+                sends=turn.intent.sends,
+                seconds=round(self.monotonic() - sent_at, 3),
+                error=str(error),
+            )
+            await self._not_refreshed(turn, error, None if client_secret is None else client_secret.name)
         else:
             stored = await self._store(turn, data, response)
             window = self.monotonic() - sent_at
@@ -166,16 +190,45 @@ class Refresher:
             pause=LOOK_GAP,
         )
 
-    async def _client_secret(self, key: Key, oauth2: OAuth2) -> str | None:
-        ref = oauth2.client_secret_ref
+    def _request(self, parameters: OAuth2, data: CredentialData, client_secret: ClientSecret | None) -> TokenRequest:
+        """Options are those that hold now; where it goes is what is recorded with the tokens."""
+        client = client_for(
+            parameters,
+            client_secret,
+            token_endpoint=data.token_endpoint,
+            now=self.now(),
+            token_bytes=self.token_bytes,
+        )
+        return refresh_request(
+            data.refresh_endpoint or data.token_endpoint,
+            client,
+            refresh_token=data.refresh_token or "",
+            options=refresh_options(parameters),
+        )
+
+    async def _client_secret(self, key: Key, oauth2: OAuth2) -> ClientSecret | None:
+        ref = oauth2.client_secret_ref or oauth2.private_key_ref
         try:
-            return await read_client_secret(self.kube, key.namespace, oauth2)
+            return await read_client_secret(
+                self.kube,
+                key.namespace,
+                oauth2,
+                require_allowed_hosts=self.steps.settings.require_allowed_hosts,
+            )
         except (ClientSecretNotFound, InvalidSpec) as error:
             raise NotNow(
                 Reason.REFRESH_FAILING,
                 f"The access token cannot be refreshed: {error}",
                 pause=BLOCKED_PAUSE,
                 look_again_at=None if ref is None else ref.name,
+            ) from None
+
+    async def _ca_bundle(self, key: Key, oauth2: OAuth2) -> str | None:
+        try:
+            return await read_ca_bundle(self.kube, key.namespace, oauth2)
+        except InvalidSpec as error:
+            raise NotNow(
+                Reason.REFRESH_FAILING, f"The access token cannot be refreshed: {error}", pause=BLOCKED_PAUSE
             ) from None
 
     async def _begin(self, key: Key, seen: Observed, credential: StoredCredential) -> tuple[_Turn, Secret]:
@@ -201,11 +254,12 @@ class Refresher:
         requests = Requests(refresh=seen.requests.refresh)
         return _Turn(key, facts, intent, secret.metadata.resource_version, requests), secret
 
-    async def _data_to_send(self, turn: _Turn, secret: Secret) -> CredentialData:
+    async def _data_to_send(self, turn: _Turn, secret: Secret, client_secret: ClientSecret | None) -> CredentialData:
         """The data that authorizes the request.
 
         Raises:
-            NotNow: a reply could not be stored, or the data cannot be read; the intent is taken back, nothing was sent.
+            NotNow: a reply could not be stored, the data cannot be read, or the client secret may not go where they say; the
+                intent is taken back, nothing was sent.
         """
         name = credential_secret_name(turn.key.name)
         if secret.immutable:
@@ -214,7 +268,20 @@ class Refresher:
                 Reason.SECRET_CONFLICT, immutable_secret(name).message, pause=BLOCKED_PAUSE, look_again_at=name
             )
         try:
-            return _readable_data(secret, turn.facts)
+            data = _readable_data(secret, turn.facts)
+            if client_secret is not None:
+                client_secret.require_allowed(
+                    {"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint or data.token_endpoint}
+                )
+            return data
+        except InvalidSpec as error:
+            await self._take_back(turn)
+            raise NotNow(
+                Reason.REFRESH_FAILING,
+                f"The access token cannot be refreshed: {error}",
+                pause=BLOCKED_PAUSE,
+                look_again_at=None if client_secret is None else client_secret.name,
+            ) from None
         except UnreadableCredential as error:
             await self._take_back(turn)
             raise NotNow(
@@ -230,9 +297,9 @@ class Refresher:
         Raises:
             NotNow: it is tried again later.
         """
-        logger.warning("a refresh failed", datasource=str(turn.key), sends=turn.intent.sends, error=str(error))
         REFRESHES.labels(type(error).__name__).inc()
-        message = f"The access token could not be refreshed. {error}"
+        where = "spec.oauth2.tokenURL: " if isinstance(error, EgressDenied) else ""
+        message = f"The access token could not be refreshed. {where}{error}"
         if isinstance(error, InvalidGrant):
             await self._judge(turn)
             return
@@ -282,7 +349,7 @@ class Refresher:
             token_type=response.token_type,
             # A reply without one keeps the old one (RFC 6749 section 6).
             refresh_token=successor(sent.refresh_token, response),
-        )
+        ).with_captured(response.captured)
 
         def change(found: CredentialFacts) -> dict[str, Any]:
             facts = msgspec.structs.replace(

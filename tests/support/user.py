@@ -1,5 +1,6 @@
 """What a user does with kubectl, and reads."""
 
+import base64
 import json
 import time
 from collections.abc import Callable
@@ -59,6 +60,8 @@ class User:
             "authorizeURL": self.provider.authorize_url,
             "tokenURL": self.provider.token_url,
             "scopes": ["openid", "email", "offline_access", "read"],
+            # So that tests see the parameters; tests/cluster/test_providers.py pushes them.
+            "pushedAuthorization": "never",
         }
         return {key: value for key, value in (whole | changes).items() if value is not None}
 
@@ -124,6 +127,10 @@ class User:
         """Until the Ready condition has that reason."""
         eventually(f"{name} becomes {reason}", lambda: self.reason(name) == reason, lambda: self.status(name))
 
+    def wait_for_message(self, part: str, name: str = "calendar") -> None:
+        """Until the Ready condition says something."""
+        eventually(f"{name} says so", lambda: part in self.ready(name).get("message", ""), lambda: self.status(name))
+
     def wait_for_link(self, name: str = "calendar") -> None:
         """Until a link is offered."""
         eventually("a link is offered", lambda: "authorizationLink" in self.status(name), lambda: self.status(name))
@@ -150,6 +157,12 @@ class User:
         printed = self.kubectl("get", "secret", name, "--ignore-not-found", "-o", "json")
         parsed: dict[str, Any] | None = json.loads(printed) if printed.strip() else None
         return parsed
+
+    def decoded(self, secret: str, key: str) -> str | None:
+        """The text under a key of a Secret, or None."""
+        found = self.secret(secret)
+        encoded = None if found is None else found.get("data", {}).get(key)
+        return None if encoded is None else base64.b64decode(encoded).decode()
 
     def credential(self, name: str = "calendar") -> dict[str, Any] | None:
         """The credential Secret."""

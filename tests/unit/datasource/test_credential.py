@@ -23,7 +23,7 @@ from datasource.credential import (
     tombstone,
 )
 from datasource.intent import Intent
-from datasource.names import Annotation, Role
+from datasource.names import LAST_APPLIED, Annotation, Role
 from datasource.objects import Metadata, OwnerReference, Secret
 from datasource.requests import HandledSet
 from datasource.states import Reason
@@ -111,6 +111,8 @@ def test_manifest_is_the_secret_of_the_design() -> None:
         "client_id",
         "refresh_token",
         "revocation_endpoint",
+        "refresh_endpoint",
+        "captured",
     }
 
 
@@ -216,9 +218,17 @@ def test_patch_of_facts_is_a_compare_and_swap_that_leaves_the_tokens_alone() -> 
     assert read_data(stored(after)) == credential_data()
 
 
-def test_adoption_changes_nothing_but_the_owner() -> None:
+def test_adoption_changes_the_owner_and_drops_the_copy_that_kubectl_apply_left() -> None:
     body = adoption_patch(resource_version="7", datasource_name="sales", datasource_uid=UID)
-    assert body == {"metadata": {"resourceVersion": "7", "ownerReferences": [OWNER]}}
+    annotations = {LAST_APPLIED: None}
+    assert body == {"metadata": {"resourceVersion": "7", "annotations": annotations, "ownerReferences": [OWNER]}}
+
+
+def test_tombstone_keeps_no_copy_of_the_tokens_in_an_annotation() -> None:
+    before = created(facts(), credential_data())
+    before["metadata"]["annotations"][LAST_APPLIED] = '{"data": {"refresh_token": "c2VudGluZWw="}}'
+    after = merged(before, replaced(tombstone(facts(), credential_id="cred-2", handled=HandledSet()), None))
+    assert "c2VudGluZWw=" not in str(after)
 
 
 # What somebody altered.
@@ -378,3 +388,27 @@ def test_arbitrary_annotations_raise_nothing_but_unreadable(annotations: dict[An
         return
     expires_at = read.facts.expires_at
     assert expires_at is None or expires_at.utcoffset() == timedelta(0)
+
+
+# Captured fields.
+
+
+def test_captured_fields_add_up_and_newer_ones_win() -> None:
+    first = credential_data(captured=None).with_captured({"realmId": "1", "instance_url": "a"})
+    assert first.captured == '{"instance_url":"a","realmId":"1"}'
+    assert first.with_captured({"instance_url": "b"}).captured_fields == {"realmId": "1", "instance_url": "b"}
+    assert first.with_captured({}) == first
+
+
+def test_nothing_captured_is_no_key() -> None:
+    assert credential_data(captured=None).with_captured({}).captured is None
+    assert credential_data(captured=None).captured_fields == {}
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", '{"a": 1}'])
+def test_captured_fields_that_somebody_altered_are_unreadable(text: str) -> None:
+    values = {
+        key: value for key, value in msgspec.structs.asdict(credential_data(captured=text)).items() if value is not None
+    }
+    with pytest.raises(UnreadableCredential, match="captured"):
+        read_data(secret(values))
