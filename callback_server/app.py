@@ -119,7 +119,7 @@ def create_app(served: Services) -> Starlette:
             raise error
         if error.is_miss:
             try:
-                served.misses.count(request.path_params.get("namespace"), request.path_params.get("name"))
+                served.misses.count(*_named_place(request))
             except Exceeded as exceeded:
                 return _refusal(refusals.too_many_misses(_whole_seconds(exceeded)))
         return _refusal(error)
@@ -181,6 +181,15 @@ def _place(request: Request) -> tuple[str, str]:
     if not _NAMESPACE.fullmatch(namespace) or not _NAME.fullmatch(name):
         raise refusals.link_has_ended()
     return namespace, name
+
+
+def _named_place(request: Request) -> tuple[str | None, str | None]:
+    """Namespace and name that a path names; None for what could be none: limits remember them."""
+    namespace, name = request.path_params.get("namespace", ""), request.path_params.get("name", "")
+    return (
+        namespace if _NAMESPACE.fullmatch(namespace) else None,
+        name if _NAME.fullmatch(name) else None,
+    )
 
 
 async def _body(request: Request) -> bytes:

@@ -362,7 +362,7 @@ def egress_problems(endpoints: Mapping[str, str], egress: EgressPolicy) -> Itera
     for name, url in endpoints.items():
         denied = egress.host_denial(urlsplit(url).hostname or "")
         if denied is not None:
-            yield InvalidSpec(f"spec.oauth2.{name}", f"leads to {denied}, where no request may go", REMEDY)
+            yield InvalidSpec(f"spec.oauth2.{name}", f"leads to {denied}: no request may go there", REMEDY)
 
 
 def _trust_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:

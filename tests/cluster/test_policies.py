@@ -6,11 +6,16 @@ import subprocess
 from typing import Any
 
 import pytest
+import yaml
 
+from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
+from tests.support.user import eventually
 
 pytestmark = pytest.mark.cluster
+
+POLICY = "callback-server-writes.datasource.dev"
 
 
 @pytest.fixture
@@ -111,6 +116,34 @@ def test_callback_server_has_no_other_verb_on_anything(
     assert said.stdout.strip() == "no"
 
 
+def test_callback_server_may_write_credentials_only_where_datasources_are_served(
+    cluster: Cluster, callback_server_user: Cluster, namespace: str
+) -> None:
+    """The overlay for a list of namespaces fills the list into the policy; the one for all of them is put back after it."""
+
+    def apply_policy_of(overlay: str) -> None:
+        rendered = cluster.kubectl("kustomize", str(REPOSITORY / "deploy" / "overlays" / overlay)).stdout
+        (policy,) = (
+            each
+            for each in yaml.safe_load_all(rendered)
+            if each["metadata"]["name"] == POLICY and each["kind"] == "ValidatingAdmissionPolicy"
+        )
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump(policy))
+
+    credential = secret("calendar-oauth2-credential", CREDENTIAL, namespace, "calendar")
+    apply_policy_of("namespaces")
+    try:
+        eventually(
+            "the list is in force",
+            lambda: "this namespace is not served" in create(callback_server_user, credential).stderr,
+        )
+        flow = secret("datasource-flow-0123456789abcdef-0", FLOW, SYSTEM_NAMESPACE, f"{namespace}/calendar")
+        assert create(callback_server_user, flow).returncode == 0
+    finally:
+        apply_policy_of("cluster-wide")
+    eventually("all are served again", lambda: create(callback_server_user, credential).returncode == 0)
+
+
 def test_everybody_else_writes_secrets_as_before(cluster: Cluster, namespace: str) -> None:
     done = create(cluster, secret("mine", "Opaque", namespace))
 
@@ -188,6 +221,8 @@ def test_policies_pass_the_type_check(cluster: Cluster) -> None:
     }
     for policy in policies:
         name = policy["metadata"]["name"]
-        cluster.kubectl("wait", f"validatingadmissionpolicy/{name}", "--for=jsonpath={.status.observedGeneration}=1")
+        generation = policy["metadata"]["generation"]
+        observed = f"--for=jsonpath={{.status.observedGeneration}}={generation}"
+        cluster.kubectl("wait", f"validatingadmissionpolicy/{name}", observed)
         checked = cluster.get("validatingadmissionpolicy", name)["status"]
         assert checked.get("typeChecking", {}).get("expressionWarnings", []) == []
