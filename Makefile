@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Each has a control plane and a provider of its own; most of the time a test waits for what others do.
 TEST_WORKERS ?= 3
 
-.PHONY: help demo test check lint unit faults tools generate docs manifests lock format clean
+.PHONY: help demo test check lint unit faults tools generate docs manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -56,6 +56,9 @@ manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from
 	@$(RUN) -m deploy.local.dashboard
 	@$(RUN) -m deploy.local.argocd
 	@$(RUN) -m deploy.local.manifests
+
+fixtures: tools ## keep what this version stores, for the upgrade tests of later ones; once a release
+	@$(RUN) -m tests.upgrade.record
 
 lock: $(READY) ## pin dependencies anew
 	requirements/lock.sh

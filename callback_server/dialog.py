@@ -36,7 +36,7 @@ from datasource.oauth2 import (
 from datasource.oauth2.exchange import push_authorization
 from datasource.oauth2.transport import Transport
 from datasource.settings import Settings
-from datasource.spec import InvalidSpec, Pkce
+from datasource.spec import InvalidSpec
 from datasource.ticket import is_ticket, same_ticket, ticket_hash
 
 logger = structlog.get_logger(__name__)
@@ -98,7 +98,7 @@ class DialogService:
         # Only now: strangers must not take places.
         with self.places.one(namespace):
             secret = await require_client_secret(self.kube, situation, effective, self.settings)
-            flow, state = await self._record(situation, metadata, ticket, cookie)
+            flow, state = await self._record(situation, effective, metadata, ticket, cookie)
             count_begun()
             logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
             parameters = _request_parameters(effective, flow, state)
@@ -131,12 +131,11 @@ class DialogService:
         return situation
 
     async def _record(
-        self, situation: Situation, metadata: ProviderMetadata | None, ticket: str, cookie: str
+        self, situation: Situation, effective: Effective, metadata: ProviderMetadata | None, ticket: str, cookie: str
     ) -> tuple[Flow, str]:
         """Record a flow; returns it with the state, of which it keeps only a hash."""
-        parameters = situation.oauth2.expanded()
-        verifier = None if parameters.pkce is Pkce.NONE else new_secret(self.token_bytes)
-        nonce = new_secret(self.token_bytes) if "openid" in parameters.scopes else None
+        verifier = new_secret(self.token_bytes) if effective.code_challenge_is_sent else None
+        nonce = new_secret(self.token_bytes) if "openid" in effective.parameters.scopes else None
         states: dict[str, str] = {}
 
         def make(slot: int) -> Flow:

@@ -286,7 +286,7 @@ def request_was_not_taken(error: OAuth2Error) -> Refused:
         return exchange_failed(error)
     return Refused(
         "The service refused the request",
-        f"{error} Nothing was started. If it names a parameter, correct it in spec.oauth2 or in the application's "
+        f"{_sentence(error)} Nothing was started. If it names a parameter, correct it in spec.oauth2 or in the application's "
         "registration; otherwise try again in a minute.",
         HTTPStatus.BAD_GATEWAY,
     )
@@ -324,7 +324,7 @@ def exchange_failed(error: OAuth2Error) -> Refused:
         case _:
             return Refused(
                 "The service's answer cannot be used",
-                f"{error} Nothing was stored. Check spec.oauth2.tokenURL and the application's registration.",
+                f"{_sentence(error)} Nothing was stored. Check spec.oauth2.tokenURL and the application's registration.",
                 HTTPStatus.BAD_GATEWAY,
             )
 
@@ -336,3 +336,8 @@ def identity_does_not_fit(what: str) -> Refused:
         f"{what} Nothing was stored. Check spec.oauth2.issuer and spec.oauth2.clientID, then try again.",
         HTTPStatus.BAD_GATEWAY,
     )
+
+
+def _sentence(error: OAuth2Error) -> str:
+    """What a provider said ends as it likes; a sentence of ours may follow."""
+    return f"{str(error).rstrip('.')}."

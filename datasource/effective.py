@@ -41,8 +41,6 @@ class Effective:
     revocation_url: str | None
     pushed_authorization_url: str | None
     """Where the request is pushed to; None where it is not."""
-    iss_is_required: bool
-    """Whether the provider promises to name itself on the callback (RFC 9207)."""
 
     @property
     def client_id(self) -> str:
@@ -107,7 +105,6 @@ def effective(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effective:
         token_url=token_url,
         revocation_url=whole.revocation_url or said.revocation_endpoint,
         pushed_authorization_url=_pushed_authorization_url(whole, said, authorize_url),
-        iss_is_required=said.authorization_response_iss_parameter_supported,
     )
 
 

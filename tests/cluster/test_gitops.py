@@ -268,10 +268,15 @@ def test_actions_are_offered_where_they_would_act(produced: Mapping[str, Mapping
 
 
 def act(user: User, action: str) -> str:
-    """Run an action as Argo CD does, and write what it returned; returns the value of the request."""
-    acted = argocd.run((LUA / "actions" / action / "action.lua").read_text(), user.get())
-    user.kubectl("replace", "-f", "-", stdin=json.dumps(acted))
-    value: str = acted["metadata"]["annotations"][f"datasource.dev/{action}"]
+    """Run an action and patch in what it changed, as Argo CD does; returns the value of the request."""
+    before = user.get()
+    acted = argocd.run((LUA / "actions" / action / "action.lua").read_text(), before)
+    annotations = acted["metadata"].pop("annotations")
+    before["metadata"].pop("annotations", None)
+    assert acted == before
+    patch = {"metadata": {"annotations": annotations}}
+    user.kubectl("patch", "datasource", "calendar", "--type=merge", "-p", json.dumps(patch))
+    value: str = annotations[f"datasource.dev/{action}"]
     return value
 
 

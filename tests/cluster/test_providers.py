@@ -217,3 +217,47 @@ def test_token_is_for_the_resource_that_was_asked_for(user: User, person: Person
         user.provider.introspection_url, data={"token": token}, auth=(user.client_id, CLIENT_SECRET)
     ).json()
     assert (told["active"], told["aud"]) == (True, RESOURCE)
+
+
+def test_captured_fields_reach_apps_and_survive_a_refresh(user: User, person: Person) -> None:
+    oauth2 = by_issuer_alone(user, capturedFields={"tokenResponse": ["scope"], "callback": ["realmId"]})
+    user.register_application()
+    user.create_client_secret()
+    template = {"data": {"scope": "{{ captured.scope }}", "realm": "{{ captured.realmId }}"}}
+    user.apply(user.datasource(oauth2, tokenSecret={"template": template}))
+    user.wait_for_reason("AuthorizationRequired")
+
+    # What a provider such as QuickBooks adds to the callback.
+    back = person.consent(person.begin(user.link())) + "&realmId=4711"
+    assert "The new credential was stored" in person.come_back(back).text
+    user.wait_for_reason("Authorized")
+    user.annotate("refresh", "1")
+    user.wait_for_handled("refresh", "1")
+
+    assert user.decoded("calendar-token", "realm") == "4711"
+    assert user.decoded("calendar-token", "scope") == "openid email offline_access read"
+
+
+def test_refresh_goes_where_the_credential_says_and_not_where_an_edit_points(user: User, person: Person) -> None:
+    refresh_url = f"{user.provider.token_url}?refresh=1"
+    authorized_and_refreshed(user, person, prepared(user, by_issuer_alone(user, refreshURL=refresh_url)))
+    assert stored(user, "refresh_endpoint") == refresh_url
+
+    with_another = by_issuer_alone(user, refreshURL="http://127.0.0.1:9/elsewhere")
+    user.apply(user.datasource(with_another))
+    user.annotate("refresh", "2")
+    user.wait_for_handled("refresh", "2")
+
+    assert [each.status for each in requests_of(user, "refresh_token")] == [200, 200]
+
+
+def test_grant_that_is_gone_by_a_name_of_the_providers_own_needs_a_person(user: User, person: Person) -> None:
+    oauth2 = by_issuer_alone(user, errorCodes={"bad_refresh_token": "invalid_grant"})
+    page = person.authorize(prepared(user, oauth2))
+    assert "The new credential was stored" in page.text
+    user.wait_for_reason("Authorized")
+    user.provider.fault(client_id=user.client_id, status=400, error="bad_refresh_token")
+
+    user.annotate("refresh", "1")
+
+    user.wait_for_reason("GrantRevoked")

@@ -20,12 +20,14 @@ class GaveUp(AssertionError):
     """Something did not come to pass; says what was there instead."""
 
 
-def eventually(what: str, is_so: Callable[[], object], seen: Callable[[], object] = lambda: "") -> None:
+def eventually(
+    what: str, is_so: Callable[[], object], seen: Callable[[], object] = lambda: "", *, seconds: float = PATIENCE
+) -> None:
     """Wait until `is_so()` is true."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:
-            raise GaveUp(f"{what}: not within {PATIENCE:.0f} s. There is: {seen()}")
+            raise GaveUp(f"{what}: not within {seconds:.0f} s. There is: {seen()}")
         time.sleep(0.1)
 
 

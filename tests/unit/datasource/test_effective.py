@@ -92,7 +92,7 @@ def test_without_an_issuer_nothing_but_what_is_written_holds() -> None:
         "https://login.example.com/authorize",
         "https://login.example.com/token",
     )
-    assert (found.revocation_url, found.pushed_authorization_url, found.iss_is_required) == (None, None, False)
+    assert (found.revocation_url, found.pushed_authorization_url) == (None, None)
     assert found.client_id == "my-app"
     assert found.code_challenge_is_sent
 
@@ -117,10 +117,6 @@ def test_metadata_without_s256_blocks(methods: Any) -> None:
 def test_metadata_without_s256_does_not_block_who_opts_out(pkce: str, is_sent: bool) -> None:
     found = holds(metadata(code_challenge_methods_supported=None), pkce=pkce, **BY_ISSUER)
     assert found.code_challenge_is_sent is is_sent
-
-
-def test_iss_is_required_where_the_metadata_promises_it() -> None:
-    assert holds(metadata(authorization_response_iss_parameter_supported=True), **BY_ISSUER).iss_is_required
 
 
 PAR = f"{ISSUER}/par"
