@@ -26,6 +26,7 @@ from callback_server.done import DoneService
 from callback_server.flows import FlowStore
 from callback_server.pages import dialog_page, message_page
 from callback_server.refusals import Refused
+from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, cookie_in, is_from_our_page, new_cookie, set_cookie_header
 from callback_server.situation import Observer
 from datasource.kube import ApiError, Kube, Unavailable
@@ -59,7 +60,9 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     flows = FlowStore(kube, settings.system_namespace, _now)
     return Services(
         dialog=DialogService(kube, settings, observer, flows, _now),
-        callback=CallbackService(kube, transport, observer, flows, CredentialStore(kube, _now), _now),
+        callback=CallbackService(
+            kube, transport, observer, flows, CredentialStore(kube, _now), GrantRevoker(transport, observer, _now), _now
+        ),
         done=DoneService(settings, observer, flows),
         settings=settings,
     )

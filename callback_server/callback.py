@@ -12,6 +12,7 @@ from callback_server.credentials import CredentialStore
 from callback_server.dialog import require_client_secret
 from callback_server.flows import ClaimedFlow, FlowStore
 from callback_server.refusals import Refused
+from callback_server.revocation import GrantRevoker
 from callback_server.security import is_same_browser
 from callback_server.situation import Observer, Situation
 from datasource.credential import CredentialData, CredentialFacts
@@ -31,6 +32,7 @@ from datasource.oauth2 import (
 from datasource.oauth2.exchange import request_token
 from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
 from datasource.oauth2.transport import Transport
+from datasource.spec import DeletionPolicy
 
 logger = structlog.get_logger(__name__)
 
@@ -53,6 +55,7 @@ class CallbackService:
     observer: Observer
     flows: FlowStore
     credentials: CredentialStore
+    revoker: GrantRevoker
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
@@ -133,9 +136,14 @@ class CallbackService:
             # The claim's ID, so that the done page knows the credential even where the outcome could not be recorded.
             credential_id=flow.claim or "",
             authorized_as=authorized_as,
+            client=prepared.client,
             refreshed_at=self.now(),
         )
-        await self.credentials.store(situation, facts, data, requests=flow.requests, until=flow.expires_at)
+        try:
+            await self.credentials.store(situation, facts, data, requests=flow.requests, until=flow.expires_at)
+        except Refused:
+            await self.revoker.revoke_dropped(situation, prepared.client, data)
+            raise
 
     async def _exchanged(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
         request = authorization_code_request(
@@ -185,6 +193,7 @@ def new_credential(
     *,
     credential_id: str,
     authorized_as: str | None,
+    client: Client,
     refreshed_at: datetime,
 ) -> tuple[CredentialFacts, CredentialData]:
     """The credential that a token response makes; the set of handled requests is filled in when it is stored."""
@@ -201,7 +210,9 @@ def new_credential(
         has_refresh_token=response.refresh_token is not None,
         authorized_as=authorized_as,
         ticket_hash=flow.ticket_hash,
+        is_revocable=oauth2.revocation_url is not None,
     )
+    keeps_secret = situation.spec.deletion_policy is DeletionPolicy.REVOKE and oauth2.revocation_url is not None
     data = CredentialData(
         access_token=response.access_token,
         token_type=response.token_type,
@@ -210,6 +221,8 @@ def new_credential(
         client_id=oauth2.client_id or "",
         refresh_token=response.refresh_token,
         revocation_endpoint=oauth2.revocation_url,
+        client_authentication=client.authentication,
+        client_secret=client.client_secret if keeps_secret else None,
     )
     return facts, data
 

@@ -2,6 +2,9 @@
 
 from urllib.parse import urlsplit
 
+import msgspec
+
+from datasource.credential import CredentialData, RevocableToken
 from datasource.kube import SECRETS, Kube, NotFound
 from datasource.names import Annotation, SecretType
 from datasource.objects import Secret
@@ -44,6 +47,13 @@ async def read_client_secret(kube: Kube, namespace: str, oauth2: OAuth2) -> str 
             f"Create it: kubectl create secret generic {ref.name} -n {namespace} --from-literal={ref.key}=..."
         ) from None
     return usable_client_secret(secret, ref, oauth2)
+
+
+def at_recorded_endpoints(oauth2: OAuth2, recorded: CredentialData | RevocableToken) -> OAuth2:
+    """The same client at the endpoints that were recorded with its tokens: the ones that the client secret goes to."""
+    return msgspec.structs.replace(
+        oauth2, token_url=recorded.token_endpoint, revocation_url=recorded.revocation_endpoint
+    )
 
 
 def usable_client_secret(secret: Secret, ref: ClientSecretRef, oauth2: OAuth2) -> str:

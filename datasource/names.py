@@ -61,10 +61,16 @@ class Annotation(StrEnum):
     INTENT = "datasource.dev/intent"
     STORED_BY = "datasource.dev/stored-by"
     VERDICT = "datasource.dev/verdict"
+    REVOCABLE = "datasource.dev/revocable"
+    REVOKE_UNTIL = "datasource.dev/revoke-until"
     CONTENT = "datasource.dev/content"
 
     # On a client Secret, written by its owner: the hosts it may be sent to.
     ALLOWED_HOSTS = "datasource.dev/allowed-hosts"
+
+
+REVOKE_FINALIZER = "datasource.dev/revoke"
+"""On a credential Secret while `spec.deletionPolicy` is Revoke: its tokens are revoked before it goes."""
 
 
 def credential_secret_name(datasource_name: str) -> str:

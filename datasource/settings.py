@@ -1,6 +1,7 @@
 """Settings of both processes, read from the environment; one place for their names."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Literal
 
 import msgspec
@@ -29,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True):
     kubeconfig: str | None = None
     pod_uid: str | None = None
     """From the downward API: a process that was restarted in its pod knows the refresh that its predecessor left."""
+    revocation_patience: timedelta = timedelta(minutes=5)
+    """How long a revocation is tried again: a namespace that is being deleted must not wait for ever."""
 
 
 def settings_in(environ: Mapping[str, str]) -> Settings:
@@ -45,6 +48,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         log_format=_log_format(environ),
         kubeconfig=environ.get("KUBECONFIG") or None,
         pod_uid=environ.get("DATASOURCE_POD_UID") or None,
+        revocation_patience=_seconds(environ, "DATASOURCE_REVOCATION_SECONDS", default=300),
     )
 
 
@@ -74,6 +78,13 @@ def _switch(environ: Mapping[str, str], name: str) -> bool:
     if value not in {"", "true", "false"}:
         raise InvalidSettings(f"{name} must be true or false; it is {value!r}.")
     return value == "true"
+
+
+def _seconds(environ: Mapping[str, str], name: str, *, default: int) -> timedelta:
+    value = environ.get(name) or str(default)
+    if not (value.isascii() and value.isdecimal() and 1 <= len(value) <= 6):
+        raise InvalidSettings(f"{name} must be a number of seconds, such as {default}; it is {value!r}.")
+    return timedelta(seconds=int(value))
 
 
 def _log_format(environ: Mapping[str, str]) -> LogFormat:

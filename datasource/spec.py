@@ -34,6 +34,13 @@ class Pkce(StrEnum):
     NONE = "none"
 
 
+class DeletionPolicy(StrEnum):
+    """What becomes of the grant when the Datasource is deleted: nothing, or its tokens are revoked (RFC 7009)."""
+
+    DELETE = "Delete"
+    REVOKE = "Revoke"
+
+
 class ClientSecretRef(msgspec.Struct, frozen=True):
     """Where the client secret is: a key of a Secret in the Datasource's own namespace.
 
@@ -56,6 +63,7 @@ class OAuth2(
         "revocation_url": "revocationURL",
         "client_authentication": "clientAuthentication",
         "authorize_parameters": "authorizeParameters",
+        "expected_identity": "expectedIdentity",
     },
 ):
     """`spec.oauth2`: the parameters of the authorization code flow (RFC 6749 section 4.1)."""
@@ -71,6 +79,8 @@ class OAuth2(
     client_authentication: ClientAuthentication | None = None
     pkce: Pkce = Pkce.S256
     authorize_parameters: dict[str, str] = {}
+    expected_identity: dict[str, str] = {}
+    """Claims of the id_token that must match, or nobody gets in."""
 
     def missing(self) -> tuple[str, ...]:
         """The fields, as written in YAML, without which no credential can be got."""
@@ -102,7 +112,7 @@ class TokenSecret(msgspec.Struct, frozen=True, omit_defaults=True):
 class Spec(
     msgspec.Struct,
     frozen=True,
-    rename={"token_secret": "tokenSecret", "refresh_before": "refreshBefore"},
+    rename={"token_secret": "tokenSecret", "refresh_before": "refreshBefore", "deletion_policy": "deletionPolicy"},
 ):
     """The spec of a Datasource."""
 
@@ -113,6 +123,7 @@ class Spec(
     refresh_before: str | None = None
     suspend: bool = False
     """Neither refreshes nor links until it is false again; tokens stay."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
 
     def token_secret_name(self, datasource_name: str) -> str:
         """The name of the Secret that apps mount."""
@@ -158,6 +169,7 @@ def _problems(spec: Spec, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]
         yield from _endpoint_problems(spec.oauth2, allow_insecure_http=allow_insecure_http)
         yield from _parameter_problems(spec.oauth2)
         yield from _client_problems(spec.oauth2)
+        yield from _identity_problems(spec.oauth2)
     yield from _template_problems(spec.token_secret.template)
 
 
@@ -214,6 +226,21 @@ def _client_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
             "spec.oauth2.clientSecretRef.name",
             "names a credential Secret",
             "Name the Secret that holds the client secret.",
+        )
+
+
+def _identity_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+    if oauth2.expected_identity and oauth2.issuer is None:
+        yield InvalidSpec(
+            "spec.oauth2.expectedIdentity",
+            "cannot be checked without an issuer, whose keys verify the id_token",
+            "Set spec.oauth2.issuer.",
+        )
+    if oauth2.expected_identity and "openid" not in oauth2.scopes:
+        yield InvalidSpec(
+            "spec.oauth2.expectedIdentity",
+            "cannot be checked without the scope openid, which is what yields an id_token",
+            "Add openid to spec.oauth2.scopes.",
         )
 
 

@@ -24,6 +24,13 @@ from datasource.oauth2.errors import (
     UnexpectedStatus,
 )
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.oauth2.revocation import (
+    TokenTypeHint,
+    check_revocation_response,
+    is_worth_another_try,
+    revocation_request,
+    token_and_hint,
+)
 from datasource.oauth2.token_request import (
     Client,
     ClientAuthentication,
@@ -55,16 +62,21 @@ __all__ = [
     "Throttled",
     "TokenRequest",
     "TokenResponse",
+    "TokenTypeHint",
     "UnexpectedStatus",
     "authorization_code_request",
     "authorize_url",
     "check_issuer",
+    "check_revocation_response",
+    "is_worth_another_try",
     "new_secret",
     "parse_callback",
     "parse_token_response",
     "printable",
     "refresh_request",
     "retry_after",
+    "revocation_request",
     "s256_challenge",
     "successor",
+    "token_and_hint",
 ]

@@ -1,4 +1,4 @@
-"""Requests to the token endpoint (RFC 6749 sections 4.1.3 and 6), with exactly one way of client authentication."""
+"""Requests of a client to its provider (RFC 6749 sections 4.1.3 and 6), with exactly one way of client authentication."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -42,15 +42,16 @@ def authorization_code_request(
     parameters = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
     if code_verifier is not None:
         parameters["code_verifier"] = code_verifier
-    return _request(token_url, client, parameters)
+    return form_request(token_url, client, parameters)
 
 
 def refresh_request(token_url: str, client: Client, *, refresh_token: str) -> TokenRequest:
     """Refresh an access token (RFC 6749 section 6); scope is left out: the same as granted."""
-    return _request(token_url, client, {"grant_type": "refresh_token", "refresh_token": refresh_token})
+    return form_request(token_url, client, {"grant_type": "refresh_token", "refresh_token": refresh_token})
 
 
-def _request(url: str, client: Client, parameters: dict[str, str]) -> TokenRequest:
+def form_request(url: str, client: Client, parameters: dict[str, str]) -> TokenRequest:
+    """A POST of parameters to an endpoint at which the client authenticates."""
     headers = {
         "Accept": "application/json",
         # What a server compresses all the same is refused: a small bomb would make much memory.

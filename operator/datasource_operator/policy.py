@@ -13,7 +13,7 @@ from datasource.names import ticket_in
 from datasource.objects import Ownership, Status, ownership
 from datasource.requests import HandledSet, Requests
 from datasource.schedule import refresh_due
-from datasource.spec import InvalidSpec, OAuth2, Spec, missing_fields
+from datasource.spec import DeletionPolicy, InvalidSpec, OAuth2, Spec, missing_fields
 from datasource.states import MEANING, Progress, Reason, State
 from datasource.ticket import TicketScope, ticket_fits
 from datasource.token_secret import StoredTokenSecret, TokenSecretPlan, plan
@@ -105,7 +105,7 @@ class Observed:
     @property
     def facts(self) -> CredentialFacts | None:
         """What the credential Secret says, tombstones included, where it is this Datasource's."""
-        if isinstance(self.credential, StoredCredential) and self._ownership() is not Ownership.DANGLING:
+        if isinstance(self.credential, StoredCredential) and not self._is_leaving(self.credential):
             return self.credential.facts
         return None
 
@@ -123,6 +123,10 @@ class Observed:
     def pending(self) -> Requests:
         """The requests not acted on yet."""
         return self.handled.pending(self.requests)
+
+    def _is_leaving(self, credential: StoredCredential) -> bool:
+        """It belongs to an earlier Datasource, or somebody deleted it and it waits to be revoked."""
+        return credential.is_being_deleted or self._ownership() is Ownership.DANGLING
 
     def _ownership(self) -> Ownership | None:
         if not isinstance(self.credential, StoredCredential):
@@ -175,6 +179,20 @@ class MarkHandled:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Put our finalizer on the credential Secret, with what it takes to revoke its tokens once the Datasource is gone."""
+
+    credential: StoredCredential
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Take our finalizer off the credential Secret, and nobody else's."""
+
+    credential: StoredCredential
+
+
+@dataclass(frozen=True, slots=True)
 class WriteTokenSecret:
     """Bring the token Secret to what it should be."""
 
@@ -199,7 +217,19 @@ class Settle:
     refresh: bool = False
 
 
-Step = Nothing | ReadLive | LookAround | Adopt | Clear | MarkHandled | WriteTokenSecret | DeleteTokenSecret | Settle
+Step = (
+    Nothing
+    | ReadLive
+    | LookAround
+    | Adopt
+    | Clear
+    | MarkHandled
+    | Hold
+    | Release
+    | WriteTokenSecret
+    | DeleteTokenSecret
+    | Settle
+)
 
 
 def next_step(seen: Observed) -> Step:
@@ -286,10 +316,31 @@ def refresh_is_requested_in_vain(seen: Observed) -> Step | None:
     return MarkHandled(seen.credential, seen.handled.with_requests(Requests(refresh=seen.requests.refresh)))
 
 
+def deletion_is_to_revoke(seen: Observed) -> Step | None:
+    """`deletionPolicy: Revoke`: the Secret must outlive the Datasource until its tokens are dead.
+
+    Not while the parameters are others: the client secret there is now is none of the old provider's business.
+    """
+    if not isinstance(seen.credential, StoredCredential) or seen.credential.is_held or not _is_to_be_revoked(seen):
+        return None
+    return Hold(seen.credential) if _credential_is_there(seen) and _fingerprint_fits(seen) else None
+
+
+def deletion_is_not_to_revoke(seen: Observed) -> Step | None:
+    """`deletionPolicy: Delete`: nothing holds the Secret. One that is being deleted is left to the revocation under way."""
+    if not isinstance(seen.credential, StoredCredential) or seen.facts is None or not seen.credential.is_held:
+        return None
+    if not isinstance(seen.spec, Spec) or seen.spec.deletion_policy is DeletionPolicy.REVOKE:
+        return None
+    return Release(seen.credential)
+
+
 PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
     restored_credential_has_no_owner,
     clear_is_requested,
     refresh_is_requested_in_vain,
+    deletion_is_to_revoke,
+    deletion_is_not_to_revoke,
     surroundings_are_unknown,
 )
 
@@ -358,7 +409,7 @@ def credential_is_stored(seen: Observed) -> Finding | None:
     """AUTHORIZED says this and no more; a further link may be offered beside it."""
     if not _credential_is_usable(seen):
         return None
-    return _with_offer(seen, Reason.AUTHORIZED, "A credential is stored.")
+    return _with_offer(seen, Reason.AUTHORIZED, _stored(seen))
 
 
 def credential_was_cleared(seen: Observed) -> Finding | None:
@@ -449,6 +500,23 @@ def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
     else:
         return Finding(reason, message)
     return Finding(reason, f"{message} {offer}", needs_person=True, message_without_link=message)
+
+
+def _stored(seen: Observed) -> str:
+    wants_revocation = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
+    if not wants_revocation or _is_to_be_revoked(seen):
+        return "A credential is stored."
+    return (
+        "A credential is stored. spec.deletionPolicy is Revoke, but no revocation URL was known when it was obtained, so "
+        "nothing will be revoked: set spec.oauth2.revocationURL and get a new credential."
+    )
+
+
+def _is_to_be_revoked(seen: Observed) -> bool:
+    """Whether the tokens are to be revoked when the Datasource is deleted, and can be."""
+    if not isinstance(seen.spec, Spec) or seen.facts is None:
+        return False
+    return seen.spec.deletion_policy is DeletionPolicy.REVOKE and seen.facts.is_revocable
 
 
 def _person_needed(reason: Reason, what: str) -> Finding:

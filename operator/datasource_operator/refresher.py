@@ -32,7 +32,7 @@ from datasource.credential import (
 )
 from datasource.intent import REQUEST_DEADLINE, Intent, Process, may_be_taken, next_intent
 from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
-from datasource.names import FIELD_MANAGER, credential_secret_name
+from datasource.names import FIELD_MANAGER, Annotation, credential_secret_name
 from datasource.oauth2 import (
     Client,
     InvalidClient,
@@ -44,13 +44,15 @@ from datasource.oauth2 import (
     TokenResponse,
     UnexpectedStatus,
     refresh_request,
+    revocation_request,
     successor,
+    token_and_hint,
 )
-from datasource.oauth2.exchange import request_token
+from datasource.oauth2.exchange import request_token, revoke_token_patiently
 from datasource.oauth2.transport import Transport
 from datasource.objects import PartialObject, Secret
 from datasource.requests import Requests
-from datasource.spec import InvalidSpec, OAuth2
+from datasource.spec import DeletionPolicy, InvalidSpec, OAuth2, Spec
 from datasource.states import Reason
 from datasource_operator.cache import Cache, Key
 from datasource_operator.policy import Observed, Trouble, refresh_is_wanted
@@ -137,7 +139,8 @@ class Refresher:
                 turn, error, None if oauth2.client_secret_ref is None else oauth2.client_secret_ref.name
             )
         else:
-            stored = await self._store(turn, data, response)
+            recorded = _recorded(data, client, seen)
+            stored = await self._store(turn, recorded, response)
             window = self.monotonic() - sent_at
             logger.info(
                 "refreshed"
@@ -150,6 +153,41 @@ class Refresher:
             )
             self.memory.succeeded(key)
             REFRESHES.labels("stored" if stored else "dropped").inc()
+            if not stored:
+                await self._revoke_reply(key, client, recorded, response)
+
+    async def _revoke_reply(self, key: Key, client: Client, sent: CredentialData, response: TokenResponse) -> None:
+        """Nobody will ever use these tokens; after a clear or a deletion they should not live on at the provider.
+
+        Where another credential stands they are only dropped: some providers would revoke its grant with them.
+        """
+        if sent.revocation_endpoint is None or not await self._is_cleared_or_gone(key):
+            return
+        token, hint = token_and_hint(response.access_token, successor(sent.refresh_token, response))
+        request = revocation_request(sent.revocation_endpoint, client, token=token, hint=hint)
+        try:
+            await revoke_token_patiently(self.transport, request, now=self.now, sleep=self.sleep)
+        except OAuth2Error as error:
+            logger.error("a dropped reply could not be revoked", datasource=str(key), error=str(error))
+        else:
+            logger.info("revoked a dropped reply", datasource=str(key))
+
+    async def _is_cleared_or_gone(self, key: Key) -> bool:
+        """Whether surely no credential stands there; one that cannot be read may be one."""
+        attempt = 0
+        while True:
+            try:
+                secret = await self.kube.get(
+                    SECRETS, key.namespace, credential_secret_name(key.name), PartialObject, metadata_only=True
+                )
+            except NotFound:
+                return True
+            except (ApiError, Unavailable) as error:
+                attempt += 1
+                logger.warning("could not read a credential back yet", datasource=str(key), error=str(error))
+                await self.sleep(_pause(attempt))
+            else:
+                return Annotation.TOMBSTONE in secret.metadata.annotations
 
     async def _require_turn(self, key: Key, facts: CredentialFacts) -> None:
         """Somebody else's intent: wait until it was seen unchanged for long enough."""
@@ -292,6 +330,7 @@ class Refresher:
                 expires_at=response.expires_at,
                 refreshed_at=received_at,
                 has_refresh_token=True,
+                is_revocable=data.revocation_endpoint is not None,
                 handled=found.handled.with_requests(turn.requests),
                 intent=None,
                 stored_by=turn.intent.id,
@@ -384,6 +423,16 @@ class Refresher:
             look_again_at=not_now.look_again_at,
         )
         self.memory.failed(key, seen.generation, trouble)
+
+
+def _recorded(sent: CredentialData, client: Client, seen: Observed) -> CredentialData:
+    """What to record with the reply: how the client authenticated, and while tokens are revoked on deletion with what."""
+    keeps_secret = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
+    return msgspec.structs.replace(
+        sent,
+        client_authentication=client.authentication,
+        client_secret=client.client_secret if keeps_secret and sent.revocation_endpoint is not None else None,
+    )
 
 
 def _readable_data(secret: Secret, facts: CredentialFacts) -> CredentialData:

@@ -10,15 +10,23 @@ import msgspec
 import structlog
 
 from datasource import credential as credential_secret
-from datasource.client_secret import ClientSecretNotFound, read_client_secret
-from datasource.credential import StoredCredential, UnreadableCredential, read_data, read_facts
+from datasource.client_secret import ClientSecretNotFound, at_recorded_endpoints, read_client_secret
+from datasource.credential import (
+    CredentialData,
+    RevocableToken,
+    StoredCredential,
+    UnreadableCredential,
+    read_data,
+    read_facts,
+    revocable_token,
+)
 from datasource.fingerprint import fingerprint
 from datasource.kube import DATASOURCES, SECRETS, Conflict, Forbidden, Kube, NotFound
 from datasource.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
 from datasource.objects import Datasource, PartialObject, Secret
 from datasource.requests import HandledSet, requests_in
 from datasource.settings import Settings
-from datasource.spec import InvalidSpec, Spec, parse
+from datasource.spec import InvalidSpec, OAuth2, Spec, parse
 from datasource.states import Reason
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.policy import (
@@ -26,11 +34,13 @@ from datasource_operator.policy import (
     Clear,
     DeleteTokenSecret,
     Finding,
+    Hold,
     LookAround,
     MarkHandled,
     Nothing,
     Observed,
     ReadLive,
+    Release,
     Settle,
     Step,
     Surroundings,
@@ -109,6 +119,10 @@ class Steps:
                 return await self._clear(key, seen, step)
             case MarkHandled(credential=credential, handled=handled):
                 await self._mark_handled(key, credential, handled)
+            case Hold(credential=credential):
+                await self._hold(key, seen, credential)
+            case Release(credential=credential):
+                await self._swap(key, credential_secret_name(key.name), credential_secret.release_patch(credential))
             case WriteTokenSecret():
                 return await self._write_token_secret(key, seen, step)
             case DeleteTokenSecret():
@@ -205,27 +219,78 @@ class Steps:
         return self._again(key, seen)
 
     async def _clear(self, key: Key, seen: Observed, step: Clear) -> Observed:
-        before = None if step.credential is None else step.credential.facts
-        facts = credential_secret.tombstone(before, credential_id=self.token_bytes(16).hex(), handled=step.handled)
-        if step.credential is None:
-            manifest = credential_secret.manifest(
-                namespace=key.namespace, datasource_name=key.name, datasource_uid=seen.uid, facts=facts, data=None
-            )
-            try:
-                created = await self.kube.create(SECRETS, key.namespace, manifest, PartialObject, manager=FIELD_MANAGER)
-            except Conflict:
-                conflict = await self._conflict(seen, credential_secret_name(key.name), SecretType.CREDENTIAL)
-                if conflict.problem is None:
-                    raise Stale("a credential Secret appeared meanwhile") from None
-                return replace(seen, surroundings=conflict)
-            self.cache.store_secret(created.metadata)
+        if step.credential is not None:
+            await self._bury(key, step.credential, step.handled)
         else:
-            patch = credential_secret.patch(
-                datasource_name=key.name, resource_version=step.credential.resource_version, facts=facts, data=None
-            )
-            await self._swap(key, credential_secret_name(key.name), patch)
-        logger.info("cleared the credential", datasource=str(key), had_credential=before is not None)
+            conflict = await self._create_tombstone(key, seen, step.handled)
+            if conflict is not None:
+                return replace(seen, surroundings=conflict)
+        logger.info("cleared the credential", datasource=str(key), had_credential=step.credential is not None)
         return self._again(key, seen)
+
+    async def _create_tombstone(self, key: Key, seen: Observed, handled: HandledSet) -> Surroundings | None:
+        """There was nothing to clear, and the request must stay handled; returns what is in the way."""
+        facts = credential_secret.tombstone(None, credential_id=self.token_bytes(16).hex(), handled=handled)
+        manifest = credential_secret.manifest(
+            namespace=key.namespace, datasource_name=key.name, datasource_uid=seen.uid, facts=facts, data=None
+        )
+        try:
+            created = await self.kube.create(SECRETS, key.namespace, manifest, PartialObject, manager=FIELD_MANAGER)
+        except Conflict:
+            conflict = await self._conflict(seen, credential_secret_name(key.name), SecretType.CREDENTIAL)
+            if conflict.problem is None:
+                raise Stale("a credential Secret appeared meanwhile") from None
+            return conflict
+        self.cache.store_secret(created.metadata)
+        return None
+
+    async def _bury(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
+        """Rewrite a credential to a tombstone. Its token stays for as long as it takes to revoke it, and no longer."""
+        secret = await self._get_credential(key)
+        if secret.metadata.resource_version != credential.resource_version:
+            raise Stale("the credential changed meanwhile")
+        token = self._token_to_revoke(key, secret)
+        # Cleared again while a revocation is under way: that goes on, for no longer than it would have.
+        until = credential.facts.revoke_until or self.now() + self.settings.revocation_patience
+        facts = credential_secret.tombstone(
+            credential.facts,
+            credential_id=self.token_bytes(16).hex(),
+            handled=handled,
+            revoke_until=None if token is None else until,
+        )
+        patch = credential_secret.tombstone_patch(datasource_name=key.name, secret=secret, facts=facts, token=token)
+        await self._swap(key, credential_secret_name(key.name), patch)
+
+    @staticmethod
+    def _token_to_revoke(key: Key, secret: Secret) -> RevocableToken | None:
+        try:
+            return revocable_token(secret)
+        except UnreadableCredential as error:
+            logger.warning("cannot revoke what was cleared", datasource=str(key), what=error.what)
+            return None
+
+    async def _hold(self, key: Key, seen: Observed, credential: StoredCredential) -> None:
+        secret = await self._get_credential(key)
+        if read_facts(secret.metadata).facts != credential.facts:
+            raise Stale("the credential changed meanwhile")
+        data = read_data(secret)
+        oauth2 = seen.oauth2
+        if oauth2 is None or data.fingerprint != fingerprint(oauth2):
+            raise UnreadableCredential("data key fingerprint differs from the annotation")
+        recorded = msgspec.structs.replace(
+            data,
+            client_authentication=data.client_authentication or oauth2.effective_client_authentication(),
+            client_secret=await self._copy_of_client_secret(key, oauth2, data),
+        )
+        await self._swap(key, credential_secret_name(key.name), credential_secret.hold_patch(secret.metadata, recorded))
+
+    async def _copy_of_client_secret(self, key: Key, oauth2: OAuth2, data: CredentialData) -> str | None:
+        """What the tokens can be revoked with; the next refresh brings it where it cannot be read now."""
+        try:
+            return await read_client_secret(self.kube, key.namespace, at_recorded_endpoints(oauth2, data))
+        except (ClientSecretNotFound, InvalidSpec) as error:
+            logger.warning("no client secret to revoke with yet", datasource=str(key), error=str(error))
+            return None
 
     async def _mark_handled(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
         patch = credential_secret.facts_patch(
