@@ -97,7 +97,9 @@ class Observer:
 
     def _parsed(self, datasource: Datasource) -> tuple[Spec, OAuth2]:
         try:
-            spec = parse(datasource.spec, allow_insecure_http=self.settings.allow_insecure_http)
+            spec = parse(
+                datasource.spec, allow_insecure_http=self.settings.allow_insecure_http, egress=self.settings.egress
+            )
         except InvalidSpec as error:
             raise refusals.not_configured(str(error)) from None
         missing = ("clientID", "authorizeURL", "tokenURL") if spec.oauth2 is None else spec.oauth2.missing()

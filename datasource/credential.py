@@ -13,7 +13,7 @@ import msgspec
 
 from datasource.clock import parse_rfc3339, rfc3339
 from datasource.intent import Intent
-from datasource.names import REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
+from datasource.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
 from datasource.oauth2 import ClientAuthentication, TokenTypeHint
 from datasource.objects import Metadata, OwnerReference, Secret, encoded_data, owner_reference
 from datasource.requests import HandledSet
@@ -301,6 +301,7 @@ def adoption_patch(*, resource_version: str, datasource_name: str, datasource_ui
     return {
         "metadata": {
             "resourceVersion": resource_version,
+            "annotations": {LAST_APPLIED: None},
             "ownerReferences": [owner_reference(datasource_name, datasource_uid)],
         }
     }
@@ -359,6 +360,8 @@ def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str 
         Annotation.VERDICT: facts.verdict,
         Annotation.REVOCABLE: "true" if facts.is_revocable else None,
         Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
+        # Whoever applied a backup left a copy of the tokens there: a clear would not be one, and caches hold annotations.
+        LAST_APPLIED: None,
     }
 
 

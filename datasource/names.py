@@ -71,6 +71,8 @@ class Annotation(StrEnum):
 
 REVOKE_FINALIZER = "datasource.dev/revoke"
 """On a credential Secret while `spec.deletionPolicy` is Revoke: its tokens are revoked before it goes."""
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""Where a plain `kubectl apply` notes down all that it applied, the data of a Secret included (CVE-2023-40029)."""
 
 
 def credential_secret_name(datasource_name: str) -> str:

@@ -10,8 +10,10 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from datasource.names import CREDENTIAL_SUFFIX, default_token_secret_name
-from datasource.oauth2 import RESERVED_PARAMETERS, ClientAuthentication
+from datasource.oauth2 import RESERVED_PARAMETERS, ClientAuthentication, EgressPolicy
+from datasource.oauth2.egress import REMEDY
 from datasource.oauth2.endpoint import endpoint_problem
+from datasource.oauth2.trust import LARGEST_BUNDLE, UnusableBundle, check_bundle
 from datasource.template import unknown_variables
 
 _DURATION = re.compile(r"([0-9]{1,9}(\.[0-9]{1,9})?[smh])+")
@@ -51,6 +53,13 @@ class ClientSecretRef(msgspec.Struct, frozen=True):
     key: str = "client-secret"
 
 
+class CABundleRef(msgspec.Struct, frozen=True):
+    """Where a CA bundle is: a key of a ConfigMap in the Datasource's own namespace."""
+
+    name: str
+    key: str = "ca.crt"
+
+
 class OAuth2(
     msgspec.Struct,
     frozen=True,
@@ -64,6 +73,8 @@ class OAuth2(
         "client_authentication": "clientAuthentication",
         "authorize_parameters": "authorizeParameters",
         "expected_identity": "expectedIdentity",
+        "ca_bundle": "caBundle",
+        "ca_bundle_ref": "caBundleRef",
     },
 ):
     """`spec.oauth2`: the parameters of the authorization code flow (RFC 6749 section 4.1)."""
@@ -81,6 +92,17 @@ class OAuth2(
     authorize_parameters: dict[str, str] = {}
     expected_identity: dict[str, str] = {}
     """Claims of the id_token that must match, or nobody gets in."""
+    ca_bundle: str | None = None
+    ca_bundle_ref: CABundleRef | None = None
+
+    def secret_endpoints(self) -> dict[str, str]:
+        """Where the client secret, or what proves that we have it, is sent, by the field that says so."""
+        endpoints = {"tokenURL": self.token_url, "revocationURL": self.revocation_url}
+        return {field: url for field, url in endpoints.items() if url}
+
+    def called_endpoints(self) -> dict[str, str]:
+        """Where we send requests, by field. The authorize URL is not among them: the browser goes there."""
+        return {**self.secret_endpoints(), **({"issuer": self.issuer} if self.issuer else {})}
 
     def missing(self) -> tuple[str, ...]:
         """The fields, as written in YAML, without which no credential can be got."""
@@ -131,10 +153,18 @@ class Spec(
 
     def refresh_before_duration(self) -> timedelta | None:
         """`refreshBefore` as Go writes durations, such as 1h30m; None where it is not set or none."""
-        if self.refresh_before is None or not _DURATION.fullmatch(self.refresh_before):
-            return None
-        parts = _DURATION_PART.findall(self.refresh_before)
-        return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
+        return parse_duration(self.refresh_before)
+
+
+def parse_duration(text: str | None) -> timedelta | None:
+    """Read a duration as Go writes it; None where it is none."""
+    if text is None or not _DURATION.fullmatch(text):
+        return None
+    parts = _DURATION_PART.findall(text)
+    return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
+
+
+_STRICT_EGRESS = EgressPolicy()
 
 
 def missing_fields(fields: Iterable[str]) -> str:
@@ -143,12 +173,13 @@ def missing_fields(fields: Iterable[str]) -> str:
     return f"Not set yet: {named}. The service tells them when you register there."
 
 
-def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool) -> Spec:
+def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool, egress: EgressPolicy = _STRICT_EGRESS) -> Spec:
     """Parse a spec and check what the API server's schema cannot.
 
     Args:
         raw: the object's `spec`, as decoded JSON.
         allow_insecure_http: whether OAuth2 endpoints may be http:// on other hosts than loopback.
+        egress: where requests may go, as far as it can be told before a name is resolved.
 
     Raises:
         InvalidSpec: with the field, what is wrong with it and the remedy.
@@ -159,14 +190,16 @@ def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool) -> Spec:
         raise InvalidSpec(
             "spec", f"does not fit the schema: {error}", "Compare it with `kubectl explain datasource.spec`."
         ) from None
-    for problem in _problems(spec, allow_insecure_http=allow_insecure_http):
+    for problem in _problems(spec, allow_insecure_http=allow_insecure_http, egress=egress):
         raise problem
     return spec
 
 
-def _problems(spec: Spec, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
+def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) -> Iterator[InvalidSpec]:
     if spec.oauth2 is not None:
         yield from _endpoint_problems(spec.oauth2, allow_insecure_http=allow_insecure_http)
+        yield from _egress_problems(spec.oauth2, egress)
+        yield from _trust_problems(spec.oauth2)
         yield from _parameter_problems(spec.oauth2)
         yield from _client_problems(spec.oauth2)
         yield from _identity_problems(spec.oauth2)
@@ -183,6 +216,33 @@ def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator
     for name, url in endpoints.items():
         if url:
             yield from _url_problems(f"spec.oauth2.{name}", url, allow_insecure_http=allow_insecure_http)
+
+
+def _egress_problems(oauth2: OAuth2, egress: EgressPolicy) -> Iterator[InvalidSpec]:
+    for name, url in oauth2.called_endpoints().items():
+        denied = egress.host_denial(urlsplit(url).hostname or "")
+        if denied is not None:
+            yield InvalidSpec(f"spec.oauth2.{name}", f"leads to {denied}, where no request may go", REMEDY)
+
+
+def _trust_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+    if oauth2.ca_bundle is not None and oauth2.ca_bundle_ref is not None:
+        yield InvalidSpec("spec.oauth2.caBundleRef", "stands beside a caBundle", "Leave one of the two out.")
+    if oauth2.ca_bundle is not None:
+        yield from bundle_problems("spec.oauth2.caBundle", oauth2.ca_bundle)
+
+
+def bundle_problems(field: str, pem: str) -> Iterator[InvalidSpec]:
+    """What is wrong with a CA bundle, wherever it is from."""
+    try:
+        check_bundle(pem)
+    except UnusableBundle as error:
+        yield InvalidSpec(
+            field,
+            str(error),
+            f"Give the certificates of the provider's authorities, each from BEGIN to END CERTIFICATE, in at most "
+            f"{LARGEST_BUNDLE} characters.",
+        )
 
 
 def _url_problems(field: str, url: str, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:

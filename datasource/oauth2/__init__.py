@@ -8,7 +8,9 @@ from datasource.oauth2.authorize import (
     s256_challenge,
 )
 from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, check_issuer, parse_callback, printable
+from datasource.oauth2.egress import EgressPolicy
 from datasource.oauth2.errors import (
+    EgressDenied,
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
@@ -45,6 +47,8 @@ __all__ = [
     "AuthorizationResponse",
     "Client",
     "ClientAuthentication",
+    "EgressDenied",
+    "EgressPolicy",
     "InvalidClient",
     "InvalidGrant",
     "MalformedTokenResponse",

@@ -3,6 +3,7 @@
 | class                  | was the request processed? | what next                                   |
 |------------------------|----------------------------|---------------------------------------------|
 | NotDelivered           | no                         | the same request may be sent again          |
+| EgressDenied           | no                         | after URL or operator's flag were corrected |
 | Throttled              | no (429, 503)              | again, after `retry_after`                  |
 | OutcomeUnknown         | perhaps                    | a refresh token may be tried once more      |
 | InvalidGrant           | yes, refused               | never again with this code or refresh token |
@@ -16,6 +17,8 @@ correction.
 
 from datetime import timedelta
 from enum import StrEnum
+
+from datasource.oauth2.egress import REMEDY, Denied
 
 
 class Retry(StrEnum):
@@ -37,6 +40,14 @@ class NotDelivered(OAuth2Error):
     """The provider was not reached: the request was surely not processed."""
 
     retry = Retry.LATER
+
+
+class EgressDenied(NotDelivered):
+    """The host, or the address that it leads to, is one that requests may not go to. Nothing was connected to."""
+
+    def __init__(self, host: str, denied: Denied) -> None:
+        super().__init__(f"{host} leads to {denied}, where no request may go. {REMEDY}")
+        self.denied = denied
 
 
 class Throttled(OAuth2Error):

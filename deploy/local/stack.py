@@ -109,6 +109,8 @@ class Stack:
             "DATASOURCE_SYSTEM_NAMESPACE": self.system_namespace,
             "DATASOURCE_LOG_FORMAT": self.log_format,
             "DATASOURCE_HEALTH_LISTEN": f"127.0.0.1:{health_port}",
+            # Where the provider of the local stack is; without this the operator would refuse to call it.
+            "DATASOURCE_EGRESS_ALLOW": "127.0.0.1",
             **self.environ,
             **environ,
         }

@@ -33,8 +33,8 @@ class EventRecorder:
     now: Callable[[], datetime]
     _counts: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
-    async def announce(self, seen: Observed, finding: Finding) -> None:
-        """Tell of a new state or reason; nothing where both stood already."""
+    async def announce(self, seen: Observed, finding: Finding, *, seconds: float) -> None:
+        """Tell of a new state or reason, which took so many seconds to find; nothing where both stood already."""
         ready = seen.status.condition("Ready")
         if ready is not None and (seen.status.state, ready.reason) == (finding.state, finding.reason):
             return
@@ -44,6 +44,7 @@ class EventRecorder:
             state=finding.state.value,
             reason=finding.reason,
             before=seen.status.state,
+            seconds=round(seconds, 3),
         )
         try:
             await self._record(

@@ -38,6 +38,9 @@ FOLDER = BUILD / "faults"
 REPORT = BUILD / "faults.json"
 NAMESPACE = "storm"
 TOKEN_LIFETIME = timedelta(seconds=60)
+NOTICED_WITHIN = timedelta(seconds=2)
+"""A token whose grant is gone is taken from apps when it runs out; that, and seeing it, takes a moment."""
+
 FAULT_EVERY = 10
 """One token request in so many meets a fault, in the phase of the provider's faults."""
 
@@ -104,7 +107,7 @@ class DeadTokens:
             with suppress(OSError, ValueError):
                 items = self._control_plane.api("GET", path)["items"]
                 now = datetime.now(UTC)
-                first_death = min((_expiry(item) for item in items), default=now)
+                first_death = min((_expiry(item) + NOTICED_WITHIN for item in items), default=now)
                 # What ran out while the API server did not answer counts, too: apps had a dead token then.
                 self.seconds += max((now - max(first_death, last)).total_seconds(), 0.0)
                 last = now

@@ -12,6 +12,7 @@ from datasource.oauth2 import discovery as module
 from datasource.oauth2.discovery import DEADLINE, FAILURE_LIFETIME, LIFETIME, LONGEST_GRACE, MOST_ISSUERS, Discovery
 from datasource.oauth2.transport import Transport
 from tests.support.hostile_provider import (
+    ON_LOOPBACK,
     Behaviour,
     HostileProvider,
     ReceivedRequest,
@@ -76,7 +77,7 @@ OIDC, RFC_8414 = "GET /.well-known/openid-configuration", "GET /.well-known/oaut
 
 async def test_document_is_found_at_the_first_place_and_kept() -> None:
     clock = Clock()
-    async with provider_that(Says()) as provider, Transport() as transport:
+    async with provider_that(Says()) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, clock)
         first = await discovery.metadata(provider.origin)
         clock.advance(LIFETIME - timedelta(seconds=1))
@@ -87,7 +88,7 @@ async def test_document_is_found_at_the_first_place_and_kept() -> None:
 
 @pytest.mark.parametrize("first", [MISSING, PAGE, replies(500), gzip_bomb(size=65_536), Says(issuer="https://other")])
 async def test_document_at_the_next_place_is_as_good(first: Behaviour) -> None:
-    async with provider_that(first, Says()) as provider, Transport() as transport:
+    async with provider_that(first, Says()) as provider, Transport(ON_LOOPBACK) as transport:
         metadata = await Discovery(transport, Clock()).metadata(provider.origin)
     assert metadata.issuer == provider.origin
     assert targets(provider) == [OIDC, RFC_8414]
@@ -95,7 +96,10 @@ async def test_document_at_the_next_place_is_as_good(first: Behaviour) -> None:
 
 async def test_document_that_has_run_out_is_asked_for_anew() -> None:
     clock = Clock()
-    async with provider_that(Says(), Says(token_endpoint="http://localhost/new")) as provider, Transport() as transport:
+    async with (
+        provider_that(Says(), Says(token_endpoint="http://localhost/new")) as provider,
+        Transport(ON_LOOPBACK) as transport,
+    ):
         discovery = Discovery(transport, clock)
         await discovery.metadata(provider.origin)
         clock.advance(AN_HOUR_AND_MORE)
@@ -126,14 +130,14 @@ async def test_document_that_has_run_out_is_asked_for_anew() -> None:
 async def test_provider_that_misbehaves_is_a_typed_error(
     behave: Behaviour, expected: type[OAuth2Error], said: str
 ) -> None:
-    async with provider_that(behave) as provider, Transport() as transport:
+    async with provider_that(behave) as provider, Transport(ON_LOOPBACK) as transport:
         with pytest.raises(expected, match=said):
             await Discovery(transport, Clock()).metadata(provider.origin)
 
 
 async def test_redirect_is_not_followed() -> None:
     async with provider_that(Says()) as other, provider_that(redirects(other.url, status=302)) as provider:
-        async with Transport() as transport:
+        async with Transport(ON_LOOPBACK) as transport:
             with pytest.raises(MetadataUnusable):
                 await Discovery(transport, Clock()).metadata(provider.origin)
     assert other.connections == 0
@@ -141,21 +145,21 @@ async def test_redirect_is_not_followed() -> None:
 
 async def test_provider_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DEADLINE", DEADLINE / 50)
-    async with provider_that(stays_silent()) as provider, Transport() as transport:
+    async with provider_that(stays_silent()) as provider, Transport(ON_LOOPBACK) as transport:
         with pytest.raises(MetadataUnavailable, match="no whole answer within"):
             await Discovery(transport, Clock()).metadata(provider.origin)
 
 
 async def test_provider_that_is_not_there_is_unavailable() -> None:
     with closed_port() as port:
-        async with Transport() as transport:
+        async with Transport(ON_LOOPBACK) as transport:
             with pytest.raises(MetadataUnavailable, match="could not be reached"):
                 await Discovery(transport, Clock()).metadata(f"http://127.0.0.1:{port}")
 
 
 async def test_failure_is_kept_briefly() -> None:
     clock = Clock()
-    async with provider_that(replies(500), replies(500), Says()) as provider, Transport() as transport:
+    async with provider_that(replies(500), replies(500), Says()) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, clock)
         for _ in range(3):
             with pytest.raises(MetadataUnavailable):
@@ -171,7 +175,7 @@ async def test_failure_is_kept_briefly() -> None:
 )
 async def test_document_holds_for_a_day_more_while_the_provider_is_down(pause: timedelta, holds: bool) -> None:
     clock = Clock()
-    async with provider_that(Says(), replies(500)) as provider, Transport() as transport:
+    async with provider_that(Says(), replies(500)) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, clock)
         before = await discovery.metadata(provider.origin)
         clock.advance(pause)
@@ -184,7 +188,10 @@ async def test_document_holds_for_a_day_more_while_the_provider_is_down(pause: t
 
 async def test_document_that_no_longer_fits_ends_the_one_before() -> None:
     clock = Clock()
-    async with provider_that(Says(), Says(issuer="https://evil.example.com")) as provider, Transport() as transport:
+    async with (
+        provider_that(Says(), Says(issuer="https://evil.example.com")) as provider,
+        Transport(ON_LOOPBACK) as transport,
+    ):
         discovery = Discovery(transport, clock)
         await discovery.metadata(provider.origin)
         clock.advance(AN_HOUR_AND_MORE)
@@ -193,7 +200,7 @@ async def test_document_that_no_longer_fits_ends_the_one_before() -> None:
 
 
 async def test_all_who_ask_at_once_share_one_request() -> None:
-    async with provider_that(Says()) as provider, Transport() as transport:
+    async with provider_that(Says()) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, Clock())
         answers = await asyncio.gather(*(discovery.metadata(provider.origin) for _ in range(20)))
     assert all(answer is answers[0] for answer in answers)
@@ -213,7 +220,7 @@ def holds(asked: asyncio.Event, release: asyncio.Event, then: Behaviour) -> Beha
 
 async def test_one_who_gives_up_does_not_take_the_answer_from_the_others() -> None:
     asked, release, says = asyncio.Event(), asyncio.Event(), Says()
-    async with provider_that(holds(asked, release, says)) as provider, Transport() as transport:
+    async with provider_that(holds(asked, release, says)) as provider, Transport(ON_LOOPBACK) as transport:
         says.provider = provider
         discovery = Discovery(transport, Clock())
         impatient = asyncio.create_task(discovery.metadata(provider.origin))
@@ -227,7 +234,7 @@ async def test_one_who_gives_up_does_not_take_the_answer_from_the_others() -> No
 
 async def test_request_that_was_cancelled_is_made_again() -> None:
     asked, never = asyncio.Event(), asyncio.Event()
-    async with provider_that(holds(asked, never, MISSING), Says()) as provider, Transport() as transport:
+    async with provider_that(holds(asked, never, MISSING), Says()) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, Clock())
         waiting = asyncio.create_task(discovery.metadata(provider.origin))
         await asked.wait()
@@ -240,7 +247,7 @@ async def test_request_that_was_cancelled_is_made_again() -> None:
 
 
 async def test_number_of_issuers_kept_is_bounded() -> None:
-    async with provider_that(MISSING) as provider, Transport() as transport:
+    async with provider_that(MISSING) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, Clock())
         for number in range(MOST_ISSUERS + 1):
             discovery._remember(f"{provider.origin}/{number}", MetadataUnusable("none"))
@@ -253,6 +260,6 @@ async def test_number_of_issuers_kept_is_bounded() -> None:
 
 async def test_operators_flag_reaches_the_documents() -> None:
     async with provider_that(Says(token_endpoint="http://login.example.com/token")) as provider:
-        async with Transport() as transport:
+        async with Transport(ON_LOOPBACK) as transport:
             lenient = Discovery(transport, Clock(), allow_insecure_http=True)
             assert (await lenient.metadata(provider.origin)).token_endpoint == "http://login.example.com/token"
