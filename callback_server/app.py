@@ -26,6 +26,7 @@ from callback_server.credentials import CredentialStore
 from callback_server.dialog import LARGEST_FORM, DialogService, parse_form
 from callback_server.done import DoneService
 from callback_server.flows import FlowStore
+from callback_server.identity import IdentityCheck
 from callback_server.limits import Exceeded, Misses, Pace, Places
 from callback_server.looks import Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
@@ -35,7 +36,9 @@ from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, cookie_in, is_from_our_page, new_cookie, set_cookie_header
 from callback_server.situation import Observer
 from datasource.kube import ApiError, Kube, Unavailable
+from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.transport import Transport
+from datasource.oauth2.verifier import IdTokenVerifier
 from datasource.settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -65,6 +68,7 @@ class Services:
 
 def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
+    discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
     observer = Observer(kube, settings)
     flows = FlowStore(kube, settings.system_namespace, _now)
     looks = Looks(observer, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
@@ -81,6 +85,7 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
             places,
             CredentialStore(kube, _now),
             GrantRevoker(transport, observer, _now),
+            IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), _now),
             _now,
         ),
         done=DoneService(settings, observer, flows, looks),

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
 import structlog
 
 from callback_server import refusals
 from callback_server.credentials import CredentialStore
 from callback_server.dialog import require_ca_bundle, require_client_secret
 from callback_server.flows import ClaimedFlow, FlowStore
+from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.limits import Places
 from callback_server.looks import Looks
 from callback_server.metrics import count_refused, count_stored, kind_of
@@ -33,7 +35,6 @@ from datasource.oauth2 import (
     parse_callback,
 )
 from datasource.oauth2.exchange import request_token
-from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
 from datasource.oauth2.transport import Transport
 from datasource.spec import DeletionPolicy
 
@@ -62,6 +63,7 @@ class CallbackService:
     places: Places
     credentials: CredentialStore
     revoker: GrantRevoker
+    identity: IdentityCheck
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
@@ -143,6 +145,7 @@ class CallbackService:
         _check_nothing_changed(situation, flow)
         secret = await require_client_secret(self.kube, situation, self.observer.settings)
         ca_bundle = await require_ca_bundle(self.kube, situation)
+        await self.identity.prepare(situation, flow, ca_bundle)
         await self.credentials.rehearse(situation)
         oauth2 = situation.oauth2
         client = Client(oauth2.client_id or "", secret, oauth2.effective_client_authentication())
@@ -151,21 +154,25 @@ class CallbackService:
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared) -> None:
         situation = prepared.situation
         response = await self._exchanged(flow, prepared)
-        authorized_as = self._identity(flow, situation, response)
         facts, data = new_credential(
             situation,
             flow,
             response,
             # The claim's ID, so that the done page knows the credential even where the outcome could not be recorded.
             credential_id=flow.claim or "",
-            authorized_as=authorized_as,
-            client=prepared.client,
+            prepared=prepared,
             refreshed_at=self.now(),
         )
         try:
+            authorizer = await self.identity.authorizer(situation, flow, response, prepared.ca_bundle)
+        except NotAccepted as error:
+            await self.revoker.revoke_unaccepted(situation, prepared.client, data, error.shown, prepared.ca_bundle)
+            raise error.refused from None
+        facts, data = authorized_by(authorizer, facts, data)
+        try:
             await self.credentials.store(situation, facts, data, requests=flow.requests, until=flow.expires_at)
         except Refused:
-            await self.revoker.revoke_dropped(situation, prepared.client, data)
+            await self.revoker.revoke_dropped(situation, prepared.client, data, prepared.ca_bundle)
             raise
 
     async def _exchanged(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
@@ -181,22 +188,6 @@ class CallbackService:
         except OAuth2Error as error:
             logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))
             raise refusals.exchange_failed(error) from None
-
-    def _identity(self, flow: Flow, situation: Situation, response: TokenResponse) -> str | None:
-        if response.id_token is None or flow.nonce is None:
-            return None
-        oauth2 = situation.oauth2
-        try:
-            identity = check_claims(
-                unverified_claims(response.id_token),
-                issuer=oauth2.issuer,
-                client_id=oauth2.client_id or "",
-                nonce=flow.nonce,
-                now=self.now(),
-            )
-        except IdentityMismatch as error:
-            raise refusals.identity_does_not_fit(str(error)) from None
-        return identity.shown
 
     async def _record(self, claimed: ClaimedFlow, refused: Refused | None) -> None:
         """Tell the done page; it finds a stored credential by itself where this cannot be written."""
@@ -215,8 +206,7 @@ def new_credential(
     response: TokenResponse,
     *,
     credential_id: str,
-    authorized_as: str | None,
-    client: Client,
+    prepared: _Prepared,
     refreshed_at: datetime,
 ) -> tuple[CredentialFacts, CredentialData]:
     """The credential that a token response makes; the set of handled requests is filled in when it is stored."""
@@ -231,11 +221,10 @@ def new_credential(
         expires_at=response.expires_at,
         refreshed_at=refreshed_at,
         has_refresh_token=response.refresh_token is not None,
-        authorized_as=authorized_as,
         ticket_hash=flow.ticket_hash,
         is_revocable=oauth2.revocation_url is not None,
     )
-    keeps_secret = situation.spec.deletion_policy is DeletionPolicy.REVOKE and oauth2.revocation_url is not None
+    is_to_be_revoked = facts.is_revocable and situation.spec.deletion_policy is DeletionPolicy.REVOKE
     data = CredentialData(
         access_token=response.access_token,
         token_type=response.token_type,
@@ -244,10 +233,24 @@ def new_credential(
         client_id=oauth2.client_id or "",
         refresh_token=response.refresh_token,
         revocation_endpoint=oauth2.revocation_url,
-        client_authentication=client.authentication,
-        client_secret=client.client_secret if keeps_secret else None,
+        client_authentication=prepared.client.authentication,
+        client_secret=prepared.client.client_secret if is_to_be_revoked else None,
+        ca_bundle=prepared.ca_bundle if is_to_be_revoked else None,
     )
     return facts, data
+
+
+def authorized_by(
+    authorizer: Authorizer, facts: CredentialFacts, data: CredentialData
+) -> tuple[CredentialFacts, CredentialData]:
+    """The same credential, with who authorized."""
+    known = msgspec.structs.replace(
+        facts,
+        authorized_as=authorizer.shown,
+        identity_checked=authorizer.checked,
+        identity_fits=authorizer.checked is not None,
+    )
+    return known, msgspec.structs.replace(data, identity=authorizer.kept)
 
 
 def clear_is_newer(situation: Situation, flow: Flow) -> bool:

@@ -24,15 +24,32 @@ class GrantRevoker:
     observer: Observer
     now: Now
 
-    async def revoke_dropped(self, situation: Situation, client: Client, data: CredentialData) -> None:
+    async def revoke_dropped(
+        self, situation: Situation, client: Client, data: CredentialData, ca_bundle: str | None
+    ) -> None:
         """Revoke what could not be stored.
 
         Where another credential stands the tokens are only dropped: some providers would revoke its grant with them.
         """
         if await self._is_cleared_or_gone(situation):
-            await self.revoke(situation, client, data)
+            await self._revoke(situation, client, data, ca_bundle)
 
-    async def revoke(self, situation: Situation, client: Client, data: CredentialData) -> None:
+    async def revoke_unaccepted(
+        self,
+        situation: Situation,
+        client: Client,
+        data: CredentialData,
+        authorized_as: str | None,
+        ca_bundle: str | None,
+    ) -> None:
+        """Revoke the grant of somebody who is not expected; where it may be the one whose credential stands, drop it only."""
+        stands = None if situation.credential is None else situation.credential.facts.authorized_as
+        if authorized_as is not None and stands is not None and authorized_as != stands:
+            await self._revoke(situation, client, data, ca_bundle)
+        else:
+            await self.revoke_dropped(situation, client, data, ca_bundle)
+
+    async def _revoke(self, situation: Situation, client: Client, data: CredentialData, ca_bundle: str | None) -> None:
         """Revoke a grant, at the endpoint that would have been recorded with it; nothing where none is known."""
         if data.revocation_endpoint is None:
             return
@@ -40,7 +57,7 @@ class GrantRevoker:
         token, hint = token_and_hint(data.access_token, data.refresh_token)
         request = revocation_request(data.revocation_endpoint, client, token=token, hint=hint)
         try:
-            await revoke_token_patiently(self.transport, request, now=self.now)
+            await revoke_token_patiently(self.transport, request, now=self.now, ca_bundle=ca_bundle)
         except OAuth2Error as error:
             log.error("a refused grant could not be revoked", error=str(error))
         else:

@@ -54,6 +54,10 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """The ID of the intent whose reply this revision is; None for the first."""
     verdict: Reason | None = None
     """Why the refresh token is never sent again."""
+    identity_checked: str | None = None
+    """Hash of the expectedIdentity that the stored identity was compared with; None: with none."""
+    identity_fits: bool = False
+    """What came of it."""
     is_revocable: bool = False
     """Whether a revocation endpoint was known when the tokens were obtained."""
     revoke_until: datetime | None = None
@@ -90,6 +94,10 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
     client_secret: str | None = None
     """Only while `spec.deletionPolicy` is Revoke: the one the tokens were last obtained with. Whoever deletes a namespace
     deletes the user's own Secret with it, and nobody could authenticate to revoke then."""
+    ca_bundle: str | None = None
+    """In the same way: what the revocation endpoint is trusted by beside the certificate authorities of the system."""
+    identity: str | None = None
+    """Verified claims of who authorized, as JSON; None where no issuer vouched for them."""
 
     def __repr__(self) -> str:
         return f"CredentialData(token_endpoint={self.token_endpoint!r}, ...)"
@@ -109,6 +117,7 @@ class RevocableToken(msgspec.Struct, frozen=True, rename="lower"):
     access_token: str | None = None
     client_authentication: ClientAuthentication | None = None
     client_secret: str | None = None
+    ca_bundle: str | None = None
 
     def __repr__(self) -> str:
         return f"RevocableToken(revocation_endpoint={self.revocation_endpoint!r}, ...)"
@@ -267,7 +276,7 @@ def release_patch(credential: StoredCredential) -> dict[str, Any]:
             "resourceVersion": credential.resource_version,
             "finalizers": _without_ours(credential.finalizers),
         },
-        "data": {"client_secret": None},
+        "data": {"client_secret": None, "ca_bundle": None},
     }
 
 
@@ -358,6 +367,7 @@ def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str 
         Annotation.INTENT: None if facts.intent is None else facts.intent.encode(),
         Annotation.STORED_BY: facts.stored_by,
         Annotation.VERDICT: facts.verdict,
+        Annotation.EXPECTED_IDENTITY: _identity_check(facts),
         Annotation.REVOCABLE: "true" if facts.is_revocable else None,
         Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
         # Whoever applied a backup left a copy of the tokens there: a clear would not be one, and caches hold annotations.
@@ -365,10 +375,23 @@ def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str 
     }
 
 
+def _identity_check(facts: CredentialFacts) -> str | None:
+    if facts.identity_checked is None:
+        return None
+    return f"{facts.identity_checked} {'fits' if facts.identity_fits else 'differs'}"
+
+
+def _identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]:
+    """Which expectedIdentity was compared with, and how that went; an altered annotation is as if none was."""
+    checked, _, verdict = annotations.get(Annotation.EXPECTED_IDENTITY, "").partition(" ")
+    return (checked, verdict) if checked and verdict in {"fits", "differs"} else (None, "")
+
+
 def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
     credential_id = annotations.get(Annotation.CREDENTIAL_ID)
     if not credential_id:
         raise UnreadableCredential(f"annotation {Annotation.CREDENTIAL_ID} is missing")
+    identity_checked, verdict = _identity_check_in(annotations)
     facts = CredentialFacts(
         credential_id=credential_id,
         revision=_parsed(annotations, Annotation.REVISION, int) or 1,
@@ -386,6 +409,8 @@ def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
         intent=_parsed(annotations, Annotation.INTENT, Intent.decode),
         stored_by=annotations.get(Annotation.STORED_BY),
         verdict=_parsed(annotations, Annotation.VERDICT, Reason),
+        identity_checked=identity_checked,
+        identity_fits=verdict == "fits",
         is_revocable=Annotation.REVOCABLE in annotations,
         revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
     )

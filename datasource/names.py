@@ -61,6 +61,7 @@ class Annotation(StrEnum):
     INTENT = "datasource.dev/intent"
     STORED_BY = "datasource.dev/stored-by"
     VERDICT = "datasource.dev/verdict"
+    EXPECTED_IDENTITY = "datasource.dev/expected-identity"
     REVOCABLE = "datasource.dev/revocable"
     REVOKE_UNTIL = "datasource.dev/revoke-until"
     CONTENT = "datasource.dev/content"

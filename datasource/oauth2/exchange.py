@@ -38,13 +38,15 @@ async def request_token(
     return parse_token_response(reply.status, reply.headers, reply.body, received_at=sent_at)
 
 
-async def revoke_token(transport: Transport, request: TokenRequest, *, now: Callable[[], datetime]) -> None:
+async def revoke_token(
+    transport: Transport, request: TokenRequest, *, now: Callable[[], datetime], ca_bundle: str | None = None
+) -> None:
     """Send a revocation request once; returns where the token is dead.
 
     Raises:
         OAuth2Error: one of its subclasses; `is_worth_another_try` tells whether to send the request again.
     """
-    reply = await transport.send(request, deadline=REVOCATION_DEADLINE)
+    reply = await transport.send(request, deadline=REVOCATION_DEADLINE, ca_bundle=ca_bundle)
     check_revocation_response(reply.status, reply.headers, reply.body, now=now())
 
 
@@ -53,6 +55,7 @@ async def revoke_token_patiently(
     request: TokenRequest,
     *,
     now: Callable[[], datetime],
+    ca_bundle: str | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Revoke a token that is kept nowhere: a few tries, then never again.
@@ -62,11 +65,11 @@ async def revoke_token_patiently(
     """
     for pause in REVOCATION_PAUSES:
         try:
-            await revoke_token(transport, request, now=now)
+            await revoke_token(transport, request, now=now, ca_bundle=ca_bundle)
         except OAuth2Error as error:
             if not is_worth_another_try(error):
                 raise
             await sleep(pause.total_seconds())
         else:
             return
-    await revoke_token(transport, request, now=now)
+    await revoke_token(transport, request, now=now, ca_bundle=ca_bundle)

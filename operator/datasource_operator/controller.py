@@ -15,7 +15,9 @@ import structlog
 from datasource.intent import Process
 from datasource.kube import DATASOURCES, ApiError, Kube, Unavailable
 from datasource.names import SecretType
+from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.transport import Transport
+from datasource.oauth2.verifier import IdTokenVerifier
 from datasource.objects import Datasource
 from datasource.settings import Settings
 from datasource_operator.cache import Cache, Key, trimmed
@@ -78,7 +80,9 @@ class Controller:
         steps = Steps(self.kube, self.cache, self.settings, self._memory)
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
-        self._refresher = Refresher(self.kube, self.transport, self.cache, steps, self._memory, process)
+        discovery = Discovery(self.transport, time.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
+        verifier = IdTokenVerifier(self.transport, discovery, time.monotonic)
+        self._refresher = Refresher(self.kube, self.transport, self.cache, steps, self._memory, process, verifier)
         self._pool = RefreshPool(self._refresh)
         self._revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
         self._reconciler = Reconciler(

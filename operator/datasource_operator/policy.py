@@ -3,13 +3,14 @@
 `next_step` is asked again after every step, with what was observed since, until it answers `Settle`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
 from datasource.fingerprint import fingerprint, parameters_hash
 from datasource.names import ticket_in
+from datasource.oauth2.identity import expected_identity_hash
 from datasource.objects import Ownership, Status, ownership
 from datasource.requests import HandledSet, Requests
 from datasource.schedule import refresh_due
@@ -179,6 +180,14 @@ class MarkHandled:
 
 
 @dataclass(frozen=True, slots=True)
+class CompareIdentity:
+    """Compare who authorized with an expectedIdentity that was written since."""
+
+    credential: StoredCredential
+    expected: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Put our finalizer on the credential Secret, with what it takes to revoke its tokens once the Datasource is gone."""
 
@@ -224,6 +233,7 @@ Step = (
     | Adopt
     | Clear
     | MarkHandled
+    | CompareIdentity
     | Hold
     | Release
     | WriteTokenSecret
@@ -316,6 +326,18 @@ def refresh_is_requested_in_vain(seen: Observed) -> Step | None:
     return MarkHandled(seen.credential, seen.handled.with_requests(Requests(refresh=seen.requests.refresh)))
 
 
+def identity_is_not_compared(seen: Observed) -> Step | None:
+    """expectedIdentity was set or changed since the credential was obtained."""
+    if not isinstance(seen.credential, StoredCredential) or not _credential_is_there(seen) or seen.oauth2 is None:
+        return None
+    expected = seen.oauth2.expected_identity
+    if not expected or not _fingerprint_fits(seen):
+        return None
+    if seen.credential.facts.identity_checked == expected_identity_hash(expected):
+        return None
+    return CompareIdentity(seen.credential, expected)
+
+
 def deletion_is_to_revoke(seen: Observed) -> Step | None:
     """`deletionPolicy: Revoke`: the Secret must outlive the Datasource until its tokens are dead.
 
@@ -339,6 +361,7 @@ PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
     restored_credential_has_no_owner,
     clear_is_requested,
     refresh_is_requested_in_vain,
+    identity_is_not_compared,
     deletion_is_to_revoke,
     deletion_is_not_to_revoke,
     surroundings_are_unknown,
@@ -444,6 +467,17 @@ def parameters_changed(seen: Observed) -> Finding | None:
     )
 
 
+def somebody_else_authorized(seen: Observed) -> Finding | None:
+    """As with changed parameters: the tokens are kept and not used, and reverting the edit brings them back."""
+    if not _credential_is_there(seen) or _identity_fits(seen):
+        return None
+    return _person_needed(
+        Reason.PARAMETERS_CHANGED,
+        "spec.oauth2.expectedIdentity does not name the one who authorized, or no issuer vouched for who that was. "
+        "Correct it to use the credential again, or get a new credential",
+    )
+
+
 def token_has_expired(seen: Observed) -> Finding | None:
     """Without a refresh token only a person can go on."""
     if not _credential_is_there(seen) or not _has_run_out(seen):
@@ -474,6 +508,7 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
     credential_was_cleared,
     refresh_token_is_dead,
     parameters_changed,
+    somebody_else_authorized,
     token_has_expired,
     authorization_is_required,
 )
@@ -565,6 +600,14 @@ def _fingerprint_fits(seen: Observed) -> bool:
     return seen.credential.facts.fingerprint == fingerprint(seen.oauth2)
 
 
+def _identity_fits(seen: Observed) -> bool:
+    """Whether the one who authorized may have; nobody is expected where the spec names nobody."""
+    if seen.oauth2 is None or seen.facts is None or not seen.oauth2.expected_identity:
+        return True
+    compared = seen.facts.identity_checked == expected_identity_hash(seen.oauth2.expected_identity)
+    return compared and seen.facts.identity_fits
+
+
 def _has_run_out(seen: Observed) -> bool:
     facts = seen.facts
     if facts is None or facts.has_refresh_token or facts.expires_at is None:
@@ -577,6 +620,7 @@ def _credential_is_usable(seen: Observed) -> bool:
         _credential_is_there(seen)
         and not seen.is_ownerless
         and _fingerprint_fits(seen)
+        and _identity_fits(seen)
         and not _has_run_out(seen)
         and (seen.facts is None or seen.facts.verdict is None)
     )
@@ -654,7 +698,7 @@ def _outlives_its_grant(seen: Observed) -> bool:
     facts = seen.facts
     if facts is None or facts.tombstone is not None or facts.verdict is None or facts.expires_at is None:
         return False
-    return _fingerprint_fits(seen) and seen.now < facts.expires_at
+    return _fingerprint_fits(seen) and _identity_fits(seen) and seen.now < facts.expires_at
 
 
 def _wanted_token_secret(seen: Observed) -> TokenSecretPlan | None:

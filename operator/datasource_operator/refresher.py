@@ -11,7 +11,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,6 +40,8 @@ from datasource.oauth2 import (
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
+    MetadataUnavailable,
+    MetadataUnusable,
     OAuth2Error,
     OutcomeUnknown,
     Throttled,
@@ -51,7 +53,10 @@ from datasource.oauth2 import (
     token_and_hint,
 )
 from datasource.oauth2.exchange import request_token, revoke_token_patiently
+from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
+from datasource.oauth2.identity import IdentityChanged, read_kept_claims, require_same_subject
 from datasource.oauth2.transport import Transport
+from datasource.oauth2.verifier import IdTokenVerifier
 from datasource.objects import PartialObject, Secret
 from datasource.requests import Requests
 from datasource.spec import DeletionPolicy, InvalidSpec, OAuth2, Spec
@@ -111,6 +116,7 @@ class Refresher:
     steps: Steps
     memory: RefreshMemory
     process: Process
+    verifier: IdTokenVerifier
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
@@ -158,7 +164,8 @@ class Refresher:
                 turn, error, None if oauth2.client_secret_ref is None else oauth2.client_secret_ref.name
             )
         else:
-            recorded = _recorded(data, client, seen)
+            recorded = _recorded(data, client, seen, ca_bundle)
+            await self._require_identity(turn, client, recorded, response, oauth2, ca_bundle)
             stored = await self._store(turn, recorded, response)
             window = self.monotonic() - sent_at
             logger.info(
@@ -173,19 +180,82 @@ class Refresher:
             self.memory.succeeded(key)
             REFRESHES.labels("stored" if stored else "dropped").inc()
             if not stored:
-                await self._revoke_reply(key, client, recorded, response)
+                await self._revoke_dropped(key, client, recorded, response, ca_bundle)
 
-    async def _revoke_reply(self, key: Key, client: Client, sent: CredentialData, response: TokenResponse) -> None:
+    async def _require_identity(
+        self,
+        turn: _Turn,
+        client: Client,
+        sent: CredentialData,
+        response: TokenResponse,
+        oauth2: OAuth2,
+        ca_bundle: str | None,
+    ) -> None:
+        """An id_token that comes with a refresh is about the one who authorized (OIDC Core section 12.2), or apps get nothing.
+
+        Raises:
+            NotNow: it is not as it should be.
+        """
+        kept = read_kept_claims(sent.identity)
+        if response.id_token is None or kept is None or oauth2.issuer is None:
+            return
+        try:
+            claims = await self._claims(response.id_token, oauth2.issuer, ca_bundle)
+            require_same_subject(claims, kept)
+            check_claims(claims, issuer=oauth2.issuer, client_id=sent.client_id, nonce=None, now=self.now())
+        except IdentityChanged as error:
+            logger.error("the grant is somebody else's now", datasource=str(turn.key))
+            REFRESHES.labels("IdentityChanged").inc()
+            await self._judge(turn)
+            await self._revoke_reply(turn.key, client, sent, response, ca_bundle)
+            raise NotNow(Reason.REFRESH_FAILING, str(error)) from None
+        except IdentityMismatch as error:
+            logger.error("an id_token of a refresh was refused", datasource=str(turn.key), error=str(error))
+            REFRESHES.labels("IdentityMismatch").inc()
+            await self._keep_refresh_token(turn, sent, response)
+            message = (
+                f"The access token could not be refreshed. {error} The new one was dropped, the refresh token is kept."
+            )
+            raise NotNow(Reason.REFRESH_FAILING, message, pause=self.memory.pause(turn.key)) from None
+
+    async def _claims(self, id_token: str, issuer: str, ca_bundle: str | None) -> Mapping[str, Any]:
+        """Verified where the issuer's keys can be had. A refresh token is spent by now: while they cannot, the TLS of the token
+        endpoint stands in for the signature (OIDC Core section 3.1.3.7 point 6), rather than to lose the grant."""
+        try:
+            return await self.verifier.claims(id_token, issuer, ca_bundle=ca_bundle)
+        except (MetadataUnavailable, MetadataUnusable) as error:
+            logger.warning("no keys to verify an id_token of a refresh with", issuer=issuer, error=str(error))
+            return unverified_claims(id_token)
+
+    async def _keep_refresh_token(self, turn: _Turn, sent: CredentialData, response: TokenResponse) -> None:
+        """Nothing of the reply reaches apps; but the old refresh token may be used up, and the grant is not to be lost."""
+        data = msgspec.structs.replace(sent, refresh_token=successor(sent.refresh_token, response))
+
+        def change(found: CredentialFacts) -> dict[str, Any]:
+            # The same revision: it is still the old access token that stands there.
+            return {"facts": msgspec.structs.replace(found, intent=None, stored_by=turn.intent.id), "data": data}
+
+        await self._write_until_it_stands(turn, change, is_done=lambda found: found.stored_by == turn.intent.id)
+
+    async def _revoke_dropped(
+        self, key: Key, client: Client, sent: CredentialData, response: TokenResponse, ca_bundle: str | None
+    ) -> None:
         """Nobody will ever use these tokens; after a clear or a deletion they should not live on at the provider.
 
         Where another credential stands they are only dropped: some providers would revoke its grant with them.
         """
-        if sent.revocation_endpoint is None or not await self._is_cleared_or_gone(key):
+        if await self._is_cleared_or_gone(key):
+            await self._revoke_reply(key, client, sent, response, ca_bundle)
+
+    async def _revoke_reply(
+        self, key: Key, client: Client, sent: CredentialData, response: TokenResponse, ca_bundle: str | None
+    ) -> None:
+        if sent.revocation_endpoint is None:
             return
         token, hint = token_and_hint(response.access_token, successor(sent.refresh_token, response))
         request = revocation_request(sent.revocation_endpoint, client, token=token, hint=hint)
         try:
-            await revoke_token_patiently(self.transport, request, now=self.now, sleep=self.sleep)
+            await revoke_token_patiently(self.transport, request, now=self.now, ca_bundle=ca_bundle, sleep=self.sleep)
         except OAuth2Error as error:
             logger.error("a dropped reply could not be revoked", datasource=str(key), error=str(error))
         else:
@@ -457,13 +527,15 @@ class Refresher:
         self.memory.failed(key, seen.generation, trouble)
 
 
-def _recorded(sent: CredentialData, client: Client, seen: Observed) -> CredentialData:
+def _recorded(sent: CredentialData, client: Client, seen: Observed, ca_bundle: str | None) -> CredentialData:
     """What to record with the reply: how the client authenticated, and while tokens are revoked on deletion with what."""
-    keeps_secret = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
+    is_to_be_revoked = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
+    keeps = is_to_be_revoked and sent.revocation_endpoint is not None
     return msgspec.structs.replace(
         sent,
         client_authentication=client.authentication,
-        client_secret=client.client_secret if keeps_secret and sent.revocation_endpoint is not None else None,
+        client_secret=client.client_secret if keeps else None,
+        ca_bundle=ca_bundle if keeps else None,
     )
 
 

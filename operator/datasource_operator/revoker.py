@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from prometheus_client import Counter
 
+from datasource.ca_bundle import read_ca_bundle
 from datasource.client_secret import ClientSecretNotFound, at_recorded_endpoints, read_client_secret
 from datasource.credential import (
     RevocableToken,
@@ -104,43 +105,60 @@ class Revoker:
             raise NotRevoked(f"The credential Secret cannot be read: {error.what}.", try_again=False) from None
         if token is None:
             return "nothing to revoke"
-        client = await self._client(key, token)
+        client, ca_bundle = await self._client(key, token)
         request = revocation_request(token.revocation_endpoint, client, token=token.token, hint=token.hint)
         try:
-            await revoke_token(self.transport, request, now=self.now)
+            await revoke_token(self.transport, request, now=self.now, ca_bundle=ca_bundle)
         except OAuth2Error as error:
             wait = error.retry_after if isinstance(error, Throttled) else None
             raise NotRevoked(str(error), try_again=is_worth_another_try(error), at_least=wait or timedelta(0)) from None
         return "revoked"
 
-    async def _client(self, key: Key, token: RevocableToken) -> Client:
-        """Who asks: the client that the token was obtained as.
+    async def _client(self, key: Key, token: RevocableToken) -> tuple[Client, str | None]:
+        """Who asks, and the CA bundle to trust: the client that the token was obtained as.
 
         What was recorded with the token goes first. The client secret that the Datasource names now is sent only while its
         parameters are those the token was obtained with: another one is no business of that provider.
         """
+        oauth2 = self._oauth2(key)
+        is_the_same = oauth2 is not None and fingerprint(oauth2) == token.fingerprint
         if token.client_secret is not None or token.client_authentication is ClientAuthentication.NONE:
             method = token.client_authentication or ClientAuthentication.CLIENT_SECRET_BASIC
-            return Client(token.client_id, token.client_secret, method)
-        oauth2 = self._oauth2(key)
-        if oauth2 is None or fingerprint(oauth2) != token.fingerprint:
+            client = Client(token.client_id, token.client_secret, method)
+            bundle = await self._ca_bundle(key, oauth2) if oauth2 is not None and is_the_same else None
+            return client, token.ca_bundle or bundle
+        if oauth2 is None or not is_the_same:
             raise NotRevoked(
                 "The OAuth2 parameters are not those the token was obtained with any more, so there is no client secret to "
                 "revoke it with.",
                 try_again=False,
             )
         try:
-            client_secret = await read_client_secret(self.kube, key.namespace, at_recorded_endpoints(oauth2, token))
+            client_secret = await read_client_secret(
+                self.kube,
+                key.namespace,
+                at_recorded_endpoints(oauth2, token),
+                require_allowed_hosts=self.settings.require_allowed_hosts,
+            )
         except (ClientSecretNotFound, InvalidSpec) as error:
             raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
-        return Client(token.client_id, client_secret, oauth2.effective_client_authentication())
+        client = Client(token.client_id, client_secret, oauth2.effective_client_authentication())
+        return client, await self._ca_bundle(key, oauth2)
+
+    async def _ca_bundle(self, key: Key, oauth2: OAuth2) -> str | None:
+        try:
+            return await read_ca_bundle(self.kube, key.namespace, oauth2)
+        except InvalidSpec as error:
+            raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
 
     def _oauth2(self, key: Key) -> OAuth2 | None:
         datasource = self.cache.datasource(key)
         if datasource is None:
             return None
         try:
-            return parse(datasource.spec, allow_insecure_http=self.settings.allow_insecure_http).oauth2
+            return parse(
+                datasource.spec, allow_insecure_http=self.settings.allow_insecure_http, egress=self.settings.egress
+            ).oauth2
         except InvalidSpec:
             return None
 

@@ -24,6 +24,7 @@ from datasource.credential import (
 from datasource.fingerprint import fingerprint
 from datasource.kube import DATASOURCES, SECRETS, Conflict, Forbidden, Kube, NotFound
 from datasource.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
+from datasource.oauth2.identity import expected_identity_hash, mismatched_claim, read_kept_claims
 from datasource.objects import Datasource, PartialObject, Secret
 from datasource.requests import HandledSet, requests_in
 from datasource.settings import Settings
@@ -33,6 +34,7 @@ from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.policy import (
     Adopt,
     Clear,
+    CompareIdentity,
     DeleteTokenSecret,
     Finding,
     Hold,
@@ -120,6 +122,8 @@ class Steps:
                 return await self._clear(key, seen, step)
             case MarkHandled(credential=credential, handled=handled):
                 await self._mark_handled(key, credential, handled)
+            case CompareIdentity():
+                await self._compare_identity(key, step)
             case Hold(credential=credential):
                 await self._hold(key, seen, credential)
             case Release(credential=credential):
@@ -283,6 +287,23 @@ class Steps:
             logger.warning("cannot revoke what was cleared", datasource=str(key), what=error.what)
             return None
 
+    async def _compare_identity(self, key: Key, step: CompareIdentity) -> None:
+        secret = await self._get_credential(key)
+        facts = read_facts(secret.metadata).facts
+        if facts != step.credential.facts:
+            raise Stale("the credential changed meanwhile")
+        claims = read_kept_claims(read_data(secret).identity)
+        fits = claims is not None and mismatched_claim(claims, step.expected) is None
+        patch = credential_secret.facts_patch(
+            datasource_name=key.name,
+            resource_version=secret.metadata.resource_version,
+            facts=msgspec.structs.replace(
+                facts, identity_checked=expected_identity_hash(step.expected), identity_fits=fits
+            ),
+        )
+        await self._swap(key, credential_secret_name(key.name), patch)
+        logger.info("compared who authorized with spec.oauth2.expectedIdentity", datasource=str(key), fits=fits)
+
     async def _hold(self, key: Key, seen: Observed, credential: StoredCredential) -> None:
         secret = await self._get_credential(key)
         if read_facts(secret.metadata).facts != credential.facts:
@@ -295,15 +316,28 @@ class Steps:
             data,
             client_authentication=data.client_authentication or oauth2.effective_client_authentication(),
             client_secret=await self._copy_of_client_secret(key, oauth2, data),
+            ca_bundle=await self._copy_of_ca_bundle(key, oauth2),
         )
         await self._swap(key, credential_secret_name(key.name), credential_secret.hold_patch(secret.metadata, recorded))
 
     async def _copy_of_client_secret(self, key: Key, oauth2: OAuth2, data: CredentialData) -> str | None:
         """What the tokens can be revoked with; the next refresh brings it where it cannot be read now."""
         try:
-            return await read_client_secret(self.kube, key.namespace, at_recorded_endpoints(oauth2, data))
+            return await read_client_secret(
+                self.kube,
+                key.namespace,
+                at_recorded_endpoints(oauth2, data),
+                require_allowed_hosts=self.settings.require_allowed_hosts,
+            )
         except (ClientSecretNotFound, InvalidSpec) as error:
             logger.warning("no client secret to revoke with yet", datasource=str(key), error=str(error))
+            return None
+
+    async def _copy_of_ca_bundle(self, key: Key, oauth2: OAuth2) -> str | None:
+        try:
+            return await read_ca_bundle(self.kube, key.namespace, oauth2)
+        except InvalidSpec as error:
+            logger.warning("no CA bundle to revoke with yet", datasource=str(key), error=str(error))
             return None
 
     async def _mark_handled(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:

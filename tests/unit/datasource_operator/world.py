@@ -4,6 +4,7 @@ It follows `datasource_operator.steps` branch by branch, without I/O. Real Secre
 API server are for; here the question is only whether decisions come to an end.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from datasource.credential import CredentialFacts, StoredCredential, UnreadableC
 from datasource.credential import tombstone as tombstone_of
 from datasource.fingerprint import fingerprint
 from datasource.names import REVOKE_FINALIZER, credential_secret_name
+from datasource.oauth2.identity import expected_identity_hash
 from datasource.objects import Ownership, Status, ownership
 from datasource.spec import Spec
 from datasource.states import Reason
@@ -20,6 +22,7 @@ from datasource.token_secret import StoredTokenSecret
 from datasource_operator.policy import (
     Adopt,
     Clear,
+    CompareIdentity,
     DeleteTokenSecret,
     Finding,
     Hold,
@@ -106,6 +109,8 @@ class World:
                 return self._clear(seen, step)
             case MarkHandled():
                 self._mark_handled(step)
+            case CompareIdentity(credential=credential, expected=expected):
+                self._compare_identity(credential, expected)
             case Hold(credential=credential):
                 self._hold(seen, credential)
             case Release(credential=credential):
@@ -161,6 +166,12 @@ class World:
         if self.credential != step.credential:
             raise Stale
         self._store(msgspec.structs.replace(step.credential, facts=_with_handled(step)))
+
+    def _compare_identity(self, credential: StoredCredential, expected: Mapping[str, str]) -> None:
+        if self._get_credential() != credential:
+            raise Stale
+        checked = {"identity_checked": expected_identity_hash(expected), "identity_fits": self.data_fit}
+        self._store(msgspec.structs.replace(credential, facts=msgspec.structs.replace(credential.facts, **checked)))
 
     def _hold(self, seen: Observed, credential: StoredCredential) -> None:
         if self._get_credential().facts != credential.facts:

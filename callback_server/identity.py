@@ -1,0 +1,94 @@
+"""I/O: who authorized, and whether that is somebody who may."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from callback_server import refusals
+from callback_server.refusals import Refused
+from callback_server.situation import Situation
+from datasource.clock import Now
+from datasource.flow import Flow
+from datasource.oauth2 import MetadataUnavailable, MetadataUnusable, TokenResponse
+from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
+from datasource.oauth2.identity import expected_identity_hash, kept_claims, mismatched_claim
+from datasource.oauth2.verifier import IdTokenVerifier
+
+
+@dataclass(frozen=True, slots=True)
+class Authorizer:
+    """Who authorized, as far as that is known."""
+
+    shown: str | None = None
+    """What a person recognizes."""
+    kept: str | None = field(default=None, repr=False)
+    """Verified claims, as they are kept with the credential."""
+    checked: str | None = None
+    """Hash of the expectedIdentity that the claims match."""
+
+
+class NotAccepted(Exception):
+    """The grant is not to be used; `shown` is whose it is, where that is known for sure."""
+
+    def __init__(self, refused: Refused, shown: str | None = None) -> None:
+        super().__init__(refused.title)
+        self.refused = refused
+        self.shown = shown
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityCheck:
+    """Checks the id_token of an exchange."""
+
+    verifier: IdTokenVerifier
+    now: Now
+
+    async def prepare(self, situation: Situation, flow: Flow, ca_bundle: str | None) -> None:
+        """See before the code is spent that an id_token could be verified.
+
+        Raises:
+            Refused: it could not.
+        """
+        issuer = situation.oauth2.issuer
+        if issuer is None or flow.nonce is None:
+            return
+        try:
+            await self.verifier.prepare(issuer, ca_bundle=ca_bundle)
+        except (MetadataUnavailable, MetadataUnusable) as error:
+            raise refusals.identity_cannot_be_verified(str(error)) from None
+
+    async def authorizer(
+        self, situation: Situation, flow: Flow, response: TokenResponse, ca_bundle: str | None
+    ) -> Authorizer:
+        """Who authorized.
+
+        Raises:
+            NotAccepted: the id_token is not for us, or it is not somebody whom spec.oauth2.expectedIdentity names.
+        """
+        oauth2 = situation.oauth2
+        if response.id_token is None or flow.nonce is None:
+            if oauth2.expected_identity:
+                raise NotAccepted(refusals.identity_is_unknown())
+            return Authorizer()
+        try:
+            claims = await self._claims(response.id_token, oauth2.issuer, ca_bundle)
+            identity = check_claims(
+                claims, issuer=oauth2.issuer, client_id=oauth2.client_id or "", nonce=flow.nonce, now=self.now()
+            )
+        except IdentityMismatch as error:
+            raise NotAccepted(refusals.identity_does_not_fit(str(error))) from None
+        except (MetadataUnavailable, MetadataUnusable) as error:
+            why = f"The id_token could not be verified. {error}"
+            raise NotAccepted(refusals.identity_does_not_fit(why)) from None
+        if oauth2.issuer is None:
+            return Authorizer(identity.shown)
+        if oauth2.expected_identity and mismatched_claim(claims, oauth2.expected_identity) is not None:
+            raise NotAccepted(refusals.somebody_else_authorized(oauth2.expected_identity), identity.shown)
+        checked = expected_identity_hash(oauth2.expected_identity) if oauth2.expected_identity else None
+        return Authorizer(identity.shown, kept_claims(claims), checked)
+
+    async def _claims(self, id_token: str, issuer: str | None, ca_bundle: str | None) -> Mapping[str, Any]:
+        if issuer is None:
+            # Nobody vouches for the keys; TLS of the token endpoint is enough to show who authorized.
+            return unverified_claims(id_token)
+        return await self.verifier.claims(id_token, issuer, ca_bundle=ca_bundle)
