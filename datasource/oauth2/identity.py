@@ -46,7 +46,7 @@ def kept_claims(claims: Mapping[str, Any]) -> str:
     Where they are too long, the longest go first: `iss` and `sub` always stay.
     """
     kept = {name: value for name, value in claims.items() if name not in _OF_THE_TOKEN and _can_match(value)}
-    by_length = sorted(kept, key=lambda name: (name in {"iss", "sub"}, -len(msgspec.json.encode(kept[name]))))
+    by_length = sorted(kept.keys() - {"iss", "sub"}, key=lambda name: (-len(msgspec.json.encode(kept[name])), name))
     encoded = msgspec.json.encode(kept)
     while len(encoded) > LONGEST_KEPT and by_length:
         del kept[by_length.pop(0)]

@@ -138,7 +138,10 @@ def _signing_key(entry: object) -> SigningKey | None:
 
 def _imported(public: Mapping[str, Any]) -> RSAKey | ECKey | OKPKey | None:
     try:
-        key = JWKRegistry.import_key(dict(public))
+        with warnings.catch_warnings():
+            # It warns of short keys; they are refused below.
+            warnings.simplefilter("ignore", SecurityWarning)
+            key = JWKRegistry.import_key(dict(public))
         if isinstance(key, RSAKey):
             return key if key.public_key.key_size >= _LEAST_RSA_BITS else None
         # Signatures need a point on a known curve; the key is read here, not at the first use.

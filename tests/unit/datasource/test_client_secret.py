@@ -7,6 +7,7 @@ import pytest
 from datasource.client_secret import (
     REFUSED_TYPES,
     ClientSecretNotFound,
+    at_recorded_endpoints,
     check_allowed_hosts,
     read_client_secret,
     usable_client_secret,
@@ -16,7 +17,7 @@ from datasource.names import SecretType
 from datasource.objects import Secret
 from datasource.spec import ClientSecretRef, InvalidSpec
 from tests.unit.datasource.api_server import ApiServer, fails, json_reply
-from tests.unit.datasource.builders import allowed_hosts, oauth2, secret
+from tests.unit.datasource.builders import allowed_hosts, credential_data, oauth2, secret
 
 REF = ClientSecretRef(name="my-app")
 
@@ -188,3 +189,11 @@ async def test_silence_of_the_api_server_is_passed_on() -> None:
         await server.stop()
         with pytest.raises(Unavailable):
             await read_client_secret(kube, "shop", oauth2())
+
+
+def test_secret_goes_to_the_endpoints_recorded_with_the_tokens() -> None:
+    edited = oauth2(tokenURL="https://new.example.com/token", revocationURL="https://new.example.com/revoke")
+    recorded = at_recorded_endpoints(edited, credential_data())
+    assert recorded.token_url == "https://login.example.com/token"
+    assert recorded.revocation_url == "https://login.example.com/revoke"
+    assert recorded.client_id == edited.client_id
