@@ -1,8 +1,8 @@
 """The way back: check, claim, exchange, store; each flow at most once."""
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -19,8 +19,10 @@ from callback_server.metrics import count_refused, count_stored, kind_of
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.security import is_same_browser
-from callback_server.situation import Observer, Situation
+from callback_server.situation import Observer, Situation, effective_parameters
+from datasource.client_secret import ClientSecret
 from datasource.credential import CredentialData, CredentialFacts
+from datasource.effective import Effective, client_for, code_options, recorded_client, reply_options
 from datasource.fingerprint import fingerprint
 from datasource.flow import Flow, FlowKey, Outcome, StoredFlow, parse_flow_key, state_is_of
 from datasource.kube import ApiError, Kube, Unavailable
@@ -31,6 +33,7 @@ from datasource.oauth2 import (
     RefusedCallback,
     TokenResponse,
     authorization_code_request,
+    captured_text,
     check_issuer,
     parse_callback,
 )
@@ -46,8 +49,9 @@ class _Prepared:
     """Everything was found in order, and nothing is spent yet."""
 
     situation: Situation
-    code: str = field(repr=False)
-    client: Client
+    effective: Effective
+    response: AuthorizationResponse
+    secret: ClientSecret | None
     ca_bundle: str | None
 
 
@@ -139,52 +143,73 @@ class CallbackService:
         if datasource is None or datasource.metadata.uid != flow.uid:
             raise refusals.datasource_is_gone()
         situation = await self.observer.situation(datasource)
-        _check_answer(situation, response)
+        _check_answer(situation, flow, response)
         if flow.has_expired(self.now()):
             raise refusals.flow_has_expired()
         _check_nothing_changed(situation, flow)
-        secret = await require_client_secret(self.kube, situation, self.observer.settings)
+        # With what the provider said when the flow began: the code goes where the person saw that it would.
+        effective = effective_parameters(situation, flow.metadata)
+        secret = await require_client_secret(self.kube, situation, effective, self.observer.settings)
         ca_bundle = await require_ca_bundle(self.kube, situation)
-        await self.identity.prepare(situation, flow, ca_bundle)
+        await self.identity.prepare(effective.parameters, flow, ca_bundle)
         await self.credentials.rehearse(situation)
-        oauth2 = situation.oauth2
-        client = Client(oauth2.client_id or "", secret, oauth2.effective_client_authentication())
-        return _Prepared(situation, response.code or "", client, ca_bundle)
+        self._client(effective, secret)
+        return _Prepared(situation, effective, response, secret, ca_bundle)
+
+    def _client(self, effective: Effective, secret: ClientSecret | None) -> Client:
+        """For one request."""
+        return client_for(
+            effective.parameters,
+            secret,
+            token_endpoint=effective.token_url,
+            now=self.now(),
+            token_bytes=self.token_bytes,
+        )
 
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared) -> None:
         situation = prepared.situation
         response = await self._exchanged(flow, prepared)
         facts, data = new_credential(
             situation,
+            prepared.effective,
             flow,
             response,
+            captured=captured_on_the_way_back(prepared.effective, prepared.response),
             # The claim's ID, so that the done page knows the credential even where the outcome could not be recorded.
             credential_id=flow.claim or "",
             prepared=prepared,
             refreshed_at=self.now(),
         )
         try:
-            authorizer = await self.identity.authorizer(situation, flow, response, prepared.ca_bundle)
+            authorizer = await self.identity.authorizer(
+                prepared.effective.parameters, flow, response, prepared.ca_bundle
+            )
         except NotAccepted as error:
-            await self.revoker.revoke_unaccepted(situation, prepared.client, data, error.shown, prepared.ca_bundle)
+            client = self._client(prepared.effective, prepared.secret)
+            await self.revoker.revoke_unaccepted(situation, client, data, error.shown, prepared.ca_bundle)
             raise error.refused from None
         facts, data = authorized_by(authorizer, facts, data)
         try:
             await self.credentials.store(situation, facts, data, requests=flow.requests, until=flow.expires_at)
         except Refused:
-            await self.revoker.revoke_dropped(situation, prepared.client, data, prepared.ca_bundle)
+            client = self._client(prepared.effective, prepared.secret)
+            await self.revoker.revoke_dropped(situation, client, data, prepared.ca_bundle)
             raise
 
     async def _exchanged(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
         request = authorization_code_request(
-            prepared.situation.oauth2.token_url or "",
-            prepared.client,
-            code=prepared.code,
+            prepared.effective.token_url,
+            self._client(prepared.effective, prepared.secret),
+            code=prepared.response.code or "",
             redirect_uri=flow.redirect_uri,
             code_verifier=flow.code_verifier,
+            options=code_options(prepared.effective.parameters),
         )
         try:
-            return await request_token(self.transport, request, now=self.now, ca_bundle=prepared.ca_bundle)
+            options = reply_options(prepared.effective.parameters)
+            return await request_token(
+                self.transport, request, now=self.now, options=options, ca_bundle=prepared.ca_bundle
+            )
         except OAuth2Error as error:
             logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))
             raise refusals.exchange_failed(error) from None
@@ -202,42 +227,52 @@ class CallbackService:
 
 def new_credential(
     situation: Situation,
+    effective: Effective,
     flow: Flow,
     response: TokenResponse,
     *,
+    captured: Mapping[str, str],
     credential_id: str,
     prepared: _Prepared,
     refreshed_at: datetime,
 ) -> tuple[CredentialFacts, CredentialData]:
     """The credential that a token response makes; the set of handled requests is filled in when it is stored."""
-    oauth2 = situation.oauth2
-    bound_to = fingerprint(oauth2)
+    scopes = effective.parameters.scopes
+    bound_to = fingerprint(situation.oauth2)
     facts = CredentialFacts(
         credential_id=credential_id,
         replaces=situation.credential_id,
         fingerprint=bound_to,
-        requested_scopes=oauth2.scopes,
-        granted_scopes=oauth2.scopes if response.scopes is None else response.scopes,
+        requested_scopes=scopes,
+        granted_scopes=scopes if response.scopes is None else response.scopes,
         expires_at=response.expires_at,
         refreshed_at=refreshed_at,
         has_refresh_token=response.refresh_token is not None,
         ticket_hash=flow.ticket_hash,
-        is_revocable=oauth2.revocation_url is not None,
+        is_revocable=effective.revocation_url is not None,
     )
     is_to_be_revoked = facts.is_revocable and situation.spec.deletion_policy is DeletionPolicy.REVOKE
     data = CredentialData(
         access_token=response.access_token,
         token_type=response.token_type,
-        token_endpoint=oauth2.token_url or "",
+        token_endpoint=effective.token_url,
         fingerprint=bound_to,
-        client_id=oauth2.client_id or "",
+        client_id=effective.client_id,
         refresh_token=response.refresh_token,
-        revocation_endpoint=oauth2.revocation_url,
-        client_authentication=prepared.client.authentication,
-        client_secret=prepared.client.client_secret if is_to_be_revoked else None,
+        revocation_endpoint=effective.revocation_url,
+        refresh_endpoint=effective.parameters.refresh_url or None,
+        client_parameters=recorded_client(effective.parameters),
+        client_secret=prepared.secret.text if is_to_be_revoked and prepared.secret is not None else None,
         ca_bundle=prepared.ca_bundle if is_to_be_revoked else None,
     )
-    return facts, data
+    return facts, data.with_captured({**captured, **response.captured})
+
+
+def captured_on_the_way_back(effective: Effective, response: AuthorizationResponse) -> Mapping[str, str]:
+    """The captured fields that stand in the callback's query, where a person's browser brought them."""
+    names = effective.parameters.captured_fields.callback
+    found = {name: captured_text(response.other.get(name)) for name in names}
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def authorized_by(
@@ -266,10 +301,11 @@ def _parsed(query: bytes) -> AuthorizationResponse:
         raise refusals.not_an_authorization_response(str(error)) from None
 
 
-def _check_answer(situation: Situation, response: AuthorizationResponse) -> None:
+def _check_answer(situation: Situation, flow: Flow, response: AuthorizationResponse) -> None:
     """The issuer first: an error may be a trick, too (RFC 9207 section 2.4)."""
+    promised = flow.metadata is not None and flow.metadata.authorization_response_iss_parameter_supported
     try:
-        check_issuer(response.iss, expected=situation.oauth2.issuer, required=False)
+        check_issuer(response.iss, expected=situation.oauth2.expanded().issuer, required=promised)
     except RefusedCallback as error:
         raise refusals.issuer_is_another(str(error)) from None
     if response.error is not None:

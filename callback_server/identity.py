@@ -6,13 +6,13 @@ from typing import Any
 
 from callback_server import refusals
 from callback_server.refusals import Refused
-from callback_server.situation import Situation
 from datasource.clock import Now
 from datasource.flow import Flow
 from datasource.oauth2 import MetadataUnavailable, MetadataUnusable, TokenResponse
 from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
 from datasource.oauth2.identity import expected_identity_hash, kept_claims, mismatched_claim
 from datasource.oauth2.verifier import IdTokenVerifier
+from datasource.spec import OAuth2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,13 @@ class IdentityCheck:
     verifier: IdTokenVerifier
     now: Now
 
-    async def prepare(self, situation: Situation, flow: Flow, ca_bundle: str | None) -> None:
+    async def prepare(self, parameters: OAuth2, flow: Flow, ca_bundle: str | None) -> None:
         """See before the code is spent that an id_token could be verified.
 
         Raises:
             Refused: it could not.
         """
-        issuer = situation.oauth2.issuer
+        issuer = parameters.issuer
         if issuer is None or flow.nonce is None:
             return
         try:
@@ -58,33 +58,32 @@ class IdentityCheck:
             raise refusals.identity_cannot_be_verified(str(error)) from None
 
     async def authorizer(
-        self, situation: Situation, flow: Flow, response: TokenResponse, ca_bundle: str | None
+        self, parameters: OAuth2, flow: Flow, response: TokenResponse, ca_bundle: str | None
     ) -> Authorizer:
         """Who authorized.
 
         Raises:
             NotAccepted: the id_token is not for us, or it is not somebody whom spec.oauth2.expectedIdentity names.
         """
-        oauth2 = situation.oauth2
         if response.id_token is None or flow.nonce is None:
-            if oauth2.expected_identity:
+            if parameters.expected_identity:
                 raise NotAccepted(refusals.identity_is_unknown())
             return Authorizer()
         try:
-            claims = await self._claims(response.id_token, oauth2.issuer, ca_bundle)
+            claims = await self._claims(response.id_token, parameters.issuer, ca_bundle)
             identity = check_claims(
-                claims, issuer=oauth2.issuer, client_id=oauth2.client_id or "", nonce=flow.nonce, now=self.now()
+                claims, issuer=parameters.issuer, client_id=parameters.client_id or "", nonce=flow.nonce, now=self.now()
             )
         except IdentityMismatch as error:
             raise NotAccepted(refusals.identity_does_not_fit(str(error))) from None
         except (MetadataUnavailable, MetadataUnusable) as error:
             why = f"The id_token could not be verified. {error}"
             raise NotAccepted(refusals.identity_does_not_fit(why)) from None
-        if oauth2.issuer is None:
+        if parameters.issuer is None:
             return Authorizer(identity.shown)
-        if oauth2.expected_identity and mismatched_claim(claims, oauth2.expected_identity) is not None:
-            raise NotAccepted(refusals.somebody_else_authorized(oauth2.expected_identity), identity.shown)
-        checked = expected_identity_hash(oauth2.expected_identity) if oauth2.expected_identity else None
+        if parameters.expected_identity and mismatched_claim(claims, parameters.expected_identity) is not None:
+            raise NotAccepted(refusals.somebody_else_authorized(parameters.expected_identity), identity.shown)
+        checked = expected_identity_hash(parameters.expected_identity) if parameters.expected_identity else None
         return Authorizer(identity.shown, kept_claims(claims), checked)
 
     async def _claims(self, id_token: str, issuer: str | None, ca_bundle: str | None) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ import msgspec
 from datasource.clock import parse_rfc3339, rfc3339
 from datasource.intent import Intent
 from datasource.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
-from datasource.oauth2 import ClientAuthentication, TokenTypeHint
+from datasource.oauth2 import TokenTypeHint
 from datasource.objects import Metadata, OwnerReference, Secret, encoded_data, owner_reference
 from datasource.requests import HandledSet
 from datasource.states import Reason
@@ -90,7 +90,8 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
     client_id: str
     refresh_token: str | None = None
     revocation_endpoint: str | None = None
-    client_authentication: ClientAuthentication | None = None
+    client_parameters: str | None = None
+    """How the client authenticates (datasource.effective.recorded_client)."""
     client_secret: str | None = None
     """Only while `spec.deletionPolicy` is Revoke: the one the tokens were last obtained with. Whoever deletes a namespace
     deletes the user's own Secret with it, and nobody could authenticate to revoke then."""
@@ -98,6 +99,22 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
     """In the same way: what the revocation endpoint is trusted by beside the certificate authorities of the system."""
     identity: str | None = None
     """Verified claims of who authorized, as JSON; None where no issuer vouched for them."""
+    refresh_endpoint: str | None = None
+    """Where it is not the token endpoint."""
+    captured: str | None = None
+    """What else of the provider's answers is kept: a JSON object of texts."""
+
+    @property
+    def captured_fields(self) -> Mapping[str, str]:
+        """The captured fields by name."""
+        return {} if self.captured is None else msgspec.json.decode(self.captured, type=dict[str, str])
+
+    def with_captured(self, fields: Mapping[str, str]) -> "CredentialData":
+        """The same with further captured fields; a provider does not tell every one each time."""
+        kept = {**self.captured_fields, **fields}
+        return msgspec.structs.replace(
+            self, captured=msgspec.json.encode(kept, order="sorted").decode() if kept else None
+        )
 
     def __repr__(self) -> str:
         return f"CredentialData(token_endpoint={self.token_endpoint!r}, ...)"
@@ -115,7 +132,7 @@ class RevocableToken(msgspec.Struct, frozen=True, rename="lower"):
     client_id: str
     refresh_token: str | None = None
     access_token: str | None = None
-    client_authentication: ClientAuthentication | None = None
+    client_parameters: str | None = None
     client_secret: str | None = None
     ca_bundle: str | None = None
 
@@ -160,9 +177,14 @@ def read_data(secret: Secret) -> CredentialData:
         UnreadableCredential: a key is missing or is not text.
     """
     try:
-        return msgspec.convert(_values(secret), CredentialData)
+        data = msgspec.convert(_values(secret), CredentialData)
     except msgspec.ValidationError as error:
         raise UnreadableCredential(f"data: {error}") from None
+    try:
+        _ = data.captured_fields
+    except msgspec.MsgspecError:
+        raise UnreadableCredential("data key captured is no JSON object of texts") from None
+    return data
 
 
 def revocable_token(secret: Secret) -> RevocableToken | None:

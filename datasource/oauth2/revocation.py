@@ -19,7 +19,7 @@ from datasource.oauth2.errors import (
     Throttled,
 )
 from datasource.oauth2.strict_json import json_object, utf8
-from datasource.oauth2.token_request import Client, TokenRequest, form_request
+from datasource.oauth2.token_request import Client, TokenRequest, client_request
 from datasource.oauth2.token_response import retry_after
 
 
@@ -32,7 +32,7 @@ class TokenTypeHint(StrEnum):
 
 def revocation_request(endpoint: str, client: Client, *, token: str, hint: TokenTypeHint) -> TokenRequest:
     """Revoke a token (RFC 7009 section 2.1). With a refresh token goes the whole grant, so that is the one to send."""
-    return form_request(endpoint, client, {"token": token, "token_type_hint": hint.value})
+    return client_request(endpoint, client, [("token", token), ("token_type_hint", hint.value)])
 
 
 def token_and_hint(access_token: str, refresh_token: str | None) -> tuple[str, TokenTypeHint]:

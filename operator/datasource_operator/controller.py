@@ -77,10 +77,10 @@ class Controller:
         self.queue.taken = QUEUE_SECONDS.observe
         recorder = EventRecorder(self.kube, socket.gethostname(), _now)
         self._poller = SecretPoller(self.kube, self._surroundings_changed, time.monotonic)
-        steps = Steps(self.kube, self.cache, self.settings, self._memory)
+        discovery = Discovery(self.transport, time.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
+        steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
-        discovery = Discovery(self.transport, time.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
         verifier = IdTokenVerifier(self.transport, discovery, time.monotonic)
         self._refresher = Refresher(self.kube, self.transport, self.cache, steps, self._memory, process, verifier)
         self._pool = RefreshPool(self._refresh)

@@ -12,7 +12,7 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,7 @@ from prometheus_client import Counter
 
 from datasource import credential as credential_secret
 from datasource.ca_bundle import read_ca_bundle
-from datasource.client_secret import ClientSecretNotFound, read_client_secret
+from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
 from datasource.credential import (
     CredentialData,
     CredentialFacts,
@@ -31,6 +31,7 @@ from datasource.credential import (
     read_data,
     read_facts,
 )
+from datasource.effective import client_for, recorded_client, refresh_options, reply_options
 from datasource.intent import REQUEST_DEADLINE, Intent, Process, may_be_taken, next_intent
 from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
 from datasource.names import FIELD_MANAGER, Annotation, credential_secret_name
@@ -45,6 +46,7 @@ from datasource.oauth2 import (
     OAuth2Error,
     OutcomeUnknown,
     Throttled,
+    TokenRequest,
     TokenResponse,
     UnexpectedStatus,
     refresh_request,
@@ -106,6 +108,22 @@ class _Turn:
     requests: Requests
 
 
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What the provider answered, and all that it takes to revoke it."""
+
+    recorded: CredentialData
+    response: TokenResponse = field(repr=False)
+    parameters: OAuth2
+    client_secret: ClientSecret | None
+    ca_bundle: str | None
+
+    @property
+    def refresh_token(self) -> str | None:
+        """The one that holds from now on."""
+        return successor(self.recorded.refresh_token, self.response)
+
+
 @dataclass(slots=True)
 class Refresher:
     """Refreshes credentials; `process` is how intents name us."""
@@ -144,13 +162,19 @@ class Refresher:
         client_secret = await self._client_secret(key, oauth2)
         ca_bundle = await self._ca_bundle(key, oauth2)
         turn, secret = await self._begin(key, seen, credential)
-        data = await self._data_to_send(turn, secret)
-        client = Client(data.client_id, client_secret, oauth2.effective_client_authentication())
-        request = refresh_request(data.token_endpoint, client, refresh_token=data.refresh_token or "")
+        data = await self._data_to_send(turn, secret, client_secret)
+        parameters = oauth2.expanded()
+        request = self._request(parameters, data, client_secret)
+        options = reply_options(parameters, is_refresh=True)
         sent_at = self.monotonic()
         try:
             response = await request_token(
-                self.transport, request, now=self.now, deadline=REQUEST_DEADLINE, ca_bundle=ca_bundle
+                self.transport,
+                request,
+                now=self.now,
+                deadline=REQUEST_DEADLINE,
+                options=options,
+                ca_bundle=ca_bundle,
             )
         except OAuth2Error as error:
             logger.warning(
@@ -160,12 +184,11 @@ class Refresher:
                 seconds=round(self.monotonic() - sent_at, 3),
                 error=str(error),
             )
-            await self._not_refreshed(
-                turn, error, None if oauth2.client_secret_ref is None else oauth2.client_secret_ref.name
-            )
+            await self._not_refreshed(turn, error, None if client_secret is None else client_secret.name)
         else:
-            recorded = _recorded(data, client, seen, ca_bundle)
-            await self._require_identity(turn, client, recorded, response, oauth2, ca_bundle)
+            recorded = _recorded(data, parameters, client_secret, seen, ca_bundle)
+            reply = _Reply(recorded, response, parameters, client_secret, ca_bundle)
+            await self._require_identity(turn, reply)
             stored = await self._store(turn, recorded, response)
             window = self.monotonic() - sent_at
             logger.info(
@@ -180,39 +203,32 @@ class Refresher:
             self.memory.succeeded(key)
             REFRESHES.labels("stored" if stored else "dropped").inc()
             if not stored:
-                await self._revoke_dropped(key, client, recorded, response, ca_bundle)
+                await self._revoke_dropped(key, reply)
 
-    async def _require_identity(
-        self,
-        turn: _Turn,
-        client: Client,
-        sent: CredentialData,
-        response: TokenResponse,
-        oauth2: OAuth2,
-        ca_bundle: str | None,
-    ) -> None:
+    async def _require_identity(self, turn: _Turn, reply: _Reply) -> None:
         """An id_token that comes with a refresh is about the one who authorized (OIDC Core section 12.2), or apps get nothing.
 
         Raises:
             NotNow: it is not as it should be.
         """
-        kept = read_kept_claims(sent.identity)
-        if response.id_token is None or kept is None or oauth2.issuer is None:
+        kept, issuer = read_kept_claims(reply.recorded.identity), reply.parameters.issuer
+        id_token = reply.response.id_token
+        if id_token is None or kept is None or issuer is None:
             return
         try:
-            claims = await self._claims(response.id_token, oauth2.issuer, ca_bundle)
+            claims = await self._claims(id_token, issuer, reply.ca_bundle)
             require_same_subject(claims, kept)
-            check_claims(claims, issuer=oauth2.issuer, client_id=sent.client_id, nonce=None, now=self.now())
+            check_claims(claims, issuer=issuer, client_id=reply.recorded.client_id, nonce=None, now=self.now())
         except IdentityChanged as error:
             logger.error("the grant is somebody else's now", datasource=str(turn.key))
             REFRESHES.labels("IdentityChanged").inc()
             await self._judge(turn)
-            await self._revoke_reply(turn.key, client, sent, response, ca_bundle)
+            await self._revoke_reply(turn.key, reply)
             raise NotNow(Reason.REFRESH_FAILING, str(error)) from None
         except IdentityMismatch as error:
             logger.error("an id_token of a refresh was refused", datasource=str(turn.key), error=str(error))
             REFRESHES.labels("IdentityMismatch").inc()
-            await self._keep_refresh_token(turn, sent, response)
+            await self._keep_refresh_token(turn, reply)
             message = (
                 f"The access token could not be refreshed. {error} The new one was dropped, the refresh token is kept."
             )
@@ -227,9 +243,9 @@ class Refresher:
             logger.warning("no keys to verify an id_token of a refresh with", issuer=issuer, error=str(error))
             return unverified_claims(id_token)
 
-    async def _keep_refresh_token(self, turn: _Turn, sent: CredentialData, response: TokenResponse) -> None:
+    async def _keep_refresh_token(self, turn: _Turn, reply: _Reply) -> None:
         """Nothing of the reply reaches apps; but the old refresh token may be used up, and the grant is not to be lost."""
-        data = msgspec.structs.replace(sent, refresh_token=successor(sent.refresh_token, response))
+        data = msgspec.structs.replace(reply.recorded, refresh_token=reply.refresh_token)
 
         def change(found: CredentialFacts) -> dict[str, Any]:
             # The same revision: it is still the old access token that stands there.
@@ -237,25 +253,25 @@ class Refresher:
 
         await self._write_until_it_stands(turn, change, is_done=lambda found: found.stored_by == turn.intent.id)
 
-    async def _revoke_dropped(
-        self, key: Key, client: Client, sent: CredentialData, response: TokenResponse, ca_bundle: str | None
-    ) -> None:
+    async def _revoke_dropped(self, key: Key, reply: _Reply) -> None:
         """Nobody will ever use these tokens; after a clear or a deletion they should not live on at the provider.
 
         Where another credential stands they are only dropped: some providers would revoke its grant with them.
         """
         if await self._is_cleared_or_gone(key):
-            await self._revoke_reply(key, client, sent, response, ca_bundle)
+            await self._revoke_reply(key, reply)
 
-    async def _revoke_reply(
-        self, key: Key, client: Client, sent: CredentialData, response: TokenResponse, ca_bundle: str | None
-    ) -> None:
-        if sent.revocation_endpoint is None:
+    async def _revoke_reply(self, key: Key, reply: _Reply) -> None:
+        endpoint = reply.recorded.revocation_endpoint
+        if endpoint is None:
             return
-        token, hint = token_and_hint(response.access_token, successor(sent.refresh_token, response))
-        request = revocation_request(sent.revocation_endpoint, client, token=token, hint=hint)
+        client = self._client(reply.parameters, reply.recorded, reply.client_secret)
+        token, hint = token_and_hint(reply.response.access_token, reply.refresh_token)
+        request = revocation_request(endpoint, client, token=token, hint=hint)
         try:
-            await revoke_token_patiently(self.transport, request, now=self.now, ca_bundle=ca_bundle, sleep=self.sleep)
+            await revoke_token_patiently(
+                self.transport, request, now=self.now, ca_bundle=reply.ca_bundle, sleep=self.sleep
+            )
         except OAuth2Error as error:
             logger.error("a dropped reply could not be revoked", datasource=str(key), error=str(error))
         else:
@@ -293,8 +309,27 @@ class Refresher:
             pause=LOOK_GAP,
         )
 
-    async def _client_secret(self, key: Key, oauth2: OAuth2) -> str | None:
-        ref = oauth2.client_secret_ref
+    def _request(self, parameters: OAuth2, data: CredentialData, client_secret: ClientSecret | None) -> TokenRequest:
+        """Options are those that hold now; where it goes is what is recorded with the tokens."""
+        return refresh_request(
+            data.refresh_endpoint or data.token_endpoint,
+            self._client(parameters, data, client_secret),
+            refresh_token=data.refresh_token or "",
+            options=refresh_options(parameters),
+        )
+
+    def _client(self, parameters: OAuth2, data: CredentialData, client_secret: ClientSecret | None) -> Client:
+        """For one request."""
+        return client_for(
+            parameters,
+            client_secret,
+            token_endpoint=data.token_endpoint,
+            now=self.now(),
+            token_bytes=self.token_bytes,
+        )
+
+    async def _client_secret(self, key: Key, oauth2: OAuth2) -> ClientSecret | None:
+        ref = oauth2.client_secret_ref or oauth2.private_key_ref
         try:
             return await read_client_secret(
                 self.kube,
@@ -341,11 +376,12 @@ class Refresher:
         requests = Requests(refresh=seen.requests.refresh)
         return _Turn(key, facts, intent, secret.metadata.resource_version, requests), secret
 
-    async def _data_to_send(self, turn: _Turn, secret: Secret) -> CredentialData:
+    async def _data_to_send(self, turn: _Turn, secret: Secret, client_secret: ClientSecret | None) -> CredentialData:
         """The data that authorizes the request.
 
         Raises:
-            NotNow: a reply could not be stored, or the data cannot be read; the intent is taken back, nothing was sent.
+            NotNow: a reply could not be stored, the data cannot be read, or the client secret may not go where they say; the
+                intent is taken back, nothing was sent.
         """
         name = credential_secret_name(turn.key.name)
         if secret.immutable:
@@ -354,7 +390,20 @@ class Refresher:
                 Reason.SECRET_CONFLICT, immutable_secret(name).message, pause=BLOCKED_PAUSE, look_again_at=name
             )
         try:
-            return _readable_data(secret, turn.facts)
+            data = _readable_data(secret, turn.facts)
+            if client_secret is not None:
+                client_secret.require_allowed(
+                    {"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint or data.token_endpoint}
+                )
+            return data
+        except InvalidSpec as error:
+            await self._take_back(turn)
+            raise NotNow(
+                Reason.REFRESH_FAILING,
+                f"The access token cannot be refreshed: {error}",
+                pause=BLOCKED_PAUSE,
+                look_again_at=None if client_secret is None else client_secret.name,
+            ) from None
         except UnreadableCredential as error:
             await self._take_back(turn)
             raise NotNow(
@@ -422,7 +471,7 @@ class Refresher:
             token_type=response.token_type,
             # A reply without one keeps the old one (RFC 6749 section 6).
             refresh_token=successor(sent.refresh_token, response),
-        )
+        ).with_captured(response.captured)
 
         def change(found: CredentialFacts) -> dict[str, Any]:
             facts = msgspec.structs.replace(
@@ -527,14 +576,16 @@ class Refresher:
         self.memory.failed(key, seen.generation, trouble)
 
 
-def _recorded(sent: CredentialData, client: Client, seen: Observed, ca_bundle: str | None) -> CredentialData:
+def _recorded(
+    sent: CredentialData, parameters: OAuth2, client_secret: ClientSecret | None, seen: Observed, ca_bundle: str | None
+) -> CredentialData:
     """What to record with the reply: how the client authenticated, and while tokens are revoked on deletion with what."""
     is_to_be_revoked = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
     keeps = is_to_be_revoked and sent.revocation_endpoint is not None
     return msgspec.structs.replace(
         sent,
-        client_authentication=client.authentication,
-        client_secret=client.client_secret if keeps else None,
+        client_parameters=recorded_client(parameters),
+        client_secret=client_secret.text if keeps and client_secret is not None else None,
         ca_bundle=ca_bundle if keeps else None,
     )
 

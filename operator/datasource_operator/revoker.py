@@ -4,6 +4,7 @@ Level-triggered like everything else: what is to be revoked, where, and until wh
 restarts, and the Datasource need not be there any more.
 """
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ import structlog
 from prometheus_client import Counter
 
 from datasource.ca_bundle import read_ca_bundle
-from datasource.client_secret import ClientSecretNotFound, at_recorded_endpoints, read_client_secret
+from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
 from datasource.credential import (
     RevocableToken,
     UnreadableCredential,
@@ -21,6 +22,7 @@ from datasource.credential import (
     revocation_is_due,
     revoked_patch,
 )
+from datasource.effective import client_for, read_recorded_client
 from datasource.fingerprint import fingerprint
 from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
 from datasource.names import FIELD_MANAGER, SecretType, credential_secret_name
@@ -67,6 +69,7 @@ class Revoker:
     settings: Settings
     recorder: EventRecorder
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     async def revoke(self, key: Key) -> timedelta | None:
         """Revoke what is due for a key; returns after which pause, at least, to come again, None where all is done.
@@ -121,29 +124,45 @@ class Revoker:
         parameters are those the token was obtained with: another one is no business of that provider.
         """
         oauth2 = self._oauth2(key)
-        is_the_same = oauth2 is not None and fingerprint(oauth2) == token.fingerprint
-        if token.client_secret is not None or token.client_authentication is ClientAuthentication.NONE:
-            method = token.client_authentication or ClientAuthentication.CLIENT_SECRET_BASIC
-            client = Client(token.client_id, token.client_secret, method)
-            bundle = await self._ca_bundle(key, oauth2) if oauth2 is not None and is_the_same else None
-            return client, token.ca_bundle or bundle
-        if oauth2 is None or not is_the_same:
+        same = oauth2 if oauth2 is not None and fingerprint(oauth2) == token.fingerprint else None
+        ca_bundle = token.ca_bundle or (None if same is None else await self._ca_bundle(key, same))
+        parameters, secret = await self._authentication(key, token, same)
+        try:
+            client = client_for(
+                parameters,
+                secret,
+                token_endpoint=token.token_endpoint,
+                now=self.now(),
+                token_bytes=self.token_bytes,
+            )
+        except InvalidSpec as error:
+            raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
+        return client, ca_bundle
+
+    async def _authentication(
+        self, key: Key, token: RevocableToken, same: OAuth2 | None
+    ) -> tuple[OAuth2, ClientSecret | None]:
+        """How the client authenticates, and with what; `same` is the spec where it is that of the token."""
+        recorded = read_recorded_client(token.client_parameters)
+        if recorded is not None and token.client_secret is not None:
+            return recorded, ClientSecret(credential_secret_name(key.name), token.client_secret)
+        if recorded is not None and recorded.effective_client_authentication() is ClientAuthentication.NONE:
+            return recorded, None
+        if same is None:
             raise NotRevoked(
                 "The OAuth2 parameters are not those the token was obtained with any more, so there is no client secret to "
                 "revoke it with.",
                 try_again=False,
             )
         try:
-            client_secret = await read_client_secret(
-                self.kube,
-                key.namespace,
-                at_recorded_endpoints(oauth2, token),
-                require_allowed_hosts=self.settings.require_allowed_hosts,
+            secret = await read_client_secret(
+                self.kube, key.namespace, same, require_allowed_hosts=self.settings.require_allowed_hosts
             )
+            if secret is not None:
+                secret.require_allowed({"revocationURL": token.revocation_endpoint})
         except (ClientSecretNotFound, InvalidSpec) as error:
             raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
-        client = Client(token.client_id, client_secret, oauth2.effective_client_authentication())
-        return client, await self._ca_bundle(key, oauth2)
+        return same.expanded(), secret
 
     async def _ca_bundle(self, key: Key, oauth2: OAuth2) -> str | None:
         try:

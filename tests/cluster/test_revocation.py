@@ -128,7 +128,7 @@ def test_state_says_cleared_at_once_and_the_token_waits_while_the_provider_is_ov
         "token_endpoint",
         "fingerprint",
         "client_id",
-        "client_authentication",
+        "client_parameters",
     }
 
     eventually_revoked(user, token)

@@ -160,6 +160,8 @@ function describe(parameters, clientId) {
     refresh_token_sha256: sha256('refresh_token'),
     token_sha256: sha256('token'),
     token_type_hint: parameters.get('token_type_hint'),
+    resource: parameters.getAll('resource'),
+    has_client_assertion: parameters.has('client_assertion'),
     status: null,
     error: null,
   };

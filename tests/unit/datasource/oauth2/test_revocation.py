@@ -1,7 +1,7 @@
 """Revocation: what is sent, what an answer means, and how often a token that is kept nowhere is tried."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -46,8 +46,8 @@ def now() -> datetime:
     return NOW
 
 
-def answered(status: int, body: bytes = b"", **headers: str) -> None:
-    check_revocation_response(status, headers, body, now=NOW)
+def answered(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
+    check_revocation_response(status, headers or {}, body, now=NOW)
 
 
 def refusal(error: str) -> bytes:
@@ -109,7 +109,7 @@ def test_anything_else_leaves_the_token_alive(status: int, body: bytes, expected
 
 def test_retry_after_is_told() -> None:
     with pytest.raises(Throttled) as caught:
-        answered(503, **{"retry-after": "7"})
+        answered(503, headers={"retry-after": "7"})
     assert caught.value.retry_after == timedelta(seconds=7)
 
 
