@@ -62,7 +62,7 @@ class IdTokenVerifier:
             MetadataUnavailable: they cannot be read now.
             MetadataUnusable: the issuer publishes none that can be used.
         """
-        await self._keys(_Place(issuer, ca_bundle), await self._discovery.metadata(issuer))
+        await self._keys(_Place(issuer, ca_bundle), await self._discovery.metadata(issuer, ca_bundle=ca_bundle))
 
     async def claims(self, id_token: str, issuer: str, *, ca_bundle: str | None = None) -> Mapping[str, Any]:
         """The claims of an id_token that the issuer signed; what they say is not looked at.
@@ -71,7 +71,7 @@ class IdTokenVerifier:
             IdentityMismatch: it is not signed by the issuer.
             MetadataUnavailable, MetadataUnusable: there are no keys to tell by.
         """
-        place, metadata = _Place(issuer, ca_bundle), await self._discovery.metadata(issuer)
+        place, metadata = _Place(issuer, ca_bundle), await self._discovery.metadata(issuer, ca_bundle=ca_bundle)
         supported = metadata.id_token_signing_alg_values_supported
         keys = await self._keys(place, metadata)
         try:

@@ -429,8 +429,8 @@ def test_replacement_of_the_same_name_waits_until_the_old_grant_is_revoked(user:
 
 
 def test_policy_that_cannot_be_kept_says_so(user: User) -> None:
-    user.ready_to_authorize()
-    user.apply(user.datasource(user.oauth2(), deletionPolicy="Revoke"))
+    user.ready_to_authorize(issuer=None)
+    user.apply(user.datasource(user.oauth2(issuer=None), deletionPolicy="Revoke"))
     user.wait_for_link()
     with Person() as person:
         person.authorize(user.link())

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +25,7 @@ from tests.support.hostile_provider import (
     gzip_bomb,
     redirects,
     replies,
+    self_signed,
     speaks_no_http,
 )
 from tests.unit.datasource.oauth2.test_signature import CLAIMS, EC, OTHER_RSA, RSA, key_set, signed
@@ -178,7 +178,7 @@ async def test_keys_hold_on_for_a_day_while_their_provider_is_down(monkeypatch: 
     async with Bench(Issuer(publishes(RSA), replies(500))) as bench:
         metadata = await Discovery(bench.transport, bench.clock).metadata(bench.issuer.origin)
 
-        async def stays(_: str) -> Any:
+        async def stays(_: str, *, ca_bundle: str | None = None) -> Any:
             return metadata
 
         monkeypatch.setattr(bench.verifier._discovery, "metadata", stays)
@@ -191,18 +191,11 @@ async def test_keys_hold_on_for_a_day_while_their_provider_is_down(monkeypatch: 
 
 
 async def test_what_one_tenant_trusts_is_no_word_for_another() -> None:
+    bundle = self_signed().certificate
     async with Bench(Issuer(publishes(OTHER_RSA), publishes(RSA))) as bench:
-        fetch: Callable[..., Any] = bench.verifier._fetched
-        bundles: list[str | None] = []
-
-        async def fetched(metadata: Any, ca_bundle: str | None) -> Any:
-            bundles.append(ca_bundle)
-            return await fetch(metadata, None)
-
-        bench.verifier._fetched = fetched  # type: ignore[method-assign]
-        assert await bench.claims(signed(OTHER_RSA), ca_bundle="a bundle") == CLAIMS
+        assert await bench.claims(signed(OTHER_RSA), ca_bundle=bundle) == CLAIMS
         assert await bench.claims(signed()) == CLAIMS
-        assert bundles == ["a bundle", None]
+        assert bench.issuer.fetched == 2
 
 
 async def test_no_more_issuers_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
