@@ -186,8 +186,7 @@ class Controller:
     def _secret_changed(self, key: Key) -> None:
         if self.cache.datasource(key) is not None:
             self.queue.add(key)
-        if self.cache.revocation_is_due(key):
-            self._revocations.add(key)
+        self._revoke_if_due(key)
 
     def _surroundings_changed(self, key: Key) -> None:
         self._look_around.add(key)
@@ -225,6 +224,13 @@ class Controller:
                 await self._revoke_one(key)
             finally:
                 self._revocations.done(key)
+            # What was stored while the last one ended has brought nobody here.
+            self._revoke_if_due(key)
+
+    def _revoke_if_due(self, key: Key) -> None:
+        """A key that waits for its next try is left to wait: a provider that asks for a minute means it."""
+        if self.cache.revocation_is_due(key) and key not in self._revocations:
+            self._revocations.add(key)
 
     async def _revoke_one(self, key: Key) -> None:
         try:

@@ -58,6 +58,10 @@ class WorkQueue(Generic[K]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, key: object) -> bool:
+        """Whether a key waits, or is being worked on."""
+        return key in self._waiting or key in self._working
+
     @property
     def depth(self) -> int:
         """How many keys are due now, not those that wait for their time; may be read from another thread."""
