@@ -1,6 +1,7 @@
 """I/O: the loop around the reconciler: triggers in, at most one reconciliation of a key at a time, retries with backoff."""
 
 import asyncio
+import math
 import random
 import secrets
 import socket
@@ -53,7 +54,8 @@ class Controller:
     settings: Settings
     cache: Cache = field(default_factory=Cache)
     queue: WorkQueue[Key] = field(default_factory=lambda: WorkQueue(time.monotonic, random.random))
-    _look_around: set[Key] = field(default_factory=set)
+    _look_around: dict[Key, float] = field(default_factory=dict)
+    """From when on (monotonic) the surroundings are due for a look, whatever the next trigger."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _watches: list[SecretWatch] = field(default_factory=list)
     _poller: SecretPoller = field(init=False)
@@ -147,7 +149,7 @@ class Controller:
             self.queue.add(key)
 
     def _surroundings_changed(self, key: Key) -> None:
-        self._look_around.add(key)
+        self._look_around[key] = time.monotonic()
         self._memory.try_now(key, _now())
         self.queue.add(key)
 
@@ -155,7 +157,7 @@ class Controller:
         self.queue.forget(key)
         self._poller.wait_for(key, None)
         self._memory.forget(key)
-        self._look_around.discard(key)
+        self._look_around.pop(key, None)
 
     async def _refresh(self, key: Key) -> None:
         try:
@@ -184,8 +186,9 @@ class Controller:
                 self.queue.done(key)
 
     async def _reconcile(self, key: Key) -> None:
-        look_around = key in self._look_around
-        self._look_around.discard(key)
+        look_around = self._look_around.get(key, math.inf) <= time.monotonic()
+        if look_around:
+            del self._look_around[key]
         try:
             outcome = await self._reconciler.reconcile(key, look_around=look_around)
         except Stale as error:
@@ -207,7 +210,7 @@ class Controller:
 
     def _try_again(self, key: Key, look_around: bool, at_least: timedelta) -> timedelta:
         if look_around:
-            self._look_around.add(key)
+            self._look_around[key] = time.monotonic()
         return self.queue.retry(key, at_least=at_least)
 
     def _follow_up(self, key: Key, outcome: Outcome) -> None:
@@ -217,7 +220,7 @@ class Controller:
             jitter = timedelta(seconds=random.random() * outcome.wake_after.total_seconds() * 0.1)  # noqa: S311
             self.queue.add(key, Priority.ROUTINE, delay=outcome.wake_after + min(jitter, timedelta(seconds=60)))
             if outcome.look_around_then:
-                self._look_around.add(key)
+                self._look_around[key] = time.monotonic() + outcome.wake_after.total_seconds()
         if outcome.refresh is not None:
             self._pool.submit(key, outcome.refresh.provider, is_urgent=outcome.refresh.is_urgent)
 
