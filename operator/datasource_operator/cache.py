@@ -68,10 +68,10 @@ class Cache:
         return [key for key, known in self._known.items() if known.datasource is not None]
 
     def store_datasource(self, datasource: Datasource) -> bool:
-        """Remember a Datasource; False where a newer version is known already."""
+        """Remember a Datasource; False where that version, or a newer one, is known already."""
         key = Key(datasource.metadata.namespace, datasource.metadata.name)
         known = self._known.setdefault(key, _Known())
-        if known.datasource is not None and _is_older(datasource.metadata, known.datasource.metadata.resource_version):
+        if known.datasource is not None and _is_known(datasource.metadata, known.datasource.metadata.resource_version):
             return False
         known.datasource = datasource
         return True
@@ -104,12 +104,12 @@ class Cache:
         known = self._known.setdefault(key, _Known())
         match metadata.annotations.get(Annotation.ROLE):
             case Role.CREDENTIAL if metadata.name == credential_secret_name(key.name):
-                if known.credential is not None and int(metadata.resource_version) < known.credential.version:
+                if known.credential is not None and int(metadata.resource_version) <= known.credential.version:
                     return None
                 known.credential = _CachedCredential(int(metadata.resource_version), _readable(metadata))
             case Role.TOKEN:
                 stood = known.token_secrets.get(metadata.name)
-                if stood is not None and _is_older(metadata, stood.resource_version):
+                if stood is not None and _is_known(metadata, stood.resource_version):
                     return None
                 known.token_secrets[metadata.name] = read_stored(metadata)
         return key
@@ -194,6 +194,11 @@ def _readable(metadata: Metadata) -> StoredCredential | UnreadableCredential:
         return read_facts(metadata)
     except UnreadableCredential as error:
         return error
+
+
+def _is_known(metadata: Metadata, resource_version: str) -> bool:
+    """Whether that version was seen already; a watch shows us what we wrote ourselves once more."""
+    return int(metadata.resource_version) <= int(resource_version)
 
 
 def _is_older(metadata: Metadata, resource_version: str) -> bool:

@@ -11,6 +11,7 @@ from datasource.credential import UnreadableCredential
 from datasource.kube import DATASOURCES, Forbidden, Invalid, Kube, NotFound
 from datasource.names import FIELD_MANAGER, credential_secret_name
 from datasource.objects import Datasource
+from datasource.requests import requests_in
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.policy import (
     Finding,
@@ -122,6 +123,17 @@ class Reconciler:
             return
         self.cache.store_datasource(trimmed(written))
         await self.announce(seen, finding)
+        if _has_moved_on(written, seen):
+            # The watch will show us the version that we have just stored, and that is nothing new to the cache.
+            raise Stale("the Datasource changed while its status was written")
+
+
+def _has_moved_on(written: Datasource, seen: Observed) -> bool:
+    """Whether somebody changed what the status rests on before it was written: what the answer shows is newer."""
+    metadata = written.metadata
+    return (metadata.uid, metadata.generation) != (seen.uid, seen.generation) or (
+        requests_in(metadata.annotations) != seen.requests or metadata.deletion_timestamp is not None
+    )
 
 
 def _problem(seen: Observed) -> Finding:

@@ -100,7 +100,7 @@ class SecretWatch:
         before = self.cache.owner(item.metadata)
         now = self.cache.store_secret(item.metadata)
         self._tell(now)
-        if before != now:
+        if now is not None and before != now:
             self._tell(before)
 
     def _tell(self, key: Key | None) -> None:

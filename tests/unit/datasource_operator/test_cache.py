@@ -62,10 +62,18 @@ def test_an_older_version_of_a_datasource_is_passed_over() -> None:
     assert cache.datasource(KEY) == datasource(resource_version="10")
 
 
-def test_the_same_version_again_is_worth_a_look() -> None:
+def test_the_same_version_again_tells_nothing_new() -> None:
+    """A watch shows what we wrote ourselves once more."""
     cache = Cache()
     cache.store_datasource(datasource())
-    assert cache.store_datasource(datasource())
+    assert not cache.store_datasource(datasource())
+
+
+def test_the_same_version_of_a_secret_again_tells_nothing_new() -> None:
+    cache = Cache()
+    for metadata in (credential_metadata(), token_secret_metadata()):
+        assert cache.store_secret(metadata) == KEY
+        assert cache.store_secret(metadata) is None
 
 
 def test_a_deleted_datasource_is_forgotten() -> None:
