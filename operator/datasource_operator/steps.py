@@ -174,6 +174,11 @@ class Steps:
 
     async def _conflict(self, seen: Observed, name: str, type_: SecretType) -> Surroundings:
         """Whether a Secret of that name exists and is not ours. Asked by metadata, so foreign values stay where they are."""
+        try:
+            await self.kube.get(SECRETS, seen.namespace, name, PartialObject, metadata_only=True)
+        except NotFound:
+            return Surroundings()
+        # Metadata does not tell the type; a selector does.
         foreign, _ = await self.kube.list_metadata(
             SECRETS, seen.namespace, field_selector=f"metadata.name={name},type!={type_}"
         )
