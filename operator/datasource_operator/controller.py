@@ -129,6 +129,7 @@ class Controller:
         finally:
             await _ended(tasks)
             await self._pool.drain()
+            self._refresher.steps.let_go_of_all()
 
     def datasource_changed(self, datasource: Datasource) -> None:
         """A watch showed a Datasource: remember it and look at it soon."""

@@ -80,6 +80,8 @@ class Reconciler:
             settled, seen = await self._settle(seen)
         except DatasourceGone:
             return Outcome()
+        finally:
+            self.steps.let_go(key)
         if settled is None:
             return Outcome()
         await self._write_status(key, seen, settled.finding)

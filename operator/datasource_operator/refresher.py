@@ -345,6 +345,8 @@ class Refresher:
         patch = make(datasource_name=key.name, resource_version=resource_version, **change)
         written = await self.kube.merge_patch(SECRETS, key.namespace, name, patch, PartialObject, manager=FIELD_MANAGER)
         self.cache.store_secret(written.metadata)
+        if "data" in change:
+            self.steps.hand_over(key, written.metadata.resource_version, change["data"])
 
     async def _read(self, key: Key) -> StoredCredential | None:
         """The credential's facts, live; None where it is gone or cannot be read."""

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -11,7 +11,7 @@ import structlog
 
 from datasource import credential as credential_secret
 from datasource.client_secret import ClientSecretNotFound, read_client_secret
-from datasource.credential import StoredCredential, UnreadableCredential, read_data, read_facts
+from datasource.credential import CredentialData, StoredCredential, UnreadableCredential, read_data, read_facts
 from datasource.fingerprint import fingerprint
 from datasource.kube import DATASOURCES, SECRETS, Conflict, Forbidden, Kube, NotFound
 from datasource.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
@@ -59,6 +59,20 @@ class Steps:
     memory: RefreshMemory
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    _in_hand: dict[Key, tuple[str, CredentialData]] = field(default_factory=dict, repr=False)
+    """By key: what a refresh stored a moment ago, with the resourceVersion that it got; for the very next reconciliation."""
+
+    def hand_over(self, key: Key, resource_version: str, data: CredentialData) -> None:
+        """Spare the token Secret's next write a read of what was just written."""
+        self._in_hand[key] = (resource_version, data)
+
+    def let_go(self, key: Key) -> None:
+        """Keep no token beyond the reconciliation that it was for."""
+        self._in_hand.pop(key, None)
+
+    def let_go_of_all(self) -> None:
+        """The same where there will be no reconciliation."""
+        self._in_hand.clear()
 
     def observe(self, key: Key, *, look_around: bool = False) -> Observed:
         """What the cache shows of a Datasource.
@@ -250,11 +264,8 @@ class Steps:
         self.cache.store_secret(patched.metadata)
 
     async def _write_token_secret(self, key: Key, seen: Observed, step: WriteTokenSecret) -> Observed:
-        secret = await self._get_credential(key)
         try:
-            if read_facts(secret.metadata).facts != step.credential.facts:
-                raise Stale("the credential changed meanwhile")
-            data = read_data(secret)
+            data = await self._data_of(key, step.credential)
             if data.fingerprint != step.credential.facts.fingerprint:
                 raise UnreadableCredential("data key fingerprint differs from the annotation")
         except UnreadableCredential as error:
@@ -270,6 +281,15 @@ class Steps:
         )
         self.cache.store_secret(applied.metadata)
         return self._again(key, seen)
+
+    async def _data_of(self, key: Key, credential: StoredCredential) -> CredentialData:
+        resource_version, data = self._in_hand.get(key, ("", None))
+        if data is not None and resource_version == credential.resource_version:
+            return data
+        secret = await self._get_credential(key)
+        if read_facts(secret.metadata).facts != credential.facts:
+            raise Stale("the credential changed meanwhile")
+        return read_data(secret)
 
     async def _create_token_secret(
         self, key: Key, seen: Observed, step: WriteTokenSecret, manifest: dict[str, object]
