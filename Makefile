@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Each has a control plane and a provider of its own; most of the time a test waits for what others do.
 TEST_WORKERS ?= 3
 
-.PHONY: help demo test check lint unit faults tools lock format clean
+.PHONY: help demo test check lint unit faults tools generate docs manifests lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -18,7 +18,7 @@ demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, 
 
 test: check tools ## everything: check, then the tests on a real API server and in a real browser
 	rm -rf build/tests
-	$(VENV)/bin/pytest tests/cluster tests/faults tests/e2e -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile
+	$(VENV)/bin/pytest tests --ignore=tests/unit -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile
 	@echo "Looking back at what all of them did"
 	$(VENV)/bin/pytest tests/cluster -m last
 
@@ -33,8 +33,9 @@ lint: $(READY)
 unit: $(READY)
 	$(VENV)/bin/pytest tests/unit --cov --cov-report=term --cov-fail-under=100
 
-faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes; FAULTS_SECONDS, FAULTS_SEED
+faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes, then a long random walk; FAULTS_SECONDS, FAULTS_SEED
 	@$(RUN) -m tests.faults.fault_run
+	RANDOM_WALK=long RANDOM_WALK_SEED=$${FAULTS_SEED:-1} $(VENV)/bin/pytest tests/cluster/test_random_walk.py --capture=no
 
 tools: $(READY) ## fetch and build what the local stack needs, ahead of time
 	@$(RUN) -m deploy.local.tools
@@ -44,6 +45,14 @@ tools: $(READY) ## fetch and build what the local stack needs, ahead of time
 format: $(READY) ## format the code
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+
+generate: docs manifests ## write everything that is generated and kept in the repository
+
+docs: $(READY) ## write what is generated in docs/
+	@$(RUN) docs/api_reference.py
+
+manifests: $(READY) ## generate what the chart copies from deploy/base, and deploy/install.yaml
+	@$(RUN) -m deploy.local.manifests
 
 lock: $(READY) ## pin dependencies anew
 	requirements/lock.sh

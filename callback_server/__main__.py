@@ -5,12 +5,13 @@ import signal
 import sys
 
 import structlog
-import uvicorn
 import uvloop
 
 from callback_server.app import create_app, services
+from callback_server.server import server_of
 from datasource.kube import Kube
 from datasource.logs import configure_logging
+from datasource.metrics import show_build
 from datasource.oauth2.transport import Transport
 from datasource.probes import serve_probes
 from datasource.settings import InvalidSettings, Settings, listen_address, settings_in
@@ -32,24 +33,14 @@ def main() -> None:
 
 async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int]) -> None:
     """Serve in this event loop; uvicorn takes the signals and waits for the requests under way."""
-    async with Kube(settings.kubeconfig, user_agent="datasource-callback-server") as kube, Transport() as transport:
+    async with (
+        Kube(settings.kubeconfig, user_agent="datasource-callback-server") as kube,
+        Transport(settings.egress, settings.proxies) as transport,
+    ):
         app = create_app(services(kube, transport, settings))
         host, port = pages
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                host=host,
-                port=port,
-                # The access log would carry codes and tickets.
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                # redirect_uri and links come from the settings, never from a request's headers.
-                proxy_headers=False,
-                # A reply that is not stored yet is worth more than a quick end.
-                timeout_graceful_shutdown=None,
-            )
-        )
+        server = server_of(app, host, port)
+        show_build("callback-server")
         runner = await serve_probes(
             *probes,
             stalled=lambda: None,

@@ -1,12 +1,14 @@
 """The Starlette app: routes, and nothing that decides."""
 
+import asyncio
 import dataclasses
+import math
 import re
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import structlog
@@ -15,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callback_server import refusals
@@ -24,6 +26,9 @@ from callback_server.credentials import CredentialStore
 from callback_server.dialog import LARGEST_FORM, DialogService, parse_form
 from callback_server.done import DoneService
 from callback_server.flows import FlowStore
+from callback_server.limits import Exceeded, Misses, Pace, Places
+from callback_server.looks import Looks
+from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, message_page
 from callback_server.refusals import Refused
 from callback_server.security import ALWAYS, cookie_in, is_from_our_page, new_cookie, set_cookie_header
@@ -33,6 +38,9 @@ from datasource.oauth2.transport import Transport
 from datasource.settings import Settings
 
 logger = structlog.get_logger(__name__)
+
+BODY_TIMEOUT = 10.0
+"""Seconds for a form of a few hundred bytes."""
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -50,6 +58,7 @@ class Services:
     callback: CallbackService
     done: DoneService
     settings: Settings
+    misses: Misses
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
 
@@ -57,11 +66,15 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
     observer = Observer(kube, settings)
     flows = FlowStore(kube, settings.system_namespace, _now)
+    looks = Looks(observer, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
+    # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
+    places = Places(in_all=64, per_namespace=16, retry_after=5.0)
     return Services(
-        dialog=DialogService(kube, settings, observer, flows, _now),
-        callback=CallbackService(kube, transport, observer, flows, CredentialStore(kube, _now), _now),
-        done=DoneService(settings, observer, flows),
+        dialog=DialogService(kube, settings, observer, flows, looks, places, _now),
+        callback=CallbackService(kube, transport, observer, flows, looks, places, CredentialStore(kube, _now), _now),
+        done=DoneService(settings, observer, flows, looks),
         settings=settings,
+        misses=Misses(time.monotonic),
     )
 
 
@@ -89,6 +102,8 @@ def create_app(served: Services) -> Starlette:
 
     async def callback(request: Request) -> Response:
         namespace = request.path_params["namespace"]
+        if not _NAMESPACE.fullmatch(namespace):
+            raise refusals.unknown_flow()
         query = request.scope["query_string"]
         done_id = await served.callback.finish(namespace, query, cookie_in(request.cookies))
         # A clean URL: code and state leave the address bar and the history.
@@ -97,24 +112,43 @@ def create_app(served: Services) -> Starlette:
     async def done(request: Request) -> Response:
         return await served.done.show(request.path_params["done_id"], cookie_in(request.cookies))
 
+    async def refused(request: Request, error: Exception) -> Response:
+        if not isinstance(error, Refused):
+            raise error
+        if error.is_miss:
+            try:
+                served.misses.count(request.path_params.get("namespace"), request.path_params.get("name"))
+            except Exceeded as exceeded:
+                return _refusal(refusals.too_many_misses(_whole_seconds(exceeded)))
+        return _refusal(error)
+
+    async def http_error(request: Request, error: Exception) -> Response:
+        page = refusals.page_not_found()
+        return await refused(request, dataclasses.replace(page, status=getattr(error, "status_code", page.status)))
+
     routes = [
         Route("/authorize/{namespace}/{name}", show, methods=["GET"]),
         Route("/authorize/{namespace}/{name}", begin, methods=["POST"]),
         Route("/callback/{namespace}", callback, methods=["GET"]),
         Route("/done/{done_id}", done, methods=["GET"]),
     ]
+    # A path with one slash more is another path: the redirect that Starlette makes of it is built from the Host header.
+    router = Router(routes, redirect_slashes=False)
     prefix = urlsplit(settings.external_url).path
-    return Starlette(
-        routes=[Mount(prefix, routes=routes)] if prefix else routes,
-        middleware=[Middleware(_AlwaysHeaders)],
+    app = Starlette(
+        routes=[Mount(prefix, app=router)] if prefix else routes,
+        middleware=[Middleware(RequestMetrics), Middleware(_AlwaysHeaders)],
         exception_handlers={
-            Refused: _refused,
-            HTTPException: _http_error,
+            Refused: refused,
+            Exceeded: _exceeded,
+            HTTPException: http_error,
             ApiError: _api_failed,
             Unavailable: _api_failed,
             Exception: _unexpected,
         },
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 class _AlwaysHeaders:
@@ -149,10 +183,14 @@ def _place(request: Request) -> tuple[str, str]:
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_FORM:
-            raise refusals.form_is_not_ours()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LARGEST_FORM:
+                    raise refusals.form_is_not_ours()
+    except TimeoutError:
+        raise refusals.form_is_not_ours() from None
     return bytes(body)
 
 
@@ -160,30 +198,29 @@ def _see_other(target: str) -> Response:
     return RedirectResponse(target, status_code=303)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    if not isinstance(error, Refused):
+async def _exceeded(_: Request, error: Exception) -> Response:
+    if not isinstance(error, Exceeded):
         raise error
-    return message_page(error)
+    return _refusal(refusals.busy(_whole_seconds(error)))
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
-    refused = refusals.page_not_found()
-    status = getattr(error, "status_code", refused.status)
-    return message_page(dataclasses.replace(refused, status=status))
+def _refusal(refused: Refused) -> Response:
+    count_refused(refused)
+    return message_page(refused)
+
+
+def _whole_seconds(exceeded: Exceeded) -> timedelta:
+    """What Retry-After can say."""
+    return timedelta(seconds=math.ceil(exceeded.retry_after))
 
 
 async def _api_failed(request: Request, error: Exception) -> Response:
     # The route, not the URL: a callback's query carries the code.
-    logger.warning("the API server refused or did not answer", route=_route(request), error=str(error))
+    logger.warning("the API server refused or did not answer", route=route_of(request.scope), error=str(error))
     return message_page(refusals.try_again_later())
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     """A bug: logged with its traceback by uvicorn, to which Starlette raises it again."""
-    logger.error("unexpected error", route=_route(request), error=type(error).__name__)
+    logger.error("unexpected error", route=route_of(request.scope), error=type(error).__name__)
     return message_page(refusals.something_went_wrong())
-
-
-def _route(request: Request) -> str:
-    route: Any = request.scope.get("route")
-    return getattr(route, "path", "?")

@@ -9,8 +9,11 @@ import structlog
 
 from callback_server import refusals
 from callback_server.credentials import CredentialStore
-from callback_server.dialog import require_client_secret
+from callback_server.dialog import require_ca_bundle, require_client_secret
 from callback_server.flows import ClaimedFlow, FlowStore
+from callback_server.limits import Places
+from callback_server.looks import Looks
+from callback_server.metrics import count_refused, count_stored, kind_of
 from callback_server.refusals import Refused
 from callback_server.security import is_same_browser
 from callback_server.situation import Observer, Situation
@@ -42,6 +45,7 @@ class _Prepared:
     situation: Situation
     code: str = field(repr=False)
     client: Client
+    ca_bundle: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class CallbackService:
     transport: Transport
     observer: Observer
     flows: FlowStore
+    looks: Looks
+    places: Places
     credentials: CredentialStore
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
@@ -63,20 +69,27 @@ class CallbackService:
 
         Raises:
             Refused: the query belongs to no flow of this browser.
+            Exceeded: too much is going on at this moment; nothing was spent.
             ApiError, Unavailable: the API server refused or did not answer before anything was spent.
         """
         response = _parsed(query)
         key, stored = await self._flow_of(response, namespace, cookie)
         if stored.flow.claim is None:
-            await self._finish(key, stored, response)
+            # Only now: strangers must not take places.
+            with self.places.one(namespace):
+                await self._finish(key, stored, response)
         return stored.flow.done_id
 
     async def _flow_of(
         self, response: AuthorizationResponse, namespace: str, cookie: str | None
     ) -> tuple[FlowKey, StoredFlow]:
         key = parse_flow_key(response.state or "")
-        stored = None if key is None else await self.flows.find(key)
-        if key is None or stored is None or not state_is_of(key, stored.flow) or stored.flow.namespace != namespace:
+        if key is None:
+            raise refusals.unknown_flow()
+        if cookie is None:
+            raise refusals.cookie_is_missing()
+        stored = await self.looks.record(key)
+        if stored is None or not state_is_of(key, stored.flow) or stored.flow.namespace != namespace:
             raise refusals.unknown_flow()
         if not is_same_browser(cookie, stored.flow.cookie_hash):
             raise refusals.cookie_is_missing()
@@ -99,7 +112,16 @@ class CallbackService:
                 await self._exchange_and_store(claimed.flow, prepared)
             except Refused as refusal:
                 refused = refusal
-        log.info("authorization ended", outcome="stored" if refused is None else refused.title)
+        if refused is None:
+            count_stored()
+        else:
+            count_refused(refused)
+        log.info(
+            "authorization ended",
+            outcome="stored" if refused is None else kind_of(refused),
+            # From the button to here, the person's time at the provider included.
+            seconds=round((self.now() - stored.flow.created_at).total_seconds(), 1),
+        )
         await self._record(claimed, refused)
 
     async def _prepare(self, flow: Flow, response: AuthorizationResponse) -> _Prepared:
@@ -116,11 +138,12 @@ class CallbackService:
         if flow.has_expired(self.now()):
             raise refusals.flow_has_expired()
         _check_nothing_changed(situation, flow)
-        secret = await require_client_secret(self.kube, situation)
+        secret = await require_client_secret(self.kube, situation, self.observer.settings)
+        ca_bundle = await require_ca_bundle(self.kube, situation)
         await self.credentials.rehearse(situation)
         oauth2 = situation.oauth2
         client = Client(oauth2.client_id or "", secret, oauth2.effective_client_authentication())
-        return _Prepared(situation, response.code or "", client)
+        return _Prepared(situation, response.code or "", client, ca_bundle)
 
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared) -> None:
         situation = prepared.situation
@@ -146,7 +169,7 @@ class CallbackService:
             code_verifier=flow.code_verifier,
         )
         try:
-            return await request_token(self.transport, request, now=self.now)
+            return await request_token(self.transport, request, now=self.now, ca_bundle=prepared.ca_bundle)
         except OAuth2Error as error:
             logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))
             raise refusals.exchange_failed(error) from None
@@ -238,6 +261,8 @@ def _check_answer(situation: Situation, response: AuthorizationResponse) -> None
 
 
 def _check_nothing_changed(situation: Situation, flow: Flow) -> None:
+    if situation.spec.suspend:
+        raise refusals.suspended_meanwhile()
     if situation.parameters_hash != flow.parameters_hash:
         raise refusals.parameters_changed_meanwhile()
     if clear_is_newer(situation, flow):

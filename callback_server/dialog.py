@@ -10,17 +10,21 @@ import structlog
 
 from callback_server import refusals
 from callback_server.flows import FlowStore, NoSlot
+from callback_server.limits import Places
+from callback_server.looks import Looks
+from callback_server.metrics import count_begun
 from callback_server.pages import Dialog, Form
-from callback_server.security import cookie_hash, form_token, form_token_fits
+from callback_server.security import cookie_hash, form_token, form_token_fits, is_form_token
 from callback_server.situation import Observer, Situation
+from datasource.ca_bundle import read_ca_bundle
 from datasource.client_secret import ClientSecretNotFound, read_client_secret
 from datasource.flow import FLOW_LIFETIME, Flow, key_hash, new_flow_key
 from datasource.kube import Forbidden, Kube
-from datasource.names import authorization_link, redirect_uri
+from datasource.names import authorization_link, redirect_uri, ticket_in
 from datasource.oauth2 import authorize_url, new_secret, s256_challenge
 from datasource.settings import Settings
 from datasource.spec import InvalidSpec, Pkce
-from datasource.ticket import ticket_hash
+from datasource.ticket import is_ticket, same_ticket, ticket_hash
 
 logger = structlog.get_logger(__name__)
 
@@ -36,6 +40,8 @@ class DialogService:
     settings: Settings
     observer: Observer
     flows: FlowStore
+    looks: Looks
+    places: Places
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
@@ -45,6 +51,7 @@ class DialogService:
         Raises:
             Refused: the link is not live, or the Datasource is not ready for it.
         """
+        _require_ticket(ticket)
         situation = await self._live(namespace, name, ticket)
         return self._dialog(situation, ticket, cookie)
 
@@ -53,19 +60,33 @@ class DialogService:
 
         Raises:
             Refused: nothing was begun.
+            Exceeded: too much is going on at this moment; nothing was begun.
         """
         if cookie is None:
             raise refusals.cookie_is_missing()
-        ticket = form.get("ticket", "")
-        situation = await self._live(namespace, name, ticket)
-        if not form_token_fits(form.get("token", ""), cookie, situation, ticket):
+        ticket, token = form.get("ticket", ""), form.get("token", "")
+        _require_ticket(ticket)
+        if not is_form_token(token):
             raise refusals.form_is_not_ours()
-        await require_client_secret(self.kube, situation)
-        return await self._begin(situation, ticket, cookie)
+        situation = await self._live(namespace, name, ticket)
+        if not form_token_fits(token, cookie, situation, ticket):
+            raise refusals.form_is_not_ours()
+        # Only now: strangers must not take places.
+        with self.places.one(namespace):
+            await require_client_secret(self.kube, situation, self.settings)
+            await require_ca_bundle(self.kube, situation)
+            return await self._begin(situation, ticket, cookie)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
-        datasource = await self.observer.datasource(namespace, name)
-        if datasource is None or datasource.status.authorization_link is None:
+        # What is not the live ticket costs one read, and that is shared: strangers may send as many as they like.
+        datasource = await self.looks.datasource(namespace, name)
+        if datasource is not None and datasource.spec.get("suspend") is True:
+            # Only whoever had a link is told so; the link itself left the status.
+            situation = await self.looks.situation(namespace, name)
+            issued = situation is not None and situation.ticket_was_issued(ticket)
+            raise refusals.suspended() if issued else refusals.link_has_ended()
+        offered = None if datasource is None else ticket_in(datasource.status.authorization_link)
+        if datasource is None or offered is None or not same_ticket(ticket, offered):
             raise refusals.link_has_ended()
         situation = await self.observer.situation(datasource)
         if not situation.ticket_is_live(ticket):
@@ -110,6 +131,7 @@ class DialogService:
             begun = await self.flows.begin(make, situation.uid)
         except NoSlot:
             raise refusals.too_many_at_once() from None
+        count_begun()
         logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
         return authorize_url(
             oauth2.authorize_url or "",
@@ -123,19 +145,44 @@ class DialogService:
         )
 
 
-async def require_client_secret(kube: Kube, situation: Situation) -> str | None:
+def _require_ticket(text: str) -> None:
+    """What could be no ticket is refused without a read."""
+    if not is_ticket(text):
+        raise refusals.link_has_ended()
+
+
+async def require_client_secret(kube: Kube, situation: Situation, settings: Settings) -> str | None:
     """Read the client secret live.
 
     Raises:
         Refused: it is not there or may not be used.
     """
     try:
-        return await read_client_secret(kube, situation.namespace, situation.oauth2)
+        return await read_client_secret(
+            kube, situation.namespace, situation.oauth2, require_allowed_hosts=settings.require_allowed_hosts
+        )
     except (ClientSecretNotFound, InvalidSpec) as error:
         raise refusals.not_configured(str(error)) from None
     except Forbidden:
         raise refusals.not_configured(
             f"The callback server may not read Secrets in namespace {situation.namespace}. "
+            "Ask whoever runs the cluster to give it the rights of deploy/ there."
+        ) from None
+
+
+async def require_ca_bundle(kube: Kube, situation: Situation) -> str | None:
+    """Read the CA bundle live.
+
+    Raises:
+        Refused: it is not there or cannot be used.
+    """
+    try:
+        return await read_ca_bundle(kube, situation.namespace, situation.oauth2)
+    except InvalidSpec as error:
+        raise refusals.not_configured(str(error)) from None
+    except Forbidden:
+        raise refusals.not_configured(
+            f"The callback server may not read ConfigMaps in namespace {situation.namespace}. "
             "Ask whoever runs the cluster to give it the rights of deploy/ there."
         ) from None
 

@@ -8,11 +8,12 @@ from starlette.responses import HTMLResponse
 
 from callback_server import refusals
 from callback_server.flows import FlowStore
+from callback_server.looks import Looks
 from callback_server.pages import Banner, Dialog, dialog_page, message_page, progress_page
 from callback_server.refusals import Refused
 from callback_server.security import is_same_browser
 from callback_server.situation import Observer, Situation
-from datasource.flow import Flow, Outcome, done_id_is_of, parse_flow_key
+from datasource.flow import Flow, FlowKey, Outcome, StoredFlow, done_id_is_of, parse_flow_key
 from datasource.names import authorization_link, ticket_in
 from datasource.objects import Datasource
 from datasource.settings import Settings
@@ -33,6 +34,7 @@ class DoneService:
     settings: Settings
     observer: Observer
     flows: FlowStore
+    looks: Looks
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def show(self, done_id: str, cookie: str | None) -> HTMLResponse:
@@ -41,8 +43,14 @@ class DoneService:
         Raises:
             Refused: there is no such page for this browser.
         """
+        key = parse_flow_key(done_id)
+        if key is None:
+            raise refusals.unknown_flow()
+        if cookie is None:
+            raise refusals.cookie_is_missing()
+        # Whoever is not the browser that began gets no further than this look.
+        flow = _own_flow(key, cookie, await self.looks.record(key))
         for look in range(LOOKS):
-            flow = await self._flow(done_id, cookie)
             datasource = await self.observer.datasource(flow.namespace, flow.name)
             if datasource is None or datasource.metadata.uid != flow.uid:
                 return message_page(refusals.datasource_is_gone())
@@ -50,16 +58,8 @@ class DoneService:
             if look == LOOKS - 1 or _is_over(flow, situation):
                 return self._page(flow, datasource, situation)
             await self.sleep(PAUSE)
+            flow = _own_flow(key, cookie, await self.flows.find(key))
         raise AssertionError("unreachable: the last look returns")
-
-    async def _flow(self, done_id: str, cookie: str | None) -> Flow:
-        key = parse_flow_key(done_id)
-        stored = None if key is None else await self.flows.find(key)
-        if key is None or stored is None or not done_id_is_of(key, stored.flow):
-            raise refusals.unknown_flow()
-        if not is_same_browser(cookie, stored.flow.cookie_hash):
-            raise refusals.cookie_is_missing()
-        return stored.flow
 
     async def _situation(self, datasource: Datasource) -> Situation | None:
         """None where the Datasource cannot be shown as it is now; the outcome can."""
@@ -86,6 +86,14 @@ class DoneService:
         if ticket is None or ticket_hash(ticket) != flow.ticket_hash:
             return None
         return authorization_link(self.settings.external_url, flow.namespace, flow.name, ticket)
+
+
+def _own_flow(key: FlowKey, cookie: str, stored: StoredFlow | None) -> Flow:
+    if stored is None or not done_id_is_of(key, stored.flow):
+        raise refusals.unknown_flow()
+    if not is_same_browser(cookie, stored.flow.cookie_hash):
+        raise refusals.cookie_is_missing()
+    return stored.flow
 
 
 def _is_over(flow: Flow, situation: Situation | None) -> bool:

@@ -58,8 +58,12 @@ class FlowStore:
 
     async def find(self, key: FlowKey) -> StoredFlow | None:
         """The record that a key points to. Whether the key is the record's own is for the caller to check."""
+        return await self.find_named(key.secret_name)
+
+    async def find_named(self, secret_name: str) -> StoredFlow | None:
+        """The record in that Secret."""
         try:
-            secret = await self.kube.get(SECRETS, self.namespace, key.secret_name, Secret)
+            secret = await self.kube.get(SECRETS, self.namespace, secret_name, Secret)
             return read_flow(secret)
         except (NotFound, UnreadableFlow):
             return None

@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 
-from datasource.oauth2 import InvalidClient, InvalidGrant, NotDelivered, OAuth2Error, OutcomeUnknown, Throttled
+from datasource.oauth2 import (
+    EgressDenied,
+    InvalidClient,
+    InvalidGrant,
+    NotDelivered,
+    OAuth2Error,
+    OutcomeUnknown,
+    Throttled,
+)
 
 
 @dataclass
@@ -17,6 +25,8 @@ class Refused(Exception):
     retry_after: timedelta | None = None
     command: str | None = None
     """What to type."""
+    is_miss: bool = False
+    """Whether strangers can bring it about by guessing: answered so often and no more."""
 
 
 _FIND_THE_LINK = "kubectl get datasource NAME -o jsonpath='{.status.authorizationLink}'"
@@ -29,6 +39,7 @@ def page_not_found() -> Refused:
         "The link that leads to a Datasource's page stands in its status:",
         HTTPStatus.NOT_FOUND,
         command=_FIND_THE_LINK,
+        is_miss=True,
     )
 
 
@@ -40,6 +51,30 @@ def link_has_ended() -> Refused:
         "OAuth2 parameters were changed. If the Datasource still needs a person, its current link stands in its status:",
         HTTPStatus.NOT_FOUND,
         command=_FIND_THE_LINK,
+        is_miss=True,
+    )
+
+
+def too_many_misses(retry_after: timedelta) -> Refused:
+    """Links and answers that are not valid come in great numbers, from whomever."""
+    return Refused(
+        "Too many requests that lead nowhere",
+        "This link or answer is not valid, and many more such requests are coming in. A valid link still works: take the "
+        "current one from the Datasource's status:",
+        HTTPStatus.TOO_MANY_REQUESTS,
+        retry_after,
+        command=_FIND_THE_LINK,
+    )
+
+
+def busy(retry_after: timedelta) -> Refused:
+    """More at one time than this server does."""
+    return Refused(
+        "Too much at once",
+        "More authorizations are going on at this moment than this server takes on. Nothing was changed and nothing is lost: "
+        f"reload this page in {max(1, round(retry_after.total_seconds()))} s.",
+        HTTPStatus.TOO_MANY_REQUESTS,
+        retry_after,
     )
 
 
@@ -70,6 +105,7 @@ def cookie_is_missing() -> Refused:
         "An authorization must be finished in the browser in which it began, with cookies allowed. "
         "Open the Datasource's link again and go through it in one browser.",
         HTTPStatus.FORBIDDEN,
+        is_miss=True,
     )
 
 
@@ -80,6 +116,7 @@ def form_is_not_ours() -> Refused:
         "The request did not come from a current page of ours: the Datasource was changed since the page was opened, or "
         "another site tried to start it for you. Nothing was started. Open the Datasource's link again.",
         HTTPStatus.FORBIDDEN,
+        is_miss=True,
     )
 
 
@@ -89,12 +126,38 @@ def unknown_flow() -> Refused:
         "This authorization is not known",
         "It was never begun here, or it is over: an authorization must be finished within 10 minutes. "
         "Nothing was stored. Open the Datasource's link again.",
+        is_miss=True,
     )
 
 
 def not_an_authorization_response(what: str) -> Refused:
     """The callback's query is none that a provider sends."""
-    return Refused("The answer cannot be used", f"{what} Nothing was stored. Open the Datasource's link again.")
+    return Refused(
+        "The answer cannot be used",
+        f"{what} Nothing was stored. Open the Datasource's link again.",
+        is_miss=True,
+    )
+
+
+def suspended() -> Refused:
+    """A link that was offered before `spec.suspend` was set."""
+    return Refused(
+        "The Datasource is suspended",
+        "Its spec.suspend is true, so no credential can be got. Nothing was changed. Once it is resumed (spec.suspend false "
+        "or left out), its current link stands in its status:",
+        HTTPStatus.CONFLICT,
+        command=_FIND_THE_LINK,
+    )
+
+
+def suspended_meanwhile() -> Refused:
+    """Somebody set `spec.suspend` while the person was at the provider."""
+    return Refused(
+        "The Datasource was suspended meanwhile",
+        "Somebody set spec.suspend to true while the authorization was under way. The code was not used and nothing was "
+        "stored. Open the Datasource's link again when it is resumed.",
+        HTTPStatus.CONFLICT,
+    )
 
 
 def flow_has_expired() -> Refused:
@@ -222,6 +285,12 @@ def exchange_failed(error: OAuth2Error) -> Refused:
                 "The service does not accept the code",
                 f"{error}. A code works once and for a short time, and the redirect URI must be registered exactly as "
                 "shown. Try again.",
+                HTTPStatus.BAD_GATEWAY,
+            )
+        case EgressDenied():
+            return Refused(
+                "The token URL may not be called",
+                f"spec.oauth2.tokenURL: {error} Nothing was stored.",
                 HTTPStatus.BAD_GATEWAY,
             )
         case NotDelivered() | Throttled() | OutcomeUnknown():

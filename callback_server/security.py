@@ -48,6 +48,11 @@ def form_token(cookie: str, situation: Situation, ticket: str) -> str:
     return urlsafe_b64encode(hmac.digest(cookie.encode(), said.encode(), "sha256")).decode().rstrip("=")
 
 
+def is_form_token(text: str) -> bool:
+    """Whether a text looks like a form token; what does not is refused without looking anything up."""
+    return _COOKIE_VALUE.fullmatch(text) is not None
+
+
 def form_token_fits(presented: str, cookie: str, situation: Situation, ticket: str) -> bool:
     """Compare in constant time."""
     return hmac.compare_digest(presented.encode(), form_token(cookie, situation, ticket).encode())

@@ -47,8 +47,12 @@ class Situation:
         offered = ticket_in(self.status.authorization_link)
         if offered is None or not same_ticket(ticket, offered):
             return False
+        return self.ticket_was_issued(ticket) and not self.ticket_is_used(ticket_hash(ticket))
+
+    def ticket_was_issued(self, ticket: str) -> bool:
+        """Whether a ticket is bound to what is there now: to make one up takes the uid. It is no proof that it is live."""
         scope = TicketScope(uid=self.uid, parameters_hash=self.parameters_hash, replaces=self.credential_id)
-        return ticket_fits(ticket, scope) and not self.ticket_is_used(ticket_hash(ticket))
+        return ticket_fits(ticket, scope)
 
     def ticket_is_used(self, hash_: str) -> bool:
         """Whether the credential that is stored was obtained with that ticket."""
@@ -93,7 +97,9 @@ class Observer:
 
     def _parsed(self, datasource: Datasource) -> tuple[Spec, OAuth2]:
         try:
-            spec = parse(datasource.spec, allow_insecure_http=self.settings.allow_insecure_http)
+            spec = parse(
+                datasource.spec, allow_insecure_http=self.settings.allow_insecure_http, egress=self.settings.egress
+            )
         except InvalidSpec as error:
             raise refusals.not_configured(str(error)) from None
         missing = ("clientID", "authorizeURL", "tokenURL") if spec.oauth2 is None else spec.oauth2.missing()

@@ -13,7 +13,7 @@ import msgspec
 
 from datasource.clock import parse_rfc3339, rfc3339
 from datasource.intent import Intent
-from datasource.names import Annotation, Role, SecretType, credential_secret_name
+from datasource.names import LAST_APPLIED, Annotation, Role, SecretType, credential_secret_name
 from datasource.objects import Metadata, OwnerReference, Secret, encoded_data, owner_reference
 from datasource.requests import HandledSet
 from datasource.states import Reason
@@ -161,6 +161,7 @@ def adoption_patch(*, resource_version: str, datasource_name: str, datasource_ui
     return {
         "metadata": {
             "resourceVersion": resource_version,
+            "annotations": {LAST_APPLIED: None},
             "ownerReferences": [owner_reference(datasource_name, datasource_uid)],
         }
     }
@@ -210,6 +211,8 @@ def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str 
         Annotation.INTENT: None if facts.intent is None else facts.intent.encode(),
         Annotation.STORED_BY: facts.stored_by,
         Annotation.VERDICT: facts.verdict,
+        # Whoever applied a backup left a copy of the tokens there: a clear would not be one, and caches hold annotations.
+        LAST_APPLIED: None,
     }
 
 

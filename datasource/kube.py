@@ -127,6 +127,7 @@ class Resource:
 
 
 SECRETS = Resource("/api/v1", "secrets")
+CONFIG_MAPS = Resource("/api/v1", "configmaps")
 LEASES = Resource("/apis/coordination.k8s.io/v1", "leases")
 EVENTS = Resource("/apis/events.k8s.io/v1", "events")
 DATASOURCES = Resource(f"/apis/{GROUP}/{VERSION}", PLURAL)

@@ -67,6 +67,10 @@ class Annotation(StrEnum):
     ALLOWED_HOSTS = "datasource.dev/allowed-hosts"
 
 
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""Where a plain `kubectl apply` notes down all that it applied, the data of a Secret included (CVE-2023-40029)."""
+
+
 def credential_secret_name(datasource_name: str) -> str:
     """The name of the Secret that keeps the tokens of a Datasource."""
     return datasource_name + CREDENTIAL_SUFFIX

@@ -77,6 +77,13 @@ class Secret(msgspec.Struct, frozen=True):
         return None if encoded is None else b64decode(encoded, validate=True).decode()
 
 
+class ConfigMap(msgspec.Struct, frozen=True):
+    """A ConfigMap as a live GET returns it; its `binaryData` is none of ours."""
+
+    metadata: Metadata
+    data: dict[str, str] | None = msgspec.field(default=None)
+
+
 def encoded_data(values: Mapping[str, str | None]) -> dict[str, str | None]:
     """Secret `data` in base64; None stays None, which removes a key in a merge patch."""
     return {key: None if value is None else b64encode(value.encode()).decode() for key, value in values.items()}

@@ -5,7 +5,9 @@ from typing import Literal
 
 import msgspec
 
-from datasource.spec import split_url
+from datasource.oauth2.egress import EgressPolicy, InvalidRule, Rules, rules
+from datasource.oauth2.endpoint import split_url
+from datasource.oauth2.proxies import InvalidProxy, Proxies, proxies_in
 
 
 class InvalidSettings(Exception):
@@ -27,8 +29,15 @@ class Settings(msgspec.Struct, frozen=True):
     allow_insecure_http: bool = False
     log_format: LogFormat = "json"
     kubeconfig: str | None = None
+    egress: EgressPolicy = EgressPolicy()
+    """Where requests to providers may go."""
+    proxies: Proxies = Proxies()
+    require_allowed_hosts: bool = False
+    """Whether a client Secret must say to which hosts it may be sent."""
     pod_uid: str | None = None
     """From the downward API: a process that was restarted in its pod knows the refresh that its predecessor left."""
+    metrics_per_object: bool = True
+    """Whether each Datasource has series of its own, with its name and namespace in the labels."""
 
 
 def settings_in(environ: Mapping[str, str]) -> Settings:
@@ -44,7 +53,13 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         allow_insecure_http=_switch(environ, "DATASOURCE_ALLOW_INSECURE_HTTP"),
         log_format=_log_format(environ),
         kubeconfig=environ.get("KUBECONFIG") or None,
+        egress=EgressPolicy(
+            allowed=_rules(environ, "DATASOURCE_EGRESS_ALLOW"), denied=_rules(environ, "DATASOURCE_EGRESS_DENY")
+        ),
+        proxies=_proxies(environ),
+        require_allowed_hosts=_switch(environ, "DATASOURCE_REQUIRE_ALLOWED_HOSTS"),
         pod_uid=environ.get("DATASOURCE_POD_UID") or None,
+        metrics_per_object=_switch(environ, "DATASOURCE_METRICS_PER_OBJECT", default="true"),
     )
 
 
@@ -69,11 +84,29 @@ def _external_url(environ: Mapping[str, str]) -> str:
     return url
 
 
-def _switch(environ: Mapping[str, str], name: str) -> bool:
-    value = environ.get(name, "").lower()
-    if value not in {"", "true", "false"}:
+def _switch(environ: Mapping[str, str], name: str, *, default: str = "false") -> bool:
+    value = environ.get(name, "").lower() or default
+    if value not in {"true", "false"}:
         raise InvalidSettings(f"{name} must be true or false; it is {value!r}.")
     return value == "true"
+
+
+def _rules(environ: Mapping[str, str], name: str) -> Rules:
+    entries = (entry.strip() for entry in environ.get(name, "").split(","))
+    try:
+        return rules(entry for entry in entries if entry)
+    except InvalidRule as error:
+        raise InvalidSettings(
+            f"{name} must list hosts (login.corp.example), endings (.corp.example), addresses, networks (10.20.0.0/16) or "
+            f"the word private, with commas between; it has {str(error)!r}."
+        ) from None
+
+
+def _proxies(environ: Mapping[str, str]) -> Proxies:
+    try:
+        return proxies_in(environ)
+    except InvalidProxy as error:
+        raise InvalidSettings(str(error)) from None
 
 
 def _log_format(environ: Mapping[str, str]) -> LogFormat:

@@ -4,14 +4,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from datasource.names import CREDENTIAL_SUFFIX, default_token_secret_name
-from datasource.oauth2 import RESERVED_PARAMETERS, ClientAuthentication
+from datasource.oauth2 import RESERVED_PARAMETERS, ClientAuthentication, EgressPolicy
+from datasource.oauth2.egress import REMEDY
+from datasource.oauth2.endpoint import endpoint_problem
+from datasource.oauth2.trust import LARGEST_BUNDLE, UnusableBundle, check_bundle
 from datasource.template import unknown_variables
 
 _DURATION = re.compile(r"([0-9]{1,9}(\.[0-9]{1,9})?[smh])+")
@@ -44,6 +46,13 @@ class ClientSecretRef(msgspec.Struct, frozen=True):
     key: str = "client-secret"
 
 
+class CABundleRef(msgspec.Struct, frozen=True):
+    """Where a CA bundle is: a key of a ConfigMap in the Datasource's own namespace."""
+
+    name: str
+    key: str = "ca.crt"
+
+
 class OAuth2(
     msgspec.Struct,
     frozen=True,
@@ -56,6 +65,8 @@ class OAuth2(
         "revocation_url": "revocationURL",
         "client_authentication": "clientAuthentication",
         "authorize_parameters": "authorizeParameters",
+        "ca_bundle": "caBundle",
+        "ca_bundle_ref": "caBundleRef",
     },
 ):
     """`spec.oauth2`: the parameters of the authorization code flow (RFC 6749 section 4.1)."""
@@ -71,6 +82,17 @@ class OAuth2(
     client_authentication: ClientAuthentication | None = None
     pkce: Pkce = Pkce.S256
     authorize_parameters: dict[str, str] = {}
+    ca_bundle: str | None = None
+    ca_bundle_ref: CABundleRef | None = None
+
+    def secret_endpoints(self) -> dict[str, str]:
+        """Where the client secret, or what proves that we have it, is sent, by the field that says so."""
+        endpoints = {"tokenURL": self.token_url, "revocationURL": self.revocation_url}
+        return {field: url for field, url in endpoints.items() if url}
+
+    def called_endpoints(self) -> dict[str, str]:
+        """Where we send requests, by field. The authorize URL is not among them: the browser goes there."""
+        return {**self.secret_endpoints(), **({"issuer": self.issuer} if self.issuer else {})}
 
     def missing(self) -> tuple[str, ...]:
         """The fields, as written in YAML, without which no credential can be got."""
@@ -111,6 +133,8 @@ class Spec(
     oauth2: OAuth2 | None = None
     token_secret: TokenSecret = TokenSecret()
     refresh_before: str | None = None
+    suspend: bool = False
+    """Neither refreshes nor links until it is false again; tokens stay."""
 
     def token_secret_name(self, datasource_name: str) -> str:
         """The name of the Secret that apps mount."""
@@ -118,10 +142,18 @@ class Spec(
 
     def refresh_before_duration(self) -> timedelta | None:
         """`refreshBefore` as Go writes durations, such as 1h30m; None where it is not set or none."""
-        if self.refresh_before is None or not _DURATION.fullmatch(self.refresh_before):
-            return None
-        parts = _DURATION_PART.findall(self.refresh_before)
-        return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
+        return parse_duration(self.refresh_before)
+
+
+def parse_duration(text: str | None) -> timedelta | None:
+    """Read a duration as Go writes it; None where it is none."""
+    if text is None or not _DURATION.fullmatch(text):
+        return None
+    parts = _DURATION_PART.findall(text)
+    return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
+
+
+_STRICT_EGRESS = EgressPolicy()
 
 
 def missing_fields(fields: Iterable[str]) -> str:
@@ -130,12 +162,13 @@ def missing_fields(fields: Iterable[str]) -> str:
     return f"Not set yet: {named}. The service tells them when you register there."
 
 
-def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool) -> Spec:
+def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool, egress: EgressPolicy = _STRICT_EGRESS) -> Spec:
     """Parse a spec and check what the API server's schema cannot.
 
     Args:
         raw: the object's `spec`, as decoded JSON.
         allow_insecure_http: whether OAuth2 endpoints may be http:// on other hosts than loopback.
+        egress: where requests may go, as far as it can be told before a name is resolved.
 
     Raises:
         InvalidSpec: with the field, what is wrong with it and the remedy.
@@ -146,14 +179,16 @@ def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool) -> Spec:
         raise InvalidSpec(
             "spec", f"does not fit the schema: {error}", "Compare it with `kubectl explain datasource.spec`."
         ) from None
-    for problem in _problems(spec, allow_insecure_http=allow_insecure_http):
+    for problem in _problems(spec, allow_insecure_http=allow_insecure_http, egress=egress):
         raise problem
     return spec
 
 
-def _problems(spec: Spec, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
+def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) -> Iterator[InvalidSpec]:
     if spec.oauth2 is not None:
         yield from _endpoint_problems(spec.oauth2, allow_insecure_http=allow_insecure_http)
+        yield from _egress_problems(spec.oauth2, egress)
+        yield from _trust_problems(spec.oauth2)
         yield from _parameter_problems(spec.oauth2)
         yield from _client_problems(spec.oauth2)
     yield from _template_problems(spec.token_secret.template)
@@ -171,42 +206,37 @@ def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator
             yield from _url_problems(f"spec.oauth2.{name}", url, allow_insecure_http=allow_insecure_http)
 
 
-_URL_CHARACTERS = re.compile(r"[!-\[\]-~]+")  # printable ASCII without the backslash that browsers read as a slash
+def _egress_problems(oauth2: OAuth2, egress: EgressPolicy) -> Iterator[InvalidSpec]:
+    for name, url in oauth2.called_endpoints().items():
+        denied = egress.host_denial(urlsplit(url).hostname or "")
+        if denied is not None:
+            yield InvalidSpec(f"spec.oauth2.{name}", f"leads to {denied}, where no request may go", REMEDY)
 
 
-def _url_problems(field: str, url: str, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
-    split = split_url(url)
-    if split is None or split.scheme not in {"http", "https"} or not split.hostname:
-        yield InvalidSpec(field, "is not an absolute http(s) URL", "Write it like https://login.example.com/path.")
-    elif split.username is not None or split.password is not None:
-        yield InvalidSpec(field, "carries a user name or password", "Take everything before the @ out of it.")
-    elif "#" in url:
-        yield InvalidSpec(field, "carries a fragment", "Take the # and what follows out of it (RFC 6749 section 3.1).")
-    elif split.scheme == "http" and not allow_insecure_http and not _is_loopback(split.hostname):
+def _trust_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+    if oauth2.ca_bundle is not None and oauth2.ca_bundle_ref is not None:
+        yield InvalidSpec("spec.oauth2.caBundleRef", "stands beside a caBundle", "Leave one of the two out.")
+    if oauth2.ca_bundle is not None:
+        yield from bundle_problems("spec.oauth2.caBundle", oauth2.ca_bundle)
+
+
+def bundle_problems(field: str, pem: str) -> Iterator[InvalidSpec]:
+    """What is wrong with a CA bundle, wherever it is from."""
+    try:
+        check_bundle(pem)
+    except UnusableBundle as error:
         yield InvalidSpec(
-            field, "is not https", "Use https://; plain http is for loopback, or wants the operator's flag."
+            field,
+            str(error),
+            f"Give the certificates of the provider's authorities, each from BEGIN to END CERTIFICATE, in at most "
+            f"{LARGEST_BUNDLE} characters.",
         )
 
 
-def split_url(url: str) -> SplitResult | None:
-    """Split a URL; None where it cannot be read, has a port there is not, or characters that URLs have not."""
-    if not _URL_CHARACTERS.fullmatch(url):
-        return None
-    try:
-        split = urlsplit(url)
-        split.port  # noqa: B018 - reading it is the check
-    except ValueError:
-        return None
-    return split
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _url_problems(field: str, url: str, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
+    found = endpoint_problem(url, allow_insecure_http=allow_insecure_http)
+    if found is not None:
+        yield InvalidSpec(field, found.problem, found.remedy)
 
 
 def _parameter_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:

@@ -7,12 +7,14 @@ anybody having to remember it.
 
 import hashlib
 import hmac
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 
 _RANDOM_LENGTH = 32
 _BINDING_LENGTH = 16
+_TICKET = re.compile(rf"[A-Za-z0-9_-]{{{_RANDOM_LENGTH + _BINDING_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,11 @@ def issue_ticket(scope: TicketScope, token_bytes: Callable[[int], bytes]) -> str
     """Make a fresh ticket with 192 random bits: 48 URL-safe characters."""
     secret = urlsafe_b64encode(token_bytes(24)).decode()
     return secret + _binding(secret, scope)
+
+
+def is_ticket(text: str) -> bool:
+    """Whether a text looks like a ticket; what does not is refused without looking anything up."""
+    return _TICKET.fullmatch(text) is not None
 
 
 def ticket_fits(ticket: str, scope: TicketScope) -> bool:

@@ -8,10 +8,14 @@ from datasource.oauth2.authorize import (
     s256_challenge,
 )
 from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, check_issuer, parse_callback, printable
+from datasource.oauth2.egress import EgressPolicy
 from datasource.oauth2.errors import (
+    EgressDenied,
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
+    MetadataUnavailable,
+    MetadataUnusable,
     NotDelivered,
     OAuth2Error,
     OutcomeUnknown,
@@ -21,6 +25,7 @@ from datasource.oauth2.errors import (
     Throttled,
     UnexpectedStatus,
 )
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.token_request import (
     Client,
     ClientAuthentication,
@@ -35,12 +40,17 @@ __all__ = [
     "AuthorizationResponse",
     "Client",
     "ClientAuthentication",
+    "EgressDenied",
+    "EgressPolicy",
     "InvalidClient",
     "InvalidGrant",
     "MalformedTokenResponse",
+    "MetadataUnavailable",
+    "MetadataUnusable",
     "NotDelivered",
     "OAuth2Error",
     "OutcomeUnknown",
+    "ProviderMetadata",
     "ProviderRefused",
     "RedirectRefused",
     "RefusedCallback",

@@ -3,16 +3,22 @@
 | class                  | was the request processed? | what next                                   |
 |------------------------|----------------------------|---------------------------------------------|
 | NotDelivered           | no                         | the same request may be sent again          |
+| EgressDenied           | no                         | after URL or operator's flag were corrected |
 | Throttled              | no (429, 503)              | again, after `retry_after`                  |
 | OutcomeUnknown         | perhaps                    | a refresh token may be tried once more      |
 | InvalidGrant           | yes, refused               | never again with this code or refresh token |
 | InvalidClient          | yes, refused               | after client ID or secret were corrected    |
 | ProviderRefused        | yes, refused               | after whatever the provider says            |
 | MalformedTokenResponse | yes, with an odd answer    | after provider or token URL were corrected  |
+
+Of discovery, where nothing is at stake but to know: MetadataUnavailable is tried again later, MetadataUnusable asks for a
+correction.
 """
 
 from datetime import timedelta
 from enum import StrEnum
+
+from datasource.oauth2.egress import REMEDY, Denied
 
 
 class Retry(StrEnum):
@@ -34,6 +40,14 @@ class NotDelivered(OAuth2Error):
     """The provider was not reached: the request was surely not processed."""
 
     retry = Retry.LATER
+
+
+class EgressDenied(NotDelivered):
+    """The host, or the address that it leads to, is one that requests may not go to. Nothing was connected to."""
+
+    def __init__(self, host: str, denied: Denied) -> None:
+        super().__init__(f"{host} leads to {denied}, where no request may go. {REMEDY}")
+        self.denied = denied
 
 
 class Throttled(OAuth2Error):
@@ -93,3 +107,13 @@ class RedirectRefused(OAuth2Error):
             f"The token URL answered with a redirect ({status}), which is never followed. Correct the token URL."
         )
         self.status = status
+
+
+class MetadataUnavailable(OAuth2Error):
+    """The provider's metadata cannot be read now: it is down, or in the way of too many."""
+
+    retry = Retry.LATER
+
+
+class MetadataUnusable(OAuth2Error):
+    """There is no metadata of the issuer, or what stands there cannot be believed."""

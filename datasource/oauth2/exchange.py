@@ -11,14 +11,19 @@ DEADLINE = timedelta(seconds=20)
 
 
 async def request_token(
-    transport: Transport, request: TokenRequest, *, now: Callable[[], datetime], deadline: timedelta = DEADLINE
+    transport: Transport,
+    request: TokenRequest,
+    *,
+    now: Callable[[], datetime],
+    deadline: timedelta = DEADLINE,
+    ca_bundle: str | None = None,
 ) -> TokenResponse:
-    """Send a token request.
+    """Send a token request; the authorities of `ca_bundle` are trusted beside the system's.
 
     Raises:
         OAuth2Error: one of its subclasses; its class tells whether the request may have been processed.
     """
     sent_at = now()
-    reply = await transport.send(request, deadline=deadline)
+    reply = await transport.send(request, deadline=deadline, ca_bundle=ca_bundle)
     # The lifetime counts from before the request: a slow reply never makes a token look younger than it is.
     return parse_token_response(reply.status, reply.headers, reply.body, received_at=sent_at)

@@ -4,6 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 from urllib.parse import quote_plus, urlencode
 
 
@@ -26,11 +27,12 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A POST to the token endpoint; headers and body carry secrets and never print."""
+    """A request to a provider, mostly a POST to its token endpoint; headers and body carry secrets and never print."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    method: Literal["POST", "GET"] = "POST"
 
 
 def authorization_code_request(

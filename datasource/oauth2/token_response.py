@@ -5,7 +5,6 @@ error member, access_token and token_type. What is lenient: expires_in, scope, r
 been made by then, and refusing it would lose it.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -27,11 +26,11 @@ from datasource.oauth2.errors import (
     Throttled,
     UnexpectedStatus,
 )
+from datasource.oauth2.strict_json import Number, json_object, utf8
 
 LONGEST_LIFETIME = timedelta(days=3650)
 """A longer expires_in is taken as this: ten years."""
 
-DEEPEST_JSON = 32
 _LONGEST_TOKEN = 65_536
 _VISIBLE = re.compile(r"[\x20-\x7e]+")  # VSCHAR of RFC 6749 appendix A.12: what an Authorization header can carry
 _SCOPE = re.compile(r"[\x21-\x7e]+")
@@ -103,49 +102,12 @@ def _seconds_of(value: str, now: datetime) -> timedelta | None:
 
 def _members(content_type: str, body: bytes) -> dict[str, Any] | None:
     """The reply's members: a JSON object or a form, whatever the content type claims (GitHub sends forms)."""
-    text = _text(body)
+    text = utf8(body)
     if text is None:
         return None
     if "x-www-form-urlencoded" in content_type.lower():
-        return _form(text) or _json_object(text)
-    return _json_object(text) or _form(text)
-
-
-def _text(body: bytes) -> str | None:
-    try:
-        return body.decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        return None
-
-
-def _json_object(text: str) -> dict[str, Any] | None:
-    if not text.startswith("{") or _depth(text) > DEEPEST_JSON:
-        return None
-    try:
-        # Numbers stay text: nothing can overflow, and what is wrong with one costs that member only.
-        parsed = json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
-    except (ValueError, RecursionError):
-        return None
-    return parsed if isinstance(parsed, dict) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Number:
-    """A JSON number as written; not a text, or `"error": 0` would be an error."""
-
-    text: str
-
-
-def _depth(text: str) -> int:
-    """How deep the brackets nest, at most; those in strings count too, which errs on the safe side."""
-    depth = deepest = 0
-    for character in text:
-        if character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
+        return _form(text) or json_object(text)
+    return json_object(text) or _form(text)
 
 
 def _form(text: str) -> dict[str, Any] | None:
@@ -216,7 +178,7 @@ def _token_or_none(value: object) -> str | None:
 
 def _expires_at(value: object, received_at: datetime) -> datetime | None:
     """When the token runs out; None where expires_in is missing or makes no sense. Never an exception: the code is spent."""
-    if isinstance(value, _Number):
+    if isinstance(value, Number):
         seconds = float(value.text)
     elif isinstance(value, str) and _NUMBER.fullmatch(value):
         seconds = float(value)

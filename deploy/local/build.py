@@ -1,12 +1,14 @@
-"""Build the binaries of the control plane from their Go modules, once, into a cache folder named after their versions.
+"""Build programs from their Go modules, once, into a cache folder named after their versions.
 
-`python -m deploy.local.build` builds them ahead of time.
+Each folder with a go.mod beside this file is a module whose `tool` lines are the programs to build.
+`python -m deploy.local.build` builds all of them ahead of time.
 """
 
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +17,12 @@ from deploy.local.cache import BUILD, cache_folder, locked
 from deploy.local.processes import TAIL_LINES, StackError
 from deploy.local.progress import Say, Ticker, say
 
-_MODULE = Path(__file__).with_name("controlplane")
 _LOGS = BUILD / "logs"
 
 
 @dataclass(frozen=True)
 class Binary:
-    """A program of the control plane; `minutes` is what building it takes on two cores, measured."""
+    """A program; `minutes` is what building it takes on two cores, measured."""
 
     name: str
     package: str
@@ -31,7 +32,7 @@ class Binary:
 ETCD = Binary("etcd", "go.etcd.io/etcd/server/v3", 1)
 KUBE_APISERVER = Binary("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", 5)
 KUBE_CONTROLLER_MANAGER = Binary("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", 2)
-BINARIES = (ETCD, KUBE_APISERVER, KUBE_CONTROLLER_MANAGER)
+HELM = Binary("helm", "helm.sh/helm/v3/cmd/helm", 3)
 
 
 class BuildFailed(StackError):
@@ -39,32 +40,86 @@ class BuildFailed(StackError):
 
 
 @dataclass(frozen=True)
-class Versions:
-    """Without the leading v."""
+class GoModule:
+    """Programs that are built together.
 
-    kubernetes: str
-    etcd: str
+    `source` has the go.mod that pins them, `folder` is where they are kept, and `variables` are what the linker writes into
+    them: without, they would tell versions of years ago, or none.
+    """
 
-    @property
-    def folder(self) -> Path:
-        """Where the binaries of these versions are kept."""
-        return cache_folder() / "controlplane" / f"k8s-v{self.kubernetes}-etcd-v{self.etcd}"
+    source: Path
+    folder: Path
+    binaries: tuple[Binary, ...]
+    variables: Mapping[str, str]
+
+    def missing(self) -> list[Binary]:
+        """What `built` would have to build."""
+        return [binary for binary in self.binaries if not (self.folder / binary.name).exists()]
+
+    def built(self, out: Say = say) -> Path:
+        """The folder that holds every binary; builds what is missing.
+
+        Raises:
+            BuildFailed: with the end of the compiler's output.
+        """
+        if self.missing():
+            with locked(self.folder, out):
+                for binary in self.missing():
+                    _build(binary, self, out)
+        return self.folder
 
 
-def versions_in(go_mod: str) -> Versions:
-    """Read the versions from the `require` lines of go.mod."""
-    found = dict(re.findall(r"^\t(\S+) v(\d+\.\d+\.\d+) // indirect$", go_mod, flags=re.MULTILINE))
-    return Versions(kubernetes=found["k8s.io/kubernetes"], etcd=found["go.etcd.io/etcd/server/v3"])
+def versions_in(go_mod: str) -> dict[str, str]:
+    """The versions of go.mod's `require` lines by module, without the leading v.
+
+    >>> versions_in("require (\\n\\tk8s.io/api v0.37.0 // indirect\\n)")
+    {'k8s.io/api': '0.37.0'}
+    """
+    return dict(re.findall(r"^\t(\S+) v(\d+\.\d+\.\d+) // indirect$", go_mod, flags=re.MULTILINE))
 
 
-def versions() -> Versions:
-    """The versions that this checkout builds."""
-    return versions_in((_MODULE / "go.mod").read_text())
+def control_plane() -> GoModule:
+    """etcd, kube-apiserver and kube-controller-manager, as this checkout pins them."""
+    source, versions = _pinned("controlplane")
+    kubernetes, etcd = versions["k8s.io/kubernetes"], versions["go.etcd.io/etcd/server/v3"]
+    major, minor, _ = kubernetes.split(".")
+    variables = {
+        "gitVersion": f"v{kubernetes}",
+        "gitMajor": major,
+        "gitMinor": minor,
+        "gitTreeState": "clean",
+        "gitCommit": "unknown",
+        "buildDate": "1970-01-01T00:00:00Z",
+    }
+    return GoModule(
+        source=source,
+        folder=cache_folder() / "controlplane" / f"k8s-v{kubernetes}-etcd-v{etcd}",
+        binaries=(ETCD, KUBE_APISERVER, KUBE_CONTROLLER_MANAGER),
+        variables={f"k8s.io/component-base/version.{key}": value for key, value in variables.items()},
+    )
 
 
-def missing_binaries() -> list[Binary]:
-    """What `control_plane_binaries` would have to build."""
-    return [binary for binary in BINARIES if not (versions().folder / binary.name).exists()]
+def helm_module() -> GoModule:
+    """Helm, as this checkout pins it."""
+    source, versions = _pinned("helm")
+    helm, client_go = versions["helm.sh/helm/v3"], versions["k8s.io/client-go"]
+    # client-go 0.37 is Kubernetes 1.37. Charts are linted and rendered for 1.20 where Helm is not told (its Makefile).
+    kubernetes = {"k8sVersionMajor": "1", "k8sVersionMinor": client_go.split(".")[1]}
+    packages = ("helm.sh/helm/v3/pkg/lint/rules", "helm.sh/helm/v3/pkg/chartutil")
+    return GoModule(
+        source=source,
+        folder=cache_folder() / "helm" / f"v{helm}",
+        binaries=(HELM,),
+        variables={
+            "helm.sh/helm/v3/internal/version.version": f"v{helm}",
+            **{f"{package}.{name}": value for package in packages for name, value in kubernetes.items()},
+        },
+    )
+
+
+def _pinned(name: str) -> tuple[Path, dict[str, str]]:
+    source = Path(__file__).with_name(name)
+    return source, versions_in((source / "go.mod").read_text())
 
 
 def control_plane_binaries(out: Say = say) -> Path:
@@ -73,25 +128,29 @@ def control_plane_binaries(out: Say = say) -> Path:
     Raises:
         BuildFailed: with the end of the compiler's output.
     """
-    folder = versions().folder
-    if missing_binaries():
-        with locked(folder, out):
-            for binary in missing_binaries():
-                _build(binary, folder, out)
-    return folder
+    return control_plane().built(out)
 
 
-def _build(binary: Binary, folder: Path, out: Say) -> None:
+def helm(out: Say = say) -> Path:
+    """Helm; built where it is missing.
+
+    Raises:
+        BuildFailed: with the end of the compiler's output.
+    """
+    return helm_module().built(out) / HELM.name
+
+
+def _build(binary: Binary, module: GoModule, out: Say) -> None:
     out(f"      building {binary.name}, about {binary.minutes} minute{'s'[: binary.minutes > 1]} on two cores, once")
     ticker = Ticker(out)
-    temporary = folder / f".{binary.name}.part"
-    arguments = ["build", "-v", "-trimpath", "-ldflags", _linker_flags(versions()), "-o", str(temporary)]
+    temporary = module.folder / f".{binary.name}.part"
+    arguments = ["build", "-v", "-trimpath", "-ldflags", _linker_flags(module.variables), "-o", str(temporary)]
     log = _LOGS / f"build-{binary.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [tools.go(), *arguments, binary.package],
-            cwd=_MODULE,
+            cwd=module.source,
             env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -101,7 +160,7 @@ def _build(binary: Binary, folder: Path, out: Say) -> None:
     if process.returncode != 0:
         raise BuildFailed(f"{binary.name} could not be built. The last lines of {log}:\n{_tail(log)}")
     # Renamed whole: an interrupted build leaves no half binary behind.
-    temporary.rename(folder / binary.name)
+    temporary.rename(module.folder / binary.name)
     out(f"      {binary.name} is built ({ticker.elapsed})")
 
 
@@ -131,25 +190,15 @@ def _tail(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
 
 
-def _linker_flags(built: Versions) -> str:
-    major, minor, _ = built.kubernetes.split(".")
-    variables = {
-        "gitVersion": f"v{built.kubernetes}",
-        "gitMajor": major,
-        "gitMinor": minor,
-        "gitTreeState": "clean",
-        "gitCommit": "unknown",
-        "buildDate": "1970-01-01T00:00:00Z",
-    }
-    return " ".join(
-        ["-s", "-w", *(f"-X k8s.io/component-base/version.{key}={value}" for key, value in variables.items())]
-    )
+def _linker_flags(variables: Mapping[str, str]) -> str:
+    return " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in variables.items())])
 
 
 def main() -> None:
     """Build what is missing."""
     try:
         say(f"      {control_plane_binaries()}")
+        say(f"      {helm()}")
     except StackError as error:
         sys.exit(str(error))
 

@@ -161,7 +161,7 @@ def run(choices: Choices) -> None:
 
 def what_to_build(choices: Choices) -> str:
     """The title of the second step."""
-    missing = build.missing_binaries() if choices.cluster == "local" else []
+    missing = build.control_plane().missing() if choices.cluster == "local" else []
     if not missing:
         return "nothing to build: the control plane is there"
     minutes = sum(binary.minutes for binary in missing)

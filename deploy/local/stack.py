@@ -1,6 +1,7 @@
 """Operator and callback server as processes of this machine, under their own ServiceAccounts with the rights of deploy/."""
 
 import os
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Mapping
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import yaml
 
+from deploy.local import tools
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
-from deploy.local.processes import Child, free_ports
+from deploy.local.processes import Child, StackError, free_ports
 
 SYSTEM_NAMESPACE = "datasource-system"
 OPERATOR = "datasource-operator"
@@ -22,14 +24,26 @@ READY_WITHIN = 60.0
 _NOT_APPLIED = {"Deployment", "PodDisruptionBudget"}
 
 
+def rendered(folder: Path) -> str:
+    """What `kubectl kustomize` makes of a folder; no cluster is needed.
+
+    Raises:
+        StackError: with what kubectl said.
+    """
+    done = subprocess.run([tools.kubectl(), "kustomize", folder], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise StackError(f"kubectl kustomize {folder}: {done.stderr.strip()}")
+    return done.stdout
+
+
 def install(cluster: Cluster, overlay: str = "cluster-wide") -> None:
     """Apply an overlay of deploy/ without its Deployments: CRD, ServiceAccounts, rights, admission policies.
 
     Raises:
         StackError: with what kubectl said.
     """
-    rendered = cluster.kubectl("kustomize", str(REPOSITORY / "deploy" / "overlays" / overlay)).stdout
-    objects = [each for each in yaml.safe_load_all(rendered) if each["kind"] not in _NOT_APPLIED]
+    manifests = rendered(REPOSITORY / "deploy" / "overlays" / overlay)
+    objects = [each for each in yaml.safe_load_all(manifests) if each["kind"] not in _NOT_APPLIED]
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(objects))
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/datasources.datasource.dev")
 
@@ -71,6 +85,9 @@ class Stack:
     pages_port: int
     environ: Mapping[str, str] = field(default_factory=dict)
     log_format: str = "json"
+    system_namespace: str = SYSTEM_NAMESPACE
+    operator_account: str = OPERATOR
+    callback_server_account: str = CALLBACK_SERVER
 
     @property
     def external_url(self) -> str:
@@ -79,23 +96,25 @@ class Stack:
 
     def operator(self, name: str = "operator", **environ: str) -> Process:
         """The operator, not started yet."""
-        return self._process(name, "datasource_operator", OPERATOR, environ)
+        return self._process(name, "datasource_operator", self.operator_account, environ)
 
     def callback_server(self, name: str = "callback-server", **environ: str) -> Process:
         """The callback server, not started yet."""
         listen = {"DATASOURCE_LISTEN": f"127.0.0.1:{self.pages_port}"}
-        return self._process(name, "callback_server", CALLBACK_SERVER, {**listen, **environ})
+        return self._process(name, "callback_server", self.callback_server_account, {**listen, **environ})
 
     def _process(self, name: str, module: str, service_account: str, environ: Mapping[str, str]) -> Process:
         (health_port,) = free_ports(1)
-        kubeconfig = self.cluster.kubeconfig_for(SYSTEM_NAMESPACE, service_account)
+        kubeconfig = self.cluster.kubeconfig_for(self.system_namespace, service_account)
         variables = {
             **_inherited(),
             "KUBECONFIG": str(kubeconfig),
             "DATASOURCE_EXTERNAL_URL": self.external_url,
-            "DATASOURCE_SYSTEM_NAMESPACE": SYSTEM_NAMESPACE,
+            "DATASOURCE_SYSTEM_NAMESPACE": self.system_namespace,
             "DATASOURCE_LOG_FORMAT": self.log_format,
             "DATASOURCE_HEALTH_LISTEN": f"127.0.0.1:{health_port}",
+            # Where the provider of the local stack is; without this the operator would refuse to call it.
+            "DATASOURCE_EGRESS_ALLOW": "127.0.0.1",
             **self.environ,
             **environ,
         }

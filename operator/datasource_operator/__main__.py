@@ -7,9 +7,11 @@ import sys
 import kopf
 import structlog
 import uvloop
+from prometheus_client import REGISTRY
 
 from datasource.kube import Kube
 from datasource.logs import configure_logging
+from datasource.metrics import show_build
 from datasource.oauth2.transport import Transport
 from datasource.probes import serve_probes
 from datasource.settings import InvalidSettings, Settings, listen_address, settings_in
@@ -17,6 +19,7 @@ from datasource_operator.controller import Controller
 from datasource_operator.handlers import register
 from datasource_operator.health import Signs
 from datasource_operator.lease import LeaseElector
+from datasource_operator.metrics import OperatorCollector
 
 logger = structlog.get_logger(__name__)
 
@@ -38,7 +41,7 @@ async def run(settings: Settings, health_host: str, health_port: int) -> None:
         Kube(settings.kubeconfig, user_agent="datasource-operator") as kube,
         # Connections of its own: a renewal must not wait behind the workers' requests.
         Kube(settings.kubeconfig, user_agent="datasource-operator-lease") as lease_kube,
-        Transport() as transport,
+        Transport(settings.egress, settings.proxies) as transport,
     ):
         controller = Controller(kube, transport, settings)
         elector = LeaseElector(lease_kube, settings.system_namespace)
@@ -49,6 +52,15 @@ async def run(settings: Settings, health_host: str, health_port: int) -> None:
             overdue_since=controller.queue.overdue_since,
             watches_alive_at=controller.watches_alive_at,
             answered_at=lambda: kube.answered_at,
+        )
+        show_build("operator")
+        REGISTRY.register(
+            OperatorCollector(
+                cache=controller.cache,
+                workload=controller.workload,
+                is_leading=lambda: elector.is_leading,
+                per_object=settings.metrics_per_object,
+            )
         )
         runner = await serve_probes(health_host, health_port, stalled=signs.stalled, unready=signs.unready)
         controller.start()

@@ -4,6 +4,7 @@ A watch may show an older version of what we wrote ourselves a moment ago. resou
 (Kubernetes guarantees it since 1.35, etcd always did), so older versions are passed over.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -66,6 +67,13 @@ class Cache:
     def datasource_keys(self) -> list[Key]:
         """The keys of all Datasources."""
         return [key for key, known in self._known.items() if known.datasource is not None]
+
+    def pairs(self) -> Iterator[tuple[Datasource, StoredCredential | UnreadableCredential | None]]:
+        """Every Datasource with its credential, as of now; may be read from another thread."""
+        for known in list(self._known.values()):
+            datasource, credential = known.datasource, known.credential
+            if datasource is not None:
+                yield datasource, None if credential is None else credential.credential
 
     def store_datasource(self, datasource: Datasource) -> bool:
         """Remember a Datasource; False where that version, or a newer one, is known already."""

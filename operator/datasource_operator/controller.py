@@ -21,6 +21,7 @@ from datasource.objects import Datasource
 from datasource.settings import Settings
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.event_recorder import EventRecorder
+from datasource_operator.metrics import QUEUE_SECONDS, ReconcileResult, Workload, count_reconcile, seconds_since
 from datasource_operator.queue import Priority, WorkQueue
 from datasource_operator.reconciler import Outcome, Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
@@ -54,6 +55,8 @@ class Controller:
     settings: Settings
     cache: Cache = field(default_factory=Cache)
     queue: WorkQueue[Key] = field(default_factory=lambda: WorkQueue(time.monotonic, random.random))
+    datasource_event_at: float = field(default_factory=time.monotonic)
+    """When a watch last told of a Datasource, by the monotonic clock; before the first time, when we began."""
     _look_around: dict[Key, float] = field(default_factory=dict)
     """From when on (monotonic) the surroundings are due for a look, whatever the next trigger."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -65,6 +68,7 @@ class Controller:
     _pool: RefreshPool = field(init=False)
 
     def __post_init__(self) -> None:
+        self.queue.taken = QUEUE_SECONDS.observe
         recorder = EventRecorder(self.kube, socket.gethostname(), _now)
         self._poller = SecretPoller(self.kube, self._surroundings_changed, time.monotonic)
         steps = Steps(self.kube, self.cache, self.settings, self._memory)
@@ -98,6 +102,27 @@ class Controller:
     def watches_alive_at(self) -> float:
         """When the stalest watch last did anything, by the monotonic clock."""
         return min(watch.alive_at for watch in self._watches)
+
+    def _watches_silent_for(self) -> dict[SecretType, float]:
+        silences: dict[SecretType, float] = {}
+        for watch in self._watches:
+            longest = silences.get(watch.secret_type, 0.0)
+            silences[watch.secret_type] = max(seconds_since(watch.heard_at), longest)
+        return silences
+
+    def workload(self) -> Workload:
+        """How busy we are."""
+        return Workload(
+            due=self.queue.depth,
+            added=self.queue.added,
+            retried=self.queue.retried,
+            working=self.queue.working,
+            longest_working=seconds_since(self.queue.oldest_work()),
+            refreshes_running=self._pool.running,
+            refreshes_waiting=self._pool.waiting,
+            watches_silent_for=self._watches_silent_for(),
+            last_event=seconds_since(self.datasource_event_at),
+        )
 
     def start(self) -> None:
         """Start to watch. Call it before kopf starts: kopf cancels at its end what was started after it."""
@@ -133,6 +158,7 @@ class Controller:
 
     def datasource_changed(self, datasource: Datasource) -> None:
         """A watch showed a Datasource: remember it and look at it soon."""
+        self.datasource_event_at = time.monotonic()
         key = Key(datasource.metadata.namespace, datasource.metadata.name)
         before = self.cache.datasource(key)
         if self.cache.store_datasource(trimmed(datasource)):
@@ -141,6 +167,7 @@ class Controller:
 
     def datasource_deleted(self, datasource: Datasource) -> None:
         """A watch showed that a Datasource is gone; its Secrets are the garbage collector's."""
+        self.datasource_event_at = time.monotonic()
         key = Key(datasource.metadata.namespace, datasource.metadata.name)
         if self.cache.drop_datasource(key, datasource.metadata):
             self._forget(key)
@@ -181,12 +208,13 @@ class Controller:
     async def _work(self) -> None:
         while True:
             key = await self.queue.take()
+            began = time.monotonic()
             try:
-                await self._reconcile(key)
+                count_reconcile(await self._reconcile(key), time.monotonic() - began)
             finally:
                 self.queue.done(key)
 
-    async def _reconcile(self, key: Key) -> None:
+    async def _reconcile(self, key: Key) -> ReconcileResult:
         look_around = self._look_around.get(key, math.inf) <= time.monotonic()
         if look_around:
             del self._look_around[key]
@@ -195,19 +223,22 @@ class Controller:
         except Stale as error:
             self._try_again(key, look_around, timedelta(0))
             logger.debug("somebody wrote meanwhile", datasource=str(key), what=str(error))
+            return ReconcileResult.REQUEUE
         except (ApiError, Unavailable) as error:
             wait = getattr(error, "retry_after", None) or timedelta(0)
             delay = self._try_again(key, look_around, wait)
             logger.warning(
                 "will try again", datasource=str(key), seconds=round(delay.total_seconds(), 1), error=str(error)
             )
+            return ReconcileResult.ERROR
         except Exception:
             # A bug must not take the loop down, nor give the object up for good.
             delay = self._try_again(key, look_around, timedelta(seconds=5))
             logger.exception("unexpected error, will try again", datasource=str(key), seconds=delay.total_seconds())
-        else:
-            self.queue.succeeded(key)
-            self._follow_up(key, outcome)
+            return ReconcileResult.ERROR
+        self.queue.succeeded(key)
+        self._follow_up(key, outcome)
+        return ReconcileResult.SUCCESS if outcome.wake_after is None else ReconcileResult.REQUEUE_AFTER
 
     def _try_again(self, key: Key, look_around: bool, at_least: timedelta) -> timedelta:
         if look_around:
@@ -217,11 +248,12 @@ class Controller:
     def _follow_up(self, key: Key, outcome: Outcome) -> None:
         self._poller.wait_for(key, outcome.watched_secret)
         if outcome.wake_after is not None:
-            # Jitter, so that what settled together does not come back together; never early: the time decides.
-            jitter = timedelta(seconds=random.random() * outcome.wake_after.total_seconds() * 0.1)  # noqa: S311
-            self.queue.add(key, Priority.ROUTINE, delay=outcome.wake_after + min(jitter, timedelta(seconds=60)))
-            if outcome.look_around_then:
-                self._look_around[key] = time.monotonic() + outcome.wake_after.total_seconds()
+            # Neither early, for the time decides, nor late: an app would have a dead token.
+            self.queue.add(key, Priority.ROUTINE, delay=outcome.wake_after)
+        if outcome.look_after is not None:
+            # What settled together does not come back together.
+            self.queue.add(key, Priority.ROUTINE, delay=outcome.look_after * (1 + random.random() * 0.1))  # noqa: S311
+            self._look_around[key] = time.monotonic() + outcome.look_after.total_seconds()
         if outcome.refresh is not None:
             self._pool.submit(key, outcome.refresh.provider, is_urgent=outcome.refresh.is_urgent)
 

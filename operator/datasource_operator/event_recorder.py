@@ -45,8 +45,8 @@ class EventRecorder:
     _allowance: float = AT_ONCE
     _allowed_at: datetime | None = None
 
-    async def announce(self, seen: Observed, finding: Finding) -> None:
-        """Tell of a new state or reason; nothing where both stood already."""
+    async def announce(self, seen: Observed, finding: Finding, *, seconds: float) -> None:
+        """Tell of a new state or reason, which took so many seconds to find; nothing where both stood already."""
         ready = seen.status.condition("Ready")
         if ready is not None and (seen.status.state, ready.reason) == (finding.state, finding.reason):
             return
@@ -56,6 +56,7 @@ class EventRecorder:
             state=finding.state.value,
             reason=finding.reason,
             before=seen.status.state,
+            seconds=round(seconds, 3),
         )
         if finding.state is not State.ERROR and not self._is_allowed():
             return

@@ -26,6 +26,9 @@ class Finding:
     reason: Reason
     message: str
     needs_person: bool = False
+    message_without_link: str | None = None
+    """What to say where no link is offered; None: the message."""
+    is_suspended: bool = False
 
     @property
     def state(self) -> State:
@@ -35,6 +38,9 @@ class Finding:
     @property
     def progress(self) -> Progress:
         """Whether it heals by itself, waits for a person, or is stuck."""
+        if self.is_suspended and self.reason is Reason.REFRESH_FAILING:
+            # Nobody tries until a person resumes it.
+            return Progress.WAITING
         return MEANING[self.reason].progress
 
 
@@ -92,6 +98,11 @@ class Observed:
         return self.spec.oauth2 if isinstance(self.spec, Spec) else None
 
     @property
+    def is_suspended(self) -> bool:
+        """Whether the spec asks for neither refreshes nor links."""
+        return isinstance(self.spec, Spec) and self.spec.suspend
+
+    @property
     def facts(self) -> CredentialFacts | None:
         """What the credential Secret says, tombstones included, where it is this Datasource's."""
         if isinstance(self.credential, StoredCredential) and self._ownership() is not Ownership.DANGLING:
@@ -117,6 +128,9 @@ class Observed:
         if not isinstance(self.credential, StoredCredential):
             return None
         return ownership(self.credential.owners, self.uid)
+
+
+SUSPENDED = "spec.suspend is true: nothing is refreshed and no link is offered until it is false or left out."
 
 
 # Steps: what `next_step` may answer.
@@ -264,6 +278,9 @@ def refresh_is_requested_in_vain(seen: Observed) -> Step | None:
     """Without a refresh token, or with a dead one, there is nothing to do; the request must not wait for ever."""
     if seen.pending.refresh is None or seen.facts is None or not isinstance(seen.credential, StoredCredential):
         return None
+    if seen.is_suspended:
+        # Only a clear is acted on; this one waits.
+        return None
     if seen.facts.has_refresh_token and seen.facts.verdict is None:
         return None
     return MarkHandled(seen.credential, seen.handled.with_requests(Requests(refresh=seen.requests.refresh)))
@@ -321,6 +338,13 @@ def refreshing_is_blocked(seen: Observed) -> Finding | None:
     if not _credential_is_usable(seen) or seen.trouble is None or seen.trouble.reason is Reason.REFRESH_FAILING:
         return None
     return Finding(seen.trouble.reason, seen.trouble.message)
+
+
+def token_ran_out_while_suspended(seen: Observed) -> Finding | None:
+    """Nobody refreshes it, and apps have a dead token."""
+    if not seen.is_suspended or not _credential_is_usable(seen) or not _access_token_is_dead(seen):
+        return None
+    return Finding(Reason.REFRESH_FAILING, "The access token ran out and is not refreshed.")
 
 
 def refreshing_fails(seen: Observed) -> Finding | None:
@@ -393,6 +417,7 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
     parameters_are_incomplete,
     surroundings_are_in_the_way,
     refreshing_is_blocked,
+    token_ran_out_while_suspended,
     refreshing_fails,
     credential_is_stored,
     credential_was_cleared,
@@ -405,7 +430,14 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
 
 def find(seen: Observed) -> Finding:
     """Tell what holds."""
-    return next(finding for check in CHAIN if (finding := check(seen)) is not None)
+    finding = next(finding for check in CHAIN if (finding := check(seen)) is not None)
+    return _while_suspended(finding) if seen.is_suspended else finding
+
+
+def _while_suspended(finding: Finding) -> Finding:
+    """The same state and reason, and nobody is sent to a link that there is not."""
+    what = finding.message if finding.message_without_link is None else finding.message_without_link
+    return Finding(finding.reason, f"{what} {SUSPENDED}", is_suspended=True)
 
 
 def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
@@ -416,11 +448,16 @@ def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
         offer = "spec.oauth2.scopes changed since: open status.authorizationLink to get one with the new scopes."
     else:
         return Finding(reason, message)
-    return Finding(reason, f"{message} {offer}", needs_person=True)
+    return Finding(reason, f"{message} {offer}", needs_person=True, message_without_link=message)
 
 
 def _person_needed(reason: Reason, what: str) -> Finding:
-    return Finding(reason, f"{what}: open status.authorizationLink and choose Get new credential.", needs_person=True)
+    return Finding(
+        reason,
+        f"{what}: open status.authorizationLink and choose Get new credential.",
+        needs_person=True,
+        message_without_link=f"{what}.",
+    )
 
 
 def _waits_for_person(seen: Observed) -> bool:
@@ -428,10 +465,15 @@ def _waits_for_person(seen: Observed) -> bool:
 
 
 def _is_settled_waiting(seen: Observed) -> bool:
-    """The status says that the surroundings were found in order for this very generation, and its link still fits."""
+    """The status says that the surroundings were found in order for this very generation, and its link still fits.
+
+    While suspended there is no link that could say so: there must be none.
+    """
     if seen.look_around or seen.status.observed_generation != seen.generation:
         return False
     ticket = ticket_in(seen.status.authorization_link)
+    if seen.is_suspended:
+        return seen.status.state == State.NOT_AUTHORIZED and ticket is None
     return seen.status.state == State.NOT_AUTHORIZED and ticket is not None and ticket_fits(ticket, ticket_scope(seen))
 
 
@@ -485,7 +527,7 @@ def _due(seen: Observed) -> datetime | None:
 
 def refresh_is_wanted(seen: Observed) -> bool:
     """Whether to send the refresh token now: it is due, or somebody asked; and the last failure is long enough ago."""
-    if not _credential_is_usable(seen) or seen.facts is None or not seen.facts.has_refresh_token:
+    if not _credential_is_usable(seen) or seen.facts is None or not seen.facts.has_refresh_token or seen.is_suspended:
         return False
     if seen.trouble is not None:
         return seen.trouble.try_again_at <= seen.now
@@ -506,7 +548,7 @@ def _wake_at(seen: Observed, finding: Finding) -> datetime | None:
     if seen.facts is None or not _credential_is_there(seen):
         return None
     times: list[datetime | None] = []
-    if _credential_is_usable(seen):
+    if _credential_is_usable(seen) and not seen.is_suspended:
         times.append(_due(seen) if seen.trouble is None else seen.trouble.try_again_at)
     if finding.state is State.AUTHORIZED or _outlives_its_grant(seen):
         times.append(seen.facts.expires_at)

@@ -48,9 +48,26 @@ class WorkQueue(Generic[K]):
     _tickets: Iterator[int] = field(default_factory=count)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _moved_at: float = float("-inf")
+    added: int = 0
+    """How often a key was scheduled, now or for later."""
+    retried: int = 0
+    """How often one was scheduled after a failure."""
+    taken: Callable[[float], None] = lambda _: None
+    """Told how many seconds a key had been due when it was taken."""
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def depth(self) -> int:
+        """How many keys are due now; those that wait for their time are not counted."""
+        now = self.monotonic()
+        return sum(entry.due <= now for entry in list(self._waiting.values()))
+
+    @property
+    def working(self) -> int:
+        """How many keys are being worked on."""
+        return len(self._working)
 
     def oldest_work(self) -> float | None:
         """Since when (monotonic) the longest-running key is being worked on."""
@@ -80,6 +97,7 @@ class WorkQueue(Generic[K]):
 
     def retry(self, key: K, *, at_least: timedelta = timedelta(0)) -> timedelta:
         """Work on a key again after a growing delay with jitter; returns the delay."""
+        self.retried += 1
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         longest: timedelta = min(FIRST_DELAY * 2 ** min(failures, 16), LONGEST_DELAY)
@@ -107,6 +125,7 @@ class WorkQueue(Generic[K]):
                 if entry is not None and entry.ticket == ticket:
                     del self._waiting[key]
                     self._working[key] = self._moved_at = self.monotonic()
+                    self.taken(self._moved_at - entry.due)
                     return key
             await self._sleep()
 
@@ -118,6 +137,7 @@ class WorkQueue(Generic[K]):
             self.add(key, priority)
 
     def _schedule(self, key: K, due: float, priority: Priority) -> None:
+        self.added += 1
         ticket = next(self._tickets)
         self._waiting[key] = _Entry(due, priority, ticket)
         heapq.heappush(self._later, (due, ticket, key))

@@ -1,8 +1,10 @@
 """I/O: one level-triggered reconciliation, whatever triggered it."""
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -50,12 +52,18 @@ class Outcome:
     """What a reconciliation left: when to come again, which Secret's change may mend a problem, what to refresh."""
 
     wake_after: timedelta | None = None
-    look_around_then: bool = False
+    """When time changes what holds."""
+    look_after: timedelta | None = None
+    """When to look at the surroundings again, roughly."""
     watched_secret: str | None = None
     refresh: Refresh | None = None
 
 
-Announce = Callable[[Observed, Finding], Awaitable[None]]
+class Announce(Protocol):
+    """Tells of a new state or reason."""
+
+    async def __call__(self, seen: Observed, finding: Finding, *, seconds: float) -> None:
+        """`seconds` is what it took to find and write it."""
 
 
 @dataclass(slots=True)
@@ -67,6 +75,7 @@ class Reconciler:
     steps: Steps
     surface: Surface
     announce: Announce
+    monotonic: Callable[[], float] = time.monotonic
 
     async def reconcile(self, key: Key, *, look_around: bool = False) -> Outcome:
         """Reconcile one Datasource.
@@ -75,6 +84,7 @@ class Reconciler:
             Stale: somebody wrote meanwhile; come again soon.
             ApiError, Unavailable: come again later.
         """
+        began = self.monotonic()
         try:
             seen = self.steps.observe(key, look_around=look_around)
             settled, seen = await self._settle(seen)
@@ -84,7 +94,7 @@ class Reconciler:
             self.steps.let_go(key)
         if settled is None:
             return Outcome()
-        await self._write_status(key, seen, settled.finding)
+        await self._write_status(key, seen, settled.finding, began)
         return _outcome(seen, settled)
 
     async def _settle(self, seen: Observed) -> tuple[Settle | None, Observed]:
@@ -113,7 +123,7 @@ class Reconciler:
                 return Settle(_problem(seen)), seen
         raise Stale(f"not settled after {STEPS_LIMIT} steps")
 
-    async def _write_status(self, key: Key, seen: Observed, finding: Finding) -> None:
+    async def _write_status(self, key: Key, seen: Observed, finding: Finding, began: float) -> None:
         patch = status_patch(seen.status, wanted_status(seen, finding, self.surface))
         if patch is None:
             return
@@ -124,7 +134,7 @@ class Reconciler:
         except NotFound:
             return
         self.cache.store_datasource(trimmed(written))
-        await self.announce(seen, finding)
+        await self.announce(seen, finding, seconds=self.monotonic() - began)
         if _has_moved_on(written, seen):
             # The watch will show us the version that we have just stored, and that is nothing new to the cache.
             raise Stale("the Datasource changed while its status was written")
@@ -149,15 +159,12 @@ def _outcome(seen: Observed, settled: Settle) -> Outcome:
     watched = None if seen.surroundings is None or problem is None else seen.surroundings.look_again_at
     if watched is None and seen.trouble is not None:
         watched = seen.trouble.look_again_at
-    look = problem is not None or settled.finding.needs_person
-    pauses = []
-    if look:
-        pauses.append(FORBIDDEN_LOOK if problem is not None and watched is None else WAITING_LOOK)
-    if settled.wake_at is not None:
-        pauses.append(max(settled.wake_at - seen.now, timedelta(0)))
+    look_after = None
+    if problem is not None or settled.finding.needs_person:
+        look_after = FORBIDDEN_LOOK if problem is not None and watched is None else WAITING_LOOK
     return Outcome(
-        wake_after=min(pauses, default=None),
-        look_around_then=look,
+        wake_after=None if settled.wake_at is None else max(settled.wake_at - seen.now, timedelta(0)),
+        look_after=look_after,
         watched_secret=watched,
         refresh=_refresh(seen) if settled.refresh else None,
     )

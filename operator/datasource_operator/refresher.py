@@ -21,6 +21,7 @@ import structlog
 from prometheus_client import Counter
 
 from datasource import credential as credential_secret
+from datasource.ca_bundle import read_ca_bundle
 from datasource.client_secret import ClientSecretNotFound, read_client_secret
 from datasource.credential import (
     CredentialData,
@@ -35,6 +36,7 @@ from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavail
 from datasource.names import FIELD_MANAGER, credential_secret_name
 from datasource.oauth2 import (
     Client,
+    EgressDenied,
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
@@ -59,7 +61,14 @@ from datasource_operator.steps import DatasourceGone, Stale, Steps, immutable_se
 
 logger = structlog.get_logger(__name__)
 
-REFRESHES = Counter("datasource_refreshes", "Refreshes by how they ended.", ["result"])
+REFRESHES = Counter(
+    "datasource_refreshes",
+    "Refreshes by how they ended: stored, dropped (something newer stood there), or the class of the error.",
+    ["result"],
+)
+for _result in ("stored", "dropped"):
+    # There from the start: a rate needs a zero to rise from.
+    REFRESHES.labels(_result)
 
 BLOCKED_PAUSE = timedelta(minutes=1)
 """How soon to try again what only a person can mend; a change of the Secret concerned is noticed sooner."""
@@ -125,14 +134,24 @@ class Refresher:
     async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
         await self._require_turn(key, credential.facts)
         client_secret = await self._client_secret(key, oauth2)
+        ca_bundle = await self._ca_bundle(key, oauth2)
         turn, secret = await self._begin(key, seen, credential)
         data = await self._data_to_send(turn, secret)
         client = Client(data.client_id, client_secret, oauth2.effective_client_authentication())
         request = refresh_request(data.token_endpoint, client, refresh_token=data.refresh_token or "")
         sent_at = self.monotonic()
         try:
-            response = await request_token(self.transport, request, now=self.now, deadline=REQUEST_DEADLINE)
+            response = await request_token(
+                self.transport, request, now=self.now, deadline=REQUEST_DEADLINE, ca_bundle=ca_bundle
+            )
         except OAuth2Error as error:
+            logger.warning(
+                "a refresh failed",
+                datasource=str(key),
+                sends=turn.intent.sends,
+                seconds=round(self.monotonic() - sent_at, 3),
+                error=str(error),
+            )
             await self._not_refreshed(
                 turn, error, None if oauth2.client_secret_ref is None else oauth2.client_secret_ref.name
             )
@@ -169,13 +188,26 @@ class Refresher:
     async def _client_secret(self, key: Key, oauth2: OAuth2) -> str | None:
         ref = oauth2.client_secret_ref
         try:
-            return await read_client_secret(self.kube, key.namespace, oauth2)
+            return await read_client_secret(
+                self.kube,
+                key.namespace,
+                oauth2,
+                require_allowed_hosts=self.steps.settings.require_allowed_hosts,
+            )
         except (ClientSecretNotFound, InvalidSpec) as error:
             raise NotNow(
                 Reason.REFRESH_FAILING,
                 f"The access token cannot be refreshed: {error}",
                 pause=BLOCKED_PAUSE,
                 look_again_at=None if ref is None else ref.name,
+            ) from None
+
+    async def _ca_bundle(self, key: Key, oauth2: OAuth2) -> str | None:
+        try:
+            return await read_ca_bundle(self.kube, key.namespace, oauth2)
+        except InvalidSpec as error:
+            raise NotNow(
+                Reason.REFRESH_FAILING, f"The access token cannot be refreshed: {error}", pause=BLOCKED_PAUSE
             ) from None
 
     async def _begin(self, key: Key, seen: Observed, credential: StoredCredential) -> tuple[_Turn, Secret]:
@@ -230,9 +262,9 @@ class Refresher:
         Raises:
             NotNow: it is tried again later.
         """
-        logger.warning("a refresh failed", datasource=str(turn.key), sends=turn.intent.sends, error=str(error))
         REFRESHES.labels(type(error).__name__).inc()
-        message = f"The access token could not be refreshed. {error}"
+        where = "spec.oauth2.tokenURL: " if isinstance(error, EgressDenied) else ""
+        message = f"The access token could not be refreshed. {where}{error}"
         if isinstance(error, InvalidGrant):
             await self._judge(turn)
             return

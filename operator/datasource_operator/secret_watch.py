@@ -35,8 +35,11 @@ class SecretWatch:
     alive_at: float = field(init=False)
     """When this loop last did anything (monotonic): read a list, heard an event or a bookmark, or failed."""
 
+    heard_at: float = field(init=False)
+    """When it last heard of the API server (monotonic): a list, an event, a bookmark."""
+
     def __post_init__(self) -> None:
-        self.alive_at = self.monotonic()
+        self.alive_at = self.heard_at = self.monotonic()
 
     async def run(self) -> None:
         """List, then watch, for ever; after any failure list again."""
@@ -69,6 +72,7 @@ class SecretWatch:
             present.add((item.metadata.namespace, item.metadata.name))
             self._store(item)
         self._drop_all_but(present)
+        self.heard_at = self.monotonic()
         return resource_version
 
     def _drop_all_but(self, present: set[tuple[str, str]]) -> None:
@@ -86,7 +90,7 @@ class SecretWatch:
             async for event in self.kube.watch_metadata(
                 SECRETS, self.namespace, field_selector=f"type={self.secret_type}", resource_version=resource_version
             ):
-                self.alive_at = self.monotonic()
+                self.alive_at = self.heard_at = self.monotonic()
                 resource_version = event.object.metadata.resource_version
                 match event.type:
                     case "ADDED" | "MODIFIED":

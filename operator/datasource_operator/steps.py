@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from datasource import credential as credential_secret
+from datasource.ca_bundle import read_ca_bundle
 from datasource.client_secret import ClientSecretNotFound, read_client_secret
 from datasource.credential import CredentialData, StoredCredential, UnreadableCredential, read_data, read_facts
 from datasource.fingerprint import fingerprint
@@ -141,7 +142,9 @@ class Steps:
 
     def _parsed(self, datasource: Datasource) -> Spec | InvalidSpec:
         try:
-            return parse(datasource.spec, allow_insecure_http=self.settings.allow_insecure_http)
+            return parse(
+                datasource.spec, allow_insecure_http=self.settings.allow_insecure_http, egress=self.settings.egress
+            )
         except InvalidSpec as error:
             return error
 
@@ -170,13 +173,24 @@ class Steps:
         ref = seen.spec.oauth2.client_secret_ref
         watched = None if ref is None else ref.name
         try:
-            await read_client_secret(self.kube, seen.namespace, seen.spec.oauth2)
+            await read_client_secret(
+                self.kube,
+                seen.namespace,
+                seen.spec.oauth2,
+                require_allowed_hosts=self.settings.require_allowed_hosts,
+            )
         except ClientSecretNotFound as error:
             return Surroundings(Finding(Reason.CLIENT_SECRET_NOT_FOUND, str(error)), watched)
         except InvalidSpec as error:
             return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)), watched)
         except Forbidden:
             return Surroundings(secrets_forbidden(seen.namespace))
+        try:
+            await read_ca_bundle(self.kube, seen.namespace, seen.spec.oauth2)
+        except InvalidSpec as error:
+            return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)))
+        except Forbidden:
+            return Surroundings(config_maps_forbidden(seen.namespace))
         for name, type_ in (
             (credential_secret_name(seen.name), SecretType.CREDENTIAL),
             (seen.spec.token_secret_name(seen.name), SecretType.TOKEN),
@@ -344,6 +358,15 @@ def secrets_forbidden(namespace: str) -> Finding:
     return Finding(
         Reason.SECRETS_FORBIDDEN,
         f"The operator may not read or write Secrets in namespace {namespace}. "
+        "Give its ServiceAccount the rights of deploy/ there (RoleBinding datasource-operator).",
+    )
+
+
+def config_maps_forbidden(namespace: str) -> Finding:
+    """As above, for the ConfigMaps that CA bundles are in; the reason is the same: rights that do not reach."""
+    return Finding(
+        Reason.SECRETS_FORBIDDEN,
+        f"The operator may not read ConfigMaps in namespace {namespace}, as spec.oauth2.caBundleRef asks. "
         "Give its ServiceAccount the rights of deploy/ there (RoleBinding datasource-operator).",
     )
 

@@ -99,6 +99,7 @@ REFUSED = [
     ("tokenSecret/template/data", {"a/b": "y"}, "has a key that is no Secret key"),
     ("refreshBefore", "10", "spec.refreshBefore"),
     ("refreshBefore", "5s", "spec.refreshBefore is too short: use at least 30s"),
+    ("suspend", "true", "spec.suspend"),
 ]
 
 ACCEPTED = [
@@ -124,6 +125,8 @@ ACCEPTED = [
     ("tokenSecret/template/labels", {"app.kubernetes.io/name": "reader", "empty": ""}),
     ("refreshBefore", "1h30m"),
     ("refreshBefore", "0.5h"),
+    ("suspend", True),
+    ("suspend", False),
 ]
 
 

@@ -1,8 +1,8 @@
 """Whatever people and clusters do in whatever order: what is true at every step, and how it ends once all is well again.
 
-A short walk runs with the other tests, the same one each time. `RANDOM_WALK=long` walks for long, by a seed that is printed;
-`RANDOM_WALK_SEED` repeats one. The journal of what was done when is random-walk.log beside the other logs: races do not
-always come again.
+A short walk runs with the other tests, the same one each time. `RANDOM_WALK=long` walks for long (`make faults`), by a seed
+that is printed; `RANDOM_WALK_SEED` repeats one. The journal of what was done when is random-walk.log beside the other logs:
+races do not always come again.
 """
 
 import contextlib
@@ -803,7 +803,7 @@ def is_long() -> bool:
 def profile() -> hypothesis.settings:
     """How many walks, of how many steps."""
     return hypothesis.settings(
-        max_examples=200 if is_long() else 8,
+        max_examples=40 if is_long() else 8,
         stateful_step_count=40 if is_long() else 15,
         derandomize=not is_long(),
         database=None,

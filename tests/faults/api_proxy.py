@@ -116,6 +116,11 @@ def is_live_read(call: Call) -> bool:
     return call.verb == "get" and call.resource == "datasources"
 
 
+def is_list_of_many(call: Call) -> bool:
+    """A list that fills a cache. One that names an object is how that is read live: the API server asks etcd."""
+    return call.verb == "list" and "metadata.name=" not in call.field_selector
+
+
 def is_read_of_many(call: Call) -> bool:
     """A list or a watch."""
     return call.verb in {"list", "watch"}

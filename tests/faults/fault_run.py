@@ -32,12 +32,15 @@ from deploy.local.provider import install as install_provider
 from deploy.local.stack import Process, Stack, install
 from tests.faults.balancer import Balancer
 from tests.support.person import Person
-from tests.support.user import User
+from tests.support.user import User, eventually
 
 FOLDER = BUILD / "faults"
 REPORT = BUILD / "faults.json"
 NAMESPACE = "storm"
 TOKEN_LIFETIME = timedelta(seconds=60)
+NOTICED_WITHIN = timedelta(seconds=2)
+"""A token whose grant is gone is taken from apps when it runs out; that, and seeing it, takes a moment."""
+
 FAULT_EVERY = 10
 """One token request in so many meets a fault, in the phase of the provider's faults."""
 
@@ -104,7 +107,7 @@ class DeadTokens:
             with suppress(OSError, ValueError):
                 items = self._control_plane.api("GET", path)["items"]
                 now = datetime.now(UTC)
-                first_death = min((_expiry(item) for item in items), default=now)
+                first_death = min((_expiry(item) + NOTICED_WITHIN for item in items), default=now)
                 # What ran out while the API server did not answer counts, too: apps had a dead token then.
                 self.seconds += max((now - max(first_death, last)).total_seconds(), 0.0)
                 last = now
@@ -175,6 +178,8 @@ class Storm:
     def phase(self, fault: str, inject: Callable[["Storm", float], int], seconds: float) -> Row:
         """Inject a fault for a while, let everything settle, and see what is left."""
         row = Row(fault)
+        # A leader that the last fault killed is replaced only by somebody who watches its Lease run out.
+        self.wait_for_a_leader()
         self._requests = len(self.provider.token_requests())
         self._logs_begin = {log: log.stat().st_size for log in self._logs()}
         ending = threading.Event()
@@ -204,6 +209,10 @@ class Storm:
                     with suppress(ValueError):
                         lines.append(json.loads(line))
         return lines
+
+    def wait_for_a_leader(self) -> None:
+        """Until one of the operators leads."""
+        eventually("somebody leads", lambda: any(_leads(each) for each in self.operators))
 
     def stuck_after_settling(self) -> list[str]:
         """Wait until every Datasource has a live token or waits for a person; returns those that never came to it."""
@@ -404,7 +413,10 @@ def everything(bounds: Bounds) -> Iterator[Storm]:
         install(control_plane.cluster)
         stack = Stack(control_plane.cluster, FOLDER / "logs", port)
         storm = Storm(bounds, control_plane, provider, stack)
-        storm.operators = [stack.operator(f"operator-{number}") for number in (1, 2)]
+        # kubelet starts a killed container again in its pod.
+        storm.operators = [
+            stack.operator(f"operator-{number}", DATASOURCE_POD_UID=f"pod-{number}") for number in (1, 2)
+        ]
         storm.callback_servers = [
             stack.callback_server(f"callback-server-{number}", DATASOURCE_LISTEN=f"127.0.0.1:{page}")
             for number, page in enumerate(pages, start=1)

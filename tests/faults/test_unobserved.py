@@ -16,7 +16,7 @@ import pytest
 
 from datasource.names import Annotation
 from tests.faults import world
-from tests.faults.api_proxy import ApiProxy, Disturbance, Event
+from tests.faults.api_proxy import ApiProxy, Disturbance, Event, is_list_of_many
 from tests.faults.stage import Case, Outcome, Stage, Step, Story
 from tests.faults.stories import (
     SECRETS_DELETED,
@@ -174,7 +174,7 @@ def in_the_past(stage: Stage, snapshot: str) -> Iterator[Disturbance]:
     proxy = stage.operator.proxy
     stage.tell("the operator restarts in the past")
     with stage.operator.kubelet.down():
-        lists, watches = proxy.stale_lists(snapshot), proxy.hold_watches()
+        lists, watches = proxy.stale_lists(snapshot, is_list_of_many), proxy.hold_watches()
     with lists, watches:
         stage.wait_until_quiet()
         yield lists

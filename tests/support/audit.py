@@ -52,7 +52,7 @@ def _request(event: dict[str, object]) -> ApiRequest:
     assert isinstance(user, dict)
     assert isinstance(response, dict)
     return ApiRequest(
-        user=str(user["username"]),
+        user=str(user.get("username", "")),  # nobody, where the login was refused
         verb=str(event["verb"]),
         group=str(reference.get("apiGroup", "")),
         resource=str(reference.get("resource", "")) + (f"/{subresource}" if subresource else ""),

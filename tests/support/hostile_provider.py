@@ -26,9 +26,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from datasource.oauth2.egress import EgressPolicy, rules
+
 GOOD_REPLY = b'{"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt-2"}'
 
 LOOPBACK = "127.0.0.1"
+ON_LOOPBACK = EgressPolicy(allowed=rules([LOOPBACK]))
+"""Lets a transport reach it; nothing on loopback is reached otherwise."""
 
 _FOR_EVER = 3600.0
 _CHUNK = b"x" * 65_536
@@ -55,11 +59,14 @@ Behaviour = Callable[[ReceivedRequest, asyncio.StreamWriter], Awaitable[None]]
 class HostileProvider:
     """Listens on a free port of 127.0.0.1 while it is entered."""
 
-    def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None, keeps_open: bool = False) -> None:
         self.behaviours = behaviours
+        self.keeps_open = keeps_open
         self.tls = tls
         self.requests: list[ReceivedRequest] = []
         self.connections = 0
+        self.port = 0
+        """Where it listens, once it was entered."""
         self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
 
@@ -69,13 +76,13 @@ class HostileProvider:
         return f"{'http' if self.tls is None else 'https'}://{LOOPBACK}:{self.port}/token"
 
     @property
-    def port(self) -> int:
-        """Where it listens."""
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+    def origin(self) -> str:
+        """The issuer that it could be."""
+        return self.url.removesuffix("/token")
 
     async def __aenter__(self) -> "HostileProvider":
         self._server = await asyncio.start_server(self._accept, LOOPBACK, 0, ssl=self.tls)
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -93,15 +100,20 @@ class HostileProvider:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            request = await _read_request(reader)
-            behaviour = self.behaviours[min(len(self.requests), len(self.behaviours) - 1)]
-            self.requests.append(request)
-            await behaviour(request, writer)
-            await writer.drain()
+            await self._serve_one(reader, writer)
+            while self.keeps_open:
+                await self._serve_one(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client went away, as clients of a hostile provider do
         finally:
             writer.close()
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await _read_request(reader)
+        behaviour = self.behaviours[min(len(self.requests), len(self.behaviours) - 1)]
+        self.requests.append(request)
+        await behaviour(request, writer)
+        await writer.drain()
 
 
 class ProviderThatWantsAClientCertificate(HostileProvider):
@@ -155,12 +167,18 @@ async def _read_request(reader: asyncio.StreamReader) -> ReceivedRequest:
 
 
 def replies(
-    status: int, body: bytes = GOOD_REPLY, *, content_type: str = "application/json", headers: tuple[str, ...] = ()
+    status: int,
+    body: bytes = GOOD_REPLY,
+    *,
+    content_type: str = "application/json",
+    headers: tuple[str, ...] = (),
+    keeps_open: bool = False,
 ) -> Behaviour:
-    """Answers in full; `headers` are whole lines such as `Retry-After: 7`."""
+    """Answers in full; `headers` are whole lines such as `Retry-After: 7`. May keep the connection for more requests."""
 
     async def behave(_: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
-        writer.write(_head(status, f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *headers) + body)
+        head = _head(status, f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *headers)
+        writer.write((head.replace(CLOSE, b"") if keeps_open else head) + body)
 
     return behave
 
@@ -271,6 +289,9 @@ def speaks_no_http() -> Behaviour:
     return behave
 
 
+CLOSE = b"Connection: close\r\n"
+
+
 def _head(status: int, *lines: str) -> bytes:
     return "\r\n".join((f"HTTP/1.1 {status} Whatever", "Connection: close", *lines, "", "")).encode("latin-1")
 
@@ -315,14 +336,16 @@ class Certificate:
 def self_signed(host: str = LOOPBACK, *, expired: bool = False) -> Certificate:
     """Make a certificate for a host, a name or an address, that nobody trusts unless told to."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hostile provider")])
+    serial_number = x509.random_serial_number()
+    # A name of its own: of two authorities of one name OpenSSL would try the wrong one.
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"hostile provider {serial_number:x}"[:64])])
     ends = datetime.now(UTC) + timedelta(days=-1 if expired else 1)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial_number)
         .not_valid_before(ends - timedelta(days=2))
         .not_valid_after(ends)
         .add_extension(x509.SubjectAlternativeName([_general_name(host)]), critical=False)

@@ -122,6 +122,10 @@ class User:
         """Until the Ready condition has that reason."""
         eventually(f"{name} becomes {reason}", lambda: self.reason(name) == reason, lambda: self.status(name))
 
+    def wait_for_message(self, part: str, name: str = "calendar") -> None:
+        """Until the Ready condition says something."""
+        eventually(f"{name} says so", lambda: part in self.ready(name).get("message", ""), lambda: self.status(name))
+
     def wait_for_link(self, name: str = "calendar") -> None:
         """Until a link is offered."""
         eventually("a link is offered", lambda: "authorizationLink" in self.status(name), lambda: self.status(name))

@@ -7,6 +7,7 @@ import pytest
 from datasource.client_secret import (
     REFUSED_TYPES,
     ClientSecretNotFound,
+    check_allowed_hosts,
     read_client_secret,
     usable_client_secret,
 )
@@ -113,6 +114,30 @@ def test_bound_secret_is_sent_to_nobody_else(hosts: str, changes: dict[str, Any]
     with pytest.raises(InvalidSpec, match="may not be sent to") as caught:
         used(secret({"client-secret": "s3cret"}, annotations=allowed_hosts(hosts)), **changes)
     assert caught.value.field == f"spec.oauth2.{field}"
+
+
+def test_where_the_flag_says_so_a_secret_must_name_its_hosts() -> None:
+    unbound = secret({"client-secret": "s3cret"})
+    with pytest.raises(InvalidSpec, match="does not say to which hosts it may be sent") as caught:
+        usable_client_secret(unbound, REF, oauth2(), require_allowed_hosts=True)
+    assert caught.value.field == "spec.oauth2.clientSecretRef"
+    assert "kubectl annotate secret my-app datasource.dev/allowed-hosts=login.example.com" in str(caught.value)
+
+
+def test_where_the_flag_says_so_a_secret_that_names_its_hosts_is_sent_to_them_alone() -> None:
+    bound = secret({"client-secret": "s3cret"}, annotations=allowed_hosts("login.example.com"))
+    assert usable_client_secret(bound, REF, oauth2(), require_allowed_hosts=True) == "s3cret"
+    elsewhere = oauth2(tokenURL="https://evil.example/token")
+    with pytest.raises(InvalidSpec, match="may not be sent to"):
+        usable_client_secret(bound, REF, elsewhere, require_allowed_hosts=True)
+
+
+def test_every_endpoint_that_a_secret_is_sent_to_is_checked() -> None:
+    endpoints = {"tokenURL": "https://a.example/t", "pushedURL": "https://b.example/p"}
+    check_allowed_hosts(secret(annotations=allowed_hosts("a.example b.example")), endpoints, required=True)
+    with pytest.raises(InvalidSpec) as caught:
+        check_allowed_hosts(secret(annotations=allowed_hosts("a.example")), endpoints, required=False)
+    assert caught.value.field == "spec.oauth2.pushedURL"
 
 
 def test_nothing_that_is_told_carries_the_secret() -> None:

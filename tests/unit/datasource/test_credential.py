@@ -23,7 +23,7 @@ from datasource.credential import (
     tombstone,
 )
 from datasource.intent import Intent
-from datasource.names import Annotation, Role
+from datasource.names import LAST_APPLIED, Annotation, Role
 from datasource.objects import Metadata, OwnerReference, Secret
 from datasource.requests import HandledSet
 from datasource.states import Reason
@@ -216,9 +216,17 @@ def test_patch_of_facts_is_a_compare_and_swap_that_leaves_the_tokens_alone() -> 
     assert read_data(stored(after)) == credential_data()
 
 
-def test_adoption_changes_nothing_but_the_owner() -> None:
+def test_adoption_changes_the_owner_and_drops_the_copy_that_kubectl_apply_left() -> None:
     body = adoption_patch(resource_version="7", datasource_name="sales", datasource_uid=UID)
-    assert body == {"metadata": {"resourceVersion": "7", "ownerReferences": [OWNER]}}
+    annotations = {LAST_APPLIED: None}
+    assert body == {"metadata": {"resourceVersion": "7", "annotations": annotations, "ownerReferences": [OWNER]}}
+
+
+def test_tombstone_keeps_no_copy_of_the_tokens_in_an_annotation() -> None:
+    before = created(facts(), credential_data())
+    before["metadata"]["annotations"][LAST_APPLIED] = '{"data": {"refresh_token": "c2VudGluZWw="}}'
+    after = merged(before, replaced(tombstone(facts(), credential_id="cred-2", handled=HandledSet()), None))
+    assert "c2VudGluZWw=" not in str(after)
 
 
 # What somebody altered.

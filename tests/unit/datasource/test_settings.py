@@ -1,9 +1,13 @@
 """Settings from the environment: one place for their names, and a remedy for each mistake."""
 
+from ipaddress import ip_network
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasource.oauth2.egress import EgressPolicy, Rules
+from datasource.oauth2.proxies import Proxies
 from datasource.settings import InvalidSettings, Settings, listen_address, settings_in
 
 EXTERNAL = "https://connect.example.com"
@@ -32,8 +36,20 @@ def test_every_setting_is_read() -> None:
         DATASOURCE_LOG_FORMAT="text",
         KUBECONFIG="/etc/kubeconfig",
         DATASOURCE_POD_UID="pod-1",
+        DATASOURCE_EGRESS_ALLOW=" login.corp.example, ,10.20.0.0/16",
+        DATASOURCE_EGRESS_DENY="*.old.corp.example",
+        DATASOURCE_REQUIRE_ALLOWED_HOSTS="true",
+        HTTPS_PROXY="http://proxy.example.com:3128",
+        NO_PROXY="10.0.0.0/8",
+        DATASOURCE_METRICS_PER_OBJECT="false",
     )
     assert read == Settings(
+        egress=EgressPolicy(
+            allowed=Rules(names=frozenset({"login.corp.example"}), networks=(ip_network("10.20.0.0/16"),)),
+            denied=Rules(suffixes=(".old.corp.example",)),
+        ),
+        proxies=Proxies(https="http://proxy.example.com:3128", bypass=("10.0.0.0/8",)),
+        require_allowed_hosts=True,
         external_url=EXTERNAL,
         system_namespace="platform",
         namespaces=("shop", "sales"),
@@ -41,6 +57,7 @@ def test_every_setting_is_read() -> None:
         log_format="text",
         kubeconfig="/etc/kubeconfig",
         pod_uid="pod-1",
+        metrics_per_object=False,
     )
 
 
@@ -53,6 +70,11 @@ def test_every_setting_is_read() -> None:
         "DATASOURCE_LOG_FORMAT",
         "KUBECONFIG",
         "DATASOURCE_POD_UID",
+        "DATASOURCE_EGRESS_ALLOW",
+        "DATASOURCE_EGRESS_DENY",
+        "DATASOURCE_REQUIRE_ALLOWED_HOSTS",
+        "HTTPS_PROXY",
+        "NO_PROXY",
     ],
 )
 def test_empty_variable_is_one_left_out(name: str) -> None:
@@ -152,3 +174,15 @@ def test_address_to_listen_on_is_read(value: str | None, address: tuple[str, int
 def test_address_that_is_none_is_refused_by_name(value: str) -> None:
     with pytest.raises(InvalidSettings, match=r"LISTEN must be host:port, such as 0\.0\.0\.0:8080"):
         listen_address({"LISTEN": value}, "LISTEN", default="0.0.0.0:8080")
+
+
+@pytest.mark.parametrize("name", ["DATASOURCE_EGRESS_ALLOW", "DATASOURCE_EGRESS_DENY"])
+def test_entry_of_an_egress_list_that_cannot_be_read_is_named(name: str) -> None:
+    with pytest.raises(InvalidSettings, match=rf"{name} must list .* it has 'https://login\.corp\.example'"):
+        settings(**{name: "10.0.0.0/8,https://login.corp.example"})
+
+
+def test_proxy_that_cannot_be_used_is_told_without_its_password() -> None:
+    with pytest.raises(InvalidSettings, match="HTTPS_PROXY must be the URL of an HTTP proxy") as caught:
+        settings(HTTPS_PROXY="socks5://me:sentinel@proxy.example.com")
+    assert "sentinel" not in str(caught.value)

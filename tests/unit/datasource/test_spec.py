@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.oauth2 import RESERVED_PARAMETERS, ClientAuthentication
+from datasource.oauth2 import RESERVED_PARAMETERS, ClientAuthentication, EgressPolicy
+from datasource.oauth2.egress import rules
 from datasource.spec import ClientSecretRef, InvalidSpec, OAuth2, Pkce, Spec, TokenSecret, TokenSecretTemplate, parse
+from tests.support.hostile_provider import self_signed
 from tests.unit.datasource.builders import oauth2, raw_spec, spec
 
 PUBLIC: dict[str, Any] = {"clientSecretRef": None}
@@ -214,14 +216,65 @@ def test_endpoint_that_cannot_be_used_is_refused_by_name(field: str, url: str, p
         "HTTPS://login.example.com/token",
         "https://login.example.com:8443/tenant/a/token?version=2",
         "https://[2001:db8::1]:8443/token",
+    ],
+)
+def test_endpoint_on_https_is_accepted(url: str) -> None:
+    assert oauth2(tokenURL=url).token_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
         "http://localhost:8080/token",
         "http://127.0.0.1:8080/token",
         "http://127.8.8.8/token",
         "http://[::1]:8080/token",
     ],
 )
-def test_endpoint_on_https_or_loopback_is_accepted(url: str) -> None:
-    assert oauth2(tokenURL=url).token_url == url
+def test_endpoint_on_loopback_may_be_plain_http_where_loopback_is_allowed(url: str) -> None:
+    loopback = EgressPolicy(allowed=rules(["localhost", "127.0.0.0/8", "::1"]))
+    parsed = parse(raw_spec(tokenURL=url), allow_insecure_http=False, egress=loopback)
+    assert parsed.oauth2 is not None
+    assert parsed.oauth2.token_url == url
+
+
+@pytest.mark.parametrize("field", ["issuer", "tokenURL", "revocationURL"])
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        pytest.param("https://127.0.0.1/token", "the machine that asks", id="loopback"),
+        pytest.param("https://0x7f.1/token", "the machine that asks", id="loopback in hexadecimal"),
+        pytest.param("https://[::ffff:169.254.169.254]/", "a cloud's metadata service", id="mapped metadata"),
+        pytest.param("https://10.0.0.1/token", "a private network", id="private"),
+        pytest.param("https://idp.auth.svc/token", "a Service of the cluster", id="a Service"),
+        pytest.param("https://idp.auth.svc.cluster.local./token", "a Service of the cluster", id="a Service in full"),
+    ],
+)
+def test_endpoint_that_no_request_may_go_to_is_refused_with_the_operators_flag(field: str, url: str, kind: str) -> None:
+    change: dict[str, Any] = {field: url}
+    error = refused(raw_spec(**change))
+    assert str(error).startswith(f"spec.oauth2.{field} leads to {kind}")
+    assert "DATASOURCE_EGRESS_ALLOW" in str(error)
+
+
+def test_authorize_url_may_be_anywhere_because_the_browser_goes_there() -> None:
+    url = "https://10.0.0.1/authorize"
+    assert oauth2(authorizeURL=url).authorize_url == url
+
+
+def test_ca_bundle_is_kept_as_it_is() -> None:
+    pem = self_signed().certificate
+    assert oauth2(caBundle=pem).ca_bundle == pem
+
+
+def test_ca_bundle_that_cannot_be_used_is_refused() -> None:
+    error = refused(raw_spec(caBundle="-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"))
+    assert str(error).startswith("spec.oauth2.caBundle is not a list of certificates in PEM")
+
+
+def test_ca_bundle_stands_in_one_place() -> None:
+    error = refused(raw_spec(caBundle=self_signed().certificate, caBundleRef={"name": "ca"}))
+    assert str(error).startswith("spec.oauth2.caBundleRef stands beside a caBundle")
 
 
 def test_plain_http_is_accepted_by_the_operators_flag() -> None:

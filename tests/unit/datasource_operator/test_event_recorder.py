@@ -44,7 +44,7 @@ class Bench:
 
     async def announce(self, finding: Finding, seen: Observed | None = None) -> list[dict[str, Any]]:
         """Announce a finding; returns the Events there are then."""
-        await self.recorder.announce(seen or observed(), finding)
+        await self.recorder.announce(seen or observed(), finding, seconds=0.0123)
         return self.kube.stored(EVENTS)
 
 
@@ -237,6 +237,7 @@ async def test_a_change_is_logged_with_what_it_was_before() -> None:
             "state": "NOT AUTHORIZED",
             "reason": "CredentialCleared",
             "before": "AUTHORIZED",
+            "seconds": 0.012,
         }
     ]
 

@@ -997,6 +997,7 @@ SPECS: tuple[Spec | InvalidSpec, ...] = (
     spec(tokenURL=None),
     spec_without_oauth2(),
     invalid_spec(),
+    *[msgspec.structs.replace(spec(), suspend=True)] * 3,
 )
 NAMES = (default_token_secret_name(NAME), "renamed", credential_secret_name(NAME))
 NOTHING: frozenset[str] = frozenset()

@@ -499,3 +499,26 @@ class QueueMachine(RuleBasedStateMachine):
 
 def test_no_key_is_lost_and_none_is_handed_out_twice_at_a_time() -> None:
     run_state_machine_as_test(QueueMachine, settings=settings(max_examples=60, stateful_step_count=40))
+
+
+async def test_depth_counts_what_is_due_and_not_what_waits_for_its_time() -> None:
+    clock = Clock()
+    queue = queue_at(clock)
+    queue.add("now")
+    queue.add("later", delay=MINUTE)
+    assert (len(queue), queue.depth, queue.working) == (2, 1, 0)
+    assert await take_now(queue) == "now"
+    assert (queue.depth, queue.working) == (0, 1)
+
+
+async def test_adds_and_retries_are_counted_and_waiting_is_timed() -> None:
+    clock, waited = Clock(), list[float]()
+    queue = queue_at(clock)
+    queue.taken = waited.append
+    queue.add("a")
+    clock.advance(3 * SECOND)
+    assert await take_now(queue) == "a"
+    queue.done("a")
+    queue.retry("a")
+    assert (queue.added, queue.retried) == (2, 1)
+    assert waited == [3.0]

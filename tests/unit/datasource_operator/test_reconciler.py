@@ -19,7 +19,7 @@ from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
 KEY = Key(NAMESPACE, NAME)
 
 
-async def _say_nothing(_: Observed, __: Finding) -> None:
+async def _say_nothing(seen: Observed, finding: Finding, *, seconds: float) -> None:
     """No Events here."""
 
 

@@ -18,11 +18,13 @@ from datasource.oauth2 import (
     Throttled,
     TokenResponse,
     UnexpectedStatus,
+    authorization_code_request,
     refresh_request,
 )
 from datasource.oauth2.exchange import request_token
 from datasource.oauth2.transport import Transport
 from tests.support.hostile_provider import (
+    ON_LOOPBACK,
     Behaviour,
     HostileProvider,
     closed_port,
@@ -41,7 +43,7 @@ PAGE = b"<!doctype html><title>Sign in</title>"
 
 async def ask(url: str, *, deadline: timedelta = PATIENT, now: Callable[[], datetime] = lambda: NOW) -> TokenResponse:
     client = Client(client_id="my-app", client_secret="s3cret", authentication=ClientAuthentication.CLIENT_SECRET_BASIC)
-    async with Transport() as transport:
+    async with Transport(ON_LOOPBACK) as transport:
         request = refresh_request(url, client, refresh_token="rt-1")
         return await request_token(transport, request, now=now, deadline=deadline)
 
@@ -138,3 +140,27 @@ async def test_page_of_a_gateway_that_compresses_all_the_same_hides_no_status(
         with pytest.raises(OAuth2Error) as caught:
             await ask(provider.url)
     assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("grant", ["code", "refresh"])
+async def test_cve_2026_54605_token_endpoint_that_redirects_has_the_secret_sent_nowhere(
+    status: int, grant: str
+) -> None:
+    """A 307 asks for the same POST, secret and all, at another host; a 302 for a GET with whatever a client carries along."""
+    client = Client(client_id="my-app", client_secret="s3cret", authentication=ClientAuthentication.CLIENT_SECRET_POST)
+    async with HostileProvider(replies(200)) as other:
+        async with (
+            HostileProvider(redirects(other.url, status=status)) as provider,
+            Transport(ON_LOOPBACK) as transport,
+        ):
+            request = (
+                refresh_request(provider.url, client, refresh_token="rt-1")
+                if grant == "refresh"
+                else authorization_code_request(
+                    provider.url, client, code="c", redirect_uri="https://a.example", code_verifier="v"
+                )
+            )
+            with pytest.raises(RedirectRefused, match="never followed"):
+                await request_token(transport, request, now=lambda: NOW, deadline=PATIENT)
+    assert (other.connections, len(provider.requests)) == (0, 1)

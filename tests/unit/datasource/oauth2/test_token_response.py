@@ -26,7 +26,8 @@ from datasource.oauth2 import (
     retry_after,
     successor,
 )
-from datasource.oauth2.token_response import DEEPEST_JSON, LONGEST_LIFETIME
+from datasource.oauth2.strict_json import DEEPEST_JSON
+from datasource.oauth2.token_response import LONGEST_LIFETIME
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 JSON = "application/json"

@@ -2,21 +2,31 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 
+import httpcore
 import pytest
 
 from datasource.oauth2 import (
+    EgressDenied,
+    EgressPolicy,
     MalformedTokenResponse,
     NotDelivered,
     OAuth2Error,
     OutcomeUnknown,
     TokenRequest,
 )
-from datasource.oauth2.transport import LARGEST_BODY, Reply, Transport
+from datasource.oauth2 import transport as transport_module
+from datasource.oauth2.egress import rules
+from datasource.oauth2.proxies import proxies_in
+from datasource.oauth2.transport import LARGEST_BODY, Reply, Resolve, Transport, first_connected, resolve
+from tests.support.connect_proxy import ConnectProxy
 from tests.support.hostile_provider import (
     GOOD_REPLY,
+    LOOPBACK,
+    ON_LOOPBACK,
     Behaviour,
     Certificate,
     HostileProvider,
@@ -48,7 +58,7 @@ def request_to(url: str, body: bytes = b"grant_type=refresh_token&refresh_token=
 
 
 async def send(url: str, *, deadline: timedelta = PATIENT, verify: ssl.SSLContext | bool = True) -> Reply:
-    async with Transport(verify=verify) as transport:
+    async with Transport(ON_LOOPBACK, verify=verify) as transport:
         return await transport.send(request_to(url), deadline=deadline)
 
 
@@ -178,7 +188,7 @@ async def test_provider_that_wants_a_client_certificate_is_an_oauth2_error() -> 
 
 
 async def test_cookie_that_a_provider_set_does_not_come_back() -> None:
-    async with HostileProvider(sets_a_cookie(), replies(200)) as provider, Transport() as transport:
+    async with HostileProvider(sets_a_cookie(), replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
         for _ in range(2):
             await transport.send(request_to(provider.url), deadline=PATIENT)
     assert [request.headers.get("cookie") for request in provider.requests] == [None, None]
@@ -187,7 +197,7 @@ async def test_cookie_that_a_provider_set_does_not_come_back() -> None:
 async def test_cookie_of_a_request_under_way_does_not_reach_another_tenants_request() -> None:
     headers_are_out, release = asyncio.Event(), asyncio.Event()
     behaviours = sets_a_cookie_and_waits(headers_are_out, release), replies(200)
-    async with HostileProvider(*behaviours) as provider, Transport() as transport:
+    async with HostileProvider(*behaviours) as provider, Transport(ON_LOOPBACK) as transport:
         first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT))
         await headers_are_out.wait()
         await send(provider.url)  # once a whole reply came to somebody else, the first one's headers were surely read
@@ -202,3 +212,286 @@ def test_neither_reply_nor_request_prints_what_it_carries() -> None:
     shown = repr(reply) + repr(request_to("https://a.example/token", b"refresh_token=sentinel-3"))
     assert "sentinel" not in shown
     assert "c2VjcmV0" not in shown
+
+
+# Where requests may go: judged by the address connected to.
+
+
+class HeldStream(httpcore.AsyncNetworkStream):
+    """A connection that says whether it was closed."""
+
+    is_closed = False
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+async def never_asked(name: str, _: int) -> Sequence[str]:
+    raise AssertionError(f"{name} was resolved")
+
+
+def answering(*addresses: str) -> Resolve:
+    async def resolve(_: str, __: int) -> Sequence[str]:
+        return addresses
+
+    return resolve
+
+
+async def test_name_that_leads_to_a_denied_address_is_not_connected_to() -> None:
+    async with HostileProvider(replies(200)) as provider:
+        url = f"http://login.example.com:{provider.port}/token"
+        async with Transport(EgressPolicy(), resolve=answering(LOOPBACK)) as transport:
+            with pytest.raises(EgressDenied, match=r"login\.example\.com leads to the machine that asks") as caught:
+                await transport.send(request_to(url), deadline=PATIENT)
+    assert (provider.connections, provider.requests) == (0, [])
+    assert "DATASOURCE_EGRESS_ALLOW" in str(caught.value)
+    assert LOOPBACK not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", [LOOPBACK, "0x7f.1", "2130706433", "[::ffff:127.0.0.1]", "localhost"])
+async def test_denied_host_is_not_connected_to_however_it_is_written(host: str) -> None:
+    async with HostileProvider(replies(200)) as provider, Transport(EgressPolicy()) as transport:
+        with pytest.raises(EgressDenied):
+            await transport.send(request_to(f"http://{host}:{provider.port}/token"), deadline=PATIENT)
+    assert provider.connections == 0
+
+
+async def test_second_answer_of_the_dns_is_never_asked_for() -> None:
+    """DNS rebinding: a name that is judged once and resolved again leads elsewhere the second time."""
+    answers = [[LOOPBACK], ["127.0.0.2"]]
+    asked: list[str] = []
+
+    async def rebinding(name: str, _: int) -> Sequence[str]:
+        asked.append(name)
+        return answers[len(asked) - 1]
+
+    async with HostileProvider(replies(200)) as provider:
+        async with Transport(ON_LOOPBACK, resolve=rebinding) as transport:
+            await transport.send(request_to(f"http://login.example.com:{provider.port}/token"), deadline=PATIENT)
+    assert asked == ["login.example.com."]
+    assert len(provider.requests) == 1
+
+
+async def test_denied_addresses_of_a_name_are_passed_over() -> None:
+    answers = answering("169.254.169.254", "10.0.0.1", "::1", LOOPBACK)
+    async with HostileProvider(replies(200)) as provider, Transport(ON_LOOPBACK, resolve=answers) as transport:
+        url = f"http://login.example.com:{provider.port}/token"
+        assert (await transport.send(request_to(url), deadline=PATIENT)).status == 200
+
+
+async def test_host_and_certificate_stay_those_of_the_name() -> None:
+    certificate = self_signed("login.example.com")
+    async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+        context = certificate.trusting_context()
+        async with Transport(ON_LOOPBACK, verify=context, resolve=answering(LOOPBACK)) as transport:
+            url = f"https://login.example.com:{provider.port}/token"
+            await transport.send(request_to(url), deadline=PATIENT)
+            with pytest.raises(NotDelivered):
+                await transport.send(request_to(url.replace("login", "other")), deadline=PATIENT)
+    (request,) = provider.requests
+    assert request.headers["host"] == url.removeprefix("https://").removesuffix("/token")
+
+
+async def test_name_is_whole_unless_the_platform_team_wrote_it() -> None:
+    """The search list of a pod would make a Service of payments.shop."""
+    asked: list[str] = []
+
+    async def nowhere(name: str, _: int) -> Sequence[str]:
+        asked.append(name)
+        return ()
+
+    policy = EgressPolicy(allowed=rules(["keycloak.auth"]))
+    async with Transport(policy, resolve=nowhere) as transport:
+        for host in ("payments.shop", "payments.shop.", "keycloak.auth"):
+            with pytest.raises(NotDelivered):
+                await transport.send(request_to(f"https://{host}/token"), deadline=PATIENT)
+    assert asked == ["payments.shop.", "payments.shop.", "keycloak.auth"]
+
+
+async def test_addresses_of_a_name_are_those_of_the_machine() -> None:
+    assert set(await resolve("localhost", 80)) <= {"127.0.0.1", "::1"}
+
+
+async def test_name_that_is_unknown_is_not_delivered() -> None:
+    async with Transport(EgressPolicy()) as transport:
+        with pytest.raises(NotDelivered, match=r"login\.example\.invalid could not be reached"):
+            await transport.send(request_to("https://login.example.invalid/token"), deadline=PATIENT)
+
+
+async def test_name_that_no_resolver_can_be_asked_for_is_not_delivered() -> None:
+    async def unable(name: str, _: int) -> Sequence[str]:
+        raise UnicodeError(name)
+
+    async with Transport(EgressPolicy(), resolve=unable) as transport:
+        with pytest.raises(NotDelivered, match="is no host that can be reached"):
+            await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT)
+
+
+async def test_resolver_that_does_not_answer_is_not_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_module, "CONNECT_TIMEOUT", SHORT)
+
+    async def silent(_: str, __: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return ()
+
+    async with Transport(EgressPolicy(), resolve=silent) as transport:
+        with pytest.raises(NotDelivered, match="ConnectTimeout"):
+            await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT)
+
+
+async def test_address_that_refuses_makes_way_for_the_next() -> None:
+    policy = EgressPolicy(allowed=rules(["127.0.0.0/8"]))
+    async with HostileProvider(replies(200)) as provider:
+        # Nothing listens on the first two: the provider is on 127.0.0.1 alone.
+        async with Transport(policy, resolve=answering("127.0.0.3", "127.0.0.2", LOOPBACK)) as transport:
+            reply = await transport.send(
+                request_to(f"http://login.example.com:{provider.port}/token"), deadline=PATIENT
+            )
+    assert reply.status == 200
+    assert provider.connections == 1
+
+
+async def test_address_that_does_not_answer_is_overtaken_and_let_go() -> None:
+    second, was_let_go = HeldStream(), asyncio.Event()
+
+    async def connect(address: str) -> HeldStream:
+        if address == "second":
+            return second
+        try:
+            await asyncio.Event().wait()
+        finally:
+            was_let_go.set()
+        raise AssertionError("nothing sets that event")
+
+    assert await first_connected(["first", "second"], connect) is second
+    assert was_let_go.is_set()
+    assert not second.is_closed
+
+
+async def test_where_no_address_answers_the_last_failure_is_told() -> None:
+    second_is_tried, first_has_failed = asyncio.Event(), asyncio.Event()
+
+    async def connect(address: str) -> HeldStream:
+        if address == "second":
+            second_is_tried.set()
+            await first_has_failed.wait()
+            await asyncio.sleep(0.05)  # until somebody has seen the first one fail
+        await second_is_tried.wait()
+        first_has_failed.set()
+        raise httpcore.ConnectError(address)
+
+    with pytest.raises(httpcore.ConnectError, match="second"):
+        await first_connected(["first", "second"], connect)
+
+
+async def test_of_two_connections_at_once_one_is_closed() -> None:
+    streams = {"first": HeldStream(), "second": HeldStream()}
+    second_is_tried = asyncio.Event()
+
+    async def connect(address: str) -> HeldStream:
+        if address == "second":
+            second_is_tried.set()
+        await second_is_tried.wait()
+        return streams[address]
+
+    won = await first_connected(list(streams), connect)
+
+    (lost,) = (stream for stream in streams.values() if stream is not won)
+    assert lost.is_closed
+    assert isinstance(won, HeldStream)
+    assert not won.is_closed
+
+
+# Through a proxy.
+
+
+async def test_request_goes_through_the_proxy_that_the_environment_names() -> None:
+    certificate = self_signed("login.example.com")
+    async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+        async with ConnectProxy(provider.port) as proxy:
+            proxies = proxies_in({"HTTPS_PROXY": proxy.url})
+            context = certificate.trusting_context()
+            # Strict, though the proxy is on loopback: whoever installed us named it. And the name is the proxy's to resolve.
+            async with Transport(EgressPolicy(), proxies, verify=context, resolve=never_asked) as transport:
+                for _ in range(2):
+                    reply = await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT)
+    assert reply.body == GOOD_REPLY
+    assert proxy.asked == ["login.example.com:443"] * 2
+    assert provider.requests[0].headers["host"] == "login.example.com"
+
+
+async def test_plain_http_goes_through_its_proxy_and_the_password_is_told_to_the_proxy_alone() -> None:
+    async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port, login="me:s3cret") as proxy:
+        async with Transport(EgressPolicy(), proxies_in({"HTTP_PROXY": proxy.url}), resolve=never_asked) as transport:
+            await transport.send(request_to("http://login.example.com/token"), deadline=PATIENT)
+    assert proxy.asked == ["http://login.example.com/token"]
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1", "0x7f.1", "169.254.169.254", "[fe80::1]", "idp.auth.svc", "kubernetes", "localhost"]
+)
+async def test_behind_a_proxy_names_and_literals_are_denied_before_the_proxy_is_asked(host: str) -> None:
+    async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port) as proxy:
+        proxies = proxies_in({"HTTPS_PROXY": proxy.url, "HTTP_PROXY": proxy.url})
+        async with Transport(EgressPolicy(), proxies, resolve=never_asked) as transport:
+            for scheme in ("http", "https"):
+                with pytest.raises(EgressDenied):
+                    await transport.send(request_to(f"{scheme}://{host}/token"), deadline=PATIENT)
+    assert proxy.asked == []
+
+
+async def test_host_of_no_proxy_is_reached_directly_and_judged() -> None:
+    async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port) as proxy:
+        proxies = proxies_in({"HTTP_PROXY": proxy.url, "NO_PROXY": ".example.com"})
+        async with Transport(EgressPolicy(), proxies, resolve=answering(LOOPBACK)) as transport:
+            with pytest.raises(EgressDenied):
+                await transport.send(request_to(f"http://login.example.com:{provider.port}/"), deadline=PATIENT)
+    assert proxy.asked == []
+    assert provider.connections == 0
+
+
+async def test_proxy_that_refuses_is_not_delivered() -> None:
+    async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port, refuses=True) as proxy:
+        async with Transport(EgressPolicy(), proxies_in({"HTTPS_PROXY": proxy.url})) as transport:
+            with pytest.raises(NotDelivered, match="ProxyError"):
+                await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT)
+    assert provider.connections == 0
+
+
+# Trust of one Datasource.
+
+
+async def test_ca_bundle_is_trusted_for_its_own_request_only() -> None:
+    certificate = self_signed()
+    async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+        async with Transport(ON_LOOPBACK) as transport:
+            trusting = await transport.send(
+                request_to(provider.url), deadline=PATIENT, ca_bundle=certificate.certificate
+            )
+            # A connection that was kept would let these pass.
+            with pytest.raises(NotDelivered):
+                await transport.send(request_to(provider.url), deadline=PATIENT)
+            with pytest.raises(NotDelivered):
+                await transport.send(request_to(provider.url), deadline=PATIENT, ca_bundle=self_signed().certificate)
+    assert trusting.status == 200
+    assert len(provider.requests) == 1
+
+
+async def test_ca_bundle_adds_to_the_authorities_of_the_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    of_the_system, of_the_datasource = self_signed(), self_signed()
+    monkeypatch.setenv("SSL_CERT_FILE", str(of_the_system.write_into(tmp_path)[0]))
+    async with HostileProvider(replies(200), tls=of_the_system.server_context()) as provider:
+        async with Transport(ON_LOOPBACK) as transport:
+            bundle = of_the_datasource.certificate
+            assert (await transport.send(request_to(provider.url), deadline=PATIENT, ca_bundle=bundle)).status == 200
+
+
+async def test_connection_made_under_the_systems_trust_is_not_used_under_another() -> None:
+    certificate = self_signed()
+    behaviour = replies(200, keeps_open=True)
+    async with HostileProvider(behaviour, tls=certificate.server_context(), keeps_open=True) as provider:
+        async with Transport(ON_LOOPBACK, verify=certificate.trusting_context()) as transport:
+            for bundle in (None, None, certificate.certificate):
+                await transport.send(request_to(provider.url), deadline=PATIENT, ca_bundle=bundle)
+    assert len(provider.requests) == 3
+    assert provider.connections == 2

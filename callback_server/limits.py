@@ -1,0 +1,136 @@
+"""How much strangers may cost. Pure: the clock is an argument, in seconds that only go forward.
+
+Nobody is told apart by address: behind a load balancer there is one for all, and X-Forwarded-For says what the sender likes.
+So a limit must not be something that a stranger can use up for others. What is limited: answers to what turned out to be
+junk (`Misses`), reads on behalf of whoever knocks (`Pace`, a queue that everybody stands in, and not a lottery), and work at
+one time (`Places`, by namespace, so that one tenant's slow provider holds up nobody else).
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+
+_KEYS = 4096
+"""How many keys a table remembers; the one that was silent for longest is forgotten first."""
+
+
+_ROUNDING = 1e-6
+"""Seconds; what sums of floats may be off."""
+
+
+class Exceeded(Exception):
+    """A limit is reached; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"again in {retry_after:.1f} s")
+        self.retry_after = retry_after
+
+
+class Bucket:
+    """A token bucket: `burst` at once, then `per_second` (as a theoretical arrival time, the GCRA of ITU-T I.371)."""
+
+    def __init__(self, monotonic: Callable[[], float], *, per_second: float, burst: int) -> None:
+        self._monotonic = monotonic
+        self._gap = 1 / per_second
+        self._slack = (burst - 1) * self._gap
+        self._next = monotonic()
+        """When the next one would come if all came evenly."""
+
+    def wait(self) -> float:
+        """Seconds until the next one may pass; 0 where it may now."""
+        wait = self._next - self._slack - self._monotonic()
+        return wait if wait > _ROUNDING else 0.0
+
+    def take(self) -> None:
+        """Let one pass, or let one stand in line."""
+        self._next = max(self._next, self._monotonic()) + self._gap
+
+
+class Pace:
+    """A line for what costs something: each comes in turn, and nobody stands longer than `longest_wait` seconds."""
+
+    def __init__(self, monotonic: Callable[[], float], *, per_second: float, burst: int, longest_wait: float) -> None:
+        self._bucket = Bucket(monotonic, per_second=per_second, burst=burst)
+        self._longest_wait = longest_wait
+
+    def stand_in_line(self) -> float:
+        """Seconds to wait for one's turn.
+
+        Raises:
+            Exceeded: the line is too long.
+        """
+        wait = self._bucket.wait()
+        if wait > self._longest_wait:
+            raise Exceeded(wait)
+        self._bucket.take()
+        return wait
+
+
+class Misses:
+    """Counts what turned out to be junk: for each Datasource, for each namespace and in all.
+
+    What is no junk is never counted and never refused here, however much junk there is.
+    """
+
+    PER_DATASOURCE = (1.0, 20)
+    PER_NAMESPACE = (5.0, 60)
+    IN_ALL = (25.0, 200)
+    """Each per second, and at once."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
+
+    def count(self, namespace: str | None, name: str | None) -> None:
+        """Count one; either is None where the path names none.
+
+        Raises:
+            Exceeded: there were too many like it; the answer should say so.
+        """
+        wanted: list[tuple[Hashable, tuple[float, int]]] = [("all", self.IN_ALL)]
+        if namespace is not None:
+            wanted.append((namespace, self.PER_NAMESPACE))
+        if namespace is not None and name is not None:
+            wanted.append(((namespace, name), self.PER_DATASOURCE))
+        buckets = [self._bucket(key, *rate) for key, rate in wanted]
+        wait = max(bucket.wait() for bucket in buckets)
+        if wait > 0:
+            # Not counted: who goes on hammering hears of a second, and not of an hour.
+            raise Exceeded(wait)
+        for bucket in buckets:
+            bucket.take()
+
+    def _bucket(self, key: Hashable, per_second: float, burst: int) -> Bucket:
+        bucket = self._buckets.setdefault(key, Bucket(self._monotonic, per_second=per_second, burst=burst))
+        self._buckets.move_to_end(key)
+        while len(self._buckets) > _KEYS:
+            self._buckets.popitem(last=False)
+        return bucket
+
+
+class Places:
+    """How much may be done at one time: in all, and for one namespace."""
+
+    def __init__(self, *, in_all: int, per_namespace: int, retry_after: float) -> None:
+        self._in_all = in_all
+        self._per_namespace = per_namespace
+        self._retry_after = retry_after
+        self._taken: dict[str, int] = {}
+
+    @contextmanager
+    def one(self, namespace: str) -> Iterator[None]:
+        """Hold a place while the block runs.
+
+        Raises:
+            Exceeded: there is none.
+        """
+        taken = self._taken.get(namespace, 0)
+        if taken >= self._per_namespace or sum(self._taken.values()) >= self._in_all:
+            raise Exceeded(self._retry_after)
+        self._taken[namespace] = taken + 1
+        try:
+            yield
+        finally:
+            self._taken[namespace] -= 1
+            if self._taken[namespace] == 0:
+                del self._taken[namespace]

@@ -1,0 +1,83 @@
+"""I/O: HTTP as strangers may speak it: short heads, no long silence, so many connections and no more."""
+
+import asyncio
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+LARGEST_HEAD = 32_768
+"""Bytes of request line and headers. An authorization response may carry a code of several thousand."""
+
+HEAD_TIMEOUT = 10.0
+"""Seconds from the connection, or from the answer before, until a whole head is there."""
+
+KEEP_ALIVE = 5
+"""Seconds for which a connection stays open between two requests."""
+
+CONNECTIONS = 1024
+"""At one time. A connection costs about 40 KB at most; whoever comes when all are taken is let go at once."""
+
+
+class BoundedProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 with what it leaves open: an end to waiting for a head, and to how many may wait."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Called by the event loop."""
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            transport.abort()
+            return
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the event loop."""
+        self._head_came()
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        """Called when bytes came."""
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before:
+            self._head_came()
+
+    def on_response_complete(self) -> None:
+        """Called when an answer was sent."""
+        answered = self.cycle
+        super().on_response_complete()
+        # A request that was pipelined has begun by now, perhaps.
+        if self.cycle is answered and not self.transport.is_closing():
+            self._wait_for_head()
+
+    def _wait_for_head(self) -> None:
+        self._head_came()
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self.transport.abort)
+
+    def _head_came(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+def server_of(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
+    """A server of the app, not started yet."""
+    options: dict[str, Any] = {
+        "http": BoundedProtocol,
+        "ws": "none",
+        "lifespan": "off",
+        # The access log would carry codes and tickets.
+        "access_log": False,
+        "log_config": None,
+        "server_header": False,
+        # redirect_uri, links and limits come from the settings, never from a request's headers.
+        "proxy_headers": False,
+        "h11_max_incomplete_event_size": LARGEST_HEAD,
+        "timeout_keep_alive": KEEP_ALIVE,
+        # A reply that is not stored yet is worth more than a quick end.
+        "timeout_graceful_shutdown": None,
+    }
+    return uvicorn.Server(uvicorn.Config(app, host=host, port=port, **options))

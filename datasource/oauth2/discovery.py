@@ -1,0 +1,155 @@
+"""I/O: the metadata of an issuer, fetched once for all who ask, kept for a while, never from anybody else than the issuer.
+
+A failure is kept, too, but briefly: a provider that is down is not asked by every Datasource that waits for it. While an
+issuer cannot be reached, what it said before goes on to hold for a day.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from datasource.oauth2.errors import MalformedTokenResponse, MetadataUnavailable, MetadataUnusable, OAuth2Error
+from datasource.oauth2.provider_metadata import (
+    ProviderMetadata,
+    document_request,
+    parse_provider_metadata,
+    well_known_urls,
+)
+from datasource.oauth2.transport import Reply, Transport
+
+logger = structlog.get_logger(__name__)
+
+LIFETIME = timedelta(hours=1)
+FAILURE_LIFETIME = timedelta(seconds=30)
+LONGEST_GRACE = timedelta(days=1)
+"""How long a document is used after it ran out, while its issuer cannot be reached."""
+
+DEADLINE = timedelta(seconds=5)
+"""For each of the places where a document may stand."""
+
+MOST_ISSUERS = 1024
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is known of an issuer, and until when by the monotonic clock."""
+
+    found: ProviderMetadata | OAuth2Error
+    fresh_until: float
+    usable_until: float
+
+
+class Discovery:
+    """Answers what a provider says about itself (RFC 8414, OpenID Connect Discovery 1.0)."""
+
+    def __init__(
+        self, transport: Transport, monotonic: Callable[[], float], *, allow_insecure_http: bool = False
+    ) -> None:
+        self._transport = transport
+        self._monotonic = monotonic
+        self._allow_insecure_http = allow_insecure_http
+        self._known: OrderedDict[str, _Entry] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[ProviderMetadata]] = {}
+
+    async def metadata(self, issuer: str) -> ProviderMetadata:
+        """The metadata of an issuer, at most an hour old while it can be reached.
+
+        Raises:
+            MetadataUnavailable: it cannot be reached now, and has not been for long.
+            MetadataUnusable: there is no document, or one that cannot be believed.
+        """
+        entry = self._known.get(issuer)
+        if entry is not None and self._monotonic() < entry.fresh_until:
+            self._known.move_to_end(issuer)
+            return _told(entry)
+        asking = self._asking.get(issuer)
+        if asking is None:
+            asking = asyncio.create_task(self._ask(issuer), name=f"metadata of {issuer}")
+            self._asking[issuer] = asking
+            asking.add_done_callback(lambda task: self._end(issuer, task))
+        # Shielded: one who gives up does not take the answer from the others.
+        return await asyncio.shield(asking)
+
+    def _end(self, issuer: str, asking: asyncio.Task[ProviderMetadata]) -> None:
+        del self._asking[issuer]
+        if not asking.cancelled():
+            asking.exception()  # looked at, also where everybody who asked has gone away
+
+    async def _ask(self, issuer: str) -> ProviderMetadata:
+        found: ProviderMetadata | OAuth2Error
+        try:
+            found = await self._fetched(issuer)
+        except (MetadataUnavailable, MetadataUnusable) as error:
+            logger.warning("no metadata", issuer=issuer, error=str(error))
+            found = error
+        entry = self._remember(issuer, found)
+        return _told(entry)
+
+    def _remember(self, issuer: str, found: ProviderMetadata | OAuth2Error) -> _Entry:
+        now = self._monotonic()
+        before = self._known.get(issuer)
+        if isinstance(found, ProviderMetadata):
+            until = now + LIFETIME.total_seconds()
+            entry = _Entry(found, until, until + LONGEST_GRACE.total_seconds())
+        else:
+            until = now + FAILURE_LIFETIME.total_seconds()
+            holds_on = isinstance(found, MetadataUnavailable) and before is not None and now < before.usable_until
+            entry = (
+                _Entry(before.found, until, before.usable_until)
+                if holds_on and before is not None
+                else _Entry(found, until, 0.0)
+            )
+        self._known[issuer] = entry
+        self._known.move_to_end(issuer)
+        while len(self._known) > MOST_ISSUERS:
+            self._known.popitem(last=False)
+        return entry
+
+    async def _fetched(self, issuer: str) -> ProviderMetadata:
+        """Ask at each place until a document fits; otherwise the failure that says most."""
+        failures: list[MetadataUnavailable | MetadataUnusable] = []
+        for url in well_known_urls(issuer):
+            try:
+                return await self._document(url, issuer)
+            except (MetadataUnavailable, MetadataUnusable) as error:
+                failures.append(error)
+        raise max(failures, key=_telling)
+
+    async def _document(self, url: str, issuer: str) -> ProviderMetadata:
+        try:
+            reply = await self._transport.send(document_request(url), deadline=DEADLINE)
+        except MalformedTokenResponse as error:
+            raise MetadataUnusable(f"{url}: {error}") from None
+        except OAuth2Error as error:
+            raise MetadataUnavailable(f"{url} cannot be read now: {error}") from None
+        _check_status(reply, url)
+        return parse_provider_metadata(reply.body, issuer=issuer, allow_insecure_http=self._allow_insecure_http)
+
+
+def _check_status(reply: Reply, url: str) -> None:
+    if reply.status == 429 or reply.status >= 500:
+        raise MetadataUnavailable(f"{url} answered {reply.status}.")
+    if reply.status != 200:
+        raise MetadataMissing(f"{url} answered {reply.status}: no metadata of a provider stands there.")
+
+
+class MetadataMissing(MetadataUnusable):
+    """Nothing stands at one of the places; another may do."""
+
+
+def _telling(failure: MetadataUnavailable | MetadataUnusable) -> int:
+    """A document that does not fit says most. One that could not be read may be there; one that is missing is not."""
+    if isinstance(failure, MetadataMissing):
+        return 0
+    return 1 if isinstance(failure, MetadataUnavailable) else 2
+
+
+def _told(entry: _Entry) -> ProviderMetadata:
+    if isinstance(entry.found, ProviderMetadata):
+        return entry.found
+    # A fresh one each time: an exception that is raised twice grows its traceback.
+    raise type(entry.found)(*entry.found.args)

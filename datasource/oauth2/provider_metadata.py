@@ -1,0 +1,147 @@
+"""What a provider says about itself: authorization server metadata (RFC 8414), or OpenID Connect Discovery 1.0.
+
+Pure: any bytes in, a ProviderMetadata or a MetadataUnusable out. Only what is used is read, and what is read is strict: a
+document is believed as a whole or not at all.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from datasource.oauth2.callback import printable
+from datasource.oauth2.endpoint import endpoint_problem
+from datasource.oauth2.errors import MetadataUnusable
+from datasource.oauth2.strict_json import json_object, utf8
+from datasource.oauth2.token_request import TokenRequest
+
+LONGEST_URL = 2048
+_LONGEST_LIST = 100
+_LONGEST_ITEM = 256
+
+
+class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The members of the document that are used (RFC 8414 section 2, RFC 9126 section 5, RFC 9207 section 3).
+
+    A list is None where the document leaves it out: what that means is the specification's to say, and differs by member.
+    """
+
+    issuer: str
+    authorization_endpoint: str | None = None
+    token_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    jwks_uri: str | None = None
+    pushed_authorization_request_endpoint: str | None = None
+    require_pushed_authorization_requests: bool = False
+    authorization_response_iss_parameter_supported: bool = False
+    code_challenge_methods_supported: tuple[str, ...] | None = None
+    token_endpoint_auth_methods_supported: tuple[str, ...] | None = None
+    id_token_signing_alg_values_supported: tuple[str, ...] | None = None
+
+    @property
+    def supports_s256(self) -> bool:
+        """Whether it lists S256; a document without the list says that PKCE is not supported (RFC 8414 section 2)."""
+        return "S256" in (self.code_challenge_methods_supported or ())
+
+
+_ENDPOINTS = (
+    "authorization_endpoint",
+    "token_endpoint",
+    "revocation_endpoint",
+    "jwks_uri",
+    "pushed_authorization_request_endpoint",
+)
+_SWITCHES = ("require_pushed_authorization_requests", "authorization_response_iss_parameter_supported")
+_LISTS = (
+    "code_challenge_methods_supported",
+    "token_endpoint_auth_methods_supported",
+    "id_token_signing_alg_values_supported",
+)
+
+
+def well_known_urls(issuer: str) -> tuple[str, ...]:
+    """Where the document of an issuer may stand, the likeliest first.
+
+    OpenID Connect Discovery 1.0 section 4 puts its suffix behind the issuer's path; RFC 8414 section 3.1 puts its own between
+    host and path, and section 5 lets the OpenID Connect suffix stand there, too.
+    """
+    split = urlsplit(issuer)
+    path = split.path.rstrip("/")
+
+    def at(place: str) -> str:
+        return urlunsplit((split.scheme, split.netloc, place, "", ""))
+
+    places = (
+        f"{path}/.well-known/openid-configuration",
+        f"/.well-known/oauth-authorization-server{path}",
+        f"/.well-known/openid-configuration{path}",
+    )
+    return tuple(dict.fromkeys(at(place) for place in places))
+
+
+def document_request(url: str) -> TokenRequest:
+    """GET a JSON document of a provider: its metadata, its keys."""
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "datasource-operator"}
+    return TokenRequest(url=url, headers=headers, body=b"", method="GET")
+
+
+def parse_provider_metadata(body: bytes, *, issuer: str, allow_insecure_http: bool) -> ProviderMetadata:
+    """Parse a document that was fetched for an issuer.
+
+    Args:
+        body: as it came.
+        issuer: the configured one; the document must name it, byte for byte (RFC 8414 section 3.3).
+        allow_insecure_http: whether its endpoints may be http:// on other hosts than loopback.
+
+    Raises:
+        MetadataUnusable: it is no such document, or is about another issuer, or an endpoint in it cannot be used.
+    """
+    text = utf8(body)
+    members = None if text is None else json_object(text)
+    if members is None:
+        raise MetadataUnusable("The provider's metadata is no JSON object.")
+    named = members.get("issuer")
+    if not isinstance(named, str):
+        raise MetadataUnusable("The provider's metadata names no issuer.")
+    if named != issuer:
+        raise MetadataUnusable(
+            f"The provider's metadata is about issuer {printable(named)}, not {printable(issuer)}: "
+            "the two must be the same, character by character."
+        )
+    said: dict[str, Any] = {name: _endpoint(members, name, allow_insecure_http) for name in _ENDPOINTS}
+    said |= {name: _switch(members, name) for name in _SWITCHES}
+    said |= {name: _list(members, name) for name in _LISTS}
+    return ProviderMetadata(issuer=issuer, **said)
+
+
+def _endpoint(members: Mapping[str, Any], name: str, allow_insecure_http: bool) -> str | None:
+    value = members.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > LONGEST_URL:
+        raise MetadataUnusable(f"The provider's metadata has a {name} that is no URL.")
+    found = endpoint_problem(value, allow_insecure_http=allow_insecure_http)
+    if found is not None:
+        raise MetadataUnusable(f"The provider's metadata has a {name} that {found.problem}: {printable(value)}")
+    return value
+
+
+def _switch(members: Mapping[str, Any], name: str) -> bool:
+    value = members.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise MetadataUnusable(f"The provider's metadata has a {name} that is neither true nor false.")
+    return value is True
+
+
+def _list(members: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+    value = members.get(name)
+    if value is None:
+        return None
+    if (
+        not isinstance(value, list)
+        or len(value) > _LONGEST_LIST
+        or not all(isinstance(item, str) and len(item) <= _LONGEST_ITEM for item in value)
+    ):
+        raise MetadataUnusable(f"The provider's metadata has a {name} that is no list of short texts.")
+    return tuple(value)

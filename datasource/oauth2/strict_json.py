@@ -1,0 +1,46 @@
+"""JSON from a stranger: objects only, bounded in depth, and no number that could overflow."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+DEEPEST_JSON = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A JSON number as written; not a text, or `"error": 0` would be an error."""
+
+    text: str
+
+
+def json_object(text: str) -> dict[str, Any] | None:
+    """Parse a JSON object, numbers as `Number`; None where the text is none, or nests deeper than DEEPEST_JSON."""
+    if not text.startswith("{") or _depth(text) > DEEPEST_JSON:
+        return None
+    try:
+        # Numbers stay text: nothing can overflow, and what is wrong with one costs that member only.
+        parsed = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=Number)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def utf8(body: bytes) -> str | None:
+    """The text of a body without white space and byte order mark around it; None where it is not UTF-8."""
+    try:
+        return body.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        return None
+
+
+def _depth(text: str) -> int:
+    """How deep the brackets nest, at most; those in strings count too, which errs on the safe side."""
+    depth = deepest = 0
+    for character in text:
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest

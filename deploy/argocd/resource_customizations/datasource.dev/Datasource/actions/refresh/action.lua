@@ -1,0 +1,6 @@
+-- Refresh the access token now. A value acts once, so it is the time.
+if obj.metadata.annotations == nil then
+  obj.metadata.annotations = {}
+end
+obj.metadata.annotations["datasource.dev/refresh"] = os.date("!%Y-%m-%dT%XZ")
+return obj

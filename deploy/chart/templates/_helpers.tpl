@@ -1,0 +1,218 @@
+{{/* What all names begin with: as in deploy/base, whatever the release is called. */}}
+{{- define "datasource.fullname" -}}
+{{- default "datasource" .Values.fullnameOverride -}}
+{{- end -}}
+
+{{- define "datasource.operator" -}}
+{{- include "datasource.fullname" . -}}-operator
+{{- end -}}
+
+{{- define "datasource.callbackServer" -}}
+{{- include "datasource.fullname" . -}}-callback-server
+{{- end -}}
+
+{{/* With create=false and no name it is `default`, which every pod of the namespace may have: refused. */}}
+{{- define "datasource.operator.serviceAccount" -}}
+{{- include "datasource.serviceAccount" (dict "process" "operator" "given" .Values.operator.serviceAccount "usual" (include "datasource.operator" .)) -}}
+{{- end -}}
+
+{{- define "datasource.callbackServer.serviceAccount" -}}
+{{- include "datasource.serviceAccount" (dict "process" "callbackServer" "given" .Values.callbackServer.serviceAccount "usual" (include "datasource.callbackServer" .)) -}}
+{{- end -}}
+
+{{- define "datasource.serviceAccount" -}}
+{{- if not (or .given.create .given.name) -}}
+{{- fail (printf "%s.serviceAccount.name is required with %s.serviceAccount.create=false: name the ServiceAccount that exists." .process .process) -}}
+{{- end -}}
+{{- default .usual .given.name -}}
+{{- end -}}
+
+{{- define "datasource.image" -}}
+{{- with .Values.image.registry }}{{ . }}/{{ end -}}
+{{- .Values.image.repository -}}
+{{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end -}}
+{{- end -}}
+
+{{/* Selectors never change, so nothing of the release is in them; they are those of deploy/base. Takes the component's name. */}}
+{{- define "datasource.selector" -}}
+app.kubernetes.io/name: datasource-operator
+app.kubernetes.io/component: {{ . }}
+{{- end -}}
+
+{{- define "datasource.labels" -}}
+app.kubernetes.io/part-of: datasource-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The metadata of an object. Takes root and name, and may take component, labels, annotations. */}}
+{{- define "datasource.metadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- with .component }}
+  {{- include "datasource.selector" . | nindent 2 }}
+  {{- end }}
+  {{- include "datasource.labels" .root | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (default (dict) .annotations) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/*
+An object from files/, which are copies of deploy/base: the rules stand there and nowhere else. Takes root and object (which it
+changes), and prints it with our labels.
+*/}}
+{{- define "datasource.object" -}}
+{{- $metadata := .object.metadata -}}
+{{- $_ := set $metadata "labels" (merge (dict) (default (dict) $metadata.labels) (fromYaml (include "datasource.labels" .root))) -}}
+{{- with .root.Values.commonAnnotations -}}
+{{- $_ := set $metadata "annotations" (merge (dict) (default (dict) $metadata.annotations) .) -}}
+{{- end -}}
+---
+{{ toYaml .object }}
+{{ end -}}
+
+{{/*
+The text of a file in files/ with our names. Takes root, file, and what the two processes are called in it. In two steps: a
+namespace may be called like a process.
+*/}}
+{{- define "datasource.renamed" -}}
+{{- .root.Files.Get .file
+  | replace "datasource-callback-server" "@callback-server@"
+  | replace "datasource-operator" "@operator@"
+  | replace "datasource-editor" "@fullname@-editor"
+  | replace "datasource-viewer" "@fullname@-viewer"
+  | replace "datasource-system" "@namespace@"
+  | replace "@callback-server@" .callbackServer
+  | replace "@operator@" .operator
+  | replace "@fullname@" (include "datasource.fullname" .root)
+  | replace "@namespace@" .root.Release.Namespace -}}
+{{- end -}}
+
+{{/* Roles and RoleBindings of a file for one namespace, or ClusterRoles and their bindings for all (namespace ""). */}}
+{{- define "datasource.rights" -}}
+{{- $root := .root -}}
+{{- $namespace := .namespace -}}
+{{- $operator := include "datasource.operator" $root -}}
+{{- $text := include "datasource.renamed" (dict "root" $root "file" .file "operator" $operator "callbackServer" (include "datasource.callbackServer" $root)) -}}
+{{- range $document := splitList "\n---\n" $text -}}
+{{- $object := fromYaml $document -}}
+{{- if $namespace -}}
+{{- $_ := set $object.metadata "namespace" $namespace -}}
+{{- else -}}
+{{- $_ := set $object "kind" (printf "Cluster%s" $object.kind) -}}
+{{- with $object.roleRef -}}{{- $_ := set . "kind" (printf "Cluster%s" .kind) -}}{{- end -}}
+{{- end -}}
+{{- range $object.subjects -}}
+{{- $account := ternary "datasource.operator.serviceAccount" "datasource.callbackServer.serviceAccount" (eq .name $operator) -}}
+{{- $_ := set . "name" (include $account $root) -}}
+{{- end -}}
+{{ include "datasource.object" (dict "root" $root "object" $object) }}
+{{- end -}}
+{{- end -}}
+
+{{- define "datasource.checkedExternalURL" -}}
+{{- $url := required "externalURL is required: the public URL of the callback server, such as https://connect.example.com" .Values.externalURL | trimSuffix "/" -}}
+{{- $parsed := urlParse $url -}}
+{{- if not (or (eq $parsed.scheme "https") (has $parsed.hostname (list "localhost" "127.0.0.1" "::1"))) -}}
+{{- fail (printf "externalURL must be https:// (http:// is for loopback only); it is %s" $url) -}}
+{{- end -}}
+{{- $url -}}
+{{- end -}}
+
+{{/* The host of externalURL, and the paths below it that browsers need, as a list in JSON. */}}
+{{- define "datasource.externalHost" -}}
+{{- (urlParse (include "datasource.checkedExternalURL" .)).hostname -}}
+{{- end -}}
+
+{{- define "datasource.externalPaths" -}}
+{{- $prefix := (urlParse (include "datasource.checkedExternalURL" .)).path | trimSuffix "/" -}}
+{{- list (printf "%s/authorize" $prefix) (printf "%s/callback" $prefix) (printf "%s/done" $prefix) | toJson -}}
+{{- end -}}
+
+{{- define "datasource.podMetadata" -}}
+annotations:
+  # A changed setting rolls the pods.
+  checksum/config: {{ include (print .root.Template.BasePath "/config.yaml") .root | sha256sum }}
+  {{- with merge (dict) .process.podAnnotations .root.Values.commonAnnotations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+labels:
+  {{- include "datasource.selector" .component | nindent 2 }}
+  {{- include "datasource.labels" .root | nindent 2 }}
+  {{- with .process.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* What the two pods have in common. Takes root, component, process (its values) and serviceAccount. */}}
+{{- define "datasource.pod" -}}
+serviceAccountName: {{ .serviceAccount }}
+automountServiceAccountToken: true
+# A reply of a token endpoint that is not stored yet is drained at SIGTERM, a code that is exchanged is stored.
+terminationGracePeriodSeconds: 60
+# Variables of Services would share our DATASOURCE_ prefix.
+enableServiceLinks: false
+securityContext:
+  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .process.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .process.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .process.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .process.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+topologySpreadConstraints:
+{{- with .process.topologySpreadConstraints }}
+  {{- toYaml . | nindent 2 }}
+{{- else }}
+  {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - topologyKey: {{ . }}
+    maxSkew: 1
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "datasource.selector" $.component | nindent 8 }}
+    # Counts the pods of one version only: during a rollout the old ones are about to go.
+    matchLabelKeys: [pod-template-hash]
+  {{- end }}
+{{- end }}
+{{- with .root.Values.extraVolumes }}
+volumes:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The end of a container. Takes root and process. */}}
+{{- define "datasource.container" -}}
+resources:
+  {{- toYaml .process.resources | nindent 2 }}
+securityContext:
+  {{- toYaml .root.Values.securityContext | nindent 2 }}
+{{- with .root.Values.extraVolumeMounts }}
+volumeMounts:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,86 @@
+"""`clear` and `refresh`: requests by annotation, each with a value of its own, and when they are handled. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from datasource.clock import rfc3339
+from datasource.names import Annotation
+from datasource.objects import HandledEcho
+from datasource.states import State
+from kubectl_datasource.exits import Exit
+from kubectl_datasource.objects import Datasource
+from kubectl_datasource.waiting import Ended, Going, is_suspended, state_and_reason, why_not
+from kubectl_datasource.words import relative
+
+
+def new_value(now: datetime, random: bytes) -> str:
+    """A value that no request had before: a request acts once per value. The time is for whoever reads it later."""
+    return f"{rfc3339(now)}-{random.hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of one Datasource, as it was when it was asked."""
+
+    annotation: Annotation
+    value: str
+    before: Datasource
+    judge_handled: Callable[["Request", Datasource], Ended]
+
+    def judge(self, datasource: Datasource) -> Going | Ended:
+        """Until the operator echoes the value in `status.handled`."""
+        if datasource.metadata.uid != self.before.metadata.uid:
+            return Ended(Exit.NOT_AS_WANTED, f"{datasource.place} was deleted meanwhile.")
+        if self._echo(datasource.status.handled or HandledEcho()) == self.value:
+            return self.judge_handled(self, datasource)
+        if datasource.metadata.annotations.get(self.annotation) != self.value:
+            return Ended(
+                Exit.NOT_AS_WANTED,
+                f"Somebody else wrote or removed the annotation {self.annotation} of {datasource.place} meanwhile; "
+                "a GitOps pipeline that owns it does.",
+            )
+        return Going(f"waiting for the operator to handle it; {datasource.place} is {state_and_reason(datasource)}")
+
+    def _echo(self, handled: HandledEcho) -> str | None:
+        echoes = {
+            Annotation.CLEAR_CREDENTIAL: handled.clear_credential,
+            Annotation.NEW_CREDENTIAL: handled.new_credential,
+            Annotation.REFRESH: handled.refresh,
+        }
+        return echoes[self.annotation]
+
+
+def clear(before: Datasource, value: str) -> Request:
+    """Delete the stored tokens, keep the parameters."""
+    return Request(Annotation.CLEAR_CREDENTIAL, value, before, _cleared)
+
+
+def refresh(before: Datasource, value: str, now: Callable[[], datetime]) -> Request | Ended:
+    """Refresh now; without a credential there is nothing to ask for."""
+    if before.status.state in {State.NOT_AUTHORIZED, State.NOT_CONFIGURED}:
+        return Ended(Exit.NOT_AS_WANTED, why_not(before))
+    if before.spec.suspend:
+        return is_suspended(before)
+    return Request(Annotation.REFRESH, value, before, lambda request, after: _refreshed(request, after, now()))
+
+
+def _cleared(request: Request, after: Datasource) -> Ended:
+    if after.status.state == State.AUTHORIZED:
+        # Somebody went through the link in between.
+        return Ended(Exit.FINE, f"{after.place} was cleared; another credential is stored already.")
+    return Ended(Exit.FINE, f"{after.place} is cleared: {state_and_reason(after)}.")
+
+
+def _refreshed(request: Request, after: Datasource, now: datetime) -> Ended:
+    if after.status.state != State.AUTHORIZED:
+        return Ended(Exit.NOT_AS_WANTED, why_not(after))
+    if after.status.refreshed_at == request.before.status.refreshed_at:
+        return Ended(
+            Exit.NOT_AS_WANTED,
+            f"{after.place} was not refreshed: the service gave no refresh token, so a person has to get a new credential "
+            f"(with OpenID Connect the scope offline_access yields one): "
+            f"kubectl datasource authorize {after.metadata.name} -n {after.metadata.namespace} --new",
+        )
+    end = "" if after.expires_at is None else f"; the access token runs out {relative(after.expires_at, now)}"
+    return Ended(Exit.FINE, f"{after.place} was refreshed{end}.")

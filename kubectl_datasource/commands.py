@@ -1,0 +1,336 @@
+"""I/O: what each command does, from the options to the exit code. What it decides with is in the pure modules."""
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from datasource.names import Annotation, SecretType
+from kubectl_datasource import asking, authorizing, explaining, listing
+from kubectl_datasource.asking import Request
+from kubectl_datasource.exits import Exit, Misused, Problem, Refused
+from kubectl_datasource.kubectl import Kubectl
+from kubectl_datasource.objects import Datasource
+from kubectl_datasource.remedies import Case, advice_for, reads_client_secret
+from kubectl_datasource.screen import Screen, may_open_browser, open_browser
+from kubectl_datasource.waiting import Ended, Going, Judge, wait_for
+from kubectl_datasource.words import Cell, printable
+
+T = TypeVar("T")
+
+SUSPENDED_WITHIN = timedelta(seconds=60)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def list_datasources(kubectl: Kubectl, output: str | None) -> Exit:
+    """Print the table, or JSON."""
+    screen, found = Screen.of_process(), listing.by_place(kubectl.datasources())
+    if output == "json":
+        screen.show_json({"items": [listing.as_json(each) for each in found]})
+    elif found:
+        screen.show(*listing.table(found, _now(), namespaces=kubectl.all_namespaces, wide=output == "wide"))
+    else:
+        screen.note(
+            "There are no Datasources." if kubectl.all_namespaces else "There are no Datasources in this namespace."
+        )
+    return Exit.FINE
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """The options of `authorize`."""
+
+    name: str
+    new: bool
+    no_browser: bool
+    wait: bool
+    seconds: int
+
+
+def authorize(kubectl: Kubectl, wanted: Authorization, output: str | None) -> Exit:
+    """Print the link, open it, wait until the credential is stored."""
+    screen = Screen.of_process()
+    deadline = time.monotonic() + wanted.seconds
+
+    def wait(judge: Judge[T]) -> T | Ended:
+        left = timedelta(seconds=max(0.0, deadline - time.monotonic()))
+        return _wait(screen, lambda: kubectl.datasource(wanted.name), judge, left)
+
+    # Once without patience: a cluster that is not there, or knows no such Datasource, is no reason to wait.
+    kubectl.datasource(wanted.name)
+    first: authorizing.AskForNew | authorizing.Open | Ended
+    found: authorizing.Open | Ended
+    first = wait(partial(authorizing.beginning, new=wanted.new))
+    if isinstance(first, authorizing.AskForNew):
+        kubectl.annotate(wanted.name, Annotation.NEW_CREDENTIAL, _value())
+        found = wait(authorizing.link_is_offered)
+    else:
+        found = first
+    while isinstance(found, authorizing.Open):
+        if not wanted.wait:
+            return _hand_over(screen, found.link, output)
+        _lead_to(screen, found.link, wanted, output)
+        # Another link takes its place where parameters are changed or the credential is cleared meanwhile.
+        found = wait(authorizing.authorized(found))
+    _tell(screen, {wanted.name: found}, output)
+    return found.exit
+
+
+def _hand_over(screen: Screen, link: str, output: str | None) -> Exit:
+    if output == "json":
+        screen.show_json({"authorizationLink": link})
+    else:
+        screen.show(printable(link))
+    return Exit.FINE
+
+
+def _lead_to(screen: Screen, link: str, wanted: Authorization, output: str | None) -> None:
+    if output == "json":
+        screen.note(printable(link))
+    else:
+        screen.show(printable(link))
+    may = may_open_browser(sys.stdout, os.environ, sys.platform) and authorizing.is_web_link(link)
+    if not wanted.no_browser and may and open_browser(link):
+        screen.note("It opens in your browser. Choose Get new credential there, and consent.")
+    else:
+        screen.note("Open this link in a browser, choose Get new credential, and consent. It works once.")
+
+
+def clear(kubectl: Kubectl, names: Sequence[str], *, sure: bool, seconds: int | None, output: str | None) -> Exit:
+    """Ask to clear, and wait until it is done; `seconds` None does not wait."""
+    screen = Screen.of_process()
+    if not sure:
+        _confirm(kubectl, names)
+    return _ask(kubectl, screen, names, lambda datasource: asking.clear(datasource, _value()), seconds, output)
+
+
+def refresh(kubectl: Kubectl, names: Sequence[str], *, seconds: int | None, output: str | None) -> Exit:
+    """Ask to refresh, and tell what came of it; `seconds` None does not wait."""
+    screen = Screen.of_process()
+    return _ask(kubectl, screen, names, lambda datasource: asking.refresh(datasource, _value(), _now), seconds, output)
+
+
+def explain(kubectl: Kubectl, name: str, output: str | None) -> Exit:
+    """Tell what is wrong and what to do."""
+    screen, datasource = Screen.of_process(), kubectl.datasource(name)
+    client_secret = reads_client_secret(datasource)
+    exists = None if client_secret is None else kubectl.has_secret(datasource.metadata.namespace, client_secret)
+    advice = advice_for(Case(datasource, kubectl.flags, exists))
+    try:
+        events = kubectl.events(datasource)
+    except Refused:
+        events = None
+    if output == "json":
+        screen.show_json(explaining.explained_json(datasource, advice, events))
+    else:
+        screen.show(*explaining.explained(datasource, advice, events, _now()))
+    is_ready = datasource.ready is not None and datasource.ready.status == "True" and datasource.is_looked_at
+    return Exit.FINE if is_ready else Exit.NOT_AS_WANTED
+
+
+def doctor(kubectl: Kubectl, system_namespace: str, external_url: str | None, output: str | None) -> Exit:
+    """Check the installation."""
+    # HTTP and TLS take longer to import than all the rest.
+    from importlib.metadata import version
+
+    from kubectl_datasource.doctor import Verdict, examine, worst
+    from kubectl_datasource.survey import survey
+
+    screen = Screen.of_process()
+    with screen.progress() as show:
+        found = survey(kubectl, system_namespace, version("datasource-operator"), external_url, show)
+    checks = examine(found)
+    if output == "json":
+        listed = [
+            {"name": each.name, "verdict": each.verdict, "detail": each.detail, "remedy": each.remedy}
+            for each in checks
+        ]
+        screen.show_json({"verdict": worst(checks), "checks": listed})
+    else:
+        styles = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red", Verdict.UNKNOWN: "dim"}
+        for each in checks:
+            mark = Cell(f"{each.verdict.upper():<8}", styles[each.verdict])
+            screen.show((mark, Cell(printable(f"{each.name}: {each.detail}"))))
+            if each.remedy:
+                screen.show(f"        {printable(each.remedy)}")
+    return Exit.NOT_AS_WANTED if worst(checks) is Verdict.FAILED else Exit.FINE
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """The options of `export`."""
+
+    names: tuple[str, ...]
+    path: str
+    with_client_secrets: bool
+    suspend: bool
+
+
+def export(kubectl: Kubectl, wanted: ExportOptions) -> Exit:
+    """Write the file, and say what its keeper must know."""
+    from kubectl_datasource import export as exporting
+    from kubectl_datasource.files import write_private
+
+    screen = Screen.of_process()
+    format_ = exporting.format_of(wanted.path)
+    if wanted.path == "-" and sys.stdout.isatty():
+        raise Misused("Refresh tokens are not for a screen.", "Redirect stdout, or name a file.")
+    if wanted.names and kubectl.all_namespaces:
+        raise Misused("Names cannot be given together with -A.", "Leave one of the two out.")
+    datasources = kubectl.raw_datasources(wanted.names)
+    if not datasources:
+        raise Problem("There are no Datasources to export.")
+    suspended = _suspend(kubectl, screen, datasources) if wanted.suspend else frozenset[str]()
+    credentials = _credentials(kubectl, wanted.names, datasources)
+    client_secrets = [
+        secret
+        for namespace, names in (
+            exporting.client_secrets_by_namespace(datasources).items() if wanted.with_client_secrets else ()
+        )
+        for secret in kubectl.raw_secrets_named(namespace, names)
+    ]
+    written = exporting.export(datasources, credentials, client_secrets, suspended=suspended)
+    text = exporting.rendered(written.manifest, format_)
+    if wanted.path == "-":
+        sys.stdout.write(text)
+    else:
+        write_private(Path(wanted.path), text)
+        count = len(written.items) - len(datasources)
+        screen.note(f"Wrote {len(datasources)} Datasources and {count} Secrets to {wanted.path}.")
+    for warning in written.warnings:
+        screen.note(f"Warning: {printable(warning)}", "yellow")
+    return Exit.FINE
+
+
+def _credentials(kubectl: Kubectl, names: Sequence[str], datasources: list[Any]) -> list[Any]:
+    """By name where names were given, for which the right to get is enough; else with a LIST."""
+    from kubectl_datasource.export import names_by_namespace
+
+    if not names:
+        return kubectl.raw_secrets(f"type={SecretType.CREDENTIAL}")
+    return [
+        secret
+        for namespace, found in names_by_namespace(datasources).items()
+        for secret in kubectl.credentials_of(namespace, found)
+    ]
+
+
+def _suspend(kubectl: Kubectl, screen: Screen, datasources: list[Any]) -> frozenset[str]:
+    """Set spec.suspend, and wait until the operator has seen it and no refresh is under way."""
+    from kubectl_datasource.export import place_of
+
+    suspended: list[str] = []
+    for each in datasources:
+        name, namespace = each["metadata"]["name"], each["metadata"]["namespace"]
+        there = Kubectl(kubectl.context, kubectl.kubeconfig, namespace)
+        if there.suspend(name).get("spec", {}).get("suspend") is not True:
+            raise Problem(
+                "The Datasources of this cluster have no spec.suspend.",
+                "Stop the operator instead while you export and restore: kubectl scale -n datasource-system "
+                "deployment/datasource-operator --replicas=0",
+            )
+        ended = _wait(screen, partial(there.datasource, name), partial(_is_quiet, there), SUSPENDED_WITHIN)
+        if ended.exit is not Exit.FINE:
+            done = f"Suspended already: {', '.join(suspended)}." if suspended else ""
+            raise Problem(f"{place_of(each)} could not be suspended, and nothing was written. {ended.text}", done)
+        suspended.append(place_of(each))
+    return frozenset(suspended)
+
+
+def _is_quiet(kubectl: Kubectl, datasource: Datasource) -> Going | Ended:
+    """Whether the operator has seen the suspension, and no refresh is on its way."""
+    from kubectl_datasource.export import refresh_is_under_way
+
+    if not datasource.is_looked_at:
+        return Going(f"waiting for the operator to suspend {datasource.place}")
+    credentials = kubectl.credentials_of(datasource.metadata.namespace, [datasource.metadata.name])
+    if any(refresh_is_under_way(each) for each in credentials):
+        return Going(f"waiting for the end of a refresh of {datasource.place}")
+    return Ended(Exit.FINE, "")
+
+
+def _wait(screen: Screen, look: Callable[[], Datasource], judge: Judge[T], timeout: timedelta) -> T | Ended:
+    with screen.progress() as show:
+        return wait_for(look, judge, timeout=timeout, monotonic=time.monotonic, sleep=time.sleep, show=show)
+
+
+def _value() -> str:
+    return asking.new_value(_now(), secrets.token_bytes(4))
+
+
+def _confirm(kubectl: Kubectl, names: Sequence[str]) -> None:
+    """Ask before something is taken away, and say where: the context may be another than one thinks.
+
+    Raises:
+        Misused: there is nobody to ask.
+        Abort: the answer is no.
+    """
+    if not sys.stdin.isatty():
+        raise Misused("Nobody can be asked: stdin is no terminal.", "Say --yes.")
+    places = ", ".join(kubectl.datasource(name).place for name in names)
+    context = kubectl.current_context()
+    where = "" if context is None else f" in context {context}"
+    question = f"Delete the stored tokens of {places}{where}? Apps lose their access at once."
+    click.confirm(printable(question), abort=True, err=True)
+
+
+def _ask(
+    kubectl: Kubectl,
+    screen: Screen,
+    names: Sequence[str],
+    request: Callable[[Datasource], Request | Ended],
+    seconds: int | None,
+    output: str | None,
+) -> Exit:
+    """Ask for the same of each, then wait for all of them; what one runs into does not keep the others from it."""
+    asked = {name: _asked(kubectl, name, request) for name in dict.fromkeys(names)}
+    deadline = time.monotonic() + (seconds or 0)
+    ends: dict[str, Ended] = {}
+    for name, each in asked.items():
+        if isinstance(each, Ended):
+            ends[name] = each
+        elif seconds is None:
+            ends[name] = Ended(Exit.FINE, f"{each.before.place}: asked for.")
+        else:
+            left = timedelta(seconds=max(0.0, deadline - time.monotonic()))
+            ends[name] = _wait(screen, partial(kubectl.datasource, name), each.judge, left)
+    _tell(screen, ends, output)
+    return next((code for code in (Exit.NOT_AS_WANTED, Exit.TIMED_OUT) if code in _codes(ends)), Exit.FINE)
+
+
+def _asked(kubectl: Kubectl, name: str, request: Callable[[Datasource], Request | Ended]) -> Request | Ended:
+    try:
+        asked = request(kubectl.datasource(name))
+        if isinstance(asked, Request):
+            kubectl.annotate(name, asked.annotation, asked.value)
+    except Refused as error:
+        return Ended(error.exit, error.what)
+    return asked
+
+
+def _codes(ends: Mapping[str, Ended]) -> set[Exit]:
+    return {each.exit for each in ends.values()}
+
+
+def _tell(screen: Screen, ends: Mapping[str, Ended], output: str | None) -> None:
+    """Good news to stdout, bad news to stderr; all of it to stdout for programs."""
+    if output == "json":
+        told = [{"name": name, "exitCode": int(end.exit), "message": end.text} for name, end in ends.items()]
+        screen.show_json({"items": told})
+        return
+    for end in ends.values():
+        if end.exit is Exit.FINE:
+            screen.show((Cell(printable(end.text), "green"),))
+        else:
+            screen.note(printable(end.text), "red")

@@ -1,0 +1,533 @@
+"""`doctor`: what the survey found, judged. Pure; `survey.py` asks."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+import msgspec
+
+from datasource.clock import parse_rfc3339
+from datasource.names import VERSION, redirect_uri
+from datasource.objects import Lease, Metadata
+from kubectl_datasource.objects import Datasource
+from kubectl_datasource.rights import ACCOUNTS, Review
+from kubectl_datasource.words import duration
+
+OLDEST_KUBERNETES = (1, 31)
+"""Selectable fields of CRDs, which ours has, are on by default since then."""
+
+TOLERATED_SKEW = timedelta(seconds=60)
+
+POLICIES = ("callback-server-writes.datasource.dev", "client-secret-reference.datasource.dev")
+"""The admission policies of deploy/base/cluster; a unit test holds them to it."""
+
+_INSTALL = "Apply the overlay, or the chart, again: docs/admin.md."
+_SET_URL = "Set it to the public URL of the callback server: https:// (http:// on loopback only)."
+_LOOK_AT_OPERATOR = "Look whether the operator runs and reaches the API server; its logs tell."
+
+
+class Verdict(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """It could not be looked at, mostly for want of rights; that alone fails nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check and what came of it."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """Something that could not be learnt, and why."""
+
+    why: str
+
+
+class ConfigMapRef(msgspec.Struct, frozen=True):
+    """A reference by name."""
+
+    name: str = ""
+
+
+class EnvFrom(msgspec.Struct, frozen=True, rename="camel"):
+    """Variables from a ConfigMap."""
+
+    config_map_ref: ConfigMapRef | None = None
+
+
+class Env(msgspec.Struct, frozen=True):
+    """One variable; those from a field or a Secret have no value here."""
+
+    name: str = ""
+    value: str = ""
+
+
+class Container(msgspec.Struct, frozen=True, rename="camel"):
+    """A container, as far as its version and settings go."""
+
+    image: str = ""
+    env: tuple[Env, ...] = ()
+    env_from: tuple[EnvFrom, ...] = ()
+
+
+class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """`spec.template.spec` of a Deployment."""
+
+    containers: tuple[Container, ...] = ()
+    service_account_name: str = ""
+
+
+class PodTemplate(msgspec.Struct, frozen=True):
+    """`spec.template` of a Deployment."""
+
+    spec: PodSpec = PodSpec()
+
+
+class DeploymentSpec(msgspec.Struct, frozen=True):
+    """`spec` of a Deployment."""
+
+    replicas: int = 1
+    template: PodTemplate = PodTemplate()
+
+
+class DeploymentStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """`status` of a Deployment."""
+
+    ready_replicas: int = 0
+    updated_replicas: int = 0
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """A Deployment."""
+
+    metadata: Metadata
+    spec: DeploymentSpec = DeploymentSpec()
+    status: DeploymentStatus = DeploymentStatus()
+
+    @property
+    def component(self) -> str:
+        """Which of ours it is: `operator`, `callback-server`."""
+        return self.metadata.labels.get("app.kubernetes.io/component", "")
+
+    @property
+    def container(self) -> Container:
+        """Its first container."""
+        return next(iter(self.spec.template.spec.containers), Container())
+
+    @property
+    def version(self) -> str:
+        """The tag of its image; empty where a digest stands alone."""
+        return re.sub(r"@.*", "", self.container.image).rpartition("/")[2].partition(":")[2]
+
+
+class ConfigMap(msgspec.Struct, frozen=True):
+    """A ConfigMap."""
+
+    metadata: Metadata
+    data: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, without its body."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in small letters."""
+    skew: timedelta | None = None
+    """How far the answering clock is ahead of this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection to a token endpoint, tried from here."""
+
+    place: str
+    trouble: str | None = None
+    """None: it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Everything that was looked at. Untold is what could not be."""
+
+    now: datetime
+    system_namespace: str
+    plugin_version: str = ""
+    kubernetes: str | Untold = Untold("not asked")
+    api_versions: tuple[str, ...] | Untold = Untold("not asked")
+    api_skew: timedelta | Untold = Untold("not asked")
+    deployments: tuple[Deployment, ...] | Untold = Untold("not asked")
+    config_maps: tuple[ConfigMap, ...] | Untold = Untold("not asked")
+    lease: Lease | Untold | None = Untold("not asked")
+    reviews: tuple[Review, ...] | Untold = Untold("not asked")
+    policies: frozenset[str] | Untold = Untold("not asked")
+    bindings: frozenset[str] | Untold = Untold("not asked")
+    datasources: tuple[Datasource, ...] | Untold = Untold("not asked")
+    callback: Answer | Untold | None = None
+    connections: tuple[Connection, ...] = field(default=())
+
+
+def examine(survey: Survey) -> list[Check]:
+    """All checks, in the order in which a broken installation is best mended."""
+    return [
+        kubernetes_is_new_enough(survey),
+        datasources_are_served(survey),
+        *processes_are_ready(survey),
+        somebody_leads(survey),
+        *rights_are_given(survey),
+        policies_are_there(survey),
+        external_url_fits(survey),
+        callback_server_answers(survey),
+        *clocks_agree(survey),
+        *token_endpoints_are_reachable(survey),
+    ]
+
+
+def settings_of(survey: Survey) -> Mapping[str, str] | Untold:
+    """The DATASOURCE_ variables that the processes were installed with."""
+    if isinstance(survey.config_maps, Untold):
+        return survey.config_maps
+    maps = {each.metadata.name: each.data for each in survey.config_maps}
+    deployments = () if isinstance(survey.deployments, Untold) else survey.deployments
+    for deployment in deployments:
+        return _environment(deployment.container, maps)
+    ours = [data for name, data in maps.items() if name.startswith("datasource-config")]
+    if len(ours) == 1:
+        return ours[0]
+    return Untold(f"no Deployment and not one ConfigMap datasource-config-... in namespace {survey.system_namespace}")
+
+
+def external_url_of(survey: Survey) -> str | None:
+    """Where the callback server should be: as installed, or else as a redirect URI in a status says."""
+    settings = settings_of(survey)
+    installed = "" if isinstance(settings, Untold) else settings.get("DATASOURCE_EXTERNAL_URL", "").rstrip("/")
+    if installed:
+        return installed
+    for datasource in _seen(survey):
+        uri, end = datasource.status.redirect_uri or "", redirect_uri("", datasource.metadata.namespace)
+        if uri.endswith(end):
+            return uri.removesuffix(end)
+    return None
+
+
+def served_namespaces(survey: Survey) -> tuple[str, ...]:
+    """DATASOURCE_NAMESPACES; empty: all."""
+    settings = settings_of(survey)
+    text = "" if isinstance(settings, Untold) else settings.get("DATASOURCE_NAMESPACES", "")
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def kubernetes_is_new_enough(survey: Survey) -> Check:
+    """Against the oldest version that deploy/ works on."""
+    name = "Kubernetes version"
+    if isinstance(survey.kubernetes, Untold):
+        return Check(name, Verdict.UNKNOWN, survey.kubernetes.why)
+    found = re.match(r"v?(\d+)\.(\d+)", survey.kubernetes)
+    oldest = ".".join(str(part) for part in OLDEST_KUBERNETES)
+    if found is None or (int(found[1]), int(found[2])) < OLDEST_KUBERNETES:
+        return Check(name, Verdict.FAILED, survey.kubernetes, f"Upgrade the cluster: {oldest} or newer is needed.")
+    return Check(name, Verdict.OK, f"{survey.kubernetes} ({oldest} or newer is needed)")
+
+
+def datasources_are_served(survey: Survey) -> Check:
+    """The CRD, as discovery shows it."""
+    name = "Datasource API"
+    match survey.api_versions:
+        case Untold(why=why):
+            return Check(name, Verdict.UNKNOWN, why)
+        case versions if VERSION in versions:
+            return Check(name, Verdict.OK, f"served: {', '.join(versions)}")
+        case versions:
+            found = f"served: {', '.join(versions)}, not {VERSION}" if versions else "the CRD is not installed"
+            return Check(name, Verdict.FAILED, found, _INSTALL)
+
+
+def processes_are_ready(survey: Survey) -> Iterator[Check]:
+    """Both Deployments, by their labels."""
+    for account in ACCOUNTS:
+        name = account.component.replace("-", " ").capitalize()
+        if isinstance(survey.deployments, Untold):
+            yield Check(name, Verdict.UNKNOWN, survey.deployments.why)
+            continue
+        found = [each for each in survey.deployments if each.component == account.component]
+        if found:
+            yield from (_readiness(name, each, survey) for each in found)
+        elif _runs_elsewhere(account.component, survey):
+            yield Check(
+                name, Verdict.WARNING, f"no Deployment in {survey.system_namespace}, but it works: it runs elsewhere"
+            )
+        else:
+            yield Check(
+                name,
+                Verdict.FAILED,
+                f"no Deployment with the label app.kubernetes.io/component={account.component} in namespace "
+                f"{survey.system_namespace}",
+                f"{_INSTALL} If it runs in another namespace, name that with --system-namespace.",
+            )
+
+
+def somebody_leads(survey: Survey) -> Check:
+    """The Lease, and how fresh it is by the API server's clock."""
+    name = "Lease"
+    match survey.lease:
+        case Untold(why=why):
+            return Check(name, Verdict.UNKNOWN, why)
+        case None:
+            return Check(name, Verdict.FAILED, "there is none: no operator ever led", _LOOK_AT_OPERATOR)
+        case lease:
+            pass
+    holder, age = lease.spec.holder_identity, _age(lease, survey)
+    if not holder or age is None:
+        return Check(
+            name,
+            Verdict.FAILED,
+            "nobody holds it: no operator works",
+            _LOOK_AT_OPERATOR,
+        )
+    if _is_fresh(lease, survey):
+        return Check(name, Verdict.OK, f"held by {holder}, renewed {duration(max(age, timedelta(0)))} ago")
+    return Check(
+        name,
+        Verdict.FAILED,
+        f"held by {holder}, but not renewed for {duration(age)}: no operator works",
+        _LOOK_AT_OPERATOR,
+    )
+
+
+def rights_are_given(survey: Survey) -> Iterator[Check]:
+    """What the API server says of each right."""
+    for account in ACCOUNTS:
+        name = f"Rights of the {account.component.replace('-', ' ')}"
+        if isinstance(survey.reviews, Untold):
+            yield Check(name, Verdict.UNKNOWN, survey.reviews.why)
+            continue
+        own = [
+            each for each in survey.reviews if each.spec.user.endswith(f":{service_account(survey, account.component)}")
+        ]
+        missing = [str(each.spec.resource_attributes) for each in own if not each.status.allowed]
+        if missing:
+            yield Check(name, Verdict.FAILED, f"missing: {'; '.join(missing)}", _INSTALL)
+        else:
+            yield Check(name, Verdict.OK, f"all {len(own)} are given")
+
+
+def service_account(survey: Survey, component: str) -> str:
+    """The ServiceAccount of a component: as its Deployment says, or else by its usual name."""
+    deployments = () if isinstance(survey.deployments, Untold) else survey.deployments
+    named = [each.spec.template.spec.service_account_name for each in deployments if each.component == component]
+    usual = next(account.default_name for account in ACCOUNTS if account.component == component)
+    return next((each for each in named if each), usual)
+
+
+def policies_are_there(survey: Survey) -> Check:
+    """The admission policies and their bindings."""
+    name = "Admission policies"
+    if isinstance(survey.policies, Untold):
+        return Check(name, Verdict.UNKNOWN, survey.policies.why)
+    if isinstance(survey.bindings, Untold):
+        return Check(name, Verdict.UNKNOWN, survey.bindings.why)
+    missing = [policy for policy in POLICIES if policy not in survey.policies or policy not in survey.bindings]
+    if missing:
+        return Check(name, Verdict.FAILED, f"missing, or not bound with Deny: {', '.join(missing)}", _INSTALL)
+    return Check(name, Verdict.OK, ", ".join(POLICIES))
+
+
+def external_url_fits(survey: Survey) -> Check:
+    """What is installed against what the operator writes into statuses."""
+    name = "External URL"
+    settings = settings_of(survey)
+    if isinstance(settings, Untold):
+        return Check(name, Verdict.UNKNOWN, settings.why)
+    url = settings.get("DATASOURCE_EXTERNAL_URL", "").rstrip("/")
+    if not url:
+        return Check(name, Verdict.FAILED, "DATASOURCE_EXTERNAL_URL is empty", _SET_URL)
+    if not _is_public_url(url):
+        return Check(name, Verdict.FAILED, f"DATASOURCE_EXTERNAL_URL is {url}", _SET_URL)
+    differing = [
+        each.place
+        for each in _seen(survey)
+        if each.status.redirect_uri not in {None, redirect_uri(url, each.metadata.namespace)}
+    ]
+    if differing:
+        return Check(
+            name,
+            Verdict.FAILED,
+            f"DATASOURCE_EXTERNAL_URL is {url}, but the redirect URI in the status of {differing[0]} is another"
+            + (f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""),
+            "Restart both Deployments, so that they take the setting up; if the URL was changed on purpose, register the new "
+            "redirect URIs with the services.",
+        )
+    return Check(name, Verdict.OK, f"{url}; redirect URIs to register: {redirect_uri(url, 'NAMESPACE')}")
+
+
+OUR_HEADERS = {
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "cross-origin-opener-policy": "same-origin",
+}
+"""Part of what every answer of the callback server carries: how it is told from a proxy's own pages."""
+
+
+def callback_server_answers(survey: Survey) -> Check:
+    """Over the way that browsers take; from here, though."""
+    name = "Callback URL"
+    match survey.callback:
+        case None:
+            return Check(name, Verdict.UNKNOWN, "no external URL is known: give it with --external-url")
+        case Untold(why=why):
+            return Check(
+                name, Verdict.FAILED, f"from here: {why}", "Look at DNS, the Ingress or route, and its certificate."
+            )
+        case answer:
+            pass
+    if any(answer.headers.get(header) != value for header, value in OUR_HEADERS.items()):
+        return Check(
+            name,
+            Verdict.FAILED,
+            f"something else answers there, with status {answer.status}",
+            "Route /authorize, /callback and /done below the external URL to the Service datasource-callback-server, path and "
+            "Host unchanged, with no sign-in of a proxy before it.",
+        )
+    if answer.status >= 500:
+        return Check(
+            name,
+            Verdict.FAILED,
+            f"it answers with status {answer.status}",
+            "Does it reach the API server? Its logs tell.",
+        )
+    return Check(name, Verdict.OK, "reached from here, and it is the callback server that answers")
+
+
+def clocks_agree(survey: Survey) -> Iterator[Check]:
+    """This clock against those of the API server and of the callback server."""
+    callback = survey.callback.skew if isinstance(survey.callback, Answer) else None
+    skews = {"API server": survey.api_skew, "callback server": callback}
+    for whose, skew in skews.items():
+        name = f"Clock of the {whose}"
+        if isinstance(skew, Untold):
+            yield Check(name, Verdict.UNKNOWN, skew.why)
+        elif skew is None:
+            yield Check(name, Verdict.UNKNOWN, "it did not tell its time")
+        elif abs(skew) > TOLERATED_SKEW:
+            direction = "ahead of" if skew > timedelta(0) else "behind"
+            yield Check(
+                name,
+                Verdict.WARNING,
+                f"{duration(abs(skew))} {direction} the clock of this machine",
+                "Let NTP set them: signatures and expiry times are judged by these clocks.",
+            )
+        else:
+            yield Check(name, Verdict.OK, f"within {duration(TOLERATED_SKEW)} of the clock of this machine")
+
+
+def token_endpoints_are_reachable(survey: Survey) -> Iterator[Check]:
+    """From this machine. What the pods may reach is for their NetworkPolicy, and only they can tell."""
+    for connection in survey.connections:
+        name = f"Token endpoint {connection.place}"
+        if connection.trouble is None:
+            yield Check(name, Verdict.OK, "reached from here; the pods may be on another network")
+        else:
+            yield Check(
+                name,
+                Verdict.WARNING,
+                f"not reached from here: {connection.trouble}",
+                "If the pods cannot reach it either, refreshes fail: look at the egress rules of their namespace.",
+            )
+
+
+def worst(checks: Iterable[Check]) -> Verdict:
+    """What the whole comes to."""
+    verdicts = {check.verdict for check in checks}
+    return next((each for each in (Verdict.FAILED, Verdict.WARNING) if each in verdicts), Verdict.OK)
+
+
+def token_endpoints(datasources: Sequence[Datasource], limit: int) -> list[tuple[str, str, int]]:
+    """Scheme, host and port of each distinct token endpoint; those that cannot be read are left out."""
+    found: dict[tuple[str, str, int], None] = {}
+    for datasource in datasources:
+        url = None if datasource.spec.oauth2 is None else datasource.spec.oauth2.token_url
+        try:
+            split = urlsplit(url or "")
+            port = split.port or (443 if split.scheme == "https" else 80)
+        except ValueError:
+            continue
+        if split.scheme in {"https", "http"} and split.hostname:
+            found[split.scheme, split.hostname, port] = None
+    return list(found)[:limit]
+
+
+def _readiness(name: str, deployment: Deployment, survey: Survey) -> Check:
+    wanted, ready = deployment.spec.replicas, deployment.status.ready_replicas
+    where = f"-n {survey.system_namespace} deployment/{deployment.metadata.name}"
+    version = deployment.version or "of an image named by its digest"
+    detail = f"{ready} of {wanted} ready, version {version}"
+    if wanted == 0:
+        return Check(name, Verdict.FAILED, "scaled to 0", f"kubectl scale {where} --replicas=2")
+    if ready == 0:
+        return Check(name, Verdict.FAILED, detail, f"kubectl describe {where}; kubectl logs {where}")
+    if ready < wanted or deployment.status.updated_replicas < wanted:
+        return Check(
+            name, Verdict.WARNING, f"{detail}: a rollout is under way, or stuck", f"kubectl rollout status {where}"
+        )
+    if survey.plugin_version and deployment.version not in {"", survey.plugin_version}:
+        return Check(
+            name,
+            Verdict.WARNING,
+            f"{detail}, and this plugin is {survey.plugin_version}",
+            "Use a plugin of the same version: others may not know every state.",
+        )
+    return Check(name, Verdict.OK, detail)
+
+
+def _runs_elsewhere(component: str, survey: Survey) -> bool:
+    if component == "operator":
+        return isinstance(survey.lease, Lease) and _is_fresh(survey.lease, survey)
+    return callback_server_answers(survey).verdict is Verdict.OK
+
+
+def _is_fresh(lease: Lease, survey: Survey) -> bool:
+    age = _age(lease, survey)
+    seconds = lease.spec.lease_duration_seconds or 15
+    # A minute's grace: the operator's clock and the API server's are two.
+    return bool(lease.spec.holder_identity) and age is not None and age < timedelta(seconds=seconds) + TOLERATED_SKEW
+
+
+def _age(lease: Lease, survey: Survey) -> timedelta | None:
+    if lease.spec.renew_time is None:
+        return None
+    skew = timedelta(0) if isinstance(survey.api_skew, Untold) else survey.api_skew
+    return survey.now + skew - parse_rfc3339(lease.spec.renew_time)
+
+
+def _environment(container: Container, maps: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+    from_maps: dict[str, str] = {}
+    for source in container.env_from:
+        if source.config_map_ref is not None:
+            from_maps |= maps.get(source.config_map_ref.name, {})
+    return from_maps | {each.name: each.value for each in container.env}
+
+
+def _seen(survey: Survey) -> tuple[Datasource, ...]:
+    return () if isinstance(survey.datasources, Untold) else survey.datasources
+
+
+def _is_public_url(url: str) -> bool:
+    try:
+        split = urlsplit(url)
+    except ValueError:
+        return False
+    return split.scheme == "https" or (split.scheme == "http" and split.hostname in {"localhost", "127.0.0.1", "::1"})

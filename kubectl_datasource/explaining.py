@@ -1,0 +1,69 @@
+"""`explain`: the text and the JSON. Pure."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from kubectl_datasource.listing import as_json, state_cell, when
+from kubectl_datasource.objects import Datasource, Event
+from kubectl_datasource.remedies import Advice
+from kubectl_datasource.waiting import is_suspended
+from kubectl_datasource.words import Cell, Line, printable, relative
+
+LATEST_EVENTS = 5
+
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+def latest(events: Sequence[Event]) -> list[Event]:
+    """The latest Events, oldest first."""
+    return sorted(events, key=lambda event: event.seen_at or _EVER)[-LATEST_EVENTS:]
+
+
+def explained(datasource: Datasource, advice: Advice, events: Sequence[Event] | None, now: datetime) -> Iterator[Line]:
+    """The lines of the explanation; no `events`: the user may not read them."""
+    reason = datasource.reason
+    yield (Cell(f"{datasource.place}: "), state_cell(datasource), Cell(f" ({printable(reason)})" if reason else ""))
+    if datasource.message:
+        yield (Cell(printable(datasource.message)),)
+    if not datasource.is_looked_at and reason:
+        yield (Cell("The operator has not looked at the latest change of the spec yet.", "yellow"),)
+    if datasource.spec.suspend:
+        yield (Cell(printable(is_suspended(datasource).text), "yellow"),)
+    if datasource.status.expires_at is not None:
+        yield (Cell(f"The access token runs out: {when(datasource.status.expires_at, now)}"),)
+    yield (Cell(""),)
+    yield (Cell(printable(advice.what)),)
+    if advice.where:
+        yield (Cell("Where: "), Cell(printable(", ".join(advice.where)), "bold"))
+    for command in advice.commands:
+        yield (Cell(""),)
+        yield (Cell(f"  # {printable(command.purpose)}", "dim"),)
+        yield (Cell(f"  {printable(command.line)}", "bold"),)
+    yield from _history(events, now)
+
+
+def explained_json(datasource: Datasource, advice: Advice, events: Sequence[Event] | None) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        **as_json(datasource),
+        "what": advice.what,
+        "where": list(advice.where),
+        "commands": [{"command": command.line, "purpose": command.purpose} for command in advice.commands],
+        "events": None
+        if events is None
+        else [
+            {"at": event.seen_at and event.seen_at.isoformat(), "reason": event.reason, "message": event.message}
+            for event in latest(events)
+        ],
+    }
+
+
+def _history(events: Sequence[Event] | None, now: datetime) -> Iterator[Line]:
+    if events is None:
+        yield from ((Cell(""),), (Cell("You may not read Events here.", "dim"),))
+    elif events:
+        yield from ((Cell(""),), (Cell("Latest Events:"),))
+        for event in latest(events):
+            at = "" if event.seen_at is None else f" ({relative(event.seen_at, now)})"
+            yield (Cell(f"  {printable(event.reason)}{at}: {printable(event.message)}"),)

@@ -1,0 +1,220 @@
+"""I/O: the user's own kubectl, run as a child process. Every word is an argument of its own; no shell ever sees one."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from datasource.names import GROUP, PLURAL, credential_secret_name
+from kubectl_datasource.exits import Forbidden, NotFound, NotInstalled, Problem, Refused, Unreachable
+from kubectl_datasource.objects import Datasource, DatasourceList, Event, EventList
+
+RESOURCE = f"{PLURAL}.{GROUP}"
+REQUEST_TIMEOUT = "20s"
+_TELLS_AFTER = 1.5
+"""Seconds after which what kubectl says is no complaint about its end, but meant for somebody who is waited for."""
+
+FIELD_MANAGER = "kubectl-datasource"
+
+T = TypeVar("T")
+
+_REFUSAL = re.compile(r"Error from server \((?P<reason>\w+)\): (?P<message>.*)", re.DOTALL)
+_KLOG = re.compile(r"[IWEF]\d{4} \d\d:")
+"""What client-go logs of each retry, before kubectl says the same in a sentence."""
+
+_UNKNOWN_RESOURCE = "doesn't have a resource type"
+_MEANINGS: Mapping[str, type[Refused]] = {"NotFound": NotFound, "Forbidden": Forbidden}
+_NO_ANSWER = {"ServiceUnavailable", "InternalError", "Timeout", "ServerTimeout", "TooManyRequests", "Unknown"}
+"""Reasons of metav1.Status with which nothing was decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kubectl:
+    """How kubectl is called: which cluster, which namespace; None leaves it to the kubeconfig."""
+
+    context: str | None = None
+    kubeconfig: str | None = None
+    namespace: str | None = None
+    all_namespaces: bool = False
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags that choose the cluster, for commands that are shown to the user, too."""
+        chosen = {"--context": self.context, "--kubeconfig": self.kubeconfig}
+        return tuple(f"{flag}={value}" for flag, value in chosen.items() if value is not None)
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """The flags that choose the namespace."""
+        if self.all_namespaces:
+            return ("--all-namespaces",)
+        return () if self.namespace is None else (f"--namespace={self.namespace}",)
+
+    def run(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl; returns what it printed.
+
+        Raises:
+            Refused: the API server said no.
+            Unreachable: it could not be asked.
+        """
+        return self._run(arguments, stdin).stdout
+
+    def run_verbosely(self, *arguments: str) -> str:
+        """Run kubectl so that it tells of its requests; returns what it told. kubectl masks credentials itself."""
+        return self._run((*arguments, "-v=8"), None).stderr
+
+    def json(self, *arguments: str, stdin: str | None = None) -> Any:
+        """Run kubectl with `-o json`; returns the object, None where it printed nothing."""
+        return next(self.jsons(*arguments, stdin=stdin), None)
+
+    def jsons(self, *arguments: str, stdin: str | None = None) -> Iterator[Any]:
+        """The same for commands that print one object after another."""
+        rest, decoder = self.run(*arguments, "-o", "json", stdin=stdin).lstrip(), json.JSONDecoder()
+        while rest:
+            parsed, end = decoder.raw_decode(rest)
+            yield parsed
+            rest = rest[end:].lstrip()
+
+    def datasources(self) -> tuple[Datasource, ...]:
+        """The Datasources of the scope."""
+        return self._decoded(DatasourceList, "get", RESOURCE, *self.scope).items
+
+    def datasource(self, name: str) -> Datasource:
+        """One Datasource.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        return self._decoded(Datasource, "get", RESOURCE, name, *self.scope)
+
+    def annotate(self, name: str, key: str, value: str) -> None:
+        """Write one annotation of a Datasource."""
+        self.run(
+            *("annotate", RESOURCE, name, f"{key}={value}", "--overwrite", f"--field-manager={FIELD_MANAGER}"),
+            *self.scope,
+        )
+
+    def suspend(self, name: str) -> Any:
+        """Set `spec.suspend`; returns the Datasource as it is then, undecoded."""
+        patch = json.dumps({"spec": {"suspend": True}})
+        return self.json("patch", RESOURCE, name, "--type=merge", "--patch", patch, *self.scope)
+
+    def events(self, datasource: Datasource) -> tuple[Event, ...]:
+        """The Events about a Datasource, in no order."""
+        about = f"involvedObject.kind=Datasource,involvedObject.name={datasource.metadata.name}"
+        scope = f"--namespace={datasource.metadata.namespace}"
+        return self._decoded(EventList, "get", "events", f"--field-selector={about}", scope).items
+
+    def has_secret(self, namespace: str, name: str) -> bool | None:
+        """Whether a Secret is there; None where the user may not know. Its values are not shown."""
+        try:
+            found = self.run("get", "secret", name, f"--namespace={namespace}", "--ignore-not-found", "--output=name")
+        except Refused:
+            return None
+        return bool(found.strip())
+
+    def raw_datasources(self, names: tuple[str, ...]) -> list[Any]:
+        """Whole Datasources: those named, or all of the scope."""
+        return _items(self.json("get", RESOURCE, *names, *self.scope))
+
+    def raw_secrets(self, selector: str) -> list[Any]:
+        """Whole Secrets of the scope that a field selector finds."""
+        return _items(self.json("get", "secrets", f"--field-selector={selector}", *self.scope))
+
+    def raw_secrets_named(self, namespace: str, names: list[str]) -> list[Any]:
+        """Whole Secrets by their names; those that are not there are left out."""
+        if not names:
+            return []
+        return _items(self.json("get", "secrets", *names, f"--namespace={namespace}", "--ignore-not-found"))
+
+    def credentials_of(self, namespace: str, names: list[str]) -> list[Any]:
+        """The credential Secrets of named Datasources."""
+        return self.raw_secrets_named(namespace, [credential_secret_name(name) for name in names])
+
+    def _decoded(self, type_: type[T], *arguments: str) -> T:
+        try:
+            return msgspec.json.decode(self.run(*arguments, "-o", "json"), type=type_)
+        except msgspec.MsgspecError as error:
+            raise Problem(
+                f"What the cluster answered cannot be read: {error}", "Is the plugin of its version?"
+            ) from None
+
+    def current_context(self) -> str | None:
+        """The context that is used; None where there is none, as in a pod."""
+        try:
+            return self.context or self.run("config", "current-context").strip()
+        except Problem:
+            return None
+
+    def _run(self, arguments: tuple[str, ...], stdin: str | None) -> "subprocess.CompletedProcess[str]":
+        command = ["kubectl", *arguments, *self.flags, f"--request-timeout={REQUEST_TIMEOUT}"]
+        pipe = subprocess.PIPE
+        try:
+            # Without input for it, kubectl keeps our stdin: login plugins may ask there.
+            process = subprocess.Popen(
+                command, stdin=None if stdin is None else pipe, stdout=pipe, stderr=pipe, text=True
+            )  # noqa: S603
+        except FileNotFoundError:
+            raise Unreachable("kubectl is not on PATH.", "Install it: this is a plugin of kubectl.") from None
+        with process:
+            stdout, stderr = _communicate(process, stdin)
+        if process.returncode != 0:
+            raise failure(stderr)
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def _communicate(process: "subprocess.Popen[str]", stdin: str | None) -> tuple[str, str]:
+    """What kubectl printed. Whatever it says while it goes on is passed on at once: a login plugin tells what to do there."""
+    told, unsent = 0, stdin
+    try:
+        while True:
+            try:
+                return process.communicate(unsent, timeout=_TELLS_AFTER)
+            except subprocess.TimeoutExpired as waiting:
+                said, unsent = waiting.stderr or b"", None
+                sys.stderr.write(_without_klog(_text(said)[told:]))
+                sys.stderr.flush()
+                told = len(_text(said))
+    except BaseException:
+        process.kill()
+        raise
+
+
+def _text(said: bytes | str) -> str:
+    return said if isinstance(said, str) else said.decode(errors="replace")
+
+
+def _without_klog(said: str) -> str:
+    return "".join(line for line in said.splitlines(keepends=True) if not _KLOG.match(line))
+
+
+def failure(stderr: str) -> Problem:
+    """What kubectl's complaint means."""
+    said = _without_klog(stderr).strip()
+    refusal = _REFUSAL.search(said)
+    if refusal is not None and refusal["reason"] not in _NO_ANSWER:
+        return _MEANINGS.get(refusal["reason"], Refused)(_sentence(refusal["message"]))
+    if _UNKNOWN_RESOURCE in said and PLURAL in said:
+        return NotInstalled(
+            "This cluster does not know Datasources.", "Look what is missing: kubectl datasource doctor"
+        )
+    if _UNKNOWN_RESOURCE in said:
+        return Refused(_sentence(said))
+    return Unreachable(f"The cluster cannot be asked. kubectl says: {said or 'nothing'}")
+
+
+def _sentence(text: str) -> str:
+    stripped = text.strip().rstrip(".")
+    return stripped[:1].upper() + stripped[1:] + "."
+
+
+def _items(answer: Any) -> list[Any]:
+    """kubectl prints one object for one name, a List for more, and nothing for none."""
+    if answer is None:
+        return []
+    return list(answer["items"]) if answer.get("kind", "").endswith("List") else [answer]

@@ -1,0 +1,89 @@
+"""`list`: what the table and the JSON show of Datasources. Pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from datasource.states import State
+from kubectl_datasource.objects import Datasource
+from kubectl_datasource.words import Cell, Line, aligned, printable, relative
+
+STYLES = {
+    State.AUTHORIZED: "green",
+    State.NOT_AUTHORIZED: "yellow",
+    State.NOT_CONFIGURED: "yellow",
+    State.ERROR: "red",
+}
+
+UNSEEN = "(not looked at yet)"
+
+
+def by_place(datasources: Iterable[Datasource]) -> list[Datasource]:
+    """Sorted by namespace, then by name."""
+    return sorted(datasources, key=lambda each: (each.metadata.namespace, each.metadata.name))
+
+
+def table(datasources: Sequence[Datasource], now: datetime, *, namespaces: bool, wide: bool) -> list[Line]:
+    """The lines of the table."""
+    headers = [
+        *(["namespace"] if namespaces else []),
+        *["name", "state", "ready", "expires", "authorized as"],
+        *(["reason", "refreshed", "token secret", "url"] if wide else []),
+    ]
+    rows = [_row(each, now, namespaces=namespaces, wide=wide) for each in datasources]
+    return aligned(headers, rows)
+
+
+def state_cell(datasource: Datasource) -> Cell:
+    """The state in its colour."""
+    state = datasource.status.state
+    return Cell(UNSEEN) if state is None else Cell(printable(state), _style(state))
+
+
+def when(moment: str | None, now: datetime) -> str:
+    """A time of the status, absolute and relative."""
+    if moment is None:
+        return ""
+    try:
+        return f"{printable(moment)} ({relative(datetime.fromisoformat(moment), now)})"
+    except (ValueError, TypeError):
+        return printable(moment)
+
+
+def as_json(datasource: Datasource) -> dict[str, Any]:
+    """One Datasource for programs. The link is left out: whoever has it can use it."""
+    status = datasource.status
+    return {
+        "namespace": datasource.metadata.namespace,
+        "name": datasource.metadata.name,
+        "url": datasource.spec.url,
+        "state": status.state,
+        "ready": _ready(datasource) == "True",
+        "reason": datasource.reason or None,
+        "message": datasource.message or None,
+        "expiresAt": status.expires_at,
+        "refreshedAt": status.refreshed_at,
+        "authorizedAs": status.authorized_as,
+        "tokenSecretName": status.token_secret_name,
+        "waitsForPerson": status.authorization_link is not None,
+        "isLookedAt": datasource.is_looked_at,
+    }
+
+
+def _row(datasource: Datasource, now: datetime, *, namespaces: bool, wide: bool) -> list[Cell]:
+    status, metadata = datasource.status, datasource.metadata
+    cells = [Cell(metadata.namespace)] if namespaces else []
+    cells += [Cell(metadata.name), state_cell(datasource), Cell(_ready(datasource))]
+    cells += [Cell(when(status.expires_at, now)), Cell(printable(status.authorized_as or ""))]
+    if wide:
+        texts = (datasource.reason, when(status.refreshed_at, now), status.token_secret_name or "", datasource.spec.url)
+        cells += [Cell(printable(text)) for text in texts]
+    return cells
+
+
+def _ready(datasource: Datasource) -> str:
+    return "" if datasource.ready is None else printable(datasource.ready.status)
+
+
+def _style(state: str) -> str:
+    return STYLES[State(state)] if state in set(State) else ""

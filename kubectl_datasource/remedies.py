@@ -1,0 +1,387 @@
+"""`explain`: for every reason what is wrong, in which field or Secret, and the commands that mend it. Pure."""
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from datasource.names import credential_secret_name
+from datasource.states import Reason
+from kubectl_datasource.objects import Datasource, OAuth2
+
+SYSTEM_NAMESPACE = "datasource-system"
+
+_REQUIRED = ("clientID", "authorizeURL", "tokenURL")
+_FIELD = re.compile(r"spec(?:\.[A-Za-z0-9]+(?:\[[^\]]*\])?)+")
+_SECRET = re.compile(r"Secret ([a-z0-9][-a-z0-9.]*[a-z0-9])")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command to type, and what it is for."""
+
+    line: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to know and to do about a reason."""
+
+    what: str
+    where: tuple[str, ...] = ()
+    """The fields and Secrets it is about."""
+    commands: tuple[Command, ...] = ()
+    """That which mends it first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """What the client proves itself with: a client secret that somebody types, or a private key in a file."""
+
+    field: str
+    name: str
+    key: str
+
+    @property
+    def source(self) -> str:
+        """The file that kubectl reads it from. Never an argument: that would stand in the shell's history."""
+        return "/dev/stdin" if self.field == "clientSecretRef" else "PRIVATE_KEY.pem"
+
+    @property
+    def source_is(self) -> str:
+        """Where the value comes from, for people."""
+        return "asks for the client secret" if self.field == "clientSecretRef" else "name the file with the key"
+
+    def asking(self, line: str) -> str:
+        """The line, after asking for the secret where it is typed."""
+        if self.field != "clientSecretRef":
+            return line
+        return f'(read -rs secret; printf %s "$secret") | {line}'
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A Datasource whose reason is to be explained, and how kubectl reaches it."""
+
+    datasource: Datasource
+    flags: tuple[str, ...] = ()
+    client_secret_exists: bool | None = None
+    """None: nobody looked, or the user may not know."""
+
+    @property
+    def name(self) -> str:
+        """The name of the Datasource."""
+        return self.datasource.metadata.name
+
+    @property
+    def oauth2(self) -> OAuth2:
+        """`spec.oauth2`, empty where it is missing."""
+        return self.datasource.spec.oauth2 or OAuth2()
+
+    @property
+    def client_secret(self) -> ClientSecret | None:
+        """What `spec.oauth2` names; None for a public client."""
+        named = {
+            "clientSecretRef": (self.oauth2.client_secret_ref, "client-secret"),
+            "privateKeyRef": (self.oauth2.private_key_ref, "private-key"),
+        }
+        found = ((field, ref, key) for field, (ref, key) in named.items() if ref is not None)
+        return next((ClientSecret(field, ref.name, ref.key or key) for field, ref, key in found), None)
+
+    def kubectl(self, *words: str) -> str:
+        """A line to copy into a shell: every word quoted where it has to be."""
+        return shlex.join(["kubectl", *words, "-n", self.datasource.metadata.namespace, *self.flags])
+
+    def plugin(self, command: str, *options: str) -> str:
+        """The same for a command of this plugin."""
+        return self.kubectl("datasource", command, self.name, *options)
+
+    def patch(self, spec: Mapping[str, object]) -> str:
+        """A merge patch of the spec."""
+        return self.kubectl("patch", "datasource", self.name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+
+def advice_for(case: Case) -> Advice:
+    """What to tell. A reason of a newer operator is passed on as the operator words it."""
+    reason = case.datasource.reason
+    if not reason:
+        return _unseen(case)
+    if reason not in set(Reason):
+        return Advice(
+            f"This plugin does not know the reason {reason}; it is older than the operator.", _fields_in(case)
+        )
+    advice = ADVICE[Reason(reason)](case)
+    return _resuming(case, advice) if case.datasource.spec.suspend else advice
+
+
+def _resuming(case: Case, advice: Advice) -> Advice:
+    """Nothing that the operator or a person would do happens before `spec.suspend` is taken back."""
+    resume = Command(case.patch({"suspend": False}), "first: refreshes go on, and links are offered again")
+    return replace(advice, where=("spec.suspend", *advice.where), commands=(resume, *advice.commands))
+
+
+def _unseen(case: Case) -> Advice:
+    return Advice(
+        "The operator has not looked at it yet. That takes seconds; if it stays so, the operator does not run, or does not "
+        "serve this namespace.",
+        commands=(
+            Command(shlex.join(["kubectl", "datasource", "doctor", *case.flags]), "tells what is wrong with it"),
+        ),
+    )
+
+
+def _authorize(case: Case, *options: str) -> Command:
+    return Command(case.plugin("authorize", *options), "opens the link; one person consents at the service")
+
+
+def _authorized(case: Case) -> Advice:
+    link = case.datasource.status.authorization_link
+    offered = " A new one is offered: the old one works until somebody went through the link." if link else ""
+    again = _authorize(case) if link else _authorize(case, "--new")
+    return Advice(
+        "Nothing is wrong here: a credential is stored. It is not tested against the service; if calls fail all the same, "
+        f"get a new credential.{offered}",
+        (f"Secret {case.datasource.token_secret_name}",),
+        (Command(again.line, "gets another credential"),),
+    )
+
+
+def _refresh_failing(case: Case) -> Advice:
+    then = (
+        "but nobody tries while spec.suspend is true"
+        if case.datasource.spec.suspend
+        else "and it is tried again by itself"
+    )
+    return Advice(
+        "The access token ran out, and the service does not answer as it should when asked for another. The credential is "
+        f"kept, {then}.",
+        ("spec.oauth2.tokenURL",),
+        (
+            Command(case.plugin("refresh"), "tries once more and tells what came of it"),
+            Command(_operator_logs(case), "tells what the service answers"),
+        ),
+    )
+
+
+def _consent_missing(case: Case) -> Advice:
+    return Advice("Everything is prepared; nobody has consented yet.", (), (_authorize(case),))
+
+
+def _cleared(case: Case) -> Advice:
+    return Advice(
+        "The credential was cleared by the annotation datasource.dev/clear-credential. The parameters are kept.",
+        (f"Secret {credential_secret_name(case.name)}",),
+        (_authorize(case),),
+    )
+
+
+def _parameters_changed(case: Case) -> Advice:
+    fields = tuple(f"spec.oauth2.{field}" for field in ("clientID", "issuer", "authorizeURL", "tokenURL"))
+    return Advice(
+        "One of these fields was changed since the credential was obtained. Tokens are never sent to other places than they "
+        "came from: the credential is kept, unused. Revert the change to use it again, or get a new one.",
+        fields,
+        (_authorize(case), Command(case.kubectl("edit", "datasource", case.name), "to revert the change instead")),
+    )
+
+
+def _grant_revoked(case: Case) -> Advice:
+    return Advice(
+        "The service does not accept the refresh token any more: somebody revoked the consent there, or it ran out.",
+        (f"Secret {credential_secret_name(case.name)}",),
+        (_authorize(case),),
+    )
+
+
+def _token_expired(case: Case) -> Advice:
+    commands = [_authorize(case)]
+    if "offline_access" not in case.oauth2.scopes:
+        scopes = [*case.oauth2.scopes, "offline_access"]
+        add = Command(
+            case.patch({"oauth2": {"scopes": scopes}}), "first, with OpenID Connect: asks for a refresh token"
+        )
+        commands.insert(0, add)
+    return Advice(
+        "The access token ran out, and the service gave no refresh token. Whether it gives one is a matter of scopes or of "
+        "the application's registration.",
+        ("spec.oauth2.scopes",),
+        tuple(commands),
+    )
+
+
+def _refresh_interrupted(case: Case) -> Advice:
+    return Advice(
+        "The answer to a refresh was lost, and the service had exchanged the refresh token in it. Nobody has the new one.",
+        (f"Secret {credential_secret_name(case.name)}",),
+        (_authorize(case),),
+    )
+
+
+def _oauth2_missing(case: Case) -> Advice:
+    redirect_uri = case.datasource.status.redirect_uri
+    register = f" with the redirect URI {redirect_uri}" if redirect_uri else ""
+    filled_in: dict[str, object] = {
+        "clientID": "CLIENT_ID",
+        "clientSecretRef": {"name": f"{case.name}-app"},
+        "authorizeURL": "https://AUTHORIZE_URL",
+        "tokenURL": "https://TOKEN_URL",
+        "scopes": ["offline_access"],
+    }
+    return Advice(
+        f"There are no OAuth2 parameters yet. Register an application at the service{register}, then fill them in.",
+        ("spec.oauth2", "status.redirectURI"),
+        (
+            _create(case, ClientSecret("clientSecretRef", f"{case.name}-app", "client-secret")),
+            Command(case.patch({"oauth2": filled_in}), "with what the service told; leave out what there is not"),
+        ),
+    )
+
+
+def _parameters_incomplete(case: Case) -> Advice:
+    values = {
+        "clientID": case.oauth2.client_id,
+        "authorizeURL": case.oauth2.authorize_url,
+        "tokenURL": case.oauth2.token_url,
+    }
+    missing = [field for field in _REQUIRED if not values[field]]
+    placeholders = {"clientID": "CLIENT_ID", "authorizeURL": "https://AUTHORIZE_URL", "tokenURL": "https://TOKEN_URL"}
+    patch = case.patch({"oauth2": {field: placeholders[field] for field in missing}})
+    fields = tuple(f"spec.oauth2.{field}" for field in missing) or _fields_in(case)
+    return Advice(
+        "Some OAuth2 parameters are missing. The service tells them where the application is registered.",
+        fields,
+        (Command(patch, "with what the service told"),) if missing else _edit(case),
+    )
+
+
+def _client_secret_not_found(case: Case) -> Advice:
+    ref = case.client_secret
+    if ref is None:
+        return Advice("The client Secret is missing.", ("spec.oauth2.clientSecretRef",), _edit(case))
+    create, add = _create(case, ref), _replace(case, ref)
+    if case.client_secret_exists is None:
+        commands: tuple[Command, ...] = (create, add)
+    else:
+        commands = (add,) if case.client_secret_exists else (create,)
+    what = (
+        f"Secret {ref.name} is there, but has no value under {ref.key}."
+        if case.client_secret_exists
+        else f"Secret {ref.name} with the key {ref.key} is missing."
+    )
+    where = (f"spec.oauth2.{ref.field}", f"Secret {ref.name}, key {ref.key}")
+    return Advice(f"{what} It is taken up by itself within a minute.", where, commands)
+
+
+def _secret_conflict(case: Case) -> Advice:
+    named = _SECRET.search(case.datasource.message)
+    secret = case.datasource.token_secret_name if named is None else named[1]
+    look = Command(case.kubectl("get", "secret", secret, "--show-labels"), "shows whose it is")
+    delete = Command(case.kubectl("delete", "secret", secret), "if nobody needs it")
+    elsewhere = Command(
+        case.patch({"tokenSecret": {"name": f"{case.name}-access-token"}}), "keeps it: apps mount another Secret"
+    )
+    is_token_secret = secret == case.datasource.token_secret_name
+    where = (f"Secret {secret}", *(["spec.tokenSecret.name"] if is_token_secret else []))
+    return Advice(
+        f"Secret {secret} has a name that this Datasource needs, and cannot be used. It was not touched.",
+        where,
+        (elsewhere, look, delete) if is_token_secret and "immutable" not in case.datasource.message else (look, delete),
+    )
+
+
+def _credential_unreadable(case: Case) -> Advice:
+    secret = credential_secret_name(case.name)
+    return Advice(
+        "Somebody edited the credential Secret, or a restore was not whole. Nothing was overwritten: restore it from a backup, "
+        "or delete it and get a new credential.",
+        (f"Secret {secret}",),
+        (Command(case.kubectl("delete", "secret", secret), "gives up what is in it"), _authorize(case)),
+    )
+
+
+def _client_rejected(case: Case) -> Advice:
+    ref = case.client_secret
+    where = ("spec.oauth2.clientID", "spec.oauth2.clientAuthentication")
+    if ref is None:
+        return Advice("The service does not accept the client ID. The credential is kept.", where, _edit(case))
+    return Advice(
+        "The service does not accept the client ID and what it is proven with. Compare them with the application's "
+        "registration. The credential is kept, and used again once they are right.",
+        (*where, f"Secret {ref.name}, key {ref.key}"),
+        (_replace(case, ref), *_edit(case)),
+    )
+
+
+def _invalid_configuration(case: Case) -> Advice:
+    return Advice(
+        "A field has a value that cannot be used; the message above names the remedy.", _fields_in(case), _edit(case)
+    )
+
+
+def _secrets_forbidden(case: Case) -> Advice:
+    namespace = case.datasource.metadata.namespace
+    account = f"system:serviceaccount:{SYSTEM_NAMESPACE}:datasource-operator"
+    can_i = ["kubectl", "auth", "can-i", "get", "secrets", f"--as={account}", "-n", namespace, *case.flags]
+    return Advice(
+        "The operator may not read or write Secrets in this namespace. Whoever runs the cluster gives it the rights of "
+        "deploy/: by adding the namespace to the overlay that was installed.",
+        (f"RoleBinding datasource-operator in namespace {namespace}",),
+        (
+            Command("kubectl apply --server-side -k deploy/overlays/namespaces", "after adding the namespace there"),
+            Command(shlex.join(["kubectl", "datasource", "doctor", *case.flags]), "shows every right that is missing"),
+            Command(shlex.join(can_i), "shows whether it is mended"),
+        ),
+    )
+
+
+def _edit(case: Case) -> tuple[Command, ...]:
+    return (Command(case.kubectl("edit", "datasource", case.name), "to correct it"),)
+
+
+def _create(case: Case, ref: ClientSecret) -> Command:
+    line = case.kubectl("create", "secret", "generic", ref.name, f"--from-file={ref.key}={ref.source}")
+    return Command(ref.asking(line), f"creates it; {ref.source_is}")
+
+
+def _replace(case: Case, ref: ClientSecret) -> Command:
+    words = ["create", "secret", "generic", ref.name, f"--from-file={ref.key}={ref.source}", "--dry-run=client"]
+    apply = case.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-")
+    line = f"{ref.asking(case.kubectl(*words, '-o', 'yaml'))} | {apply}"
+    return Command(line, f"adds or replaces the key, if the Secret is there; {ref.source_is}")
+
+
+def _operator_logs(case: Case) -> str:
+    line = ["kubectl", "logs", "-n", SYSTEM_NAMESPACE, "deployment/datasource-operator", "--since=1h", *case.flags]
+    return f"{shlex.join(line)} | grep {shlex.quote(case.datasource.place)}"
+
+
+def _fields_in(case: Case) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_FIELD.findall(case.datasource.message)))
+
+
+ADVICE: Mapping[Reason, Callable[[Case], Advice]] = {
+    Reason.AUTHORIZED: _authorized,
+    Reason.REFRESH_FAILING: _refresh_failing,
+    Reason.AUTHORIZATION_REQUIRED: _consent_missing,
+    Reason.CREDENTIAL_CLEARED: _cleared,
+    Reason.PARAMETERS_CHANGED: _parameters_changed,
+    Reason.GRANT_REVOKED: _grant_revoked,
+    Reason.TOKEN_EXPIRED: _token_expired,
+    Reason.REFRESH_INTERRUPTED: _refresh_interrupted,
+    Reason.OAUTH2_MISSING: _oauth2_missing,
+    Reason.PARAMETERS_INCOMPLETE: _parameters_incomplete,
+    Reason.CLIENT_SECRET_NOT_FOUND: _client_secret_not_found,
+    Reason.SECRET_CONFLICT: _secret_conflict,
+    Reason.CREDENTIAL_UNREADABLE: _credential_unreadable,
+    Reason.CLIENT_REJECTED: _client_rejected,
+    Reason.INVALID_CONFIGURATION: _invalid_configuration,
+    Reason.SECRETS_FORBIDDEN: _secrets_forbidden,
+}
+
+
+def reads_client_secret(datasource: Datasource) -> str | None:
+    """The Secret whose existence decides what to advise."""
+    secret = Case(datasource).client_secret
+    return secret.name if secret is not None and datasource.reason == Reason.CLIENT_SECRET_NOT_FOUND else None

@@ -1,0 +1,122 @@
+"""The rights that the two ServiceAccounts need, and how the API server is asked for them. Pure."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Verbs on one resource; a subresource stands behind a slash, as RBAC writes it."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A ServiceAccount with what it needs in each served namespace, and in the namespace where it runs."""
+
+    component: str
+    default_name: str
+    served: tuple[Rule, ...]
+    system: tuple[Rule, ...]
+
+
+OPERATOR = Account(
+    "operator",
+    "datasource-operator",
+    served=(
+        Rule("datasource.dev", "datasources", ("get", "list", "watch")),
+        Rule("datasource.dev", "datasources/status", ("patch",)),
+        Rule("", "secrets", ("get", "list", "watch", "create", "patch", "delete")),
+        Rule("events.k8s.io", "events", ("create", "patch")),
+        Rule("", "configmaps", ("get",)),
+    ),
+    system=(
+        Rule("", "secrets", ("list", "delete")),
+        Rule("coordination.k8s.io", "leases", ("get", "create", "patch")),
+    ),
+)
+
+CALLBACK_SERVER = Account(
+    "callback-server",
+    "datasource-callback-server",
+    served=(
+        Rule("datasource.dev", "datasources", ("get",)),
+        Rule("", "secrets", ("get", "create", "patch")),
+        Rule("", "configmaps", ("get",)),
+    ),
+    system=(Rule("", "secrets", ("get", "create", "patch")),),
+)
+
+ACCOUNTS = (OPERATOR, CALLBACK_SERVER)
+"""A unit test holds them to deploy/base."""
+
+
+class ResourceAttributes(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What somebody would do; no namespace means in all of them."""
+
+    verb: str = ""
+    group: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        resource = self.resource + (f"/{self.subresource}" if self.subresource else "")
+        where = f"namespace {self.namespace}" if self.namespace else "all namespaces"
+        return f"{self.verb} {resource}{f'.{self.group}' if self.group else ''} in {where}"
+
+
+class ReviewSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """`spec` of a SubjectAccessReview."""
+
+    user: str = ""
+    resource_attributes: ResourceAttributes = ResourceAttributes()
+
+
+class ReviewStatus(msgspec.Struct, frozen=True):
+    """`status` of a SubjectAccessReview."""
+
+    allowed: bool = False
+
+
+class Review(msgspec.Struct, frozen=True):
+    """A SubjectAccessReview (authorization.k8s.io/v1) as it comes back."""
+
+    spec: ReviewSpec = ReviewSpec()
+    status: ReviewStatus = ReviewStatus()
+
+
+def user_name(system_namespace: str, service_account: str) -> str:
+    """A ServiceAccount as RBAC and audit logs name it."""
+    return f"system:serviceaccount:{system_namespace}:{service_account}"
+
+
+def reviews(account: Account, user: str, served: Iterable[str], system_namespace: str) -> list[dict[str, Any]]:
+    """One SubjectAccessReview for each right; no `served` namespaces: all of them."""
+    places = [(namespace, account.served) for namespace in tuple(served) or ("",)]
+    asked = (
+        attributes
+        for namespace, rules in [*places, (system_namespace, account.system)]
+        for attributes in _attributes(rules, namespace)
+    )
+    return [
+        {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": msgspec.to_builtins(ReviewSpec(user, attributes)),
+        }
+        for attributes in asked
+    ]
+
+
+def _attributes(rules: Iterable[Rule], namespace: str) -> Iterator[ResourceAttributes]:
+    for rule in rules:
+        resource, _, subresource = rule.resource.partition("/")
+        for verb in rule.verbs:
+            yield ResourceAttributes(verb, rule.group, resource, subresource, namespace)

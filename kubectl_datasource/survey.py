@@ -1,0 +1,212 @@
+"""I/O: looks at what `doctor` judges: the cluster through kubectl, the callback URL and token endpoints from here."""
+
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+import msgspec
+
+from datasource.names import GROUP
+from datasource.objects import Lease
+from kubectl_datasource.doctor import (
+    Answer,
+    ConfigMap,
+    Connection,
+    Deployment,
+    Survey,
+    Untold,
+    external_url_of,
+    served_namespaces,
+    service_account,
+    token_endpoints,
+)
+from kubectl_datasource.exits import NotFound, Problem, Unreachable
+from kubectl_datasource.kubectl import Kubectl
+from kubectl_datasource.objects import Datasource
+from kubectl_datasource.rights import ACCOUNTS, Review, reviews, user_name
+
+CONNECT_TIMEOUT = 5.0
+ENDPOINTS_TRIED = 10
+LEASE_NAME = "datasource-operator"
+
+_DATE = re.compile(r"\bDate: (\w{3}, \d{2} \w{3} \d{4} \d{2}:\d{2}:\d{2} GMT)")
+
+T = TypeVar("T")
+
+
+def survey(
+    kubectl: Kubectl,
+    system_namespace: str,
+    plugin_version: str,
+    external_url: str | None,
+    tell: Callable[[str], None],
+) -> Survey:
+    """Look at everything; what may not be looked at is Untold.
+
+    Raises:
+        Unreachable: there is no cluster to look at.
+    """
+    tell("asking the API server")
+    found = Survey(
+        now=datetime.now(UTC),
+        system_namespace=system_namespace,
+        plugin_version=plugin_version,
+        kubernetes=_told(lambda: str(kubectl.json("version")["serverVersion"]["gitVersion"])),
+        api_versions=_told(lambda: _api_versions(kubectl)),
+        api_skew=_told(lambda: _api_skew(kubectl)),
+        deployments=_told(lambda: _deployments(kubectl, system_namespace)),
+        config_maps=_told(lambda: _listed(kubectl, ConfigMap, "configmaps", f"--namespace={system_namespace}")),
+        lease=_told(lambda: _lease(kubectl, system_namespace)),
+        policies=_told(lambda: _policies(kubectl)),
+        bindings=_told(lambda: _denying_bindings(kubectl)),
+        datasources=_told(kubectl.datasources),
+    )
+    tell("asking for the rights of the two ServiceAccounts")
+    found = replace(found, reviews=_told(lambda: _reviews(kubectl, found)))
+    url = external_url or external_url_of(found)
+    tell("connecting to the callback URL and to token endpoints")
+    datasources = () if isinstance(found.datasources, Untold) else found.datasources
+    return replace(
+        found,
+        callback=None if url is None else _answer(_page(url, datasources, found)),
+        connections=_connections(datasources),
+    )
+
+
+def _told(ask: Callable[[], T]) -> T | Untold:
+    try:
+        return ask()
+    except Unreachable:
+        raise
+    except Problem as error:
+        return Untold(error.what)
+    except (KeyError, TypeError, msgspec.MsgspecError) as error:
+        return Untold(f"the answer cannot be read: {error}")
+
+
+def _api_versions(kubectl: Kubectl) -> tuple[str, ...]:
+    """Discovery is open to every user, CRDs are not."""
+    try:
+        group = msgspec.json.decode(kubectl.run("get", "--raw", f"/apis/{GROUP}"))
+    except NotFound:
+        return ()
+    return tuple(each["version"] for each in group["versions"])
+
+
+def _api_skew(kubectl: Kubectl) -> timedelta | Untold:
+    told = _DATE.search(kubectl.run_verbosely("get", "--raw", "/version"))
+    return Untold("the API server did not tell its time") if told is None else _skew(told[1])
+
+
+def _skew(date: str) -> timedelta:
+    return parsedate_to_datetime(date) - datetime.now(UTC).replace(microsecond=0)
+
+
+def _listed(kubectl: Kubectl, type_: type[T], *arguments: str) -> tuple[T, ...]:
+    items = kubectl.json("get", *arguments)["items"]
+    return tuple(msgspec.convert(each, type_) for each in items)
+
+
+def _deployments(kubectl: Kubectl, namespace: str) -> tuple[Deployment, ...]:
+    selector = "app.kubernetes.io/name=datasource-operator"
+    return _listed(kubectl, Deployment, "deployments", f"--namespace={namespace}", f"--selector={selector}")
+
+
+def _lease(kubectl: Kubectl, namespace: str) -> Lease | None:
+    found = kubectl.json("get", "lease", LEASE_NAME, f"--namespace={namespace}", "--ignore-not-found")
+    return None if found is None else msgspec.convert(found, Lease)
+
+
+def _policies(kubectl: Kubectl) -> frozenset[str]:
+    found: Any = kubectl.json("get", "validatingadmissionpolicies")
+    return frozenset(each["metadata"]["name"] for each in found["items"])
+
+
+def _denying_bindings(kubectl: Kubectl) -> frozenset[str]:
+    """The policies that a binding enforces."""
+    found: Any = kubectl.json("get", "validatingadmissionpolicybindings")
+    return frozenset(
+        each["spec"]["policyName"] for each in found["items"] if "Deny" in each["spec"]["validationActions"]
+    )
+
+
+def _reviews(kubectl: Kubectl, found: Survey) -> tuple[Review, ...]:
+    asked = [
+        review
+        for account in ACCOUNTS
+        for review in reviews(
+            account,
+            user_name(found.system_namespace, service_account(found, account.component)),
+            served_namespaces(found),
+            found.system_namespace,
+        )
+    ]
+    listed = msgspec.json.encode({"apiVersion": "v1", "kind": "List", "items": asked}).decode()
+    return tuple(msgspec.convert(each, Review) for each in kubectl.jsons("create", "-f", "-", stdin=listed))
+
+
+def _page(url: str, datasources: tuple[Datasource, ...], found: Survey) -> str:
+    """A page for which the callback server reads from the API server, and which nobody's link leads to: without a ticket."""
+    first = next(iter(datasources), None)
+    namespace = next(iter(served_namespaces(found)), "default")
+    place = (namespace, "doctor") if first is None else (first.metadata.namespace, first.metadata.name)
+    return f"{url}/authorize/{quote(place[0], safe='')}/{quote(place[1], safe='')}"
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """A redirect is an answer: it would hide who gave it."""
+
+
+def _answer(url: str) -> Answer | Untold:
+    if not url.startswith(("https://", "http://")):
+        return Untold(f"{url} is no web address")
+    try:
+        request = Request(url, headers={"Accept": "text/html", "User-Agent": "kubectl-datasource"})  # noqa: S310
+        with build_opener(_NoRedirects).open(request, timeout=CONNECT_TIMEOUT) as response:
+            return _headers(response.status, response.headers.items())
+    except HTTPError as error:
+        with error:
+            return _headers(error.code, error.headers.items())
+    except URLError as error:
+        return Untold(f"{url}: {error.reason}")
+    except (OSError, ValueError) as error:
+        return Untold(f"{url}: {error}")
+
+
+def _headers(status: int, headers: Any) -> Answer:
+    small = {name.lower(): value for name, value in headers}
+    try:
+        skew = _skew(small["date"])
+    except (KeyError, ValueError, TypeError):
+        skew = None
+    return Answer(status, small, skew)
+
+
+def _connections(datasources: tuple[Datasource, ...]) -> tuple[Connection, ...]:
+    endpoints = token_endpoints(datasources, ENDPOINTS_TRIED)
+    if not endpoints:
+        return ()
+    with ThreadPoolExecutor(len(endpoints)) as pool:
+        return tuple(pool.map(lambda endpoint: _connection(*endpoint), endpoints))
+
+
+def _connection(scheme: str, host: str, port: int) -> Connection:
+    place = f"{host}:{port}"
+    try:
+        with socket.create_connection((host, port), CONNECT_TIMEOUT) as plain:
+            if scheme == "https":
+                with ssl.create_default_context().wrap_socket(plain, server_hostname=host):
+                    pass
+    except (OSError, ValueError) as error:
+        return Connection(place, str(error) or type(error).__name__)
+    return Connection(place)

@@ -1,0 +1,284 @@
+"""The operator's metrics; names are controller-runtime's and client-go's where they have one for the same thing.
+
+What Datasources are like is read from the cache when Prometheus asks, and only where this process leads: a replica that stands
+by tells of itself alone, so no series is there twice. The labels are `datasource_namespace` and `datasource_name`, which no
+scrape configuration renames (`namespace` is the pod's own).
+"""
+
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from prometheus_client import Counter, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from datasource.clock import parse_rfc3339
+from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
+from datasource.names import SecretType
+from datasource.objects import Datasource
+from datasource.schedule import refresh_due
+from datasource.spec import parse_duration
+from datasource.states import MEANING, State
+from datasource_operator.cache import Cache
+
+CONTROLLER = "datasource"
+
+OVERDUE_AFTER = timedelta(minutes=1)
+"""A refresh that is due is done within seconds; one that is late by this much has met something."""
+
+UNSEEN = ("unseen", "Unseen")
+"""State and reason of a Datasource that nobody has looked at yet."""
+
+_WATCHES = {SecretType.CREDENTIAL: "credentials", SecretType.TOKEN: "tokens"}
+_PER_OBJECT = ["datasource_namespace", "datasource_name"]
+_PER_NAMESPACE = ["datasource_namespace"]
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class ReconcileResult(StrEnum):
+    """How a reconciliation ended, in the words of controller-runtime."""
+
+    SUCCESS = "success"
+    REQUEUE = "requeue"
+    REQUEUE_AFTER = "requeue_after"
+    ERROR = "error"
+
+
+_RECONCILES = Counter("controller_runtime_reconcile", "Reconciliations by how they ended.", ["controller", "result"])
+_ERRORS = Counter("controller_runtime_reconcile_errors", "Reconciliations that failed.", ["controller"])
+_SECONDS = Histogram(
+    "controller_runtime_reconcile_time_seconds", "Seconds a reconciliation took.", ["controller"], buckets=_BUCKETS
+)
+QUEUE_SECONDS = Histogram(
+    "workqueue_queue_duration_seconds", "Seconds a key was due before it was taken.", ["name"], buckets=_BUCKETS
+).labels(CONTROLLER)
+_ERRORS.labels(CONTROLLER)
+for _each in ReconcileResult:
+    _RECONCILES.labels(CONTROLLER, _each)
+
+
+def count_reconcile(result: ReconcileResult, seconds: float) -> None:
+    """Count a reconciliation that ended."""
+    _RECONCILES.labels(CONTROLLER, result).inc()
+    _SECONDS.labels(CONTROLLER).observe(seconds)
+    if result is ReconcileResult.ERROR:
+        _ERRORS.labels(CONTROLLER).inc()
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """How busy the operator is at this moment."""
+
+    due: int
+    added: int
+    retried: int
+    working: int
+    longest_working: float
+    refreshes_running: int
+    refreshes_waiting: int
+    watches_silent_for: dict[SecretType, float]
+    """Seconds."""
+    last_event: float
+    """Seconds since a watch told of a Datasource."""
+
+
+@dataclass(slots=True)
+class _Totals:
+    """What is summed up on the way over all Datasources."""
+
+    states: Tally[tuple[str, str]] = field(default_factory=Tally)
+    overdue: Tally[str] = field(default_factory=Tally)
+    person_needed: dict[str, float] = field(default_factory=dict)
+    suspended: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # a registry keeps collectors by identity
+class OperatorCollector(Collector):
+    """Reads the operator when Prometheus asks; from a thread of its own, so it copies before it walks."""
+
+    cache: Cache
+    workload: Callable[[], Workload]
+    is_leading: Callable[[], bool]
+    per_object: bool
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: asked at registration, when there is nothing to read yet."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, with its samples."""
+        yield from _workload_families(self.workload())
+        if self.is_leading():
+            yield from self._datasource_families()
+
+    def _datasource_families(self) -> Iterator[Metric]:
+        expires = GaugeMetricFamily(
+            "datasource_access_token_expiration_timestamp_seconds",
+            "When the access token of an AUTHORIZED Datasource runs out.",
+            labels=_PER_OBJECT,
+        )
+        due = GaugeMetricFamily(
+            "datasource_refresh_due_timestamp_seconds",
+            "When the next refresh of an AUTHORIZED Datasource is due.",
+            labels=_PER_OBJECT,
+        )
+        person = GaugeMetricFamily(
+            "datasource_person_needed_seconds",
+            "Seconds since a Datasource that waits for a person was last Ready, or was made.",
+            labels=_PER_OBJECT,
+        )
+        totals, now = _Totals(), self.now()
+        for datasource, credential in self.cache.pairs():
+            place = (datasource.metadata.namespace, datasource.metadata.name)
+            about = _About.of(datasource, credential, now)
+            _add_up(totals, place[0], about)
+            if not self.per_object:
+                continue
+            if about.expires_at is not None:
+                expires.add_metric(place, about.expires_at.timestamp())
+            if about.due_at is not None:
+                due.add_metric(place, about.due_at.timestamp())
+            if about.person_needed_for is not None:
+                person.add_metric(place, about.person_needed_for)
+        if self.per_object:
+            yield from (expires, due, person)
+        yield from _total_families(totals)
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What the metrics tell of one Datasource."""
+
+    state: str
+    reason: str
+    expires_at: datetime | None
+    due_at: datetime | None
+    is_overdue: bool
+    person_needed_for: float | None
+    is_suspended: bool
+
+    @staticmethod
+    def of(
+        datasource: Datasource, credential: StoredCredential | UnreadableCredential | None, now: datetime
+    ) -> "_About":
+        status = datasource.status
+        ready = status.condition("Ready")
+        state, reason = UNSEEN if status.state is None or ready is None else (status.state, ready.reason)
+        is_suspended = datasource.spec.get("suspend") is True
+        facts = credential.facts if isinstance(credential, StoredCredential) and state == State.AUTHORIZED else None
+        due_at = None if facts is None or is_suspended else _due_at(datasource, facts, now)
+        waits = state == State.NOT_AUTHORIZED and status.authorization_link is not None and ready is not None
+        return _About(
+            state=state,
+            reason=reason,
+            expires_at=None if facts is None else facts.expires_at,
+            due_at=due_at,
+            is_overdue=due_at is not None and now - due_at > OVERDUE_AFTER,
+            person_needed_for=_seconds_since(ready.last_transition_time, now) if waits and ready is not None else None,
+            is_suspended=is_suspended,
+        )
+
+
+def _due_at(datasource: Datasource, facts: CredentialFacts, now: datetime) -> datetime | None:
+    refresh_before = datasource.spec.get("refreshBefore")
+    before = parse_duration(refresh_before) if isinstance(refresh_before, str) else None
+    return refresh_due(facts, refresh_before=before, first_seen=facts.refreshed_at or now)
+
+
+def _seconds_since(text: str, now: datetime) -> float:
+    try:
+        return max((now - parse_rfc3339(text)).total_seconds(), 0.0)
+    except ValueError:
+        # Somebody else wrote the status; it is corrected at the next look.
+        return 0.0
+
+
+def _add_up(totals: _Totals, namespace: str, about: _About) -> None:
+    totals.states[(about.state, about.reason)] += 1
+    totals.suspended += about.is_suspended
+    if about.due_at is not None:
+        totals.overdue[namespace] += about.is_overdue
+    if about.person_needed_for is not None:
+        longest = max(about.person_needed_for, totals.person_needed.get(namespace, 0.0))
+        totals.person_needed[namespace] = longest
+
+
+def _total_families(totals: _Totals) -> Iterator[Metric]:
+    states = GaugeMetricFamily("datasource_datasources", "Datasources by state and reason.", labels=["state", "reason"])
+    known = [(meaning.state.value, reason.value) for reason, meaning in MEANING.items()]
+    for state, reason in (*known, UNSEEN):
+        states.add_metric((state, reason), totals.states[(state, reason)])
+    yield states
+    yield GaugeMetricFamily(
+        "datasource_suspended_datasources", "Datasources whose spec.suspend is true.", value=totals.suspended
+    )
+    overdue = GaugeMetricFamily(
+        "datasource_refreshes_overdue",
+        "AUTHORIZED Datasources whose refresh has been due for more than a minute.",
+        labels=_PER_NAMESPACE,
+    )
+    for namespace, count in totals.overdue.items():
+        overdue.add_metric((namespace,), count)
+    yield overdue
+    longest = GaugeMetricFamily(
+        "datasource_person_needed_longest_seconds",
+        "The longest of datasource_person_needed_seconds in a namespace.",
+        labels=_PER_NAMESPACE,
+    )
+    for namespace, seconds in totals.person_needed.items():
+        longest.add_metric((namespace,), seconds)
+    yield longest
+
+
+def _workload_families(load: Workload) -> Iterator[Metric]:
+    yield _named(GaugeMetricFamily, "workqueue_depth", "Keys that are due and wait for a worker.", load.due)
+    yield _named(CounterMetricFamily, "workqueue_adds", "Keys added, at once or for later.", load.added)
+    yield _named(CounterMetricFamily, "workqueue_retries", "Keys added after a failure.", load.retried)
+    yield _named(
+        GaugeMetricFamily,
+        "workqueue_longest_running_processor_seconds",
+        "Seconds the longest-running worker has been on its key.",
+        load.longest_working,
+    )
+    workers = GaugeMetricFamily(
+        "controller_runtime_active_workers", "Workers that are on a key.", labels=["controller"]
+    )
+    workers.add_metric((CONTROLLER,), load.working)
+    yield workers
+    yield GaugeMetricFamily("datasource_refreshes_running", "Refreshes under way.", value=load.refreshes_running)
+    yield GaugeMetricFamily(
+        "datasource_refreshes_waiting",
+        "Refreshes that wait for their turn at a provider.",
+        value=load.refreshes_waiting,
+    )
+    silence = GaugeMetricFamily(
+        "datasource_watch_silence_seconds",
+        "Seconds for which the stalest watch of Secrets heard nothing; bookmarks come every minute.",
+        labels=["watch"],
+    )
+    for secret_type, seconds in load.watches_silent_for.items():
+        silence.add_metric((_WATCHES[secret_type],), seconds)
+    yield silence
+    yield GaugeMetricFamily(
+        "datasource_last_event_age_seconds",
+        "Seconds since a watch told of a Datasource; grows while nobody changes any.",
+        value=load.last_event,
+    )
+
+
+def _named(
+    family: type[GaugeMetricFamily] | type[CounterMetricFamily], name: str, documentation: str, value: float
+) -> Metric:
+    made = family(name, documentation, labels=["name"])
+    made.add_metric((CONTROLLER,), value)
+    return made
+
+
+def seconds_since(moment: float | None, monotonic: Callable[[], float] = time.monotonic) -> float:
+    """Seconds since a moment of the monotonic clock; 0 where there was none."""
+    return 0.0 if moment is None else max(monotonic() - moment, 0.0)

@@ -1,0 +1,232 @@
+"""Alerts and dashboard: promtool on the rules, and a scrape of the real processes that carries every series they use."""
+
+import json
+import re
+import subprocess
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.local import dashboard, tools
+from deploy.local.cache import REPOSITORY
+from deploy.local.stack import Process
+from tests.support.person import Person
+from tests.support.user import User, eventually
+
+pytestmark = pytest.mark.cluster
+
+RULES = dashboard.MONITORING / "rules.yaml"
+ALERT_TESTS = REPOSITORY / "tests" / "monitoring" / "alerts.yaml"
+
+# What PromQL has beside the names of series.
+_STRING = re.compile(r'"[^"]*"|\'[^\']*\'')
+_SELECTOR = re.compile(r"\{[^}]*\}|\[[^\]]*\]")
+_LABEL_LIST = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
+_NAME = re.compile(r"\b[a-z_:][a-z0-9_:]*\b(?!\s*\()")
+_WORDS = frozenset({"and", "or", "unless", "bool", "offset"})
+
+
+def series_in(expression: str) -> set[str]:
+    """The names of the series that a PromQL expression reads."""
+    bare = _LABEL_LIST.sub(" ", _SELECTOR.sub(" ", _STRING.sub(" ", expression)))
+    return set(_NAME.findall(bare)) - _WORDS
+
+
+def promtool(*arguments: str | Path, stdin: str | None = None) -> str:
+    """Run promtool; fails with what it said."""
+    command = [str(tools.promtool()), *map(str, arguments)]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def alerts() -> list[Mapping[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text())["spec"]["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def queries() -> Iterator[str]:
+    """Every query of the dashboard, as Grafana sends it."""
+    for panel in json.loads(dashboard.RESULT.read_text())["panels"]:
+        for target in panel.get("targets", ()):
+            yield target["expr"].replace("$__rate_interval", "2m")
+
+
+@pytest.fixture
+def rule_file(tmp_path: Path) -> Path:
+    """The rules as Prometheus itself reads them, without the wrapping of the Prometheus Operator."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(RULES.read_text())["spec"]))
+    return path
+
+
+def test_rules_are_valid(rule_file: Path) -> None:
+    assert f"{len(alerts())} rules found" in promtool("check", "rules", rule_file)
+
+
+def test_queries_of_the_dashboard_are_valid(tmp_path: Path) -> None:
+    rules = [{"record": f"dashboard:query{number}", "expr": query} for number, query in enumerate(queries())]
+    path = tmp_path / "queries.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+
+    assert f"{len(rules)} rules found" in promtool("check", "rules", path)
+
+
+def test_each_alert_fires_when_it_should_and_only_then(rule_file: Path) -> None:
+    written = yaml.safe_load(ALERT_TESTS.read_text())
+    path = rule_file.with_name("tests.yaml")
+    path.write_text(yaml.safe_dump({**written, "rule_files": [str(rule_file)]}))
+
+    assert "SUCCESS" in promtool("test", "rules", path)
+
+    tried: dict[str, set[bool]] = {}
+    for case in written["tests"]:
+        for each in case["alert_rule_test"]:
+            tried.setdefault(each["alertname"], set()).add(bool(each["exp_alerts"]))
+    assert tried == {rule["alert"]: {True, False} for rule in alerts()}
+
+
+def test_dashboard_is_what_its_source_says() -> None:
+    assert dashboard.RESULT.read_text() == dashboard.made()
+
+
+def test_component_adds_monitoring_to_an_overlay(user: User, tmp_path: Path) -> None:
+    # A component may only be named by a path inside of what is built.
+    overlay = REPOSITORY / "build" / "tests" / "monitoring-overlay"
+    overlay.mkdir(parents=True, exist_ok=True)
+    named = {"resources": ["../../../deploy/overlays/cluster-wide"], "components": ["../../../deploy/monitoring"]}
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(named))
+
+    rendered = list(yaml.safe_load_all(user.cluster.kubectl("kustomize", str(overlay)).stdout))
+
+    kinds = {each["kind"]: each for each in rendered}
+    assert {"PodMonitor", "PrometheusRule"} <= set(kinds)
+    monitor = kinds["PodMonitor"]["spec"]
+    pods = [each["spec"]["template"] for each in rendered if each["kind"] == "Deployment"]
+    assert len(pods) == 2
+    for pod in pods:
+        assert monitor["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+        ports = {port["name"] for container in pod["spec"]["containers"] for port in container["ports"]}
+        assert {each["port"] for each in monitor["podMetricsEndpoints"]} <= ports
+    dashboards = [each for each in rendered if each["metadata"].get("labels", {}).get("grafana_dashboard")]
+    assert [json.loads(each["data"]["dashboard.json"])["title"] for each in dashboards] == ["Datasource Operator"]
+
+
+def scrape(process: Process) -> str:
+    """What Prometheus would get."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{process.health_port}/metrics", timeout=30) as response:
+        return str(response.read().decode())
+
+
+def samples(text: str) -> dict[str, list[Mapping[str, str]]]:
+    """By the name of a series: the labels with which it is there."""
+    found: dict[str, list[Mapping[str, str]]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append(sample.labels)
+    return found
+
+
+def value(text: str, series: str, /, **labels: str) -> float:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == series and labels.items() <= sample.labels.items():
+                return float(sample.value)
+    return 0.0
+
+
+def test_scrape_carries_every_series_that_alerts_and_dashboard_use(
+    user: User, operator: Process, callback_server: Process
+) -> None:
+    before = scrape(operator), scrape(callback_server)
+    with Person() as person:
+        person.authorize(user.ready_to_authorize())
+        user.wait_for_reason("Authorized")
+        person.get(f"{user.external_url}/nowhere")
+    user.apply(user.datasource(user.oauth2(), name="waits"))
+    user.wait_for_reason("AuthorizationRequired", "waits")
+    user.annotate("refresh", "1")
+    user.wait_for_handled("refresh", "1")
+    # The label of the provider's host is what the operator counted last.
+    eventually(
+        "the refresh is counted",
+        lambda: (
+            value(scrape(operator), "datasource_refreshes_total", result="stored")
+            > value(before[0], "datasource_refreshes_total", result="stored")
+        ),
+    )
+
+    ours, pages = scrape(operator), scrape(callback_server)
+
+    carried = samples(ours).keys() | samples(pages).keys()
+    used = set[str]().union(*map(series_in, [*queries(), *(rule["expr"] for rule in alerts())]))
+    assert len(used) > 20
+    assert used - carried == set()
+    assert value(ours, "leader_election_master_status", name="datasource-operator") == 1
+    place = {"datasource_namespace": user.namespace, "datasource_name": "calendar"}
+    expires = value(ours, "datasource_access_token_expiration_timestamp_seconds", **place)
+    due = value(ours, "datasource_refresh_due_timestamp_seconds", **place)
+    assert 0 < due < expires
+    waits = {"datasource_namespace": user.namespace, "datasource_name": "waits"}
+    assert waits in samples(ours)["datasource_person_needed_seconds"]
+    assert value(ours, "datasource_datasources", state="AUTHORIZED", reason="Authorized") >= 1
+    for outcome in ("begun", "stored"):
+        name = "datasource_callback_outcomes_total"
+        assert value(pages, name, outcome=outcome) == value(before[1], name, outcome=outcome) + 1
+    for route, code in (
+        ("authorize", "200"),
+        ("authorize", "303"),
+        ("callback", "303"),
+        ("done", "200"),
+        ("other", "404"),
+    ):
+        assert value(pages, "datasource_http_requests_total", route=route, code=code) >= 1, route
+    for text in (ours, pages):
+        assert (
+            value(text, "datasource_provider_request_duration_seconds_count", host="127.0.0.1", outcome="answered") >= 1
+        )
+
+
+def test_scrape_is_as_prometheus_wants_it_and_tells_no_secret(
+    user: User, operator: Process, callback_server: Process
+) -> None:
+    link = user.ready_to_authorize()
+    with Person() as person:
+        person.authorize(link)
+    user.wait_for_reason("Authorized")
+
+    for process in (operator, callback_server):
+        text = scrape(process)
+        promtool("check", "metrics", stdin=text)
+        assert link.partition("ticket=")[2] not in text
+        secrets = user.provider.secrets().all()
+        assert secrets
+        assert [secret[:6] for secret in secrets if secret in text] == []
+
+
+def test_replica_that_stands_by_tells_of_no_datasource(user: User, stack: Any) -> None:
+    user.apply(user.datasource())
+    user.wait_for_reason("OAuth2Missing")
+    second = stack.operator("operator-standing-by", DATASOURCE_POD_UID="second")
+    second.start()
+    try:
+        text = scrape(second)
+    finally:
+        second.stop()
+
+    assert value(text, "leader_election_master_status", name="datasource-operator") == 0
+    assert "leader_election_master_status" in samples(text)
+    assert {name for name in samples(text) if name.startswith("datasource_")} <= {
+        "datasource_build_info",
+        "datasource_watch_silence_seconds",
+        "datasource_last_event_age_seconds",
+        "datasource_refreshes_running",
+        "datasource_refreshes_waiting",
+        "datasource_refreshes_total",
+        "datasource_refreshes_created",
+    }

@@ -1,0 +1,340 @@
+"""What the values of the chart do, and what is said of values that are wrong."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.local.manifests import CHART
+from tests.support.helm import Manifest, helm, in_order, of_kind, only, refusal, rendered
+
+OPERATOR, CALLBACK_SERVER = "datasource-operator", "datasource-callback-server"
+DEPLOYMENTS = (OPERATOR, CALLBACK_SERVER)
+
+
+def pod(manifests: list[Manifest], deployment: str) -> dict[str, Any]:
+    spec: dict[str, Any] = only(manifests, "Deployment", deployment)["spec"]["template"]["spec"]
+    return spec
+
+
+def container(manifests: list[Manifest], deployment: str) -> dict[str, Any]:
+    (found,) = pod(manifests, deployment)["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def paths_of(route: Manifest) -> list[str]:
+    if route["kind"] == "Ingress":
+        (rule,) = route["spec"]["rules"]
+        return [each["path"] for each in rule["http"]["paths"]]
+    (rule,) = route["spec"]["rules"]
+    return [each["path"]["value"] for each in rule["matches"]]
+
+
+def test_helm_lint_finds_nothing_to_warn_about() -> None:
+    printed = in_order(helm("lint", "--strict", str(CHART), values={"externalURL": "https://connect.example.com"}))
+    assert "[WARNING]" not in printed
+    assert "[ERROR]" not in printed
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a typo at the top": ({"externalUrl": "https://a.example"}, "additional properties 'externalUrl' not allowed"),
+    "a typo below": ({"operator": {"replica": 1}}, "at '/operator': additional properties 'replica' not allowed"),
+    "no external URL": ({"externalURL": ""}, "externalURL is required: the public URL of the callback server, such as"),
+    "plain http": ({"externalURL": "http://connect.example.com"}, "externalURL must be https:// (http:// is for loop"),
+    "no URL": ({"externalURL": "connect.example.com"}, "at '/externalURL': 'connect.example.com' does not match"),
+    "a query": ({"externalURL": "https://a.example?b=c"}, "at '/externalURL'"),
+    "namespaces as text": ({"namespaces": "team-a"}, "at '/namespaces': got string, want array"),
+    "no namespace name": ({"namespaces": ["Team A"]}, "at '/namespaces/0': 'Team A' does not match pattern"),
+    "a quote in a namespace": ({"namespaces": ["a'b"]}, "at '/namespaces/0'"),
+    "a namespace twice": ({"namespaces": ["a", "a"]}, "at '/namespaces': items at 0 and 1 are equal"),
+    "half a replica": ({"operator": {"replicas": 1.5}}, "at '/operator/replicas': got number, want integer"),
+    "a log format there is not": ({"settings": {"logFormat": "xml"}}, "at '/settings/logFormat': value must be one of"),
+    "a switch as text": ({"crds": {"install": "yes"}}, "at '/crds/install': got string, want boolean"),
+    "a list as one text": ({"settings": {"egress": {"allow": ["a, b"]}}}, "at '/settings/egress/allow/0'"),
+    "a setting as a variable": (
+        {"extraEnv": [{"name": "DATASOURCE_NAMESPACES", "value": "a"}]},
+        "at '/extraEnv/0/name': 'not' failed",
+    ),
+    "a digest that is a tag": ({"image": {"digest": "v1"}}, "at '/image/digest': 'v1' does not match pattern"),
+    "no Gateway": ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs is required with httpRoute.enabled"),
+    "nobody's ServiceAccount": (
+        {"callbackServer": {"serviceAccount": {"create": False}}},
+        "callbackServer.serviceAccount.name is required with callbackServer.serviceAccount.create=false",
+    ),
+    "a port there is not": ({"callbackServer": {"service": {"port": 70000}}}, "at '/callbackServer/service/port'"),
+    "a label that is a number": ({"commonLabels": {"team": 7}}, "at '/commonLabels/team': got number, want string"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_wrong_value_is_refused_by_name(case: str) -> None:
+    values, message = REFUSED[case]
+    assert message in refusal(values)
+
+
+def differing(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> set[str]:
+    """Where values.yaml and the schema know different keys; a schema without `properties` leaves them open."""
+    known = schema.get("properties", {})
+    if not known:
+        return set()
+    found = {f"{path}/{name}" for name in set(values) ^ set(known)}
+    return found.union(*(differing(values[name], known[name], f"{path}/{name}") for name in set(values) & set(known)))
+
+
+def test_values_and_schema_know_the_same_keys() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    # `global` is what Helm gives every chart; limits may have claims beside them, but have none by default.
+    assert differing(values, schema) == {"/global", "/operator/resources/claims", "/callbackServer/resources/claims"}
+
+
+def test_every_value_has_a_comment() -> None:
+    """Above it, or above the first of a few that belong together."""
+    bare, commented = [], False
+    for line in (CHART / "values.yaml").read_text().splitlines():
+        if not line.strip():
+            commented = False
+        elif line.lstrip().startswith("#"):
+            commented = True
+        elif line.endswith(":"):
+            # A section: what is in it speaks for itself, or is free-form below a comment.
+            commented = commented or line.startswith(" ")
+        elif not commented:
+            bare.append(line)
+    assert bare == []
+
+
+def test_older_cluster_is_refused_by_helm() -> None:
+    done = helm("template", "a", str(CHART), "--kube-version", "1.30.9", values={"externalURL": "https://a.example"})
+    assert done.returncode != 0
+    assert "chart requires kubeVersion: >=1.31.0-0 which is incompatible with Kubernetes v1.30.9" in done.stderr
+
+
+@pytest.mark.parametrize("version", ["1.31.0", "v1.31.4-gke.1372000", "1.36.3+k3s1"])
+def test_the_oldest_and_vendors_versions_are_taken(version: str) -> None:
+    in_order(helm("template", "a", str(CHART), "--kube-version", version, values={"externalURL": "https://a.example"}))
+
+
+def test_crd_is_kept_at_uninstall_unless_told_otherwise() -> None:
+    policy = "helm.sh/resource-policy"
+    crd = "CustomResourceDefinition"
+    assert only(rendered(), crd)["metadata"]["annotations"][policy] == "keep"
+    assert policy not in only(rendered({"crds": {"keep": False}}), crd)["metadata"].get("annotations", {})
+    assert of_kind(rendered({"crds": {"install": False}}), crd) == []
+
+
+def test_policy_follows_a_service_account_of_another_name() -> None:
+    manifests = rendered({"callbackServer": {"serviceAccount": {"create": False, "name": "web"}}}, namespace="platform")
+    policy = only(manifests, "ValidatingAdmissionPolicy", "callback-server-writes.datasource.dev")
+    (condition,) = policy["spec"]["matchConditions"]
+    subjects = only(manifests, "ClusterRoleBinding", CALLBACK_SERVER)["subjects"]
+
+    assert condition["expression"] == "request.userInfo.username == 'system:serviceaccount:platform:web'"
+    assert subjects == [{"kind": "ServiceAccount", "name": "web", "namespace": "platform"}]
+    assert pod(manifests, CALLBACK_SERVER)["serviceAccountName"] == "web"
+    assert [each["metadata"]["name"] for each in of_kind(manifests, "ServiceAccount")] == [OPERATOR]
+
+
+def test_second_release_shares_no_name_with_the_first() -> None:
+    def names(manifests: list[Manifest]) -> set[tuple[str, str]]:
+        return {(each["kind"], each["metadata"]["name"]) for each in manifests}
+
+    first = rendered({"namespaces": ["team-a"]})
+    second = rendered({"namespaces": ["team-b"], "fullnameOverride": "acme", "crds": {"install": False}})
+
+    assert names(first) & names(second) == set()
+    bindings = {each["spec"]["policyName"] for each in of_kind(second, "ValidatingAdmissionPolicyBinding")}
+    assert bindings == {each["metadata"]["name"] for each in of_kind(second, "ValidatingAdmissionPolicy")}
+
+
+def test_viewer_is_aggregated_to_nothing() -> None:
+    aggregating = {
+        each["metadata"]["name"]: {
+            key.rpartition("-")[2] for key in each["metadata"]["labels"] if key.startswith("rbac.authorization.k8s.io/")
+        }
+        for each in of_kind(rendered({"namespaces": ["team-a"]}), "ClusterRole")
+    }
+    assert aggregating == {"datasource-editor": {"edit", "admin"}, "datasource-viewer": set()}
+
+
+def test_roles_for_people_can_be_left_out_or_unaggregated() -> None:
+    one = {"namespaces": ["team-a"]}
+    assert of_kind(rendered({**one, "rbac": {"userRoles": False}}), "ClusterRole") == []
+    apart = only(rendered({**one, "rbac": {"aggregate": False}}), "ClusterRole", "datasource-editor")
+    assert not any(key.startswith("rbac.authorization.k8s.io/") for key in apart["metadata"]["labels"])
+
+
+def test_admin_without_cluster_rights_can_install_what_is_namespaced() -> None:
+    manifests = rendered(
+        {
+            "namespaces": ["team-a"],
+            "crds": {"install": False},
+            "rbac": {"userRoles": False},
+            "admissionPolicies": {"create": False},
+        }
+    )
+    assert all("namespace" in each["metadata"] for each in manifests)
+
+
+@pytest.mark.parametrize("kind", ["Ingress", "HTTPRoute"])
+def test_only_the_pages_are_routed(kind: str) -> None:
+    manifests = rendered(
+        {
+            "externalURL": "https://connect.example.com/oauth/",
+            "ingress": {"enabled": True, "className": "nginx", "tlsSecretName": "connect-tls"},
+            "httpRoute": {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}]},
+        }
+    )
+    route = only(manifests, kind)
+    assert paths_of(route) == ["/oauth/authorize", "/oauth/callback", "/oauth/done"]
+    assert route["apiVersion"] in {"networking.k8s.io/v1", "gateway.networking.k8s.io/v1"}
+    assert "connect.example.com" in json.dumps(route["spec"])
+    assert CALLBACK_SERVER in json.dumps(route["spec"])
+
+
+def test_route_without_a_prefix_is_at_the_root() -> None:
+    assert paths_of(only(rendered({"ingress": {"enabled": True}}), "Ingress")) == ["/authorize", "/callback", "/done"]
+
+
+def test_network_policies_let_in_and_out_what_is_needed() -> None:
+    network = {"10": {"ipBlock": {"cidr": "10.0.0.0/8"}}}
+    manifests = rendered(
+        {
+            "networkPolicy": {
+                "enabled": True,
+                "ingress": {"pages": [network["10"]]},
+                "egress": {"extra": [{"ports": [{"port": 3128}]}]},
+            }
+        }
+    )
+    allowed = {
+        each["metadata"]["name"]: (
+            sorted(str(port["port"]) for rule in each["spec"]["ingress"] for port in rule["ports"]),
+            sorted({int(port["port"]) for rule in each["spec"]["egress"] for port in rule["ports"]}),
+        )
+        for each in of_kind(manifests, "NetworkPolicy")
+    }
+    assert allowed == {
+        OPERATOR: (["health"], [53, 443, 3128, 6443]),
+        CALLBACK_SERVER: (["health", "http"], [53, 443, 3128, 6443]),
+    }
+    pages = only(manifests, "NetworkPolicy", CALLBACK_SERVER)["spec"]["ingress"][1]
+    assert pages["from"] == [network["10"]]
+
+
+def test_service_monitors_select_the_services_for_metrics_and_no_other() -> None:
+    manifests = rendered({"monitoring": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}})
+    for monitor in of_kind(manifests, "ServiceMonitor"):
+        labels, (endpoint,) = monitor["spec"]["selector"]["matchLabels"], monitor["spec"]["endpoints"]
+        selected = [
+            service["metadata"]["name"]
+            for service in of_kind(manifests, "Service")
+            if labels.items() <= service["metadata"]["labels"].items()
+            and endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+        ]
+        assert selected == [f"{monitor['metadata']['name']}-metrics"]
+        assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+@pytest.mark.parametrize("process", ["operator", "callbackServer"])
+def test_single_replica_has_no_disruption_budget(process: str) -> None:
+    budgets = of_kind(rendered({process: {"replicas": 1}}), "PodDisruptionBudget")
+    assert len(budgets) == 1
+
+
+def test_settings_reach_the_environment() -> None:
+    config = only(
+        rendered(
+            {
+                "namespaces": ["a", "b"],
+                "settings": {
+                    "allowInsecureHTTP": True,
+                    "logFormat": "text",
+                    "requireAllowedHosts": True,
+                    "egress": {"allow": ["login.corp.example", "10.0.0.0/8"], "deny": [".evil.example"]},
+                },
+            },
+            namespace="platform",
+        ),
+        "ConfigMap",
+    )
+    assert config["data"] == {
+        "DATASOURCE_EXTERNAL_URL": "https://connect.example.com",
+        "DATASOURCE_SYSTEM_NAMESPACE": "platform",
+        "DATASOURCE_NAMESPACES": "a,b",
+        "DATASOURCE_ALLOW_INSECURE_HTTP": "true",
+        "DATASOURCE_EGRESS_ALLOW": "login.corp.example,10.0.0.0/8",
+        "DATASOURCE_EGRESS_DENY": ".evil.example",
+        "DATASOURCE_REQUIRE_ALLOWED_HOSTS": "true",
+        "DATASOURCE_LOG_FORMAT": "text",
+    }
+
+
+def test_changed_setting_rolls_the_pods() -> None:
+    def checksums(values: dict[str, Any]) -> list[str]:
+        found = of_kind(rendered(values), "Deployment")
+        return [each["spec"]["template"]["metadata"]["annotations"]["checksum/config"] for each in found]
+
+    assert checksums({}) == checksums({})
+    assert set(checksums({})) & set(checksums({"settings": {"logFormat": "text"}})) == set()
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_what_pods_may_be_given_arrives(deployment: str) -> None:
+    process = {
+        "priorityClassName": "high",
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "topologySpreadConstraints": [{"topologyKey": "rack", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}],
+        "podLabels": {"team": "platform"},
+        "podAnnotations": {"note": "yes"},
+        "extraEnv": [{"name": "NO_PROXY", "value": "10.0.0.0/8"}],
+        "resources": {"requests": {"memory": "1Gi"}},
+    }
+    manifests = rendered(
+        {
+            "operator": process,
+            "callbackServer": process,
+            "image": {"registry": "registry.example.com", "digest": "sha256:" + "0" * 64, "pullPolicy": "Always"},
+            "imagePullSecrets": [{"name": "registry"}],
+            "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+            "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+            "extraVolumeMounts": [{"name": "ca", "mountPath": "/etc/ca"}],
+            "commonLabels": {"cost": "7"},
+            "commonAnnotations": {"owner": "platform"},
+        }
+    )
+    whole, inside = pod(manifests, deployment), container(manifests, deployment)
+    template = only(manifests, "Deployment", deployment)["spec"]["template"]["metadata"]
+
+    for key in ("priorityClassName", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints"):
+        assert whole[key] == process[key], key
+    assert whole["imagePullSecrets"] == [{"name": "registry"}]
+    assert whole["volumes"] == [{"name": "ca", "configMap": {"name": "ca"}}]
+    assert inside["volumeMounts"] == [{"name": "ca", "mountPath": "/etc/ca"}]
+    assert inside["image"] == "registry.example.com/datasource-operator@sha256:" + "0" * 64
+    assert inside["imagePullPolicy"] == "Always"
+    assert inside["resources"]["requests"]["memory"] == "1Gi"
+    assert [each["name"] for each in inside["env"]][-2:] == ["HTTPS_PROXY", "NO_PROXY"]
+    assert template["labels"]["team"] == "platform"
+    assert template["annotations"]["note"] == "yes"
+    for each in manifests:
+        assert each["metadata"]["labels"]["cost"] == "7", each["metadata"]["name"]
+        assert each["metadata"]["annotations"]["owner"] == "platform", each["metadata"]["name"]
+
+
+def test_extra_objects_are_maps_or_templates() -> None:
+    manifests = rendered(
+        {
+            "extraObjects": [
+                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}},
+                "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-two\n",
+            ]
+        }
+    )
+    names = {each["metadata"]["name"] for each in of_kind(manifests, "ConfigMap")}
+    assert {"one", "datasource-two"} <= names

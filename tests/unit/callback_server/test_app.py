@@ -1,0 +1,254 @@
+"""What a request of a stranger costs, and where an answer may lead: the app on a small API server, without a socket."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+
+from callback_server.app import create_app, services
+from datasource.fingerprint import parameters_hash
+from datasource.names import authorization_link, redirect_uri
+from datasource.oauth2 import EgressPolicy
+from datasource.oauth2.transport import Transport
+from datasource.settings import Settings
+from datasource.ticket import TicketScope, issue_ticket
+from tests.unit.datasource.api_server import ApiServer
+from tests.unit.datasource.builders import oauth2, raw_spec
+
+EXTERNAL = "https://connect.example.com"
+UID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
+NOT_THE_TICKET = "A" * 48
+NO_RECORD = "0" * 16 + "-0." + "A" * 43
+COOKIE = {"Cookie": "__Host-datasource-browser=" + "A" * 43}
+
+
+def ticket() -> str:
+    scope = TicketScope(uid=UID, parameters_hash=parameters_hash(oauth2()), replaces="")
+    return issue_ticket(scope, lambda size: bytes(range(size)))
+
+
+def datasource(**spec: Any) -> dict[str, Any]:
+    link = authorization_link(EXTERNAL, "shop", "calendar", ticket())
+    return {
+        "metadata": {"name": "calendar", "namespace": "shop", "uid": UID},
+        "spec": raw_spec(**spec),
+        "status": {"state": "NOT AUTHORIZED", "authorizationLink": link},
+    }
+
+
+async def holds_one_datasource(request: web.Request) -> web.StreamResponse:
+    """An API server with one Datasource, shop/calendar, and no Secret."""
+    if request.path.endswith("/namespaces/shop/datasources/calendar"):
+        return web.json_response(datasource())
+    return web.json_response({"kind": "Status", "reason": "NotFound", "message": "", "code": 404}, status=404)
+
+
+@asynccontextmanager
+async def served(external_url: str = EXTERNAL) -> AsyncIterator[tuple[httpx.AsyncClient, ApiServer]]:
+    settings = Settings(external_url=external_url, system_namespace="datasource-system")
+    async with ApiServer(holds_one_datasource) as server, server.kube() as kube, Transport(EgressPolicy()) as transport:
+        app = create_app(services(kube, transport, settings))
+        http = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=http, base_url=EXTERNAL) as client:
+            yield client, server
+
+
+# Junk.
+
+MALFORMED = [
+    pytest.param("GET", "/authorize/shop/calendar", 404, id="no ticket"),
+    pytest.param("GET", "/authorize/shop/calendar?ticket=x", 404, id="a short ticket"),
+    pytest.param("GET", f"/authorize/shop/calendar?ticket={NOT_THE_TICKET}A", 404, id="a long ticket"),
+    pytest.param("GET", "/authorize/shop/calendar?ticket=" + "%00" * 48, 404, id="a ticket of null bytes"),
+    pytest.param("GET", f"/authorize/Shop/calendar?ticket={NOT_THE_TICKET}", 404, id="no namespace"),
+    pytest.param("GET", f"/authorize/shop/..%2F..?ticket={NOT_THE_TICKET}", 404, id="a way up"),
+    pytest.param("POST", "/authorize/shop/calendar", 403, id="no form"),
+    pytest.param("GET", "/callback/shop", 400, id="no answer"),
+    pytest.param("GET", "/callback/shop?code=x&state=x", 400, id="a state that is none"),
+    pytest.param("GET", "/callback/shop?code=x&state=" + "A" * 10_000, 400, id="a long state"),
+    pytest.param("GET", "/callback/shop?" + "a=b&" * 5000, 400, id="a query of 20 kB"),
+    pytest.param("GET", f"/callback/shop?code=x&state={NO_RECORD}", 403, id="a state without a cookie"),
+    pytest.param("GET", f"/callback/-?code=x&state={NO_RECORD}", 400, id="a callback of no namespace"),
+    pytest.param("GET", "/done/x", 400, id="a done page that is none"),
+    pytest.param("GET", f"/done/{NO_RECORD}", 403, id="a done page without a cookie"),
+    pytest.param("GET", "/", 404, id="another page"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), MALFORMED)
+async def test_malformed_request_is_refused_without_a_read(method: str, path: str, status: int) -> None:
+    async with served() as (client, server):
+        answer = await client.request(method, path)
+    assert answer.status_code == status
+    assert server.requests == []
+
+
+async def test_form_without_a_token_is_refused_without_a_read() -> None:
+    async with served() as (client, server):
+        for fields in ({"ticket": NOT_THE_TICKET}, {"ticket": NOT_THE_TICKET, "token": "x"}, {"ticket": "x"}):
+            answer = await client.post("/authorize/shop/calendar", data=fields, headers=COOKIE)
+            assert answer.status_code in {403, 404}
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/authorize/shop/calendar?ticket={NOT_THE_TICKET}",
+        f"/authorize/shop/nothing?ticket={NOT_THE_TICKET}",
+        f"/callback/shop?code=x&state={NO_RECORD}",
+        f"/done/{NO_RECORD}",
+    ],
+)
+async def test_well_formed_junk_costs_one_read(path: str) -> None:
+    async with served() as (client, server):
+        answer = await client.get(path, headers=COOKIE)
+    assert answer.status_code in {400, 404}
+    assert len(server.requests) == 1
+
+
+async def test_junk_at_one_datasource_is_bounded_and_the_live_ticket_passes_in_the_middle_of_it() -> None:
+    async def junk(client: httpx.AsyncClient) -> int:
+        answer = await client.get(f"/authorize/shop/calendar?ticket={NOT_THE_TICKET}")
+        return answer.status_code
+
+    async with served() as (client, server):
+        before = [asyncio.create_task(junk(client)) for _ in range(100)]
+        valid = await client.get(f"/authorize/shop/calendar?ticket={ticket()}")
+        statuses = await asyncio.gather(*before, *(junk(client) for _ in range(100)))
+
+    assert valid.status_code == 200
+    assert "Get new credential" in valid.text
+    assert set(statuses) == {404, 429}
+    assert statuses.count(429) > statuses.count(404)
+    # Two hundred looks at the Datasource in a few reads, and the credential that is not there for the valid ticket alone.
+    reads = [each.path.rpartition("/")[2] for each in server.requests]
+    assert reads.count("calendar") <= 5
+    assert reads.count("calendar-oauth2-credential") == 1
+
+
+async def test_answer_to_too_much_junk_says_when_to_come_back_in_words() -> None:
+    async with served() as (client, _):
+        answers = [await client.get("/authorize/shop/calendar?ticket=x") for _ in range(30)]
+    last = answers[-1]
+    assert last.status_code == 429
+    assert 1 <= int(last.headers["retry-after"]) <= 60
+    assert "Too many requests that lead nowhere" in last.text
+    assert "A valid link still works" in last.text
+    assert "default-src 'none'" in last.headers["content-security-policy"]
+
+
+async def test_limits_know_nobody_by_address() -> None:
+    """X-Forwarded-For says what the sender likes: another address must not buy another bucket."""
+    async with served() as (client, _):
+        statuses = [
+            (
+                await client.get(
+                    "/authorize/shop/calendar?ticket=x",
+                    headers={"X-Forwarded-For": f"203.0.113.{number}", "Forwarded": f"for=203.0.113.{number}"},
+                )
+            ).status_code
+            for number in range(30)
+        ]
+    assert statuses[-1] == 429
+
+
+# Where an answer leads.
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.example.com/",
+        "///evil.example.com/authorize/shop/calendar/",
+        "/\\evil.example.com/",
+        "/%5Cevil.example.com/",
+        "/%09/evil.example.com/",
+        "/authorize/shop/calendar/",
+        "/authorize//evil.example.com",
+        "/callback/shop/",
+        "/done//evil.example.com/",
+        "/done/x/",
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/connect"])
+async def test_cve_2026_83589_no_path_is_answered_with_a_redirect_to_elsewhere(path: str, prefix: str) -> None:
+    async with served(EXTERNAL + prefix) as (client, _):
+        request = httpx.Request("GET", EXTERNAL + "/", headers={"Host": "evil.example.com", **COOKIE})
+        request.url = httpx.URL(EXTERNAL).copy_with(raw_path=f"{prefix}{path}".encode())
+        answer = await client.send(request)
+    assert "location" not in answer.headers
+    assert answer.status_code in {400, 403, 404}
+
+
+@pytest.mark.parametrize("host", ["evil.example.com", "connect.example.com@evil.example.com", "evil.example.com/x?"])
+async def test_cve_2026_48710_host_header_builds_no_url(host: str) -> None:
+    async with served() as (client, _):
+        headers = {"Host": host, "X-Forwarded-Host": host, "X-Forwarded-Proto": "http", "Forwarded": f"host={host}"}
+        pages = [
+            await client.get(f"/authorize/shop/calendar?ticket={ticket()}", headers=headers),
+            await client.get("/authorize/shop/calendar/", headers=headers),
+            await client.get("/nothing", headers=headers),
+        ]
+    assert pages[0].status_code == 200
+    assert redirect_uri(EXTERNAL, "shop") in pages[0].text
+    for page in pages:
+        assert "evil" not in page.text + str(page.headers)
+
+
+async def test_cve_2026_33757_a_link_alone_starts_nothing() -> None:
+    """Whoever is made to open a link (an image, a frame, a prefetch) is asked first: GET changes nothing and leads nowhere."""
+    async with served() as (client, server):
+        for _ in range(3):
+            answer = await client.get(f"/authorize/shop/calendar?ticket={ticket()}", headers=COOKIE)
+            assert answer.status_code == 200
+            assert "location" not in answer.headers
+            for shown in ("shop", "calendar", "login.example.com", "Get new credential"):
+                assert shown in answer.text
+    assert {request.method for request in server.requests} == {"GET"}
+
+
+SCRIPT = "%3Cscript%3Ealert(1)%3C/script%3E%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/callback/shop?error={SCRIPT}&error_description={SCRIPT}&state={SCRIPT}",
+        f"/callback/shop?error=x&error_description={SCRIPT}&state={NO_RECORD}",
+        f"/callback/shop?error=x&error_uri=javascript:alert(1)&state={NO_RECORD}&iss={SCRIPT}",
+        f"/authorize/shop/calendar?ticket={SCRIPT}",
+        f"/authorize/{SCRIPT}/calendar?ticket={NOT_THE_TICKET}",
+        f"/done/{SCRIPT}",
+        f"/{SCRIPT}",
+    ],
+)
+async def test_cve_2026_33758_and_cve_2025_62800_error_page_runs_no_script(path: str) -> None:
+    """What a request says comes back neither as markup nor under a policy that would run it."""
+    async with served() as (client, _):
+        answer = await client.get(path, headers=COOKIE)
+    assert answer.status_code >= 400
+    assert "<script" not in answer.text
+    assert "<img src=x" not in answer.text
+    assert "javascript:" not in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+
+
+async def test_slow_form_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callback_server.app.BODY_TIMEOUT", 0.05)
+
+    async def drips() -> AsyncIterator[bytes]:
+        while True:
+            yield b"a"
+            await asyncio.sleep(0.01)
+
+    async with served() as (client, server):
+        answer = await client.post("/authorize/shop/calendar", content=drips(), headers=COOKIE)
+    assert answer.status_code == 403
+    assert server.requests == []

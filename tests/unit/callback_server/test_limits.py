@@ -1,0 +1,142 @@
+"""How much strangers may cost, and that they cannot use it up for others."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callback_server.limits import Bucket, Exceeded, Misses, Pace, Places
+
+
+class Clock:
+    """Goes forward when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def counted(misses: Misses, namespace: str | None, name: str | None, times: int) -> int:
+    """How many of so many are counted before the limit says no."""
+    for done in range(times):
+        try:
+            misses.count(namespace, name)
+        except Exceeded:
+            return done
+    return times
+
+
+def test_bucket_lets_a_burst_pass_and_then_one_after_another() -> None:
+    clock = Clock()
+    bucket = Bucket(clock, per_second=2, burst=3)
+    for _ in range(3):
+        assert bucket.wait() == 0
+        bucket.take()
+    assert bucket.wait() == pytest.approx(0.5)
+    clock.seconds += 0.5
+    assert bucket.wait() == 0
+    bucket.take()
+    assert bucket.wait() == pytest.approx(0.5)
+
+
+def test_bucket_that_was_left_alone_is_full_and_no_fuller() -> None:
+    clock = Clock()
+    bucket = Bucket(clock, per_second=2, burst=3)
+    clock.seconds += 3600
+    for _ in range(3):
+        assert bucket.wait() == 0
+        bucket.take()
+    assert bucket.wait() > 0
+
+
+@given(gaps=st.lists(st.floats(0, 2), min_size=1, max_size=200))
+def test_bucket_never_lets_more_pass_than_burst_and_rate(gaps: list[float]) -> None:
+    clock = Clock()
+    bucket = Bucket(clock, per_second=5, burst=4)
+    passed = 0
+    for gap in gaps:
+        clock.seconds += gap
+        if bucket.wait() == 0:
+            bucket.take()
+            passed += 1
+    assert passed <= 4 + 5 * sum(gaps) + 1e-6
+
+
+def test_line_is_stood_in_by_turns() -> None:
+    pace = Pace(Clock(), per_second=10, burst=2, longest_wait=0.25)
+    assert [pace.stand_in_line() for _ in range(4)] == pytest.approx([0, 0, 0.1, 0.2])
+
+
+def test_line_that_is_too_long_turns_away_and_does_not_grow() -> None:
+    clock = Clock()
+    pace = Pace(clock, per_second=10, burst=1, longest_wait=0.25)
+    for _ in range(3):
+        pace.stand_in_line()
+    for _ in range(100):
+        with pytest.raises(Exceeded):
+            pace.stand_in_line()
+    clock.seconds += 0.2
+    assert pace.stand_in_line() <= 0.25
+
+
+def test_misses_of_a_datasource_are_bounded_whoever_sends_them() -> None:
+    clock = Clock()
+    misses = Misses(clock)
+    assert counted(misses, "shop", "calendar", 100) == 20
+    clock.seconds += 3
+    assert counted(misses, "shop", "calendar", 100) == 3
+
+
+def test_misses_of_one_datasource_leave_others_alone() -> None:
+    misses = Misses(Clock())
+    counted(misses, "shop", "calendar", 100)
+    assert counted(misses, "shop", "mail", 5) == 5
+    assert counted(misses, "sales", "calendar", 5) == 5
+
+
+def test_misses_of_a_namespace_and_in_all_are_bounded_whatever_the_names() -> None:
+    misses = Misses(Clock())
+    assert sum(counted(misses, "shop", f"made-up-{number}", 1) for number in range(200)) == 60
+    assert sum(counted(misses, f"made-up-{number}", "x", 1) for number in range(500)) == 140
+    assert counted(misses, None, None, 1) == 0
+
+
+def test_whoever_goes_on_hammering_does_not_prolong_it() -> None:
+    clock = Clock()
+    misses = Misses(clock)
+    counted(misses, "shop", "calendar", 20)
+    for _ in range(10_000):
+        with pytest.raises(Exceeded) as caught:
+            misses.count("shop", "calendar")
+    assert caught.value.retry_after <= 1
+    clock.seconds += 1
+    misses.count("shop", "calendar")
+
+
+def test_made_up_names_do_not_fill_the_memory() -> None:
+    clock = Clock()
+    misses = Misses(clock)
+    for number in range(20_000):
+        clock.seconds += 1
+        misses.count(f"made-up-{number}", f"made-up-{number}")
+    assert len(misses._buckets) <= 4096
+
+
+def test_one_namespace_does_not_take_every_place() -> None:
+    places = Places(in_all=3, per_namespace=2, retry_after=5)
+    with places.one("shop"), places.one("shop"):
+        with pytest.raises(Exceeded) as caught, places.one("shop"):
+            pass
+        assert caught.value.retry_after == 5
+        with places.one("sales"), pytest.raises(Exceeded), places.one("support"):
+            pass
+    with places.one("shop"):
+        pass
+
+
+def test_place_is_given_back_whatever_happens() -> None:
+    places = Places(in_all=1, per_namespace=1, retry_after=5)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="a mishap"), places.one("shop"):
+            raise ValueError("a mishap")

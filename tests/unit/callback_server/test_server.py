@@ -1,0 +1,148 @@
+"""HTTP as strangers speak it: a real server on loopback, with a small app behind it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from callback_server import server as server_module
+from callback_server.server import LARGEST_HEAD, server_of
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+SLOW_REQUEST = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Says hello; waits first where the path asks for it."""
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.3)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[int]:
+    """The port of a server that runs."""
+    server = server_of(app, "127.0.0.1", 0)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # uvicorn would take those of pytest
+    serving = asyncio.create_task(server._serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        await serving
+
+
+async def connected(port: int) -> Connection:
+    return await asyncio.open_connection("127.0.0.1", port)
+
+
+async def answer_of(connection: Connection) -> bytes:
+    """Everything until the server closes; empty where it just does."""
+    reader, writer = connection
+    try:
+        async with asyncio.timeout(5):
+            return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def test_request_is_answered_and_the_connection_serves_more() -> None:
+    async with listening() as port:
+        reader, writer = await connected(port)
+        for _ in range(3):
+            writer.write(REQUEST)
+            assert b"200 OK" in await reader.readuntil(b"hello")
+        writer.close()
+
+
+async def test_connection_that_says_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "HEAD_TIMEOUT", 0.1)
+    async with listening() as port:
+        assert await answer_of(await connected(port)) == b""
+
+
+async def test_head_that_drips_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slowloris: each byte alone is in time, the whole never comes."""
+    monkeypatch.setattr(server_module, "HEAD_TIMEOUT", 0.2)
+
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        while not writer.is_closing():
+            writer.write(b"X-A: b\r\n")
+            await asyncio.sleep(0.02)
+
+    async with listening() as port:
+        connection = await connected(port)
+        connection[1].write(b"GET / HTTP/1.1\r\n")
+        dripping = asyncio.create_task(drip(connection[1]))
+        assert await answer_of(connection) == b""
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
+
+
+async def test_second_head_that_drips_is_let_go_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "HEAD_TIMEOUT", 0.2)
+    async with listening() as port:
+        reader, writer = await connected(port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"hello")
+        writer.write(b"GET / HTTP/1.1\r\n")
+        assert await answer_of((reader, writer)) == b""
+
+
+@pytest.mark.parametrize("requests", [SLOW_REQUEST, REQUEST + SLOW_REQUEST], ids=["alone", "pipelined"])
+async def test_request_under_way_is_not_cut_however_long_it_takes(
+    requests: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "HEAD_TIMEOUT", 0.1)
+    async with listening() as port:
+        reader, writer = await connected(port)
+        writer.write(requests)
+        for _ in range(requests.count(b"GET")):
+            assert b"200 OK" in await reader.readuntil(b"hello")
+        writer.close()
+
+
+async def test_head_that_is_too_large_is_refused() -> None:
+    async with listening() as port:
+        connection = await connected(port)
+        connection[1].write(b"GET / HTTP/1.1\r\nX-A: " + b"a" * (LARGEST_HEAD + 1))
+        assert (await answer_of(connection)).startswith(b"HTTP/1.1 400")
+
+
+async def test_code_of_many_thousand_characters_is_no_large_head() -> None:
+    async with listening() as port:
+        reader, writer = await connected(port)
+        writer.write(b"GET /?code=" + b"a" * 16_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in await reader.readuntil(b"hello")
+        writer.close()
+
+
+async def test_connections_beyond_the_bound_are_let_go_and_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "CONNECTIONS", 3)
+    async with listening() as port:
+        kept = [await connected(port) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        assert await answer_of(await connected(port)) == b""
+        for reader, writer in kept:
+            writer.write(REQUEST)
+            assert b"200 OK" in await reader.readuntil(b"hello")
+            writer.close()
+
+
+async def test_websockets_are_not_spoken() -> None:
+    async with listening() as port:
+        reader, writer = await connected(port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert b"200 OK" in await reader.readuntil(b"hello")
+        writer.close()

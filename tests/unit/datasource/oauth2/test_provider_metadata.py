@@ -1,0 +1,217 @@
+"""What a provider says about itself: where it stands, what is believed, and that any bytes end in one of two ways."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasource.oauth2 import MetadataUnusable, ProviderMetadata
+from datasource.oauth2.provider_metadata import document_request, parse_provider_metadata, well_known_urls
+
+ISSUER = "https://login.example.com/realms/shop"
+
+FULL: dict[str, Any] = {
+    "issuer": ISSUER,
+    "authorization_endpoint": "https://login.example.com/authorize",
+    "token_endpoint": "https://login.example.com/token",
+    "revocation_endpoint": "https://login.example.com/revoke",
+    "jwks_uri": "https://keys.example.com/jwks",
+    "pushed_authorization_request_endpoint": "https://login.example.com/par",
+    "require_pushed_authorization_requests": True,
+    "authorization_response_iss_parameter_supported": True,
+    "code_challenge_methods_supported": ["plain", "S256"],
+    "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+    "id_token_signing_alg_values_supported": ["RS256"],
+    "claims_supported": ["sub"],
+}
+ENDPOINTS = [name for name in FULL if name.endswith(("_endpoint", "_uri"))]
+
+
+def parsed(*, allow_insecure_http: bool = False, **changes: Any) -> ProviderMetadata:
+    members = {name: value for name, value in (FULL | changes).items() if value is not ...}
+    body = json.dumps(members).encode()
+    return parse_provider_metadata(body, issuer=ISSUER, allow_insecure_http=allow_insecure_http)
+
+
+def refused(**changes: Any) -> str:
+    with pytest.raises(MetadataUnusable) as caught:
+        parsed(**changes)
+    return str(caught.value)
+
+
+def test_document_is_read() -> None:
+    assert parsed() == ProviderMetadata(
+        issuer=ISSUER,
+        authorization_endpoint="https://login.example.com/authorize",
+        token_endpoint="https://login.example.com/token",
+        revocation_endpoint="https://login.example.com/revoke",
+        jwks_uri="https://keys.example.com/jwks",
+        pushed_authorization_request_endpoint="https://login.example.com/par",
+        require_pushed_authorization_requests=True,
+        authorization_response_iss_parameter_supported=True,
+        code_challenge_methods_supported=("plain", "S256"),
+        token_endpoint_auth_methods_supported=("client_secret_basic",),
+        id_token_signing_alg_values_supported=("RS256",),
+    )
+
+
+def test_least_document_names_its_issuer() -> None:
+    body = json.dumps({"issuer": ISSUER}).encode()
+    least = parse_provider_metadata(body, issuer=ISSUER, allow_insecure_http=False)
+    assert least == ProviderMetadata(issuer=ISSUER)
+    assert least.authorization_response_iss_parameter_supported is False
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        ISSUER + "/",
+        ISSUER.upper(),
+        "https://login.example.com",
+        "https://evil.example.com/realms/shop",
+        ISSUER + "\u200b",
+        "",
+    ],
+)
+def test_document_of_another_issuer_is_refused_byte_for_byte(named: str) -> None:
+    assert "not https://login.example.com/realms/shop" in refused(issuer=named)
+
+
+@pytest.mark.parametrize("named", [..., None, 5, [ISSUER]])
+def test_document_without_an_issuer_is_refused(named: object) -> None:
+    assert "names no issuer" in refused(issuer=named)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://login.example.com/x", "is not https"),
+        ("https://user@login.example.com/x", "carries a user name"),
+        ("https://login.example.com/x#y", "carries a fragment"),
+        ("javascript:alert(1)", "is not an absolute"),
+        ("/x", "is not an absolute"),
+        ("https://login.example.com\\@evil.example.com/", "is not an absolute"),
+        ("https://login.example.com/" + "x" * 2048, "is no URL"),
+        (5, "is no URL"),
+        (["https://login.example.com/x"], "is no URL"),
+    ],
+)
+def test_endpoint_that_no_request_should_go_to_spoils_the_document(name: str, url: Any, problem: str) -> None:
+    said = refused(**{name: url})
+    assert name in said
+    assert problem in said
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("nothing", [..., None, ""])
+def test_endpoint_that_is_left_out_is_none(name: str, nothing: Any) -> None:
+    assert getattr(parsed(**{name: nothing}), name) is None
+
+
+def test_endpoint_on_plain_http_is_for_loopback_or_the_operators_flag() -> None:
+    on_loopback = "http://127.0.0.1:8080/token"
+    elsewhere = "http://login.example.com/token"
+    assert parsed(token_endpoint=on_loopback).token_endpoint == on_loopback
+    assert parsed(token_endpoint=elsewhere, allow_insecure_http=True).token_endpoint == elsewhere
+
+
+@pytest.mark.parametrize(
+    ("methods", "supported"),
+    [
+        (["S256"], True),
+        (["plain", "S256"], True),
+        (["plain"], False),
+        (["s256"], False),
+        ([], False),
+        # RFC 8414 section 2: "If omitted, the authorization server does not support PKCE."
+        (..., False),
+        (None, False),
+    ],
+)
+def test_s256_is_supported_where_it_is_listed(methods: object, supported: bool) -> None:
+    assert parsed(code_challenge_methods_supported=methods).supports_s256 is supported
+
+
+@pytest.mark.parametrize("value", ["S256", [5], ["x" * 257], ["x"] * 101, {"S256": True}])
+def test_list_that_is_none_spoils_the_document(value: object) -> None:
+    assert "code_challenge_methods_supported" in refused(code_challenge_methods_supported=value)
+
+
+@pytest.mark.parametrize("value", ["true", 1, ["true"]])
+def test_switch_that_is_neither_true_nor_false_spoils_the_document(value: object) -> None:
+    assert "require_pushed_authorization_requests" in refused(require_pushed_authorization_requests=value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[]", b"<html>", b"\xff", b'{"issuer":', b'{"a":' * 10_000, b'{"issuer": "' + b"x" * 100_000],
+)
+def test_body_that_is_no_object_is_refused(body: bytes) -> None:
+    with pytest.raises(MetadataUnusable, match="no JSON object"):
+        parse_provider_metadata(body, issuer=ISSUER, allow_insecure_http=False)
+
+
+@given(st.binary(max_size=2000))
+def test_any_bytes_end_in_metadata_or_a_typed_error(body: bytes) -> None:
+    with pytest.raises(MetadataUnusable):
+        parse_provider_metadata(body, issuer=ISSUER, allow_insecure_http=True)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(members=st.dictionaries(st.sampled_from(sorted(FULL)), _json))
+def test_any_members_end_in_metadata_of_the_issuer_or_a_typed_error(members: dict[str, Any]) -> None:
+    body = json.dumps(FULL | members | {"issuer": ISSUER}).encode()
+    try:
+        metadata = parse_provider_metadata(body, issuer=ISSUER, allow_insecure_http=False)
+    except MetadataUnusable:
+        return
+    assert metadata.issuer == ISSUER
+    for name in ENDPOINTS:
+        assert (getattr(metadata, name) or "https://").startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("issuer", "urls"),
+    [
+        (
+            "https://login.example.com",
+            (
+                "https://login.example.com/.well-known/openid-configuration",
+                "https://login.example.com/.well-known/oauth-authorization-server",
+            ),
+        ),
+        (
+            "https://login.example.com/",
+            (
+                "https://login.example.com/.well-known/openid-configuration",
+                "https://login.example.com/.well-known/oauth-authorization-server",
+            ),
+        ),
+        (
+            "https://login.example.com:8443/realms/shop/",
+            (
+                "https://login.example.com:8443/realms/shop/.well-known/openid-configuration",
+                "https://login.example.com:8443/.well-known/oauth-authorization-server/realms/shop",
+                "https://login.example.com:8443/.well-known/openid-configuration/realms/shop",
+            ),
+        ),
+    ],
+)
+def test_document_is_looked_for_where_the_specifications_put_it(issuer: str, urls: tuple[str, ...]) -> None:
+    assert well_known_urls(issuer) == urls
+
+
+def test_document_is_asked_for_uncompressed_and_without_credentials() -> None:
+    request = document_request("https://login.example.com/.well-known/openid-configuration")
+    assert (request.method, request.body) == ("GET", b"")
+    assert request.headers["Accept-Encoding"] == "identity"
+    assert "Authorization" not in request.headers

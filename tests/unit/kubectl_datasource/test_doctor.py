@@ -1,0 +1,307 @@
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from datasource.objects import Lease
+from kubectl_datasource.doctor import (
+    OUR_HEADERS,
+    POLICIES,
+    Answer,
+    Check,
+    ConfigMap,
+    Connection,
+    Deployment,
+    Survey,
+    Untold,
+    Verdict,
+    examine,
+    external_url_of,
+    served_namespaces,
+    token_endpoints,
+    worst,
+)
+from kubectl_datasource.rights import ACCOUNTS, ResourceAttributes, Review, ReviewSpec, ReviewStatus
+from tests.unit.kubectl_datasource.builders import NOW, OAUTH2, datasource
+
+URL = "https://connect.example.com"
+REDIRECT_URI = f"{URL}/callback/shop"
+
+
+def deployment(component: str, *, ready: int = 2, replicas: int = 2, image: str = "registry/x:0.1.0") -> Deployment:
+    raw = {
+        "metadata": {"name": f"datasource-{component}", "labels": {"app.kubernetes.io/component": component}},
+        "spec": {
+            "replicas": replicas,
+            "template": {
+                "spec": {
+                    "serviceAccountName": f"datasource-{component}",
+                    "containers": [{"image": image, "envFrom": [{"configMapRef": {"name": "datasource-config-1"}}]}],
+                }
+            },
+        },
+        "status": {"readyReplicas": ready, "updatedReplicas": replicas},
+    }
+    return msgspec.convert(raw, Deployment)
+
+
+def config(**data: str) -> tuple[ConfigMap, ...]:
+    raw = {
+        "metadata": {"name": "datasource-config-1"},
+        "data": {f"DATASOURCE_{key}": value for key, value in data.items()},
+    }
+    return (msgspec.convert(raw, ConfigMap),)
+
+
+def lease(age: timedelta = timedelta(seconds=1), holder: str = "operator-1") -> Lease:
+    renewed = (NOW - age).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    spec = {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15}
+    return msgspec.convert({"metadata": {"name": "datasource-operator"}, "spec": spec}, Lease)
+
+
+def reviewed(*, denied: str = "") -> tuple[Review, ...]:
+    return tuple(
+        Review(
+            ReviewSpec(
+                f"system:serviceaccount:datasource-system:{account.default_name}",
+                ResourceAttributes(verb, "", "secrets"),
+            ),
+            ReviewStatus(allowed=f"{account.component} {verb}" != denied),
+        )
+        for account in ACCOUNTS
+        for verb in ("get", "create")
+    )
+
+
+SOUND = Survey(
+    now=NOW,
+    system_namespace="datasource-system",
+    plugin_version="0.1.0",
+    kubernetes="v1.36.3",
+    api_versions=("v1alpha1",),
+    api_skew=timedelta(0),
+    deployments=(deployment("operator"), deployment("callback-server")),
+    config_maps=config(EXTERNAL_URL=URL),
+    lease=lease(),
+    reviews=reviewed(),
+    policies=frozenset(POLICIES),
+    bindings=frozenset(POLICIES),
+    datasources=(datasource(redirectURI=REDIRECT_URI),),
+    callback=Answer(404, OUR_HEADERS, timedelta(seconds=1)),
+    connections=(Connection("login.example.com:443"),),
+)
+
+
+def check(name: str, **changes: Any) -> Check:
+    """The check of that name over a sound installation with changes."""
+    (found,) = [each for each in examine(replace(SOUND, **changes)) if each.name == name]
+    return found
+
+
+def test_sound_installation_passes_every_check() -> None:
+    checks = examine(SOUND)
+    assert {each.name: each.verdict for each in checks if each.verdict is not Verdict.OK} == {}
+    assert len(checks) == 13
+
+
+def test_nothing_that_could_not_be_asked_fails() -> None:
+    checks = examine(Survey(NOW, "datasource-system"))
+    assert {each.verdict for each in checks} == {Verdict.UNKNOWN}
+
+
+def test_whatever_fails_says_what_to_do() -> None:
+    denied = reviewed(denied="operator get")
+    gone = replace(SOUND, kubernetes="v1.30.9", api_versions=(), deployments=(), lease=None, reviews=denied)
+    astray = replace(SOUND, policies=frozenset(), config_maps=config(EXTERNAL_URL=""), callback=Untold("no such host"))
+    broken = [*examine(gone), *examine(astray)]
+    failed = [each for each in broken if each.verdict is Verdict.FAILED]
+    assert len(failed) >= 7
+    assert [each.name for each in failed if not each.remedy] == []
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [
+        ("v1.31.0", Verdict.OK),
+        ("v2.0.0", Verdict.OK),
+        ("v1.30.9", Verdict.FAILED),
+        ("v1.29+", Verdict.FAILED),
+        ("?", Verdict.FAILED),
+    ],
+)
+def test_old_kubernetes_is_refused(version: str, verdict: Verdict) -> None:
+    assert check("Kubernetes version", kubernetes=version).verdict is verdict
+
+
+@pytest.mark.parametrize(("versions", "says"), [((), "not installed"), (("v1",), "not v1alpha1")])
+def test_missing_api_is_told(versions: tuple[str, ...], says: str) -> None:
+    found = check("Datasource API", api_versions=versions)
+    assert found.verdict is Verdict.FAILED
+    assert says in found.detail
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "says"),
+    [
+        ({"replicas": 0, "ready": 0}, Verdict.FAILED, "scaled to 0"),
+        ({"ready": 0}, Verdict.FAILED, "0 of 2 ready"),
+        ({"ready": 1}, Verdict.WARNING, "rollout"),
+        ({"image": "x:0.2.0"}, Verdict.WARNING, "this plugin is 0.1.0"),
+        ({"image": "registry:5000/x@sha256:abc"}, Verdict.OK, "digest"),
+        ({"image": "registry:5000/x:0.1.0@sha256:abc"}, Verdict.OK, "version 0.1.0"),
+    ],
+)
+def test_operator_that_is_not_as_it_should_be(changes: dict[str, Any], verdict: Verdict, says: str) -> None:
+    found = check("Operator", deployments=(deployment("operator", **changes), deployment("callback-server")))
+    assert found.verdict is verdict
+    assert says in found.detail
+
+
+def test_processes_beside_the_cluster_are_seen_by_their_work() -> None:
+    assert check("Operator", deployments=()).verdict is Verdict.WARNING
+    assert check("Callback server", deployments=()).verdict is Verdict.WARNING
+    assert check("Operator", deployments=(), lease=None).verdict is Verdict.FAILED
+    assert check("Callback server", deployments=(), callback=Untold("refused")).verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (None, "no operator ever led"),
+        (lease(holder=""), "nobody holds it"),
+        (Lease(lease().metadata), "nobody holds it"),
+        (lease(timedelta(minutes=5)), "not renewed for 5m"),
+    ],
+)
+def test_operator_that_nobody_leads_is_told(found: Lease | None, says: str) -> None:
+    told = check("Lease", lease=found)
+    assert told.verdict is Verdict.FAILED
+    assert says in told.detail
+
+
+def test_lease_is_as_old_as_the_clock_of_the_api_server_says() -> None:
+    here_is_an_hour_ahead = {"now": NOW + timedelta(hours=1), "api_skew": timedelta(hours=-1)}
+    assert check("Lease", **here_is_an_hour_ahead).verdict is Verdict.OK
+    assert check("Clock of the API server", **here_is_an_hour_ahead).detail.startswith("60m behind")
+
+
+def test_right_that_is_missing_is_named_for_whom_it_misses() -> None:
+    denied = reviewed(denied="callback-server create")
+    assert check("Rights of the operator", reviews=denied).verdict is Verdict.OK
+    assert "create secrets in all namespaces" in check("Rights of the callback server", reviews=denied).detail
+
+
+def test_policy_without_a_binding_protects_nothing() -> None:
+    found = check("Admission policies", bindings=frozenset(POLICIES[1:]))
+    assert found.verdict is Verdict.FAILED
+    assert POLICIES[0] in found.detail
+
+
+@pytest.mark.parametrize(
+    ("url", "verdict"),
+    [
+        ("", Verdict.FAILED),
+        ("http://connect.example.com", Verdict.FAILED),
+        ("https://[", Verdict.FAILED),
+        ("https://other.example.com", Verdict.FAILED),
+        (f"{URL}/", Verdict.OK),
+    ],
+)
+def test_external_url_must_be_that_of_the_redirect_uris(url: str, verdict: Verdict) -> None:
+    assert check("External URL", config_maps=config(EXTERNAL_URL=url)).verdict is verdict
+
+
+def test_first_of_many_that_differ_is_named() -> None:
+    many = (
+        datasource(name="a", redirectURI="https://old/callback/shop"),
+        datasource(name="b", redirectURI="https://x/"),
+    )
+    assert check("External URL", datasources=many).detail.endswith("of shop/a is another (and 1 more)")
+
+
+def test_settings_are_those_of_the_deployment_or_else_of_the_only_config_map() -> None:
+    raw = msgspec.to_builtins(deployment("operator"))
+    raw["spec"]["template"]["spec"]["containers"][0]["env"] = [
+        {"name": "DATASOURCE_EXTERNAL_URL", "value": "https://own"}
+    ]
+    maps = config(EXTERNAL_URL=URL, NAMESPACES="shop, bank,")
+    with_own = replace(SOUND, deployments=(msgspec.convert(raw, Deployment),), config_maps=maps)
+    assert external_url_of(with_own) == "https://own"
+    assert served_namespaces(with_own) == ("shop", "bank")
+    assert external_url_of(replace(SOUND, deployments=(), config_maps=maps)) == URL
+    assert check("External URL", deployments=(), config_maps=maps + maps).verdict is Verdict.OK
+    assert check("External URL", deployments=(), config_maps=()).verdict is Verdict.UNKNOWN
+
+
+def test_redirect_uri_tells_the_external_url_to_whoever_may_not_read_settings() -> None:
+    blind = replace(SOUND, config_maps=Untold("forbidden"), deployments=Untold("forbidden"))
+    assert external_url_of(blind) == URL
+    assert external_url_of(replace(blind, datasources=(datasource(),))) is None
+    assert served_namespaces(blind) == ()
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "says"),
+    [
+        (Answer(404, {}), Verdict.FAILED, "something else answers"),
+        (Answer(302, {"location": "https://sso"}), Verdict.FAILED, "something else answers"),
+        (Answer(503, OUR_HEADERS), Verdict.FAILED, "status 503"),
+        (Untold("certificate has expired"), Verdict.FAILED, "certificate has expired"),
+        (None, Verdict.UNKNOWN, "--external-url"),
+    ],
+)
+def test_callback_url_must_lead_to_the_callback_server(
+    answer: Answer | Untold | None, verdict: Verdict, says: str
+) -> None:
+    found = check("Callback URL", callback=answer)
+    assert found.verdict is verdict
+    assert says in found.detail
+
+
+@pytest.mark.parametrize(
+    ("skew", "verdict", "says"),
+    [
+        (timedelta(seconds=60), Verdict.OK, "within"),
+        (timedelta(seconds=61), Verdict.WARNING, "ahead of"),
+        (timedelta(minutes=-5), Verdict.WARNING, "5m behind"),
+        (None, Verdict.UNKNOWN, "did not tell"),
+    ],
+)
+def test_clock_that_is_off_is_told(skew: timedelta | None, verdict: Verdict, says: str) -> None:
+    found = check("Clock of the callback server", callback=Answer(404, OUR_HEADERS, skew))
+    assert found.verdict is verdict
+    assert says in found.detail
+
+
+def test_endpoint_out_of_reach_is_a_warning_since_pods_are_elsewhere() -> None:
+    name = "Token endpoint login.example.com:443"
+    found = check(name, connections=(Connection("login.example.com:443", "refused"),))
+    assert found.verdict is Verdict.WARNING
+    assert "from here" in found.detail
+
+
+def test_token_endpoints_are_tried_once_each_and_not_without_end() -> None:
+    urls = [
+        "https://a/token",
+        "https://a/other",
+        "https://a:8443/t",
+        "http://b/t",
+        "https://[",
+        "ftp://c",
+        "https://d:x/",
+        "",
+    ]
+    many = [datasource(oauth2=OAUTH2 | {"tokenURL": url}) for url in urls] + [datasource(oauth2=None)]
+    assert token_endpoints(many, 10) == [("https", "a", 443), ("https", "a", 8443), ("http", "b", 80)]
+    assert len(token_endpoints(many, 2)) == 2
+
+
+def test_worst_verdict_counts_and_what_is_unknown_does_not() -> None:
+    def of(*verdicts: Verdict) -> Verdict:
+        return worst(Check("c", verdict, "") for verdict in verdicts)
+
+    assert of(Verdict.OK, Verdict.UNKNOWN) is Verdict.OK
+    assert of(Verdict.WARNING, Verdict.OK) is Verdict.WARNING
+    assert of(Verdict.WARNING, Verdict.FAILED) is Verdict.FAILED

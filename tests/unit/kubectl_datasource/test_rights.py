@@ -1,0 +1,92 @@
+"""What `doctor` asks for is what deploy/ gives: held to the files, so that neither drifts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kubectl_datasource.doctor import POLICIES
+from kubectl_datasource.rights import ACCOUNTS, Account, ResourceAttributes, Rule, reviews, user_name
+
+BASE = Path(__file__).parents[3] / "deploy" / "base"
+USER = user_name("datasource-system", "datasource-operator")
+
+
+def documents(path: str) -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load_all((BASE / path).read_text()) if each]
+
+
+def rules_of(path: str, account: Account) -> set[Rule]:
+    """The rules of the Roles in a file that are bound to the account."""
+    found = documents(path)
+    bound = {
+        each["roleRef"]["name"]
+        for each in found
+        if each["kind"] == "RoleBinding" and each["subjects"][0]["name"] == account.default_name
+    }
+    rules = (
+        rule for each in found if each["kind"] == "Role" and each["metadata"]["name"] in bound for rule in each["rules"]
+    )
+    return {
+        Rule(group, resource, tuple(rule["verbs"]))
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+@pytest.mark.parametrize("account", ACCOUNTS, ids=lambda account: account.component)
+def test_rights_that_are_checked_are_those_that_are_given(account: Account) -> None:
+    assert set(account.served) == rules_of(f"rights/{account.component}.yaml", account)
+    assert set(account.system) == rules_of("flow-rights.yaml", account) | rules_of("lease-rights.yaml", account)
+
+
+def test_policies_that_are_checked_are_those_that_are_shipped() -> None:
+    shipped = {
+        each["metadata"]["name"]
+        for path in (BASE / "cluster").glob("*.yaml")
+        for each in documents(f"cluster/{path.name}")
+        if each["kind"] == "ValidatingAdmissionPolicy"
+    }
+    assert set(POLICIES) == shipped
+
+
+def test_each_right_is_asked_for_in_each_namespace() -> None:
+    account = Account(
+        "operator",
+        "datasource-operator",
+        served=(Rule("datasource.dev", "datasources/status", ("patch",)),),
+        system=(Rule("", "secrets", ("list", "delete")),),
+    )
+    asked = reviews(account, USER, ("shop", "bank"), "datasource-system")
+    assert [each["spec"]["resourceAttributes"] for each in asked] == [
+        {
+            "verb": "patch",
+            "group": "datasource.dev",
+            "resource": "datasources",
+            "subresource": "status",
+            "namespace": "shop",
+        },
+        {
+            "verb": "patch",
+            "group": "datasource.dev",
+            "resource": "datasources",
+            "subresource": "status",
+            "namespace": "bank",
+        },
+        {"verb": "list", "resource": "secrets", "namespace": "datasource-system"},
+        {"verb": "delete", "resource": "secrets", "namespace": "datasource-system"},
+    ]
+    assert {each["spec"]["user"] for each in asked} == {"system:serviceaccount:datasource-system:datasource-operator"}
+
+
+def test_without_a_list_of_namespaces_all_of_them_are_asked_for() -> None:
+    asked = reviews(ACCOUNTS[1], USER, (), "datasource-system")
+    assert "namespace" not in asked[0]["spec"]["resourceAttributes"]
+
+
+def test_right_reads_as_rbac_writes_it() -> None:
+    assert str(ResourceAttributes("get", "", "secrets")) == "get secrets in all namespaces"
+    status = ResourceAttributes("patch", "datasource.dev", "datasources", "status", "shop")
+    assert str(status) == "patch datasources/status.datasource.dev in namespace shop"

@@ -1,0 +1,87 @@
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from datasource.states import Reason
+from kubectl_datasource.exits import Exit, NotFound, Unreachable
+from kubectl_datasource.objects import Datasource
+from kubectl_datasource.waiting import Ended, Going, wait_for
+from tests.unit.kubectl_datasource.builders import datasource
+
+
+class Clock:
+    """Time passes only in sleep."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def looks(*seen: Datasource | Exception) -> Callable[[], Datasource]:
+    """What each look finds; the last for ever."""
+    answers: Iterator[Datasource | Exception] = iter(seen)
+    last = seen[-1]
+
+    def look() -> Datasource:
+        found = next(answers, last)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return look
+
+
+def until_authorized(seen: Datasource) -> Ended | Going:
+    return Ended(Exit.FINE, "there") if seen.reason == "Authorized" else Going("waiting")
+
+
+def wait(look: Callable[[], Datasource], seconds: float = 10) -> tuple[Ended, list[str], float]:
+    clock, shown = Clock(), list[str]()
+    ended = wait_for(
+        look,
+        until_authorized,
+        timeout=timedelta(seconds=seconds),
+        monotonic=clock.monotonic,
+        sleep=clock.sleep,
+        show=shown.append,
+    )
+    return ended, shown, clock.now
+
+
+WAITING = datasource(Reason.AUTHORIZATION_REQUIRED)
+
+
+def test_wait_ends_when_the_judge_says_so() -> None:
+    assert wait(looks(WAITING, WAITING, datasource())) == (Ended(Exit.FINE, "there"), ["waiting"] * 2, 2.0)
+
+
+def test_wait_gives_up_after_a_last_look() -> None:
+    ended, _, took = wait(looks(WAITING), seconds=2.5)
+    assert ended == Ended(Exit.TIMED_OUT, "Gave up after 2 s of waiting.")
+    assert took == 2.5
+
+
+def test_without_time_there_is_one_look() -> None:
+    assert wait(looks(datasource()), seconds=0)[0].exit is Exit.FINE
+    assert wait(looks(WAITING), seconds=0)[0].exit is Exit.TIMED_OUT
+
+
+def test_cluster_that_is_away_for_a_while_ends_nothing() -> None:
+    ended, shown, _ = wait(looks(WAITING, Unreachable("gone"), datasource()))
+    assert ended.exit is Exit.FINE
+    assert shown[1] == "trying to reach the cluster, which does not answer"
+
+
+def test_datasource_that_is_deleted_ends_the_wait() -> None:
+    assert wait(looks(WAITING, NotFound("Not found.")))[0] == Ended(Exit.NOT_AS_WANTED, "Not found.")
+
+
+def test_what_is_wrong_with_the_code_is_not_swallowed() -> None:
+    with pytest.raises(ZeroDivisionError):
+        wait(looks(ZeroDivisionError()))
