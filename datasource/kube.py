@@ -22,6 +22,7 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 from datasource.names import GROUP, PLURAL, VERSION
+from datasource.oauth2.proxies import proxies_in
 from datasource.objects import PartialObject
 
 logger = logging.getLogger(__name__)
@@ -185,7 +186,8 @@ class Kube:
         self._session = aiohttp.ClientSession(
             base_url=self._configuration.host.rstrip("/") + "/",
             connector=aiohttp.TCPConnector(ssl=ssl_context(self._configuration), limit=64),
-            trust_env=True,
+            # Not trust_env: aiohttp would look into the environment, and for a netrc, in a thread for every request.
+            proxy=proxies_in(os.environ).proxy_for(self._configuration.host),
             read_bufsize=2**18,
             headers={"User-Agent": self._user_agent},
             timeout=aiohttp.ClientTimeout(
