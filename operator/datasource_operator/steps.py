@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import assert_never
 
 import msgspec
@@ -42,6 +43,10 @@ from datasource_operator.refresh_memory import RefreshMemory
 logger = structlog.get_logger(__name__)
 
 
+PARSED_SPECS = 4096
+"""How many specs are kept parsed; those of one shape and content count once."""
+
+
 class DatasourceGone(Exception):
     """A live read found no Datasource, or another one of the same name."""
 
@@ -60,8 +65,13 @@ class Steps:
     memory: RefreshMemory
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    _parse: Callable[[bytes], Spec | InvalidSpec] = field(init=False, repr=False)
     _in_hand: dict[Key, tuple[str, CredentialData]] = field(default_factory=dict, repr=False)
     """By key: what a refresh stored a moment ago, with the resourceVersion that it got; for the very next reconciliation."""
+
+    def __post_init__(self) -> None:
+        # A Datasource is looked at several times in a row while it is worked on.
+        self._parse = lru_cache(maxsize=PARSED_SPECS)(self._newly_parsed)
 
     def hand_over(self, key: Key, resource_version: str, data: CredentialData) -> None:
         """Spare the token Secret's next write a read of what was just written."""
@@ -141,12 +151,15 @@ class Steps:
         )
 
     def _parsed(self, datasource: Datasource) -> Spec | InvalidSpec:
+        return self._parse(msgspec.json.encode(datasource.spec))
+
+    def _newly_parsed(self, spec: bytes) -> Spec | InvalidSpec:
+        allow_insecure_http, egress = self.settings.allow_insecure_http, self.settings.egress
         try:
-            return parse(
-                datasource.spec, allow_insecure_http=self.settings.allow_insecure_http, egress=self.settings.egress
-            )
+            return parse(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
         except InvalidSpec as error:
-            return error
+            # It outlives this call, and the frames that it came through should not.
+            return error.with_traceback(None)
 
     async def _read_live(self, key: Key, seen: Observed) -> Observed:
         """First the Secret, then the Datasource: a credential newer than the spec read is then impossible."""
