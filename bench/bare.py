@@ -103,9 +103,12 @@ async def in_flight(jobs: Iterable[Job], limit: int = IN_FLIGHT) -> None:
         for job in left:
             await job()
 
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(limit):
-            workers.create_task(work())
+    workers = [asyncio.create_task(work()) for _ in range(limit)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
 
 
 class _Metadata(msgspec.Struct, rename="camel"):

@@ -17,6 +17,7 @@ from datasource import credential as credential_secret
 from datasource.credential import CredentialData, CredentialFacts, StoredCredential
 from datasource.fingerprint import fingerprint
 from datasource.names import API_VERSION, KIND
+from datasource.oauth2.egress import EgressPolicy, rules
 from datasource.objects import Datasource, OwnerReference
 from datasource.requests import Requests
 from datasource.spec import Spec, parse
@@ -26,6 +27,8 @@ from datasource_operator.status import Surface, status_patch, wanted_status
 
 CLIENT_SECRET = "app"  # noqa: S105 - the name of a Secret
 LIFETIME = timedelta(hours=1)
+_EGRESS = EgressPolicy(allowed=rules(["127.0.0.1"]))
+"""Where the provider imitation is, as for the processes that deploy/local starts."""
 DUE_AGE = timedelta(minutes=50)
 """A token of that age is due for its refresh, and works for ten more minutes."""
 
@@ -124,7 +127,7 @@ class Maker:
     @staticmethod
     def spec(datasource: Datasource) -> Spec:
         """Its spec, parsed."""
-        return parse(datasource.spec, allow_insecure_http=False)
+        return parse(datasource.spec, allow_insecure_http=False, egress=_EGRESS)
 
     @property
     def _surface(self) -> Surface:
