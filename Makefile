@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Each has a control plane and a provider of its own; most of the time a test waits for what others do.
 TEST_WORKERS ?= 3
 
-.PHONY: help demo test check lint unit faults tools generate docs manifests lock format clean
+.PHONY: help demo test check lint unit faults tools generate docs manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -48,11 +48,17 @@ format: $(READY) ## format the code
 
 generate: docs manifests ## write everything that is generated and kept in the repository
 
-docs: $(READY) ## write what is generated in docs/
+docs: $(READY) ## write what is generated in docs/ and SECURITY.md
 	@$(RUN) docs/api_reference.py
+	@$(RUN) -m tests.security_map
 
-manifests: $(READY) ## generate what the chart copies from deploy/base, and deploy/install.yaml
+manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml
+	@$(RUN) -m deploy.local.dashboard
+	@$(RUN) -m deploy.local.argocd
 	@$(RUN) -m deploy.local.manifests
+
+fixtures: tools ## keep what this version stores, for the upgrade tests of later ones; once a release
+	@$(RUN) -m tests.upgrade.record
 
 lock: $(READY) ## pin dependencies anew
 	requirements/lock.sh

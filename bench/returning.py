@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -16,22 +16,18 @@ import msgspec
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from bench.bare import MERGE_PATCH, Bare, Refused, in_flight
+from bench.bare import MERGE_PATCH, Bare, Refused, in_flight, load_json
 from bench.figures import Report, at_least, at_most
 from bench.fleet import Fleet, Member
 from bench.meter import Calls, cpu_seconds
 from bench.objects import CLIENT_SECRET
 from bench.world import World, world
 from bench.writing import RUNS
-from callback_server.callback import new_credential
 from callback_server.security import COOKIE, cookie_hash
-from callback_server.situation import Situation
 from datasource import credential as credential_secret
 from datasource import flow as records
 from datasource.flow import FLOW_LIFETIME, Flow, Outcome, key_hash, new_flow_key
 from datasource.names import CALLBACK_FIELD_MANAGER, credential_secret_name, redirect_uri, ticket_in
-from datasource.oauth2 import TokenResponse
-from datasource.oauth2.token_response import parse_token_response
 from datasource.objects import PartialObject
 from datasource.requests import Requests
 from datasource.ticket import ticket_hash
@@ -198,13 +194,11 @@ class RawFlows:
         await self._read(member)
         await self._client_secret()
         secrets_path = f"/api/v1/namespaces/{self.fleet.namespace}/secrets?{_MANAGED}"
-        situation = await self._rehearse(member, secrets_path)
+        await self._rehearse(member, secrets_path)
         claimed = msgspec.structs.replace(flow, claim=flow.state_hash[:32])
         version = await self._write_flow(path, claimed, version)
-        response = await self._exchange()
-        facts, data = new_credential(
-            situation, claimed, response, credential_id=claimed.claim or "", authorized_as=None, refreshed_at=_now()
-        )
+        facts, data = self.here.maker.credential(member.datasource, _now(), timedelta(0))
+        data = msgspec.structs.replace(data, access_token=await self._exchange())
         credential = self.here.maker.credential_secret(member.datasource, facts, data)
         await self.raw.post(secrets_path, credential, PartialObject)
         await self._write_flow(path, msgspec.structs.replace(claimed, outcome=Outcome.STORED), version)
@@ -247,7 +241,7 @@ class RawFlows:
         created = await self.raw.post(f"{_FLOWS}?{_MANAGED}", manifest, PartialObject)
         return flow, f"{_FLOWS}/{created.metadata.name}", created.metadata.resource_version
 
-    async def _rehearse(self, member: Member, path: str) -> Situation:
+    async def _rehearse(self, member: Member, path: str) -> None:
         facts = credential_secret.CredentialFacts(credential_id="rehearsal", fingerprint="rehearsal")
         manifest = credential_secret.manifest(
             namespace=self.fleet.namespace,
@@ -257,24 +251,16 @@ class RawFlows:
             data=None,
         )
         await self.raw.post(path + "&dryRun=All", manifest, PartialObject)
-        spec = self.here.maker.spec(member.datasource)
-        assert spec.oauth2 is not None
-        metadata, status = member.datasource.metadata, member.datasource.status
-        return Situation(
-            metadata.namespace, metadata.name, metadata.uid, spec, spec.oauth2, status, Requests(), credential=None
-        )
 
     async def _write_flow(self, path: str, flow: Flow, version: str) -> str:
         patch = records.replacement_patch(flow, slot=0, resource_version=version)
         written = await self.raw.patch(f"{path}?{_MANAGED}", patch, PartialObject)
         return written.metadata.resource_version
 
-    async def _exchange(self) -> TokenResponse:
+    async def _exchange(self) -> str:
         form = {"grant_type": "authorization_code", "code": secrets.token_hex(16)}
         async with self.raw.session.post(f"{self.here.maker.provider}/token", data=form) as answer:
-            body = await answer.read()
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-        return parse_token_response(answer.status, headers, body, received_at=_now())
+            return str(load_json(await answer.read())["access_token"])
 
 
 def _now() -> datetime:

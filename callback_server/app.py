@@ -34,6 +34,7 @@ from callback_server.refusals import Refused
 from callback_server.security import ALWAYS, cookie_in, is_from_our_page, new_cookie, set_cookie_header
 from callback_server.situation import Observer
 from datasource.kube import ApiError, Kube, Unavailable
+from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.transport import Transport
 from datasource.settings import Settings
 
@@ -64,13 +65,14 @@ class Services:
 
 def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
-    observer = Observer(kube, settings)
+    discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
+    observer = Observer(kube, settings, discovery)
     flows = FlowStore(kube, settings.system_namespace, _now)
     looks = Looks(observer, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
     places = Places(in_all=64, per_namespace=16, retry_after=5.0)
     return Services(
-        dialog=DialogService(kube, settings, observer, flows, looks, places, _now),
+        dialog=DialogService(kube, transport, settings, observer, flows, looks, places, _now),
         callback=CallbackService(kube, transport, observer, flows, looks, places, CredentialStore(kube, _now), _now),
         done=DoneService(settings, observer, flows, looks),
         settings=settings,
@@ -117,7 +119,7 @@ def create_app(served: Services) -> Starlette:
             raise error
         if error.is_miss:
             try:
-                served.misses.count(request.path_params.get("namespace"), request.path_params.get("name"))
+                served.misses.count(*_named_place(request))
             except Exceeded as exceeded:
                 return _refusal(refusals.too_many_misses(_whole_seconds(exceeded)))
         return _refusal(error)
@@ -179,6 +181,15 @@ def _place(request: Request) -> tuple[str, str]:
     if not _NAMESPACE.fullmatch(namespace) or not _NAME.fullmatch(name):
         raise refusals.link_has_ended()
     return namespace, name
+
+
+def _named_place(request: Request) -> tuple[str | None, str | None]:
+    """Namespace and name that a path names; None for what could be none: limits remember them."""
+    namespace, name = request.path_params.get("namespace", ""), request.path_params.get("name", "")
+    return (
+        namespace if _NAMESPACE.fullmatch(namespace) else None,
+        name if _NAME.fullmatch(name) else None,
+    )
 
 
 async def _body(request: Request) -> bytes:

@@ -1,8 +1,8 @@
 """The way back: check, claim, exchange, store; each flow at most once."""
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -16,8 +16,9 @@ from callback_server.looks import Looks
 from callback_server.metrics import count_refused, count_stored, kind_of
 from callback_server.refusals import Refused
 from callback_server.security import is_same_browser
-from callback_server.situation import Observer, Situation
+from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.credential import CredentialData, CredentialFacts
+from datasource.effective import Effective, client_for, code_options, reply_options
 from datasource.fingerprint import fingerprint
 from datasource.flow import Flow, FlowKey, Outcome, StoredFlow, parse_flow_key, state_is_of
 from datasource.kube import ApiError, Kube, Unavailable
@@ -28,6 +29,7 @@ from datasource.oauth2 import (
     RefusedCallback,
     TokenResponse,
     authorization_code_request,
+    captured_text,
     check_issuer,
     parse_callback,
 )
@@ -43,7 +45,8 @@ class _Prepared:
     """Everything was found in order, and nothing is spent yet."""
 
     situation: Situation
-    code: str = field(repr=False)
+    effective: Effective
+    response: AuthorizationResponse
     client: Client
     ca_bundle: str | None
 
@@ -134,25 +137,34 @@ class CallbackService:
         if datasource is None or datasource.metadata.uid != flow.uid:
             raise refusals.datasource_is_gone()
         situation = await self.observer.situation(datasource)
-        _check_answer(situation, response)
+        _check_answer(situation, flow, response)
         if flow.has_expired(self.now()):
             raise refusals.flow_has_expired()
         _check_nothing_changed(situation, flow)
-        secret = await require_client_secret(self.kube, situation, self.observer.settings)
+        # With what the provider said when the flow began: the code goes where the person saw that it would.
+        effective = effective_parameters(situation, flow.metadata)
+        secret = await require_client_secret(self.kube, situation, effective, self.observer.settings)
         ca_bundle = await require_ca_bundle(self.kube, situation)
         await self.credentials.rehearse(situation)
-        oauth2 = situation.oauth2
-        client = Client(oauth2.client_id or "", secret, oauth2.effective_client_authentication())
-        return _Prepared(situation, response.code or "", client, ca_bundle)
+        client = client_for(
+            effective.parameters,
+            secret,
+            token_endpoint=effective.token_url,
+            now=self.now(),
+            token_bytes=self.token_bytes,
+        )
+        return _Prepared(situation, effective, response, client, ca_bundle)
 
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared) -> None:
         situation = prepared.situation
         response = await self._exchanged(flow, prepared)
-        authorized_as = self._identity(flow, situation, response)
+        authorized_as = self._identity(flow, prepared.effective, response)
         facts, data = new_credential(
             situation,
+            prepared.effective,
             flow,
             response,
+            captured=captured_on_the_way_back(prepared.effective, prepared.response),
             # The claim's ID, so that the done page knows the credential even where the outcome could not be recorded.
             credential_id=flow.claim or "",
             authorized_as=authorized_as,
@@ -162,27 +174,30 @@ class CallbackService:
 
     async def _exchanged(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
         request = authorization_code_request(
-            prepared.situation.oauth2.token_url or "",
+            prepared.effective.token_url,
             prepared.client,
-            code=prepared.code,
+            code=prepared.response.code or "",
             redirect_uri=flow.redirect_uri,
             code_verifier=flow.code_verifier,
+            options=code_options(prepared.effective.parameters),
         )
         try:
-            return await request_token(self.transport, request, now=self.now, ca_bundle=prepared.ca_bundle)
+            options = reply_options(prepared.effective.parameters)
+            return await request_token(
+                self.transport, request, now=self.now, options=options, ca_bundle=prepared.ca_bundle
+            )
         except OAuth2Error as error:
             logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))
             raise refusals.exchange_failed(error) from None
 
-    def _identity(self, flow: Flow, situation: Situation, response: TokenResponse) -> str | None:
+    def _identity(self, flow: Flow, effective: Effective, response: TokenResponse) -> str | None:
         if response.id_token is None or flow.nonce is None:
             return None
-        oauth2 = situation.oauth2
         try:
             identity = check_claims(
                 unverified_claims(response.id_token),
-                issuer=oauth2.issuer,
-                client_id=oauth2.client_id or "",
+                issuer=effective.parameters.issuer,
+                client_id=effective.client_id,
                 nonce=flow.nonce,
                 now=self.now(),
             )
@@ -203,22 +218,24 @@ class CallbackService:
 
 def new_credential(
     situation: Situation,
+    effective: Effective,
     flow: Flow,
     response: TokenResponse,
     *,
+    captured: Mapping[str, str],
     credential_id: str,
     authorized_as: str | None,
     refreshed_at: datetime,
 ) -> tuple[CredentialFacts, CredentialData]:
     """The credential that a token response makes; the set of handled requests is filled in when it is stored."""
-    oauth2 = situation.oauth2
-    bound_to = fingerprint(oauth2)
+    scopes = effective.parameters.scopes
+    bound_to = fingerprint(situation.oauth2)
     facts = CredentialFacts(
         credential_id=credential_id,
         replaces=situation.credential_id,
         fingerprint=bound_to,
-        requested_scopes=oauth2.scopes,
-        granted_scopes=oauth2.scopes if response.scopes is None else response.scopes,
+        requested_scopes=scopes,
+        granted_scopes=scopes if response.scopes is None else response.scopes,
         expires_at=response.expires_at,
         refreshed_at=refreshed_at,
         has_refresh_token=response.refresh_token is not None,
@@ -228,13 +245,21 @@ def new_credential(
     data = CredentialData(
         access_token=response.access_token,
         token_type=response.token_type,
-        token_endpoint=oauth2.token_url or "",
+        token_endpoint=effective.token_url,
         fingerprint=bound_to,
-        client_id=oauth2.client_id or "",
+        client_id=effective.client_id,
         refresh_token=response.refresh_token,
-        revocation_endpoint=oauth2.revocation_url,
+        revocation_endpoint=effective.revocation_url,
+        refresh_endpoint=effective.parameters.refresh_url or None,
     )
-    return facts, data
+    return facts, data.with_captured({**captured, **response.captured})
+
+
+def captured_on_the_way_back(effective: Effective, response: AuthorizationResponse) -> Mapping[str, str]:
+    """The captured fields that stand in the callback's query, where a person's browser brought them."""
+    names = effective.parameters.captured_fields.callback
+    found = {name: captured_text(response.other.get(name)) for name in names}
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def clear_is_newer(situation: Situation, flow: Flow) -> bool:
@@ -250,10 +275,11 @@ def _parsed(query: bytes) -> AuthorizationResponse:
         raise refusals.not_an_authorization_response(str(error)) from None
 
 
-def _check_answer(situation: Situation, response: AuthorizationResponse) -> None:
+def _check_answer(situation: Situation, flow: Flow, response: AuthorizationResponse) -> None:
     """The issuer first: an error may be a trick, too (RFC 9207 section 2.4)."""
+    promised = flow.metadata is not None and flow.metadata.authorization_response_iss_parameter_supported
     try:
-        check_issuer(response.iss, expected=situation.oauth2.issuer, required=False)
+        check_issuer(response.iss, expected=situation.oauth2.expanded().issuer, required=promised)
     except RefusedCallback as error:
         raise refusals.issuer_is_another(str(error)) from None
     if response.error is not None:

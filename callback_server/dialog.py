@@ -15,15 +15,28 @@ from callback_server.looks import Looks
 from callback_server.metrics import count_begun
 from callback_server.pages import Dialog, Form
 from callback_server.security import cookie_hash, form_token, form_token_fits, is_form_token
-from callback_server.situation import Observer, Situation
+from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.ca_bundle import read_ca_bundle
-from datasource.client_secret import ClientSecretNotFound, read_client_secret
+from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
+from datasource.effective import Effective, client_for
 from datasource.flow import FLOW_LIFETIME, Flow, key_hash, new_flow_key
 from datasource.kube import Forbidden, Kube
 from datasource.names import authorization_link, redirect_uri, ticket_in
-from datasource.oauth2 import authorize_url, new_secret, s256_challenge
+from datasource.oauth2 import (
+    OAuth2Error,
+    ProviderMetadata,
+    TokenRequest,
+    authorization_parameters,
+    front_url,
+    new_secret,
+    pushed_authorization_request,
+    pushed_url,
+    s256_challenge,
+)
+from datasource.oauth2.exchange import push_authorization
+from datasource.oauth2.transport import Transport
 from datasource.settings import Settings
-from datasource.spec import InvalidSpec, Pkce
+from datasource.spec import InvalidSpec
 from datasource.ticket import is_ticket, same_ticket, ticket_hash
 
 logger = structlog.get_logger(__name__)
@@ -37,6 +50,7 @@ class DialogService:
     """What stands behind `/authorize/{namespace}/{name}`."""
 
     kube: Kube
+    transport: Transport
     settings: Settings
     observer: Observer
     flows: FlowStore
@@ -53,7 +67,13 @@ class DialogService:
         """
         _require_ticket(ticket)
         situation = await self._live(namespace, name, ticket)
-        return self._dialog(situation, ticket, cookie)
+        # Only whoever has the live ticket makes us ask a provider.
+        ca_bundle = await require_ca_bundle(self.kube, situation)
+        effective = effective_parameters(situation, await self.observer.metadata(situation, ca_bundle))
+        link = authorization_link(self.settings.external_url, situation.namespace, situation.name, ticket)
+        token = form_token(cookie, situation, ticket, effective.authorize_url, effective.token_url)
+        form = Form(action=urlsplit(link).path, ticket=ticket, token=token)
+        return Dialog(situation, self.settings.external_url, effective, form=form)
 
     async def begin(self, namespace: str, name: str, form: Mapping[str, str], cookie: str | None) -> str:
         """Begin an authorization; returns the URL at the provider to send the browser to (RFC 6749 section 4.1.1).
@@ -69,13 +89,30 @@ class DialogService:
         if not is_form_token(token):
             raise refusals.form_is_not_ours()
         situation = await self._live(namespace, name, ticket)
-        if not form_token_fits(token, cookie, situation, ticket):
+        ca_bundle = await require_ca_bundle(self.kube, situation)
+        metadata = await self.observer.metadata(situation, ca_bundle)
+        effective = effective_parameters(situation, metadata)
+        shown = (effective.authorize_url, effective.token_url)
+        if not form_token_fits(token, cookie, situation, ticket, *shown):
             raise refusals.form_is_not_ours()
         # Only now: strangers must not take places.
         with self.places.one(namespace):
-            await require_client_secret(self.kube, situation, self.settings)
-            await require_ca_bundle(self.kube, situation)
-            return await self._begin(situation, ticket, cookie)
+            secret = await require_client_secret(self.kube, situation, effective, self.settings)
+            flow, state = await self._record(situation, effective, metadata, ticket, cookie)
+            count_begun()
+            logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
+            parameters = _request_parameters(effective, flow, state)
+            if effective.pushed_authorization_url is None:
+                return front_url(effective.authorize_url, parameters)
+            client = client_for(
+                effective.parameters,
+                secret,
+                token_endpoint=effective.token_url,
+                now=self.now(),
+                token_bytes=self.token_bytes,
+            )
+            request = pushed_authorization_request(effective.pushed_authorization_url, client, parameters)
+            return await self._pushed(effective, request, ca_bundle)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
         # What is not the live ticket costs one read, and that is shared: strangers may send as many as they like.
@@ -93,16 +130,12 @@ class DialogService:
             raise refusals.link_has_ended()
         return situation
 
-    def _dialog(self, situation: Situation, ticket: str, cookie: str) -> Dialog:
-        link = authorization_link(self.settings.external_url, situation.namespace, situation.name, ticket)
-        form = Form(action=urlsplit(link).path, ticket=ticket, token=form_token(cookie, situation, ticket))
-        return Dialog(situation, self.settings.external_url, form=form)
-
-    async def _begin(self, situation: Situation, ticket: str, cookie: str) -> str:
-        oauth2 = situation.oauth2
-        verifier = new_secret(self.token_bytes) if oauth2.pkce is Pkce.S256 else None
-        nonce = new_secret(self.token_bytes) if "openid" in oauth2.scopes else None
-        callback = redirect_uri(self.settings.external_url, situation.namespace)
+    async def _record(
+        self, situation: Situation, effective: Effective, metadata: ProviderMetadata | None, ticket: str, cookie: str
+    ) -> tuple[Flow, str]:
+        """Record a flow; returns it with the state, of which it keeps only a hash."""
+        verifier = new_secret(self.token_bytes) if effective.code_challenge_is_sent else None
+        nonce = new_secret(self.token_bytes) if "openid" in effective.parameters.scopes else None
         states: dict[str, str] = {}
 
         def make(slot: int) -> Flow:
@@ -120,9 +153,10 @@ class DialogService:
                 requests=situation.requests,
                 cookie_hash=cookie_hash(cookie),
                 ticket_hash=ticket_hash(ticket),
-                redirect_uri=callback,
+                redirect_uri=redirect_uri(self.settings.external_url, situation.namespace),
                 created_at=self.now(),
                 expires_at=self.now() + FLOW_LIFETIME,
+                metadata=metadata,
             )
             states[flow.state_hash] = state.text
             return flow
@@ -131,18 +165,16 @@ class DialogService:
             begun = await self.flows.begin(make, situation.uid)
         except NoSlot:
             raise refusals.too_many_at_once() from None
-        count_begun()
-        logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
-        return authorize_url(
-            oauth2.authorize_url or "",
-            client_id=oauth2.client_id or "",
-            redirect_uri=callback,
-            state=states[begun.state_hash],
-            scopes=oauth2.scopes,
-            code_challenge=None if verifier is None else s256_challenge(verifier),
-            nonce=nonce,
-            extra=oauth2.authorize_parameters,
-        )
+        return begun, states[begun.state_hash]
+
+    async def _pushed(self, effective: Effective, request: TokenRequest, ca_bundle: str | None) -> str:
+        """Push the request (RFC 9126); returns the URL with the reference to it."""
+        try:
+            reference = await push_authorization(self.transport, request, now=self.now, ca_bundle=ca_bundle)
+        except OAuth2Error as error:
+            logger.warning("a pushed authorization request failed", error=str(error))
+            raise refusals.request_was_not_taken(error) from None
+        return pushed_url(effective.authorize_url, client_id=effective.client_id, request_uri=reference)
 
 
 def _require_ticket(text: str) -> None:
@@ -151,16 +183,36 @@ def _require_ticket(text: str) -> None:
         raise refusals.link_has_ended()
 
 
-async def require_client_secret(kube: Kube, situation: Situation, settings: Settings) -> str | None:
-    """Read the client secret live.
+def _request_parameters(effective: Effective, flow: Flow, state: str) -> list[tuple[str, str]]:
+    parameters = effective.parameters
+    audience = {} if not parameters.audience else {"audience": parameters.audience}
+    return authorization_parameters(
+        client_id=effective.client_id,
+        redirect_uri=flow.redirect_uri,
+        state=state,
+        scopes=parameters.scopes,
+        scope_separator=parameters.scope_separator or " ",
+        code_challenge=None if flow.code_verifier is None else s256_challenge(flow.code_verifier),
+        nonce=flow.nonce,
+        resources=parameters.resource,
+        extra=parameters.authorize_parameters | audience,
+    )
+
+
+async def require_client_secret(
+    kube: Kube, situation: Situation, effective: Effective, settings: Settings
+) -> ClientSecret | None:
+    """Read what the client authenticates with, live.
 
     Raises:
-        Refused: it is not there or may not be used.
+        Refused: it is not there, or may not be used or sent where it would go.
     """
     try:
-        return await read_client_secret(
+        secret = await read_client_secret(
             kube, situation.namespace, situation.oauth2, require_allowed_hosts=settings.require_allowed_hosts
         )
+        if secret is not None:
+            secret.require_allowed(effective.endpoints)
     except (ClientSecretNotFound, InvalidSpec) as error:
         raise refusals.not_configured(str(error)) from None
     except Forbidden:
@@ -168,6 +220,7 @@ async def require_client_secret(kube: Kube, situation: Situation, settings: Sett
             f"The callback server may not read Secrets in namespace {situation.namespace}. "
             "Ask whoever runs the cluster to give it the rights of deploy/ there."
         ) from None
+    return secret
 
 
 async def require_ca_bundle(kube: Kube, situation: Situation) -> str | None:

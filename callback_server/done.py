@@ -12,7 +12,8 @@ from callback_server.looks import Looks
 from callback_server.pages import Banner, Dialog, dialog_page, message_page, progress_page
 from callback_server.refusals import Refused
 from callback_server.security import is_same_browser
-from callback_server.situation import Observer, Situation
+from callback_server.situation import Observer, Situation, effective_parameters
+from datasource.effective import Effective
 from datasource.flow import Flow, FlowKey, Outcome, StoredFlow, done_id_is_of, parse_flow_key
 from datasource.names import authorization_link, ticket_in
 from datasource.objects import Datasource
@@ -77,7 +78,14 @@ class DoneService:
             return message_page(Refused(banner.title, banner.message), again=again)
         show_reload = banner.is_success and not _is_seen_by_operator(flow, situation)
         return dialog_page(
-            Dialog(situation, self.settings.external_url, banner=banner, again=again, show_reload=show_reload)
+            Dialog(
+                situation,
+                self.settings.external_url,
+                _effective(situation, flow),
+                banner=banner,
+                again=again,
+                show_reload=show_reload,
+            )
         )
 
     def _link_to_begin_again(self, flow: Flow, datasource: Datasource) -> str | None:
@@ -86,6 +94,14 @@ class DoneService:
         if ticket is None or ticket_hash(ticket) != flow.ticket_hash:
             return None
         return authorization_link(self.settings.external_url, flow.namespace, flow.name, ticket)
+
+
+def _effective(situation: Situation, flow: Flow) -> Effective | None:
+    """With what the provider said when the flow began; that it is shown is not worth asking it again."""
+    try:
+        return effective_parameters(situation, flow.metadata)
+    except Refused:
+        return None
 
 
 def _own_flow(key: FlowKey, cookie: str, stored: StoredFlow | None) -> Flow:

@@ -41,6 +41,16 @@ class Bucket:
         wait = self._next - self._slack - self._monotonic()
         return wait if wait > _ROUNDING else 0.0
 
+    def require(self) -> None:
+        """Check that the next one may pass now.
+
+        Raises:
+            Exceeded: it may not.
+        """
+        wait = self.wait()
+        if wait > 0:
+            raise Exceeded(wait)
+
     def take(self) -> None:
         """Let one pass, or let one stand in line."""
         self._next = max(self._next, self._monotonic()) + self._gap
@@ -79,6 +89,8 @@ class Misses:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
+        per_second, burst = self.IN_ALL
+        self._in_all = Bucket(monotonic, per_second=per_second, burst=burst)
         self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
 
     def count(self, namespace: str | None, name: str | None) -> None:
@@ -87,17 +99,17 @@ class Misses:
         Raises:
             Exceeded: there were too many like it; the answer should say so.
         """
-        wanted: list[tuple[Hashable, tuple[float, int]]] = [("all", self.IN_ALL)]
+        self._in_all.require()
+        wanted: list[tuple[Hashable, tuple[float, int]]] = []
         if namespace is not None:
             wanted.append((namespace, self.PER_NAMESPACE))
         if namespace is not None and name is not None:
             wanted.append(((namespace, name), self.PER_DATASOURCE))
         buckets = [self._bucket(key, *rate) for key, rate in wanted]
-        wait = max(bucket.wait() for bucket in buckets)
-        if wait > 0:
-            # Not counted: who goes on hammering hears of a second, and not of an hour.
-            raise Exceeded(wait)
         for bucket in buckets:
+            bucket.require()
+        # Counted only now: who goes on hammering hears of a second, and not of an hour.
+        for bucket in (self._in_all, *buckets):
             bucket.take()
 
     def _bucket(self, key: Hashable, per_second: float, burst: int) -> Bucket:

@@ -1,5 +1,6 @@
 """The pages: what they show as typed views, rendered with Jinja2, headers included."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -10,7 +11,9 @@ from starlette.responses import HTMLResponse
 from callback_server.refusals import Refused
 from callback_server.security import origin, page_headers, style_source
 from callback_server.situation import Situation
+from datasource.effective import Effective, Source
 from datasource.names import redirect_uri
+from datasource.spec import OAuth2, Pkce
 from datasource.states import State
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -26,6 +29,16 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.globals["style"] = _STYLE
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One parameter of the dialog."""
+
+    label: str
+    values: tuple[str, ...]
+    source: str = ""
+    """Where the values come from; empty: they are written in spec.oauth2, or there is nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,8 @@ class Dialog:
 
     situation: Situation
     external_url: str
+    effective: Effective | None
+    """None where an endpoint comes from the provider's metadata, and that is not at hand."""
     form: Form | None = None
     banner: Banner | None = None
     again: str | None = None
@@ -88,12 +103,17 @@ class Dialog:
     @property
     def authorize_host(self) -> str:
         """Where the person is sent."""
-        return _host(self.situation.oauth2.authorize_url)
+        return _host(None if self.effective is None else self.effective.authorize_url)
 
     @property
     def token_host(self) -> str:
         """Where the code, and the client secret with it, is sent."""
-        return _host(self.situation.oauth2.token_url)
+        return _host(None if self.effective is None else self.effective.token_url)
+
+    @property
+    def parameters(self) -> tuple[Shown, ...]:
+        """The OAuth2 parameters as they hold."""
+        return shown_parameters(self.situation.oauth2, self.effective)
 
     @property
     def replaces_one(self) -> bool:
@@ -104,13 +124,14 @@ class Dialog:
     @property
     def wants_offline_access(self) -> bool:
         """With OpenID Connect, offline_access is what yields a refresh token (OIDC Core section 11)."""
-        scopes = self.situation.oauth2.scopes
+        scopes = self.situation.oauth2.expanded().scopes
         return "openid" in scopes and "offline_access" not in scopes
 
 
 def dialog_page(dialog: Dialog) -> HTMLResponse:
     """The page that mirrors the dialog administrators know: parameters, state, the button, what came of it."""
-    target = origin(dialog.situation.oauth2.authorize_url or "") if dialog.form is not None else None
+    effective = dialog.effective
+    target = origin(effective.authorize_url) if dialog.form is not None and effective is not None else None
     content = _environment.get_template("dialog.html").render(dialog=dialog)
     return HTMLResponse(content, headers=page_headers(_STYLE_SOURCE, target))
 
@@ -132,6 +153,90 @@ def progress_page() -> HTMLResponse:
         HTTPStatus.OK,
     )
     return message_page(refused)
+
+
+def shown_parameters(oauth2: OAuth2, effective: Effective | None) -> tuple[Shown, ...]:
+    """What the dialog says of the OAuth2 parameters: what everybody has, then what was said beyond that."""
+    whole = oauth2.expanded()
+    always = (
+        Shown("Client ID", (whole.client_id or "",)),
+        _client_authentication(whole),
+        _endpoint("Authorize URL", oauth2, "authorize_url", effective),
+        _endpoint("Token URL", oauth2, "token_url", effective),
+        Shown("Scopes", whole.scopes or ("none",), _source(oauth2, "scopes")),
+    )
+    return (*_service(oauth2), *always, *_options(oauth2, effective))
+
+
+def _service(oauth2: OAuth2) -> Iterator[Shown]:
+    preset = oauth2.preset
+    if preset is not None:
+        note = "" if preset.tried else "follows its documentation, not tried against the live service"
+        yield Shown("Service", (preset.title,), note)
+    issuer = oauth2.expanded().issuer
+    if issuer:
+        yield Shown("Issuer", (issuer,), _source(oauth2, "issuer"))
+
+
+def _client_authentication(whole: OAuth2) -> Shown:
+    method = whole.effective_client_authentication()
+    if whole.client_secret_ref is not None:
+        ref = whole.client_secret_ref
+        return Shown("Client secret", (f"in Secret {ref.name}, key {ref.key} ({method})",))
+    if whole.private_key_ref is not None:
+        key = whole.private_key_ref
+        return Shown("Private key", (f"in Secret {key.name}, key {key.key} ({method})",))
+    return Shown("Client secret", ("none (public client)",))
+
+
+def _endpoint(label: str, oauth2: OAuth2, field: str, effective: Effective | None) -> Shown:
+    if effective is None:
+        return Shown(label, (getattr(oauth2.expanded(), field) or "told by the issuer's metadata",))
+    from_metadata = effective.source(field) is Source.METADATA
+    source = "from the issuer's metadata" if from_metadata else _source(oauth2, field)
+    return Shown(label, (getattr(effective, field),), source)
+
+
+def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
+    """What was said beyond what everybody has."""
+    whole = oauth2.expanded()
+    if effective is not None and effective.pushed_authorization_url is not None:
+        source = "from the issuer's metadata" if effective.source("pushed_authorization_url") is Source.METADATA else ""
+        yield Shown("Request pushed to", (effective.pushed_authorization_url,), source)
+    if whole.pkce is not Pkce.S256:
+        yield Shown("PKCE", (whole.pkce,), "" if oauth2.pkce is whole.pkce else _FROM_PRESET)
+    lists = {"resource": "Resources", "refresh_url": "Refresh URL", "audience": "Audience", "token_path": "Token path"}
+    lists |= {
+        "body_format": "Body of requests",
+        "default_lifetime": "Default lifetime",
+        "max_lifetime": "Longest lifetime",
+    }
+    for field, label in lists.items():
+        value = getattr(whole, field)
+        if value:
+            yield Shown(label, value if isinstance(value, tuple) else (str(value),), _source(oauth2, field))
+    maps = {
+        "authorize_parameters": "Authorize parameters",
+        "token_parameters": "Token parameters",
+        "refresh_parameters": "Refresh parameters",
+    }
+    for field, label in maps.items():
+        pairs = tuple(f"{name}={value}" for name, value in getattr(whole, field).items())
+        if pairs:
+            yield Shown(label, pairs, _source(oauth2, field))
+    if whole.captured_names:
+        yield Shown("Captured fields", whole.captured_names, _source(oauth2, "captured_fields"))
+
+
+_FROM_PRESET = "from the preset"
+
+
+def _source(oauth2: OAuth2, field: str) -> str:
+    """Where a value that is not from metadata comes from."""
+    written, whole = getattr(oauth2, field), getattr(oauth2.expanded(), field)
+    if not whole or written == whole:
+        return ""
+    return "partly from the preset" if isinstance(written, dict) and written else _FROM_PRESET
 
 
 def _host(url: str | None) -> str:

@@ -270,6 +270,28 @@ def issuer_is_another(what: str) -> Refused:
     return Refused("The answer comes from somebody else", f"{what} The code was not used and nothing was stored.")
 
 
+def provider_is_silent(what: str) -> Refused:
+    """The provider's metadata, on which an endpoint depends, cannot be read now."""
+    return Refused(
+        "The service does not answer",
+        f"The endpoints come from the metadata of spec.oauth2.issuer, and {what} Nothing was started. Try again in a minute.",
+        HTTPStatus.BAD_GATEWAY,
+        timedelta(seconds=60),
+    )
+
+
+def request_was_not_taken(error: OAuth2Error) -> Refused:
+    """A pushed authorization request failed (RFC 9126 section 2.3): nothing was spent, nobody was sent anywhere."""
+    if isinstance(error, InvalidClient):
+        return exchange_failed(error)
+    return Refused(
+        "The service refused the request",
+        f"{_sentence(error)} Nothing was started. If it names a parameter, correct it in spec.oauth2 or in the application's "
+        "registration; otherwise try again in a minute.",
+        HTTPStatus.BAD_GATEWAY,
+    )
+
+
 def exchange_failed(error: OAuth2Error) -> Refused:
     """The token endpoint did not give tokens; what to do follows from the class of the error."""
     match error:
@@ -302,7 +324,7 @@ def exchange_failed(error: OAuth2Error) -> Refused:
         case _:
             return Refused(
                 "The service's answer cannot be used",
-                f"{error} Nothing was stored. Check spec.oauth2.tokenURL and the application's registration.",
+                f"{_sentence(error)} Nothing was stored. Check spec.oauth2.tokenURL and the application's registration.",
                 HTTPStatus.BAD_GATEWAY,
             )
 
@@ -314,3 +336,8 @@ def identity_does_not_fit(what: str) -> Refused:
         f"{what} Nothing was stored. Check spec.oauth2.issuer and spec.oauth2.clientID, then try again.",
         HTTPStatus.BAD_GATEWAY,
     )
+
+
+def _sentence(error: OAuth2Error) -> str:
+    """What a provider said ends as it likes; a sentence of ours may follow."""
+    return f"{str(error).rstrip('.')}."

@@ -42,9 +42,12 @@ def is_same_browser(cookie: str | None, recorded_hash: str) -> bool:
     return cookie is not None and hmac.compare_digest(cookie_hash(cookie), recorded_hash)
 
 
-def form_token(cookie: str, situation: Situation, ticket: str) -> str:
-    """What only a page that we showed to this browser about these very parameters carries."""
-    said = "\n".join((situation.namespace, situation.name, situation.uid, situation.parameters_hash, ticket))
+def form_token(cookie: str, situation: Situation, ticket: str, *shown: str) -> str:
+    """What only a page that we showed to this browser about these very parameters carries.
+
+    `shown` is what else the page said: endpoints that the spec does not tell.
+    """
+    said = "\n".join((situation.namespace, situation.name, situation.uid, situation.parameters_hash, ticket, *shown))
     return urlsafe_b64encode(hmac.digest(cookie.encode(), said.encode(), "sha256")).decode().rstrip("=")
 
 
@@ -53,9 +56,9 @@ def is_form_token(text: str) -> bool:
     return _COOKIE_VALUE.fullmatch(text) is not None
 
 
-def form_token_fits(presented: str, cookie: str, situation: Situation, ticket: str) -> bool:
+def form_token_fits(presented: str, cookie: str, situation: Situation, ticket: str, *shown: str) -> bool:
     """Compare in constant time."""
-    return hmac.compare_digest(presented.encode(), form_token(cookie, situation, ticket).encode())
+    return hmac.compare_digest(presented.encode(), form_token(cookie, situation, ticket, *shown).encode())
 
 
 def is_from_our_page(headers: Mapping[str, str], external_url: str) -> bool:

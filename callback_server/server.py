@@ -17,7 +17,8 @@ KEEP_ALIVE = 5
 """Seconds for which a connection stays open between two requests."""
 
 CONNECTIONS = 1024
-"""At one time. A connection costs about 40 KB at most; whoever comes when all are taken is let go at once."""
+"""At one time. A connection costs about 100 KB at most, a head and what is buffered of a body; deploy/ gives 256 MiB. Whoever
+comes when all are taken is let go at once."""
 
 
 class BoundedProtocol(H11Protocol):

@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 from callback_server import refusals
 from datasource.credential import StoredCredential, UnreadableCredential, is_ours, read_facts
+from datasource.effective import Effective, effective
 from datasource.fingerprint import parameters_hash
 from datasource.kube import DATASOURCES, SECRETS, Forbidden, Kube, NotFound
+from datasource.metadata_lookup import look_up_metadata
 from datasource.names import Role, SecretType, credential_secret_name, ticket_in
+from datasource.oauth2 import MetadataUnavailable, ProviderMetadata
+from datasource.oauth2.discovery import Discovery
 from datasource.objects import Datasource, Ownership, SecretHeader, Status, ownership
 from datasource.requests import HandledSet, Requests, requests_in
 from datasource.settings import Settings
@@ -65,6 +69,7 @@ class Observer:
 
     kube: Kube
     settings: Settings
+    discovery: Discovery
 
     async def datasource(self, namespace: str, name: str) -> Datasource | None:
         """The Datasource, if there is one that we serve."""
@@ -95,6 +100,19 @@ class Observer:
             credential=await self._credential(metadata.namespace, metadata.name, metadata.uid),
         )
 
+    async def metadata(self, situation: Situation, ca_bundle: str | None) -> ProviderMetadata | None:
+        """What the provider says of itself now; None where nothing depends on it.
+
+        Raises:
+            Refused: an endpoint depends on it, and it cannot be had.
+        """
+        try:
+            return await look_up_metadata(self.discovery, situation.oauth2, ca_bundle=ca_bundle)
+        except MetadataUnavailable as error:
+            raise refusals.provider_is_silent(str(error)) from None
+        except InvalidSpec as error:
+            raise refusals.not_configured(str(error)) from None
+
     def _parsed(self, datasource: Datasource) -> tuple[Spec, OAuth2]:
         try:
             spec = parse(
@@ -124,3 +142,15 @@ class Observer:
             return read_facts(secret.metadata)
         except UnreadableCredential as error:
             raise refusals.not_configured(error.advice(name)) from None
+
+
+def effective_parameters(situation: Situation, metadata: ProviderMetadata | None) -> Effective:
+    """What holds for a Datasource.
+
+    Raises:
+        Refused: what is written and what the provider says of itself do not go together.
+    """
+    try:
+        return effective(situation.oauth2, metadata)
+    except InvalidSpec as error:
+        raise refusals.not_configured(str(error)) from None

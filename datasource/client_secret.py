@@ -1,12 +1,14 @@
-"""I/O: the client secret, read live at each use and never cached."""
+"""I/O: what a client authenticates with, a secret or a private key, read live at each use and never cached."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from datasource.kube import SECRETS, Kube, NotFound
 from datasource.names import Annotation, SecretType
+from datasource.oauth2 import SigningKey, UnusableKey, signing_key
 from datasource.objects import Secret
-from datasource.spec import ClientSecretRef, InvalidSpec, OAuth2
+from datasource.spec import ClientSecretRef, InvalidSpec, OAuth2, PrivateKeyRef
 
 REFUSED_TYPES = frozenset(
     {
@@ -26,10 +28,35 @@ class ClientSecretNotFound(Exception):
     """The Secret or its key is not there yet; the text names it and the remedy."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """A client secret, or a private key, and where it may be sent."""
+
+    name: str
+    """Of the Secret."""
+    text: str = field(repr=False)
+    allowed_hosts: frozenset[str] | None = None
+    """The hosts that whoever keeps it lets it be sent to; None: any."""
+
+    def require_allowed(self, endpoints: Mapping[str, str]) -> None:
+        """Check the endpoints that it may be sent to, by the fields of spec.oauth2.
+
+        Raises:
+            InvalidSpec: one is on another host.
+        """
+        for name, url in endpoints.items():
+            if self.allowed_hosts is not None and _host_of(url) not in self.allowed_hosts:
+                raise InvalidSpec(
+                    f"spec.oauth2.{name}",
+                    f"is on a host that Secret {self.name} may not be sent to",
+                    f"Its annotation {Annotation.ALLOWED_HOSTS} names the hosts it may: ask whoever keeps that Secret.",
+                )
+
+
 async def read_client_secret(
     kube: Kube, namespace: str, oauth2: OAuth2, *, require_allowed_hosts: bool = False
-) -> str | None:
-    """Read the client secret that the parameters name; None for a public client.
+) -> ClientSecret | None:
+    """Read the client secret or private key that the parameters name; None for a public client.
 
     With `require_allowed_hosts` a Secret that does not say to which hosts it may be sent is sent to none.
 
@@ -38,81 +65,103 @@ async def read_client_secret(
         InvalidSpec: the Secret is not one that may be used so.
         ApiError, Unavailable: the API server refused or did not answer.
     """
-    ref = oauth2.client_secret_ref
+    ref = oauth2.client_secret_ref or oauth2.private_key_ref
     if ref is None:
         return None
     try:
         secret = await kube.get(SECRETS, namespace, ref.name, Secret)
     except NotFound:
         raise ClientSecretNotFound(
-            f"Secret {ref.name} named by spec.oauth2.clientSecretRef does not exist. "
-            f"Create it: kubectl create secret generic {ref.name} -n {namespace} --from-literal={ref.key}=..."
+            f"Secret {ref.name} named by {_field(ref)} does not exist. "
+            f"Create it: kubectl create secret generic {ref.name} -n {namespace} {_example(ref)}"
         ) from None
     return usable_client_secret(secret, ref, oauth2, require_allowed_hosts=require_allowed_hosts)
 
 
 def usable_client_secret(
-    secret: Secret, ref: ClientSecretRef, oauth2: OAuth2, *, require_allowed_hosts: bool = False
-) -> str:
-    """The client secret in a Secret, if that may be used as one and sent to these endpoints.
+    secret: Secret, ref: ClientSecretRef | PrivateKeyRef, oauth2: OAuth2, *, require_allowed_hosts: bool = False
+) -> ClientSecret:
+    """What is in a Secret, if that may be used so and sent to the endpoints that are known without the provider.
 
     Raises:
         ClientSecretNotFound: the key is missing or empty.
-        InvalidSpec: the Secret is of a refused type, bound to other hosts, or not text.
+        InvalidSpec: the Secret is of a refused type, bound to other hosts, not text, or no private key.
     """
+    field = _field(ref)
     if secret.type in REFUSED_TYPES:
         raise InvalidSpec(
-            "spec.oauth2.clientSecretRef",
+            field,
             f"names Secret {ref.name} of type {secret.type}",
-            "Put the client secret into a Secret of its own, of type Opaque.",
+            "Put what the client authenticates with into a Secret of its own, of type Opaque.",
         )
-    check_allowed_hosts(secret, oauth2.secret_endpoints(), required=require_allowed_hosts)
+    endpoints = oauth2.expanded().secret_endpoints()
+    check_allowed_hosts(secret, endpoints, required=require_allowed_hosts, field=field)
     try:
         value = secret.value(ref.key)
     except ValueError:
-        raise InvalidSpec(
-            "spec.oauth2.clientSecretRef",
-            f"names key {ref.key}, which is not text",
-            "Store the client secret as UTF-8.",
-        ) from None
+        raise InvalidSpec(field, f"names key {ref.key}, which is not text", "Store it as UTF-8.") from None
     if not value:
         raise ClientSecretNotFound(
-            f"Secret {ref.name} has no key {ref.key} with a value, as spec.oauth2.clientSecretRef asks. "
-            "Add the key, or name another in clientSecretRef.key."
+            f"Secret {ref.name} has no key {ref.key} with a value, as {field} asks. "
+            f"Add the key, or name another in {field.rpartition('.')[2]}.key."
         )
-    return value
+    if isinstance(ref, PrivateKeyRef):
+        usable_signing_key(value, ref)
+    return ClientSecret(ref.name, value, _allowed_hosts(secret))
 
 
-def check_allowed_hosts(secret: Secret, endpoints: Mapping[str, str], *, required: bool) -> None:
-    """Check that a client secret may be sent to all of these endpoints.
+def usable_signing_key(text: str, ref: PrivateKeyRef) -> SigningKey:
+    """The private key that a reference names.
+
+    Raises:
+        InvalidSpec: it is none that signs assertions.
+    """
+    try:
+        return signing_key(text, key_id=ref.key_id, algorithm=ref.algorithm)
+    except UnusableKey as error:
+        raise InvalidSpec(
+            "spec.oauth2.privateKeyRef",
+            f"names key {ref.key} of Secret {ref.name}, which {error}",
+            "Store a private key there: PEM without a password, or a JWK.",
+        ) from None
+
+
+def _field(ref: ClientSecretRef | PrivateKeyRef) -> str:
+    return "spec.oauth2.privateKeyRef" if isinstance(ref, PrivateKeyRef) else "spec.oauth2.clientSecretRef"
+
+
+def _example(ref: ClientSecretRef | PrivateKeyRef) -> str:
+    return f"--from-file={ref.key}=key.pem" if isinstance(ref, PrivateKeyRef) else f"--from-literal={ref.key}=..."
+
+
+def _allowed_hosts(secret: Secret) -> frozenset[str] | None:
+    allowed = secret.metadata.annotations.get(Annotation.ALLOWED_HOSTS)
+    return None if allowed is None else frozenset(host.lower() for host in allowed.replace(",", " ").split())
+
+
+def check_allowed_hosts(
+    secret: Secret, endpoints: Mapping[str, str], *, required: bool, field: str = "spec.oauth2.clientSecretRef"
+) -> None:
+    """Check that what a client authenticates with may be sent to all of these endpoints.
 
     Args:
         secret: with the annotation `datasource.dev/allowed-hosts`, or without.
         endpoints: URLs by the field of `spec.oauth2` that names them.
         required: whether a Secret without the annotation may be sent to nobody, rather than to anybody.
+        field: what names the Secret.
 
     Raises:
         InvalidSpec: it may not.
     """
-    name = secret.metadata.name
-    allowed = secret.metadata.annotations.get(Annotation.ALLOWED_HOSTS)
-    if allowed is None:
-        if required:
-            raise InvalidSpec(
-                "spec.oauth2.clientSecretRef",
-                f"names Secret {name}, which does not say to which hosts it may be sent",
-                "Whoever keeps that Secret must say so, here with: "
-                f"kubectl annotate secret {name} {Annotation.ALLOWED_HOSTS}={_hosts_of(endpoints)}",
-            )
-        return
-    hosts = {host.lower() for host in allowed.replace(",", " ").split()}
-    for field, url in endpoints.items():
-        if _host_of(url) not in hosts:
-            raise InvalidSpec(
-                f"spec.oauth2.{field}",
-                f"is on a host that Secret {name} may not be sent to",
-                f"Its annotation {Annotation.ALLOWED_HOSTS} names the hosts it may: ask whoever keeps that Secret.",
-            )
+    name, hosts = secret.metadata.name, _allowed_hosts(secret)
+    if hosts is None and required:
+        raise InvalidSpec(
+            field,
+            f"names Secret {name}, which does not say to which hosts it may be sent",
+            "Whoever keeps that Secret must say so, here with: "
+            f"kubectl annotate secret {name} {Annotation.ALLOWED_HOSTS}={_hosts_of(endpoints) or 'HOST'}",
+        )
+    ClientSecret(name, "", hosts).require_allowed(endpoints)
 
 
 def _host_of(url: str) -> str:

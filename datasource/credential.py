@@ -73,6 +73,22 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
     client_id: str
     refresh_token: str | None = None
     revocation_endpoint: str | None = None
+    refresh_endpoint: str | None = None
+    """Where it is not the token endpoint."""
+    captured: str | None = None
+    """What else of the provider's answers is kept: a JSON object of texts."""
+
+    @property
+    def captured_fields(self) -> Mapping[str, str]:
+        """The captured fields by name."""
+        return {} if self.captured is None else msgspec.json.decode(self.captured, type=dict[str, str])
+
+    def with_captured(self, fields: Mapping[str, str]) -> "CredentialData":
+        """The same with further captured fields; a provider does not tell every one each time."""
+        kept = {**self.captured_fields, **fields}
+        return msgspec.structs.replace(
+            self, captured=msgspec.json.encode(kept, order="sorted").decode() if kept else None
+        )
 
     def __repr__(self) -> str:
         return f"CredentialData(token_endpoint={self.token_endpoint!r}, ...)"
@@ -111,9 +127,14 @@ def read_data(secret: Secret) -> CredentialData:
         if value is not None:
             values[key] = value
     try:
-        return msgspec.convert(values, CredentialData)
+        data = msgspec.convert(values, CredentialData)
     except msgspec.ValidationError as error:
         raise UnreadableCredential(f"data: {error}") from None
+    try:
+        _ = data.captured_fields
+    except msgspec.MsgspecError:
+        raise UnreadableCredential("data key captured is no JSON object of texts") from None
+    return data
 
 
 def manifest(

@@ -16,6 +16,7 @@ import msgspec
 
 from datasource.clock import Moment, parse_rfc3339, rfc3339
 from datasource.names import FLOW_KEY, Annotation, Role, SecretType, flow_secret_name, uid_digest
+from datasource.oauth2 import ProviderMetadata
 from datasource.objects import Metadata, Secret, encoded_data
 from datasource.requests import Requests
 
@@ -70,6 +71,8 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
     redirect_uri: str
     created_at: Moment
     expires_at: Moment
+    metadata: ProviderMetadata | None = None
+    """What the provider said of itself when the flow began: it ends with the endpoints that the person saw."""
     claim: str | None = None
     outcome: Outcome = Outcome.UNDER_WAY
     outcome_title: str = ""

@@ -103,6 +103,14 @@ class _WatchEvent(msgspec.Struct):
     object: msgspec.Raw
 
 
+class ServerVersion(msgspec.Struct, frozen=True, rename="camel"):
+    """What /version says. `minor` is text: some vendors write `31+`."""
+
+    major: str = ""
+    minor: str = ""
+    git_version: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class WatchEvent(Generic[T]):
     """One event of a watch; a BOOKMARK carries only a resourceVersion."""
@@ -206,6 +214,10 @@ class Kube:
         accept = _METADATA_ONLY if metadata_only else "application/json"
         body = await self._request("GET", resource.path(namespace, name), headers={"Accept": accept})
         return _decoded(body, type_)
+
+    async def version(self) -> ServerVersion:
+        """Which Kubernetes the API server is."""
+        return _decoded(await self._request("GET", "/version"), ServerVersion)
 
     async def create(
         self,

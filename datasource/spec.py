@@ -10,10 +10,20 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from datasource.names import CREDENTIAL_SUFFIX, default_token_secret_name
-from datasource.oauth2 import RESERVED_PARAMETERS, ClientAuthentication, EgressPolicy
+from datasource.oauth2 import (
+    CLIENT_ASSERTION_ALGORITHMS,
+    RESERVED_PARAMETERS,
+    RESERVED_TOKEN_PARAMETERS,
+    SECRET_PARAMETERS,
+    BodyFormat,
+    ClientAuthentication,
+    EgressPolicy,
+    ErrorCode,
+)
 from datasource.oauth2.egress import REMEDY
 from datasource.oauth2.endpoint import endpoint_problem
 from datasource.oauth2.trust import LARGEST_BUNDLE, UnusableBundle, check_bundle
+from datasource.presets import PRESETS, Preset
 from datasource.template import unknown_variables
 
 _DURATION = re.compile(r"([0-9]{1,9}(\.[0-9]{1,9})?[smh])+")
@@ -30,10 +40,27 @@ class InvalidSpec(Exception):
 
 
 class Pkce(StrEnum):
-    """Proof Key for Code Exchange (RFC 7636): S256, or none for providers that refuse it."""
+    """Proof Key for Code Exchange (RFC 7636): S256, or none for providers that refuse it. Never plain."""
 
     S256 = "S256"
+    S256_UNADVERTISED = "S256Unadvertised"
+    """S256, although the provider's metadata does not list it."""
     NONE = "none"
+
+
+class PushedAuthorization(StrEnum):
+    """Whether the authorization request is pushed (RFC 9126); AUTO: where the provider's metadata offers it."""
+
+    AUTO = "auto"
+    REQUIRED = "required"
+    NEVER = "never"
+
+
+class AssertionAudience(StrEnum):
+    """Whom a client assertion (private_key_jwt) is addressed to."""
+
+    ISSUER = "issuer"
+    TOKEN_URL = "tokenURL"  # noqa: S105 - a choice, not a token
 
 
 class ClientSecretRef(msgspec.Struct, frozen=True):
@@ -44,6 +71,26 @@ class ClientSecretRef(msgspec.Struct, frozen=True):
 
     name: str
     key: str = "client-secret"
+
+
+class PrivateKeyRef(msgspec.Struct, frozen=True, rename={"key_id": "keyID"}):
+    """Where the private key for private_key_jwt is: PEM or a JWK, in a Secret of the Datasource's own namespace."""
+
+    name: str
+    key: str = "private-key"
+    key_id: str | None = None
+    """The `kid` under which the provider knows it; a JWK may carry its own."""
+    algorithm: str | None = None
+    """The JWS algorithm; None: the usual one for such a key."""
+
+
+class CapturedFields(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """What else of the provider's answers is kept with the credential, by name."""
+
+    token_response: tuple[str, ...] = ()
+    """Members of the token reply; a dot leads into an object, as in team.id."""
+    callback: tuple[str, ...] = ()
+    """Parameters of the callback's query."""
 
 
 class CABundleRef(msgspec.Struct, frozen=True):
@@ -60,16 +107,36 @@ class OAuth2(
     rename={
         "client_id": "clientID",
         "client_secret_ref": "clientSecretRef",
+        "private_key_ref": "privateKeyRef",
         "authorize_url": "authorizeURL",
         "token_url": "tokenURL",
+        "refresh_url": "refreshURL",
         "revocation_url": "revocationURL",
+        "pushed_authorization_url": "pushedAuthorizationURL",
+        "pushed_authorization": "pushedAuthorization",
+        "scope_separator": "scopeSeparator",
         "client_authentication": "clientAuthentication",
+        "assertion_audience": "assertionAudience",
         "authorize_parameters": "authorizeParameters",
+        "token_parameters": "tokenParameters",
+        "refresh_parameters": "refreshParameters",
+        "body_format": "bodyFormat",
+        "token_path": "tokenPath",
+        "default_lifetime": "defaultLifetime",
+        "max_lifetime": "maxLifetime",
+        "missing_token_type_allowed": "missingTokenTypeAllowed",
+        "bearer_token_types": "bearerTokenTypes",
+        "error_codes": "errorCodes",
+        "captured_fields": "capturedFields",
         "ca_bundle": "caBundle",
         "ca_bundle_ref": "caBundleRef",
     },
 ):
-    """`spec.oauth2`: the parameters of the authorization code flow (RFC 6749 section 4.1)."""
+    """`spec.oauth2`: the parameters of the authorization code flow (RFC 6749 section 4.1).
+
+    None and what is empty count as not written: there a preset fills in (`expanded`). New fields have defaults, or the hash of
+    every spec there is would change.
+    """
 
     client_id: str | None = None
     client_secret_ref: ClientSecretRef | None = None
@@ -82,12 +149,56 @@ class OAuth2(
     client_authentication: ClientAuthentication | None = None
     pkce: Pkce = Pkce.S256
     authorize_parameters: dict[str, str] = {}
+    private_key_ref: PrivateKeyRef | None = None
+    assertion_audience: AssertionAudience | None = None
+    refresh_url: str | None = None
+    pushed_authorization_url: str | None = None
+    pushed_authorization: PushedAuthorization | None = None
+    scope_separator: str | None = None
+    audience: str | None = None
+    resource: tuple[str, ...] = ()
+    token_parameters: dict[str, str] = {}
+    refresh_parameters: dict[str, str] = {}
+    body_format: BodyFormat | None = None
+    token_path: str | None = None
+    default_lifetime: str | None = None
+    max_lifetime: str | None = None
+    missing_token_type_allowed: bool = False
+    bearer_token_types: tuple[str, ...] = ()
+    error_codes: dict[str, ErrorCode] = {}
+    captured_fields: CapturedFields = CapturedFields()
     ca_bundle: str | None = None
     ca_bundle_ref: CABundleRef | None = None
 
+    @property
+    def preset(self) -> Preset | None:
+        """What `provider` stands for."""
+        return PRESETS.get(self.provider or "")
+
+    def expanded(self) -> "OAuth2":
+        """The parameters with those of the preset where none are written; of maps, each key by itself.
+
+        A preset's way of client authentication is for a client secret, and is left out where there is none.
+        """
+        if self.preset is None:
+            return self
+        theirs = msgspec.convert(self.preset.options, OAuth2)
+        filled = {name: _first_written(getattr(self, name), getattr(theirs, name)) for name in self.__struct_fields__}
+        if self.client_secret_ref is None:
+            filled["client_authentication"] = self.client_authentication
+        if self.pkce is Pkce.S256:
+            # The schema writes S256 for whoever writes nothing.
+            filled["pkce"] = theirs.pkce
+        return OAuth2(**filled)
+
     def secret_endpoints(self) -> dict[str, str]:
         """Where the client secret, or what proves that we have it, is sent, by the field that says so."""
-        endpoints = {"tokenURL": self.token_url, "revocationURL": self.revocation_url}
+        endpoints = {
+            "tokenURL": self.token_url,
+            "refreshURL": self.refresh_url,
+            "revocationURL": self.revocation_url,
+            "pushedAuthorizationURL": self.pushed_authorization_url,
+        }
         return {field: url for field, url in endpoints.items() if url}
 
     def called_endpoints(self) -> dict[str, str]:
@@ -95,15 +206,40 @@ class OAuth2(
         return {**self.secret_endpoints(), **({"issuer": self.issuer} if self.issuer else {})}
 
     def missing(self) -> tuple[str, ...]:
-        """The fields, as written in YAML, without which no credential can be got."""
-        required = {"clientID": self.client_id, "authorizeURL": self.authorize_url, "tokenURL": self.token_url}
+        """The fields, as written in YAML, without which no credential can be got.
+
+        An issuer tells the URLs, and so does a preset; one of a service without an issuer for everybody asks for it.
+        """
+        whole = self.expanded()
+        required = {"clientID": whole.client_id}
+        if whole.issuer:
+            pass
+        elif self.preset is not None and self.preset.issuer_example is not None:
+            required["issuer"] = whole.issuer
+        else:
+            required |= {"authorizeURL": whole.authorize_url, "tokenURL": whole.token_url}
         return tuple(field for field, value in required.items() if not value)
 
     def effective_client_authentication(self) -> ClientAuthentication:
         """How the client authenticates at the token endpoint (RFC 6749 section 2.3)."""
-        if self.client_authentication is not None:
-            return self.client_authentication
+        written = self.expanded().client_authentication
+        if written is not None:
+            return written
+        if self.private_key_ref is not None:
+            return ClientAuthentication.PRIVATE_KEY_JWT
         return ClientAuthentication.NONE if self.client_secret_ref is None else ClientAuthentication.CLIENT_SECRET_BASIC
+
+    @property
+    def captured_names(self) -> tuple[str, ...]:
+        """The captured fields that a template may use."""
+        captured = self.expanded().captured_fields
+        return captured.token_response + captured.callback
+
+
+def _first_written(mine: Any, theirs: Any) -> Any:
+    if isinstance(mine, dict):
+        return theirs | mine
+    return mine if mine not in (None, "", (), False, CapturedFields()) else theirs
 
 
 class TokenSecretTemplate(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -186,12 +322,21 @@ def parse(raw: Mapping[str, Any], *, allow_insecure_http: bool, egress: EgressPo
 
 def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) -> Iterator[InvalidSpec]:
     if spec.oauth2 is not None:
+        yield from _preset_problems(spec.oauth2)
         yield from _endpoint_problems(spec.oauth2, allow_insecure_http=allow_insecure_http)
         yield from _egress_problems(spec.oauth2, egress)
         yield from _trust_problems(spec.oauth2)
         yield from _parameter_problems(spec.oauth2)
         yield from _client_problems(spec.oauth2)
-    yield from _template_problems(spec.token_secret.template)
+        yield from _reply_problems(spec.oauth2)
+    yield from _template_problems(spec.token_secret.template, () if spec.oauth2 is None else spec.oauth2.captured_names)
+
+
+def _preset_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+    if oauth2.provider and oauth2.preset is None:
+        yield InvalidSpec(
+            "spec.oauth2.provider", "names no preset there is", f"Use one of {', '.join(PRESETS)}, or leave it out."
+        )
 
 
 def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
@@ -199,7 +344,9 @@ def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator
         "issuer": oauth2.issuer,
         "authorizeURL": oauth2.authorize_url,
         "tokenURL": oauth2.token_url,
+        "refreshURL": oauth2.refresh_url,
         "revocationURL": oauth2.revocation_url,
+        "pushedAuthorizationURL": oauth2.pushed_authorization_url,
     }
     for name, url in endpoints.items():
         if url:
@@ -207,10 +354,15 @@ def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator
 
 
 def _egress_problems(oauth2: OAuth2, egress: EgressPolicy) -> Iterator[InvalidSpec]:
-    for name, url in oauth2.called_endpoints().items():
+    return egress_problems(oauth2.expanded().called_endpoints(), egress)
+
+
+def egress_problems(endpoints: Mapping[str, str], egress: EgressPolicy) -> Iterator[InvalidSpec]:
+    """Endpoints, by field of spec.oauth2, to whose hosts no request may go."""
+    for name, url in endpoints.items():
         denied = egress.host_denial(urlsplit(url).hostname or "")
         if denied is not None:
-            yield InvalidSpec(f"spec.oauth2.{name}", f"leads to {denied}, where no request may go", REMEDY)
+            yield InvalidSpec(f"spec.oauth2.{name}", f"leads to {denied}: no request may go there", REMEDY)
 
 
 def _trust_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
@@ -240,46 +392,106 @@ def _url_problems(field: str, url: str, *, allow_insecure_http: bool) -> Iterato
 
 
 def _parameter_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
-    query = urlsplit(oauth2.authorize_url or "").query
-    for name, _ in parse_qsl(query, keep_blank_values=True):
-        if name in RESERVED_PARAMETERS:
-            yield InvalidSpec(
-                "spec.oauth2.authorizeURL", f"sets {name} in its query", "Leave that out: the flow sets it itself."
-            )
-    for name in oauth2.authorize_parameters:
-        if name in RESERVED_PARAMETERS:
-            yield InvalidSpec(
-                "spec.oauth2.authorizeParameters", f"sets {name}", "Leave that out: the flow sets it itself."
-            )
+    queries = {
+        "authorizeURL": (oauth2.authorize_url, RESERVED_PARAMETERS),
+        # Credentials never stand in a URL: proxies and servers log them.
+        "tokenURL": (oauth2.token_url, SECRET_PARAMETERS),
+        "refreshURL": (oauth2.refresh_url, SECRET_PARAMETERS),
+    }
+    for field, (url, reserved) in queries.items():
+        for name, _ in parse_qsl(urlsplit(url or "").query, keep_blank_values=True):
+            if name in reserved:
+                yield InvalidSpec(
+                    f"spec.oauth2.{field}", f"sets {name} in its query", "Leave that out: the flow sets it itself."
+                )
+    maps = {
+        "authorizeParameters": (oauth2.authorize_parameters, RESERVED_PARAMETERS),
+        "tokenParameters": (oauth2.token_parameters, RESERVED_TOKEN_PARAMETERS),
+        "refreshParameters": (oauth2.refresh_parameters, RESERVED_TOKEN_PARAMETERS),
+    }
+    for field, (parameters, reserved) in maps.items():
+        for name in parameters:
+            if name in reserved:
+                yield InvalidSpec(f"spec.oauth2.{field}", f"sets {name}", "Leave that out: the flow sets it itself.")
+            if name == "resource" and oauth2.resource:
+                yield InvalidSpec(
+                    f"spec.oauth2.{field}", "sets resource beside spec.oauth2.resource", "Use one of the two."
+                )
+    if oauth2.audience and "audience" in oauth2.authorize_parameters:
+        yield InvalidSpec(
+            "spec.oauth2.authorizeParameters", "sets audience beside spec.oauth2.audience", "Use one of the two."
+        )
+
+
+_WITH_A_SECRET = frozenset({ClientAuthentication.CLIENT_SECRET_BASIC, ClientAuthentication.CLIENT_SECRET_POST})
 
 
 def _client_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
     method = oauth2.effective_client_authentication()
-    if method is not ClientAuthentication.NONE and oauth2.client_secret_ref is None:
+    field = "spec.oauth2.clientAuthentication"
+    if oauth2.client_secret_ref is not None and oauth2.private_key_ref is not None:
         yield InvalidSpec(
-            "spec.oauth2.clientAuthentication", f"is {method} without a client secret", "Name one in clientSecretRef."
+            "spec.oauth2.privateKeyRef",
+            "stands beside a clientSecretRef",
+            "Leave one of the two out: a client has one way.",
         )
+    if method in _WITH_A_SECRET and oauth2.client_secret_ref is None:
+        yield InvalidSpec(field, f"is {method} without a client secret", "Name one in clientSecretRef.")
+    if method is ClientAuthentication.PRIVATE_KEY_JWT and oauth2.private_key_ref is None:
+        yield InvalidSpec(field, f"is {method} without a private key", "Name one in privateKeyRef.")
     if method is ClientAuthentication.NONE and oauth2.client_secret_ref is not None:
-        yield InvalidSpec(
-            "spec.oauth2.clientAuthentication", "is none beside a clientSecretRef", "Leave one of the two out."
-        )
+        yield InvalidSpec(field, "is none beside a clientSecretRef", "Leave one of the two out.")
+    if method is ClientAuthentication.NONE and oauth2.private_key_ref is not None:
+        yield InvalidSpec(field, "is none beside a privateKeyRef", "Leave one of the two out.")
     if method is ClientAuthentication.NONE and oauth2.pkce is Pkce.NONE:
         yield InvalidSpec(
             "spec.oauth2.pkce",
             "is none for a client without a secret",
             "Use S256, or name a secret in clientSecretRef.",
         )
-    if oauth2.client_secret_ref is not None and oauth2.client_secret_ref.name.endswith(CREDENTIAL_SUFFIX):
+    for place, ref in (("clientSecretRef", oauth2.client_secret_ref), ("privateKeyRef", oauth2.private_key_ref)):
+        if ref is not None and ref.name.endswith(CREDENTIAL_SUFFIX):
+            yield InvalidSpec(
+                f"spec.oauth2.{place}.name",
+                "names a credential Secret",
+                "Name the Secret that holds what the client authenticates with.",
+            )
+    key = oauth2.private_key_ref
+    if key is not None and key.algorithm is not None and key.algorithm not in CLIENT_ASSERTION_ALGORITHMS:
         yield InvalidSpec(
-            "spec.oauth2.clientSecretRef.name",
-            "names a credential Secret",
-            "Name the Secret that holds the client secret.",
+            "spec.oauth2.privateKeyRef.algorithm",
+            "is none that signs with a private key",
+            f"Use one of {', '.join(CLIENT_ASSERTION_ALGORITHMS)}, or leave it out.",
         )
 
 
-def _template_problems(template: TokenSecretTemplate) -> Iterator[InvalidSpec]:
+SHORTEST_LIFETIME = timedelta(minutes=1)
+
+_TOKENS = frozenset({"access_token", "refresh_token", "id_token"})
+_CALLBACK = frozenset({"code", "state", "iss", "error", "error_description", "id_token", "access_token"})
+
+
+def _reply_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+    for field, text in (("defaultLifetime", oauth2.default_lifetime), ("maxLifetime", oauth2.max_lifetime)):
+        lifetime = parse_duration(text)
+        if text is not None and (lifetime is None or lifetime < SHORTEST_LIFETIME):
+            yield InvalidSpec(f"spec.oauth2.{field}", "is no duration of a minute or more", "Write it like 30m or 2h.")
+    captured = oauth2.captured_fields
+    # Apps mount what the template makes of captured fields, and must never see a refresh token.
+    for field, names, reserved in (
+        ("tokenResponse", captured.token_response, _TOKENS),
+        ("callback", captured.callback, _CALLBACK),
+    ):
+        for name in names:
+            if name.rpartition(".")[2] in reserved:
+                yield InvalidSpec(
+                    f"spec.oauth2.capturedFields.{field}", f"names {name}", "Leave that out: it is not for apps."
+                )
+
+
+def _template_problems(template: TokenSecretTemplate, captured: tuple[str, ...]) -> Iterator[InvalidSpec]:
     for key, text in template.data.items():
-        for variable in unknown_variables(text):
+        for variable in unknown_variables(text, captured):
             yield InvalidSpec(
                 f"spec.tokenSecret.template.data[{key}]",
                 f"uses {{{{ {variable} }}}}, which there is not",

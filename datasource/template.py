@@ -1,7 +1,7 @@
 """The token Secret's template: plain text with `{{ name }}` in it, nothing more."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 VARIABLES = ("access_token", "token_type", "expires_at", "scopes", "url", "name", "namespace")
 """What a template may use; `expires_at` is RFC 3339 in UTC, empty where the provider told no lifetime."""
@@ -17,11 +17,23 @@ DEFAULT_DATA: Mapping[str, str] = {
 _PLACEHOLDER = re.compile(r"\{\{([^{}]*)\}\}")
 
 
-def unknown_variables(text: str) -> Iterator[str]:
-    """The variables that a template uses and that do not exist."""
-    return (name for name in map(str.strip, _PLACEHOLDER.findall(text)) if name not in VARIABLES)
+CAPTURED = "captured."
+"""What stands before the name of a captured field: `{{ captured.instance_url }}`."""
+
+
+def unknown_variables(text: str, captured: Sequence[str] = ()) -> Iterator[str]:
+    """The variables that a template uses and that do not exist; `captured` names the captured fields that do."""
+    known = {*VARIABLES, *(CAPTURED + name for name in captured)}
+    return (name for name in map(str.strip, _PLACEHOLDER.findall(text)) if name not in known)
 
 
 def render(text: str, variables: Mapping[str, str]) -> str:
-    """Fill in a template in one pass: what a variable holds is never itself read as a template."""
-    return _PLACEHOLDER.sub(lambda match: variables[match[1].strip()], text)
+    """Fill in a template in one pass: what a variable holds is never itself read as a template.
+
+    A captured field that the provider did not send is empty.
+    """
+    return _PLACEHOLDER.sub(lambda match: _value(match[1].strip(), variables), text)
+
+
+def _value(name: str, variables: Mapping[str, str]) -> str:
+    return variables.get(name, "") if name.startswith(CAPTURED) else variables[name]

@@ -17,7 +17,7 @@ from datasource.credential import CredentialData, CredentialFacts
 from datasource.names import FIELD_MANAGER, Annotation, Role, SecretType
 from datasource.objects import Metadata, OwnerReference, encoded_data, owner_reference
 from datasource.spec import Spec
-from datasource.template import DEFAULT_DATA, render
+from datasource.template import CAPTURED, DEFAULT_DATA, render
 
 
 class StoredTokenSecret(msgspec.Struct, frozen=True):
@@ -100,6 +100,7 @@ class TokenSecretPlan:
             "url": self.url,
             "name": self.datasource_name,
             "namespace": self.namespace,
+            **{CAPTURED + name: value for name, value in data.captured_fields.items()},
         }
 
 

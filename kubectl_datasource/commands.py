@@ -27,6 +27,7 @@ from kubectl_datasource.words import Cell, printable
 T = TypeVar("T")
 
 SUSPENDED_WITHIN = timedelta(seconds=60)
+SETTLES_WITHIN = timedelta(seconds=2)
 
 
 def _now() -> datetime:
@@ -245,6 +246,8 @@ def _suspend(kubectl: Kubectl, screen: Screen, datasources: list[Any]) -> frozen
             done = f"Suspended already: {', '.join(suspended)}." if suspended else ""
             raise Problem(f"{place_of(each)} could not be suspended, and nothing was written. {ended.text}", done)
         suspended.append(place_of(each))
+    # A refresh that had looked at the spec just before shows on the Secret by then, as an intent or as a new revision.
+    time.sleep(SETTLES_WITHIN.total_seconds())
     return frozenset(suspended)
 
 

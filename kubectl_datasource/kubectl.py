@@ -156,9 +156,8 @@ class Kubectl:
         pipe = subprocess.PIPE
         try:
             # Without input for it, kubectl keeps our stdin: login plugins may ask there.
-            process = subprocess.Popen(
-                command, stdin=None if stdin is None else pipe, stdout=pipe, stderr=pipe, text=True
-            )  # noqa: S603
+            source = None if stdin is None else pipe
+            process = subprocess.Popen(command, stdin=source, stdout=pipe, stderr=pipe, text=True)  # noqa: S603
         except FileNotFoundError:
             raise Unreachable("kubectl is not on PATH.", "Install it: this is a plugin of kubectl.") from None
         with process:

@@ -3,11 +3,20 @@
 from datasource.oauth2.authorize import (
     RESERVED_PARAMETERS,
     ReservedParameter,
-    authorize_url,
+    authorization_parameters,
+    front_url,
     new_secret,
+    pushed_url,
     s256_challenge,
 )
 from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, check_issuer, parse_callback, printable
+from datasource.oauth2.client_assertion import (
+    CLIENT_ASSERTION_ALGORITHMS,
+    SigningKey,
+    UnusableKey,
+    client_assertion,
+    signing_key,
+)
 from datasource.oauth2.egress import EgressPolicy
 from datasource.oauth2.errors import (
     EgressDenied,
@@ -26,22 +35,40 @@ from datasource.oauth2.errors import (
     UnexpectedStatus,
 )
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.oauth2.pushed_authorization import pushed_authorization_request
 from datasource.oauth2.token_request import (
+    RESERVED_TOKEN_PARAMETERS,
+    SECRET_PARAMETERS,
+    BodyFormat,
     Client,
     ClientAuthentication,
+    RequestOptions,
     TokenRequest,
     authorization_code_request,
     refresh_request,
 )
-from datasource.oauth2.token_response import TokenResponse, parse_token_response, retry_after, successor
+from datasource.oauth2.token_response import (
+    ErrorCode,
+    ReplyOptions,
+    TokenResponse,
+    captured_text,
+    parse_token_response,
+    retry_after,
+    successor,
+)
 
 __all__ = [
+    "CLIENT_ASSERTION_ALGORITHMS",
     "RESERVED_PARAMETERS",
+    "RESERVED_TOKEN_PARAMETERS",
+    "SECRET_PARAMETERS",
     "AuthorizationResponse",
+    "BodyFormat",
     "Client",
     "ClientAuthentication",
     "EgressDenied",
     "EgressPolicy",
+    "ErrorCode",
     "InvalidClient",
     "InvalidGrant",
     "MalformedTokenResponse",
@@ -54,21 +81,31 @@ __all__ = [
     "ProviderRefused",
     "RedirectRefused",
     "RefusedCallback",
+    "ReplyOptions",
+    "RequestOptions",
     "ReservedParameter",
     "Retry",
+    "SigningKey",
     "Throttled",
     "TokenRequest",
     "TokenResponse",
     "UnexpectedStatus",
+    "UnusableKey",
     "authorization_code_request",
-    "authorize_url",
+    "authorization_parameters",
+    "captured_text",
     "check_issuer",
+    "client_assertion",
+    "front_url",
     "new_secret",
     "parse_callback",
     "parse_token_response",
     "printable",
+    "pushed_authorization_request",
+    "pushed_url",
     "refresh_request",
     "retry_after",
     "s256_challenge",
+    "signing_key",
     "successor",
 ]

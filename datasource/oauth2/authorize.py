@@ -43,40 +43,61 @@ def s256_challenge(code_verifier: str) -> str:
     return challenge
 
 
-def authorize_url(
-    endpoint: str,
+def authorization_parameters(
     *,
     client_id: str,
     redirect_uri: str,
     state: str,
     scopes: Sequence[str] = (),
+    scope_separator: str = " ",
     code_challenge: str | None = None,
     nonce: str | None = None,
+    resources: Sequence[str] = (),
     extra: Mapping[str, str] | None = None,
-) -> str:
-    """Build the URL to send the browser to; the endpoint's own query is kept, and no parameter stands twice.
+) -> list[tuple[str, str]]:
+    """The parameters of an authorization request; none stands twice but `resource` (RFC 8707 section 2).
 
     Raises:
-        ReservedParameter: the endpoint's query or `extra` sets one of RESERVED_PARAMETERS.
+        ReservedParameter: `extra` sets one of RESERVED_PARAMETERS.
     """
-    split = urlsplit(endpoint)
-    extra = extra or {}
-    # A list, not a dict: `resource` may stand more than once (RFC 8707 section 2).
-    given = [pair for pair in parse_qsl(split.query, keep_blank_values=True) if pair[0] not in extra]
-    given += extra.items()
-    for name, _ in given:
-        if name in RESERVED_PARAMETERS:
-            raise ReservedParameter(name)
+    given = list((extra or {}).items())
+    _refuse_reserved(given)
     ours = {
         "response_type": "code",
         "client_id": client_id,
         "redirect_uri": redirect_uri,
-        "scope": " ".join(scopes) or None,
+        "scope": scope_separator.join(scopes) or None,
         "state": state,
         "nonce": nonce,
         "code_challenge": code_challenge,
         "code_challenge_method": None if code_challenge is None else "S256",
     }
-    parameters = given + [(name, value) for name, value in ours.items() if value is not None]
+    given += [("resource", resource) for resource in resources]
+    return given + [(name, value) for name, value in ours.items() if value is not None]
+
+
+def front_url(endpoint: str, parameters: Sequence[tuple[str, str]]) -> str:
+    """Put parameters behind an authorization endpoint; its own query is kept (RFC 6749 section 3.1), without doubles.
+
+    Raises:
+        ReservedParameter: the endpoint's query sets one of RESERVED_PARAMETERS.
+    """
+    split = urlsplit(endpoint)
+    names = {name for name, _ in parameters}
+    own = [
+        pair for pair in parse_qsl(split.query, keep_blank_values=True) if pair[0] not in names - RESERVED_PARAMETERS
+    ]
+    _refuse_reserved(own)
     # %20, not +: some providers read the query as a path.
-    return urlunsplit(split._replace(query=urlencode(parameters, quote_via=quote, safe="")))
+    return urlunsplit(split._replace(query=urlencode([*own, *parameters], quote_via=quote, safe="")))
+
+
+def pushed_url(endpoint: str, *, client_id: str, request_uri: str) -> str:
+    """The URL to send the browser to once the request was pushed: client_id and request_uri only (RFC 9126 section 4)."""
+    return front_url(endpoint, [("client_id", client_id), ("request_uri", request_uri)])
+
+
+def _refuse_reserved(pairs: Sequence[tuple[str, str]]) -> None:
+    for name, _ in pairs:
+        if name in RESERVED_PARAMETERS:
+            raise ReservedParameter(name)

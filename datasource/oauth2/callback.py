@@ -1,5 +1,6 @@
 """What comes back from the provider by the browser (RFC 6749 section 4.1.2, RFC 9207)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
@@ -20,6 +21,11 @@ class AuthorizationResponse:
     iss: str | None = None
     error: str | None = None
     error_description: str | None = None
+    other: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What else stands in the query, once each: some providers tell there which account it is."""
+
+
+_PROTOCOL = frozenset({"code", "state", "iss", "error", "error_description"})
 
 
 def parse_callback(query: bytes) -> AuthorizationResponse:
@@ -31,13 +37,16 @@ def parse_callback(query: bytes) -> AuthorizationResponse:
     if len(query) > _QUERY_LENGTH:
         raise RefusedCallback("The query is too long.")
     values: dict[str, str] = {}
+    ambiguous: set[str] = set()
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
     except ValueError:
         raise RefusedCallback("The query cannot be read.") from None
     for name, value in pairs:
-        if name in values and name in {"code", "state", "iss", "error", "error_description"}:
+        if name in values and name in _PROTOCOL:
             raise RefusedCallback(f"The parameter {name} stands twice in the query.")
+        if name in values:
+            ambiguous.add(name)
         values[name] = value
     code, error = values.get("code") or None, values.get("error") or None
     if code is not None and error is not None:
@@ -50,6 +59,7 @@ def parse_callback(query: bytes) -> AuthorizationResponse:
         iss=values.get("iss"),
         error=None if error is None else printable(error),
         error_description=printable(values["error_description"]) if values.get("error_description") else None,
+        other={name: value for name, value in values.items() if name not in _PROTOCOL | ambiguous},
     )
 
 

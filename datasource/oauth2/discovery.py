@@ -9,10 +9,17 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import structlog
 
-from datasource.oauth2.errors import MalformedTokenResponse, MetadataUnavailable, MetadataUnusable, OAuth2Error
+from datasource.oauth2.errors import (
+    EgressDenied,
+    MalformedTokenResponse,
+    MetadataUnavailable,
+    MetadataUnusable,
+    OAuth2Error,
+)
 from datasource.oauth2.provider_metadata import (
     ProviderMetadata,
     document_request,
@@ -34,6 +41,13 @@ DEADLINE = timedelta(seconds=5)
 MOST_ISSUERS = 1024
 
 
+class _Asked(NamedTuple):
+    """Whose metadata, and by which authorities beside the system's."""
+
+    issuer: str
+    ca_bundle: str | None
+
+
 @dataclass(slots=True)
 class _Entry:
     """What is known of an issuer, and until when by the monotonic clock."""
@@ -52,46 +66,50 @@ class Discovery:
         self._transport = transport
         self._monotonic = monotonic
         self._allow_insecure_http = allow_insecure_http
-        self._known: OrderedDict[str, _Entry] = OrderedDict()
-        self._asking: dict[str, asyncio.Task[ProviderMetadata]] = {}
+        self._known: OrderedDict[_Asked, _Entry] = OrderedDict()
+        self._asking: dict[_Asked, asyncio.Task[ProviderMetadata]] = {}
 
-    async def metadata(self, issuer: str) -> ProviderMetadata:
+    async def metadata(self, issuer: str, *, ca_bundle: str | None = None) -> ProviderMetadata:
         """The metadata of an issuer, at most an hour old while it can be reached.
+
+        With a `ca_bundle` its authorities are trusted beside the system's, and what is learnt so is told to nobody else:
+        whoever names a bundle could pass for the issuer.
 
         Raises:
             MetadataUnavailable: it cannot be reached now, and has not been for long.
             MetadataUnusable: there is no document, or one that cannot be believed.
         """
-        entry = self._known.get(issuer)
+        asked = _Asked(issuer, ca_bundle)
+        entry = self._known.get(asked)
         if entry is not None and self._monotonic() < entry.fresh_until:
-            self._known.move_to_end(issuer)
+            self._known.move_to_end(asked)
             return _told(entry)
-        asking = self._asking.get(issuer)
+        asking = self._asking.get(asked)
         if asking is None:
-            asking = asyncio.create_task(self._ask(issuer), name=f"metadata of {issuer}")
-            self._asking[issuer] = asking
-            asking.add_done_callback(lambda task: self._end(issuer, task))
+            asking = asyncio.create_task(self._ask(asked), name=f"metadata of {issuer}")
+            self._asking[asked] = asking
+            asking.add_done_callback(lambda task: self._end(asked, task))
         # Shielded: one who gives up does not take the answer from the others.
         return await asyncio.shield(asking)
 
-    def _end(self, issuer: str, asking: asyncio.Task[ProviderMetadata]) -> None:
-        del self._asking[issuer]
+    def _end(self, asked: _Asked, asking: asyncio.Task[ProviderMetadata]) -> None:
+        del self._asking[asked]
         if not asking.cancelled():
             asking.exception()  # looked at, also where everybody who asked has gone away
 
-    async def _ask(self, issuer: str) -> ProviderMetadata:
+    async def _ask(self, asked: _Asked) -> ProviderMetadata:
         found: ProviderMetadata | OAuth2Error
         try:
-            found = await self._fetched(issuer)
+            found = await self._fetched(asked)
         except (MetadataUnavailable, MetadataUnusable) as error:
-            logger.warning("no metadata", issuer=issuer, error=str(error))
+            logger.warning("no metadata", issuer=asked.issuer, error=str(error))
             found = error
-        entry = self._remember(issuer, found)
+        entry = self._remember(asked, found)
         return _told(entry)
 
-    def _remember(self, issuer: str, found: ProviderMetadata | OAuth2Error) -> _Entry:
+    def _remember(self, asked: _Asked, found: ProviderMetadata | OAuth2Error) -> _Entry:
         now = self._monotonic()
-        before = self._known.get(issuer)
+        before = self._known.get(asked)
         if isinstance(found, ProviderMetadata):
             until = now + LIFETIME.total_seconds()
             entry = _Entry(found, until, until + LONGEST_GRACE.total_seconds())
@@ -103,31 +121,31 @@ class Discovery:
                 if holds_on and before is not None
                 else _Entry(found, until, 0.0)
             )
-        self._known[issuer] = entry
-        self._known.move_to_end(issuer)
+        self._known[asked] = entry
+        self._known.move_to_end(asked)
         while len(self._known) > MOST_ISSUERS:
             self._known.popitem(last=False)
         return entry
 
-    async def _fetched(self, issuer: str) -> ProviderMetadata:
+    async def _fetched(self, asked: _Asked) -> ProviderMetadata:
         """Ask at each place until a document fits; otherwise the failure that says most."""
         failures: list[MetadataUnavailable | MetadataUnusable] = []
-        for url in well_known_urls(issuer):
+        for url in well_known_urls(asked.issuer):
             try:
-                return await self._document(url, issuer)
+                return await self._document(url, asked)
             except (MetadataUnavailable, MetadataUnusable) as error:
                 failures.append(error)
         raise max(failures, key=_telling)
 
-    async def _document(self, url: str, issuer: str) -> ProviderMetadata:
+    async def _document(self, url: str, asked: _Asked) -> ProviderMetadata:
         try:
-            reply = await self._transport.send(document_request(url), deadline=DEADLINE)
-        except MalformedTokenResponse as error:
+            reply = await self._transport.send(document_request(url), deadline=DEADLINE, ca_bundle=asked.ca_bundle)
+        except (MalformedTokenResponse, EgressDenied) as error:
             raise MetadataUnusable(f"{url}: {error}") from None
         except OAuth2Error as error:
             raise MetadataUnavailable(f"{url} cannot be read now: {error}") from None
         _check_status(reply, url)
-        return parse_provider_metadata(reply.body, issuer=issuer, allow_insecure_http=self._allow_insecure_http)
+        return parse_provider_metadata(reply.body, issuer=asked.issuer, allow_insecure_http=self._allow_insecure_http)
 
 
 def _check_status(reply: Reply, url: str) -> None:

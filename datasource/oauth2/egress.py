@@ -27,7 +27,7 @@ class InvalidRule(ValueError):
 class Denied(StrEnum):
     """What is denied; reads on after `leads to`. It names a kind and never an address: that would tell about a network."""
 
-    NO_HOST = "no host that can be told apart from others: write a plain name or address"
+    NO_HOST = "no host that its spelling tells without doubt"
     THIS_MACHINE = "the machine that asks (loopback)"
     LINK_LOCAL = "a link-local address"
     METADATA = "a cloud's metadata service"

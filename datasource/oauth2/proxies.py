@@ -2,7 +2,7 @@
 
 As Go programs read them (golang.org/x/net/http/httpproxy), because that is what the rest of a cluster does: `HTTPS_PROXY`,
 `HTTP_PROXY`, `NO_PROXY`, in either case, the upper one first. A NO_PROXY entry is `*`, a host and all below it, `.host` for
-those below it alone, an address, or a network (`10.0.0.0/8`); each may have a port.
+those below it alone, an address, or a network (`10.0.0.0/8`); each may have a port. Loopback is always reached directly.
 """
 
 from collections.abc import Mapping
@@ -33,6 +33,8 @@ class Proxies:
 
     def _is_bypassed(self, split: SplitResult) -> bool:
         host = (split.hostname or "").removesuffix(".")
+        if _is_loopback(host):
+            return True
         port = split.port or _DEFAULT_PORTS.get(split.scheme)
         return any(_matches(entry, host, port) for entry in self.bypass)
 
@@ -90,6 +92,14 @@ def _matches(entry: str, host: str, port: int | None) -> bool:
 def _is_below(host: str, name: str) -> bool:
     name = name.removeprefix("*")
     return host.endswith(name) if name.startswith(".") else host == name or host.endswith(f".{name}")
+
+
+def _is_loopback(host: str) -> bool:
+    """What is on this machine is never asked of another one."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:

@@ -1,11 +1,26 @@
 """Requests to the token endpoint (RFC 6749 sections 4.1.3 and 6), with exactly one way of client authentication."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 from urllib.parse import quote_plus, urlencode
+
+import msgspec
+
+SECRET_PARAMETERS = frozenset(
+    {"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "access_token", "password"}
+)
+"""What never stands in a URL, where proxies and servers log it."""
+
+RESERVED_TOKEN_PARAMETERS = frozenset(
+    {*SECRET_PARAMETERS, "grant_type", "redirect_uri", "client_id", "client_assertion_type"}
+)
+"""Parameters of a token request that the flow sets itself."""
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+"""RFC 7523 section 2.2."""
 
 
 class ClientAuthentication(StrEnum):
@@ -13,16 +28,36 @@ class ClientAuthentication(StrEnum):
 
     CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method, not a secret
     CLIENT_SECRET_POST = "client_secret_post"  # noqa: S105 - a method, not a secret
+    PRIVATE_KEY_JWT = "private_key_jwt"
     NONE = "none"
+
+
+class BodyFormat(StrEnum):
+    """What the body of a token request is written in; the RFC knows forms only, some providers want JSON."""
+
+    FORM = "form"
+    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks."""
+    """Who asks. An assertion is for one request, and a client with one is, too."""
 
     client_id: str
     client_secret: str | None = field(repr=False)
     authentication: ClientAuthentication
+    assertion: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """What a provider wants beside the standard."""
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Further ones; the flow's own win."""
+    resources: Sequence[str] = ()
+    """Resource indicators (RFC 8707): the parameter `resource`, once for each."""
+    body_format: BodyFormat = BodyFormat.FORM
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +70,78 @@ class TokenRequest:
     method: Literal["POST", "GET"] = "POST"
 
 
+_PLAIN = RequestOptions()
+
+
 def authorization_code_request(
-    token_url: str, client: Client, *, code: str, redirect_uri: str, code_verifier: str | None
+    token_url: str,
+    client: Client,
+    *,
+    code: str,
+    redirect_uri: str,
+    code_verifier: str | None,
+    options: RequestOptions = _PLAIN,
 ) -> TokenRequest:
     """Exchange a code (RFC 6749 section 4.1.3, RFC 7636 section 4.5)."""
     parameters = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
     if code_verifier is not None:
         parameters["code_verifier"] = code_verifier
-    return _request(token_url, client, parameters)
+    return client_request(token_url, client, _with_options(parameters, options), options.body_format)
 
 
-def refresh_request(token_url: str, client: Client, *, refresh_token: str) -> TokenRequest:
+def refresh_request(
+    token_url: str, client: Client, *, refresh_token: str, options: RequestOptions = _PLAIN
+) -> TokenRequest:
     """Refresh an access token (RFC 6749 section 6); scope is left out: the same as granted."""
-    return _request(token_url, client, {"grant_type": "refresh_token", "refresh_token": refresh_token})
+    parameters = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    return client_request(token_url, client, _with_options(parameters, options), options.body_format)
 
 
-def _request(url: str, client: Client, parameters: dict[str, str]) -> TokenRequest:
+def client_request(
+    url: str, client: Client, parameters: Sequence[tuple[str, str]], body_format: BodyFormat = BodyFormat.FORM
+) -> TokenRequest:
+    """A POST with which the client authenticates, one way; `parameters` name each once, but for `resource`."""
     headers = {
         "Accept": "application/json",
         # What a server compresses all the same is refused: a small bomb would make much memory.
         "Accept-Encoding": "identity",
-        "Content-Type": "application/x-www-form-urlencoded",
+        "Content-Type": "application/x-www-form-urlencoded" if body_format is BodyFormat.FORM else "application/json",
         "User-Agent": "datasource-operator",
     }
-    secret = client.client_secret or ""
+    ours = _in_the_body(client)
     if client.authentication is ClientAuthentication.CLIENT_SECRET_BASIC:
-        headers["Authorization"] = _basic(client.client_id, secret)
-    else:
-        parameters = parameters | {"client_id": client.client_id}
-    if client.authentication is ClientAuthentication.CLIENT_SECRET_POST:
-        parameters = parameters | {"client_secret": secret}
-    return TokenRequest(url=url, headers=headers, body=urlencode(parameters).encode())
+        headers["Authorization"] = _basic(client.client_id, client.client_secret or "")
+    pairs = [pair for pair in parameters if pair[0] not in ours] + list(ours.items())
+    body = urlencode(pairs).encode() if body_format is BodyFormat.FORM else _json(pairs)
+    return TokenRequest(url=url, headers=headers, body=body)
+
+
+def _with_options(parameters: Mapping[str, str], options: RequestOptions) -> list[tuple[str, str]]:
+    pairs = [pair for pair in options.parameters.items() if pair[0] not in RESERVED_TOKEN_PARAMETERS]
+    pairs += parameters.items()
+    return pairs + [("resource", resource) for resource in options.resources]
+
+
+def _in_the_body(client: Client) -> dict[str, str]:
+    """What the client says of itself in the body."""
+    match client.authentication:
+        case ClientAuthentication.CLIENT_SECRET_BASIC:
+            return {}
+        case ClientAuthentication.CLIENT_SECRET_POST:
+            return {"client_id": client.client_id, "client_secret": client.client_secret or ""}
+        case ClientAuthentication.PRIVATE_KEY_JWT:
+            assertion = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": client.assertion or ""}
+            return {"client_id": client.client_id, **assertion}
+        case _:
+            return {"client_id": client.client_id}
+
+
+def _json(pairs: Sequence[tuple[str, str]]) -> bytes:
+    """An object of texts; what stands more than once becomes a list."""
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    return msgspec.json.encode({name: value[0] if len(value) == 1 else value for name, value in values.items()})
 
 
 def _basic(client_id: str, client_secret: str) -> str:

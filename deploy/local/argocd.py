@@ -1,4 +1,4 @@
-"""Make the ConfigMap argocd-cm.yaml of the Lua files: `python -m deploy.local.argocd`.
+"""Make deploy/argocd/argocd-cm.yaml of the Lua files: `make manifests`.
 
 The files lie as in Argo CD's own `resource_customizations`; whoever does not build Argo CD configures them in argocd-cm.
 """
@@ -14,7 +14,7 @@ CUSTOMIZATIONS = FOLDER / "resource_customizations"
 RESULT = FOLDER / "argocd-cm.yaml"
 
 _HEAD = """\
-# Made of resource_customizations/ by `python -m deploy.local.argocd`; a test compares the two. Add it to the ConfigMap:
+# Made of resource_customizations/ by `make manifests`; a test compares the two. Add it to Argo CD's ConfigMap:
 #
 #     kubectl -n argocd patch configmap argocd-cm --patch-file deploy/argocd/argocd-cm.yaml
 """

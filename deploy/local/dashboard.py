@@ -1,7 +1,8 @@
-"""Make Grafana's dashboard.json of the readable dashboard.yaml: `python -m deploy.local.dashboard`."""
+"""Make deploy/monitoring/dashboard.json, as Grafana imports it, of the readable dashboard.yaml beside it: `make manifests`."""
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -9,7 +10,7 @@ import yaml
 from deploy.local.cache import REPOSITORY
 
 MONITORING = REPOSITORY / "deploy" / "monitoring"
-SOURCE = MONITORING / "dashboard.yaml"
+SOURCE = Path(__file__).with_name("dashboard.yaml")
 RESULT = MONITORING / "dashboard.json"
 
 _SOURCE_OF_DATA = {"type": "prometheus", "uid": "${prometheus}"}

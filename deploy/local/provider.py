@@ -45,6 +45,7 @@ class Authentication(StrEnum):
 
     BASIC = "client_secret_basic"
     POST = "client_secret_post"
+    PRIVATE_KEY_JWT = "private_key_jwt"
     NONE = "none"
 
 
@@ -58,6 +59,9 @@ class TokenRequest:
     code_sha256: str | None
     code_verifier_sha256: str | None
     refresh_token_sha256: str | None
+    resource: Sequence[str]
+    """The resource indicators, in their order."""
+    has_client_assertion: bool
     status: int | None
     """What the provider answered; None while it has not. With a fault `drop_after` the client never saw it."""
     error: str | None
@@ -150,10 +154,13 @@ class Provider:
         authentication: Authentication | None = None,
         client_name: str | None = None,
         access_token_lifetime: timedelta | None = None,
+        public_keys: Sequence[Mapping[str, Any]] = (),
+        pushes_requests: bool = False,
     ) -> None:
         """Register a client, or replace the one of this id; its grants stay.
 
-        Without an `authentication` a client with a secret uses HTTP Basic, one without is public.
+        Without an `authentication` a client with a secret uses HTTP Basic, one without is public. `public_keys` are JWKs with
+        which assertions are verified; one that `pushes_requests` must push every authorization request (RFC 9126).
 
         Raises:
             ProviderRefused: the provider could not use such a client.
@@ -166,6 +173,8 @@ class Provider:
             "redirect_uris": list(redirect_uris),
             "token_endpoint_auth_method": str(authentication or default),
             "access_token_seconds": _seconds(access_token_lifetime),
+            "jwks": {"keys": list(public_keys)} if public_keys else None,
+            "require_pushed_authorization_requests": pushes_requests or None,
         }
         self._control("POST", "clients", _given(client))
 

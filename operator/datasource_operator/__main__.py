@@ -18,6 +18,7 @@ from datasource.settings import InvalidSettings, Settings, listen_address, setti
 from datasource_operator.controller import Controller
 from datasource_operator.handlers import register
 from datasource_operator.health import Signs
+from datasource_operator.kubernetes_version import ClusterTooOld, require_supported_cluster
 from datasource_operator.lease import LeaseElector
 from datasource_operator.metrics import OperatorCollector
 
@@ -32,17 +33,25 @@ def main() -> None:
     except InvalidSettings as error:
         sys.exit(f"datasource-operator: {error}")
     configure_logging(settings.log_format)
-    uvloop.run(run(settings, *health))
+    try:
+        uvloop.run(run(settings, *health))
+    except ClusterTooOld as error:
+        sys.exit(f"datasource-operator: {error}")
 
 
 async def run(settings: Settings, health_host: str, health_port: int) -> None:
-    """Run the operator in this event loop; kopf takes the signals."""
+    """Run the operator in this event loop; kopf takes the signals.
+
+    Raises:
+        ClusterTooOld: before anything else is done.
+    """
     async with (
         Kube(settings.kubeconfig, user_agent="datasource-operator") as kube,
         # Connections of its own: a renewal must not wait behind the workers' requests.
         Kube(settings.kubeconfig, user_agent="datasource-operator-lease") as lease_kube,
         Transport(settings.egress, settings.proxies) as transport,
     ):
+        await require_supported_cluster(kube)
         controller = Controller(kube, transport, settings)
         elector = LeaseElector(lease_kube, settings.system_namespace)
         signs = Signs(

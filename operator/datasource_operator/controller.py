@@ -16,6 +16,7 @@ import structlog
 from datasource.intent import Process
 from datasource.kube import DATASOURCES, ApiError, Kube, Unavailable
 from datasource.names import SecretType
+from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.transport import Transport
 from datasource.objects import Datasource
 from datasource.settings import Settings
@@ -71,7 +72,8 @@ class Controller:
         self.queue.taken = QUEUE_SECONDS.observe
         recorder = EventRecorder(self.kube, socket.gethostname(), _now)
         self._poller = SecretPoller(self.kube, self._surroundings_changed, time.monotonic)
-        steps = Steps(self.kube, self.cache, self.settings, self._memory)
+        discovery = Discovery(self.transport, time.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
+        steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
         self._refresher = Refresher(self.kube, self.transport, self.cache, steps, self._memory, process)

@@ -323,7 +323,7 @@ def oauth2_is_missing(seen: Observed) -> Finding | None:
     return Finding(
         Reason.OAUTH2_MISSING,
         "spec.oauth2 is not set. Register an application with the service, with the redirect URI in status.redirectURI, "
-        "then fill in clientID, clientSecretRef, authorizeURL, tokenURL and scopes.",
+        "then fill in clientID, clientSecretRef, authorizeURL, tokenURL and scopes; an issuer or a provider tells the URLs.",
     )
 
 
@@ -395,7 +395,7 @@ def parameters_changed(seen: Observed) -> Finding | None:
         return None
     return _person_needed(
         Reason.PARAMETERS_CHANGED,
-        "clientID, issuer, authorizeURL or tokenURL in spec.oauth2 changed since the credential was obtained. "
+        "clientID, issuer, provider, authorizeURL or tokenURL in spec.oauth2 changed since the credential was obtained. "
         "Revert the change to use it again, or get a new credential",
     )
 
@@ -546,7 +546,7 @@ def _scopes_changed(seen: Observed) -> bool:
     return (
         seen.facts is not None
         and seen.oauth2 is not None
-        and set(seen.oauth2.scopes) != set(seen.facts.requested_scopes)
+        and set(seen.oauth2.expanded().scopes) != set(seen.facts.requested_scopes)
     )
 
 

@@ -60,7 +60,7 @@ class WorkQueue(Generic[K]):
 
     @property
     def depth(self) -> int:
-        """How many keys are due now; those that wait for their time are not counted."""
+        """How many keys are due now, not those that wait for their time; may be read from another thread."""
         now = self.monotonic()
         return sum(entry.due <= now for entry in list(self._waiting.values()))
 
@@ -70,8 +70,8 @@ class WorkQueue(Generic[K]):
         return len(self._working)
 
     def oldest_work(self) -> float | None:
-        """Since when (monotonic) the longest-running key is being worked on."""
-        return min(self._working.values(), default=None)
+        """Since when (monotonic) the longest-running key is being worked on; may be read from another thread."""
+        return min(list(self._working.values()), default=None)
 
     def overdue_since(self) -> float | None:
         """Since when (monotonic) keys are due and none was taken; None where none is due. A long queue that moves is well."""

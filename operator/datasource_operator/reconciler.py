@@ -14,6 +14,7 @@ from datasource.kube import DATASOURCES, Forbidden, Invalid, Kube, NotFound
 from datasource.names import FIELD_MANAGER, credential_secret_name
 from datasource.objects import Datasource
 from datasource.requests import requests_in
+from datasource.spec import OAuth2
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.policy import (
     Finding,
@@ -171,5 +172,7 @@ def _outcome(seen: Observed, settled: Settle) -> Outcome:
 
 
 def _refresh(seen: Observed) -> Refresh:
-    token_url = "" if seen.oauth2 is None else seen.oauth2.token_url or ""
-    return Refresh(provider=urlsplit(token_url).netloc, is_urgent=seen.pending.refresh is not None)
+    whole = OAuth2() if seen.oauth2 is None else seen.oauth2.expanded()
+    return Refresh(
+        provider=urlsplit(whole.token_url or whole.issuer or "").netloc, is_urgent=seen.pending.refresh is not None
+    )

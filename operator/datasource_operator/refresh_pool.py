@@ -52,8 +52,8 @@ class RefreshPool:
 
     @property
     def waiting(self) -> int:
-        """How many wait for their turn."""
-        return sum(len(keys) for keys in self._waiting.values())
+        """How many wait for their turn; may be read from another thread."""
+        return sum(map(len, list(self._waiting.values())))
 
     def _start_what_fits(self, provider: str) -> None:
         waiting = self._waiting.get(provider)

@@ -22,7 +22,7 @@ from prometheus_client import Counter
 
 from datasource import credential as credential_secret
 from datasource.ca_bundle import read_ca_bundle
-from datasource.client_secret import ClientSecretNotFound, read_client_secret
+from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
 from datasource.credential import (
     CredentialData,
     CredentialFacts,
@@ -31,11 +31,11 @@ from datasource.credential import (
     read_data,
     read_facts,
 )
+from datasource.effective import client_for, refresh_options, reply_options
 from datasource.intent import REQUEST_DEADLINE, Intent, Process, may_be_taken, next_intent
 from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
 from datasource.names import FIELD_MANAGER, credential_secret_name
 from datasource.oauth2 import (
-    Client,
     EgressDenied,
     InvalidClient,
     InvalidGrant,
@@ -43,6 +43,7 @@ from datasource.oauth2 import (
     OAuth2Error,
     OutcomeUnknown,
     Throttled,
+    TokenRequest,
     TokenResponse,
     UnexpectedStatus,
     refresh_request,
@@ -136,13 +137,19 @@ class Refresher:
         client_secret = await self._client_secret(key, oauth2)
         ca_bundle = await self._ca_bundle(key, oauth2)
         turn, secret = await self._begin(key, seen, credential)
-        data = await self._data_to_send(turn, secret)
-        client = Client(data.client_id, client_secret, oauth2.effective_client_authentication())
-        request = refresh_request(data.token_endpoint, client, refresh_token=data.refresh_token or "")
+        data = await self._data_to_send(turn, secret, client_secret)
+        parameters = oauth2.expanded()
+        request = self._request(parameters, data, client_secret)
+        options = reply_options(parameters, is_refresh=True)
         sent_at = self.monotonic()
         try:
             response = await request_token(
-                self.transport, request, now=self.now, deadline=REQUEST_DEADLINE, ca_bundle=ca_bundle
+                self.transport,
+                request,
+                now=self.now,
+                deadline=REQUEST_DEADLINE,
+                options=options,
+                ca_bundle=ca_bundle,
             )
         except OAuth2Error as error:
             logger.warning(
@@ -152,9 +159,7 @@ class Refresher:
                 seconds=round(self.monotonic() - sent_at, 3),
                 error=str(error),
             )
-            await self._not_refreshed(
-                turn, error, None if oauth2.client_secret_ref is None else oauth2.client_secret_ref.name
-            )
+            await self._not_refreshed(turn, error, None if client_secret is None else client_secret.name)
         else:
             stored = await self._store(turn, data, response)
             window = self.monotonic() - sent_at
@@ -185,8 +190,24 @@ class Refresher:
             pause=LOOK_GAP,
         )
 
-    async def _client_secret(self, key: Key, oauth2: OAuth2) -> str | None:
-        ref = oauth2.client_secret_ref
+    def _request(self, parameters: OAuth2, data: CredentialData, client_secret: ClientSecret | None) -> TokenRequest:
+        """Options are those that hold now; where it goes is what is recorded with the tokens."""
+        client = client_for(
+            parameters,
+            client_secret,
+            token_endpoint=data.token_endpoint,
+            now=self.now(),
+            token_bytes=self.token_bytes,
+        )
+        return refresh_request(
+            data.refresh_endpoint or data.token_endpoint,
+            client,
+            refresh_token=data.refresh_token or "",
+            options=refresh_options(parameters),
+        )
+
+    async def _client_secret(self, key: Key, oauth2: OAuth2) -> ClientSecret | None:
+        ref = oauth2.client_secret_ref or oauth2.private_key_ref
         try:
             return await read_client_secret(
                 self.kube,
@@ -233,11 +254,12 @@ class Refresher:
         requests = Requests(refresh=seen.requests.refresh)
         return _Turn(key, facts, intent, secret.metadata.resource_version, requests), secret
 
-    async def _data_to_send(self, turn: _Turn, secret: Secret) -> CredentialData:
+    async def _data_to_send(self, turn: _Turn, secret: Secret, client_secret: ClientSecret | None) -> CredentialData:
         """The data that authorizes the request.
 
         Raises:
-            NotNow: a reply could not be stored, or the data cannot be read; the intent is taken back, nothing was sent.
+            NotNow: a reply could not be stored, the data cannot be read, or the client secret may not go where they say; the
+                intent is taken back, nothing was sent.
         """
         name = credential_secret_name(turn.key.name)
         if secret.immutable:
@@ -246,7 +268,20 @@ class Refresher:
                 Reason.SECRET_CONFLICT, immutable_secret(name).message, pause=BLOCKED_PAUSE, look_again_at=name
             )
         try:
-            return _readable_data(secret, turn.facts)
+            data = _readable_data(secret, turn.facts)
+            if client_secret is not None:
+                client_secret.require_allowed(
+                    {"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint or data.token_endpoint}
+                )
+            return data
+        except InvalidSpec as error:
+            await self._take_back(turn)
+            raise NotNow(
+                Reason.REFRESH_FAILING,
+                f"The access token cannot be refreshed: {error}",
+                pause=BLOCKED_PAUSE,
+                look_again_at=None if client_secret is None else client_secret.name,
+            ) from None
         except UnreadableCredential as error:
             await self._take_back(turn)
             raise NotNow(
@@ -314,7 +349,7 @@ class Refresher:
             token_type=response.token_type,
             # A reply without one keeps the old one (RFC 6749 section 6).
             refresh_token=successor(sent.refresh_token, response),
-        )
+        ).with_captured(response.captured)
 
         def change(found: CredentialFacts) -> dict[str, Any]:
             facts = msgspec.structs.replace(

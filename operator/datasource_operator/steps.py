@@ -1,9 +1,10 @@
 """I/O: carry out one step that the policy asked for, and tell what is known after it."""
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import assert_never
 
@@ -12,15 +13,19 @@ import structlog
 
 from datasource import credential as credential_secret
 from datasource.ca_bundle import read_ca_bundle
-from datasource.client_secret import ClientSecretNotFound, read_client_secret
+from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
 from datasource.credential import CredentialData, StoredCredential, UnreadableCredential, read_data, read_facts
+from datasource.effective import effective
 from datasource.fingerprint import fingerprint
 from datasource.kube import DATASOURCES, SECRETS, Conflict, Forbidden, Kube, NotFound
+from datasource.metadata_lookup import look_up_metadata
 from datasource.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
+from datasource.oauth2 import MetadataUnavailable
+from datasource.oauth2.discovery import Discovery
 from datasource.objects import Datasource, PartialObject, Secret
 from datasource.requests import HandledSet, requests_in
 from datasource.settings import Settings
-from datasource.spec import InvalidSpec, Spec, parse
+from datasource.spec import InvalidSpec, OAuth2, Spec, egress_problems, parse
 from datasource.states import Reason
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.policy import (
@@ -43,6 +48,9 @@ from datasource_operator.refresh_memory import RefreshMemory
 logger = structlog.get_logger(__name__)
 
 
+PROVIDER_PATIENCE = timedelta(seconds=3)
+"""How long a worker waits for a provider's metadata; the request goes on without it, for whoever asks next."""
+
 PARSED_SPECS = 4096
 """How many specs are kept parsed; those of one shape and content count once."""
 
@@ -63,6 +71,7 @@ class Steps:
     cache: Cache
     settings: Settings
     memory: RefreshMemory
+    discovery: Discovery
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     _parse: Callable[[bytes], Spec | InvalidSpec] = field(init=False, repr=False)
@@ -183,10 +192,10 @@ class Steps:
     async def _look_around(self, seen: Observed) -> Surroundings:
         if not isinstance(seen.spec, Spec) or seen.spec.oauth2 is None:
             return Surroundings()
-        ref = seen.spec.oauth2.client_secret_ref
+        ref = seen.spec.oauth2.client_secret_ref or seen.spec.oauth2.private_key_ref
         watched = None if ref is None else ref.name
         try:
-            await read_client_secret(
+            secret = await read_client_secret(
                 self.kube,
                 seen.namespace,
                 seen.spec.oauth2,
@@ -199,7 +208,8 @@ class Steps:
         except Forbidden:
             return Surroundings(secrets_forbidden(seen.namespace))
         try:
-            await read_ca_bundle(self.kube, seen.namespace, seen.spec.oauth2)
+            ca_bundle = await read_ca_bundle(self.kube, seen.namespace, seen.spec.oauth2)
+            await self._look_at_provider(seen.spec.oauth2, secret, ca_bundle)
         except InvalidSpec as error:
             return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)))
         except Forbidden:
@@ -212,6 +222,25 @@ class Steps:
             if conflict.problem is not None:
                 return conflict
         return Surroundings()
+
+    async def _look_at_provider(self, oauth2: OAuth2, secret: ClientSecret | None, ca_bundle: str | None) -> None:
+        """Whether what is written and what the provider says of itself go together, and requests may go there.
+
+        Raises:
+            InvalidSpec: they do not.
+        """
+        try:
+            async with asyncio.timeout(PROVIDER_PATIENCE.total_seconds()):
+                metadata = await look_up_metadata(self.discovery, oauth2, ca_bundle=ca_bundle)
+        except (MetadataUnavailable, TimeoutError) as error:
+            # The link is offered all the same: whoever opens it is told, and a provider comes back.
+            logger.info("a provider's metadata cannot be read now", error=str(error) or "it takes too long")
+            return
+        endpoints = effective(oauth2, metadata).endpoints
+        for problem in egress_problems(endpoints, self.settings.egress):
+            raise problem
+        if secret is not None:
+            secret.require_allowed(endpoints)
 
     async def _conflict(self, seen: Observed, name: str, type_: SecretType) -> Surroundings:
         """Whether a Secret of that name exists and is not ours. Asked by metadata, so foreign values stay where they are."""

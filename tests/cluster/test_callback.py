@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -215,7 +215,9 @@ def test_error_is_shown_escaped(user: User, person: Person) -> None:
     state = parameters_of(person.begin(user.ready_to_authorize()))["state"]
     attack = "error=server_error&error_description=%3Cscript%3Ealert(1)%3C%2Fscript%3E%0d%0aSet-Cookie:x"
 
-    answer = person.come_back(f"{user.external_url}/callback/{user.namespace}?state={state}&{attack}")
+    answer = person.come_back(
+        f"{user.external_url}/callback/{user.namespace}?state={state}&iss={quote(user.provider.issuer)}&{attack}"
+    )
 
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
     assert "<script" not in answer.text

@@ -85,6 +85,37 @@ REFUSED = [
     ("oauth2/clientAuthentication", "basic", "spec.oauth2.clientAuthentication: Unsupported value"),
     ("oauth2/clientAuthentication", "none", "leave one of the two out"),
     ("oauth2/pkce", "plain", "spec.oauth2.pkce: Unsupported value"),
+    ("oauth2/tokenParameters", {"grant_type": "password"}, "spec.oauth2.tokenParameters must not set grant_type"),
+    ("oauth2/tokenParameters", {"client_secret": "x"}, "spec.oauth2.tokenParameters must not set grant_type"),
+    ("oauth2/refreshParameters", {"refresh_token": "x"}, "spec.oauth2.refreshParameters must not set grant_type"),
+    ("oauth2/refreshParameters", {"": "x"}, "has a name that is empty"),
+    ("oauth2/refreshURL", "login.example.com", "spec.oauth2.refreshURL must be an absolute URL such as"),
+    ("oauth2/refreshURL", "https://a@login.example.com/r", "spec.oauth2.refreshURL must have no user name"),
+    ("oauth2/pushedAuthorizationURL", "/par", "spec.oauth2.pushedAuthorizationURL must be an absolute URL such as"),
+    ("oauth2/pushedAuthorization", "always", "spec.oauth2.pushedAuthorization: Unsupported value"),
+    ("oauth2/provider", "example", "spec.oauth2.provider: Unsupported value"),
+    ("oauth2/scopeSeparator", "and", "spec.oauth2.scopeSeparator: Unsupported value"),
+    ("oauth2/bodyFormat", "xml", "spec.oauth2.bodyFormat: Unsupported value"),
+    ("oauth2/tokenPath", "a..b", "spec.oauth2.tokenPath"),
+    ("oauth2/defaultLifetime", "10s", "spec.oauth2.defaultLifetime is too short: use at least 1m"),
+    ("oauth2/maxLifetime", "1d", "spec.oauth2.maxLifetime"),
+    ("oauth2/resource", ["https://api.example.com/#part"], "spec.oauth2.resource[0]"),
+    ("oauth2/resource", ["api"], "spec.oauth2.resource[0]"),
+    ("oauth2/errorCodes", {"bad": "slow_down"}, "spec.oauth2.errorCodes"),
+    ("oauth2/capturedFields", {"tokenResponse": ["refresh_token"]}, "apps never see a refresh token"),
+    ("oauth2/capturedFields", {"tokenResponse": ["authed_user.refresh_token"]}, "apps never see a refresh token"),
+    ("oauth2/capturedFields", {"callback": ["code"]}, "must not name code, state and the like"),
+    ("oauth2/privateKeyRef", {"name": "signing"}, "a client authenticates one way"),
+    ("oauth2/privateKeyRef", {"name": "x-oauth2-credential"}, "must not name a Secret that keeps tokens"),
+    ("oauth2/privateKeyRef", {"name": "calendar-token"}, "is where the token Secret goes"),
+    (
+        "oauth2/privateKeyRef",
+        {"name": "s", "algorithm": "HS256"},
+        "spec.oauth2.privateKeyRef.algorithm: Unsupported value",
+    ),
+    ("oauth2/privateKeyRef", {"name": "s", "namespace": "x"}, 'unknown field "spec.oauth2.privateKeyRef.namespace"'),
+    ("oauth2/clientAuthentication", "private_key_jwt", "name a private key in privateKeyRef"),
+    ("oauth2/assertionAudience", "anybody", "spec.oauth2.assertionAudience: Unsupported value"),
     ("oauth2/authorizeParameters", {"state": "mine"}, "spec.oauth2.authorizeParameters must not set client_id"),
     ("oauth2/authorizeParameters", {"": "x"}, "has a name that is empty"),
     ("oauth2/authorizeParameters", {"nonce": ""}, "spec.oauth2.authorizeParameters must not set client_id"),
@@ -119,6 +150,15 @@ ACCEPTED = [
     ("oauth2/scopes", ["https://www.example.com/auth/calendar.readonly", "openid", "a:b/c!d"]),
     ("oauth2/clientAuthentication", "client_secret_post"),
     ("oauth2/pkce", "none"),
+    ("oauth2/pkce", "S256Unadvertised"),
+    ("oauth2/provider", "microsoft-entra"),
+    ("oauth2/tokenParameters", {"scope": "read", "audience": "api"}),
+    ("oauth2/scopeSeparator", " "),
+    ("oauth2/tokenPath", "authed_user.token"),
+    ("oauth2/resource", ["https://api.example.com/v3?x=1", "urn:example:api"]),
+    ("oauth2/capturedFields", {"tokenResponse": ["instance_url", "team.id"], "callback": ["realmId"]}),
+    ("oauth2/errorCodes", {"bad_refresh_token": "invalid_grant"}),
+    ("oauth2/maxLifetime", "12h"),
     ("oauth2/authorizeParameters", {"access_type": "offline", "prompt": "consent", "audience": ""}),
     ("tokenSecret/name", "app.token"),
     ("tokenSecret/template/data", {".netrc": "machine x login y password {{ access_token }}", "A_b-c.d": ""}),
@@ -167,12 +207,13 @@ def test_name_as_long_as_allowed_is_accepted(cluster: Cluster) -> None:
 
 def test_every_field_is_explained(cluster: Cluster) -> None:
     explained = cluster.kubectl("explain", "datasource.spec.oauth2", "--recursive").stdout
-    fields = [line.split()[0] for line in explained.splitlines() if "\t<" in line]
+    lines = [line for line in explained.splitlines() if "\t<" in line]
+    outermost = min(len(line) - len(line.lstrip()) for line in lines)
+    fields = [line.split()[0] for line in lines if len(line) - len(line.lstrip()) == outermost]
 
     assert {"clientID", "clientSecretRef", "authorizeURL", "tokenURL", "scopes"} <= set(fields)
     for field in fields:
-        if field not in {"name", "key"}:
-            assert "DESCRIPTION" in cluster.kubectl("explain", f"datasource.spec.oauth2.{field}").stdout
+        assert "DESCRIPTION" in cluster.kubectl("explain", f"datasource.spec.oauth2.{field}").stdout
 
 
 def test_unseen_datasource_is_in_progress_for_kstatus(cluster: Cluster) -> None:
@@ -189,3 +230,25 @@ def test_unseen_datasource_is_in_progress_for_kstatus(cluster: Cluster) -> None:
     cluster.kubectl("delete", "namespace", "unseen", "--wait=false")
 
     assert created.stdout == "-1"
+
+
+def test_client_with_a_private_key_is_accepted(cluster: Cluster) -> None:
+    spec = changed("oauth2/clientSecretRef", None)
+    spec["oauth2"]["privateKeyRef"] = {"name": "signing", "keyID": "key-1", "algorithm": "PS256"}
+    for method in ({}, {"clientAuthentication": "private_key_jwt"}):
+        accepted, said = try_to_create(cluster, {**spec, "oauth2": spec["oauth2"] | method})
+        assert accepted, said
+
+    accepted, said = try_to_create(cluster, {**spec, "oauth2": spec["oauth2"] | {"clientAuthentication": "none"}})
+    assert not accepted
+    assert "spec.oauth2.privateKeyRef is for private_key_jwt" in said
+
+
+def test_audience_is_said_in_one_place(cluster: Cluster) -> None:
+    spec = changed("oauth2/audience", "api")
+    spec["oauth2"]["authorizeParameters"] = {"audience": "other"}
+
+    accepted, said = try_to_create(cluster, spec)
+
+    assert not accepted
+    assert "sets audience beside spec.oauth2.audience" in said

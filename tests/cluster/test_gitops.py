@@ -268,10 +268,15 @@ def test_actions_are_offered_where_they_would_act(produced: Mapping[str, Mapping
 
 
 def act(user: User, action: str) -> str:
-    """Run an action as Argo CD does, and write what it returned; returns the value of the request."""
-    acted = argocd.run((LUA / "actions" / action / "action.lua").read_text(), user.get())
-    user.kubectl("replace", "-f", "-", stdin=json.dumps(acted))
-    value: str = acted["metadata"]["annotations"][f"datasource.dev/{action}"]
+    """Run an action and patch in what it changed, as Argo CD does; returns the value of the request."""
+    before = user.get()
+    acted = argocd.run((LUA / "actions" / action / "action.lua").read_text(), before)
+    annotations = acted["metadata"].pop("annotations")
+    before["metadata"].pop("annotations", None)
+    assert acted == before
+    patch = {"metadata": {"annotations": annotations}}
+    user.kubectl("patch", "datasource", "calendar", "--type=merge", "-p", json.dumps(patch))
+    value: str = annotations[f"datasource.dev/{action}"]
     return value
 
 
@@ -299,6 +304,19 @@ def test_argocd_cm_holds_the_files() -> None:
     assert {each["name"]: each["action.lua"] for each in actions["definitions"]} == {
         path.parent.name: path.read_text() for path in LUA.glob("actions/*/action.lua")
     }
+
+
+def test_patch_of_the_docs_leaves_what_argocd_cm_had(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl(
+        "-n", namespace, "create", "configmap", "argocd-cm", "--from-literal=url=https://argocd.example.com"
+    )
+
+    # As in docs/gitops.md, but for the namespace.
+    patch = ["patch", "configmap", "argocd-cm", "--patch-file", str(argocd_files.RESULT)]
+    cluster.kubectl("-n", namespace, *patch)
+
+    data = cluster.get("configmap", "argocd-cm", "-n", namespace)["data"]
+    assert data == {"url": "https://argocd.example.com"} | yaml.safe_load(argocd_files.RESULT.read_text())["data"]
 
 
 MANAGERS = ("kustomize-controller", "argocd-controller")

@@ -1,6 +1,7 @@
 """Alerts and dashboard: promtool on the rules, and a scrape of the real processes that carries every series they use."""
 
 import json
+import os
 import re
 import subprocess
 import urllib.request
@@ -14,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local import dashboard, tools
 from deploy.local.cache import REPOSITORY
-from deploy.local.stack import Process
+from deploy.local.stack import Process, Stack
+from deploy.local.stack import rendered as rendered_by_kustomize
 from tests.support.person import Person
 from tests.support.user import User, eventually
 
@@ -95,14 +97,15 @@ def test_dashboard_is_what_its_source_says() -> None:
     assert dashboard.RESULT.read_text() == dashboard.made()
 
 
-def test_component_adds_monitoring_to_an_overlay(user: User, tmp_path: Path) -> None:
-    # A component may only be named by a path inside of what is built.
-    overlay = REPOSITORY / "build" / "tests" / "monitoring-overlay"
+def test_component_adds_monitoring_to_an_overlay(folder: Path) -> None:
+    # Below the repository, since kustomize wants relative paths.
+    overlay = folder / "monitoring-overlay"
     overlay.mkdir(parents=True, exist_ok=True)
-    named = {"resources": ["../../../deploy/overlays/cluster-wide"], "components": ["../../../deploy/monitoring"]}
+    up = os.path.relpath(REPOSITORY, overlay)
+    named = {"resources": [f"{up}/deploy/overlays/cluster-wide"], "components": [f"{up}/deploy/monitoring"]}
     (overlay / "kustomization.yaml").write_text(yaml.safe_dump(named))
 
-    rendered = list(yaml.safe_load_all(user.cluster.kubectl("kustomize", str(overlay)).stdout))
+    rendered = list(yaml.safe_load_all(rendered_by_kustomize(overlay)))
 
     kinds = {each["kind"]: each for each in rendered}
     assert {"PodMonitor", "PrometheusRule"} <= set(kinds)
@@ -192,6 +195,36 @@ def test_scrape_carries_every_series_that_alerts_and_dashboard_use(
         )
 
 
+def logged(process: Process, datasource: str) -> dict[str, dict[str, Any]]:
+    """What a process logged about a Datasource: by the event, the last line of each."""
+    lines = [json.loads(line) for line in process.child.log.read_text().splitlines() if line.startswith("{")]
+    return {line["event"]: line for line in lines if line.get("datasource") == datasource}
+
+
+def test_logs_name_datasource_reason_and_duration(user: User, operator: Process, callback_server: Process) -> None:
+    with Person() as person:
+        person.authorize(user.ready_to_authorize())
+    user.wait_for_reason("Authorized")
+    user.annotate("refresh", "1")
+    user.wait_for_handled("refresh", "1")
+    user.provider.fault(client_id=user.client_id, status=503, times=1000)
+    user.annotate("refresh", "2")
+    name = f"{user.namespace}/calendar"
+    eventually("the failure is logged", lambda: "a refresh failed" in logged(operator, name))
+
+    ours, pages = logged(operator, name), logged(callback_server, name)
+
+    assert ours["state changed"]["state"] == "AUTHORIZED"
+    assert ours["state changed"]["reason"] == "Authorized"
+    assert ours["state changed"]["seconds"] >= 0
+    assert ours["refreshed"]["seconds_from_request_to_store"] > 0
+    assert ours["a refresh failed"]["seconds"] > 0
+    assert pages["authorization ended"]["outcome"] == "stored"
+    assert pages["authorization ended"]["seconds"] >= 0
+    for line in (*ours.values(), *pages.values()):
+        assert {"timestamp", "level", "logger"} <= line.keys()
+
+
 def test_scrape_is_as_prometheus_wants_it_and_tells_no_secret(
     user: User, operator: Process, callback_server: Process
 ) -> None:
@@ -209,7 +242,7 @@ def test_scrape_is_as_prometheus_wants_it_and_tells_no_secret(
         assert [secret[:6] for secret in secrets if secret in text] == []
 
 
-def test_replica_that_stands_by_tells_of_no_datasource(user: User, stack: Any) -> None:
+def test_replica_that_stands_by_tells_of_no_datasource(user: User, stack: Stack) -> None:
     user.apply(user.datasource())
     user.wait_for_reason("OAuth2Missing")
     second = stack.operator("operator-standing-by", DATASOURCE_POD_UID="second")

@@ -6,11 +6,16 @@ import subprocess
 from typing import Any
 
 import pytest
+import yaml
 
+from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
+from tests.support.user import eventually
 
 pytestmark = pytest.mark.cluster
+
+POLICY = "callback-server-writes.datasource.dev"
 
 
 @pytest.fixture
@@ -88,6 +93,57 @@ def test_callback_server_may_not_alter_a_secret_of_somebody_else(
     assert "the callback server may write only" in done.stderr
 
 
+def test_callback_server_may_not_make_a_secret_of_somebody_else_its_own(
+    cluster: Cluster, callback_server_user: Cluster, namespace: str
+) -> None:
+    """The type of a Secret cannot change, so it must not be given the annotations of a credential either."""
+    name = "calendar-oauth2-credential"
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(secret(name, "Opaque", namespace)))
+
+    change = json.dumps({"metadata": {"annotations": {"datasource.dev/datasource": "calendar"}}})
+    done = callback_server_user.kubectl("patch", "secret", name, "-n", namespace, "-p", change, check=False)
+
+    assert done.returncode != 0
+    assert "is of type Opaque" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["update", "delete", "deletecollection", "list", "watch"])
+@pytest.mark.parametrize("resource", ["secrets", "configmaps", "datasources.datasource.dev"])
+def test_callback_server_has_no_other_verb_on_anything(
+    callback_server_user: Cluster, namespace: str, verb: str, resource: str
+) -> None:
+    said = callback_server_user.kubectl("auth", "can-i", verb, resource, "-n", namespace, check=False)
+    assert said.stdout.strip() == "no"
+
+
+def test_callback_server_may_write_credentials_only_where_datasources_are_served(
+    cluster: Cluster, callback_server_user: Cluster, namespace: str
+) -> None:
+    """The overlay for a list of namespaces fills the list into the policy; the one for all of them is put back after it."""
+
+    def apply_policy_of(overlay: str) -> None:
+        rendered = cluster.kubectl("kustomize", str(REPOSITORY / "deploy" / "overlays" / overlay)).stdout
+        (policy,) = (
+            each
+            for each in yaml.safe_load_all(rendered)
+            if each["metadata"]["name"] == POLICY and each["kind"] == "ValidatingAdmissionPolicy"
+        )
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump(policy))
+
+    credential = secret("calendar-oauth2-credential", CREDENTIAL, namespace, "calendar")
+    apply_policy_of("namespaces")
+    try:
+        eventually(
+            "the list is in force",
+            lambda: "this namespace is not served" in create(callback_server_user, credential).stderr,
+        )
+        flow = secret("datasource-flow-0123456789abcdef-0", FLOW, SYSTEM_NAMESPACE, f"{namespace}/calendar")
+        assert create(callback_server_user, flow).returncode == 0
+    finally:
+        apply_policy_of("cluster-wide")
+    eventually("all are served again", lambda: create(callback_server_user, credential).returncode == 0)
+
+
 def test_everybody_else_writes_secrets_as_before(cluster: Cluster, namespace: str) -> None:
     done = create(cluster, secret("mine", "Opaque", namespace))
 
@@ -120,10 +176,15 @@ def test_who_names_a_client_secret_must_be_allowed_to_read_it(editor: Cluster, n
     refused = create(editor, datasource(namespace, clientSecretRef={"name": "hidden"}))
     allowed = create(editor, datasource(namespace, clientSecretRef={"name": "readable"}))
     public = create(editor, datasource(namespace, clientID="public"))
+    key = create(editor, datasource(namespace, privateKeyRef={"name": "hidden"}))
+    readable_key = create(editor, datasource(namespace, privateKeyRef={"name": "readable"}))
 
     assert refused.returncode != 0
     assert "spec.oauth2.clientSecretRef names Secret hidden" in refused.stderr
     assert "ask for that right" in refused.stderr
+    assert key.returncode != 0
+    assert "spec.oauth2.privateKeyRef names Secret hidden" in key.stderr
+    assert readable_key.returncode == 0, readable_key.stderr
     assert allowed.returncode == 0, allowed.stderr
     assert public.returncode == 0, public.stderr
 
@@ -142,6 +203,11 @@ def test_who_redirects_a_client_secret_must_be_allowed_to_read_it(
 
     assert "spec.oauth2.clientSecretRef" in patched({"tokenURL": "https://evil.example.com/token"}).stderr
     assert "spec.oauth2.clientSecretRef" in patched({"issuer": "https://evil.example.com"}).stderr
+    for field in ("refreshURL", "pushedAuthorizationURL", "revocationURL"):
+        assert "spec.oauth2.clientSecretRef" in patched({field: "https://evil.example.com/"}).stderr
+    assert "spec.oauth2.clientSecretRef" in patched({"provider": "google"}).stderr
+    assert "spec.oauth2.clientSecretRef" in patched({"caBundleRef": {"name": "mine"}}).stderr
+    assert "spec.oauth2.clientSecretRef" in patched({"clientSecretRef": {"name": "other"}}).stderr
     assert patched({"scopes": ["read"]}).returncode == 0
     assert patched({"clientSecretRef": None}).returncode == 0
 
@@ -155,6 +221,8 @@ def test_policies_pass_the_type_check(cluster: Cluster) -> None:
     }
     for policy in policies:
         name = policy["metadata"]["name"]
-        cluster.kubectl("wait", f"validatingadmissionpolicy/{name}", "--for=jsonpath={.status.observedGeneration}=1")
+        generation = policy["metadata"]["generation"]
+        observed = f"--for=jsonpath={{.status.observedGeneration}}={generation}"
+        cluster.kubectl("wait", f"validatingadmissionpolicy/{name}", observed)
         checked = cluster.get("validatingadmissionpolicy", name)["status"]
         assert checked.get("typeChecking", {}).get("expressionWarnings", []) == []

@@ -253,6 +253,7 @@ def test_settings_reach_the_environment() -> None:
                 "settings": {
                     "allowInsecureHTTP": True,
                     "logFormat": "text",
+                    "metricsPerObject": False,
                     "requireAllowedHosts": True,
                     "egress": {"allow": ["login.corp.example", "10.0.0.0/8"], "deny": [".evil.example"]},
                 },
@@ -270,6 +271,7 @@ def test_settings_reach_the_environment() -> None:
         "DATASOURCE_EGRESS_DENY": ".evil.example",
         "DATASOURCE_REQUIRE_ALLOWED_HOSTS": "true",
         "DATASOURCE_LOG_FORMAT": "text",
+        "DATASOURCE_METRICS_PER_OBJECT": "false",
     }
 
 

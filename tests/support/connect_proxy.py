@@ -64,7 +64,10 @@ class ConnectProxy:
             if method == "CONNECT":
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
-                upstream.write(head.replace(target.encode(), urlsplit(target).path.encode(), 1))
+                lines = head.replace(target.encode(), urlsplit(target).path.encode(), 1).split(b"\r\n")
+                # What is for the proxy ends there (RFC 9110 section 11.7.1).
+                kept = [line for line in lines if not line.lower().startswith(b"proxy-")]
+                upstream.write(b"\r\n".join(kept))
             await _first_ended(_pump(reader, upstream), _pump(upstream_reader, writer))
         finally:
             upstream.close()

@@ -1,5 +1,6 @@
 """What a user does with kubectl, and reads."""
 
+import base64
 import json
 import time
 from collections.abc import Callable
@@ -19,12 +20,14 @@ class GaveUp(AssertionError):
     """Something did not come to pass; says what was there instead."""
 
 
-def eventually(what: str, is_so: Callable[[], object], seen: Callable[[], object] = lambda: "") -> None:
+def eventually(
+    what: str, is_so: Callable[[], object], seen: Callable[[], object] = lambda: "", *, seconds: float = PATIENCE
+) -> None:
     """Wait until `is_so()` is true."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:
-            raise GaveUp(f"{what}: not within {PATIENCE:.0f} s. There is: {seen()}")
+            raise GaveUp(f"{what}: not within {seconds:.0f} s. There is: {seen()}")
         time.sleep(0.1)
 
 
@@ -57,6 +60,8 @@ class User:
             "authorizeURL": self.provider.authorize_url,
             "tokenURL": self.provider.token_url,
             "scopes": ["openid", "email", "offline_access", "read"],
+            # So that tests see the parameters; tests/cluster/test_providers.py pushes them.
+            "pushedAuthorization": "never",
         }
         return {key: value for key, value in (whole | changes).items() if value is not None}
 
@@ -152,6 +157,12 @@ class User:
         printed = self.kubectl("get", "secret", name, "--ignore-not-found", "-o", "json")
         parsed: dict[str, Any] | None = json.loads(printed) if printed.strip() else None
         return parsed
+
+    def decoded(self, secret: str, key: str) -> str | None:
+        """The text under a key of a Secret, or None."""
+        found = self.secret(secret)
+        encoded = None if found is None else found.get("data", {}).get(key)
+        return None if encoded is None else base64.b64decode(encoded).decode()
 
     def credential(self, name: str = "calendar") -> dict[str, Any] | None:
         """The credential Secret."""

@@ -69,5 +69,6 @@ async function grant(provider, { grantId, params, session }) {
   const existing = grantId && await provider.Grant.find(grantId);
   const granted = existing || new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
   granted.addOIDCScope(params.scope);
+  for (const resource of [params.resource ?? []].flat()) granted.addResourceScope(resource, params.scope);
   return granted.save();
 }

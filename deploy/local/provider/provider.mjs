@@ -4,11 +4,13 @@
 //     node provider.mjs CONFIGURATION.json
 //
 // The configuration: {"port": 4000, "adminToken": "...", "accessTokenSeconds": 3600, "clients": [...]}. A client is
-// written as in RFC 7591 (client_id, client_secret, redirect_uris, token_endpoint_auth_method, client_name, scope),
+// written as in RFC 7591 (client_id, client_secret, jwks, redirect_uris, token_endpoint_auth_method, client_name, scope,
+// require_pushed_authorization_requests),
 // and may have an access_token_seconds of its own.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
 
 import Provider, { errors } from 'oidc-provider';
 
@@ -42,7 +44,7 @@ function configurationOf({ accessTokenSeconds = HOUR }, storage) {
       response_types: ['code'],
       token_endpoint_auth_method: 'client_secret_basic',
     },
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
     // As most providers do: the id_token says who signed in, without a request to the userinfo endpoint.
     conformIdTokenClaims: false,
     cookies: { keys: [randomBytes(32).toString('base64url')] },
@@ -50,6 +52,10 @@ function configurationOf({ accessTokenSeconds = HOUR }, storage) {
     features: {
       devInteractions: { enabled: false },
       introspection: { enabled: true },
+      // A client registered with require_pushed_authorization_requests must use it, the others may.
+      pushedAuthorizationRequests: { enabled: true },
+      // Any https URI is an API that reads; a token is for the one that was asked for, also after a refresh.
+      resourceIndicators: { enabled: true, defaultResource: () => undefined, getResourceServerInfo, useGrantedResource: () => true },
       revocation: { enabled: true },
       rpInitiatedLogout: { enabled: false },
     },
@@ -74,6 +80,11 @@ function configurationOf({ accessTokenSeconds = HOUR }, storage) {
   };
 }
 
+function getResourceServerInfo(_ctx, resource) {
+  if (!resource.startsWith('https://')) throw new errors.InvalidTarget();
+  return { scope: Object.keys(SCOPES).join(' '), audience: resource, accessTokenFormat: 'opaque' };
+}
+
 function checkLifetime(_ctx, name, value) {
   if (value !== undefined && !(Number.isInteger(value) && value > 0)) {
     throw new errors.InvalidClientMetadata(`${name} must be a positive integer`);
@@ -92,13 +103,24 @@ function newSigningKey() {
  * does. Most providers ask the person instead, and so do we: no client has to know about the prompt.
  */
 async function consentToOfflineAccess(ctx, next) {
-  const words = (parameter) => String(ctx.query[parameter] ?? '').split(' ').filter(Boolean);
-  const prompts = words('prompt');
-  const isImplied = words('scope').includes('offline_access') && !prompts.includes('consent') && !prompts.includes('none');
-  if (ctx.path === '/auth' && isImplied) {
-    ctx.query = { ...ctx.query, prompt: [...prompts, 'consent'].join(' ') };
+  if (ctx.path === '/auth') {
+    const prompt = impliedPrompt((parameter) => ctx.query[parameter]);
+    if (prompt) ctx.query = { ...ctx.query, prompt };
+  } else if (ctx.path === '/request' && ctx.method === 'POST') {
+    const parameters = new URLSearchParams(await text(ctx.req));
+    const prompt = impliedPrompt((parameter) => parameters.get(parameter));
+    if (prompt) parameters.set('prompt', prompt);
+    // oidc-provider reads this property where the body was read before it.
+    ctx.req.body = parameters.toString();
   }
   await next();
+}
+
+function impliedPrompt(valueOf) {
+  const words = (parameter) => String(valueOf(parameter) ?? '').split(' ').filter(Boolean);
+  const prompts = words('prompt');
+  const isImplied = words('scope').includes('offline_access') && !prompts.includes('consent') && !prompts.includes('none');
+  return isImplied ? [...prompts, 'consent'].join(' ') : undefined;
 }
 
 /** One line for each request of a client or a browser. Queries stay out: they hold codes and states. */

@@ -141,6 +141,8 @@ function describe(parameters, clientId) {
     code_sha256: sha256('code'),
     code_verifier_sha256: sha256('code_verifier'),
     refresh_token_sha256: sha256('refresh_token'),
+    resource: parameters.getAll('resource'),
+    has_client_assertion: parameters.has('client_assertion'),
     status: null,
     error: null,
   };

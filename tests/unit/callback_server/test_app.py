@@ -31,11 +31,11 @@ def ticket() -> str:
     return issue_ticket(scope, lambda size: bytes(range(size)))
 
 
-def datasource(**spec: Any) -> dict[str, Any]:
+def datasource() -> dict[str, Any]:
     link = authorization_link(EXTERNAL, "shop", "calendar", ticket())
     return {
         "metadata": {"name": "calendar", "namespace": "shop", "uid": UID},
-        "spec": raw_spec(**spec),
+        "spec": raw_spec(),
         "status": {"state": "NOT AUTHORIZED", "authorizationLink": link},
     }
 
@@ -238,6 +238,25 @@ async def test_cve_2026_33758_and_cve_2025_62800_error_page_runs_no_script(path:
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src" not in policy
+
+
+async def test_what_a_datasource_says_is_shown_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever edits a Datasource must not run script in the browser of who opens its link."""
+    attack = '"><script>alert(1)</script>'
+    changes: dict[str, Any] = {"clientID": attack, "scopes": [attack, "read"]}
+    spec = raw_spec(**changes) | {"url": f"https://api.example.com/{attack}"}
+    scope = TicketScope(uid=UID, parameters_hash=parameters_hash(oauth2(**changes)), replaces="")
+    live = issue_ticket(scope, lambda size: bytes(range(size)))
+    link = authorization_link(EXTERNAL, "shop", "calendar", live)
+    shown = datasource() | {"spec": spec, "status": {"state": attack, "authorizationLink": link}}
+    monkeypatch.setattr(f"{__name__}.datasource", lambda: shown)
+
+    async with served() as (client, _):
+        answer = await client.get(f"/authorize/shop/calendar?ticket={live}")
+
+    assert answer.status_code == 200
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
+    assert "<script" not in answer.text
 
 
 async def test_slow_form_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

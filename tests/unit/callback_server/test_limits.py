@@ -123,6 +123,13 @@ def test_made_up_names_do_not_fill_the_memory() -> None:
     assert len(misses._buckets) <= 4096
 
 
+def test_what_is_beyond_the_bound_is_not_remembered() -> None:
+    misses = Misses(Clock())
+    for number in range(10_000):
+        counted(misses, f"made-up-{number}", "x", 1)
+    assert len(misses._buckets) <= 400
+
+
 def test_one_namespace_does_not_take_every_place() -> None:
     places = Places(in_all=3, per_namespace=2, retry_after=5)
     with places.one("shop"), places.one("shop"):

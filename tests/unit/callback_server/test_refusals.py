@@ -39,6 +39,28 @@ def test_failed_exchange_says_what_to_do(error: OAuth2Error, title: str, remedy:
     assert ".." not in refused.message
 
 
+@pytest.mark.parametrize(
+    ("error", "title"),
+    [
+        (InvalidClient("invalid_client"), "The service does not accept the client"),
+        (ProviderRefused("invalid_scope", "no such scope"), "The service refused the request"),
+        (NotDelivered("login.example.com could not be reached."), "The service refused the request"),
+    ],
+)
+def test_failed_push_says_what_to_do(error: OAuth2Error, title: str) -> None:
+    refused = refusals.request_was_not_taken(error)
+
+    assert refused.title == title
+    assert "registration" in refused.message
+    assert ".." not in refused.message
+
+
+def test_what_the_provider_said_and_what_we_say_are_two_sentences() -> None:
+    refused = refusals.exchange_failed(ProviderRefused("invalid_scope", "no such scope"))
+
+    assert "no such scope. Nothing was stored." in refused.message
+
+
 def test_denied_consent_is_told_apart_from_other_errors() -> None:
     assert refusals.consent_was_denied("access_denied", "No.").title == "Consent was denied"
     assert refusals.consent_was_denied("invalid_scope", None).title == "The service refused the request"

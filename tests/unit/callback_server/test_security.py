@@ -9,6 +9,9 @@ from callback_server.security import (
     COOKIE,
     cookie_hash,
     cookie_in,
+    form_token,
+    form_token_fits,
+    is_form_token,
     is_from_our_page,
     is_same_browser,
     new_cookie,
@@ -17,6 +20,10 @@ from callback_server.security import (
     set_cookie_header,
     style_source,
 )
+from callback_server.situation import Situation
+from datasource.objects import Status
+from datasource.requests import Requests
+from datasource.spec import OAuth2, Spec
 
 EXTERNAL_URL = "https://connect.example.com/prefix"
 
@@ -98,3 +105,27 @@ def test_form_may_lead_to_us_and_to_the_provider_only() -> None:
 
 def test_style_is_allowed_by_its_hash() -> None:
     assert style_source("a{}") == "'sha256-" + b64encode(hashlib.sha256(b"a{}").digest()).decode() + "'"
+
+
+def situation() -> Situation:
+    parameters = OAuth2(client_id="my-app", issuer="https://login.example.com")
+    return Situation(
+        namespace="shop",
+        name="calendar",
+        uid="uid",
+        spec=Spec(url="https://api.example.com", oauth2=parameters),
+        oauth2=parameters,
+        status=Status(),
+        requests=Requests(),
+        credential=None,
+    )
+
+
+def test_form_token_is_bound_to_endpoints_that_the_provider_told() -> None:
+    shown = ("https://login.example.com/authorize", "https://login.example.com/token")
+    token = form_token("cookie", situation(), "ticket", *shown)
+
+    assert form_token_fits(token, "cookie", situation(), "ticket", *shown)
+    assert not form_token_fits(token, "cookie", situation(), "ticket", shown[0], "https://evil.example.com/token")
+    assert not form_token_fits(token, "other", situation(), "ticket", *shown)
+    assert is_form_token(token)

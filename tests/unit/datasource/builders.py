@@ -75,6 +75,8 @@ def credential_data(**changes: Any) -> CredentialData:
         "client_id": "my-app",
         "refresh_token": "rt-1",
         "revocation_endpoint": "https://login.example.com/revoke",
+        "refresh_endpoint": "https://login.example.com/refresh",
+        "captured": '{"instance_url":"https://shop.example.com"}',
     }
     return CredentialData(**(every | changes))
 

@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from datasource.client_secret import (
     REFUSED_TYPES,
+    ClientSecret,
     ClientSecretNotFound,
     check_allowed_hosts,
     read_client_secret,
@@ -14,7 +17,7 @@ from datasource.client_secret import (
 from datasource.kube import Forbidden, Unavailable
 from datasource.names import SecretType
 from datasource.objects import Secret
-from datasource.spec import ClientSecretRef, InvalidSpec
+from datasource.spec import ClientSecretRef, InvalidSpec, PrivateKeyRef
 from tests.unit.datasource.api_server import ApiServer, fails, json_reply
 from tests.unit.datasource.builders import allowed_hosts, oauth2, secret
 
@@ -22,7 +25,7 @@ REF = ClientSecretRef(name="my-app")
 
 
 def used(stored: Secret, **changes: Any) -> str:
-    return usable_client_secret(stored, REF, oauth2(**changes))
+    return usable_client_secret(stored, REF, oauth2(**changes)).text
 
 
 def test_value_under_the_key_is_the_client_secret() -> None:
@@ -31,7 +34,7 @@ def test_value_under_the_key_is_the_client_secret() -> None:
 
 def test_reference_may_name_another_key() -> None:
     ref = ClientSecretRef(name="my-app", key="other")
-    assert usable_client_secret(secret({"client-secret": "s3cret", "other": "x"}), ref, oauth2()) == "x"
+    assert usable_client_secret(secret({"client-secret": "s3cret", "other": "x"}), ref, oauth2()).text == "x"
 
 
 @pytest.mark.parametrize("values", [None, {"other": "x"}, {"client-secret": ""}])
@@ -126,7 +129,7 @@ def test_where_the_flag_says_so_a_secret_must_name_its_hosts() -> None:
 
 def test_where_the_flag_says_so_a_secret_that_names_its_hosts_is_sent_to_them_alone() -> None:
     bound = secret({"client-secret": "s3cret"}, annotations=allowed_hosts("login.example.com"))
-    assert usable_client_secret(bound, REF, oauth2(), require_allowed_hosts=True) == "s3cret"
+    assert usable_client_secret(bound, REF, oauth2(), require_allowed_hosts=True).text == "s3cret"
     elsewhere = oauth2(tokenURL="https://evil.example/token")
     with pytest.raises(InvalidSpec, match="may not be sent to"):
         usable_client_secret(bound, REF, elsewhere, require_allowed_hosts=True)
@@ -153,6 +156,73 @@ def test_nothing_that_is_told_carries_the_secret() -> None:
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
+# Private keys.
+
+KEY_REF = PrivateKeyRef(name="signing")
+WITH_KEY: dict[str, Any] = {"clientSecretRef": None, "privateKeyRef": {"name": "signing"}}
+
+
+def private_key() -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    text: bytes = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return text.decode()
+
+
+def test_private_key_is_read_like_a_client_secret() -> None:
+    text = private_key()
+    stored = secret({"private-key": text}, name="signing", annotations=allowed_hosts("login.example.com"))
+    found = usable_client_secret(stored, KEY_REF, oauth2(**WITH_KEY))
+    assert found == ClientSecret("signing", text, frozenset({"login.example.com"}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"type_": "kubernetes.io/tls"}, {"annotations": allowed_hosts("other.example.com")}],
+    ids=["a refused type", "another host"],
+)
+def test_private_key_is_guarded_like_a_client_secret(changes: dict[str, Any]) -> None:
+    stored = secret({"private-key": private_key()}, name="signing", **changes)
+    with pytest.raises(InvalidSpec):
+        usable_client_secret(stored, KEY_REF, oauth2(**WITH_KEY))
+
+
+def test_private_key_that_is_none_is_told_without_showing_it() -> None:
+    with pytest.raises(InvalidSpec, match="names key private-key of Secret signing, which is neither") as caught:
+        usable_client_secret(secret({"private-key": "sentinel"}, name="signing"), KEY_REF, oauth2(**WITH_KEY))
+    assert "sentinel" not in str(caught.value)
+
+
+async def test_private_key_that_is_not_there_is_told_with_the_command_that_creates_it() -> None:
+    async with ApiServer(fails(404, "NotFound")) as server, server.kube() as kube:
+        with pytest.raises(ClientSecretNotFound, match=r"named by spec\.oauth2\.privateKeyRef") as caught:
+            await read_client_secret(kube, "shop", oauth2(**WITH_KEY))
+    assert "--from-file=private-key=key.pem" in str(caught.value)
+
+
+def test_secret_is_checked_against_endpoints_that_the_provider_tells() -> None:
+    found = usable_client_secret(
+        secret({"client-secret": "s3cret"}, annotations=allowed_hosts("login.example.com")), REF, oauth2(tokenURL=None)
+    )
+    found.require_allowed({"tokenURL": "https://login.example.com/t"})
+    with pytest.raises(InvalidSpec, match="may not be sent to") as caught:
+        found.require_allowed({"tokenURL": "https://evil.example.com/t"})
+    assert caught.value.field == "spec.oauth2.tokenURL"
+
+
+def test_secret_bound_to_nobody_may_be_sent_anywhere_and_does_not_print() -> None:
+    found = usable_client_secret(secret({"client-secret": "s3cret"}), REF, oauth2())
+    found.require_allowed({"tokenURL": "https://anywhere.example.com/"})
+    assert "s3cret" not in repr(found)
+
+
+def test_secret_is_sent_to_no_host_of_a_preset_that_it_is_not_bound_to() -> None:
+    stored = secret({"client-secret": "s3cret"}, annotations=allowed_hosts("login.example.com"))
+    with pytest.raises(InvalidSpec, match="may not be sent to"):
+        usable_client_secret(stored, REF, oauth2(provider="google", tokenURL=None))
+
+
 # Read live.
 
 
@@ -166,7 +236,7 @@ async def test_secret_is_read_at_each_use() -> None:
     first, second = ({"metadata": {"name": "my-app"}, "data": {"client-secret": data}} for data in ("MQ==", "Mg=="))
     async with ApiServer(json_reply(first), json_reply(second)) as server, server.kube() as kube:
         values = [await read_client_secret(kube, "shop", oauth2()) for _ in range(2)]
-    assert values == ["1", "2"]
+    assert [value and value.text for value in values] == ["1", "2"]
     assert [request.path for request in server.requests] == ["/api/v1/namespaces/shop/secrets/my-app"] * 2
 
 

@@ -111,6 +111,8 @@ def test_manifest_is_the_secret_of_the_design() -> None:
         "client_id",
         "refresh_token",
         "revocation_endpoint",
+        "refresh_endpoint",
+        "captured",
     }
 
 
@@ -386,3 +388,27 @@ def test_arbitrary_annotations_raise_nothing_but_unreadable(annotations: dict[An
         return
     expires_at = read.facts.expires_at
     assert expires_at is None or expires_at.utcoffset() == timedelta(0)
+
+
+# Captured fields.
+
+
+def test_captured_fields_add_up_and_newer_ones_win() -> None:
+    first = credential_data(captured=None).with_captured({"realmId": "1", "instance_url": "a"})
+    assert first.captured == '{"instance_url":"a","realmId":"1"}'
+    assert first.with_captured({"instance_url": "b"}).captured_fields == {"realmId": "1", "instance_url": "b"}
+    assert first.with_captured({}) == first
+
+
+def test_nothing_captured_is_no_key() -> None:
+    assert credential_data(captured=None).with_captured({}).captured is None
+    assert credential_data(captured=None).captured_fields == {}
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", '{"a": 1}'])
+def test_captured_fields_that_somebody_altered_are_unreadable(text: str) -> None:
+    values = {
+        key: value for key, value in msgspec.structs.asdict(credential_data(captured=text)).items() if value is not None
+    }
+    with pytest.raises(UnreadableCredential, match="captured"):
+        read_data(secret(values))

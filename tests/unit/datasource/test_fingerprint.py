@@ -2,11 +2,18 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from datasource.fingerprint import fingerprint, parameters_hash
 from datasource.spec import OAuth2
-from tests.unit.datasource.builders import oauth2
+from tests.unit.datasource.builders import raw_spec
+
+
+def oauth2(**changes: Any) -> OAuth2:
+    """As written, whether or not it can be used: hashes are taken of what stands there."""
+    return msgspec.convert(raw_spec(**changes)["oauth2"], OAuth2)
+
 
 FULL: dict[str, Any] = {
     "clientSecretRef": {"name": "my-app", "key": "secret"},

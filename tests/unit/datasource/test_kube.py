@@ -28,6 +28,7 @@ from datasource.kube import (
     Kube,
     NotFound,
     Resource,
+    ServerVersion,
     Unavailable,
     WatchEvent,
     bearer_token,
@@ -626,3 +627,11 @@ async def test_named_kubeconfig_wins_over_the_service_account(tmp_path: Path, mo
 async def test_kubeconfig_that_leads_nowhere_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigException):
         await login(str(tmp_path / "missing"))
+
+
+async def test_version_is_what_the_api_server_says() -> None:
+    said = {"major": "1", "minor": "31+", "gitVersion": "v1.31.4-gke.1", "goVersion": "go1.22"}
+    async with ApiServer(json_reply(said)) as server, server.kube() as kube:
+        assert await kube.version() == ServerVersion(major="1", minor="31+", git_version="v1.31.4-gke.1")
+    (request,) = server.requests
+    assert (request.method, request.path) == ("GET", "/version")

@@ -80,6 +80,13 @@ def test_clock_that_ran_ahead_where_it_was_stored_makes_nothing_late(refresh_bef
     )
 
 
+@pytest.mark.parametrize("skew", [-5 * MINUTE, 5 * MINUTE], ids=["5 minutes behind", "5 minutes ahead"])
+def test_clocks_that_differ_by_five_minutes_make_neither_a_storm_nor_a_late_refresh(skew: timedelta) -> None:
+    """Whoever stored the credential had another clock; the provider counts an hour from when it answered."""
+    skewed = lasting(HOUR, refreshed_at=NOW + skew, expires_at=NOW + HOUR + skew)
+    assert 20 * MINUTE <= age_when_due(skewed) <= 40 * MINUTE
+
+
 def test_seeing_it_late_does_not_put_it_off() -> None:
     assert age_when_due(lasting(HOUR), first_seen=30 * MINUTE) == age_when_due(lasting(HOUR))
 

@@ -7,11 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.oauth2 import RESERVED_PARAMETERS, ClientAuthentication, EgressPolicy
+from datasource.oauth2 import RESERVED_PARAMETERS, RESERVED_TOKEN_PARAMETERS, ClientAuthentication, EgressPolicy
 from datasource.oauth2.egress import rules
-from datasource.spec import ClientSecretRef, InvalidSpec, OAuth2, Pkce, Spec, TokenSecret, TokenSecretTemplate, parse
+from datasource.spec import (
+    ClientSecretRef,
+    InvalidSpec,
+    OAuth2,
+    Pkce,
+    PrivateKeyRef,
+    PushedAuthorization,
+    Spec,
+    TokenSecret,
+    TokenSecretTemplate,
+    parse,
+)
 from tests.support.hostile_provider import self_signed
 from tests.unit.datasource.builders import oauth2, raw_spec, spec
+
+URLS = ["issuer", "authorizeURL", "tokenURL", "refreshURL", "revocationURL", "pushedAuthorizationURL"]
 
 PUBLIC: dict[str, Any] = {"clientSecretRef": None}
 """What makes a client public: no client secret."""
@@ -35,7 +48,7 @@ def test_full_spec_is_read() -> None:
                 "clientID": "my-app",
                 "clientSecretRef": {"name": "my-app", "key": "secret"},
                 "issuer": "https://login.example.com",
-                "provider": "example",
+                "provider": "google",
                 "authorizeURL": "https://login.example.com/authorize",
                 "tokenURL": "https://login.example.com/token",
                 "revocationURL": "https://login.example.com/revoke",
@@ -58,7 +71,7 @@ def test_full_spec_is_read() -> None:
             client_id="my-app",
             client_secret_ref=ClientSecretRef(name="my-app", key="secret"),
             issuer="https://login.example.com",
-            provider="example",
+            provider="google",
             authorize_url="https://login.example.com/authorize",
             token_url="https://login.example.com/token",
             revocation_url="https://login.example.com/revoke",
@@ -167,7 +180,7 @@ def test_refresh_before_is_read_as_go_writes_durations(text: str | None, duratio
 # Endpoints.
 
 
-@pytest.mark.parametrize("field", ["issuer", "authorizeURL", "tokenURL", "revocationURL"])
+@pytest.mark.parametrize("field", URLS)
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
@@ -287,7 +300,7 @@ def test_flag_lets_nothing_through_but_plain_http() -> None:
     assert "carries a user name" in str(error)
 
 
-@pytest.mark.parametrize("field", ["issuer", "authorizeURL", "tokenURL", "revocationURL"])
+@pytest.mark.parametrize("field", URLS)
 def test_empty_endpoint_is_missing_and_not_wrong(field: str) -> None:
     assert oauth2(**{field: ""}) is not None
 
@@ -366,6 +379,102 @@ def test_template_is_checked_without_oauth2_too() -> None:
     assert refused(raw).field == "spec.tokenSecret.template.data[bad]"
 
 
+# What providers want beside the standard.
+
+
+def test_every_option_is_read() -> None:
+    parsed = oauth2(
+        clientSecretRef=None,
+        privateKeyRef={"name": "signing", "keyID": "key-1", "algorithm": "PS256"},
+        assertionAudience="tokenURL",
+        refreshURL="https://login.example.com/refresh",
+        pushedAuthorizationURL="https://login.example.com/par",
+        pushedAuthorization="required",
+        scopeSeparator=",",
+        audience="api",
+        resource=["https://api.example.com"],
+        tokenParameters={"a": "1"},
+        refreshParameters={"b": "2"},
+        bodyFormat="json",
+        tokenPath="authed_user",
+        defaultLifetime="1h",
+        maxLifetime="12h",
+        missingTokenTypeAllowed=True,
+        bearerTokenTypes=["bot"],
+        errorCodes={"bad": "invalid_grant"},
+        capturedFields={"tokenResponse": ["instance_url"], "callback": ["realmId"]},
+    )
+    assert parsed.private_key_ref == PrivateKeyRef("signing", "private-key", "key-1", "PS256")
+    assert parsed.effective_client_authentication() is ClientAuthentication.PRIVATE_KEY_JWT
+    assert parsed.pushed_authorization is PushedAuthorization.REQUIRED
+    assert parsed.captured_names == ("instance_url", "realmId")
+    assert parsed.expanded() is parsed
+
+
+@pytest.mark.parametrize("field", ["tokenParameters", "refreshParameters"])
+@pytest.mark.parametrize("name", sorted(RESERVED_TOKEN_PARAMETERS))
+def test_reserved_parameter_of_token_requests_is_refused(field: str, name: str) -> None:
+    change: dict[str, Any] = {field: {name: "x"}}
+    assert refused(raw_spec(**change)).field == f"spec.oauth2.{field}"
+
+
+@pytest.mark.parametrize("field", ["tokenURL", "refreshURL"])
+@pytest.mark.parametrize("name", ["client_secret", "code", "refresh_token", "%63ode"])
+def test_credential_never_stands_in_a_url(field: str, name: str) -> None:
+    change: dict[str, Any] = {field: f"https://login.example.com/token?{name}=x"}
+    error = refused(raw_spec(**change))
+    assert (error.field, "in its query" in str(error)) == (f"spec.oauth2.{field}", True)
+
+
+_KEY: dict[str, Any] = PUBLIC | {"privateKeyRef": {"name": "signing"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"privateKeyRef": {"name": "signing"}}, "privateKeyRef", id="a key beside a secret"),
+        pytest.param({"clientAuthentication": "private_key_jwt"}, "clientAuthentication", id="no key"),
+        pytest.param(_KEY | {"clientAuthentication": "none"}, "clientAuthentication", id="none beside a key"),
+        pytest.param(
+            _KEY | {"clientAuthentication": "client_secret_post"}, "clientAuthentication", id="a secret's way"
+        ),
+        pytest.param(PUBLIC | {"privateKeyRef": {"name": "x-oauth2-credential"}}, "privateKeyRef.name", id="our own"),
+        pytest.param(
+            PUBLIC | {"privateKeyRef": {"name": "s", "algorithm": "HS256"}}, "privateKeyRef.algorithm", id="HS256"
+        ),
+        pytest.param(
+            {"resource": ["https://a"], "tokenParameters": {"resource": "b"}}, "tokenParameters", id="resource"
+        ),
+        pytest.param({"audience": "a", "authorizeParameters": {"audience": "b"}}, "authorizeParameters", id="audience"),
+        pytest.param({"defaultLifetime": "10s"}, "defaultLifetime", id="a short lifetime"),
+        pytest.param({"maxLifetime": "soon"}, "maxLifetime", id="no lifetime"),
+        pytest.param(
+            {"capturedFields": {"tokenResponse": ["a.refresh_token"]}}, "capturedFields.tokenResponse", id="a token"
+        ),
+        pytest.param({"capturedFields": {"callback": ["code"]}}, "capturedFields.callback", id="the code"),
+        pytest.param({"provider": "example"}, "provider", id="no such preset"),
+    ],
+)
+def test_option_that_contradicts_or_leaks_is_refused(changes: dict[str, Any], field: str) -> None:
+    assert refused(raw_spec(**changes)).field == f"spec.oauth2.{field}"
+
+
+def test_issuer_or_preset_tells_the_urls() -> None:
+    without: dict[str, Any] = {"authorizeURL": None, "tokenURL": None}
+    assert oauth2(issuer="https://login.example.com", **without).missing() == ()
+    assert oauth2(provider="google", **without).missing() == ()
+    assert oauth2(provider="keycloak", **without).missing() == ("issuer",)
+    assert oauth2(provider="github", clientID=None, **without).missing() == ("clientID",)
+
+
+def test_captured_field_is_a_variable_of_the_template() -> None:
+    template = {"template": {"data": {"where": "{{ captured.instance_url }}"}}}
+    captured = {"capturedFields": {"tokenResponse": ["instance_url"]}}
+    assert spec(token_secret=template, **captured).token_secret.template.data
+    assert spec(token_secret=template, provider="salesforce").oauth2 is not None
+    assert refused(raw_spec(token_secret=template)).field == "spec.tokenSecret.template.data[where]"
+
+
 # Anything at all.
 
 _json = st.recursive(
@@ -385,7 +494,7 @@ def test_arbitrary_json_raises_nothing_but_an_invalid_spec(raw: dict[str, Any]) 
     assert isinstance(parsed, Spec)
 
 
-@given(url=_urls, field=st.sampled_from(["issuer", "authorizeURL", "tokenURL", "revocationURL"]))
+@given(url=_urls, field=st.sampled_from(URLS))
 def test_arbitrary_endpoint_is_refused_or_goes_by_https(url: str, field: str) -> None:
     change: dict[str, Any] = {field: url}
     try:

@@ -101,3 +101,13 @@ def test_template_without_unknown_variables_always_renders(text: str) -> None:
 @given(st.text().filter(lambda text: "{{" not in text))
 def test_text_without_braces_stays_as_it_is(text: str) -> None:
     assert render(text, VALUES) == text
+
+
+def test_captured_field_is_filled_in_and_empty_where_the_provider_did_not_send_it() -> None:
+    values = VALUES | {"captured.team.id": "T1"}
+    assert render("{{ captured.team.id }}/{{ captured.realmId }}!", values) == "T1/!"
+
+
+def test_captured_field_exists_where_it_is_captured() -> None:
+    text = "{{ captured.realmId }} {{ captured.other }} {{ realmId }}"
+    assert list(unknown_variables(text, ("realmId",))) == ["captured.other", "realmId"]

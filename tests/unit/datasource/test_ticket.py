@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.ticket import TicketScope, issue_ticket, same_ticket, ticket_fits, ticket_hash
+from datasource.ticket import TicketScope, is_ticket, issue_ticket, same_ticket, ticket_fits, ticket_hash
 
 SCOPE = TicketScope(uid="uid-1", parameters_hash="hash-1", replaces="cred-1")
 
@@ -95,3 +95,15 @@ def test_ticket_fits_its_scope_and_no_other(scope: TicketScope, other: TicketSco
     issued = ticket(scope, random)
     assert ticket_fits(issued, scope)
     assert ticket_fits(issued, other) is (scope == other)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "A" * 47, "A" * 49, "A" * 47 + "=", "A" * 47 + "\n", "Ä" * 48, "\x00" * 48, " " + "A" * 47]
+)
+def test_what_looks_like_no_ticket_is_told_without_looking_anything_up(text: str) -> None:
+    assert not is_ticket(text)
+
+
+def test_every_ticket_looks_like_one() -> None:
+    for number in range(256):
+        assert is_ticket(ticket(random=bytes([number]) * 24))

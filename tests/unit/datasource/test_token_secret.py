@@ -245,3 +245,20 @@ def test_what_is_read_of_a_secret_is_enough_to_delete_exactly_it() -> None:
         (),
     )
     assert read_stored(Metadata(name="a")).content == ""
+
+
+def test_captured_fields_are_variables_of_the_template() -> None:
+    wanted = plan(
+        namespace="shop",
+        name="sales",
+        uid=UID,
+        spec=spec(
+            capturedFields={"tokenResponse": ["instance_url"], "callback": ["realmId"]},
+            token_secret={"template": {"data": {"where": "{{ captured.instance_url }}[{{ captured.realmId }}]"}}},
+        ),
+        facts=facts(),
+    )
+    data = credential_data(captured=None).with_captured({"instance_url": "https://shop.example.com"})
+    body = wanted.manifest(facts(), data)
+    made = msgspec.json.decode(msgspec.json.encode(body), type=Secret)
+    assert made.value("where") == "https://shop.example.com[]"

@@ -6,6 +6,9 @@ import msgspec
 import pytest
 
 from datasource.kube import DATASOURCES, Kube
+from datasource.oauth2.discovery import Discovery
+from datasource.oauth2.egress import EgressPolicy
+from datasource.oauth2.transport import Transport
 from datasource.objects import Datasource
 from datasource.settings import Settings
 from datasource_operator.cache import Cache, Key, trimmed
@@ -17,6 +20,7 @@ from tests.support.builders import NAME, NAMESPACE, UID, surface
 from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
 
 KEY = Key(NAMESPACE, NAME)
+DISCOVERY = Discovery(Transport(EgressPolicy()), Clock())  # nobody here has an issuer
 
 
 async def _say_nothing(seen: Observed, finding: Finding, *, seconds: float) -> None:
@@ -25,7 +29,7 @@ async def _say_nothing(seen: Observed, finding: Finding, *, seconds: float) -> N
 
 def reconciler(kube: Kube, cache: Cache) -> Reconciler:
     settings = Settings(external_url="https://connect.example.com", system_namespace="datasource-system")
-    steps = Steps(kube, cache, settings, RefreshMemory(Clock(), lambda: 0.5))
+    steps = Steps(kube, cache, settings, RefreshMemory(Clock(), lambda: 0.5), DISCOVERY)
     return Reconciler(kube, cache, steps, surface(), _say_nothing)
 
 

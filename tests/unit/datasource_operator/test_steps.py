@@ -7,6 +7,9 @@ import pytest
 from datasource.credential import CredentialData, manifest
 from datasource.kube import SECRETS
 from datasource.names import credential_secret_name
+from datasource.oauth2.discovery import Discovery
+from datasource.oauth2.egress import EgressPolicy
+from datasource.oauth2.transport import Transport
 from datasource.settings import Settings
 from datasource_operator.cache import Cache, Key
 from datasource_operator.policy import WriteTokenSecret
@@ -17,6 +20,7 @@ from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
 from tests.unit.datasource_operator.test_reconciler import reconciler
 
 KEY = Key(NAMESPACE, NAME)
+DISCOVERY = Discovery(Transport(EgressPolicy()), Clock())  # nobody here has an issuer
 
 
 def data(access_token: str) -> CredentialData:
@@ -43,7 +47,7 @@ def steps_on(kube: KubeInMemory) -> Steps:
     cache = Cache()
     cache.store_datasource(datasource())
     settings = Settings(external_url="https://connect.example.com", system_namespace="datasource-system")
-    return Steps(kube, cache, settings, RefreshMemory(Clock(), lambda: 0.5))
+    return Steps(kube, cache, settings, RefreshMemory(Clock(), lambda: 0.5), DISCOVERY)
 
 
 async def token_written(steps: Steps, kube: KubeInMemory) -> tuple[str, list[str]]:

@@ -1,12 +1,21 @@
 """The authorization request: what stands in it, what may not, and that nothing stands twice."""
 
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.oauth2 import RESERVED_PARAMETERS, ReservedParameter, authorize_url, new_secret, s256_challenge
+from datasource.oauth2 import (
+    RESERVED_PARAMETERS,
+    ReservedParameter,
+    authorization_parameters,
+    front_url,
+    new_secret,
+    pushed_url,
+    s256_challenge,
+)
 
 ENDPOINT = "https://login.example.com/authorize"
 REDIRECT_URI = "https://connect.example.com/callback/shop"
@@ -16,9 +25,9 @@ VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 
-def url(endpoint: str = ENDPOINT, **changes: object) -> str:
-    arguments: dict[str, object] = {"client_id": "my-app", "redirect_uri": REDIRECT_URI, "state": "st-1"} | changes
-    return authorize_url(endpoint, **arguments)  # type: ignore[arg-type]
+def url(endpoint: str = ENDPOINT, **changes: Any) -> str:
+    arguments: dict[str, Any] = {"client_id": "my-app", "redirect_uri": REDIRECT_URI, "state": "st-1"} | changes
+    return front_url(endpoint, authorization_parameters(**arguments))
 
 
 def query_of(address: str) -> list[tuple[str, str]]:
@@ -153,3 +162,23 @@ def test_whatever_is_put_in_comes_out_once(extra: dict[str, str], scopes: list[s
         "state": state,
         **({"scope": " ".join(scopes)} if scopes else {}),
     }
+
+
+def test_resource_stands_once_for_each_indicator() -> None:
+    query = query_of(url(resources=("https://a.example", "https://b.example")))
+    assert [value for name, value in query if name == "resource"] == ["https://a.example", "https://b.example"]
+
+
+def test_resource_indicators_win_over_the_endpoints_query() -> None:
+    query = query_of(url(ENDPOINT + "?resource=https%3A%2F%2Fold.example", resources=("https://a.example",)))
+    assert [value for name, value in query if name == "resource"] == ["https://a.example"]
+
+
+@pytest.mark.parametrize(("separator", "scope"), [(" ", "a b"), (",", "a,b"), ("+", "a+b")])
+def test_scopes_are_joined_as_the_provider_wants(separator: str, scope: str) -> None:
+    assert ("scope", scope) in query_of(url(scopes=("a", "b"), scope_separator=separator))
+
+
+def test_pushed_request_leaves_client_id_and_request_uri_in_front_and_nothing_else() -> None:
+    address = pushed_url(ENDPOINT, client_id="my-app", request_uri="urn:ietf:params:oauth:request_uri:6&x=1")
+    assert query_of(address) == [("client_id", "my-app"), ("request_uri", "urn:ietf:params:oauth:request_uri:6&x=1")]

@@ -13,7 +13,11 @@ ISSUER = "https://login.example.com"
 
 def test_code_is_read() -> None:
     response = parse_callback(b"code=c%2F1&state=st-1&iss=https%3A%2F%2Flogin.example.com&session_state=x")
-    assert response == AuthorizationResponse(state="st-1", code="c/1", iss=ISSUER)
+    assert response == AuthorizationResponse(state="st-1", code="c/1", iss=ISSUER, other={"session_state": "x"})
+
+
+def test_what_else_stands_in_the_query_is_kept_unless_it_stands_twice() -> None:
+    assert parse_callback(b"code=c&realmId=1%2F2&twice=1&twice=2&empty=").other == {"realmId": "1/2", "empty": ""}
 
 
 def test_error_is_read() -> None:

@@ -7,9 +7,17 @@ from typing import Any
 
 import pytest
 
-from datasource.oauth2 import MetadataUnavailable, MetadataUnusable, OAuth2Error
+from datasource.oauth2 import EgressPolicy, MetadataUnavailable, MetadataUnusable, OAuth2Error
 from datasource.oauth2 import discovery as module
-from datasource.oauth2.discovery import DEADLINE, FAILURE_LIFETIME, LIFETIME, LONGEST_GRACE, MOST_ISSUERS, Discovery
+from datasource.oauth2.discovery import (
+    DEADLINE,
+    FAILURE_LIFETIME,
+    LIFETIME,
+    LONGEST_GRACE,
+    MOST_ISSUERS,
+    Discovery,
+    _Asked,
+)
 from datasource.oauth2.transport import Transport
 from tests.support.hostile_provider import (
     ON_LOOPBACK,
@@ -23,6 +31,7 @@ from tests.support.hostile_provider import (
     gzip_bomb,
     redirects,
     replies,
+    self_signed,
     speaks_no_http,
     stays_silent,
 )
@@ -250,7 +259,7 @@ async def test_number_of_issuers_kept_is_bounded() -> None:
     async with provider_that(MISSING) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, Clock())
         for number in range(MOST_ISSUERS + 1):
-            discovery._remember(f"{provider.origin}/{number}", MetadataUnusable("none"))
+            discovery._remember(_Asked(f"{provider.origin}/{number}", None), MetadataUnusable("none"))
         with pytest.raises(MetadataUnusable, match="none"):
             await discovery.metadata(f"{provider.origin}/1")
         assert provider.requests == []
@@ -263,3 +272,22 @@ async def test_operators_flag_reaches_the_documents() -> None:
         async with Transport(ON_LOOPBACK) as transport:
             lenient = Discovery(transport, Clock(), allow_insecure_http=True)
             assert (await lenient.metadata(provider.origin)).token_endpoint == "http://login.example.com/token"
+
+
+async def test_place_where_no_request_may_go_is_told_for_good() -> None:
+    async with Transport(EgressPolicy()) as transport:
+        with pytest.raises(MetadataUnusable, match="127"):
+            await Discovery(transport, Clock()).metadata("http://127.0.0.1:9")
+
+
+async def test_what_a_ca_bundle_vouches_for_is_told_to_nobody_else() -> None:
+    certificate = self_signed()
+    says = Says()
+    async with HostileProvider(says, tls=certificate.server_context()) as provider:
+        says.provider = provider
+        async with Transport(ON_LOOPBACK) as transport:
+            discovery = Discovery(transport, Clock())
+            trusted = await discovery.metadata(provider.origin, ca_bundle=certificate.certificate)
+            assert trusted.issuer == provider.origin
+            with pytest.raises(MetadataUnavailable):
+                await discovery.metadata(provider.origin)

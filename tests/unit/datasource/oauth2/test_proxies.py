@@ -40,16 +40,21 @@ def test_lower_case_variables_are_read_where_upper_case_ones_say_nothing() -> No
         ("example.com:443", "https://login.example.com/"),
         ("example.com:8443", "https://login.example.com:8443/"),
         ("10.0.0.0/8", "https://10.1.2.3/"),
-        ("127.0.0.1", "http://127.0.0.1:8080/"),
-        ("127.0.0.1:8080", "http://127.0.0.1:8080/"),
-        ("::1", "https://[::1]/"),
-        ("[::1]:8443", "https://[::1]:8443/"),
-        ("[::1]", "https://[::1]:8443/"),
+        ("192.0.2.1", "http://192.0.2.1:8080/"),
+        ("192.0.2.1:8080", "http://192.0.2.1:8080/"),
+        ("fd00::1", "https://[fd00::1]/"),
+        ("[fd00::1]:8443", "https://[fd00::1]:8443/"),
+        ("[fd00::1]", "https://[fd00::1]:8443/"),
         ("fd00::/8", "https://[fd12::1]/"),
     ],
 )
 def test_host_on_the_list_is_reached_directly(entry: str, url: str) -> None:
     assert not proxied(url, bypass=entry)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8080/", "http://127.0.0.1/", "https://127.8.8.8/", "https://[::1]/"])
+def test_loopback_is_reached_directly_whatever_the_list_says(url: str) -> None:
+    assert not proxied(url, bypass="")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +67,7 @@ def test_host_on_the_list_is_reached_directly(entry: str, url: str) -> None:
         ("10.0.0.0/8", "https://11.1.2.3/"),
         ("10.0.0.0/8", "https://login.example.com/"),
         ("example.com", "https://10.1.2.3/"),
-        ("127.0.0.1:8080", "http://127.0.0.1/"),
+        ("192.0.2.1:8080", "http://192.0.2.1/"),
     ],
 )
 def test_host_that_is_not_on_the_list_is_reached_through_the_proxy(entry: str, url: str) -> None:

@@ -1,15 +1,18 @@
 """Requests to the token endpoint: what is posted, and that credentials go one way only."""
 
+import json
 from base64 import b64decode
-from urllib.parse import parse_qs, unquote_plus
+from urllib.parse import parse_qs, parse_qsl, unquote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datasource.oauth2 import (
+    BodyFormat,
     Client,
     ClientAuthentication,
+    RequestOptions,
     TokenRequest,
     authorization_code_request,
     refresh_request,
@@ -138,3 +141,72 @@ def test_any_token_and_secret_survive_the_form(refresh_token: str, client_secret
         "client_id": "my-app",
         "client_secret": client_secret,
     }
+
+
+# What some providers want beside the standard.
+
+
+def pairs(request: TokenRequest) -> list[tuple[str, str]]:
+    return parse_qsl(request.body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
+
+
+def test_assertion_takes_the_place_of_the_secret() -> None:
+    # RFC 7523 section 2.2.
+    who = Client("my-app", "sentinel", ClientAuthentication.PRIVATE_KEY_JWT, assertion="a.b.c")
+    request = refresh_request(URL, who, refresh_token="rt-1")
+    assert form(request) == {
+        "grant_type": "refresh_token",
+        "refresh_token": "rt-1",
+        "client_id": "my-app",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": "a.b.c",
+    }
+    assert "Authorization" not in request.headers
+    assert "a.b.c" not in repr(who)
+
+
+@pytest.mark.parametrize("resources", [("https://a.example",), ("https://a.example", "https://b.example")])
+def test_resource_indicators_stand_on_code_and_refresh_requests(resources: tuple[str, ...]) -> None:
+    options = RequestOptions(resources=resources)
+    for request in (
+        refresh_request(URL, client(), refresh_token="rt-1", options=options),
+        authorization_code_request(
+            URL, client(), code="c", redirect_uri=REDIRECT_URI, code_verifier=None, options=options
+        ),
+    ):
+        assert [value for name, value in pairs(request) if name == "resource"] == list(resources)
+
+
+def test_further_parameters_are_sent_and_never_take_the_place_of_the_flows_own() -> None:
+    mine = {"audience": "api", "grant_type": "password", "client_secret": "x", "code": "y", "redirect_uri": "z"}
+    request = authorization_code_request(
+        URL,
+        client(POST),
+        code="c-1",
+        redirect_uri=REDIRECT_URI,
+        code_verifier=None,
+        options=RequestOptions(parameters=mine),
+    )
+    assert form(request) == {
+        "audience": "api",
+        "grant_type": "authorization_code",
+        "code": "c-1",
+        "redirect_uri": REDIRECT_URI,
+        "client_id": "my-app",
+        "client_secret": "s3cret",
+    }
+
+
+@pytest.mark.parametrize("method", list(ClientAuthentication))
+def test_json_body_says_what_the_form_says(method: ClientAuthentication) -> None:
+    who = client(method)
+    as_form = refresh_request(URL, who, refresh_token="rt-1")
+    as_json = refresh_request(URL, who, refresh_token="rt-1", options=RequestOptions(body_format=BodyFormat.JSON))
+    assert json.loads(as_json.body) == form(as_form)
+    assert as_json.headers == {**as_form.headers, "Content-Type": "application/json"}
+
+
+def test_json_body_lists_several_resources() -> None:
+    options = RequestOptions(resources=("https://a", "https://b"), body_format=BodyFormat.JSON)
+    body = json.loads(refresh_request(URL, client(), refresh_token="rt", options=options).body)
+    assert body["resource"] == ["https://a", "https://b"]

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from datasource.oauth2 import (
+    ErrorCode,
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
@@ -18,6 +19,7 @@ from datasource.oauth2 import (
     OutcomeUnknown,
     ProviderRefused,
     RedirectRefused,
+    ReplyOptions,
     Retry,
     Throttled,
     TokenResponse,
@@ -555,3 +557,128 @@ def test_good_reply_comes_out_as_it_went_in(
         refresh_token=refresh_token,
         scopes=tuple(scopes),
     )
+
+
+# Where a provider's replies differ from the standard.
+
+
+def parse_with(options: ReplyOptions, body: bytes, status: int = 200) -> TokenResponse:
+    return parse_token_response(status, {"content-type": JSON}, body, received_at=NOW, options=options)
+
+
+@pytest.mark.parametrize(
+    ("literal", "expected"),
+    [
+        pytest.param("60", timedelta(seconds=60), id="what is told"),
+        pytest.param("7201", timedelta(hours=2), id="no longer than the longest"),
+        pytest.param('"soon"', timedelta(minutes=30), id="the default for what makes no sense"),
+        pytest.param("null", timedelta(minutes=30), id="the default for nothing"),
+        pytest.param("NaN", timedelta(minutes=30), id="the default for NaN"),
+    ],
+)
+def test_lifetime_has_a_default_and_an_end(literal: str, expected: timedelta) -> None:
+    options = ReplyOptions(default_lifetime=timedelta(minutes=30), longest_lifetime=timedelta(hours=2))
+    assert lifetime(parse_with(options, reply_with("expires_in", literal))) == expected
+
+
+def test_default_lifetime_is_no_longer_than_the_longest() -> None:
+    options = ReplyOptions(default_lifetime=timedelta(days=1), longest_lifetime=timedelta(hours=2))
+    assert lifetime(parse_with(options, reply())) == timedelta(hours=2)
+
+
+def test_missing_token_type_is_allowed_where_that_is_said_and_a_wrong_one_never() -> None:
+    lenient = ReplyOptions(missing_token_type_allowed=True)
+    assert parse_with(lenient, b'{"access_token": "at-1"}').token_type == "Bearer"
+    for body in (reply(token_type="mac"), reply(token_type=""), reply(token_type=5)):
+        with pytest.raises(MalformedTokenResponse):
+            parse_with(lenient, body)
+
+
+def test_further_token_types_mean_bearer_in_any_letters() -> None:
+    slack = ReplyOptions(bearer_token_types=frozenset({"bearer", "bot"}))
+    assert parse_with(slack, reply(token_type="Bot")).token_type == "Bearer"
+    with pytest.raises(MalformedTokenResponse, match="user"):
+        parse_with(slack, reply(token_type="user"))
+
+
+def test_token_path_leads_into_objects() -> None:
+    body = json.dumps({"data": {"token": {"access_token": "at-2", "token_type": "Bearer", "expires_in": 60}}}).encode()
+    response = parse_with(ReplyOptions(token_path=("data", "token")), body)
+    assert (response.access_token, lifetime(response)) == ("at-2", timedelta(seconds=60))
+
+
+@pytest.mark.parametrize("members", [{}, {"user": None}, {"user": "x"}, {"user": []}, {"user": 5}])
+def test_token_path_that_leads_nowhere_is_malformed_unless_it_may(members: dict[str, Any]) -> None:
+    body = reply(**members)
+    with pytest.raises(MalformedTokenResponse, match="no object user"):
+        parse_with(ReplyOptions(token_path=("user",)), body)
+    assert parse_with(ReplyOptions(token_path=("user",), token_path_may_be_missing=True), body).access_token == "at-1"
+
+
+def test_names_of_errors_are_translated() -> None:
+    options = ReplyOptions(error_codes={"bad": ErrorCode.INVALID_GRANT, "who": ErrorCode.INVALID_CLIENT})
+    with pytest.raises(InvalidGrant, match="bad"):
+        parse_with(options, error("bad"))
+    with pytest.raises(InvalidClient, match="who"):
+        parse_with(options, error("who"), 400)
+    with pytest.raises(InvalidGrant):
+        parse_with(options, error("invalid_grant"), 400)
+
+
+def test_scopes_are_split_as_they_are_joined() -> None:
+    commas = ReplyOptions(scope_separator=",")
+    assert parse_with(commas, reply(scope="read,write ,a")).scopes == ("read", "write", "a")
+    assert parse(reply(scope="read,write")).scopes == ("read,write",)
+
+
+@pytest.mark.parametrize(
+    ("literal", "text"),
+    [
+        ('"https://shop.example.com"', "https://shop.example.com"),
+        ('""', ""),
+        ("4711", "4711"),
+        ("1.50", "1.50"),
+        ("true", "true"),
+        ("false", "false"),
+        ("null", None),
+        ("[1]", None),
+        ('{"a": 1}', None),
+        ('"a\\nb"', None),
+        ('"' + "x" * 2049 + '"', None),
+    ],
+)
+def test_captured_field_is_text_or_left_out(literal: str, text: str | None) -> None:
+    response = parse_with(ReplyOptions(captured=("extra", "missing", "extra.deeper")), reply_with("extra", literal))
+    assert response.captured == ({} if text is None else {"extra": text})
+
+
+def test_captured_field_may_lie_within_an_object() -> None:
+    options = ReplyOptions(captured=("team.id",))
+    assert parse_with(options, reply(team={"id": "T1"})).captured == {"team.id": "T1"}
+
+
+_options = st.builds(
+    ReplyOptions,
+    token_path=st.lists(st.sampled_from(["a", "b"]), max_size=2).map(tuple),
+    token_path_may_be_missing=st.booleans(),
+    default_lifetime=st.none() | st.timedeltas(timedelta(minutes=1), timedelta(days=999_999)),
+    missing_token_type_allowed=st.booleans(),
+    error_codes=st.just({"a": ErrorCode.INVALID_GRANT}),
+    scope_separator=st.sampled_from([" ", ","]),
+    captured=st.just(("a", "a.b", "scope")),
+)
+
+
+@given(options=_options, members=_members, nested=st.booleans())
+def test_arbitrary_json_ends_typed_whatever_the_options(
+    options: ReplyOptions, members: dict[str, Any], nested: bool
+) -> None:
+    body = json.dumps(members | ({"a": members, "b": members} if nested else {})).encode()
+    try:
+        response = parse_with(options, body)
+    except OAuth2Error as refused:
+        check_fits_into_a_log_line(refused)
+        return
+    wait = lifetime(response)
+    assert wait is None or timedelta(0) <= wait <= LONGEST_LIFETIME
+    assert all(len(text) <= 2048 and text.isprintable() for text in response.captured.values())

@@ -423,8 +423,20 @@ async def test_request_goes_through_the_proxy_that_the_environment_names() -> No
 async def test_plain_http_goes_through_its_proxy_and_the_password_is_told_to_the_proxy_alone() -> None:
     async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port, login="me:s3cret") as proxy:
         async with Transport(EgressPolicy(), proxies_in({"HTTP_PROXY": proxy.url}), resolve=never_asked) as transport:
-            await transport.send(request_to("http://login.example.com/token"), deadline=PATIENT)
+            reply = await transport.send(request_to("http://login.example.com/token"), deadline=PATIENT)
+    assert reply.status == 200
     assert proxy.asked == ["http://login.example.com/token"]
+    assert "proxy-authorization" not in provider.requests[0].headers
+
+
+async def test_proxy_that_wants_another_password_is_not_delivered() -> None:
+    async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port, login="me:s3cret") as proxy:
+        proxies = proxies_in({"HTTPS_PROXY": proxy.url.replace("s3cret", "wrong")})
+        async with Transport(EgressPolicy(), proxies) as transport:
+            with pytest.raises(NotDelivered) as caught:
+                await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT)
+    assert "wrong" not in str(caught.value)
+    assert provider.connections == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+"""Pushed authorization requests (RFC 9126): the parameters go to the provider directly, the browser carries a reference."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from datasource.oauth2.errors import MalformedTokenResponse
+from datasource.oauth2.strict_json import json_object, utf8
+from datasource.oauth2.token_request import Client, TokenRequest, client_request
+from datasource.oauth2.token_response import raise_for_reply
+
+_LONGEST_REFERENCE = 2048
+
+
+def pushed_authorization_request(url: str, client: Client, parameters: Sequence[tuple[str, str]]) -> TokenRequest:
+    """Push the parameters of an authorization request; the client authenticates as at the token endpoint (section 2.1)."""
+    return client_request(url, client, parameters)
+
+
+def parse_pushed_authorization(status: int, headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> str:
+    """The `request_uri` of a reply (section 2.2).
+
+    Raises:
+        OAuth2Error: one of its subclasses, for everything that is none.
+    """
+    text = utf8(body)
+    members = None if text is None else json_object(text)
+    raise_for_reply(status, members, headers, received_at=received_at)
+    reference = None if members is None else members.get("request_uri")
+    if not isinstance(reference, str) or not 0 < len(reference) <= _LONGEST_REFERENCE or not reference.isprintable():
+        raise MalformedTokenResponse("The reply has no request_uri. Is this the pushed authorization request URL?")
+    return reference

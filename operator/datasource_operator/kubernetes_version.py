@@ -1,0 +1,52 @@
+"""Whether the cluster is new enough; asked once, at the start."""
+
+import re
+
+import structlog
+
+from datasource.kube import ApiError, Kube, ServerVersion, Unavailable
+
+logger = structlog.get_logger(__name__)
+
+OLDEST = (1, 31)
+"""Selectable fields of custom resources (on by default since 1.31) are the newest of what the CRD, the policies and the pods
+use; ValidatingAdmissionPolicy v1 and preStop sleep came with 1.30."""
+
+
+class ClusterTooOld(Exception):
+    """The API server is older than what deploy/ was made for: its policies may not be in force."""
+
+    def __init__(self, found: ServerVersion) -> None:
+        super().__init__(
+            f"the cluster runs Kubernetes {found.git_version}, and {OLDEST[0]}.{OLDEST[1]} or newer is needed: the admission "
+            "policies that protect Secrets may not be in force here. Upgrade the cluster, or go back to the version of the "
+            "operator that ran before."
+        )
+
+
+async def require_supported_cluster(kube: Kube) -> None:
+    """Ask the API server for its version. Where it does not tell, that is logged and nothing else.
+
+    Raises:
+        ClusterTooOld: it is older than `OLDEST`.
+    """
+    try:
+        found = await kube.version()
+    except (ApiError, Unavailable) as error:
+        # An operator that waits for the API server is worth more than one that ends because nobody told a version.
+        logger.warning("the version of the cluster is not known", error=str(error))
+        return
+    number = number_of(found)
+    if number is not None and number < OLDEST:
+        raise ClusterTooOld(found)
+    logger.info("cluster", kubernetes=found.git_version)
+
+
+def number_of(version: ServerVersion) -> tuple[int, int] | None:
+    """Major and minor; None where they cannot be read.
+
+    >>> number_of(ServerVersion(major="1", minor="31+"))
+    (1, 31)
+    """
+    major, minor = re.match("[0-9]+", version.major), re.match("[0-9]+", version.minor)
+    return None if major is None or minor is None else (int(major[0]), int(minor[0]))

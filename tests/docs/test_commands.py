@@ -1,0 +1,219 @@
+"""Every command that README and docs/ tell people to type is typed, by somebody who sits in the root of a checkout."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy.local import build, tools
+from deploy.local.cache import REPOSITORY
+from deploy.local.cluster import Cluster
+from deploy.local.controlplane import ControlPlane
+from deploy.local.processes import free_ports
+from deploy.local.provider import Provider
+from deploy.local.stack import Stack, install
+from tests.docs.commands import Command, commands, pages
+from tests.support.person import Person
+from tests.support.user import User, eventually
+
+pytestmark = pytest.mark.cluster
+
+ELSEWHERE: dict[str, str] = {
+    "make demo": "tests/e2e go the same way, and the demo is run by hand before each release",
+    "make test": "this is it",
+}
+"""Commands that are not typed here, and why."""
+
+ENDLESS = ("kubectl get datasource -w",)
+"""What goes on until it is ended: enough that it has told something."""
+
+PATIENCE = 120
+
+
+@dataclass
+class Desk:
+    """Where somebody types: a checkout of their own to write into, a kubeconfig, and the tools on PATH."""
+
+    cluster: Cluster
+    folder: Path
+    user: User | None = None
+
+    def type(self, line: str) -> "subprocess.CompletedProcess[str]":
+        """Run a line in a shell."""
+        return subprocess.run(
+            ["/bin/bash", "-euo", "pipefail", "-c", line],
+            cwd=self.folder,
+            env=self._environ(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def begin(self, line: str) -> "subprocess.Popen[str]":
+        """Start one that goes on."""
+        return subprocess.Popen(
+            shlex.split(line),
+            cwd=self.folder,
+            env=self._environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def _environ(self) -> dict[str, str]:
+        folders = [Path(sys.executable).parent, tools.kubectl().parent, build.helm().parent]
+        browser = f"{sys.executable} -m tests.support.consenting_browser %s"
+        return {
+            **os.environ,
+            "KUBECONFIG": str(self.folder / "kubeconfig"),
+            "PATH": os.pathsep.join([*map(str, folders), os.environ.get("PATH", os.defpath)]),
+            "PYTHONPATH": str(REPOSITORY),
+            "BROWSER": browser,
+        }
+
+
+def desk(cluster: Cluster, folder: Path, namespace: str = "default") -> Desk:
+    """A folder that looks like the root of a checkout, and a kubeconfig for a namespace."""
+    folder.mkdir(parents=True)
+    for name in ("deploy", "crds", "examples"):
+        shutil.copytree(REPOSITORY / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("local"))
+    shutil.copy(cluster.kubeconfig, folder / "kubeconfig")
+    there = Cluster(folder / "kubeconfig", folder)
+    there.kubectl("config", "set-context", "--current", f"--namespace={namespace}")
+    return Desk(there, folder)
+
+
+@pytest.fixture(scope="module")
+def living(folder: Path, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A cluster of its own in which everything runs, and one Datasource called `calendar` in it."""
+    with ControlPlane(folder / "docs" / "cluster") as control_plane, ExitStack() as running:
+        install(control_plane.cluster)
+        stack = Stack(control_plane.cluster, folder / "logs", free_ports(1)[0])
+        for process in (stack.operator("operator-docs"), stack.callback_server("callback-server-docs")):
+            process.start()
+            running.callback(process.stop)
+        control_plane.cluster.kubectl("create", "namespace", "docs")
+        there = desk(control_plane.cluster, tmp_path_factory.mktemp("docs") / "checkout", "docs")
+        there.user = User(control_plane.cluster, "docs", provider, stack.external_url)
+        there.user.ready_to_authorize()
+        authorize(there)
+        yield there
+
+
+@pytest.fixture(scope="module")
+def bare(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A cluster in which nothing is installed yet."""
+    with ControlPlane(folder / "docs" / "bare") as control_plane:
+        yield desk(control_plane.cluster, tmp_path_factory.mktemp("bare") / "checkout")
+
+
+# What has to be there before some commands.
+
+
+def authorize(there: Desk) -> None:
+    """A person consents."""
+    assert there.user is not None
+    if there.user.reason() != "Authorized":
+        there.user.wait_for_link()
+        with Person() as person:
+            person.authorize(there.user.link())
+        there.user.wait_for_reason("Authorized")
+
+
+def clear(there: Desk) -> None:
+    """Nobody has consented."""
+    assert there.user is not None
+    there.user.clear(os.urandom(4).hex())
+    there.user.wait_for_reason("CredentialCleared")
+
+
+def lose_everything(there: Desk) -> None:
+    """The backup is there, and what it was made of is not."""
+    assert there.user is not None
+    there.user.kubectl("delete", "datasources", "--all")
+    there.user.kubectl("delete", "secrets", "--all")
+    eventually("nothing is left", lambda: there.user is not None and there.user.credential() is None)
+
+
+def have_argocd(there: Desk) -> None:
+    """Its ConfigMap, as it is after its installation."""
+    there.cluster.kubectl("create", "namespace", "argocd")
+    there.cluster.kubectl("create", "configmap", "argocd-cm", "-n", "argocd")
+
+
+BEFORE: dict[str, Callable[[Desk], None]] = {
+    "kubectl create -f backup.yaml": lose_everything,
+    "kubectl datasource authorize": clear,
+    "kubectl -n argocd": have_argocd,
+}
+"""By the beginning of a command; before any other there is a Datasource that is authorized."""
+
+INSTALLS = (
+    "helm ",
+    "kubectl apply --server-side ",
+    "kubectl delete -k ",
+    "kubectl delete -f ",
+    "kubectl label namespace ",
+)
+"""Commands that install and remove: in a cluster where nothing runs."""
+
+
+def is_installation(command: Command) -> bool:
+    return command.line.startswith(INSTALLS)
+
+
+def typed(command: Command) -> str:
+    """With what stands for a name filled in, and `...` with something."""
+    return command.line.replace("NAMESPACE", "docs").replace("NAME", "calendar").replace("...", "something")
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_commands_for_those_who_use_it_work(page: Path, living: Desk, subtests: pytest.Subtests) -> None:
+    for command in commands(page):
+        if command.line in ELSEWHERE or is_installation(command):
+            continue
+        with subtests.test(command.line):
+            prepare = next((do for begins, do in BEFORE.items() if command.line.startswith(begins)), authorize)
+            prepare(living)
+            if command.line.startswith(ENDLESS):
+                tells_something(living, typed(command))
+                continue
+            done = living.type(typed(command))
+            assert done.returncode == 0, done.stderr or done.stdout
+            if command.line.startswith("kubectl create -f backup.yaml"):
+                assert living.user is not None
+                living.user.wait_for_reason("Authorized")
+
+
+def tells_something(there: Desk, line: str) -> None:
+    with there.begin(line) as process:
+        try:
+            assert process.stdout is not None
+            assert "NAME" in process.stdout.readline()
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_commands_that_install_and_remove_work(page: Path, bare: Desk, subtests: pytest.Subtests) -> None:
+    for command in commands(page):
+        if is_installation(command):
+            with subtests.test(command.line):
+                done = bare.type(typed(command))
+                assert done.returncode == 0, done.stderr or done.stdout
+
+
+def test_docs_have_commands_of_each_kind() -> None:
+    found = [command for page in pages() for command in commands(page)]
+    assert len(found) > 20
+    assert any(is_installation(command) for command in found)
+    assert set(ELSEWHERE) <= {command.line for command in found} | {"make test", "make demo"}

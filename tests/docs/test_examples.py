@@ -1,0 +1,35 @@
+"""The examples are accepted by the API server and say all that is needed to get a credential."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from datasource.spec import parse
+from deploy.local.cache import REPOSITORY
+from deploy.local.cluster import Cluster
+
+pytestmark = pytest.mark.cluster
+
+PROVIDERS = sorted((REPOSITORY / "examples" / "providers").glob("*.yaml"))
+APPS = sorted((REPOSITORY / "examples" / "apps").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("example", PROVIDERS + APPS, ids=lambda path: path.stem)
+def test_example_is_accepted(example: Path, cluster: Cluster, namespace: str) -> None:
+    arguments = ("apply", "--dry-run=server", "--validate=strict", "-n", namespace, "-f", str(example))
+    assert "dry run" in cluster.kubectl(*arguments).stdout
+
+
+@pytest.mark.parametrize("example", PROVIDERS, ids=lambda path: path.stem)
+def test_example_of_a_provider_lacks_nothing(example: Path) -> None:
+    raw: dict[str, Any] = yaml.safe_load(example.read_text())
+    spec = parse(raw["spec"], allow_insecure_http=False)
+    assert spec.oauth2 is not None
+    assert spec.oauth2.provider == example.stem
+    assert spec.oauth2.missing() == ()
+
+
+def test_there_are_five_providers() -> None:
+    assert len(PROVIDERS) == 5
