@@ -92,7 +92,15 @@ class Bare:
     async def watch(self, path: str, resource_version: str, *, accept: str = JSON) -> aiohttp.ClientResponse:
         """Open a watch; the path carries a query, or a `?` at least."""
         url = URL(f"{self._url}{path}&watch=true&resourceVersion={resource_version}", encoded=True)
-        return await self.session.get(url, headers={"Accept": accept}, timeout=aiohttp.ClientTimeout(total=None))
+        timeout = aiohttp.ClientTimeout(total=None)
+        for _ in range(20):
+            response = await self.session.get(url, headers={"Accept": accept}, timeout=timeout)
+            if response.status == 200:
+                return response
+            # A moment after its CRD was applied, a resource may not be there to be watched yet.
+            refused = Refused(response.status, await response.read())
+            await asyncio.sleep(0.5)
+        raise refused
 
 
 async def in_flight(jobs: Iterable[Job], limit: int = IN_FLIGHT) -> None:

@@ -43,7 +43,7 @@ async def _listed(raw: Bare, path: str, accept: str) -> list[Any]:
     goes_on = ""
     while True:
         page = json.loads(await raw.send("GET", path + goes_on, accept=accept))
-        items += page["items"]
+        items += page["items"] or []  # null where there are none
         if not page["metadata"].get("continue"):
             return items
         goes_on = f"&continue={page['metadata']['continue']}"

@@ -254,6 +254,8 @@ def _compare(here: World, ours: Run, raw: Run, *, ratio: float, writes: float, c
     here.add("writes an object", "writes", ours.writes, wanted=never_above(writes))
     here.add("raw driver: writes an object", "writes", raw.writes)
     here.add("Events an object, besides", "writes", ours.calls.events() / ours.objects)
+    if raw.cpu_seconds:
+        here.add("raw driver: its CPU an object", "ms", raw.cpu)
     here.add("CPU an object", "ms", ours.cpu, wanted=None if cpu is None else at_most(cpu))
     here.report.out(f"      an object of ours: {ours.calls.told(ours.objects)}")
     here.report.out(f"      an object of the raw driver: {raw.calls.told(raw.objects)}")

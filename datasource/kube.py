@@ -162,6 +162,12 @@ def bearer_token(configuration: Configuration) -> str | None:
     return None if header is None else header.partition(" ")[2].strip()
 
 
+def _credentials(configuration: Configuration) -> dict[str, str]:
+    """The header that goes with every request."""
+    token = bearer_token(configuration)
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
 def ssl_context(configuration: Configuration) -> ssl.SSLContext:
     """The TLS settings of a login."""
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
@@ -184,12 +190,14 @@ class Kube:
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession
         self._configuration: Configuration
+        self._credentials: dict[str, str]
         self._token_read_at = -math.inf
         self.answered_at = 0.0
         """When the API server last answered, by the monotonic clock."""
 
     async def __aenter__(self) -> "Kube":
         self._configuration = await login(self._kubeconfig)
+        self._credentials = _credentials(self._configuration)
         self._token_read_at = time.monotonic()
         self._session = aiohttp.ClientSession(
             base_url=self._configuration.host.rstrip("/") + "/",
@@ -378,8 +386,8 @@ class Kube:
             except Exception as error:  # an empty or half-written kubeconfig makes the loader fall over in many ways
                 logger.warning("could not read the API server login again: %s", error)
             self._token_read_at = time.monotonic()
-        token = bearer_token(self._configuration)
-        return {} if token is None else {"Authorization": f"Bearer {token}"}
+            self._credentials = _credentials(self._configuration)
+        return self._credentials
 
     @staticmethod
     def _error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:

@@ -4,11 +4,11 @@ A watch may show an older version of what we wrote ourselves a moment ago. resou
 (Kubernetes guarantees it since 1.35, etcd always did), so older versions are passed over.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from sys import intern
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -201,7 +201,29 @@ def trimmed(datasource: Datasource) -> Datasource:
         labels=_EMPTY,
         annotations=requests or _EMPTY,
     )
-    return Datasource(metadata=kept, spec=datasource.spec, status=_lean_status(datasource.status))
+    return Datasource(metadata=kept, spec=PackedSpec(datasource.spec), status=_lean_status(datasource.status))
+
+
+class PackedSpec(Mapping[str, Any]):
+    """A spec as JSON, which takes a quarter of the memory; unpacked by whoever looks into it."""
+
+    __slots__ = ("packed",)
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        self.packed: bytes = spec.packed if isinstance(spec, PackedSpec) else msgspec.json.encode(spec)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._unpacked()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._unpacked())
+
+    def __len__(self) -> int:
+        return len(self._unpacked())
+
+    def _unpacked(self) -> dict[str, Any]:
+        spec: dict[str, Any] = msgspec.json.decode(self.packed)
+        return spec
 
 
 _EMPTY: dict[str, str] = {}

@@ -32,6 +32,8 @@ def register(
         settings.batching.idle_timeout = 0.1
         settings.networking.request_timeout = 20
         settings.networking.connect_timeout = 5
+        # By default kopf asks for all at once, and has 10,000 of them in memory as dictionaries.
+        settings.watching.chunk_size = 200
         settings.watching.server_timeout = 300
         settings.watching.client_timeout = 310
         settings.watching.inactivity_timeout = 70

@@ -27,7 +27,7 @@ from datasource.requests import HandledSet, requests_in
 from datasource.settings import Settings
 from datasource.spec import InvalidSpec, OAuth2, Spec, egress_problems, parse
 from datasource.states import Reason
-from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
 from datasource_operator.policy import (
     Adopt,
     Clear,
@@ -160,7 +160,7 @@ class Steps:
         )
 
     def _parsed(self, datasource: Datasource) -> Spec | InvalidSpec:
-        return self._parse(msgspec.json.encode(datasource.spec))
+        return self._parse(PackedSpec(datasource.spec).packed)
 
     def _newly_parsed(self, spec: bytes) -> Spec | InvalidSpec:
         allow_insecure_http, egress = self.settings.allow_insecure_http, self.settings.egress

@@ -10,7 +10,7 @@ from datasource.credential import StoredCredential, UnreadableCredential
 from datasource.names import FIELD_MANAGER, Annotation, Role
 from datasource.objects import Datasource, Metadata, Status
 from datasource.states import Reason, State
-from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
 from tests.support.builders import (
     NAME,
     NAMESPACE,
@@ -350,3 +350,12 @@ def test_a_tombstone_is_remembered_as_one() -> None:
     stored = cache.credential(KEY)
     assert isinstance(stored, StoredCredential)
     assert stored.facts.tombstone is Reason.CREDENTIAL_CLEARED
+
+
+def test_a_spec_kept_small_is_the_spec() -> None:
+    whole = {"url": "https://api.example.com", "oauth2": {"scopes": ["read"]}}
+    packed = PackedSpec(whole)
+    assert packed == whole
+    assert PackedSpec(packed) == whole
+    assert packed.get("suspend") is None
+    assert (sorted(packed), len(packed)) == (["oauth2", "url"], 2)

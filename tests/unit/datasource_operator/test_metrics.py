@@ -54,7 +54,7 @@ def shown(reason: Reason | None = None, *, spec: Mapping[str, Any] | None = None
     made = datasource()
     return msgspec.structs.replace(
         made,
-        spec=made.spec | dict(spec or {}),
+        spec={**made.spec, **(spec or {})},
         status=Status(observed_generation=-1) if reason is None else status(reason, **changes),
     )
 
