@@ -41,24 +41,9 @@ class Start:
     calls: Calls
 
 
-async def restart(report: Report) -> None:
-    """From start to caught up."""
-    await run(report, ("restart",))
-
-
-async def memory(report: Report) -> None:
-    """What an object and the empty process take."""
-    await run(report, ("memory",))
-
-
-async def idle(report: Report) -> None:
-    """What it costs while nothing happens."""
-    await run(report, ("idle",))
-
-
 async def run(
     report: Report,
-    names: tuple[str, ...],
+    names: tuple[str, ...] = SHARING,
     *,
     objects: int = OBJECTS,
     runs: int = RUNS,
