@@ -26,16 +26,19 @@ from callback_server.credentials import CredentialStore
 from callback_server.dialog import LARGEST_FORM, DialogService, parse_form
 from callback_server.done import DoneService
 from callback_server.flows import FlowStore
+from callback_server.identity import IdentityCheck
 from callback_server.limits import Exceeded, Misses, Pace, Places
 from callback_server.looks import Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, message_page
 from callback_server.refusals import Refused
+from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, cookie_in, is_from_our_page, new_cookie, set_cookie_header
 from callback_server.situation import Observer
 from datasource.kube import ApiError, Kube, Unavailable
 from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.transport import Transport
+from datasource.oauth2.verifier import IdTokenVerifier
 from datasource.settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -73,7 +76,18 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     places = Places(in_all=64, per_namespace=16, retry_after=5.0)
     return Services(
         dialog=DialogService(kube, transport, settings, observer, flows, looks, places, _now),
-        callback=CallbackService(kube, transport, observer, flows, looks, places, CredentialStore(kube, _now), _now),
+        callback=CallbackService(
+            kube,
+            transport,
+            observer,
+            flows,
+            looks,
+            places,
+            CredentialStore(kube, _now),
+            GrantRevoker(transport, observer, _now),
+            IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), _now),
+            _now,
+        ),
         done=DoneService(settings, observer, flows, looks),
         settings=settings,
         misses=Misses(time.monotonic),

@@ -5,20 +5,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 import structlog
 
 from callback_server import refusals
 from callback_server.credentials import CredentialStore
 from callback_server.dialog import require_ca_bundle, require_client_secret
 from callback_server.flows import ClaimedFlow, FlowStore
+from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.limits import Places
 from callback_server.looks import Looks
 from callback_server.metrics import count_refused, count_stored, kind_of
 from callback_server.refusals import Refused
+from callback_server.revocation import GrantRevoker
 from callback_server.security import is_same_browser
 from callback_server.situation import Observer, Situation, effective_parameters
+from datasource.client_secret import ClientSecret
 from datasource.credential import CredentialData, CredentialFacts
-from datasource.effective import Effective, client_for, code_options, reply_options
+from datasource.effective import Effective, client_for, code_options, recorded_client, reply_options
 from datasource.fingerprint import fingerprint
 from datasource.flow import Flow, FlowKey, Outcome, StoredFlow, parse_flow_key, state_is_of
 from datasource.kube import ApiError, Kube, Unavailable
@@ -34,8 +38,8 @@ from datasource.oauth2 import (
     parse_callback,
 )
 from datasource.oauth2.exchange import request_token
-from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
 from datasource.oauth2.transport import Transport
+from datasource.spec import DeletionPolicy
 
 logger = structlog.get_logger(__name__)
 
@@ -47,7 +51,7 @@ class _Prepared:
     situation: Situation
     effective: Effective
     response: AuthorizationResponse
-    client: Client
+    secret: ClientSecret | None
     ca_bundle: str | None
 
 
@@ -62,6 +66,8 @@ class CallbackService:
     looks: Looks
     places: Places
     credentials: CredentialStore
+    revoker: GrantRevoker
+    identity: IdentityCheck
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
@@ -145,20 +151,24 @@ class CallbackService:
         effective = effective_parameters(situation, flow.metadata)
         secret = await require_client_secret(self.kube, situation, effective, self.observer.settings)
         ca_bundle = await require_ca_bundle(self.kube, situation)
+        await self.identity.prepare(effective.parameters, flow, ca_bundle)
         await self.credentials.rehearse(situation)
-        client = client_for(
+        self._client(effective, secret)
+        return _Prepared(situation, effective, response, secret, ca_bundle)
+
+    def _client(self, effective: Effective, secret: ClientSecret | None) -> Client:
+        """For one request."""
+        return client_for(
             effective.parameters,
             secret,
             token_endpoint=effective.token_url,
             now=self.now(),
             token_bytes=self.token_bytes,
         )
-        return _Prepared(situation, effective, response, client, ca_bundle)
 
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared) -> None:
         situation = prepared.situation
         response = await self._exchanged(flow, prepared)
-        authorized_as = self._identity(flow, prepared.effective, response)
         facts, data = new_credential(
             situation,
             prepared.effective,
@@ -167,15 +177,29 @@ class CallbackService:
             captured=captured_on_the_way_back(prepared.effective, prepared.response),
             # The claim's ID, so that the done page knows the credential even where the outcome could not be recorded.
             credential_id=flow.claim or "",
-            authorized_as=authorized_as,
+            prepared=prepared,
             refreshed_at=self.now(),
         )
-        await self.credentials.store(situation, facts, data, requests=flow.requests, until=flow.expires_at)
+        try:
+            authorizer = await self.identity.authorizer(
+                prepared.effective.parameters, flow, response, prepared.ca_bundle
+            )
+        except NotAccepted as error:
+            client = self._client(prepared.effective, prepared.secret)
+            await self.revoker.revoke_unaccepted(situation, client, data, error.shown, prepared.ca_bundle)
+            raise error.refused from None
+        facts, data = authorized_by(authorizer, facts, data)
+        try:
+            await self.credentials.store(situation, facts, data, requests=flow.requests, until=flow.expires_at)
+        except Refused:
+            client = self._client(prepared.effective, prepared.secret)
+            await self.revoker.revoke_dropped(situation, client, data, prepared.ca_bundle)
+            raise
 
     async def _exchanged(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
         request = authorization_code_request(
             prepared.effective.token_url,
-            prepared.client,
+            self._client(prepared.effective, prepared.secret),
             code=prepared.response.code or "",
             redirect_uri=flow.redirect_uri,
             code_verifier=flow.code_verifier,
@@ -189,21 +213,6 @@ class CallbackService:
         except OAuth2Error as error:
             logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))
             raise refusals.exchange_failed(error) from None
-
-    def _identity(self, flow: Flow, effective: Effective, response: TokenResponse) -> str | None:
-        if response.id_token is None or flow.nonce is None:
-            return None
-        try:
-            identity = check_claims(
-                unverified_claims(response.id_token),
-                issuer=effective.parameters.issuer,
-                client_id=effective.client_id,
-                nonce=flow.nonce,
-                now=self.now(),
-            )
-        except IdentityMismatch as error:
-            raise refusals.identity_does_not_fit(str(error)) from None
-        return identity.shown
 
     async def _record(self, claimed: ClaimedFlow, refused: Refused | None) -> None:
         """Tell the done page; it finds a stored credential by itself where this cannot be written."""
@@ -224,7 +233,7 @@ def new_credential(
     *,
     captured: Mapping[str, str],
     credential_id: str,
-    authorized_as: str | None,
+    prepared: _Prepared,
     refreshed_at: datetime,
 ) -> tuple[CredentialFacts, CredentialData]:
     """The credential that a token response makes; the set of handled requests is filled in when it is stored."""
@@ -239,9 +248,10 @@ def new_credential(
         expires_at=response.expires_at,
         refreshed_at=refreshed_at,
         has_refresh_token=response.refresh_token is not None,
-        authorized_as=authorized_as,
         ticket_hash=flow.ticket_hash,
+        is_revocable=effective.revocation_url is not None,
     )
+    is_to_be_revoked = facts.is_revocable and situation.spec.deletion_policy is DeletionPolicy.REVOKE
     data = CredentialData(
         access_token=response.access_token,
         token_type=response.token_type,
@@ -251,6 +261,9 @@ def new_credential(
         refresh_token=response.refresh_token,
         revocation_endpoint=effective.revocation_url,
         refresh_endpoint=effective.parameters.refresh_url or None,
+        client_parameters=recorded_client(effective.parameters),
+        client_secret=prepared.secret.text if is_to_be_revoked and prepared.secret is not None else None,
+        ca_bundle=prepared.ca_bundle if is_to_be_revoked else None,
     )
     return facts, data.with_captured({**captured, **response.captured})
 
@@ -260,6 +273,19 @@ def captured_on_the_way_back(effective: Effective, response: AuthorizationRespon
     names = effective.parameters.captured_fields.callback
     found = {name: captured_text(response.other.get(name)) for name in names}
     return {name: text for name, text in found.items() if text is not None}
+
+
+def authorized_by(
+    authorizer: Authorizer, facts: CredentialFacts, data: CredentialData
+) -> tuple[CredentialFacts, CredentialData]:
+    """The same credential, with who authorized."""
+    known = msgspec.structs.replace(
+        facts,
+        authorized_as=authorizer.shown,
+        identity_checked=authorizer.checked,
+        identity_fits=authorizer.checked is not None,
+    )
+    return known, msgspec.structs.replace(data, identity=authorizer.kept)
 
 
 def clear_is_newer(situation: Situation, flow: Flow) -> bool:

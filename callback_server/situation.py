@@ -133,10 +133,10 @@ class Observer:
             return None
         if secret.type != SecretType.CREDENTIAL or not is_ours(secret.metadata, name, Role.CREDENTIAL):
             raise refusals.name_is_taken(secret_name)
-        if ownership(secret.metadata.owner_references, uid) is Ownership.DANGLING:
+        is_being_deleted = secret.metadata.deletion_timestamp is not None
+        if is_being_deleted or ownership(secret.metadata.owner_references, uid) is Ownership.DANGLING:
             raise refusals.not_configured(
-                f"Secret {secret_name} belongs to an earlier Datasource of the same name and is being removed. "
-                "Open the link again in a minute."
+                f"Secret {secret_name}, which keeps the earlier credential, is being removed. Open the link again in a minute."
             )
         try:
             return read_facts(secret.metadata)

@@ -1,9 +1,13 @@
 """Times as Kubernetes writes them: RFC 3339, UTC, whole seconds."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
+
+Now = Callable[[], datetime]
+"""Tells the time, with an offset."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time in a record, with an offset: a record without one is unreadable, rather than not comparable with the clock."""

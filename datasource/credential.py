@@ -6,14 +6,15 @@ one request, so they never disagree unless somebody edited them.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
 
 from datasource.clock import parse_rfc3339, rfc3339
 from datasource.intent import Intent
-from datasource.names import LAST_APPLIED, Annotation, Role, SecretType, credential_secret_name
+from datasource.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
+from datasource.oauth2 import TokenTypeHint
 from datasource.objects import Metadata, OwnerReference, Secret, encoded_data, owner_reference
 from datasource.requests import HandledSet
 from datasource.states import Reason
@@ -53,6 +54,14 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """The ID of the intent whose reply this revision is; None for the first."""
     verdict: Reason | None = None
     """Why the refresh token is never sent again."""
+    identity_checked: str | None = None
+    """Hash of the expectedIdentity that the stored identity was compared with; None: with none."""
+    identity_fits: bool = False
+    """What came of it."""
+    is_revocable: bool = False
+    """Whether a revocation endpoint was known when the tokens were obtained."""
+    revoke_until: datetime | None = None
+    """On a tombstone that keeps a token to be revoked: when to give that up."""
 
 
 class StoredCredential(msgspec.Struct, frozen=True):
@@ -61,6 +70,14 @@ class StoredCredential(msgspec.Struct, frozen=True):
     facts: CredentialFacts
     resource_version: str
     owners: tuple[OwnerReference, ...]
+    finalizers: tuple[str, ...] = ()
+    is_being_deleted: bool = False
+    """Whether the Secret only stands because somebody's finalizer holds it."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether our finalizer holds the Secret until its tokens are revoked."""
+        return REVOKE_FINALIZER in self.finalizers
 
 
 class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
@@ -73,6 +90,15 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
     client_id: str
     refresh_token: str | None = None
     revocation_endpoint: str | None = None
+    client_parameters: str | None = None
+    """How the client authenticates (datasource.effective.recorded_client)."""
+    client_secret: str | None = None
+    """Only while `spec.deletionPolicy` is Revoke: the one the tokens were last obtained with. Whoever deletes a namespace
+    deletes the user's own Secret with it, and nobody could authenticate to revoke then."""
+    ca_bundle: str | None = None
+    """In the same way: what the revocation endpoint is trusted by beside the certificate authorities of the system."""
+    identity: str | None = None
+    """Verified claims of who authorized, as JSON; None where no issuer vouched for them."""
     refresh_endpoint: str | None = None
     """Where it is not the token endpoint."""
     captured: str | None = None
@@ -94,6 +120,36 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
         return f"CredentialData(token_endpoint={self.token_endpoint!r}, ...)"
 
 
+class RevocableToken(msgspec.Struct, frozen=True, rename="lower"):
+    """One token and what it takes to revoke it: what a tombstone keeps of a credential until that is done.
+
+    The keys are those of CredentialData, so a new credential stored over it leaves nothing of it.
+    """
+
+    revocation_endpoint: str
+    token_endpoint: str
+    fingerprint: str
+    client_id: str
+    refresh_token: str | None = None
+    access_token: str | None = None
+    client_parameters: str | None = None
+    client_secret: str | None = None
+    ca_bundle: str | None = None
+
+    def __repr__(self) -> str:
+        return f"RevocableToken(revocation_endpoint={self.revocation_endpoint!r}, ...)"
+
+    @property
+    def token(self) -> str:
+        """The token to send."""
+        return self.refresh_token or self.access_token or ""
+
+    @property
+    def hint(self) -> TokenTypeHint:
+        """What kind of token that is."""
+        return TokenTypeHint.ACCESS_TOKEN if self.refresh_token is None else TokenTypeHint.REFRESH_TOKEN
+
+
 T = TypeVar("T")
 
 _DATA_KEYS = CredentialData.__struct_fields__
@@ -109,6 +165,8 @@ def read_facts(metadata: Metadata) -> StoredCredential:
         facts=_facts(metadata.annotations),
         resource_version=metadata.resource_version,
         owners=metadata.owner_references,
+        finalizers=metadata.finalizers,
+        is_being_deleted=metadata.deletion_timestamp is not None,
     )
 
 
@@ -118,6 +176,40 @@ def read_data(secret: Secret) -> CredentialData:
     Raises:
         UnreadableCredential: a key is missing or is not text.
     """
+    try:
+        data = msgspec.convert(_values(secret), CredentialData)
+    except msgspec.ValidationError as error:
+        raise UnreadableCredential(f"data: {error}") from None
+    try:
+        _ = data.captured_fields
+    except msgspec.MsgspecError:
+        raise UnreadableCredential("data key captured is no JSON object of texts") from None
+    return data
+
+
+def revocable_token(secret: Secret) -> RevocableToken | None:
+    """The token of a credential or tombstone that is to be revoked, the refresh token first (RFC 7009 section 2.1).
+
+    A refresh token that the provider has declared dead is never sent again; then it is the access token. None where there is
+    no token, or none that can be revoked.
+
+    Raises:
+        UnreadableCredential: somebody altered the data.
+    """
+    values = _values(secret)
+    if Annotation.VERDICT in secret.metadata.annotations:
+        values.pop("refresh_token", None)
+    if "revocation_endpoint" not in values or not ("refresh_token" in values or "access_token" in values):
+        return None
+    if "refresh_token" in values:
+        values.pop("access_token", None)
+    try:
+        return msgspec.convert(values, RevocableToken)
+    except msgspec.ValidationError as error:
+        raise UnreadableCredential(f"data: {error}") from None
+
+
+def _values(secret: Secret) -> dict[str, str]:
     values: dict[str, str] = {}
     for key in _DATA_KEYS:
         try:
@@ -126,15 +218,7 @@ def read_data(secret: Secret) -> CredentialData:
             raise UnreadableCredential(f"data key {key} is not UTF-8 text in base64") from None
         if value is not None:
             values[key] = value
-    try:
-        data = msgspec.convert(values, CredentialData)
-    except msgspec.ValidationError as error:
-        raise UnreadableCredential(f"data: {error}") from None
-    try:
-        _ = data.captured_fields
-    except msgspec.MsgspecError:
-        raise UnreadableCredential("data key captured is no JSON object of texts") from None
-    return data
+    return values
 
 
 def manifest(
@@ -172,6 +256,72 @@ def patch(
     }
 
 
+def tombstone_patch(
+    *, datasource_name: str, secret: Secret, facts: CredentialFacts, token: RevocableToken | None
+) -> dict[str, Any]:
+    """The merge patch that clears a credential: of all its data, one token may stay until it is revoked."""
+    whole = patch(
+        datasource_name=datasource_name, resource_version=secret.metadata.resource_version, facts=facts, data=None
+    )
+    if token is None:
+        return whole
+    gone: dict[str, str | None] = dict.fromkeys(secret.data or {})
+    return whole | {"data": gone | encoded_data(msgspec.structs.asdict(token))}
+
+
+def revoked_patch(metadata: Metadata) -> dict[str, Any]:
+    """The merge patch for when a revocation is over: our finalizer is gone, and of a tombstone's token nothing is left.
+
+    With the resourceVersion: a reply that was stored meanwhile is revoked, too, before the Secret goes.
+    """
+    changes: dict[str, Any] = {"resourceVersion": metadata.resource_version}
+    if metadata.deletion_timestamp is not None:
+        return {"metadata": changes | {"finalizers": _without_ours(metadata.finalizers)}}
+    return {"metadata": changes | {"annotations": {Annotation.REVOKE_UNTIL: None}}, "data": None}
+
+
+def hold_patch(metadata: Metadata, data: CredentialData) -> dict[str, Any]:
+    """The merge patch that puts our finalizer on a Secret, with what it takes to revoke its tokens without the Datasource."""
+    return {
+        "metadata": {
+            "resourceVersion": metadata.resource_version,
+            "finalizers": [*_without_ours(metadata.finalizers), REVOKE_FINALIZER],
+        },
+        "data": _encoded(data),
+    }
+
+
+def release_patch(credential: StoredCredential) -> dict[str, Any]:
+    """The merge patch that takes our finalizer away, and the copy of the client secret."""
+    return {
+        "metadata": {
+            "resourceVersion": credential.resource_version,
+            "finalizers": _without_ours(credential.finalizers),
+        },
+        "data": {"client_secret": None, "ca_bundle": None},
+    }
+
+
+def revocation_is_due(metadata: Metadata) -> bool:
+    """Whether a token of this Secret waits to be revoked, however readable the rest of it is."""
+    is_held = metadata.deletion_timestamp is not None and REVOKE_FINALIZER in metadata.finalizers
+    return is_held or Annotation.REVOKE_UNTIL in metadata.annotations
+
+
+def revocation_deadline(metadata: Metadata, patience: timedelta) -> datetime | None:
+    """When to give a due revocation up; None where that cannot be read."""
+    try:
+        if metadata.deletion_timestamp is not None:
+            return parse_rfc3339(metadata.deletion_timestamp) + patience
+        return parse_rfc3339(metadata.annotations.get(Annotation.REVOKE_UNTIL, ""))
+    except ValueError:
+        return None
+
+
+def _without_ours(finalizers: tuple[str, ...]) -> list[str]:
+    return [finalizer for finalizer in finalizers if finalizer != REVOKE_FINALIZER]
+
+
 def facts_patch(*, datasource_name: str, resource_version: str, facts: CredentialFacts) -> dict[str, Any]:
     """The merge patch that changes what is known of a credential and leaves its tokens alone: intents, verdicts."""
     return {"metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)}}
@@ -188,8 +338,14 @@ def adoption_patch(*, resource_version: str, datasource_name: str, datasource_ui
     }
 
 
-def tombstone(before: CredentialFacts | None, *, credential_id: str, handled: HandledSet) -> CredentialFacts:
-    """What is left of a credential after a clear: no token, the requests handled, and why."""
+def tombstone(
+    before: CredentialFacts | None,
+    *,
+    credential_id: str,
+    handled: HandledSet,
+    revoke_until: datetime | None = None,
+) -> CredentialFacts:
+    """What is left of a credential after a clear: the requests handled, and why; where one is to be revoked, until when."""
     if before is None:
         return CredentialFacts(credential_id=credential_id, handled=handled, tombstone=Reason.AUTHORIZATION_REQUIRED)
     return CredentialFacts(
@@ -199,6 +355,7 @@ def tombstone(before: CredentialFacts | None, *, credential_id: str, handled: Ha
         ticket_hash=before.ticket_hash,
         # Where there was nothing to clear, there is still nothing that was cleared.
         tombstone=before.tombstone or Reason.CREDENTIAL_CLEARED,
+        revoke_until=revoke_until,
     )
 
 
@@ -232,15 +389,31 @@ def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str 
         Annotation.INTENT: None if facts.intent is None else facts.intent.encode(),
         Annotation.STORED_BY: facts.stored_by,
         Annotation.VERDICT: facts.verdict,
+        Annotation.EXPECTED_IDENTITY: _identity_check(facts),
+        Annotation.REVOCABLE: "true" if facts.is_revocable else None,
+        Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
         # Whoever applied a backup left a copy of the tokens there: a clear would not be one, and caches hold annotations.
         LAST_APPLIED: None,
     }
+
+
+def _identity_check(facts: CredentialFacts) -> str | None:
+    if facts.identity_checked is None:
+        return None
+    return f"{facts.identity_checked} {'fits' if facts.identity_fits else 'differs'}"
+
+
+def _identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]:
+    """Which expectedIdentity was compared with, and how that went; an altered annotation is as if none was."""
+    checked, _, verdict = annotations.get(Annotation.EXPECTED_IDENTITY, "").partition(" ")
+    return (checked, verdict) if checked and verdict in {"fits", "differs"} else (None, "")
 
 
 def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
     credential_id = annotations.get(Annotation.CREDENTIAL_ID)
     if not credential_id:
         raise UnreadableCredential(f"annotation {Annotation.CREDENTIAL_ID} is missing")
+    identity_checked, verdict = _identity_check_in(annotations)
     facts = CredentialFacts(
         credential_id=credential_id,
         revision=_parsed(annotations, Annotation.REVISION, int) or 1,
@@ -258,6 +431,10 @@ def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
         intent=_parsed(annotations, Annotation.INTENT, Intent.decode),
         stored_by=annotations.get(Annotation.STORED_BY),
         verdict=_parsed(annotations, Annotation.VERDICT, Reason),
+        identity_checked=identity_checked,
+        identity_fits=verdict == "fits",
+        is_revocable=Annotation.REVOCABLE in annotations,
+        revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
     )
     if facts.tombstone is None and not facts.fingerprint:
         raise UnreadableCredential(f"annotation {Annotation.FINGERPRINT} is missing")

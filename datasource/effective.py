@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
+
 from datasource.client_secret import ClientSecret, usable_signing_key
 from datasource.oauth2 import (
     BodyFormat,
@@ -176,6 +178,27 @@ def client_for(
         token_bytes=token_bytes,
     )
     return Client(client_id, None, method, assertion)
+
+
+def recorded_client(parameters: OAuth2) -> str:
+    """How the client authenticates, as JSON without any secret: kept with its tokens, to revoke them when the spec is gone."""
+    kept = OAuth2(
+        client_id=parameters.client_id,
+        client_secret_ref=parameters.client_secret_ref,
+        private_key_ref=parameters.private_key_ref,
+        issuer=parameters.issuer,
+        client_authentication=parameters.effective_client_authentication(),
+        assertion_audience=parameters.assertion_audience,
+    )
+    return msgspec.json.encode(kept, order="deterministic").decode()
+
+
+def read_recorded_client(text: str | None) -> OAuth2 | None:
+    """What `recorded_client` wrote; None where there is nothing, or nothing that can be read."""
+    try:
+        return None if text is None else msgspec.json.decode(text, type=OAuth2)
+    except msgspec.MsgspecError:
+        return None
 
 
 def code_options(parameters: OAuth2) -> RequestOptions:

@@ -61,12 +61,17 @@ class Annotation(StrEnum):
     INTENT = "datasource.dev/intent"
     STORED_BY = "datasource.dev/stored-by"
     VERDICT = "datasource.dev/verdict"
+    EXPECTED_IDENTITY = "datasource.dev/expected-identity"
+    REVOCABLE = "datasource.dev/revocable"
+    REVOKE_UNTIL = "datasource.dev/revoke-until"
     CONTENT = "datasource.dev/content"
 
     # On a client Secret, written by its owner: the hosts it may be sent to.
     ALLOWED_HOSTS = "datasource.dev/allowed-hosts"
 
 
+REVOKE_FINALIZER = "datasource.dev/revoke"
+"""On a credential Secret while `spec.deletionPolicy` is Revoke: its tokens are revoked before it goes."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """Where a plain `kubectl apply` notes down all that it applied, the data of a Secret included (CVE-2023-40029)."""
 

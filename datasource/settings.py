@@ -1,6 +1,7 @@
 """Settings of both processes, read from the environment; one place for their names."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Literal
 
 import msgspec
@@ -36,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Whether a client Secret must say to which hosts it may be sent."""
     pod_uid: str | None = None
     """From the downward API: a process that was restarted in its pod knows the refresh that its predecessor left."""
+    revocation_patience: timedelta = timedelta(minutes=5)
+    """How long a revocation is tried again: a namespace that is being deleted must not wait for ever."""
     metrics_per_object: bool = True
     """Whether each Datasource has series of its own, with its name and namespace in the labels."""
 
@@ -59,6 +62,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         proxies=_proxies(environ),
         require_allowed_hosts=_switch(environ, "DATASOURCE_REQUIRE_ALLOWED_HOSTS"),
         pod_uid=environ.get("DATASOURCE_POD_UID") or None,
+        revocation_patience=_seconds(environ, "DATASOURCE_REVOCATION_SECONDS", default=300),
         metrics_per_object=_switch(environ, "DATASOURCE_METRICS_PER_OBJECT", default="true"),
     )
 
@@ -89,6 +93,13 @@ def _switch(environ: Mapping[str, str], name: str, *, default: str = "false") ->
     if value not in {"true", "false"}:
         raise InvalidSettings(f"{name} must be true or false; it is {value!r}.")
     return value == "true"
+
+
+def _seconds(environ: Mapping[str, str], name: str, *, default: int) -> timedelta:
+    value = environ.get(name) or str(default)
+    if not (value.isascii() and value.isdecimal() and 1 <= len(value) <= 6):
+        raise InvalidSettings(f"{name} must be a number of seconds, such as {default}; it is {value!r}.")
+    return timedelta(seconds=int(value))
 
 
 def _rules(environ: Mapping[str, str], name: str) -> Rules:

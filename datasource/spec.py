@@ -48,6 +48,13 @@ class Pkce(StrEnum):
     NONE = "none"
 
 
+class DeletionPolicy(StrEnum):
+    """What becomes of the grant when the Datasource is deleted: nothing, or its tokens are revoked (RFC 7009)."""
+
+    DELETE = "Delete"
+    REVOKE = "Revoke"
+
+
 class PushedAuthorization(StrEnum):
     """Whether the authorization request is pushed (RFC 9126); AUTO: where the provider's metadata offers it."""
 
@@ -118,6 +125,7 @@ class OAuth2(
         "client_authentication": "clientAuthentication",
         "assertion_audience": "assertionAudience",
         "authorize_parameters": "authorizeParameters",
+        "expected_identity": "expectedIdentity",
         "token_parameters": "tokenParameters",
         "refresh_parameters": "refreshParameters",
         "body_format": "bodyFormat",
@@ -149,6 +157,8 @@ class OAuth2(
     client_authentication: ClientAuthentication | None = None
     pkce: Pkce = Pkce.S256
     authorize_parameters: dict[str, str] = {}
+    expected_identity: dict[str, str] = {}
+    """Claims of the id_token that must match, or nobody gets in."""
     private_key_ref: PrivateKeyRef | None = None
     assertion_audience: AssertionAudience | None = None
     refresh_url: str | None = None
@@ -260,7 +270,7 @@ class TokenSecret(msgspec.Struct, frozen=True, omit_defaults=True):
 class Spec(
     msgspec.Struct,
     frozen=True,
-    rename={"token_secret": "tokenSecret", "refresh_before": "refreshBefore"},
+    rename={"token_secret": "tokenSecret", "refresh_before": "refreshBefore", "deletion_policy": "deletionPolicy"},
 ):
     """The spec of a Datasource."""
 
@@ -271,6 +281,7 @@ class Spec(
     refresh_before: str | None = None
     suspend: bool = False
     """Neither refreshes nor links until it is false again; tokens stay."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
 
     def token_secret_name(self, datasource_name: str) -> str:
         """The name of the Secret that apps mount."""
@@ -328,6 +339,7 @@ def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) ->
         yield from _trust_problems(spec.oauth2)
         yield from _parameter_problems(spec.oauth2)
         yield from _client_problems(spec.oauth2)
+        yield from _identity_problems(spec.oauth2)
         yield from _reply_problems(spec.oauth2)
     yield from _template_problems(spec.token_secret.template, () if spec.oauth2 is None else spec.oauth2.captured_names)
 
@@ -462,6 +474,22 @@ def _client_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
             "spec.oauth2.privateKeyRef.algorithm",
             "is none that signs with a private key",
             f"Use one of {', '.join(CLIENT_ASSERTION_ALGORITHMS)}, or leave it out.",
+        )
+
+
+def _identity_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+    whole = oauth2.expanded()
+    if oauth2.expected_identity and whole.issuer is None:
+        yield InvalidSpec(
+            "spec.oauth2.expectedIdentity",
+            "cannot be checked without an issuer, whose keys verify the id_token",
+            "Set spec.oauth2.issuer.",
+        )
+    if oauth2.expected_identity and "openid" not in whole.scopes:
+        yield InvalidSpec(
+            "spec.oauth2.expectedIdentity",
+            "cannot be checked without the scope openid, which is what yields an id_token",
+            "Add openid to spec.oauth2.scopes.",
         )
 
 

@@ -17,10 +17,12 @@ def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
 
 
 def may_open_browser(stream: TextIO, environ: Mapping[str, str], platform: str) -> bool:
-    """Whether somebody sits before a screen: otherwise a text browser might take over the terminal, or a server's desktop."""
+    """Whether somebody sits before a screen, or has named a browser: else one might open in the terminal, or on a server."""
+    if environ.get("BROWSER"):
+        return True
     if not stream.isatty() or environ.get("SSH_CONNECTION"):
         return False
-    has_desktop = environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY") or environ.get("BROWSER")
+    has_desktop = environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
     return platform in {"darwin", "win32"} or bool(has_desktop)
 
 

@@ -36,6 +36,13 @@ from datasource.oauth2.errors import (
 )
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.pushed_authorization import pushed_authorization_request
+from datasource.oauth2.revocation import (
+    TokenTypeHint,
+    check_revocation_response,
+    is_worth_another_try,
+    revocation_request,
+    token_and_hint,
+)
 from datasource.oauth2.token_request import (
     RESERVED_TOKEN_PARAMETERS,
     SECRET_PARAMETERS,
@@ -89,14 +96,17 @@ __all__ = [
     "Throttled",
     "TokenRequest",
     "TokenResponse",
+    "TokenTypeHint",
     "UnexpectedStatus",
     "UnusableKey",
     "authorization_code_request",
     "authorization_parameters",
     "captured_text",
     "check_issuer",
+    "check_revocation_response",
     "client_assertion",
     "front_url",
+    "is_worth_another_try",
     "new_secret",
     "parse_callback",
     "parse_token_response",
@@ -105,7 +115,9 @@ __all__ = [
     "pushed_url",
     "refresh_request",
     "retry_after",
+    "revocation_request",
     "s256_challenge",
     "signing_key",
     "successor",
+    "token_and_hint",
 ]

@@ -6,7 +6,7 @@ the next moment (DNS rebinding).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -33,6 +33,7 @@ class Denied(StrEnum):
     METADATA = "a cloud's metadata service"
     IN_CLUSTER = "a Service of the cluster, or a name without a domain"
     PRIVATE = "a private network"
+    TRANSLATED = "an address that stands for another one"
     NO_UNICAST = "an address that no single host has"
     BY_FLAG = "what the platform team denies (DATASOURCE_EGRESS_DENY)"
 
@@ -68,8 +69,12 @@ ADDRESSES: tuple[_Row, ...] = (
     _row(Denied.PRIVATE, "RFC 6598: shared, where several clouds put pods", "100.64.0.0/10"),
     _row(Denied.PRIVATE, "RFC 2544: benchmarks, where some networks put themselves", "198.18.0.0/15"),
     _row(Denied.PRIVATE, "RFC 4193: unique local; RFC 3879: site-local", "fc00::/7", "fec0::/10"),
-    _row(Denied.PRIVATE, "RFC 8215: local NAT64, which hides an IPv4 address in a place of its own", "64:ff9b:1::/48"),
-    _row(Denied.PRIVATE, "RFC 4380: Teredo, which hides an IPv4 address", "2001::/32"),
+    _row(
+        Denied.TRANSLATED,
+        "RFC 8215: local NAT64; where the IPv4 address stands in it is a local matter",
+        "64:ff9b:1::/48",
+    ),
+    _row(Denied.TRANSLATED, "RFC 4380: Teredo, which carries an IPv4 address in disguise", "2001::/32"),
     _row(Denied.NO_UNICAST, "RFC 5771, RFC 4291 section 2.7: multicast", "224.0.0.0/4", "ff00::/8"),
     _row(Denied.NO_UNICAST, "RFC 1112 section 4, RFC 919: reserved, and broadcast", "240.0.0.0/4"),
 )
@@ -130,13 +135,15 @@ class EgressPolicy:
         read = read_host(host)
         if read is None:
             return Denied.NO_HOST
-        return self._name_denial(read) if isinstance(read, str) else self._address_denial(read)
+        return self._name_denial(read) if isinstance(read, str) else next(self._address_denials(read), None)
 
     def address_denial(self, host: str, address: str) -> Denied | None:
         """Why an address may not be connected to, to which the host of a URL was resolved; a zone id is passed over."""
-        denial = self._address_denial(ip_address(address.partition("%")[0]))
+        denials = tuple(self._address_denials(ip_address(address.partition("%")[0])))
         # Whoever controls the zone of an allowed name must not reach loopback or metadata with it.
-        return None if denial is Denied.PRIVATE and self.allows_name(host) else denial
+        if self.allows_name(host) and all(denial is Denied.PRIVATE for denial in denials):
+            return None
+        return next(iter(denials), None)
 
     def allows_name(self, host: str) -> bool:
         """Whether the platform team allowed this very name, or all that end like it."""
@@ -148,15 +155,17 @@ class EgressPolicy:
             return Denied.BY_FLAG
         return None if self.allowed.has_name(name) else _name_in_table(name)
 
-    def _address_denial(self, address: Address) -> Denied | None:
+    def _address_denials(self, address: Address) -> Iterator[Denied]:
+        """What speaks against an address and against those that it carries."""
         faces = _faces(address)
         if any(self.denied.has_address(face) for face in faces):
-            return Denied.BY_FLAG
-        if self.allowed.has_address(address):
-            return None
-        # Each face by itself: an IPv4 address that is allowed must not open the IPv6 address around it.
-        found = (_address_in_table(face) for face in faces if not self.allowed.has_address(face))
-        return next((denial for denial in found if denial is not None), None)
+            yield Denied.BY_FLAG
+        elif not self.allowed.has_address(address):
+            for face in faces:
+                # Each by itself: an IPv4 address that is allowed must not open the IPv6 address around it.
+                denial = None if self.allowed.has_address(face) else _address_in_table(face)
+                if denial is not None:
+                    yield denial
 
 
 def _name_in_table(name: str) -> Denied | None:
@@ -193,6 +202,8 @@ def read_host(host: str) -> str | Address | None:
     Only ASCII: what looks like digits or dots in other scripts becomes digits and dots on the way (IDNA), so international
     names must be written as xn--.
     """
+    if not host.isascii():
+        return None
     host = host.lower()
     if host.startswith("[") and host.endswith("]"):
         return _ipv6(host[1:-1])

@@ -1,14 +1,23 @@
 """I/O: a request sent, its reply parsed."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+from datasource.oauth2.errors import OAuth2Error
 from datasource.oauth2.pushed_authorization import parse_pushed_authorization
+from datasource.oauth2.revocation import check_revocation_response, is_worth_another_try
 from datasource.oauth2.token_request import TokenRequest
 from datasource.oauth2.token_response import ReplyOptions, TokenResponse, parse_token_response
 from datasource.oauth2.transport import Transport
 
 DEADLINE = timedelta(seconds=20)
+
+REVOCATION_DEADLINE = timedelta(seconds=10)
+"""How long one revocation request may take in all."""
+
+REVOCATION_PAUSES = (timedelta(seconds=1), timedelta(seconds=3), timedelta(seconds=6))
+"""Between the tries to revoke what is kept nowhere: together they end within the grace that a pod has for its end."""
 
 
 async def request_token(
@@ -48,3 +57,40 @@ async def push_authorization(
     """
     reply = await transport.send(request, deadline=deadline, ca_bundle=ca_bundle)
     return parse_pushed_authorization(reply.status, reply.headers, reply.body, received_at=now())
+
+
+async def revoke_token(
+    transport: Transport, request: TokenRequest, *, now: Callable[[], datetime], ca_bundle: str | None = None
+) -> None:
+    """Send a revocation request once; returns where the token is dead.
+
+    Raises:
+        OAuth2Error: one of its subclasses; `is_worth_another_try` tells whether to send the request again.
+    """
+    reply = await transport.send(request, deadline=REVOCATION_DEADLINE, ca_bundle=ca_bundle)
+    check_revocation_response(reply.status, reply.headers, reply.body, now=now())
+
+
+async def revoke_token_patiently(
+    transport: Transport,
+    request: TokenRequest,
+    *,
+    now: Callable[[], datetime],
+    ca_bundle: str | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Revoke a token that is kept nowhere: a few tries, then never again.
+
+    Raises:
+        OAuth2Error: the token may still be alive.
+    """
+    for pause in REVOCATION_PAUSES:
+        try:
+            await revoke_token(transport, request, now=now, ca_bundle=ca_bundle)
+        except OAuth2Error as error:
+            if not is_worth_another_try(error):
+                raise
+            await sleep(pause.total_seconds())
+        else:
+            return
+    await revoke_token(transport, request, now=now, ca_bundle=ca_bundle)

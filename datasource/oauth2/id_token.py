@@ -1,7 +1,8 @@
 """The claims of an id_token that came straight from the token endpoint.
 
-OIDC Core section 3.1.3.7 point 6 lets TLS validation of the token endpoint stand in for the token's signature there. That
-holds only because the reply came over verified TLS in answer to our own request; over plain http it does not.
+Where an issuer is configured, signature.py verifies them first. Without one, OIDC Core section 3.1.3.7 point 6 lets TLS
+validation of the token endpoint stand in for the signature, and that is enough to show who authorized. It holds only because
+the reply came over verified TLS in answer to our own request; over plain http it does not.
 """
 
 import json
@@ -9,7 +10,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from datasource.oauth2.callback import printable
 
@@ -37,11 +38,34 @@ def unverified_claims(id_token: str) -> Mapping[str, Any]:
     Raises:
         IdentityMismatch: it is no JWT.
     """
+    _, payload, _ = jwt_parts(id_token)
+    return claims_in(payload)
+
+
+def jwt_parts(id_token: str) -> tuple[bytes, bytes, bytes]:
+    """Header, payload and signature of a signed JWT (RFC 7515 section 3.1), decoded and not looked at.
+
+    Raises:
+        IdentityMismatch: it is no JWT, or longer than 64 KiB.
+    """
     parts = id_token.split(".")
     if len(parts) != 3 or len(id_token) > _LONGEST:
         raise IdentityMismatch("The id_token is not a signed JWT.")
     try:
-        claims = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        header, payload, signature = (urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in parts)
+    except ValueError:
+        raise IdentityMismatch("The id_token cannot be read.") from None
+    return header, payload, signature
+
+
+def claims_in(payload: bytes) -> Mapping[str, Any]:
+    """The claims in the payload of a JWT (RFC 7519 section 4).
+
+    Raises:
+        IdentityMismatch: there are none.
+    """
+    try:
+        claims = json.loads(payload)
     except (ValueError, RecursionError):
         raise IdentityMismatch("The id_token cannot be read.") from None
     if not isinstance(claims, dict):
@@ -71,11 +95,14 @@ def check_claims(
         raise IdentityMismatch("The id_token has no sub.")
     _check_audience(claims, client_id)
     expires = claims.get("exp")
-    if isinstance(expires, bool) or not isinstance(expires, int | float):
+    if not _is_number(expires):
         raise IdentityMismatch("The id_token does not say when it expires.")
     # Not `<`: NaN, which json.loads lets through, is never less than anything.
     if not expires >= (now - LEEWAY).timestamp():
         raise IdentityMismatch("The id_token has expired.")
+    issued = claims.get("iat")
+    if issued is not None and not (_is_number(issued) and issued <= (now + LEEWAY).timestamp()):
+        raise IdentityMismatch("The id_token was issued in the future.")
     if nonce is not None and claims.get("nonce") != nonce:
         raise IdentityMismatch("The id_token's nonce is not the one sent: it is not of this authorization.")
     return Identity(issuer=iss, subject=sub, shown=_shown(claims, sub))
@@ -89,6 +116,10 @@ def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
     party = claims.get("azp")
     if (party is not None or len(audiences) > 1) and party != client_id:
         raise IdentityMismatch("The id_token's azp is not spec.oauth2.clientID.")
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _shown(claims: Mapping[str, Any], sub: str) -> str:

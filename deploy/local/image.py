@@ -87,12 +87,37 @@ def wheel(out: Say = say) -> Path:
         options = ["--quiet", "--no-deps", "--require-hashes", "--requirement", str(_REQUIREMENTS / "build.txt")]
         _checked([str(python), "-m", "pip", "install", *options])
         installed.write_text(pins)
-    wheels = FOLDER / "wheels"
+    wheels, source = FOLDER / "wheels", FOLDER / "source"
     shutil.rmtree(wheels, ignore_errors=True)
+    _copy_source(source)
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels)]
-    _checked([str(python), "-m", "pip", "wheel", *options, str(REPOSITORY)])
+    _checked([str(python), "-m", "pip", "wheel", *options, str(source)])
     (built,) = wheels.glob("*.whl")
     return built
+
+
+def _copy_source(folder: Path) -> None:
+    """What the Containerfile copies from this checkout, and nothing that stands beside it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for names in copied(CONTAINERFILE.read_text()):
+        for name in names:
+            path = REPOSITORY / name
+            if path.is_dir():
+                shutil.copytree(path, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, folder / name)
+
+
+def copied(containerfile: str) -> list[list[str]]:
+    """The sources of each COPY from the checkout.
+
+    >>> copied("COPY a.toml b.md ./\\nCOPY --from=build /x /x\\nCOPY c c")
+    [['a.toml', 'b.md'], ['c']]
+    """
+    lines = (line.split()[1:] for line in containerfile.splitlines() if line.startswith("COPY "))
+    return [words[:-1] for words in lines if not words[0].startswith("--")]
 
 
 def image_env(containerfile: str) -> dict[str, str]:

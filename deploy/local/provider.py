@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from deploy.local import tools
 from deploy.local.cache import cache_folder, locked
@@ -67,6 +67,16 @@ class TokenRequest:
     error: str | None
     fault: Mapping[str, Any] | None
     """The staged fault that it met, as the control endpoint names it."""
+
+
+@dataclass(frozen=True)
+class RevocationRequest:
+    """One POST to the revocation endpoint. The token appears as the hex SHA-256 of its text."""
+
+    client_id: str | None
+    token_sha256: str | None
+    token_type_hint: str | None
+    status: int | None
 
 
 @dataclass(frozen=True)
@@ -181,7 +191,21 @@ class Provider:
     def token_requests(self) -> list[TokenRequest]:
         """Every POST to the token endpoint since the last `forget_token_requests`, in the order of arrival."""
         answered = self._control("GET", "token-requests")
-        return [TokenRequest(**{**each, "at": datetime.fromisoformat(each["at"])}) for each in answered]
+        return [
+            TokenRequest(
+                **{
+                    **_without(each, "token_sha256", "token_type_hint"),
+                    "at": datetime.fromisoformat(each["at"]),
+                }
+            )
+            for each in answered
+        ]
+
+    def revocation_requests(self) -> list[RevocationRequest]:
+        """Every POST to the revocation endpoint, in the order of arrival."""
+        names = ("client_id", "token_sha256", "token_type_hint", "status")
+        answered = self._control("GET", "revocation-requests")
+        return [RevocationRequest(**{name: each[name] for name in names}) for each in answered]
 
     def forget_token_requests(self) -> None:
         """Empty the list of `token_requests`."""
@@ -200,12 +224,15 @@ class Provider:
         hold_reply: timedelta | None = None,
         drop_before: bool = False,
         drop_after: bool = False,
+        claims: Mapping[str, Any] | None = None,
+        at: Literal["token", "revocation"] = "token",
     ) -> None:
-        """Stage a fault for the next token requests, after those that are staged already.
+        """Stage a fault for the next token (or revocation) requests, after those that are staged already.
 
         `hold` waits first. Then: `status` answers so without acting, with the OAuth2 `error` and `retry_after` in
         seconds; `hang` never answers; `drop_before` cuts the connection without acting; otherwise the provider acts,
-        waits for `hold_reply`, and answers, or with `drop_after` cuts the connection instead.
+        waits for `hold_reply`, and answers, or with `drop_after` cuts the connection instead. `claims` replace those of the
+        id_token in its answer, which is signed all the same; None takes one out.
         """
         staged = {
             "times": times,
@@ -218,8 +245,9 @@ class Provider:
             "holdReplyMillis": _milliseconds(hold_reply),
             "dropBefore": drop_before or None,
             "dropAfter": drop_after or None,
+            "claims": claims,
         }
-        self._control("POST", "faults", {"token": _given(staged)})
+        self._control("POST", "faults", {at: _given(staged)})
 
     def forget_faults(self) -> None:
         """Drop the faults that no request has met yet."""
@@ -289,6 +317,10 @@ def _seconds(lifetime: timedelta | None) -> int | None:
 
 def _milliseconds(duration: timedelta | None) -> int | None:
     return None if duration is None else duration // timedelta(milliseconds=1)
+
+
+def _without(members: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name not in names}
 
 
 def _given(members: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from datasource.credential import StoredCredential, UnreadableCredential, read_facts
+from datasource.credential import StoredCredential, UnreadableCredential, read_facts, revocation_is_due
 from datasource.names import Annotation, Role, credential_secret_name
 from datasource.objects import Condition, Datasource, Metadata, OwnerReference, Status
 from datasource.token_secret import StoredTokenSecret, read_stored
@@ -31,6 +31,7 @@ class Key(NamedTuple):
 class _CachedCredential(NamedTuple):
     version: int
     credential: StoredCredential | UnreadableCredential
+    is_to_be_revoked: bool
 
 
 @dataclass(slots=True)
@@ -62,6 +63,15 @@ class Cache:
         """The credential Secret's facts."""
         known = self._known.get(key)
         return None if known is None or known.credential is None else known.credential.credential
+
+    def revocation_is_due(self, key: Key) -> bool:
+        """Whether a token in the credential Secret waits to be revoked; the Datasource may be gone."""
+        known = self._known.get(key)
+        return known is not None and known.credential is not None and known.credential.is_to_be_revoked
+
+    def revocations_due(self) -> list[Key]:
+        """The keys of which a token waits to be revoked."""
+        return [key for key in self._known if self.revocation_is_due(key)]
 
     def token_secrets(self, key: Key) -> tuple[StoredTokenSecret, ...]:
         """Every token Secret that names this Datasource."""
@@ -119,7 +129,9 @@ class Cache:
             case Role.CREDENTIAL if metadata.name == credential_secret_name(key.name):
                 if known.credential is not None and int(metadata.resource_version) <= known.credential.version:
                     return None
-                known.credential = _CachedCredential(int(metadata.resource_version), _readable(metadata))
+                known.credential = _CachedCredential(
+                    int(metadata.resource_version), _readable(metadata), revocation_is_due(metadata)
+                )
             case Role.TOKEN:
                 stood = known.token_secrets.get(metadata.name)
                 if stood is not None and _is_known(metadata, stood.resource_version):

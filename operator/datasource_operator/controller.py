@@ -18,6 +18,7 @@ from datasource.kube import DATASOURCES, ApiError, Kube, Unavailable
 from datasource.names import SecretType
 from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.transport import Transport
+from datasource.oauth2.verifier import IdTokenVerifier
 from datasource.objects import Datasource
 from datasource.settings import Settings
 from datasource_operator.cache import Cache, Key, trimmed
@@ -28,6 +29,7 @@ from datasource_operator.reconciler import Outcome, Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresh_pool import RefreshPool
 from datasource_operator.refresher import Refresher
+from datasource_operator.revoker import Revoker
 from datasource_operator.secret_poller import SecretPoller
 from datasource_operator.secret_watch import SecretWatch
 from datasource_operator.status import Surface
@@ -38,6 +40,9 @@ logger = structlog.get_logger(__name__)
 
 WORKERS = 32
 """Writes in flight: etcd gives throughput to concurrency, not to latency."""
+
+REVOCATION_WORKERS = 16
+"""Revocations under way: workers of their own, so that a provider that hangs holds up nothing else."""
 
 KEY_CHECK_INTERVAL = timedelta(hours=1)
 """How often the set of keys is compared with a LIST: a watch that was renewed never tells of deletions it missed."""
@@ -67,6 +72,8 @@ class Controller:
     _memory: RefreshMemory = field(default_factory=lambda: RefreshMemory(time.monotonic, random.random))
     _refresher: Refresher = field(init=False)
     _pool: RefreshPool = field(init=False)
+    _revoker: Revoker = field(init=False)
+    _revocations: WorkQueue[Key] = field(default_factory=lambda: WorkQueue(time.monotonic, random.random))
 
     def __post_init__(self) -> None:
         self.queue.taken = QUEUE_SECONDS.observe
@@ -76,8 +83,10 @@ class Controller:
         steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
-        self._refresher = Refresher(self.kube, self.transport, self.cache, steps, self._memory, process)
+        verifier = IdTokenVerifier(self.transport, discovery, time.monotonic)
+        self._refresher = Refresher(self.kube, self.transport, self.cache, steps, self._memory, process, verifier)
         self._pool = RefreshPool(self._refresh)
+        self._revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
         self._reconciler = Reconciler(
             kube=self.kube,
             cache=self.cache,
@@ -146,10 +155,13 @@ class Controller:
             await watch.synced.wait()
         for key in self.cache.datasource_keys():
             self.queue.add(key)
+        for key in self.cache.revocations_due():
+            self._revocations.add(key)
         self.queue.resume()
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run)]
         work += [(f"worker {number}", self._work) for number in range(WORKERS)]
+        work += [(f"revocation worker {number}", self._revoke) for number in range(REVOCATION_WORKERS)]
         tasks = [asyncio.create_task(_kept_alive(name, run), name=name) for name, run in work]
         try:
             await asyncio.gather(*tasks)
@@ -177,6 +189,8 @@ class Controller:
     def _secret_changed(self, key: Key) -> None:
         if self.cache.datasource(key) is not None:
             self.queue.add(key)
+        if self.cache.revocation_is_due(key):
+            self._revocations.add(key)
 
     def _surroundings_changed(self, key: Key) -> None:
         self._look_around[key] = time.monotonic()
@@ -206,6 +220,30 @@ class Controller:
             logger.exception("unexpected error at a refresh", datasource=str(key), seconds=delay.total_seconds())
         else:
             self.queue.add(key)
+
+    async def _revoke(self) -> None:
+        while True:
+            key = await self._revocations.take()
+            try:
+                await self._revoke_one(key)
+            finally:
+                self._revocations.done(key)
+
+    async def _revoke_one(self, key: Key) -> None:
+        try:
+            pause = await self._revoker.revoke(key)
+        except (ApiError, Unavailable) as error:
+            delay = self._revocations.retry(key, at_least=getattr(error, "retry_after", None) or timedelta(0))
+            logger.warning("will try to revoke again", datasource=str(key), seconds=delay, error=str(error))
+        except Exception:
+            # A bug must not hold a namespace that is being deleted for good.
+            self._revocations.retry(key, at_least=timedelta(seconds=5))
+            logger.exception("unexpected error at a revocation", datasource=str(key))
+        else:
+            if pause is None:
+                self._revocations.succeeded(key)
+            else:
+                self._revocations.retry(key, at_least=pause)
 
     async def _work(self) -> None:
         while True:

@@ -12,13 +12,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 
 from datasource.kube import EVENTS, ApiError, Conflict, Kube, NotFound, Unavailable
 from datasource.names import API_VERSION, FIELD_MANAGER, KIND
-from datasource.objects import PartialObject
+from datasource.objects import Metadata, PartialObject
 from datasource.states import State
 from datasource_operator.policy import Finding, Observed
 
@@ -61,7 +60,19 @@ class EventRecorder:
         if finding.state is not State.ERROR and not self._is_allowed():
             return
         try:
-            await self._record(seen, finding)
+            await self._record(
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": KIND,
+                    "namespace": seen.namespace,
+                    "name": seen.name,
+                    "uid": seen.uid,
+                },
+                type_="Warning" if finding.state is State.ERROR else "Normal",
+                reason=finding.reason,
+                action="Reconcile",
+                note=f"{finding.state}: {finding.message}",
+            )
         except (ApiError, Unavailable) as error:
             logger.warning("could not record an Event", datasource=f"{seen.namespace}/{seen.name}", error=str(error))
 
@@ -76,17 +87,46 @@ class EventRecorder:
         self._allowance -= 1
         return True
 
-    async def _record(self, seen: Observed, finding: Finding) -> None:
-        name = _event_name(seen, finding)
-        if name in self._counts and await self._count(seen.namespace, name):
+    async def warn(self, about: Metadata, *, is_secret: bool, reason: str, action: str, note: str) -> None:
+        """Record a warning about a Datasource or a Secret.
+
+        Raises:
+            ApiError, Unavailable: it could not be written.
+        """
+        api_version, kind = ("v1", "Secret") if is_secret else (API_VERSION, KIND)
+        regarding = {
+            "apiVersion": api_version,
+            "kind": kind,
+            "namespace": about.namespace,
+            "name": about.name,
+            "uid": about.uid,
+        }
+        await self._record(regarding, type_="Warning", reason=reason, action=action, note=note)
+
+    async def _record(self, regarding: dict[str, str], *, type_: str, reason: str, action: str, note: str) -> None:
+        namespace = regarding["namespace"]
+        name = _event_name(regarding, reason, note)
+        if name in self._counts and await self._count(namespace, name):
             return
+        manifest = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": namespace},
+            "eventTime": _micro_time(self.now()),
+            "reportingController": "datasource.dev/operator",
+            "reportingInstance": self.instance,
+            "type": type_,
+            "reason": reason,
+            "action": action,
+            # The API server counts bytes.
+            "note": note.encode()[:_NOTE_LENGTH].decode(errors="ignore"),
+            "regarding": regarding,
+        }
         try:
-            await self.kube.create(
-                EVENTS, seen.namespace, self._manifest(name, seen, finding), PartialObject, manager=FIELD_MANAGER
-            )
+            await self.kube.create(EVENTS, namespace, manifest, PartialObject, manager=FIELD_MANAGER)
         except Conflict:
             self._remember(name, 1)
-            await self._count(seen.namespace, name)
+            await self._count(namespace, name)
             return
         self._remember(name, 1)
 
@@ -110,32 +150,10 @@ class EventRecorder:
         if len(self._counts) > _REMEMBERED:
             self._counts.popitem(last=False)
 
-    def _manifest(self, name: str, seen: Observed, finding: Finding) -> dict[str, Any]:
-        return {
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"name": name, "namespace": seen.namespace},
-            "eventTime": _micro_time(self.now()),
-            "reportingController": "datasource.dev/operator",
-            "reportingInstance": self.instance,
-            "type": "Warning" if finding.state is State.ERROR else "Normal",
-            "reason": finding.reason,
-            "action": "Reconcile",
-            # The API server counts bytes.
-            "note": f"{finding.state}: {finding.message}".encode()[:_NOTE_LENGTH].decode(errors="ignore"),
-            "regarding": {
-                "apiVersion": API_VERSION,
-                "kind": KIND,
-                "namespace": seen.namespace,
-                "name": seen.name,
-                "uid": seen.uid,
-            },
-        }
 
-
-def _event_name(seen: Observed, finding: Finding) -> str:
-    said = "\n".join((seen.uid, finding.reason, finding.message))
-    return f"{seen.name[:200]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+def _event_name(regarding: dict[str, str], reason: str, message: str) -> str:
+    said = "\n".join((regarding["uid"], reason, message))
+    return f"{regarding['name'][:200]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
 def _micro_time(moment: datetime) -> str:

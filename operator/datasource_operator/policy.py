@@ -3,7 +3,7 @@
 `next_step` is asked again after every step, with what was observed since, until it answers `Settle`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -11,10 +11,11 @@ from functools import cached_property
 from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
 from datasource.fingerprint import fingerprint, parameters_hash
 from datasource.names import ticket_in
+from datasource.oauth2.identity import expected_identity_hash
 from datasource.objects import Ownership, Status, ownership
 from datasource.requests import HandledSet, Requests
 from datasource.schedule import refresh_due
-from datasource.spec import InvalidSpec, OAuth2, Spec, missing_fields
+from datasource.spec import DeletionPolicy, InvalidSpec, OAuth2, Spec, missing_fields
 from datasource.states import MEANING, Progress, Reason, State
 from datasource.ticket import TicketScope, ticket_fits
 from datasource.token_secret import StoredTokenSecret, TokenSecretPlan, plan
@@ -111,7 +112,7 @@ class Observed:
     @cached_property
     def facts(self) -> CredentialFacts | None:
         """What the credential Secret says, tombstones included, where it is this Datasource's."""
-        if isinstance(self.credential, StoredCredential) and self._ownership is not Ownership.DANGLING:
+        if isinstance(self.credential, StoredCredential) and not self._is_leaving(self.credential):
             return self.credential.facts
         return None
 
@@ -129,6 +130,10 @@ class Observed:
     def pending(self) -> Requests:
         """The requests not acted on yet."""
         return self.handled.pending(self.requests)
+
+    def _is_leaving(self, credential: StoredCredential) -> bool:
+        """It belongs to an earlier Datasource, or somebody deleted it and it waits to be revoked."""
+        return credential.is_being_deleted or self._ownership is Ownership.DANGLING
 
     @cached_property
     def _ownership(self) -> Ownership | None:
@@ -182,6 +187,28 @@ class MarkHandled:
 
 
 @dataclass(frozen=True, slots=True)
+class CompareIdentity:
+    """Compare who authorized with an expectedIdentity that was written since."""
+
+    credential: StoredCredential
+    expected: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Put our finalizer on the credential Secret, with what it takes to revoke its tokens once the Datasource is gone."""
+
+    credential: StoredCredential
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Take our finalizer off the credential Secret, and nobody else's."""
+
+    credential: StoredCredential
+
+
+@dataclass(frozen=True, slots=True)
 class WriteTokenSecret:
     """Bring the token Secret to what it should be."""
 
@@ -206,7 +233,20 @@ class Settle:
     refresh: bool = False
 
 
-Step = Nothing | ReadLive | LookAround | Adopt | Clear | MarkHandled | WriteTokenSecret | DeleteTokenSecret | Settle
+Step = (
+    Nothing
+    | ReadLive
+    | LookAround
+    | Adopt
+    | Clear
+    | MarkHandled
+    | CompareIdentity
+    | Hold
+    | Release
+    | WriteTokenSecret
+    | DeleteTokenSecret
+    | Settle
+)
 
 
 def next_step(seen: Observed) -> Step:
@@ -293,10 +333,44 @@ def refresh_is_requested_in_vain(seen: Observed) -> Step | None:
     return MarkHandled(seen.credential, seen.handled.with_requests(Requests(refresh=seen.requests.refresh)))
 
 
+def identity_is_not_compared(seen: Observed) -> Step | None:
+    """expectedIdentity was set or changed since the credential was obtained."""
+    if not isinstance(seen.credential, StoredCredential) or not _credential_is_there(seen) or seen.oauth2 is None:
+        return None
+    expected = seen.oauth2.expected_identity
+    if not expected or not _fingerprint_fits(seen):
+        return None
+    if seen.credential.facts.identity_checked == expected_identity_hash(expected):
+        return None
+    return CompareIdentity(seen.credential, expected)
+
+
+def deletion_is_to_revoke(seen: Observed) -> Step | None:
+    """`deletionPolicy: Revoke`: the Secret must outlive the Datasource until its tokens are dead.
+
+    Not while the parameters are others: the client secret there is now is none of the old provider's business.
+    """
+    if not isinstance(seen.credential, StoredCredential) or seen.credential.is_held or not _is_to_be_revoked(seen):
+        return None
+    return Hold(seen.credential) if _credential_is_there(seen) and _fingerprint_fits(seen) else None
+
+
+def deletion_is_not_to_revoke(seen: Observed) -> Step | None:
+    """`deletionPolicy: Delete`: nothing holds the Secret. One that is being deleted is left to the revocation under way."""
+    if not isinstance(seen.credential, StoredCredential) or seen.facts is None or not seen.credential.is_held:
+        return None
+    if not isinstance(seen.spec, Spec) or seen.spec.deletion_policy is DeletionPolicy.REVOKE:
+        return None
+    return Release(seen.credential)
+
+
 PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
     restored_credential_has_no_owner,
     clear_is_requested,
     refresh_is_requested_in_vain,
+    identity_is_not_compared,
+    deletion_is_to_revoke,
+    deletion_is_not_to_revoke,
     surroundings_are_unknown,
 )
 
@@ -365,7 +439,7 @@ def credential_is_stored(seen: Observed) -> Finding | None:
     """AUTHORIZED says this and no more; a further link may be offered beside it."""
     if not _credential_is_usable(seen):
         return None
-    return _with_offer(seen, Reason.AUTHORIZED, "A credential is stored.")
+    return _with_offer(seen, Reason.AUTHORIZED, _stored(seen))
 
 
 def credential_was_cleared(seen: Observed) -> Finding | None:
@@ -400,6 +474,17 @@ def parameters_changed(seen: Observed) -> Finding | None:
     )
 
 
+def somebody_else_authorized(seen: Observed) -> Finding | None:
+    """As with changed parameters: the tokens are kept and not used, and reverting the edit brings them back."""
+    if not _credential_is_there(seen) or _identity_fits(seen):
+        return None
+    return _person_needed(
+        Reason.PARAMETERS_CHANGED,
+        "spec.oauth2.expectedIdentity does not name the one who authorized, or no issuer vouched for who that was. "
+        "Correct it to use the credential again, or get a new credential",
+    )
+
+
 def token_has_expired(seen: Observed) -> Finding | None:
     """Without a refresh token only a person can go on."""
     if not _credential_is_there(seen) or not _has_run_out(seen):
@@ -430,6 +515,7 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
     credential_was_cleared,
     refresh_token_is_dead,
     parameters_changed,
+    somebody_else_authorized,
     token_has_expired,
     authorization_is_required,
 )
@@ -456,6 +542,23 @@ def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
     else:
         return Finding(reason, message)
     return Finding(reason, f"{message} {offer}", needs_person=True, message_without_link=message)
+
+
+def _stored(seen: Observed) -> str:
+    wants_revocation = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
+    if not wants_revocation or _is_to_be_revoked(seen):
+        return "A credential is stored."
+    return (
+        "A credential is stored. spec.deletionPolicy is Revoke, but no revocation URL was known when it was obtained, so "
+        "nothing will be revoked: set spec.oauth2.revocationURL and get a new credential."
+    )
+
+
+def _is_to_be_revoked(seen: Observed) -> bool:
+    """Whether the tokens are to be revoked when the Datasource is deleted, and can be."""
+    if not isinstance(seen.spec, Spec) or seen.facts is None:
+        return False
+    return seen.spec.deletion_policy is DeletionPolicy.REVOKE and seen.facts.is_revocable
 
 
 def _person_needed(reason: Reason, what: str) -> Finding:
@@ -504,6 +607,14 @@ def _fingerprint_fits(seen: Observed) -> bool:
     return seen.credential.facts.fingerprint == seen.fingerprint
 
 
+def _identity_fits(seen: Observed) -> bool:
+    """Whether the one who authorized may have; nobody is expected where the spec names nobody."""
+    if seen.oauth2 is None or seen.facts is None or not seen.oauth2.expected_identity:
+        return True
+    compared = seen.facts.identity_checked == expected_identity_hash(seen.oauth2.expected_identity)
+    return compared and seen.facts.identity_fits
+
+
 def _has_run_out(seen: Observed) -> bool:
     facts = seen.facts
     if facts is None or facts.has_refresh_token or facts.expires_at is None:
@@ -516,6 +627,7 @@ def _credential_is_usable(seen: Observed) -> bool:
         _credential_is_there(seen)
         and not seen.is_ownerless
         and _fingerprint_fits(seen)
+        and _identity_fits(seen)
         and not _has_run_out(seen)
         and (seen.facts is None or seen.facts.verdict is None)
     )
@@ -593,7 +705,7 @@ def _outlives_its_grant(seen: Observed) -> bool:
     facts = seen.facts
     if facts is None or facts.tombstone is not None or facts.verdict is None or facts.expires_at is None:
         return False
-    return _fingerprint_fits(seen) and seen.now < facts.expires_at
+    return _fingerprint_fits(seen) and _identity_fits(seen) and seen.now < facts.expires_at
 
 
 def _wanted_token_secret(seen: Observed) -> TokenSecretPlan | None:

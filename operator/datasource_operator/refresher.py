@@ -11,8 +11,8 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,15 +31,18 @@ from datasource.credential import (
     read_data,
     read_facts,
 )
-from datasource.effective import client_for, refresh_options, reply_options
+from datasource.effective import client_for, recorded_client, refresh_options, reply_options
 from datasource.intent import REQUEST_DEADLINE, Intent, Process, may_be_taken, next_intent
 from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
-from datasource.names import FIELD_MANAGER, credential_secret_name
+from datasource.names import FIELD_MANAGER, Annotation, credential_secret_name
 from datasource.oauth2 import (
+    Client,
     EgressDenied,
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
+    MetadataUnavailable,
+    MetadataUnusable,
     OAuth2Error,
     OutcomeUnknown,
     Throttled,
@@ -47,13 +50,18 @@ from datasource.oauth2 import (
     TokenResponse,
     UnexpectedStatus,
     refresh_request,
+    revocation_request,
     successor,
+    token_and_hint,
 )
-from datasource.oauth2.exchange import request_token
+from datasource.oauth2.exchange import request_token, revoke_token_patiently
+from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
+from datasource.oauth2.identity import IdentityChanged, read_kept_claims, require_same_subject
 from datasource.oauth2.transport import Transport
+from datasource.oauth2.verifier import IdTokenVerifier
 from datasource.objects import PartialObject, Secret
 from datasource.requests import Requests
-from datasource.spec import InvalidSpec, OAuth2
+from datasource.spec import DeletionPolicy, InvalidSpec, OAuth2, Spec
 from datasource.states import Reason
 from datasource_operator.cache import Cache, Key
 from datasource_operator.policy import Observed, Trouble, refresh_is_wanted
@@ -100,6 +108,22 @@ class _Turn:
     requests: Requests
 
 
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What the provider answered, and all that it takes to revoke it."""
+
+    recorded: CredentialData
+    response: TokenResponse = field(repr=False)
+    parameters: OAuth2
+    client_secret: ClientSecret | None
+    ca_bundle: str | None
+
+    @property
+    def refresh_token(self) -> str | None:
+        """The one that holds from now on."""
+        return successor(self.recorded.refresh_token, self.response)
+
+
 @dataclass(slots=True)
 class Refresher:
     """Refreshes credentials; `process` is how intents name us."""
@@ -110,6 +134,7 @@ class Refresher:
     steps: Steps
     memory: RefreshMemory
     process: Process
+    verifier: IdTokenVerifier
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
@@ -161,7 +186,10 @@ class Refresher:
             )
             await self._not_refreshed(turn, error, None if client_secret is None else client_secret.name)
         else:
-            stored = await self._store(turn, data, response)
+            recorded = _recorded(data, parameters, client_secret, seen, ca_bundle)
+            reply = _Reply(recorded, response, parameters, client_secret, ca_bundle)
+            await self._require_identity(turn, reply)
+            stored = await self._store(turn, recorded, response)
             window = self.monotonic() - sent_at
             logger.info(
                 "refreshed"
@@ -174,6 +202,97 @@ class Refresher:
             )
             self.memory.succeeded(key)
             REFRESHES.labels("stored" if stored else "dropped").inc()
+            if not stored:
+                await self._revoke_dropped(key, reply)
+
+    async def _require_identity(self, turn: _Turn, reply: _Reply) -> None:
+        """An id_token that comes with a refresh is about the one who authorized (OIDC Core section 12.2), or apps get nothing.
+
+        Raises:
+            NotNow: it is not as it should be.
+        """
+        kept, issuer = read_kept_claims(reply.recorded.identity), reply.parameters.issuer
+        id_token = reply.response.id_token
+        if id_token is None or kept is None or issuer is None:
+            return
+        try:
+            claims = await self._claims(id_token, issuer, reply.ca_bundle)
+            require_same_subject(claims, kept)
+            check_claims(claims, issuer=issuer, client_id=reply.recorded.client_id, nonce=None, now=self.now())
+        except IdentityChanged as error:
+            logger.error("the grant is somebody else's now", datasource=str(turn.key))
+            REFRESHES.labels("IdentityChanged").inc()
+            await self._judge(turn)
+            await self._revoke_reply(turn.key, reply)
+            raise NotNow(Reason.REFRESH_FAILING, str(error)) from None
+        except IdentityMismatch as error:
+            logger.error("an id_token of a refresh was refused", datasource=str(turn.key), error=str(error))
+            REFRESHES.labels("IdentityMismatch").inc()
+            await self._keep_refresh_token(turn, reply)
+            message = (
+                f"The access token could not be refreshed. {error} The new one was dropped, the refresh token is kept."
+            )
+            raise NotNow(Reason.REFRESH_FAILING, message, pause=self.memory.pause(turn.key)) from None
+
+    async def _claims(self, id_token: str, issuer: str, ca_bundle: str | None) -> Mapping[str, Any]:
+        """Verified where the issuer's keys can be had. A refresh token is spent by now: while they cannot, the TLS of the token
+        endpoint stands in for the signature (OIDC Core section 3.1.3.7 point 6), rather than to lose the grant."""
+        try:
+            return await self.verifier.claims(id_token, issuer, ca_bundle=ca_bundle)
+        except (MetadataUnavailable, MetadataUnusable) as error:
+            logger.warning("no keys to verify an id_token of a refresh with", issuer=issuer, error=str(error))
+            return unverified_claims(id_token)
+
+    async def _keep_refresh_token(self, turn: _Turn, reply: _Reply) -> None:
+        """Nothing of the reply reaches apps; but the old refresh token may be used up, and the grant is not to be lost."""
+        data = msgspec.structs.replace(reply.recorded, refresh_token=reply.refresh_token)
+
+        def change(found: CredentialFacts) -> dict[str, Any]:
+            # The same revision: it is still the old access token that stands there.
+            return {"facts": msgspec.structs.replace(found, intent=None, stored_by=turn.intent.id), "data": data}
+
+        await self._write_until_it_stands(turn, change, is_done=lambda found: found.stored_by == turn.intent.id)
+
+    async def _revoke_dropped(self, key: Key, reply: _Reply) -> None:
+        """Nobody will ever use these tokens; after a clear or a deletion they should not live on at the provider.
+
+        Where another credential stands they are only dropped: some providers would revoke its grant with them.
+        """
+        if await self._is_cleared_or_gone(key):
+            await self._revoke_reply(key, reply)
+
+    async def _revoke_reply(self, key: Key, reply: _Reply) -> None:
+        endpoint = reply.recorded.revocation_endpoint
+        if endpoint is None:
+            return
+        client = self._client(reply.parameters, reply.recorded, reply.client_secret)
+        token, hint = token_and_hint(reply.response.access_token, reply.refresh_token)
+        request = revocation_request(endpoint, client, token=token, hint=hint)
+        try:
+            await revoke_token_patiently(
+                self.transport, request, now=self.now, ca_bundle=reply.ca_bundle, sleep=self.sleep
+            )
+        except OAuth2Error as error:
+            logger.error("a dropped reply could not be revoked", datasource=str(key), error=str(error))
+        else:
+            logger.info("revoked a dropped reply", datasource=str(key))
+
+    async def _is_cleared_or_gone(self, key: Key) -> bool:
+        """Whether surely no credential stands there; one that cannot be read may be one."""
+        attempt = 0
+        while True:
+            try:
+                secret = await self.kube.get(
+                    SECRETS, key.namespace, credential_secret_name(key.name), PartialObject, metadata_only=True
+                )
+            except NotFound:
+                return True
+            except (ApiError, Unavailable) as error:
+                attempt += 1
+                logger.warning("could not read a credential back yet", datasource=str(key), error=str(error))
+                await self.sleep(_pause(attempt))
+            else:
+                return Annotation.TOMBSTONE in secret.metadata.annotations
 
     async def _require_turn(self, key: Key, facts: CredentialFacts) -> None:
         """Somebody else's intent: wait until it was seen unchanged for long enough."""
@@ -192,18 +311,21 @@ class Refresher:
 
     def _request(self, parameters: OAuth2, data: CredentialData, client_secret: ClientSecret | None) -> TokenRequest:
         """Options are those that hold now; where it goes is what is recorded with the tokens."""
-        client = client_for(
+        return refresh_request(
+            data.refresh_endpoint or data.token_endpoint,
+            self._client(parameters, data, client_secret),
+            refresh_token=data.refresh_token or "",
+            options=refresh_options(parameters),
+        )
+
+    def _client(self, parameters: OAuth2, data: CredentialData, client_secret: ClientSecret | None) -> Client:
+        """For one request."""
+        return client_for(
             parameters,
             client_secret,
             token_endpoint=data.token_endpoint,
             now=self.now(),
             token_bytes=self.token_bytes,
-        )
-        return refresh_request(
-            data.refresh_endpoint or data.token_endpoint,
-            client,
-            refresh_token=data.refresh_token or "",
-            options=refresh_options(parameters),
         )
 
     async def _client_secret(self, key: Key, oauth2: OAuth2) -> ClientSecret | None:
@@ -359,6 +481,7 @@ class Refresher:
                 expires_at=response.expires_at,
                 refreshed_at=received_at,
                 has_refresh_token=True,
+                is_revocable=data.revocation_endpoint is not None,
                 handled=found.handled.with_requests(turn.requests),
                 intent=None,
                 stored_by=turn.intent.id,
@@ -453,6 +576,20 @@ class Refresher:
             look_again_at=not_now.look_again_at,
         )
         self.memory.failed(key, seen.generation, trouble)
+
+
+def _recorded(
+    sent: CredentialData, parameters: OAuth2, client_secret: ClientSecret | None, seen: Observed, ca_bundle: str | None
+) -> CredentialData:
+    """What to record with the reply: how the client authenticated, and while tokens are revoked on deletion with what."""
+    is_to_be_revoked = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
+    keeps = is_to_be_revoked and sent.revocation_endpoint is not None
+    return msgspec.structs.replace(
+        sent,
+        client_parameters=recorded_client(parameters),
+        client_secret=client_secret.text if keeps and client_secret is not None else None,
+        ca_bundle=ca_bundle if keeps else None,
+    )
 
 
 def _readable_data(secret: Secret, facts: CredentialFacts) -> CredentialData:

@@ -14,14 +14,23 @@ import structlog
 from datasource import credential as credential_secret
 from datasource.ca_bundle import read_ca_bundle
 from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
-from datasource.credential import CredentialData, StoredCredential, UnreadableCredential, read_data, read_facts
-from datasource.effective import effective
+from datasource.credential import (
+    CredentialData,
+    RevocableToken,
+    StoredCredential,
+    UnreadableCredential,
+    read_data,
+    read_facts,
+    revocable_token,
+)
+from datasource.effective import effective, recorded_client
 from datasource.fingerprint import fingerprint
 from datasource.kube import DATASOURCES, SECRETS, Conflict, Forbidden, Kube, NotFound
 from datasource.metadata_lookup import look_up_metadata
 from datasource.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
 from datasource.oauth2 import MetadataUnavailable
 from datasource.oauth2.discovery import Discovery
+from datasource.oauth2.identity import expected_identity_hash, mismatched_claim, read_kept_claims
 from datasource.objects import Datasource, PartialObject, Secret
 from datasource.requests import HandledSet, requests_in
 from datasource.settings import Settings
@@ -31,13 +40,16 @@ from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
 from datasource_operator.policy import (
     Adopt,
     Clear,
+    CompareIdentity,
     DeleteTokenSecret,
     Finding,
+    Hold,
     LookAround,
     MarkHandled,
     Nothing,
     Observed,
     ReadLive,
+    Release,
     Settle,
     Step,
     Surroundings,
@@ -143,6 +155,12 @@ class Steps:
                 return await self._clear(key, seen, step)
             case MarkHandled(credential=credential, handled=handled):
                 await self._mark_handled(key, credential, handled)
+            case CompareIdentity():
+                await self._compare_identity(key, step)
+            case Hold(credential=credential):
+                await self._hold(key, seen, credential)
+            case Release(credential=credential):
+                await self._swap(key, credential_secret_name(key.name), credential_secret.release_patch(credential))
             case WriteTokenSecret():
                 return await self._write_token_secret(key, seen, step)
             case DeleteTokenSecret():
@@ -280,27 +298,108 @@ class Steps:
         return self._again(key, seen)
 
     async def _clear(self, key: Key, seen: Observed, step: Clear) -> Observed:
-        before = None if step.credential is None else step.credential.facts
-        facts = credential_secret.tombstone(before, credential_id=self.token_bytes(16).hex(), handled=step.handled)
-        if step.credential is None:
-            manifest = credential_secret.manifest(
-                namespace=key.namespace, datasource_name=key.name, datasource_uid=seen.uid, facts=facts, data=None
-            )
-            try:
-                created = await self.kube.create(SECRETS, key.namespace, manifest, PartialObject, manager=FIELD_MANAGER)
-            except Conflict:
-                conflict = await self._conflict(seen, credential_secret_name(key.name), SecretType.CREDENTIAL)
-                if conflict.problem is None:
-                    raise Stale("a credential Secret appeared meanwhile") from None
-                return replace(seen, surroundings=conflict)
-            self.cache.store_secret(created.metadata)
+        if step.credential is not None:
+            await self._bury(key, step.credential, step.handled)
         else:
-            patch = credential_secret.patch(
-                datasource_name=key.name, resource_version=step.credential.resource_version, facts=facts, data=None
-            )
-            await self._swap(key, credential_secret_name(key.name), patch)
-        logger.info("cleared the credential", datasource=str(key), had_credential=before is not None)
+            conflict = await self._create_tombstone(key, seen, step.handled)
+            if conflict is not None:
+                return replace(seen, surroundings=conflict)
+        logger.info("cleared the credential", datasource=str(key), had_credential=step.credential is not None)
         return self._again(key, seen)
+
+    async def _create_tombstone(self, key: Key, seen: Observed, handled: HandledSet) -> Surroundings | None:
+        """There was nothing to clear, and the request must stay handled; returns what is in the way."""
+        facts = credential_secret.tombstone(None, credential_id=self.token_bytes(16).hex(), handled=handled)
+        manifest = credential_secret.manifest(
+            namespace=key.namespace, datasource_name=key.name, datasource_uid=seen.uid, facts=facts, data=None
+        )
+        try:
+            created = await self.kube.create(SECRETS, key.namespace, manifest, PartialObject, manager=FIELD_MANAGER)
+        except Conflict:
+            conflict = await self._conflict(seen, credential_secret_name(key.name), SecretType.CREDENTIAL)
+            if conflict.problem is None:
+                raise Stale("a credential Secret appeared meanwhile") from None
+            return conflict
+        self.cache.store_secret(created.metadata)
+        return None
+
+    async def _bury(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
+        """Rewrite a credential to a tombstone. Its token stays for as long as it takes to revoke it, and no longer."""
+        secret = await self._get_credential(key)
+        if secret.metadata.resource_version != credential.resource_version:
+            raise Stale("the credential changed meanwhile")
+        token = self._token_to_revoke(key, secret)
+        # Cleared again while a revocation is under way: that goes on, for no longer than it would have.
+        until = credential.facts.revoke_until or self.now() + self.settings.revocation_patience
+        facts = credential_secret.tombstone(
+            credential.facts,
+            credential_id=self.token_bytes(16).hex(),
+            handled=handled,
+            revoke_until=None if token is None else until,
+        )
+        patch = credential_secret.tombstone_patch(datasource_name=key.name, secret=secret, facts=facts, token=token)
+        await self._swap(key, credential_secret_name(key.name), patch)
+
+    @staticmethod
+    def _token_to_revoke(key: Key, secret: Secret) -> RevocableToken | None:
+        try:
+            return revocable_token(secret)
+        except UnreadableCredential as error:
+            logger.warning("cannot revoke what was cleared", datasource=str(key), what=error.what)
+            return None
+
+    async def _compare_identity(self, key: Key, step: CompareIdentity) -> None:
+        secret = await self._get_credential(key)
+        facts = read_facts(secret.metadata).facts
+        if facts != step.credential.facts:
+            raise Stale("the credential changed meanwhile")
+        claims = read_kept_claims(read_data(secret).identity)
+        fits = claims is not None and mismatched_claim(claims, step.expected) is None
+        patch = credential_secret.facts_patch(
+            datasource_name=key.name,
+            resource_version=secret.metadata.resource_version,
+            facts=msgspec.structs.replace(
+                facts, identity_checked=expected_identity_hash(step.expected), identity_fits=fits
+            ),
+        )
+        await self._swap(key, credential_secret_name(key.name), patch)
+        logger.info("compared who authorized with spec.oauth2.expectedIdentity", datasource=str(key), fits=fits)
+
+    async def _hold(self, key: Key, seen: Observed, credential: StoredCredential) -> None:
+        secret = await self._get_credential(key)
+        if read_facts(secret.metadata).facts != credential.facts:
+            raise Stale("the credential changed meanwhile")
+        data = read_data(secret)
+        oauth2 = seen.oauth2
+        if oauth2 is None or data.fingerprint != fingerprint(oauth2):
+            raise UnreadableCredential("data key fingerprint differs from the annotation")
+        recorded = msgspec.structs.replace(
+            data,
+            client_parameters=data.client_parameters or recorded_client(oauth2.expanded()),
+            client_secret=await self._copy_of_client_secret(key, oauth2, data),
+            ca_bundle=await self._copy_of_ca_bundle(key, oauth2),
+        )
+        await self._swap(key, credential_secret_name(key.name), credential_secret.hold_patch(secret.metadata, recorded))
+
+    async def _copy_of_client_secret(self, key: Key, oauth2: OAuth2, data: CredentialData) -> str | None:
+        """What the tokens can be revoked with; the next refresh brings it where it cannot be read now."""
+        try:
+            secret = await read_client_secret(
+                self.kube, key.namespace, oauth2, require_allowed_hosts=self.settings.require_allowed_hosts
+            )
+            if secret is not None and data.revocation_endpoint is not None:
+                secret.require_allowed({"revocationURL": data.revocation_endpoint})
+            return None if secret is None else secret.text
+        except (ClientSecretNotFound, InvalidSpec) as error:
+            logger.warning("no client secret to revoke with yet", datasource=str(key), error=str(error))
+            return None
+
+    async def _copy_of_ca_bundle(self, key: Key, oauth2: OAuth2) -> str | None:
+        try:
+            return await read_ca_bundle(self.kube, key.namespace, oauth2)
+        except InvalidSpec as error:
+            logger.warning("no CA bundle to revoke with yet", datasource=str(key), error=str(error))
+            return None
 
     async def _mark_handled(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
         patch = credential_secret.facts_patch(

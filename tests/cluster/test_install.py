@@ -1,7 +1,10 @@
 """Installed with the real helm, and from install.yaml, on an API server that had nothing of ours before."""
 
+import itertools
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.local import build, tools
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
@@ -20,6 +24,7 @@ from deploy.local.stack import Stack
 from tests.support.helm import Values, helm, in_order
 from tests.support.person import Person
 from tests.support.user import User, eventually
+from tests.upgrade.stored import version_of_this_checkout
 
 pytestmark = pytest.mark.cluster
 
@@ -167,3 +172,49 @@ def test_install_yaml_is_one_apply_and_the_second_changes_nothing(bare: Cluster)
     assert ("Deployment", "datasource-operator") in first
     assert apply() == first
     bare.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{CRD}")
+
+
+DOCUMENTED = ("helm install", "sed -e", "kubectl apply --server-side -k")
+
+
+def documented(beginning: str) -> str:
+    """The command in docs/admin.md that begins so, with the lines that belong to it."""
+    lines = (REPOSITORY / "docs" / "admin.md").read_text().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith(f"    {beginning}"))
+    return "\n".join(itertools.takewhile(lambda line: line.startswith("    "), lines[first:]))
+
+
+@pytest.mark.parametrize("beginning", DOCUMENTED)
+def test_command_in_the_docs_installs(bare: Cluster, beginning: str) -> None:
+    path = [str(tools.kubectl().parent), str(build.helm().parent), os.environ["PATH"]]
+    environ = {**os.environ, "KUBECONFIG": str(bare.kubeconfig), "PATH": os.pathsep.join(path)}
+    done = subprocess.run(  # noqa: S602 - as a person pastes it
+        documented(beginning), shell=True, cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    deployments = bare.get("deployments", "-n", "datasource-system")["items"]
+    assert {each["metadata"]["name"] for each in deployments} == {"datasource-operator", "datasource-callback-server"}
+    if not beginning.startswith("kubectl"):
+        images = {each["spec"]["template"]["spec"]["containers"][0]["image"] for each in deployments}
+        assert images == {f"registry.example.com/datasource-operator:{version_of_this_checkout()}"}
+        (settings,) = (
+            each["data"]
+            for each in bare.get("configmaps", "-n", "datasource-system")["items"]
+            if each["metadata"]["name"].startswith("datasource-config")
+        )
+        assert settings["DATASOURCE_EXTERNAL_URL"] == "https://connect.example.com"
+
+
+def test_helm_adopts_what_kustomize_installed(bare: Cluster) -> None:
+    bare.kubectl("apply", "--server-side", "-f", str(INSTALL_YAML))
+    before = bare.get("deployment", "datasource-operator", "-n", "datasource-system")["metadata"]["uid"]
+    in_order(
+        helm(
+            *("install", RELEASE, str(CHART), "--take-ownership", "--namespace", "datasource-system"),
+            values=chart_values(8080),
+            kubeconfig=bare.kubeconfig,
+        )
+    )
+    after = bare.get("deployment", "datasource-operator", "-n", "datasource-system")["metadata"]
+    assert after["uid"] == before
+    assert after["annotations"]["meta.helm.sh/release-name"] == RELEASE

@@ -44,6 +44,7 @@ from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import StackError
 from deploy.local.provider import Provider, TokenRequest
 from deploy.local.stack import Process, Stack
+from tests.support.hostile_provider import ON_LOOPBACK
 from tests.support.person import Person, forms_in
 from tests.support.user import CLIENT_SECRET, User
 
@@ -293,7 +294,7 @@ def is_unknown(request: TokenRequest, *, until: datetime, killed_at: list[dateti
 def true_reasons(seen: Seen, foreign: set[str], client_secret: str | None) -> set[Reason]:
     """The reasons that would tell the truth about what is there; more than one where they depend on what was tried."""
     try:
-        spec = parse(seen.datasource["spec"], allow_insecure_http=False)
+        spec = parse(seen.datasource["spec"], allow_insecure_http=False, egress=ON_LOOPBACK)
     except InvalidSpec:
         return {Reason.INVALID_CONFIGURATION}
     if spec.oauth2 is None:

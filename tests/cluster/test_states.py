@@ -103,7 +103,7 @@ CASES = [
         "AuthorizationRequired",
         "",
         enter=in_turn(User.create_client_secret, lambda user: user.apply(user.datasource(user.oauth2()))),
-        leave=lambda user: user.apply(user.datasource(user.oauth2(tokenURL=None))),
+        leave=lambda user: user.apply(user.datasource(user.oauth2(tokenURL=None, issuer=None))),
         next_reason="ParametersIncomplete",
     ),
     Case(

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -114,12 +115,15 @@ def _is_observed(user: User, name: str) -> bool:
     return bool(found["status"]["observedGeneration"] == found["metadata"]["generation"])
 
 
-def _without_generation(status: dict[str, Any]) -> dict[str, Any]:
-    """A status without what tells which edit it is about."""
-    conditions = [
-        {key: value for key, value in each.items() if key != "observedGeneration"} for each in status["conditions"]
-    ]
+def _meaning(status: dict[str, Any]) -> dict[str, Any]:
+    """A status without which edit it is about and without the words for people: those may be better in a later version."""
+    dropped = {"observedGeneration", "message"}
+    conditions = [{key: value for key, value in each.items() if key not in dropped} for each in status["conditions"]]
     return {**status, "observedGeneration": 0, "conditions": conditions}
+
+
+def _messages(status: dict[str, Any]) -> list[str]:
+    return [each["message"] for each in status["conditions"]]
 
 
 def test_this_version_has_fixtures() -> None:
@@ -128,9 +132,9 @@ def test_this_version_has_fixtures() -> None:
 
 
 def test_every_status_stays_as_it_was(upgraded: Upgraded) -> None:
-    """State, reason, message, link, times: the links that people were sent go on to work."""
-    assert {name: _without_generation(upgraded.user.status(name)) for name in upgraded.datasources()} == {
-        name: _without_generation(stored["status"]) for name, stored in upgraded.datasources().items()
+    """State, reason, link, times: the links that people were sent go on to work."""
+    assert {name: _meaning(upgraded.user.status(name)) for name in upgraded.datasources()} == {
+        name: _meaning(stored["status"]) for name, stored in upgraded.datasources().items()
     }
 
 
@@ -154,13 +158,21 @@ def test_every_state_is_among_what_was_stored(upgraded: Upgraded) -> None:
 
 
 def test_nothing_is_written_but_what_was_asked_for(upgraded: Upgraded) -> None:
-    """One status for the one edit of each, the refresh that was interrupted, and the flow records that ran out."""
+    """One status for the one edit of each, the refresh that was interrupted, and the flow records that ran out.
+
+    Where this version says something in other words, the status may have been written once more before the edit came.
+    """
     interrupted = f"{INTERRUPTED}-oauth2-credential"
     written = [(each.verb, each.resource, each.name) for each in upgraded.writes() if each.name != interrupted]
     flows = [("delete", "secrets", name) for name in upgraded.swept]
     statuses = [("patch", "datasources/status", name) for name in upgraded.datasources()]
+    reworded = [
+        ("patch", "datasources/status", name)
+        for name, stored in upgraded.datasources().items()
+        if _messages(upgraded.user.status(name)) != _messages(stored["status"])
+    ]
 
-    assert sorted(written) == sorted(statuses + flows)
+    assert Counter(statuses + flows) <= Counter(written) <= Counter(statuses + flows + reworded)
 
 
 def test_no_secret_is_changed(upgraded: Upgraded) -> None:

@@ -239,6 +239,23 @@ def test_service_monitors_select_the_services_for_metrics_and_no_other() -> None
         assert monitor["metadata"]["labels"]["release"] == "prometheus"
 
 
+def test_alerts_and_dashboards_come_with_the_chart_and_name_its_namespace() -> None:
+    switches = {
+        "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+        "dashboards": {"enabled": True},
+    }
+    manifests = rendered({"monitoring": switches}, namespace="platform")
+    alerts = only(manifests, "PrometheusRule")
+    (dashboard,) = (
+        each for each in of_kind(manifests, "ConfigMap") if "grafana_dashboard" in each["metadata"]["labels"]
+    )
+
+    assert alerts["metadata"]["labels"]["release"] == "prometheus"
+    assert "kubectl -n platform" in json.dumps(alerts)
+    assert "datasource-system" not in json.dumps(alerts)
+    assert all(json.loads(each)["title"] for each in dashboard["data"].values())
+
+
 @pytest.mark.parametrize("process", ["operator", "callbackServer"])
 def test_single_replica_has_no_disruption_budget(process: str) -> None:
     budgets = of_kind(rendered({process: {"replicas": 1}}), "PodDisruptionBudget")

@@ -42,6 +42,12 @@ def delete(case: Case) -> None:
     case.user.kubectl("delete", "datasource", case.name)
 
 
+def ask_to_revoke_on_deletion(case: Case) -> None:
+    """By its deletion policy."""
+    manifest = case.manifest()
+    case.user.apply({**manifest, "spec": {**manifest["spec"], "deletionPolicy": "Revoke"}})
+
+
 def replace(case: Case) -> None:
     """Delete the Datasource, and make one of the same name at once."""
     delete(case)
@@ -96,6 +102,18 @@ def has_no_secrets(case: Case) -> bool:
     return not any(_exists(case, what) for what in ("oauth2-credential", "token", "renamed"))
 
 
+def is_held(case: Case) -> bool:
+    """The credential outlives its Datasource until it is revoked."""
+    credential = case.user.credential(case.name)
+    return credential is not None and "datasource.dev/revoke" in credential["metadata"].get("finalizers", [])
+
+
+def is_cleared_and_revoked(case: Case) -> bool:
+    """The operator says that it is cleared, and no token waits to be revoked any more."""
+    credential = case.user.credential(case.name)
+    return case.has_reason("CredentialCleared") and credential is not None and not credential.get("data")
+
+
 def is_new(case: Case) -> bool:
     """It has inherited nothing, and waits for a person."""
     return has_no_secrets(case) and case.has_reason("AuthorizationRequired")
@@ -119,13 +137,17 @@ STORIES = (
         (Step(ask_for_new_credential, until=has_link), Step(Case.get_credential, until=has_no_link)),
     ),
     Story("refresh", (Step(ask_for_refresh, until=is_refreshed),)),
-    Story("clear", (Step(clear, until=becomes("CredentialCleared")),)),
+    Story("clear", (Step(clear, until=is_cleared_and_revoked),)),
     Story(
         "parameters change and back",
         (Step(change_parameters, until=becomes("ParametersChanged")), Step(apply, until=becomes("Authorized"))),
     ),
     Story("token Secret renamed", (Step(rename_token_secret, until=is_renamed),)),
     Story("Datasource deleted", (Step(delete, until=has_no_secrets),)),
+    Story(
+        "Datasource deleted and revoked",
+        (Step(ask_to_revoke_on_deletion, until=is_held), Step(delete, until=has_no_secrets)),
+    ),
     Story("Datasource replaced by one of the same name", (Step(replace, until=is_new),)),
 )
 

@@ -11,25 +11,40 @@ export class Control {
 
   #tokenEndpoint;
 
+  #revocationEndpoint;
+
   #adminToken;
 
-  constructor({ provider, storage, tokenEndpoint, adminToken }) {
+  constructor({ provider, storage, tokenEndpoint, revocationEndpoint, adminToken }) {
     if (!adminToken) throw new TypeError('the configuration has no adminToken');
     this.#provider = provider;
     this.#storage = storage;
     this.#tokenEndpoint = tokenEndpoint;
+    this.#revocationEndpoint = revocationEndpoint;
     this.#adminToken = adminToken;
   }
 
   #actions = {
     'GET /control/token-requests': () => this.#tokenEndpoint.requests,
     'DELETE /control/token-requests': () => this.#tokenEndpoint.forgetRequests(),
+    'GET /control/revocation-requests': () => this.#revocationEndpoint.requests,
     'GET /control/secrets': () => this.#tokenEndpoint.secrets,
     'POST /control/clients': (client) => this.registerClient(client),
-    'POST /control/faults': ({ token }) => this.#tokenEndpoint.stage(token),
-    'DELETE /control/faults': () => this.#tokenEndpoint.forgetFaults(),
+    'POST /control/faults': (faults) => this.#stage(faults),
+    'DELETE /control/faults': () => this.#forgetFaults(),
     'POST /control/revoke-grants': ({ client_id: clientId }) => this.#storage.revokeGrantsOf(clientId),
   };
+
+  /** `token` is a fault of the token endpoint, `revocation` one of the revocation endpoint. */
+  #stage({ token, revocation }) {
+    if (token) this.#tokenEndpoint.stage(token);
+    if (revocation) this.#revocationEndpoint.stage(revocation);
+  }
+
+  #forgetFaults() {
+    this.#tokenEndpoint.forgetFaults();
+    this.#revocationEndpoint.forgetFaults();
+  }
 
   /** Koa middleware. */
   routes = async (ctx, next) => {

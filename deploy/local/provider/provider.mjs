@@ -8,7 +8,7 @@
 // require_pushed_authorization_requests),
 // and may have an access_token_seconds of its own.
 
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 
@@ -30,7 +30,7 @@ const DAY = 24 * HOUR;
 // nginx's default. Node's own 5 s equals what HTTP clients keep a connection for, and the two race.
 const KEEP_ALIVE_MILLIS = 75_000;
 
-function configurationOf({ accessTokenSeconds = HOUR }, storage) {
+function configurationOf({ accessTokenSeconds = HOUR }, storage, signingKey) {
   return {
     adapter: storage.adapter,
     claims: {
@@ -61,7 +61,7 @@ function configurationOf({ accessTokenSeconds = HOUR }, storage) {
     },
     findAccount,
     interactions: { url: (_ctx, interaction) => `${INTERACTION_PATH}${interaction.uid}` },
-    jwks: { keys: [newSigningKey()] },
+    jwks: { keys: [signingKey] },
     pkce: { required: () => true }, // S256 is the only method that oidc-provider 9 knows
     renderError,
     responseTypes: ['code'],
@@ -94,6 +94,14 @@ function checkLifetime(_ctx, name, value) {
 function newSigningKey() {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   return { ...privateKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig', kid: 'example-id-1' };
+}
+
+/** A JWT of claims, as oidc-provider would sign it. */
+function signed(claims, signingKey) {
+  const part = (members) => Buffer.from(JSON.stringify(members)).toString('base64url');
+  const content = `${part({ alg: 'RS256', typ: 'JWT', kid: signingKey.kid })}.${part(claims)}`;
+  const key = createPrivateKey({ key: signingKey, format: 'jwk' });
+  return `${content}.${sign('sha256', Buffer.from(content), key).toString('base64url')}`;
 }
 
 /**
@@ -140,10 +148,12 @@ async function main(configurationFile) {
   const settings = JSON.parse(readFileSync(configurationFile, 'utf8'));
   console.log(`starting with Node ${process.version}: making a signing key`);
   const storage = new Storage();
-  const provider = new Provider(`http://${HOST}:${settings.port}`, configurationOf(settings, storage));
+  const signingKey = newSigningKey();
+  const provider = new Provider(`http://${HOST}:${settings.port}`, configurationOf(settings, storage, signingKey));
   console.log('made a signing key');
-  const tokenEndpoint = new TokenEndpoint(provider);
-  const control = new Control({ provider, storage, tokenEndpoint, adminToken: settings.adminToken });
+  const tokenEndpoint = new TokenEndpoint(provider, { signIdToken: (claims) => signed(claims, signingKey) });
+  const revocationEndpoint = new TokenEndpoint(provider, { path: '/token/revocation' });
+  const control = new Control({ provider, storage, tokenEndpoint, revocationEndpoint, adminToken: settings.adminToken });
 
   provider.on('server_error', (_ctx, error) => console.error(error));
   provider.use(health);
@@ -152,6 +162,7 @@ async function main(configurationFile) {
   provider.use(consentToOfflineAccess);
   provider.use(interactionPages(provider));
   provider.use(tokenEndpoint.watch);
+  provider.use(revocationEndpoint.watch);
 
   for (const client of settings.clients ?? []) await control.registerClient(client);
   const server = provider.listen(settings.port, HOST, () => console.log(`listening on ${provider.issuer}`));

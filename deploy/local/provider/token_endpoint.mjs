@@ -1,11 +1,12 @@
-// The token endpoint as tests see it: who asked for what, and faults on demand. oidc-provider gives every answer that
-// is not a fault.
+// The token endpoint, or the revocation endpoint, as tests see it: who asked for what, and faults on demand.
+// oidc-provider gives every answer that is not a fault.
 
 import { createHash } from 'node:crypto';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const FAULT_MEMBERS = {
+  claims: 'object',
   client_id: 'string',
   dropAfter: 'boolean',
   dropBefore: 'boolean',
@@ -32,7 +33,14 @@ export class TokenEndpoint {
     id_tokens: new Set(),
   };
 
-  constructor(provider) {
+  #path;
+
+  #signIdToken;
+
+  /** `signIdToken(payload)` makes an id_token of claims. */
+  constructor(provider, { path = '/token', signIdToken } = {}) {
+    this.#path = path;
+    this.#signIdToken = signIdToken;
     provider.on('authorization_code.saved', (code) => this.#secrets.codes.add(code.jti));
     provider.on('access_token.saved', (token) => this.#secrets.access_tokens.add(token.jti));
     provider.on('refresh_token.saved', (token) => this.#secrets.refresh_tokens.add(token.jti));
@@ -61,7 +69,7 @@ export class TokenEndpoint {
    *
    * A fault waits `holdMillis`, and then one of these happens: `hang`: nothing, ever; `dropBefore`: the connection is cut;
    * `status`: this status, with `error` and, in seconds, `retryAfter`; otherwise the provider acts, waits `holdReplyMillis`, and answers, unless
-   * `dropAfter` cuts the connection instead. Throws TypeError for anything else.
+   * `dropAfter` cuts the connection instead; `claims` are put into the id_token that it issues. Throws TypeError for anything else.
    */
   stage(fault) {
     checkFault(fault);
@@ -70,7 +78,7 @@ export class TokenEndpoint {
 
   /** Koa middleware. */
   watch = async (ctx, next) => {
-    if (ctx.method !== 'POST' || ctx.path !== '/token') {
+    if (ctx.method !== 'POST' || ctx.path !== this.#path) {
       await next();
       return;
     }
@@ -98,11 +106,20 @@ export class TokenEndpoint {
       refuse(ctx, fault);
     } else {
       await next();
+      if (fault?.claims) await this.#replaceClaims(ctx, fault.claims);
       if (ctx.body?.id_token) this.#secrets.id_tokens.add(ctx.body.id_token);
     }
     Object.assign(request, { status: ctx.status, error: ctx.body?.error ?? null });
     await sleep(fault?.holdReplyMillis ?? 0);
     if (fault?.dropAfter) cutConnection(ctx);
+  }
+
+  /** Sign the id_token of a reply anew, with other claims; null takes one out. */
+  async #replaceClaims(ctx, claims) {
+    if (!ctx.body?.id_token) return;
+    const payload = JSON.parse(Buffer.from(ctx.body.id_token.split('.')[1], 'base64url').toString());
+    const changed = Object.entries({ ...payload, ...claims }).filter(([, value]) => value !== null);
+    ctx.body = { ...ctx.body, id_token: await this.#signIdToken(Object.fromEntries(changed)) };
   }
 
   #nextFaultFor(clientId) {
@@ -127,7 +144,7 @@ function checkFault(fault = {}) {
   const outcomes = FAULT_OUTCOMES.filter((name) => fault[name]);
   const holds = fault.holdMillis || fault.holdReplyMillis;
   if (outcomes.length > 1) throw new TypeError(`a fault is one of ${outcomes.join(', ')}`);
-  if (!outcomes.length && !holds) throw new TypeError('the fault does nothing');
+  if (!outcomes.length && !holds && !fault.claims) throw new TypeError('the fault does nothing');
 }
 
 function describe(parameters, clientId) {
@@ -141,6 +158,8 @@ function describe(parameters, clientId) {
     code_sha256: sha256('code'),
     code_verifier_sha256: sha256('code_verifier'),
     refresh_token_sha256: sha256('refresh_token'),
+    token_sha256: sha256('token'),
+    token_type_hint: parameters.get('token_type_hint'),
     resource: parameters.getAll('resource'),
     has_client_assertion: parameters.has('client_assertion'),
     status: null,

@@ -61,6 +61,7 @@ def facts(**changes: Any) -> CredentialFacts:
         "intent": Intent(id="intent-2", process="process-1", pod="pod-1", at=NOW, sends=2),
         "stored_by": "intent-1",
         "verdict": Reason.GRANT_REVOKED,
+        "is_revocable": True,
     }
     return CredentialFacts(**(every | changes))
 

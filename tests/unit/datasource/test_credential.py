@@ -12,19 +12,28 @@ from hypothesis import strategies as st
 from datasource.credential import (
     CredentialData,
     CredentialFacts,
+    RevocableToken,
     UnreadableCredential,
     adoption_patch,
     facts_patch,
+    hold_patch,
     is_ours,
     manifest,
     patch,
     read_data,
     read_facts,
+    release_patch,
+    revocable_token,
+    revocation_deadline,
+    revocation_is_due,
+    revoked_patch,
     tombstone,
+    tombstone_patch,
 )
 from datasource.intent import Intent
-from datasource.names import LAST_APPLIED, Annotation, Role
-from datasource.objects import Metadata, OwnerReference, Secret
+from datasource.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType
+from datasource.oauth2 import TokenTypeHint
+from datasource.objects import Metadata, OwnerReference, Secret, encoded_data
 from datasource.requests import HandledSet
 from datasource.states import Reason
 from tests.unit.datasource.builders import NOW, UID, credential_data, facts, metadata, secret
@@ -102,6 +111,7 @@ def test_manifest_is_the_secret_of_the_design() -> None:
         "datasource.dev/intent": Intent(id="intent-2", process="process-1", pod="pod-1", at=NOW, sends=2).encode(),
         "datasource.dev/stored-by": "intent-1",
         "datasource.dev/verdict": "GrantRevoked",
+        "datasource.dev/revocable": "true",
     }
     assert body["data"].keys() == {
         "access_token",
@@ -388,6 +398,175 @@ def test_arbitrary_annotations_raise_nothing_but_unreadable(annotations: dict[An
         return
     expires_at = read.facts.expires_at
     assert expires_at is None or expires_at.utcoffset() == timedelta(0)
+
+
+def stored_secret(
+    data: CredentialData | RevocableToken | None = None, facts_: CredentialFacts | None = None, **metadata_: Any
+) -> Secret:
+    """A credential Secret as a live GET returns it; data and facts as they are written."""
+    whole = manifest(
+        namespace="shop", datasource_name="calendar", datasource_uid=UID, facts=facts_ or facts(verdict=None), data=None
+    )
+    encoded = encoded_data({} if data is None else msgspec.structs.asdict(data))
+    return Secret(
+        metadata=Metadata(
+            name="calendar-oauth2-credential",
+            namespace="shop",
+            resource_version="7",
+            annotations=whole["metadata"]["annotations"],
+            **metadata_,
+        ),
+        type=SecretType.CREDENTIAL,
+        data={key: value for key, value in encoded.items() if value is not None},
+    )
+
+
+def test_refresh_token_is_what_is_revoked_and_the_access_token_is_left_out() -> None:
+    token = revocable_token(stored_secret(credential_data()))
+    assert token is not None
+    assert (token.token, token.hint, token.access_token) == ("rt-1", TokenTypeHint.REFRESH_TOKEN, None)
+    assert token.revocation_endpoint == "https://login.example.com/revoke"
+    assert "rt-1" not in repr(token)
+
+
+@pytest.mark.parametrize(
+    ("data", "verdict"), [(credential_data(refresh_token=None), None), (credential_data(), Reason.GRANT_REVOKED)]
+)
+def test_access_token_is_revoked_where_there_is_no_living_refresh_token(
+    data: CredentialData, verdict: Reason | None
+) -> None:
+    token = revocable_token(stored_secret(data, facts(verdict=verdict)))
+    assert token is not None
+    assert (token.token, token.hint, token.refresh_token) == ("at-1", TokenTypeHint.ACCESS_TOKEN, None)
+
+
+def test_nothing_is_revoked_without_an_endpoint_or_a_token() -> None:
+    assert revocable_token(stored_secret(credential_data(revocation_endpoint=None))) is None
+    assert revocable_token(stored_secret()) is None
+    only_dead = msgspec.structs.replace(a_token(), access_token=None)
+    assert revocable_token(stored_secret(only_dead, facts(verdict=Reason.GRANT_REVOKED))) is None
+
+
+def test_altered_data_cannot_be_revoked() -> None:
+    broken = stored_secret(credential_data())
+    del (broken.data or {})["client_id"]
+    with pytest.raises(UnreadableCredential, match="client_id"):
+        revocable_token(broken)
+
+
+def a_token() -> RevocableToken:
+    token = revocable_token(stored_secret(credential_data()))
+    assert token is not None
+    return token
+
+
+def test_tombstone_keeps_one_token_until_it_is_revoked_and_nothing_else() -> None:
+    secret = stored_secret(credential_data())
+    (secret.data or {})["added"] = "eA=="
+    left = tombstone(facts(), credential_id="cred-2", handled=HandledSet(), revoke_until=NOW)
+    patched = tombstone_patch(datasource_name="calendar", secret=secret, facts=left, token=a_token())
+
+    assert patched["metadata"]["resourceVersion"] == "7"
+    assert patched["metadata"]["annotations"]["datasource.dev/revoke-until"] == "2026-07-01T12:00:00Z"
+    kept = {key for key, value in patched["data"].items() if value is not None}
+    assert kept == {"refresh_token", "revocation_endpoint", "token_endpoint", "fingerprint", "client_id"}
+    assert {key for key, value in patched["data"].items() if value is None} >= {"access_token", "token_type", "added"}
+
+
+def test_tombstone_without_anything_to_revoke_takes_out_all() -> None:
+    secret = stored_secret(credential_data())
+    patched = tombstone_patch(datasource_name="calendar", secret=secret, facts=facts(), token=None)
+    assert patched["data"] is None
+
+
+def test_tombstone_that_waits_for_a_revocation_is_read_back() -> None:
+    left = tombstone(facts(), credential_id="cred-2", handled=HandledSet(), revoke_until=NOW)
+    secret = stored_secret(a_token(), left)
+    assert read_facts(secret.metadata).facts == left
+    assert revocable_token(secret) == a_token()
+    assert revocation_is_due(secret.metadata)
+    assert revocation_deadline(secret.metadata, timedelta(minutes=5)) == NOW
+
+
+def test_new_credential_leaves_nothing_of_a_token_to_be_revoked() -> None:
+    patched = patch(datasource_name="calendar", resource_version="7", facts=facts(), data=credential_data())
+    assert set(patched["data"]) >= set(RevocableToken.__struct_fields__)
+    assert patched["metadata"]["annotations"]["datasource.dev/revoke-until"] is None
+
+
+def test_end_of_a_revocation_leaves_nothing_of_the_token() -> None:
+    secret = stored_secret(a_token())
+    assert revoked_patch(secret.metadata) == {
+        "metadata": {"resourceVersion": "7", "annotations": {"datasource.dev/revoke-until": None}},
+        "data": None,
+    }
+
+
+DELETED = "2026-07-01T12:00:00Z"
+
+
+def test_end_of_a_revocation_lets_a_deleted_secret_go_as_far_as_we_hold_it() -> None:
+    held = stored_secret(
+        credential_data(), finalizers=("example.com/backup", REVOKE_FINALIZER), deletion_timestamp=DELETED
+    )
+    assert revocation_is_due(held.metadata)
+    assert revocation_deadline(held.metadata, timedelta(minutes=5)) == NOW + timedelta(minutes=5)
+    assert revoked_patch(held.metadata) == {"metadata": {"resourceVersion": "7", "finalizers": ["example.com/backup"]}}
+
+
+@pytest.mark.parametrize(
+    "metadata_",
+    [
+        {},
+        {"finalizers": (REVOKE_FINALIZER,)},
+        {"deletion_timestamp": DELETED},
+        {"finalizers": ("example.com/backup",), "deletion_timestamp": DELETED},
+    ],
+)
+def test_nothing_is_due_where_nothing_of_ours_holds_a_deleted_secret(metadata_: dict[str, Any]) -> None:
+    assert not revocation_is_due(stored_secret(credential_data(), **metadata_).metadata)
+
+
+@pytest.mark.parametrize("changes", [{"deletion_timestamp": "soon"}, {"annotations": {}}])
+def test_deadline_that_cannot_be_read_is_none(changes: dict[str, Any]) -> None:
+    changed = msgspec.structs.replace(stored_secret(a_token()).metadata, **changes)
+    assert revocation_deadline(changed, timedelta(minutes=5)) is None
+
+
+def test_hold_puts_our_finalizer_beside_those_of_others_and_release_takes_ours_only() -> None:
+    others = ("example.com/backup",)
+    secret = stored_secret(credential_data(), finalizers=others)
+    held = hold_patch(secret.metadata, credential_data(client_secret="s3cret"))
+    assert held["metadata"] == {"resourceVersion": "7", "finalizers": [*others, REVOKE_FINALIZER]}
+    assert held["data"]["client_secret"] is not None
+
+    credential = read_facts(msgspec.structs.replace(secret.metadata, finalizers=(*others, REVOKE_FINALIZER)))
+    assert credential.is_held
+    assert release_patch(credential) == {
+        "metadata": {"resourceVersion": "7", "finalizers": list(others)},
+        "data": {"client_secret": None, "ca_bundle": None},
+    }
+
+
+def test_credential_says_whether_it_is_being_deleted() -> None:
+    assert read_facts(stored_secret(deletion_timestamp=DELETED).metadata).is_being_deleted
+    assert not read_facts(stored_secret().metadata).is_being_deleted
+
+
+@pytest.mark.parametrize(("fits", "said"), [(True, "hash-1 fits"), (False, "hash-1 differs")])
+def test_comparison_of_identities_is_written_and_read(fits: bool, said: str) -> None:
+    compared = facts(identity_checked="hash-1", identity_fits=fits)
+    annotations = stored_secret(facts_=compared).metadata.annotations
+    assert annotations["datasource.dev/expected-identity"] == said
+    assert read_facts(stored_secret(facts_=compared).metadata).facts == compared
+
+
+@pytest.mark.parametrize("said", ["", "fits", " fits", "hash-1", "hash-1 perhaps"])
+def test_altered_comparison_is_none(said: str) -> None:
+    metadata_ = stored_secret().metadata
+    annotations = {**metadata_.annotations, "datasource.dev/expected-identity": said}
+    found = read_facts(msgspec.structs.replace(metadata_, annotations=annotations)).facts
+    assert (found.identity_checked, found.identity_fits) == (None, False)
 
 
 # Captured fields.

@@ -1,5 +1,6 @@
 """Settings from the environment: one place for their names, and a remedy for each mistake."""
 
+from datetime import timedelta
 from ipaddress import ip_network
 
 import pytest
@@ -186,3 +187,16 @@ def test_proxy_that_cannot_be_used_is_told_without_its_password() -> None:
     with pytest.raises(InvalidSettings, match="HTTPS_PROXY must be the URL of an HTTP proxy") as caught:
         settings(HTTPS_PROXY="socks5://me:sentinel@proxy.example.com")
     assert "sentinel" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("", 300), ("1", 1), ("86400", 86_400)])
+def test_patience_with_revocations_is_read_in_seconds(value: str, seconds: int) -> None:
+    environ = {"DATASOURCE_EXTERNAL_URL": "https://connect.example.com", "DATASOURCE_REVOCATION_SECONDS": value}
+    assert settings_in(environ).revocation_patience == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("value", ["5m", "-1", "1.5", "\u0663", "9999999"])
+def test_patience_that_is_no_number_of_seconds_is_refused_by_name(value: str) -> None:
+    environ = {"DATASOURCE_EXTERNAL_URL": "https://connect.example.com", "DATASOURCE_REVOCATION_SECONDS": value}
+    with pytest.raises(InvalidSettings, match="DATASOURCE_REVOCATION_SECONDS"):
+        settings_in(environ)

@@ -11,6 +11,7 @@ from datasource.oauth2 import RESERVED_PARAMETERS, RESERVED_TOKEN_PARAMETERS, Cl
 from datasource.oauth2.egress import rules
 from datasource.spec import (
     ClientSecretRef,
+    DeletionPolicy,
     InvalidSpec,
     OAuth2,
     Pkce,
@@ -510,3 +511,29 @@ def test_arbitrary_endpoint_is_refused_or_goes_by_https(url: str, field: str) ->
 
 def check_names_a_field(error: InvalidSpec) -> None:
     assert error.field.startswith("spec.oauth2.")
+
+
+EXPECTED = {
+    "expectedIdentity": {"email": "ada@example.com"},
+    "issuer": "https://login.example.com",
+    "scopes": ["openid"],
+}
+
+
+def test_expected_identity_is_read() -> None:
+    assert oauth2(**EXPECTED).expected_identity == {"email": "ada@example.com"}
+
+
+@pytest.mark.parametrize("missing", [{"issuer": None}, {"scopes": ["email"]}, {"scopes": None}])
+def test_identity_that_nobody_could_verify_is_refused(missing: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.expectedIdentity"):
+        oauth2(**EXPECTED | missing)
+
+
+def test_tokens_are_not_revoked_on_deletion_unless_asked_for() -> None:
+    raw = raw_spec()
+    parsed = [
+        parse(raw | changes, allow_insecure_http=False).deletion_policy
+        for changes in ({}, {"deletionPolicy": "Delete"}, {"deletionPolicy": "Revoke"})
+    ]
+    assert parsed == [DeletionPolicy.DELETE, DeletionPolicy.DELETE, DeletionPolicy.REVOKE]

@@ -4,6 +4,7 @@ It follows `datasource_operator.steps` branch by branch, without I/O. Real Secre
 API server are for; here the question is only whether decisions come to an end.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +13,8 @@ import msgspec
 from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
 from datasource.credential import tombstone as tombstone_of
 from datasource.fingerprint import fingerprint
-from datasource.names import credential_secret_name
+from datasource.names import REVOKE_FINALIZER, credential_secret_name
+from datasource.oauth2.identity import expected_identity_hash
 from datasource.objects import Ownership, Status, ownership
 from datasource.spec import Spec
 from datasource.states import Reason
@@ -20,13 +22,16 @@ from datasource.token_secret import StoredTokenSecret
 from datasource_operator.policy import (
     Adopt,
     Clear,
+    CompareIdentity,
     DeleteTokenSecret,
     Finding,
+    Hold,
     LookAround,
     MarkHandled,
     Nothing,
     Observed,
     ReadLive,
+    Release,
     Settle,
     Step,
     Surroundings,
@@ -104,6 +109,14 @@ class World:
                 return self._clear(seen, step)
             case MarkHandled():
                 self._mark_handled(step)
+            case CompareIdentity(credential=credential, expected=expected):
+                self._compare_identity(credential, expected)
+            case Hold(credential=credential):
+                self._hold(seen, credential)
+            case Release(credential=credential):
+                self._put_finalizers(
+                    credential, tuple(each for each in credential.finalizers if each != REVOKE_FINALIZER)
+                )
             case WriteTokenSecret():
                 return self._write_token_secret(seen, step)
             case DeleteTokenSecret(stored=stored):
@@ -153,6 +166,24 @@ class World:
         if self.credential != step.credential:
             raise Stale
         self._store(msgspec.structs.replace(step.credential, facts=_with_handled(step)))
+
+    def _compare_identity(self, credential: StoredCredential, expected: Mapping[str, str]) -> None:
+        if self._get_credential() != credential:
+            raise Stale
+        checked = {"identity_checked": expected_identity_hash(expected), "identity_fits": self.data_fit}
+        self._store(msgspec.structs.replace(credential, facts=msgspec.structs.replace(credential.facts, **checked)))
+
+    def _hold(self, seen: Observed, credential: StoredCredential) -> None:
+        if self._get_credential().facts != credential.facts:
+            raise Stale
+        if not self.data_fit or credential.facts.fingerprint != _fingerprint_in(seen):
+            raise UnreadableCredential("data key fingerprint differs from the annotation")
+        self._put_finalizers(credential, (*credential.finalizers, REVOKE_FINALIZER))
+
+    def _put_finalizers(self, credential: StoredCredential, finalizers: tuple[str, ...]) -> None:
+        if self.credential != credential:
+            raise Stale
+        self._store(msgspec.structs.replace(credential, finalizers=finalizers))
 
     def _write_token_secret(self, seen: Observed, step: WriteTokenSecret) -> Observed:
         stored = self._get_credential()

@@ -61,7 +61,6 @@ def test_progress_in_a_log_is_a_line_for_each_change() -> None:
         ({}, "linux", False),
         ({"DISPLAY": ":0"}, "linux", True),
         ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
-        ({"BROWSER": "firefox"}, "linux", True),
         ({}, "darwin", True),
         ({"SSH_CONNECTION": "a b"}, "darwin", False),
     ],
@@ -69,3 +68,8 @@ def test_progress_in_a_log_is_a_line_for_each_change() -> None:
 def test_browser_opens_where_somebody_sits_before_a_screen(environ: dict[str, str], platform: str, opens: bool) -> None:
     assert may_open_browser(Terminal(), environ, platform) is opens
     assert not may_open_browser(io.StringIO(), environ, platform)
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
+def test_browser_that_is_named_opens_wherever_somebody_sits(stream: io.StringIO) -> None:
+    assert may_open_browser(stream, {"BROWSER": "firefox", "SSH_CONNECTION": "a b"}, "linux")

@@ -99,7 +99,7 @@ def test_ipv6_address_that_carries_a_public_one_is_allowed(form: str) -> None:
 
 @pytest.mark.parametrize("host", ["64:ff9b:1::7f00:1", "2001:0:4136:e378:8000:63bf:3fff:fdd2"])
 def test_ipv6_address_that_hides_an_ipv4_address_is_denied(host: str) -> None:
-    assert STRICT.host_denial(host) is Denied.PRIVATE
+    assert STRICT.host_denial(host) is Denied.TRANSLATED
 
 
 def test_every_row_names_its_source_and_denies_all_it_names() -> None:
@@ -217,6 +217,7 @@ def test_zone_does_not_hide_a_link_local_address(host: str) -> None:
         "１２７.0.0.1",
         "①②⑦.0.0.1",
         "ⓛocalhost.example",
+        "\u212aubernetes.example",
         "loc\u00adalhost.example",
         "bücher.example",
         "-a.example",
@@ -282,7 +283,14 @@ def test_allowed_name_may_lead_to_a_private_address() -> None:
     assert policy.host_denial("grafana.auth.svc") is Denied.IN_CLUSTER
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "fe80::1%eth0", "168.63.129.16", "::"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "169.254.169.254", "fe80::1%eth0", "168.63.129.16", "::", "::ffff:127.0.0.1"),
+        # Private by itself, and loopback or anything by what it carries.
+        *("fd00::5efe:127.0.0.1", "64:ff9b:1::a9fe:a9fe", "2001:0:4136:e378:8000:63bf:3fff:fdd2"),
+    ],
+)
 def test_allowed_name_may_not_lead_to_loopback_or_metadata(address: str) -> None:
     assert allowing("login.corp.example").address_denial("login.corp.example", address) is not None
 

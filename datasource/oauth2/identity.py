@@ -1,0 +1,88 @@
+"""Who may authorize, and what is kept of who did. Pure; the claims are those of an id_token whose signature was checked."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from datasource.oauth2.id_token import IdentityMismatch
+
+LONGEST_KEPT = 16_384
+"""Bytes of claims that are kept with a credential."""
+
+# What says something about the token, not about the person (RFC 7519 section 4.1, OIDC Core section 2).
+_OF_THE_TOKEN = frozenset(
+    {"aud", "exp", "iat", "nbf", "jti", "nonce", "at_hash", "c_hash", "s_hash", "azp", "auth_time", "sid"}
+)
+
+
+class IdentityChanged(IdentityMismatch):
+    """The id_token of a refresh is about somebody else than the one who authorized."""
+
+
+def mismatched_claim(claims: Mapping[str, Any], expected: Mapping[str, str]) -> str | None:
+    """The first of the expected claims that does not match; None where all do.
+
+    Texts match letter by letter, lists by one of their entries, booleans and integers as JSON writes them. `email` counts only
+    where the provider does not say that it is unverified.
+    """
+    for name, value in expected.items():
+        if not _matches(claims.get(name), value):
+            return name
+        if name == "email" and claims.get("email_verified") in (False, "false"):
+            return name
+    return None
+
+
+def expected_identity_hash(expected: Mapping[str, str]) -> str:
+    """SHA-256 (hex) of `spec.oauth2.expectedIdentity`: which one a credential was checked against."""
+    return hashlib.sha256(msgspec.json.encode(dict(expected), order="deterministic")).hexdigest()
+
+
+def kept_claims(claims: Mapping[str, Any]) -> str:
+    """The claims to keep with a credential, as JSON: for another expectedIdentity later, and for the subject of refreshes.
+
+    Where they are too long, the longest go first: `iss` and `sub` always stay.
+    """
+    kept = {name: value for name, value in claims.items() if name not in _OF_THE_TOKEN and _can_match(value)}
+    by_length = sorted(kept.keys() - {"iss", "sub"}, key=lambda name: (-len(msgspec.json.encode(kept[name])), name))
+    encoded = msgspec.json.encode(kept)
+    while len(encoded) > LONGEST_KEPT and by_length:
+        del kept[by_length.pop(0)]
+        encoded = msgspec.json.encode(kept)
+    return encoded.decode()
+
+
+def read_kept_claims(text: str | None) -> Mapping[str, Any] | None:
+    """What `kept_claims` wrote; None where there is nothing, or nothing that can be read."""
+    try:
+        return None if text is None else msgspec.json.decode(text, type=dict[str, Any])
+    except ValueError:
+        return None
+
+
+def require_same_subject(claims: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+    """OIDC Core section 12.2: an id_token of a refresh has the iss and sub of the first.
+
+    Raises:
+        IdentityChanged: it has not.
+    """
+    if (claims.get("iss"), claims.get("sub")) != (kept.get("iss"), kept.get("sub")):
+        raise IdentityChanged("The id_token of the refresh is about somebody else than the one who authorized.")
+
+
+def _can_match(value: object) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, str) for item in value)
+    return isinstance(value, str | bool | int)
+
+
+def _matches(claim: object, value: str) -> bool:
+    if isinstance(claim, list):
+        return any(_matches(item, value) for item in claim if not isinstance(item, list))
+    if isinstance(claim, bool):
+        return value == ("true" if claim else "false")
+    if isinstance(claim, int):
+        return value == str(claim)
+    return isinstance(claim, str) and claim == value

@@ -1,0 +1,224 @@
+"""I/O: revoke what waits for it: the token that a clear left behind, and the tokens of a credential Secret that is going away.
+
+Level-triggered like everything else: what is to be revoked, where, and until when stands on the Secret. So it survives
+restarts, and the Datasource need not be there any more.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from prometheus_client import Counter
+
+from datasource.ca_bundle import read_ca_bundle
+from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
+from datasource.credential import (
+    RevocableToken,
+    UnreadableCredential,
+    revocable_token,
+    revocation_deadline,
+    revocation_is_due,
+    revoked_patch,
+)
+from datasource.effective import client_for, read_recorded_client
+from datasource.fingerprint import fingerprint
+from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
+from datasource.names import FIELD_MANAGER, SecretType, credential_secret_name
+from datasource.oauth2 import (
+    Client,
+    ClientAuthentication,
+    OAuth2Error,
+    Throttled,
+    is_worth_another_try,
+    revocation_request,
+)
+from datasource.oauth2.exchange import revoke_token
+from datasource.oauth2.transport import Transport
+from datasource.objects import PartialObject, Secret
+from datasource.settings import Settings
+from datasource.spec import InvalidSpec, OAuth2, parse
+from datasource_operator.cache import Cache, Key
+from datasource_operator.event_recorder import EventRecorder
+
+logger = structlog.get_logger(__name__)
+
+REVOCATIONS = Counter("datasource_revocations", "Revocations by how they ended.", ["result"])
+
+UNLOCKED_PAUSE = timedelta(seconds=5)
+"""How soon to look again for a client secret that is missing or rejected."""
+
+
+class NotRevoked(Exception):
+    """The token may still be alive; says why, and whether to try again."""
+
+    def __init__(self, why: str, *, try_again: bool, at_least: timedelta = timedelta(0)) -> None:
+        super().__init__(why)
+        self.try_again = try_again
+        self.at_least = at_least
+
+
+@dataclass(slots=True)
+class Revoker:
+    """Revokes the tokens of credential Secrets, only ever at the endpoint recorded with them."""
+
+    kube: Kube
+    transport: Transport
+    cache: Cache
+    settings: Settings
+    recorder: EventRecorder
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+    async def revoke(self, key: Key) -> timedelta | None:
+        """Revoke what is due for a key; returns after which pause, at least, to come again, None where all is done.
+
+        Raises:
+            ApiError, Unavailable: the API server refused or did not answer.
+        """
+        secret = await self._read(key)
+        if secret is None or not revocation_is_due(secret.metadata):
+            return None
+        try:
+            result = await self._revoked(key, secret)
+        except NotRevoked as failed:
+            deadline = revocation_deadline(secret.metadata, self.settings.revocation_patience)
+            if failed.try_again and deadline is not None and self.now() < deadline:
+                logger.warning("will try to revoke again", datasource=str(key), error=str(failed))
+                # The last try falls on the deadline, whatever the provider asks for.
+                return min(failed.at_least, max(deadline - self.now(), timedelta(0)))
+            result = "given up"
+            await self._tell(key, secret, str(failed))
+        if not await self._over(key, secret):
+            return timedelta(0)
+        REVOCATIONS.labels(result).inc()
+        logger.info("a revocation ended", datasource=str(key), result=result)
+        return None
+
+    async def _revoked(self, key: Key, secret: Secret) -> str:
+        """Revoke the token in a Secret; returns how that ended.
+
+        Raises:
+            NotRevoked: it may still be alive.
+        """
+        try:
+            token = revocable_token(secret)
+        except UnreadableCredential as error:
+            raise NotRevoked(f"The credential Secret cannot be read: {error.what}.", try_again=False) from None
+        if token is None:
+            return "nothing to revoke"
+        client, ca_bundle = await self._client(key, token)
+        request = revocation_request(token.revocation_endpoint, client, token=token.token, hint=token.hint)
+        try:
+            await revoke_token(self.transport, request, now=self.now, ca_bundle=ca_bundle)
+        except OAuth2Error as error:
+            wait = error.retry_after if isinstance(error, Throttled) else None
+            raise NotRevoked(str(error), try_again=is_worth_another_try(error), at_least=wait or timedelta(0)) from None
+        return "revoked"
+
+    async def _client(self, key: Key, token: RevocableToken) -> tuple[Client, str | None]:
+        """Who asks, and the CA bundle to trust: the client that the token was obtained as.
+
+        What was recorded with the token goes first. The client secret that the Datasource names now is sent only while its
+        parameters are those the token was obtained with: another one is no business of that provider.
+        """
+        oauth2 = self._oauth2(key)
+        same = oauth2 if oauth2 is not None and fingerprint(oauth2) == token.fingerprint else None
+        ca_bundle = token.ca_bundle or (None if same is None else await self._ca_bundle(key, same))
+        parameters, secret = await self._authentication(key, token, same)
+        try:
+            client = client_for(
+                parameters,
+                secret,
+                token_endpoint=token.token_endpoint,
+                now=self.now(),
+                token_bytes=self.token_bytes,
+            )
+        except InvalidSpec as error:
+            raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
+        return client, ca_bundle
+
+    async def _authentication(
+        self, key: Key, token: RevocableToken, same: OAuth2 | None
+    ) -> tuple[OAuth2, ClientSecret | None]:
+        """How the client authenticates, and with what; `same` is the spec where it is that of the token."""
+        recorded = read_recorded_client(token.client_parameters)
+        if recorded is not None and token.client_secret is not None:
+            return recorded, ClientSecret(credential_secret_name(key.name), token.client_secret)
+        if recorded is not None and recorded.effective_client_authentication() is ClientAuthentication.NONE:
+            return recorded, None
+        if same is None:
+            raise NotRevoked(
+                "The OAuth2 parameters are not those the token was obtained with any more, so there is no client secret to "
+                "revoke it with.",
+                try_again=False,
+            )
+        try:
+            secret = await read_client_secret(
+                self.kube, key.namespace, same, require_allowed_hosts=self.settings.require_allowed_hosts
+            )
+            if secret is not None:
+                secret.require_allowed({"revocationURL": token.revocation_endpoint})
+        except (ClientSecretNotFound, InvalidSpec) as error:
+            raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
+        return same.expanded(), secret
+
+    async def _ca_bundle(self, key: Key, oauth2: OAuth2) -> str | None:
+        try:
+            return await read_ca_bundle(self.kube, key.namespace, oauth2)
+        except InvalidSpec as error:
+            raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
+
+    def _oauth2(self, key: Key) -> OAuth2 | None:
+        datasource = self.cache.datasource(key)
+        if datasource is None:
+            return None
+        try:
+            return parse(
+                datasource.spec, allow_insecure_http=self.settings.allow_insecure_http, egress=self.settings.egress
+            ).oauth2
+        except InvalidSpec:
+            return None
+
+    async def _read(self, key: Key) -> Secret | None:
+        try:
+            secret = await self.kube.get(SECRETS, key.namespace, credential_secret_name(key.name), Secret)
+        except NotFound:
+            self.cache.forget_credential(key)
+            return None
+        if secret.type != SecretType.CREDENTIAL:
+            self.cache.forget_credential(key)
+            return None
+        self.cache.store_secret(secret.metadata)
+        return secret
+
+    async def _over(self, key: Key, secret: Secret) -> bool:
+        """Leave nothing of the token, and let the Secret go; False where somebody wrote meanwhile: look again."""
+        name = credential_secret_name(key.name)
+        try:
+            left = await self.kube.merge_patch(
+                SECRETS, key.namespace, name, revoked_patch(secret.metadata), PartialObject, manager=FIELD_MANAGER
+            )
+        except NotFound:
+            return True
+        except Conflict:
+            return False
+        self.cache.store_secret(left.metadata)
+        return True
+
+    async def _tell(self, key: Key, secret: Secret, why: str) -> None:
+        logger.error("gave up to revoke", datasource=str(key), error=why)
+        note = (
+            f"The tokens of Datasource {key.name} could not be revoked and may still be valid at the service. {why} "
+            "Revoke the grant there by hand, in the settings of the account that consented."
+        )
+        datasource = self.cache.datasource(key)
+        about = secret.metadata if datasource is None else datasource.metadata
+        try:
+            await self.recorder.warn(
+                about, is_secret=datasource is None, reason="RevocationFailed", action="Revoke", note=note
+            )
+        except (ApiError, Unavailable) as error:
+            # In a namespace that is being deleted nothing new may be made.
+            logger.warning("could not record an Event", datasource=str(key), error=str(error))
