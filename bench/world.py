@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.bare import Bare, Refused, load_json
-from bench.figures import Report
+from bench.figures import Report, Wanted
 from bench.fleet import Fleet
 from bench.meter import AuditLog, Calls, cpu_seconds, service_account
 from bench.objects import Maker
@@ -68,9 +68,9 @@ class World:
     audit: AuditLog
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def add(self, figure: str, unit: str, sample: float, **wanted: object) -> None:
+    def add(self, figure: str, unit: str, sample: float, *, wanted: Wanted | None = None) -> None:
         """One run's value of a figure of this bench."""
-        self.report.add(self.name, figure, unit, sample, **wanted)  # type: ignore[arg-type]
+        self.report.add(self.name, figure, unit, sample, wanted)
 
     async def fleet(self, count: int, name: str = "") -> Fleet:
         """`count` Datasources in a namespace of their own, not applied yet."""
