@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import msgspec
 
@@ -103,10 +103,17 @@ class Calls(Counter[Call]):
 
 @dataclass(slots=True)
 class AuditLog:
-    """Reads the audit log on from where it was read last; it may be rotated meanwhile."""
+    """Reads the audit log on from where it was read last; it may be rotated meanwhile. Use it as a context manager."""
 
     path: Path
     _file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def skip(self) -> None:
         """Pass over everything up to now."""

@@ -19,7 +19,7 @@ async def smoke(report: Report) -> None:
             _count(here, "onboard", await onboarded(here, fleet), 1, costs)
             _count(here, "authorize", await authorized(here, fleet), 2, costs)
             _count(here, "storm", await refreshed(here, fleet), 4, costs)
-            here.add("restart: writes but the Lease", "writes", await _restarted(here, fleet), wanted=never_above(0))
+        here.add("restart: writes but the Lease", "writes", await _restarted(here, fleet), wanted=never_above(0))
         for name, (small, large) in costs.items():
             grown = 100 * (large / small - 1)
             here.add(f"{name}: requests an object, {SIZES[1]} over {SIZES[0]}", "%", grown, wanted=at_most(10))

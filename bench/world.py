@@ -156,9 +156,9 @@ async def world(name: str, report: Report, *, latency: float = 0.0) -> AsyncIter
             _bare(control_plane, OPERATOR, RAW_AGENT) as raw,
             _bare(control_plane, CALLBACK_SERVER, RAW_AGENT) as raw_callback,
         ):
-            audit = AuditLog(control_plane.audit_log)
             maker = Maker(provider_url, stack.external_url)
-            yield World(name, report, control_plane, stack, maker, load, raw, raw_callback, audit)
+            with AuditLog(control_plane.audit_log) as audit:
+                yield World(name, report, control_plane, stack, maker, load, raw, raw_callback, audit)
 
 
 def _bare(control_plane: ControlPlane, account: str | None, agent: str) -> Bare:
