@@ -86,6 +86,7 @@ class Controller:
         verifier = IdTokenVerifier(self.transport, discovery, time.monotonic)
         self._refresher = Refresher(self.kube, self.transport, self.cache, steps, self._memory, process, verifier)
         self._pool = RefreshPool(self._refresh)
+        self._refresher.answered = self._pool.answered
         self._revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
         self._reconciler = Reconciler(
             kube=self.kube,
