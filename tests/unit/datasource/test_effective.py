@@ -18,6 +18,7 @@ from datasource.effective import (
     code_options,
     effective,
     needs_metadata,
+    read_recorded_client,
     refresh_options,
     reply_options,
 )
@@ -291,3 +292,8 @@ async def test_metadata_that_cannot_be_believed_matters_only_to_who_depends_on_i
         assert await look_up_metadata(discovery, by_issuer(provider.origin)) is None
         with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.issuer tells no endpoints: .*answered 404"):
             await look_up_metadata(discovery, by_issuer(provider.origin, tokenURL=None))
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"clientID": 7}'])
+def test_recorded_client_that_somebody_altered_is_none(text: str | None) -> None:
+    assert read_recorded_client(text) is None
