@@ -125,7 +125,8 @@ class Reconciler:
         raise Stale(f"not settled after {STEPS_LIMIT} steps")
 
     async def _write_status(self, key: Key, seen: Observed, finding: Finding, began: float) -> None:
-        patch = status_patch(seen.status, wanted_status(seen, finding, self.surface))
+        wanted = wanted_status(seen, finding, self.surface)
+        patch = status_patch(seen.status, wanted)
         if patch is None:
             return
         try:
@@ -136,7 +137,7 @@ class Reconciler:
             return
         self.cache.store_datasource(trimmed(written))
         await self.announce(seen, finding, seconds=self.monotonic() - began)
-        if _has_moved_on(written, seen):
+        if _has_moved_on(written, seen) or status_patch(written.status, wanted) is not None:
             # The watch will show us the version that we have just stored, and that is nothing new to the cache.
             raise Stale("the Datasource changed while its status was written")
 

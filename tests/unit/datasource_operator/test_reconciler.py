@@ -39,6 +39,24 @@ def unconfigured(**metadata: Any) -> dict[str, Any]:
     return {"metadata": usual | metadata, "spec": {"url": "https://api.example.com"}}
 
 
+async def test_a_status_that_somebody_wiped_while_it_was_written_is_looked_at_again() -> None:
+    """The patch held only what differed from the status that was seen."""
+    kube, cache = KubeInMemory(), Cache()
+    kube.objects[DATASOURCES.plural, NAMESPACE, NAME] = unconfigured()
+    cache.store_datasource(trimmed(typed(unconfigured())))
+    await reconciler(kube, cache).reconcile(KEY)
+    settled = kube.objects[DATASOURCES.plural, NAMESPACE, NAME]
+    configured = {"url": "https://api.example.com", "oauth2": {"clientID": "my-app"}}
+    seen = settled | {"spec": configured, "metadata": settled["metadata"] | {"generation": 2, "resourceVersion": "8"}}
+    cache.store_datasource(trimmed(typed(seen)))
+    kube.objects[DATASOURCES.plural, NAMESPACE, NAME] = seen | {
+        "status": {},
+        "metadata": seen["metadata"] | {"resourceVersion": "9"},
+    }
+    with pytest.raises(Stale):
+        await reconciler(kube, cache).reconcile(KEY)
+
+
 async def reconcile(stored: dict[str, Any], cached: Datasource) -> None:
     """Reconcile what was cached, while that is stored."""
     kube, cache = KubeInMemory(), Cache()
