@@ -293,17 +293,31 @@ class Kube:
     async def list_metadata(
         self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
     ) -> tuple[list[PartialObject], str]:
-        """List metadata only, page by page; returns the objects and the resourceVersion to watch from."""
+        """List metadata only; returns the objects and the resourceVersion to watch from."""
         items: list[PartialObject] = []
+        version = ""
+        async for page, version in self.metadata_pages(  # noqa: B007 - the last one counts
+            resource, namespace, field_selector=field_selector, page_size=page_size
+        ):
+            items += page
+        return items, version
+
+    async def metadata_pages(
+        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
+    ) -> AsyncIterator[tuple[list[PartialObject], str]]:
+        """The same page by page, for whoever keeps little of each: all of them at once take much memory.
+
+        The resourceVersion is that of the whole list, the same with every page.
+        """
         params = {"limit": str(page_size), "fieldSelector": field_selector}
         while True:
             body = await self._request(
                 "GET", resource.path(namespace), params=params, headers={"Accept": _METADATA_LIST_ONLY}
             )
             page = _decoded(body, _List[PartialObject])
-            items += page.items or []
+            yield page.items or [], page.metadata.resource_version
             if not page.metadata.continue_:
-                return items, page.metadata.resource_version
+                return
             params["continue"] = page.metadata.continue_
 
     async def watch_metadata(

@@ -6,7 +6,8 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -193,6 +194,16 @@ class Controller:
         if self.cache.revocation_is_due(key):
             self._revocations.add(key)
 
+    @contextmanager
+    def _noticing_revocations(self, key: Key) -> Iterator[None]:
+        """What we write or read ourselves is no news when a watch shows it. One that is tried already keeps its pauses."""
+        was_due = self.cache.revocation_is_due(key)
+        try:
+            yield
+        finally:
+            if not was_due and self.cache.revocation_is_due(key):
+                self._revocations.add(key)
+
     def _surroundings_changed(self, key: Key) -> None:
         self._look_around[key] = time.monotonic()
         self._memory.try_now(key, _now())
@@ -206,7 +217,8 @@ class Controller:
 
     async def _refresh(self, key: Key) -> None:
         try:
-            await self._refresher.refresh(key)
+            with self._noticing_revocations(key):
+                await self._refresher.refresh(key)
         except (ApiError, Unavailable) as error:
             delay = self.queue.retry(key, at_least=getattr(error, "retry_after", None) or timedelta(0))
             logger.warning(
@@ -229,6 +241,9 @@ class Controller:
                 await self._revoke_one(key)
             finally:
                 self._revocations.done(key)
+                if self.cache.datasource(key) is not None:
+                    # What it wrote is no news when a watch shows it.
+                    self.queue.add(key)
 
     async def _revoke_one(self, key: Key) -> None:
         try:
@@ -251,7 +266,8 @@ class Controller:
             key = await self.queue.take()
             began = time.monotonic()
             try:
-                count_reconcile(await self._reconcile(key), time.monotonic() - began)
+                with self._noticing_revocations(key):
+                    count_reconcile(await self._reconcile(key), time.monotonic() - began)
             finally:
                 self.queue.done(key)
 

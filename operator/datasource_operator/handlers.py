@@ -29,7 +29,7 @@ def register(
         settings.scanning.disabled = True
         settings.persistence.diffbase_storage = NoDiffBase()
         settings.persistence.progress_storage = NoProgress()
-        settings.batching.idle_timeout = 0.1
+        settings.batching.idle_timeout = 0.02
         settings.networking.request_timeout = 20
         settings.networking.connect_timeout = 5
         # By default kopf asks for all at once, and has 10,000 of them in memory as dictionaries.
