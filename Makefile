@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Each has a control plane and a provider of its own; most of the time a test waits for what others do.
 TEST_WORKERS ?= 3
 
-.PHONY: help demo test check lint unit faults tools generate docs manifests fixtures lock format clean
+.PHONY: help demo test check lint unit faults bench tools generate docs manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -21,6 +21,7 @@ test: check tools ## everything: check, then the tests on a real API server and 
 	$(VENV)/bin/pytest tests --ignore=tests/unit -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile
 	@echo "Looking back at what all of them did"
 	$(VENV)/bin/pytest tests/cluster -m last
+	@$(RUN) -m bench smoke
 
 check: lint unit ## lint, types, import rules, unit tests; under a minute
 
@@ -31,11 +32,14 @@ lint: $(READY)
 	$(VENV)/bin/lint-imports
 
 unit: $(READY)
-	$(VENV)/bin/pytest tests/unit --cov --cov-report=term --cov-fail-under=100
+	$(VENV)/bin/pytest tests/unit --numprocesses 2 --cov --cov-report=term --cov-fail-under=100
 
 faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes, then a long random walk; FAULTS_SECONDS, FAULTS_SEED
 	@$(RUN) -m tests.faults.fault_run
 	RANDOM_WALK=long RANDOM_WALK_SEED=$${FAULTS_SEED:-1} $(VENV)/bin/pytest tests/cluster/test_random_walk.py --capture=no
+
+bench: tools ## what the operator costs beside a raw driver, about 35 minutes; BENCH="storm idle" for some of them
+	@$(RUN) -m bench $(BENCH)
 
 tools: $(READY) ## fetch and build what the local stack needs, ahead of time
 	@$(RUN) -m deploy.local.tools

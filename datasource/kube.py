@@ -22,6 +22,7 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 from datasource.names import GROUP, PLURAL, VERSION
+from datasource.oauth2.proxies import proxies_in
 from datasource.objects import PartialObject
 
 logger = logging.getLogger(__name__)
@@ -161,6 +162,12 @@ def bearer_token(configuration: Configuration) -> str | None:
     return None if header is None else header.partition(" ")[2].strip()
 
 
+def _credentials(configuration: Configuration) -> dict[str, str]:
+    """The header that goes with every request."""
+    token = bearer_token(configuration)
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
 def ssl_context(configuration: Configuration) -> ssl.SSLContext:
     """The TLS settings of a login."""
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
@@ -183,17 +190,20 @@ class Kube:
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession
         self._configuration: Configuration
+        self._credentials: dict[str, str]
         self._token_read_at = -math.inf
         self.answered_at = 0.0
         """When the API server last answered, by the monotonic clock."""
 
     async def __aenter__(self) -> "Kube":
         self._configuration = await login(self._kubeconfig)
+        self._credentials = _credentials(self._configuration)
         self._token_read_at = time.monotonic()
         self._session = aiohttp.ClientSession(
             base_url=self._configuration.host.rstrip("/") + "/",
             connector=aiohttp.TCPConnector(ssl=ssl_context(self._configuration), limit=64),
-            trust_env=True,
+            # Not trust_env: aiohttp would look into the environment, and for a netrc, in a thread for every request.
+            proxy=proxies_in(os.environ).proxy_for(self._configuration.host),
             read_bufsize=2**18,
             headers={"User-Agent": self._user_agent},
             timeout=aiohttp.ClientTimeout(
@@ -283,17 +293,31 @@ class Kube:
     async def list_metadata(
         self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
     ) -> tuple[list[PartialObject], str]:
-        """List metadata only, page by page; returns the objects and the resourceVersion to watch from."""
+        """List metadata only; returns the objects and the resourceVersion to watch from."""
         items: list[PartialObject] = []
+        version = ""
+        async for page, version in self.metadata_pages(  # noqa: B007 - the last one counts
+            resource, namespace, field_selector=field_selector, page_size=page_size
+        ):
+            items += page
+        return items, version
+
+    async def metadata_pages(
+        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
+    ) -> AsyncIterator[tuple[list[PartialObject], str]]:
+        """The same page by page, for whoever keeps little of each: all of them at once take much memory.
+
+        The resourceVersion is that of the whole list, the same with every page.
+        """
         params = {"limit": str(page_size), "fieldSelector": field_selector}
         while True:
             body = await self._request(
                 "GET", resource.path(namespace), params=params, headers={"Accept": _METADATA_LIST_ONLY}
             )
             page = _decoded(body, _List[PartialObject])
-            items += page.items or []
+            yield page.items or [], page.metadata.resource_version
             if not page.metadata.continue_:
-                return items, page.metadata.resource_version
+                return
             params["continue"] = page.metadata.continue_
 
     async def watch_metadata(
@@ -376,8 +400,8 @@ class Kube:
             except Exception as error:  # an empty or half-written kubeconfig makes the loader fall over in many ways
                 logger.warning("could not read the API server login again: %s", error)
             self._token_read_at = time.monotonic()
-        token = bearer_token(self._configuration)
-        return {} if token is None else {"Authorization": f"Bearer {token}"}
+            self._credentials = _credentials(self._configuration)
+        return self._credentials
 
     @staticmethod
     def _error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:

@@ -164,7 +164,7 @@ class Datasource(msgspec.Struct, frozen=True):
     """A Datasource as the API server returns it; `spec` is parsed by `datasource.spec.parse`."""
 
     metadata: Metadata
-    spec: dict[str, Any] = {}
+    spec: Mapping[str, Any] = {}
     status: Status = Status()
 
 

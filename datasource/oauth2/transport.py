@@ -10,6 +10,8 @@ second answer. Through a proxy only what is written can be judged; the proxy its
 import asyncio
 import socket
 import ssl
+import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,6 +30,10 @@ from datasource.oauth2.proxies import Proxies
 from datasource.oauth2.token_request import TokenRequest
 from datasource.oauth2.trust import add_bundle
 
+# httpcore asks for sniffio at every lock that it makes, and a module that is not there is searched for in every folder, each
+# time: a third of what a request took. None ends the search at once (Python reference, section 5.3.1).
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
+
 LARGEST_BODY = 1024 * 1024
 CONNECT_TIMEOUT = timedelta(seconds=5)
 STAGGER = timedelta(milliseconds=250)
@@ -35,7 +41,7 @@ STAGGER = timedelta(milliseconds=250)
 
 _ADDRESSES_TRIED = 8
 _CONNECTIONS = 100
-_IDLE_CONNECTIONS = 20
+_IDLE_CONNECTIONS = _CONNECTIONS  # httpcore counts those in use among them, so fewer would be closed after each request
 _IDLE_SECONDS = 5.0
 
 _NEVER_SENT = (
@@ -193,20 +199,46 @@ async def _exchange(client: httpx.AsyncClient, request: TokenRequest) -> Reply:
         return Reply(status=response.status_code, headers=headers, body=bytes(body))
 
 
+@dataclass(slots=True)
+class _Pool:
+    """Connections to one provider, or to one proxy. httpcore looks at all connections of a pool at every request."""
+
+    connections: httpcore.AsyncConnectionPool
+    under_way: int = 0
+    used_at: float = 0.0
+
+    async def handle(self, request: httpcore.Request) -> httpcore.Response:
+        self.under_way += 1
+        try:
+            return await self.connections.handle_async_request(request)
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """A reply was read, or there was none."""
+        self.under_way -= 1
+        self.used_at = time.monotonic()
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody has used it for as long as an idle connection is kept."""
+        return not self.under_way and time.monotonic() - self.used_at > _IDLE_SECONDS
+
+
 class _Pools(httpx.AsyncBaseTransport):
     """Connections under one trust: to checked addresses, or through proxies."""
 
     def __init__(self, context: ssl.SSLContext, egress: EgressPolicy, proxies: Proxies, resolve: Resolve) -> None:
         self._context = context
         self._proxies = proxies
-        self._direct = httpcore.AsyncConnectionPool(
-            ssl_context=context, network_backend=_CheckedBackend(egress, resolve), **_LIMITS
-        )
-        self._through: dict[str, httpcore.AsyncHTTPProxy] = {}
+        self._network = _CheckedBackend(egress, resolve)
+        self._direct: dict[bytes, _Pool] = {}
+        self._through: dict[str, _Pool] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        pool = self._pool_for(str(request.url))
-        reply = await pool.handle_async_request(
+        pool = await self._pool_for(request.url)
+        reply = await pool.handle(
             httpcore.Request(
                 method=request.method,
                 url=httpcore.URL(
@@ -220,21 +252,40 @@ class _Pools(httpx.AsyncBaseTransport):
                 extensions=request.extensions,
             )
         )
-        return httpx.Response(reply.status, headers=reply.headers, stream=_Stream(reply), extensions=reply.extensions)
+        return httpx.Response(
+            reply.status, headers=reply.headers, stream=_Stream(reply, pool), extensions=reply.extensions
+        )
 
     async def aclose(self) -> None:
-        for pool in (self._direct, *self._through.values()):
-            await pool.aclose()
+        for pool in (*self._direct.values(), *self._through.values()):
+            await pool.connections.aclose()
 
-    def _pool_for(self, url: str) -> httpcore.AsyncConnectionPool:
-        proxy_url = self._proxies.proxy_for(url)
-        if proxy_url is None:
-            return self._direct
+    async def _pool_for(self, url: httpx.URL) -> _Pool:
+        proxy_url = self._proxies.proxy_for(str(url))
+        return await self._direct_to(url) if proxy_url is None else self._through_proxy(proxy_url)
+
+    async def _direct_to(self, url: httpx.URL) -> _Pool:
+        provider = url.raw_scheme + b"://" + url.netloc
+        if provider not in self._direct:
+            await self._close_those_left()
+            connections = httpcore.AsyncConnectionPool(
+                ssl_context=self._context, network_backend=self._network, **_LIMITS
+            )
+            self._direct.setdefault(provider, _Pool(connections, used_at=time.monotonic()))
+        return self._direct[provider]
+
+    async def _close_those_left(self) -> None:
+        """Otherwise a pool would stay for every provider that was ever named."""
+        for provider in [provider for provider, pool in self._direct.items() if pool.is_left]:
+            await self._direct.pop(provider).connections.aclose()
+
+    def _through_proxy(self, proxy_url: str) -> _Pool:
         if proxy_url not in self._through:
             proxy = httpx.Proxy(proxy_url)
-            self._through[proxy_url] = httpcore.AsyncHTTPProxy(
+            connections = httpcore.AsyncHTTPProxy(
                 proxy_url=str(proxy.url), proxy_auth=proxy.raw_auth, ssl_context=self._context, **_LIMITS
             )
+            self._through[proxy_url] = _Pool(connections)
         return self._through[proxy_url]
 
 
@@ -248,14 +299,16 @@ _LIMITS: dict[str, Any] = {
 class _Stream(httpx.AsyncByteStream):
     """The body of a reply of httpcore, as httpx wants it."""
 
-    def __init__(self, reply: httpcore.Response) -> None:
+    def __init__(self, reply: httpcore.Response, pool: _Pool) -> None:
         self._reply = reply
+        self._pool = pool
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for part in self._reply.aiter_stream():
             yield part
 
     async def aclose(self) -> None:
+        self._pool.release()
         await self._reply.aclose()
 
 

@@ -58,6 +58,10 @@ class Process:
     def start(self) -> None:
         """Start it and wait until it is ready."""
         self.child.start()
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Wait until its probe says so."""
         self.child.wait_until_ready(self._is_ready, seconds=READY_WITHIN)
 
     def stop(self) -> None:

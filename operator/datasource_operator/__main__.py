@@ -1,6 +1,7 @@
 """`python -m datasource_operator`: start the operator."""
 
 import asyncio
+import gc
 import os
 import sys
 
@@ -24,6 +25,9 @@ from datasource_operator.metrics import OperatorCollector
 
 logger = structlog.get_logger(__name__)
 
+GC_THRESHOLDS = (20_000, 20, 20)
+"""For gc.set_threshold. Nearly all that a start allocates is kept: to look through it after every 700 objects finds nothing."""
+
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
@@ -33,6 +37,7 @@ def main() -> None:
     except InvalidSettings as error:
         sys.exit(f"datasource-operator: {error}")
     configure_logging(settings.log_format)
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         uvloop.run(run(settings, *health))
     except ClusterTooOld as error:

@@ -4,13 +4,17 @@ A watch may show an older version of what we wrote ourselves a moment ago. resou
 (Kubernetes guarantees it since 1.35, etcd always did), so older versions are passed over.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import lru_cache
+from sys import intern
+from typing import Any, NamedTuple
+
+import msgspec
 
 from datasource.credential import StoredCredential, UnreadableCredential, read_facts, revocation_is_due
 from datasource.names import Annotation, Role, credential_secret_name
-from datasource.objects import Datasource, Metadata
+from datasource.objects import Condition, Datasource, Metadata, OwnerReference, Status
 from datasource.token_secret import StoredTokenSecret, read_stored
 
 
@@ -86,10 +90,10 @@ class Cache:
                 yield datasource, None if credential is None else credential.credential
 
     def store_datasource(self, datasource: Datasource) -> bool:
-        """Remember a Datasource; False where a newer version is known already."""
+        """Remember a Datasource; False where that version, or a newer one, is known already."""
         key = Key(datasource.metadata.namespace, datasource.metadata.name)
-        known = self._known.setdefault(key, _Known())
-        if known.datasource is not None and _is_older(datasource.metadata, known.datasource.metadata.resource_version):
+        known = self._known_as(key)
+        if known.datasource is not None and _is_known(datasource.metadata, known.datasource.metadata.resource_version):
             return False
         known.datasource = datasource
         return True
@@ -111,6 +115,7 @@ class Cache:
 
     def store_secret(self, metadata: Metadata) -> Key | None:
         """Remember a Secret of ours by its metadata; returns whose it is, or was; None where nothing new was learnt."""
+        metadata = _lean_metadata(metadata)
         key = _owner_key(metadata)
         before = self._belongs_to.get((metadata.namespace, metadata.name))
         if before is not None and before != key:
@@ -119,17 +124,17 @@ class Cache:
         if key is None:
             return before
         self._belongs_to[(metadata.namespace, metadata.name)] = key
-        known = self._known.setdefault(key, _Known())
+        known = self._known_as(key)
         match metadata.annotations.get(Annotation.ROLE):
             case Role.CREDENTIAL if metadata.name == credential_secret_name(key.name):
-                if known.credential is not None and int(metadata.resource_version) < known.credential.version:
+                if known.credential is not None and int(metadata.resource_version) <= known.credential.version:
                     return None
                 known.credential = _CachedCredential(
                     int(metadata.resource_version), _readable(metadata), revocation_is_due(metadata)
                 )
             case Role.TOKEN:
                 stood = known.token_secrets.get(metadata.name)
-                if stood is not None and _is_older(metadata, stood.resource_version):
+                if stood is not None and _is_known(metadata, stood.resource_version):
                     return None
                 known.token_secrets[metadata.name] = read_stored(metadata)
         return key
@@ -179,6 +184,12 @@ class Cache:
             known.token_secrets.pop(name, None)
         self._tidy(key, known)
 
+    def _known_as(self, key: Key) -> _Known:
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = _Known()
+        return known
+
     def _tidy(self, key: Key, known: _Known) -> None:
         if known.is_empty():
             del self._known[key]
@@ -193,27 +204,114 @@ def trimmed(datasource: Datasource) -> Datasource:
         if key in {Annotation.CLEAR_CREDENTIAL, Annotation.NEW_CREDENTIAL, Annotation.REFRESH}
     }
     kept = Metadata(
-        name=metadata.name,
-        namespace=metadata.namespace,
-        uid=metadata.uid,
+        name=intern(metadata.name),
+        namespace=intern(metadata.namespace),
+        uid=intern(metadata.uid),
         resource_version=metadata.resource_version,
         generation=metadata.generation,
         deletion_timestamp=metadata.deletion_timestamp,
-        annotations=requests,
+        labels=_EMPTY,
+        annotations=requests or _EMPTY,
     )
-    return Datasource(metadata=kept, spec=datasource.spec, status=datasource.status)
+    return Datasource(metadata=kept, spec=PackedSpec(datasource.spec), status=_lean_status(datasource.status))
+
+
+class PackedSpec(Mapping[str, Any]):
+    """A spec as JSON, which takes a quarter of the memory; unpacked by whoever looks into it."""
+
+    __slots__ = ("packed",)
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        self.packed: bytes = spec.packed if isinstance(spec, PackedSpec) else msgspec.json.encode(spec)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._unpacked()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._unpacked())
+
+    def __len__(self) -> int:
+        return len(self._unpacked())
+
+    def _unpacked(self) -> dict[str, Any]:
+        spec: dict[str, Any] = msgspec.json.decode(self.packed)
+        return spec
+
+
+_EMPTY: dict[str, str] = {}
+"""One for all: a dictionary of its own takes 64 bytes, and most Datasources have neither labels nor requests."""
+
+
+def _lean_status(status: Status) -> Status:
+    """The same, with one copy in memory of what many of them say."""
+    return msgspec.structs.replace(
+        status,
+        state=_interned(status.state),
+        redirect_uri=_interned(status.redirect_uri),
+        granted_scopes=None if status.granted_scopes is None else _shared(status.granted_scopes),
+        conditions=None if status.conditions is None else tuple(_lean_condition(each) for each in status.conditions),
+    )
+
+
+def _lean_condition(condition: Condition) -> Condition:
+    return msgspec.structs.replace(
+        condition,
+        type=intern(condition.type),
+        status=intern(condition.status),
+        reason=intern(str(condition.reason)),
+        message=intern(condition.message),
+    )
+
+
+def _lean_metadata(metadata: Metadata) -> Metadata:
+    """The same, with one copy in memory of what a Secret shares with its Datasource and with others."""
+    return msgspec.structs.replace(
+        metadata,
+        name=intern(metadata.name),
+        namespace=intern(metadata.namespace),
+        owner_references=tuple(_lean_owner(owner) for owner in metadata.owner_references),
+    )
+
+
+def _lean_owner(owner: OwnerReference) -> OwnerReference:
+    return OwnerReference(intern(owner.uid), intern(owner.kind), intern(owner.name), intern(owner.api_version))
+
+
+def _lean_credential(stored: StoredCredential) -> StoredCredential:
+    facts = msgspec.structs.replace(
+        stored.facts,
+        fingerprint=intern(stored.facts.fingerprint),
+        requested_scopes=_shared(stored.facts.requested_scopes),
+        granted_scopes=_shared(stored.facts.granted_scopes),
+    )
+    return msgspec.structs.replace(stored, facts=facts)
+
+
+def _interned(text: str | None) -> str | None:
+    return None if text is None else intern(str(text))
+
+
+@lru_cache(maxsize=4096)
+def _shared(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    """The first that was equal."""
+    return scopes
 
 
 def _owner_key(metadata: Metadata) -> Key | None:
     name = metadata.annotations.get(Annotation.DATASOURCE)
-    return None if not name else Key(metadata.namespace, name)
+    return None if not name else Key(metadata.namespace, intern(name))
 
 
 def _readable(metadata: Metadata) -> StoredCredential | UnreadableCredential:
     try:
-        return read_facts(metadata)
+        return _lean_credential(read_facts(metadata))
     except UnreadableCredential as error:
         return error
+
+
+def _is_known(metadata: Metadata, resource_version: str) -> bool:
+    """Whether that version was seen already; a watch shows us what we wrote ourselves once more."""
+    return int(metadata.resource_version) <= int(resource_version)
 
 
 def _is_older(metadata: Metadata, resource_version: str) -> bool:

@@ -1,6 +1,7 @@
 """I/O: the loop around the reconciler: triggers in, at most one reconciliation of a key at a time, retries with backoff."""
 
 import asyncio
+import math
 import random
 import secrets
 import socket
@@ -62,7 +63,8 @@ class Controller:
     queue: WorkQueue[Key] = field(default_factory=lambda: WorkQueue(time.monotonic, random.random))
     datasource_event_at: float = field(default_factory=time.monotonic)
     """When a watch last told of a Datasource, by the monotonic clock; before the first time, when we began."""
-    _look_around: set[Key] = field(default_factory=set)
+    _look_around: dict[Key, float] = field(default_factory=dict)
+    """From when on (monotonic) the surroundings are due for a look, whatever the next trigger."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _watches: list[SecretWatch] = field(default_factory=list)
     _poller: SecretPoller = field(init=False)
@@ -84,6 +86,7 @@ class Controller:
         verifier = IdTokenVerifier(self.transport, discovery, time.monotonic)
         self._refresher = Refresher(self.kube, self.transport, self.cache, steps, self._memory, process, verifier)
         self._pool = RefreshPool(self._refresh)
+        self._refresher.answered = self._pool.answered
         self._revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
         self._reconciler = Reconciler(
             kube=self.kube,
@@ -166,6 +169,7 @@ class Controller:
         finally:
             await _ended(tasks)
             await self._pool.drain()
+            self._refresher.steps.let_go_of_all()
 
     def datasource_changed(self, datasource: Datasource) -> None:
         """A watch showed a Datasource: remember it and look at it soon."""
@@ -189,7 +193,7 @@ class Controller:
         self._revoke_if_due(key)
 
     def _surroundings_changed(self, key: Key) -> None:
-        self._look_around.add(key)
+        self._look_around[key] = time.monotonic()
         self._memory.try_now(key, _now())
         self.queue.add(key)
 
@@ -197,7 +201,7 @@ class Controller:
         self.queue.forget(key)
         self._poller.wait_for(key, None)
         self._memory.forget(key)
-        self._look_around.discard(key)
+        self._look_around.pop(key, None)
 
     async def _refresh(self, key: Key) -> None:
         try:
@@ -224,6 +228,9 @@ class Controller:
                 await self._revoke_one(key)
             finally:
                 self._revocations.done(key)
+                if self.cache.datasource(key) is not None:
+                    # What it wrote is no news when a watch shows it.
+                    self.queue.add(key)
             # What was stored while the last one ended has brought nobody here.
             self._revoke_if_due(key)
 
@@ -256,10 +263,13 @@ class Controller:
                 count_reconcile(await self._reconcile(key), time.monotonic() - began)
             finally:
                 self.queue.done(key)
+                # What we write ourselves is no news when a watch shows it: a clear is noticed here.
+                self._revoke_if_due(key)
 
     async def _reconcile(self, key: Key) -> ReconcileResult:
-        look_around = key in self._look_around
-        self._look_around.discard(key)
+        look_around = self._look_around.get(key, math.inf) <= time.monotonic()
+        if look_around:
+            del self._look_around[key]
         try:
             outcome = await self._reconciler.reconcile(key, look_around=look_around)
         except Stale as error:
@@ -284,7 +294,7 @@ class Controller:
 
     def _try_again(self, key: Key, look_around: bool, at_least: timedelta) -> timedelta:
         if look_around:
-            self._look_around.add(key)
+            self._look_around[key] = time.monotonic()
         return self.queue.retry(key, at_least=at_least)
 
     def _follow_up(self, key: Key, outcome: Outcome) -> None:
@@ -295,7 +305,7 @@ class Controller:
         if outcome.look_after is not None:
             # What settled together does not come back together.
             self.queue.add(key, Priority.ROUTINE, delay=outcome.look_after * (1 + random.random() * 0.1))  # noqa: S311
-            self._look_around.add(key)
+            self._look_around[key] = time.monotonic() + outcome.look_after.total_seconds()
         if outcome.refresh is not None:
             self._pool.submit(key, outcome.refresh.provider, is_urgent=outcome.refresh.is_urgent)
 

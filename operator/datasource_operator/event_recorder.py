@@ -2,13 +2,16 @@
 
 The name of an Event follows from what it says. So a second operator, or a restarted one, meets the Event that is there
 instead of adding another.
+
+Where very many Datasources change at once, an Event for each would be one write more for each, and nobody reads a thousand:
+after a hundred, only one a second is written of those that warn of nothing. Status, logs and metrics tell of all.
 """
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -23,6 +26,12 @@ logger = structlog.get_logger(__name__)
 _REMEMBERED = 10_000
 _NOTE_LENGTH = 1024
 
+AT_ONCE = 100
+"""Normal Events that are written however fast they come."""
+
+THEN_EVERY = timedelta(seconds=1)
+"""How soon each of them may be followed by another."""
+
 
 @dataclass(slots=True)
 class EventRecorder:
@@ -32,6 +41,8 @@ class EventRecorder:
     instance: str
     now: Callable[[], datetime]
     _counts: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    _allowance: float = AT_ONCE
+    _allowed_at: datetime | None = None
 
     async def announce(self, seen: Observed, finding: Finding, *, seconds: float) -> None:
         """Tell of a new state or reason, which took so many seconds to find; nothing where both stood already."""
@@ -46,6 +57,8 @@ class EventRecorder:
             before=seen.status.state,
             seconds=round(seconds, 3),
         )
+        if finding.state is not State.ERROR and not self._is_allowed():
+            return
         try:
             await self._record(
                 {
@@ -62,6 +75,17 @@ class EventRecorder:
             )
         except (ApiError, Unavailable) as error:
             logger.warning("could not record an Event", datasource=f"{seen.namespace}/{seen.name}", error=str(error))
+
+    def _is_allowed(self) -> bool:
+        """Take one from the allowance for Normal Events, if there is one left."""
+        now = self.now()
+        if self._allowed_at is not None:
+            self._allowance = min(self._allowance + max((now - self._allowed_at) / THEN_EVERY, 0.0), AT_ONCE)
+        self._allowed_at = now
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
 
     async def warn(self, about: Metadata, *, is_secret: bool, reason: str, action: str, note: str) -> None:
         """Record a warning about a Datasource or a Secret.

@@ -1,4 +1,4 @@
-"""What kopf calls: decorators and nothing else. Only this module and `__main__` know kopf."""
+"""What kopf calls: decorators and nothing else. Only this module, `kopf_storage` and `__main__` know kopf."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -9,6 +9,7 @@ import kopf
 from datasource.kube import bearer_token, login
 from datasource.names import GROUP, PLURAL, VERSION
 from datasource_operator.controller import Controller, datasource_in
+from datasource_operator.kopf_storage import NoDiffBase, NoProgress
 
 LOGIN_LIFETIME = timedelta(minutes=5)
 
@@ -26,9 +27,13 @@ def register(
         settings.posting.enabled = False
         settings.peering.standalone = True
         settings.scanning.disabled = True
-        settings.batching.idle_timeout = 0.1
+        settings.persistence.diffbase_storage = NoDiffBase()
+        settings.persistence.progress_storage = NoProgress()
+        settings.batching.idle_timeout = 0.02
         settings.networking.request_timeout = 20
         settings.networking.connect_timeout = 5
+        # By default kopf asks for all at once, and has 10,000 of them in memory as dictionaries.
+        settings.watching.chunk_size = 200
         settings.watching.server_timeout = 300
         settings.watching.client_timeout = 310
         settings.watching.inactivity_timeout = 70

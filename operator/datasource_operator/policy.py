@@ -6,6 +6,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
 from datasource.fingerprint import fingerprint, parameters_hash
@@ -68,9 +69,9 @@ class Trouble:
     """The Secret whose change may mend it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observed:
-    """Everything that a decision rests on."""
+    """Everything that a decision rests on. No slots: what many checks ask for is worked out once."""
 
     namespace: str
     name: str
@@ -103,7 +104,12 @@ class Observed:
         """Whether the spec asks for neither refreshes nor links."""
         return isinstance(self.spec, Spec) and self.spec.suspend
 
-    @property
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """Of the parameters, where there are any."""
+        return None if self.oauth2 is None else fingerprint(self.oauth2)
+
+    @cached_property
     def facts(self) -> CredentialFacts | None:
         """What the credential Secret says, tombstones included, where it is this Datasource's."""
         if isinstance(self.credential, StoredCredential) and not self._is_leaving(self.credential):
@@ -113,22 +119,23 @@ class Observed:
     @property
     def is_ownerless(self) -> bool:
         """Whether the credential Secret came without ownerReferences, as a restore leaves it."""
-        return self._ownership() is Ownership.OWNERLESS
+        return self._ownership is Ownership.OWNERLESS
 
     @property
     def handled(self) -> HandledSet:
         """The requests already acted on."""
         return HandledSet() if self.facts is None else self.facts.handled
 
-    @property
+    @cached_property
     def pending(self) -> Requests:
         """The requests not acted on yet."""
         return self.handled.pending(self.requests)
 
     def _is_leaving(self, credential: StoredCredential) -> bool:
         """It belongs to an earlier Datasource, or somebody deleted it and it waits to be revoked."""
-        return credential.is_being_deleted or self._ownership() is Ownership.DANGLING
+        return credential.is_being_deleted or self._ownership is Ownership.DANGLING
 
+    @cached_property
     def _ownership(self) -> Ownership | None:
         if not isinstance(self.credential, StoredCredential):
             return None
@@ -603,9 +610,9 @@ def _credential_is_there(seen: Observed) -> bool:
 
 
 def _fingerprint_fits(seen: Observed) -> bool:
-    if not isinstance(seen.credential, StoredCredential) or seen.oauth2 is None:
+    if not isinstance(seen.credential, StoredCredential) or seen.fingerprint is None:
         return False
-    return seen.credential.facts.fingerprint == fingerprint(seen.oauth2)
+    return seen.credential.facts.fingerprint == seen.fingerprint
 
 
 def _identity_fits(seen: Observed) -> bool:

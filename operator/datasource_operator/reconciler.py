@@ -13,6 +13,7 @@ from datasource.credential import UnreadableCredential
 from datasource.kube import DATASOURCES, Forbidden, Invalid, Kube, NotFound
 from datasource.names import FIELD_MANAGER, credential_secret_name
 from datasource.objects import Datasource
+from datasource.requests import requests_in
 from datasource.spec import OAuth2
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.policy import (
@@ -90,6 +91,8 @@ class Reconciler:
             settled, seen = await self._settle(seen)
         except DatasourceGone:
             return Outcome()
+        finally:
+            self.steps.let_go(key)
         if settled is None:
             return Outcome()
         await self._write_status(key, seen, settled.finding, began)
@@ -122,7 +125,8 @@ class Reconciler:
         raise Stale(f"not settled after {STEPS_LIMIT} steps")
 
     async def _write_status(self, key: Key, seen: Observed, finding: Finding, began: float) -> None:
-        patch = status_patch(seen.status, wanted_status(seen, finding, self.surface))
+        wanted = wanted_status(seen, finding, self.surface)
+        patch = status_patch(seen.status, wanted)
         if patch is None:
             return
         try:
@@ -133,6 +137,17 @@ class Reconciler:
             return
         self.cache.store_datasource(trimmed(written))
         await self.announce(seen, finding, seconds=self.monotonic() - began)
+        if _has_moved_on(written, seen) or status_patch(written.status, wanted) is not None:
+            # The watch will show us the version that we have just stored, and that is nothing new to the cache.
+            raise Stale("the Datasource changed while its status was written")
+
+
+def _has_moved_on(written: Datasource, seen: Observed) -> bool:
+    """Whether somebody changed what the status rests on before it was written: what the answer shows is newer."""
+    metadata = written.metadata
+    return (metadata.uid, metadata.generation) != (seen.uid, seen.generation) or (
+        requests_in(metadata.annotations) != seen.requests or metadata.deletion_timestamp is not None
+    )
 
 
 def _problem(seen: Observed) -> Finding:

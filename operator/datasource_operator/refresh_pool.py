@@ -24,6 +24,8 @@ class RefreshPool:
     _waiting: dict[str, OrderedDict[Key, None]] = field(default_factory=dict)
     _running: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
     _at_provider: Counter[str] = field(default_factory=Counter)
+    _places: dict[Key, str] = field(default_factory=dict)
+    """The provider at which a running key holds a place."""
 
     def submit(self, key: Key, provider: str, *, is_urgent: bool = False) -> None:
         """Refresh a key when its provider has room; urgent ones (somebody asked) go first."""
@@ -33,6 +35,16 @@ class RefreshPool:
         waiting[key] = None
         if is_urgent:
             waiting.move_to_end(key, last=False)
+        self._start_what_fits(provider)
+
+    def answered(self, key: Key) -> None:
+        """The provider has answered a running key: its place is free, however long the API server takes to store that."""
+        provider = self._places.pop(key, None)
+        if provider is None:
+            return
+        self._at_provider[provider] -= 1
+        if not self._at_provider[provider]:
+            del self._at_provider[provider]
         self._start_what_fits(provider)
 
     def forget_waiting(self) -> None:
@@ -60,17 +72,16 @@ class RefreshPool:
         while waiting and self._at_provider[provider] < self.per_provider and len(self._running) < self.in_all:
             key, _ = waiting.popitem(last=False)
             self._at_provider[provider] += 1
-            self._running[key] = asyncio.create_task(self._run(key, provider), name=f"refresh of {key}")
+            self._places[key] = provider
+            self._running[key] = asyncio.create_task(self._run(key), name=f"refresh of {key}")
         if not waiting:
             self._waiting.pop(provider, None)
 
-    async def _run(self, key: Key, provider: str) -> None:
+    async def _run(self, key: Key) -> None:
         try:
             await self.refresh(key)
         finally:
             del self._running[key]
-            self._at_provider[provider] -= 1
-            if not self._at_provider[provider]:
-                del self._at_provider[provider]
+            self.answered(key)
             for waiting_at in tuple(self._waiting):
                 self._start_what_fits(waiting_at)

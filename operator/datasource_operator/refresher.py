@@ -45,6 +45,7 @@ from datasource.oauth2 import (
     MetadataUnusable,
     OAuth2Error,
     OutcomeUnknown,
+    ReplyOptions,
     Throttled,
     TokenRequest,
     TokenResponse,
@@ -139,6 +140,8 @@ class Refresher:
     monotonic: Callable[[], float] = time.monotonic
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    answered: Callable[[Key], None] = lambda _: None
+    """Told when the provider has answered, or did not: it may be sent the next request."""
 
     async def refresh(self, key: Key) -> None:
         """Refresh the credential of a Datasource, if that is still wanted.
@@ -168,14 +171,7 @@ class Refresher:
         options = reply_options(parameters, is_refresh=True)
         sent_at = self.monotonic()
         try:
-            response = await request_token(
-                self.transport,
-                request,
-                now=self.now,
-                deadline=REQUEST_DEADLINE,
-                options=options,
-                ca_bundle=ca_bundle,
-            )
+            response = await self._answer_to(key, request, options, ca_bundle)
         except OAuth2Error as error:
             logger.warning(
                 "a refresh failed",
@@ -204,6 +200,21 @@ class Refresher:
             REFRESHES.labels("stored" if stored else "dropped").inc()
             if not stored:
                 await self._revoke_dropped(key, reply)
+
+    async def _answer_to(
+        self, key: Key, request: TokenRequest, options: ReplyOptions, ca_bundle: str | None
+    ) -> TokenResponse:
+        try:
+            return await request_token(
+                self.transport,
+                request,
+                now=self.now,
+                deadline=REQUEST_DEADLINE,
+                options=options,
+                ca_bundle=ca_bundle,
+            )
+        finally:
+            self.answered(key)
 
     async def _require_identity(self, turn: _Turn, reply: _Reply) -> None:
         """An id_token that comes with a refresh is about the one who authorized (OIDC Core section 12.2), or apps get nothing.
@@ -535,6 +546,8 @@ class Refresher:
         patch = make(datasource_name=key.name, resource_version=resource_version, **change)
         written = await self.kube.merge_patch(SECRETS, key.namespace, name, patch, PartialObject, manager=FIELD_MANAGER)
         self.cache.store_secret(written.metadata)
+        if "data" in change:
+            self.steps.hand_over(key, written.metadata.resource_version, change["data"])
 
     async def _read(self, key: Key) -> StoredCredential | None:
         """The credential's facts, live; None where it is gone or cannot be read."""

@@ -64,13 +64,13 @@ class SecretWatch:
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _list(self) -> str:
-        listed, resource_version = await self.kube.list_metadata(
+        present, resource_version = set(), ""
+        async for page, resource_version in self.kube.metadata_pages(  # noqa: B007 - the last one counts
             SECRETS, self.namespace, field_selector=f"type={self.secret_type}"
-        )
-        present = set()
-        for item in listed:
-            present.add((item.metadata.namespace, item.metadata.name))
-            self._store(item)
+        ):
+            for item in page:
+                present.add((item.metadata.namespace, item.metadata.name))
+                self._store(item)
         self._drop_all_but(present)
         self.heard_at = self.monotonic()
         return resource_version
@@ -104,7 +104,7 @@ class SecretWatch:
         before = self.cache.owner(item.metadata)
         now = self.cache.store_secret(item.metadata)
         self._tell(now)
-        if before != now:
+        if now is not None and before != now:
             self._tell(before)
 
     def _tell(self, key: Key | None) -> None:

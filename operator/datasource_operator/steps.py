@@ -3,8 +3,9 @@
 import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import assert_never
 
 import msgspec
@@ -35,7 +36,7 @@ from datasource.requests import HandledSet, requests_in
 from datasource.settings import Settings
 from datasource.spec import InvalidSpec, OAuth2, Spec, egress_problems, parse
 from datasource.states import Reason
-from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
 from datasource_operator.policy import (
     Adopt,
     Clear,
@@ -62,6 +63,9 @@ logger = structlog.get_logger(__name__)
 PROVIDER_PATIENCE = timedelta(seconds=3)
 """How long a worker waits for a provider's metadata; the request goes on without it, for whoever asks next."""
 
+PARSED_SPECS = 4096
+"""How many specs are kept parsed; those of one shape and content count once."""
+
 
 class DatasourceGone(Exception):
     """A live read found no Datasource, or another one of the same name."""
@@ -82,6 +86,25 @@ class Steps:
     discovery: Discovery
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    _parse: Callable[[bytes], Spec | InvalidSpec] = field(init=False, repr=False)
+    _in_hand: dict[Key, tuple[str, CredentialData]] = field(default_factory=dict, repr=False)
+    """By key: what a refresh stored a moment ago, with the resourceVersion that it got; for the very next reconciliation."""
+
+    def __post_init__(self) -> None:
+        # A Datasource is looked at several times in a row while it is worked on.
+        self._parse = lru_cache(maxsize=PARSED_SPECS)(self._newly_parsed)
+
+    def hand_over(self, key: Key, resource_version: str, data: CredentialData) -> None:
+        """Spare the token Secret's next write a read of what was just written."""
+        self._in_hand[key] = (resource_version, data)
+
+    def let_go(self, key: Key) -> None:
+        """Keep no token beyond the reconciliation that it was for."""
+        self._in_hand.pop(key, None)
+
+    def let_go_of_all(self) -> None:
+        """The same where there will be no reconciliation."""
+        self._in_hand.clear()
 
     def observe(self, key: Key, *, look_around: bool = False) -> Observed:
         """What the cache shows of a Datasource.
@@ -155,12 +178,15 @@ class Steps:
         )
 
     def _parsed(self, datasource: Datasource) -> Spec | InvalidSpec:
+        return self._parse(PackedSpec(datasource.spec).packed)
+
+    def _newly_parsed(self, spec: bytes) -> Spec | InvalidSpec:
+        allow_insecure_http, egress = self.settings.allow_insecure_http, self.settings.egress
         try:
-            return parse(
-                datasource.spec, allow_insecure_http=self.settings.allow_insecure_http, egress=self.settings.egress
-            )
+            return parse(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
         except InvalidSpec as error:
-            return error
+            # It outlives this call, and the frames that it came through should not.
+            return error.with_traceback(None)
 
     async def _read_live(self, key: Key, seen: Observed) -> Observed:
         """First the Secret, then the Datasource: a credential newer than the spec read is then impossible."""
@@ -236,6 +262,11 @@ class Steps:
 
     async def _conflict(self, seen: Observed, name: str, type_: SecretType) -> Surroundings:
         """Whether a Secret of that name exists and is not ours. Asked by metadata, so foreign values stay where they are."""
+        try:
+            await self.kube.get(SECRETS, seen.namespace, name, PartialObject, metadata_only=True)
+        except NotFound:
+            return Surroundings()
+        # Metadata does not tell the type; a selector does.
         foreign, _ = await self.kube.list_metadata(
             SECRETS, seen.namespace, field_selector=f"metadata.name={name},type!={type_}"
         )
@@ -388,11 +419,8 @@ class Steps:
         self.cache.store_secret(patched.metadata)
 
     async def _write_token_secret(self, key: Key, seen: Observed, step: WriteTokenSecret) -> Observed:
-        secret = await self._get_credential(key)
         try:
-            if read_facts(secret.metadata).facts != step.credential.facts:
-                raise Stale("the credential changed meanwhile")
-            data = read_data(secret)
+            data = await self._data_of(key, step.credential)
             if data.fingerprint != step.credential.facts.fingerprint:
                 raise UnreadableCredential("data key fingerprint differs from the annotation")
         except UnreadableCredential as error:
@@ -408,6 +436,15 @@ class Steps:
         )
         self.cache.store_secret(applied.metadata)
         return self._again(key, seen)
+
+    async def _data_of(self, key: Key, credential: StoredCredential) -> CredentialData:
+        resource_version, data = self._in_hand.get(key, ("", None))
+        if data is not None and resource_version == credential.resource_version:
+            return data
+        secret = await self._get_credential(key)
+        if read_facts(secret.metadata).facts != credential.facts:
+            raise Stale("the credential changed meanwhile")
+        return read_data(secret)
 
     async def _create_token_secret(
         self, key: Key, seen: Observed, step: WriteTokenSecret, manifest: dict[str, object]

@@ -10,7 +10,7 @@ from datasource.credential import StoredCredential, UnreadableCredential
 from datasource.names import FIELD_MANAGER, Annotation, Role
 from datasource.objects import Datasource, Metadata, Status
 from datasource.states import Reason, State
-from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
 from tests.support.builders import (
     NAME,
     NAMESPACE,
@@ -62,10 +62,18 @@ def test_an_older_version_of_a_datasource_is_passed_over() -> None:
     assert cache.datasource(KEY) == datasource(resource_version="10")
 
 
-def test_the_same_version_again_is_worth_a_look() -> None:
+def test_the_same_version_again_tells_nothing_new() -> None:
+    """A watch shows what we wrote ourselves once more."""
     cache = Cache()
     cache.store_datasource(datasource())
-    assert cache.store_datasource(datasource())
+    assert not cache.store_datasource(datasource())
+
+
+def test_the_same_version_of_a_secret_again_tells_nothing_new() -> None:
+    cache = Cache()
+    for metadata in (credential_metadata(), token_secret_metadata()):
+        assert cache.store_secret(metadata) == KEY
+        assert cache.store_secret(metadata) is None
 
 
 def test_a_deleted_datasource_is_forgotten() -> None:
@@ -342,3 +350,12 @@ def test_a_tombstone_is_remembered_as_one() -> None:
     stored = cache.credential(KEY)
     assert isinstance(stored, StoredCredential)
     assert stored.facts.tombstone is Reason.CREDENTIAL_CLEARED
+
+
+def test_a_spec_kept_small_is_the_spec() -> None:
+    whole = {"url": "https://api.example.com", "oauth2": {"scopes": ["read"]}}
+    packed = PackedSpec(whole)
+    assert packed == whole
+    assert PackedSpec(packed) == whole
+    assert packed.get("suspend") is None
+    assert (sorted(packed), len(packed)) == (["oauth2", "url"], 2)

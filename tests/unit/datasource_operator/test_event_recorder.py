@@ -240,3 +240,36 @@ async def test_a_change_is_logged_with_what_it_was_before() -> None:
             "seconds": 0.012,
         }
     ]
+
+
+async def announce_many(bench: Bench, count: int, finding: Finding) -> int:
+    """Announce a finding about so many Datasources; returns how many Events there are then."""
+    for number in range(count):
+        await bench.announce(finding, observed(uid=f"{finding.reason}-{number}"))
+    return len(bench.kube.stored(EVENTS))
+
+
+async def test_a_crowd_that_changes_at_once_is_not_told_one_by_one() -> None:
+    bench = Bench()
+    assert await announce_many(bench, event_recorder.AT_ONCE + 50, AUTHORIZED) == event_recorder.AT_ONCE
+
+
+async def test_after_a_crowd_events_are_told_again_bit_by_bit() -> None:
+    bench = Bench()
+    await announce_many(bench, event_recorder.AT_ONCE, AUTHORIZED)
+    bench.now += 3 * event_recorder.THEN_EVERY
+    assert await announce_many(bench, 10, CLEARED) == event_recorder.AT_ONCE + 3
+
+
+async def test_time_without_events_saves_up_no_more_than_the_usual() -> None:
+    bench = Bench()
+    await announce_many(bench, event_recorder.AT_ONCE, AUTHORIZED)
+    bench.now += timedelta(days=1)
+    assert await announce_many(bench, event_recorder.AT_ONCE + 50, CLEARED) == 2 * event_recorder.AT_ONCE
+
+
+async def test_warnings_of_a_crowd_are_all_told() -> None:
+    bench = Bench()
+    await announce_many(bench, event_recorder.AT_ONCE, AUTHORIZED)
+    rejected = Finding(Reason.CLIENT_REJECTED, "The provider rejects the client.")
+    assert await announce_many(bench, 50, rejected) == event_recorder.AT_ONCE + 50

@@ -54,7 +54,7 @@ def shown(reason: Reason | None = None, *, spec: Mapping[str, Any] | None = None
     made = datasource()
     return msgspec.structs.replace(
         made,
-        spec=made.spec | dict(spec or {}),
+        spec={**made.spec, **(spec or {})},
         status=Status(observed_generation=-1) if reason is None else status(reason, **changes),
     )
 
@@ -172,7 +172,8 @@ def test_nobody_is_needed_where_no_link_waits(cache: Cache) -> None:
 def test_status_of_somebody_else_breaks_no_scrape() -> None:
     cache = waiting_cache()
     broken = replace_transition_time(shown(Reason.AUTHORIZATION_REQUIRED, link=True), "yesterday")
-    cache.store_datasource(msgspec.structs.replace(broken, spec={"refreshBefore": 7, "suspend": "yes"}))
+    newer = msgspec.structs.replace(broken.metadata, resource_version="9")
+    cache.store_datasource(msgspec.structs.replace(broken, metadata=newer, spec={"refreshBefore": 7, "suspend": "yes"}))
     assert value(scraped(cache), PERSON, **OURS) == 0
 
 

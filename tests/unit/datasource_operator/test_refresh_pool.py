@@ -133,3 +133,41 @@ async def test_a_refresh_that_fails_gives_its_place_back() -> None:
 
     assert begun == ["a", "b"]
     assert (pool.running, pool.waiting) == (0, 0)
+
+
+async def test_a_provider_that_answered_is_asked_the_next_while_the_answer_is_being_stored() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh, per_provider=2, in_all=100)
+    for number in range(4):
+        pool.submit(key(number), "login.example.com")
+    pool.answered(key(0))
+    await asyncio.sleep(0)
+
+    assert provider.begun == ["0", "1", "2"]
+    pool.answered(key(0))
+    assert pool.waiting == 1, "its place was given up already"
+    provider.let_go()
+    await pool.drain()
+
+
+async def test_answers_being_stored_count_among_all_that_run() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh, per_provider=1, in_all=2)
+    for number in range(4):
+        pool.submit(key(number), "login.example.com")
+    for number in range(4):
+        pool.answered(key(number))
+    assert (pool.running, pool.waiting) == (2, 2)
+    provider.let_go()
+    await pool.drain()
+
+
+async def test_what_never_told_of_an_answer_gives_up_its_place_at_its_end() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh, per_provider=1, in_all=100)
+    for number in range(3):
+        pool.submit(key(number), "login.example.com")
+    provider.let_go()
+    while pool.running:  # noqa: ASYNC110 - a turn of the loop each, no time passes
+        await asyncio.sleep(0)
+    assert provider.begun == ["0", "1", "2"]

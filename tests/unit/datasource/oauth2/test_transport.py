@@ -507,3 +507,22 @@ async def test_connection_made_under_the_systems_trust_is_not_used_under_another
                 await transport.send(request_to(provider.url), deadline=PATIENT, ca_bundle=bundle)
     assert len(provider.requests) == 3
     assert provider.connections == 2
+
+
+async def test_requests_to_one_provider_share_a_connection() -> None:
+    async with HostileProvider(replies(200, keeps_open=True)) as provider, Transport(ON_LOOPBACK) as transport:
+        provider.keeps_open = True
+        for _ in range(3):
+            await transport.send(request_to(provider.url), deadline=PATIENT)
+        assert (len(provider.requests), provider.connections) == (3, 1)
+
+
+async def test_provider_that_nobody_asks_any_more_costs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is let go when another one is asked for the first time, and can be asked again."""
+    monkeypatch.setattr(transport_module, "_IDLE_SECONDS", -1.0)
+    behave = replies(200, keeps_open=True)
+    async with HostileProvider(behave) as left, HostileProvider(behave) as other, Transport(ON_LOOPBACK) as transport:
+        left.keeps_open = other.keeps_open = True
+        for provider in (left, other, left):
+            await transport.send(request_to(provider.url), deadline=PATIENT)
+        assert (left.connections, other.connections) == (2, 1)

@@ -1,0 +1,77 @@
+"""`python -m bench [NAME ...]`: the benches named, or all; `smoke`: counts and growth alone, in less than a minute."""
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import click
+import uvloop
+
+from bench import settled, smoke, unrelated, writing
+from bench.figures import REPORT, Report, table
+from bench.returning import callback
+from deploy.local.cache import REPOSITORY
+from deploy.local.progress import Steps, say
+
+Run = Callable[[Report], Coroutine[Any, Any, None]]
+
+BENCHES: dict[str, Run] = {
+    "onboard": writing.onboard,
+    "authorize": writing.authorize,
+    "storm": writing.storm,
+    "callback": callback,
+    "growth": writing.growth,
+    "fairness": writing.fairness,
+    "noise": unrelated.noise,
+}
+"""Those that need nothing of each other; `settled.SHARING` load their 10,000 objects once for all that are named."""
+
+
+@click.command(help=__doc__)
+@click.argument("names", nargs=-1, type=click.Choice([*BENCHES, *settled.SHARING, "smoke"]))
+def main(names: tuple[str, ...]) -> None:
+    """Run benches one after the other and tell what came of them."""
+    report = Report()
+    begun = time.monotonic()
+    failed = [] if _all_ran(names, report) else ["not every bench could be run"]
+    say(table(report.figures))
+    say(f"{time.monotonic() - begun:.0f} s; written to {REPORT.relative_to(REPOSITORY)}")
+    if "smoke" in names:
+        missed = [figure for figure in report.figures if figure.met is False]
+        failed += [f"{each.name}: {each.figure} is not {each.wanted}" for each in missed]
+    if failed:
+        sys.exit("; ".join(failed))
+
+
+def _all_ran(names: tuple[str, ...], report: Report) -> bool:
+    """Run them; one that cannot be run keeps no other from running, and what was measured is written after each."""
+    runs = _runs(names)
+    steps = Steps(len(runs))
+    all_ran = True
+    for title, run in runs.items():
+        steps.next(title)
+        try:
+            uvloop.run(run(report))
+        except Exception:
+            say(traceback.format_exc())
+            all_ran = False
+        report.write()
+    return all_ran
+
+
+def _runs(names: tuple[str, ...]) -> dict[str, Run]:
+    if "smoke" in names:
+        return {"smoke": smoke.smoke}
+    chosen = [name for name in (*BENCHES, *settled.SHARING) if name in (names or (*BENCHES, *settled.SHARING))]
+    runs = {name: BENCHES[name] for name in chosen if name in BENCHES}
+    sharing = tuple(name for name in chosen if name in settled.SHARING)
+    if sharing:
+        runs[", ".join(sharing)] = partial(settled.run, names=sharing)
+    return runs
+
+
+if __name__ == "__main__":
+    main()

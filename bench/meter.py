@@ -1,0 +1,166 @@
+"""What a process costs, from the kernel; what it asked for, from the API server's audit log."""
+
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Self
+
+import msgspec
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that a process has used (proc_pid_stat(5), fields 14 and 15)."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(after_name[11]) + int(after_name[12])) / _TICKS
+
+
+def resident_kib(pid: int) -> float:
+    """Resident memory of a process (VmRSS), in KiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return float(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+
+
+@dataclass(slots=True)
+class Busy:
+    """Tells when a process that had much to do has done it, from its use of a core alone."""
+
+    pid: int
+    quiet_for: float = 2.0
+    """Seconds of (nearly) no use that show that it is done."""
+    _last_busy: float = field(default_factory=time.monotonic)
+    _cpu: float = 0.0
+    _at: float = field(default_factory=time.monotonic)
+
+    def look(self) -> float | None:
+        """To be asked every quarter of a second; once it is done: when (monotonic) it was busy last."""
+        now, cpu = time.monotonic(), cpu_seconds(self.pid)
+        if cpu - self._cpu > 0.1 * (now - self._at):
+            self._last_busy = now
+        self._cpu, self._at = cpu, now
+        return self._last_busy if now - self._last_busy >= self.quiet_for else None
+
+
+class _User(msgspec.Struct):
+    username: str
+
+
+class _Reference(msgspec.Struct, rename="camel"):
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+
+
+class _Answer(msgspec.Struct):
+    code: int = 0
+
+
+class _Event(msgspec.Struct, rename="camel"):
+    verb: str
+    user: _User
+    request_uri: str = msgspec.field(name="requestURI")
+    user_agent: str = ""
+    object_ref: _Reference | None = None
+    response_status: _Answer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A kind of request, in the words of RBAC."""
+
+    verb: str
+    resource: str
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it changes something."""
+        return self.verb in WRITES
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}"
+
+
+class Calls(Counter[Call]):
+    """How often each kind of request was made."""
+
+    def writes(self, *, besides: frozenset[str] = frozenset({"leases", "events"})) -> int:
+        """How many writes; those of the election and Events are told apart."""
+        return sum(count for call, count in self.items() if call.is_write and call.resource not in besides)
+
+    def events(self) -> int:
+        """How many writes of Events."""
+        return sum(count for call, count in self.items() if call.is_write and call.resource == "events")
+
+    def told(self, objects: int) -> str:
+        """An object's share of each, for people."""
+        shares = sorted((str(call), count / objects) for call, count in self.items() if call.resource != "leases")
+        return ", ".join(f"{share:.2f} {call}" for call, share in shares if share >= 0.005)
+
+
+@dataclass(slots=True)
+class AuditLog:
+    """Reads the audit log on from where it was read last; it may be rotated meanwhile. Use it as a context manager."""
+
+    path: Path
+    _file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def skip(self) -> None:
+        """Pass over everything up to now."""
+        for _ in self._lines():
+            pass
+
+    def calls(self, user: str, *, agent: str = "", without_agent: str = "") -> Calls:
+        """The requests of a user since the last look; dry runs count as reads.
+
+        Args:
+            user: its whole name.
+            agent: how its User-Agent begins.
+            without_agent: how that of others who use the same ServiceAccount begins.
+        """
+        calls = Calls()
+        for line in self._lines():
+            event = msgspec.json.decode(line, type=_Event)
+            is_other = bool(without_agent) and event.user_agent.startswith(without_agent)
+            if event.user.username == user and event.user_agent.startswith(agent) and not is_other:
+                calls[_call(event)] += 1
+        return calls
+
+    def _lines(self) -> list[bytes]:
+        if self._file is None:
+            self._file = self.path.open("rb")
+        lines = self._whole_lines()
+        if os.fstat(self._file.fileno()).st_ino != self.path.stat().st_ino:
+            self._file.close()
+            self._file = self.path.open("rb")
+            lines += self._whole_lines()
+        return lines
+
+    def _whole_lines(self) -> list[bytes]:
+        assert self._file is not None
+        lines = self._file.readlines()
+        if lines and not lines[-1].endswith(b"\n"):
+            self._file.seek(-len(lines.pop()), os.SEEK_CUR)
+        return lines
+
+
+def _call(event: _Event) -> Call:
+    reference = event.object_ref or _Reference()
+    resource = reference.resource + (f"/{reference.subresource}" if reference.subresource else "")
+    verb = f"{event.verb} (dry run)" if "dryRun=" in event.request_uri else event.verb
+    return Call(verb, resource)
+
+
+def service_account(namespace: str, name: str) -> str:
+    """The user name of a ServiceAccount."""
+    return f"system:serviceaccount:{namespace}:{name}"

@@ -1,0 +1,267 @@
+"""callback: whole flows through one callback server, from the dialog to the done page."""
+
+import asyncio
+import re
+import secrets
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import aiohttp
+import msgspec
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from bench.bare import MERGE_PATCH, Bare, Refused, in_flight, load_json
+from bench.figures import Report, at_least, at_most
+from bench.fleet import Fleet, Member
+from bench.meter import Calls, cpu_seconds
+from bench.objects import CLIENT_SECRET
+from bench.world import World, world
+from bench.writing import RUNS
+from callback_server.security import COOKIE, cookie_hash
+from datasource import credential as credential_secret
+from datasource import flow as records
+from datasource.flow import FLOW_LIFETIME, Flow, Outcome, key_hash, new_flow_key
+from datasource.names import CALLBACK_FIELD_MANAGER, credential_secret_name, redirect_uri, ticket_in
+from datasource.objects import PartialObject
+from datasource.requests import Requests
+from datasource.ticket import ticket_hash
+from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
+
+_FIELD = re.compile(r'name="(ticket|token)" value="([^"]*)"')
+_FLOWS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets"
+_MANAGED = f"fieldManager={CALLBACK_FIELD_MANAGER}"
+
+
+async def callback(report: Report, *, count: int = 500, runs: int = RUNS) -> None:
+    """Flows with 32 people at once; then at half that rate, how long a person waits for an answer.
+
+    No operator runs: the bench itself writes the state that the done page waits for, as the operator would, and as it does
+    for the raw driver.
+    """
+    async with world("callback", report) as here:
+        server = here.stack.callback_server()
+        server.start()
+        try:
+            for _ in range(runs):
+                raw = await _raw_rate(here, await _waiting(here, count))
+                await _measure(here, server.child.pid or 0, raw, count)
+        finally:
+            server.stop()
+
+
+async def _measure(here: World, pid: int, raw: float, count: int) -> None:
+    people = People(here, await _waiting(here, count))
+    here.audit.skip()
+    cpu, begun = cpu_seconds(pid), time.monotonic()
+    async with people:
+        await in_flight(partial(people.authorize, each) for each in people.fleet.members.values())
+    rate = count / (time.monotonic() - begun)
+    here.add("raw driver", "flows/s", raw)
+    here.add("callback server", "flows/s", rate)
+    here.add("callback server to raw driver", "ratio", rate / raw, wanted=at_least(0.7))
+    here.add("CPU a flow", "ms", 1000 * (cpu_seconds(pid) - cpu) / count)
+    here.report.out(f"      a flow: {here.calls(raw=False, user=CALLBACK_SERVER).told(count)}")
+    calm = People(here, await _waiting(here, count))
+    async with calm:
+        await _at_rate(rate / 2, [partial(calm.authorize, each) for each in calm.fleet.members.values()])
+    here.add("p99 of an answer at half that load", "ms", 1000 * _p99(calm.latencies), wanted=at_most(250))
+
+
+async def _at_rate(rate: float, jobs: list[Callable[[], Awaitable[None]]]) -> None:
+    """Begin so many a second, however long each takes."""
+    begun = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for number, job in enumerate(jobs):
+            await asyncio.sleep(max(begun + number / rate - time.monotonic(), 0))
+            group.create_task(_awaited(job))
+
+
+async def _awaited(job: Callable[[], Awaitable[None]]) -> None:
+    await job()
+
+
+def _p99(samples: list[float]) -> float:
+    return statistics.quantiles(samples, n=100)[98]
+
+
+async def _waiting(here: World, count: int) -> Fleet:
+    fleet = await here.fleet(count)
+    await fleet.apply()
+    await fleet.offer_links()
+    return fleet
+
+
+async def _show_authorized(here: World, fleet: Fleet, member: Member) -> None:
+    """What the operator does once it sees the credential."""
+    path = f"/apis/datasource.dev/v1alpha1/namespaces/{fleet.namespace}/datasources/{member.name}/status"
+    patch = {"status": {"state": "AUTHORIZED", "authorizationLink": None}}
+    await here.load.send("PATCH", path, msgspec.json.encode(patch), kind=MERGE_PATCH)
+
+
+@dataclass(slots=True)
+class People:
+    """Each with a browser of their own; `latencies` are seconds that they waited for an answer of the callback server."""
+
+    here: World
+    fleet: Fleet
+    latencies: list[float] = field(default_factory=list)
+    _session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "People":
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=256),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=60),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def authorize(self, member: Member) -> None:
+        """Open the link, get a credential, come back, read the done page."""
+        external = self.here.stack.external_url
+        link = member.datasource.status.authorization_link or ""
+        page, headers = await self._answer("GET", link, 200)
+        cookie = headers["Set-Cookie"].partition(";")[0]
+        browser = {"Cookie": cookie, "Sec-Fetch-Site": "same-origin", "Origin": external}
+        _, headers = await self._answer(
+            "POST", link.partition("?")[0], 303, headers=browser, form=dict(_FIELD.findall(page))
+        )
+        (state,) = parse_qs(urlsplit(headers["Location"]).query)["state"]
+        query = urlencode({"code": secrets.token_hex(16), "state": state})
+        back = f"{external}/callback/{self.fleet.namespace}?{query}"
+        _, headers = await self._answer("GET", back, 303, headers={"Cookie": cookie})
+        await _show_authorized(self.here, self.fleet, member)
+        page, _ = await self._answer("GET", headers["Location"], 200, headers={"Cookie": cookie})
+        if "The new credential was stored" not in page:
+            raise AssertionError(f"no credential was stored: {page}")
+
+    async def _answer(
+        self,
+        method: str,
+        url: str,
+        status: int,
+        *,
+        headers: dict[str, str] | None = None,
+        form: dict[str, str] | None = None,
+    ) -> tuple[str, CIMultiDictProxy[str]]:
+        assert self._session is not None
+        begun = time.monotonic()
+        async with self._session.request(
+            method, URL(url, encoded=True), headers=headers, data=form, allow_redirects=False
+        ) as answer:
+            text = await answer.text()
+        self.latencies.append(time.monotonic() - begun)
+        if answer.status != status:
+            raise AssertionError(f"{method} {urlsplit(url).path}: {answer.status}: {text}")
+        return text, answer.headers
+
+
+async def _raw_rate(here: World, fleet: Fleet) -> float:
+    driver = RawFlows(here, here.raw_callback, fleet)
+    here.audit.skip()
+    begun = time.monotonic()
+    await in_flight(partial(driver.authorize, each) for each in fleet.members.values())
+    rate = len(fleet) / (time.monotonic() - begun)
+    calls: Calls = here.calls(raw=True, user=CALLBACK_SERVER)
+    here.report.out(f"      a flow of the raw driver: {calls.told(len(fleet))}")
+    return rate
+
+
+@dataclass(slots=True)
+class RawFlows:
+    """The requests that the callback server has to make for a whole flow, and no pages."""
+
+    here: World
+    raw: Bare
+    fleet: Fleet
+
+    async def authorize(self, member: Member) -> None:
+        """Dialog, begin, callback, done."""
+        await self._read(member)
+        await self._read(member)
+        await self._client_secret()
+        flow, path, version = await self._begin(member)
+        await self.raw.send("GET", path)
+        await self._read(member)
+        await self._client_secret()
+        secrets_path = f"/api/v1/namespaces/{self.fleet.namespace}/secrets?{_MANAGED}"
+        await self._rehearse(member, secrets_path)
+        claimed = msgspec.structs.replace(flow, claim=flow.state_hash[:32])
+        version = await self._write_flow(path, claimed, version)
+        facts, data = self.here.maker.credential(member.datasource, _now(), timedelta(0))
+        data = msgspec.structs.replace(data, access_token=await self._exchange())
+        credential = self.here.maker.credential_secret(member.datasource, facts, data)
+        await self.raw.post(secrets_path, credential, PartialObject)
+        await self._write_flow(path, msgspec.structs.replace(claimed, outcome=Outcome.STORED), version)
+        await _show_authorized(self.here, self.fleet, member)
+        await self.raw.send("GET", path)
+        await self._read(member, credential_is_there=True)
+
+    async def _read(self, member: Member, *, credential_is_there: bool = False) -> None:
+        namespace = self.fleet.namespace
+        await self.raw.send("GET", f"/apis/datasource.dev/v1alpha1/namespaces/{namespace}/datasources/{member.name}")
+        try:
+            await self.raw.send("GET", f"/api/v1/namespaces/{namespace}/secrets/{credential_secret_name(member.name)}")
+        except Refused as refused:
+            if refused.status != 404 or credential_is_there:
+                raise
+
+    async def _client_secret(self) -> None:
+        await self.raw.send("GET", f"/api/v1/namespaces/{self.fleet.namespace}/secrets/{CLIENT_SECRET}")
+
+    async def _begin(self, member: Member) -> tuple[Flow, str, str]:
+        uid, ticket = member.datasource.metadata.uid, ticket_in(member.datasource.status.authorization_link) or ""
+        flow = Flow(
+            state_hash=key_hash(new_flow_key(uid, 0, secrets.token_bytes)),
+            done_id=new_flow_key(uid, 0, secrets.token_bytes).text,
+            code_verifier=secrets.token_hex(32),
+            nonce=None,
+            namespace=self.fleet.namespace,
+            name=member.name,
+            uid=uid,
+            parameters_hash=secrets.token_hex(32),
+            replaces="",
+            requests=Requests(),
+            cookie_hash=cookie_hash(COOKIE),
+            ticket_hash=ticket_hash(ticket),
+            redirect_uri=redirect_uri(self.here.stack.external_url, self.fleet.namespace),
+            created_at=_now(),
+            expires_at=_now() + FLOW_LIFETIME,
+        )
+        manifest = records.manifest(flow, system_namespace=SYSTEM_NAMESPACE, slot=0)
+        created = await self.raw.post(f"{_FLOWS}?{_MANAGED}", manifest, PartialObject)
+        return flow, f"{_FLOWS}/{created.metadata.name}", created.metadata.resource_version
+
+    async def _rehearse(self, member: Member, path: str) -> None:
+        facts = credential_secret.CredentialFacts(credential_id="rehearsal", fingerprint="rehearsal")
+        manifest = credential_secret.manifest(
+            namespace=self.fleet.namespace,
+            datasource_name=member.name,
+            datasource_uid=member.datasource.metadata.uid,
+            facts=facts,
+            data=None,
+        )
+        await self.raw.post(path + "&dryRun=All", manifest, PartialObject)
+
+    async def _write_flow(self, path: str, flow: Flow, version: str) -> str:
+        patch = records.replacement_patch(flow, slot=0, resource_version=version)
+        written = await self.raw.patch(f"{path}?{_MANAGED}", patch, PartialObject)
+        return written.metadata.resource_version
+
+    async def _exchange(self) -> str:
+        form = {"grant_type": "authorization_code", "code": secrets.token_hex(16)}
+        async with self.raw.session.post(f"{self.here.maker.provider}/token", data=form) as answer:
+            return str(load_json(await answer.read())["access_token"])
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,194 @@
+"""What a bench runs in: a control plane of its own, a provider imitation, our processes, and bare sessions."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import shutil
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.bare import Bare, Refused, load_json
+from bench.figures import Report, Wanted
+from bench.fleet import Fleet
+from bench.meter import AuditLog, Calls, cpu_seconds, service_account
+from bench.objects import Maker
+from datasource.kube import LEASES
+from datasource_operator.lease import LEASE_NAME, micro_time
+from deploy.local.cache import BUILD, REPOSITORY
+from deploy.local.controlplane import ControlPlane
+from deploy.local.processes import Child, free_ports
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Process, Stack, install
+
+FOLDER = BUILD / "bench"
+RAW_AGENT = "bench-raw"
+LOAD_AGENT = "bench-load"
+
+_LEASES = LEASES.path(SYSTEM_NAMESPACE)
+
+
+@dataclass(slots=True)
+class Operator:
+    """A running operator."""
+
+    process: Process
+
+    @property
+    def pid(self) -> int:
+        """Of the process that is measured."""
+        pid = self.process.child.pid
+        if pid is None:
+            raise AssertionError(f"the operator ended:\n{self.process.child.tail()}")
+        return pid
+
+    def cpu(self) -> float:
+        """Seconds of CPU so far."""
+        return cpu_seconds(self.pid)
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that runs. `load` is who stands for people, `raw` drives raw as the operator's ServiceAccount."""
+
+    name: str
+    report: Report
+    control_plane: ControlPlane
+    stack: Stack
+    maker: Maker
+    load: Bare
+    raw: Bare
+    raw_callback: Bare
+    """Drives raw as the callback server's ServiceAccount."""
+    audit: AuditLog
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def add(self, figure: str, unit: str, sample: float, *, wanted: Wanted | None = None) -> None:
+        """One run's value of a figure of this bench."""
+        self.report.add(self.name, figure, unit, sample, wanted)
+
+    async def fleet(self, count: int, name: str = "") -> Fleet:
+        """`count` Datasources in a namespace of their own, not applied yet."""
+        fleet = Fleet(self.load, self.maker, name or f"{self.name}-{next(self._numbers)}", count)
+        await fleet.make_namespace()
+        return fleet
+
+    @asynccontextmanager
+    async def operator(self, *fleets: Fleet, stands_by: bool = False, **environ: str) -> AsyncIterator[Operator]:
+        """The operator, ready, serving the namespaces of these fleets only; no fleets: all of them.
+
+        With `stands_by`, somebody else holds the Lease until `let_lead`.
+        """
+        if stands_by:
+            await self._hold_lease()
+        namespaces = ",".join(fleet.namespace for fleet in fleets)
+        process = self.stack.operator(f"operator-{self.name}", DATASOURCE_NAMESPACES=namespaces, **environ)
+        process.child.start()
+        try:
+            # In a thread: what it talks to may run in this event loop.
+            await asyncio.to_thread(process.wait_until_ready)
+            yield Operator(process)
+        finally:
+            await asyncio.to_thread(process.stop)
+
+    async def let_lead(self) -> float:
+        """Release the Lease; returns when (monotonic) the operator had taken it."""
+        release = {
+            "spec": {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": micro_time(datetime.now(UTC))}
+        }
+        await self.load.patch(f"{_LEASES}/{LEASE_NAME}", release, dict)
+        while True:
+            lease = await self._lease()
+            if lease["spec"].get("holderIdentity"):
+                acquired = datetime.fromisoformat(lease["spec"]["acquireTime"])
+                return time.monotonic() - (datetime.now(UTC) - acquired).total_seconds()
+            await asyncio.sleep(0.02)
+
+    async def is_led(self) -> bool:
+        """Whether an operator holds the Lease."""
+        try:
+            return bool((await self._lease())["spec"].get("holderIdentity"))
+        except Refused:
+            return False
+
+    def calls(self, *, raw: bool, user: str = OPERATOR) -> Calls:
+        """What our process, or the raw driver in its place, asked since the last look at the audit log."""
+        name = service_account(SYSTEM_NAMESPACE, user)
+        if raw:
+            return self.audit.calls(name, agent=RAW_AGENT)
+        return self.audit.calls(name, without_agent=RAW_AGENT)
+
+    async def _lease(self) -> dict[str, dict[str, str]]:
+        lease: dict[str, dict[str, str]] = load_json(await self.load.send("GET", f"{_LEASES}/{LEASE_NAME}"))
+        return lease
+
+    async def _hold_lease(self) -> None:
+        held = {
+            "holderIdentity": "bench",
+            "leaseDurationSeconds": 3600,
+            "acquireTime": micro_time(datetime.now(UTC)),
+            "renewTime": micro_time(datetime.now(UTC)),
+        }
+        metadata = {"name": LEASE_NAME, "namespace": SYSTEM_NAMESPACE}
+        try:
+            await self.load.patch(f"{_LEASES}/{LEASE_NAME}", {"spec": held}, dict)
+        except Refused:
+            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": held}
+            await self.load.post(_LEASES, lease, dict)
+
+
+@asynccontextmanager
+async def world(name: str, report: Report, *, latency: float = 0.0) -> AsyncIterator[World]:
+    """A fresh world; the provider takes `latency` seconds to answer."""
+    folder = FOLDER / name
+    shutil.rmtree(folder, ignore_errors=True)
+    with ControlPlane(folder / "cluster") as control_plane, _provider(folder, latency) as provider_url:
+        install(control_plane.cluster)
+        (pages,) = free_ports(1)
+        stack = Stack(control_plane.cluster, folder / "logs", pages)
+        async with (
+            _bare(control_plane, None, LOAD_AGENT) as load,
+            _bare(control_plane, OPERATOR, RAW_AGENT) as raw,
+            _bare(control_plane, CALLBACK_SERVER, RAW_AGENT) as raw_callback,
+        ):
+            maker = Maker(provider_url, stack.external_url)
+            with AuditLog(control_plane.audit_log) as audit:
+                yield World(name, report, control_plane, stack, maker, load, raw, raw_callback, audit)
+
+
+def _bare(control_plane: ControlPlane, account: str | None, agent: str) -> Bare:
+    cluster = control_plane.cluster
+    token = _admin_token(control_plane) if account is None else cluster.service_account_token(SYSTEM_NAMESPACE, account)
+    return Bare(control_plane.url, control_plane.ca_file, token, agent)
+
+
+def _admin_token(control_plane: ControlPlane) -> str:
+    configuration = json.loads(control_plane.kubeconfig.read_text())
+    return str(configuration["users"][0]["user"]["token"])
+
+
+@contextlib.contextmanager
+def _provider(folder: Path, latency: float) -> Iterator[str]:
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "bench.imitation", str(port), str(latency)]
+    child = Child("provider-imitation", command, folder / "logs" / "provider.log", env={"PYTHONPATH": str(REPOSITORY)})
+    child.start()
+    url = f"http://127.0.0.1:{port}"
+    try:
+        child.wait_until_ready(lambda: _answers(url), seconds=30)
+        yield url
+    finally:
+        child.stop()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own
+            return bool(answer.status == 200)
+    except OSError:
+        return False

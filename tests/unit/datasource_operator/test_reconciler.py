@@ -1,0 +1,89 @@
+"""What a reconciliation leaves behind, on an API server in memory."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from datasource.kube import DATASOURCES, Kube
+from datasource.oauth2.discovery import Discovery
+from datasource.oauth2.egress import EgressPolicy
+from datasource.oauth2.transport import Transport
+from datasource.objects import Datasource
+from datasource.settings import Settings
+from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.policy import Finding, Observed
+from datasource_operator.reconciler import Reconciler
+from datasource_operator.refresh_memory import RefreshMemory
+from datasource_operator.steps import Stale, Steps
+from tests.support.builders import NAME, NAMESPACE, UID, surface
+from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+
+KEY = Key(NAMESPACE, NAME)
+DISCOVERY = Discovery(Transport(EgressPolicy()), Clock())  # nobody here has an issuer
+
+
+async def _say_nothing(seen: Observed, finding: Finding, *, seconds: float) -> None:
+    """No Events here."""
+
+
+def reconciler(kube: Kube, cache: Cache) -> Reconciler:
+    settings = Settings(external_url="https://connect.example.com", system_namespace="datasource-system")
+    steps = Steps(kube, cache, settings, RefreshMemory(Clock(), lambda: 0.5), DISCOVERY)
+    return Reconciler(kube, cache, steps, surface(), _say_nothing)
+
+
+def unconfigured(**metadata: Any) -> dict[str, Any]:
+    """A Datasource before anybody registered an application: one status is all that it takes."""
+    usual = {"name": NAME, "namespace": NAMESPACE, "uid": UID, "generation": 1, "resourceVersion": "5"}
+    return {"metadata": usual | metadata, "spec": {"url": "https://api.example.com"}}
+
+
+async def test_a_status_that_somebody_wiped_while_it_was_written_is_looked_at_again() -> None:
+    """The patch held only what differed from the status that was seen."""
+    kube, cache = KubeInMemory(), Cache()
+    kube.objects[DATASOURCES.plural, NAMESPACE, NAME] = unconfigured()
+    cache.store_datasource(trimmed(typed(unconfigured())))
+    await reconciler(kube, cache).reconcile(KEY)
+    settled = kube.objects[DATASOURCES.plural, NAMESPACE, NAME]
+    configured = {"url": "https://api.example.com", "oauth2": {"clientID": "my-app"}}
+    seen = settled | {"spec": configured, "metadata": settled["metadata"] | {"generation": 2, "resourceVersion": "8"}}
+    cache.store_datasource(trimmed(typed(seen)))
+    kube.objects[DATASOURCES.plural, NAMESPACE, NAME] = seen | {
+        "status": {},
+        "metadata": seen["metadata"] | {"resourceVersion": "9"},
+    }
+    with pytest.raises(Stale):
+        await reconciler(kube, cache).reconcile(KEY)
+
+
+async def reconcile(stored: dict[str, Any], cached: Datasource) -> None:
+    """Reconcile what was cached, while that is stored."""
+    kube, cache = KubeInMemory(), Cache()
+    kube.objects[DATASOURCES.plural, NAMESPACE, NAME] = stored
+    cache.store_datasource(trimmed(cached))
+    await reconciler(kube, cache).reconcile(KEY)
+
+
+def typed(stored: dict[str, Any]) -> Datasource:
+    return msgspec.convert(stored, Datasource)
+
+
+async def test_a_status_that_rests_on_what_is_stored_settles() -> None:
+    await reconcile(unconfigured(), typed(unconfigured()))
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        {"generation": 2},
+        {"uid": "another"},
+        {"annotations": {"datasource.dev/refresh": "now"}},
+        {"deletionTimestamp": "2026-07-01T12:00:00Z"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_what_changed_while_the_status_was_written_is_looked_at_again(meanwhile: dict[str, Any]) -> None:
+    """The watch shows the version that the answer carried, and the cache knows it by then."""
+    with pytest.raises(Stale):
+        await reconcile(unconfigured(resourceVersion="6", **meanwhile), typed(unconfigured()))
