@@ -6,8 +6,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -194,15 +193,10 @@ class Controller:
         if self.cache.revocation_is_due(key):
             self._revocations.add(key)
 
-    @contextmanager
-    def _noticing_revocations(self, key: Key) -> Iterator[None]:
+    def _revoke_if_due(self, key: Key) -> None:
         """What we write or read ourselves is no news when a watch shows it. One that is tried already keeps its pauses."""
-        was_due = self.cache.revocation_is_due(key)
-        try:
-            yield
-        finally:
-            if not was_due and self.cache.revocation_is_due(key):
-                self._revocations.add(key)
+        if self.cache.revocation_is_due(key) and key not in self._revocations:
+            self._revocations.add(key)
 
     def _surroundings_changed(self, key: Key) -> None:
         self._look_around[key] = time.monotonic()
@@ -217,8 +211,7 @@ class Controller:
 
     async def _refresh(self, key: Key) -> None:
         try:
-            with self._noticing_revocations(key):
-                await self._refresher.refresh(key)
+            await self._refresher.refresh(key)
         except (ApiError, Unavailable) as error:
             delay = self.queue.retry(key, at_least=getattr(error, "retry_after", None) or timedelta(0))
             logger.warning(
@@ -266,10 +259,10 @@ class Controller:
             key = await self.queue.take()
             began = time.monotonic()
             try:
-                with self._noticing_revocations(key):
-                    count_reconcile(await self._reconcile(key), time.monotonic() - began)
+                count_reconcile(await self._reconcile(key), time.monotonic() - began)
             finally:
                 self.queue.done(key)
+                self._revoke_if_due(key)
 
     async def _reconcile(self, key: Key) -> ReconcileResult:
         look_around = self._look_around.get(key, math.inf) <= time.monotonic()
