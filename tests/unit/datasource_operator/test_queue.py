@@ -522,3 +522,15 @@ async def test_adds_and_retries_are_counted_and_waiting_is_timed() -> None:
     queue.retry("a")
     assert (queue.added, queue.retried) == (2, 1)
     assert waited == [3.0]
+
+
+async def test_a_key_is_in_the_queue_while_it_waits_and_while_it_is_worked_on() -> None:
+    queue = queue_at(Clock())
+    assert "a" not in queue
+    queue.add("a", delay=MINUTE)
+    assert "a" in queue
+    queue.add("a")
+    assert await take_now(queue) == "a"
+    assert "a" in queue
+    queue.done("a")
+    assert "a" not in queue
