@@ -58,6 +58,15 @@ REFUSED = [
     ("url", "https://user:word@api.example.com", "spec.url must have no user name"),
     ("url", "https://api.example.com/#top", "spec.url must have no user name, password or fragment"),
     ("type", "FILE", "spec.type: Unsupported value"),
+    ("deletionPolicy", "Keep", "spec.deletionPolicy: Unsupported value"),
+    ("oauth2/expectedIdentity", {"sub": "ada"}, "spec.oauth2.expectedIdentity cannot be checked without an issuer"),
+    (
+        "oauth2",
+        {**COMPLETE["oauth2"], "issuer": "https://login.example.com", "expectedIdentity": {"sub": "ada"}},
+        "add openid to spec.oauth2.scopes",
+    ),
+    ("oauth2/expectedIdentity", {"nonce": "1"}, "spec.oauth2.expectedIdentity names a claim that differs each time"),
+    ("oauth2/expectedIdentity", {"": "ada"}, "spec.oauth2.expectedIdentity names a claim that is empty"),
     ("oauth2/clientID", "", "spec.oauth2.clientID"),
     ("oauth2/clientID", "tab\there", "spec.oauth2.clientID"),
     ("oauth2/clientSecretRef", {"key": "client-secret"}, "spec.oauth2.clientSecretRef.name: Required value"),
@@ -134,6 +143,16 @@ REFUSED = [
 ]
 
 ACCEPTED = [
+    ("deletionPolicy", "Revoke"),
+    (
+        "oauth2",
+        {
+            **COMPLETE["oauth2"],
+            "issuer": "https://login.example.com",
+            "scopes": ["openid"],
+            "expectedIdentity": {"hd": "a b"},
+        },
+    ),
     ("oauth2", None),
     ("oauth2", {}),
     ("oauth2/clientID", None),

@@ -271,6 +271,7 @@ def test_settings_reach_the_environment() -> None:
                     "allowInsecureHTTP": True,
                     "logFormat": "text",
                     "metricsPerObject": False,
+                    "revocationSeconds": 999999,
                     "requireAllowedHosts": True,
                     "egress": {"allow": ["login.corp.example", "10.0.0.0/8"], "deny": [".evil.example"]},
                 },
@@ -289,6 +290,7 @@ def test_settings_reach_the_environment() -> None:
         "DATASOURCE_REQUIRE_ALLOWED_HOSTS": "true",
         "DATASOURCE_LOG_FORMAT": "text",
         "DATASOURCE_METRICS_PER_OBJECT": "false",
+        "DATASOURCE_REVOCATION_SECONDS": "999999",
     }
 
 
