@@ -26,7 +26,7 @@ from datasource.oauth2.provider_metadata import (
     parse_provider_metadata,
     well_known_urls,
 )
-from datasource.oauth2.transport import Reply, Transport
+from datasource.oauth2.transport import Transport
 
 logger = structlog.get_logger(__name__)
 
@@ -138,21 +138,28 @@ class Discovery:
         raise max(failures, key=_telling)
 
     async def _document(self, url: str, asked: _Asked) -> ProviderMetadata:
-        try:
-            reply = await self._transport.send(document_request(url), deadline=DEADLINE, ca_bundle=asked.ca_bundle)
-        except (MalformedTokenResponse, EgressDenied) as error:
-            raise MetadataUnusable(f"{url}: {error}") from None
-        except OAuth2Error as error:
-            raise MetadataUnavailable(f"{url} cannot be read now: {error}") from None
-        _check_status(reply, url)
-        return parse_provider_metadata(reply.body, issuer=asked.issuer, allow_insecure_http=self._allow_insecure_http)
+        body = await read_document(self._transport, url, ca_bundle=asked.ca_bundle)
+        return parse_provider_metadata(body, issuer=asked.issuer, allow_insecure_http=self._allow_insecure_http)
 
 
-def _check_status(reply: Reply, url: str) -> None:
+async def read_document(transport: Transport, url: str, *, ca_bundle: str | None) -> bytes:
+    """What stands at a place where a provider publishes something about itself: its metadata, its keys.
+
+    Raises:
+        MetadataUnavailable: it cannot be read now.
+        MetadataUnusable: nothing that may be read stands there; MetadataMissing for nothing at all.
+    """
+    try:
+        reply = await transport.send(document_request(url), deadline=DEADLINE, ca_bundle=ca_bundle)
+    except (MalformedTokenResponse, EgressDenied) as error:
+        raise MetadataUnusable(f"{url}: {error}") from None
+    except OAuth2Error as error:
+        raise MetadataUnavailable(f"{url} cannot be read now: {error}") from None
     if reply.status == 429 or reply.status >= 500:
         raise MetadataUnavailable(f"{url} answered {reply.status}.")
     if reply.status != 200:
-        raise MetadataMissing(f"{url} answered {reply.status}: no metadata of a provider stands there.")
+        raise MetadataMissing(f"{url} answered {reply.status}: nothing of a provider stands there.")
+    return reply.body
 
 
 class MetadataMissing(MetadataUnusable):

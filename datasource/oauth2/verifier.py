@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from datasource.oauth2.discovery import Discovery
-from datasource.oauth2.errors import MalformedTokenResponse, MetadataUnavailable, MetadataUnusable, OAuth2Error
-from datasource.oauth2.provider_metadata import ProviderMetadata, document_request
+from datasource.oauth2.discovery import Discovery, read_document
+from datasource.oauth2.errors import MetadataUnavailable, MetadataUnusable
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.signature import SigningKey, UnknownKey, parse_key_set, verified_claims
 from datasource.oauth2.transport import Transport
 
@@ -24,7 +24,6 @@ LONGEST_GRACE = timedelta(days=1)
 REFETCH_PAUSE = timedelta(minutes=1)
 """How soon keys are fetched again, whatever an id_token names: a stranger's tokens must not make us storm a provider."""
 
-DEADLINE = timedelta(seconds=5)
 MOST_ISSUERS = 1024
 
 
@@ -119,14 +118,4 @@ class IdTokenVerifier:
         uri = metadata.jwks_uri
         if uri is None:
             raise MetadataUnusable("The provider's metadata has no jwks_uri, so id_tokens cannot be verified.")
-        try:
-            reply = await self._transport.send(document_request(uri), deadline=DEADLINE, ca_bundle=ca_bundle)
-        except MalformedTokenResponse as error:
-            raise MetadataUnusable(f"{uri}: {error}") from None
-        except OAuth2Error as error:
-            raise MetadataUnavailable(f"{uri} cannot be read now: {error}") from None
-        if reply.status == 429 or reply.status >= 500:
-            raise MetadataUnavailable(f"{uri} answered {reply.status}.")
-        if reply.status != 200:
-            raise MetadataUnusable(f"{uri} answered {reply.status}: no keys of a provider stand there.")
-        return parse_key_set(reply.body)
+        return parse_key_set(await read_document(self._transport, uri, ca_bundle=ca_bundle))
