@@ -190,11 +190,10 @@ class Controller:
     def _secret_changed(self, key: Key) -> None:
         if self.cache.datasource(key) is not None:
             self.queue.add(key)
-        if self.cache.revocation_is_due(key):
-            self._revocations.add(key)
+        self._revoke_if_due(key)
 
     def _revoke_if_due(self, key: Key) -> None:
-        """What we write or read ourselves is no news when a watch shows it. One that is tried already keeps its pauses."""
+        """Asked after our own steps, too, which are no news when a watch shows them. One that is tried keeps its pauses."""
         if self.cache.revocation_is_due(key) and key not in self._revocations:
             self._revocations.add(key)
 
@@ -234,6 +233,7 @@ class Controller:
                 await self._revoke_one(key)
             finally:
                 self._revocations.done(key)
+                self._revoke_if_due(key)
                 if self.cache.datasource(key) is not None:
                     # What it wrote is no news when a watch shows it.
                     self.queue.add(key)
