@@ -192,11 +192,6 @@ class Controller:
             self.queue.add(key)
         self._revoke_if_due(key)
 
-    def _revoke_if_due(self, key: Key) -> None:
-        """Asked after our own steps, too, which are no news when a watch shows them. One that is tried keeps its pauses."""
-        if self.cache.revocation_is_due(key) and key not in self._revocations:
-            self._revocations.add(key)
-
     def _surroundings_changed(self, key: Key) -> None:
         self._look_around[key] = time.monotonic()
         self._memory.try_now(key, _now())
@@ -233,10 +228,16 @@ class Controller:
                 await self._revoke_one(key)
             finally:
                 self._revocations.done(key)
-                self._revoke_if_due(key)
                 if self.cache.datasource(key) is not None:
                     # What it wrote is no news when a watch shows it.
                     self.queue.add(key)
+            # What was stored while the last one ended has brought nobody here.
+            self._revoke_if_due(key)
+
+    def _revoke_if_due(self, key: Key) -> None:
+        """A key that waits for its next try is left to wait: a provider that asks for a minute means it."""
+        if self.cache.revocation_is_due(key) and key not in self._revocations:
+            self._revocations.add(key)
 
     async def _revoke_one(self, key: Key) -> None:
         try:
@@ -262,6 +263,7 @@ class Controller:
                 count_reconcile(await self._reconcile(key), time.monotonic() - began)
             finally:
                 self.queue.done(key)
+                # What we write ourselves is no news when a watch shows it: a clear is noticed here.
                 self._revoke_if_due(key)
 
     async def _reconcile(self, key: Key) -> ReconcileResult:

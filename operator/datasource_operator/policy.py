@@ -252,12 +252,20 @@ Step = (
 def next_step(seen: Observed) -> Step:
     """Decide the next step for a Datasource.
 
-    Destructive steps (clear, leaving AUTHORIZED, deletion) are only answered for what was read live.
+    Destructive steps (clear, leaving AUTHORIZED, deletion) are only answered for what was read live, and so is a token Secret
+    that has gone: the Datasource may have gone with it.
     """
     step = _wanted_step(seen)
-    if is_destructive(step, seen) and not seen.is_live:
+    if (is_destructive(step, seen) or _brings_back(step, seen)) and not seen.is_live:
         return ReadLive()
     return step
+
+
+def _brings_back(step: Step, seen: Observed) -> bool:
+    """Whether a step makes a token Secret again that the status says is there."""
+    if not isinstance(step, WriteTokenSecret) or step.stored is not None:
+        return False
+    return seen.status.state == State.AUTHORIZED and seen.status.token_secret_name == step.plan.name
 
 
 def is_destructive(step: Step, seen: Observed) -> bool:

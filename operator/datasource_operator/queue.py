@@ -55,7 +55,7 @@ class WorkQueue(Generic[K]):
     taken: Callable[[float], None] = lambda _: None
     """Told how many seconds a key had been due when it was taken."""
 
-    def __contains__(self, key: K) -> bool:
+    def __contains__(self, key: object) -> bool:
         """Whether a key waits, for now or for later, or is being worked on."""
         return key in self._waiting or key in self._working
 

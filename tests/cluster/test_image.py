@@ -72,8 +72,9 @@ def pod(image: Image, cluster: Cluster, folder: Path, name: str, **changed: str)
 
 
 @pytest.fixture
-def pages_port(image: Image, cluster: Cluster, folder: Path) -> Iterator[int]:
-    """Where the callback server listens, while both processes run as in their pods."""
+def pages_port(image: Image, cluster: Cluster, folder: Path, operator: Process) -> Iterator[int]:
+    """Where the callback server listens, while both processes run as in their pods, and no other operator leads."""
+    operator.stop()
     (port,) = free_ports(1)
     changed = {
         "DATASOURCE_EXTERNAL_URL": f"http://localhost:{port}",
@@ -88,6 +89,7 @@ def pages_port(image: Image, cluster: Cluster, folder: Path) -> Iterator[int]:
     finally:
         for process in running:
             process.stop()
+        operator.start()
 
 
 def test_nothing_can_be_written_and_the_user_has_no_rights(image: Image, cluster: Cluster) -> None:

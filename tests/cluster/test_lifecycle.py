@@ -153,5 +153,5 @@ def eventually_quiet(control_plane: ControlPlane) -> None:
 
 
 def without_the_lease(requests: list[ApiRequest]) -> list[ApiRequest]:
-    """An idle operator renews its Lease, and nothing else."""
-    return [each for each in requests if each.resource != "leases"]
+    """An idle operator renews its Lease, sweeps flow records that others left ten minutes ago, and nothing else."""
+    return [each for each in requests if each.resource != "leases" and not each.name.startswith("datasource-flow-")]

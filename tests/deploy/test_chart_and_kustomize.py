@@ -139,10 +139,10 @@ def test_comparison_sees_what_differs(overlays: Path, kind: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_another_release_and_namespace_change_nothing_but_the_namespace(overlay: str) -> None:
     usual = compared(rendered(OVERLAYS[overlay]))
-    elsewhere = rendered(OVERLAYS[overlay], release="another", namespace="platform")
+    elsewhere = rendered(OVERLAYS[overlay], release="another", namespace="another-place")
     text = yaml.safe_dump_all(elsewhere)
     assert "datasource-system" not in text
 
-    renamed = compared(list(yaml.safe_load_all(text.replace("platform", "datasource-system"))))
+    renamed = compared(list(yaml.safe_load_all(text.replace("another-place", "datasource-system"))))
 
     assert renamed == usual

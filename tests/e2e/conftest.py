@@ -13,9 +13,9 @@ from tests.conftest import ARTEFACTS
 Shoot = Callable[[Page, str], None]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium."""
+    """Chromium. Not for longer than a module: while Playwright runs, this thread has an event loop, and may have no other."""
     with chromium() as started:
         yield started
 

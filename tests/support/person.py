@@ -79,7 +79,8 @@ class Person:
 
     def submit(self, page: httpx.Response, button: str, **filled: str) -> httpx.Response:
         """Fill in the form that has the button, and press it."""
-        form = next(each for each in forms_in(page.text) if button in each.buttons)
+        form = next((each for each in forms_in(page.text) if button in each.buttons), None)
+        assert form is not None, f"no button {button}: {page.status_code} {page.text}"
         name, value = form.buttons[button]
         pressed = {name: value} if name else {}
         return self.post(urljoin(str(page.url), form.action), {**form.fields, **filled, **pressed})

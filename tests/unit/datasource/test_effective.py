@@ -19,6 +19,7 @@ from datasource.effective import (
     effective,
     needs_metadata,
     read_recorded_client,
+    recorded_client,
     refresh_options,
     reply_options,
 )
@@ -294,6 +295,23 @@ async def test_metadata_that_cannot_be_believed_matters_only_to_who_depends_on_i
             await look_up_metadata(discovery, by_issuer(provider.origin, tokenURL=None))
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"clientID": 7}'])
-def test_recorded_client_that_somebody_altered_is_none(text: str | None) -> None:
+@pytest.mark.parametrize(
+    ("changes", "method"),
+    [
+        ({}, ClientAuthentication.CLIENT_SECRET_BASIC),
+        ({"clientAuthentication": "client_secret_post"}, ClientAuthentication.CLIENT_SECRET_POST),
+        ({"clientSecretRef": None}, ClientAuthentication.NONE),
+    ],
+)
+def test_client_is_recorded_as_it_authenticates_and_nothing_else_of_the_spec(
+    changes: dict[str, Any], method: ClientAuthentication
+) -> None:
+    read = read_recorded_client(recorded_client(oauth2(scopes=["read"], **changes)))
+    assert read is not None
+    assert (read.client_id, read.effective_client_authentication()) == ("my-app", method)
+    assert (read.scopes, read.token_url) == ((), None)
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"clientID": 5}'])
+def test_recorded_client_that_cannot_be_read_is_none(text: str | None) -> None:
     assert read_recorded_client(text) is None

@@ -1,0 +1,131 @@
+"""Who authorized, as the callback server decides it: an issuer on loopback, its keys, and id_tokens good and bad."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
+from callback_server.refusals import Refused
+from datasource.flow import Flow
+from datasource.oauth2 import TokenResponse
+from datasource.oauth2.identity import expected_identity_hash, read_kept_claims
+from datasource.requests import Requests
+from datasource.spec import OAuth2, parse
+from tests.support.builders import NOW, raw_spec
+from tests.support.hostile_provider import ON_LOOPBACK, replies
+from tests.unit.datasource.oauth2.test_id_token import jwt
+from tests.unit.datasource.oauth2.test_signature import OTHER_RSA, RSA, signed
+from tests.unit.datasource.oauth2.test_verifier import Bench, Issuer, publishes
+
+ADA = {"email": "ada@example.com"}
+
+
+def flow(nonce: str | None = "n-1") -> Flow:
+    """A flow of which only the nonce matters here."""
+    return Flow(
+        namespace="shop",
+        name="calendar",
+        uid="uid",
+        parameters_hash="",
+        replaces="",
+        state_hash="",
+        cookie_hash="",
+        ticket_hash="",
+        redirect_uri="",
+        requests=Requests(),
+        created_at=NOW,
+        expires_at=NOW + timedelta(minutes=10),
+        code_verifier=None,
+        nonce=nonce,
+        done_id="",
+    )
+
+
+def parameters(issuer: str | None, **oauth2: Any) -> OAuth2:
+    raw = raw_spec(issuer=issuer, scopes=["openid"], **oauth2)
+    parsed = parse(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
+    assert parsed is not None
+    return parsed
+
+
+def claims(issuer: str, **changes: Any) -> bytes:
+    usual = {"iss": issuer, "sub": "user-1", "aud": "my-app", "exp": (NOW + timedelta(hours=1)).timestamp()}
+    return json.dumps(usual | {"nonce": "n-1", "email": "ada@example.com"} | changes).encode()
+
+
+def response(id_token: str | None) -> TokenResponse:
+    return TokenResponse("at-1", "Bearer", id_token=id_token)
+
+
+async def authorizer(
+    bench: Bench, id_token: str | None, *, issuer: str | None = "", nonce: str | None = "n-1", **oauth2: Any
+) -> Authorizer:
+    check = IdentityCheck(bench.verifier, lambda: NOW)
+    named = bench.issuer.origin if issuer == "" else issuer
+    return await check.authorizer(parameters(named, **oauth2), flow(nonce), response(id_token), None)
+
+
+async def test_the_one_expected_is_shown_and_kept() -> None:
+    async with Bench(Issuer(publishes(RSA))) as bench:
+        found = await authorizer(bench, signed(payload=claims(bench.issuer.origin)), expectedIdentity=ADA)
+        assert (found.shown, found.checked) == ("ada@example.com", expected_identity_hash(ADA))
+        kept = read_kept_claims(found.kept)
+        assert kept is not None
+        assert kept["sub"] == "user-1"
+
+
+async def test_anybody_else_is_refused_in_words_that_tell_nothing_of_them() -> None:
+    async with Bench(Issuer(publishes(RSA))) as bench:
+        token = signed(payload=claims(bench.issuer.origin, email="eve@example.com"))
+        with pytest.raises(NotAccepted) as caught:
+            await authorizer(bench, token, expectedIdentity=ADA)
+    assert caught.value.shown == "eve@example.com"
+    assert "ada@example.com" in caught.value.refused.message
+    assert "eve" not in caught.value.refused.message
+
+
+async def test_token_signed_by_somebody_else_is_refused() -> None:
+    async with Bench(Issuer(publishes(RSA))) as bench:
+        token = signed(OTHER_RSA, payload=claims(bench.issuer.origin), kid="k-1")
+        with pytest.raises(NotAccepted, match="cannot be used"):
+            await authorizer(bench, token)
+
+
+@pytest.mark.parametrize("changes", [{"nonce": "n-2"}, {"aud": "other-app"}, {"exp": 1}, {"iss": "https://other"}])
+async def test_token_that_is_not_for_us_is_refused(changes: dict[str, Any]) -> None:
+    async with Bench(Issuer(publishes(RSA))) as bench:
+        with pytest.raises(NotAccepted):
+            await authorizer(bench, signed(payload=claims(bench.issuer.origin, **changes)))
+
+
+async def test_nobody_is_let_in_without_an_id_token_where_somebody_is_expected() -> None:
+    async with Bench(Issuer(publishes(RSA))) as bench:
+        assert await authorizer(bench, None) == Authorizer()
+        with pytest.raises(NotAccepted, match="unknown"):
+            await authorizer(bench, None, expectedIdentity=ADA)
+
+
+async def test_without_an_issuer_who_authorized_is_shown_and_no_more() -> None:
+    async with Bench(Issuer(publishes(RSA))) as bench:
+        found = await authorizer(bench, jwt(claims("https://any.example.com")), issuer=None)
+        assert (found.shown, found.kept, found.checked) == ("ada@example.com", None, None)
+        assert bench.issuer.fetched == 0
+
+
+async def test_keys_that_cannot_be_had_are_told_before_a_code_is_spent() -> None:
+    async with Bench(Issuer(replies(500))) as bench:
+        check = IdentityCheck(bench.verifier, lambda: NOW)
+        with pytest.raises(Refused, match="cannot be verified"):
+            await check.prepare(parameters(bench.issuer.origin), flow(), None)
+        with pytest.raises(NotAccepted):
+            await authorizer(bench, signed(payload=claims(bench.issuer.origin)))
+
+
+async def test_keys_are_not_asked_for_where_no_id_token_is() -> None:
+    async with Bench(Issuer(replies(500))) as bench:
+        check = IdentityCheck(bench.verifier, lambda: NOW)
+        await check.prepare(parameters(bench.issuer.origin), flow(nonce=None), None)
+        await check.prepare(parameters(None), flow(), None)
+        assert bench.issuer.fetched == 0
