@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from datasource_operator.cache import Key
 
-PER_PROVIDER = 8
-"""Requests under way at one token endpoint."""
+PER_PROVIDER = 16
+"""Refreshes between their first request to the API server and the answer of one token endpoint."""
 
-IN_ALL = 64
-"""Requests under way altogether."""
+IN_ALL = 128
+"""Refreshes under way altogether: eight providers may hang, and others are still asked."""
 
 
 @dataclass(slots=True)
