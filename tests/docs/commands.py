@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy.local.cache import REPOSITORY
 
-TOOLS = ("kubectl", "helm", "make", "promtool", "ssh", "git", "export")
+TOOLS = ("kubectl", "helm", "make", "pip", "promtool", "sed", "ssh", "git", "export")
 """What a command begins with."""
 
 _FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.DOTALL | re.MULTILINE)

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.cluster
 ELSEWHERE: dict[str, str] = {
     "make demo": "tests/e2e go the same way, and the demo is run by hand before each release",
     "make test": "this is it",
+    "pip install '.[plugin]'": "make sets up the same, from the lock file",
 }
 """Commands that are not typed here, and why."""
 
@@ -171,6 +172,7 @@ BEFORE: dict[str, Callable[[Desk], None]] = {
 
 INSTALLS = (
     "helm ",
+    "sed ",
     "kubectl apply --server-side ",
     "kubectl delete -k ",
     "kubectl delete -f ",

@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from datasource.names import Annotation, SecretType
 from deploy.local.build import KUBE_APISERVER
 from deploy.local.cache import BUILD
 from deploy.local.controlplane import ControlPlane
@@ -220,11 +221,19 @@ class Storm:
         stuck = self.names
         while stuck and time.monotonic() < deadline:
             time.sleep(1)
-            with suppress(StackError):
-                stuck = [name for name, each in self.datasources().items() if not _is_settled(each)]
+            with suppress(StackError, OSError):
+                unresolved = self.unresolved()
+                found = self.datasources().items()
+                stuck = [name for name, each in found if name in unresolved or not _is_settled(each)]
         for name in stuck[:3]:
             say(f"      stuck: {name}: {self.user.status(name)}")
         return stuck
+
+    def unresolved(self) -> set[str]:
+        """Whose refresh is under way, or had an answer that nobody knows: how that ends is not told yet."""
+        path = f"/api/v1/namespaces/{NAMESPACE}/secrets?fieldSelector=type%3D{SecretType.CREDENTIAL}"
+        found = [each["metadata"]["annotations"] for each in self.control_plane.api("GET", path)["items"]]
+        return {each[Annotation.DATASOURCE] for each in found if Annotation.INTENT in each}
 
     def _count(self, row: Row) -> None:
         found = self.datasources()
