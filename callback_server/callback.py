@@ -85,7 +85,7 @@ class CallbackService:
         key, stored = await self._flow_of(response, namespace, cookie)
         if stored.flow.claim is None:
             # Only now: strangers must not take places.
-            with self.places.one(namespace):
+            async with self.places.one(namespace):
                 await self._finish(key, stored, response)
         return stored.flow.done_id
 

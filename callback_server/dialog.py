@@ -96,7 +96,7 @@ class DialogService:
         if not form_token_fits(token, cookie, situation, ticket, *shown):
             raise refusals.form_is_not_ours()
         # Only now: strangers must not take places.
-        with self.places.one(namespace):
+        async with self.places.one(namespace):
             secret = await require_client_secret(self.kube, situation, effective, self.settings)
             flow, state = await self._record(situation, effective, metadata, ticket, cookie)
             count_begun()
@@ -208,11 +208,13 @@ async def require_client_secret(
         Refused: it is not there, or may not be used or sent where it would go.
     """
     try:
-        secret = await read_client_secret(
-            kube, situation.namespace, situation.oauth2, require_allowed_hosts=settings.require_allowed_hosts
+        return await read_client_secret(
+            kube,
+            situation.namespace,
+            situation.oauth2,
+            effective.endpoints,
+            require_allowed_hosts=settings.require_allowed_hosts,
         )
-        if secret is not None:
-            secret.require_allowed(effective.endpoints)
     except (ClientSecretNotFound, InvalidSpec) as error:
         raise refusals.not_configured(str(error)) from None
     except Forbidden:
@@ -220,7 +222,6 @@ async def require_client_secret(
             f"The callback server may not read Secrets in namespace {situation.namespace}. "
             "Ask whoever runs the cluster to give it the rights of deploy/ there."
         ) from None
-    return secret
 
 
 async def require_ca_bundle(kube: Kube, situation: Situation) -> str | None:

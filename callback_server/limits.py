@@ -1,4 +1,4 @@
-"""How much strangers may cost. Pure: the clock is an argument, in seconds that only go forward.
+"""How much strangers may cost. No I/O; the clock is an argument, in seconds that only go forward.
 
 Nobody is told apart by address: behind a load balancer there is one for all, and X-Forwarded-For says what the sender likes.
 So a limit must not be something that a stranger can use up for others. What is limited: answers to what turned out to be
@@ -6,9 +6,11 @@ junk (`Misses`), reads on behalf of whoever knocks (`Pace`, a queue that everybo
 one time (`Places`, by namespace, so that one tenant's slow provider holds up nobody else).
 """
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 _KEYS = 4096
 """How many keys a table remembers; the one that was silent for longest is forgotten first."""
@@ -121,28 +123,51 @@ class Misses:
 
 
 class Places:
-    """How much may be done at one time: in all, and for one namespace."""
+    """How much may be done at one time: in all, and for one namespace. People come in crowds: who finds no place waits.
 
-    def __init__(self, *, in_all: int, per_namespace: int, retry_after: float) -> None:
-        self._in_all = in_all
+    Args:
+        in_all: how many places there are.
+        per_namespace: how many of them one namespace may have.
+        longest_wait: seconds until who waits is sent away.
+    """
+
+    def __init__(self, *, in_all: int, per_namespace: int, longest_wait: float) -> None:
+        self._in_all = asyncio.Semaphore(in_all)
         self._per_namespace = per_namespace
-        self._retry_after = retry_after
-        self._taken: dict[str, int] = {}
+        self._longest_wait = longest_wait
+        self._lines: dict[str, _Line] = {}
 
-    @contextmanager
-    def one(self, namespace: str) -> Iterator[None]:
+    @asynccontextmanager
+    async def one(self, namespace: str) -> AsyncIterator[None]:
         """Hold a place while the block runs.
 
         Raises:
-            Exceeded: there is none.
+            Exceeded: there was none for longer than anybody should wait.
         """
-        taken = self._taken.get(namespace, 0)
-        if taken >= self._per_namespace or sum(self._taken.values()) >= self._in_all:
-            raise Exceeded(self._retry_after)
-        self._taken[namespace] = taken + 1
+        line = self._lines.setdefault(namespace, _Line(asyncio.Semaphore(self._per_namespace)))
+        line.people += 1
         try:
-            yield
+            async with AsyncExitStack() as held:
+                await self._enter(held, line)
+                yield
         finally:
-            self._taken[namespace] -= 1
-            if self._taken[namespace] == 0:
-                del self._taken[namespace]
+            line.people -= 1
+            if not line.people:
+                del self._lines[namespace]
+
+    async def _enter(self, held: AsyncExitStack, line: "_Line") -> None:
+        try:
+            async with asyncio.timeout(self._longest_wait):
+                # In this order: a crowd of one namespace stands in its own line, and only its first ones in that of all.
+                await held.enter_async_context(line.places)
+                await held.enter_async_context(self._in_all)
+        except TimeoutError:
+            raise Exceeded(self._longest_wait) from None
+
+
+@dataclass(slots=True)
+class _Line:
+    """Those of one namespace who have a place or wait for one."""
+
+    places: asyncio.Semaphore
+    people: int = 0

@@ -24,6 +24,9 @@ REFUSED_TYPES = frozenset(
 """Types that never hold a client secret: naming one would post a credential of something else to the token URL."""
 
 
+_NONE: Mapping[str, str] = {}
+
+
 class ClientSecretNotFound(Exception):
     """The Secret or its key is not there yet; the text names it and the remedy."""
 
@@ -54,15 +57,25 @@ class ClientSecret:
 
 
 async def read_client_secret(
-    kube: Kube, namespace: str, oauth2: OAuth2, *, require_allowed_hosts: bool = False
+    kube: Kube,
+    namespace: str,
+    oauth2: OAuth2,
+    endpoints: Mapping[str, str] = _NONE,
+    *,
+    require_allowed_hosts: bool = False,
 ) -> ClientSecret | None:
     """Read the client secret or private key that the parameters name; None for a public client.
 
-    With `require_allowed_hosts` a Secret that does not say to which hosts it may be sent is sent to none.
+    Args:
+        kube: where to read it.
+        namespace: of the Datasource.
+        oauth2: its parameters.
+        endpoints: where it is sent, by the fields of spec.oauth2, beside what the parameters say or in place of that.
+        require_allowed_hosts: whether a Secret that does not say to which hosts it may be sent is sent to none.
 
     Raises:
         ClientSecretNotFound: it is not there, or is empty.
-        InvalidSpec: the Secret is not one that may be used so.
+        InvalidSpec: the Secret is not one that may be used so, or not sent there.
         ApiError, Unavailable: the API server refused or did not answer.
     """
     ref = oauth2.client_secret_ref or oauth2.private_key_ref
@@ -75,13 +88,18 @@ async def read_client_secret(
             f"Secret {ref.name} named by {_field(ref)} does not exist. "
             f"Create it: kubectl create secret generic {ref.name} -n {namespace} {_example(ref)}"
         ) from None
-    return usable_client_secret(secret, ref, oauth2, require_allowed_hosts=require_allowed_hosts)
+    return usable_client_secret(secret, ref, oauth2, endpoints, require_allowed_hosts=require_allowed_hosts)
 
 
 def usable_client_secret(
-    secret: Secret, ref: ClientSecretRef | PrivateKeyRef, oauth2: OAuth2, *, require_allowed_hosts: bool = False
+    secret: Secret,
+    ref: ClientSecretRef | PrivateKeyRef,
+    oauth2: OAuth2,
+    endpoints: Mapping[str, str] = _NONE,
+    *,
+    require_allowed_hosts: bool = False,
 ) -> ClientSecret:
-    """What is in a Secret, if that may be used so and sent to the endpoints that are known without the provider.
+    """What is in a Secret, if that may be used so and sent to `endpoints` and those that are known without the provider.
 
     Raises:
         ClientSecretNotFound: the key is missing or empty.
@@ -94,8 +112,8 @@ def usable_client_secret(
             f"names Secret {ref.name} of type {secret.type}",
             "Put what the client authenticates with into a Secret of its own, of type Opaque.",
         )
-    endpoints = oauth2.expanded().secret_endpoints()
-    check_allowed_hosts(secret, endpoints, required=require_allowed_hosts, field=field)
+    known = oauth2.expanded().secret_endpoints()
+    check_allowed_hosts(secret, {**known, **endpoints}, required=require_allowed_hosts, field=field)
     try:
         value = secret.value(ref.key)
     except ValueError:

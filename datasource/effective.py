@@ -221,6 +221,11 @@ def reply_options(parameters: OAuth2, *, is_refresh: bool = False) -> ReplyOptio
         missing_token_type_allowed=parameters.missing_token_type_allowed,
         bearer_token_types=frozenset({"bearer", *(name.lower() for name in parameters.bearer_token_types)}),
         error_codes=parameters.error_codes,
-        scope_separator=parameters.scope_separator or " ",
+        scope_separator=parameters.scope_separator or _usual_scope_separator(parameters.scopes),
         captured=parameters.captured_fields.token_response,
     )
+
+
+def _usual_scope_separator(scopes: tuple[str, ...]) -> str:
+    """Some services that are asked with spaces answer with commas; who asks for a scope with a comma in it knows better."""
+    return " " if any("," in scope for scope in scopes) else ","

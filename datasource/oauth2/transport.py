@@ -12,12 +12,12 @@ import socket
 import ssl
 import sys
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
@@ -41,7 +41,7 @@ STAGGER = timedelta(milliseconds=250)
 
 _ADDRESSES_TRIED = 8
 _CONNECTIONS = 100
-_IDLE_CONNECTIONS = _CONNECTIONS  # httpcore counts those in use among them, so fewer would be closed after each request
+"""To one provider, or to one proxy."""
 _IDLE_SECONDS = 5.0
 
 _NEVER_SENT = (
@@ -50,17 +50,16 @@ _NEVER_SENT = (
     httpcore.PoolTimeout,
     httpcore.UnsupportedProtocol,
     httpcore.ProxyError,
-    httpx.UnsupportedProtocol,
 )
 _NO_WHOLE_ANSWER = (
     httpcore.NetworkError,
     httpcore.ProtocolError,
     httpcore.TimeoutException,
-    httpx.HTTPError,
     OSError,  # ssl.SSLError comes through where TLS fails after the handshake.
 )
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+_Handle = Callable[[httpcore.Request], Awaitable[httpcore.Response]]
 
 
 async def resolve(name: str, port: int) -> Sequence[str]:
@@ -103,9 +102,9 @@ class Transport:
         self._egress = egress
         self._proxies = proxies or Proxies()
         self._resolve = resolve
-        self._shared = self._client(httpx.create_ssl_context(verify))
+        self._shared = self._connections(httpx.create_ssl_context(verify))
         # What many Datasources of one company name is read once.
-        self._trusting = lru_cache(maxsize=16)(_context_trusting)
+        self._context_trusting = lru_cache(maxsize=16)(_context_trusting)
 
     async def __aenter__(self) -> "Transport":
         return self
@@ -127,14 +126,14 @@ class Transport:
             OutcomeUnknown: it may have acted on the request.
             MalformedTokenResponse: the reply is whole but compressed although we asked for none.
         """
-        host = _host(request.url)
+        http_request, host = _http_request(request)
         denied = self._egress.host_denial(host)
         if denied is not None:
             raise EgressDenied(host, denied)
         try:
             with provider_timed(host):
-                async with asyncio.timeout(deadline.total_seconds()), self._client_for(ca_bundle) as client:
-                    return await _exchange(client, request)
+                async with asyncio.timeout(deadline.total_seconds()), self._trusting(ca_bundle) as connections:
+                    return await connections.exchange(http_request)
         except _NEVER_SENT as error:
             raise NotDelivered(f"{host} could not be reached ({type(error).__name__}).") from error
         except UnicodeError as error:
@@ -146,34 +145,37 @@ class Transport:
             raise OutcomeUnknown(f"{host} gave no whole answer ({type(error).__name__}).") from error
 
     @asynccontextmanager
-    async def _client_for(self, ca_bundle: str | None) -> AsyncIterator[httpx.AsyncClient]:
+    async def _trusting(self, ca_bundle: str | None) -> AsyncIterator["_Connections"]:
         if ca_bundle is None:
             yield self._shared
             return
         # Connections of its own, for one request: one that was made under this trust must serve nobody else.
-        async with self._client(self._trusting(ca_bundle)) as client:
-            yield client
+        connections = self._connections(self._context_trusting(ca_bundle))
+        try:
+            yield connections
+        finally:
+            await connections.aclose()
 
-    def _client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            transport=_Pools(context, self._egress, self._proxies, self._resolve),
-            # Refuses every cookie: clearing the jar would come too late for a request sent while another is under way.
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-            follow_redirects=False,
-            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT.total_seconds(), pool=CONNECT_TIMEOUT.total_seconds()),
-        )
+    def _connections(self, context: ssl.SSLContext) -> "_Connections":
+        return _Connections(context, self._egress, self._proxies, self._resolve)
 
 
-def _host(url: str) -> str:
-    """The host as the request will name it: another reader of URLs might see another one.
+def _http_request(request: TokenRequest) -> tuple[httpx.Request, str]:
+    """The request, and its host as the request names it: another reader of URLs might see another one.
+
+    It is sent without an httpx client: what that adds (redirects, cookies, logins, a proxy of its own) is what we refuse.
 
     Raises:
-        NotDelivered: it is none.
+        NotDelivered: no request can go to such a URL.
     """
     try:
-        return httpx.URL(url).raw_host.decode("ascii")
+        made = httpx.Request(request.method, request.url, headers=dict(request.headers), content=request.body or None)
+        host = made.url.raw_host.decode("ascii")
     except (httpx.InvalidURL, UnicodeError):
         raise NotDelivered("The URL has no host that can be reached.") from None
+    if made.url.scheme not in {"https", "http"}:
+        raise NotDelivered("The URL is neither https nor http.")
+    return made, host
 
 
 def _context_trusting(ca_bundle: str) -> ssl.SSLContext:
@@ -182,134 +184,158 @@ def _context_trusting(ca_bundle: str) -> ssl.SSLContext:
     return context
 
 
-async def _exchange(client: httpx.AsyncClient, request: TokenRequest) -> Reply:
-    async with client.stream(
-        request.method, request.url, headers=dict(request.headers), content=request.body or None
-    ) as response:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            if not response.is_success:
-                return Reply(status=response.status_code, headers=headers, body=b"")
-            raise MalformedTokenResponse("The reply is compressed although that was not asked for.")
-        body = bytearray()
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > LARGEST_BODY:
-                raise OutcomeUnknown("The reply is larger than 1 MiB.")
-        return Reply(status=response.status_code, headers=headers, body=bytes(body))
-
-
-@dataclass(slots=True)
-class _Pool:
-    """Connections to one provider, or to one proxy. httpcore looks at all connections of a pool at every request."""
-
-    connections: httpcore.AsyncConnectionPool
-    under_way: int = 0
-    used_at: float = 0.0
-
-    async def handle(self, request: httpcore.Request) -> httpcore.Response:
-        self.under_way += 1
-        try:
-            return await self.connections.handle_async_request(request)
-        except BaseException:
-            self.release()
-            raise
-
-    def release(self) -> None:
-        """A reply was read, or there was none."""
-        self.under_way -= 1
-        self.used_at = time.monotonic()
-
-    @property
-    def is_left(self) -> bool:
-        """Whether nobody has used it for as long as an idle connection is kept."""
-        return not self.under_way and time.monotonic() - self.used_at > _IDLE_SECONDS
-
-
-class _Pools(httpx.AsyncBaseTransport):
+class _Connections:
     """Connections under one trust: to checked addresses, or through proxies."""
 
     def __init__(self, context: ssl.SSLContext, egress: EgressPolicy, proxies: Proxies, resolve: Resolve) -> None:
         self._context = context
         self._proxies = proxies
         self._network = _CheckedBackend(egress, resolve)
-        self._direct: dict[bytes, _Pool] = {}
-        self._through: dict[str, _Pool] = {}
+        self._direct: dict[str, _Provider] = {}
+        self._through: dict[str, httpcore.AsyncHTTPProxy] = {}
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        pool = await self._pool_for(request.url)
-        reply = await pool.handle(
-            httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(
-                    scheme=request.url.raw_scheme,
-                    host=request.url.raw_host,
-                    port=request.url.port,
-                    target=request.url.raw_path,
-                ),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
-            )
+    async def exchange(self, request: httpx.Request) -> Reply:
+        """Send a request and read the whole reply; raises what httpcore raises."""
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
         )
-        return httpx.Response(
-            reply.status, headers=reply.headers, stream=_Stream(reply, pool), extensions=reply.extensions
+        seconds = CONNECT_TIMEOUT.total_seconds()
+        sent = httpcore.Request(
+            method=request.method,
+            url=url,
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions={"timeout": {"connect": seconds, "pool": seconds}},
         )
+        proxy_url = self._proxies.proxy_for(str(request.url))
+        if proxy_url is not None:
+            return await _exchanged(self._through_proxy(proxy_url).handle_async_request, sent)
+        async with (await self._provider(url.origin)).connection() as connection:
+            return await _exchanged(connection.handle_async_request, sent)
 
     async def aclose(self) -> None:
-        for pool in (*self._direct.values(), *self._through.values()):
-            await pool.connections.aclose()
+        """Close what is kept."""
+        for provider in self._direct.values():
+            await provider.aclose()
+        for proxy in self._through.values():
+            await proxy.aclose()
 
-    async def _pool_for(self, url: httpx.URL) -> _Pool:
-        proxy_url = self._proxies.proxy_for(str(url))
-        return await self._direct_to(url) if proxy_url is None else self._through_proxy(proxy_url)
-
-    async def _direct_to(self, url: httpx.URL) -> _Pool:
-        provider = url.raw_scheme + b"://" + url.netloc
-        if provider not in self._direct:
+    async def _provider(self, origin: httpcore.Origin) -> "_Provider":
+        key = str(origin)
+        if key not in self._direct:
             await self._close_those_left()
-            connections = httpcore.AsyncConnectionPool(
-                ssl_context=self._context, network_backend=self._network, **_LIMITS
-            )
-            self._direct.setdefault(provider, _Pool(connections, used_at=time.monotonic()))
-        return self._direct[provider]
+            self._direct.setdefault(key, _Provider(origin, self._context, self._network))
+        return self._direct[key]
 
     async def _close_those_left(self) -> None:
-        """Otherwise a pool would stay for every provider that was ever named."""
-        for provider in [provider for provider, pool in self._direct.items() if pool.is_left]:
-            await self._direct.pop(provider).connections.aclose()
+        """Otherwise something would stay for every provider that was ever named."""
+        for key in [key for key, provider in self._direct.items() if provider.is_left]:
+            await self._direct.pop(key).aclose()
 
-    def _through_proxy(self, proxy_url: str) -> _Pool:
+    def _through_proxy(self, proxy_url: str) -> httpcore.AsyncHTTPProxy:
         if proxy_url not in self._through:
             proxy = httpx.Proxy(proxy_url)
-            connections = httpcore.AsyncHTTPProxy(
-                proxy_url=str(proxy.url), proxy_auth=proxy.raw_auth, ssl_context=self._context, **_LIMITS
+            self._through[proxy_url] = httpcore.AsyncHTTPProxy(
+                proxy_url=str(proxy.url),
+                proxy_auth=proxy.raw_auth,
+                ssl_context=self._context,
+                max_connections=_CONNECTIONS,
+                keepalive_expiry=_IDLE_SECONDS,
             )
-            self._through[proxy_url] = _Pool(connections)
         return self._through[proxy_url]
 
 
-_LIMITS: dict[str, Any] = {
-    "max_connections": _CONNECTIONS,
-    "max_keepalive_connections": _IDLE_CONNECTIONS,
-    "keepalive_expiry": _IDLE_SECONDS,
-}
+async def _exchanged(handle: _Handle, request: httpcore.Request) -> Reply:
+    answer = await handle(request)
+    try:
+        headers = dict(httpx.Headers(answer.headers).items())
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            if not 200 <= answer.status < 300:
+                return Reply(status=answer.status, headers=headers, body=b"")
+            raise MalformedTokenResponse("The reply is compressed although that was not asked for.")
+        body = bytearray()
+        async for part in answer.aiter_stream():
+            body += part
+            if len(body) > LARGEST_BODY:
+                raise OutcomeUnknown("The reply is larger than 1 MiB.")
+        return Reply(status=answer.status, headers=headers, body=bytes(body))
+    finally:
+        await answer.aclose()
 
 
-class _Stream(httpx.AsyncByteStream):
-    """The body of a reply of httpcore, as httpx wants it."""
+class _Provider:
+    """Connections to one provider, each for one request at a time; the one that was used last is used next.
 
-    def __init__(self, reply: httpcore.Response, pool: _Pool) -> None:
-        self._reply = reply
-        self._pool = pool
+    httpcore's pool does the same, and looks at every connection for every other one at each request: three quarters of what a
+    token request took.
+    """
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._reply.aiter_stream():
-            yield part
+    def __init__(self, origin: httpcore.Origin, context: ssl.SSLContext, network: httpcore.AsyncNetworkBackend) -> None:
+        self._origin = origin
+        self._context = context
+        self._network = network
+        self._idle: deque[httpcore.AsyncHTTPConnection] = deque()
+        self._room = asyncio.Semaphore(_CONNECTIONS)
+        self._under_way = 0
+        self._used_at = time.monotonic()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[httpcore.AsyncHTTPConnection]:
+        """One that nobody else uses meanwhile.
+
+        Raises:
+            httpcore.PoolTimeout: all are in use, and stay so.
+        """
+        await self._take_room()
+        self._under_way += 1
+        try:
+            connection = await self._usable()
+            try:
+                yield connection
+            finally:
+                await self._keep(connection)
+        finally:
+            self._under_way -= 1
+            self._used_at = time.monotonic()
+            self._room.release()
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody has used it for as long as an idle connection is kept."""
+        return not self._under_way and time.monotonic() - self._used_at > _IDLE_SECONDS
 
     async def aclose(self) -> None:
-        self._pool.release()
-        await self._reply.aclose()
+        """Close the connections that are kept."""
+        while self._idle:
+            await self._idle.pop().aclose()
+
+    async def _take_room(self) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT.total_seconds()):
+                await self._room.acquire()
+        except TimeoutError:
+            raise httpcore.PoolTimeout from None
+
+    async def _usable(self) -> httpcore.AsyncHTTPConnection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.has_expired():
+                return connection
+            await connection.aclose()
+        return httpcore.AsyncHTTPConnection(
+            self._origin, ssl_context=self._context, keepalive_expiry=_IDLE_SECONDS, network_backend=self._network
+        )
+
+    async def _keep(self, connection: httpcore.AsyncHTTPConnection) -> None:
+        if connection.is_idle():
+            self._idle.append(connection)
+        else:
+            await connection.aclose()
+        while self._idle and self._idle[0].has_expired():
+            await self._idle.popleft().aclose()
 
 
 class _CheckedBackend(httpcore.AsyncNetworkBackend):

@@ -29,7 +29,7 @@ class Key(NamedTuple):
 
 
 class _CachedCredential(NamedTuple):
-    version: int
+    resource_version: str
     credential: StoredCredential | UnreadableCredential
     is_to_be_revoked: bool
 
@@ -127,10 +127,10 @@ class Cache:
         known = self._known_as(key)
         match metadata.annotations.get(Annotation.ROLE):
             case Role.CREDENTIAL if metadata.name == credential_secret_name(key.name):
-                if known.credential is not None and int(metadata.resource_version) <= known.credential.version:
+                if known.credential is not None and _is_known(metadata, known.credential.resource_version):
                     return None
                 known.credential = _CachedCredential(
-                    int(metadata.resource_version), _readable(metadata), revocation_is_due(metadata)
+                    metadata.resource_version, _readable(metadata), revocation_is_due(metadata)
                 )
             case Role.TOKEN:
                 stood = known.token_secrets.get(metadata.name)
@@ -146,7 +146,7 @@ class Cache:
         if key is None or known is None:
             return None
         if metadata.name == credential_secret_name(key.name):
-            if known.credential is not None and int(metadata.resource_version) < known.credential.version:
+            if known.credential is not None and _is_older(metadata, known.credential.resource_version):
                 return None
             known.credential = None
         else:

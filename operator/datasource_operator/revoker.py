@@ -156,10 +156,12 @@ class Revoker:
             )
         try:
             secret = await read_client_secret(
-                self.kube, key.namespace, same, require_allowed_hosts=self.settings.require_allowed_hosts
+                self.kube,
+                key.namespace,
+                same,
+                {"revocationURL": token.revocation_endpoint},
+                require_allowed_hosts=self.settings.require_allowed_hosts,
             )
-            if secret is not None:
-                secret.require_allowed({"revocationURL": token.revocation_endpoint})
         except (ClientSecretNotFound, InvalidSpec) as error:
             raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
         return same.expanded(), secret

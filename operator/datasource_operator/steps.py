@@ -383,12 +383,15 @@ class Steps:
 
     async def _copy_of_client_secret(self, key: Key, oauth2: OAuth2, data: CredentialData) -> str | None:
         """What the tokens can be revoked with; the next refresh brings it where it cannot be read now."""
+        endpoint = data.revocation_endpoint
         try:
             secret = await read_client_secret(
-                self.kube, key.namespace, oauth2, require_allowed_hosts=self.settings.require_allowed_hosts
+                self.kube,
+                key.namespace,
+                oauth2,
+                {} if endpoint is None else {"revocationURL": endpoint},
+                require_allowed_hosts=self.settings.require_allowed_hosts,
             )
-            if secret is not None and data.revocation_endpoint is not None:
-                secret.require_allowed({"revocationURL": data.revocation_endpoint})
             return None if secret is None else secret.text
         except (ClientSecretNotFound, InvalidSpec) as error:
             logger.warning("no client secret to revoke with yet", datasource=str(key), error=str(error))

@@ -1,9 +1,14 @@
 """Secrets stay secret: what the provider issued and what clients know stands in no log, Event, status, annotation or page."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from deploy.local.provider import Provider
 from deploy.local.stack import SYSTEM_NAMESPACE
@@ -15,16 +20,37 @@ pytestmark = [pytest.mark.cluster, pytest.mark.last]
 
 WRONG_SECRET = "sentinel-wrong-client-secret"
 
+SHAPES = {
+    "a private key": re.compile(
+        r"PRIVATE KEY|MIGHAgEAMBMGByqGSM49AgEG"
+    ),  # PEM, and how the keys of our tests begin in it
+    "a signed token": re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{40,}"),  # JWS: client assertions and id_tokens
+}
+"""Secrets that are made anew each time, and known by what they look like."""
+
 
 def found_in(text: str, secrets: frozenset[str]) -> list[str]:
     """The kinds of secrets that stand in a text, by their first characters only."""
-    return [secret[:6] + "..." for secret in secrets | {CLIENT_SECRET, WRONG_SECRET} if secret in text]
+    known = [secret[:6] + "..." for secret in secrets | {CLIENT_SECRET, WRONG_SECRET} if secret in text]
+    return known + [shape for shape, pattern in SHAPES.items() if pattern.search(text)]
 
 
 def issued_in(run: Path) -> frozenset[str]:
     """What the provider of an earlier run issued."""
     kept = run / ISSUED
     return frozenset(json.loads(kept.read_text())) if kept.exists() else frozenset()
+
+
+def test_keys_and_assertions_would_be_found() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    assertion = jwt.encode({"alg": "ES256", "kid": "key-1"}, {"iss": "my-app", "sub": "my-app"}, ECKey.import_key(pem))
+
+    assert found_in(f"refused: {assertion!r}", frozenset()) == ["a signed token"]
+    assert found_in(f"cannot use {pem!r}", frozenset()) == ["a private key"]
+    assert found_in(f"cannot use {pem.splitlines()[1]}", frozenset()) == ["a private key"]
 
 
 def test_no_log_holds_a_secret(user: User, provider: Provider, folder: Path) -> None:

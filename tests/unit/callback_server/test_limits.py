@@ -1,5 +1,7 @@
 """How much strangers may cost, and that they cannot use it up for others."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -130,20 +132,69 @@ def test_what_is_beyond_the_bound_is_not_remembered() -> None:
     assert len(misses._buckets) <= 400
 
 
-def test_one_namespace_does_not_take_every_place() -> None:
-    places = Places(in_all=3, per_namespace=2, retry_after=5)
-    with places.one("shop"), places.one("shop"):
-        with pytest.raises(Exceeded) as caught, places.one("shop"):
-            pass
-        assert caught.value.retry_after == 5
-        with places.one("sales"), pytest.raises(Exceeded), places.one("support"):
-            pass
-    with places.one("shop"):
+NOBODY_WAITS = 0.0
+ONE_HANGS = 3600.0
+
+
+async def test_one_namespace_does_not_take_every_place() -> None:
+    places = Places(in_all=3, per_namespace=2, longest_wait=NOBODY_WAITS)
+    async with places.one("shop"), places.one("shop"):
+        with pytest.raises(Exceeded) as caught:
+            async with places.one("shop"):
+                pass
+        assert caught.value.retry_after == NOBODY_WAITS
+        async with places.one("sales"):
+            with pytest.raises(Exceeded):
+                async with places.one("support"):
+                    pass
+    async with places.one("shop"):
         pass
 
 
-def test_place_is_given_back_whatever_happens() -> None:
-    places = Places(in_all=1, per_namespace=1, retry_after=5)
+async def test_who_finds_no_place_waits_until_one_is_free() -> None:
+    places = Places(in_all=8, per_namespace=2, longest_wait=ONE_HANGS)
+    at_once, most, served = 0, 0, 0
+
+    async def person() -> None:
+        nonlocal at_once, most, served
+        async with places.one("shop"):
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0)
+            at_once -= 1
+            served += 1
+
+    await asyncio.gather(*(person() for _ in range(50)))
+    assert (served, most) == (50, 2)
+
+
+async def test_crowd_of_one_namespace_does_not_stand_in_the_way_of_another() -> None:
+    places = Places(in_all=3, per_namespace=2, longest_wait=ONE_HANGS)
+    release = asyncio.Event()
+
+    async def hang() -> None:
+        async with places.one("shop"):
+            await release.wait()
+
+    crowd = [asyncio.create_task(hang()) for _ in range(20)]
+    await asyncio.sleep(0)
+    async with places.one("sales"):
+        release.set()
+    await asyncio.gather(*crowd)
+
+
+async def test_place_is_given_back_whatever_happens() -> None:
+    places = Places(in_all=1, per_namespace=1, longest_wait=NOBODY_WAITS)
     for _ in range(3):
-        with pytest.raises(ValueError, match="a mishap"), places.one("shop"):
-            raise ValueError("a mishap")
+        with pytest.raises(ValueError, match="a mishap"):
+            async with places.one("shop"):
+                raise ValueError("a mishap")
+
+
+async def test_namespaces_in_which_nobody_is_are_not_remembered() -> None:
+    places = Places(in_all=1, per_namespace=1, longest_wait=NOBODY_WAITS)
+    async with places.one("shop"):
+        with pytest.raises(Exceeded):
+            async with places.one("sales"):
+                pass
+    assert not places._lines

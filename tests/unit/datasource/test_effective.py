@@ -225,8 +225,8 @@ def test_assertion_is_addressed_to_one_audience(changes: Mapping[str, Any], audi
 
 def test_standard_parameters_make_standard_options() -> None:
     assert code_options(oauth2()) == refresh_options(oauth2()) == RequestOptions()
-    assert reply_options(oauth2()) == ReplyOptions()
-    assert reply_options(oauth2(), is_refresh=True) == ReplyOptions(token_path_may_be_missing=True)
+    assert reply_options(oauth2()) == ReplyOptions(scope_separator=",")
+    assert reply_options(oauth2(), is_refresh=True) == ReplyOptions(token_path_may_be_missing=True, scope_separator=",")
 
 
 def test_options_are_read_from_what_is_written() -> None:
@@ -253,6 +253,15 @@ def test_options_are_read_from_what_is_written() -> None:
     assert options.bearer_token_types == {"bearer", "bot"}
     assert (options.missing_token_type_allowed, options.scope_separator) == (True, ",")
     assert (options.error_codes, options.captured) == ({"gone": "invalid_grant"}, ("instance_url",))
+
+
+@pytest.mark.parametrize(
+    ("scopes", "separator"), [((), ","), (("repo", "gist"), ","), (("repo", "rows:read,write"), " ")]
+)
+def test_scopes_of_a_reply_may_have_commas_between_them_unless_they_have_them_within(
+    scopes: tuple[str, ...], separator: str
+) -> None:
+    assert reply_options(OAuth2(scopes=scopes)).scope_separator == separator
 
 
 # Looked up.

@@ -230,6 +230,7 @@ async def test_github_answers_in_a_form_unless_json_is_asked_for_and_both_are_re
         response = await Service("github", provider, transport).exchange()
     (request,) = provider.requests
     assert (response.access_token, response.expires_at, response.refresh_token) == ("gho_1", None, None)
+    assert response.scopes == ("repo", "gist")
     assert request.headers["accept"] == "application/json"
     assert (request.form["client_id"], request.form["client_secret"]) == ("my-app", "s3cret")
 

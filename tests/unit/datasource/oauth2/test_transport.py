@@ -517,6 +517,45 @@ async def test_requests_to_one_provider_share_a_connection() -> None:
         assert (len(provider.requests), provider.connections) == (3, 1)
 
 
+async def test_requests_at_the_same_time_have_a_connection_each_and_the_next_ones_share_them() -> None:
+    headers_are_out, release = asyncio.Event(), asyncio.Event()
+    held = sets_a_cookie_and_waits(headers_are_out, release)
+    behaviours = (held, replies(200, keeps_open=True))
+    async with HostileProvider(*behaviours, keeps_open=True) as provider, Transport(ON_LOOPBACK) as transport:
+        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT))
+        await headers_are_out.wait()
+        for _ in range(3):
+            await transport.send(request_to(provider.url), deadline=PATIENT)
+        assert provider.connections == 2
+        release.set()
+        assert (await first).body == GOOD_REPLY
+
+
+async def test_connection_that_the_provider_has_closed_meanwhile_is_not_used_again() -> None:
+    behave = replies(200, keeps_open=True)
+    async with HostileProvider(behave, keeps_open=True) as provider, Transport(ON_LOOPBACK) as transport:
+        await transport.send(request_to(provider.url), deadline=PATIENT)
+        await provider.close_connections()
+        assert (await transport.send(request_to(provider.url), deadline=PATIENT)).status == 200
+        assert provider.connections == 2
+
+
+async def test_request_that_finds_every_connection_in_use_is_not_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_module, "_CONNECTIONS", 1)
+    headers_are_out, release = asyncio.Event(), asyncio.Event()
+    held = sets_a_cookie_and_waits(headers_are_out, release)
+    async with HostileProvider(held, replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
+        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT))
+        await headers_are_out.wait()
+        monkeypatch.setattr(transport_module, "CONNECT_TIMEOUT", SHORT)
+        with pytest.raises(NotDelivered, match="PoolTimeout"):
+            await transport.send(request_to(provider.url), deadline=PATIENT)
+        release.set()
+        await first
+        assert (await transport.send(request_to(provider.url), deadline=PATIENT)).status == 200
+    assert len(provider.requests) == 2
+
+
 async def test_provider_that_nobody_asks_any_more_costs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is let go when another one is asked for the first time, and can be asked again."""
     monkeypatch.setattr(transport_module, "_IDLE_SECONDS", -1.0)
