@@ -97,7 +97,7 @@ class CallbackService:
             raise refusals.unknown_flow()
         if cookie is None:
             raise refusals.cookie_is_missing()
-        stored = await self.looks.record(key)
+        stored = await self.looks.record(key, has_key=lambda found: state_is_of(key, found.flow))
         if stored is None or not state_is_of(key, stored.flow) or stored.flow.namespace != namespace:
             raise refusals.unknown_flow()
         if not is_same_browser(cookie, stored.flow.cookie_hash):

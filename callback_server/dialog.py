@@ -35,6 +35,7 @@ from datasource.oauth2 import (
 )
 from datasource.oauth2.exchange import push_authorization
 from datasource.oauth2.transport import Transport
+from datasource.objects import Datasource
 from datasource.settings import Settings
 from datasource.spec import InvalidSpec
 from datasource.ticket import is_ticket, same_ticket, ticket_hash
@@ -116,14 +117,15 @@ class DialogService:
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
         # What is not the live ticket costs one read, and that is shared: strangers may send as many as they like.
-        datasource = await self.looks.datasource(namespace, name)
+        datasource = await self.looks.datasource(namespace, name, has_key=lambda found: _offers(found, ticket))
         if datasource is not None and datasource.spec.get("suspend") is True:
             # Only whoever had a link is told so; the link itself left the status.
-            situation = await self.looks.situation(namespace, name)
+            situation = await self.looks.situation(
+                namespace, name, has_key=lambda found: found.ticket_was_issued(ticket)
+            )
             issued = situation is not None and situation.ticket_was_issued(ticket)
             raise refusals.suspended() if issued else refusals.link_has_ended()
-        offered = None if datasource is None else ticket_in(datasource.status.authorization_link)
-        if datasource is None or offered is None or not same_ticket(ticket, offered):
+        if datasource is None or not _offers(datasource, ticket):
             raise refusals.link_has_ended()
         situation = await self.observer.situation(datasource)
         if not situation.ticket_is_live(ticket):
@@ -175,6 +177,12 @@ class DialogService:
             logger.warning("a pushed authorization request failed", error=str(error))
             raise refusals.request_was_not_taken(error) from None
         return pushed_url(effective.authorize_url, client_id=effective.client_id, request_uri=reference)
+
+
+def _offers(datasource: Datasource, ticket: str) -> bool:
+    """Whether the link in the status is the one with that ticket."""
+    offered = ticket_in(datasource.status.authorization_link)
+    return offered is not None and same_ticket(ticket, offered)
 
 
 def _require_ticket(text: str) -> None:

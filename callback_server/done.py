@@ -50,7 +50,8 @@ class DoneService:
         if cookie is None:
             raise refusals.cookie_is_missing()
         # Whoever is not the browser that began gets no further than this look.
-        flow = _own_flow(key, cookie, await self.looks.record(key))
+        found = await self.looks.record(key, has_key=lambda found: done_id_is_of(key, found.flow))
+        flow = _own_flow(key, cookie, found)
         for look in range(LOOKS):
             datasource = await self.observer.datasource(flow.namespace, flow.name)
             if datasource is None or datasource.metadata.uid != flow.uid:

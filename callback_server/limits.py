@@ -57,6 +57,10 @@ class Bucket:
         """Let one pass, or let one stand in line."""
         self._next = max(self._next, self._monotonic()) + self._gap
 
+    def give_back(self) -> None:
+        """Undo one `take`."""
+        self._next -= self._gap
+
 
 class Pace:
     """A line for what costs something: each comes in turn, and nobody stands longer than `longest_wait` seconds."""
@@ -76,6 +80,10 @@ class Pace:
             raise Exceeded(wait)
         self._bucket.take()
         return wait
+
+    def step_out(self) -> None:
+        """It was somebody for whom the line is not meant: all behind move up."""
+        self._bucket.give_back()
 
 
 class Misses:

@@ -2,7 +2,8 @@
 
 A read serves everybody who asked before it began, so what they are told is as fresh as if each had read alone, and who comes
 with the right ticket passes in the middle of a thousand with a wrong one. One door is looked at a few times a second at most,
-and all of them together at a steady pace, in turn.
+and all of them together at a steady pace, in turn. Who turns out to have the key gives the place in that line back: strangers
+alone are held to its pace.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from callback_server.flows import FlowStore
-from callback_server.limits import Pace
+from callback_server.limits import Bucket, Pace
 from callback_server.refusals import Refused
 from callback_server.situation import Observer, Situation
 from datasource.flow import FlowKey, StoredFlow
@@ -22,8 +23,8 @@ from datasource.objects import Datasource
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
-GAP = 0.25
-"""Seconds between the beginnings of two reads at one door."""
+PER_DOOR = (4.0, 4)
+"""Reads at one door, per second and at once: a person needs two in a row, the page that comes back and where it leads."""
 
 _DOORS = 1024
 
@@ -32,6 +33,7 @@ _DOORS = 1024
 class _Read(Generic[T]):
     task: "asyncio.Task[T]"
     has_begun: bool = False
+    is_given_back: bool = False
 
 
 class SharedReads(Generic[K, T]):
@@ -50,20 +52,28 @@ class SharedReads(Generic[K, T]):
         self._monotonic = monotonic
         self._sleep = sleep
         self._latest: dict[K, _Read[T]] = {}
-        self._began_at: OrderedDict[K, float] = OrderedDict()
+        self._doors: OrderedDict[K, Bucket] = OrderedDict()
 
-    async def look(self, key: K) -> T:
+    async def look(self, key: K, has_key: Callable[[T], bool]) -> T:
         """What a read says that begins after this call.
+
+        Args:
+            key: of what is read.
+            has_key: whether what was found shows that who asks is no stranger.
 
         Raises:
             Exceeded: too many different ones are waited for.
         """
-        latest = self._latest.get(key)
-        if latest is None or latest.has_begun:
+        read = self._latest.get(key)
+        if read is None or read.has_begun:
             # Only whoever begins a read stands in line; those who join it cost nothing.
-            latest = self._begin(key, self._pace.stand_in_line(), after=latest)
+            read = self._begin(key, self._pace.stand_in_line(), after=read)
         # Shielded: one who goes away must not take the others' answer along.
-        return await asyncio.shield(latest.task)
+        found = await asyncio.shield(read.task)
+        if not read.is_given_back and has_key(found):
+            read.is_given_back = True
+            self._pace.step_out()
+        return found
 
     def _begin(self, key: K, turn: float, after: "_Read[T] | None") -> _Read[T]:
         read: _Read[T] = _Read(asyncio.get_running_loop().create_task(self._run(key, turn, after)))
@@ -74,17 +84,19 @@ class SharedReads(Generic[K, T]):
     async def _run(self, key: K, turn: float, after: "_Read[T] | None") -> T:
         if after is not None:
             await asyncio.wait([after.task])
-        early = self._began_at.get(key, float("-inf")) + GAP - self._monotonic()
-        await self._sleep(max(turn, early, 0.0))
+        door = self._door(key)
+        await self._sleep(max(turn, door.wait()))
+        door.take()
         self._latest[key].has_begun = True
-        self._note_beginning(key)
         return await self._read(key)
 
-    def _note_beginning(self, key: K) -> None:
-        self._began_at[key] = self._monotonic()
-        self._began_at.move_to_end(key)
-        while len(self._began_at) > _DOORS:
-            self._began_at.popitem(last=False)
+    def _door(self, key: K) -> Bucket:
+        per_second, burst = PER_DOOR
+        door = self._doors.setdefault(key, Bucket(self._monotonic, per_second=per_second, burst=burst))
+        self._doors.move_to_end(key)
+        while len(self._doors) > _DOORS:
+            self._doors.popitem(last=False)
+        return door
 
     def _ended(self, key: K, read: _Read[T]) -> None:
         if self._latest.get(key) is read:
@@ -102,37 +114,38 @@ class Looks:
     pace: Pace
     _datasources: SharedReads[tuple[str, str], Datasource | None] = field(init=False)
     _situations: SharedReads[tuple[str, str], Situation | None] = field(init=False)
-    _records: SharedReads[str, tuple[StoredFlow | None]] = field(init=False)
+    _records: SharedReads[str, StoredFlow | None] = field(init=False)
 
     def __post_init__(self) -> None:
         self._datasources = SharedReads(lambda place: self.observer.datasource(*place), self.pace)
         self._situations = SharedReads(lambda place: self._situation(*place), self.pace)
-        self._records = SharedReads(self._record, self.pace)
+        self._records = SharedReads(self.flows.find_named, self.pace)
 
-    async def datasource(self, namespace: str, name: str) -> Datasource | None:
+    async def datasource(
+        self, namespace: str, name: str, *, has_key: Callable[[Datasource], bool]
+    ) -> Datasource | None:
         """As `Observer.datasource`, on behalf of a stranger.
 
         Raises:
             Exceeded: too much is waited for.
         """
-        return await self._datasources.look((namespace, name))
+        return await self._datasources.look((namespace, name), _where_there_is_one(has_key))
 
-    async def situation(self, namespace: str, name: str) -> Situation | None:
+    async def situation(self, namespace: str, name: str, *, has_key: Callable[[Situation], bool]) -> Situation | None:
         """As `Observer.situation`, on behalf of a stranger; None where there is none that can be used.
 
         Raises:
             Exceeded: too much is waited for.
         """
-        return await self._situations.look((namespace, name))
+        return await self._situations.look((namespace, name), _where_there_is_one(has_key))
 
-    async def record(self, key: FlowKey) -> StoredFlow | None:
+    async def record(self, key: FlowKey, *, has_key: Callable[[StoredFlow], bool]) -> StoredFlow | None:
         """As `FlowStore.find`, on behalf of a stranger.
 
         Raises:
             Exceeded: too much is waited for.
         """
-        (record,) = await self._records.look(key.secret_name)
-        return record
+        return await self._records.look(key.secret_name, _where_there_is_one(has_key))
 
     async def _situation(self, namespace: str, name: str) -> Situation | None:
         datasource = await self.observer.datasource(namespace, name)
@@ -141,5 +154,6 @@ class Looks:
         except Refused:
             return None
 
-    async def _record(self, secret_name: str) -> tuple[StoredFlow | None]:
-        return (await self.flows.find_named(secret_name),)
+
+def _where_there_is_one(has_key: Callable[[T], bool]) -> Callable[[T | None], bool]:
+    return lambda found: found is not None and has_key(found)

@@ -2,11 +2,22 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
 from callback_server.limits import Exceeded, Pace
-from callback_server.looks import GAP, SharedReads
+from callback_server.looks import PER_DOOR, SharedReads
+
+
+def strangers(_: str) -> bool:
+    """None of them has the key."""
+    return False
+
+
+def keyholders(_: str) -> bool:
+    """All of them have the key."""
+    return True
 
 
 class Door:
@@ -45,14 +56,14 @@ async def settle() -> None:
 
 async def test_who_comes_alone_reads_at_once() -> None:
     door = Door()
-    assert await door.shared().look("a") == "a 1"
+    assert await door.shared().look("a", strangers) == "a 1"
     assert door.slept == [0]
 
 
 async def test_a_thousand_who_come_together_cost_one_read() -> None:
     door = Door()
     shared = door.shared()
-    assert set(await asyncio.gather(*(shared.look("a") for _ in range(1000)))) == {"a 1"}
+    assert set(await asyncio.gather(*(shared.look("a", strangers) for _ in range(1000)))) == {"a 1"}
     assert door.looks == {"a": 1}
 
 
@@ -60,9 +71,9 @@ async def test_nobody_is_told_what_was_read_before_they_asked() -> None:
     door = Door()
     shared = door.shared()
     door.may_end.clear()
-    first = asyncio.create_task(shared.look("a"))
+    first = asyncio.create_task(shared.look("a", strangers))
     await settle()
-    late = [asyncio.create_task(shared.look("a")) for _ in range(100)]
+    late = [asyncio.create_task(shared.look("a", strangers)) for _ in range(100)]
     await settle()
     door.may_end.set()
 
@@ -71,51 +82,78 @@ async def test_nobody_is_told_what_was_read_before_they_asked() -> None:
     assert door.looks == {"a": 2}
 
 
-async def test_one_door_is_looked_at_a_few_times_a_second_at_most() -> None:
+@pytest.mark.parametrize("has_key", [strangers, keyholders])
+async def test_one_door_is_looked_at_a_few_times_a_second_at_most(has_key: Callable[[str], bool]) -> None:
     door = Door()
     shared = door.shared()
-    for _ in range(5):
-        await shared.look("a")
-    assert door.slept == pytest.approx([0, GAP, GAP, GAP, GAP])
+    per_second, burst = PER_DOOR
+    for _ in range(burst + 3):
+        await shared.look("a", has_key)
+    assert door.slept == pytest.approx([0] * burst + [1 / per_second] * 3)
 
 
 async def test_doors_do_not_wait_for_each_other() -> None:
     door = Door()
     shared = door.shared()
-    await shared.look("a")
-    await shared.look("b")
+    await shared.look("a", strangers)
+    await shared.look("b", strangers)
     assert door.slept == [0, 0]
 
 
 async def test_strangers_at_made_up_doors_stand_in_line_and_a_long_line_turns_away() -> None:
     door = Door()
     shared = door.shared(per_second=10, burst=1, longest_wait=0.35)
-    outcomes = await asyncio.gather(*(shared.look(f"made-up-{number}") for number in range(50)), return_exceptions=True)
+    outcomes = await asyncio.gather(
+        *(shared.look(f"made-up-{number}", strangers) for number in range(50)), return_exceptions=True
+    )
     turned_away = [each for each in outcomes if isinstance(each, Exceeded)]
     assert len(outcomes) - len(turned_away) == sum(door.looks.values()) == 4
+
+
+async def test_who_has_the_key_takes_no_place_from_those_behind() -> None:
+    door = Door()
+    shared = door.shared(per_second=0.001, burst=1, longest_wait=0)
+    for number in range(50):
+        await shared.look(f"somebodys-{number}", keyholders)
+    await shared.look("made-up-1", strangers)
+    with pytest.raises(Exceeded):
+        await shared.look("made-up-2", strangers)
+
+
+async def test_one_read_gives_one_place_back_however_many_shared_it() -> None:
+    door = Door()
+    shared = door.shared(per_second=0.001, burst=2, longest_wait=0)
+    await shared.look("made-up-1", strangers)
+    await asyncio.gather(*(shared.look("a", keyholders) for _ in range(100)))
+    await shared.look("made-up-2", strangers)
+    with pytest.raises(Exceeded):
+        await shared.look("made-up-3", strangers)
 
 
 async def test_joining_a_read_costs_no_place_in_the_line() -> None:
     door = Door()
     shared = door.shared(per_second=1, burst=1, longest_wait=0)
-    assert len(await asyncio.gather(*(shared.look("a") for _ in range(100)))) == 100
+    assert len(await asyncio.gather(*(shared.look("a", strangers) for _ in range(100)))) == 100
 
 
 async def test_failure_is_told_to_all_who_waited_and_to_nobody_after_them() -> None:
     door = Door()
     shared = door.shared()
     door.failure = OSError("no answer")
-    outcomes = await asyncio.gather(*(shared.look("a") for _ in range(3)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(shared.look("a", strangers) for _ in range(3)), return_exceptions=True)
     assert [str(each) for each in outcomes] == ["no answer"] * 3
     door.failure = None
-    assert await shared.look("a") == "a 2"
+    assert await shared.look("a", strangers) == "a 2"
 
 
 async def test_one_who_goes_away_does_not_take_the_others_answer_along() -> None:
     door = Door()
     shared = door.shared()
     door.may_end.clear()
-    leaving, staying = asyncio.create_task(shared.look("a")), asyncio.create_task(shared.look("a"))
+    leaving, staying = (
+        asyncio.create_task(shared.look("a", strangers)),
+        asyncio.create_task(shared.look("a", strangers)),
+    )
     await settle()
     leaving.cancel()
     await settle()
@@ -128,7 +166,7 @@ async def test_what_is_over_is_forgotten() -> None:
     door = Door()
     shared = door.shared(burst=5000)
     for number in range(2000):
-        await shared.look(f"made-up-{number}")
+        await shared.look(f"made-up-{number}", strangers)
     await settle()
     assert not shared._latest
-    assert len(shared._began_at) <= 1024
+    assert len(shared._doors) <= 1024
