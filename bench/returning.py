@@ -38,6 +38,12 @@ _FLOWS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets"
 _MANAGED = f"fieldManager={CALLBACK_FIELD_MANAGER}"
 
 
+NAMESPACES = 4
+"""People come from several: a callback server works on no more than 16 authorizations of one namespace at a time."""
+
+Crowd = list[tuple[Fleet, Member]]
+
+
 async def callback(report: Report, *, count: int = 500, runs: int = RUNS) -> None:
     """Flows with 32 people at once; then at half that rate, how long a person waits for an answer.
 
@@ -56,20 +62,20 @@ async def callback(report: Report, *, count: int = 500, runs: int = RUNS) -> Non
 
 
 async def _measure(here: World, pid: int, raw: float, count: int) -> None:
-    people = People(here, await _waiting(here, count))
+    crowd = await _waiting(here, count)
     here.audit.skip()
     cpu, begun = cpu_seconds(pid), time.monotonic()
-    async with people:
-        await in_flight(partial(people.authorize, each) for each in people.fleet.members.values())
+    async with People(here) as people:
+        await in_flight(partial(people.authorize, *each) for each in crowd)
     rate = count / (time.monotonic() - begun)
     here.add("raw driver", "flows/s", raw)
     here.add("callback server", "flows/s", rate)
     here.add("callback server to raw driver", "ratio", rate / raw, wanted=at_least(0.7))
     here.add("CPU a flow", "ms", 1000 * (cpu_seconds(pid) - cpu) / count)
     here.report.out(f"      a flow: {here.calls(raw=False, user=CALLBACK_SERVER).told(count)}")
-    calm = People(here, await _waiting(here, count))
-    async with calm:
-        await _at_rate(rate / 2, [partial(calm.authorize, each) for each in calm.fleet.members.values()])
+    crowd = await _waiting(here, count)
+    async with People(here) as calm:
+        await _at_rate(rate / 2, [partial(calm.authorize, *each) for each in crowd])
     here.add("p99 of an answer at half that load", "ms", 1000 * _p99(calm.latencies), wanted=at_most(250))
 
 
@@ -90,11 +96,14 @@ def _p99(samples: list[float]) -> float:
     return statistics.quantiles(samples, n=100)[98]
 
 
-async def _waiting(here: World, count: int) -> Fleet:
-    fleet = await here.fleet(count)
-    await fleet.apply()
-    await fleet.offer_links()
-    return fleet
+async def _waiting(here: World, count: int) -> Crowd:
+    """So many people with a link, of all namespaces in turn."""
+    fleets = [await here.fleet(count // NAMESPACES) for _ in range(NAMESPACES)]
+    for fleet in fleets:
+        await fleet.apply()
+        await fleet.offer_links()
+    by_namespace = [[(fleet, member) for member in fleet.members.values()] for fleet in fleets]
+    return [each for turn in zip(*by_namespace, strict=True) for each in turn]
 
 
 async def _show_authorized(here: World, fleet: Fleet, member: Member) -> None:
@@ -109,7 +118,6 @@ class People:
     """Each with a browser of their own; `latencies` are seconds that they waited for an answer of the callback server."""
 
     here: World
-    fleet: Fleet
     latencies: list[float] = field(default_factory=list)
     _session: aiohttp.ClientSession | None = None
 
@@ -125,7 +133,7 @@ class People:
         if self._session is not None:
             await self._session.close()
 
-    async def authorize(self, member: Member) -> None:
+    async def authorize(self, fleet: Fleet, member: Member) -> None:
         """Open the link, get a credential, come back, read the done page."""
         external = self.here.stack.external_url
         link = member.datasource.status.authorization_link or ""
@@ -137,9 +145,9 @@ class People:
         )
         (state,) = parse_qs(urlsplit(headers["Location"]).query)["state"]
         query = urlencode({"code": secrets.token_hex(16), "state": state})
-        back = f"{external}/callback/{self.fleet.namespace}?{query}"
+        back = f"{external}/callback/{fleet.namespace}?{query}"
         _, headers = await self._answer("GET", back, 303, headers={"Cookie": cookie})
-        await _show_authorized(self.here, self.fleet, member)
+        await _show_authorized(self.here, fleet, member)
         page, _ = await self._answer("GET", headers["Location"], 200, headers={"Cookie": cookie})
         if "The new credential was stored" not in page:
             raise AssertionError(f"no credential was stored: {page}")
@@ -165,14 +173,13 @@ class People:
         return text, answer.headers
 
 
-async def _raw_rate(here: World, fleet: Fleet) -> float:
-    driver = RawFlows(here, here.raw_callback, fleet)
+async def _raw_rate(here: World, crowd: Crowd) -> float:
     here.audit.skip()
     begun = time.monotonic()
-    await in_flight(partial(driver.authorize, each) for each in fleet.members.values())
-    rate = len(fleet) / (time.monotonic() - begun)
+    await in_flight(partial(RawFlows(here, here.raw_callback, fleet).authorize, member) for fleet, member in crowd)
+    rate = len(crowd) / (time.monotonic() - begun)
     calls: Calls = here.calls(raw=True, user=CALLBACK_SERVER)
-    here.report.out(f"      a flow of the raw driver: {calls.told(len(fleet))}")
+    here.report.out(f"      a flow of the raw driver: {calls.told(len(crowd))}")
     return rate
 
 
