@@ -22,7 +22,7 @@ from bench.fleet import Fleet, Member
 from bench.meter import Calls, cpu_seconds
 from bench.objects import CLIENT_SECRET
 from bench.world import World, world
-from bench.writing import RUNS
+from bench.writing import RUNS, Run
 from callback_server.security import COOKIE, cookie_hash
 from datasource import credential as credential_secret
 from datasource import flow as records
@@ -51,32 +51,34 @@ async def callback(report: Report, *, count: int = 500, runs: int = RUNS) -> Non
     for the raw driver.
     """
     async with world("callback", report) as here:
-        server = here.stack.callback_server()
-        server.start()
-        try:
+        with here.callback_server() as pid:
             for _ in range(runs):
                 raw = await _raw_rate(here, await _waiting(here, count))
-                await _measure(here, server.child.pid or 0, raw, count)
-        finally:
-            server.stop()
+                await _measure(here, pid, raw, count)
 
 
 async def _measure(here: World, pid: int, raw: float, count: int) -> None:
+    run = await flows(here, pid, count)
+    here.add("raw driver", "flows/s", raw)
+    here.add("callback server", "flows/s", run.rate)
+    here.add("callback server to raw driver", "ratio", run.rate / raw, wanted=at_least(0.7))
+    here.add("CPU a flow", "ms", run.cpu)
+    here.report.out(f"      a flow: {run.calls.told(count)}")
+    crowd = await _waiting(here, count)
+    async with People(here) as calm:
+        await _at_rate(run.rate / 2, [partial(calm.authorize, *each) for each in crowd])
+    here.add("p99 of an answer at half that load", "ms", 1000 * _p99(calm.latencies), wanted=at_most(250))
+
+
+async def flows(here: World, pid: int, count: int) -> Run:
+    """One run of ours, with 32 people at once; `pid` is that of the callback server."""
     crowd = await _waiting(here, count)
     here.audit.skip()
     cpu, begun = cpu_seconds(pid), time.monotonic()
     async with People(here) as people:
         await in_flight(partial(people.authorize, *each) for each in crowd)
-    rate = count / (time.monotonic() - begun)
-    here.add("raw driver", "flows/s", raw)
-    here.add("callback server", "flows/s", rate)
-    here.add("callback server to raw driver", "ratio", rate / raw, wanted=at_least(0.7))
-    here.add("CPU a flow", "ms", 1000 * (cpu_seconds(pid) - cpu) / count)
-    here.report.out(f"      a flow: {here.calls(raw=False, user=CALLBACK_SERVER).told(count)}")
-    crowd = await _waiting(here, count)
-    async with People(here) as calm:
-        await _at_rate(rate / 2, [partial(calm.authorize, *each) for each in crowd])
-    here.add("p99 of an answer at half that load", "ms", 1000 * _p99(calm.latencies), wanted=at_most(250))
+    seconds, used = time.monotonic() - begun, cpu_seconds(pid) - cpu
+    return Run(count, seconds, here.calls(raw=False, user=CALLBACK_SERVER), used)
 
 
 async def _at_rate(rate: float, jobs: list[Callable[[], Awaitable[None]]]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 from bench.figures import Report, at_most, never_above
 from bench.fleet import Fleet
+from bench.returning import flows
 from bench.world import World, world
 from bench.writing import Run, authorized, is_quiet, onboarded, refreshed
 
@@ -11,7 +12,7 @@ SIZES = (20, 80)
 
 
 async def smoke(report: Report) -> None:
-    """The counts of onboard, authorize, storm and restart, at two sizes each."""
+    """The counts of onboard, authorize, storm and callback at two sizes each, and of restart."""
     async with world("smoke", report) as here:
         costs: dict[str, list[float]] = {}
         for size in SIZES:
@@ -19,6 +20,9 @@ async def smoke(report: Report) -> None:
             _count(here, "onboard", await onboarded(here, fleet), 1, costs)
             _count(here, "authorize", await authorized(here, fleet), 2, costs)
             _count(here, "storm", await refreshed(here, fleet), 4, costs)
+        with here.callback_server() as pid:
+            for size in SIZES:
+                _count(here, "callback", await flows(here, pid, size), 4, costs)
         here.add("restart: writes but the Lease", "writes", await _restarted(here, fleet), wanted=never_above(0))
         for name, (small, large) in costs.items():
             grown = 100 * (large / small - 1)

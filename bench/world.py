@@ -96,6 +96,16 @@ class World:
         finally:
             await asyncio.to_thread(process.stop)
 
+    @contextlib.contextmanager
+    def callback_server(self) -> Iterator[int]:
+        """The callback server, ready; gives its process id."""
+        server = self.stack.callback_server()
+        server.start()
+        try:
+            yield server.child.pid or 0
+        finally:
+            server.stop()
+
     async def let_lead(self) -> float:
         """Release the Lease; returns when (monotonic) the operator had taken it."""
         release = {
