@@ -73,7 +73,7 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     flows = FlowStore(kube, settings.system_namespace, _now)
     looks = Looks(observer, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
-    places = Places(in_all=64, per_namespace=16, longest_wait=5.0)
+    places = Places(in_all=64, per_namespace=16, longest_wait=5.0, longest_line=48)
     return Services(
         dialog=DialogService(kube, transport, settings, observer, flows, looks, places, _now),
         callback=CallbackService(

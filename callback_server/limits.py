@@ -137,12 +137,14 @@ class Places:
         in_all: how many places there are.
         per_namespace: how many of them one namespace may have.
         longest_wait: seconds until who waits is sent away.
+        longest_line: how many of one namespace may wait; each holds a connection that others may need.
     """
 
-    def __init__(self, *, in_all: int, per_namespace: int, longest_wait: float) -> None:
+    def __init__(self, *, in_all: int, per_namespace: int, longest_wait: float, longest_line: int) -> None:
         self._in_all = asyncio.Semaphore(in_all)
         self._per_namespace = per_namespace
         self._longest_wait = longest_wait
+        self._longest_line = longest_line
         self._lines: dict[str, _Line] = {}
 
     @asynccontextmanager
@@ -150,9 +152,11 @@ class Places:
         """Hold a place while the block runs.
 
         Raises:
-            Exceeded: there was none for longer than anybody should wait.
+            Exceeded: there was none for longer than anybody should wait, or too many wait already.
         """
         line = self._lines.setdefault(namespace, _Line(asyncio.Semaphore(self._per_namespace)))
+        if line.people >= self._per_namespace + self._longest_line:
+            raise Exceeded(self._longest_wait)
         line.people += 1
         try:
             async with AsyncExitStack() as held:

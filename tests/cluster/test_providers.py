@@ -7,9 +7,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from joserfc.jwk import ECKey
 
 from deploy.local.provider import Authentication, TokenRequest
 from tests.support.person import Person
@@ -156,17 +153,6 @@ def test_pushed_request_that_is_refused_is_shown_and_starts_nothing(user: User, 
     assert "The service refused the request" in answer.text
 
 
-def private_key(user: User) -> dict[str, Any]:
-    """Put a new private key into Secret `signing`; returns the public one, as a provider registers it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-    user.kubectl("create", "secret", "generic", "signing", f"--from-literal=private-key={pem}")
-    public: dict[str, Any] = ECKey.import_key(pem).as_dict(private=False, kid="key-1", use="sig", alg="ES256")
-    return public
-
-
 def with_private_key(user: User, **changes: Any) -> dict[str, Any]:
     usual: dict[str, Any] = {"clientSecretRef": None, "privateKeyRef": {"name": "signing", "keyID": "key-1"}}
     return by_issuer_alone(user, **(usual | changes))
@@ -174,7 +160,7 @@ def with_private_key(user: User, **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("changes", [{}, {"assertionAudience": "tokenURL"}], ids=["to the issuer", "to the token URL"])
 def test_client_authenticates_with_a_private_key(user: User, person: Person, changes: dict[str, Any]) -> None:
-    public = private_key(user)
+    public = user.create_private_key()
     registration: dict[str, Any] = {"authentication": Authentication.PRIVATE_KEY_JWT, "public_keys": [public]}
 
     # The request is pushed, too: a third assertion.
@@ -199,7 +185,7 @@ def test_private_key_that_is_not_there_yet_is_waited_for(user: User) -> None:
     user.apply(user.datasource(with_private_key(user)))
     user.wait_for_reason("ClientSecretNotFound")
 
-    private_key(user)
+    user.create_private_key()
 
     user.wait_for_reason("AuthorizationRequired")
 

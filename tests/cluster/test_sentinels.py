@@ -5,16 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from deploy.local.provider import Provider
+from deploy.local.provider import Authentication, Provider
 from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.conftest import ISSUED, RUNS
 from tests.support.person import Person
-from tests.support.user import CLIENT_SECRET, User
+from tests.support.user import CLIENT_SECRET, User, new_private_key
 
 pytestmark = [pytest.mark.cluster, pytest.mark.last]
 
@@ -42,10 +40,7 @@ def issued_in(run: Path) -> frozenset[str]:
 
 
 def test_keys_and_assertions_would_be_found() -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
+    pem = new_private_key()
     assertion = jwt.encode({"alg": "ES256", "kid": "key-1"}, {"iss": "my-app", "sub": "my-app"}, ECKey.import_key(pem))
 
     assert found_in(f"refused: {assertion!r}", frozenset()) == ["a signed token"]
@@ -82,6 +77,29 @@ def test_nothing_that_a_viewer_reads_holds_a_secret(user: User, provider: Provid
     user.clear("1")
     user.wait_for_reason("CredentialCleared")
 
+    assert_nothing_is_found(user, provider, pages)
+
+
+def test_nothing_that_a_viewer_reads_holds_a_key_or_what_it_signed(user: User, provider: Provider) -> None:
+    wrong_key = user.create_private_key()
+    user.register_application(authentication=Authentication.PRIVATE_KEY_JWT, public_keys=[wrong_key])
+    user.kubectl("delete", "secret", "signing")
+    right_key = user.create_private_key()
+    oauth2 = user.oauth2(clientSecretRef=None, privateKeyRef={"name": "signing", "keyID": "key-1"})
+    user.apply(user.datasource(oauth2))
+    user.wait_for_reason("AuthorizationRequired")
+    with Person() as person:
+        pages = [person.authorize(user.link()).text]
+        user.register_application(authentication=Authentication.PRIVATE_KEY_JWT, public_keys=[right_key])
+        pages.append(person.authorize(user.link()).text)
+    user.wait_for_reason("Authorized")
+
+    assert ["The new credential was stored" in page for page in pages] == [False, True]
+    assert_nothing_is_found(user, provider, pages)
+
+
+def assert_nothing_is_found(user: User, provider: Provider, pages: list[str]) -> None:
+    """Neither on the pages that a person saw nor in what a viewer reads with kubectl."""
     issued = provider.secrets().all()
     for page in pages:
         assert found_in(page, issued) == []

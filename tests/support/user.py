@@ -7,6 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc.jwk import ECKey
+
 from deploy.local.cluster import Cluster
 from deploy.local.provider import Provider
 
@@ -14,6 +18,14 @@ PATIENCE = 30.0
 """Seconds until a wait gives up: a bound against hanging, not a measure of anything."""
 
 CLIENT_SECRET = "sentinel-client-secret-8c1f"
+
+
+def new_private_key() -> str:
+    """A P-256 key in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
 
 
 class GaveUp(AssertionError):
@@ -83,6 +95,13 @@ class User:
     def create_client_secret(self, value: str = CLIENT_SECRET, name: str = "app") -> None:
         """kubectl create secret generic."""
         self.kubectl("create", "secret", "generic", name, f"--from-literal=client-secret={value}")
+
+    def create_private_key(self) -> dict[str, Any]:
+        """A new private key in Secret `signing`; returns the public one, as a provider registers it."""
+        pem = new_private_key()
+        self.kubectl("create", "secret", "generic", "signing", f"--from-literal=private-key={pem}")
+        public: dict[str, Any] = ECKey.import_key(pem).as_dict(private=False, kid="key-1", use="sig", alg="ES256")
+        return public
 
     def ready_to_authorize(self, **oauth2: Any) -> str:
         """Everything that an administrator prepares; returns the link."""

@@ -137,7 +137,7 @@ ONE_HANGS = 3600.0
 
 
 async def test_one_namespace_does_not_take_every_place() -> None:
-    places = Places(in_all=3, per_namespace=2, longest_wait=NOBODY_WAITS)
+    places = Places(in_all=3, per_namespace=2, longest_wait=NOBODY_WAITS, longest_line=1)
     async with places.one("shop"), places.one("shop"):
         with pytest.raises(Exceeded) as caught:
             async with places.one("shop"):
@@ -152,7 +152,7 @@ async def test_one_namespace_does_not_take_every_place() -> None:
 
 
 async def test_who_finds_no_place_waits_until_one_is_free() -> None:
-    places = Places(in_all=8, per_namespace=2, longest_wait=ONE_HANGS)
+    places = Places(in_all=8, per_namespace=2, longest_wait=ONE_HANGS, longest_line=48)
     at_once, most, served = 0, 0, 0
 
     async def person() -> None:
@@ -168,8 +168,27 @@ async def test_who_finds_no_place_waits_until_one_is_free() -> None:
     assert (served, most) == (50, 2)
 
 
+async def test_line_that_is_too_long_is_not_joined() -> None:
+    places = Places(in_all=8, per_namespace=1, longest_wait=ONE_HANGS, longest_line=2)
+    release = asyncio.Event()
+
+    async def hang() -> None:
+        async with places.one("shop"):
+            await release.wait()
+
+    crowd = [asyncio.create_task(hang()) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Exceeded):
+        async with places.one("shop"):
+            pass
+    release.set()
+    await asyncio.gather(*crowd)
+    async with places.one("shop"):
+        pass
+
+
 async def test_crowd_of_one_namespace_does_not_stand_in_the_way_of_another() -> None:
-    places = Places(in_all=3, per_namespace=2, longest_wait=ONE_HANGS)
+    places = Places(in_all=3, per_namespace=2, longest_wait=ONE_HANGS, longest_line=48)
     release = asyncio.Event()
 
     async def hang() -> None:
@@ -184,7 +203,7 @@ async def test_crowd_of_one_namespace_does_not_stand_in_the_way_of_another() -> 
 
 
 async def test_place_is_given_back_whatever_happens() -> None:
-    places = Places(in_all=1, per_namespace=1, longest_wait=NOBODY_WAITS)
+    places = Places(in_all=1, per_namespace=1, longest_wait=NOBODY_WAITS, longest_line=1)
     for _ in range(3):
         with pytest.raises(ValueError, match="a mishap"):
             async with places.one("shop"):
@@ -192,7 +211,7 @@ async def test_place_is_given_back_whatever_happens() -> None:
 
 
 async def test_namespaces_in_which_nobody_is_are_not_remembered() -> None:
-    places = Places(in_all=1, per_namespace=1, longest_wait=NOBODY_WAITS)
+    places = Places(in_all=1, per_namespace=1, longest_wait=NOBODY_WAITS, longest_line=1)
     async with places.one("shop"):
         with pytest.raises(Exceeded):
             async with places.one("sales"):
