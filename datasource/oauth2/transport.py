@@ -232,8 +232,10 @@ class _Connections:
 
     async def _close_those_left(self) -> None:
         """Otherwise something would stay for every provider that was ever named."""
-        for key in [key for key, provider in self._direct.items() if provider.is_left]:
-            await self._direct.pop(key).aclose()
+        keys = [key for key, provider in self._direct.items() if provider.is_left]
+        # All are taken out before the first is closed: somebody else may be here meanwhile.
+        for provider in [self._direct.pop(key) for key in keys]:
+            await provider.aclose()
 
     def _through_proxy(self, proxy_url: str) -> httpcore.AsyncHTTPProxy:
         if proxy_url not in self._through:
@@ -330,7 +332,8 @@ class _Provider:
         )
 
     async def _keep(self, connection: httpcore.AsyncHTTPConnection) -> None:
-        if connection.is_idle():
+        # One that never came about calls itself idle, and closed.
+        if connection.is_idle() and not connection.is_closed():
             self._idle.append(connection)
         else:
             await connection.aclose()

@@ -142,11 +142,14 @@ def test_authorize_gives_up_in_time_and_hands_over_the_link_without_waiting(user
 def test_interrupted_wait_ends_at_once_and_quietly(user: User, plugin: Plugin) -> None:
     user.ready_to_authorize()
 
-    waiting = plugin.start("authorize", "calendar")
-    assert waiting.stdout is not None
-    waiting.stdout.readline()
-    waiting.send_signal(signal.SIGINT)
-    _, beside = waiting.communicate(timeout=30)
+    with plugin.start("authorize", "calendar") as waiting:
+        assert waiting.stdout is not None
+        waiting.stdout.readline()
+        waiting.send_signal(signal.SIGINT)
+        try:
+            _, beside = waiting.communicate(timeout=30)
+        finally:
+            waiting.kill()
 
     assert waiting.returncode == 130
     assert "Traceback" not in beside

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ class Plugin:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_heed_interrupts,
         )
 
     def on_a_terminal(self, *arguments: str, typed: str = "", **environ: str) -> str:
@@ -97,6 +99,11 @@ class Plugin:
             check=False,
             timeout=60,
         )
+
+
+def _heed_interrupts() -> None:
+    """What a shell starts in the background ignores them, and so would all that is started in turn (POSIX 2.11)."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def editor(cluster: Cluster, namespace: str, *, secrets: tuple[str, ...] = ("get",), name: str = "ada") -> Plugin:

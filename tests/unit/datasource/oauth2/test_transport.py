@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -565,3 +566,15 @@ async def test_provider_that_nobody_asks_any_more_costs_no_connection(monkeypatc
         for provider in (left, other, left):
             await transport.send(request_to(provider.url), deadline=PATIENT)
         assert (left.connections, other.connections) == (2, 1)
+
+
+async def test_two_who_ask_new_providers_at_once_let_go_of_the_same_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    behave = replies(200, keeps_open=True)
+    async with AsyncExitStack() as stack:
+        providers = [await stack.enter_async_context(HostileProvider(behave, keeps_open=True)) for _ in range(5)]
+        transport = await stack.enter_async_context(Transport(ON_LOOPBACK))
+        for provider in providers[:3]:
+            await transport.send(request_to(provider.url), deadline=PATIENT)
+        monkeypatch.setattr(transport_module, "_IDLE_SECONDS", -1.0)
+        both = (transport.send(request_to(provider.url), deadline=PATIENT) for provider in providers[3:])
+        assert [reply.status for reply in await asyncio.gather(*both)] == [200, 200]
