@@ -251,9 +251,10 @@ def test_reply_that_comes_after_a_clear_is_revoked(user: User) -> None:
     user.clear("1")
     user.wait_for_reason("CredentialCleared")
 
-    eventually("both were revoked", lambda: len(revocations(user)) == 2)
-    eventually("both are dead", lambda: [each.status for each in revocations(user)] == [200, 200])
-    assert len({each.token_sha256 for each in revocations(user)}) == 2
+    # One of them may be revoked twice: where the Secret changed meanwhile, the revoker begins again.
+    eventually(
+        "both are dead", lambda: len({each.token_sha256 for each in revocations(user) if each.status == 200}) == 2
+    )
     eventually_empty(user)
 
 
