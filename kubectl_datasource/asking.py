@@ -62,10 +62,7 @@ def refresh(before: Datasource, value: str, now: Callable[[], datetime]) -> Requ
         return Ended(Exit.NOT_AS_WANTED, why_not(before))
     if before.spec.suspend:
         return is_suspended(before)
-    asked_at = rfc3339(now())
-    return Request(
-        Annotation.REFRESH, value, before, lambda request, after: _refreshed(request, after, asked_at, now())
-    )
+    return Request(Annotation.REFRESH, value, before, lambda request, after: _refreshed(request, after, now()))
 
 
 def _cleared(request: Request, after: Datasource) -> Ended:
@@ -75,12 +72,10 @@ def _cleared(request: Request, after: Datasource) -> Ended:
     return Ended(Exit.FINE, f"{after.place} is cleared: {state_and_reason(after)}.")
 
 
-def _refreshed(request: Request, after: Datasource, asked_at: str, now: datetime) -> Ended:
+def _refreshed(request: Request, after: Datasource, now: datetime) -> Ended:
     if after.status.state != State.AUTHORIZED:
         return Ended(Exit.NOT_AS_WANTED, why_not(after))
-    refreshed_at = after.status.refreshed_at or ""
-    # Whole seconds, which sort as text: of two refreshes within one, the second changes nothing to be seen.
-    if refreshed_at == (request.before.status.refreshed_at or "") and refreshed_at < asked_at:
+    if after.status.refreshed_at == request.before.status.refreshed_at:
         return Ended(
             Exit.NOT_AS_WANTED,
             f"{after.place} was not refreshed: the service gave no refresh token, so a person has to get a new credential "

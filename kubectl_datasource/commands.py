@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from datasource.clock import rfc3339
 from datasource.names import Annotation, SecretType
 from kubectl_datasource import asking, authorizing, explaining, listing
 from kubectl_datasource.asking import Request
@@ -118,8 +119,14 @@ def clear(kubectl: Kubectl, names: Sequence[str], *, sure: bool, seconds: int | 
 
 def refresh(kubectl: Kubectl, names: Sequence[str], *, seconds: int | None, output: str | None) -> Exit:
     """Ask to refresh, and tell what came of it; `seconds` None does not wait."""
-    screen = Screen.of_process()
-    return _ask(kubectl, screen, names, lambda datasource: asking.refresh(datasource, _value(), _now), seconds, output)
+    return _ask(kubectl, Screen.of_process(), names, _refresh_of, seconds, output)
+
+
+def _refresh_of(datasource: Datasource) -> Request | Ended:
+    # refreshedAt has whole seconds: a refresh within the second of the last one could not be told from none.
+    while datasource.status.refreshed_at == rfc3339(_now()):
+        time.sleep(0.1)
+    return asking.refresh(datasource, _value(), _now)
 
 
 def explain(kubectl: Kubectl, name: str, output: str | None) -> Exit:

@@ -101,13 +101,6 @@ def test_handled_without_a_new_token_means_that_there_is_no_refresh_token() -> N
     assert "no refresh token" in ended.text
 
 
-def test_second_refresh_within_one_second_is_one() -> None:
-    just_now = "2026-07-01T12:00:00Z"
-    after = datasource(annotations=REFRESH, handled={"refresh": "v-1"}, refreshedAt=just_now)
-    ended = refresh_of(datasource(refreshedAt=just_now)).judge(after)
-    assert ended == Ended(Exit.FINE, "shop/calendar was refreshed.")
-
-
 def test_refresh_that_ends_with_a_verdict_tells_it() -> None:
     after = datasource(Reason.GRANT_REVOKED, annotations=REFRESH, handled={"refresh": "v-1"}, message="Revoked.")
     ended = refresh_of(datasource()).judge(after)
