@@ -22,7 +22,7 @@ from bench.fleet import Fleet, Member
 from bench.meter import Calls, cpu_seconds
 from bench.objects import CLIENT_SECRET
 from bench.world import World, world
-from bench.writing import RUNS, Run
+from bench.writing import RUNS, Run, waiting
 from callback_server.security import COOKIE, cookie_hash
 from datasource import credential as credential_secret
 from datasource import flow as records
@@ -53,7 +53,7 @@ async def callback(report: Report, *, count: int = 500, runs: int = RUNS) -> Non
     async with world("callback", report) as here:
         with here.callback_server() as pid:
             for _ in range(runs):
-                raw = await _raw_rate(here, await _waiting(here, count))
+                raw = await _raw_rate(here, await _crowd(here, count))
                 await _measure(here, pid, raw, count)
 
 
@@ -64,7 +64,7 @@ async def _measure(here: World, pid: int, raw: float, count: int) -> None:
     here.add("callback server to raw driver", "ratio", run.rate / raw, wanted=at_least(0.7))
     here.add("CPU a flow", "ms", run.cpu)
     here.report.out(f"      a flow: {run.calls.told(count)}")
-    crowd = await _waiting(here, count)
+    crowd = await _crowd(here, count)
     async with People(here) as calm:
         await _at_rate(run.rate / 2, [partial(calm.authorize, *each) for each in crowd])
     here.add("p99 of an answer at half that load", "ms", 1000 * _p99(calm.latencies), wanted=at_most(250))
@@ -72,7 +72,7 @@ async def _measure(here: World, pid: int, raw: float, count: int) -> None:
 
 async def flows(here: World, pid: int, count: int) -> Run:
     """One run of ours, with 32 people at once; `pid` is that of the callback server."""
-    crowd = await _waiting(here, count)
+    crowd = await _crowd(here, count)
     here.audit.skip()
     cpu, begun = cpu_seconds(pid), time.monotonic()
     async with People(here) as people:
@@ -98,12 +98,9 @@ def _p99(samples: list[float]) -> float:
     return statistics.quantiles(samples, n=100)[98]
 
 
-async def _waiting(here: World, count: int) -> Crowd:
+async def _crowd(here: World, count: int) -> Crowd:
     """So many people with a link, of all namespaces in turn."""
-    fleets = [await here.fleet(count // NAMESPACES) for _ in range(NAMESPACES)]
-    for fleet in fleets:
-        await fleet.apply()
-        await fleet.offer_links()
+    fleets = [await waiting(here, count // NAMESPACES) for _ in range(NAMESPACES)]
     by_namespace = [[(fleet, member) for member in fleet.members.values()] for fleet in fleets]
     return [each for turn in zip(*by_namespace, strict=True) for each in turn]
 

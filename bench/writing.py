@@ -90,12 +90,13 @@ async def authorize(report: Report, *, count: int = 1000, runs: int = RUNS) -> N
     """Stored credentials that appear at once until all are AUTHORIZED with token Secrets."""
     async with world("authorize", report) as here:
         for _ in range(runs):
-            raw = await authorized_raw(here, await _waiting(here, count))
-            ours = await authorized(here, await _waiting(here, count))
+            raw = await authorized_raw(here, await waiting(here, count))
+            ours = await authorized(here, await waiting(here, count))
             _compare(here, ours, raw, ratio=0.8, writes=2)
 
 
-async def _waiting(here: World, count: int) -> Fleet:
+async def waiting(here: World, count: int) -> Fleet:
+    """A fleet with links, for which nobody has authorized yet."""
     fleet = await here.fleet(count)
     await fleet.apply()
     await fleet.offer_links()

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 _KEYS = 4096
-"""How many keys a table remembers; the one that was silent for longest is forgotten first."""
+"""How many keys are remembered for their junk."""
 
 
 _ROUNDING = 1e-6
@@ -62,6 +62,26 @@ class Bucket:
         self._next -= self._gap
 
 
+class Buckets:
+    """A bucket for each key; of more than `most`, the one that was silent for longest is forgotten."""
+
+    def __init__(self, monotonic: Callable[[], float], *, most: int) -> None:
+        self._monotonic = monotonic
+        self._most = most
+        self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def of(self, key: Hashable, *, per_second: float, burst: int) -> Bucket:
+        """The bucket of a key; the rate is that of a new one."""
+        bucket = self._buckets.setdefault(key, Bucket(self._monotonic, per_second=per_second, burst=burst))
+        self._buckets.move_to_end(key)
+        while len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)
+        return bucket
+
+
 class Pace:
     """A line for what costs something: each comes in turn, and nobody stands longer than `longest_wait` seconds."""
 
@@ -98,10 +118,9 @@ class Misses:
     """Each per second, and at once."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
         per_second, burst = self.IN_ALL
         self._in_all = Bucket(monotonic, per_second=per_second, burst=burst)
-        self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
+        self._buckets = Buckets(monotonic, most=_KEYS)
 
     def count(self, namespace: str | None, name: str | None) -> None:
         """Count one; either is None where the path names none.
@@ -115,19 +134,12 @@ class Misses:
             wanted.append((namespace, self.PER_NAMESPACE))
         if namespace is not None and name is not None:
             wanted.append(((namespace, name), self.PER_DATASOURCE))
-        buckets = [self._bucket(key, *rate) for key, rate in wanted]
+        buckets = [self._buckets.of(key, per_second=rate, burst=burst) for key, (rate, burst) in wanted]
         for bucket in buckets:
             bucket.require()
         # Counted only now: who goes on hammering hears of a second, and not of an hour.
         for bucket in (self._in_all, *buckets):
             bucket.take()
-
-    def _bucket(self, key: Hashable, per_second: float, burst: int) -> Bucket:
-        bucket = self._buckets.setdefault(key, Bucket(self._monotonic, per_second=per_second, burst=burst))
-        self._buckets.move_to_end(key)
-        while len(self._buckets) > _KEYS:
-            self._buckets.popitem(last=False)
-        return bucket
 
 
 class Places:

@@ -8,13 +8,12 @@ alone are held to its pace.
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from callback_server.flows import FlowStore
-from callback_server.limits import Bucket, Pace
+from callback_server.limits import Buckets, Pace
 from callback_server.refusals import Refused
 from callback_server.situation import Observer, Situation
 from datasource.flow import FlowKey, StoredFlow
@@ -49,10 +48,9 @@ class SharedReads(Generic[K, T]):
     ) -> None:
         self._read = read
         self._pace = pace
-        self._monotonic = monotonic
         self._sleep = sleep
         self._latest: dict[K, _Read[T]] = {}
-        self._doors: OrderedDict[K, Bucket] = OrderedDict()
+        self._doors = Buckets(monotonic, most=_DOORS)
 
     async def look(self, key: K, has_key: Callable[[T], bool]) -> T:
         """What a read says that begins after this call.
@@ -84,19 +82,12 @@ class SharedReads(Generic[K, T]):
     async def _run(self, key: K, turn: float, after: "_Read[T] | None") -> T:
         if after is not None:
             await asyncio.wait([after.task])
-        door = self._door(key)
+        per_second, burst = PER_DOOR
+        door = self._doors.of(key, per_second=per_second, burst=burst)
         await self._sleep(max(turn, door.wait()))
         door.take()
         self._latest[key].has_begun = True
         return await self._read(key)
-
-    def _door(self, key: K) -> Bucket:
-        per_second, burst = PER_DOOR
-        door = self._doors.setdefault(key, Bucket(self._monotonic, per_second=per_second, burst=burst))
-        self._doors.move_to_end(key)
-        while len(self._doors) > _DOORS:
-            self._doors.popitem(last=False)
-        return door
 
     def _ended(self, key: K, read: _Read[T]) -> None:
         if self._latest.get(key) is read:

@@ -271,8 +271,8 @@ async def _exchanged(handle: _Handle, request: httpcore.Request) -> Reply:
 class _Provider:
     """Connections to one provider, each for one request at a time; the one that was used last is used next.
 
-    httpcore's pool does the same, and looks at every connection for every other one at each request: three quarters of what a
-    token request took.
+    httpcore's pool does the same, and looks at every connection for every other one at each request: three quarters of what
+    httpcore took.
     """
 
     def __init__(self, origin: httpcore.Origin, context: ssl.SSLContext, network: httpcore.AsyncNetworkBackend) -> None:

@@ -136,6 +136,11 @@ NOBODY_WAITS = 0.0
 ONE_HANGS = 3600.0
 
 
+async def hang(places: Places, release: asyncio.Event) -> None:
+    async with places.one("shop"):
+        await release.wait()
+
+
 async def test_one_namespace_does_not_take_every_place() -> None:
     places = Places(in_all=3, per_namespace=2, longest_wait=NOBODY_WAITS, longest_line=1)
     async with places.one("shop"), places.one("shop"):
@@ -172,11 +177,7 @@ async def test_line_that_is_too_long_is_not_joined() -> None:
     places = Places(in_all=8, per_namespace=1, longest_wait=ONE_HANGS, longest_line=2)
     release = asyncio.Event()
 
-    async def hang() -> None:
-        async with places.one("shop"):
-            await release.wait()
-
-    crowd = [asyncio.create_task(hang()) for _ in range(3)]
+    crowd = [asyncio.create_task(hang(places, release)) for _ in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(Exceeded):
         async with places.one("shop"):
@@ -191,11 +192,7 @@ async def test_crowd_of_one_namespace_does_not_stand_in_the_way_of_another() -> 
     places = Places(in_all=3, per_namespace=2, longest_wait=ONE_HANGS, longest_line=48)
     release = asyncio.Event()
 
-    async def hang() -> None:
-        async with places.one("shop"):
-            await release.wait()
-
-    crowd = [asyncio.create_task(hang()) for _ in range(20)]
+    crowd = [asyncio.create_task(hang(places, release)) for _ in range(20)]
     await asyncio.sleep(0)
     async with places.one("sales"):
         release.set()
