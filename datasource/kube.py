@@ -4,6 +4,7 @@ Configuration and login are kubernetes.aio's; its API classes are not used, beca
 bare session (see docs/decisions.md). Answers are decoded straight into typed structs.
 """
 
+import asyncio
 import logging
 import math
 import os
@@ -31,6 +32,9 @@ T = TypeVar("T")
 
 REQUEST_TIMEOUT = timedelta(seconds=20)
 CONNECT_TIMEOUT = timedelta(seconds=5)
+
+REQUESTS_IN_FLIGHT = 64
+"""Connections for requests. Watches have others: there are two for each namespace that is served."""
 
 _TOKEN_LIFETIME = 60.0
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
@@ -189,6 +193,7 @@ class Kube:
         self._kubeconfig = kubeconfig
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession
+        self._watches: aiohttp.ClientSession
         self._configuration: Configuration
         self._credentials: dict[str, str]
         self._token_read_at = -math.inf
@@ -199,21 +204,27 @@ class Kube:
         self._configuration = await login(self._kubeconfig)
         self._credentials = _credentials(self._configuration)
         self._token_read_at = time.monotonic()
-        self._session = aiohttp.ClientSession(
+        # A watch holds its connection for minutes: it has a session of its own, so that it takes none from requests.
+        self._session, self._watches = self._new_session(REQUESTS_IN_FLIGHT), self._new_session(0)
+        return self
+
+    def _new_session(self, connections: int) -> aiohttp.ClientSession:
+        """A session with so many connections at the most; 0: as many as are asked for."""
+        return aiohttp.ClientSession(
             base_url=self._configuration.host.rstrip("/") + "/",
-            connector=aiohttp.TCPConnector(ssl=ssl_context(self._configuration), limit=64),
+            connector=aiohttp.TCPConnector(ssl=ssl_context(self._configuration), limit=connections),
             # Not trust_env: aiohttp would look into the environment, and for a netrc, in a thread for every request.
             proxy=proxies_in(os.environ).proxy_for(self._configuration.host),
             read_bufsize=2**18,
             headers={"User-Agent": self._user_agent},
+            # Not `connect`: that would end a request that waits for others to give their connections back.
             timeout=aiohttp.ClientTimeout(
-                total=REQUEST_TIMEOUT.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()
+                total=REQUEST_TIMEOUT.total_seconds(), sock_connect=CONNECT_TIMEOUT.total_seconds()
             ),
         )
-        return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await asyncio.gather(self._session.close(), self._watches.close())
 
     async def get(
         self, resource: Resource, namespace: str, name: str, type_: type[T], *, metadata_only: bool = False
@@ -337,9 +348,9 @@ class Kube:
             "resourceVersion": resource_version,
         }
         headers = {"Accept": _METADATA_ONLY, **await self._authorization()}
-        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT.total_seconds(), sock_read=90)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT.total_seconds(), sock_read=90)
         try:
-            async with self._session.get(
+            async with self._watches.get(
                 resource.path(namespace).lstrip("/"),
                 params=params,
                 headers=headers,

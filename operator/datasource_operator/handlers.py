@@ -23,20 +23,8 @@ def register(
     """Register the handlers. Low-level events only: kopf's higher handlers write to the objects that they handle."""
 
     @kopf.on.startup(registry=registry)
-    def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-        settings.posting.enabled = False
-        settings.peering.standalone = True
-        settings.scanning.disabled = True
-        settings.persistence.diffbase_storage = NoDiffBase()
-        settings.persistence.progress_storage = NoProgress()
-        settings.batching.idle_timeout = 0.02
-        settings.networking.request_timeout = 20
-        settings.networking.connect_timeout = 5
-        # By default kopf asks for all at once, and has 10,000 of them in memory as dictionaries.
-        settings.watching.chunk_size = 200
-        settings.watching.server_timeout = 300
-        settings.watching.client_timeout = 310
-        settings.watching.inactivity_timeout = 70
+    def start(settings: kopf.OperatorSettings, **_: Any) -> None:
+        configure(settings)
 
     @kopf.on.cleanup(registry=registry)
     async def clean_up(**_: Any) -> None:
@@ -64,3 +52,22 @@ def register(
             controller.datasource_deleted(datasource)
         else:
             controller.datasource_changed(datasource)
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Set what kopf's defaults would get wrong for us; docs/decisions.md has the reasons."""
+    # By default kopf sends SIGKILL to its own process ten minutes after it stopped. A reply may still wait to be stored then.
+    settings.process.ultimate_exiting_timeout = None
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
+    settings.queueing.idle_timeout = 0.02
+    settings.networking.request_timeout = 20
+    settings.networking.connect_timeout = 5
+    # By default kopf asks for all at once, and has 10,000 of them in memory as dictionaries.
+    settings.watching.chunk_size = 200
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 310
+    settings.watching.inactivity_timeout = 70

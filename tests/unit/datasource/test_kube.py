@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException, incluster_config
 
@@ -635,3 +636,33 @@ async def test_version_is_what_the_api_server_says() -> None:
         assert await kube.version() == ServerVersion(major="1", minor="31+", git_version="v1.31.4-gke.1")
     (request,) = server.requests
     assert (request.method, request.path) == ("GET", "/version")
+
+
+async def test_watches_of_200_namespaces_take_no_place_from_requests() -> None:
+    """There are two watches for each namespace that is served, and each holds a connection for minutes."""
+    end = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await (streams(bookmark("9"), end) if "watch" in request.query else json_reply(SECRET))(request)
+
+    async with ApiServer(answer) as server, server.kube() as kube:
+        opened = [asyncio.Event() for _ in range(400)]
+        watches = [asyncio.create_task(watch_into([], kube, seen)) for seen in opened]
+        await asyncio.gather(*(seen.wait() for seen in opened))
+        assert (await get(kube)).type == "Opaque"
+        end.set()
+        await asyncio.gather(*watches)
+
+
+async def test_request_waits_for_a_connection_for_as_long_as_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What bounds the way to the API server does not bound the wait for others to give their connections back."""
+    monkeypatch.setattr(kube_module, "REQUESTS_IN_FLIGHT", 1)
+    monkeypatch.setattr(kube_module, "CONNECT_TIMEOUT", timedelta(seconds=0.1))
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.4)
+        return web.json_response(SECRET)
+
+    async with ApiServer(answer) as server, server.kube() as kube:
+        answers = await asyncio.gather(*(get(kube) for _ in range(3)))
+    assert [each.type for each in answers] == ["Opaque"] * 3
