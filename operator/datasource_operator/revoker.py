@@ -24,7 +24,7 @@ from datasource.credential import (
 )
 from datasource.effective import client_for, read_recorded_client
 from datasource.fingerprint import fingerprint
-from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
+from datasource.kube import DATASOURCES, SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
 from datasource.names import FIELD_MANAGER, SecretType, credential_secret_name
 from datasource.oauth2 import (
     Client,
@@ -36,7 +36,7 @@ from datasource.oauth2 import (
 )
 from datasource.oauth2.exchange import revoke_token
 from datasource.oauth2.transport import Transport
-from datasource.objects import PartialObject, Secret
+from datasource.objects import Datasource, Metadata, PartialObject, Secret
 from datasource.settings import Settings
 from datasource.spec import InvalidSpec, OAuth2, parse
 from datasource_operator.cache import Cache, Key
@@ -123,8 +123,7 @@ class Revoker:
         What was recorded with the token goes first. The client secret that the Datasource names now is sent only while its
         parameters are those the token was obtained with: another one is no business of that provider.
         """
-        oauth2 = self._oauth2(key)
-        same = oauth2 if oauth2 is not None and fingerprint(oauth2) == token.fingerprint else None
+        same = await self._parameters_of(key, token)
         ca_bundle = token.ca_bundle or (None if same is None else await self._ca_bundle(key, same))
         parameters, secret = await self._authentication(key, token, same)
         try:
@@ -172,16 +171,26 @@ class Revoker:
         except InvalidSpec as error:
             raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
 
-    def _oauth2(self, key: Key) -> OAuth2 | None:
-        datasource = self.cache.datasource(key)
-        if datasource is None:
+    async def _parameters_of(self, key: Key, token: RevocableToken) -> OAuth2 | None:
+        """The parameters of the Datasource, read live, where they are those that the token was obtained with.
+
+        Live, because what the cache does not show may not have been listed yet, and a revocation that is given up is never
+        tried again.
+
+        Raises:
+            NotRevoked: nobody can say which parameters hold.
+        """
+        try:
+            datasource = await self.kube.get(DATASOURCES, key.namespace, key.name, Datasource)
+        except NotFound:
             return None
         try:
-            return parse(
+            spec = parse(
                 datasource.spec, allow_insecure_http=self.settings.allow_insecure_http, egress=self.settings.egress
-            ).oauth2
-        except InvalidSpec:
-            return None
+            )
+        except InvalidSpec as error:
+            raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
+        return spec.oauth2 if spec.oauth2 is not None and fingerprint(spec.oauth2) == token.fingerprint else None
 
     async def _read(self, key: Key) -> Secret | None:
         try:
@@ -215,12 +224,17 @@ class Revoker:
             f"The tokens of Datasource {key.name} could not be revoked and may still be valid at the service. {why} "
             "Revoke the grant there by hand, in the settings of the account that consented."
         )
-        datasource = self.cache.datasource(key)
-        about = secret.metadata if datasource is None else datasource.metadata
         try:
-            await self.recorder.warn(
-                about, is_secret=datasource is None, reason="RevocationFailed", action="Revoke", note=note
-            )
+            about, is_secret = await self._subject(key, secret)
+            await self.recorder.warn(about, is_secret=is_secret, reason="RevocationFailed", action="Revoke", note=note)
         except (ApiError, Unavailable) as error:
             # In a namespace that is being deleted nothing new may be made.
             logger.warning("could not record an Event", datasource=str(key), error=str(error))
+
+    async def _subject(self, key: Key, secret: Secret) -> tuple[Metadata, bool]:
+        """What an Event is about: the Datasource, or the Secret where there is none any more."""
+        try:
+            datasource = await self.kube.get(DATASOURCES, key.namespace, key.name, PartialObject, metadata_only=True)
+        except NotFound:
+            return secret.metadata, True
+        return datasource.metadata, False

@@ -216,6 +216,22 @@ def test_clear_while_the_operator_is_killed_revokes_after_its_restart(
     eventually_empty(user)
 
 
+def test_clear_before_the_operator_is_restarted_revokes_after_its_start(user: User, operator: Process) -> None:
+    """It leads at once, since nobody else holds the Lease, and may not have listed the Datasources by then."""
+    token = authorize(user)
+    user.provider.fault(at="revocation", client_id=user.client_id, status=503, times=2)
+    user.clear("1")
+    user.wait_for_reason("CredentialCleared")
+    eventually("it was tried", lambda: len(revocations(user)) >= 1)
+
+    operator.stop()
+    operator.start()
+
+    eventually_revoked(user, token)
+    eventually_empty(user)
+    assert failures(user) == []
+
+
 def test_changed_parameters_never_send_the_new_client_secret_to_the_old_endpoint(user: User) -> None:
     authorize(user)
     user.create_client_secret("another-secret", name="another")

@@ -11,10 +11,10 @@ from datasource import credential as credential_secret
 from datasource.clock import rfc3339
 from datasource.credential import CredentialData, RevocableToken, revocable_token
 from datasource.effective import recorded_client
-from datasource.kube import EVENTS, SECRETS
+from datasource.kube import DATASOURCES, EVENTS, SECRETS
 from datasource.names import REVOKE_FINALIZER, SecretType, credential_secret_name
 from datasource.oauth2.transport import Transport
-from datasource.objects import Datasource, Metadata, Secret
+from datasource.objects import Metadata, Secret
 from datasource.requests import HandledSet
 from datasource.settings import Settings
 from datasource_operator.cache import Cache, Key
@@ -87,8 +87,9 @@ class Bench:
         )
 
     def has_datasource(self, **oauth2: Any) -> None:
-        metadata = Metadata(name=NAME, namespace=NAMESPACE, uid=UID, resource_version="5")
-        self.cache.store_datasource(Datasource(metadata=metadata, spec=raw_spec(**oauth2)))
+        """It stands in the API server; the cache shows it only once it was listed, and here it never is."""
+        self.kube.put(DATASOURCES, NAMESPACE, NAME, spec=raw_spec(**oauth2))
+        self.kube.objects[DATASOURCES.plural, NAMESPACE, NAME]["metadata"]["uid"] = UID
 
     def has_client_secret(self, value: str = "s3cret", name: str = "my-app") -> None:
         encoded = b64encode(value.encode()).decode()
@@ -243,6 +244,32 @@ async def test_client_secret_is_bound_to_its_hosts_here_too() -> None:
         secret["metadata"]["annotations"] = {"datasource.dev/allowed-hosts": "login.example.com"}
         assert await bench.revoke() == timedelta(seconds=5)
         assert bench.provider.requests == []
+
+
+async def test_datasource_that_the_cache_does_not_show_yet_is_read() -> None:
+    """At a start the revocations are due before the Datasources were listed; what is given up is never tried again."""
+    async with Bench.that(DONE) as bench:
+        bench.has_tombstone()
+        bench.has_datasource()
+        bench.has_client_secret()
+        assert bench.cache.datasource(KEY) is None
+        assert await bench.revoke() is None
+        (sent,) = bench.sent
+        assert (sent["client_id"], sent["token"]) == ("my-app", "rt-1")
+        assert bench.events == []
+
+
+async def test_parameters_that_cannot_be_read_are_waited_for() -> None:
+    """Whether they are those of the token nobody can say until somebody corrects them."""
+    async with Bench.that(DONE) as bench:
+        bench.has_tombstone()
+        bench.has_datasource(tokenURL="not a URL")
+        bench.has_client_secret()
+        assert await bench.revoke() == timedelta(seconds=5)
+        assert bench.sent == []
+        bench.has_datasource()
+        assert await bench.revoke() is None
+        assert len(bench.sent) == 1
 
 
 async def test_client_secret_that_is_missing_is_waited_for() -> None:
