@@ -33,6 +33,7 @@ from datasource_operator.revoker import Revoker
 from datasource_operator.secret_poller import SecretPoller
 from datasource_operator.secret_watch import SecretWatch
 from datasource_operator.status import Surface
+from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Stale, Steps
 from datasource_operator.sweeper import FlowSweeper
 
@@ -88,13 +89,9 @@ class Controller:
         self._pool = RefreshPool(self._refresh)
         self._refresher.answered = self._pool.answered
         self._revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
-        self._reconciler = Reconciler(
-            kube=self.kube,
-            cache=self.cache,
-            steps=steps,
-            surface=Surface(self.settings.external_url, secrets.token_bytes),
-            announce=recorder.announce,
-        )
+        surface = Surface(self.settings.external_url, secrets.token_bytes)
+        status = StatusWriter(self.kube, self.cache, surface, recorder.announce)
+        self._reconciler = Reconciler(steps, status, self._follow_up)
         self._watches = [
             SecretWatch(self.kube, self.cache, namespace, secret_type, self._secret_changed)
             for namespace in self.scopes
@@ -289,7 +286,6 @@ class Controller:
             logger.exception("unexpected error, will try again", datasource=str(key), seconds=delay.total_seconds())
             return ReconcileResult.ERROR
         self.queue.succeeded(key)
-        self._follow_up(key, outcome)
         return ReconcileResult.SUCCESS if outcome.wake_after is None else ReconcileResult.REQUEUE_AFTER
 
     def _try_again(self, key: Key, look_around: bool, at_least: timedelta) -> timedelta:

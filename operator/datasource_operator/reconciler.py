@@ -4,18 +4,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import structlog
 
 from datasource.credential import UnreadableCredential
-from datasource.kube import DATASOURCES, Forbidden, Invalid, Kube, NotFound
-from datasource.names import FIELD_MANAGER, credential_secret_name
-from datasource.objects import Datasource
-from datasource.requests import requests_in
+from datasource.kube import Forbidden, Invalid
+from datasource.names import credential_secret_name
 from datasource.spec import OAuth2
-from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.cache import Key
 from datasource_operator.policy import (
     Finding,
     Nothing,
@@ -25,7 +22,7 @@ from datasource_operator.policy import (
     WriteTokenSecret,
     next_step,
 )
-from datasource_operator.status import Surface, status_patch, wanted_status
+from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import DatasourceGone, Stale, Steps, immutable_secret, secrets_forbidden
 
 logger = structlog.get_logger(__name__)
@@ -60,22 +57,14 @@ class Outcome:
     refresh: Refresh | None = None
 
 
-class Announce(Protocol):
-    """Tells of a new state or reason."""
-
-    async def __call__(self, seen: Observed, finding: Finding, *, seconds: float) -> None:
-        """`seconds` is what it took to find and write it."""
-
-
 @dataclass(slots=True)
 class Reconciler:
     """Takes a Datasource from what is to what should be."""
 
-    kube: Kube
-    cache: Cache
     steps: Steps
-    surface: Surface
-    announce: Announce
+    status: StatusWriter
+    follow_up: Callable[[Key, Outcome], None]
+    """Told what a reconciliation left, before its status is written: one that cannot be written must stop no refresh."""
     monotonic: Callable[[], float] = time.monotonic
 
     async def reconcile(self, key: Key, *, look_around: bool = False) -> Outcome:
@@ -90,13 +79,14 @@ class Reconciler:
             seen = self.steps.observe(key, look_around=look_around)
             settled, seen = await self._settle(seen)
         except DatasourceGone:
-            return Outcome()
+            settled = None
         finally:
             self.steps.let_go(key)
-        if settled is None:
-            return Outcome()
-        await self._write_status(key, seen, settled.finding, began)
-        return _outcome(seen, settled)
+        outcome = Outcome() if settled is None else _outcome(seen, settled)
+        self.follow_up(key, outcome)
+        if settled is not None:
+            await self.status.write(key, seen, settled.finding, began)
+        return outcome
 
     async def _settle(self, seen: Observed) -> tuple[Settle | None, Observed]:
         for _ in range(STEPS_LIMIT):
@@ -123,31 +113,6 @@ class Reconciler:
                 seen = replace(seen, surroundings=Surroundings(immutable_secret(name), name))
                 return Settle(_problem(seen)), seen
         raise Stale(f"not settled after {STEPS_LIMIT} steps")
-
-    async def _write_status(self, key: Key, seen: Observed, finding: Finding, began: float) -> None:
-        wanted = wanted_status(seen, finding, self.surface)
-        patch = status_patch(seen.status, wanted)
-        if patch is None:
-            return
-        try:
-            written = await self.kube.merge_patch(
-                DATASOURCES, key.namespace, key.name, patch, Datasource, manager=FIELD_MANAGER, subresource="status"
-            )
-        except NotFound:
-            return
-        self.cache.store_datasource(trimmed(written))
-        await self.announce(seen, finding, seconds=self.monotonic() - began)
-        if _has_moved_on(written, seen) or status_patch(written.status, wanted) is not None:
-            # The watch will show us the version that we have just stored, and that is nothing new to the cache.
-            raise Stale("the Datasource changed while its status was written")
-
-
-def _has_moved_on(written: Datasource, seen: Observed) -> bool:
-    """Whether somebody changed what the status rests on before it was written: what the answer shows is newer."""
-    metadata = written.metadata
-    return (metadata.uid, metadata.generation) != (seen.uid, seen.generation) or (
-        requests_in(metadata.annotations) != seen.requests or metadata.deletion_timestamp is not None
-    )
 
 
 def _problem(seen: Observed) -> Finding:

@@ -1,6 +1,6 @@
 """The status that a Datasource should have, and the patch that gets it there. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,12 @@ from datasource.spec import Spec
 from datasource.states import MEANING, Progress, Reason, State
 from datasource.ticket import issue_ticket, ticket_fits
 from datasource_operator.policy import Finding, Observed, ticket_scope
+
+# What the CRD allows, in code points. A provider decides how long some texts are, and one too long would make the whole
+# status unwritable.
+TEXT_LIMIT = 1024
+SCOPES_LIMIT = 1000
+MESSAGE_LIMIT = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,8 @@ def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
         redirect_uri=redirect_uri(surface.external_url, seen.namespace),
         expires_at=None if facts is None or facts.expires_at is None else rfc3339(facts.expires_at),
         refreshed_at=None if facts is None or facts.refreshed_at is None else rfc3339(facts.refreshed_at),
-        granted_scopes=None if facts is None or not facts.granted_scopes else facts.granted_scopes,
-        authorized_as=None if facts is None else facts.authorized_as,
+        granted_scopes=None if facts is None or not facts.granted_scopes else _bounded_scopes(facts.granted_scopes),
+        authorized_as=None if facts is None or facts.authorized_as is None else _cut(facts.authorized_as, TEXT_LIMIT),
         token_secret_name=seen.spec.token_secret_name(seen.name) if isinstance(seen.spec, Spec) else None,
         observed_generation=seen.generation,
         handled=_echoes(seen, finding),
@@ -43,11 +49,63 @@ def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
     )
 
 
-def status_patch(current: Status, wanted: Status) -> dict[str, Any] | None:
-    """The merge patch (RFC 7386) from one status to another; None where they are the same."""
+def essential_status(current: Status, wanted: Status, refusal: str) -> Status:
+    """What stands, with the state, conditions and generation that should: for an API server that refuses the rest."""
+    note = f"Parts of the status are missing here, the API server refused them: {refusal}"
+    conditions = tuple(
+        msgspec.structs.replace(each, message=f"{each.message} {note}"[:MESSAGE_LIMIT])
+        for each in wanted.conditions or ()
+    )
+    return msgspec.structs.replace(
+        current, state=wanted.state, observed_generation=wanted.observed_generation, conditions=conditions
+    )
+
+
+def status_patch(current: Status, wanted: Status, *, unknown: frozenset[str] = frozenset()) -> dict[str, Any] | None:
+    """The merge patch (RFC 7386) from one status to another; None where they are the same.
+
+    Args:
+        unknown: fields to leave out, dotted where they are nested: the API server does not keep them.
+    """
     before, after = msgspec.to_builtins(current), msgspec.to_builtins(wanted)
-    changes = _difference(before, after)
+    changes = _known(_difference(before, after), unknown)
     return {"status": changes} if changes else None
+
+
+def dropped_fields(patch: Mapping[str, Any], written: Status) -> frozenset[str]:
+    """The fields of a patch that its answer lacks, dotted where they are nested: the schema does not know them."""
+    return frozenset(_dropped(patch["status"], msgspec.to_builtins(written), ""))
+
+
+def without(patch: Mapping[str, Any] | None, other: Mapping[str, Any]) -> dict[str, Any]:
+    """What a patch changes that the other does not touch."""
+    rest: dict[str, Any] = {}
+    for key, value in (patch or {}).items():
+        if key not in other:
+            rest[key] = value
+        elif isinstance(value, dict) and isinstance(other[key], dict) and (nested := without(value, other[key])):
+            rest[key] = nested
+    return rest
+
+
+def _known(patch: Mapping[str, Any], unknown: frozenset[str], prefix: str = "") -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for key, value in patch.items():
+        if prefix + key in unknown:
+            continue
+        if not isinstance(value, dict):
+            known[key] = value
+        elif nested := _known(value, unknown, f"{prefix}{key}."):
+            known[key] = nested
+    return known
+
+
+def _dropped(patch: Mapping[str, Any], written: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in patch.items():
+        if isinstance(value, dict) and isinstance(written.get(key), dict):
+            yield from _dropped(value, written[key], f"{prefix}{key}.")
+        elif value is not None and key not in written:
+            yield prefix + key
 
 
 def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
@@ -61,6 +119,17 @@ def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]
         elif before[key] != value:
             changes[key] = value
     return changes
+
+
+def _bounded_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    """Scopes as the CRD takes them; one with spaces in it, which no scope has, counts those that are left out."""
+    cut = tuple(_cut(scope, TEXT_LIMIT) for scope in scopes[:SCOPES_LIMIT])
+    more = len(scopes) - SCOPES_LIMIT
+    return cut if more <= 0 else (*cut[:-1], f"and {more + 1} more")
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _link(seen: Observed, surface: Surface) -> str:
@@ -108,7 +177,7 @@ def _condition(seen: Observed, type_: str, status: str, finding: Finding) -> Con
         type=type_,
         status=status,
         reason=finding.reason,
-        message=finding.message,
+        message=_cut(finding.message, MESSAGE_LIMIT),
         last_transition_time=_transition_time(seen.status.condition(type_), status, seen.now),
         observed_generation=seen.generation,
     )

@@ -1,22 +1,36 @@
 """What a reconciliation leaves behind, on an API server in memory."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from datasource.kube import DATASOURCES, Kube
+from datasource.credential import read_facts
+from datasource.kube import DATASOURCES, Forbidden, Invalid, Kube, Unavailable
 from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.egress import EgressPolicy
 from datasource.oauth2.transport import Transport
-from datasource.objects import Datasource
+from datasource.objects import Datasource, Metadata
 from datasource.settings import Settings
+from datasource.token_secret import TokenSecretPlan
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.policy import Finding, Observed
-from datasource_operator.reconciler import Reconciler
+from datasource_operator.reconciler import Outcome, Reconciler, Refresh
 from datasource_operator.refresh_memory import RefreshMemory
+from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Stale, Steps
-from tests.support.builders import NAME, NAMESPACE, UID, surface
+from tests.support.builders import (
+    NAME,
+    NAMESPACE,
+    UID,
+    credential_metadata,
+    datasource,
+    planned,
+    raw_spec,
+    surface,
+    token_secret_metadata,
+)
 from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
 
 KEY = Key(NAMESPACE, NAME)
@@ -27,10 +41,10 @@ async def _say_nothing(seen: Observed, finding: Finding, *, seconds: float) -> N
     """No Events here."""
 
 
-def reconciler(kube: Kube, cache: Cache) -> Reconciler:
+def reconciler(kube: Kube, cache: Cache, follow_up: Callable[[Key, Outcome], None] | None = None) -> Reconciler:
     settings = Settings(external_url="https://connect.example.com", system_namespace="datasource-system")
     steps = Steps(kube, cache, settings, RefreshMemory(Clock(), lambda: 0.5), DISCOVERY)
-    return Reconciler(kube, cache, steps, surface(), _say_nothing)
+    return Reconciler(steps, StatusWriter(kube, cache, surface(), _say_nothing), follow_up or (lambda _, __: None))
 
 
 def unconfigured(**metadata: Any) -> dict[str, Any]:
@@ -87,3 +101,33 @@ async def test_what_changed_while_the_status_was_written_is_looked_at_again(mean
     """The watch shows the version that the answer carried, and the cache knows it by then."""
     with pytest.raises(Stale):
         await reconcile(unconfigured(resourceVersion="6", **meanwhile), typed(unconfigured()))
+
+
+def as_wanted(plan: TokenSecretPlan) -> Metadata:
+    """The token Secret of a plan, all of it written by us."""
+    metadata = token_secret_metadata(content=plan.content)
+    (manager,) = metadata.managed_fields
+    fields = manager.fields_v1 | {"f:metadata": {"f:annotations": {f"f:{name}": {} for name in plan.annotations}}}
+    return msgspec.structs.replace(metadata, managed_fields=(msgspec.structs.replace(manager, fields_v1=fields),))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Forbidden(403, "Forbidden", "no"), Invalid(422, "Invalid", "no"), Unavailable("down")],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_follows_is_done_though_the_status_cannot_be_written(error: Exception) -> None:
+    """A refresh that is due waits for no status: tokens died while a scope was too long for one."""
+    kube, cache, followed = KubeInMemory(), Cache(), list[Outcome]()
+    kube.put(DATASOURCES, NAMESPACE, NAME, spec=raw_spec())
+    cache.store_datasource(datasource())
+    due = credential_metadata(
+        has_refresh_token="true", refreshed_at="2020-01-01T00:00:00Z", expires_at="2020-01-01T01:00:00Z"
+    )
+    cache.store_secret(due)
+    cache.store_secret(as_wanted(planned(read_facts(due))))
+    kube.failure = error
+    with pytest.raises(type(error)):
+        await reconciler(kube, cache, lambda _, outcome: followed.append(outcome)).reconcile(KEY)
+    assert {each.resource for each in kube.calls} == {DATASOURCES}
+    assert [outcome.refresh for outcome in followed] == [Refresh("login.example.com", is_urgent=False)]

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +19,7 @@ from datasource.spec import Spec
 from datasource.states import Reason, State
 from datasource.ticket import ticket_fits
 from datasource_operator.policy import Finding, Observed, find, ticket_scope
-from datasource_operator.status import status_patch, wanted_status
+from datasource_operator.status import dropped_fields, status_patch, wanted_status, without
 from tests.support.builders import (
     DANGLING,
     EXTERNAL_URL,
@@ -391,3 +393,56 @@ def test_a_status_written_once_needs_no_second_patch(current: Status) -> None:
     written = msgspec.convert(msgspec.to_builtins(wanted), Status)
     again = replace(seen, status=written, now=NOW + timedelta(minutes=1))
     assert status_patch(written, wanted_status(again, find(again), surface(random_byte=b"s"))) is None
+
+
+# What the API server does not take.
+
+
+def test_a_field_that_the_schema_does_not_know_is_told_by_the_answer() -> None:
+    patch = {
+        "status": {"state": "AUTHORIZED", "expiresAt": EARLIER, "handled": {"refresh": "1", "newCredential": None}}
+    }
+    assert dropped_fields(patch, Status(state="AUTHORIZED", handled=HandledEcho("0"))) == {
+        "expiresAt",
+        "handled.refresh",
+    }
+    assert dropped_fields(patch, Status(state="AUTHORIZED")) == {"expiresAt", "handled"}
+    assert dropped_fields(patch, Status(state="X", expires_at="other", handled=HandledEcho(refresh="1"))) == set()
+
+
+def test_fields_that_are_known_to_be_dropped_make_no_patch() -> None:
+    wanted = Status(state="AUTHORIZED", expires_at=EARLIER, handled=HandledEcho("1", None, "3"))
+    unknown = frozenset({"expiresAt", "handled.refresh"})
+    assert status_patch(Status(), wanted, unknown=unknown) == {
+        "status": {"state": "AUTHORIZED", "handled": {"clearCredential": "1"}}
+    }
+    stands = Status(state="AUTHORIZED", handled=HandledEcho("1"))
+    assert status_patch(stands, wanted, unknown=unknown) is None
+    assert status_patch(stands, wanted, unknown=unknown - {"expiresAt"}) == {"status": {"expiresAt": EARLIER}}
+
+
+@given(STATUSES, STATUSES)
+def test_of_a_patch_nothing_is_left_without_itself(current: Status, wanted: Status) -> None:
+    patch = status_patch(current, wanted)
+    assert without(patch, patch or {}) == {}
+    assert without(patch, {}) == (patch or {})
+
+
+def test_what_a_provider_writes_fits_into_the_schema() -> None:
+    """Or the whole status could not be written, for as long as the credential lives."""
+    schema = yaml.safe_load(Path("crds/datasource.yaml").read_text())["spec"]["versions"][0]["schema"][
+        "openAPIV3Schema"
+    ]
+    fields = schema["properties"]["status"]["properties"]
+    scopes = ("s" * 5000, *(f"scope-{number}" for number in range(1500)))
+    status = status_of(observed(credential(granted_scopes=scopes, authorized_as="ä" * 5000)))
+    assert status.granted_scopes is not None
+    assert status.authorized_as is not None
+    assert len(status.granted_scopes) == fields["grantedScopes"]["maxItems"]
+    assert max(map(len, status.granted_scopes)) == fields["grantedScopes"]["items"]["maxLength"]
+    assert status.granted_scopes[0].endswith("…")
+    assert status.granted_scopes[-2:] == ("scope-997", "and 502 more")
+    assert len(status.authorized_as) == fields["authorizedAs"]["maxLength"]
+    told = wanted_status(observed(), Finding(Reason.CLIENT_REJECTED, "x" * 50_000), surface()).condition("Ready")
+    assert told is not None
+    assert len(told.message) == fields["conditions"]["items"]["properties"]["message"]["maxLength"]

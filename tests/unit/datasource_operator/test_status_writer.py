@@ -1,0 +1,148 @@
+"""A status that cannot be written, or not whole: what is said then, and what goes on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from datasource.kube import DATASOURCES, Forbidden, Invalid, Unavailable
+from datasource.objects import Status
+from datasource_operator.cache import Cache, Key
+from datasource_operator.policy import Finding, Observed, find
+from datasource_operator.status_writer import UNKNOWN_FOR, StatusWriter
+from datasource_operator.steps import Stale
+from tests.support.builders import NAME, NAMESPACE, UID, credential, observed, surface
+from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+
+KEY = Key(NAMESPACE, NAME)
+Change = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class ApiServer(KubeInMemory):
+    """Alters what it stores, as an older schema or somebody's webhook does, and refuses what `refuses` names."""
+
+    alter: Change = lambda _: None
+    refuses: str | None = None
+
+    async def merge_patch(self, *arguments: Any, **keywords: Any) -> Any:
+        patch = arguments[3]
+        if self.refuses is not None and self.refuses in patch["status"]:
+            self.calls.append(patch)
+            raise Invalid(422, "Invalid", f"status.{self.refuses}: Too long: may not be more than 1 bytes")
+        await super().merge_patch(*arguments, **keywords)
+        stored = self.objects[DATASOURCES.plural, NAMESPACE, NAME]
+        self.alter(stored["status"])
+        return msgspec.convert(stored, arguments[4])
+
+
+@dataclass
+class Bench:
+    """A writer and one Datasource with a credential; the status starts empty."""
+
+    kube: ApiServer = field(default_factory=ApiServer)
+    clock: Clock = field(default_factory=Clock)
+    announced: list[Finding] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.writer = StatusWriter(self.kube, Cache(), surface(), self.announce, self.clock)
+        self.kube.put(DATASOURCES, NAMESPACE, NAME)
+        self.kube.objects[DATASOURCES.plural, NAMESPACE, NAME]["metadata"] |= {"uid": UID, "generation": 1}
+
+    async def announce(self, seen: Observed, finding: Finding, *, seconds: float) -> None:
+        self.announced.append(finding)
+
+    async def write(self) -> None:
+        """Write the status for what holds, seen from the status that stands."""
+        seen = observed(credential(granted_scopes=("read",)), status=self.status)
+        await self.writer.write(KEY, seen, find(seen), began=0.0)
+
+    @property
+    def status(self) -> Status:
+        stored = self.kube.objects[DATASOURCES.plural, NAMESPACE, NAME]
+        return msgspec.convert(stored.get("status", {}), Status)
+
+
+def drops(*fields: str) -> Change:
+    def alter(status: dict[str, Any]) -> None:
+        for each in fields:
+            status.pop(each, None)
+
+    return alter
+
+
+async def test_field_that_an_older_schema_drops_is_no_conflict() -> None:
+    """Else the Datasource would be decided again for ever, and its refresh would never come."""
+    bench = Bench(ApiServer(alter=drops("grantedScopes", "expiresAt")))
+    await bench.write()
+    assert bench.status.state == "AUTHORIZED"
+    assert bench.announced != []
+    writes = len(bench.kube.calls)
+    await bench.write()
+    assert len(bench.kube.calls) == writes
+
+
+async def test_field_that_was_dropped_is_written_once_the_schema_knows_it() -> None:
+    bench = Bench(ApiServer(alter=drops("grantedScopes")))
+    await bench.write()
+    bench.kube.alter = drops()
+    await bench.write()
+    assert bench.status.granted_scopes is None
+    bench.clock.advance(UNKNOWN_FOR)
+    await bench.write()
+    assert bench.status.granted_scopes == ("read",)
+
+
+async def test_text_that_a_webhook_alters_is_no_conflict() -> None:
+    def alter(status: dict[str, Any]) -> None:
+        status["redirectURI"] = "https://elsewhere.example.com"
+
+    bench = Bench(ApiServer(alter=alter))
+    await bench.write()
+    assert bench.status.redirect_uri == "https://elsewhere.example.com"
+
+
+async def test_field_that_somebody_else_took_away_meanwhile_is_a_conflict() -> None:
+    bench = Bench()
+    await bench.write()
+    seen = observed(credential(granted_scopes=("read", "write")), status=bench.status)
+    bench.kube.alter = drops("tokenSecretName")
+    with pytest.raises(Stale):
+        await bench.writer.write(KEY, seen, find(seen), began=0.0)
+
+
+async def test_status_that_is_refused_still_says_what_holds_and_what_was_refused() -> None:
+    bench = Bench(ApiServer(refuses="grantedScopes"))
+    with pytest.raises(Invalid):
+        await bench.write()
+    assert (bench.status.state, bench.status.granted_scopes) == ("AUTHORIZED", None)
+    ready = bench.status.condition("Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("True", "Authorized")
+    assert "the API server refused them: status.grantedScopes: Too long" in ready.message
+
+
+async def test_status_that_is_refused_again_and_again_is_asked_for_once_each_time() -> None:
+    bench = Bench(ApiServer(refuses="grantedScopes"))
+    for _ in range(2):
+        with pytest.raises(Invalid):
+            await bench.write()
+    refused_then_written, only_refused = 2, 1
+    assert len(bench.kube.calls) == refused_then_written + only_refused
+    bench.kube.refuses = None
+    await bench.write()
+    assert bench.status.granted_scopes == ("read",)
+    ready = bench.status.condition("Ready")
+    assert ready is not None
+    assert "refused" not in ready.message
+
+
+@pytest.mark.parametrize("error", [Forbidden(403, "Forbidden", "no"), Unavailable("down")], ids=repr)
+async def test_status_that_cannot_be_written_at_all_is_tried_again(error: Exception) -> None:
+    bench = Bench()
+    bench.kube.failure = error
+    with pytest.raises(type(error)):
+        await bench.write()
+    assert bench.announced == []
