@@ -5,7 +5,7 @@ import tomllib
 import yaml
 
 from deploy.local.cache import REPOSITORY
-from deploy.local.manifests import CHART, INSTALL_YAML, install_yaml, stale_chart_files
+from generators.manifests import CHART, INSTALL_YAML, install_yaml, stale_chart_files
 
 REMEDY = "run `make manifests` and commit what it writes"
 

@@ -12,8 +12,8 @@ import yaml
 
 from deploy.local import build
 from deploy.local.cache import BUILD
-from deploy.local.manifests import CHART
 from deploy.local.processes import StackError
+from generators.manifests import CHART
 
 EXTERNAL_URL = "https://connect.example.com"
 

@@ -1,6 +1,6 @@
-"""Which test holds which requirement, threat and advisory: written from tests/security.toml into docs and SECURITY.md.
+"""Write docs/security-tests.md and a table of SECURITY.md: which test holds which requirement, threat and advisory.
 
-`python -m tests.security_map` writes; tests/unit/test_security_map.py compares.
+`make docs` writes them from tests/security.toml; tests/unit/generators/test_security_map.py compares.
 """
 
 import ast
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[1]
+from deploy.local.cache import REPOSITORY
+
 SOURCE = REPOSITORY / "tests" / "security.toml"
 PAGE = REPOSITORY / "docs" / "security-tests.md"
 POLICY = REPOSITORY / "SECURITY.md"

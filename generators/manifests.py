@@ -1,4 +1,4 @@
-"""What is generated below deploy/ from deploy/base: the files that the chart reads, and install.yaml. `make manifests`.
+"""Write the files that the chart reads, and install.yaml, from deploy/base: `make manifests`.
 
 Helm reads nothing outside of a chart, so the chart carries copies. The rules stand in deploy/base and nowhere else.
 """
