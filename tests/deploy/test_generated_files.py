@@ -1,4 +1,4 @@
-"""What is generated from deploy/base is up to date, and versions agree."""
+"""What is generated from deploy/base is up to date; versions and licenses agree."""
 
 import tomllib
 
@@ -31,3 +31,11 @@ def test_chart_image_and_package_have_one_version() -> None:
     }
     assert {chart["version"], chart["appVersion"]} == {project["version"]}
     assert images == {f"datasource-operator:{project['version']}"}
+
+
+def test_chart_and_package_name_the_license_that_stands_beside_them() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert {project["license"], chart["annotations"]["artifacthub.io/license"]} == {"Apache-2.0"}
+    (text,) = (REPOSITORY / name for name in project["license-files"])
+    assert text.read_text().split()[:4] == ["Apache", "License", "Version", "2.0,"]
