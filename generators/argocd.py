@@ -1,6 +1,6 @@
 """Write deploy/argocd/argocd-cm.yaml from the Lua files: `make manifests`.
 
-The files lie as in Argo CD's own `resource_customizations`. Who does not build Argo CD puts them into its ConfigMap argocd-cm.
+The files lie as in Argo CD's own `resource_customizations`. Without a build of Argo CD, its ConfigMap argocd-cm takes them.
 """
 
 from pathlib import Path
