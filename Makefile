@@ -53,13 +53,13 @@ format: $(READY) ## format the code
 generate: docs manifests ## write everything that is generated and kept in the repository
 
 docs: $(READY) ## write what is generated in docs/ and SECURITY.md
-	@$(RUN) docs/api_reference.py
-	@$(RUN) -m tests.security_map
+	@$(RUN) -m generators.api_reference
+	@$(RUN) -m generators.security_map
 
 manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml
-	@$(RUN) -m deploy.local.dashboard
-	@$(RUN) -m deploy.local.argocd
-	@$(RUN) -m deploy.local.manifests
+	@$(RUN) -m generators.dashboard
+	@$(RUN) -m generators.argocd
+	@$(RUN) -m generators.manifests
 
 fixtures: tools ## keep what this version stores, for the upgrade tests of later ones; once a release
 	@$(RUN) -m tests.upgrade.record

@@ -27,13 +27,13 @@ BENCHES: dict[str, Run] = {
     "fairness": writing.fairness,
     "noise": unrelated.noise,
 }
-"""Those that need nothing of each other; `settled.SHARING` load their 10,000 objects once for all that are named."""
+"""Benches that are independent of each other. Those of `settled.SHARING` share 10,000 objects, which are loaded once."""
 
 
 @click.command(help=__doc__)
 @click.argument("names", nargs=-1, type=click.Choice([*BENCHES, *settled.SHARING, "smoke"]))
 def main(names: tuple[str, ...]) -> None:
-    """Run benches one after the other and tell what came of them."""
+    """Run benches one after the other and report the results."""
     report = Report()
     begun = time.monotonic()
     failed = [] if _all_ran(names, report) else ["not every bench could be run"]
@@ -47,7 +47,7 @@ def main(names: tuple[str, ...]) -> None:
 
 
 def _all_ran(names: tuple[str, ...], report: Report) -> bool:
-    """Run them; one that cannot be run keeps no other from running, and what was measured is written after each."""
+    """Run them. One that fails does not stop the others, and the results are written after each."""
     runs = _runs(names)
     steps = Steps(len(runs))
     all_ran = True

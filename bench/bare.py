@@ -1,4 +1,4 @@
-"""I/O: a bare aiohttp session on the API server, with nothing of ours in it: what loads, watches and drives raw."""
+"""I/O: a bare aiohttp session on the API server, with none of our code in it, for loading, watching and the raw driver."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from yarl import URL
 from deploy.local.processes import StackError
 
 IN_FLIGHT = 32
-"""Requests under way: etcd gives throughput to concurrency, not to latency."""
+"""Requests in flight: etcd's throughput comes from concurrency, not from low latency."""
 
 PATIENCE = 300.0
 """Seconds until a wait gives up: a bound against hanging, not a measure of anything."""
@@ -97,14 +97,14 @@ class Bare:
             response = await self.session.get(url, headers={"Accept": accept}, timeout=timeout)
             if response.status == 200:
                 return response
-            # A moment after its CRD was applied, a resource may not be there to be watched yet.
+            # Right after its CRD was applied, a resource may not be served yet.
             refused = Refused(response.status, await response.read())
             await asyncio.sleep(0.5)
         raise refused
 
 
 async def in_flight(jobs: Iterable[Job], limit: int = IN_FLIGHT) -> None:
-    """Do all jobs, so many at a time."""
+    """Do all jobs, `limit` at a time."""
     left = iter(jobs)
 
     async def work() -> None:
@@ -153,7 +153,7 @@ class _List(msgspec.Struct):
 class Watch:
     """Watches the Datasources of a namespace until enough of them show something. Use it as an async context manager.
 
-    It is how the end is noticed, in a run of ours and in a run of the raw driver alike.
+    It notices the end of a run, of ours and of the raw driver's alike.
     """
 
     def __init__(self, api: Bare, namespace: str, shows: Callable[[Seen], bool]) -> None:
@@ -162,7 +162,7 @@ class Watch:
         self._shows = shows
         self._changed = asyncio.Event()
         self.shown: dict[str, float] = {}
-        """When (monotonic) each was seen to show it first."""
+        """When (monotonic) each first showed it."""
 
     async def __aenter__(self) -> Self:
         listed = msgspec.json.decode(await self._api.send("GET", self._path + "?limit=1"), type=_List)
@@ -177,10 +177,10 @@ class Watch:
         self._response.close()
 
     async def until(self, count: int) -> float:
-        """Wait until so many show it; returns when (monotonic) the last of them did.
+        """Wait until `count` show it; returns when (monotonic) the last of them did.
 
         Raises:
-            StackError: not within a time that is too long for any machine.
+            StackError: it took longer than any machine should need.
         """
         deadline = time.monotonic() + PATIENCE
         while len(self.shown) < count:

@@ -1,4 +1,4 @@
-"""What was measured: figures of several runs, what was wanted of them, a table for people and a file for machines."""
+"""What was measured: figures of several runs, their bounds, a table for people and a file for machines."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def never_above(bound: float) -> Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of one bench; `wanted` is None for what is told beside it."""
+    """One figure of one bench; `wanted` is None for a figure without a bound."""
 
     name: str
     figure: str
@@ -65,7 +65,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether it is as wanted; None where nothing is."""
+        """Whether it keeps its bound; None where it has none."""
         return None if self.wanted is None else self.wanted.is_met(self.samples)
 
     def as_json(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Report:
     _wanted: dict[tuple[str, str], Wanted | None] = field(default_factory=dict)
 
     def add(self, name: str, figure: str, unit: str, sample: float, wanted: Wanted | None = None) -> None:
-        """One run's value of a figure."""
+        """Add one run's value of a figure."""
         key = (name, figure)
         self._samples.setdefault(key, []).append(sample)
         self._units[key], self._wanted[key] = unit, wanted
@@ -118,7 +118,7 @@ class Report:
 
 
 def table(figures: Iterable[Figure]) -> str:
-    """For people."""
+    """The table for people."""
     lines = [f"{'bench':10} {'figure':46} {'median':>9} {'min':>9} {'max':>9} {'unit':10} {'wanted':24} met"]
     for each in figures:
         told = each.as_json()
@@ -149,5 +149,5 @@ def _processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of what the figures depend on."""
+    """The versions of what the figures depend on."""
     return {"python": sys.version.split()[0], **{package: version(package) for package in _PACKAGES}}

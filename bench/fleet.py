@@ -1,4 +1,4 @@
-"""I/O: many Datasources in a namespace of their own, brought to where a bench begins; and the raw drivers of them."""
+"""I/O: many Datasources in a namespace of their own, prepared for a bench, and the raw drivers for them."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -35,12 +35,12 @@ class Member:
 
     @property
     def name(self) -> str:
-        """Of the Datasource."""
+        """The name of the Datasource."""
         return self.datasource.metadata.name
 
 
 class Fleet:
-    """`count` Datasources in one namespace. `load` is who stands for people and for what was before."""
+    """`count` Datasources in one namespace. `load` is the session that plays people and prepares things."""
 
     def __init__(self, load: Bare, maker: Maker, namespace: str, count: int) -> None:
         self.namespace = namespace
@@ -55,13 +55,13 @@ class Fleet:
         return len(self.names)
 
     async def make_namespace(self) -> None:
-        """The namespace, and the client Secret in it."""
+        """Make the namespace, and the client Secret in it."""
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
         await self._load.post("/api/v1/namespaces", manifest, PartialObject)
         await self._load.post(self._secrets, self.maker.client_secret(self.namespace), PartialObject)
 
     async def apply(self, created: Callable[[Member], None] = lambda _: None) -> None:
-        """Apply all Datasources; `created` is told of each."""
+        """Apply all Datasources; `created` is called with each."""
 
         async def one(name: str) -> None:
             manifest = self.maker.datasource(self.namespace, name)
@@ -78,7 +78,7 @@ class Fleet:
     async def store_credentials(
         self, age: timedelta = timedelta(0), stored: Callable[[Member], None] = lambda _: None
     ) -> None:
-        """Store a credential for each, as the callback server does; `stored` is told of each."""
+        """Store a credential for each, as the callback server does; `stored` is called with each."""
 
         async def one(member: Member) -> None:
             member.facts, member.data = self.maker.credential(member.datasource, _now(), age)
@@ -91,13 +91,13 @@ class Fleet:
         await in_flight(_jobs(one, self.members.values()))
 
     async def settle(self, age: timedelta = timedelta(0)) -> None:
-        """Bring all to AUTHORIZED with everything that belongs to it; tokens are of that age."""
+        """Bring all to AUTHORIZED with everything that belongs to it; the tokens are `age` old."""
         await self.apply()
         await self.store_credentials(age)
         await in_flight(_jobs(lambda member: self._authorize(self._load, member), self.members.values()))
 
     async def make_due(self) -> None:
-        """Let the tokens of all be as old as tokens that are due for a refresh; nothing else changes."""
+        """Make all tokens old enough to be due for a refresh; nothing else changes."""
         await self._reread()
 
         async def one(member: Member) -> None:
@@ -180,7 +180,7 @@ class Fleet:
         member.datasource = msgspec.json.decode(content, type=Datasource)
 
     async def _reread(self) -> None:
-        """What the operator did meanwhile."""
+        """Read again what the operator changed meanwhile."""
         datasources = await self._load.send("GET", self._datasources)
         for each in msgspec.json.decode(datasources, type=_Datasources).items:
             self.members[each.metadata.name].datasource = each

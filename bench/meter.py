@@ -27,17 +27,17 @@ def resident_kib(pid: int) -> float:
 
 @dataclass(slots=True)
 class Busy:
-    """Tells when a process that had much to do has done it, from its use of a core alone."""
+    """Tells from CPU use alone when a busy process has finished."""
 
     pid: int
     quiet_for: float = 2.0
-    """Seconds of (nearly) no use that show that it is done."""
+    """After so many seconds of (nearly) no CPU use it counts as finished."""
     _last_busy: float = field(default_factory=time.monotonic)
     _cpu: float = 0.0
     _at: float = field(default_factory=time.monotonic)
 
     def look(self) -> float | None:
-        """To be asked every quarter of a second; once it is done: when (monotonic) it was busy last."""
+        """To be asked every quarter of a second. Once it has finished: when (monotonic) it was last busy."""
         now, cpu = time.monotonic(), cpu_seconds(self.pid)
         if cpu - self._cpu > 0.1 * (now - self._at):
             self._last_busy = now
@@ -88,7 +88,7 @@ class Calls(Counter[Call]):
     """How often each kind of request was made."""
 
     def writes(self, *, besides: frozenset[str] = frozenset({"leases", "events"})) -> int:
-        """How many writes; those of the election and Events are told apart."""
+        """How many writes, without those of the election and of Events."""
         return sum(count for call, count in self.items() if call.is_write and call.resource not in besides)
 
     def events(self) -> int:
@@ -96,14 +96,14 @@ class Calls(Counter[Call]):
         return sum(count for call, count in self.items() if call.is_write and call.resource == "events")
 
     def told(self, objects: int) -> str:
-        """An object's share of each, for people."""
+        """Requests of each kind per object, for people."""
         shares = sorted((str(call), count / objects) for call, count in self.items() if call.resource != "leases")
         return ", ".join(f"{share:.2f} {call}" for call, share in shares if share >= 0.005)
 
 
 @dataclass(slots=True)
 class AuditLog:
-    """Reads the audit log on from where it was read last; it may be rotated meanwhile. Use it as a context manager."""
+    """Reads the audit log from where it stopped last; the log may be rotated meanwhile. Use it as a context manager."""
 
     path: Path
     _file: IO[bytes] | None = None

@@ -1,7 +1,7 @@
 """The objects that a bench makes: exactly as people, the callback server and the operator make them. Pure.
 
-What the operator would write is computed with its own code. That it is exact shows when an operator is started on it: it
-writes nothing.
+What the operator would write is computed with its own code. An operator that starts on these objects writes
+nothing: that shows that they are exact.
 """
 
 import secrets
@@ -30,7 +30,7 @@ LIFETIME = timedelta(hours=1)
 _EGRESS = EgressPolicy(allowed=rules(["127.0.0.1"]))
 """Where the provider imitation is, as for the processes that deploy/local starts."""
 DUE_AGE = timedelta(minutes=50)
-"""A token of that age is due for its refresh, and works for ten more minutes."""
+"""A token of this age is due for its refresh, and works for ten more minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Maker:
     def credential(
         self, datasource: Datasource, now: datetime, age: timedelta
     ) -> tuple[CredentialFacts, CredentialData]:
-        """What the callback server stores, so long after the consent."""
+        """What the callback server stored when the person consented, `age` ago."""
         oauth2 = self.spec(datasource).oauth2
         assert oauth2 is not None
         family = uuid.uuid4().hex
@@ -152,5 +152,5 @@ class Maker:
 
 
 def aged(facts: CredentialFacts, now: datetime, age: timedelta) -> CredentialFacts:
-    """The same credential, as if it had been refreshed so long ago."""
+    """The same credential, as if it had been refreshed `age` ago."""
     return msgspec.structs.replace(facts, refreshed_at=now - age, expires_at=now - age + LIFETIME)

@@ -39,7 +39,7 @@ _MANAGED = f"fieldManager={CALLBACK_FIELD_MANAGER}"
 
 
 NAMESPACES = 4
-"""People come from several: a callback server works on no more than 16 authorizations of one namespace at a time."""
+"""People come from several namespaces: a callback server works on no more than 16 authorizations of one namespace at a time."""
 
 Crowd = list[tuple[Fleet, Member]]
 
@@ -82,7 +82,7 @@ async def flows(here: World, pid: int, count: int) -> Run:
 
 
 async def _at_rate(rate: float, jobs: list[Callable[[], Awaitable[None]]]) -> None:
-    """Begin so many a second, however long each takes."""
+    """Begin `rate` jobs a second, however long each takes."""
     begun = time.monotonic()
     async with asyncio.TaskGroup() as group:
         for number, job in enumerate(jobs):
@@ -99,7 +99,7 @@ def _p99(samples: list[float]) -> float:
 
 
 async def _crowd(here: World, count: int) -> Crowd:
-    """So many people with a link, of all namespaces in turn."""
+    """`count` people with a link, from the namespaces in turn."""
     fleets = [await waiting(here, count // NAMESPACES) for _ in range(NAMESPACES)]
     by_namespace = [[(fleet, member) for member in fleet.members.values()] for fleet in fleets]
     return [each for turn in zip(*by_namespace, strict=True) for each in turn]

@@ -49,7 +49,7 @@ async def run(
     runs: int = RUNS,
     idle_window: float = IDLE_WINDOW,
 ) -> None:
-    """Run those of the three that are named, on the same objects."""
+    """Run those of the three that `names` holds, on the same objects."""
     async with world("settled", report) as here:
         starts = {"restart", "memory"} & set(names)
         empty = [await _started(here) for _ in range(runs)] if starts else []

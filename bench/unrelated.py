@@ -27,7 +27,7 @@ WINDOW = 30.0
 """Seconds."""
 
 _MARK = "unrelated-6d1f"
-"""In the name of each, and so in every list, event or answer that has anything of them."""
+"""Part of each name, and so of every list, event or answer about them."""
 
 
 async def noise(

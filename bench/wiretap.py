@@ -23,18 +23,18 @@ _NOT_FORWARDED = {"host", "connection", "transfer-encoding", "content-length", "
 
 @dataclass(slots=True)
 class Heard:
-    """What reached our process in bodies of answers."""
+    """What reached our process in the bodies of answers."""
 
     bytes: int = 0
     bytes_of_watches: int = 0
     watch_events: Counter[str] = field(default_factory=Counter)
-    """By type; bookmarks among them."""
+    """How many of each type, bookmarks included."""
     bytes_marked: int = 0
-    """Of the lines and answers in which the mark stood."""
+    """Bytes of the lines and answers that held the mark."""
 
     @property
     def events(self) -> int:
-        """Watch events but bookmarks, which carry no object."""
+        """Watch events without bookmarks, which carry no object."""
         return sum(count for type_, count in self.watch_events.items() if type_ != "BOOKMARK")
 
 

@@ -41,7 +41,7 @@ class Operator:
 
     @property
     def pid(self) -> int:
-        """Of the process that is measured."""
+        """The process id of the process that is measured."""
         pid = self.process.child.pid
         if pid is None:
             raise AssertionError(f"the operator ended:\n{self.process.child.tail()}")
@@ -54,7 +54,7 @@ class Operator:
 
 @dataclass(slots=True)
 class World:
-    """Everything that runs. `load` is who stands for people, `raw` drives raw as the operator's ServiceAccount."""
+    """Everything that runs. `load` plays people, `raw` is the raw driver under the operator's ServiceAccount."""
 
     name: str
     report: Report
@@ -64,12 +64,12 @@ class World:
     load: Bare
     raw: Bare
     raw_callback: Bare
-    """Drives raw as the callback server's ServiceAccount."""
+    """The raw driver under the callback server's ServiceAccount."""
     audit: AuditLog
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def add(self, figure: str, unit: str, sample: float, *, wanted: Wanted | None = None) -> None:
-        """One run's value of a figure of this bench."""
+        """Add one run's value of a figure of this bench."""
         self.report.add(self.name, figure, unit, sample, wanted)
 
     async def fleet(self, count: int, name: str = "") -> Fleet:
@@ -98,7 +98,7 @@ class World:
 
     @contextlib.contextmanager
     def callback_server(self) -> Iterator[int]:
-        """The callback server, ready; gives its process id."""
+        """The callback server, ready; yields its process id."""
         server = self.stack.callback_server()
         server.start()
         try:
@@ -127,7 +127,7 @@ class World:
             return False
 
     def calls(self, *, raw: bool, user: str = OPERATOR) -> Calls:
-        """What our process, or the raw driver in its place, asked since the last look at the audit log."""
+        """What our process, or the raw driver in its place, asked of the API server since the last look at the audit log."""
         name = service_account(SYSTEM_NAMESPACE, user)
         if raw:
             return self.audit.calls(name, agent=RAW_AGENT)

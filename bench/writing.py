@@ -30,17 +30,17 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """Objects a second."""
+        """Objects per second."""
         return self.objects / self.seconds
 
     @property
     def writes(self) -> float:
-        """Writes an object, to Datasources and Secrets."""
+        """Writes per object, to Datasources and Secrets."""
         return self.calls.writes() / self.objects
 
     @property
     def cpu(self) -> float:
-        """Milliseconds of our CPU an object."""
+        """Milliseconds of our CPU per object."""
         return 1000 * self.cpu_seconds / self.objects
 
 

@@ -153,7 +153,7 @@ def client_for(
     """The client for one request: an assertion with a private key works once.
 
     An assertion is addressed to the issuer where that is known, and to the token endpoint otherwise or by choice
-    (docs/decisions.md).
+    (docs/decisions.md#assertion-audience).
 
     Args:
         parameters: filled in from the preset.

@@ -1,7 +1,7 @@
 """I/O: the verbs we need of the Kubernetes API, thin and typed, on one aiohttp session.
 
 Configuration and login are kubernetes.aio's; its API classes are not used, because they cost more than twice the CPU of a
-bare session (see docs/decisions.md). Answers are decoded straight into typed structs.
+bare session (docs/decisions.md#kubernetes-client). Answers are decoded straight into typed structs.
 """
 
 import asyncio

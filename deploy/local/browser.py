@@ -24,7 +24,7 @@ BUTTON = "Get new credential"
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless Chromium, ended with the block."""
+    """A headless Chromium, closed when the block ends."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(tools.chromium()), args=list(FLAGS))
         try:
@@ -34,24 +34,24 @@ def chromium() -> Iterator[Browser]:
 
 
 def sign_in(page: Page, login: str, password: str) -> None:
-    """On the provider's sign-in page."""
+    """Fill in and send the provider's sign-in page."""
     page.get_by_label("User name").fill(login)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
 
 
 def allow(page: Page) -> None:
-    """On the provider's consent page."""
+    """Consent on the provider's page."""
     page.get_by_role("button", name="Allow").click()
 
 
 def deny(page: Page) -> None:
-    """On the provider's consent page."""
+    """Refuse on the provider's page."""
     page.get_by_role("button", name="Deny").click()
 
 
 def authorize(page: Page, link: str, login: str, password: str, screenshots: Path | None = None) -> None:
-    """The whole way of a person: open the link, get a new credential, sign in, consent, and be back."""
+    """All that a person does: open the link, get a new credential, sign in, consent, and come back."""
     page.goto(link)
     _keep(page, screenshots, "1-dialog")
     page.get_by_role("button", name=BUTTON).click()

@@ -43,8 +43,8 @@ class BuildFailed(StackError):
 class GoModule:
     """Programs that are built together.
 
-    `source` has the go.mod that pins them, `folder` is where they are kept, and `variables` are what the linker writes into
-    them: without, they would tell versions of years ago, or none.
+    `source` has the go.mod that pins them, `folder` is where they are kept. The linker writes `variables` into them;
+    without these they would report a version of years ago, or none.
     """
 
     source: Path
@@ -103,7 +103,7 @@ def helm_module() -> GoModule:
     """Helm, as this checkout pins it."""
     source, versions = _pinned("helm")
     helm, client_go = versions["helm.sh/helm/v3"], versions["k8s.io/client-go"]
-    # client-go 0.37 is Kubernetes 1.37. Charts are linted and rendered for 1.20 where Helm is not told (its Makefile).
+    # client-go 0.37 is Kubernetes 1.37. Where nobody tells it, Helm assumes 1.20 (see its Makefile).
     kubernetes = {"k8sVersionMajor": "1", "k8sVersionMinor": client_go.split(".")[1]}
     packages = ("helm.sh/helm/v3/pkg/lint/rules", "helm.sh/helm/v3/pkg/chartutil")
     return GoModule(

@@ -1,4 +1,4 @@
-"""A cluster behind a kubeconfig, whoever brought it up: ours, kind's, or the one that the user works with."""
+"""A cluster behind a kubeconfig: one that we started, kind's, or the one that the user works with."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ class Cluster:
         """Run kubectl.
 
         Raises:
-            StackError: it failed, with what it said; not with `check=False`.
+            StackError: kubectl failed; the text is what it printed. Never with `check=False`.
         """
         command = [str(tools.kubectl()), "--kubeconfig", str(self.kubeconfig), *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)

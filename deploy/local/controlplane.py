@@ -60,7 +60,7 @@ class ControlPlane:
 
     @property
     def ca_file(self) -> Path:
-        """The certificate of the CA that signed the API server's."""
+        """The certificate of the CA that signed the API server's certificate."""
         return self._pki.ca
 
     def start(self, out: Say = say) -> None:

@@ -63,7 +63,7 @@ def choices_in(environ: dict[str, str]) -> Choices:
     """Read CLUSTER and AUTO.
 
     Raises:
-        StackError: CLUSTER is none that we know.
+        StackError: CLUSTER has a value that we do not know.
     """
     cluster = environ.get("CLUSTER") or ("kind" if docker_runs() else "local")
     if cluster not in {"local", "kind", "current"}:
@@ -79,7 +79,7 @@ def docker_runs() -> bool:
 
 @contextmanager
 def a_cluster(choice: str) -> Iterator[Cluster]:
-    """The cluster that was chosen; what we brought up ends with the block."""
+    """The chosen cluster; if we started it, it ends with the block."""
     if choice == "local":
         with ControlPlane(FOLDER / "cluster") as control_plane:
             yield control_plane.cluster
@@ -217,7 +217,7 @@ def apply_examples(cluster: Cluster, provider: Provider) -> None:
 
 
 def link_in_status(cluster: Cluster) -> str:
-    """The link that stands in the status."""
+    """The link in the status."""
     return str(_status(cluster)["authorizationLink"])
 
 

@@ -56,7 +56,7 @@ def image(out: Say = say) -> Image:
     """The image of this checkout; what runs is installed once for each set of pins, the wheel each time.
 
     Raises:
-        StackError: pip said no.
+        StackError: pip failed.
     """
     venv = FOLDER / "venv"
     with locked(FOLDER, out):

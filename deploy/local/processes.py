@@ -13,8 +13,8 @@ from pathlib import Path
 
 _TETHER = Path(__file__).with_name("tether.py")
 
-# Below the range that Linux takes the ports of outgoing connections from: a component that is stopped for a while
-# finds its port free when it comes back.
+# Below the range from which Linux takes ports for outgoing connections. So a component that was stopped for a while
+# finds its port still free.
 _PORTS = range(20_000, 32_000)
 
 TAIL_LINES = 20

@@ -21,16 +21,16 @@ from deploy.local.progress import say
 _PINS = REPOSITORY / "requirements" / "tools.txt"
 
 _GO_SINCE = (1, 26)  # the go line of controlplane/go.mod
-_NODE_SINCE = (20,)  # oidc-provider 9 is made for 22 and says so on 20, with which it was tried
+_NODE_SINCE = (20,)  # oidc-provider 9 is made for 22; it was tried with 20, where it prints a warning
 _KUBECTL_SINCE = (1, 35)  # Kubernetes' version skew policy: one minor version from the API server's 1.36
 
-_PROMTOOL_SINCE = (2, 40)  # what checks and tests of rules were tried with
+_PROMTOOL_SINCE = (2, 40)  # the version that rules and their tests were tried with
 
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 class ToolMissing(StackError):
-    """A tool is not there and cannot be fetched; the text says how to install it."""
+    """A tool is missing and cannot be fetched; the text says how to install it."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def node() -> Node:
 
 @cache
 def chromium() -> Path:
-    """Chromium; installed with apt where it is missing, for which root is needed.
+    """Chromium; where it is missing, apt installs it, which needs root.
 
     Raises:
         ToolMissing: with what to do.
@@ -99,7 +99,7 @@ def _installed_chromium() -> Path:
 
 @cache
 def promtool() -> Path:
-    """promtool; out of Debian's package of Prometheus where it is missing, whose service is not installed.
+    """promtool; where it is missing, unpacked from Debian's package of Prometheus, whose service is not installed.
 
     Raises:
         ToolMissing: with what to do.
@@ -122,7 +122,7 @@ def _unpacked_from_debian(package: str, program: str) -> Path:
 
 
 def _debian_version(package: str, program: str) -> str:
-    """The version that apt would fetch; the newest that was unpacked before where apt knows of none."""
+    """The version that apt would fetch; where apt knows none, the newest that was unpacked before."""
     shown = _run(["apt-cache", "show", "--no-all-versions", package])
     found = re.search(r"^Version: (\S+)$", shown.stdout, flags=re.MULTILINE)
     if found is not None:

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from datasource.states import Reason
-from deploy.local import argocd as argocd_files
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.provider import Provider
 from deploy.local.stack import Process, Stack
+from generators import argocd as argocd_files
 from tests.cluster.test_states import CASES, authorized, edit
 from tests.support import argocd
 from tests.support.kstatus import Computed, computed

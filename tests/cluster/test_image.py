@@ -12,10 +12,10 @@ import yaml
 from deploy.local import image as images
 from deploy.local.cluster import Cluster
 from deploy.local.image import Image, account_folder
-from deploy.local.manifests import INSTALL_YAML
 from deploy.local.processes import Child, free_ports
 from deploy.local.provider import Provider
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Process
+from generators.manifests import INSTALL_YAML
 from tests.support.person import Person
 from tests.support.user import User
 

@@ -17,10 +17,10 @@ from deploy.local import build, tools
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
-from deploy.local.manifests import CHART, INSTALL_YAML
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
 from deploy.local.stack import Stack
+from generators.manifests import CHART, INSTALL_YAML
 from tests.support.helm import Values, helm, in_order
 from tests.support.person import Person
 from tests.support.user import User, eventually

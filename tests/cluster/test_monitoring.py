@@ -13,10 +13,11 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local import dashboard, tools
+from deploy.local import tools
 from deploy.local.cache import REPOSITORY
 from deploy.local.stack import Process, Stack
 from deploy.local.stack import rendered as rendered_by_kustomize
+from generators import dashboard
 from tests.support.person import Person
 from tests.support.user import User, eventually
 

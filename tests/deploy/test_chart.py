@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.local.manifests import CHART
+from generators.manifests import CHART
 from tests.support.helm import Manifest, helm, in_order, of_kind, only, refusal, rendered
 
 OPERATOR, CALLBACK_SERVER = "datasource-operator", "datasource-callback-server"

@@ -1,11 +1,11 @@
-"""What is generated from deploy/base is up to date, and versions agree."""
+"""What is generated from deploy/base is up to date; versions and licenses agree."""
 
 import tomllib
 
 import yaml
 
 from deploy.local.cache import REPOSITORY
-from deploy.local.manifests import CHART, INSTALL_YAML, install_yaml, stale_chart_files
+from generators.manifests import CHART, INSTALL_YAML, install_yaml, stale_chart_files
 
 REMEDY = "run `make manifests` and commit what it writes"
 
@@ -31,3 +31,11 @@ def test_chart_image_and_package_have_one_version() -> None:
     }
     assert {chart["version"], chart["appVersion"]} == {project["version"]}
     assert images == {f"datasource-operator:{project['version']}"}
+
+
+def test_chart_and_package_name_the_license_that_stands_beside_them() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert {project["license"], chart["annotations"]["artifacthub.io/license"]} == {"Apache-2.0"}
+    (text,) = (REPOSITORY / name for name in project["license-files"])
+    assert text.read_text().split()[:4] == ["Apache", "License", "Version", "2.0,"]

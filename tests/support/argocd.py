@@ -28,7 +28,7 @@ def run(script: str, obj: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_null(value: Any) -> Any:
-    """nil is what a Lua table has not."""
+    """Without null: a Lua table cannot hold nil."""
     if isinstance(value, Mapping):
         return {key: _without_null(each) for key, each in value.items() if each is not None}
     return [_without_null(each) for each in value] if isinstance(value, list) else value

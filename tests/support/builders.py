@@ -112,7 +112,7 @@ def tombstone(
 
 
 def handled(**values: str) -> HandledSet:
-    """A handled set in which one value of each named request is."""
+    """A handled set with one value of each named request."""
     return HandledSet().with_requests(Requests(**values))
 
 
@@ -152,7 +152,7 @@ def surface(external_url: str = EXTERNAL_URL, random_byte: bytes = b"r") -> Surf
 
 
 def settled(seen: Observed) -> Observed:
-    """The same with the status that it should have."""
+    """The same Datasource, with the status that it should have."""
     return replace(seen, status=wanted_status(seen, find(seen), surface()))
 
 
@@ -162,7 +162,7 @@ def problem(reason: Reason = Reason.CLIENT_SECRET_NOT_FOUND) -> Finding:
 
 
 def trouble(reason: Reason = Reason.REFRESH_FAILING, *, try_again_in: timedelta = timedelta(minutes=1)) -> Trouble:
-    """The last refresh of `credential()` failed."""
+    """What is remembered when the last refresh of `credential()` failed."""
     return Trouble(
         credential_id="credential-1",
         revision=1,

@@ -12,8 +12,8 @@ import yaml
 
 from deploy.local import build
 from deploy.local.cache import BUILD
-from deploy.local.manifests import CHART
 from deploy.local.processes import StackError
+from generators.manifests import CHART
 
 EXTERNAL_URL = "https://connect.example.com"
 
@@ -57,14 +57,14 @@ def in_order(done: subprocess.CompletedProcess[str]) -> str:
 def rendered(
     values: Values | None = None, *, release: str = "datasource", namespace: str = "datasource-system"
 ) -> list[Manifest]:
-    """The objects of the chart; externalURL is given unless `values` has it."""
+    """The objects of the chart; externalURL is set unless `values` sets it."""
     whole = {"externalURL": EXTERNAL_URL, **(values or {})}
     text = in_order(helm("template", release, str(CHART), "--namespace", namespace, values=whole))
     return [each for each in yaml.safe_load_all(text) if each]
 
 
 def refusal(values: Values) -> str:
-    """What helm says of values that it does not take."""
+    """What helm says about values that it refuses."""
     done = helm("template", "datasource", str(CHART), values={"externalURL": EXTERNAL_URL, **values})
     assert done.returncode != 0, done.stdout
     return done.stderr

@@ -78,7 +78,7 @@ class HostileProvider:
 
     @property
     def origin(self) -> str:
-        """The issuer that it could be."""
+        """The issuer that it can pose as."""
         return self.url.removesuffix("/token")
 
     async def __aenter__(self) -> "HostileProvider":

@@ -52,7 +52,7 @@ class Plugin:
         return json.loads(self.run(*arguments, "-o", "json").stdout)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Begin, for what waits for somebody."""
+        """Start it and do not wait: for commands that wait for somebody."""
         return subprocess.Popen(  # noqa: S603
             self.command(*arguments, "-n", self.namespace),
             env=self.environ(),
@@ -65,7 +65,7 @@ class Plugin:
         )
 
     def on_a_terminal(self, *arguments: str, typed: str = "", **environ: str) -> str:
-        """What somebody sees on a terminal, who types this."""
+        """What somebody who types this sees on a terminal."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(  # noqa: S603
             self.command(*arguments, "-n", self.namespace),
@@ -87,7 +87,7 @@ class Plugin:
         return seen.decode()
 
     def shell(self, line: str, typed: str = "") -> "subprocess.CompletedProcess[str]":
-        """What the user copies into a shell, and types when asked."""
+        """Run what the user copies into a shell; `typed` is what they type when asked."""
         bash = shutil.which("bash")
         assert bash is not None
         return subprocess.run(  # noqa: S603
@@ -102,7 +102,7 @@ class Plugin:
 
 
 def _heed_interrupts() -> None:
-    """What a shell starts in the background ignores them, and so would all that is started in turn (POSIX 2.11)."""
+    """A shell starts background jobs with interrupts ignored, and their children inherit that (POSIX 2.11)."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -29,7 +29,7 @@ def new_private_key() -> str:
 
 
 class GaveUp(AssertionError):
-    """Something did not come to pass; says what was there instead."""
+    """What was waited for did not happen; the text says what was there instead."""
 
 
 def eventually(
@@ -59,7 +59,7 @@ class User:
         return f"app-{self.namespace}"
 
     def register_application(self, **options: Any) -> None:
-        """At the provider, with the redirect URI of this namespace."""
+        """Register it at the provider, with the redirect URI of this namespace."""
         callback = f"{self.external_url}/callback/{self.namespace}"
         self.provider.register_client(self.client_id, CLIENT_SECRET, [callback], **options)
 

@@ -1,6 +1,6 @@
-"""Which test holds which requirement, threat and advisory: written from tests/security.toml into docs and SECURITY.md.
+"""Write docs/security-tests.md and a table of SECURITY.md: which test holds which requirement, threat and advisory.
 
-`python -m tests.security_map` writes; tests/unit/test_security_map.py compares.
+`make docs` writes them from tests/security.toml; tests/unit/generators/test_security_map.py compares.
 """
 
 import ast
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[1]
+from deploy.local.cache import REPOSITORY
+
 SOURCE = REPOSITORY / "tests" / "security.toml"
 PAGE = REPOSITORY / "docs" / "security-tests.md"
 POLICY = REPOSITORY / "SECURITY.md"
@@ -24,7 +25,7 @@ KINDS = ("requirement", "threat", "advisory")
 _HEAD = """# What is tested for security
 
 Written by `make docs` from [tests/security.toml](../tests/security.toml). A test fails where this page is out of date, where a
-row has no test, or where it names one that there is not.
+row has no test, or where it names a test that does not exist.
 """
 
 
@@ -60,7 +61,7 @@ def read(source: Path = SOURCE) -> SecurityMap:
     """Read the file.
 
     Raises:
-        KeyError, tomllib.TOMLDecodeError: it is not written as it should be.
+        KeyError, tomllib.TOMLDecodeError: the file is malformed.
     """
     parsed: dict[str, Any] = tomllib.loads(source.read_text())
     rows = [
@@ -72,7 +73,7 @@ def read(source: Path = SOURCE) -> SecurityMap:
 
 
 def collected() -> frozenset[str]:
-    """The tests there are, as `path::name`, found without running or importing any."""
+    """All tests, as `path::name`, found without running or importing any."""
     return frozenset(
         f"{path.relative_to(REPOSITORY)}::{name}"
         for path in (REPOSITORY / "tests").rglob("test_*.py")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.security_map import BEGIN, PAGE, POLICY, Row, collected, page, policy, read
+from generators.security_map import BEGIN, PAGE, POLICY, Row, collected, page, policy, read
 
 SECURITY = read()
 

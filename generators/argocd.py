@@ -1,6 +1,6 @@
-"""Make deploy/argocd/argocd-cm.yaml of the Lua files: `make manifests`.
+"""Write deploy/argocd/argocd-cm.yaml from the Lua files: `make manifests`.
 
-The files lie as in Argo CD's own `resource_customizations`; whoever does not build Argo CD configures them in argocd-cm.
+The files lie as in Argo CD's own `resource_customizations`. Without a build of Argo CD, its ConfigMap argocd-cm takes them.
 """
 
 from pathlib import Path

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from docs.api_reference import CRD, PAGE, page
+from generators.api_reference import CRD, PAGE, page
 
 
 @pytest.fixture

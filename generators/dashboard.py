@@ -1,4 +1,4 @@
-"""Make deploy/monitoring/dashboard.json, as Grafana imports it, of the readable dashboard.yaml beside it: `make manifests`."""
+"""Write deploy/monitoring/dashboard.json, as Grafana imports it, from dashboard.yaml beside this file: `make manifests`."""
 
 import json
 from collections.abc import Iterator, Mapping

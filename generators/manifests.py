@@ -1,4 +1,4 @@
-"""What is generated below deploy/ from deploy/base: the files that the chart reads, and install.yaml. `make manifests`.
+"""Write the files that the chart reads, and install.yaml, from deploy/base: `make manifests`.
 
 Helm reads nothing outside of a chart, so the chart carries copies. The rules stand in deploy/base and nowhere else.
 """
@@ -31,7 +31,7 @@ def chart_files() -> dict[Path, str]:
 def _sources() -> Iterator[tuple[str, Path]]:
     base = DEPLOY / "base"
     found = {
-        # In each namespace that is served, in their own, and in the cluster.
+        # For each namespace that is served, for the processes' own namespace, and for the cluster.
         "rights": (base / "rights").glob("*.yaml"),
         "system": base.glob("*-rights.yaml"),
         "cluster": (base / "cluster").glob("*.yaml"),
@@ -48,7 +48,7 @@ def install_yaml() -> str:
 
 
 def stale_chart_files() -> set[Path]:
-    """Files of the chart that differ from their source, are missing, or have none any more."""
+    """Files of the chart that differ from their source, are missing, or whose source is gone."""
     wanted = chart_files()
     there = {path for path in (CHART / "files").rglob("*") if path.is_file()}
     return {path for path in there | set(wanted) if not path.exists() or path.read_text() != wanted.get(path)}

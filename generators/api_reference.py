@@ -1,13 +1,14 @@
-"""Write docs/api.md from the CRD: `python docs/api_reference.py`, or `make docs`. A test fails while the two differ."""
+"""Write docs/api.md from the CRD: `make docs`. A test fails while the two differ."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-CRD = Path(__file__).parents[1] / "crds" / "datasource.yaml"
-PAGE = Path(__file__).with_name("api.md")
+from deploy.local.cache import REPOSITORY
+
+CRD = REPOSITORY / "crds" / "datasource.yaml"
+PAGE = REPOSITORY / "docs" / "api.md"
 
 _HEAD = """# API reference
 
