@@ -283,12 +283,26 @@ def _secret_conflict(case: Case) -> Advice:
         case.patch({"tokenSecret": {"name": f"{case.name}-access-token"}}), "keeps it: apps mount another Secret"
     )
     is_token_secret = secret == case.datasource.token_secret_name
+    is_immutable = "immutable" in case.datasource.message
+    if is_immutable and not is_token_secret:
+        return Advice(
+            f"Somebody made Secret {secret} immutable, and it holds the tokens. Do not delete it for good: make it anew "
+            "without that field. Where spec.deletionPolicy is Revoke, set it to Delete before.",
+            (f"Secret {secret}",),
+            (look, Command(_made_mutable(case, secret), "keeps the tokens")),
+        )
     where = (f"Secret {secret}", *(["spec.tokenSecret.name"] if is_token_secret else []))
     return Advice(
         f"Secret {secret} has a name that this Datasource needs, and cannot be used. It was not touched.",
         where,
-        (elsewhere, look, delete) if is_token_secret and "immutable" not in case.datasource.message else (look, delete),
+        (elsewhere, look, delete) if is_token_secret and not is_immutable else (look, delete),
     )
+
+
+def _made_mutable(case: Case, secret: str) -> str:
+    """Nobody can take `immutable` back; the same Secret can be made anew."""
+    read, write = case.kubectl("get", "secret", secret, "-o", "json"), case.kubectl("replace", "--force", "-f", "-")
+    return f"{read} | jq 'del(.immutable, .metadata.uid, .metadata.resourceVersion)' | {write}"
 
 
 def _credential_unreadable(case: Case) -> Advice:

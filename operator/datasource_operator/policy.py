@@ -3,6 +3,7 @@
 `next_step` is asked again after every step, with what was observed since, until it answers `Settle`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,7 +11,7 @@ from functools import cached_property
 
 from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
 from datasource.fingerprint import fingerprint, parameters_hash
-from datasource.names import ticket_in
+from datasource.names import credential_secret_name, ticket_in
 from datasource.oauth2.identity import expected_identity_hash
 from datasource.objects import Ownership, Status, ownership
 from datasource.requests import HandledSet, Requests
@@ -53,6 +54,32 @@ class Surroundings:
     problem: Finding | None = None
     look_again_at: str | None = None
     """The Secret whose change may mend the problem."""
+    refused: frozenset[type["Step"]] = frozenset()
+    """Kinds of steps that the API server refused in this run; none of them is asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server refused a step: no rights, a quota, somebody's policy or webhook, or an object that it does not take."""
+
+    is_forbidden: bool
+    """403; else 400 or 422."""
+    words: str
+    """What it said (metav1.Status.message)."""
+
+    @property
+    def is_about_rights(self) -> bool:
+        """Whether RBAC refused; quotas and admission answer 403, too."""
+        return self.is_forbidden and _NO_RIGHT.search(self.words) is not None
+
+    @property
+    def is_about_immutable_secret(self) -> bool:
+        """Whether somebody made the Secret immutable."""
+        return not self.is_forbidden and "field is immutable when `immutable` is set" in self.words
+
+
+_NO_RIGHT = re.compile(r'User "[^"]*" cannot [a-z]+ resource')
+_LONGEST_WORDS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +283,12 @@ def next_step(seen: Observed) -> Step:
     that has gone: the Datasource may have gone with it.
     """
     step = _wanted_step(seen)
-    if (is_destructive(step, seen) or _brings_back(step, seen)) and not seen.is_live:
-        return ReadLive()
-    return step
+    if seen.is_live or not (is_destructive(step, seen) or _brings_back(step, seen)):
+        return step
+    if _was_refused(ReadLive(), seen):
+        # Nothing can be read, so nothing is taken from anybody; but that much is said.
+        return _settle(seen, find(seen))
+    return ReadLive()
 
 
 def _brings_back(step: Step, seen: Observed) -> bool:
@@ -274,7 +304,9 @@ def is_destructive(step: Step, seen: Observed) -> bool:
         case Clear() | DeleteTokenSecret():
             return True
         case Settle(finding=finding):
-            return seen.status.state == State.AUTHORIZED and finding.state is not State.AUTHORIZED
+            # Where rights do not reach, nothing can be read either.
+            is_sure = finding.reason is Reason.SECRETS_FORBIDDEN
+            return seen.status.state == State.AUTHORIZED and finding.state is not State.AUTHORIZED and not is_sure
         case _:
             return False
 
@@ -294,10 +326,71 @@ def _wanted_step(seen: Observed) -> Step:
         return Nothing()
     for prepare in PREPARATIONS:
         step = prepare(seen)
-        if step is not None:
+        if step is not None and not _was_refused(step, seen):
             return step
     finding = find(seen)
-    return _token_secret_step(seen, finding) or Settle(finding, _wake_at(seen, finding), refresh_is_wanted(seen))
+    step = _token_secret_step(seen, finding)
+    return _settle(seen, finding) if step is None or _was_refused(step, seen) else step
+
+
+def _settle(seen: Observed, finding: Finding) -> Settle:
+    return Settle(finding, _wake_at(seen, finding), refresh_is_wanted(seen))
+
+
+def _was_refused(step: Step, seen: Observed) -> bool:
+    return seen.surroundings is not None and type(step) in seen.surroundings.refused
+
+
+def refused(step: Step, seen: Observed, refusal: Refusal) -> Observed:
+    """What is known after the API server refused a step: the same, with that in the way. Of several the first is told."""
+    stood = seen.surroundings or Surroundings()
+    kinds = stood.refused | {type(step)}
+    if stood.problem is not None:
+        return replace(seen, surroundings=replace(stood, refused=kinds))
+    name = step.plan.name if isinstance(step, WriteTokenSecret) else credential_secret_name(seen.name)
+    watched = name if refusal.is_about_immutable_secret else None
+    return replace(seen, surroundings=Surroundings(_refused_step(step, name, seen, refusal), watched, kinds))
+
+
+def _refused_step(step: Step, name: str, seen: Observed, refusal: Refusal) -> Finding:
+    words = refusal.words[:_LONGEST_WORDS]
+    if refusal.is_about_rights:
+        return secrets_forbidden(seen.namespace, words)
+    if refusal.is_about_immutable_secret:
+        return immutable_secret(name, seen.namespace, is_credential=not isinstance(step, WriteTokenSecret))
+    if refusal.is_forbidden or not isinstance(step, WriteTokenSecret):
+        return Finding(
+            Reason.SECRETS_FORBIDDEN,
+            f"The API server refuses what the operator has to do with Secret {name}. It says: {words}. It is tried again "
+            "every minute.",
+        )
+    return Finding(
+        Reason.INVALID_CONFIGURATION,
+        f"The API server does not take Secret {name} as spec.tokenSecret describes it. It says: {words}. Correct "
+        "spec.tokenSecret, or ask whoever made the rule.",
+    )
+
+
+def secrets_forbidden(namespace: str, words: str = "") -> Finding:
+    """The operator's rights do not reach this namespace's Secrets."""
+    said = f" The API server says: {words}." if words else ""
+    return Finding(
+        Reason.SECRETS_FORBIDDEN,
+        f"The operator may not read or write Secrets in namespace {namespace}. "
+        f"Give its ServiceAccount the rights of deploy/ there (RoleBinding datasource-operator).{said}",
+    )
+
+
+def immutable_secret(name: str, namespace: str, *, is_credential: bool) -> Finding:
+    """The API server will not let us write into a Secret of ours. Nobody can take `immutable` back."""
+    remedy = (
+        "Do not delete it for good, it holds the tokens. Make it anew without that field: "
+        f"kubectl get secret {name} -n {namespace} -o json | jq 'del(.immutable, .metadata.uid, .metadata.resourceVersion)' "
+        "| kubectl replace --force -f -. Where spec.deletionPolicy is Revoke, set it to Delete before."
+        if is_credential
+        else "Delete it, it is made anew."
+    )
+    return Finding(Reason.SECRET_CONFLICT, f"Secret {name} cannot be written: somebody made it immutable. {remedy}")
 
 
 # Preparations: what must be done before the state can be told.

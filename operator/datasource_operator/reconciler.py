@@ -10,20 +10,11 @@ import structlog
 
 from datasource.credential import UnreadableCredential
 from datasource.kube import Forbidden, Invalid
-from datasource.names import credential_secret_name
 from datasource.spec import OAuth2
 from datasource_operator.cache import Key
-from datasource_operator.policy import (
-    Finding,
-    Nothing,
-    Observed,
-    Settle,
-    Surroundings,
-    WriteTokenSecret,
-    next_step,
-)
+from datasource_operator.policy import Nothing, Observed, Refusal, Settle, next_step, refused
 from datasource_operator.status_writer import StatusWriter
-from datasource_operator.steps import DatasourceGone, Stale, Steps, immutable_secret, secrets_forbidden
+from datasource_operator.steps import DatasourceGone, Stale, Steps
 
 logger = structlog.get_logger(__name__)
 
@@ -99,26 +90,16 @@ class Reconciler:
                 seen = await self.steps.take(step, seen)
             except UnreadableCredential as error:
                 seen = replace(seen, credential=error)
-            except Forbidden as error:
+            except (Forbidden, Invalid) as error:
                 logger.warning(
-                    "forbidden by the API server", datasource=f"{seen.namespace}/{seen.name}", error=error.message
+                    "the API server refused a step",
+                    datasource=f"{seen.namespace}/{seen.name}",
+                    step=type(step).__name__,
+                    error=error.message,
                 )
-                seen = replace(seen, surroundings=Surroundings(secrets_forbidden(seen.namespace)))
-                return Settle(_problem(seen)), seen
-            except Invalid as error:
-                logger.warning(
-                    "refused by the API server", datasource=f"{seen.namespace}/{seen.name}", error=error.message
-                )
-                name = step.plan.name if isinstance(step, WriteTokenSecret) else credential_secret_name(seen.name)
-                seen = replace(seen, surroundings=Surroundings(immutable_secret(name), name))
-                return Settle(_problem(seen)), seen
+                refusal = Refusal(is_forbidden=isinstance(error, Forbidden), words=error.message)
+                seen = refused(step, seen, refusal)
         raise Stale(f"not settled after {STEPS_LIMIT} steps")
-
-
-def _problem(seen: Observed) -> Finding:
-    if seen.surroundings is None or seen.surroundings.problem is None:
-        raise AssertionError("only asked where there is a problem")
-    return seen.surroundings.problem
 
 
 def _outcome(seen: Observed, settled: Settle) -> Outcome:

@@ -65,9 +65,9 @@ from datasource.requests import Requests
 from datasource.spec import DeletionPolicy, InvalidSpec, OAuth2, Spec
 from datasource.states import Reason
 from datasource_operator.cache import Cache, Key
-from datasource_operator.policy import Observed, Trouble, refresh_is_wanted
+from datasource_operator.policy import Observed, Trouble, immutable_secret, refresh_is_wanted
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
-from datasource_operator.steps import DatasourceGone, Stale, Steps, immutable_secret
+from datasource_operator.steps import DatasourceGone, Stale, Steps
 
 logger = structlog.get_logger(__name__)
 
@@ -397,9 +397,8 @@ class Refresher:
         name = credential_secret_name(turn.key.name)
         if secret.immutable:
             await self._take_back(turn)
-            raise NotNow(
-                Reason.SECRET_CONFLICT, immutable_secret(name).message, pause=BLOCKED_PAUSE, look_again_at=name
-            )
+            finding = immutable_secret(name, turn.key.namespace, is_credential=True)
+            raise NotNow(finding.reason, finding.message, pause=BLOCKED_PAUSE, look_again_at=name)
         try:
             data = _readable_data(secret, turn.facts)
             if client_secret is not None:

@@ -54,6 +54,7 @@ from datasource_operator.policy import (
     Step,
     Surroundings,
     WriteTokenSecret,
+    secrets_forbidden,
 )
 from datasource_operator.refresh_memory import RefreshMemory
 
@@ -223,8 +224,8 @@ class Steps:
             return Surroundings(Finding(Reason.CLIENT_SECRET_NOT_FOUND, str(error)), watched)
         except InvalidSpec as error:
             return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)), watched)
-        except Forbidden:
-            return Surroundings(secrets_forbidden(seen.namespace))
+        except Forbidden as error:
+            return Surroundings(secrets_forbidden(seen.namespace, error.message))
         try:
             ca_bundle = await read_ca_bundle(self.kube, seen.namespace, seen.spec.oauth2)
             await self._look_at_provider(seen.spec.oauth2, secret, ca_bundle)
@@ -497,29 +498,12 @@ class Steps:
         return secret
 
 
-def secrets_forbidden(namespace: str) -> Finding:
-    """The operator's rights do not reach this namespace's Secrets."""
-    return Finding(
-        Reason.SECRETS_FORBIDDEN,
-        f"The operator may not read or write Secrets in namespace {namespace}. "
-        "Give its ServiceAccount the rights of deploy/ there (RoleBinding datasource-operator).",
-    )
-
-
 def config_maps_forbidden(namespace: str) -> Finding:
-    """As above, for the ConfigMaps that CA bundles are in; the reason is the same: rights that do not reach."""
+    """The operator's rights do not reach the ConfigMaps that CA bundles are in. The reason is that for Secrets."""
     return Finding(
         Reason.SECRETS_FORBIDDEN,
         f"The operator may not read ConfigMaps in namespace {namespace}, as spec.oauth2.caBundleRef asks. "
         "Give its ServiceAccount the rights of deploy/ there (RoleBinding datasource-operator).",
-    )
-
-
-def immutable_secret(name: str) -> Finding:
-    """The API server will not let us write into a Secret of ours."""
-    return Finding(
-        Reason.SECRET_CONFLICT,
-        f"Secret {name} cannot be written: somebody made it immutable. Delete it, it is made anew.",
     )
 
 

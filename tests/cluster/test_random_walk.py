@@ -302,6 +302,7 @@ def true_reasons(seen: Seen, foreign: set[str], client_secret: str | None) -> se
     if spec.oauth2.missing():
         return {Reason.PARAMETERS_INCOMPLETE}
     has_conflict = bool(foreign & {CREDENTIAL, seen.token_secret_name})
+    is_refused = seen.secrets.get(seen.token_secret_name, {}).get("immutable", False)
     missing = why_a_person_is_needed(seen, fingerprint(spec.oauth2))
     if missing is not None:
         no_client_secret = spec.oauth2.client_secret_ref is not None and client_secret is None
@@ -313,6 +314,8 @@ def true_reasons(seen: Seen, foreign: set[str], client_secret: str | None) -> se
     may_be_rejected = client_secret != CLIENT_SECRET or spec.oauth2.client_secret_ref is None
     return (
         {Reason.SECRET_CONFLICT if has_conflict else Reason.AUTHORIZED}
+        # Whether what stands there is as it should be already, only the operator knows.
+        | ({Reason.SECRET_CONFLICT} if is_refused else set())
         | ({Reason.CLIENT_REJECTED} if may_be_rejected else set())
         | ({Reason.REFRESH_FAILING} if has_run_out(seen) and not has_conflict else set())
     )
@@ -475,6 +478,7 @@ class Walk(RuleBasedStateMachine):
                 {"stringData": {"more": "of somebody"}},
                 {"metadata": {"labels": {"app": None}, "annotations": {"datasource.dev/content": "tampered"}}},
                 {"metadata": {"labels": {"backup": "yes"}}},
+                {"immutable": True},
             ]
         ),
     )
@@ -638,6 +642,7 @@ class Walk(RuleBasedStateMachine):
         """Good parameters, no faults, a request for a refresh, and a person who follows every link that is offered."""
         self.stage.provider.forget_faults()
         self.take_foreign_secrets_away()
+        self.take_immutable_secrets_away()
         self.put_client_secret(CLIENT_SECRET)
         number = next(self.revisions)
         # The request shows that the refresh token works, or finds out that it does not.
@@ -740,6 +745,12 @@ class Walk(RuleBasedStateMachine):
         if value is not None:
             self.user.create_client_secret(value)
         self.client_secret = value
+
+    def take_immutable_secrets_away(self) -> None:
+        """Somebody deletes what nobody can write, as the status says."""
+        for name, secret in self.seen().secrets.items():
+            if secret.get("immutable"):
+                self.user.kubectl("delete", "secret", name, "--ignore-not-found")
 
     def take_foreign_secrets_away(self) -> None:
         """Only theirs."""

@@ -148,6 +148,21 @@ def test_immutable_one_is_an_error_that_names_it(user: User) -> None:
     eventually("it is made anew", lambda: user.secret("calendar-token") is not None)
 
 
+def test_immutable_one_stops_no_refresh(user: User) -> None:
+    """Where refresh tokens die of idleness, the grant would be lost with it."""
+    authorize(user)
+    user.kubectl("patch", "secret", "calendar-token", "--type=merge", "-p", '{"immutable": true}')
+    for value in ("1", "2", "3"):
+        user.annotate("refresh", value)
+        user.wait_for_handled("refresh", value)
+    assert user.reason() == "SecretConflict"
+
+    user.kubectl("delete", "secret", "calendar-token")
+    user.wait_for_reason("Authorized")
+    token = user.decoded("calendar-oauth2-credential", "access_token")
+    eventually("apps have the newest", lambda: user.decoded("calendar-token", "access_token") == token)
+
+
 @pytest.mark.parametrize("name", ["calendar-token", "calendar-oauth2-credential"])
 def test_secret_of_somebody_else_stays_byte_identical(user: User, name: str) -> None:
     user.register_application()

@@ -20,13 +20,17 @@ from datasource.token_secret import StoredTokenSecret
 from datasource_operator.policy import (
     Adopt,
     Clear,
+    CompareIdentity,
     DeleteTokenSecret,
     Finding,
+    Hold,
     LookAround,
     MarkHandled,
     Nothing,
     Observed,
     ReadLive,
+    Refusal,
+    Release,
     Settle,
     Step,
     Surroundings,
@@ -34,6 +38,7 @@ from datasource_operator.policy import (
     is_destructive,
     next_step,
     refresh_is_wanted,
+    refused,
     ticket_scope,
 )
 from tests.support.builders import (
@@ -1043,6 +1048,32 @@ def token_secret_sets(draw: st.DrawFn, stored: Credential, wanted: Spec | Invali
     return tuple(found)
 
 
+REFUSABLE = (
+    ReadLive,
+    LookAround,
+    Adopt,
+    Clear,
+    MarkHandled,
+    CompareIdentity,
+    Hold,
+    Release,
+    WriteTokenSecret,
+    DeleteTokenSecret,
+)
+NO_RIGHT = Refusal(
+    is_forbidden=True,
+    words='secrets "a" is forbidden: User "system:serviceaccount:datasource-system:datasource-operator" cannot patch '
+    'resource "secrets" in API group "" in the namespace "shop"',
+)
+QUOTA = Refusal(is_forbidden=True, words='secrets "a" is forbidden: exceeded quota: small, requested: count/secrets=1')
+WEBHOOK = Refusal(is_forbidden=False, words='admission webhook "no.example.com" denied the request: no')
+IMMUTABLE = Refusal(
+    is_forbidden=False,
+    words='Secret "a" is invalid: data: Forbidden: field is immutable when `immutable` is set',
+)
+REFUSALS = (NO_RIGHT, QUOTA, WEBHOOK, IMMUTABLE)
+
+
 @st.composite
 def worlds(draw: st.DrawFn, *, watch_may_lag: bool = True) -> World:
     """Any Datasource in any surroundings, with a status that it settled on before, in other circumstances perhaps."""
@@ -1068,6 +1099,9 @@ def worlds(draw: st.DrawFn, *, watch_may_lag: bool = True) -> World:
         token_secrets=draw(token_secret_sets(stored, wanted)),
         client_secret_problem=draw(st.sampled_from([None, None, None, *(problem(reason) for reason in IN_THE_WAY)])),
         taken=taken,
+        refuses=draw(
+            st.sampled_from([{}, {}, {}]) | st.dictionaries(st.sampled_from(REFUSABLE), st.sampled_from(REFUSALS))
+        ),
     )
 
 
@@ -1085,3 +1119,91 @@ def test_a_restart_over_what_settled_writes_nothing(world: World) -> None:
     world.writes.clear()
     assert world.reconcile() == outcome
     assert world.writes == []
+
+
+# What the API server refuses.
+
+
+def refusing(step: type[Step], refusal: Refusal, seen: Observed, **token_secrets: Any) -> World:
+    """A world in which everything is in order but that one kind of step is refused."""
+    return World(
+        datasource=seen,
+        credential=seen.credential,
+        shown=seen.credential,
+        data_fit=True,
+        token_secrets=token_secrets.get("token_secrets", ()),
+        client_secret_problem=None,
+        taken=NOTHING,
+        refuses={step: refusal},
+    )
+
+
+def due_for_a_refresh() -> Observed:
+    """AUTHORIZED, and the token Secret is not as it should be any more."""
+    stored = credential(refreshed_at=NOW - AN_HOUR, expires_at=NOW + timedelta(minutes=5), has_refresh_token=True)
+    return settled(observed(stored, token_secrets=(token_secret(content="another content"),)))
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["no right", "quota", "webhook", "immutable"])
+def test_refused_token_secret_stops_no_refresh(refusal: Refusal) -> None:
+    """Where refresh tokens die of idleness, the grant would be lost with it."""
+    seen = due_for_a_refresh()
+    world = refusing(WriteTokenSecret, refusal, seen, token_secrets=seen.token_secrets)
+    outcome = world.reconcile()
+    assert isinstance(outcome, Settle)
+    assert outcome.refresh
+    assert outcome.finding.state is State.ERROR
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason", "part"),
+    [
+        (NO_RIGHT, Reason.SECRETS_FORBIDDEN, "Give its ServiceAccount the rights"),
+        (QUOTA, Reason.SECRETS_FORBIDDEN, "exceeded quota: small"),
+        (WEBHOOK, Reason.INVALID_CONFIGURATION, 'admission webhook "no.example.com" denied the request'),
+        (IMMUTABLE, Reason.SECRET_CONFLICT, "Delete it, it is made anew"),
+    ],
+    ids=["no right", "quota", "webhook", "immutable"],
+)
+def test_refused_token_secret_is_told_in_the_words_of_the_api_server(
+    refusal: Refusal, reason: Reason, part: str
+) -> None:
+    seen = due_for_a_refresh()
+    outcome = refusing(WriteTokenSecret, refusal, seen, token_secrets=seen.token_secrets).reconcile()
+    assert isinstance(outcome, Settle)
+    assert outcome.finding.reason is reason
+    assert part in outcome.finding.message
+
+
+def test_immutable_credential_secret_is_never_told_to_be_deleted() -> None:
+    """It holds the refresh token: whoever obeyed would lose the grant."""
+    seen = observed(credential(), requests=Requests(clear_credential="1"))
+    outcome = refusing(Clear, IMMUTABLE, seen).reconcile()
+    assert isinstance(outcome, Settle)
+    assert outcome.finding.reason is Reason.SECRET_CONFLICT
+    assert "Do not delete it" in outcome.finding.message
+    assert "kubectl replace --force" in outcome.finding.message
+
+
+def test_destructive_step_that_is_refused_is_first_looked_at_live() -> None:
+    """AUTHORIZED is not left for what a cache shows."""
+    seen = due_for_a_refresh()
+    after = refused(next_step(seen), seen, IMMUTABLE)
+    assert isinstance(next_step(after), ReadLive)
+
+
+def test_where_nothing_may_be_read_that_is_said_without_reading_it() -> None:
+    seen = due_for_a_refresh()
+    after = refused(next_step(seen), seen, NO_RIGHT)
+    step = next_step(after)
+    assert isinstance(step, Settle)
+    assert step.finding.reason is Reason.SECRETS_FORBIDDEN
+
+
+def test_of_several_refusals_the_first_is_told() -> None:
+    seen = refused(Clear(None, HandledSet()), observed(credential()), QUOTA)
+    again = refused(LookAround(), seen, IMMUTABLE)
+    assert again.surroundings is not None
+    assert seen.surroundings is not None
+    assert again.surroundings.problem == seen.surroundings.problem
+    assert again.surroundings.refused == {Clear, LookAround}

@@ -31,12 +31,14 @@ from datasource_operator.policy import (
     Nothing,
     Observed,
     ReadLive,
+    Refusal,
     Release,
     Settle,
     Step,
     Surroundings,
     WriteTokenSecret,
     next_step,
+    refused,
 )
 from datasource_operator.reconciler import STEPS_LIMIT
 from datasource_operator.status import status_patch, wanted_status
@@ -69,6 +71,8 @@ class World:
     client_secret_problem: Finding | None
     taken: frozenset[str]
     """Names that Secrets of others have."""
+    refuses: Mapping[type[Step], Refusal] = field(default_factory=dict)
+    """Kinds of steps that the API server refuses."""
     writes: list[Step] = field(default_factory=list)
 
     def reconcile(self) -> Settle | Nothing:
@@ -97,6 +101,8 @@ class World:
         return replace(self.datasource, credential=self.shown, token_secrets=self.token_secrets)
 
     def _take(self, step: Step, seen: Observed) -> Observed:
+        if type(step) in self.refuses:
+            return refused(step, seen, self.refuses[type(step)])
         match step:
             case ReadLive():
                 self.shown = self.credential

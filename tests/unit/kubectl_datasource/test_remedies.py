@@ -125,6 +125,16 @@ def test_immutable_secret_is_deleted_not_renamed() -> None:
     assert [words(command.line)[1] for command in told.commands] == ["get", "delete"]
 
 
+def test_immutable_credential_secret_is_made_anew_not_deleted() -> None:
+    message = (
+        "Secret calendar-oauth2-credential cannot be written: somebody made it immutable. Do not delete it for good."
+    )
+    told = advice(Reason.SECRET_CONFLICT, message=message)
+    assert [words(command.line)[1] for command in told.commands] == ["get", "get"]
+    assert "| kubectl replace --force -f -" in told.commands[1].line
+    assert "Do not delete it" in told.what
+
+
 def test_invalid_fields_are_those_of_the_message() -> None:
     message = "spec.tokenSecret.template.data[header] uses {{ tokn }}, which there is not. See spec.oauth2.tokenURL."
     told = advice(Reason.INVALID_CONFIGURATION, message=message)
