@@ -545,6 +545,7 @@ _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _METADATA_KEY = re.compile(rf"(?P<prefix>[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{_NAME}")
 _LABEL_VALUE = re.compile(rf"({_NAME})?")
 _LONGEST_PREFIX = 253
+_LONGEST_SHOWN = 253
 
 
 def template_size(template: TokenSecretTemplate) -> int:
@@ -566,7 +567,7 @@ def size_problem(data: Mapping[str, str], sizes: Mapping[str, int]) -> InvalidSp
     largest = max(by_key, key=lambda key: by_key[key])
     return InvalidSpec(
         f"{_TEMPLATE}.data",
-        f"makes a Secret of {total:,} bytes, and at most {LARGEST_SECRET:,} may be, keys and base64 included. "
+        f"makes a Secret of {total:,} bytes; at most {LARGEST_SECRET:,} are allowed, keys and base64 included. "
         f"Its largest key is {largest} with {by_key[largest]:,} bytes{_most_of(data[largest], sizes)}",
         "Use variables fewer times, take text out, or have the service issue shorter tokens.",
     )
@@ -604,7 +605,7 @@ def _template_problems(template: TokenSecretTemplate, captured: tuple[str, ...])
     if (size := _bytes_of(template.annotations)) > LARGEST_ANNOTATIONS:
         yield InvalidSpec(
             f"{_TEMPLATE}.annotations",
-            f"has {size:,} bytes, and at most {LARGEST_ANNOTATIONS:,} may be",
+            f"has {size:,} bytes; at most {LARGEST_ANNOTATIONS:,} are allowed",
             "Take some out, or shorten them.",
         )
 
@@ -620,11 +621,15 @@ def _data_problems(data: Mapping[str, str], captured: tuple[str, ...]) -> Iterat
         for variable in unknown_variables(text, captured):
             yield InvalidSpec(
                 f"{_TEMPLATE}.data[{key}]",
-                f"uses {{{{ {variable} }}}}, which there is not",
+                f"uses {{{{ {_shown(variable)} }}}}, which there is not",
                 "See `kubectl explain datasource.spec.tokenSecret.template.data` for those there are.",
             )
     if (too_large := size_problem(data, {})) is not None:
         yield too_large
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]} ..."
 
 
 def _metadata_key_problems(place: str, texts: Mapping[str, str]) -> Iterator[InvalidSpec]:

@@ -23,22 +23,29 @@ pytestmark = pytest.mark.cluster
 LONG_TOKEN = "t" * 65_536
 """As long as one may be."""
 
+SHORT_TOKEN = "t" * 1024
+
 BOMB = {f"key-{number}": "{{access_token}}" * 512 for number in range(7)}
 """As much as the schema lets through: 56 KiB of template, 224 MiB of Secret."""
 
 MODEST = {"header": "Authorization: Bearer {{ access_token }}"}
 
 
-def long_tokens(number: str) -> bytes:
-    return json.dumps(
-        {"access_token": LONG_TOKEN, "token_type": "Bearer", "expires_in": 3600, "refresh_token": f"refresh-{number}"}
-    ).encode()
+def issuing(*tokens: str) -> HostileProvider:
+    """A provider that consents at once and issues these access tokens, one after the other; the last one is repeated."""
+    issued = (
+        {"access_token": token, "token_type": "Bearer", "expires_in": 3600, "refresh_token": f"refresh-{number}"}
+        for number, token in enumerate(tokens)
+    )
+    behaviours = [consents_at_once(replies(200, json.dumps(each).encode())) for each in issued]
+    # One more in front: the browser is the first to ask.
+    return HostileProvider(behaviours[0], *behaviours)
 
 
 @pytest.fixture
 def generous() -> Iterator[HostileProvider]:
-    """A provider whose access tokens are very long, and which rotates refresh tokens."""
-    with served(HostileProvider(consents_at_once(replies(200, long_tokens("1"))))) as provider:
+    """A provider whose access tokens are very long."""
+    with served(issuing(LONG_TOKEN)) as provider:
         yield provider
 
 
@@ -108,7 +115,7 @@ def test_template_that_makes_too_large_a_secret_is_told_and_costs_nobody_anythin
     assert condition(user, "Stalled")["status"] == "True"
     message = user.ready()["message"]
     assert "spec.tokenSecret.template.data makes a Secret of" in message
-    assert "at most 524,288 may be" in message
+    assert "at most 524,288 are allowed" in message
     assert "largest key is key-0" in message
     assert "{{ access_token }} has 65,536 bytes and stands there 512 times" in message
 
@@ -139,6 +146,15 @@ def test_template_that_makes_too_large_a_secret_is_told_and_costs_nobody_anythin
     reads = [each for each in asked if (each.verb, each.name) == ("get", "calendar-oauth2-credential")]
     assert len(reads) <= 6, reads
 
+    # Nor after a restart.
+    status = user.status()
+    operator.stop()
+    operator.start()
+    user.annotate("refresh", "3")
+    user.wait_for_handled("refresh", "3")
+    assert user.status() == status | {"handled": {"refresh": "3"}}
+    assert peak_bytes(operator) < memory_limit() / 2
+
     # Corrected, it works again, without a person.
     user.apply(at(generous, user, MODEST))
     user.wait_for_reason("Authorized")
@@ -164,5 +180,38 @@ def test_apps_keep_the_token_secret_that_they_have_while_the_template_is_too_lar
     assert user.secret("calendar-token") == before
 
     # What must not be used goes all the same.
+    user.clear("1")
+    eventually("the token Secret is gone", lambda: user.secret("calendar-token") is None, user.status)
+
+
+def test_token_that_grew_too_long_for_the_template_is_told_and_mends_itself_when_it_shrinks(user: User) -> None:
+    with served(issuing(SHORT_TOKEN, LONG_TOKEN, SHORT_TOKEN)) as provider:
+        user.apply(at(provider, user, {"list": "{{ access_token }}," * 10}))
+        authorize(user)
+        user.wait_for_reason("Authorized")
+
+        user.annotate("refresh", "1")
+        user.wait_for_reason("InvalidConfiguration")
+        assert user.decoded("calendar-token", "list") == f"{SHORT_TOKEN}," * 10
+
+        user.annotate("refresh", "2")
+        user.wait_for_reason("Authorized")
+        assert user.decoded("calendar-token", "list") == f"{SHORT_TOKEN}," * 10
+        assert refreshes(provider) == 2
+
+
+def test_wrong_template_stops_no_refresh_and_no_clear(user: User, generous: HostileProvider) -> None:
+    user.apply(at(generous, user, MODEST))
+    authorize(user)
+    user.wait_for_reason("Authorized")
+
+    user.apply(at(generous, user, {"header": "Authorization: Bearer {{ acess_token }}"}))
+    user.wait_for_reason("InvalidConfiguration")
+    assert "uses {{ acess_token }}, which there is not" in user.ready()["message"]
+    user.annotate("refresh", "1")
+    user.wait_for_handled("refresh", "1")
+
+    assert refreshes(generous) == 1
+    assert user.decoded("calendar-token", "header") == f"Authorization: Bearer {LONG_TOKEN}"
     user.clear("1")
     eventually("the token Secret is gone", lambda: user.secret("calendar-token") is None, user.status)

@@ -208,7 +208,7 @@ def replies(
 
 
 def consents_at_once(token_endpoint: Behaviour) -> Behaviour:
-    """A whole provider: whoever is sent to its authorize URL is sent back with a code; anything else is asked of `token_endpoint`."""
+    """A whole provider: its authorize URL sends everybody back with a code; anything else is for `token_endpoint`."""
 
     async def behave(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         if request.method != "GET":

@@ -385,6 +385,10 @@ def test_variable_that_there_is_not_is_named_with_its_key() -> None:
     assert "uses {{ refresh_token }}, which there is not" in str(error)
 
 
+def test_variable_as_long_as_the_template_is_shown_in_part() -> None:
+    assert len(str(refused_template(data={"bad": "{{" + "x" * 8188 + "}}"}))) < 500
+
+
 def test_template_is_checked_without_oauth2_too() -> None:
     raw = {"url": "x", "tokenSecret": {"template": {"data": {"bad": "{{ nothing }}"}}}}
     problem = parse(raw, allow_insecure_http=False).template_problem
@@ -422,7 +426,21 @@ def test_odd_key_that_a_secret_can_have_is_taken(key: str) -> None:
     assert template_problem(data={key: "x"}) is None
 
 
-METADATA_KEYS = ["", "a/b/c", "/a", "a/", "-a", "a-", "a b", "A.example.com/a", "-.com/a", "a..b/c", "a" * 64, "ü", "a\n"]
+METADATA_KEYS = [
+    "",
+    "a/b/c",
+    "/a",
+    "a/",
+    "-a",
+    "a-",
+    "a b",
+    "A.example.com/a",
+    "-.com/a",
+    "a..b/c",
+    "a" * 64,
+    "ü",
+    "a\n",
+]
 LONG_NAME = ".".join(["a" * 50] * 5)
 
 
@@ -450,15 +468,15 @@ def test_value_that_no_label_can_have_is_named(value: str) -> None:
 def test_annotations_larger_than_kubernetes_takes_are_told_in_bytes() -> None:
     # 32 of 4,096 characters fit the schema of v0.1.0; those with four bytes each do not fit an object.
     error = refused_template(annotations={f"key-{number}": "😀" * 4096 for number in range(32)})
-    assert "has 524,470 bytes, and at most 261,120 may be" in str(error)
+    assert "has 524,470 bytes; at most 261,120 are allowed" in str(error)
 
 
 def test_template_that_makes_too_large_a_secret_of_any_token_is_told_before_there_is_one() -> None:
     error = refused_template(data={"small": "{{ access_token }}", "large": "x" * 400_000})
     assert error.field == "spec.tokenSecret.template.data"
     assert str(error) == (
-        "spec.tokenSecret.template.data makes a Secret of 533,346 bytes, and at most 524,288 may be, keys and base64 included. "
-        "Its largest key is large with 533,341 bytes. "
+        "spec.tokenSecret.template.data makes a Secret of 533,346 bytes; at most 524,288 are allowed, keys and base64 "
+        "included. Its largest key is large with 533,341 bytes. "
         "Use variables fewer times, take text out, or have the service issue shorter tokens."
     )
 

@@ -114,7 +114,9 @@ def test_captured_field_exists_where_it_is_captured() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([*(f"{{{{ {name} }}}}" for name in VARIABLES), "{{\u2003url}}", "{{", "}}", "{", "é😀", " "])),
+    st.lists(
+        st.sampled_from([*(f"{{{{ {name} }}}}" for name in VARIABLES), "{{\u2003url}}", "{{", "}}", "{", "é😀", " "])
+    ),
     st.dictionaries(st.sampled_from(VARIABLES), st.text(max_size=20)),
 )
 def test_size_is_told_to_the_byte_before_anything_is_rendered(parts: list[str], values: dict[str, str]) -> None:

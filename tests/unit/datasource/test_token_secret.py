@@ -138,7 +138,7 @@ def test_secret_that_would_be_too_large_is_told_with_its_largest_key() -> None:
     error = too_large(bomb, access_token="t" * 65_536)
     assert error.field == "spec.tokenSecret.template.data"
     assert str(error) == (
-        "spec.tokenSecret.template.data makes a Secret of 44,826,638 bytes, and at most 524,288 may be, keys and base64 "
+        "spec.tokenSecret.template.data makes a Secret of 44,826,638 bytes; at most 524,288 are allowed, keys and base64 "
         "included. Its largest key is large with 44,739,249 bytes: {{ access_token }} has 65,536 bytes and stands there 512 "
         "times. Use variables fewer times, take text out, or have the service issue shorter tokens."
     )
