@@ -110,8 +110,17 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
         return {} if self.captured is None else msgspec.json.decode(self.captured, type=dict[str, str])
 
     def with_captured(self, fields: Mapping[str, str]) -> "CredentialData":
-        """The same with further captured fields; a provider does not tell every one each time."""
-        kept = {**self.captured_fields, **fields}
+        """The same with further captured fields; a provider does not tell every one each time.
+
+        What was told earlier stays as long as there is room: each edit of the spec may name others, and a Secret that is full
+        could not be written any more.
+        """
+        kept = dict(fields)
+        room = LARGEST_CAPTURED - sum(map(_size, kept.items()))
+        for field in self.captured_fields.items():
+            if field[0] not in kept and _size(field) <= room:
+                kept[field[0]] = field[1]
+                room -= _size(field)
         return msgspec.structs.replace(
             self, captured=msgspec.json.encode(kept, order="sorted").decode() if kept else None
         )
@@ -151,6 +160,9 @@ class RevocableToken(msgspec.Struct, frozen=True, rename="lower"):
 
 
 T = TypeVar("T")
+
+LARGEST_CAPTURED = 288 * 1024
+"""Bytes of captured fields that are kept: more than all that one spec can name."""
 
 _DATA_KEYS = CredentialData.__struct_fields__
 
@@ -363,6 +375,10 @@ def is_ours(metadata: Metadata, datasource_name: str, role: Role) -> bool:
     """Whether a Secret of one of our types is the one of that Datasource in that role."""
     annotations = metadata.annotations
     return annotations.get(Annotation.DATASOURCE) == datasource_name and annotations.get(Annotation.ROLE) == role
+
+
+def _size(field: tuple[str, str]) -> int:
+    return sum(len(text.encode()) for text in field)
 
 
 def _encoded(data: CredentialData | None) -> dict[str, str | None]:

@@ -1,6 +1,7 @@
 """The token Secret's template: plain text with `{{ name }}` in it, nothing more."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 VARIABLES = ("access_token", "token_type", "expires_at", "scopes", "url", "name", "namespace")
@@ -25,6 +26,22 @@ def unknown_variables(text: str, captured: Sequence[str] = ()) -> Iterator[str]:
     """The variables that a template uses and that do not exist; `captured` names the captured fields that do."""
     known = {*VARIABLES, *(CAPTURED + name for name in captured)}
     return (name for name in map(str.strip, _PLACEHOLDER.findall(text)) if name not in known)
+
+
+def uses(text: str) -> Counter[str]:
+    """How often a template uses each variable."""
+    return Counter(map(str.strip, _PLACEHOLDER.findall(text)))
+
+
+def rendered_size(text: str, sizes: Mapping[str, int]) -> int:
+    """How many bytes of UTF-8 `render` would make, told without making them; `sizes` are those of the variables.
+
+    A variable without a size counts nothing: with none given, it is what the template's own text takes.
+    """
+    size = len(text.encode())
+    for placeholder in _PLACEHOLDER.finditer(text):
+        size += sizes.get(placeholder[1].strip(), 0) - len(placeholder[0].encode())
+    return size
 
 
 def render(text: str, variables: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ written from, and managedFields say whether every key is still ours. So no token
 """
 
 import hashlib
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,8 +16,8 @@ import msgspec
 from datasource.clock import rfc3339
 from datasource.credential import CredentialData, CredentialFacts
 from datasource.names import FIELD_MANAGER, Annotation, Role, SecretType
-from datasource.objects import Metadata, OwnerReference, encoded_data, owner_reference
-from datasource.spec import Spec
+from datasource.objects import Metadata, OwnerReference, owner_reference
+from datasource.spec import Spec, size_problem
 from datasource.template import CAPTURED, DEFAULT_DATA, render
 
 
@@ -58,8 +59,15 @@ class TokenSecretPlan:
         )
 
     def manifest(self, facts: CredentialFacts, data: CredentialData) -> dict[str, Any]:
-        """The whole Secret, for the POST that creates it and for the server-side applies after."""
+        """The whole Secret, for the POST that creates it and for the server-side applies after.
+
+        Raises:
+            InvalidSpec: it would be larger than a token Secret may be; nothing was rendered.
+        """
         variables = self._variables(facts, data)
+        problem = size_problem(self.templates, {name: len(value.encode()) for name, value in variables.items()})
+        if problem is not None:
+            raise problem
         return {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -71,7 +79,8 @@ class TokenSecretPlan:
                 "annotations": dict(self.annotations),
                 "ownerReferences": [owner_reference(self.datasource_name, self.datasource_uid)],
             },
-            "data": encoded_data({key: render(text, variables) for key, text in self.templates.items()}),
+            # Key by key, so that only one is there as text and as bytes beside what is sent.
+            "data": {key: _base64(render(text, variables)) for key, text in self.templates.items()},
         }
 
     def removal_patch(self, stored: StoredTokenSecret) -> dict[str, Any] | None:
@@ -133,6 +142,10 @@ def read_stored(metadata: Metadata) -> StoredTokenSecret:
         owners=metadata.owner_references,
         fields=_shared(frozenset(_our_fields(metadata))),
     )
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
 
 
 @lru_cache(maxsize=1024)

@@ -55,7 +55,7 @@ def register(
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
-    """Set what kopf's defaults would get wrong for us; docs/decisions.md has the reasons."""
+    """Set what kopf's defaults would get wrong for us."""
     # By default kopf sends SIGKILL to its own process ten minutes after it stopped. A reply may still wait to be stored then.
     settings.process.ultimate_exiting_timeout = None
     settings.posting.enabled = False

@@ -16,7 +16,7 @@ from datasource.oauth2.identity import expected_identity_hash
 from datasource.objects import Ownership, Status, ownership
 from datasource.requests import HandledSet, Requests
 from datasource.schedule import refresh_due
-from datasource.spec import DeletionPolicy, InvalidSpec, OAuth2, Spec, missing_fields
+from datasource.spec import LARGEST_TEMPLATE, DeletionPolicy, InvalidSpec, OAuth2, Spec, missing_fields, template_size
 from datasource.states import MEANING, Progress, Reason, State
 from datasource.ticket import TicketScope, ticket_fits
 from datasource.token_secret import StoredTokenSecret, TokenSecretPlan, plan
@@ -120,11 +120,18 @@ class Observed:
     """What went wrong at the last refresh of this very revision."""
     first_seen: datetime | None = None
     """When this process first saw this revision of the credential; None: now."""
+    too_large: InvalidSpec | None = None
+    """What came of rendering the token Secret for this very revision: it would be too large."""
 
     @property
     def oauth2(self) -> OAuth2 | None:
         """The OAuth2 parameters, where the spec has any that can be read."""
         return self.spec.oauth2 if isinstance(self.spec, Spec) else None
+
+    @property
+    def template_problem(self) -> InvalidSpec | None:
+        """Why no token Secret can be written, although the credential may be in order."""
+        return self.too_large or (self.spec.template_problem if isinstance(self.spec, Spec) else None)
 
     @property
     def is_suspended(self) -> bool:
@@ -484,6 +491,16 @@ def spec_is_invalid(seen: Observed) -> Finding | None:
     return Finding(Reason.INVALID_CONFIGURATION, str(seen.spec)) if isinstance(seen.spec, InvalidSpec) else None
 
 
+def template_is_unusable(seen: Observed) -> Finding | None:
+    """No token Secret can be written. That is no reason to let the grant die: refreshing goes on."""
+    problem = seen.template_problem
+    if problem is None or (seen.too_large is not None and not _credential_is_usable(seen)):
+        # A grant that is gone is told first: whoever renews it may get a shorter token.
+        return None
+    kept = " Until then the credential is kept, and apps keep the token Secret as it is."
+    return Finding(Reason.INVALID_CONFIGURATION, f"{problem}{kept if _credential_is_usable(seen) else ''}")
+
+
 def credential_is_unreadable(seen: Observed) -> Finding | None:
     """Somebody edited the credential Secret. Nothing is lost yet, so nothing is overwritten."""
     if not isinstance(seen.credential, UnreadableCredential):
@@ -605,6 +622,7 @@ def authorization_is_required(_: Observed) -> Finding:
 # Later checks rely on earlier ones: those from refreshing_is_blocked on know that the parameters are complete.
 CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
     spec_is_invalid,
+    template_is_unusable,
     credential_is_unreadable,
     oauth2_is_missing,
     parameters_are_incomplete,
@@ -646,13 +664,20 @@ def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
 
 
 def _stored(seen: Observed) -> str:
-    wants_revocation = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
-    if not wants_revocation or _is_to_be_revoked(seen):
-        return "A credential is stored."
-    return (
-        "A credential is stored. spec.deletionPolicy is Revoke, but no revocation URL was known when it was obtained, so "
-        "nothing will be revoked: set spec.oauth2.revocationURL and get a new credential."
-    )
+    said = ["A credential is stored."]
+    if isinstance(seen.spec, Spec):
+        if seen.spec.deletion_policy is DeletionPolicy.REVOKE and not _is_to_be_revoked(seen):
+            said.append(
+                "spec.deletionPolicy is Revoke, but no revocation URL was known when it was obtained, so "
+                "nothing will be revoked: set spec.oauth2.revocationURL and get a new credential."
+            )
+        if (size := template_size(seen.spec.token_secret.template)) > LARGEST_TEMPLATE:
+            # An earlier version let it in, and it goes on working; an edit would be refused.
+            said.append(
+                f"spec.tokenSecret.template has {size:,} bytes, and a new one may have {LARGEST_TEMPLATE:,}: "
+                "shorten it when you change it next."
+            )
+    return " ".join(said)
 
 
 def _is_to_be_revoked(seen: Observed) -> bool:
@@ -770,7 +795,7 @@ def _wake_at(seen: Observed, finding: Finding) -> datetime | None:
     times: list[datetime | None] = []
     if _credential_is_usable(seen) and not seen.is_suspended:
         times.append(_due(seen) if seen.trouble is None else seen.trouble.try_again_at)
-    if finding.state is State.AUTHORIZED or _outlives_its_grant(seen):
+    if finding.state is State.AUTHORIZED or _outlives_its_grant(seen) or seen.template_problem is not None:
         times.append(seen.facts.expires_at)
     return min((time for time in times if time is not None and time > seen.now), default=None)
 
@@ -788,7 +813,7 @@ _NOTHING_IS_SURE = frozenset(
 
 
 def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
-    if finding.reason in _NOTHING_IS_SURE and not _is_tombstone(seen):
+    if finding.reason in _NOTHING_IS_SURE and not _must_not_be_used(seen):
         return None
     ours = tuple(
         stored for stored in seen.token_secrets if ownership(stored.owners, seen.uid) is not Ownership.DANGLING
@@ -797,8 +822,16 @@ def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
     if wanted is not None and isinstance(seen.credential, StoredCredential):
         stored = next((stored for stored in ours if stored.name == wanted.name), None)
         if stored is None or not _is_as_wanted(stored, wanted, seen.uid):
-            return WriteTokenSecret(wanted, seen.credential, stored)
+            return None if seen.too_large is not None else WriteTokenSecret(wanted, seen.credential, stored)
     return next((DeleteTokenSecret(stored) for stored in ours if wanted is None or stored.name != wanted.name), None)
+
+
+def _must_not_be_used(seen: Observed) -> bool:
+    """Whether apps may have no token, whatever else is wrong: a template that cannot be used does not keep them one."""
+    if _is_tombstone(seen):
+        return True
+    is_known = seen.template_problem is not None and _credential_is_there(seen)
+    return is_known and not _credential_is_usable(seen) and not _outlives_its_grant(seen)
 
 
 def _outlives_its_grant(seen: Observed) -> bool:

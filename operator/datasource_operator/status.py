@@ -93,9 +93,9 @@ def _known(patch: Mapping[str, Any], unknown: frozenset[str], prefix: str = "") 
     for key, value in patch.items():
         if prefix + key in unknown:
             continue
-        if not isinstance(value, dict):
-            known[key] = value
-        elif nested := _known(value, unknown, f"{prefix}{key}."):
+        nested = _known(value, unknown, f"{prefix}{key}.") if isinstance(value, dict) else value
+        # What was empty from the start stays; what is empty because all of it is unknown goes.
+        if nested or nested == value:
             known[key] = nested
     return known
 

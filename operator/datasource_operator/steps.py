@@ -429,7 +429,10 @@ class Steps:
                 raise UnreadableCredential("data key fingerprint differs from the annotation")
         except UnreadableCredential as error:
             return replace(seen, credential=error)
-        manifest = step.plan.manifest(step.credential.facts, data)
+        try:
+            manifest = step.plan.manifest(step.credential.facts, data)
+        except InvalidSpec as error:
+            return replace(seen, too_large=error.with_traceback(None))
         if step.stored is None:
             return await self._create_token_secret(key, seen, step, manifest)
         removal = step.plan.removal_patch(step.stored)

@@ -2,11 +2,15 @@
 
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
+from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
+from tests.support.user import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -47,6 +51,14 @@ def try_to_create(cluster: Cluster, spec: dict[str, Any], name: str = "calendar"
     stdin = json.dumps(manifest)
     done = cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=stdin, check=False)
     return done.returncode == 0, done.stderr
+
+
+LONG_NAME = ".".join(["a" * 50] * 5)
+
+
+def filled(keys: int, size: int, character: str = "x") -> dict[str, str]:
+    """A map of so many keys, with values of so many characters each; a key takes 5 or 6."""
+    return {f"key-{number}": character * size for number in range(keys)}
 
 
 # field, value, a part of the message that names the field and the remedy
@@ -136,7 +148,19 @@ REFUSED = [
     ("tokenSecret/template/labels", {"app": "not a label"}, "spec.tokenSecret.template.labels"),
     ("tokenSecret/template/annotations", {"bad key": "y"}, "has a key that is no annotation key"),
     ("tokenSecret/template/annotations", {"datasource.dev/role": "x"}, "must not use keys of datasource.dev/"),
+    ("tokenSecret/template/labels", {"a..b/c": "y"}, "has a key that is no label key"),
+    ("tokenSecret/template/labels", {f"{LONG_NAME}/c": "y"}, "has a key that is no label key"),
+    ("tokenSecret/template/annotations", {"-a.example.com/c": "y"}, "has a key that is no annotation key"),
     ("tokenSecret/template/data", {"a/b": "y"}, "has a key that is no Secret key"),
+    ("tokenSecret/template/data", {".": "y"}, "has a key that is no Secret key"),
+    ("tokenSecret/template/data", {"..": "y"}, "has a key that is no Secret key"),
+    ("tokenSecret/template/data", {"..data": "y"}, "has a key that is no Secret key"),
+    ("tokenSecret/template/data", {"": "y"}, "has a key that is no Secret key"),
+    ("tokenSecret/template/data", {"a" * 254: "y"}, "has a key that is no Secret key"),
+    ("tokenSecret/template/data", filled(33, 1), "must have at most 32 items"),
+    ("tokenSecret/template/data", filled(8, 8192), "spec.tokenSecret.template is too large"),
+    ("tokenSecret/template/annotations", filled(32, 4096), "spec.tokenSecret.template is too large"),
+    ("tokenSecret/template/data", filled(8, 4096, "é"), "may have at most 65536 bytes"),
     ("refreshBefore", "10", "spec.refreshBefore"),
     ("refreshBefore", "5s", "spec.refreshBefore is too short: use at least 30s"),
     ("suspend", "true", "spec.suspend"),
@@ -181,6 +205,8 @@ ACCEPTED = [
     ("oauth2/authorizeParameters", {"access_type": "offline", "prompt": "consent", "audience": ""}),
     ("tokenSecret/name", "app.token"),
     ("tokenSecret/template/data", {".netrc": "machine x login y password {{ access_token }}", "A_b-c.d": ""}),
+    ("tokenSecret/template/data", {"a" * 253: "", ".a": "", "a..b": "", "-": ""}),
+    ("tokenSecret/template/data", filled(8, 8186)),
     ("tokenSecret/template/labels", {"app.kubernetes.io/name": "reader", "empty": ""}),
     ("refreshBefore", "1h30m"),
     ("refreshBefore", "0.5h"),
@@ -189,7 +215,7 @@ ACCEPTED = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value", "message"), REFUSED, ids=[f"{each[0]}={each[1]}" for each in REFUSED])
+@pytest.mark.parametrize(("path", "value", "message"), REFUSED, ids=[f"{each[0]}={each[1]}"[:80] for each in REFUSED])
 def test_bad_value_is_refused_with_field_and_remedy(cluster: Cluster, path: str, value: object, message: str) -> None:
     accepted, said = try_to_create(cluster, changed(path, value))
 
@@ -197,7 +223,7 @@ def test_bad_value_is_refused_with_field_and_remedy(cluster: Cluster, path: str,
     assert message in said
 
 
-@pytest.mark.parametrize(("path", "value"), ACCEPTED, ids=[f"{each[0]}={each[1]}" for each in ACCEPTED])
+@pytest.mark.parametrize(("path", "value"), ACCEPTED, ids=[f"{each[0]}={each[1]}"[:80] for each in ACCEPTED])
 def test_odd_but_valid_value_is_accepted(cluster: Cluster, path: str, value: object) -> None:
     accepted, said = try_to_create(cluster, changed(path, value))
 
@@ -271,3 +297,72 @@ def test_audience_is_said_in_one_place(cluster: Cluster) -> None:
 
     assert not accepted
     assert "sets audience beside spec.oauth2.audience" in said
+
+
+# What an earlier schema let in.
+
+
+@pytest.fixture
+def earlier(cluster: Cluster) -> Iterator[dict[str, Any]]:
+    """Our CRD under a name of its own, installed without the bounds of the template; yields what they are set back with."""
+    crd = yaml.safe_load((REPOSITORY / "crds" / "datasource.yaml").read_text())
+    crd["metadata"]["name"] = "earlier.ratcheting.example.com"
+    crd["spec"] |= {
+        "group": "ratcheting.example.com",
+        "names": {"kind": "Earlier", "listKind": "EarlierList", "plural": "earlier", "singular": "earlier"},
+    }
+    older = copy.deepcopy(crd)
+    template = template_schema(older)
+    del template["x-kubernetes-validations"]
+    for place in ("data", "labels", "annotations"):
+        del template["properties"][place]["x-kubernetes-validations"]
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(older))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{crd['metadata']['name']}")
+    yield crd
+    cluster.kubectl("delete", "crd", crd["metadata"]["name"])
+
+
+def template_schema(crd: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for name in ("spec", "tokenSecret", "template"):
+        schema = schema["properties"][name]
+    return schema
+
+
+def test_template_of_an_earlier_version_goes_on_and_only_its_own_change_is_checked(
+    cluster: Cluster, earlier: dict[str, Any]
+) -> None:
+    """Nobody's Datasource stops at an update of the CRD: neither its status nor another edit is refused for the template."""
+    old = changed("tokenSecret/template", {"data": filled(9, 8192), "labels": {"a..b/c": "x"}})
+    manifest = {"apiVersion": "ratcheting.example.com/v1alpha1", "kind": "Earlier", "metadata": {"name": "old"}}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(manifest | {"spec": old}))
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(earlier))
+    another = json.dumps(manifest | {"metadata": {"name": "new"}, "spec": old})
+    eventually(
+        "the bounds hold for what is new",
+        lambda: (
+            "spec.tokenSecret.template is too large"
+            in cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=another, check=False).stderr
+        ),
+    )
+
+    def edited(change: dict[str, Any], *options: str) -> tuple[bool, str]:
+        """Whether the API server takes a merge patch, and what it says."""
+        done = cluster.kubectl(
+            "patch", "earlier", "old", "--type=merge", "-p", json.dumps(change), *options, check=False
+        )
+        return done.returncode == 0, done.stderr
+
+    too_large = "spec.tokenSecret.template is too large"
+    for change in (
+        {"spec": {"suspend": True}},
+        {"spec": {"oauth2": {"scopes": ["write"]}, "tokenSecret": {"name": "other"}}},
+        {"metadata": {"annotations": {"datasource.dev/refresh": "1"}}},
+    ):
+        accepted, said = edited(change)
+        assert accepted, said
+    assert edited({"status": {"state": "AUTHORIZED", "observedGeneration": 3}}, "--subresource=status")[0]
+    accepted, said = edited({"spec": {"tokenSecret": {"template": {"data": {"key-0": "y"}}}}})
+    assert (accepted, too_large in said) == (False, True)
+    small_enough = {"data": {"key-0": None, "key-1": None}, "labels": None}
+    assert edited({"spec": {"tokenSecret": {"template": small_enough}}}) == (True, "")

@@ -297,6 +297,8 @@ def true_reasons(seen: Seen, foreign: set[str], client_secret: str | None) -> se
         spec = parse(seen.datasource["spec"], allow_insecure_http=False, egress=ON_LOOPBACK)
     except InvalidSpec:
         return {Reason.INVALID_CONFIGURATION}
+    if spec.template_problem is not None:
+        return {Reason.INVALID_CONFIGURATION}
     if spec.oauth2 is None:
         return {Reason.OAUTH2_MISSING}
     if spec.oauth2.missing():

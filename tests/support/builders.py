@@ -63,6 +63,11 @@ def invalid_spec() -> InvalidSpec:
     return InvalidSpec("spec.oauth2.tokenURL", "is not https", "Use https://.")
 
 
+def too_large() -> InvalidSpec:
+    """What rendering says of a token that is too long for its template."""
+    return InvalidSpec("spec.tokenSecret.template.data", "makes a Secret of 600,000 bytes", "Take text out.")
+
+
 def fingerprint_of(wanted: Spec) -> str:
     """What a credential that was obtained with these parameters is bound to."""
     assert wanted.oauth2 is not None

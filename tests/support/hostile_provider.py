@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 import tempfile
+import threading
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -161,6 +162,22 @@ class ProviderThatWantsAClientCertificate(HostileProvider):
             writer.write(outgoing.read())
 
 
+@contextmanager
+def served(provider: HostileProvider) -> Iterator[HostileProvider]:
+    """Serve in a thread of its own: for tests that wait for other processes."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(provider.__aenter__(), loop).result()
+    try:
+        yield provider
+    finally:
+        asyncio.run_coroutine_threadsafe(provider.__aexit__(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
 async def _read_request(reader: asyncio.StreamReader) -> ReceivedRequest:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     request_line, *lines = head.strip().split("\r\n")
@@ -186,6 +203,20 @@ def replies(
     async def behave(_: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         head = _head(status, f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *headers)
         writer.write((head.replace(CLOSE, b"") if keeps_open else head) + body)
+
+    return behave
+
+
+def consents_at_once(token_endpoint: Behaviour) -> Behaviour:
+    """A whole provider: its authorize URL sends everybody back with a code; anything else is for `token_endpoint`."""
+
+    async def behave(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        if request.method != "GET":
+            await token_endpoint(request, writer)
+            return
+        asked = dict(parse_qsl(urlsplit(request.target).query, strict_parsing=True))
+        back = urlencode({"code": "a-code", "state": asked["state"]})
+        await redirects(f"{asked['redirect_uri']}?{back}", status=303)(request, writer)
 
     return behave
 

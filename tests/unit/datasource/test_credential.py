@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasource.credential import (
+    LARGEST_CAPTURED,
     CredentialData,
     CredentialFacts,
     RevocableToken,
@@ -577,6 +578,15 @@ def test_captured_fields_add_up_and_newer_ones_win() -> None:
     assert first.captured == '{"instance_url":"a","realmId":"1"}'
     assert first.with_captured({"instance_url": "b"}).captured_fields == {"realmId": "1", "instance_url": "b"}
     assert first.with_captured({}) == first
+
+
+def test_captured_fields_of_many_specs_never_fill_the_secret() -> None:
+    data = credential_data(captured=None)
+    for edit in range(100):
+        data = data.with_captured({f"field-{edit}-{number}": "😀" * 2048 for number in range(32)})
+    kept = data.captured_fields
+    assert {f"field-99-{number}" for number in range(32)} <= kept.keys()
+    assert sum(len(name.encode()) + len(value.encode()) for name, value in kept.items()) <= LARGEST_CAPTURED
 
 
 def test_nothing_captured_is_no_key() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.template import DEFAULT_DATA, VARIABLES, render, unknown_variables
+from datasource.template import DEFAULT_DATA, VARIABLES, render, rendered_size, unknown_variables, uses
 
 VALUES = {name: f"<{name}>" for name in VARIABLES}
 
@@ -111,3 +111,31 @@ def test_captured_field_is_filled_in_and_empty_where_the_provider_did_not_send_i
 def test_captured_field_exists_where_it_is_captured() -> None:
     text = "{{ captured.realmId }} {{ captured.other }} {{ realmId }}"
     assert list(unknown_variables(text, ("realmId",))) == ["captured.other", "realmId"]
+
+
+@given(
+    st.lists(
+        st.sampled_from([*(f"{{{{ {name} }}}}" for name in VARIABLES), "{{\u2003url}}", "{{", "}}", "{", "é😀", " "])
+    ),
+    st.dictionaries(st.sampled_from(VARIABLES), st.text(max_size=20)),
+)
+def test_size_is_told_to_the_byte_before_anything_is_rendered(parts: list[str], values: dict[str, str]) -> None:
+    text, every = "".join(parts), dict.fromkeys(VARIABLES, "") | values
+    try:
+        rendered = render(text, every)
+    except KeyError:
+        return  # braces that came together name no variable
+    assert rendered_size(text, {name: len(value.encode()) for name, value in every.items()}) == len(rendered.encode())
+
+
+def test_size_of_what_nobody_could_render_is_told_at_once() -> None:
+    with no_runaway():
+        assert rendered_size("{{url}}" * 10_000, {"url": 10**9}) == 10**13
+
+
+def test_captured_field_that_was_not_sent_has_no_size() -> None:
+    assert rendered_size("a{{ captured.realmId }}b", {}) == 2
+
+
+def test_how_often_a_variable_is_used_is_counted() -> None:
+    assert uses("{{url}} {{ url }} {{ name }} {url}") == {"url": 2, "name": 1}

@@ -8,6 +8,7 @@ import pytest
 from datasource.credential import CredentialFacts
 from datasource.names import FIELD_MANAGER
 from datasource.objects import ManagedFields, Metadata, Secret
+from datasource.spec import InvalidSpec
 from datasource.token_secret import StoredTokenSecret, TokenSecretPlan, plan, read_stored
 from tests.unit.datasource.builders import UID, credential_data, facts, spec
 
@@ -120,6 +121,72 @@ def test_what_is_written_reads_back_as_planned() -> None:
     wanted = planned(TEMPLATE)
     read = read_stored(written(wanted).metadata)
     assert read.content == wanted.content
+
+
+# Its size.
+
+
+def too_large(data: dict[str, str] | None, **stored: Any) -> InvalidSpec:
+    wanted = planned(None if data is None else {"data": data})
+    with pytest.raises(InvalidSpec) as caught:
+        wanted.manifest(facts(), credential_data(**stored))
+    return caught.value
+
+
+def test_secret_that_would_be_too_large_is_told_with_its_largest_key() -> None:
+    bomb = {"small": "{{ access_token }}", "large": "{{access_token}}" * 512}
+    error = too_large(bomb, access_token="t" * 65_536)
+    assert error.field == "spec.tokenSecret.template.data"
+    assert str(error) == (
+        "spec.tokenSecret.template.data makes a Secret of 44,826,638 bytes; at most 524,288 are allowed, keys and base64 "
+        "included. Its largest key is large with 44,739,249 bytes: {{ access_token }} has 65,536 bytes and stands there 512 "
+        "times. Use variables fewer times, take text out, or have the service issue shorter tokens."
+    )
+
+
+def test_secret_that_would_be_too_large_is_never_rendered() -> None:
+    # A gigabyte: whoever renders it first does not come back.
+    token = "t" * 65_536
+    bomb = {f"key-{number}": "{{access_token}}" * 512 for number in range(32)}
+    with pytest.raises(InvalidSpec) as caught:
+        planned({"data": bomb}).manifest(facts(), credential_data(access_token=token))
+    assert "stands there 512 times" in str(caught.value)
+
+
+def test_token_too_long_for_the_usual_secret_is_told_as_such() -> None:
+    error = too_large(None, access_token="t" * 600_000)
+    assert "{{ access_token }} has 600,000 bytes and stands there once" in str(error)
+    assert "have the service issue shorter tokens" in str(error)
+
+
+def test_largest_secret_there_may_be_is_made_to_the_byte() -> None:
+    # 4 bytes of base64 for each 3 of the value, and 4 for the key.
+    longest = 3 * ((512 * 1024 - 4) // 4)
+    secret = written_with({"keys": "{{ access_token }}"}, "t" * longest)
+    assert sum(len(key) + len(value) for key, value in secret.items()) == 512 * 1024
+    assert too_large({"keys": "{{ access_token }}"}, access_token="t" * (longest + 1))
+
+
+def written_with(data: dict[str, str], access_token: str) -> dict[str, str]:
+    body = planned({"data": data}).manifest(facts(), credential_data(access_token=access_token))
+    found: dict[str, str] = body["data"]
+    return found
+
+
+def test_captured_fields_count_in_bytes() -> None:
+    captured = credential_data(captured=None).with_captured({"note": "😀" * 2048})
+    wanted = plan(
+        namespace="shop",
+        name="sales",
+        uid=UID,
+        spec=spec(
+            capturedFields={"tokenResponse": ["note"]},
+            token_secret={"template": {"data": {"notes": "{{ captured.note }}" * 49}}},
+        ),
+        facts=facts(),
+    )
+    with pytest.raises(InvalidSpec, match=r"\{\{ captured.note \}\} has 8,192 bytes and stands there 49 times"):
+        wanted.manifest(facts(), captured)
 
 
 # Drift.

@@ -61,6 +61,7 @@ from tests.support.builders import (
     spec_without_oauth2,
     token_secret,
     tombstone,
+    too_large,
     trouble,
 )
 from tests.unit.datasource_operator.world import Credential, World
@@ -70,6 +71,9 @@ Owners = tuple[OwnerReference, ...]
 UNREADABLE = UnreadableCredential("annotation datasource.dev/handled cannot be read")
 AN_HOUR = timedelta(hours=1)
 OTHER_TOKEN_URL = spec(tokenURL="https://elsewhere.example.com/token")
+BROKEN = {"template": {"data": {"header": "Bearer {{ acess_token }}"}}}
+"""A template that no token Secret can be made of."""
+BROKEN_TEMPLATE = spec(token_secret=BROKEN)
 
 # The table of design.md section 2.
 MEANING = {
@@ -208,6 +212,20 @@ WAYS_IN_AND_OUT = [
         observed(),
         Reason.AUTHORIZATION_REQUIRED,
         id="invalid until it is corrected",
+    ),
+    pytest.param(
+        Reason.INVALID_CONFIGURATION,
+        observed(credential(), token_secret(), wanted=BROKEN_TEMPLATE),
+        observed(credential(), token_secret()),
+        Reason.AUTHORIZED,
+        id="a template that cannot be used until it is corrected",
+    ),
+    pytest.param(
+        Reason.INVALID_CONFIGURATION,
+        observed(credential(), too_large=too_large()),
+        observed(credential(), token_secret()),
+        Reason.AUTHORIZED,
+        id="a token Secret that would be too large until the template is corrected",
     ),
     pytest.param(
         Reason.CREDENTIAL_UNREADABLE,
@@ -936,6 +954,78 @@ def test_every_token_secret_goes_one_by_one() -> None:
     assert next_step(live(observed(tombstone(), second))) == DeleteTokenSecret(second)
 
 
+NO_TOKEN_SECRET_CAN_BE_WRITTEN = {
+    "the template is wrong": {"wanted": BROKEN_TEMPLATE},
+    "the Secret would be too large": {"too_large": too_large()},
+}
+ARGUMENTS, IDS = NO_TOKEN_SECRET_CAN_BE_WRITTEN.values(), NO_TOKEN_SECRET_CAN_BE_WRITTEN.keys()
+
+
+@pytest.mark.parametrize("given", ARGUMENTS, ids=IDS)
+def test_a_template_that_cannot_be_used_stops_no_refresh(given: dict[str, Any]) -> None:
+    due = running_out(timedelta(seconds=1), has_refresh_token=True)
+    step = next_step(live(observed(due, **given)))
+    assert isinstance(step, Settle)
+    assert step.finding.reason is Reason.INVALID_CONFIGURATION
+    assert step.refresh
+    assert "the credential is kept, and apps keep the token Secret as it is" in step.finding.message
+    later = next_step(live(observed(credential(), **given)))
+    assert isinstance(later, Settle)
+    assert later.wake_at is not None
+
+
+@pytest.mark.parametrize("given", ARGUMENTS, ids=IDS)
+@pytest.mark.parametrize("stored", [credential(), sentenced(Reason.GRANT_REVOKED, in_=AN_HOUR)], ids=["alive", "dead"])
+def test_apps_keep_a_token_that_works_while_the_template_cannot_be_used(
+    stored: StoredCredential, given: dict[str, Any]
+) -> None:
+    other = token_secret(stored, content="of an earlier revision")
+    assert isinstance(next_step(live(observed(stored, other, **given))), Settle)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        tombstone(),
+        credential(obtained_with=OTHER_TOKEN_URL),
+        sentenced(Reason.GRANT_REVOKED),
+        running_out(-AN_HOUR),
+    ],
+    ids=["cleared", "of other parameters", "revoked and run out", "run out without a refresh token"],
+)
+@pytest.mark.parametrize("given", ARGUMENTS, ids=IDS)
+def test_what_must_not_be_used_goes_however_wrong_the_template_is(
+    stored: StoredCredential, given: dict[str, Any]
+) -> None:
+    seen = live(observed(stored, token_secret(), **given))
+    assert next_step(seen) == DeleteTokenSecret(token_secret())
+    assert isinstance(next_step(replace(seen, token_secrets=())), Settle)
+
+
+def test_a_token_secret_is_given_up_when_its_token_runs_out_however_wrong_the_template_is() -> None:
+    step = next_step(live(observed(running_out(AN_HOUR), token_secret(), wanted=BROKEN_TEMPLATE)))
+    assert isinstance(step, Settle)
+    assert step.wake_at is not None
+    assert step.wake_at <= NOW + AN_HOUR
+
+
+def test_a_credential_that_cannot_be_read_takes_nothing_from_apps_beside_a_wrong_template() -> None:
+    assert isinstance(next_step(live(observed(UNREADABLE, token_secret(), wanted=BROKEN_TEMPLATE))), Settle)
+
+
+def test_a_grant_that_is_gone_is_told_before_a_secret_that_would_be_too_large() -> None:
+    """The next token may be a shorter one, and only a person can get it."""
+    dead = sentenced(Reason.GRANT_REVOKED, in_=AN_HOUR)
+    assert finding_of(live(observed(dead, too_large=too_large()))).needs_person
+
+
+def test_a_template_that_an_earlier_version_let_in_is_served_and_told() -> None:
+    large = spec(token_secret={"template": {"data": {f"key-{number}": "x" * 8192 for number in range(9)}}})
+    finding = finding_of(live(observed(credential(), token_secret(wanted=large), wanted=large)))
+    assert finding.reason is Reason.AUTHORIZED
+    assert "spec.tokenSecret.template has 73,773 bytes, and a new one may have 65,536" in finding.message
+
+
 UNSURE = {
     "the credential cannot be read": live(observed(UNREADABLE, token_secret())),
     "the spec is invalid": live(observed(credential(), token_secret(), wanted=invalid_spec())),
@@ -1002,6 +1092,8 @@ SPECS: tuple[Spec | InvalidSpec, ...] = (
     spec(tokenURL=None),
     spec_without_oauth2(),
     invalid_spec(),
+    BROKEN_TEMPLATE,
+    spec(token_secret=BROKEN, tokenURL="https://elsewhere.example.com/token"),
     *[msgspec.structs.replace(spec(), suspend=True)] * 3,
 )
 NAMES = (default_token_secret_name(NAME), "renamed", credential_secret_name(NAME))
@@ -1102,6 +1194,7 @@ def worlds(draw: st.DrawFn, *, watch_may_lag: bool = True) -> World:
         refuses=draw(
             st.sampled_from([{}, {}, {}]) | st.dictionaries(st.sampled_from(REFUSABLE), st.sampled_from(REFUSALS))
         ),
+        token_is_too_long=draw(st.sampled_from([False, False, False, True])),
     )
 
 

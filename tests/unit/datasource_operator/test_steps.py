@@ -65,6 +65,17 @@ async def test_a_token_in_hand_is_written_without_a_read() -> None:
     assert await token_written(steps, kube) == ("in hand", ["create"])
 
 
+async def test_a_token_secret_that_would_be_too_large_is_told_and_nothing_is_written() -> None:
+    kube = KubeInMemory()
+    steps = steps_on(kube)
+    steps.hand_over(KEY, "7", data("x" * 600_000))
+    seen = await steps.take(WriteTokenSecret(planned(), credential(resource_version="7"), None), observed(credential()))
+    assert kube.calls == []
+    assert seen.too_large is not None
+    assert "makes a Secret of" in str(seen.too_large)
+    assert seen.too_large.__traceback__ is None  # it would hold the token
+
+
 @pytest.mark.parametrize("version", ["6", "8"])
 async def test_a_token_of_another_version_is_not_written(version: str) -> None:
     kube = KubeInMemory()

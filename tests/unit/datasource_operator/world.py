@@ -42,7 +42,7 @@ from datasource_operator.policy import (
 )
 from datasource_operator.reconciler import STEPS_LIMIT
 from datasource_operator.status import status_patch, wanted_status
-from tests.support.builders import OURS, surface
+from tests.support.builders import OURS, surface, too_large
 from tests.unit.datasource_operator.merge_patch import merge_patched
 
 Credential = StoredCredential | UnreadableCredential | None
@@ -73,6 +73,8 @@ class World:
     """Names that Secrets of others have."""
     refuses: Mapping[type[Step], Refusal] = field(default_factory=dict)
     """Kinds of steps that the API server refuses."""
+    token_is_too_long: bool = False
+    """Whether the token Secret would be larger than one may be."""
     writes: list[Step] = field(default_factory=list)
 
     def reconcile(self) -> Settle | Nothing:
@@ -197,6 +199,8 @@ class World:
             raise Stale
         if not self.data_fit:
             return replace(seen, credential=UnreadableCredential("data key fingerprint differs from the annotation"))
+        if self.token_is_too_long:
+            return replace(seen, too_large=too_large())
         there = next((each for each in self.token_secrets if each.name == step.plan.name), None)
         if step.stored is None and step.plan.name in self.taken:
             return replace(seen, surroundings=Surroundings(_conflict(step.plan.name)))
