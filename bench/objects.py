@@ -22,8 +22,9 @@ from datasource.objects import Datasource, OwnerReference
 from datasource.requests import Requests
 from datasource.spec import Spec, parse
 from datasource.token_secret import plan
-from datasource_operator.policy import Observed, find
-from datasource_operator.status import Surface, status_patch, wanted_status
+from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.status import Surface, status_patch, wanted_status
 
 CLIENT_SECRET = "app"  # noqa: S105 - the name of a Secret
 LIFETIME = timedelta(hours=1)

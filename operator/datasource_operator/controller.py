@@ -22,17 +22,18 @@ from datasource.oauth2.verifier import IdTokenVerifier
 from datasource.objects import Datasource
 from datasource.settings import Settings
 from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.decisions.status import Surface
+from datasource_operator.decisions.timing import Comeback
 from datasource_operator.event_recorder import EventRecorder
 from datasource_operator.metrics import QUEUE_SECONDS, ReconcileResult, Workload, count_reconcile, seconds_since
 from datasource_operator.queue import Priority, WorkQueue
-from datasource_operator.reconciler import Outcome, Reconciler
+from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresh_pool import RefreshPool
 from datasource_operator.refresher import Refresher
 from datasource_operator.revoker import Revoker
 from datasource_operator.secret_poller import SecretPoller
 from datasource_operator.secret_watch import SecretWatch
-from datasource_operator.status import Surface
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Stale, Steps
 from datasource_operator.sweeper import FlowSweeper
@@ -293,7 +294,7 @@ class Controller:
             self._look_around[key] = time.monotonic()
         return self.queue.retry(key, at_least=at_least)
 
-    def _follow_up(self, key: Key, outcome: Outcome) -> None:
+    def _follow_up(self, key: Key, outcome: Comeback) -> None:
         self._poller.wait_for(key, outcome.watched_secret)
         if outcome.wake_after is not None:
             # Neither early, for the time decides, nor late: an app would have a dead token.

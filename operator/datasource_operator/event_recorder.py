@@ -19,7 +19,7 @@ from datasource.kube import EVENTS, ApiError, Conflict, Kube, NotFound, Unavaila
 from datasource.names import API_VERSION, FIELD_MANAGER, KIND
 from datasource.objects import Metadata, PartialObject
 from datasource.states import State
-from datasource_operator.policy import Finding, Observed
+from datasource_operator.decisions.observed import Finding, Observed
 
 logger = structlog.get_logger(__name__)
 

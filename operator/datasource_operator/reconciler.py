@@ -3,16 +3,17 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from urllib.parse import urlsplit
 
 import structlog
 
 from datasource.credential import UnreadableCredential
 from datasource.kube import Forbidden, Invalid
-from datasource.spec import OAuth2
 from datasource_operator.cache import Key
-from datasource_operator.policy import Nothing, Observed, Refusal, Settle, next_step, refused
+from datasource_operator.decisions.observed import Observed, Refusal
+from datasource_operator.decisions.obstacles import refused
+from datasource_operator.decisions.policy import next_step
+from datasource_operator.decisions.steps import Nothing, Settle
+from datasource_operator.decisions.timing import Comeback, comeback
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import DatasourceGone, Stale, Steps
 
@@ -21,32 +22,6 @@ logger = structlog.get_logger(__name__)
 STEPS_LIMIT = 12
 """More steps than any Datasource needs; beyond it something fights us, and a pause is better than a storm."""
 
-WAITING_LOOK = timedelta(minutes=10)
-"""How often the surroundings of a Datasource that waits for a person are looked at again."""
-
-FORBIDDEN_LOOK = timedelta(minutes=1)
-"""How soon to try again where the operator's rights did not reach."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """A refresh that is wanted now: at which provider, and whether somebody asked for it."""
-
-    provider: str
-    is_urgent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a reconciliation left: when to come again, which Secret's change may mend a problem, what to refresh."""
-
-    wake_after: timedelta | None = None
-    """When time changes what holds."""
-    look_after: timedelta | None = None
-    """When to look at the surroundings again, roughly."""
-    watched_secret: str | None = None
-    refresh: Refresh | None = None
-
 
 @dataclass(slots=True)
 class Reconciler:
@@ -54,11 +29,11 @@ class Reconciler:
 
     steps: Steps
     status: StatusWriter
-    follow_up: Callable[[Key, Outcome], None]
+    follow_up: Callable[[Key, Comeback], None]
     """Told what a reconciliation left, before its status is written: one that cannot be written must stop no refresh."""
     monotonic: Callable[[], float] = time.monotonic
 
-    async def reconcile(self, key: Key, *, look_around: bool = False) -> Outcome:
+    async def reconcile(self, key: Key, *, look_around: bool = False) -> Comeback:
         """Reconcile one Datasource.
 
         Raises:
@@ -73,7 +48,7 @@ class Reconciler:
             settled = None
         finally:
             self.steps.let_go(key)
-        outcome = Outcome() if settled is None else _outcome(seen, settled)
+        outcome = Comeback() if settled is None else comeback(seen, settled)
         self.follow_up(key, outcome)
         if settled is not None:
             await self.status.write(key, seen, settled.finding, began)
@@ -100,26 +75,3 @@ class Reconciler:
                 refusal = Refusal(is_forbidden=isinstance(error, Forbidden), words=error.message)
                 seen = refused(step, seen, refusal)
         raise Stale(f"not settled after {STEPS_LIMIT} steps")
-
-
-def _outcome(seen: Observed, settled: Settle) -> Outcome:
-    problem = None if seen.surroundings is None else seen.surroundings.problem
-    watched = None if seen.surroundings is None or problem is None else seen.surroundings.look_again_at
-    if watched is None and seen.trouble is not None:
-        watched = seen.trouble.look_again_at
-    look_after = None
-    if problem is not None or settled.finding.needs_person:
-        look_after = FORBIDDEN_LOOK if problem is not None and watched is None else WAITING_LOOK
-    return Outcome(
-        wake_after=None if settled.wake_at is None else max(settled.wake_at - seen.now, timedelta(0)),
-        look_after=look_after,
-        watched_secret=watched,
-        refresh=_refresh(seen) if settled.refresh else None,
-    )
-
-
-def _refresh(seen: Observed) -> Refresh:
-    whole = OAuth2() if seen.oauth2 is None else seen.oauth2.expanded()
-    return Refresh(
-        provider=urlsplit(whole.token_url or whole.issuer or "").netloc, is_urgent=seen.pending.refresh is not None
-    )

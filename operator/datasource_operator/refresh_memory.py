@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from datasource.credential import CredentialFacts
 from datasource.intent import Intent
 from datasource_operator.cache import Key
-from datasource_operator.policy import Trouble
+from datasource_operator.decisions.observed import Trouble
 
 FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=5)

@@ -65,7 +65,9 @@ from datasource.requests import Requests
 from datasource.spec import DeletionPolicy, InvalidSpec, OAuth2, Spec
 from datasource.states import Reason
 from datasource_operator.cache import Cache, Key
-from datasource_operator.policy import Observed, Trouble, immutable_secret, refresh_is_wanted
+from datasource_operator.decisions.observed import Observed, Trouble
+from datasource_operator.decisions.obstacles import immutable_secret
+from datasource_operator.decisions.timing import refresh_is_wanted
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
 from datasource_operator.steps import DatasourceGone, Stale, Steps
 

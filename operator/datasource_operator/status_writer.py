@@ -13,8 +13,15 @@ from datasource.names import FIELD_MANAGER
 from datasource.objects import Datasource, Status
 from datasource.requests import requests_in
 from datasource_operator.cache import Cache, Key, trimmed
-from datasource_operator.policy import Finding, Observed
-from datasource_operator.status import Surface, dropped_fields, essential_status, status_patch, wanted_status, without
+from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.status import (
+    Surface,
+    dropped_fields,
+    essential_status,
+    status_patch,
+    wanted_status,
+    without,
+)
 from datasource_operator.steps import Stale
 
 logger = structlog.get_logger(__name__)

@@ -37,24 +37,22 @@ from datasource.settings import Settings
 from datasource.spec import InvalidSpec, OAuth2, Spec, egress_problems, parse
 from datasource.states import Reason
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
-from datasource_operator.policy import (
+from datasource_operator.decisions.observed import Finding, Observed, Surroundings
+from datasource_operator.decisions.obstacles import config_maps_forbidden, secret_conflict, secrets_forbidden
+from datasource_operator.decisions.steps import (
     Adopt,
     Clear,
     CompareIdentity,
     DeleteTokenSecret,
-    Finding,
     Hold,
     LookAround,
     MarkHandled,
     Nothing,
-    Observed,
     ReadLive,
     Release,
     Settle,
     Step,
-    Surroundings,
     WriteTokenSecret,
-    secrets_forbidden,
 )
 from datasource_operator.refresh_memory import RefreshMemory
 
@@ -499,22 +497,3 @@ class Steps:
             raise Stale("the credential Secret is not ours")
         self.cache.store_secret(secret.metadata)
         return secret
-
-
-def config_maps_forbidden(namespace: str) -> Finding:
-    """The operator's rights do not reach the ConfigMaps that CA bundles are in. The reason is that for Secrets."""
-    return Finding(
-        Reason.SECRETS_FORBIDDEN,
-        f"The operator may not read ConfigMaps in namespace {namespace}, as spec.oauth2.caBundleRef asks. "
-        "Give its ServiceAccount the rights of deploy/ there (RoleBinding datasource-operator).",
-    )
-
-
-def secret_conflict(name: str, role: Role) -> Finding:
-    """A name we need is taken."""
-    remedy = (
-        "Rename or delete it, or choose another name in spec.tokenSecret.name."
-        if role is Role.TOKEN
-        else "Rename or delete it: this name is where the tokens of this Datasource are kept."
-    )
-    return Finding(Reason.SECRET_CONFLICT, f"Secret {name} exists and is not ours; it was not touched. {remedy}")

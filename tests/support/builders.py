@@ -19,8 +19,9 @@ from datasource.requests import HandledSet, Requests
 from datasource.spec import InvalidSpec, Spec, parse
 from datasource.states import Reason
 from datasource.token_secret import StoredTokenSecret, TokenSecretPlan, plan
-from datasource_operator.policy import Finding, Observed, Surroundings, Trouble, find
-from datasource_operator.status import Surface, wanted_status
+from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.observed import Finding, Observed, Surroundings, Trouble
+from datasource_operator.decisions.status import Surface, wanted_status
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 NAMESPACE = "shop"

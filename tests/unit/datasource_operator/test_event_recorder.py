@@ -12,8 +12,8 @@ from datasource.names import FIELD_MANAGER
 from datasource.objects import Condition, Status
 from datasource.states import Reason, State
 from datasource_operator import event_recorder
+from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.event_recorder import EventRecorder
-from datasource_operator.policy import Finding, Observed
 from tests.support.builders import NAME, NAMESPACE, NOW, UID, observed
 from tests.unit.datasource_operator.stand_ins import KubeInMemory
 

@@ -15,8 +15,9 @@ from datasource.objects import Datasource, Metadata
 from datasource.settings import Settings
 from datasource.token_secret import TokenSecretPlan
 from datasource_operator.cache import Cache, Key, trimmed
-from datasource_operator.policy import Finding, Observed
-from datasource_operator.reconciler import Outcome, Reconciler, Refresh
+from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.timing import Comeback, Refresh
+from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Stale, Steps
@@ -41,7 +42,7 @@ async def _say_nothing(seen: Observed, finding: Finding, *, seconds: float) -> N
     """No Events here."""
 
 
-def reconciler(kube: Kube, cache: Cache, follow_up: Callable[[Key, Outcome], None] | None = None) -> Reconciler:
+def reconciler(kube: Kube, cache: Cache, follow_up: Callable[[Key, Comeback], None] | None = None) -> Reconciler:
     settings = Settings(external_url="https://connect.example.com", system_namespace="datasource-system")
     steps = Steps(kube, cache, settings, RefreshMemory(Clock(), lambda: 0.5), DISCOVERY)
     return Reconciler(steps, StatusWriter(kube, cache, surface(), _say_nothing), follow_up or (lambda _, __: None))
@@ -118,7 +119,7 @@ def as_wanted(plan: TokenSecretPlan) -> Metadata:
 )
 async def test_what_follows_is_done_though_the_status_cannot_be_written(error: Exception) -> None:
     """A refresh that is due waits for no status: tokens died while a scope was too long for one."""
-    kube, cache, followed = KubeInMemory(), Cache(), list[Outcome]()
+    kube, cache, followed = KubeInMemory(), Cache(), list[Comeback]()
     kube.put(DATASOURCES, NAMESPACE, NAME, spec=raw_spec())
     cache.store_datasource(datasource())
     due = credential_metadata(

@@ -8,7 +8,7 @@ from datasource.credential import CredentialFacts
 from datasource.intent import TAKEOVER_AFTER, Intent, Process, may_be_taken
 from datasource.states import Reason
 from datasource_operator.cache import Key
-from datasource_operator.policy import Trouble
+from datasource_operator.decisions.observed import Trouble
 from datasource_operator.refresh_memory import FIRST_PAUSE, LONGEST_PAUSE, LOOK_GAP, RefreshMemory
 from tests.unit.datasource_operator.stand_ins import Clock
 

@@ -10,7 +10,8 @@ import pytest
 from datasource.kube import DATASOURCES, Forbidden, Invalid, Unavailable
 from datasource.objects import Status
 from datasource_operator.cache import Cache, Key
-from datasource_operator.policy import Finding, Observed, find
+from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.status_writer import UNKNOWN_FOR, StatusWriter
 from datasource_operator.steps import Stale
 from tests.support.builders import NAME, NAMESPACE, UID, credential, observed, surface

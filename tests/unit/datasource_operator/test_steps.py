@@ -12,7 +12,7 @@ from datasource.oauth2.egress import EgressPolicy
 from datasource.oauth2.transport import Transport
 from datasource.settings import Settings
 from datasource_operator.cache import Cache, Key
-from datasource_operator.policy import WriteTokenSecret
+from datasource_operator.decisions.steps import WriteTokenSecret
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.steps import DatasourceGone, Steps
 from tests.support.builders import NAME, NAMESPACE, UID, credential, datasource, fingerprint_of, observed, planned, spec

@@ -19,29 +19,26 @@ from datasource.objects import Ownership, Status, ownership
 from datasource.spec import Spec
 from datasource.states import Reason
 from datasource.token_secret import StoredTokenSecret
-from datasource_operator.policy import (
+from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
+from datasource_operator.decisions.obstacles import refused
+from datasource_operator.decisions.policy import next_step
+from datasource_operator.decisions.status import status_patch, wanted_status
+from datasource_operator.decisions.steps import (
     Adopt,
     Clear,
     CompareIdentity,
     DeleteTokenSecret,
-    Finding,
     Hold,
     LookAround,
     MarkHandled,
     Nothing,
-    Observed,
     ReadLive,
-    Refusal,
     Release,
     Settle,
     Step,
-    Surroundings,
     WriteTokenSecret,
-    next_step,
-    refused,
 )
 from datasource_operator.reconciler import STEPS_LIMIT
-from datasource_operator.status import status_patch, wanted_status
 from tests.support.builders import OURS, surface, too_large
 from tests.unit.datasource_operator.merge_patch import merge_patched
 

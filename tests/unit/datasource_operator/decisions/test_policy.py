@@ -17,30 +17,26 @@ from datasource.requests import HandledSet, Requests
 from datasource.spec import InvalidSpec, Spec
 from datasource.states import Progress, Reason, State
 from datasource.token_secret import StoredTokenSecret
-from datasource_operator.policy import (
+from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
+from datasource_operator.decisions.obstacles import refused
+from datasource_operator.decisions.policy import is_destructive, next_step
+from datasource_operator.decisions.predicates import ticket_scope
+from datasource_operator.decisions.steps import (
     Adopt,
     Clear,
     CompareIdentity,
     DeleteTokenSecret,
-    Finding,
     Hold,
     LookAround,
     MarkHandled,
     Nothing,
-    Observed,
     ReadLive,
-    Refusal,
     Release,
     Settle,
     Step,
-    Surroundings,
     WriteTokenSecret,
-    is_destructive,
-    next_step,
-    refresh_is_wanted,
-    refused,
-    ticket_scope,
 )
+from datasource_operator.decisions.timing import refresh_is_wanted
 from tests.support.builders import (
     DANGLING,
     NAME,

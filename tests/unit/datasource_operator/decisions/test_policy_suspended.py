@@ -10,19 +10,12 @@ import pytest
 from datasource.requests import Requests
 from datasource.spec import Spec
 from datasource.states import Progress, Reason, State
-from datasource_operator.policy import (
-    Clear,
-    LookAround,
-    MarkHandled,
-    Observed,
-    ReadLive,
-    Settle,
-    WriteTokenSecret,
-    find,
-    next_step,
-    refresh_is_wanted,
-)
-from datasource_operator.status import wanted_status
+from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.policy import next_step
+from datasource_operator.decisions.status import wanted_status
+from datasource_operator.decisions.steps import Clear, LookAround, MarkHandled, ReadLive, Settle, WriteTokenSecret
+from datasource_operator.decisions.timing import refresh_is_wanted
 from tests.support.builders import (
     NOW,
     credential,

@@ -18,8 +18,10 @@ from datasource.requests import Requests
 from datasource.spec import Spec
 from datasource.states import Reason, State
 from datasource.ticket import ticket_fits
-from datasource_operator.policy import Finding, Observed, find, ticket_scope
-from datasource_operator.status import dropped_fields, status_patch, wanted_status, without
+from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.predicates import ticket_scope
+from datasource_operator.decisions.status import dropped_fields, status_patch, wanted_status, without
 from tests.support.builders import (
     DANGLING,
     EXTERNAL_URL,

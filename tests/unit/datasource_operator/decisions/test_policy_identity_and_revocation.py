@@ -10,18 +10,18 @@ from datasource.names import REVOKE_FINALIZER
 from datasource.oauth2.identity import expected_identity_hash
 from datasource.spec import Spec, parse
 from datasource.states import Reason, State
-from datasource_operator.policy import (
+from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.policy import next_step
+from datasource_operator.decisions.steps import (
     CompareIdentity,
     DeleteTokenSecret,
     Hold,
-    Observed,
     Release,
     Settle,
     WriteTokenSecret,
-    find,
-    next_step,
-    refresh_is_wanted,
 )
+from datasource_operator.decisions.timing import refresh_is_wanted
 from tests.support.builders import (
     DANGLING,
     credential,

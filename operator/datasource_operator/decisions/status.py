@@ -14,7 +14,8 @@ from datasource.requests import echo
 from datasource.spec import Spec
 from datasource.states import MEANING, Progress, Reason, State
 from datasource.ticket import issue_ticket, ticket_fits
-from datasource_operator.policy import Finding, Observed, ticket_scope
+from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.predicates import ticket_scope
 
 # What the CRD allows, in code points. A provider decides how long some texts are, and one too long would make the whole
 # status unwritable.

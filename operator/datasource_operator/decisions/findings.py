@@ -1,0 +1,226 @@
+"""What holds for a Datasource: a chain of checks, the first match wins. Pure.
+
+Every check is a sentence; its message tells a person what to do.
+"""
+
+from collections.abc import Callable
+
+from datasource.credential import UnreadableCredential
+from datasource.spec import LARGEST_TEMPLATE, DeletionPolicy, InvalidSpec, Spec, missing_fields, template_size
+from datasource.states import Reason
+from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.predicates import (
+    access_token_is_dead,
+    credential_is_there,
+    credential_is_usable,
+    fingerprint_fits,
+    has_run_out,
+    identity_fits,
+    is_to_be_revoked,
+    scopes_changed,
+)
+
+SUSPENDED = "spec.suspend is true: nothing is refreshed and no link is offered until it is false or left out."
+
+
+def spec_is_invalid(seen: Observed) -> Finding | None:
+    """What the API server's schema could not see."""
+    return Finding(Reason.INVALID_CONFIGURATION, str(seen.spec)) if isinstance(seen.spec, InvalidSpec) else None
+
+
+def template_is_unusable(seen: Observed) -> Finding | None:
+    """No token Secret can be written. That is no reason to let the grant die: refreshing goes on."""
+    problem = seen.template_problem
+    if problem is None or (seen.too_large is not None and not credential_is_usable(seen)):
+        # A grant that is gone is told first: whoever renews it may get a shorter token.
+        return None
+    kept = " Until then the credential is kept, and apps keep the token Secret as it is."
+    return Finding(Reason.INVALID_CONFIGURATION, f"{problem}{kept if credential_is_usable(seen) else ''}")
+
+
+def credential_is_unreadable(seen: Observed) -> Finding | None:
+    """Somebody edited the credential Secret. Nothing is lost yet, so nothing is overwritten."""
+    if not isinstance(seen.credential, UnreadableCredential):
+        return None
+    return Finding(Reason.CREDENTIAL_UNREADABLE, seen.credential.advice(seen.name))
+
+
+def oauth2_is_missing(seen: Observed) -> Finding | None:
+    """Nothing to authorize with yet."""
+    if seen.oauth2 is not None:
+        return None
+    return Finding(
+        Reason.OAUTH2_MISSING,
+        "spec.oauth2 is not set. Register an application with the service, with the redirect URI in status.redirectURI, "
+        "then fill in clientID, clientSecretRef, authorizeURL, tokenURL and scopes; an issuer or a provider tells the URLs.",
+    )
+
+
+def parameters_are_incomplete(seen: Observed) -> Finding | None:
+    """Some are there, not all."""
+    missing = () if seen.oauth2 is None else seen.oauth2.missing()
+    if not missing:
+        return None
+    return Finding(Reason.PARAMETERS_INCOMPLETE, missing_fields(missing))
+
+
+def surroundings_are_in_the_way(seen: Observed) -> Finding | None:
+    """A client Secret that is not there, or a name that somebody else's Secret has."""
+    return None if seen.surroundings is None else seen.surroundings.problem
+
+
+def refreshing_is_blocked(seen: Observed) -> Finding | None:
+    """The provider rejects the client, or the Secret cannot be written. The credential is kept until that is mended."""
+    if not credential_is_usable(seen) or seen.trouble is None or seen.trouble.reason is Reason.REFRESH_FAILING:
+        return None
+    return Finding(seen.trouble.reason, seen.trouble.message)
+
+
+def token_ran_out_while_suspended(seen: Observed) -> Finding | None:
+    """Nobody refreshes it, and apps have a dead token."""
+    if not seen.is_suspended or not credential_is_usable(seen) or not access_token_is_dead(seen):
+        return None
+    return Finding(Reason.REFRESH_FAILING, "The access token ran out and is not refreshed.")
+
+
+def refreshing_fails(seen: Observed) -> Finding | None:
+    """A credential is stored, but apps have a dead token."""
+    if not credential_is_usable(seen) or seen.trouble is None or not access_token_is_dead(seen):
+        return None
+    return _with_offer(seen, Reason.REFRESH_FAILING, seen.trouble.message)
+
+
+def credential_is_stored(seen: Observed) -> Finding | None:
+    """AUTHORIZED says this and no more; a further link may be offered beside it."""
+    if not credential_is_usable(seen):
+        return None
+    return _with_offer(seen, Reason.AUTHORIZED, _stored(seen))
+
+
+def credential_was_cleared(seen: Observed) -> Finding | None:
+    """By request; the parameters stay."""
+    if seen.facts is None or seen.facts.tombstone is not Reason.CREDENTIAL_CLEARED:
+        return None
+    return _person_needed(Reason.CREDENTIAL_CLEARED, "The credential was cleared on request")
+
+
+def refresh_token_is_dead(seen: Observed) -> Finding | None:
+    """The provider said so, and the verdict stands on the Secret: the token is never sent again."""
+    if not credential_is_there(seen) or seen.facts is None or seen.facts.verdict is None:
+        return None
+    if seen.facts.verdict is Reason.REFRESH_INTERRUPTED:
+        return _person_needed(
+            Reason.REFRESH_INTERRUPTED,
+            "A refresh was interrupted: its answer was lost, and the provider does not accept the old refresh token any more",
+        )
+    return _person_needed(
+        Reason.GRANT_REVOKED, "The provider does not accept the refresh token any more: it was revoked or has run out"
+    )
+
+
+def parameters_changed(seen: Observed) -> Finding | None:
+    """Tokens obtained with other parameters are not sent anywhere; reverting the edit brings them back."""
+    if not credential_is_there(seen) or fingerprint_fits(seen):
+        return None
+    return _person_needed(
+        Reason.PARAMETERS_CHANGED,
+        "clientID, issuer, provider, authorizeURL or tokenURL in spec.oauth2 changed since the credential was obtained. "
+        "Revert the change to use it again, or get a new credential",
+    )
+
+
+def somebody_else_authorized(seen: Observed) -> Finding | None:
+    """As with changed parameters: the tokens are kept and not used, and reverting the edit brings them back."""
+    if not credential_is_there(seen) or identity_fits(seen):
+        return None
+    return _person_needed(
+        Reason.PARAMETERS_CHANGED,
+        "spec.oauth2.expectedIdentity does not name the one who authorized, or no issuer vouched for who that was. "
+        "Correct it to use the credential again, or get a new credential",
+    )
+
+
+def token_has_expired(seen: Observed) -> Finding | None:
+    """Without a refresh token only a person can go on."""
+    if not credential_is_there(seen) or not has_run_out(seen):
+        return None
+    return _person_needed(
+        Reason.TOKEN_EXPIRED,
+        "The access token expired and the provider gave no refresh token "
+        "(with OpenID Connect the scope offline_access yields one)",
+    )
+
+
+def authorization_is_required(_: Observed) -> Finding:
+    """Everything is there but a person's consent."""
+    return _person_needed(Reason.AUTHORIZATION_REQUIRED, "The parameters are complete, a person has to consent once")
+
+
+# Later checks rely on earlier ones: those from refreshing_is_blocked on know that the parameters are complete.
+CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
+    spec_is_invalid,
+    template_is_unusable,
+    credential_is_unreadable,
+    oauth2_is_missing,
+    parameters_are_incomplete,
+    surroundings_are_in_the_way,
+    refreshing_is_blocked,
+    token_ran_out_while_suspended,
+    refreshing_fails,
+    credential_is_stored,
+    credential_was_cleared,
+    refresh_token_is_dead,
+    parameters_changed,
+    somebody_else_authorized,
+    token_has_expired,
+    authorization_is_required,
+)
+
+
+def find(seen: Observed) -> Finding:
+    """Tell what holds."""
+    finding = next(finding for check in CHAIN if (finding := check(seen)) is not None)
+    return _while_suspended(finding) if seen.is_suspended else finding
+
+
+def _while_suspended(finding: Finding) -> Finding:
+    """The same state and reason, and nobody is sent to a link that there is not."""
+    what = finding.message if finding.message_without_link is None else finding.message_without_link
+    return Finding(finding.reason, f"{what} {SUSPENDED}", is_suspended=True)
+
+
+def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
+    """A finding about a stored credential, with a link to get another where one is wanted."""
+    if seen.pending.new_credential is not None:
+        offer = "A new one was asked for: open status.authorizationLink; the old one works until then."
+    elif scopes_changed(seen):
+        offer = "spec.oauth2.scopes changed since: open status.authorizationLink to get one with the new scopes."
+    else:
+        return Finding(reason, message)
+    return Finding(reason, f"{message} {offer}", needs_person=True, message_without_link=message)
+
+
+def _stored(seen: Observed) -> str:
+    said = ["A credential is stored."]
+    if isinstance(seen.spec, Spec):
+        if seen.spec.deletion_policy is DeletionPolicy.REVOKE and not is_to_be_revoked(seen):
+            said.append(
+                "spec.deletionPolicy is Revoke, but no revocation URL was known when it was obtained, so "
+                "nothing will be revoked: set spec.oauth2.revocationURL and get a new credential."
+            )
+        if (size := template_size(seen.spec.token_secret.template)) > LARGEST_TEMPLATE:
+            # An earlier version let it in, and it goes on working; an edit would be refused.
+            said.append(
+                f"spec.tokenSecret.template has {size:,} bytes, and a new one may have {LARGEST_TEMPLATE:,}: "
+                "shorten it when you change it next."
+            )
+    return " ".join(said)
+
+
+def _person_needed(reason: Reason, what: str) -> Finding:
+    return Finding(
+        reason,
+        f"{what}: open status.authorizationLink and choose Get new credential.",
+        needs_person=True,
+        message_without_link=f"{what}.",
+    )

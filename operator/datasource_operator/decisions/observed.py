@@ -1,0 +1,167 @@
+"""What was observed of a Datasource, and what was found: the shapes that every decision rests on. Pure."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
+from datasource.fingerprint import fingerprint
+from datasource.objects import Ownership, Status, ownership
+from datasource.requests import HandledSet, Requests
+from datasource.spec import InvalidSpec, OAuth2, Spec
+from datasource.states import MEANING, Progress, Reason, State
+from datasource.token_secret import StoredTokenSecret
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What holds for a Datasource: the reason decides the state, the message tells a person what to do."""
+
+    reason: Reason
+    message: str
+    needs_person: bool = False
+    message_without_link: str | None = None
+    """What to say where no link is offered; None: the message."""
+    is_suspended: bool = False
+
+    @property
+    def state(self) -> State:
+        """The state that users read."""
+        return MEANING[self.reason].state
+
+    @property
+    def progress(self) -> Progress:
+        """Whether it heals by itself, waits for a person, or is stuck."""
+        if self.is_suspended and self.reason is Reason.REFRESH_FAILING:
+            # Nobody tries until a person resumes it.
+            return Progress.WAITING
+        return MEANING[self.reason].progress
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a live look at things that are not watched showed: the client Secret, names taken by others."""
+
+    problem: Finding | None = None
+    look_again_at: str | None = None
+    """The Secret whose change may mend the problem."""
+    refused: frozenset[type[object]] = frozenset()
+    """Kinds of steps that the API server refused in this run; none of them is asked for again."""
+
+
+_NO_RIGHT = re.compile(r'User "[^"]*" cannot [a-z]+ resource')
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server refused a step: no rights, a quota, somebody's policy or webhook, or an object that it does not take."""
+
+    is_forbidden: bool
+    """403; else 400 or 422."""
+    words: str
+    """What it said (metav1.Status.message)."""
+
+    @property
+    def is_about_rights(self) -> bool:
+        """Whether RBAC refused; quotas and admission answer 403, too."""
+        return self.is_forbidden and _NO_RIGHT.search(self.words) is not None
+
+    @property
+    def is_about_immutable_secret(self) -> bool:
+        """Whether somebody made the Secret immutable."""
+        return not self.is_forbidden and "field is immutable when `immutable` is set" in self.words
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The last refresh of a credential failed: why, and when it is tried again. Kept in memory: a restart tries at once."""
+
+    credential_id: str
+    revision: int
+    reason: Reason
+    """RefreshFailing: tried again, told once the token is dead. Others (ClientRejected ...) wait for a correction."""
+    message: str
+    try_again_at: datetime
+    look_again_at: str | None = None
+    """The Secret whose change may mend it."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything that a decision rests on. No slots: what many checks ask for is worked out once."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    being_deleted: bool
+    spec: Spec | InvalidSpec
+    requests: Requests
+    status: Status
+    credential: StoredCredential | UnreadableCredential | None
+    token_secrets: tuple[StoredTokenSecret, ...]
+    now: datetime
+    surroundings: Surroundings | None = None
+    look_around: bool = False
+    """Whether the surroundings are due for a look, however settled the status seems."""
+    is_live: bool = False
+    """Whether credential and Datasource were read live in this run: destructive steps ask for it."""
+    trouble: Trouble | None = None
+    """What went wrong at the last refresh of this very revision."""
+    first_seen: datetime | None = None
+    """When this process first saw this revision of the credential; None: now."""
+    too_large: InvalidSpec | None = None
+    """What came of rendering the token Secret for this very revision: it would be too large."""
+
+    @property
+    def oauth2(self) -> OAuth2 | None:
+        """The OAuth2 parameters, where the spec has any that can be read."""
+        return self.spec.oauth2 if isinstance(self.spec, Spec) else None
+
+    @property
+    def template_problem(self) -> InvalidSpec | None:
+        """Why no token Secret can be written, although the credential may be in order."""
+        return self.too_large or (self.spec.template_problem if isinstance(self.spec, Spec) else None)
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the spec asks for neither refreshes nor links."""
+        return isinstance(self.spec, Spec) and self.spec.suspend
+
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """Of the parameters, where there are any."""
+        return None if self.oauth2 is None else fingerprint(self.oauth2)
+
+    @cached_property
+    def facts(self) -> CredentialFacts | None:
+        """What the credential Secret says, tombstones included, where it is this Datasource's."""
+        if isinstance(self.credential, StoredCredential) and not self._is_leaving(self.credential):
+            return self.credential.facts
+        return None
+
+    @property
+    def is_ownerless(self) -> bool:
+        """Whether the credential Secret came without ownerReferences, as a restore leaves it."""
+        return self._ownership is Ownership.OWNERLESS
+
+    @property
+    def handled(self) -> HandledSet:
+        """The requests already acted on."""
+        return HandledSet() if self.facts is None else self.facts.handled
+
+    @cached_property
+    def pending(self) -> Requests:
+        """The requests not acted on yet."""
+        return self.handled.pending(self.requests)
+
+    def _is_leaving(self, credential: StoredCredential) -> bool:
+        """It belongs to an earlier Datasource, or somebody deleted it and it waits to be revoked."""
+        return credential.is_being_deleted or self._ownership is Ownership.DANGLING
+
+    @cached_property
+    def _ownership(self) -> Ownership | None:
+        if not isinstance(self.credential, StoredCredential):
+            return None
+        return ownership(self.credential.owners, self.uid)

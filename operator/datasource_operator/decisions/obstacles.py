@@ -1,0 +1,82 @@
+"""What a live look found in the way, or the API server with its refusal. Pure."""
+
+from dataclasses import replace
+
+from datasource.names import Role, credential_secret_name
+from datasource.states import Reason
+from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
+from datasource_operator.decisions.steps import Step, WriteTokenSecret
+
+
+def secrets_forbidden(namespace: str, words: str = "") -> Finding:
+    """The operator's rights do not reach this namespace's Secrets."""
+    said = f" The API server says: {words}." if words else ""
+    return Finding(
+        Reason.SECRETS_FORBIDDEN,
+        f"The operator may not read or write Secrets in namespace {namespace}. "
+        f"Give its ServiceAccount the rights of deploy/ there (RoleBinding datasource-operator).{said}",
+    )
+
+
+def config_maps_forbidden(namespace: str) -> Finding:
+    """The operator's rights do not reach the ConfigMaps that CA bundles are in. The reason is that for Secrets."""
+    return Finding(
+        Reason.SECRETS_FORBIDDEN,
+        f"The operator may not read ConfigMaps in namespace {namespace}, as spec.oauth2.caBundleRef asks. "
+        "Give its ServiceAccount the rights of deploy/ there (RoleBinding datasource-operator).",
+    )
+
+
+def immutable_secret(name: str, namespace: str, *, is_credential: bool) -> Finding:
+    """The API server will not let us write into a Secret of ours. Nobody can take `immutable` back."""
+    remedy = (
+        "Do not delete it for good, it holds the tokens. Make it anew without that field: "
+        f"kubectl get secret {name} -n {namespace} -o json | jq 'del(.immutable, .metadata.uid, .metadata.resourceVersion)' "
+        "| kubectl replace --force -f -. Where spec.deletionPolicy is Revoke, set it to Delete before."
+        if is_credential
+        else "Delete it, it is made anew."
+    )
+    return Finding(Reason.SECRET_CONFLICT, f"Secret {name} cannot be written: somebody made it immutable. {remedy}")
+
+
+def secret_conflict(name: str, role: Role) -> Finding:
+    """A name we need is taken."""
+    remedy = (
+        "Rename or delete it, or choose another name in spec.tokenSecret.name."
+        if role is Role.TOKEN
+        else "Rename or delete it: this name is where the tokens of this Datasource are kept."
+    )
+    return Finding(Reason.SECRET_CONFLICT, f"Secret {name} exists and is not ours; it was not touched. {remedy}")
+
+
+def refused(step: Step, seen: Observed, refusal: Refusal) -> Observed:
+    """What is known after the API server refused a step: the same, with that in the way. Of several the first is told."""
+    stood = seen.surroundings or Surroundings()
+    kinds = stood.refused | {type(step)}
+    if stood.problem is not None:
+        return replace(seen, surroundings=replace(stood, refused=kinds))
+    name = step.plan.name if isinstance(step, WriteTokenSecret) else credential_secret_name(seen.name)
+    watched = name if refusal.is_about_immutable_secret else None
+    return replace(seen, surroundings=Surroundings(refused_step(step, name, seen, refusal), watched, kinds))
+
+
+_LONGEST_WORDS = 1024
+
+
+def refused_step(step: Step, name: str, seen: Observed, refusal: Refusal) -> Finding:
+    words = refusal.words[:_LONGEST_WORDS]
+    if refusal.is_about_rights:
+        return secrets_forbidden(seen.namespace, words)
+    if refusal.is_about_immutable_secret:
+        return immutable_secret(name, seen.namespace, is_credential=not isinstance(step, WriteTokenSecret))
+    if refusal.is_forbidden or not isinstance(step, WriteTokenSecret):
+        return Finding(
+            Reason.SECRETS_FORBIDDEN,
+            f"The API server refuses what the operator has to do with Secret {name}. It says: {words}. It is tried again "
+            "every minute.",
+        )
+    return Finding(
+        Reason.INVALID_CONFIGURATION,
+        f"The API server does not take Secret {name} as spec.tokenSecret describes it. It says: {words}. Correct "
+        "spec.tokenSecret, or ask whoever made the rule.",
+    )

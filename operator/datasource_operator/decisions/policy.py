@@ -1,0 +1,129 @@
+"""What to do about a Datasource, decided from what was observed. Pure: no I/O, no clock, no randomness of its own.
+
+`next_step` is asked again after every step, with what was observed since, until it answers `Settle`.
+"""
+
+from datasource.credential import StoredCredential
+from datasource.objects import Ownership, ownership
+from datasource.spec import Spec
+from datasource.states import Reason, State
+from datasource.token_secret import StoredTokenSecret, TokenSecretPlan, plan
+from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.predicates import (
+    credential_is_there,
+    credential_is_usable,
+    is_tombstone,
+    outlives_its_grant,
+    was_refused,
+)
+from datasource_operator.decisions.preparations import PREPARATIONS
+from datasource_operator.decisions.steps import (
+    Clear,
+    DeleteTokenSecret,
+    Nothing,
+    ReadLive,
+    Settle,
+    Step,
+    WriteTokenSecret,
+)
+from datasource_operator.decisions.timing import refresh_is_wanted, wake_at
+
+
+def next_step(seen: Observed) -> Step:
+    """Decide the next step for a Datasource.
+
+    Destructive steps (clear, leaving AUTHORIZED, deletion) are only answered for what was read live, and so is a token Secret
+    that has gone: the Datasource may have gone with it.
+    """
+    step = _wanted_step(seen)
+    if seen.is_live or not (is_destructive(step, seen) or _brings_back(step, seen)):
+        return step
+    if was_refused(ReadLive(), seen):
+        # Nothing can be read, so nothing is taken from anybody; but that much is said.
+        return _settle(seen, find(seen))
+    return ReadLive()
+
+
+def is_destructive(step: Step, seen: Observed) -> bool:
+    """Whether a step takes something away from somebody."""
+    match step:
+        case Clear() | DeleteTokenSecret():
+            return True
+        case Settle(finding=finding):
+            # Where rights do not reach, nothing can be read either.
+            is_sure = finding.reason is Reason.SECRETS_FORBIDDEN
+            return seen.status.state == State.AUTHORIZED and finding.state is not State.AUTHORIZED and not is_sure
+        case _:
+            return False
+
+
+def _brings_back(step: Step, seen: Observed) -> bool:
+    """Whether a step makes a token Secret again that the status says is there."""
+    if not isinstance(step, WriteTokenSecret) or step.stored is not None:
+        return False
+    return seen.status.state == State.AUTHORIZED and seen.status.token_secret_name == step.plan.name
+
+
+def _wanted_step(seen: Observed) -> Step:
+    if seen.being_deleted:
+        return Nothing()
+    for prepare in PREPARATIONS:
+        step = prepare(seen)
+        if step is not None and not was_refused(step, seen):
+            return step
+    finding = find(seen)
+    step = _token_secret_step(seen, finding)
+    return _settle(seen, finding) if step is None or was_refused(step, seen) else step
+
+
+def _settle(seen: Observed, finding: Finding) -> Settle:
+    return Settle(finding, wake_at(seen, finding), refresh_is_wanted(seen))
+
+
+# Nothing is known for sure: apps keep what they have.
+_NOTHING_IS_SURE = frozenset(
+    {
+        Reason.CREDENTIAL_UNREADABLE,
+        Reason.INVALID_CONFIGURATION,
+        Reason.SECRET_CONFLICT,
+        Reason.SECRETS_FORBIDDEN,
+        Reason.CLIENT_REJECTED,
+    }
+)
+
+
+def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
+    if finding.reason in _NOTHING_IS_SURE and not _must_not_be_used(seen):
+        return None
+    ours = tuple(
+        stored for stored in seen.token_secrets if ownership(stored.owners, seen.uid) is not Ownership.DANGLING
+    )
+    wanted = _wanted_token_secret(seen) if finding.state is State.AUTHORIZED or outlives_its_grant(seen) else None
+    if wanted is not None and isinstance(seen.credential, StoredCredential):
+        stored = next((stored for stored in ours if stored.name == wanted.name), None)
+        if stored is None or not _is_as_wanted(stored, wanted, seen.uid):
+            return None if seen.too_large is not None else WriteTokenSecret(wanted, seen.credential, stored)
+    return next((DeleteTokenSecret(stored) for stored in ours if wanted is None or stored.name != wanted.name), None)
+
+
+def _must_not_be_used(seen: Observed) -> bool:
+    """Whether apps may have no token, whatever else is wrong: a template that cannot be used does not keep them one."""
+    if is_tombstone(seen):
+        return True
+    is_known = seen.template_problem is not None and credential_is_there(seen)
+    return is_known and not credential_is_usable(seen) and not outlives_its_grant(seen)
+
+
+def _wanted_token_secret(seen: Observed) -> TokenSecretPlan | None:
+    if seen.facts is None or not isinstance(seen.spec, Spec):
+        return None
+    return plan(namespace=seen.namespace, name=seen.name, uid=seen.uid, spec=seen.spec, facts=seen.facts)
+
+
+def _is_as_wanted(stored: StoredTokenSecret, wanted: TokenSecretPlan, uid: str) -> bool:
+    return (
+        stored.content == wanted.content
+        and wanted.fields <= stored.fields
+        and ownership(stored.owners, uid) is Ownership.OURS
+    )

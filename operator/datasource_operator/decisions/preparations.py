@@ -1,0 +1,128 @@
+"""What must be done before the state can be told. Pure."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from datasource.credential import StoredCredential, UnreadableCredential
+from datasource.names import ticket_in
+from datasource.oauth2.identity import expected_identity_hash
+from datasource.requests import Requests
+from datasource.spec import DeletionPolicy, Spec
+from datasource.states import State
+from datasource.ticket import ticket_fits
+from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.predicates import (
+    credential_is_there,
+    fingerprint_fits,
+    is_to_be_revoked,
+    name_is_taken,
+    ticket_scope,
+)
+from datasource_operator.decisions.steps import (
+    Adopt,
+    Clear,
+    CompareIdentity,
+    Hold,
+    LookAround,
+    MarkHandled,
+    Release,
+    Step,
+)
+
+
+def restored_credential_has_no_owner(seen: Observed) -> Step | None:
+    """A restore drops ownerReferences; a credential that fits the parameters is ours again. Tombstones always fit."""
+    if not isinstance(seen.credential, StoredCredential) or not seen.is_ownerless:
+        return None
+    fits = seen.credential.facts.tombstone is not None or fingerprint_fits(seen)
+    return Adopt(seen.credential) if fits else None
+
+
+def clear_is_requested(seen: Observed) -> Step | None:
+    """Acted on once per value. The tombstone remembers the value even where there was nothing to clear."""
+    if seen.pending.clear_credential is None or isinstance(seen.credential, UnreadableCredential):
+        return None
+    if seen.facts is None and name_is_taken(seen):
+        # There is nothing of ours to clear, and no place for a tombstone.
+        return None
+    credential = seen.credential if seen.facts is not None else None
+    return Clear(credential, seen.handled.with_requests(Requests(clear_credential=seen.requests.clear_credential)))
+
+
+def refresh_is_requested_in_vain(seen: Observed) -> Step | None:
+    """Without a refresh token, or with a dead one, there is nothing to do; the request must not wait for ever."""
+    if seen.pending.refresh is None or seen.facts is None or not isinstance(seen.credential, StoredCredential):
+        return None
+    if seen.is_suspended:
+        # Only a clear is acted on; this one waits.
+        return None
+    if seen.facts.has_refresh_token and seen.facts.verdict is None:
+        return None
+    return MarkHandled(seen.credential, seen.handled.with_requests(Requests(refresh=seen.requests.refresh)))
+
+
+def identity_is_not_compared(seen: Observed) -> Step | None:
+    """expectedIdentity was set or changed since the credential was obtained."""
+    if not isinstance(seen.credential, StoredCredential) or not credential_is_there(seen) or seen.oauth2 is None:
+        return None
+    expected = seen.oauth2.expected_identity
+    if not expected or not fingerprint_fits(seen):
+        return None
+    if seen.credential.facts.identity_checked == expected_identity_hash(expected):
+        return None
+    return CompareIdentity(seen.credential, expected)
+
+
+def deletion_is_to_revoke(seen: Observed) -> Step | None:
+    """`deletionPolicy: Revoke`: the Secret must outlive the Datasource until its tokens are dead.
+
+    Not while the parameters are others: the client secret there is now is none of the old provider's business.
+    """
+    if not isinstance(seen.credential, StoredCredential) or seen.credential.is_held or not is_to_be_revoked(seen):
+        return None
+    return Hold(seen.credential) if credential_is_there(seen) and fingerprint_fits(seen) else None
+
+
+def deletion_is_not_to_revoke(seen: Observed) -> Step | None:
+    """`deletionPolicy: Delete`: nothing holds the Secret. One that is being deleted is left to the revocation under way."""
+    if not isinstance(seen.credential, StoredCredential) or seen.facts is None or not seen.credential.is_held:
+        return None
+    if not isinstance(seen.spec, Spec) or seen.spec.deletion_policy is DeletionPolicy.REVOKE:
+        return None
+    return Release(seen.credential)
+
+
+def surroundings_are_unknown(seen: Observed) -> Step | None:
+    """Before a link is offered: is the client Secret there, are the names free? A link that stands says it was so."""
+    if seen.surroundings is not None or not _waits_for_person(seen) or _is_settled_waiting(seen):
+        return None
+    return LookAround()
+
+
+PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
+    restored_credential_has_no_owner,
+    clear_is_requested,
+    refresh_is_requested_in_vain,
+    identity_is_not_compared,
+    deletion_is_to_revoke,
+    deletion_is_not_to_revoke,
+    surroundings_are_unknown,
+)
+
+
+def _waits_for_person(seen: Observed) -> bool:
+    return find(replace(seen, surroundings=None)).state is State.NOT_AUTHORIZED
+
+
+def _is_settled_waiting(seen: Observed) -> bool:
+    """The status says that the surroundings were found in order for this very generation, and its link still fits.
+
+    While suspended there is no link that could say so: there must be none.
+    """
+    if seen.look_around or seen.status.observed_generation != seen.generation:
+        return False
+    ticket = ticket_in(seen.status.authorization_link)
+    if seen.is_suspended:
+        return seen.status.state == State.NOT_AUTHORIZED and ticket is None
+    return seen.status.state == State.NOT_AUTHORIZED and ticket is not None and ticket_fits(ticket, ticket_scope(seen))

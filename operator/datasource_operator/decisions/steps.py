@@ -1,0 +1,111 @@
+"""The vocabulary of steps: what `policy.next_step` may answer. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from datasource.credential import StoredCredential
+from datasource.requests import HandledSet
+from datasource.token_secret import StoredTokenSecret, TokenSecretPlan
+from datasource_operator.decisions.observed import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The Datasource is going away; its Secrets follow by the garbage collector."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLive:
+    """Caches lag: read credential Secret and Datasource live before what comes next."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookAround:
+    """See whether the client Secret is usable and no foreign Secret has our names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Become the owner of a restored credential Secret."""
+
+    credential: StoredCredential
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Rewrite the credential Secret to a tombstone; create one where there is none, so that the request stays handled."""
+
+    credential: StoredCredential | None
+    handled: HandledSet
+
+
+@dataclass(frozen=True, slots=True)
+class MarkHandled:
+    """A refresh was asked for, and there is no refresh token: remember that the request was seen."""
+
+    credential: StoredCredential
+    handled: HandledSet
+
+
+@dataclass(frozen=True, slots=True)
+class CompareIdentity:
+    """Compare who authorized with an expectedIdentity that was written since."""
+
+    credential: StoredCredential
+    expected: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Put our finalizer on the credential Secret, with what it takes to revoke its tokens once the Datasource is gone."""
+
+    credential: StoredCredential
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Take our finalizer off the credential Secret, and nobody else's."""
+
+    credential: StoredCredential
+
+
+@dataclass(frozen=True, slots=True)
+class WriteTokenSecret:
+    """Bring the token Secret to what it should be."""
+
+    plan: TokenSecretPlan
+    credential: StoredCredential
+    stored: StoredTokenSecret | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTokenSecret:
+    """Take a token Secret away: its token must not be used any more, or it stands under another name now."""
+
+    stored: StoredTokenSecret
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Nothing is left to do but to say so, and perhaps to refresh meanwhile: that takes longer than a step may."""
+
+    finding: Finding
+    wake_at: datetime | None = None
+    refresh: bool = False
+
+
+Step = (
+    Nothing
+    | ReadLive
+    | LookAround
+    | Adopt
+    | Clear
+    | MarkHandled
+    | CompareIdentity
+    | Hold
+    | Release
+    | WriteTokenSecret
+    | DeleteTokenSecret
+    | Settle
+)

@@ -1,0 +1,91 @@
+"""When to come again, and when to refresh. Pure: decided here and nowhere else."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from datasource.schedule import refresh_due
+from datasource.spec import OAuth2, Spec
+from datasource.states import State
+from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.predicates import credential_is_there, credential_is_usable, outlives_its_grant
+from datasource_operator.decisions.steps import Settle
+
+WAITING_LOOK = timedelta(minutes=10)
+"""How often the surroundings of a Datasource that waits for a person are looked at again."""
+
+FORBIDDEN_LOOK = timedelta(minutes=1)
+"""How soon to try again where the operator's rights did not reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A refresh that is wanted now: at which provider, and whether somebody asked for it."""
+
+    provider: str
+    is_urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comeback:
+    """What a reconciliation left: when to come again, which Secret's change may mend a problem, what to refresh."""
+
+    wake_after: timedelta | None = None
+    """When time changes what holds."""
+    look_after: timedelta | None = None
+    """When to look at the surroundings again, roughly."""
+    watched_secret: str | None = None
+    refresh: Refresh | None = None
+
+
+def refresh_is_wanted(seen: Observed) -> bool:
+    """Whether to send the refresh token now: it is due, or somebody asked; and the last failure is long enough ago."""
+    if not credential_is_usable(seen) or seen.facts is None or not seen.facts.has_refresh_token or seen.is_suspended:
+        return False
+    if seen.trouble is not None:
+        return seen.trouble.try_again_at <= seen.now
+    due = _due_at(seen)
+    return seen.pending.refresh is not None or (due is not None and due <= seen.now)
+
+
+def wake_at(seen: Observed, finding: Finding) -> datetime | None:
+    """When time alone changes what holds or what is to be done."""
+    if seen.facts is None or not credential_is_there(seen):
+        return None
+    times: list[datetime | None] = []
+    if credential_is_usable(seen) and not seen.is_suspended:
+        times.append(_due_at(seen) if seen.trouble is None else seen.trouble.try_again_at)
+    if finding.state is State.AUTHORIZED or outlives_its_grant(seen) or seen.template_problem is not None:
+        times.append(seen.facts.expires_at)
+    return min((time for time in times if time is not None and time > seen.now), default=None)
+
+
+def comeback(seen: Observed, settled: Settle) -> Comeback:
+    """What is left to do after a Datasource has settled."""
+    problem = None if seen.surroundings is None else seen.surroundings.problem
+    watched = None if seen.surroundings is None or problem is None else seen.surroundings.look_again_at
+    if watched is None and seen.trouble is not None:
+        watched = seen.trouble.look_again_at
+    look_after = None
+    if problem is not None or settled.finding.needs_person:
+        look_after = FORBIDDEN_LOOK if problem is not None and watched is None else WAITING_LOOK
+    return Comeback(
+        wake_after=None if settled.wake_at is None else max(settled.wake_at - seen.now, timedelta(0)),
+        look_after=look_after,
+        watched_secret=watched,
+        refresh=_refresh(seen) if settled.refresh else None,
+    )
+
+
+def _due_at(seen: Observed) -> datetime | None:
+    if seen.facts is None or not isinstance(seen.spec, Spec):
+        return None
+    refresh_before = seen.spec.refresh_before_duration()
+    return refresh_due(seen.facts, refresh_before=refresh_before, first_seen=seen.first_seen or seen.now)
+
+
+def _refresh(seen: Observed) -> Refresh:
+    whole = OAuth2() if seen.oauth2 is None else seen.oauth2.expanded()
+    return Refresh(
+        provider=urlsplit(whole.token_url or whole.issuer or "").netloc, is_urgent=seen.pending.refresh is not None
+    )
