@@ -35,6 +35,7 @@ from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, cookie_in, is_from_our_page, new_cookie, set_cookie_header
 from callback_server.situation import Observer
+from datasource.clients import Clients
 from datasource.kube import ApiError, Kube, Unavailable
 from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.transport import Transport
@@ -70,14 +71,15 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
     observer = Observer(kube, settings, discovery)
+    clients = Clients(kube, settings.require_allowed_hosts, _now)
     flows = FlowStore(kube, settings.system_namespace, _now)
     looks = Looks(observer, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
     places = Places(in_all=64, per_namespace=16, longest_wait=5.0, longest_line=48)
     return Services(
-        dialog=DialogService(kube, transport, settings, observer, flows, looks, places, _now),
+        dialog=DialogService(clients, transport, settings, observer, flows, looks, places, _now),
         callback=CallbackService(
-            kube,
+            clients,
             transport,
             observer,
             flows,

@@ -21,8 +21,8 @@ import structlog
 from prometheus_client import Counter
 
 from datasource import credential as credential_secret
-from datasource.ca_bundle import read_ca_bundle
-from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
+from datasource.client_secret import ClientSecret
+from datasource.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.credential import (
     CredentialData,
     CredentialFacts,
@@ -31,7 +31,7 @@ from datasource.credential import (
     read_data,
     read_facts,
 )
-from datasource.effective import client_for, recorded_client, refresh_options, reply_options
+from datasource.effective import refresh_options, reply_options
 from datasource.intent import REQUEST_DEADLINE, Intent, Process, may_be_taken, next_intent
 from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
 from datasource.names import FIELD_MANAGER, Annotation, credential_secret_name
@@ -144,6 +144,10 @@ class Refresher:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     answered: Callable[[Key], None] = lambda _: None
     """Told when the provider has answered, or did not: it may be sent the next request."""
+    _clients: Clients = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._clients = Clients(self.kube, self.steps.settings.require_allowed_hosts, self.now, self.token_bytes)
 
     async def refresh(self, key: Key) -> None:
         """Refresh the credential of a Datasource, if that is still wanted.
@@ -164,8 +168,8 @@ class Refresher:
 
     async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
         await self._require_turn(key, credential.facts)
-        client_secret = await self._client_secret(key, oauth2)
-        ca_bundle = await self._ca_bundle(key, oauth2)
+        material = await self._client_material(key, oauth2)
+        client_secret, ca_bundle = material.secret, material.ca_bundle
         turn, secret = await self._begin(key, seen, credential)
         data = await self._data_to_send(turn, secret, client_secret)
         parameters = oauth2.expanded()
@@ -184,7 +188,8 @@ class Refresher:
             )
             await self._not_refreshed(turn, error, None if client_secret is None else client_secret.name)
         else:
-            recorded = _recorded(data, parameters, client_secret, seen, ca_bundle)
+            is_to_be_revoked = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
+            recorded = material.recorded_in(data, is_to_be_revoked=is_to_be_revoked)
             reply = _Reply(recorded, response, parameters, client_secret, ca_bundle)
             await self._require_identity(turn, reply)
             stored = await self._store(turn, recorded, response)
@@ -333,37 +338,18 @@ class Refresher:
 
     def _client(self, parameters: OAuth2, data: CredentialData, client_secret: ClientSecret | None) -> Client:
         """For one request."""
-        return client_for(
-            parameters,
-            client_secret,
-            token_endpoint=data.token_endpoint,
-            now=self.now(),
-            token_bytes=self.token_bytes,
-        )
+        return self._clients.client(ClientMaterial(parameters, client_secret), token_endpoint=data.token_endpoint)
 
-    async def _client_secret(self, key: Key, oauth2: OAuth2) -> ClientSecret | None:
-        ref = oauth2.client_secret_ref or oauth2.private_key_ref
+    async def _client_material(self, key: Key, oauth2: OAuth2) -> ClientMaterial:
         try:
-            return await read_client_secret(
-                self.kube,
-                key.namespace,
-                oauth2,
-                require_allowed_hosts=self.steps.settings.require_allowed_hosts,
-            )
-        except (ClientSecretNotFound, InvalidSpec) as error:
+            # The endpoints recorded with the tokens are checked when those were read.
+            return await self._clients.material(key.namespace, oauth2, {})
+        except ClientMaterialMissing as error:
             raise NotNow(
                 Reason.REFRESH_FAILING,
                 f"The access token cannot be refreshed: {error}",
                 pause=BLOCKED_PAUSE,
-                look_again_at=None if ref is None else ref.name,
-            ) from None
-
-    async def _ca_bundle(self, key: Key, oauth2: OAuth2) -> str | None:
-        try:
-            return await read_ca_bundle(self.kube, key.namespace, oauth2)
-        except InvalidSpec as error:
-            raise NotNow(
-                Reason.REFRESH_FAILING, f"The access token cannot be refreshed: {error}", pause=BLOCKED_PAUSE
+                look_again_at=error.secret,
             ) from None
 
     async def _begin(self, key: Key, seen: Observed, credential: StoredCredential) -> tuple[_Turn, Secret]:
@@ -588,20 +574,6 @@ class Refresher:
             look_again_at=not_now.look_again_at,
         )
         self.memory.failed(key, seen.generation, trouble)
-
-
-def _recorded(
-    sent: CredentialData, parameters: OAuth2, client_secret: ClientSecret | None, seen: Observed, ca_bundle: str | None
-) -> CredentialData:
-    """What to record with the reply: how the client authenticated, and while tokens are revoked on deletion with what."""
-    is_to_be_revoked = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
-    keeps = is_to_be_revoked and sent.revocation_endpoint is not None
-    return msgspec.structs.replace(
-        sent,
-        client_parameters=recorded_client(parameters),
-        client_secret=client_secret.text if keeps and client_secret is not None else None,
-        ca_bundle=ca_bundle if keeps else None,
-    )
 
 
 def _readable_data(secret: Secret, facts: CredentialFacts) -> CredentialData:

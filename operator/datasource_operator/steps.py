@@ -12,8 +12,7 @@ import msgspec
 import structlog
 
 from datasource import credential as credential_secret
-from datasource.ca_bundle import read_ca_bundle
-from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
+from datasource.clients import ClientMaterial, ClientMaterialMissing, Clients, ConfigMapsForbidden, SecretsForbidden
 from datasource.credential import (
     CredentialData,
     RevocableToken,
@@ -23,9 +22,9 @@ from datasource.credential import (
     read_facts,
     revocable_token,
 )
-from datasource.effective import effective, recorded_client
+from datasource.effective import effective
 from datasource.fingerprint import fingerprint
-from datasource.kube import DATASOURCES, SECRETS, Conflict, Forbidden, Kube, NotFound
+from datasource.kube import DATASOURCES, SECRETS, Conflict, Kube, NotFound
 from datasource.metadata_lookup import look_up_metadata
 from datasource.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
 from datasource.oauth2 import MetadataUnavailable
@@ -86,12 +85,14 @@ class Steps:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     _parse: Callable[[bytes], Spec | InvalidSpec] = field(init=False, repr=False)
+    _clients: Clients = field(init=False, repr=False)
     _in_hand: dict[Key, tuple[str, CredentialData]] = field(default_factory=dict, repr=False)
     """By key: what a refresh stored a moment ago, with the resourceVersion that it got; for the very next reconciliation."""
 
     def __post_init__(self) -> None:
         # A Datasource is looked at several times in a row while it is worked on.
         self._parse = lru_cache(maxsize=PARSED_SPECS)(self._newly_parsed)
+        self._clients = Clients(self.kube, self.settings.require_allowed_hosts, self.now, self.token_bytes)
 
     def hand_over(self, key: Key, resource_version: str, data: CredentialData) -> None:
         """Spare the token Secret's next write a read of what was just written."""
@@ -209,27 +210,17 @@ class Steps:
     async def _look_around(self, seen: Observed) -> Surroundings:
         if not isinstance(seen.spec, Spec) or seen.spec.oauth2 is None:
             return Surroundings()
-        ref = seen.spec.oauth2.client_secret_ref or seen.spec.oauth2.private_key_ref
-        watched = None if ref is None else ref.name
         try:
-            secret = await read_client_secret(
-                self.kube,
-                seen.namespace,
-                seen.spec.oauth2,
-                require_allowed_hosts=self.settings.require_allowed_hosts,
-            )
-        except ClientSecretNotFound as error:
-            return Surroundings(Finding(Reason.CLIENT_SECRET_NOT_FOUND, str(error)), watched)
-        except InvalidSpec as error:
-            return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)), watched)
-        except Forbidden as error:
-            return Surroundings(secrets_forbidden(seen.namespace, error.message))
-        try:
-            ca_bundle = await read_ca_bundle(self.kube, seen.namespace, seen.spec.oauth2)
-            await self._look_at_provider(seen.spec.oauth2, secret, ca_bundle)
+            # Where it is sent the provider may have to tell first; that is checked as soon as it is known.
+            material = await self._clients.material(seen.namespace, seen.spec.oauth2, {})
+            await self._look_at_provider(seen.spec.oauth2, material)
+        except ClientMaterialMissing as error:
+            return Surroundings(Finding(error.reason, str(error)), error.secret)
         except InvalidSpec as error:
             return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)))
-        except Forbidden:
+        except SecretsForbidden as error:
+            return Surroundings(secrets_forbidden(seen.namespace, error.message))
+        except ConfigMapsForbidden:
             return Surroundings(config_maps_forbidden(seen.namespace))
         for name, type_ in (
             (credential_secret_name(seen.name), SecretType.CREDENTIAL),
@@ -240,15 +231,16 @@ class Steps:
                 return conflict
         return Surroundings()
 
-    async def _look_at_provider(self, oauth2: OAuth2, secret: ClientSecret | None, ca_bundle: str | None) -> None:
+    async def _look_at_provider(self, oauth2: OAuth2, material: ClientMaterial) -> None:
         """Whether what is written and what the provider says of itself go together, and requests may go there.
 
         Raises:
             InvalidSpec: they do not.
+            ClientMaterialMissing: what the client authenticates with may not go there.
         """
         try:
             async with asyncio.timeout(PROVIDER_PATIENCE.total_seconds()):
-                metadata = await look_up_metadata(self.discovery, oauth2, ca_bundle=ca_bundle)
+                metadata = await look_up_metadata(self.discovery, oauth2, ca_bundle=material.ca_bundle)
         except (MetadataUnavailable, TimeoutError) as error:
             # The link is offered all the same: whoever opens it is told, and a provider comes back.
             logger.info("a provider's metadata cannot be read now", error=str(error) or "it takes too long")
@@ -256,8 +248,7 @@ class Steps:
         endpoints = effective(oauth2, metadata).endpoints
         for problem in egress_problems(endpoints, self.settings.egress):
             raise problem
-        if secret is not None:
-            secret.require_allowed(endpoints)
+        material.require_allowed(endpoints)
 
     async def _conflict(self, seen: Observed, name: str, type_: SecretType) -> Surroundings:
         """Whether a Secret of that name exists and is not ours. Asked by metadata, so foreign values stay where they are."""
@@ -372,36 +363,26 @@ class Steps:
         oauth2 = seen.oauth2
         if oauth2 is None or data.fingerprint != fingerprint(oauth2):
             raise UnreadableCredential("data key fingerprint differs from the annotation")
-        recorded = msgspec.structs.replace(
-            data,
-            client_parameters=data.client_parameters or recorded_client(oauth2.expanded()),
-            client_secret=await self._copy_of_client_secret(key, oauth2, data),
-            ca_bundle=await self._copy_of_ca_bundle(key, oauth2),
-        )
+        material = await self._material_to_revoke_with(key, oauth2, data)
+        recorded = material.recorded_in(data, is_to_be_revoked=True)
+        if data.client_parameters is not None:
+            # How the client authenticated when it obtained these very tokens.
+            recorded = msgspec.structs.replace(recorded, client_parameters=data.client_parameters)
         await self._swap(key, credential_secret_name(key.name), credential_secret.hold_patch(secret.metadata, recorded))
 
-    async def _copy_of_client_secret(self, key: Key, oauth2: OAuth2, data: CredentialData) -> str | None:
-        """What the tokens can be revoked with; the next refresh brings it where it cannot be read now."""
-        endpoint = data.revocation_endpoint
+    async def _material_to_revoke_with(self, key: Key, oauth2: OAuth2, data: CredentialData) -> ClientMaterial:
+        """What can be had of it; the next refresh brings what cannot be read now."""
+        endpoints = {} if data.revocation_endpoint is None else {"revocationURL": data.revocation_endpoint}
+        secret = ca_bundle = None
         try:
-            secret = await read_client_secret(
-                self.kube,
-                key.namespace,
-                oauth2,
-                {} if endpoint is None else {"revocationURL": endpoint},
-                require_allowed_hosts=self.settings.require_allowed_hosts,
-            )
-            return None if secret is None else secret.text
-        except (ClientSecretNotFound, InvalidSpec) as error:
+            secret = await self._clients.client_secret(key.namespace, oauth2, endpoints)
+        except ClientMaterialMissing as error:
             logger.warning("no client secret to revoke with yet", datasource=str(key), error=str(error))
-            return None
-
-    async def _copy_of_ca_bundle(self, key: Key, oauth2: OAuth2) -> str | None:
         try:
-            return await read_ca_bundle(self.kube, key.namespace, oauth2)
-        except InvalidSpec as error:
+            ca_bundle = await self._clients.ca_bundle(key.namespace, oauth2)
+        except ClientMaterialMissing as error:
             logger.warning("no CA bundle to revoke with yet", datasource=str(key), error=str(error))
-            return None
+        return ClientMaterial(oauth2.expanded(), secret, ca_bundle)
 
     async def _mark_handled(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
         patch = credential_secret.facts_patch(
