@@ -23,7 +23,7 @@ from bench.meter import Calls, cpu_seconds
 from bench.objects import CLIENT_SECRET
 from bench.world import World, world
 from bench.writing import RUNS, Run, waiting
-from callback_server.security import COOKIE, cookie_hash
+from callback_server.cookie import COOKIE, cookie_hash
 from datasource import credential as credential_secret
 from datasource import flow as records
 from datasource.flow import FLOW_LIFETIME, Flow, Outcome, key_hash, new_flow_key

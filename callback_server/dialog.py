@@ -9,12 +9,13 @@ from urllib.parse import parse_qsl, urlsplit
 import structlog
 
 from callback_server import refusals
+from callback_server.cookie import cookie_hash
 from callback_server.flows import FlowStore, NoSlot
 from callback_server.limits import Places
 from callback_server.looks import Looks
 from callback_server.metrics import count_begun
 from callback_server.pages import Dialog, Form
-from callback_server.security import cookie_hash, form_token, form_token_fits, is_form_token
+from callback_server.security import form_token, form_token_fits, is_form_token
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.ca_bundle import read_ca_bundle
 from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret

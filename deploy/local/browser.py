@@ -23,10 +23,10 @@ BUTTON = "Get new credential"
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*flags: str) -> Iterator[Browser]:
     """A headless Chromium, ended with the block."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(tools.chromium()), args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=str(tools.chromium()), args=[*FLAGS, *flags])
         try:
             yield browser
         finally:

@@ -13,7 +13,7 @@ import pytest
 from deploy.local.processes import free_ports
 from deploy.local.provider import Authentication
 from deploy.local.stack import SYSTEM_NAMESPACE, Process, Stack
-from tests.support.person import Person, forms_in, parameters_of
+from tests.support.person import OUR_COOKIE, Person, forms_in, parameters_of
 from tests.support.user import CLIENT_SECRET, User, eventually
 
 pytestmark = pytest.mark.cluster
@@ -260,6 +260,32 @@ def test_more_than_ten_at_once_replace_the_oldest(user: User, person: Person) ->
     assert len(flow_records(user)) == 10
     assert "This authorization is not known" in person.come_back(person.consent(first)).text
     assert "The new credential was stored" in person.come_back(person.consent(urls[-1])).text
+
+
+@pytest.mark.parametrize(
+    "cookies",
+    [
+        [b"\xa0%(name)s=%(his)s"],
+        [b"%(name)s=%(his)s; \xa0%(name)s=%(his)s"],
+        [b"\x85%(name)s=%(his)s; %(name)s=%(other)s"],
+        [b"%(name)s=%(other)s", b"%(name)s=%(his)s"],
+        [b"%(name)s=%(his)s", b"a=b, %(name)s=%(other)s"],
+        [b"%(name)s\x1c=%(his)s"],
+        [b"%%5F%%5FHost-datasource-browser=%(his)s"],
+    ],
+)
+def test_cookie_that_another_host_planted_finishes_no_flow(user: User, person: Person, cookies: list[bytes]) -> None:
+    callback = person.consent(person.begin(user.ready_to_authorize()))
+    values = {b"name": OUR_COOKIE.encode(), b"his": (person.cookie or "").encode(), b"other": b"E" * 43}
+
+    answer = person.client.get(callback, headers=[(b"Cookie", line % values) for line in cookies])
+
+    assert answer.status_code == 403
+    assert "A cookie of another site is in the way" in answer.text
+    assert token_requests(user) == 0
+    assert user.credential_id() == ""
+    # Who began goes on all the same.
+    assert "The new credential was stored" in person.come_back(callback).text
 
 
 def test_done_page_is_shown_to_its_browser_only(user: User, person: Person) -> None:

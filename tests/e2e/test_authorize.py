@@ -1,10 +1,7 @@
 """What people do in a browser, against the real identity provider; each page is kept as a screenshot."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import urljoin
 
 import pytest
@@ -17,6 +14,7 @@ from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD
 from deploy.local.stack import SYSTEM_NAMESPACE, Process, Stack
 from tests.e2e.conftest import Shoot
 from tests.support.person import OUR_COOKIE, Person
+from tests.support.site import Answer, site
 from tests.support.user import User
 
 pytestmark = pytest.mark.e2e
@@ -245,32 +243,6 @@ def test_two_people_at_once_store_one_credential(user: User, page: Page, browser
     other.close()
 
 
-@contextmanager
-def another_site(content: str) -> Iterator[str]:
-    """A page on 127.0.0.1, which is another site than localhost."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(content.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    (port,) = free_ports(1)
-    server = HTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def flows(user: User) -> int:
     """How many flow records there are for this user's Datasource."""
     secrets = user.cluster.get("secret", "-n", SYSTEM_NAMESPACE, "--field-selector", "type=datasource.dev/oauth2-flow")
@@ -286,8 +258,9 @@ def test_form_of_another_site_with_a_known_ticket_starts_nothing(user: User, pag
     form = f"""<form id="f" method="post" action="{action}"><input name="ticket" value="{ticket}">
         <input name="token" value="{token}"><button>Win</button></form>"""
 
-    with another_site(form) as site:
-        page.goto(site)
+    # On 127.0.0.1, which is another site than localhost.
+    with site(lambda _: Answer(form)) as port:
+        page.goto(f"http://127.0.0.1:{port}/")
         page.get_by_role("button", name="Win").click()
         page.wait_for_url("**/authorize/**")
 
