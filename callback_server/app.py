@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import structlog
@@ -31,7 +32,7 @@ from callback_server.identity import IdentityCheck
 from callback_server.limits import Exceeded, Misses, Pace, Places
 from callback_server.looks import Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
-from callback_server.pages import dialog_page, message_page
+from callback_server.pages import dialog_page, message_page, onward_page
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, is_from_our_page
@@ -115,8 +116,7 @@ def create_app(served: Services) -> Starlette:
             raise refusals.form_is_not_ours()
         cookie = _cookie(request)
         form = parse_form(request.headers.get("content-type", ""), await _body(request))
-        target = await served.dialog.begin(namespace, name, form, cookie)
-        return _see_other(target)
+        return onward_page(await served.dialog.begin(namespace, name, form, cookie))
 
     async def callback(request: Request) -> Response:
         namespace = request.path_params["namespace"]
@@ -124,7 +124,7 @@ def create_app(served: Services) -> Starlette:
             raise refusals.unknown_flow()
         done_id = await served.callback.finish(namespace, request.scope["query_string"], _cookie(request))
         # A clean URL: code and state leave the address bar and the history.
-        return _see_other(f"{settings.external_url}/done/{done_id}")
+        return RedirectResponse(f"{settings.external_url}/done/{done_id}", HTTPStatus.SEE_OTHER)
 
     async def done(request: Request) -> Response:
         return await served.done.show(request.path_params["done_id"], _cookie(request))
@@ -226,10 +226,6 @@ async def _body(request: Request) -> bytes:
     except TimeoutError:
         raise refusals.form_is_not_ours() from None
     return bytes(body)
-
-
-def _see_other(target: str) -> Response:
-    return RedirectResponse(target, status_code=303)
 
 
 async def _exceeded(_: Request, error: Exception) -> Response:

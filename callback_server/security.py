@@ -42,7 +42,7 @@ def is_from_our_page(headers: Mapping[str, str], external_url: str) -> bool:
 
 
 def origin(url: str) -> str | None:
-    """The origin of an http(s) URL as CSP and browsers write it; None where its host could break out of a header."""
+    """The origin of an http(s) URL as browsers write it; None where its host could break out of a header."""
     split = urlsplit(url)
     host = split.netloc.rpartition("@")[2]
     name, port = (host, "") if host.endswith("]") or ":" not in host else host.rsplit(":", 1)
@@ -57,16 +57,10 @@ def style_source(css: str) -> str:
     return "'sha256-" + b64encode(hashlib.sha256(css.encode()).digest()).decode() + "'"
 
 
-def page_headers(style: str, *form_targets: str | None) -> dict[str, str]:
-    """Headers of a page.
-
-    Args:
-        style: the CSP source of the style sheet.
-        form_targets: origins besides our own that a form may lead to. Chromium checks the 303 after a form, too.
-    """
-    targets = " ".join(["'self'", *(target for target in form_targets if target)])
+def page_headers(style: str) -> dict[str, str]:
+    """Headers of a page; `style` is the CSP source of the style sheet."""
     policy = (
-        f"default-src 'none'; style-src {style}; img-src data:; form-action {targets}; "
+        f"default-src 'none'; style-src {style}; img-src data:; form-action 'self'; "
         "frame-ancestors 'none'; base-uri 'none'"
     )
     return {"Content-Security-Policy": policy, **ALWAYS}

@@ -10,7 +10,7 @@ from deploy.local.browser import BUTTON, allow, chromium, sign_in
 from deploy.local.processes import free_ports
 from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD
 from deploy.local.stack import Stack
-from tests.e2e.conftest import Shoot
+from tests.e2e.conftest import Shoot, heading
 from tests.support.person import OUR_COOKIE
 from tests.support.site import Answer, site
 from tests.support.tls_front import TlsFront
@@ -94,10 +94,6 @@ def begin_and_hand_over(page: Page, link: str, user: User) -> tuple[str, str]:
     with page.expect_request(lambda request: request.url.startswith(user.provider.authorize_url)) as sent:
         page.get_by_role("button", name=BUTTON).click()
     return sent.value.url, cookie_of(page)
-
-
-def heading(page: Page) -> str:
-    return page.locator("h1, .banner h2").first.inner_text()
 
 
 @pytest.mark.parametrize("has_been_here", [False, True], ids=["first visit", "has our cookie"])
