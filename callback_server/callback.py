@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from callback_server import refusals
+from callback_server.cookie import is_same_browser
 from callback_server.credentials import CredentialStore
 from callback_server.dialog import require_ca_bundle, require_client_secret
 from callback_server.flows import ClaimedFlow, FlowStore
@@ -18,7 +19,6 @@ from callback_server.looks import Looks
 from callback_server.metrics import count_refused, count_stored, kind_of
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
-from callback_server.security import is_same_browser
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.client_secret import ClientSecret
 from datasource.credential import CredentialData, CredentialFacts
