@@ -113,7 +113,7 @@ class DialogService:
                 token_bytes=self.token_bytes,
             )
             request = pushed_authorization_request(effective.pushed_authorization_url, client, parameters)
-            return await self._pushed(effective, request, ca_bundle)
+            return await self._pushed(namespace, effective, request, ca_bundle)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
         # What is not the live ticket costs one read, and that is shared: strangers may send as many as they like.
@@ -169,10 +169,12 @@ class DialogService:
             raise refusals.too_many_at_once() from None
         return begun, states[begun.state_hash]
 
-    async def _pushed(self, effective: Effective, request: TokenRequest, ca_bundle: str | None) -> str:
+    async def _pushed(self, namespace: str, effective: Effective, request: TokenRequest, ca_bundle: str | None) -> str:
         """Push the request (RFC 9126); returns the URL with the reference to it."""
         try:
-            reference = await push_authorization(self.transport, request, now=self.now, ca_bundle=ca_bundle)
+            reference = await push_authorization(
+                self.transport, request, tenant=namespace, now=self.now, ca_bundle=ca_bundle
+            )
         except OAuth2Error as error:
             logger.warning("a pushed authorization request failed", error=str(error))
             raise refusals.request_was_not_taken(error) from None

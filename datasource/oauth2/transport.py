@@ -8,7 +8,6 @@ second answer. Through a proxy only what is written can be judged; the proxy its
 """
 
 import asyncio
-import socket
 import ssl
 import sys
 import time
@@ -27,6 +26,7 @@ from datasource.metrics import provider_timed
 from datasource.oauth2.egress import EgressPolicy, read_host
 from datasource.oauth2.errors import EgressDenied, MalformedTokenResponse, NotDelivered, OutcomeUnknown
 from datasource.oauth2.proxies import Proxies
+from datasource.oauth2.resolver import Lookups, NameServers, Resolve
 from datasource.oauth2.token_request import TokenRequest
 from datasource.oauth2.trust import add_bundle
 
@@ -58,18 +58,7 @@ _NO_WHOLE_ANSWER = (
     OSError,  # ssl.SSLError comes through where TLS fails after the handshake.
 )
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 _Handle = Callable[[httpcore.Request], Awaitable[httpcore.Response]]
-
-
-async def resolve(name: str, port: int) -> Sequence[str]:
-    """The addresses of a name, in the order in which they are to be tried.
-
-    Raises:
-        OSError: it has none.
-    """
-    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +77,7 @@ class Transport:
         egress: where requests may go.
         proxies: through which proxies they go.
         verify: certificate authorities in place of the system's; True for those.
-        resolve: how names are resolved.
+        resolve: how names are resolved; None: by the name servers of this machine.
     """
 
     def __init__(
@@ -97,11 +86,12 @@ class Transport:
         proxies: Proxies | None = None,
         *,
         verify: ssl.SSLContext | bool = True,
-        resolve: Resolve = resolve,
+        resolve: Resolve | None = None,
     ) -> None:
         self._egress = egress
         self._proxies = proxies or Proxies()
-        self._resolve = resolve
+        self._name_servers = NameServers()
+        self._lookups = Lookups(resolve or self._name_servers)
         self._shared = self._connections(httpx.create_ssl_context(verify))
         # What many Datasources of one company name is read once.
         self._context_trusting = lru_cache(maxsize=16)(_context_trusting)
@@ -111,13 +101,17 @@ class Transport:
 
     async def __aexit__(self, *_: object) -> None:
         await self._shared.aclose()
+        await self._name_servers.aclose()
 
-    async def send(self, request: TokenRequest, *, deadline: timedelta, ca_bundle: str | None = None) -> Reply:
+    async def send(
+        self, request: TokenRequest, *, deadline: timedelta, tenant: str, ca_bundle: str | None = None
+    ) -> Reply:
         """Send a request and read the whole reply within the deadline.
 
         Args:
             request: what to send.
             deadline: for all of it.
+            tenant: the namespace on whose behalf it is sent: what its hosts keep waiting takes from its share alone.
             ca_bundle: certificate authorities, in PEM, that are trusted beside the system's for this request only.
 
         Raises:
@@ -133,7 +127,7 @@ class Transport:
         try:
             with provider_timed(host):
                 async with asyncio.timeout(deadline.total_seconds()), self._trusting(ca_bundle) as connections:
-                    return await connections.exchange(http_request)
+                    return await connections.exchange(http_request, tenant)
         except _NEVER_SENT as error:
             raise NotDelivered(f"{host} could not be reached ({type(error).__name__}).") from error
         except UnicodeError as error:
@@ -157,7 +151,7 @@ class Transport:
             await connections.aclose()
 
     def _connections(self, context: ssl.SSLContext) -> "_Connections":
-        return _Connections(context, self._egress, self._proxies, self._resolve)
+        return _Connections(context, self._egress, self._proxies, self._lookups)
 
 
 def _http_request(request: TokenRequest) -> tuple[httpx.Request, str]:
@@ -187,14 +181,15 @@ def _context_trusting(ca_bundle: str) -> ssl.SSLContext:
 class _Connections:
     """Connections under one trust: to checked addresses, or through proxies."""
 
-    def __init__(self, context: ssl.SSLContext, egress: EgressPolicy, proxies: Proxies, resolve: Resolve) -> None:
+    def __init__(self, context: ssl.SSLContext, egress: EgressPolicy, proxies: Proxies, lookups: Lookups) -> None:
         self._context = context
         self._proxies = proxies
-        self._network = _CheckedBackend(egress, resolve)
+        self._egress = egress
+        self._lookups = lookups
         self._direct: dict[str, _Provider] = {}
         self._through: dict[str, httpcore.AsyncHTTPProxy] = {}
 
-    async def exchange(self, request: httpx.Request) -> Reply:
+    async def exchange(self, request: httpx.Request, tenant: str) -> Reply:
         """Send a request and read the whole reply; raises what httpcore raises."""
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
@@ -213,7 +208,8 @@ class _Connections:
         proxy_url = self._proxies.proxy_for(str(request.url))
         if proxy_url is not None:
             return await _exchanged(self._through_proxy(proxy_url).handle_async_request, sent)
-        async with (await self._provider(url.origin)).connection() as connection:
+        network = _CheckedBackend(self._egress, self._lookups, tenant)
+        async with (await self._provider(url.origin)).connection(network) as connection:
             return await _exchanged(connection.handle_async_request, sent)
 
     async def aclose(self) -> None:
@@ -227,7 +223,7 @@ class _Connections:
         key = str(origin)
         if key not in self._direct:
             await self._close_those_left()
-            self._direct.setdefault(key, _Provider(origin, self._context, self._network))
+            self._direct.setdefault(key, _Provider(origin, self._context))
         return self._direct[key]
 
     async def _close_those_left(self) -> None:
@@ -275,18 +271,17 @@ class _Provider:
     httpcore took.
     """
 
-    def __init__(self, origin: httpcore.Origin, context: ssl.SSLContext, network: httpcore.AsyncNetworkBackend) -> None:
+    def __init__(self, origin: httpcore.Origin, context: ssl.SSLContext) -> None:
         self._origin = origin
         self._context = context
-        self._network = network
         self._idle: deque[httpcore.AsyncHTTPConnection] = deque()
         self._room = asyncio.Semaphore(_CONNECTIONS)
         self._under_way = 0
         self._used_at = time.monotonic()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[httpcore.AsyncHTTPConnection]:
-        """One that nobody else uses meanwhile.
+    async def connection(self, network: httpcore.AsyncNetworkBackend) -> AsyncIterator[httpcore.AsyncHTTPConnection]:
+        """One that nobody else uses meanwhile; a new one is made through `network`.
 
         Raises:
             httpcore.PoolTimeout: all are in use, and stay so.
@@ -294,7 +289,7 @@ class _Provider:
         await self._take_room()
         self._under_way += 1
         try:
-            connection = await self._usable()
+            connection = await self._usable(network)
             try:
                 yield connection
             finally:
@@ -321,14 +316,14 @@ class _Provider:
         except TimeoutError:
             raise httpcore.PoolTimeout from None
 
-    async def _usable(self) -> httpcore.AsyncHTTPConnection:
+    async def _usable(self, network: httpcore.AsyncNetworkBackend) -> httpcore.AsyncHTTPConnection:
         while self._idle:
             connection = self._idle.pop()
             if not connection.has_expired():
                 return connection
             await connection.aclose()
         return httpcore.AsyncHTTPConnection(
-            self._origin, ssl_context=self._context, keepalive_expiry=_IDLE_SECONDS, network_backend=self._network
+            self._origin, ssl_context=self._context, keepalive_expiry=_IDLE_SECONDS, network_backend=network
         )
 
     async def _keep(self, connection: httpcore.AsyncHTTPConnection) -> None:
@@ -342,11 +337,12 @@ class _Provider:
 
 
 class _CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves a name once and connects to nothing but addresses that may be connected to."""
+    """Resolves a name once, on behalf of a tenant, and connects to nothing but addresses that may be connected to."""
 
-    def __init__(self, egress: EgressPolicy, resolve: Resolve) -> None:
+    def __init__(self, egress: EgressPolicy, lookups: Lookups, tenant: str) -> None:
         self._egress = egress
-        self._resolve = resolve
+        self._lookups = lookups
+        self._tenant = tenant
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -387,7 +383,7 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         # the platform team allowed is meant as they wrote it, and may stand in /etc/hosts.
         name = host if self._egress.allows_name(host) or host.endswith(".") else f"{host}."
         try:
-            return await self._resolve(name, port)
+            return await self._lookups.addresses(name, port, tenant=self._tenant)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
 

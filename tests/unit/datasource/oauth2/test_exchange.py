@@ -80,7 +80,7 @@ async def ask(
     verify: ssl.SSLContext | bool = True,
 ) -> TokenResponse:
     async with Transport(ON_LOOPBACK, verify=verify) as transport:
-        return await request_token(transport, build(url), now=now, deadline=deadline)
+        return await request_token(transport, build(url), tenant="apps", now=now, deadline=deadline)
 
 
 async def test_good_reply_is_a_token() -> None:
@@ -260,5 +260,5 @@ async def test_cve_2026_54605_token_endpoint_that_redirects_has_the_secret_sent_
                 )
             )
             with pytest.raises(RedirectRefused, match="never followed"):
-                await request_token(transport, request, now=lambda: NOW, deadline=PATIENT)
+                await request_token(transport, request, tenant="apps", now=lambda: NOW, deadline=PATIENT)
     assert (other.connections, len(provider.requests)) == (0, 1)
