@@ -75,6 +75,10 @@ class OutcomeUnknown(OAuth2Error):
     retry = Retry.ONCE_MORE
 
 
+class ReplyTooLarge(OutcomeUnknown):
+    """A reply came, and it costs more to read than it may: whatever it says of a request that was processed is not known."""
+
+
 class ProviderRefused(OAuth2Error):
     """An OAuth error reply (RFC 6749 section 5.2), also where it comes with status 200."""
 

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import httpcore
@@ -24,17 +24,23 @@ import httpx
 
 from datasource.metrics import provider_timed
 from datasource.oauth2.egress import EgressPolicy, read_host
-from datasource.oauth2.errors import EgressDenied, MalformedTokenResponse, NotDelivered, OutcomeUnknown
+from datasource.oauth2.errors import (
+    EgressDenied,
+    MalformedTokenResponse,
+    NotDelivered,
+    OutcomeUnknown,
+    ReplyTooLarge,
+)
 from datasource.oauth2.proxies import Proxies
 from datasource.oauth2.resolver import Lookups, NameServers, Resolve
 from datasource.oauth2.token_request import TokenRequest
 from datasource.oauth2.trust import add_bundle
+from datasource.oauth2.wire import Wire, WiredBackend
 
 # httpcore asks for sniffio at every lock that it makes, and a module that is not there is searched for in every folder, each
 # time: a third of what a request took. None ends the search at once (Python reference, section 5.3.1).
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
-LARGEST_BODY = 1024 * 1024
 CONNECT_TIMEOUT = timedelta(seconds=5)
 STAGGER = timedelta(milliseconds=250)
 """How long one address may take before the next is tried beside it (RFC 8305 section 5)."""
@@ -57,8 +63,6 @@ _NO_WHOLE_ANSWER = (
     httpcore.TimeoutException,
     OSError,  # ssl.SSLError comes through where TLS fails after the handshake.
 )
-
-_Handle = Callable[[httpcore.Request], Awaitable[httpcore.Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class Transport:
         Raises:
             EgressDenied: no request may go there.
             NotDelivered: the provider was not reached.
-            OutcomeUnknown: it may have acted on the request.
+            OutcomeUnknown: it may have acted on the request; ReplyTooLarge where its answer could not be read.
             MalformedTokenResponse: the reply is whole but compressed although we asked for none.
         """
         http_request, host = _http_request(request)
@@ -127,7 +131,7 @@ class Transport:
         try:
             with provider_timed(host):
                 async with asyncio.timeout(deadline.total_seconds()), self._trusting(ca_bundle) as connections:
-                    return await connections.exchange(http_request, tenant)
+                    return await connections.exchange(http_request, tenant, request.largest_reply)
         except _NEVER_SENT as error:
             raise NotDelivered(f"{host} could not be reached ({type(error).__name__}).") from error
         except UnicodeError as error:
@@ -183,14 +187,13 @@ class _Connections:
 
     def __init__(self, context: ssl.SSLContext, egress: EgressPolicy, proxies: Proxies, lookups: Lookups) -> None:
         self._context = context
-        self._proxies = proxies
         self._egress = egress
+        self._proxies = proxies
         self._lookups = lookups
-        self._direct: dict[str, _Provider] = {}
-        self._through: dict[str, httpcore.AsyncHTTPProxy] = {}
+        self._providers: dict[tuple[str, str | None], _Provider] = {}
 
-    async def exchange(self, request: httpx.Request, tenant: str) -> Reply:
-        """Send a request and read the whole reply; raises what httpcore raises."""
+    async def exchange(self, request: httpx.Request, tenant: str, largest_reply: int) -> Reply:
+        """Send a request and read the whole reply; raises what httpcore raises, and ReplyTooLarge."""
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,
@@ -205,63 +208,100 @@ class _Connections:
             content=request.stream,
             extensions={"timeout": {"connect": seconds, "pool": seconds}},
         )
-        proxy_url = self._proxies.proxy_for(str(request.url))
-        if proxy_url is not None:
-            return await _exchanged(self._through_proxy(proxy_url).handle_async_request, sent)
-        network = _CheckedBackend(self._egress, self._lookups, tenant)
-        async with (await self._provider(url.origin)).connection(network) as connection:
-            return await _exchanged(connection.handle_async_request, sent)
+        provider = await self._provider(url.origin, self._proxies.proxy_for(str(request.url)))
+        async with provider.connection(tenant) as connection:
+            connection.wire.begin(largest_body=largest_reply)
+            return await _exchanged(connection, sent)
 
     async def aclose(self) -> None:
         """Close what is kept."""
-        for provider in self._direct.values():
+        for provider in self._providers.values():
             await provider.aclose()
-        for proxy in self._through.values():
-            await proxy.aclose()
 
-    async def _provider(self, origin: httpcore.Origin) -> "_Provider":
-        key = str(origin)
-        if key not in self._direct:
+    async def _provider(self, origin: httpcore.Origin, proxy_url: str | None) -> "_Provider":
+        key = (str(origin), proxy_url)
+        if key not in self._providers:
             await self._close_those_left()
-            self._direct.setdefault(key, _Provider(origin, self._context))
-        return self._direct[key]
+            self._providers.setdefault(key, _Provider(partial(self._new_connection, origin, proxy_url)))
+        return self._providers[key]
 
     async def _close_those_left(self) -> None:
         """Otherwise something would stay for every provider that was ever named."""
-        keys = [key for key, provider in self._direct.items() if provider.is_left]
+        keys = [key for key, provider in self._providers.items() if provider.is_left]
         # All are taken out before the first is closed: somebody else may be here meanwhile.
-        for provider in [self._direct.pop(key) for key in keys]:
+        for provider in [self._providers.pop(key) for key in keys]:
             await provider.aclose()
 
-    def _through_proxy(self, proxy_url: str) -> httpcore.AsyncHTTPProxy:
-        if proxy_url not in self._through:
-            proxy = httpx.Proxy(proxy_url)
-            self._through[proxy_url] = httpcore.AsyncHTTPProxy(
-                proxy_url=str(proxy.url),
-                proxy_auth=proxy.raw_auth,
-                ssl_context=self._context,
-                max_connections=_CONNECTIONS,
-                keepalive_expiry=_IDLE_SECONDS,
+    def _new_connection(self, origin: httpcore.Origin, proxy_url: str | None, tenant: str) -> "_Connection":
+        wire = Wire()
+        if proxy_url is None:
+            checked = WiredBackend(_CheckedBackend(self._egress, self._lookups, tenant), wire)
+            direct = httpcore.AsyncHTTPConnection(
+                origin, ssl_context=self._context, keepalive_expiry=_IDLE_SECONDS, network_backend=checked
             )
-        return self._through[proxy_url]
+            return _Connection(wire, direct.handle_async_request, direct.aclose, lambda: direct)
+        proxy = httpx.Proxy(proxy_url)
+        through = httpcore.AsyncHTTPProxy(
+            proxy_url=str(proxy.url),
+            proxy_auth=proxy.raw_auth,
+            ssl_context=self._context,
+            max_connections=1,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=WiredBackend(httpcore.AnyIOBackend(), wire),
+        )
+        return _Connection(
+            wire, through.handle_async_request, through.aclose, lambda: next(iter(through.connections), None)
+        )
 
 
-async def _exchanged(handle: _Handle, request: httpcore.Request) -> Reply:
-    answer = await handle(request)
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """One connection, or the pool of one that httpcore makes of a tunnel through a proxy; for one request at a time."""
+
+    wire: Wire
+    handle: Callable[[httpcore.Request], Awaitable[httpcore.Response]]
+    aclose: Callable[[], Awaitable[None]]
+    made: Callable[[], httpcore.AsyncConnectionInterface | None]
+    """What httpcore made; None where it gave it up."""
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Whether another request may be sent over it."""
+        made = self.made()
+        # One that never came about calls itself idle, and closed.
+        return made is not None and made.is_idle() and not made.is_closed()
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether it was idle for too long, or the other side closed it."""
+        made = self.made()
+        return made is None or made.has_expired()
+
+
+async def _exchanged(connection: _Connection, request: httpcore.Request) -> Reply:
+    answer = await connection.handle(request)
     try:
         headers = dict(httpx.Headers(answer.headers).items())
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            if not 200 <= answer.status < 300:
-                return Reply(status=answer.status, headers=headers, body=b"")
-            raise MalformedTokenResponse("The reply is compressed although that was not asked for.")
-        body = bytearray()
-        async for part in answer.aiter_stream():
-            body += part
-            if len(body) > LARGEST_BODY:
-                raise OutcomeUnknown("The reply is larger than 1 MiB.")
-        return Reply(status=answer.status, headers=headers, body=bytes(body))
+        try:
+            body = await _body(connection.wire, answer, headers)
+        except (ReplyTooLarge, MalformedTokenResponse):
+            # Where the status says that nothing was granted, it says enough.
+            if 200 <= answer.status < 300:
+                raise
+            body = b""
+        return Reply(status=answer.status, headers=headers, body=body)
     finally:
         await answer.aclose()
+
+
+async def _body(wire: Wire, answer: httpcore.Response, headers: dict[str, str]) -> bytes:
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise MalformedTokenResponse("The reply is compressed although that was not asked for.")
+    body = bytearray()
+    async for part in answer.aiter_stream():
+        wire.parsed(len(part))
+        body += part
+    return bytes(body)
 
 
 class _Provider:
@@ -271,17 +311,16 @@ class _Provider:
     httpcore took.
     """
 
-    def __init__(self, origin: httpcore.Origin, context: ssl.SSLContext) -> None:
-        self._origin = origin
-        self._context = context
-        self._idle: deque[httpcore.AsyncHTTPConnection] = deque()
+    def __init__(self, new_connection: Callable[[str], _Connection]) -> None:
+        self._new_connection = new_connection
+        self._idle: deque[_Connection] = deque()
         self._room = asyncio.Semaphore(_CONNECTIONS)
         self._under_way = 0
         self._used_at = time.monotonic()
 
     @asynccontextmanager
-    async def connection(self, network: httpcore.AsyncNetworkBackend) -> AsyncIterator[httpcore.AsyncHTTPConnection]:
-        """One that nobody else uses meanwhile; a new one is made through `network`.
+    async def connection(self, tenant: str) -> AsyncIterator[_Connection]:
+        """One that nobody else uses meanwhile; a new one is made on behalf of the tenant.
 
         Raises:
             httpcore.PoolTimeout: all are in use, and stay so.
@@ -289,7 +328,7 @@ class _Provider:
         await self._take_room()
         self._under_way += 1
         try:
-            connection = await self._usable(network)
+            connection = await self._usable() or self._new_connection(tenant)
             try:
                 yield connection
             finally:
@@ -316,23 +355,20 @@ class _Provider:
         except TimeoutError:
             raise httpcore.PoolTimeout from None
 
-    async def _usable(self, network: httpcore.AsyncNetworkBackend) -> httpcore.AsyncHTTPConnection:
+    async def _usable(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if not connection.has_expired():
+            if not connection.has_expired:
                 return connection
             await connection.aclose()
-        return httpcore.AsyncHTTPConnection(
-            self._origin, ssl_context=self._context, keepalive_expiry=_IDLE_SECONDS, network_backend=network
-        )
+        return None
 
-    async def _keep(self, connection: httpcore.AsyncHTTPConnection) -> None:
-        # One that never came about calls itself idle, and closed.
-        if connection.is_idle() and not connection.is_closed():
+    async def _keep(self, connection: _Connection) -> None:
+        if connection.can_be_kept:
             self._idle.append(connection)
         else:
             await connection.aclose()
-        while self._idle and self._idle[0].has_expired():
+        while self._idle and self._idle[0].has_expired:
             await self._idle.popleft().aclose()
 
 

@@ -23,7 +23,8 @@ from datasource.oauth2 import transport as transport_module
 from datasource.oauth2.egress import rules
 from datasource.oauth2.proxies import proxies_in
 from datasource.oauth2.resolver import Resolve
-from datasource.oauth2.transport import LARGEST_BODY, Reply, Transport, first_connected
+from datasource.oauth2.token_request import SHORT_REPLY
+from datasource.oauth2.transport import Reply, Transport, first_connected
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.hostile_provider import (
     GOOD_REPLY,
@@ -82,15 +83,15 @@ async def test_whole_reply_comes_back_with_header_names_in_lower_case() -> None:
 
 
 async def test_reply_of_exactly_the_largest_size_is_read() -> None:
-    async with HostileProvider(replies(200, b"x" * LARGEST_BODY)) as provider:
+    async with HostileProvider(replies(200, b"x" * SHORT_REPLY)) as provider:
         reply = await send(provider.url)
-    assert len(reply.body) == LARGEST_BODY
+    assert len(reply.body) == SHORT_REPLY
 
 
 @pytest.mark.parametrize(
     "behave",
     [
-        pytest.param(replies(200, b"x" * (LARGEST_BODY + 1)), id="one byte over 1 MiB"),
+        pytest.param(replies(200, b"x" * (SHORT_REPLY + 1)), id="one byte over 64 KiB"),
         pytest.param(endless_body(), id="a chunked body without an end"),
         pytest.param(cuts_after_the_request(), id="the connection is reset after the request was read"),
         pytest.param(cuts_in_the_body(), id="the connection is closed within the body"),
