@@ -208,7 +208,12 @@ class CallbackService:
         try:
             options = reply_options(prepared.effective.parameters)
             return await request_token(
-                self.transport, request, now=self.now, options=options, ca_bundle=prepared.ca_bundle
+                self.transport,
+                request,
+                tenant=flow.namespace,
+                now=self.now,
+                options=options,
+                ca_bundle=prepared.ca_bundle,
             )
         except OAuth2Error as error:
             logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))

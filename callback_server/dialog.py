@@ -102,7 +102,8 @@ class DialogService:
             flow, state = await self._record(situation, effective, metadata, ticket, cookie)
             count_begun()
             logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
-            url = await self._front_url(effective, secret, _request_parameters(effective, flow, state), ca_bundle)
+            parameters = _request_parameters(effective, flow, state)
+            url = await self._front_url(namespace, effective, secret, parameters, ca_bundle)
             return Onward(situation.namespace, situation.name, url)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
@@ -161,6 +162,7 @@ class DialogService:
 
     async def _front_url(
         self,
+        namespace: str,
         effective: Effective,
         secret: ClientSecret | None,
         parameters: list[tuple[str, str]],
@@ -178,7 +180,9 @@ class DialogService:
         )
         request = pushed_authorization_request(effective.pushed_authorization_url, client, parameters)
         try:
-            reference = await push_authorization(self.transport, request, now=self.now, ca_bundle=ca_bundle)
+            reference = await push_authorization(
+                self.transport, request, tenant=namespace, now=self.now, ca_bundle=ca_bundle
+            )
         except OAuth2Error as error:
             logger.warning("a pushed authorization request failed", error=str(error))
             raise refusals.request_was_not_taken(error) from None

@@ -226,7 +226,7 @@ class Steps:
             return Surroundings(secrets_forbidden(seen.namespace, error.message))
         try:
             ca_bundle = await read_ca_bundle(self.kube, seen.namespace, seen.spec.oauth2)
-            await self._look_at_provider(seen.spec.oauth2, secret, ca_bundle)
+            await self._look_at_provider(seen.namespace, seen.spec.oauth2, secret, ca_bundle)
         except InvalidSpec as error:
             return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)))
         except Forbidden:
@@ -240,7 +240,9 @@ class Steps:
                 return conflict
         return Surroundings()
 
-    async def _look_at_provider(self, oauth2: OAuth2, secret: ClientSecret | None, ca_bundle: str | None) -> None:
+    async def _look_at_provider(
+        self, namespace: str, oauth2: OAuth2, secret: ClientSecret | None, ca_bundle: str | None
+    ) -> None:
         """Whether what is written and what the provider says of itself go together, and requests may go there.
 
         Raises:
@@ -248,7 +250,7 @@ class Steps:
         """
         try:
             async with asyncio.timeout(PROVIDER_PATIENCE.total_seconds()):
-                metadata = await look_up_metadata(self.discovery, oauth2, ca_bundle=ca_bundle)
+                metadata = await look_up_metadata(self.discovery, oauth2, tenant=namespace, ca_bundle=ca_bundle)
         except (MetadataUnavailable, TimeoutError) as error:
             # The link is offered all the same: whoever opens it is told, and a provider comes back.
             logger.info("a provider's metadata cannot be read now", error=str(error) or "it takes too long")
