@@ -23,11 +23,13 @@ import httpcore
 import httpx
 
 from datasource.metrics import provider_timed
+from datasource.oauth2.deadline import deadline_of
 from datasource.oauth2.egress import EgressPolicy, read_host
 from datasource.oauth2.errors import (
     EgressDenied,
     MalformedTokenResponse,
     NotDelivered,
+    OAuth2Error,
     OutcomeUnknown,
     ReplyTooLarge,
 )
@@ -72,6 +74,19 @@ class Reply:
     status: int
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a request has come."""
+
+    is_written: bool = False
+    """Whether a byte of it may have been sent."""
+    reply: Reply | None = None
+    """Once it is whole it counts, whatever goes wrong while the connection is put away."""
+
+    def write(self) -> None:
+        self.is_written = True
 
 
 class Transport:
@@ -125,22 +140,18 @@ class Transport:
             MalformedTokenResponse: the reply is whole but compressed although we asked for none.
         """
         http_request, host = _http_request(request)
+        progress = _Progress()
         denied = self._egress.host_denial(host)
         if denied is not None:
             raise EgressDenied(host, denied)
         try:
             with provider_timed(host):
-                async with asyncio.timeout(deadline.total_seconds()), self._trusting(ca_bundle) as connections:
-                    return await connections.exchange(http_request, tenant, request.largest_reply)
-        except _NEVER_SENT as error:
-            raise NotDelivered(f"{host} could not be reached ({type(error).__name__}).") from error
-        except UnicodeError as error:
-            # Names that a resolver cannot even be asked for.
-            raise NotDelivered(f"{host} is no host that can be reached.") from error
-        except TimeoutError:
-            raise OutcomeUnknown(f"{host} gave no whole answer within {deadline.total_seconds():g} s.") from None
-        except _NO_WHOLE_ANSWER as error:
-            raise OutcomeUnknown(f"{host} gave no whole answer ({type(error).__name__}).") from error
+                async with deadline_of(deadline), self._trusting(ca_bundle) as connections:
+                    return await connections.exchange(http_request, tenant, request.largest_reply, progress)
+        except (*_NEVER_SENT, *_NO_WHOLE_ANSWER, UnicodeError) as error:
+            if progress.reply is not None:
+                return progress.reply
+            raise _failure(error, host, progress, deadline) from error
 
     @asynccontextmanager
     async def _trusting(self, ca_bundle: str | None) -> AsyncIterator["_Connections"]:
@@ -156,6 +167,23 @@ class Transport:
 
     def _connections(self, context: ssl.SSLContext) -> "_Connections":
         return _Connections(context, self._egress, self._proxies, self._lookups)
+
+
+def _failure(error: Exception, host: str, progress: _Progress, deadline: timedelta) -> OAuth2Error:
+    """What it means that a request has failed: above all, whether it may have been processed."""
+    within = f"within {deadline.total_seconds():g} s"
+    match error:
+        case UnicodeError():
+            # Names that a resolver cannot even be asked for.
+            return NotDelivered(f"{host} is no host that can be reached.")
+        case TimeoutError() if not progress.is_written:
+            return NotDelivered(f"{host} could not be reached {within}.")
+        case TimeoutError():
+            return OutcomeUnknown(f"{host} gave no whole answer {within}.")
+        case _ if isinstance(error, _NEVER_SENT) or not progress.is_written:
+            return NotDelivered(f"{host} could not be reached ({type(error).__name__}).")
+        case _:
+            return OutcomeUnknown(f"{host} gave no whole answer ({type(error).__name__}).")
 
 
 def _http_request(request: TokenRequest) -> tuple[httpx.Request, str]:
@@ -192,7 +220,7 @@ class _Connections:
         self._lookups = lookups
         self._providers: dict[tuple[str, str | None], _Provider] = {}
 
-    async def exchange(self, request: httpx.Request, tenant: str, largest_reply: int) -> Reply:
+    async def exchange(self, request: httpx.Request, tenant: str, largest_reply: int, progress: _Progress) -> Reply:
         """Send a request and read the whole reply; raises what httpcore raises, and ReplyTooLarge."""
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
@@ -210,8 +238,8 @@ class _Connections:
         )
         provider = await self._provider(url.origin, self._proxies.proxy_for(str(request.url)))
         async with provider.connection(tenant) as connection:
-            connection.wire.begin(largest_body=largest_reply)
-            return await _exchanged(connection, sent)
+            connection.wire.begin(largest_body=largest_reply, on_write=progress.write)
+            return await _exchange(connection, sent, progress)
 
     async def aclose(self) -> None:
         """Close what is kept."""
@@ -278,7 +306,7 @@ class _Connection:
         return made is None or made.has_expired()
 
 
-async def _exchanged(connection: _Connection, request: httpcore.Request) -> Reply:
+async def _exchange(connection: _Connection, request: httpcore.Request, progress: _Progress) -> Reply:
     answer = await connection.handle(request)
     try:
         headers = dict(httpx.Headers(answer.headers).items())
@@ -289,7 +317,8 @@ async def _exchanged(connection: _Connection, request: httpcore.Request) -> Repl
             if 200 <= answer.status < 300:
                 raise
             body = b""
-        return Reply(status=answer.status, headers=headers, body=body)
+        progress.reply = Reply(status=answer.status, headers=headers, body=body)
+        return progress.reply
     finally:
         await answer.aclose()
 

@@ -7,7 +7,7 @@ its turn, and it ends at a bound.
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpcore
@@ -34,12 +34,11 @@ class Wire:
     """Counts what one connection carries, from one request to the next."""
 
     def __init__(self) -> None:
-        self.begin(largest_body=0)
+        self.begin(largest_body=0, on_write=lambda: None)
 
-    def begin(self, *, largest_body: int) -> None:
-        """A request is about to be sent."""
-        self.is_written = False
-        """Whether a byte of it may have been sent."""
+    def begin(self, *, largest_body: int, on_write: Callable[[], None]) -> None:
+        """A request is about to be sent; `on_write` is called before any byte of it may be."""
+        self.write = on_write
         self._largest_body = largest_body
         self._bytes = self._reads = self._parts = self._of_the_body = 0
         self._without_a_part = self._lines = 0
@@ -109,7 +108,7 @@ class _WiredStream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if buffer:
-            self._wire.is_written = True
+            self._wire.write()
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -118,7 +117,13 @@ class _WiredStream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        return _WiredStream(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._wire)
+        try:
+            secured = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            # httpcore leaves the connection open where a handshake is cancelled.
+            await self._stream.aclose()
+            raise
+        return _WiredStream(secured, self._wire)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -119,6 +119,43 @@ async def test_deadline_over_all_makes_the_outcome_unknown(behave: Behaviour) ->
             await send(provider.url, deadline=SHORT)
 
 
+async def test_deadline_that_passes_while_a_name_is_looked_up_is_not_delivered() -> None:
+    async def silent(_: str, __: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return ()
+
+    async with Transport(EgressPolicy(), resolve=silent) as transport:
+        with pytest.raises(NotDelivered, match="could not be reached within"):
+            await transport.send(request_to("https://login.example.com/token"), deadline=SHORT, tenant="apps")
+
+
+async def test_deadline_that_passes_before_the_handshake_ends_is_not_delivered() -> None:
+    """The other side accepts connections and says nothing: not a byte of the request is on its way."""
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(accept, LOOPBACK, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NotDelivered, match="could not be reached within"):
+            await send(f"https://{LOOPBACK}:{port}/token", deadline=SHORT)
+
+
+@pytest.mark.parametrize("trouble", [OSError("no such connection"), None], ids=["a failure", "a deadline"])
+async def test_reply_that_was_read_counts_whatever_goes_wrong_with_its_connection(
+    trouble: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def keep(*_: object) -> None:
+        if trouble is not None:
+            raise trouble
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(transport_module._Provider, "_keep", keep)
+    async with HostileProvider(replies(200)) as provider:
+        assert (await send(provider.url, deadline=SHORT)).body == GOOD_REPLY
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirect_is_returned_and_the_other_server_gets_nothing(status: int) -> None:
     async with HostileProvider(replies(200)) as other:

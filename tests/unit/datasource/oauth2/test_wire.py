@@ -200,7 +200,7 @@ async def test_document_of_a_megabyte_is_read() -> None:
 
 def test_piece_that_would_be_one_too_many_is_not_read() -> None:
     wire = Wire()
-    wire.begin(largest_body=SHORT_REPLY)
+    wire.begin(largest_body=SHORT_REPLY, on_write=lambda: None)
     for _ in range(MOST_PIECES):
         wire.read(b"x")
         wire.parsed(1)
