@@ -1,6 +1,7 @@
 """callback: whole flows through one callback server, from the dialog to the done page."""
 
 import asyncio
+import html
 import re
 import secrets
 import statistics
@@ -23,7 +24,7 @@ from bench.meter import Calls, cpu_seconds
 from bench.objects import CLIENT_SECRET
 from bench.world import World, world
 from bench.writing import RUNS, Run, waiting
-from callback_server.security import COOKIE, cookie_hash
+from callback_server.cookie import COOKIE, cookie_hash
 from datasource import credential as credential_secret
 from datasource import flow as records
 from datasource.flow import FLOW_LIFETIME, Flow, Outcome, key_hash, new_flow_key
@@ -34,6 +35,7 @@ from datasource.ticket import ticket_hash
 from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
 
 _FIELD = re.compile(r'name="(ticket|token)" value="([^"]*)"')
+_ONWARD = re.compile(r'<a class="button" href="([^"]*)"')
 _FLOWS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets"
 _MANAGED = f"fieldManager={CALLBACK_FIELD_MANAGER}"
 
@@ -139,10 +141,11 @@ class People:
         page, headers = await self._answer("GET", link, 200)
         cookie = headers["Set-Cookie"].partition(";")[0]
         browser = {"Cookie": cookie, "Sec-Fetch-Site": "same-origin", "Origin": external}
-        _, headers = await self._answer(
-            "POST", link.partition("?")[0], 303, headers=browser, form=dict(_FIELD.findall(page))
+        page, _ = await self._answer(
+            "POST", link.partition("?")[0], 200, headers=browser, form=dict(_FIELD.findall(page))
         )
-        (state,) = parse_qs(urlsplit(headers["Location"]).query)["state"]
+        (onward,) = _ONWARD.findall(page)
+        (state,) = parse_qs(urlsplit(html.unescape(onward)).query)["state"]
         query = urlencode({"code": secrets.token_hex(16), "state": state})
         back = f"{external}/callback/{fleet.namespace}?{query}"
         _, headers = await self._answer("GET", back, 303, headers={"Cookie": cookie})

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import structlog
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callback_server import refusals
 from callback_server.callback import CallbackService
+from callback_server.cookie import LookAlike, cookie_in, new_cookie, set_cookie_header
 from callback_server.credentials import CredentialStore
 from callback_server.dialog import LARGEST_FORM, DialogService, parse_form
 from callback_server.done import DoneService
@@ -30,10 +32,10 @@ from callback_server.identity import IdentityCheck
 from callback_server.limits import Exceeded, Misses, Pace, Places
 from callback_server.looks import Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
-from callback_server.pages import dialog_page, message_page
+from callback_server.pages import dialog_page, message_page, onward_page
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
-from callback_server.security import ALWAYS, cookie_in, is_from_our_page, new_cookie, set_cookie_header
+from callback_server.security import ALWAYS, is_from_our_page
 from callback_server.situation import Observer
 from datasource.clients import Clients
 from datasource.kube import ApiError, Kube, Unavailable
@@ -102,7 +104,7 @@ def create_app(served: Services) -> Starlette:
 
     async def show(request: Request) -> Response:
         namespace, name = _place(request)
-        cookie = cookie_in(request.cookies)
+        cookie = _cookie(request)
         fresh = cookie or new_cookie(served.token_bytes)
         dialog = await served.dialog.show(namespace, name, request.query_params.get("ticket", ""), fresh)
         response = dialog_page(dialog)
@@ -114,21 +116,20 @@ def create_app(served: Services) -> Starlette:
         namespace, name = _place(request)
         if not is_from_our_page(request.headers, settings.external_url):
             raise refusals.form_is_not_ours()
+        cookie = _cookie(request)
         form = parse_form(request.headers.get("content-type", ""), await _body(request))
-        target = await served.dialog.begin(namespace, name, form, cookie_in(request.cookies))
-        return _see_other(target)
+        return onward_page(await served.dialog.begin(namespace, name, form, cookie))
 
     async def callback(request: Request) -> Response:
         namespace = request.path_params["namespace"]
         if not _NAMESPACE.fullmatch(namespace):
             raise refusals.unknown_flow()
-        query = request.scope["query_string"]
-        done_id = await served.callback.finish(namespace, query, cookie_in(request.cookies))
+        done_id = await served.callback.finish(namespace, request.scope["query_string"], _cookie(request))
         # A clean URL: code and state leave the address bar and the history.
-        return _see_other(f"{settings.external_url}/done/{done_id}")
+        return RedirectResponse(f"{settings.external_url}/done/{done_id}", HTTPStatus.SEE_OTHER)
 
     async def done(request: Request) -> Response:
-        return await served.done.show(request.path_params["done_id"], cookie_in(request.cookies))
+        return await served.done.show(request.path_params["done_id"], _cookie(request))
 
     async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, Refused):
@@ -199,6 +200,14 @@ def _place(request: Request) -> tuple[str, str]:
     return namespace, name
 
 
+def _cookie(request: Request) -> str | None:
+    """Not `request.cookies`: Starlette folds what is not our name into it."""
+    try:
+        return cookie_in(request.scope["headers"])
+    except LookAlike:
+        raise refusals.cookie_is_not_ours() from None
+
+
 def _named_place(request: Request) -> tuple[str | None, str | None]:
     """Namespace and name that a path names; None for what could be none: limits remember them."""
     namespace, name = request.path_params.get("namespace", ""), request.path_params.get("name", "")
@@ -219,10 +228,6 @@ async def _body(request: Request) -> bytes:
     except TimeoutError:
         raise refusals.form_is_not_ours() from None
     return bytes(body)
-
-
-def _see_other(target: str) -> Response:
-    return RedirectResponse(target, status_code=303)
 
 
 async def _exceeded(_: Request, error: Exception) -> Response:

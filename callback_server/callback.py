@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from callback_server import refusals
+from callback_server.cookie import is_same_browser
 from callback_server.credentials import CredentialStore
 from callback_server.dialog import what_is_missing
 from callback_server.flows import ClaimedFlow, FlowStore
@@ -18,7 +19,6 @@ from callback_server.looks import Looks
 from callback_server.metrics import count_refused, count_stored, kind_of
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
-from callback_server.security import is_same_browser
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.clients import ClientMaterial, Clients
 from datasource.credential import CredentialData, CredentialFacts
@@ -201,7 +201,12 @@ class CallbackService:
         try:
             options = reply_options(prepared.effective.parameters)
             return await request_token(
-                self.transport, request, now=self.now, options=options, ca_bundle=prepared.material.ca_bundle
+                self.transport,
+                request,
+                tenant=flow.namespace,
+                now=self.now,
+                options=options,
+                ca_bundle=prepared.material.ca_bundle,
             )
         except OAuth2Error as error:
             logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))

@@ -1,4 +1,4 @@
-"""The dialog: GET shows it and changes nothing; POST begins an authorization and sends the browser to the provider."""
+"""The dialog: GET shows it and changes nothing; POST begins an authorization and leads on to the provider."""
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -10,12 +10,13 @@ from urllib.parse import parse_qsl, urlsplit
 import structlog
 
 from callback_server import refusals
+from callback_server.cookie import cookie_hash
 from callback_server.flows import FlowStore, NoSlot
 from callback_server.limits import Places
 from callback_server.looks import Looks
 from callback_server.metrics import count_begun
-from callback_server.pages import Dialog, Form
-from callback_server.security import cookie_hash, form_token, form_token_fits, is_form_token
+from callback_server.pages import Dialog, Form, Onward
+from callback_server.security import form_token, form_token_fits, is_form_token
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.clients import ClientMaterial, ClientMaterialMissing, Clients, ConfigMapsForbidden, SecretsForbidden
 from datasource.effective import Effective
@@ -24,7 +25,6 @@ from datasource.names import authorization_link, redirect_uri, ticket_in
 from datasource.oauth2 import (
     OAuth2Error,
     ProviderMetadata,
-    TokenRequest,
     authorization_parameters,
     front_url,
     new_secret,
@@ -75,8 +75,8 @@ class DialogService:
         form = Form(action=urlsplit(link).path, ticket=ticket, token=token)
         return Dialog(situation, self.settings.external_url, effective, form=form)
 
-    async def begin(self, namespace: str, name: str, form: Mapping[str, str], cookie: str | None) -> str:
-        """Begin an authorization; returns the URL at the provider to send the browser to (RFC 6749 section 4.1.1).
+    async def begin(self, namespace: str, name: str, form: Mapping[str, str], cookie: str | None) -> Onward:
+        """Begin an authorization; returns where it goes on at the provider (RFC 6749 section 4.1.1).
 
         Raises:
             Refused: nothing was begun.
@@ -104,12 +104,9 @@ class DialogService:
             count_begun()
             logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
             parameters = _request_parameters(effective, flow, state)
-            if effective.pushed_authorization_url is None:
-                return front_url(effective.authorize_url, parameters)
             material = ClientMaterial(effective.parameters, secret, ca_bundle)
-            client = self.clients.client(material, token_endpoint=effective.token_url)
-            request = pushed_authorization_request(effective.pushed_authorization_url, client, parameters)
-            return await self._pushed(effective, request, ca_bundle)
+            url = await self._front_url(namespace, effective, material, parameters)
+            return Onward(situation.namespace, situation.name, url)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
         # What is not the live ticket costs one read, and that is shared: strangers may send as many as they like.
@@ -165,10 +162,18 @@ class DialogService:
             raise refusals.too_many_at_once() from None
         return begun, states[begun.state_hash]
 
-    async def _pushed(self, effective: Effective, request: TokenRequest, ca_bundle: str | None) -> str:
-        """Push the request (RFC 9126); returns the URL with the reference to it."""
+    async def _front_url(
+        self, namespace: str, effective: Effective, material: ClientMaterial, parameters: list[tuple[str, str]]
+    ) -> str:
+        """The authorize URL with the request, or with the reference to it once it was pushed (RFC 9126)."""
+        if effective.pushed_authorization_url is None:
+            return front_url(effective.authorize_url, parameters)
+        client = self.clients.client(material, token_endpoint=effective.token_url)
+        request = pushed_authorization_request(effective.pushed_authorization_url, client, parameters)
         try:
-            reference = await push_authorization(self.transport, request, now=self.now, ca_bundle=ca_bundle)
+            reference = await push_authorization(
+                self.transport, request, tenant=namespace, now=self.now, ca_bundle=material.ca_bundle
+            )
         except OAuth2Error as error:
             logger.warning("a pushed authorization request failed", error=str(error))
             raise refusals.request_was_not_taken(error) from None

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from starlette.responses import HTMLResponse
 
 from callback_server import refusals
+from callback_server.cookie import is_same_browser
 from callback_server.flows import FlowStore
 from callback_server.looks import Looks
 from callback_server.pages import Banner, Dialog, dialog_page, message_page, progress_page
 from callback_server.refusals import Refused
-from callback_server.security import is_same_browser
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.effective import Effective
 from datasource.flow import Flow, FlowKey, Outcome, StoredFlow, done_id_is_of, parse_flow_key

@@ -53,7 +53,7 @@ class IdentityCheck:
         if issuer is None or flow.nonce is None:
             return
         try:
-            await self.verifier.prepare(issuer, ca_bundle=ca_bundle)
+            await self.verifier.prepare(issuer, tenant=flow.namespace, ca_bundle=ca_bundle)
         except (MetadataUnavailable, MetadataUnusable) as error:
             raise refusals.identity_cannot_be_verified(str(error)) from None
 
@@ -70,7 +70,7 @@ class IdentityCheck:
                 raise NotAccepted(refusals.identity_is_unknown())
             return Authorizer()
         try:
-            claims = await self._claims(response.id_token, parameters.issuer, ca_bundle)
+            claims = await self._claims(response.id_token, parameters.issuer, flow.namespace, ca_bundle)
             identity = check_claims(
                 claims, issuer=parameters.issuer, client_id=parameters.client_id or "", nonce=flow.nonce, now=self.now()
             )
@@ -86,8 +86,10 @@ class IdentityCheck:
         checked = expected_identity_hash(parameters.expected_identity) if parameters.expected_identity else None
         return Authorizer(identity.shown, kept_claims(claims), checked)
 
-    async def _claims(self, id_token: str, issuer: str | None, ca_bundle: str | None) -> Mapping[str, Any]:
+    async def _claims(
+        self, id_token: str, issuer: str | None, namespace: str, ca_bundle: str | None
+    ) -> Mapping[str, Any]:
         if issuer is None:
             # Nobody vouches for the keys; TLS of the token endpoint is enough to show who authorized.
             return unverified_claims(id_token)
-        return await self.verifier.claims(id_token, issuer, ca_bundle=ca_bundle)
+        return await self.verifier.claims(id_token, issuer, tenant=namespace, ca_bundle=ca_bundle)

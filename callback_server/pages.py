@@ -1,5 +1,6 @@
 """The pages: what they show as typed views, rendered with Jinja2, headers included."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -128,12 +129,40 @@ class Dialog:
         return "openid" in scopes and "offline_access" not in scopes
 
 
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """Where an authorization goes on: at the provider."""
+
+    namespace: str
+    name: str
+    url: str = dataclasses.field(repr=False)
+
+    @property
+    def host(self) -> str:
+        """Where the person is sent."""
+        return _host(self.url)
+
+    @property
+    def refresh(self) -> str:
+        """For a meta element (HTML, section 4.2.5.3). A URL that begins with its scheme is taken as it is up to the end."""
+        return f"0;url={self.url}"
+
+
 def dialog_page(dialog: Dialog) -> HTMLResponse:
     """The page that mirrors the dialog administrators know: parameters, state, the button, what came of it."""
-    effective = dialog.effective
-    target = origin(effective.authorize_url) if dialog.form is not None and effective is not None else None
     content = _environment.get_template("dialog.html").render(dialog=dialog)
-    return HTMLResponse(content, headers=page_headers(_STYLE_SOURCE, target))
+    return HTMLResponse(content, headers=page_headers(_STYLE_SOURCE))
+
+
+def onward_page(onward: Onward) -> HTMLResponse:
+    """The page after the button. It leads to the provider by itself, and shows no form.
+
+    Not a redirect: Chromium and Safari check the form-action of the page with the button at every redirect that follows, and
+    providers lead on to hosts that nobody here can know. As there is no delay, browsers put the provider's page in this one's
+    place: the way back leads to the dialog.
+    """
+    content = _environment.get_template("onward.html").render(onward=onward)
+    return HTMLResponse(content, headers=page_headers(_STYLE_SOURCE) | {"Referrer-Policy": "no-referrer"})
 
 
 def message_page(refused: Refused, *, again: str | None = None) -> HTMLResponse:

@@ -110,6 +110,19 @@ def cookie_is_missing() -> Refused:
     )
 
 
+def cookie_is_not_ours() -> Refused:
+    """The browser sends our cookie's name twice or in another spelling: whose authorization this is cannot be told."""
+    return Refused(
+        "A cookie of another site is in the way",
+        "Delete this browser's cookies for this site and for its whole domain, or use a private window. Then open the "
+        "Datasource's link again. Another site of the domain set a cookie that looks like ours: with it, you could be made to "
+        "authorize what somebody else began. Nothing was started and nothing was stored. Tell whoever runs the cluster: that "
+        "site may be in wrong hands.",
+        HTTPStatus.FORBIDDEN,
+        is_miss=True,
+    )
+
+
 def form_is_not_ours() -> Refused:
     """Another site's form, or a page that is out of date."""
     return Refused(

@@ -57,7 +57,9 @@ class GrantRevoker:
         token, hint = token_and_hint(data.access_token, data.refresh_token)
         request = revocation_request(data.revocation_endpoint, client, token=token, hint=hint)
         try:
-            await revoke_token_patiently(self.transport, request, now=self.now, ca_bundle=ca_bundle)
+            await revoke_token_patiently(
+                self.transport, request, tenant=situation.namespace, now=self.now, ca_bundle=ca_bundle
+            )
         except OAuth2Error as error:
             log.error("a refused grant could not be revoked", error=str(error))
         else:

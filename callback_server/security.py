@@ -1,45 +1,16 @@
-"""What binds a request to the browser and the page that it should come from, and the headers of every answer."""
+"""What binds a request to the page that it should come from, and the headers of every answer."""
 
 import hashlib
 import hmac
 import re
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from callback_server.situation import Situation
 
-COOKIE = "__Host-datasource-browser"
-"""One for the browser, shared by its tabs. `__Host-`: only we can set it, over https (loopback counts), for all our paths."""
-
-_COOKIE_VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
+_FORM_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
-
-
-def new_cookie(token_bytes: Callable[[int], bytes]) -> str:
-    """256 random bits."""
-    return urlsafe_b64encode(token_bytes(32)).decode().rstrip("=")
-
-
-def cookie_in(cookies: Mapping[str, str]) -> str | None:
-    """Our cookie, if the browser sent one that we could have made."""
-    value = cookies.get(COOKIE, "")
-    return value if _COOKIE_VALUE.fullmatch(value) else None
-
-
-def set_cookie_header(value: str) -> str:
-    """The Set-Cookie header. Lax: the way back from the provider is a cross-site navigation, and must carry it."""
-    return f"{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Lax"
-
-
-def cookie_hash(cookie: str) -> str:
-    """How a flow record remembers the browser: SHA-256, hex."""
-    return hashlib.sha256(cookie.encode()).hexdigest()
-
-
-def is_same_browser(cookie: str | None, recorded_hash: str) -> bool:
-    """Whether the browser is the one that began; compared in constant time."""
-    return cookie is not None and hmac.compare_digest(cookie_hash(cookie), recorded_hash)
 
 
 def form_token(cookie: str, situation: Situation, ticket: str, *shown: str) -> str:
@@ -53,7 +24,7 @@ def form_token(cookie: str, situation: Situation, ticket: str, *shown: str) -> s
 
 def is_form_token(text: str) -> bool:
     """Whether a text looks like a form token; what does not is refused without looking anything up."""
-    return _COOKIE_VALUE.fullmatch(text) is not None
+    return _FORM_TOKEN.fullmatch(text) is not None
 
 
 def form_token_fits(presented: str, cookie: str, situation: Situation, ticket: str, *shown: str) -> bool:
@@ -71,7 +42,7 @@ def is_from_our_page(headers: Mapping[str, str], external_url: str) -> bool:
 
 
 def origin(url: str) -> str | None:
-    """The origin of an http(s) URL as CSP and browsers write it; None where its host could break out of a header."""
+    """The origin of an http(s) URL as browsers write it; None where its host could break out of a header."""
     split = urlsplit(url)
     host = split.netloc.rpartition("@")[2]
     name, port = (host, "") if host.endswith("]") or ":" not in host else host.rsplit(":", 1)
@@ -86,16 +57,10 @@ def style_source(css: str) -> str:
     return "'sha256-" + b64encode(hashlib.sha256(css.encode()).digest()).decode() + "'"
 
 
-def page_headers(style: str, *form_targets: str | None) -> dict[str, str]:
-    """Headers of a page.
-
-    Args:
-        style: the CSP source of the style sheet.
-        form_targets: origins besides our own that a form may lead to. Chromium checks the 303 after a form, too.
-    """
-    targets = " ".join(["'self'", *(target for target in form_targets if target)])
+def page_headers(style: str) -> dict[str, str]:
+    """Headers of a page; `style` is the CSP source of the style sheet."""
     policy = (
-        f"default-src 'none'; style-src {style}; img-src data:; form-action {targets}; "
+        f"default-src 'none'; style-src {style}; img-src data:; form-action 'self'; "
         "frame-ancestors 'none'; base-uri 'none'"
     )
     return {"Content-Security-Policy": policy, **ALWAYS}

@@ -107,7 +107,9 @@ class Observer:
             Refused: an endpoint depends on it, and it cannot be had.
         """
         try:
-            return await look_up_metadata(self.discovery, situation.oauth2, ca_bundle=ca_bundle)
+            return await look_up_metadata(
+                self.discovery, situation.oauth2, tenant=situation.namespace, ca_bundle=ca_bundle
+            )
         except MetadataUnavailable as error:
             raise refusals.provider_is_silent(str(error)) from None
         except InvalidSpec as error:

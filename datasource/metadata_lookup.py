@@ -7,7 +7,7 @@ from datasource.spec import InvalidSpec, OAuth2
 
 
 async def look_up_metadata(
-    discovery: Discovery, oauth2: OAuth2, *, ca_bundle: str | None = None
+    discovery: Discovery, oauth2: OAuth2, *, tenant: str, ca_bundle: str | None = None
 ) -> ProviderMetadata | None:
     """What the issuer says of itself; None without an issuer, or where it cannot be had and no endpoint depends on it.
 
@@ -19,7 +19,7 @@ async def look_up_metadata(
     if not issuer:
         return None
     try:
-        return await discovery.metadata(issuer, ca_bundle=ca_bundle)
+        return await discovery.metadata(issuer, tenant=tenant, ca_bundle=ca_bundle)
     except MetadataUnavailable:
         if needs_metadata(oauth2):
             raise

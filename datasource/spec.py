@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from datasource.names import CREDENTIAL_SUFFIX, default_token_secret_name
+from datasource.names import CREDENTIAL_SUFFIX, GROUP, default_token_secret_name
 from datasource.oauth2 import (
     CLIENT_ASSERTION_ALGORITHMS,
     RESERVED_PARAMETERS,
@@ -641,3 +641,5 @@ def _metadata_key_problems(place: str, texts: Mapping[str, str]) -> Iterator[Inv
                 "is no key that Kubernetes takes",
                 "Use up to 63 letters, digits, - _ and ., and perhaps a DNS name and / in front.",
             )
+        elif key.startswith(f"{GROUP}/"):
+            yield InvalidSpec(f"{_TEMPLATE}.{place}[{key}]", "is the operator's own", "Choose another key.")

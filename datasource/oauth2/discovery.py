@@ -16,9 +16,11 @@ import structlog
 from datasource.oauth2.errors import (
     EgressDenied,
     MalformedTokenResponse,
+    MetadataNotAskedFor,
     MetadataUnavailable,
     MetadataUnusable,
     OAuth2Error,
+    TooManyLookups,
 )
 from datasource.oauth2.provider_metadata import (
     ProviderMetadata,
@@ -67,10 +69,12 @@ class Discovery:
         self._monotonic = monotonic
         self._allow_insecure_http = allow_insecure_http
         self._known: OrderedDict[_Asked, _Entry] = OrderedDict()
-        self._asking: dict[_Asked, asyncio.Task[ProviderMetadata]] = {}
+        self._asking: dict[tuple[_Asked, str | None], asyncio.Task[ProviderMetadata]] = {}
 
-    async def metadata(self, issuer: str, *, ca_bundle: str | None = None) -> ProviderMetadata:
+    async def metadata(self, issuer: str, *, tenant: str, ca_bundle: str | None = None) -> ProviderMetadata:
         """The metadata of an issuer, at most an hour old while it can be reached.
+
+        It is asked for on behalf of a tenant (its namespace), and told to all.
 
         With a `ca_bundle` its authorities are trusted beside the system's, and what is learnt so is told to nobody else:
         whoever names a bundle could pass for the issuer.
@@ -84,23 +88,34 @@ class Discovery:
         if entry is not None and self._monotonic() < entry.fresh_until:
             self._known.move_to_end(asked)
             return _told(entry)
-        asking = self._asking.get(asked)
+        try:
+            return await self._together(asked, tenant)
+        except MetadataNotAskedFor:
+            # Whoever began had no room to ask; that must not keep others from it.
+            return await self._together(asked, tenant, by_itself=True)
+
+    async def _together(self, asked: _Asked, tenant: str, *, by_itself: bool = False) -> ProviderMetadata:
+        """One request for all who wait, or for all of a tenant (single flight)."""
+        flight = (asked, tenant if by_itself else None)
+        asking = self._asking.get(flight)
         if asking is None:
-            asking = asyncio.create_task(self._ask(asked), name=f"metadata of {issuer}")
-            self._asking[asked] = asking
-            asking.add_done_callback(lambda task: self._end(asked, task))
+            asking = asyncio.create_task(self._ask(asked, tenant), name=f"metadata of {asked.issuer}")
+            self._asking[flight] = asking
+            asking.add_done_callback(lambda task: self._end(flight, task))
         # Shielded: one who gives up does not take the answer from the others.
         return await asyncio.shield(asking)
 
-    def _end(self, asked: _Asked, asking: asyncio.Task[ProviderMetadata]) -> None:
-        del self._asking[asked]
+    def _end(self, flight: tuple[_Asked, str | None], asking: asyncio.Task[ProviderMetadata]) -> None:
+        del self._asking[flight]
         if not asking.cancelled():
             asking.exception()  # looked at, also where everybody who asked has gone away
 
-    async def _ask(self, asked: _Asked) -> ProviderMetadata:
+    async def _ask(self, asked: _Asked, tenant: str) -> ProviderMetadata:
         found: ProviderMetadata | OAuth2Error
         try:
-            found = await self._fetched(asked)
+            found = await self._fetched(asked, tenant)
+        except MetadataNotAskedFor:
+            raise  # It is no failure of the issuer, so it is told to nobody else.
         except (MetadataUnavailable, MetadataUnusable) as error:
             logger.warning("no metadata", issuer=asked.issuer, error=str(error))
             found = error
@@ -127,32 +142,36 @@ class Discovery:
             self._known.popitem(last=False)
         return entry
 
-    async def _fetched(self, asked: _Asked) -> ProviderMetadata:
+    async def _fetched(self, asked: _Asked, tenant: str) -> ProviderMetadata:
         """Ask at each place until a document fits; otherwise the failure that says most."""
         failures: list[MetadataUnavailable | MetadataUnusable] = []
         for url in well_known_urls(asked.issuer):
             try:
-                return await self._document(url, asked)
+                return await self._document(url, asked, tenant)
+            except MetadataNotAskedFor:
+                raise
             except (MetadataUnavailable, MetadataUnusable) as error:
                 failures.append(error)
         raise max(failures, key=_telling)
 
-    async def _document(self, url: str, asked: _Asked) -> ProviderMetadata:
-        body = await read_document(self._transport, url, ca_bundle=asked.ca_bundle)
+    async def _document(self, url: str, asked: _Asked, tenant: str) -> ProviderMetadata:
+        body = await read_document(self._transport, url, tenant=tenant, ca_bundle=asked.ca_bundle)
         return parse_provider_metadata(body, issuer=asked.issuer, allow_insecure_http=self._allow_insecure_http)
 
 
-async def read_document(transport: Transport, url: str, *, ca_bundle: str | None) -> bytes:
+async def read_document(transport: Transport, url: str, *, tenant: str, ca_bundle: str | None) -> bytes:
     """What stands at a place where a provider publishes something about itself: its metadata, its keys.
 
     Raises:
-        MetadataUnavailable: it cannot be read now.
+        MetadataUnavailable: it cannot be read now; MetadataNotAskedFor where the tenant has no room to ask.
         MetadataUnusable: nothing that may be read stands there; MetadataMissing for nothing at all.
     """
     try:
-        reply = await transport.send(document_request(url), deadline=DEADLINE, ca_bundle=ca_bundle)
+        reply = await transport.send(document_request(url), deadline=DEADLINE, tenant=tenant, ca_bundle=ca_bundle)
     except (MalformedTokenResponse, EgressDenied) as error:
         raise MetadataUnusable(f"{url}: {error}") from None
+    except TooManyLookups as error:
+        raise MetadataNotAskedFor(f"{url} was not asked for: {error}") from None
     except OAuth2Error as error:
         raise MetadataUnavailable(f"{url} cannot be read now: {error}") from None
     if reply.status == 429 or reply.status >= 500:

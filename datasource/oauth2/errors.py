@@ -50,6 +50,15 @@ class EgressDenied(NotDelivered):
         self.denied = denied
 
 
+class TooManyLookups(NotDelivered):
+    """The tenant has too many lookups under way. It says nothing about the host, and nothing to another tenant."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} was not looked up: other lookups of this namespace still wait for name servers that do not answer."
+        )
+
+
 class Throttled(OAuth2Error):
     """429 or 503: asked to come back later."""
 
@@ -64,6 +73,10 @@ class OutcomeUnknown(OAuth2Error):
     """The request was sent and no whole answer came: it may have been processed."""
 
     retry = Retry.ONCE_MORE
+
+
+class ReplyTooLarge(OutcomeUnknown):
+    """A reply came, and it costs more to read than it may: whatever it says of a request that was processed is not known."""
 
 
 class ProviderRefused(OAuth2Error):
@@ -113,6 +126,10 @@ class MetadataUnavailable(OAuth2Error):
     """The provider's metadata cannot be read now: it is down, or in the way of too many."""
 
     retry = Retry.LATER
+
+
+class MetadataNotAskedFor(MetadataUnavailable):
+    """It was not even asked for, for want of room of the tenant's own: no other tenant may be told so."""
 
 
 class MetadataUnusable(OAuth2Error):

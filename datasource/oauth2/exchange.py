@@ -24,18 +24,19 @@ async def request_token(
     transport: Transport,
     request: TokenRequest,
     *,
+    tenant: str,
     now: Callable[[], datetime],
     deadline: timedelta = DEADLINE,
     options: ReplyOptions | None = None,
     ca_bundle: str | None = None,
 ) -> TokenResponse:
-    """Send a token request; the authorities of `ca_bundle` are trusted beside the system's.
+    """Send a token request for a tenant (its namespace); the authorities of `ca_bundle` are trusted beside the system's.
 
     Raises:
         OAuth2Error: one of its subclasses; its class tells whether the request may have been processed.
     """
     sent_at = now()
-    reply = await transport.send(request, deadline=deadline, ca_bundle=ca_bundle)
+    reply = await transport.send(request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
     # The lifetime counts from before the request: a slow reply never makes a token look younger than it is.
     return parse_token_response(
         reply.status, reply.headers, reply.body, received_at=sent_at, options=options or ReplyOptions()
@@ -46,6 +47,7 @@ async def push_authorization(
     transport: Transport,
     request: TokenRequest,
     *,
+    tenant: str,
     now: Callable[[], datetime],
     deadline: timedelta = DEADLINE,
     ca_bundle: str | None = None,
@@ -55,19 +57,24 @@ async def push_authorization(
     Raises:
         OAuth2Error: one of its subclasses; nothing is lost by any of them, a person begins again.
     """
-    reply = await transport.send(request, deadline=deadline, ca_bundle=ca_bundle)
+    reply = await transport.send(request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
     return parse_pushed_authorization(reply.status, reply.headers, reply.body, received_at=now())
 
 
 async def revoke_token(
-    transport: Transport, request: TokenRequest, *, now: Callable[[], datetime], ca_bundle: str | None = None
+    transport: Transport,
+    request: TokenRequest,
+    *,
+    tenant: str,
+    now: Callable[[], datetime],
+    ca_bundle: str | None = None,
 ) -> None:
     """Send a revocation request once; returns where the token is dead.
 
     Raises:
         OAuth2Error: one of its subclasses; `is_worth_another_try` tells whether to send the request again.
     """
-    reply = await transport.send(request, deadline=REVOCATION_DEADLINE, ca_bundle=ca_bundle)
+    reply = await transport.send(request, deadline=REVOCATION_DEADLINE, tenant=tenant, ca_bundle=ca_bundle)
     check_revocation_response(reply.status, reply.headers, reply.body, now=now())
 
 
@@ -75,6 +82,7 @@ async def revoke_token_patiently(
     transport: Transport,
     request: TokenRequest,
     *,
+    tenant: str,
     now: Callable[[], datetime],
     ca_bundle: str | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -86,11 +94,11 @@ async def revoke_token_patiently(
     """
     for pause in REVOCATION_PAUSES:
         try:
-            await revoke_token(transport, request, now=now, ca_bundle=ca_bundle)
+            await revoke_token(transport, request, tenant=tenant, now=now, ca_bundle=ca_bundle)
         except OAuth2Error as error:
             if not is_worth_another_try(error):
                 raise
             await sleep(pause.total_seconds())
         else:
             return
-    await revoke_token(transport, request, now=now, ca_bundle=ca_bundle)
+    await revoke_token(transport, request, tenant=tenant, now=now, ca_bundle=ca_bundle)

@@ -80,10 +80,14 @@ def well_known_urls(issuer: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(at(place) for place in places))
 
 
+LARGEST_DOCUMENT = 1024 * 1024
+"""Bytes."""
+
+
 def document_request(url: str) -> TokenRequest:
     """GET a JSON document of a provider: its metadata, its keys."""
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "datasource-operator"}
-    return TokenRequest(url=url, headers=headers, body=b"", method="GET")
+    return TokenRequest(url=url, headers=headers, body=b"", method="GET", largest_reply=LARGEST_DOCUMENT)
 
 
 def parse_provider_metadata(body: bytes, *, issuer: str, allow_insecure_http: bool) -> ProviderMetadata:

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 from urllib.parse import quote_plus, urlencode
@@ -21,6 +21,14 @@ RESERVED_TOKEN_PARAMETERS = frozenset(
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 """RFC 7523 section 2.2."""
+
+
+SHORT_REPLY = 64 * 1024
+"""Bytes of a reply that carries no token: to a revocation, or to a pushed authorization request."""
+
+TOKEN_REPLY = 256 * 1024
+"""Bytes of a reply with tokens: access, refresh and id_token of the largest size that is taken (64 KiB each), and the rest. A
+reply to a refresh that is not read may be a grant that is lost, so what the parser would take is never too large to be read."""
 
 
 class ClientAuthentication(StrEnum):
@@ -58,6 +66,8 @@ class RequestOptions:
     resources: Sequence[str] = ()
     """Resource indicators (RFC 8707): the parameter `resource`, once for each."""
     body_format: BodyFormat = BodyFormat.FORM
+    largest_reply: int = TOKEN_REPLY
+    """Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,8 @@ class TokenRequest:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     method: Literal["POST", "GET"] = "POST"
+    largest_reply: int = SHORT_REPLY
+    """Bytes of the reply's body; more is not read."""
 
 
 _PLAIN = RequestOptions()
@@ -86,7 +98,7 @@ def authorization_code_request(
     parameters = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
     if code_verifier is not None:
         parameters["code_verifier"] = code_verifier
-    return client_request(token_url, client, _with_options(parameters, options), options.body_format)
+    return _token_request(token_url, client, parameters, options)
 
 
 def refresh_request(
@@ -94,7 +106,14 @@ def refresh_request(
 ) -> TokenRequest:
     """Refresh an access token (RFC 6749 section 6); scope is left out: the same as granted."""
     parameters = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-    return client_request(token_url, client, _with_options(parameters, options), options.body_format)
+    return _token_request(token_url, client, parameters, options)
+
+
+def _token_request(
+    token_url: str, client: Client, parameters: Mapping[str, str], options: RequestOptions
+) -> TokenRequest:
+    request = client_request(token_url, client, _with_options(parameters, options), options.body_format)
+    return replace(request, largest_reply=options.largest_reply)
 
 
 def client_request(

@@ -39,6 +39,7 @@ _LONGEST_TOKEN = 65_536
 _VISIBLE = re.compile(r"[\x20-\x7e]+")  # VSCHAR of RFC 6749 appendix A.12: what an Authorization header can carry
 _SCOPE = re.compile(r"[\x21-\x7e]+")
 _LONGEST_SCOPES = 16_384
+_MOST_ESCAPES = 20_000  # Of a form; three tokens of 64 KiB need fewer.
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 
 
@@ -171,7 +172,7 @@ def _members(content_type: str, body: bytes) -> dict[str, Any] | None:
 
 
 def _form(text: str) -> dict[str, Any] | None:
-    if "=" not in text or text.startswith(("{", "[", "<")):
+    if "=" not in text or text.startswith(("{", "[", "<")) or text.count("%") > _MOST_ESCAPES:
         return None
     try:
         return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=100))
@@ -298,5 +299,7 @@ def _lifetime(value: object) -> timedelta | None:
 def _scopes(value: object, separator: str) -> tuple[str, ...] | None:
     """Scopes that an annotation can hold; None where there are none, or more than anybody means."""
     texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+    if sum(map(len, texts)) > 4 * _LONGEST_SCOPES:
+        return None  # looked at before each is, or a reply of nothing else would keep everybody waiting
     scopes = tuple(scope for text in texts for scope in text.replace(separator, " ").split() if _SCOPE.fullmatch(scope))
     return scopes if scopes and len(" ".join(scopes)) <= _LONGEST_SCOPES else None

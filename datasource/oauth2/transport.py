@@ -8,7 +8,6 @@ second answer. Through a proxy only what is written can be judged; the proxy its
 """
 
 import asyncio
-import socket
 import ssl
 import sys
 import time
@@ -17,24 +16,33 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import httpcore
 import httpx
 
 from datasource.metrics import provider_timed
+from datasource.oauth2.deadline import deadline_of
 from datasource.oauth2.egress import EgressPolicy, read_host
-from datasource.oauth2.errors import EgressDenied, MalformedTokenResponse, NotDelivered, OutcomeUnknown
+from datasource.oauth2.errors import (
+    EgressDenied,
+    MalformedTokenResponse,
+    NotDelivered,
+    OAuth2Error,
+    OutcomeUnknown,
+    ReplyTooLarge,
+)
 from datasource.oauth2.proxies import Proxies
+from datasource.oauth2.resolver import Lookups, NameServers, Resolve
 from datasource.oauth2.token_request import TokenRequest
 from datasource.oauth2.trust import add_bundle
+from datasource.oauth2.wire import Wire, WiredBackend
 
 # httpcore asks for sniffio at every lock that it makes, and a module that is not there is searched for in every folder, each
 # time: a third of what a request took. None ends the search at once (Python reference, section 5.3.1).
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
-LARGEST_BODY = 1024 * 1024
 CONNECT_TIMEOUT = timedelta(seconds=5)
 STAGGER = timedelta(milliseconds=250)
 """How long one address may take before the next is tried beside it (RFC 8305 section 5)."""
@@ -58,19 +66,6 @@ _NO_WHOLE_ANSWER = (
     OSError,  # ssl.SSLError comes through where TLS fails after the handshake.
 )
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-_Handle = Callable[[httpcore.Request], Awaitable[httpcore.Response]]
-
-
-async def resolve(name: str, port: int) -> Sequence[str]:
-    """The addresses of a name, in the order in which they are to be tried.
-
-    Raises:
-        OSError: it has none.
-    """
-    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -81,6 +76,19 @@ class Reply:
     body: bytes = field(repr=False)
 
 
+@dataclass(slots=True)
+class _Progress:
+    """How far a request has come."""
+
+    is_written: bool = False
+    """Whether a byte of it may have been sent."""
+    reply: Reply | None = None
+    """Once it is whole it counts, whatever goes wrong while the connection is put away."""
+
+    def write(self) -> None:
+        self.is_written = True
+
+
 class Transport:
     """Sends requests to providers. Use it as an async context manager.
 
@@ -88,7 +96,7 @@ class Transport:
         egress: where requests may go.
         proxies: through which proxies they go.
         verify: certificate authorities in place of the system's; True for those.
-        resolve: how names are resolved.
+        resolve: how names are resolved; None: by the name servers of this machine.
     """
 
     def __init__(
@@ -97,11 +105,12 @@ class Transport:
         proxies: Proxies | None = None,
         *,
         verify: ssl.SSLContext | bool = True,
-        resolve: Resolve = resolve,
+        resolve: Resolve | None = None,
     ) -> None:
         self._egress = egress
         self._proxies = proxies or Proxies()
-        self._resolve = resolve
+        self._name_servers = NameServers()
+        self._lookups = Lookups(resolve or self._name_servers)
         self._shared = self._connections(httpx.create_ssl_context(verify))
         # What many Datasources of one company name is read once.
         self._context_trusting = lru_cache(maxsize=16)(_context_trusting)
@@ -111,38 +120,38 @@ class Transport:
 
     async def __aexit__(self, *_: object) -> None:
         await self._shared.aclose()
+        await self._name_servers.aclose()
 
-    async def send(self, request: TokenRequest, *, deadline: timedelta, ca_bundle: str | None = None) -> Reply:
+    async def send(
+        self, request: TokenRequest, *, deadline: timedelta, tenant: str, ca_bundle: str | None = None
+    ) -> Reply:
         """Send a request and read the whole reply within the deadline.
 
         Args:
             request: what to send.
             deadline: for all of it.
+            tenant: the namespace on whose behalf it is sent: what its hosts keep waiting takes from its share alone.
             ca_bundle: certificate authorities, in PEM, that are trusted beside the system's for this request only.
 
         Raises:
             EgressDenied: no request may go there.
             NotDelivered: the provider was not reached.
-            OutcomeUnknown: it may have acted on the request.
+            OutcomeUnknown: it may have acted on the request; ReplyTooLarge where its answer could not be read.
             MalformedTokenResponse: the reply is whole but compressed although we asked for none.
         """
         http_request, host = _http_request(request)
+        progress = _Progress()
         denied = self._egress.host_denial(host)
         if denied is not None:
             raise EgressDenied(host, denied)
         try:
             with provider_timed(host):
-                async with asyncio.timeout(deadline.total_seconds()), self._trusting(ca_bundle) as connections:
-                    return await connections.exchange(http_request)
-        except _NEVER_SENT as error:
-            raise NotDelivered(f"{host} could not be reached ({type(error).__name__}).") from error
-        except UnicodeError as error:
-            # Names that a resolver cannot even be asked for.
-            raise NotDelivered(f"{host} is no host that can be reached.") from error
-        except TimeoutError:
-            raise OutcomeUnknown(f"{host} gave no whole answer within {deadline.total_seconds():g} s.") from None
-        except _NO_WHOLE_ANSWER as error:
-            raise OutcomeUnknown(f"{host} gave no whole answer ({type(error).__name__}).") from error
+                async with deadline_of(deadline), self._trusting(ca_bundle) as connections:
+                    return await connections.exchange(http_request, tenant, request.largest_reply, progress)
+        except (*_NEVER_SENT, *_NO_WHOLE_ANSWER, UnicodeError) as error:
+            if progress.reply is not None:
+                return progress.reply
+            raise _failure(error, host, progress, deadline) from error
 
     @asynccontextmanager
     async def _trusting(self, ca_bundle: str | None) -> AsyncIterator["_Connections"]:
@@ -157,7 +166,24 @@ class Transport:
             await connections.aclose()
 
     def _connections(self, context: ssl.SSLContext) -> "_Connections":
-        return _Connections(context, self._egress, self._proxies, self._resolve)
+        return _Connections(context, self._egress, self._proxies, self._lookups)
+
+
+def _failure(error: Exception, host: str, progress: _Progress, deadline: timedelta) -> OAuth2Error:
+    """What it means that a request has failed: above all, whether it may have been processed."""
+    within = f"within {deadline.total_seconds():g} s"
+    match error:
+        case UnicodeError():
+            # Names that a resolver cannot even be asked for.
+            return NotDelivered(f"{host} is no host that can be reached.")
+        case TimeoutError() if not progress.is_written:
+            return NotDelivered(f"{host} could not be reached {within}.")
+        case TimeoutError():
+            return OutcomeUnknown(f"{host} gave no whole answer {within}.")
+        case _ if isinstance(error, _NEVER_SENT) or not progress.is_written:
+            return NotDelivered(f"{host} could not be reached ({type(error).__name__}).")
+        case _:
+            return OutcomeUnknown(f"{host} gave no whole answer ({type(error).__name__}).")
 
 
 def _http_request(request: TokenRequest) -> tuple[httpx.Request, str]:
@@ -187,15 +213,15 @@ def _context_trusting(ca_bundle: str) -> ssl.SSLContext:
 class _Connections:
     """Connections under one trust: to checked addresses, or through proxies."""
 
-    def __init__(self, context: ssl.SSLContext, egress: EgressPolicy, proxies: Proxies, resolve: Resolve) -> None:
+    def __init__(self, context: ssl.SSLContext, egress: EgressPolicy, proxies: Proxies, lookups: Lookups) -> None:
         self._context = context
+        self._egress = egress
         self._proxies = proxies
-        self._network = _CheckedBackend(egress, resolve)
-        self._direct: dict[str, _Provider] = {}
-        self._through: dict[str, httpcore.AsyncHTTPProxy] = {}
+        self._lookups = lookups
+        self._providers: dict[tuple[str, str | None], _Provider] = {}
 
-    async def exchange(self, request: httpx.Request) -> Reply:
-        """Send a request and read the whole reply; raises what httpcore raises."""
+    async def exchange(self, request: httpx.Request, tenant: str, largest_reply: int, progress: _Progress) -> Reply:
+        """Send a request and read the whole reply; raises what httpcore raises, and ReplyTooLarge."""
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,
@@ -210,62 +236,101 @@ class _Connections:
             content=request.stream,
             extensions={"timeout": {"connect": seconds, "pool": seconds}},
         )
-        proxy_url = self._proxies.proxy_for(str(request.url))
-        if proxy_url is not None:
-            return await _exchanged(self._through_proxy(proxy_url).handle_async_request, sent)
-        async with (await self._provider(url.origin)).connection() as connection:
-            return await _exchanged(connection.handle_async_request, sent)
+        provider = await self._provider(url.origin, self._proxies.proxy_for(str(request.url)))
+        async with provider.connection(tenant) as connection:
+            connection.wire.begin(largest_body=largest_reply, on_write=progress.write)
+            return await _exchange(connection, sent, progress)
 
     async def aclose(self) -> None:
         """Close what is kept."""
-        for provider in self._direct.values():
+        for provider in self._providers.values():
             await provider.aclose()
-        for proxy in self._through.values():
-            await proxy.aclose()
 
-    async def _provider(self, origin: httpcore.Origin) -> "_Provider":
-        key = str(origin)
-        if key not in self._direct:
+    async def _provider(self, origin: httpcore.Origin, proxy_url: str | None) -> "_Provider":
+        key = (str(origin), proxy_url)
+        if key not in self._providers:
             await self._close_those_left()
-            self._direct.setdefault(key, _Provider(origin, self._context, self._network))
-        return self._direct[key]
+            self._providers.setdefault(key, _Provider(partial(self._new_connection, origin, proxy_url)))
+        return self._providers[key]
 
     async def _close_those_left(self) -> None:
         """Otherwise something would stay for every provider that was ever named."""
-        keys = [key for key, provider in self._direct.items() if provider.is_left]
+        keys = [key for key, provider in self._providers.items() if provider.is_left]
         # All are taken out before the first is closed: somebody else may be here meanwhile.
-        for provider in [self._direct.pop(key) for key in keys]:
+        for provider in [self._providers.pop(key) for key in keys]:
             await provider.aclose()
 
-    def _through_proxy(self, proxy_url: str) -> httpcore.AsyncHTTPProxy:
-        if proxy_url not in self._through:
-            proxy = httpx.Proxy(proxy_url)
-            self._through[proxy_url] = httpcore.AsyncHTTPProxy(
-                proxy_url=str(proxy.url),
-                proxy_auth=proxy.raw_auth,
-                ssl_context=self._context,
-                max_connections=_CONNECTIONS,
-                keepalive_expiry=_IDLE_SECONDS,
+    def _new_connection(self, origin: httpcore.Origin, proxy_url: str | None, tenant: str) -> "_Connection":
+        wire = Wire()
+        if proxy_url is None:
+            checked = WiredBackend(_CheckedBackend(self._egress, self._lookups, tenant), wire)
+            direct = httpcore.AsyncHTTPConnection(
+                origin, ssl_context=self._context, keepalive_expiry=_IDLE_SECONDS, network_backend=checked
             )
-        return self._through[proxy_url]
+            return _Connection(wire, direct.handle_async_request, direct.aclose, lambda: direct)
+        proxy = httpx.Proxy(proxy_url)
+        through = httpcore.AsyncHTTPProxy(
+            proxy_url=str(proxy.url),
+            proxy_auth=proxy.raw_auth,
+            ssl_context=self._context,
+            max_connections=1,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=WiredBackend(httpcore.AnyIOBackend(), wire),
+        )
+        return _Connection(
+            wire, through.handle_async_request, through.aclose, lambda: next(iter(through.connections), None)
+        )
 
 
-async def _exchanged(handle: _Handle, request: httpcore.Request) -> Reply:
-    answer = await handle(request)
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """One connection, or the pool of one that httpcore makes of a tunnel through a proxy; for one request at a time."""
+
+    wire: Wire
+    handle: Callable[[httpcore.Request], Awaitable[httpcore.Response]]
+    aclose: Callable[[], Awaitable[None]]
+    made: Callable[[], httpcore.AsyncConnectionInterface | None]
+    """What httpcore made; None where it gave it up."""
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Whether another request may be sent over it."""
+        made = self.made()
+        # One that never came about calls itself idle, and closed.
+        return made is not None and made.is_idle() and not made.is_closed()
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether it was idle for too long, or the other side closed it."""
+        made = self.made()
+        return made is None or made.has_expired()
+
+
+async def _exchange(connection: _Connection, request: httpcore.Request, progress: _Progress) -> Reply:
+    answer = await connection.handle(request)
     try:
         headers = dict(httpx.Headers(answer.headers).items())
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            if not 200 <= answer.status < 300:
-                return Reply(status=answer.status, headers=headers, body=b"")
-            raise MalformedTokenResponse("The reply is compressed although that was not asked for.")
-        body = bytearray()
-        async for part in answer.aiter_stream():
-            body += part
-            if len(body) > LARGEST_BODY:
-                raise OutcomeUnknown("The reply is larger than 1 MiB.")
-        return Reply(status=answer.status, headers=headers, body=bytes(body))
+        try:
+            body = await _body(connection.wire, answer, headers)
+        except (ReplyTooLarge, MalformedTokenResponse):
+            # Where the status says that nothing was granted, it says enough.
+            if 200 <= answer.status < 300:
+                raise
+            body = b""
+        progress.reply = Reply(status=answer.status, headers=headers, body=body)
+        return progress.reply
     finally:
         await answer.aclose()
+
+
+async def _body(wire: Wire, answer: httpcore.Response, headers: dict[str, str]) -> bytes:
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise MalformedTokenResponse("The reply is compressed although that was not asked for.")
+    body = bytearray()
+    async for part in answer.aiter_stream():
+        wire.parsed(len(part))
+        body += part
+    return bytes(body)
 
 
 class _Provider:
@@ -275,18 +340,16 @@ class _Provider:
     httpcore took.
     """
 
-    def __init__(self, origin: httpcore.Origin, context: ssl.SSLContext, network: httpcore.AsyncNetworkBackend) -> None:
-        self._origin = origin
-        self._context = context
-        self._network = network
-        self._idle: deque[httpcore.AsyncHTTPConnection] = deque()
+    def __init__(self, new_connection: Callable[[str], _Connection]) -> None:
+        self._new_connection = new_connection
+        self._idle: deque[_Connection] = deque()
         self._room = asyncio.Semaphore(_CONNECTIONS)
         self._under_way = 0
         self._used_at = time.monotonic()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[httpcore.AsyncHTTPConnection]:
-        """One that nobody else uses meanwhile.
+    async def connection(self, tenant: str) -> AsyncIterator[_Connection]:
+        """One that nobody else uses meanwhile; a new one is made on behalf of the tenant.
 
         Raises:
             httpcore.PoolTimeout: all are in use, and stay so.
@@ -294,7 +357,7 @@ class _Provider:
         await self._take_room()
         self._under_way += 1
         try:
-            connection = await self._usable()
+            connection = await self._usable() or self._new_connection(tenant)
             try:
                 yield connection
             finally:
@@ -321,32 +384,30 @@ class _Provider:
         except TimeoutError:
             raise httpcore.PoolTimeout from None
 
-    async def _usable(self) -> httpcore.AsyncHTTPConnection:
+    async def _usable(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if not connection.has_expired():
+            if not connection.has_expired:
                 return connection
             await connection.aclose()
-        return httpcore.AsyncHTTPConnection(
-            self._origin, ssl_context=self._context, keepalive_expiry=_IDLE_SECONDS, network_backend=self._network
-        )
+        return None
 
-    async def _keep(self, connection: httpcore.AsyncHTTPConnection) -> None:
-        # One that never came about calls itself idle, and closed.
-        if connection.is_idle() and not connection.is_closed():
+    async def _keep(self, connection: _Connection) -> None:
+        if connection.can_be_kept:
             self._idle.append(connection)
         else:
             await connection.aclose()
-        while self._idle and self._idle[0].has_expired():
+        while self._idle and self._idle[0].has_expired:
             await self._idle.popleft().aclose()
 
 
 class _CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves a name once and connects to nothing but addresses that may be connected to."""
+    """Resolves a name once, on behalf of a tenant, and connects to nothing but addresses that may be connected to."""
 
-    def __init__(self, egress: EgressPolicy, resolve: Resolve) -> None:
+    def __init__(self, egress: EgressPolicy, lookups: Lookups, tenant: str) -> None:
         self._egress = egress
-        self._resolve = resolve
+        self._lookups = lookups
+        self._tenant = tenant
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -387,7 +448,7 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         # the platform team allowed is meant as they wrote it, and may stand in /etc/hosts.
         name = host if self._egress.allows_name(host) or host.endswith(".") else f"{host}."
         try:
-            return await self._resolve(name, port)
+            return await self._lookups.addresses(name, port, tenant=self._tenant)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
 

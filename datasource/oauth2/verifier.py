@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from datasource.oauth2.discovery import Discovery, read_document
-from datasource.oauth2.errors import MetadataUnavailable, MetadataUnusable
+from datasource.oauth2.errors import MetadataNotAskedFor, MetadataUnavailable, MetadataUnusable
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.signature import SigningKey, UnknownKey, parse_key_set, verified_claims
 from datasource.oauth2.transport import Transport
@@ -54,34 +54,43 @@ class IdTokenVerifier:
         self._monotonic = monotonic
         self._kept: OrderedDict[_Place, _Kept] = OrderedDict()
 
-    async def prepare(self, issuer: str, *, ca_bundle: str | None = None) -> None:
+    async def prepare(self, issuer: str, *, tenant: str, ca_bundle: str | None = None) -> None:
         """Have the keys at hand: a code must not be spent on an id_token that nobody can verify.
 
         Raises:
             MetadataUnavailable: they cannot be read now.
             MetadataUnusable: the issuer publishes none that can be used.
         """
-        await self._keys(_Place(issuer, ca_bundle), await self._discovery.metadata(issuer, ca_bundle=ca_bundle))
+        metadata = await self._discovery.metadata(issuer, tenant=tenant, ca_bundle=ca_bundle)
+        await self._keys(_Place(issuer, ca_bundle), metadata, tenant)
 
-    async def claims(self, id_token: str, issuer: str, *, ca_bundle: str | None = None) -> Mapping[str, Any]:
+    async def claims(
+        self, id_token: str, issuer: str, *, tenant: str, ca_bundle: str | None = None
+    ) -> Mapping[str, Any]:
         """The claims of an id_token that the issuer signed; what they say is not looked at.
 
         Raises:
             IdentityMismatch: it is not signed by the issuer.
             MetadataUnavailable, MetadataUnusable: there are no keys to tell by.
         """
-        place, metadata = _Place(issuer, ca_bundle), await self._discovery.metadata(issuer, ca_bundle=ca_bundle)
+        place = _Place(issuer, ca_bundle)
+        metadata = await self._discovery.metadata(issuer, tenant=tenant, ca_bundle=ca_bundle)
         supported = metadata.id_token_signing_alg_values_supported
-        keys = await self._keys(place, metadata)
+        keys = await self._keys(place, metadata, tenant)
         try:
             return verified_claims(id_token, keys, supported=supported)
         except UnknownKey:
             # Rotated since (OIDC Core section 10.1.1).
-            newer = await self._keys(place, metadata, older_than=keys)
+            newer = await self._keys(place, metadata, tenant, older_than=keys)
             return verified_claims(id_token, newer, supported=supported)
 
     async def _keys(
-        self, place: _Place, metadata: ProviderMetadata, *, older_than: tuple[SigningKey, ...] | None = None
+        self,
+        place: _Place,
+        metadata: ProviderMetadata,
+        tenant: str,
+        *,
+        older_than: tuple[SigningKey, ...] | None = None,
     ) -> tuple[SigningKey, ...]:
         kept = self._kept.setdefault(place, _Kept())
         self._kept.move_to_end(place)
@@ -90,7 +99,7 @@ class IdTokenVerifier:
         # One request for all who wait.
         async with kept.lock:
             if self._is_due(kept, older_than):
-                await self._fetch(kept, place, metadata)
+                await self._fetch(kept, place, metadata, tenant)
         if kept.keys is not None and self._monotonic() < kept.fetched_at + (LIFETIME + LONGEST_GRACE).total_seconds():
             return kept.keys
         # A fresh one each time: an exception that is raised twice grows its traceback.
@@ -104,18 +113,21 @@ class IdTokenVerifier:
         is_old = now >= kept.fetched_at + LIFETIME.total_seconds()
         return kept.keys is None or is_old or kept.keys is older_than
 
-    async def _fetch(self, kept: _Kept, place: _Place, metadata: ProviderMetadata) -> None:
-        kept.asked_at = self._monotonic()
+    async def _fetch(self, kept: _Kept, place: _Place, metadata: ProviderMetadata, tenant: str) -> None:
+        asked_before, kept.asked_at = kept.asked_at, self._monotonic()
         try:
-            kept.keys = await self._fetched(metadata, place.ca_bundle)
+            kept.keys = await self._fetched(metadata, place.ca_bundle, tenant)
+        except MetadataNotAskedFor:
+            kept.asked_at = asked_before
+            raise
         except (MetadataUnavailable, MetadataUnusable) as error:
             logger.warning("no keys of an issuer", issuer=place.issuer, error=str(error))
             kept.failure = error
         else:
             kept.fetched_at, kept.failure = kept.asked_at, None
 
-    async def _fetched(self, metadata: ProviderMetadata, ca_bundle: str | None) -> tuple[SigningKey, ...]:
+    async def _fetched(self, metadata: ProviderMetadata, ca_bundle: str | None, tenant: str) -> tuple[SigningKey, ...]:
         uri = metadata.jwks_uri
         if uri is None:
             raise MetadataUnusable("The provider's metadata has no jwks_uri, so id_tokens cannot be verified.")
-        return parse_key_set(await read_document(self._transport, uri, ca_bundle=ca_bundle))
+        return parse_key_set(await read_document(self._transport, uri, tenant=tenant, ca_bundle=ca_bundle))

@@ -23,14 +23,19 @@ BUTTON = "Get new credential"
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*flags: str) -> Iterator[Browser]:
     """A headless Chromium, closed when the block ends."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(tools.chromium()), args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=str(tools.chromium()), args=[*FLAGS, *flags])
         try:
             yield browser
         finally:
             browser.close()
+
+
+def wait_for_sign_in(page: Page) -> None:
+    """Until our page between led on to the provider's sign-in page."""
+    page.get_by_label("User name").wait_for()
 
 
 def sign_in(page: Page, login: str, password: str) -> None:
@@ -55,6 +60,7 @@ def authorize(page: Page, link: str, login: str, password: str, screenshots: Pat
     page.goto(link)
     _keep(page, screenshots, "1-dialog")
     page.get_by_role("button", name=BUTTON).click()
+    wait_for_sign_in(page)
     _keep(page, screenshots, "2-sign-in")
     sign_in(page, login, password)
     _keep(page, screenshots, "3-consent")

@@ -215,6 +215,7 @@ class Refresher:
             return await request_token(
                 self.transport,
                 request,
+                tenant=key.namespace,
                 now=self.now,
                 deadline=REQUEST_DEADLINE,
                 options=options,
@@ -234,7 +235,7 @@ class Refresher:
         if id_token is None or kept is None or issuer is None:
             return
         try:
-            claims = await self._claims(id_token, issuer, reply.ca_bundle)
+            claims = await self._claims(id_token, issuer, turn.key.namespace, reply.ca_bundle)
             require_same_subject(claims, kept)
             check_claims(claims, issuer=issuer, client_id=reply.recorded.client_id, nonce=None, now=self.now())
         except IdentityChanged as error:
@@ -252,11 +253,11 @@ class Refresher:
             )
             raise NotNow(Reason.REFRESH_FAILING, message, pause=self.memory.pause(turn.key)) from None
 
-    async def _claims(self, id_token: str, issuer: str, ca_bundle: str | None) -> Mapping[str, Any]:
+    async def _claims(self, id_token: str, issuer: str, namespace: str, ca_bundle: str | None) -> Mapping[str, Any]:
         """Verified where the issuer's keys can be had. A refresh token is spent by now: while they cannot, the TLS of the token
         endpoint stands in for the signature (OIDC Core section 3.1.3.7 point 6), rather than to lose the grant."""
         try:
-            return await self.verifier.claims(id_token, issuer, ca_bundle=ca_bundle)
+            return await self.verifier.claims(id_token, issuer, tenant=namespace, ca_bundle=ca_bundle)
         except (MetadataUnavailable, MetadataUnusable) as error:
             logger.warning("no keys to verify an id_token of a refresh with", issuer=issuer, error=str(error))
             return unverified_claims(id_token)
@@ -288,7 +289,12 @@ class Refresher:
         request = revocation_request(endpoint, client, token=token, hint=hint)
         try:
             await revoke_token_patiently(
-                self.transport, request, now=self.now, ca_bundle=reply.ca_bundle, sleep=self.sleep
+                self.transport,
+                request,
+                tenant=key.namespace,
+                now=self.now,
+                ca_bundle=reply.ca_bundle,
+                sleep=self.sleep,
             )
         except OAuth2Error as error:
             logger.error("a dropped reply could not be revoked", datasource=str(key), error=str(error))

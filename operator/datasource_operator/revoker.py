@@ -116,7 +116,9 @@ class Revoker:
         client = self._client(material, token)
         request = revocation_request(token.revocation_endpoint, client, token=token.token, hint=token.hint)
         try:
-            await revoke_token(self.transport, request, now=self.now, ca_bundle=material.ca_bundle)
+            await revoke_token(
+                self.transport, request, tenant=key.namespace, now=self.now, ca_bundle=material.ca_bundle
+            )
         except OAuth2Error as error:
             wait = error.retry_after if isinstance(error, Throttled) else None
             raise NotRevoked(str(error), try_again=is_worth_another_try(error), at_least=wait or timedelta(0)) from None

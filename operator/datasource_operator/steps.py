@@ -213,7 +213,7 @@ class Steps:
         try:
             # Where it is sent the provider may have to tell first; that is checked as soon as it is known.
             material = await self._clients.material(seen.namespace, seen.spec.oauth2, {})
-            await self._look_at_provider(seen.spec.oauth2, material)
+            await self._look_at_provider(seen.namespace, seen.spec.oauth2, material)
         except ClientMaterialMissing as error:
             return Surroundings(Finding(error.reason, str(error)), error.secret)
         except InvalidSpec as error:
@@ -231,7 +231,7 @@ class Steps:
                 return conflict
         return Surroundings()
 
-    async def _look_at_provider(self, oauth2: OAuth2, material: ClientMaterial) -> None:
+    async def _look_at_provider(self, namespace: str, oauth2: OAuth2, material: ClientMaterial) -> None:
         """Whether what is written and what the provider says of itself go together, and requests may go there.
 
         Raises:
@@ -240,7 +240,9 @@ class Steps:
         """
         try:
             async with asyncio.timeout(PROVIDER_PATIENCE.total_seconds()):
-                metadata = await look_up_metadata(self.discovery, oauth2, ca_bundle=material.ca_bundle)
+                metadata = await look_up_metadata(
+                    self.discovery, oauth2, tenant=namespace, ca_bundle=material.ca_bundle
+                )
         except (MetadataUnavailable, TimeoutError) as error:
             # The link is offered all the same: whoever opens it is told, and a provider comes back.
             logger.info("a provider's metadata cannot be read now", error=str(error) or "it takes too long")

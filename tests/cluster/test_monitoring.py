@@ -182,14 +182,15 @@ def test_scrape_carries_every_series_that_alerts_and_dashboard_use(
     for outcome in ("begun", "stored"):
         name = "datasource_callback_outcomes_total"
         assert value(pages, name, outcome=outcome) == value(before[1], name, outcome=outcome) + 1
-    for route, code in (
-        ("authorize", "200"),
-        ("authorize", "303"),
-        ("callback", "303"),
-        ("done", "200"),
-        ("other", "404"),
+    for route, method, code in (
+        ("authorize", "GET", "200"),
+        ("authorize", "POST", "200"),
+        ("callback", "GET", "303"),
+        ("done", "GET", "200"),
+        ("other", "GET", "404"),
     ):
-        assert value(pages, "datasource_http_requests_total", route=route, code=code) >= 1, route
+        labels = {"route": route, "method": method, "code": code}
+        assert value(pages, "datasource_http_requests_total", **labels) >= 1, labels
     for text in (ours, pages):
         assert (
             value(text, "datasource_provider_request_duration_seconds_count", host="127.0.0.1", outcome="answered") >= 1

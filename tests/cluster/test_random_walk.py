@@ -46,6 +46,7 @@ from deploy.local.provider import Provider, TokenRequest
 from deploy.local.stack import Process, Stack
 from tests.support.hostile_provider import ON_LOOPBACK
 from tests.support.person import Person, forms_in
+from tests.support.refresh import leads_on_to
 from tests.support.user import CLIENT_SECRET, User
 
 pytestmark = pytest.mark.cluster
@@ -806,7 +807,8 @@ def way_back(person: Person, link: str) -> str | None:
         return None
     answer = person.submit(page, "Get new credential")
     assert answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR, answer.text
-    return person.consent(answer.headers["location"]) if answer.status_code == httpx.codes.SEE_OTHER else None
+    at_provider = leads_on_to(answer.text)
+    return None if at_provider is None else person.consent(at_provider)
 
 
 def is_long() -> bool:

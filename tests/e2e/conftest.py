@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from deploy.local.browser import chromium
+from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.conftest import ARTEFACTS
+from tests.support.user import User
 
 Shoot = Callable[[Page, str], None]
 
@@ -45,3 +48,21 @@ def shoot(request: pytest.FixtureRequest) -> Shoot:
         page.screenshot(path=folder / f"{test}.{name}.png", full_page=True)
 
     return keep
+
+
+def heading(page: Page) -> str:
+    """What a page of ours says first."""
+    return page.locator("h1, .banner h2").first.inner_text()
+
+
+def violations(page: Page) -> str:
+    """What axe finds wrong with the page; empty if nothing."""
+    results = Axe().run(page)
+    return results.generate_report() if results.violations_count else ""
+
+
+def flows(user: User) -> int:
+    """How many flow records there are for this user's Datasource."""
+    secrets = user.cluster.get("secret", "-n", SYSTEM_NAMESPACE, "--field-selector", "type=datasource.dev/oauth2-flow")
+    owner = f"{user.namespace}/calendar"
+    return sum(each["metadata"]["annotations"]["datasource.dev/datasource"] == owner for each in secrets["items"])

@@ -1,22 +1,19 @@
 """What people do in a browser, against the real identity provider; each page is kept as a screenshot."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import urljoin
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Route
 
-from deploy.local.browser import BUTTON, allow, authorize, deny, sign_in
+from deploy.local.browser import BUTTON, allow, authorize, deny, sign_in, wait_for_sign_in
 from deploy.local.processes import free_ports
 from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD
-from deploy.local.stack import SYSTEM_NAMESPACE, Process, Stack
-from tests.e2e.conftest import Shoot
+from deploy.local.stack import Process, Stack
+from tests.e2e.conftest import Shoot, flows, heading, violations
 from tests.support.person import OUR_COOKIE, Person
+from tests.support.site import Answer, site
 from tests.support.user import User
 
 pytestmark = pytest.mark.e2e
@@ -50,19 +47,9 @@ def allow_but_stay(page: Page) -> str:
     return stopped[0]
 
 
-def heading(page: Page) -> str:
-    return page.locator("h1, .banner h2").first.inner_text()
-
-
 def token_requests(user: User) -> int:
     """How many this user's application has made."""
     return sum(each.client_id == user.client_id for each in user.provider.token_requests())
-
-
-def violations(page: Page) -> str:
-    """What axe finds wrong with the page; empty if nothing."""
-    results = Axe().run(page)
-    return results.generate_report() if results.violations_count else ""
 
 
 def test_credential_is_got_and_the_page_says_so(user: User, page: Page, shoot: Shoot) -> None:
@@ -81,6 +68,7 @@ def test_credential_is_got_and_the_page_says_so(user: User, page: Page, shoot: S
     assert violations(page) == ""
 
     page.get_by_role("button", name=BUTTON).click()
+    wait_for_sign_in(page)
     shoot(page, "sign-in")
     sign_in(page, DEMO_LOGIN, DEMO_PASSWORD)
     shoot(page, "consent")
@@ -135,7 +123,7 @@ def test_keyboard_reaches_the_button_and_its_focus_shows(user: User, page: Page,
     focused = page.evaluate("[document.activeElement.innerText, getComputedStyle(document.activeElement).outlineStyle]")
     assert focused == [BUTTON, "solid"]
     page.keyboard.press("Enter")
-    page.get_by_label("User name").wait_for()
+    wait_for_sign_in(page)
 
 
 def test_denied_consent_is_told_and_can_be_tried_again(user: User, page: Page, shoot: Shoot) -> None:
@@ -245,39 +233,6 @@ def test_two_people_at_once_store_one_credential(user: User, page: Page, browser
     other.close()
 
 
-@contextmanager
-def another_site(content: str) -> Iterator[str]:
-    """A page on 127.0.0.1, which is another site than localhost."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(content.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    (port,) = free_ports(1)
-    server = HTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def flows(user: User) -> int:
-    """How many flow records there are for this user's Datasource."""
-    secrets = user.cluster.get("secret", "-n", SYSTEM_NAMESPACE, "--field-selector", "type=datasource.dev/oauth2-flow")
-    owner = f"{user.namespace}/calendar"
-    return sum(each["metadata"]["annotations"]["datasource.dev/datasource"] == owner for each in secrets["items"])
-
-
 def test_form_of_another_site_with_a_known_ticket_starts_nothing(user: User, page: Page, shoot: Shoot) -> None:
     link = user.ready_to_authorize()
     page.goto(link)
@@ -286,8 +241,9 @@ def test_form_of_another_site_with_a_known_ticket_starts_nothing(user: User, pag
     form = f"""<form id="f" method="post" action="{action}"><input name="ticket" value="{ticket}">
         <input name="token" value="{token}"><button>Win</button></form>"""
 
-    with another_site(form) as site:
-        page.goto(site)
+    # On 127.0.0.1, which is another site than localhost.
+    with site(lambda _: Answer(form)) as port:
+        page.goto(f"http://127.0.0.1:{port}/")
         page.get_by_role("button", name="Win").click()
         page.wait_for_url("**/authorize/**")
 

@@ -267,6 +267,29 @@ def endless_body() -> Behaviour:
     return behave
 
 
+def writes(*blocks: bytes) -> Behaviour:
+    """These bytes, whatever a client makes of them."""
+
+    async def behave(_: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        for block in blocks:
+            writer.write(block)
+            await writer.drain()
+
+    return behave
+
+
+def writes_without_end(head: bytes, block: bytes) -> Behaviour:
+    """A beginning, and then the same again and again, for as long as the client reads."""
+
+    async def behave(_: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        while True:
+            writer.write(block)
+            await writer.drain()
+
+    return behave
+
+
 def drips(body: bytes = GOOD_REPLY, *, pause: timedelta = timedelta(seconds=1)) -> Behaviour:
     """One byte at a time: each read of the client succeeds, and the whole never comes."""
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import httpx
 
 from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD
+from tests.support.refresh import leads_on_to
 
 OUR_COOKIE = "__Host-datasource-browser"
 
@@ -90,8 +91,9 @@ class Person:
         page = self.get(link)
         assert page.status_code == 200, page.text
         answer = self.submit(page, "Get new credential")
-        assert answer.status_code == 303, answer.text
-        return answer.headers["location"]
+        target = leads_on_to(answer.text)
+        assert target is not None, f"{answer.status_code}: {answer.text}"
+        return target
 
     def consent(self, provider_url: str, button: str = "Allow") -> str:
         """Sign in and consent at the provider; returns the URL that leads back to us, not opened yet."""

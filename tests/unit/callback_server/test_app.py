@@ -157,6 +157,40 @@ async def test_limits_know_nobody_by_address() -> None:
     assert statuses[-1] == 429
 
 
+# Cookies that a sibling host planted.
+
+OURS = COOKIE["Cookie"].encode()
+PLANTED = [
+    pytest.param([b"\xa0__Host-datasource-browser=" + b"E" * 43], id="alone"),
+    pytest.param([OURS + b"; \xa0__Host-datasource-browser=" + b"E" * 43], id="behind ours"),
+    pytest.param([b"\x85__Host-datasource-browser=" + b"E" * 43 + b"; " + OURS], id="before ours"),
+    pytest.param([OURS, b"__Host-datasource-browser=" + b"E" * 43], id="twice, in two lines"),
+]
+
+
+@pytest.mark.parametrize("lines", PLANTED)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"/authorize/shop/calendar?ticket={ticket()}"),
+        ("POST", "/authorize/shop/calendar"),
+        ("GET", f"/callback/shop?code=x&state={NO_RECORD}"),
+        ("GET", f"/done/{NO_RECORD}"),
+    ],
+)
+async def test_browser_with_a_planted_cookie_is_told_so_and_nothing_is_read(
+    method: str, path: str, lines: list[bytes]
+) -> None:
+    async with served() as (client, server):
+        answer = await client.request(method, path, headers=[(b"Cookie", line) for line in lines])
+    assert answer.status_code == 403
+    assert "A cookie of another site is in the way" in answer.text
+    assert "Delete this browser&#39;s cookies" in answer.text
+    # A cookie of ours beside the planted one would mend nothing, and a fresh one would only be planted over.
+    assert "set-cookie" not in answer.headers
+    assert server.requests == []
+
+
 # Where an answer leads.
 
 

@@ -4,14 +4,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from callback_server.pages import Dialog, Form, Shown, dialog_page, shown_parameters
+from callback_server.pages import Dialog, Form, Onward, Shown, dialog_page, onward_page, shown_parameters
 from callback_server.situation import Situation
 from datasource.effective import effective
 from datasource.oauth2 import ProviderMetadata
 from datasource.objects import Status
 from datasource.requests import Requests
 from datasource.spec import OAuth2, Spec
+from tests.support.refresh import leads_on_to, refresh_target
 
 ISSUER = "https://login.example.com"
 METADATA = ProviderMetadata(
@@ -82,7 +85,7 @@ def test_without_metadata_at_hand_it_is_said_where_an_endpoint_comes_from() -> N
 
 
 @pytest.mark.parametrize("has_form", [True, False])
-def test_page_sends_its_form_to_the_effective_authorize_url_only(has_form: bool) -> None:
+def test_form_is_sent_to_us_alone_and_the_host_of_the_effective_authorize_url_is_named(has_form: bool) -> None:
     parameters = oauth2(issuer=ISSUER)
     situation = Situation(
         namespace="shop",
@@ -97,6 +100,93 @@ def test_page_sends_its_form_to_the_effective_authorize_url_only(has_form: bool)
     form = Form(action="/authorize/shop/calendar", ticket="t", token="f") if has_form else None
     page = dialog_page(Dialog(situation, "https://connect.example.com", effective(parameters, METADATA), form=form))
     text = bytes(page.body).decode()
-    assert (f"form-action 'self' {ISSUER};" in page.headers["content-security-policy"]) is has_form
+    assert "form-action 'self';" in page.headers["content-security-policy"]
     assert f"<code>{ISSUER}/tok</code>" in text
     assert ("login.example.com</strong>" in text) is has_form
+
+
+# The page between the button and the provider.
+
+PATHS = [
+    "",
+    "/authorize?state=x",
+    "/a;b,c;url=https://evil.example/",
+    "/it's",
+    '/"quoted"',
+    "/'\"",
+    "/<script>alert(1)</script>",
+    '/"><meta http-equiv="refresh" content="0;url=https://evil.example/',
+    "/&amp;&quot;&#39;&lt",
+    "/a%20b%0d%0aSet-Cookie:%20x",
+    "/?a=1&b=2&amp;c=3&copy=4",
+    "/url=https://evil.example/",
+    "/{{7*7}}{% raw %}",
+    "/?" + "x" * 100_000,
+    # No spec and no metadata may have these; the page must bear them all the same.
+    "/ä/\u20ac/\U0001f600",
+    "/a b",
+    "/a\r\nX-Injected: 1",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("origin", ["https://login.example.com", "HTTPS://LOGIN.example.com:8443", "http://[::1]:8080"])
+def test_page_between_leads_to_the_very_url_by_itself_and_by_its_link(origin: str, path: str) -> None:
+    page = onward_page(Onward("shop", "calendar", origin + path))
+    assert leads_on_to(bytes(page.body).decode()) == origin + path
+
+
+@given(st.text())
+def test_page_between_leads_to_any_url_and_is_no_other_page(text: str) -> None:
+    # Of these a browser makes others while it reads a page, and no URL has them.
+    path = "/" + text.translate({ord(each): None for each in "\r\0"})
+    page = onward_page(Onward("shop", "calendar", ISSUER + path))
+    body = bytes(page.body).decode()
+    assert leads_on_to(body) == ISSUER + path
+    assert body.count("<meta ") == bytes(onward_page(Onward("shop", "calendar", ISSUER)).body).count(b"<meta ")
+
+
+def test_page_between_names_host_and_datasource_and_tells_the_provider_nothing() -> None:
+    page = onward_page(Onward("shop", "calendar", "https://login.example.com:8443/authorize?state=x"))
+    text = bytes(page.body).decode()
+    assert page.status_code == 200
+    assert "<h1>On to login.example.com:8443</h1>" in text
+    assert "Datasource calendar in namespace shop" in text
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["cache-control"] == "no-store"
+    assert "form-action 'self';" in page.headers["content-security-policy"]
+    # A URL in a header may be too long for a proxy, and no header can be made of one in the page.
+    assert "refresh" not in page.headers
+    assert "location" not in page.headers
+    assert "<form" not in text
+    assert "<script" not in text
+
+
+def test_what_is_sent_on_does_not_print() -> None:
+    assert "state" not in repr(Onward("shop", "calendar", f"{ISSUER}/authorize?state=x"))
+
+
+@pytest.mark.parametrize(
+    ("content", "target"),
+    [
+        ("0;url=https://a/;b,c'd\"e", "https://a/;b,c'd\"e"),
+        ("0; URL = https://a/ ", "https://a/ "),
+        ("0,https://a/", "https://a/"),
+        ("0 https://a/", "https://a/"),
+        ("0;url='https://a/'more", "https://a/"),
+        ('0;"https://a/"more', "https://a/"),
+        ("0;url='https://a/", "https://a/"),
+        ("0;ur=https://a/", "ur=https://a/"),
+        ("0;url https://a/", "url https://a/"),
+        ("1.5.7;https://a/", "https://a/"),
+        (".5;https://a/", "https://a/"),
+        ("5", None),
+        ("5;", None),
+        ("x;https://a/", None),
+        ("5x;https://a/", None),
+        ("", None),
+    ],
+)
+def test_refresh_is_read_as_browsers_do(content: str, target: str | None) -> None:
+    """What the tests of the page between rest on: the examples and steps of the HTML standard."""
+    assert refresh_target(content) == target

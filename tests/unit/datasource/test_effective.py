@@ -283,7 +283,7 @@ def test_metadata_is_needed_where_an_endpoint_is_not_told() -> None:
 
 async def test_without_an_issuer_nobody_is_asked() -> None:
     async with Transport(ON_LOOPBACK) as transport:
-        assert await look_up_metadata(Discovery(transport, lambda: 0.0), oauth2()) is None
+        assert await look_up_metadata(Discovery(transport, lambda: 0.0), oauth2(), tenant="apps") is None
 
 
 async def test_provider_that_is_down_matters_only_to_who_depends_on_it() -> None:
@@ -291,17 +291,17 @@ async def test_provider_that_is_down_matters_only_to_who_depends_on_it() -> None
         issuer = f"http://127.0.0.1:{port}"
         async with Transport(ON_LOOPBACK) as transport:
             discovery = Discovery(transport, lambda: 0.0)
-            assert await look_up_metadata(discovery, by_issuer(issuer)) is None
+            assert await look_up_metadata(discovery, by_issuer(issuer), tenant="apps") is None
             with pytest.raises(MetadataUnavailable):
-                await look_up_metadata(discovery, by_issuer(issuer, tokenURL=None))
+                await look_up_metadata(discovery, by_issuer(issuer, tokenURL=None), tenant="apps")
 
 
 async def test_metadata_that_cannot_be_believed_matters_only_to_who_depends_on_it() -> None:
     async with HostileProvider(replies(404, b"")) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, lambda: 0.0)
-        assert await look_up_metadata(discovery, by_issuer(provider.origin)) is None
+        assert await look_up_metadata(discovery, by_issuer(provider.origin), tenant="apps") is None
         with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.issuer tells no endpoints: .*answered 404"):
-            await look_up_metadata(discovery, by_issuer(provider.origin, tokenURL=None))
+            await look_up_metadata(discovery, by_issuer(provider.origin, tokenURL=None), tenant="apps")
 
 
 @pytest.mark.parametrize(

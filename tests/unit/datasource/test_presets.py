@@ -135,7 +135,7 @@ class Service:
     async def effective(self) -> Effective:
         discovery = Discovery(self.transport, lambda: 0.0)
         try:
-            metadata = await look_up_metadata(discovery, self.oauth2)
+            metadata = await look_up_metadata(discovery, self.oauth2, tenant="apps")
         finally:
             self.provider.requests = [each for each in self.provider.requests if each.method == "POST"]
         return effective(self.oauth2, metadata)
@@ -165,7 +165,7 @@ class Service:
             options=code_options(holds.parameters),
         )
         options = reply_options(holds.parameters)
-        return await request_token(self.transport, request, now=lambda: NOW, options=options)
+        return await request_token(self.transport, request, tenant="apps", now=lambda: NOW, options=options)
 
     async def refresh(self) -> TokenResponse:
         holds = await self.effective()
@@ -173,7 +173,7 @@ class Service:
             holds.token_url, self._client(holds), refresh_token="rt-1", options=refresh_options(holds.parameters)
         )
         options = reply_options(holds.parameters, is_refresh=True)
-        return await request_token(self.transport, request, now=lambda: NOW, options=options)
+        return await request_token(self.transport, request, tenant="apps", now=lambda: NOW, options=options)
 
     def _client(self, holds: Effective) -> Any:
         return client_for(

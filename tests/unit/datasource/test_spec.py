@@ -458,6 +458,11 @@ def test_odd_label_or_annotation_that_kubernetes_takes_is_taken(place: str, key:
     assert template_problem(**{place: {key: "x"}}) is None
 
 
+@pytest.mark.parametrize("place", ["labels", "annotations"])
+def test_label_or_annotation_of_ours_is_refused_where_the_schema_did_not(place: str) -> None:
+    assert "is the operator's own" in str(refused_template(**{place: {"datasource.dev/role": "credential"}}))
+
+
 @pytest.mark.parametrize("value", ["a b", "-a", "a-", "a" * 64, "ü", "a\n"])
 def test_value_that_no_label_can_have_is_named(value: str) -> None:
     error = refused_template(labels={"empty": "", "app": value})

@@ -24,8 +24,10 @@ from datasource.oauth2 import (
     authorization_code_request,
     refresh_request,
 )
+from datasource.oauth2.errors import ReplyTooLarge
 from datasource.oauth2.exchange import request_token
-from datasource.oauth2.transport import LARGEST_BODY, Transport
+from datasource.oauth2.token_request import TOKEN_REPLY
+from datasource.oauth2.transport import Transport
 from tests.support.hostile_provider import (
     ON_LOOPBACK,
     Behaviour,
@@ -80,7 +82,7 @@ async def ask(
     verify: ssl.SSLContext | bool = True,
 ) -> TokenResponse:
     async with Transport(ON_LOOPBACK, verify=verify) as transport:
-        return await request_token(transport, build(url), now=now, deadline=deadline)
+        return await request_token(transport, build(url), tenant="apps", now=now, deadline=deadline)
 
 
 async def test_good_reply_is_a_token() -> None:
@@ -117,14 +119,14 @@ async def test_lifetime_counts_from_before_the_request() -> None:
         pytest.param(replies(504), OutcomeUnknown, id="504"),
         pytest.param(replies(503), Throttled, id="503"),
         pytest.param(gzip_bomb(), MalformedTokenResponse, id="a gzip bomb"),
-        pytest.param(endless_body(), OutcomeUnknown, id="a body without an end"),
+        pytest.param(endless_body(), ReplyTooLarge, id="a body without an end"),
         pytest.param(cuts_after_the_request(), OutcomeUnknown, id="a connection cut after the request"),
         pytest.param(cuts_in_the_body(), OutcomeUnknown, id="a connection cut within the body"),
         pytest.param(speaks_no_http(), OutcomeUnknown, id="no HTTP"),
-        pytest.param(replies(200, b"x" * (LARGEST_BODY + 1)), OutcomeUnknown, id="one byte over 1 MiB"),
-        pytest.param(replies(200, b'{"access_token":' * 60_000), MalformedTokenResponse, id="JSON nested 60,000 deep"),
-        pytest.param(replies(200, b"[" * LARGEST_BODY), MalformedTokenResponse, id="1 MiB of brackets"),
-        pytest.param(replies(200, b"&" * LARGEST_BODY), MalformedTokenResponse, id="1 MiB of nothing"),
+        pytest.param(replies(200, b"x" * (TOKEN_REPLY + 1)), ReplyTooLarge, id="one byte over 256 KiB"),
+        pytest.param(replies(200, b'{"a":' * 9_000), MalformedTokenResponse, id="JSON nested 9,000 deep"),
+        pytest.param(replies(200, b"[" * TOKEN_REPLY), MalformedTokenResponse, id="256 KiB of brackets"),
+        pytest.param(replies(200, b"&" * TOKEN_REPLY), MalformedTokenResponse, id="256 KiB of nothing"),
         pytest.param(replies(200, b"\xff" * 100), MalformedTokenResponse, id="bytes that are no text"),
         pytest.param(replies(200, b'{"token_type": "Bearer"}'), MalformedTokenResponse, id="no access token"),
         pytest.param(
@@ -260,5 +262,5 @@ async def test_cve_2026_54605_token_endpoint_that_redirects_has_the_secret_sent_
                 )
             )
             with pytest.raises(RedirectRefused, match="never followed"):
-                await request_token(transport, request, now=lambda: NOW, deadline=PATIENT)
+                await request_token(transport, request, tenant="apps", now=lambda: NOW, deadline=PATIENT)
     assert (other.connections, len(provider.requests)) == (0, 1)

@@ -114,7 +114,7 @@ def test_any_reply_is_a_reference_or_a_typed_error(status: int, body: bytes) -> 
 async def test_request_is_pushed_over_the_transport() -> None:
     async with HostileProvider(replies(201, GOOD)) as provider, Transport(ON_LOOPBACK) as transport:
         request = pushed_authorization_request(provider.url, client(), PARAMETERS)
-        assert await push_authorization(transport, request, now=lambda: NOW) == "urn:example:1"
+        assert await push_authorization(transport, request, tenant="apps", now=lambda: NOW) == "urn:example:1"
     assert provider.requests[0].form["state"] == "st-1"
 
 
@@ -123,5 +123,5 @@ async def test_pushed_request_follows_no_redirect() -> None:
         async with Transport(ON_LOOPBACK) as transport:
             request = pushed_authorization_request(provider.url, client(), PARAMETERS)
             with pytest.raises(RedirectRefused):
-                await push_authorization(transport, request, now=lambda: NOW)
+                await push_authorization(transport, request, tenant="apps", now=lambda: NOW)
     assert other.connections == 0

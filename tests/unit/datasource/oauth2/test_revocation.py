@@ -62,7 +62,7 @@ def test_refresh_token_goes_first_for_with_it_goes_the_grant() -> None:
 async def test_token_is_sent_with_the_client_authentication_of_the_token_endpoint() -> None:
     async with HostileProvider(replies(200, b"")) as provider, Transport(ON_LOOPBACK) as transport:
         request = revocation_request(provider.url, CLIENT, token="rt-1", hint=TokenTypeHint.REFRESH_TOKEN)
-        await revoke_token(transport, request, now=now)
+        await revoke_token(transport, request, tenant="apps", now=now)
     (sent,) = provider.requests
     assert sent.method == "POST"
     assert sent.form == {
@@ -149,7 +149,7 @@ class Naps:
 async def patiently(url: str, nap: Naps, clock: Callable[[], datetime] = now) -> None:
     async with Transport(ON_LOOPBACK) as transport:
         request = revocation_request(url, CLIENT, token="rt-1", hint=TokenTypeHint.REFRESH_TOKEN)
-        await revoke_token_patiently(transport, request, now=clock, sleep=nap)
+        await revoke_token_patiently(transport, request, tenant="apps", now=clock, sleep=nap)
 
 
 async def test_token_that_is_kept_nowhere_is_tried_until_it_is_dead() -> None:

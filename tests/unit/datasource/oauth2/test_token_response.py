@@ -682,3 +682,20 @@ def test_arbitrary_json_ends_typed_whatever_the_options(
     wait = lifetime(response)
     assert wait is None or timedelta(0) <= wait <= LONGEST_LIFETIME
     assert all(len(text) <= 2048 and text.isprintable() for text in response.captured.values())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"access_token=" + b"%41" * 60_000, id="a form of nothing but escapes"),
+        pytest.param(b"access_token=a&token_type=bearer&scope=" + b"%20" * 60_000, id="a form of a scope of escapes"),
+    ],
+)
+def test_form_that_takes_long_to_read_is_none(body: bytes) -> None:
+    with pytest.raises(MalformedTokenResponse):
+        parse_token_response(200, {}, body, received_at=NOW)
+
+
+def test_scope_of_more_than_anybody_means_is_not_looked_at() -> None:
+    body = b'{"access_token": "a", "token_type": "bearer", "scope": "' + b"a " * 60_000 + b'"}'
+    assert parse_token_response(200, {}, body, received_at=NOW).scopes is None

@@ -22,7 +22,9 @@ from datasource.oauth2 import (
 from datasource.oauth2 import transport as transport_module
 from datasource.oauth2.egress import rules
 from datasource.oauth2.proxies import proxies_in
-from datasource.oauth2.transport import LARGEST_BODY, Reply, Resolve, Transport, first_connected, resolve
+from datasource.oauth2.resolver import Resolve
+from datasource.oauth2.token_request import SHORT_REPLY
+from datasource.oauth2.transport import Reply, Transport, first_connected
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.hostile_provider import (
     GOOD_REPLY,
@@ -60,7 +62,7 @@ def request_to(url: str, body: bytes = b"grant_type=refresh_token&refresh_token=
 
 async def send(url: str, *, deadline: timedelta = PATIENT, verify: ssl.SSLContext | bool = True) -> Reply:
     async with Transport(ON_LOOPBACK, verify=verify) as transport:
-        return await transport.send(request_to(url), deadline=deadline)
+        return await transport.send(request_to(url), deadline=deadline, tenant="apps")
 
 
 async def test_request_arrives_as_it_was_built() -> None:
@@ -81,15 +83,15 @@ async def test_whole_reply_comes_back_with_header_names_in_lower_case() -> None:
 
 
 async def test_reply_of_exactly_the_largest_size_is_read() -> None:
-    async with HostileProvider(replies(200, b"x" * LARGEST_BODY)) as provider:
+    async with HostileProvider(replies(200, b"x" * SHORT_REPLY)) as provider:
         reply = await send(provider.url)
-    assert len(reply.body) == LARGEST_BODY
+    assert len(reply.body) == SHORT_REPLY
 
 
 @pytest.mark.parametrize(
     "behave",
     [
-        pytest.param(replies(200, b"x" * (LARGEST_BODY + 1)), id="one byte over 1 MiB"),
+        pytest.param(replies(200, b"x" * (SHORT_REPLY + 1)), id="one byte over 64 KiB"),
         pytest.param(endless_body(), id="a chunked body without an end"),
         pytest.param(cuts_after_the_request(), id="the connection is reset after the request was read"),
         pytest.param(cuts_in_the_body(), id="the connection is closed within the body"),
@@ -115,6 +117,43 @@ async def test_deadline_over_all_makes_the_outcome_unknown(behave: Behaviour) ->
     async with HostileProvider(behave) as provider:
         with pytest.raises(OutcomeUnknown, match="no whole answer within"):
             await send(provider.url, deadline=SHORT)
+
+
+async def test_deadline_that_passes_while_a_name_is_looked_up_is_not_delivered() -> None:
+    async def silent(_: str, __: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return ()
+
+    async with Transport(EgressPolicy(), resolve=silent) as transport:
+        with pytest.raises(NotDelivered, match="could not be reached within"):
+            await transport.send(request_to("https://login.example.com/token"), deadline=SHORT, tenant="apps")
+
+
+async def test_deadline_that_passes_before_the_handshake_ends_is_not_delivered() -> None:
+    """The other side accepts connections and says nothing: not a byte of the request is on its way."""
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(accept, LOOPBACK, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NotDelivered, match="could not be reached within"):
+            await send(f"https://{LOOPBACK}:{port}/token", deadline=SHORT)
+
+
+@pytest.mark.parametrize("trouble", [OSError("no such connection"), None], ids=["a failure", "a deadline"])
+async def test_reply_that_was_read_counts_whatever_goes_wrong_with_its_connection(
+    trouble: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def keep(*_: object) -> None:
+        if trouble is not None:
+            raise trouble
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(transport_module._Provider, "_keep", keep)
+    async with HostileProvider(replies(200)) as provider:
+        assert (await send(provider.url, deadline=SHORT)).body == GOOD_REPLY
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -191,7 +230,7 @@ async def test_provider_that_wants_a_client_certificate_is_an_oauth2_error() -> 
 async def test_cookie_that_a_provider_set_does_not_come_back() -> None:
     async with HostileProvider(sets_a_cookie(), replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
         for _ in range(2):
-            await transport.send(request_to(provider.url), deadline=PATIENT)
+            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
     assert [request.headers.get("cookie") for request in provider.requests] == [None, None]
 
 
@@ -199,10 +238,10 @@ async def test_cookie_of_a_request_under_way_does_not_reach_another_tenants_requ
     headers_are_out, release = asyncio.Event(), asyncio.Event()
     behaviours = sets_a_cookie_and_waits(headers_are_out, release), replies(200)
     async with HostileProvider(*behaviours) as provider, Transport(ON_LOOPBACK) as transport:
-        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT))
+        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps"))
         await headers_are_out.wait()
         await send(provider.url)  # once a whole reply came to somebody else, the first one's headers were surely read
-        await transport.send(request_to(provider.url), deadline=PATIENT)
+        await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
         release.set()
         await first
     assert [request.headers.get("cookie") for request in provider.requests] == [None, None, None]
@@ -243,7 +282,7 @@ async def test_name_that_leads_to_a_denied_address_is_not_connected_to() -> None
         url = f"http://login.example.com:{provider.port}/token"
         async with Transport(EgressPolicy(), resolve=answering(LOOPBACK)) as transport:
             with pytest.raises(EgressDenied, match=r"login\.example\.com leads to the machine that asks") as caught:
-                await transport.send(request_to(url), deadline=PATIENT)
+                await transport.send(request_to(url), deadline=PATIENT, tenant="apps")
     assert (provider.connections, provider.requests) == (0, [])
     assert "DATASOURCE_EGRESS_ALLOW" in str(caught.value)
     assert LOOPBACK not in str(caught.value)
@@ -253,7 +292,7 @@ async def test_name_that_leads_to_a_denied_address_is_not_connected_to() -> None
 async def test_denied_host_is_not_connected_to_however_it_is_written(host: str) -> None:
     async with HostileProvider(replies(200)) as provider, Transport(EgressPolicy()) as transport:
         with pytest.raises(EgressDenied):
-            await transport.send(request_to(f"http://{host}:{provider.port}/token"), deadline=PATIENT)
+            await transport.send(request_to(f"http://{host}:{provider.port}/token"), deadline=PATIENT, tenant="apps")
     assert provider.connections == 0
 
 
@@ -268,7 +307,9 @@ async def test_second_answer_of_the_dns_is_never_asked_for() -> None:
 
     async with HostileProvider(replies(200)) as provider:
         async with Transport(ON_LOOPBACK, resolve=rebinding) as transport:
-            await transport.send(request_to(f"http://login.example.com:{provider.port}/token"), deadline=PATIENT)
+            await transport.send(
+                request_to(f"http://login.example.com:{provider.port}/token"), deadline=PATIENT, tenant="apps"
+            )
     assert asked == ["login.example.com."]
     assert len(provider.requests) == 1
 
@@ -277,7 +318,7 @@ async def test_denied_addresses_of_a_name_are_passed_over() -> None:
     answers = answering("169.254.169.254", "10.0.0.1", "::1", LOOPBACK)
     async with HostileProvider(replies(200)) as provider, Transport(ON_LOOPBACK, resolve=answers) as transport:
         url = f"http://login.example.com:{provider.port}/token"
-        assert (await transport.send(request_to(url), deadline=PATIENT)).status == 200
+        assert (await transport.send(request_to(url), deadline=PATIENT, tenant="apps")).status == 200
 
 
 async def test_host_and_certificate_stay_those_of_the_name() -> None:
@@ -286,9 +327,9 @@ async def test_host_and_certificate_stay_those_of_the_name() -> None:
         context = certificate.trusting_context()
         async with Transport(ON_LOOPBACK, verify=context, resolve=answering(LOOPBACK)) as transport:
             url = f"https://login.example.com:{provider.port}/token"
-            await transport.send(request_to(url), deadline=PATIENT)
+            await transport.send(request_to(url), deadline=PATIENT, tenant="apps")
             with pytest.raises(NotDelivered):
-                await transport.send(request_to(url.replace("login", "other")), deadline=PATIENT)
+                await transport.send(request_to(url.replace("login", "other")), deadline=PATIENT, tenant="apps")
     (request,) = provider.requests
     assert request.headers["host"] == url.removeprefix("https://").removesuffix("/token")
 
@@ -305,18 +346,14 @@ async def test_name_is_whole_unless_the_platform_team_wrote_it() -> None:
     async with Transport(policy, resolve=nowhere) as transport:
         for host in ("payments.shop", "payments.shop.", "keycloak.auth"):
             with pytest.raises(NotDelivered):
-                await transport.send(request_to(f"https://{host}/token"), deadline=PATIENT)
+                await transport.send(request_to(f"https://{host}/token"), deadline=PATIENT, tenant="apps")
     assert asked == ["payments.shop.", "payments.shop.", "keycloak.auth"]
-
-
-async def test_addresses_of_a_name_are_those_of_the_machine() -> None:
-    assert set(await resolve("localhost", 80)) <= {"127.0.0.1", "::1"}
 
 
 async def test_name_that_is_unknown_is_not_delivered() -> None:
     async with Transport(EgressPolicy()) as transport:
         with pytest.raises(NotDelivered, match=r"login\.example\.invalid could not be reached"):
-            await transport.send(request_to("https://login.example.invalid/token"), deadline=PATIENT)
+            await transport.send(request_to("https://login.example.invalid/token"), deadline=PATIENT, tenant="apps")
 
 
 async def test_name_that_no_resolver_can_be_asked_for_is_not_delivered() -> None:
@@ -325,7 +362,7 @@ async def test_name_that_no_resolver_can_be_asked_for_is_not_delivered() -> None
 
     async with Transport(EgressPolicy(), resolve=unable) as transport:
         with pytest.raises(NotDelivered, match="is no host that can be reached"):
-            await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT)
+            await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps")
 
 
 async def test_resolver_that_does_not_answer_is_not_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,7 +374,7 @@ async def test_resolver_that_does_not_answer_is_not_delivered(monkeypatch: pytes
 
     async with Transport(EgressPolicy(), resolve=silent) as transport:
         with pytest.raises(NotDelivered, match="ConnectTimeout"):
-            await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT)
+            await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps")
 
 
 async def test_address_that_refuses_makes_way_for_the_next() -> None:
@@ -346,7 +383,7 @@ async def test_address_that_refuses_makes_way_for_the_next() -> None:
         # Nothing listens on the first two: the provider is on 127.0.0.1 alone.
         async with Transport(policy, resolve=answering("127.0.0.3", "127.0.0.2", LOOPBACK)) as transport:
             reply = await transport.send(
-                request_to(f"http://login.example.com:{provider.port}/token"), deadline=PATIENT
+                request_to(f"http://login.example.com:{provider.port}/token"), deadline=PATIENT, tenant="apps"
             )
     assert reply.status == 200
     assert provider.connections == 1
@@ -415,7 +452,9 @@ async def test_request_goes_through_the_proxy_that_the_environment_names() -> No
             # Strict, though the proxy is on loopback: whoever installed us named it. And the name is the proxy's to resolve.
             async with Transport(EgressPolicy(), proxies, verify=context, resolve=never_asked) as transport:
                 for _ in range(2):
-                    reply = await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT)
+                    reply = await transport.send(
+                        request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps"
+                    )
     assert reply.body == GOOD_REPLY
     assert proxy.asked == ["login.example.com:443"] * 2
     assert provider.requests[0].headers["host"] == "login.example.com"
@@ -424,7 +463,7 @@ async def test_request_goes_through_the_proxy_that_the_environment_names() -> No
 async def test_plain_http_goes_through_its_proxy_and_the_password_is_told_to_the_proxy_alone() -> None:
     async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port, login="me:s3cret") as proxy:
         async with Transport(EgressPolicy(), proxies_in({"HTTP_PROXY": proxy.url}), resolve=never_asked) as transport:
-            reply = await transport.send(request_to("http://login.example.com/token"), deadline=PATIENT)
+            reply = await transport.send(request_to("http://login.example.com/token"), deadline=PATIENT, tenant="apps")
     assert reply.status == 200
     assert proxy.asked == ["http://login.example.com/token"]
     assert "proxy-authorization" not in provider.requests[0].headers
@@ -435,7 +474,7 @@ async def test_proxy_that_wants_another_password_is_not_delivered() -> None:
         proxies = proxies_in({"HTTPS_PROXY": proxy.url.replace("s3cret", "wrong")})
         async with Transport(EgressPolicy(), proxies) as transport:
             with pytest.raises(NotDelivered) as caught:
-                await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT)
+                await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps")
     assert "wrong" not in str(caught.value)
     assert provider.connections == 0
 
@@ -449,7 +488,7 @@ async def test_behind_a_proxy_names_and_literals_are_denied_before_the_proxy_is_
         async with Transport(EgressPolicy(), proxies, resolve=never_asked) as transport:
             for scheme in ("http", "https"):
                 with pytest.raises(EgressDenied):
-                    await transport.send(request_to(f"{scheme}://{host}/token"), deadline=PATIENT)
+                    await transport.send(request_to(f"{scheme}://{host}/token"), deadline=PATIENT, tenant="apps")
     assert proxy.asked == []
 
 
@@ -458,7 +497,9 @@ async def test_host_of_no_proxy_is_reached_directly_and_judged() -> None:
         proxies = proxies_in({"HTTP_PROXY": proxy.url, "NO_PROXY": ".example.com"})
         async with Transport(EgressPolicy(), proxies, resolve=answering(LOOPBACK)) as transport:
             with pytest.raises(EgressDenied):
-                await transport.send(request_to(f"http://login.example.com:{provider.port}/"), deadline=PATIENT)
+                await transport.send(
+                    request_to(f"http://login.example.com:{provider.port}/"), deadline=PATIENT, tenant="apps"
+                )
     assert proxy.asked == []
     assert provider.connections == 0
 
@@ -467,7 +508,7 @@ async def test_proxy_that_refuses_is_not_delivered() -> None:
     async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port, refuses=True) as proxy:
         async with Transport(EgressPolicy(), proxies_in({"HTTPS_PROXY": proxy.url})) as transport:
             with pytest.raises(NotDelivered, match="ProxyError"):
-                await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT)
+                await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps")
     assert provider.connections == 0
 
 
@@ -479,13 +520,15 @@ async def test_ca_bundle_is_trusted_for_its_own_request_only() -> None:
     async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
         async with Transport(ON_LOOPBACK) as transport:
             trusting = await transport.send(
-                request_to(provider.url), deadline=PATIENT, ca_bundle=certificate.certificate
+                request_to(provider.url), deadline=PATIENT, tenant="apps", ca_bundle=certificate.certificate
             )
             # A connection that was kept would let these pass.
             with pytest.raises(NotDelivered):
-                await transport.send(request_to(provider.url), deadline=PATIENT)
+                await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
             with pytest.raises(NotDelivered):
-                await transport.send(request_to(provider.url), deadline=PATIENT, ca_bundle=self_signed().certificate)
+                await transport.send(
+                    request_to(provider.url), deadline=PATIENT, tenant="apps", ca_bundle=self_signed().certificate
+                )
     assert trusting.status == 200
     assert len(provider.requests) == 1
 
@@ -496,7 +539,9 @@ async def test_ca_bundle_adds_to_the_authorities_of_the_system(monkeypatch: pyte
     async with HostileProvider(replies(200), tls=of_the_system.server_context()) as provider:
         async with Transport(ON_LOOPBACK) as transport:
             bundle = of_the_datasource.certificate
-            assert (await transport.send(request_to(provider.url), deadline=PATIENT, ca_bundle=bundle)).status == 200
+            assert (
+                await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps", ca_bundle=bundle)
+            ).status == 200
 
 
 async def test_connection_made_under_the_systems_trust_is_not_used_under_another() -> None:
@@ -505,7 +550,7 @@ async def test_connection_made_under_the_systems_trust_is_not_used_under_another
     async with HostileProvider(behaviour, tls=certificate.server_context(), keeps_open=True) as provider:
         async with Transport(ON_LOOPBACK, verify=certificate.trusting_context()) as transport:
             for bundle in (None, None, certificate.certificate):
-                await transport.send(request_to(provider.url), deadline=PATIENT, ca_bundle=bundle)
+                await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps", ca_bundle=bundle)
     assert len(provider.requests) == 3
     assert provider.connections == 2
 
@@ -514,7 +559,7 @@ async def test_requests_to_one_provider_share_a_connection() -> None:
     async with HostileProvider(replies(200, keeps_open=True)) as provider, Transport(ON_LOOPBACK) as transport:
         provider.keeps_open = True
         for _ in range(3):
-            await transport.send(request_to(provider.url), deadline=PATIENT)
+            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
         assert (len(provider.requests), provider.connections) == (3, 1)
 
 
@@ -523,10 +568,10 @@ async def test_requests_at_the_same_time_have_a_connection_each_and_the_next_one
     held = sets_a_cookie_and_waits(headers_are_out, release)
     behaviours = (held, replies(200, keeps_open=True))
     async with HostileProvider(*behaviours, keeps_open=True) as provider, Transport(ON_LOOPBACK) as transport:
-        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT))
+        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps"))
         await headers_are_out.wait()
         for _ in range(3):
-            await transport.send(request_to(provider.url), deadline=PATIENT)
+            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
         assert provider.connections == 2
         release.set()
         assert (await first).body == GOOD_REPLY
@@ -535,9 +580,9 @@ async def test_requests_at_the_same_time_have_a_connection_each_and_the_next_one
 async def test_connection_that_the_provider_has_closed_meanwhile_is_not_used_again() -> None:
     behave = replies(200, keeps_open=True)
     async with HostileProvider(behave, keeps_open=True) as provider, Transport(ON_LOOPBACK) as transport:
-        await transport.send(request_to(provider.url), deadline=PATIENT)
+        await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
         await provider.close_connections()
-        assert (await transport.send(request_to(provider.url), deadline=PATIENT)).status == 200
+        assert (await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")).status == 200
         assert provider.connections == 2
 
 
@@ -546,14 +591,14 @@ async def test_request_that_finds_every_connection_in_use_is_not_delivered(monke
     headers_are_out, release = asyncio.Event(), asyncio.Event()
     held = sets_a_cookie_and_waits(headers_are_out, release)
     async with HostileProvider(held, replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
-        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT))
+        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps"))
         await headers_are_out.wait()
         monkeypatch.setattr(transport_module, "CONNECT_TIMEOUT", SHORT)
         with pytest.raises(NotDelivered, match="PoolTimeout"):
-            await transport.send(request_to(provider.url), deadline=PATIENT)
+            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
         release.set()
         await first
-        assert (await transport.send(request_to(provider.url), deadline=PATIENT)).status == 200
+        assert (await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")).status == 200
     assert len(provider.requests) == 2
 
 
@@ -564,7 +609,7 @@ async def test_provider_that_nobody_asks_any_more_costs_no_connection(monkeypatc
     async with HostileProvider(behave) as left, HostileProvider(behave) as other, Transport(ON_LOOPBACK) as transport:
         left.keeps_open = other.keeps_open = True
         for provider in (left, other, left):
-            await transport.send(request_to(provider.url), deadline=PATIENT)
+            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
         assert (left.connections, other.connections) == (2, 1)
 
 
@@ -574,7 +619,7 @@ async def test_two_who_ask_new_providers_at_once_let_go_of_the_same_old_ones(mon
         providers = [await stack.enter_async_context(HostileProvider(behave, keeps_open=True)) for _ in range(5)]
         transport = await stack.enter_async_context(Transport(ON_LOOPBACK))
         for provider in providers[:3]:
-            await transport.send(request_to(provider.url), deadline=PATIENT)
+            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
         monkeypatch.setattr(transport_module, "_IDLE_SECONDS", -1.0)
-        both = (transport.send(request_to(provider.url), deadline=PATIENT) for provider in providers[3:])
+        both = (transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps") for provider in providers[3:])
         assert [reply.status for reply in await asyncio.gather(*both)] == [200, 200]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from datasource.oauth2 import MetadataUnavailable, MetadataUnusable
 from datasource.oauth2 import verifier as module
 from datasource.oauth2.discovery import Discovery
+from datasource.oauth2.errors import MetadataNotAskedFor, TooManyLookups
 from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.signature import UnknownKey
 from datasource.oauth2.transport import Transport
 from datasource.oauth2.verifier import LIFETIME, LONGEST_GRACE, REFETCH_PAUSE, IdTokenVerifier
 from tests.support.hostile_provider import (
+    LOOPBACK,
     ON_LOOPBACK,
     Behaviour,
     HostileProvider,
@@ -88,12 +91,12 @@ class Bench:
         await self.issuer.__aexit__()
 
     async def claims(self, token: str, **options: Any) -> object:
-        return await self.verifier.claims(token, self.issuer.origin, **options)
+        return await self.verifier.claims(token, self.issuer.origin, tenant="apps", **options)
 
 
 async def test_keys_are_fetched_once_and_kept() -> None:
     async with Bench(Issuer(publishes(RSA))) as bench:
-        await bench.verifier.prepare(bench.issuer.origin)
+        await bench.verifier.prepare(bench.issuer.origin, tenant="apps")
         assert await bench.claims(signed()) == CLAIMS
         bench.clock.advance(LIFETIME - A_SECOND)
         assert await bench.claims(signed()) == CLAIMS
@@ -144,7 +147,7 @@ async def test_metadata_says_which_algorithms_there_are() -> None:
 async def test_issuer_without_keys_is_unusable() -> None:
     async with Bench(Issuer(publishes(RSA), jwks_uri=None)) as bench:
         with pytest.raises(MetadataUnusable, match="jwks_uri"):
-            await bench.verifier.prepare(bench.issuer.origin)
+            await bench.verifier.prepare(bench.issuer.origin, tenant="apps")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +171,7 @@ async def test_keys_that_cannot_be_had_are_told_and_not_asked_for_at_once_again(
     async with Bench(Issuer(behaviour, publishes(RSA))) as bench:
         for _ in range(3):
             with pytest.raises(expected):
-                await bench.verifier.prepare(bench.issuer.origin)
+                await bench.verifier.prepare(bench.issuer.origin, tenant="apps")
         assert bench.issuer.fetched == 1
         bench.clock.advance(REFETCH_PAUSE)
         assert await bench.claims(signed()) == CLAIMS
@@ -176,9 +179,9 @@ async def test_keys_that_cannot_be_had_are_told_and_not_asked_for_at_once_again(
 
 async def test_keys_hold_on_for_a_day_while_their_provider_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Bench(Issuer(publishes(RSA), replies(500))) as bench:
-        metadata = await Discovery(bench.transport, bench.clock).metadata(bench.issuer.origin)
+        metadata = await Discovery(bench.transport, bench.clock).metadata(bench.issuer.origin, tenant="apps")
 
-        async def stays(_: str, *, ca_bundle: str | None = None) -> Any:
+        async def stays(_: str, *, tenant: str, ca_bundle: str | None = None) -> Any:
             return metadata
 
         monkeypatch.setattr(bench.verifier._discovery, "metadata", stays)
@@ -202,6 +205,25 @@ async def test_no_more_issuers_are_remembered_than_there_is_room_for(monkeypatch
     monkeypatch.setattr(module, "MOST_ISSUERS", 1)
     async with Bench(Issuer(publishes(RSA))) as bench, Issuer(publishes(OTHER_RSA)) as other:
         await bench.claims(signed())
-        await bench.verifier.claims(signed(OTHER_RSA), other.origin)
+        await bench.verifier.claims(signed(OTHER_RSA), other.origin, tenant="apps")
         await bench.claims(signed())
         assert bench.issuer.fetched == 2
+
+
+async def test_tenant_without_room_to_ask_keeps_no_keys_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    has_room = False
+
+    async def resolve(name: str, _: int) -> Sequence[str]:
+        if not has_room:
+            raise TooManyLookups(name)
+        return (LOOPBACK,)
+
+    issuer = Issuer(publishes(RSA))
+    async with issuer, Transport(ON_LOOPBACK, resolve=resolve) as transport:
+        issuer._metadata = {"jwks_uri": f"http://login.example.com:{issuer.port}/jwks"}
+        verifier = IdTokenVerifier(transport, Discovery(transport, Clock(), allow_insecure_http=True), Clock())
+        with pytest.raises(MetadataNotAskedFor):
+            await verifier.prepare(issuer.origin, tenant="attacker")
+        has_room = True
+        await verifier.prepare(issuer.origin, tenant="victim")
+        assert issuer.fetched == 1

@@ -1,4 +1,4 @@
-"""A template and a token that would make a Secret larger than anything: told, and nobody else notices."""
+"""A template that no token Secret can be made of: told, the grant goes on, and nobody else notices."""
 
 import json
 import re
@@ -215,3 +215,17 @@ def test_wrong_template_stops_no_refresh_and_no_clear(user: User, generous: Host
     assert user.decoded("calendar-token", "header") == f"Authorization: Bearer {LONG_TOKEN}"
     user.clear("1")
     eventually("the token Secret is gone", lambda: user.secret("calendar-token") is None, user.status)
+
+
+def test_template_that_breaks_under_way_costs_no_consent(user: User, generous: HostileProvider) -> None:
+    user.apply(at(generous, user, MODEST))
+    user.wait_for_reason("AuthorizationRequired")
+    with Person() as person:
+        callback = person.consent(person.begin(user.link()))
+        user.apply(at(generous, user, {"header": "{{ acess_token }}"}))
+        user.wait_for_reason("InvalidConfiguration")
+        page = person.come_back(callback)
+    assert "The new credential was stored" in page.text, page.text
+
+    user.apply(at(generous, user, MODEST))
+    user.wait_for_reason("Authorized")
