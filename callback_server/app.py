@@ -38,7 +38,10 @@ from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, is_from_our_page
 from callback_server.situation import Observer
 from datasource.clients import Clients
+from datasource.credential_secrets import CredentialSecrets
+from datasource.dropped_grants import DroppedGrants
 from datasource.kube import ApiError, Kube, Unavailable
+from datasource.names import CALLBACK_FIELD_MANAGER
 from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.transport import Transport
 from datasource.oauth2.verifier import IdTokenVerifier
@@ -72,7 +75,8 @@ class Services:
 def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
-    observer = Observer(kube, settings, discovery)
+    credential_secrets = CredentialSecrets(kube, CALLBACK_FIELD_MANAGER, may_list=False)
+    observer = Observer(kube, credential_secrets, settings, discovery)
     clients = Clients(kube, settings.require_allowed_hosts, _now)
     flows = FlowStore(kube, settings.system_namespace, _now)
     looks = Looks(observer, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
@@ -87,8 +91,8 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
             flows,
             looks,
             places,
-            CredentialStore(kube, _now),
-            GrantRevoker(transport, observer, _now),
+            CredentialStore(credential_secrets, _now),
+            GrantRevoker(DroppedGrants(transport, clients, credential_secrets, _now), kube),
             IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), _now),
             _now,
         ),

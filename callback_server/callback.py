@@ -178,15 +178,13 @@ class CallbackService:
                 prepared.effective.parameters, flow, response, prepared.material.ca_bundle
             )
         except NotAccepted as error:
-            client = self._client(prepared)
-            await self.revoker.revoke_unaccepted(situation, client, data, error.shown, prepared.material.ca_bundle)
+            await self.revoker.revoke_unaccepted(situation, prepared.material, data, error.shown)
             raise error.refused from None
         facts, data = authorized_by(authorizer, facts, data)
         try:
             await self.credentials.store(situation, facts, data, requests=flow.requests, until=flow.expires_at)
         except Refused:
-            client = self._client(prepared)
-            await self.revoker.revoke_dropped(situation, client, data, prepared.material.ca_bundle)
+            await self.revoker.revoke_dropped(situation, prepared.material, data)
             raise
 
     async def _exchanged(self, flow: Flow, prepared: _Prepared) -> TokenResponse:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import structlog
 
+from datasource.credential_secrets import Stale
 from datasource.intent import Process
 from datasource.kube import DATASOURCES, ApiError, Kube, Unavailable
 from datasource.names import SecretType
@@ -35,7 +36,7 @@ from datasource_operator.revoker import Revoker
 from datasource_operator.secret_poller import SecretPoller
 from datasource_operator.secret_watch import SecretWatch
 from datasource_operator.status_writer import StatusWriter
-from datasource_operator.steps import Stale, Steps
+from datasource_operator.steps import Steps
 from datasource_operator.sweeper import FlowSweeper
 
 logger = structlog.get_logger(__name__)

@@ -31,6 +31,7 @@ from datasource.credential import (
     read_data,
     read_facts,
 )
+from datasource.credential_secrets import Stale
 from datasource.effective import refresh_options, reply_options
 from datasource.intent import REQUEST_DEADLINE, Intent, Process, may_be_taken, next_intent
 from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
@@ -69,7 +70,7 @@ from datasource_operator.decisions.observed import Observed, Trouble
 from datasource_operator.decisions.obstacles import immutable_secret
 from datasource_operator.decisions.timing import refresh_is_wanted
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
-from datasource_operator.steps import DatasourceGone, Stale, Steps
+from datasource_operator.steps import DatasourceGone, Steps
 
 logger = structlog.get_logger(__name__)
 

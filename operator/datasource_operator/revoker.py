@@ -22,10 +22,11 @@ from datasource.credential import (
     revocation_is_due,
     revoked_patch,
 )
+from datasource.credential_secrets import CredentialSecrets, Stale
 from datasource.effective import read_recorded_client
 from datasource.fingerprint import fingerprint
-from datasource.kube import DATASOURCES, SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
-from datasource.names import FIELD_MANAGER, SecretType, credential_secret_name
+from datasource.kube import DATASOURCES, ApiError, Kube, NotFound, Unavailable
+from datasource.names import FIELD_MANAGER, credential_secret_name
 from datasource.oauth2 import (
     Client,
     ClientAuthentication,
@@ -71,8 +72,10 @@ class Revoker:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     _clients: Clients = field(init=False, repr=False)
+    _secrets: CredentialSecrets = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._secrets = CredentialSecrets(self.kube, FIELD_MANAGER, may_list=True, heard=self.cache.hear)
         self._clients = Clients(self.kube, self.settings.require_allowed_hosts, self.now, self.token_bytes)
 
     async def revoke(self, key: Key) -> timedelta | None:
@@ -81,7 +84,7 @@ class Revoker:
         Raises:
             ApiError, Unavailable: the API server refused or did not answer.
         """
-        secret = await self._read(key)
+        secret = await self._secrets.whole(*key)
         if secret is None or not revocation_is_due(secret.metadata):
             return None
         try:
@@ -185,30 +188,12 @@ class Revoker:
             raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
         return spec.oauth2 if spec.oauth2 is not None and fingerprint(spec.oauth2) == token.fingerprint else None
 
-    async def _read(self, key: Key) -> Secret | None:
-        try:
-            secret = await self.kube.get(SECRETS, key.namespace, credential_secret_name(key.name), Secret)
-        except NotFound:
-            self.cache.forget_credential(key)
-            return None
-        if secret.type != SecretType.CREDENTIAL:
-            self.cache.forget_credential(key)
-            return None
-        self.cache.store_secret(secret.metadata)
-        return secret
-
     async def _over(self, key: Key, secret: Secret) -> bool:
         """Leave nothing of the token, and let the Secret go; False where somebody wrote meanwhile: look again."""
-        name = credential_secret_name(key.name)
         try:
-            left = await self.kube.merge_patch(
-                SECRETS, key.namespace, name, revoked_patch(secret.metadata), PartialObject, manager=FIELD_MANAGER
-            )
-        except NotFound:
-            return True
-        except Conflict:
-            return False
-        self.cache.store_secret(left.metadata)
+            await self._secrets.swap(*key, revoked_patch(secret.metadata), PartialObject)
+        except Stale:
+            return await self._secrets.whole(*key) is None
         return True
 
     async def _tell(self, key: Key, secret: Secret, why: str) -> None:

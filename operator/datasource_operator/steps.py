@@ -14,6 +14,7 @@ import structlog
 from datasource import credential as credential_secret
 from datasource.clients import ClientMaterial, ClientMaterialMissing, Clients, ConfigMapsForbidden, SecretsForbidden
 from datasource.credential import (
+    Change,
     CredentialData,
     RevocableToken,
     StoredCredential,
@@ -22,6 +23,7 @@ from datasource.credential import (
     read_facts,
     revocable_token,
 )
+from datasource.credential_secrets import CredentialSecrets, Stale
 from datasource.effective import effective
 from datasource.fingerprint import fingerprint
 from datasource.kube import DATASOURCES, SECRETS, Conflict, Kube, NotFound
@@ -69,10 +71,6 @@ class DatasourceGone(Exception):
     """A live read found no Datasource, or another one of the same name."""
 
 
-class Stale(Exception):
-    """Somebody wrote meanwhile: decide again from what is there now."""
-
-
 @dataclass(slots=True)
 class Steps:
     """Carries out steps; keeps the cache at least as new as its own writes."""
@@ -85,6 +83,7 @@ class Steps:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     _parse: Callable[[bytes], Spec | InvalidSpec] = field(init=False, repr=False)
+    credential_secrets: CredentialSecrets = field(init=False, repr=False)
     _clients: Clients = field(init=False, repr=False)
     _in_hand: dict[Key, tuple[str, CredentialData]] = field(default_factory=dict, repr=False)
     """By key: what a refresh stored a moment ago, with the resourceVersion that it got; for the very next reconciliation."""
@@ -92,6 +91,7 @@ class Steps:
     def __post_init__(self) -> None:
         # A Datasource is looked at several times in a row while it is worked on.
         self._parse = lru_cache(maxsize=PARSED_SPECS)(self._newly_parsed)
+        self.credential_secrets = CredentialSecrets(self.kube, FIELD_MANAGER, may_list=True, heard=self.cache.hear)
         self._clients = Clients(self.kube, self.settings.require_allowed_hosts, self.now, self.token_bytes)
 
     def hand_over(self, key: Key, resource_version: str, data: CredentialData) -> None:
@@ -160,7 +160,7 @@ class Steps:
             case Hold(credential=credential):
                 await self._hold(key, seen, credential)
             case Release(credential=credential):
-                await self._swap(key, credential_secret_name(key.name), credential_secret.release_patch(credential))
+                await self.credential_secrets.swap(*key, credential_secret.release_patch(credential), PartialObject)
             case WriteTokenSecret():
                 return await self._write_token_secret(key, seen, step)
             case DeleteTokenSecret():
@@ -190,14 +190,7 @@ class Steps:
 
     async def _read_live(self, key: Key, seen: Observed) -> Observed:
         """First the Secret, then the Datasource: a credential newer than the spec read is then impossible."""
-        # A LIST says what a GET of metadata does not: whether it is of our type. It is a quorum read, too.
-        name = credential_secret_name(key.name)
-        selector = f"metadata.name={name},type={SecretType.CREDENTIAL}"
-        found, _ = await self.kube.list_metadata(SECRETS, key.namespace, field_selector=selector)
-        if found and credential_secret.is_ours(found[0].metadata, key.name, Role.CREDENTIAL):
-            self.cache.store_secret(found[0].metadata)
-        else:
-            self.cache.forget_credential(key)
+        await self.credential_secrets.facts(*key)
         try:
             live = await self.kube.get(DATASOURCES, key.namespace, key.name, Datasource)
         except NotFound:
@@ -275,7 +268,6 @@ class Steps:
         return Surroundings()
 
     async def _adopt(self, key: Key, seen: Observed, credential: StoredCredential) -> Observed:
-        name = credential_secret_name(key.name)
         secret = await self._get_credential(key)
         facts = read_facts(secret.metadata).facts
         if facts.tombstone is None:
@@ -285,7 +277,7 @@ class Steps:
         patch = credential_secret.adoption_patch(
             resource_version=secret.metadata.resource_version, datasource_name=key.name, datasource_uid=seen.uid
         )
-        await self._swap(key, name, patch)
+        await self.credential_secrets.swap(*key, patch, PartialObject)
         logger.info("adopted a restored credential", datasource=str(key), credential=credential.facts.credential_id)
         return self._again(key, seen)
 
@@ -302,17 +294,13 @@ class Steps:
     async def _create_tombstone(self, key: Key, seen: Observed, handled: HandledSet) -> Surroundings | None:
         """There was nothing to clear, and the request must stay handled; returns what is in the way."""
         facts = credential_secret.tombstone(None, credential_id=self.token_bytes(16).hex(), handled=handled)
-        manifest = credential_secret.manifest(
-            namespace=key.namespace, datasource_name=key.name, datasource_uid=seen.uid, facts=facts, data=None
-        )
         try:
-            created = await self.kube.create(SECRETS, key.namespace, manifest, PartialObject, manager=FIELD_MANAGER)
+            await self.credential_secrets.create(*key, seen.uid, Change(facts))
         except Conflict:
             conflict = await self._conflict(seen, credential_secret_name(key.name), SecretType.CREDENTIAL)
             if conflict.problem is None:
                 raise Stale("a credential Secret appeared meanwhile") from None
             return conflict
-        self.cache.store_secret(created.metadata)
         return None
 
     async def _bury(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
@@ -330,7 +318,7 @@ class Steps:
             revoke_until=None if token is None else until,
         )
         patch = credential_secret.tombstone_patch(datasource_name=key.name, secret=secret, facts=facts, token=token)
-        await self._swap(key, credential_secret_name(key.name), patch)
+        await self.credential_secrets.swap(*key, patch, PartialObject)
 
     @staticmethod
     def _token_to_revoke(key: Key, secret: Secret) -> RevocableToken | None:
@@ -354,7 +342,7 @@ class Steps:
                 facts, identity_checked=expected_identity_hash(step.expected), identity_fits=fits
             ),
         )
-        await self._swap(key, credential_secret_name(key.name), patch)
+        await self.credential_secrets.swap(*key, patch, PartialObject)
         logger.info("compared who authorized with spec.oauth2.expectedIdentity", datasource=str(key), fits=fits)
 
     async def _hold(self, key: Key, seen: Observed, credential: StoredCredential) -> None:
@@ -370,7 +358,7 @@ class Steps:
         if data.client_parameters is not None:
             # How the client authenticated when it obtained these very tokens.
             recorded = msgspec.structs.replace(recorded, client_parameters=data.client_parameters)
-        await self._swap(key, credential_secret_name(key.name), credential_secret.hold_patch(secret.metadata, recorded))
+        await self.credential_secrets.swap(*key, credential_secret.hold_patch(secret.metadata, recorded), PartialObject)
 
     async def _material_to_revoke_with(self, key: Key, oauth2: OAuth2, data: CredentialData) -> ClientMaterial:
         """What can be had of it; the next refresh brings what cannot be read now."""
@@ -392,16 +380,7 @@ class Steps:
             resource_version=credential.resource_version,
             facts=msgspec.structs.replace(credential.facts, handled=handled),
         )
-        await self._swap(key, credential_secret_name(key.name), patch)
-
-    async def _swap(self, key: Key, name: str, patch: dict[str, object]) -> None:
-        try:
-            patched = await self.kube.merge_patch(
-                SECRETS, key.namespace, name, patch, PartialObject, manager=FIELD_MANAGER
-            )
-        except (Conflict, NotFound):
-            raise Stale(f"Secret {name} changed meanwhile") from None
-        self.cache.store_secret(patched.metadata)
+        await self.credential_secrets.swap(*key, patch, PartialObject)
 
     async def _write_token_secret(self, key: Key, seen: Observed, step: WriteTokenSecret) -> Observed:
         try:
@@ -409,7 +388,7 @@ class Steps:
             if data.fingerprint != step.credential.facts.fingerprint:
                 raise UnreadableCredential("data key fingerprint differs from the annotation")
         except UnreadableCredential as error:
-            return replace(seen, credential=error)
+            return replace(seen, credential=error.unreadable)
         try:
             manifest = step.plan.manifest(step.credential.facts, data)
         except InvalidSpec as error:
@@ -470,13 +449,7 @@ class Steps:
         logger.info("deleted a token Secret", datasource=str(key), secret=stored.name)
 
     async def _get_credential(self, key: Key) -> Secret:
-        try:
-            secret = await self.kube.get(SECRETS, key.namespace, credential_secret_name(key.name), Secret)
-        except NotFound:
-            self.cache.forget_credential(key)
-            raise Stale("the credential Secret is gone") from None
-        if secret.type != SecretType.CREDENTIAL:
-            self.cache.forget_credential(key)
-            raise Stale("the credential Secret is not ours")
-        self.cache.store_secret(secret.metadata)
+        secret = await self.credential_secrets.whole(*key)
+        if secret is None:
+            raise Stale("the credential Secret is gone, or not ours")
         return secret
