@@ -124,6 +124,9 @@ def create_app(served: Services) -> Starlette:
         form = parse_form(request.headers.get("content-type", ""), await _body(request))
         return onward_page(await served.dialog.begin(namespace, name, form, cookie))
 
+    async def authorize(request: Request) -> Response:
+        return await (begin if request.method == "POST" else show)(request)
+
     async def callback(request: Request) -> Response:
         namespace = request.path_params["namespace"]
         if not _NAMESPACE.fullmatch(namespace):
@@ -147,13 +150,18 @@ def create_app(served: Services) -> Starlette:
 
     async def http_error(request: Request, error: Exception) -> Response:
         page = refusals.page_not_found()
-        return await refused(request, dataclasses.replace(page, status=getattr(error, "status_code", page.status)))
+        answer = await refused(request, dataclasses.replace(page, status=getattr(error, "status_code", page.status)))
+        # Which methods there are, of a page that has not this one (RFC 9110 section 15.5.6).
+        answer.headers.update(getattr(error, "headers", None) or {})
+        return answer
 
+    way_back = Route("/callback/{namespace}", callback)
+    # Starlette adds HEAD to GET. Whoever looks at a link before it is opened, as scanners do, must not spend the code.
+    way_back.methods = {"GET"}
     routes = [
-        Route("/authorize/{namespace}/{name}", show, methods=["GET"]),
-        Route("/authorize/{namespace}/{name}", begin, methods=["POST"]),
-        Route("/callback/{namespace}", callback, methods=["GET"]),
-        Route("/done/{done_id}", done, methods=["GET"]),
+        Route("/authorize/{namespace}/{name}", authorize, methods=["GET", "POST"]),
+        way_back,
+        Route("/done/{done_id}", done),
     ]
     # A path with one slash more is another path: the redirect that Starlette makes of it is built from the Host header.
     router = Router(routes, redirect_slashes=False)

@@ -11,7 +11,7 @@ import hmac
 import re
 import unicodedata
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from urllib.parse import unquote_to_bytes
 
 COOKIE = "__Host-datasource-browser"
@@ -66,8 +66,15 @@ def is_same_browser(cookie: str | None, recorded_hash: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    """Letters and digits alone: what is left whatever a parser strips, quotes, replaces or calls equal."""
-    return _NOT_FOLDED.sub("", unicodedata.normalize("NFKC", text).casefold())
+    """Letters and digits alone: what is left whatever a parser strips, quotes, replaces or calls equal.
+
+    Each character by itself, and each once: to put long runs of combining marks in order takes seconds.
+    """
+    return text.translate({ord(each): _folded_character(each) for each in set(text)})
+
+
+def _folded_character(character: str) -> str:
+    return _NOT_FOLDED.sub("", unicodedata.normalize("NFKD", character).casefold())
 
 
 _FOLDED = _folded(COOKIE)
@@ -79,9 +86,7 @@ def _is_like_ours(pair: bytes) -> bool:
     return len(pair) >= len(_FOLDED) and any(_FOLDED in _folded(reading) for reading in _readings(pair))
 
 
-def _readings(pair: bytes) -> Iterator[str]:
-    """The bytes as the parsers of this world may decode them."""
+def _readings(pair: bytes) -> set[str]:
+    """The bytes as the parsers of this world may decode them; most often they are one text."""
     decoded = unquote_to_bytes(unquote_to_bytes(_OCTAL.sub(lambda found: bytes([int(found.group(1), 8)]), pair)))
-    for octets in (pair, decoded):
-        yield octets.decode("latin-1")
-        yield octets.decode("utf-8", "ignore")
+    return {text for octets in (pair, decoded) for text in (octets.decode("latin-1"), octets.decode("utf-8", "ignore"))}

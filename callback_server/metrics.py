@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callback_server.refusals import Refused
 
-ROUTES = {"show": "authorize", "begin": "authorize", "callback": "callback", "done": "done"}
-"""By the name of the endpoint: the part of the path that tells routes apart."""
+ROUTES = frozenset({"authorize", "callback", "done"})
+"""The parts of the path that tell routes apart; their endpoints have the same names."""
 
 OTHER = "other"
 
@@ -88,4 +88,5 @@ class RequestMetrics:
 
 def route_of(scope: Scope) -> str:
     """The route that a request was for, once it was routed; `other` for none of ours."""
-    return ROUTES.get(getattr(scope.get("endpoint"), "__name__", ""), OTHER)
+    name = getattr(scope.get("endpoint"), "__name__", "")
+    return name if name in ROUTES else OTHER

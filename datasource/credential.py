@@ -40,10 +40,6 @@ class UnreadableCredential(Exception):
         self.what = what
         self.unreadable = Unreadable(what)
 
-    def advice(self, datasource_name: str) -> str:
-        """What a person reads."""
-        return self.unreadable.advice(datasource_name)
-
 
 class CredentialFacts(msgspec.Struct, frozen=True):
     """What the annotations of a credential Secret say; `tombstone` is set where it holds no credential any more."""

@@ -114,6 +114,9 @@ class Written(msgspec.Struct, frozen=True):
     """What the answer to our own write said; None where it was read back, or does not stand."""
 
 
+Before = TypeVar("Before", StoredCredential, StoredCredential | Absent)
+"""Who only changes what is there has no use for its absence."""
+
 Heard = Callable[[str, str, Metadata | None], None]
 """Told by namespace and name of a Datasource what the API server said of its credential Secret; None: there is none."""
 
@@ -251,8 +254,8 @@ class CredentialSecrets:
         self,
         namespace: str,
         name: str,
-        before: StoredCredential | Absent,
-        change: Callable[[StoredCredential | Absent], Change],
+        before: Before,
+        change: Callable[[Before], Change],
         resolve: Callable[[StoredCredential | None], Standing],
         *,
         gives_up: Callable[[ApiError | Unavailable], bool] = lambda _: False,

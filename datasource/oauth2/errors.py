@@ -1,15 +1,18 @@
 """What can go wrong at a provider; the class carries what to do about it.
 
-| class                  | was the request processed? | what next                                   |
-|------------------------|----------------------------|---------------------------------------------|
-| NotDelivered           | no                         | the same request may be sent again          |
-| EgressDenied           | no                         | after URL or operator's flag were corrected |
-| Throttled              | no (429, 503)              | again, after `retry_after`                  |
-| OutcomeUnknown         | perhaps                    | a refresh token may be tried once more      |
-| InvalidGrant           | yes, refused               | never again with this code or refresh token |
-| InvalidClient          | yes, refused               | after client ID or secret were corrected    |
-| ProviderRefused        | yes, refused               | after whatever the provider says            |
-| MalformedTokenResponse | yes, with an odd answer    | after provider or token URL were corrected  |
+| class                  | processed? | what next                                     |
+|------------------------|------------|-----------------------------------------------|
+| NotDelivered           | no         | the same request may be sent again            |
+| TooManyLookups         | no         | the same request may be sent again            |
+| EgressDenied           | no         | after URL or operator's flag were corrected   |
+| Throttled              | no         | again, after `retry_after` (429, 503)         |
+| OutcomeUnknown         | perhaps    | a refresh token may be tried once more        |
+| UnexpectedStatus       | perhaps    | from 500 on; below it was refused             |
+| InvalidGrant           | yes        | never again with this code or refresh token   |
+| InvalidClient          | no         | after client ID or secret were corrected      |
+| ProviderRefused        | no         | after whatever the provider says              |
+| RedirectRefused        | no         | after the token URL was corrected             |
+| MalformedTokenResponse | yes        | after provider or token URL were corrected    |
 
 Of discovery, where nothing is at stake but to know: MetadataUnavailable is tried again later, MetadataUnusable asks for a
 correction.
@@ -21,25 +24,25 @@ from enum import StrEnum
 from datasource.oauth2.egress import REMEDY, Denied
 
 
-class Retry(StrEnum):
-    """Whether to send the same request again."""
+class Processed(StrEnum):
+    """Whether the provider may have acted on a request, so that what it carried (a code, a refresh token) may be used up."""
 
-    NEVER = "never"
-    AFTER_CORRECTION = "after correction"
-    LATER = "later"
-    ONCE_MORE = "once more"
+    NO = "no"
+    PERHAPS = "perhaps"
+    YES = "yes"
 
 
 class OAuth2Error(Exception):
     """Base of all; the text is for people and never carries a code, a token or a secret."""
 
-    retry = Retry.AFTER_CORRECTION
+    processed = Processed.PERHAPS
+    """Perhaps, until a class knows better: what may be used up is then sent with care."""
 
 
 class NotDelivered(OAuth2Error):
     """The provider was not reached: the request was surely not processed."""
 
-    retry = Retry.LATER
+    processed = Processed.NO
 
 
 class EgressDenied(NotDelivered):
@@ -62,7 +65,7 @@ class TooManyLookups(NotDelivered):
 class Throttled(OAuth2Error):
     """429 or 503: asked to come back later."""
 
-    retry = Retry.LATER
+    processed = Processed.NO
 
     def __init__(self, status: int, retry_after: timedelta | None) -> None:
         super().__init__(f"The provider answered {status}: it is overloaded or asks for fewer requests.")
@@ -72,8 +75,6 @@ class Throttled(OAuth2Error):
 class OutcomeUnknown(OAuth2Error):
     """The request was sent and no whole answer came: it may have been processed."""
 
-    retry = Retry.ONCE_MORE
-
 
 class ReplyTooLarge(OutcomeUnknown):
     """A reply came, and it costs more to read than it may: whatever it says of a request that was processed is not known."""
@@ -81,6 +82,8 @@ class ReplyTooLarge(OutcomeUnknown):
 
 class ProviderRefused(OAuth2Error):
     """An OAuth error reply (RFC 6749 section 5.2), also where it comes with status 200."""
+
+    processed = Processed.NO
 
     def __init__(self, error: str, description: str | None = None) -> None:
         said = f"{error}: {description}" if description else error
@@ -92,7 +95,7 @@ class ProviderRefused(OAuth2Error):
 class InvalidGrant(ProviderRefused):
     """`invalid_grant`: the code or refresh token is used up, expired or revoked. Final."""
 
-    retry = Retry.NEVER
+    processed = Processed.YES
 
 
 class InvalidClient(ProviderRefused):
@@ -102,18 +105,22 @@ class InvalidClient(ProviderRefused):
 class MalformedTokenResponse(OAuth2Error):
     """A 2xx reply that is no token response (RFC 6749 section 5.1)."""
 
+    processed = Processed.YES
+
 
 class UnexpectedStatus(OAuth2Error):
     """A reply with a status that the token endpoint should not send, and no OAuth error in it."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"The provider answered {status} without an OAuth error. Is this the token URL?")
-        self.retry = Retry.LATER if status >= 500 else Retry.AFTER_CORRECTION
+        self.processed = Processed.PERHAPS if status >= 500 else Processed.NO
         self.status = status
 
 
 class RedirectRefused(OAuth2Error):
     """A redirect from the token endpoint: following it would carry the client secret elsewhere."""
+
+    processed = Processed.NO
 
     def __init__(self, status: int) -> None:
         super().__init__(
@@ -125,7 +132,7 @@ class RedirectRefused(OAuth2Error):
 class MetadataUnavailable(OAuth2Error):
     """The provider's metadata cannot be read now: it is down, or in the way of too many."""
 
-    retry = Retry.LATER
+    processed = Processed.NO
 
 
 class MetadataNotAskedFor(MetadataUnavailable):
@@ -134,3 +141,5 @@ class MetadataNotAskedFor(MetadataUnavailable):
 
 class MetadataUnusable(OAuth2Error):
     """There is no metadata of the issuer, or what stands there cannot be believed."""
+
+    processed = Processed.NO

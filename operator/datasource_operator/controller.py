@@ -87,7 +87,7 @@ class Controller:
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
         verifier = IdTokenVerifier(self.transport, discovery, time.monotonic)
-        self._refresher = Refresher(self.kube, self.transport, self.cache, steps, self._memory, process, verifier)
+        self._refresher = Refresher(self.transport, steps, self._memory, process, verifier)
         self._pool = RefreshPool(self._refresh)
         self._refresher.answered = self._pool.answered
         self._revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)

@@ -263,6 +263,18 @@ def test_more_than_ten_at_once_replace_the_oldest(user: User, person: Person) ->
     assert "The new credential was stored" in person.come_back(person.consent(urls[-1])).text
 
 
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "PUT"])
+def test_callback_that_is_looked_at_before_it_is_opened_spends_nothing(user: User, person: Person, method: str) -> None:
+    """What scanners of links and previews do."""
+    callback = person.consent(person.begin(user.ready_to_authorize()))
+
+    answer = person.client.request(method, callback, headers={"Cookie": f"{OUR_COOKIE}={person.cookie}"})
+
+    assert answer.status_code == 405
+    assert token_requests(user) == 0
+    assert "The new credential was stored" in person.come_back(callback).text
+
+
 @pytest.mark.parametrize(
     "cookies",
     [

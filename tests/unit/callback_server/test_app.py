@@ -157,6 +157,27 @@ async def test_limits_know_nobody_by_address() -> None:
     assert statuses[-1] == 429
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("HEAD", f"/callback/shop?code=x&state={NO_RECORD}", {"GET"}),
+        ("POST", f"/callback/shop?code=x&state={NO_RECORD}", {"GET"}),
+        ("OPTIONS", f"/callback/shop?code=x&state={NO_RECORD}", {"GET"}),
+        ("PUT", "/authorize/shop/calendar", {"GET", "HEAD", "POST"}),
+        ("DELETE", f"/done/{NO_RECORD}", {"GET", "HEAD"}),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/connect"])
+async def test_method_that_a_page_does_not_have_does_nothing_and_is_told_which_it_has(
+    method: str, path: str, allowed: set[str], prefix: str
+) -> None:
+    async with served(EXTERNAL + prefix) as (client, server):
+        answer = await client.request(method, prefix + path, headers=COOKIE)
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == allowed
+    assert server.requests == []
+
+
 # Cookies that a sibling host planted.
 
 OURS = COOKIE["Cookie"].encode()

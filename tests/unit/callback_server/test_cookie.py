@@ -1,7 +1,9 @@
 """The cookie that binds a flow to a browser, and all that other hosts of the domain can have the browser send beside it."""
 
 import ast
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -164,6 +166,10 @@ SPELLINGS = [
     pytest.param("＿＿Ｈｏｓｔ－ｄａｔａｓｏｕｒｃｅ－ｂｒｏｗｓｅｒ".encode(), id="full width"),
     pytest.param("__Ho\u017ft-datasource-browser".encode(), id="a long s"),
     pytest.param("__Host\u2010datasource\u2011browser".encode(), id="other hyphens"),
+    pytest.param("__Host-dátäsource-browser".encode(), id="accents, for which some code pages have no letter"),
+    pytest.param("__Host-da\u0301tasource-browser".encode(), id="a combining accent"),
+    pytest.param("__Host-datasource-𝐛𝓻𝔬𝕨𝖘𝗲𝘳".encode(), id="mathematical letters"),
+    pytest.param("__Ⓗⓞⓢⓣ-datasource-browser".encode(), id="letters in circles"),
     pytest.param(b"%EF%BC%BF%EF%BC%BFHost-datasource-browser", id="full width, percent-encoded"),
     pytest.param(b"__Host-d\xaatasource-browser", id="an ordinal indicator of Latin-1"),
     pytest.param(b"__Host-data\xc3source-browser", id="half a character of UTF-8"),
@@ -212,6 +218,23 @@ def test_what_starlette_takes_for_our_cookie_is_that_very_cookie_or_a_look_alike
 @given(st.lists(st.binary(max_size=60), max_size=6))
 def test_any_bytes_are_ours_or_not_and_never_an_error(lines: list[bytes]) -> None:
     assert read(*lines) is None
+
+
+def test_what_a_header_costs_grows_with_its_length_and_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Normalization puts runs of combining marks in order: 32 kB of them in one text held the loop for two seconds."""
+    normalized: list[str] = []
+
+    def counting(form: Any, text: str) -> str:
+        normalized.append(text)
+        return normalize(form, text)
+
+    normalize = unicodedata.normalize
+    monkeypatch.setattr(unicodedata, "normalize", counting)
+    marks = "\u0300\u0323\u0301\u0327"
+    assert read((marks * 4_000).encode()) is None
+    # A character at a time, and each of them once for each of four readings.
+    assert {len(each) for each in normalized} == {1}
+    assert len(normalized) <= 4 * (len(marks) + 256)
 
 
 def test_nobody_else_reads_cookies() -> None:

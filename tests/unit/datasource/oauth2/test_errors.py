@@ -1,5 +1,6 @@
-"""What each class of error says about sending the same request again."""
+"""What each class of error says of the request: whether what it carried may be used up."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,25 +12,59 @@ from datasource.oauth2 import (
     NotDelivered,
     OAuth2Error,
     OutcomeUnknown,
+    Processed,
     ProviderRefused,
     RedirectRefused,
-    Retry,
     Throttled,
+    UnexpectedStatus,
 )
 
 
 @pytest.mark.parametrize(
-    ("error", "retry"),
+    ("error", "processed"),
     [
-        pytest.param(NotDelivered(), Retry.LATER, id="what was not delivered is sent again"),
-        pytest.param(Throttled(429, timedelta(seconds=1)), Retry.LATER, id="what was throttled is sent again later"),
-        pytest.param(OutcomeUnknown(), Retry.ONCE_MORE, id="what may have been processed is tried once more"),
-        pytest.param(InvalidGrant("invalid_grant"), Retry.NEVER, id="invalid_grant is final"),
-        pytest.param(InvalidClient("invalid_client"), Retry.AFTER_CORRECTION, id="invalid_client keeps the credential"),
-        pytest.param(ProviderRefused("x"), Retry.AFTER_CORRECTION, id="a refusal waits for a correction"),
-        pytest.param(MalformedTokenResponse(), Retry.AFTER_CORRECTION, id="no token response waits for a correction"),
-        pytest.param(RedirectRefused(307), Retry.AFTER_CORRECTION, id="a redirect waits for a correction"),
+        pytest.param(NotDelivered(), Processed.NO, id="what was not delivered"),
+        pytest.param(Throttled(429, timedelta(seconds=1)), Processed.NO, id="what was throttled"),
+        pytest.param(OutcomeUnknown(), Processed.PERHAPS, id="what had no whole answer"),
+        pytest.param(InvalidGrant("invalid_grant"), Processed.YES, id="invalid_grant is final"),
+        pytest.param(InvalidClient("invalid_client"), Processed.NO, id="invalid_client keeps the credential"),
+        pytest.param(ProviderRefused("x"), Processed.NO, id="a refusal"),
+        pytest.param(MalformedTokenResponse(), Processed.YES, id="a 2xx that is no token response"),
+        pytest.param(RedirectRefused(307), Processed.NO, id="a redirect"),
+        pytest.param(UnexpectedStatus(404), Processed.NO, id="a status below 500"),
+        pytest.param(UnexpectedStatus(500), Processed.PERHAPS, id="a fault of the provider"),
     ],
 )
-def test_class_says_what_to_do_next(error: OAuth2Error, retry: Retry) -> None:
-    assert error.retry is retry
+def test_class_says_whether_the_request_may_have_spent_something(error: OAuth2Error, processed: Processed) -> None:
+    assert error.processed is processed
+
+
+def test_what_no_class_knows_may_have_spent_something() -> None:
+    """A new class that forgets to say so costs a pause, and not a grant."""
+    assert OAuth2Error().processed is Processed.PERHAPS
+
+
+def every_class(base: type[OAuth2Error] = OAuth2Error) -> Iterator[type[OAuth2Error]]:
+    yield base
+    for each in base.__subclasses__():
+        yield from every_class(each)
+
+
+def test_only_what_was_surely_not_acted_on_says_no() -> None:
+    said = {
+        each.__name__
+        for each in every_class()
+        if each.processed is Processed.NO and each.__module__.startswith("datasource")
+    }
+    assert said == {
+        "EgressDenied",
+        "InvalidClient",
+        "MetadataNotAskedFor",
+        "MetadataUnavailable",
+        "MetadataUnusable",
+        "NotDelivered",
+        "ProviderRefused",
+        "RedirectRefused",
+        "Throttled",
+        "TooManyLookups",
+    }

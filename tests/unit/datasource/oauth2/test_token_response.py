@@ -17,10 +17,10 @@ from datasource.oauth2 import (
     MalformedTokenResponse,
     OAuth2Error,
     OutcomeUnknown,
+    Processed,
     ProviderRefused,
     RedirectRefused,
     ReplyOptions,
-    Retry,
     Throttled,
     TokenResponse,
     UnexpectedStatus,
@@ -391,18 +391,18 @@ def test_error_carries_no_token(status: int, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 520, 599])
-def test_fault_of_the_provider_is_tried_again_without_a_correction(status: int) -> None:
+def test_fault_of_the_provider_may_have_spent_what_was_sent(status: int) -> None:
     with pytest.raises(OAuth2Error) as caught:
         parse(HTML, status)
-    assert caught.value.retry in {Retry.LATER, Retry.ONCE_MORE}
+    assert caught.value.processed is Processed.PERHAPS
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 418])
-def test_status_that_the_token_url_should_not_send_waits_for_a_correction(status: int) -> None:
+def test_status_that_the_token_url_should_not_send_spends_nothing(status: int) -> None:
     with pytest.raises(UnexpectedStatus, match=str(status)) as caught:
         parse(HTML, status)
     assert caught.value.status == status
-    assert caught.value.retry is Retry.AFTER_CORRECTION
+    assert caught.value.processed is Processed.NO
 
 
 # When to come back.

@@ -1,0 +1,204 @@
+"""What follows from each answer to a refresh, at a first send and at one after a lost answer."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from datasource.credential import CredentialData
+from datasource.intent import Intent
+from datasource.oauth2 import (
+    EgressDenied,
+    InvalidClient,
+    InvalidGrant,
+    MalformedTokenResponse,
+    MetadataUnavailable,
+    MetadataUnusable,
+    NotDelivered,
+    OAuth2Error,
+    OutcomeUnknown,
+    ProviderRefused,
+    RedirectRefused,
+    Throttled,
+    TokenResponse,
+    UnexpectedStatus,
+)
+from datasource.oauth2.egress import Denied
+from datasource.oauth2.errors import MetadataNotAskedFor, ReplyTooLarge, TooManyLookups
+from datasource.oauth2.id_token import IdentityMismatch
+from datasource.oauth2.identity import IdentityChanged
+from datasource.requests import Requests
+from datasource.states import Reason
+from datasource.turn import Turn
+from datasource_operator.decisions.refresh_outcome import (
+    BLOCKED_PAUSE,
+    Answer,
+    KeepRefreshToken,
+    LeaveIntent,
+    RefreshOutcome,
+    Store,
+    TakeBack,
+    Unproven,
+    Verdict,
+    refresh_outcome,
+)
+from tests.support.builders import NOW, facts
+
+LATER = NOW + timedelta(seconds=3)
+REPLY = TokenResponse("at-2", "Bearer", LATER + timedelta(hours=1), "rt-2", scopes=("read",))
+DATA = CredentialData(
+    access_token="at-1",
+    token_type="Bearer",
+    token_endpoint="https://login.example.com/token",
+    fingerprint="f",
+    client_id="my-app",
+    refresh_token="rt-1",
+    revocation_endpoint="https://login.example.com/revoke",
+)
+
+
+def turn(sends: int = 1) -> Turn:
+    intent = Intent(id="intent-1", process="process-1", pod="pod-1", at=NOW, sends=sends)
+    return Turn(
+        namespace="shop",
+        name="calendar",
+        facts=msgspec.structs.replace(facts(), revision=4, intent=intent),
+        intent=intent,
+        resource_version="7",
+        requests=Requests(refresh="1"),
+        data=DATA,
+        client_secret_name="app",
+    )
+
+
+# Every class of error: what is done with the intent, and what a state says meanwhile.
+ERRORS: tuple[tuple[OAuth2Error, type[RefreshOutcome], Reason | None], ...] = (
+    (OAuth2Error("new"), LeaveIntent, Reason.REFRESH_FAILING),
+    (NotDelivered(), TakeBack, Reason.REFRESH_FAILING),
+    (TooManyLookups("login.example.com"), TakeBack, Reason.REFRESH_FAILING),
+    (EgressDenied("login.example.com", Denied("a private network")), TakeBack, Reason.REFRESH_FAILING),
+    (Throttled(429, timedelta(minutes=7)), TakeBack, Reason.REFRESH_FAILING),
+    (OutcomeUnknown(), LeaveIntent, Reason.REFRESH_FAILING),
+    (ReplyTooLarge(), LeaveIntent, Reason.REFRESH_FAILING),
+    (ProviderRefused("server_error"), TakeBack, Reason.REFRESH_FAILING),
+    (InvalidGrant("invalid_grant"), Verdict, None),
+    (InvalidClient("invalid_client"), TakeBack, Reason.CLIENT_REJECTED),
+    (MalformedTokenResponse(), LeaveIntent, Reason.REFRESH_FAILING),
+    (UnexpectedStatus(404), TakeBack, Reason.REFRESH_FAILING),
+    (UnexpectedStatus(500), LeaveIntent, Reason.REFRESH_FAILING),
+    (RedirectRefused(307), TakeBack, Reason.REFRESH_FAILING),
+    (MetadataNotAskedFor(), TakeBack, Reason.REFRESH_FAILING),
+    (MetadataUnavailable(), TakeBack, Reason.REFRESH_FAILING),
+    (MetadataUnusable(), TakeBack, Reason.REFRESH_FAILING),
+)
+
+
+@pytest.mark.parametrize("sends", [1, 2], ids=["first send", "second send"])
+@pytest.mark.parametrize(("error", "kind", "reason"), ERRORS, ids=lambda case: type(case).__name__)
+def test_every_error_has_its_outcome(
+    error: OAuth2Error, kind: type[RefreshOutcome], reason: Reason | None, sends: int
+) -> None:
+    outcome = refresh_outcome(turn(sends), error, LATER)
+    assert type(outcome) is kind
+    assert (None if outcome.trouble is None else outcome.trouble.reason) is reason
+    assert not outcome.revoke
+
+
+def every_class(base: type[OAuth2Error] = OAuth2Error) -> Iterator[type[OAuth2Error]]:
+    yield base
+    for each in base.__subclasses__():
+        yield from every_class(each)
+
+
+def test_no_class_of_error_is_missing_in_the_table() -> None:
+    ours = {each for each in every_class() if each.__module__.startswith("datasource")}
+    assert ours == {type(error) for error, _, _ in ERRORS}
+
+
+@pytest.mark.parametrize(
+    ("sends", "verdict"), [(1, Reason.GRANT_REVOKED), (2, Reason.REFRESH_INTERRUPTED), (3, Reason.REFRESH_INTERRUPTED)]
+)
+@pytest.mark.parametrize("answer", [InvalidGrant("invalid_grant"), Unproven(REPLY, IdentityChanged("sub"))], ids=type)
+def test_dead_grant_is_written_down(answer: Answer, sends: int, verdict: Reason) -> None:
+    """After a lost answer the grant was most likely rotated away by it."""
+    outcome = refresh_outcome(turn(sends), answer, LATER)
+    assert isinstance(outcome, Verdict)
+    written = outcome.change(turn(sends).facts)
+    assert (written.facts.verdict, written.facts.intent, written.data) == (verdict, None, None)
+    assert written.facts.handled.pending(Requests(refresh="1")).refresh is None
+    assert outcome.revoke is isinstance(answer, Unproven)
+    assert outcome.stands(written.facts)
+    assert not outcome.stands(turn(sends).facts)
+
+
+def test_reply_is_stored_as_the_next_revision() -> None:
+    found = msgspec.structs.replace(turn().facts, verdict=Reason.REFRESH_INTERRUPTED, granted_scopes=("old",))
+    outcome = refresh_outcome(turn(), REPLY, LATER)
+    assert isinstance(outcome, Store)
+    written = outcome.change(found)
+    assert written.data is not None
+    assert (written.data.access_token, written.data.refresh_token) == ("at-2", "rt-2")
+    assert (written.facts.revision, written.facts.stored_by, written.facts.intent) == (5, "intent-1", None)
+    assert (written.facts.expires_at, written.facts.refreshed_at) == (REPLY.expires_at, LATER)
+    assert (written.facts.granted_scopes, written.facts.verdict, written.facts.is_revocable) == (("read",), None, True)
+    assert outcome.stands(written.facts)
+    assert not outcome.stands(found)
+    assert outcome.trouble is None
+
+
+def test_reply_without_refresh_token_or_scopes_keeps_those_there_are() -> None:
+    """RFC 6749 sections 5.1 and 6."""
+    found = msgspec.structs.replace(turn().facts, granted_scopes=("old",))
+    outcome = refresh_outcome(turn(), TokenResponse("at-2", "Bearer"), LATER)
+    assert isinstance(outcome, Store)
+    written = outcome.change(found)
+    assert written.data is not None
+    assert written.data.refresh_token == "rt-1"
+    assert written.facts.granted_scopes == ("old",)
+
+
+def test_reply_that_nobody_vouches_for_gives_apps_nothing_and_keeps_the_grant() -> None:
+    outcome = refresh_outcome(turn(), Unproven(REPLY, IdentityMismatch("The id_token has run out.")), LATER)
+    assert isinstance(outcome, KeepRefreshToken)
+    written = outcome.change(turn().facts)
+    assert written.data is not None
+    assert (written.data.access_token, written.data.refresh_token) == ("at-1", "rt-2")
+    assert (written.facts.revision, written.facts.intent) == (4, None)
+    assert outcome.stands(written.facts)
+    assert "The id_token has run out." in outcome.trouble.message
+
+
+@pytest.mark.parametrize(("sends", "left"), [(1, None), (2, 1), (5, 4)])
+def test_what_was_not_acted_on_leaves_earlier_sends_on_record(sends: int, left: int | None) -> None:
+    outcome = refresh_outcome(turn(sends), NotDelivered(), LATER)
+    assert isinstance(outcome, TakeBack)
+    intent = outcome.change(turn(sends).facts).facts.intent
+    assert (None if intent is None else intent.sends) == left
+    assert outcome.stands(outcome.change(turn(sends).facts).facts)
+
+
+def test_provider_says_how_long_to_wait() -> None:
+    outcome = refresh_outcome(turn(), Throttled(503, timedelta(minutes=7)), LATER)
+    assert outcome.trouble is not None
+    assert (outcome.trouble.pause, outcome.trouble.at_least) == (None, timedelta(minutes=7))
+
+
+def test_rejected_client_waits_for_the_secret_that_may_mend_it() -> None:
+    outcome = refresh_outcome(turn(), InvalidClient("invalid_client"), LATER)
+    assert outcome.trouble is not None
+    assert (outcome.trouble.pause, outcome.trouble.look_again_at) == (BLOCKED_PAUSE, "app")
+
+
+def test_host_that_may_not_be_called_is_told_with_its_field() -> None:
+    outcome = refresh_outcome(turn(), EgressDenied("10.0.0.1", Denied("a private network")), LATER)
+    assert outcome.trouble is not None
+    assert "spec.oauth2.tokenURL: 10.0.0.1 leads to" in outcome.trouble.message
+
+
+def test_nothing_of_a_reply_can_be_printed() -> None:
+    outcome = refresh_outcome(turn(), REPLY, LATER)
+    assert isinstance(outcome, Store)
+    assert not [
+        token for token in ("at-1", "at-2", "rt-1", "rt-2") if token in repr((outcome, outcome.change(turn().facts)))
+    ]
