@@ -21,6 +21,7 @@ import structlog
 from prometheus_client import Counter
 
 from datasource import credential as credential_secret
+from datasource.backoff import Backoff, half_jitter
 from datasource.ca_bundle import read_ca_bundle
 from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
 from datasource.credential import (
@@ -83,6 +84,9 @@ for _result in ("stored", "dropped"):
 BLOCKED_PAUSE = timedelta(minutes=1)
 """How soon to try again what only a person can mend; a change of the Secret concerned is noticed sooner."""
 
+STORE_BACKOFF = Backoff(timedelta(milliseconds=200), timedelta(seconds=5), half_jitter(random.random))
+"""Between tries to write what must not be lost: short, the API server is ours."""
+
 
 class NotNow(Exception):
     """The refresh cannot be done now; carries what to tell and when to try again."""
@@ -142,6 +146,7 @@ class Refresher:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     answered: Callable[[Key], None] = lambda _: None
     """Told when the provider has answered, or did not: it may be sent the next request."""
+    backoff: Backoff = STORE_BACKOFF
 
     async def refresh(self, key: Key) -> None:
         """Refresh the credential of a Datasource, if that is still wanted.
@@ -301,7 +306,7 @@ class Refresher:
             except (ApiError, Unavailable) as error:
                 attempt += 1
                 logger.warning("could not read a credential back yet", datasource=str(key), error=str(error))
-                await self.sleep(_pause(attempt))
+                await self.sleep(self.backoff.pause(attempt).total_seconds())
             else:
                 return Annotation.TOMBSTONE in secret.metadata.annotations
 
@@ -537,7 +542,7 @@ class Refresher:
                     logger.warning(
                         "could not write a credential yet", datasource=str(turn.key), attempt=attempt, error=str(error)
                     )
-                    await self.sleep(_pause(attempt))
+                    await self.sleep(self.backoff.pause(attempt).total_seconds())
 
     async def _write(self, key: Key, resource_version: str, change: dict[str, Any]) -> None:
         name = credential_secret_name(key.name)
@@ -571,7 +576,7 @@ class Refresher:
             except (ApiError, Unavailable) as error:
                 attempt += 1
                 logger.warning("could not read a credential back yet", datasource=str(key), error=str(error))
-                await self.sleep(_pause(attempt))
+                await self.sleep(self.backoff.pause(attempt).total_seconds())
 
     def _remember(self, key: Key, seen: Observed, not_now: NotNow) -> None:
         if seen.facts is None:
@@ -616,8 +621,3 @@ def _may_have_rotated(error: OAuth2Error) -> bool:
     if isinstance(error, UnexpectedStatus):
         return error.status >= 500
     return isinstance(error, OutcomeUnknown | MalformedTokenResponse)
-
-
-def _pause(attempt: int) -> float:
-    """Seconds between tries to write what must not be lost: short, the API server is ours."""
-    return float(min(0.2 * 2 ** min(attempt, 6), 5.0) * (0.5 + random.random() / 2))  # noqa: S311
