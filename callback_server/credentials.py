@@ -14,6 +14,7 @@ import structlog
 from callback_server import refusals
 from callback_server.situation import Situation
 from datasource import credential as credential_secret
+from datasource.backoff import Backoff, half_jitter
 from datasource.credential import CredentialData, CredentialFacts, StoredCredential, UnreadableCredential, read_facts
 from datasource.kube import SECRETS, ApiError, Conflict, Forbidden, Invalid, Kube, NotFound, Unavailable
 from datasource.names import CALLBACK_FIELD_MANAGER, SecretType, credential_secret_name
@@ -22,8 +23,7 @@ from datasource.requests import Requests
 
 logger = structlog.get_logger(__name__)
 
-FIRST_PAUSE = timedelta(milliseconds=200)
-LONGEST_PAUSE = timedelta(seconds=10)
+STORE_BACKOFF = Backoff(timedelta(milliseconds=200), timedelta(seconds=10), half_jitter(random.random))
 
 
 class Standing(Enum):
@@ -52,6 +52,7 @@ class CredentialStore:
     kube: Kube
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    backoff: Backoff = STORE_BACKOFF
 
     async def rehearse(self, situation: Situation) -> None:
         """Have the API server check the write that is to come: a code must not be spent on one that cannot succeed.
@@ -80,7 +81,8 @@ class CredentialStore:
             Refused: another credential, or a clear, came first; or the API server would not have it.
         """
         before = situation.credential
-        for attempt in range(1_000_000):
+        attempt = 0
+        while True:
             handled = situation.handled if before is None else before.facts.handled
             to_store = msgspec.structs.replace(facts, handled=handled.with_requests(requests))
             try:
@@ -89,7 +91,8 @@ class CredentialStore:
             except (ApiError, Unavailable) as error:
                 self._give_up_or_log(situation, error, attempt, until)
             if attempt:
-                await self.sleep(_pause(attempt))
+                await self._pause(attempt)
+            attempt += 1
             found = await self._found(situation)
             match standing(found, replaces=situation.credential_id, ours=facts.credential_id):
                 case Standing.STORED:
@@ -112,7 +115,8 @@ class CredentialStore:
 
     async def _found(self, situation: Situation) -> StoredCredential | None:
         """What is there now; asked until there is an answer."""
-        for attempt in range(1, 1_000_000):
+        attempt = 0
+        while True:
             try:
                 secret = await self.kube.get(
                     SECRETS, situation.namespace, credential_secret_name(situation.name), SecretHeader
@@ -125,9 +129,12 @@ class CredentialStore:
             except UnreadableCredential:
                 raise refusals.dropped_after_exchange() from None
             except (ApiError, Unavailable) as error:
+                attempt += 1
                 logger.warning("could not read a credential back yet", attempt=attempt, error=str(error))
-                await self.sleep(_pause(attempt))
-        raise AssertionError("unreachable: nobody tries a million times")
+                await self._pause(attempt)
+
+    async def _pause(self, attempt: int) -> None:
+        await self.sleep(self.backoff.pause(attempt).total_seconds())
 
     async def _write(
         self,
@@ -165,9 +172,3 @@ class CredentialStore:
             manager=CALLBACK_FIELD_MANAGER,
             dry_run=dry_run,
         )
-
-
-def _pause(attempt: int) -> float:
-    """Seconds; exponential with full jitter."""
-    longest: timedelta = min(FIRST_PAUSE * 2 ** min(attempt, 10), LONGEST_PAUSE)
-    return longest.total_seconds() * (0.5 + random.random() / 2)  # noqa: S311 - spreads retries, guards nothing

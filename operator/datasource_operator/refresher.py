@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import msgspec
@@ -21,6 +21,7 @@ import structlog
 from prometheus_client import Counter
 
 from datasource import credential as credential_secret
+from datasource.backoff import Backoff, half_jitter
 from datasource.ca_bundle import read_ca_bundle
 from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
 from datasource.credential import (
@@ -93,6 +94,9 @@ for _result in ("stored", "dropped"):
 
 DROPPED = "a reply was dropped: the credential was cleared, deleted or replaced meanwhile"
 
+STORE_BACKOFF = Backoff(timedelta(milliseconds=200), timedelta(seconds=5), half_jitter(random.random))
+"""Between tries to write what must not be lost: short, the API server is ours."""
+
 
 class NotNow(Exception):
     """The refresh cannot be done now; carries what to tell and when to try again."""
@@ -146,6 +150,7 @@ class Refresher:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     answered: Callable[[Key], None] = lambda _: None
     """Told when the provider has answered, or did not: it may be sent the next request."""
+    backoff: Backoff = STORE_BACKOFF
 
     async def refresh(self, key: Key) -> None:
         """Refresh the credential of a Datasource, if that is still wanted.
@@ -297,7 +302,7 @@ class Refresher:
             except (ApiError, Unavailable) as error:
                 attempt += 1
                 logger.warning("could not read a credential back yet", datasource=str(key), error=str(error))
-                await self.sleep(_pause(attempt))
+                await self.sleep(self.backoff.pause(attempt).total_seconds())
             else:
                 return Annotation.TOMBSTONE in secret.metadata.annotations
 
@@ -457,7 +462,7 @@ class Refresher:
                     logger.warning(
                         "could not write a credential yet", datasource=str(key), attempt=attempt, error=str(error)
                     )
-                    await self.sleep(_pause(attempt))
+                    await self.sleep(self.backoff.pause(attempt).total_seconds())
 
     async def _write(self, key: Key, resource_version: str, change: Change) -> None:
         name = credential_secret_name(key.name)
@@ -497,7 +502,7 @@ class Refresher:
             except (ApiError, Unavailable) as error:
                 attempt += 1
                 logger.warning("could not read a credential back yet", datasource=str(key), error=str(error))
-                await self.sleep(_pause(attempt))
+                await self.sleep(self.backoff.pause(attempt).total_seconds())
 
     def _remember(self, key: Key, seen: Observed, setback: Setback) -> None:
         if seen.facts is None:
@@ -535,8 +540,3 @@ def _readable_data(secret: Secret, facts: CredentialFacts) -> CredentialData:
     if data.refresh_token is None:
         raise UnreadableCredential("data key refresh_token is missing")
     return data
-
-
-def _pause(attempt: int) -> float:
-    """Seconds between tries to write what must not be lost: short, the API server is ours."""
-    return float(min(0.2 * 2 ** min(attempt, 6), 5.0) * (0.5 + random.random() / 2))  # noqa: S311
