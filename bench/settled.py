@@ -17,7 +17,7 @@ from bench.world import Operator, World, world
 from bench.writing import RUNS
 from datasource.kube import LEASES
 from datasource.names import SecretType
-from datasource_operator.lease import RENEW_EVERY
+from datasource_operator.decisions.election import RENEW_EVERY
 from deploy.local.cache import REPOSITORY
 from deploy.local.processes import StackError
 from deploy.local.progress import Ticker

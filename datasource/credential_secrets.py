@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, Protocol, TypeVar
 
@@ -15,12 +16,16 @@ import msgspec
 import structlog
 
 from datasource import credential as credential_secret
+from datasource.backoff import Backoff, half_jitter
 from datasource.credential import Change, StoredCredential, Unreadable, is_ours, stored_in
 from datasource.kube import SECRETS, ApiError, Conflict, NotFound, Resource, Unavailable
 from datasource.names import Role, SecretType, credential_secret_name
 from datasource.objects import Metadata, Ownership, PartialObject, Secret, SecretHeader, ownership
 
 logger = structlog.get_logger(__name__)
+
+STORE_BACKOFF = Backoff(timedelta(milliseconds=200), timedelta(seconds=5), half_jitter(random.random))
+"""Between tries to write what must not be lost: short, the API server is ours."""
 
 T = TypeVar("T")
 Answer = TypeVar("Answer", PartialObject, Secret)
@@ -136,7 +141,7 @@ class CredentialSecrets:
     """Whether we may list Secrets: then the API server tells a Secret's type without handing out its values."""
     heard: Heard = _nobody_listens
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    random: Callable[[], float] = random.random
+    backoff: Backoff = STORE_BACKOFF
 
     # Reads.
 
@@ -330,9 +335,7 @@ class CredentialSecrets:
         await self._pause(attempt)
 
     async def _pause(self, attempt: int) -> None:
-        """Between tries to write what must not be lost: short, the API server is ours."""
-        longest = min(0.2 * 2 ** min(attempt, 6), 5.0)
-        await self.sleep(longest * (0.5 + self.random() / 2))
+        await self.sleep(self.backoff.pause(attempt).total_seconds())
 
 
 def _is_ours(secret: Secret | SecretHeader, name: str) -> bool:

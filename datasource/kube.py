@@ -75,6 +75,9 @@ class Expired(ApiError):
 class Unavailable(Exception):
     """No answer, or none that says what happened: a write may or may not have been done; re-read to know."""
 
+    retry_after: timedelta | None = None
+    """As an ApiError has it; nobody asked for a pause here."""
+
 
 _ERRORS: Mapping[int, type[ApiError]] = {
     400: Invalid,

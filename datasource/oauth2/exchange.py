@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+from datasource.backoff import Backoff, no_jitter
 from datasource.oauth2.errors import OAuth2Error
 from datasource.oauth2.pushed_authorization import parse_pushed_authorization
 from datasource.oauth2.revocation import check_revocation_response, is_worth_another_try
@@ -16,7 +17,9 @@ DEADLINE = timedelta(seconds=20)
 REVOCATION_DEADLINE = timedelta(seconds=10)
 """How long one revocation request may take in all."""
 
-REVOCATION_PAUSES = (timedelta(seconds=1), timedelta(seconds=3), timedelta(seconds=6))
+_REVOCATION_BACKOFF = Backoff(timedelta(seconds=1), timedelta(seconds=6), no_jitter, growth=3)
+
+REVOCATION_PAUSES = tuple(_REVOCATION_BACKOFF.pause(failures) for failures in range(3))
 """Between the tries to revoke what is kept nowhere: together they end within the grace that a pod has for its end."""
 
 

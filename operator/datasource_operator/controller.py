@@ -1,7 +1,6 @@
 """I/O: the loop around the reconciler: triggers in, at most one reconciliation of a key at a time, retries with backoff."""
 
 import asyncio
-import math
 import random
 import secrets
 import socket
@@ -13,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import structlog
 
-from datasource.credential_secrets import Stale
 from datasource.intent import Process
 from datasource.kube import DATASOURCES, ApiError, Kube, Unavailable
 from datasource.names import SecretType
@@ -26,7 +24,7 @@ from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.decisions.status import Surface
 from datasource_operator.decisions.timing import Comeback
 from datasource_operator.event_recorder import EventRecorder
-from datasource_operator.metrics import QUEUE_SECONDS, ReconcileResult, Workload, count_reconcile, seconds_since
+from datasource_operator.metrics import QUEUE_SECONDS, Workload, count_reconcile, seconds_since
 from datasource_operator.queue import Priority, WorkQueue
 from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
@@ -37,7 +35,9 @@ from datasource_operator.secret_poller import SecretPoller
 from datasource_operator.secret_watch import SecretWatch
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
+from datasource_operator.surroundings_schedule import SurroundingsSchedule
 from datasource_operator.sweeper import FlowSweeper
+from datasource_operator.worker import Done, Ending, LookAgain, TryAgain, Worker
 
 logger = structlog.get_logger(__name__)
 
@@ -63,37 +63,51 @@ class Controller:
     transport: Transport
     settings: Settings
     cache: Cache = field(default_factory=Cache)
-    queue: WorkQueue[Key] = field(default_factory=lambda: WorkQueue(time.monotonic, random.random))
-    datasource_event_at: float = field(default_factory=time.monotonic)
+    monotonic: Callable[[], float] = time.monotonic
+    random: Callable[[], float] = random.random
+    """From 0 to 1."""
+    queue: WorkQueue[Key] = field(init=False)
+    datasource_event_at: float = field(init=False)
     """When a watch last told of a Datasource, by the monotonic clock; before the first time, when we began."""
-    _look_around: dict[Key, float] = field(default_factory=dict)
-    """From when on (monotonic) the surroundings are due for a look, whatever the next trigger."""
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    _watches: list[SecretWatch] = field(default_factory=list)
+    _revocations: WorkQueue[Key] = field(init=False)
+    _surroundings: SurroundingsSchedule = field(init=False)
     _poller: SecretPoller = field(init=False)
-    _reconciler: Reconciler = field(init=False)
-    _memory: RefreshMemory = field(default_factory=lambda: RefreshMemory(time.monotonic, random.random))
-    _refresher: Refresher = field(init=False)
+    _memory: RefreshMemory = field(init=False)
+    _steps: Steps = field(init=False)
     _pool: RefreshPool = field(init=False)
+    _refresher: Refresher = field(init=False)
     _revoker: Revoker = field(init=False)
-    _revocations: WorkQueue[Key] = field(default_factory=lambda: WorkQueue(time.monotonic, random.random))
+    _reconciler: Reconciler = field(init=False)
+    _reconciling: Worker = field(init=False)
+    _refreshing: Worker = field(init=False)
+    _revoking: Worker = field(init=False)
+    _watches: list[SecretWatch] = field(init=False)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.queue.taken = QUEUE_SECONDS.observe
+        self.datasource_event_at = self.monotonic()
+        self.queue = WorkQueue(self.monotonic, self.random, taken=QUEUE_SECONDS.observe)
+        self._revocations = WorkQueue(self.monotonic, self.random)
+        self._surroundings = SurroundingsSchedule(self.monotonic)
+        self._memory = RefreshMemory(self.monotonic, self.random)
+        self._poller = SecretPoller(self.kube, self._surroundings_changed, self.monotonic)
         recorder = EventRecorder(self.kube, socket.gethostname(), _now)
-        self._poller = SecretPoller(self.kube, self._surroundings_changed, time.monotonic)
-        discovery = Discovery(self.transport, time.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
-        steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
+        discovery = Discovery(self.transport, self.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
+        self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
-        verifier = IdTokenVerifier(self.transport, discovery, time.monotonic)
-        self._refresher = Refresher(self.transport, steps, self._memory, process, verifier)
-        self._pool = RefreshPool(self._refresh)
-        self._refresher.answered = self._pool.answered
+        verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
+        self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier)
         self._revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
         surface = Surface(self.settings.external_url, secrets.token_bytes)
         status = StatusWriter(self.kube, self.cache, surface, recorder.announce)
-        self._reconciler = Reconciler(steps, status, self._follow_up)
+        self._reconciler = Reconciler(self._steps, status, self._follow_up)
+        self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._reconciled, count_reconcile)
+        self._revoking = Worker("revoke", self._revocations, self._revoke, self._revoked)
+        # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.
+        self._refreshing = Worker("refresh", self.queue, self._refresh)
+        self._pool = RefreshPool(self._refreshing.work_on)
+        self._refresher.answered = self._pool.answered
         self._watches = [
             SecretWatch(self.kube, self.cache, namespace, secret_type, self._secret_changed)
             for namespace in self.scopes
@@ -118,7 +132,7 @@ class Controller:
         silences: dict[SecretType, float] = {}
         for watch in self._watches:
             longest = silences.get(watch.secret_type, 0.0)
-            silences[watch.secret_type] = max(seconds_since(watch.heard_at), longest)
+            silences[watch.secret_type] = max(seconds_since(watch.heard_at, self.monotonic), longest)
         return silences
 
     def workload(self) -> Workload:
@@ -128,11 +142,11 @@ class Controller:
             added=self.queue.added,
             retried=self.queue.retried,
             working=self.queue.working,
-            longest_working=seconds_since(self.queue.oldest_work()),
+            longest_working=seconds_since(self.queue.oldest_work(), self.monotonic),
             refreshes_running=self._pool.running,
             refreshes_waiting=self._pool.waiting,
             watches_silent_for=self._watches_silent_for(),
-            last_event=seconds_since(self.datasource_event_at),
+            last_event=seconds_since(self.datasource_event_at, self.monotonic),
         )
 
     def start(self) -> None:
@@ -160,19 +174,19 @@ class Controller:
         self.queue.resume()
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run)]
-        work += [(f"worker {number}", self._work) for number in range(WORKERS)]
-        work += [(f"revocation worker {number}", self._revoke) for number in range(REVOCATION_WORKERS)]
+        work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
+        work += [(f"revocation worker {number}", self._revoking.run) for number in range(REVOCATION_WORKERS)]
         tasks = [asyncio.create_task(_kept_alive(name, run), name=name) for name, run in work]
         try:
             await asyncio.gather(*tasks)
         finally:
             await _ended(tasks)
             await self._pool.drain()
-            self._refresher.steps.let_go_of_all()
+            self._steps.let_go_of_all()
 
     def datasource_changed(self, datasource: Datasource) -> None:
         """A watch showed a Datasource: remember it and look at it soon."""
-        self.datasource_event_at = time.monotonic()
+        self.datasource_event_at = self.monotonic()
         key = Key(datasource.metadata.namespace, datasource.metadata.name)
         before = self.cache.datasource(key)
         if self.cache.store_datasource(trimmed(datasource)):
@@ -181,7 +195,7 @@ class Controller:
 
     def datasource_deleted(self, datasource: Datasource) -> None:
         """A watch showed that a Datasource is gone; its Secrets are the garbage collector's."""
-        self.datasource_event_at = time.monotonic()
+        self.datasource_event_at = self.monotonic()
         key = Key(datasource.metadata.namespace, datasource.metadata.name)
         if self.cache.drop_datasource(key, datasource.metadata):
             self._forget(key)
@@ -192,7 +206,7 @@ class Controller:
         self._revoke_if_due(key)
 
     def _surroundings_changed(self, key: Key) -> None:
-        self._look_around[key] = time.monotonic()
+        self._surroundings.look(key)
         self._memory.try_now(key, _now())
         self.queue.add(key)
 
@@ -200,100 +214,41 @@ class Controller:
         self.queue.forget(key)
         self._poller.wait_for(key, None)
         self._memory.forget(key)
-        self._look_around.pop(key, None)
+        self._surroundings.forget(key)
 
-    async def _refresh(self, key: Key) -> None:
+    async def _reconcile(self, key: Key) -> Ending:
+        look_around = self._surroundings.take(key)
         try:
-            await self._refresher.refresh(key)
-        except (ApiError, Unavailable) as error:
-            delay = self.queue.retry(key, at_least=getattr(error, "retry_after", None) or timedelta(0))
-            logger.warning(
-                "will try to refresh again",
-                datasource=str(key),
-                seconds=round(delay.total_seconds(), 1),
-                error=str(error),
-            )
+            outcome = await self._reconciler.reconcile(key, look_around=look_around)
         except Exception:
-            # A bug must not stop the refreshes of a credential for good.
-            delay = self.queue.retry(key, at_least=timedelta(seconds=5))
-            logger.exception("unexpected error at a refresh", datasource=str(key), seconds=delay.total_seconds())
-        else:
-            self.queue.add(key)
+            if look_around:
+                self._surroundings.look(key)
+            raise
+        return Done(comes_again=outcome.wake_after is not None)
 
-    async def _revoke(self) -> None:
-        while True:
-            key = await self._revocations.take()
-            try:
-                await self._revoke_one(key)
-            finally:
-                self._revocations.done(key)
-                if self.cache.datasource(key) is not None:
-                    # What it wrote is no news when a watch shows it.
-                    self.queue.add(key)
-            # What was stored while the last one ended has brought nobody here.
-            self._revoke_if_due(key)
+    def _reconciled(self, key: Key) -> None:
+        # What we write ourselves is no news when a watch shows it: a clear is noticed here.
+        self._revoke_if_due(key)
+
+    async def _refresh(self, key: Key) -> Ending:
+        await self._refresher.refresh(key)
+        return LookAgain()
+
+    async def _revoke(self, key: Key) -> Ending:
+        pause = await self._revoker.revoke(key)
+        return Done() if pause is None else TryAgain(pause)
+
+    def _revoked(self, key: Key) -> None:
+        if self.cache.datasource(key) is not None:
+            # What it wrote is no news when a watch shows it.
+            self.queue.add(key)
+        # What was stored while the last one ended has brought nobody here.
+        self._revoke_if_due(key)
 
     def _revoke_if_due(self, key: Key) -> None:
         """A key that waits for its next try is left to wait: a provider that asks for a minute means it."""
         if self.cache.revocation_is_due(key) and key not in self._revocations:
             self._revocations.add(key)
-
-    async def _revoke_one(self, key: Key) -> None:
-        try:
-            pause = await self._revoker.revoke(key)
-        except (ApiError, Unavailable) as error:
-            delay = self._revocations.retry(key, at_least=getattr(error, "retry_after", None) or timedelta(0))
-            logger.warning("will try to revoke again", datasource=str(key), seconds=delay, error=str(error))
-        except Exception:
-            # A bug must not hold a namespace that is being deleted for good.
-            self._revocations.retry(key, at_least=timedelta(seconds=5))
-            logger.exception("unexpected error at a revocation", datasource=str(key))
-        else:
-            if pause is None:
-                self._revocations.succeeded(key)
-            else:
-                self._revocations.retry(key, at_least=pause)
-
-    async def _work(self) -> None:
-        while True:
-            key = await self.queue.take()
-            began = time.monotonic()
-            try:
-                count_reconcile(await self._reconcile(key), time.monotonic() - began)
-            finally:
-                self.queue.done(key)
-                # What we write ourselves is no news when a watch shows it: a clear is noticed here.
-                self._revoke_if_due(key)
-
-    async def _reconcile(self, key: Key) -> ReconcileResult:
-        look_around = self._look_around.get(key, math.inf) <= time.monotonic()
-        if look_around:
-            del self._look_around[key]
-        try:
-            outcome = await self._reconciler.reconcile(key, look_around=look_around)
-        except Stale as error:
-            self._try_again(key, look_around, timedelta(0))
-            logger.debug("somebody wrote meanwhile", datasource=str(key), what=str(error))
-            return ReconcileResult.REQUEUE
-        except (ApiError, Unavailable) as error:
-            wait = getattr(error, "retry_after", None) or timedelta(0)
-            delay = self._try_again(key, look_around, wait)
-            logger.warning(
-                "will try again", datasource=str(key), seconds=round(delay.total_seconds(), 1), error=str(error)
-            )
-            return ReconcileResult.ERROR
-        except Exception:
-            # A bug must not take the loop down, nor give the object up for good.
-            delay = self._try_again(key, look_around, timedelta(seconds=5))
-            logger.exception("unexpected error, will try again", datasource=str(key), seconds=delay.total_seconds())
-            return ReconcileResult.ERROR
-        self.queue.succeeded(key)
-        return ReconcileResult.SUCCESS if outcome.wake_after is None else ReconcileResult.REQUEUE_AFTER
-
-    def _try_again(self, key: Key, look_around: bool, at_least: timedelta) -> timedelta:
-        if look_around:
-            self._look_around[key] = time.monotonic()
-        return self.queue.retry(key, at_least=at_least)
 
     def _follow_up(self, key: Key, outcome: Comeback) -> None:
         self._poller.wait_for(key, outcome.watched_secret)
@@ -302,8 +257,8 @@ class Controller:
             self.queue.add(key, Priority.ROUTINE, delay=outcome.wake_after)
         if outcome.look_after is not None:
             # What settled together does not come back together.
-            self.queue.add(key, Priority.ROUTINE, delay=outcome.look_after * (1 + random.random() * 0.1))  # noqa: S311
-            self._look_around[key] = time.monotonic() + outcome.look_after.total_seconds()
+            self.queue.add(key, Priority.ROUTINE, delay=outcome.look_after * (1 + self.random() * 0.1))
+            self._surroundings.look(key, after=outcome.look_after)
         if outcome.refresh is not None:
             self._pool.submit(key, outcome.refresh.provider, is_urgent=outcome.refresh.is_urgent)
 

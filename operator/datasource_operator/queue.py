@@ -13,6 +13,8 @@ from enum import IntEnum
 from itertools import count
 from typing import Generic, TypeVar
 
+from datasource.backoff import Backoff, half_jitter
+
 K = TypeVar("K")
 
 FIRST_DELAY = timedelta(seconds=1)
@@ -54,6 +56,10 @@ class WorkQueue(Generic[K]):
     """How often one was scheduled after a failure."""
     taken: Callable[[float], None] = lambda _: None
     """Told how many seconds a key had been due when it was taken."""
+    _backoff: Backoff = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._backoff = Backoff(FIRST_DELAY, LONGEST_DELAY, half_jitter(self.random))
 
     def __contains__(self, key: object) -> bool:
         """Whether a key waits, for now or for later, or is being worked on."""
@@ -104,8 +110,7 @@ class WorkQueue(Generic[K]):
         self.retried += 1
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        longest: timedelta = min(FIRST_DELAY * 2 ** min(failures, 16), LONGEST_DELAY)
-        delay = max(longest * (0.5 + self.random() / 2), at_least)
+        delay = max(self._backoff.pause(failures), at_least)
         self.add(key, Priority.ROUTINE, delay=delay)
         return delay
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from datasource.backoff import Backoff, full_jitter
 from datasource.credential import CredentialFacts
 from datasource.intent import Intent
 from datasource_operator.cache import Key
@@ -43,6 +44,10 @@ class RefreshMemory:
     _failures: dict[Key, int] = field(default_factory=dict)
     _sightings: dict[Key, _Sighting] = field(default_factory=dict)
     _strangers: dict[Key, _StrangersIntent] = field(default_factory=dict)
+    _backoff: Backoff = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, full_jitter(self.random))
 
     def first_seen(self, key: Key, facts: CredentialFacts, now: datetime) -> datetime:
         """When this process first saw that revision."""
@@ -80,8 +85,7 @@ class RefreshMemory:
         """How long to wait after a failure: exponential with full jitter, never less than the provider asked for."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        longest: timedelta = min(FIRST_PAUSE * 2 ** min(failures, 16), LONGEST_PAUSE)
-        return max(longest * self.random(), FIRST_PAUSE / 2, at_least)
+        return max(self._backoff.pause(failures), FIRST_PAUSE / 2, at_least)
 
     def looked(self, key: Key, intent: Intent) -> None:
         """A live read showed a stranger's intent. Only time between two reads that worked counts as seen unchanged."""

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import structlog
 
+from datasource.backoff import Backoff, no_jitter
 from datasource.kube import SECRETS, ApiError, Kube, NotFound, Unavailable
 from datasource.objects import PartialObject
 from datasource_operator.cache import Key
@@ -18,7 +19,7 @@ logger = structlog.get_logger(__name__)
 
 FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(seconds=60)
-_GROWTH = 1.5
+_BACKOFF = Backoff(FIRST_PAUSE, LONGEST_PAUSE, no_jitter, growth=1.5)
 _TICK = 0.5
 
 
@@ -26,7 +27,8 @@ _TICK = 0.5
 class _Watched:
     waiting: set[Key]
     due: float
-    pause: timedelta
+    looks: int = 0
+    """How often it was looked at since somebody came to wait."""
     version: str | None = None
     """The resourceVersion last seen; empty: it is not there; None: not looked at yet."""
 
@@ -51,10 +53,10 @@ class SecretPoller:
         if secret is not None:
             self._waits_for[key] = secret
             due = self.monotonic() + FIRST_PAUSE.total_seconds()
-            watched = self._watched.setdefault((key.namespace, secret), _Watched(set(), due, FIRST_PAUSE))
+            watched = self._watched.setdefault((key.namespace, secret), _Watched(set(), due))
             watched.waiting.add(key)
             # Whoever is new has not seen it: start over with short pauses.
-            watched.due, watched.pause, watched.version = min(watched.due, due), FIRST_PAUSE, None
+            watched.due, watched.looks, watched.version = min(watched.due, due), 0, None
 
     async def run(self) -> None:
         """Look at whatever is due, for ever."""
@@ -79,8 +81,8 @@ class SecretPoller:
         watched = self._watched.get(place)
         if watched is None:
             return
-        watched.due = self.monotonic() + watched.pause.total_seconds()
-        watched.pause = min(watched.pause * _GROWTH, LONGEST_PAUSE)
+        watched.due = self.monotonic() + _BACKOFF.pause(watched.looks).total_seconds()
+        watched.looks += 1
         if version is None or version == watched.version:
             return
         watched.version = version

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import structlog
 
+from datasource.backoff import Backoff, no_jitter
 from datasource.kube import SECRETS, ApiError, Expired, Kube, Unavailable
 from datasource.names import Role, SecretType
 from datasource.objects import PartialObject
@@ -15,8 +16,7 @@ from datasource_operator.cache import Cache, Key
 
 logger = structlog.get_logger(__name__)
 
-_FIRST_PAUSE = timedelta(seconds=1)
-_LONGEST_PAUSE = timedelta(seconds=30)
+_BACKOFF = Backoff(timedelta(seconds=1), timedelta(seconds=30), no_jitter)
 
 _ROLES = {SecretType.CREDENTIAL: Role.CREDENTIAL, SecretType.TOKEN: Role.TOKEN}
 
@@ -43,13 +43,13 @@ class SecretWatch:
 
     async def run(self) -> None:
         """List, then watch, for ever; after any failure list again."""
-        pause = _FIRST_PAUSE
+        failures = 0
         while True:
             self.alive_at = self.monotonic()
             try:
                 resource_version = await self._list()
                 self.synced.set()
-                pause = _FIRST_PAUSE
+                failures = 0
                 await self._watch(resource_version)
             except Expired:
                 logger.info("watch expired, listing again", secret_type=self.secret_type)
@@ -60,8 +60,8 @@ class SecretWatch:
                     namespace=self.namespace or "*",
                     error=str(error),
                 )
-                await asyncio.sleep(pause.total_seconds())
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                await asyncio.sleep(_BACKOFF.pause(failures).total_seconds())
+                failures += 1
 
     async def _list(self) -> str:
         present, resource_version = set(), ""

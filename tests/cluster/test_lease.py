@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from datasource.kube import Kube
-from datasource_operator.lease import LEASE_DURATION, LEASE_NAME, LOOK_EVERY, LeaseElector
+from datasource_operator.decisions.election import LEASE_DURATION, LOOK_EVERY
+from datasource_operator.lease import LEASE_NAME, LeaseElector
 from deploy.local.build import KUBE_APISERVER
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster

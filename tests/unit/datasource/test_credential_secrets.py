@@ -1,13 +1,16 @@
 """The room of the credential Secrets: what counts as ours, what is heard of it, and writes that end as they should."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from datasource.backoff import no_jitter
 from datasource.credential import Change, CredentialFacts, StoredCredential, Unreadable
 from datasource.credential_secrets import (
+    STORE_BACKOFF,
     Absent,
     CredentialSecrets,
     Found,
@@ -23,6 +26,8 @@ from datasource.names import SecretType
 from datasource.objects import Metadata, PartialObject, Secret
 from tests.unit.datasource.api_server import ApiServer, Reply, cuts, fails, json_reply
 from tests.unit.datasource.builders import credential_data
+
+WHOLE_PAUSES = dataclasses.replace(STORE_BACKOFF, jitter=no_jitter)
 
 # What a re-read says about a write whose answer was a conflict, or none.
 
@@ -97,7 +102,7 @@ class Room:
         self.kube = self.server.kube()
         await self.kube.__aenter__()
         self.secrets = CredentialSecrets(
-            self.kube, "tests", self.may_list, heard=self._hear, sleep=self._sleep, random=lambda: 1.0
+            self.kube, "tests", self.may_list, heard=self._hear, sleep=self._sleep, backoff=WHOLE_PAUSES
         )
         return self
 

@@ -15,7 +15,7 @@ from datasource.states import Reason
 from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, replies
 from tests.unit.datasource.api_server import ApiServer, Reply, fails, json_reply
 from tests.unit.datasource.builders import NOW, credential_data, oauth2
-from tests.unit.datasource.test_credential_secrets import GONE, READABLE, secret_object
+from tests.unit.datasource.test_credential_secrets import GONE, READABLE, WHOLE_PAUSES, secret_object
 
 DONE = replies(200, b"")
 DOWN = replies(503, b"")
@@ -44,7 +44,7 @@ class Bench:
         self.transport = Transport(ON_LOOPBACK)
         await self.transport.__aenter__()
         clients = Clients(self.kube, require_allowed_hosts=True, now=lambda: NOW)
-        secrets = CredentialSecrets(self.kube, "tests", may_list=False, sleep=self._sleep, random=lambda: 1.0)
+        secrets = CredentialSecrets(self.kube, "tests", may_list=False, sleep=self._sleep, backoff=WHOLE_PAUSES)
         self.grants = DroppedGrants(self.transport, clients, secrets, lambda: NOW, self._sleep)
         return self
 

@@ -18,6 +18,7 @@ from datasource.oauth2 import (
     Throttled,
     UnexpectedStatus,
 )
+from datasource.oauth2.discovery import MetadataMissing
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,7 @@ from datasource.oauth2 import (
         pytest.param(ProviderRefused("x"), Processed.NO, id="a refusal"),
         pytest.param(MalformedTokenResponse(), Processed.YES, id="a 2xx that is no token response"),
         pytest.param(RedirectRefused(307), Processed.NO, id="a redirect"),
+        pytest.param(MetadataMissing(), Processed.NO, id="metadata that there is not"),
         pytest.param(UnexpectedStatus(404), Processed.NO, id="a status below 500"),
         pytest.param(UnexpectedStatus(500), Processed.PERHAPS, id="a fault of the provider"),
     ],
@@ -59,6 +61,7 @@ def test_only_what_was_surely_not_acted_on_says_no() -> None:
     assert said == {
         "EgressDenied",
         "InvalidClient",
+        "MetadataMissing",
         "MetadataNotAskedFor",
         "MetadataUnavailable",
         "MetadataUnusable",

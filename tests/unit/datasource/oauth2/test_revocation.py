@@ -183,3 +183,7 @@ async def test_refusal_is_final(behaviour: Behaviour) -> None:
 async def test_provider_that_cannot_be_reached_is_told() -> None:
     with closed_port() as port, pytest.raises(NotDelivered):
         await patiently(f"http://127.0.0.1:{port}/revoke", Naps())
+
+
+def test_tries_to_revoke_what_is_kept_nowhere_end_within_the_grace_of_a_pod() -> None:
+    assert [pause.total_seconds() for pause in REVOCATION_PAUSES] == [1, 3, 6]

@@ -24,6 +24,7 @@ from datasource.oauth2 import (
     TokenResponse,
     UnexpectedStatus,
 )
+from datasource.oauth2.discovery import MetadataMissing
 from datasource.oauth2.egress import Denied
 from datasource.oauth2.errors import MetadataNotAskedFor, ReplyTooLarge, TooManyLookups
 from datasource.oauth2.id_token import IdentityMismatch
@@ -89,6 +90,7 @@ ERRORS: tuple[tuple[OAuth2Error, type[RefreshOutcome], Reason | None], ...] = (
     (UnexpectedStatus(500), LeaveIntent, Reason.REFRESH_FAILING),
     (RedirectRefused(307), TakeBack, Reason.REFRESH_FAILING),
     (MetadataNotAskedFor(), TakeBack, Reason.REFRESH_FAILING),
+    (MetadataMissing(), TakeBack, Reason.REFRESH_FAILING),
     (MetadataUnavailable(), TakeBack, Reason.REFRESH_FAILING),
     (MetadataUnusable(), TakeBack, Reason.REFRESH_FAILING),
 )

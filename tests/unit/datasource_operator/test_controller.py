@@ -1,0 +1,277 @@
+"""What is queued on which trigger, and what a Datasource that is gone leaves behind: nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from datasource.kube import DATASOURCES, Kube, Resource, Unavailable, WatchEvent
+from datasource.names import SecretType
+from datasource.oauth2.egress import EgressPolicy
+from datasource.oauth2.transport import Transport
+from datasource.objects import Metadata, PartialObject
+from datasource.settings import Settings
+from datasource_operator.cache import Key
+from datasource_operator.controller import Controller
+from datasource_operator.decisions.timing import WAITING_LOOK, Comeback, Refresh
+from datasource_operator.worker import Done
+from tests.support.builders import (
+    NAME,
+    NAMESPACE,
+    credential_metadata,
+    datasource,
+    token_secret_metadata,
+)
+from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+
+KEY = Key(NAMESPACE, NAME)
+OTHER = Key(NAMESPACE, "orders")
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass
+class WatchedKube(KubeInMemory):
+    """Lists what it holds, and lets a test speak to whoever watches."""
+
+    listed: list[Key] = field(default_factory=list)
+    """The Datasources that a LIST shows."""
+    events: dict[str, asyncio.Queue[WatchEvent[PartialObject]]] = field(default_factory=dict)
+
+    async def list_metadata(
+        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
+    ) -> tuple[list[PartialObject], str]:
+        found = self.listed if resource is DATASOURCES else []
+        return [PartialObject(metadata=Metadata(namespace=key.namespace, name=key.name)) for key in found], "1"
+
+    async def metadata_pages(
+        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
+    ) -> AsyncIterator[tuple[list[PartialObject], str]]:
+        yield [], "1"
+
+    async def watch_metadata(
+        self, resource: Resource, namespace: str | None, *, field_selector: str = "", resource_version: str = ""
+    ) -> AsyncIterator[WatchEvent[PartialObject]]:
+        events = self.events.setdefault(field_selector, asyncio.Queue())
+        while True:
+            yield await events.get()
+
+    async def show(self, secret_type: SecretType, metadata: Metadata, what: str = "MODIFIED") -> None:
+        """Have the watch of that type tell of a Secret."""
+        event = WatchEvent(what, PartialObject(metadata=metadata))  # type: ignore[arg-type]
+        await self.events[f"type={secret_type}"].put(event)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+def controller_on(kube: Kube | None = None, clock: Clock | None = None, random: float = 0.5) -> Controller:
+    settings = Settings(external_url="https://connect.example.com", system_namespace="datasource-system")
+    return Controller(
+        kube or WatchedKube(),
+        Transport(EgressPolicy()),
+        settings,
+        monotonic=clock or Clock(),
+        random=lambda: random,
+    )
+
+
+@asynccontextmanager
+async def watching(kube: WatchedKube) -> AsyncIterator[Controller]:
+    """A controller whose watches run, and that does not lead."""
+    controller = controller_on(kube)
+    controller.start()
+    while not (controller.is_synced and len(kube.events) == 2):  # noqa: ASYNC110 - a turn of the loop each
+        await asyncio.sleep(0)
+    yield controller
+    await controller.stop()
+
+
+async def due(controller: Controller) -> list[Key]:
+    """What is due now, in the order in which workers would take it."""
+    taken = []
+    while controller.queue.depth:
+        taken.append(await controller.queue.take())
+        controller.queue.done(taken[-1])
+    return taken
+
+
+def named(key: Key, **changes: Any) -> Any:
+    return datasource(name=key.name, **changes)
+
+
+def to_be_revoked(resource_version: str = "7") -> Metadata:
+    """A tombstone with a token that waits for its revocation."""
+    return credential_metadata(
+        resource_version=resource_version, tombstone="CredentialCleared", revoke_until="2026-07-01T12:05:00Z"
+    )
+
+
+async def test_what_is_new_or_edited_goes_before_what_merely_has_another_status() -> None:
+    controller = controller_on()
+    controller.datasource_changed(named(KEY))
+    await due(controller)
+    controller.datasource_changed(named(KEY, resource_version="6"))
+    controller.datasource_changed(named(OTHER))
+    assert await due(controller) == [OTHER, KEY]
+    controller.datasource_changed(named(KEY, resource_version="7"))
+    controller.datasource_changed(named(OTHER, resource_version="8", generation=2))
+    assert await due(controller) == [OTHER, KEY]
+
+
+async def test_what_we_wrote_ourselves_is_no_news() -> None:
+    controller = controller_on()
+    controller.datasource_changed(named(KEY))
+    await due(controller)
+    controller.datasource_changed(named(KEY))
+    assert await due(controller) == []
+
+
+async def test_an_event_of_a_datasource_is_a_sign_of_life_whatever_it_tells() -> None:
+    clock = Clock()
+    controller = controller_on(clock=clock)
+    clock.advance(MINUTE)
+    assert controller.workload().last_event == 60
+    controller.datasource_deleted(named(KEY))
+    assert controller.workload().last_event == 0
+
+
+async def test_a_change_of_a_secret_is_looked_at_where_its_datasource_is_known() -> None:
+    kube = WatchedKube()
+    async with watching(kube) as controller:
+        await kube.show(SecretType.CREDENTIAL, credential_metadata())
+        assert await due(controller) == [], "its Datasource has not been listed yet"
+        controller.datasource_changed(named(KEY))
+        await due(controller)
+        await kube.show(SecretType.TOKEN, token_secret_metadata())
+        assert await due(controller) == [KEY]
+        await kube.show(SecretType.TOKEN, token_secret_metadata(resource_version="9"), "DELETED")
+        assert await due(controller) == [KEY]
+
+
+async def test_a_foreign_secret_that_changes_brings_a_look_at_the_surroundings() -> None:
+    controller = controller_on()
+    controller._surroundings_changed(KEY)
+    assert await due(controller) == [KEY]
+    assert controller._surroundings.take(KEY)
+
+
+async def test_a_look_that_could_not_be_taken_stays_due() -> None:
+    kube = WatchedKube(failure=Unavailable("down"))
+    controller = controller_on(kube)
+    controller.datasource_changed(named(KEY))
+    controller._surroundings.look(KEY)
+    with pytest.raises(Unavailable):
+        await controller._reconcile(KEY)
+    assert controller._surroundings.take(KEY)
+
+
+async def test_a_reconciliation_of_what_is_gone_leaves_nothing_to_come_again_for() -> None:
+    controller = controller_on()
+    assert await controller._reconcile(KEY) == Done()
+
+
+async def test_what_follows_a_reconciliation_is_due_when_it_says() -> None:
+    clock = Clock()
+    controller = controller_on(clock=clock)
+    controller._follow_up(KEY, Comeback(wake_after=MINUTE))
+    clock.advance(MINUTE - timedelta(seconds=1))
+    assert await due(controller) == []
+    clock.advance(timedelta(seconds=1))
+    assert await due(controller) == [KEY]
+
+
+async def test_a_refresh_that_is_wanted_begins_beside_the_workers_and_is_looked_at_afterwards() -> None:
+    controller = controller_on()
+    controller._follow_up(KEY, Comeback(refresh=Refresh("login.example.com", is_urgent=False)))
+    assert controller.workload().refreshes_running == 1
+    assert await due(controller) == []
+    await controller._pool.drain()
+    assert await due(controller) == [KEY]
+
+
+async def test_what_settled_together_does_not_look_around_together() -> None:
+    clock = Clock()
+    controller = controller_on(clock=clock, random=1.0)
+    controller._follow_up(KEY, Comeback(look_after=WAITING_LOOK))
+    clock.advance(WAITING_LOOK)
+    assert await due(controller) == [], "it comes up to a tenth later"
+    clock.advance(WAITING_LOOK / 10)
+    assert await due(controller) == [KEY]
+    assert controller._surroundings.take(KEY)
+
+
+async def test_a_token_that_waits_for_its_revocation_needs_no_datasource() -> None:
+    kube = WatchedKube()
+    async with watching(kube) as controller:
+        await kube.show(SecretType.CREDENTIAL, to_be_revoked())
+        assert KEY in controller._revocations
+        assert await due(controller) == []
+
+
+async def test_a_revocation_that_waits_for_its_next_try_is_not_brought_forward() -> None:
+    kube = WatchedKube()
+    async with watching(kube) as controller:
+        await kube.show(SecretType.CREDENTIAL, to_be_revoked())
+        await controller._revocations.take()
+        controller._revocations.retry(KEY, at_least=MINUTE)
+        controller._revocations.done(KEY)
+        await kube.show(SecretType.CREDENTIAL, to_be_revoked("8"))
+        assert controller._revocations.depth == 0
+        assert KEY in controller._revocations
+
+
+async def test_a_clear_that_we_wrote_ourselves_is_revoked_without_the_watch() -> None:
+    controller = controller_on()
+    controller.cache.store_secret(to_be_revoked())
+    controller._reconciled(KEY)
+    assert controller._revocations.depth == 1
+
+
+async def test_what_a_revocation_wrote_is_looked_at_without_the_watch() -> None:
+    controller = controller_on()
+    controller._revoked(KEY)
+    assert await due(controller) == []
+    controller.datasource_changed(named(KEY))
+    await due(controller)
+    controller._revoked(KEY)
+    assert await due(controller) == [KEY]
+
+
+async def test_whoever_begins_to_lead_looks_at_everything() -> None:
+    kube = WatchedKube()
+    async with watching(kube) as controller:
+        controller.cache.store_datasource(named(KEY))
+        controller.cache.store_secret(to_be_revoked())
+        looked: list[str] = []
+
+        async def job(key: Key) -> Done:
+            looked.append(f"reconcile {key.name}")
+            return Done()
+
+        async def revoke(key: Key) -> Done:
+            looked.append(f"revoke {key.name}")
+            await asyncio.Event().wait()
+            return Done()
+
+        controller._reconciling.job = job
+        controller._revoking.job = revoke
+        leads = asyncio.create_task(controller.lead())
+        while len(looked) < 2:  # noqa: ASYNC110 - a turn of the loop each
+            await asyncio.sleep(0)
+        assert sorted(looked) == ["reconcile calendar", "revoke calendar"]
+        leads.cancel()
+        await asyncio.wait([leads])
+        assert leads.cancelled()
+
+
+async def test_deletions_that_no_watch_told_of_are_noticed() -> None:
+    kube = WatchedKube(listed=[OTHER])
+    controller = controller_on(kube)
+    for key in (KEY, OTHER):
+        controller.datasource_changed(named(key))
+    await controller.drop_missed_deletions()
+    assert controller.cache.datasource_keys() == [OTHER]
+    assert await due(controller) == [OTHER]
