@@ -186,7 +186,7 @@ class Steps:
             return parse(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
         except InvalidSpec as error:
             # It outlives this call, and the frames that it came through should not.
-            return error.with_traceback(None)
+            return error.alone()
 
     async def _read_live(self, key: Key, seen: Observed) -> Observed:
         """First the Secret, then the Datasource: a credential newer than the spec read is then impossible."""
@@ -392,7 +392,7 @@ class Steps:
         try:
             manifest = step.plan.manifest(step.credential.facts, data)
         except InvalidSpec as error:
-            return replace(seen, too_large=error.with_traceback(None))
+            return replace(seen, too_large=error.alone())
         if step.stored is None:
             return await self._create_token_secret(key, seen, step, manifest)
         removal = step.plan.removal_patch(step.stored)
