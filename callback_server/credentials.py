@@ -87,6 +87,6 @@ class CredentialStore:
                 gives_up=gives_up,
             )
         except refused as error:
-            raise refusals.write_is_refused(credential_secret_name(situation.name), error.reason) from None
+            raise refusals.store_was_refused(credential_secret_name(situation.name), error.reason) from None
         if not written.stands:
             raise refusals.dropped_after_exchange()
