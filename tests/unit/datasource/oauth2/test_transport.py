@@ -132,14 +132,20 @@ async def test_deadline_that_passes_while_a_name_is_looked_up_is_not_delivered()
 async def test_deadline_that_passes_before_the_handshake_ends_is_not_delivered() -> None:
     """The other side accepts connections and says nothing: not a byte of the request is on its way."""
 
+    closed = asyncio.Event()
+
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        closed.set()
 
     async with await asyncio.start_server(accept, LOOPBACK, 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(NotDelivered, match="could not be reached within"):
             await send(f"https://{LOOPBACK}:{port}/token", deadline=SHORT)
+        # Else the test would end before the connection has, and another one be blamed for it.
+        await closed.wait()
 
 
 @pytest.mark.parametrize("trouble", [OSError("no such connection"), None], ids=["a failure", "a deadline"])
