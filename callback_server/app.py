@@ -32,7 +32,7 @@ from callback_server.identity import IdentityCheck
 from callback_server.limits import Exceeded, Misses, Pace, Places
 from callback_server.looks import Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
-from callback_server.pages import dialog_page, message_page, onward_page
+from callback_server.pages import dialog_page, onward_page, refusal_page
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, is_from_our_page
@@ -250,7 +250,7 @@ async def _exceeded(_: Request, error: Exception) -> Response:
 
 def _refusal(refused: Refused) -> Response:
     count_refused(refused)
-    return message_page(refused)
+    return refusal_page(refused)
 
 
 def _whole_seconds(exceeded: Exceeded) -> timedelta:
@@ -261,10 +261,10 @@ def _whole_seconds(exceeded: Exceeded) -> timedelta:
 async def _api_failed(request: Request, error: Exception) -> Response:
     # The route, not the URL: a callback's query carries the code.
     logger.warning("the API server refused or did not answer", route=route_of(request.scope), error=str(error))
-    return message_page(refusals.try_again_later())
+    return refusal_page(refusals.try_again_later())
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     """A bug: logged with its traceback by uvicorn, to which Starlette raises it again."""
     logger.error("unexpected error", route=route_of(request.scope), error=type(error).__name__)
-    return message_page(refusals.something_went_wrong())
+    return refusal_page(refusals.something_went_wrong())

@@ -16,7 +16,7 @@ from callback_server.flows import ClaimedFlow, FlowStore
 from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.limits import Places
 from callback_server.looks import Looks
-from callback_server.metrics import count_refused, count_stored, kind_of
+from callback_server.metrics import count_refused, count_stored
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.situation import Observer, Situation, effective_parameters
@@ -126,7 +126,7 @@ class CallbackService:
             count_refused(refused)
         log.info(
             "authorization ended",
-            outcome="stored" if refused is None else kind_of(refused),
+            outcome="stored" if refused is None else refused.kind,
             # From the button to here, the person's time at the provider included.
             seconds=round((self.now() - stored.flow.created_at).total_seconds(), 1),
         )

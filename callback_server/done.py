@@ -10,7 +10,7 @@ from callback_server import refusals
 from callback_server.cookie import is_same_browser
 from callback_server.flows import FlowStore
 from callback_server.looks import Looks
-from callback_server.pages import Banner, Dialog, dialog_page, message_page, progress_page
+from callback_server.pages import Banner, Dialog, Message, dialog_page, message_page, progress_page, refusal_page
 from callback_server.refusals import Refused
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.effective import Effective
@@ -55,7 +55,7 @@ class DoneService:
         for look in range(LOOKS):
             datasource = await self.observer.datasource(flow.namespace, flow.name)
             if datasource is None or datasource.metadata.uid != flow.uid:
-                return message_page(refusals.datasource_is_gone())
+                return refusal_page(refusals.datasource_is_gone())
             situation = await self._situation(datasource)
             if look == LOOKS - 1 or _is_over(flow, situation):
                 return self._page(flow, datasource, situation)
@@ -76,7 +76,7 @@ class DoneService:
             return progress_page()
         again = None if banner.is_success else self._link_to_begin_again(flow, datasource)
         if situation is None:
-            return message_page(Refused(banner.title, banner.message), again=again)
+            return message_page(Message(banner.title, banner.message, again=again))
         show_reload = banner.is_success and not _is_seen_by_operator(flow, situation)
         return dialog_page(
             Dialog(

@@ -3,7 +3,6 @@
 Labels are routes, methods and kinds of refusals, never a path or anything else that a request chooses.
 """
 
-import re
 import time
 
 from prometheus_client import Counter, Histogram
@@ -47,16 +46,7 @@ def count_stored() -> None:
 
 def count_refused(refused: Refused) -> None:
     """Something was refused."""
-    _OUTCOMES.labels(kind_of(refused)).inc()
-
-
-def kind_of(refused: Refused) -> str:
-    """One word for a refusal, made of its title: titles are written in refusals.py, none comes from a request.
-
-    >>> kind_of(Refused("Consent was denied", ""))
-    'consent_was_denied'
-    """
-    return re.sub(r"[^a-z0-9]+", "_", refused.title.lower().replace("'", "")).strip("_")
+    _OUTCOMES.labels(refused.kind).inc()
 
 
 class RequestMetrics:

@@ -165,23 +165,40 @@ def onward_page(onward: Onward) -> HTMLResponse:
     return HTMLResponse(content, headers=page_headers(_STYLE_SOURCE) | {"Referrer-Policy": "no-referrer"})
 
 
-def message_page(refused: Refused, *, again: str | None = None) -> HTMLResponse:
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a page without a dialog says."""
+
+    title: str
+    text: str
+    command: str | None = None
+    """What to type."""
+    again: str | None = None
+    """The link to begin again, where there is one."""
+
+
+def message_page(message: Message, status: HTTPStatus = HTTPStatus.OK) -> HTMLResponse:
+    """A page that says something, and perhaps what to do."""
+    content = _environment.get_template("message.html").render(message=message)
+    return HTMLResponse(content, status_code=status, headers=page_headers(_STYLE_SOURCE))
+
+
+def refusal_page(refused: Refused) -> HTMLResponse:
     """A page that says what did not work and what to do."""
-    content = _environment.get_template("message.html").render(refused=refused, again=again)
-    headers = page_headers(_STYLE_SOURCE)
+    page = message_page(Message(refused.title, refused.message, refused.command), refused.status)
     if refused.retry_after is not None:
-        headers["Retry-After"] = str(int(refused.retry_after.total_seconds()))
-    return HTMLResponse(content, status_code=refused.status, headers=headers)
+        page.headers["Retry-After"] = str(int(refused.retry_after.total_seconds()))
+    return page
 
 
 def progress_page() -> HTMLResponse:
     """Another request is exchanging the code at this moment."""
-    refused = Refused(
-        "The authorization is being finished",
-        "The service is being asked for the tokens. Reload this page in a moment.",
-        HTTPStatus.OK,
+    return message_page(
+        Message(
+            "The authorization is being finished",
+            "The service is being asked for the tokens. Reload this page in a moment.",
+        )
     )
-    return message_page(refused)
 
 
 def shown_parameters(oauth2: OAuth2, effective: Effective | None) -> tuple[Shown, ...]:

@@ -1,4 +1,4 @@
-"""I/O: the one module that knows httpx and httpcore below it (their successors should be a one-file change).
+"""I/O: the one module that knows httpx, and httpcore below its public seam (their successors should be a one-file change).
 
 Verified TLS, no redirects, no cookies, a cap on the body and a deadline over all, and for every failure the answer to the
 question that matters: was the request delivered?
@@ -9,15 +9,15 @@ second answer. Through a proxy only what is written can be judged; the proxy its
 
 import asyncio
 import ssl
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache, partial
-from typing import Any
+from itertools import zip_longest
+from typing import Any, cast
 
 import httpcore
 import httpx
@@ -39,10 +39,6 @@ from datasource.oauth2.token_request import TokenRequest
 from datasource.oauth2.trust import add_bundle
 from datasource.oauth2.wire import Wire, WiredBackend
 
-# httpcore asks for sniffio at every lock that it makes, and a module that is not there is searched for in every folder, each
-# time: a third of what a request took. None ends the search at once (Python reference, section 5.3.1).
-sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
-
 CONNECT_TIMEOUT = timedelta(seconds=5)
 STAGGER = timedelta(milliseconds=250)
 """How long one address may take before the next is tried beside it (RFC 8305 section 5)."""
@@ -51,6 +47,12 @@ _ADDRESSES_TRIED = 8
 _CONNECTIONS = 100
 """To one provider, or to one proxy."""
 _IDLE_SECONDS = 5.0
+
+_NO_LOGIN = httpx.Auth()
+"""Not even what a URL would carry."""
+
+_ACTED_ON = frozenset({b"location", b"set-cookie"})
+"""Headers by which an httpx client would build a redirect, or keep a cookie: nothing of a reply is to be acted on."""
 
 _NEVER_SENT = (
     httpcore.ConnectError,
@@ -78,8 +80,10 @@ class Reply:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a request has come."""
+    """On whose behalf a request is sent, how large its reply may be, and how far it has come."""
 
+    tenant: str
+    largest_reply: int
     is_written: bool = False
     """Whether a byte of it may have been sent."""
     reply: Reply | None = None
@@ -111,7 +115,7 @@ class Transport:
         self._proxies = proxies or Proxies()
         self._name_servers = NameServers()
         self._lookups = Lookups(resolve or self._name_servers)
-        self._shared = self._connections(httpx.create_ssl_context(verify))
+        self._shared = self._client(httpx.create_ssl_context(verify))
         # What many Datasources of one company name is read once.
         self._context_trusting = lru_cache(maxsize=16)(_context_trusting)
 
@@ -139,34 +143,57 @@ class Transport:
             OutcomeUnknown: it may have acted on the request; ReplyTooLarge where its answer could not be read.
             MalformedTokenResponse: the reply is whole but compressed although we asked for none.
         """
-        http_request, host = _http_request(request)
-        progress = _Progress()
+        progress = _Progress(tenant, request.largest_reply)
+        http_request, host = _http_request(request, progress)
         denied = self._egress.host_denial(host)
         if denied is not None:
             raise EgressDenied(host, denied)
         try:
             with provider_timed(host):
-                async with deadline_of(deadline), self._trusting(ca_bundle) as connections:
-                    return await connections.exchange(http_request, tenant, request.largest_reply, progress)
+                async with deadline_of(deadline), self._trusting(ca_bundle) as client:
+                    return await _exchange(client, http_request, progress)
         except (*_NEVER_SENT, *_NO_WHOLE_ANSWER, UnicodeError) as error:
             if progress.reply is not None:
                 return progress.reply
             raise _failure(error, host, progress, deadline) from error
 
     @asynccontextmanager
-    async def _trusting(self, ca_bundle: str | None) -> AsyncIterator["_Connections"]:
+    async def _trusting(self, ca_bundle: str | None) -> AsyncIterator[httpx.AsyncClient]:
         if ca_bundle is None:
             yield self._shared
             return
         # Connections of its own, for one request: one that was made under this trust must serve nobody else.
-        connections = self._connections(self._context_trusting(ca_bundle))
-        try:
-            yield connections
-        finally:
-            await connections.aclose()
+        async with self._client(self._context_trusting(ca_bundle)) as client:
+            yield client
 
-    def _connections(self, context: ssl.SSLContext) -> "_Connections":
-        return _Connections(context, self._egress, self._proxies, self._lookups)
+    def _client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
+        to_providers = _ToProviders(context, self._egress, self._proxies, self._lookups)
+        return httpx.AsyncClient(transport=to_providers, trust_env=False)
+
+
+async def _exchange(client: httpx.AsyncClient, request: httpx.Request, progress: "_Progress") -> Reply:
+    """Send a request and read the whole reply; raises what httpcore raises, and ReplyTooLarge."""
+    answer = await client.send(request, stream=True, auth=_NO_LOGIN, follow_redirects=False)
+    try:
+        try:
+            body = await _body(answer)
+        except (ReplyTooLarge, MalformedTokenResponse):
+            # Where the status says that nothing was granted, it says enough.
+            if answer.is_success:
+                raise
+            body = b""
+        progress.reply = Reply(status=answer.status_code, headers=dict(answer.headers.items()), body=body)
+        return progress.reply
+    finally:
+        await answer.aclose()
+
+
+async def _body(answer: httpx.Response) -> bytes:
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        raise MalformedTokenResponse("The reply is compressed although that was not asked for.")
+    # aiter_raw would put the connection away before the reply is known to be whole.
+    stream = cast(httpx.AsyncByteStream, answer.stream)
+    return b"".join([part async for part in stream])
 
 
 def _failure(error: Exception, host: str, progress: _Progress, deadline: timedelta) -> OAuth2Error:
@@ -186,16 +213,21 @@ def _failure(error: Exception, host: str, progress: _Progress, deadline: timedel
             return OutcomeUnknown(f"{host} gave no whole answer ({type(error).__name__}).")
 
 
-def _http_request(request: TokenRequest) -> tuple[httpx.Request, str]:
+def _http_request(request: TokenRequest, progress: _Progress) -> tuple[httpx.Request, str]:
     """The request, and its host as the request names it: another reader of URLs might see another one.
-
-    It is sent without an httpx client: what that adds (redirects, cookies, logins, a proxy of its own) is what we refuse.
 
     Raises:
         NotDelivered: no request can go to such a URL.
     """
+    seconds = CONNECT_TIMEOUT.total_seconds()
     try:
-        made = httpx.Request(request.method, request.url, headers=dict(request.headers), content=request.body or None)
+        made = httpx.Request(
+            request.method,
+            request.url,
+            headers=dict(request.headers),
+            content=request.body or None,
+            extensions={"timeout": {"connect": seconds, "pool": seconds}, "progress": progress},
+        )
         host = made.url.raw_host.decode("ascii")
     except (httpx.InvalidURL, UnicodeError):
         raise NotDelivered("The URL has no host that can be reached.") from None
@@ -210,8 +242,8 @@ def _context_trusting(ca_bundle: str) -> ssl.SSLContext:
     return context
 
 
-class _Connections:
-    """Connections under one trust: to checked addresses, or through proxies."""
+class _ToProviders(httpx.AsyncBaseTransport):
+    """What an httpx client sends through, under one trust: to checked addresses, or through proxies."""
 
     def __init__(self, context: ssl.SSLContext, egress: EgressPolicy, proxies: Proxies, lookups: Lookups) -> None:
         self._context = context
@@ -220,26 +252,31 @@ class _Connections:
         self._lookups = lookups
         self._providers: dict[tuple[str, str | None], _Provider] = {}
 
-    async def exchange(self, request: httpx.Request, tenant: str, largest_reply: int, progress: _Progress) -> Reply:
-        """Send a request and read the whole reply; raises what httpcore raises, and ReplyTooLarge."""
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; raises what httpcore raises, and ReplyTooLarge."""
+        progress: _Progress = request.extensions["progress"]
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,
             port=request.url.port,
             target=request.url.raw_path,
         )
-        seconds = CONNECT_TIMEOUT.total_seconds()
         sent = httpcore.Request(
             method=request.method,
             url=url,
             headers=request.headers.raw,
             content=request.stream,
-            extensions={"timeout": {"connect": seconds, "pool": seconds}},
+            extensions={"timeout": request.extensions["timeout"]},
         )
         provider = await self._provider(url.origin, self._proxies.proxy_for(str(request.url)))
-        async with provider.connection(tenant) as connection:
-            connection.wire.begin(largest_body=largest_reply, on_write=progress.write)
-            return await _exchange(connection, sent, progress)
+        async with AsyncExitStack() as until_read:
+            connection = await until_read.enter_async_context(provider.connection(progress.tenant))
+            connection.wire.begin(largest_body=progress.largest_reply, on_write=progress.write)
+            answer = await connection.handle(sent)
+            until_read.push_async_callback(answer.aclose)
+            stream = _Body(answer, connection.wire, until_read.pop_all())
+        headers = [header for header in answer.headers if header[0].lower() not in _ACTED_ON]
+        return httpx.Response(answer.status, headers=headers, stream=stream)
 
     async def aclose(self) -> None:
         """Close what is kept."""
@@ -306,31 +343,21 @@ class _Connection:
         return made is None or made.has_expired()
 
 
-async def _exchange(connection: _Connection, request: httpcore.Request, progress: _Progress) -> Reply:
-    answer = await connection.handle(request)
-    try:
-        headers = dict(httpx.Headers(answer.headers).items())
-        try:
-            body = await _body(connection.wire, answer, headers)
-        except (ReplyTooLarge, MalformedTokenResponse):
-            # Where the status says that nothing was granted, it says enough.
-            if 200 <= answer.status < 300:
-                raise
-            body = b""
-        progress.reply = Reply(status=answer.status, headers=headers, body=body)
-        return progress.reply
-    finally:
-        await answer.aclose()
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer; once that is closed its connection is for others."""
 
+    def __init__(self, answer: httpcore.Response, wire: Wire, until_read: AsyncExitStack) -> None:
+        self._answer = answer
+        self._wire = wire
+        self._until_read = until_read
 
-async def _body(wire: Wire, answer: httpcore.Response, headers: dict[str, str]) -> bytes:
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise MalformedTokenResponse("The reply is compressed although that was not asked for.")
-    body = bytearray()
-    async for part in answer.aiter_stream():
-        wire.parsed(len(part))
-        body += part
-    return bytes(body)
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._answer.aiter_stream():
+            self._wire.parsed(len(part))
+            yield part
+
+    async def aclose(self) -> None:
+        await self._until_read.aclose()
 
 
 class _Provider:
@@ -434,7 +461,7 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         denials = [self._egress.address_denial(host, address) for address in found]
         allowed = [address for address, denial in zip(found, denials, strict=True) if denial is None]
         if allowed:
-            return allowed[:_ADDRESSES_TRIED]
+            return _alternating(allowed)[:_ADDRESSES_TRIED]
         denied = next((denial for denial in denials if denial is not None), None)
         if denied is None:
             raise httpcore.ConnectError("the name has no address")
@@ -451,6 +478,13 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
             return await self._lookups.addresses(name, port, tenant=self._tenant)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
+
+
+def _alternating(addresses: Sequence[str]) -> Sequence[str]:
+    """One of each family in turn, beginning with the first one's (RFC 8305 section 4)."""
+    first = [address for address in addresses if (":" in address) == (":" in addresses[0])]
+    others = [address for address in addresses if address not in first]
+    return [address for pair in zip_longest(first, others) for address in pair if address is not None]
 
 
 async def first_connected(

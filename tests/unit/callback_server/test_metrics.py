@@ -13,7 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from callback_server import refusals
-from callback_server.metrics import RequestMetrics, count_refused, kind_of
+from callback_server.metrics import RequestMetrics, count_refused
+from callback_server.refusals import Kind
 
 
 async def done(_: Request) -> Response:
@@ -72,10 +73,14 @@ def test_refusal_is_counted_by_its_kind() -> None:
     assert found() == before + 1
 
 
-def test_kind_is_one_word_and_no_title_is_built_from_a_request() -> None:
+def test_label_of_a_kind_is_one_word() -> None:
+    for kind in Kind:
+        assert re.fullmatch("[a-z0-9_]+", kind)
+
+
+def test_each_kind_belongs_to_one_refusal() -> None:
+    """Discovery that is down and a token endpoint that is down are two series."""
     source = Path(refusals.__file__).read_text()
-    titles = re.findall(r"(?<!class )Refused\(\s*([^,]+),", source)
-    assert len(titles) > 20
-    for title in titles:
-        assert title.startswith('"'), f"{title}: a title is a literal, since it becomes a label"
-        assert re.fullmatch("[a-z0-9_]+", kind_of(refusals.Refused(title.strip('"'), "")))
+    named = re.findall(r"Refused\(\s*(Kind\.\w+)", source)
+    assert sorted(named) == sorted(f"Kind.{kind.name}" for kind in Kind)
+    assert len(named) == len(re.findall(r"(?<!class )Refused\(", source))

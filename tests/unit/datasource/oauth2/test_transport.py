@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -22,7 +23,7 @@ from datasource.oauth2 import (
 from datasource.oauth2 import transport as transport_module
 from datasource.oauth2.egress import rules
 from datasource.oauth2.proxies import proxies_in
-from datasource.oauth2.resolver import Resolve
+from datasource.oauth2.resolver import Lookups, Resolve
 from datasource.oauth2.token_request import SHORT_REPLY
 from datasource.oauth2.transport import Reply, Transport, first_connected
 from tests.support.connect_proxy import ConnectProxy
@@ -132,28 +133,34 @@ async def test_deadline_that_passes_while_a_name_is_looked_up_is_not_delivered()
 async def test_deadline_that_passes_before_the_handshake_ends_is_not_delivered() -> None:
     """The other side accepts connections and says nothing: not a byte of the request is on its way."""
 
+    was_let_go = asyncio.Event()
+
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        was_let_go.set()
 
     async with await asyncio.start_server(accept, LOOPBACK, 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(NotDelivered, match="could not be reached within"):
             await send(f"https://{LOOPBACK}:{port}/token", deadline=SHORT)
+        await was_let_go.wait()
 
 
 @pytest.mark.parametrize("trouble", [OSError("no such connection"), None], ids=["a failure", "a deadline"])
 async def test_reply_that_was_read_counts_whatever_goes_wrong_with_its_connection(
     trouble: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def keep(*_: object) -> None:
+    async def keep(_: object, connection: transport_module._Connection) -> None:
+        await connection.aclose()
         if trouble is not None:
             raise trouble
         await asyncio.Event().wait()
 
     monkeypatch.setattr(transport_module._Provider, "_keep", keep)
     async with HostileProvider(replies(200)) as provider:
-        assert (await send(provider.url, deadline=SHORT)).body == GOOD_REPLY
+        assert (await send(provider.url, deadline=timedelta(seconds=2))).body == GOOD_REPLY
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -163,6 +170,25 @@ async def test_redirect_is_returned_and_the_other_server_gets_nothing(status: in
             reply = await send(provider.url)
     assert reply.status == status
     assert (other.requests, other.connections) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "location", ["http://[::1", "http://xn--/", f"http://a{chr(0x7F)}/", "//", "https://" + "a" * 9_000]
+)
+async def test_redirect_to_nowhere_is_a_redirect(location: str) -> None:
+    """An httpx client would read where to, and fail: then nobody would know that nothing was granted."""
+    async with HostileProvider(replies(302, headers=(f"Location: {location}",))) as provider:
+        assert (await send(provider.url)).status == 302
+
+
+async def test_login_in_a_url_takes_no_headers_place() -> None:
+    async with HostileProvider(replies(200)) as provider:
+        await send(provider.url.replace("://", "://me:s3cret@"))
+    assert provider.requests[0].headers["authorization"] == "Basic c2VjcmV0"
+
+
+def test_no_module_is_forbidden_to_the_rest_of_the_process() -> None:
+    assert [name for name, module in sys.modules.items() if module is None] == []
 
 
 async def test_gzip_bomb_is_refused_unopened() -> None:
@@ -319,6 +345,17 @@ async def test_denied_addresses_of_a_name_are_passed_over() -> None:
     async with HostileProvider(replies(200)) as provider, Transport(ON_LOOPBACK, resolve=answers) as transport:
         url = f"http://login.example.com:{provider.port}/token"
         assert (await transport.send(request_to(url), deadline=PATIENT, tenant="apps")).status == 200
+
+
+async def test_addresses_of_both_families_have_a_turn() -> None:
+    """A resolver lists one family first (RFC 6724); where that one leads nowhere the other must not come too late."""
+    several = [f"2001:db8::{number:x}" for number in range(1, 30)]
+    answers = answering(*several, "192.0.2.1", LOOPBACK)
+    policy = EgressPolicy(allowed=rules(["2001:db8::/32", "127.0.0.0/8"]))
+    backend = transport_module._CheckedBackend(policy, Lookups(answers), "apps")
+    tried = await backend._checked_addresses("login.example.com", 443)
+    assert len(tried) == 8
+    assert tried[:5] == [several[0], "192.0.2.1", several[1], LOOPBACK, several[2]]
 
 
 async def test_host_and_certificate_stay_those_of_the_name() -> None:
