@@ -1,11 +1,17 @@
 """The room of the credential Secrets: what counts as ours, what is heard of it, and writes that end as they should."""
 
+import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum, auto
+from typing import Any, TypeVar
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datasource.backoff import no_jitter
 from datasource.credential import Change, CredentialFacts, StoredCredential, Unreadable
@@ -21,19 +27,20 @@ from datasource.credential_secrets import (
     Written,
     standing,
 )
-from datasource.kube import Forbidden
+from datasource.kube import Conflict, Forbidden, NotFound, Resource, Unavailable
 from datasource.names import SecretType
 from datasource.objects import Metadata, PartialObject, Secret
 from tests.unit.datasource.api_server import ApiServer, Reply, cuts, fails, json_reply
 from tests.unit.datasource.builders import credential_data
 
+T = TypeVar("T")
 WHOLE_PAUSES = dataclasses.replace(STORE_BACKOFF, jitter=no_jitter)
 
 # What a re-read says about a write whose answer was a conflict, or none.
 
 
-def stored(credential_id: str) -> StoredCredential:
-    return StoredCredential(CredentialFacts(credential_id=credential_id), resource_version="1", owners=())
+def stored(credential_id: str, resource_version: str = "1") -> StoredCredential:
+    return StoredCredential(CredentialFacts(credential_id=credential_id), resource_version, owners=())
 
 
 @pytest.mark.parametrize(
@@ -390,3 +397,141 @@ async def test_refused_write_is_tried_until_it_is_taken() -> None:
 async def test_who_reads_live_at_each_use_need_not_listen() -> None:
     async with ApiServer(json_reply(secret_object())) as server, server.kube() as kube:
         assert await CredentialSecrets(kube, "tests", may_list=False).whole("shop", "sales") is not None
+
+
+# Whatever happens in between.
+
+
+class Disturbance(Enum):
+    """What comes between us and the API server at one request."""
+
+    NOTHING = auto()
+    LABELLED = auto()
+    REPLACED = auto()
+    DELETED = auto()
+    ANSWER_LOST = auto()
+    """It is done, and nobody says so."""
+    NEVER_ARRIVED = auto()
+    REFUSED = auto()
+
+
+@dataclass
+class DisturbedSecrets:
+    """One Secret as an API server keeps it, with compare-and-swap, and a disturbance before each request."""
+
+    disturbances: list[Disturbance]
+    there: dict[str, Any] | None
+    version: int = 10
+    overwritten: list[str] = field(default_factory=list)
+    """The IDs of the credentials that our writes were put over; empty for none."""
+
+    async def get(
+        self, resource: Resource, namespace: str, name: str, type_: type[T], *, metadata_only: bool = False
+    ) -> T:
+        with self._disturbed():
+            if self.there is None:
+                raise NotFound(404, "NotFound", "gone")
+            return msgspec.convert(self.there, type_)
+
+    async def create(
+        self,
+        resource: Resource,
+        namespace: str,
+        manifest: Mapping[str, Any],
+        type_: type[T],
+        *,
+        manager: str,
+        dry_run: bool = False,
+    ) -> T:
+        with self._disturbed():
+            if self.there is not None:
+                raise Conflict(409, "AlreadyExists", "there")
+            return self._write(manifest["metadata"]["annotations"], type_)
+
+    async def merge_patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Mapping[str, Any],
+        type_: type[T],
+        *,
+        manager: str,
+        dry_run: bool = False,
+    ) -> T:
+        with self._disturbed():
+            if self.there is None:
+                raise NotFound(404, "NotFound", "gone")
+            if patch["metadata"]["resourceVersion"] != self.there["metadata"]["resourceVersion"]:
+                raise Conflict(409, "Conflict", "newer")
+            return self._write(patch["metadata"]["annotations"], type_)
+
+    async def list_metadata(
+        self, resource: Resource, namespace: str, *, field_selector: str = ""
+    ) -> tuple[list[PartialObject], str]:
+        raise AssertionError("nobody lists here")
+
+    @property
+    def credential_id(self) -> str:
+        return "" if self.there is None else self.there["metadata"]["annotations"]["datasource.dev/credential-id"]
+
+    def _write(self, annotations: Mapping[str, str | None], type_: type[T]) -> T:
+        self.overwritten.append(self.credential_id)
+        self._put({key: value for key, value in annotations.items() if value is not None})
+        return msgspec.convert(self.there, type_)
+
+    def _put(self, annotations: Mapping[str, str]) -> None:
+        self.version += 1
+        self.there = secret_object(annotations, resourceVersion=str(self.version))
+
+    @contextmanager
+    def _disturbed(self) -> Iterator[None]:
+        disturbance = self.disturbances.pop() if self.disturbances else Disturbance.NOTHING
+        match disturbance:
+            case Disturbance.LABELLED if self.there is not None:
+                self._put(self.there["metadata"]["annotations"])
+            case Disturbance.REPLACED:
+                self._put(READABLE | {"datasource.dev/credential-id": f"another-{self.version}"})
+            case Disturbance.DELETED:
+                self.there = None
+            case Disturbance.NEVER_ARRIVED:
+                raise Unavailable("nobody there")
+            case Disturbance.REFUSED:
+                raise Forbidden(403, "Forbidden", "no")
+        yield
+        if disturbance is Disturbance.ANSWER_LOST:
+            raise Unavailable("cut")
+
+
+@given(st.lists(st.sampled_from(Disturbance), max_size=12), st.booleans())
+def test_whatever_happens_nothing_newer_is_overwritten_and_it_is_told_whether_ours_stood(
+    disturbances: list[Disturbance], is_first: bool
+) -> None:
+    api = DisturbedSecrets(list(disturbances), None if is_first else secret_object(READABLE))
+    heard: list[str | None] = []
+
+    async def no_pause(_: float) -> None:
+        """The disturbances come by number, not by time."""
+
+    secrets = CredentialSecrets(
+        api,
+        "tests",
+        may_list=False,
+        heard=lambda _, __, metadata: heard.append(None if metadata is None else metadata.resource_version),
+        sleep=no_pause,
+    )
+    before = Absent("uid-1") if is_first else stored("old", "7")
+    replaces = "" if is_first else "old"
+    written = asyncio.run(
+        secrets.write_until_it_stands(
+            "shop", "sales", before, lambda _: NEW, lambda found: standing(found, replaces=replaces, ours="new")
+        )
+    )
+    assert set(api.overwritten) <= {replaces}
+    assert written.stands <= bool(api.overwritten)
+    if written.resource_version is not None:
+        assert heard[-1] == written.resource_version
+    if not {Disturbance.REPLACED, Disturbance.DELETED} & set(disturbances):
+        assert written.stands
+        assert api.credential_id == "new"
+        assert len(api.overwritten) == 1
