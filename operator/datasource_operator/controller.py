@@ -197,7 +197,7 @@ class Controller:
         self.datasource_event_at = self.monotonic()
         key = Key(datasource.metadata.namespace, datasource.metadata.name)
         if self.cache.drop_datasource(key, datasource.metadata):
-            self._forget(key)
+            self._forget_if_gone(key)
 
     def _secret_changed(self, key: Key) -> None:
         if self.cache.datasource(key) is not None:
@@ -209,11 +209,20 @@ class Controller:
         self._memory.try_now(key, _now())
         self.queue.add(key)
 
-    def _forget(self, key: Key) -> None:
+    def _forget_if_gone(self, key: Key) -> None:
+        """Nothing of a Datasource that is gone stays in memory, but what its Secrets still ask for.
+
+        Whatever keeps something by key has a line here. Called at the deletion, and again when work ends that was under way.
+        """
+        if self.cache.datasource(key) is not None:
+            return
         self.queue.forget(key)
-        self._poller.wait_for(key, None)
-        self._memory.forget(key)
         self._surroundings.forget(key)
+        self._memory.forget(key)
+        self._poller.forget(key)
+        self._pool.forget(key)
+        self._steps.let_go(key)
+        self._revoke_if_due(key)
 
     async def _reconcile(self, key: Key) -> Ending:
         look_around = self._surroundings.take(key)
@@ -228,6 +237,7 @@ class Controller:
     def _reconciled(self, key: Key) -> None:
         # What we write ourselves is no news when a watch shows it: a clear is noticed here.
         self._revoke_if_due(key)
+        self._forget_if_gone(key)
 
     async def _refresh(self, key: Key) -> Ending:
         await self._refresher.refresh(key)
@@ -246,7 +256,10 @@ class Controller:
 
     def _revoke_if_due(self, key: Key) -> None:
         """A key that waits for its next try is left to wait: a provider that asks for a minute means it."""
-        if self.cache.revocation_is_due(key) and key not in self._revocations:
+        if not self.cache.revocation_is_due(key):
+            # Somebody else revoked it, or the Secret is gone: a standby would keep every key that ever was due.
+            self._revocations.forget(key)
+        elif key not in self._revocations:
             self._revocations.add(key)
 
     def _follow_up(self, key: Key, outcome: Outcome) -> None:
@@ -278,7 +291,7 @@ class Controller:
         for key in suspects:
             logger.info("missed a deletion", datasource=str(key))
             self.cache.drop_datasource(key)
-            self._forget(key)
+            self._forget_if_gone(key)
 
     def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(asyncio.create_task(_kept_alive(name, work), name=name))

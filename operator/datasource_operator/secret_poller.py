@@ -58,6 +58,10 @@ class SecretPoller:
             # Whoever is new has not seen it: start over with short pauses.
             watched.due, watched.looks, watched.version = min(watched.due, due), 0, None
 
+    def forget(self, key: Key) -> None:
+        """The Datasource is gone."""
+        self.wait_for(key, None)
+
     async def run(self) -> None:
         """Look at whatever is due, for ever."""
         while True:
