@@ -101,8 +101,8 @@ class Controller:
         surface = Surface(self.settings.external_url, secrets.token_bytes)
         status = StatusWriter(self.kube, self.cache, surface, recorder.announce)
         self._reconciler = Reconciler(self._steps, status, self._follow_up)
-        self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._reconciled, count_reconcile)
-        self._revoking = Worker("revoke", self._revocations, self._revoke, self._revoked)
+        self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
+        self._revoking = Worker("revoke", self._revocations, self._revoke, self._after_revoking)
         # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.
         self._refreshing = Worker("refresh", self.queue, self._refresh)
         self._pool = RefreshPool(self._refreshing.work_on)
@@ -156,7 +156,7 @@ class Controller:
 
     async def stop(self) -> None:
         """End what `start` started."""
-        await _ended(self._tasks)
+        await _cancel(self._tasks)
 
     async def lead(self) -> None:
         """Do the work, until cancelled: only one process at a time may.
@@ -175,11 +175,11 @@ class Controller:
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
         work += [(f"revocation worker {number}", self._revoking.run) for number in range(REVOCATION_WORKERS)]
-        tasks = [asyncio.create_task(_kept_alive(name, run), name=name) for name, run in work]
+        tasks = [asyncio.create_task(_keep_alive(name, run), name=name) for name, run in work]
         try:
             await asyncio.gather(*tasks)
         finally:
-            await _ended(tasks)
+            await _cancel(tasks)
             await self._pool.drain()
             self._steps.let_go_of_all()
 
@@ -234,7 +234,7 @@ class Controller:
             raise
         return Done(comes_again=outcome.wake_after is not None)
 
-    def _reconciled(self, key: Key) -> None:
+    def _after_reconciling(self, key: Key) -> None:
         # What we write ourselves is no news when a watch shows it: a clear is noticed here.
         self._revoke_if_due(key)
         self._forget_if_gone(key)
@@ -247,7 +247,7 @@ class Controller:
         pause = await self._revoker.revoke(key)
         return Done() if pause is None else TryAgain(pause)
 
-    def _revoked(self, key: Key) -> None:
+    def _after_revoking(self, key: Key) -> None:
         if self.cache.datasource(key) is not None:
             # What it wrote is no news when a watch shows it.
             self.queue.add(key)
@@ -294,16 +294,17 @@ class Controller:
             self._forget_if_gone(key)
 
     def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        self._tasks.append(asyncio.create_task(_kept_alive(name, work), name=name))
+        self._tasks.append(asyncio.create_task(_keep_alive(name, work), name=name))
 
 
-async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and wait until they have ended."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _kept_alive(name: str, work: Callable[[], Awaitable[None]]) -> None:
+async def _keep_alive(name: str, work: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await work()

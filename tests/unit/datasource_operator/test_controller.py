@@ -233,17 +233,17 @@ async def test_a_revocation_that_waits_for_its_next_try_is_not_brought_forward()
 async def test_a_clear_that_we_wrote_ourselves_is_revoked_without_the_watch() -> None:
     controller = controller_on()
     controller.cache.store_secret(to_be_revoked())
-    controller._reconciled(KEY)
+    controller._after_reconciling(KEY)
     assert controller._revocations.depth == 1
 
 
 async def test_what_a_revocation_wrote_is_looked_at_without_the_watch() -> None:
     controller = controller_on()
-    controller._revoked(KEY)
+    controller._after_revoking(KEY)
     assert await due(controller) == []
     controller.datasource_changed(named(KEY))
     await due(controller)
-    controller._revoked(KEY)
+    controller._after_revoking(KEY)
     assert await due(controller) == [KEY]
 
 
@@ -387,7 +387,7 @@ async def test_what_came_back_at_once_is_not_forgotten() -> None:
     controller.datasource_deleted(named(KEY, resource_version="6"))
     controller.datasource_changed(named(KEY, resource_version="7", uid="another"))
     controller.queue.done(key)
-    controller._reconciled(key)
+    controller._after_reconciling(key)
     assert await due(controller) == [KEY]
 
 
