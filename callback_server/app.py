@@ -37,7 +37,11 @@ from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, is_from_our_page
 from callback_server.situation import Observer
+from datasource.clients import Clients
+from datasource.credential_secrets import CredentialSecrets
+from datasource.dropped_grants import DroppedGrants
 from datasource.kube import ApiError, Kube, Unavailable
+from datasource.names import CALLBACK_FIELD_MANAGER
 from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.transport import Transport
 from datasource.oauth2.verifier import IdTokenVerifier
@@ -71,22 +75,24 @@ class Services:
 def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
-    observer = Observer(kube, settings, discovery)
+    credential_secrets = CredentialSecrets(kube, CALLBACK_FIELD_MANAGER, may_list=False)
+    observer = Observer(kube, credential_secrets, settings, discovery)
+    clients = Clients(kube, settings.require_allowed_hosts, _now)
     flows = FlowStore(kube, settings.system_namespace, _now)
     looks = Looks(observer, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
     places = Places(in_all=64, per_namespace=16, longest_wait=5.0, longest_line=48)
     return Services(
-        dialog=DialogService(kube, transport, settings, observer, flows, looks, places, _now),
+        dialog=DialogService(clients, transport, settings, observer, flows, looks, places, _now),
         callback=CallbackService(
-            kube,
+            clients,
             transport,
             observer,
             flows,
             looks,
             places,
-            CredentialStore(kube, _now),
-            GrantRevoker(transport, observer, _now),
+            CredentialStore(credential_secrets, _now),
+            GrantRevoker(DroppedGrants(transport, clients, credential_secrets, _now), kube),
             IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), _now),
             _now,
         ),

@@ -11,7 +11,7 @@ import structlog
 from callback_server import refusals
 from callback_server.cookie import is_same_browser
 from callback_server.credentials import CredentialStore
-from callback_server.dialog import require_ca_bundle, require_client_secret
+from callback_server.dialog import what_is_missing
 from callback_server.flows import ClaimedFlow, FlowStore
 from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.limits import Places
@@ -20,12 +20,12 @@ from callback_server.metrics import count_refused, count_stored
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.situation import Observer, Situation, effective_parameters
-from datasource.client_secret import ClientSecret
+from datasource.clients import ClientMaterial, Clients
 from datasource.credential import CredentialData, CredentialFacts
-from datasource.effective import Effective, client_for, code_options, recorded_client, reply_options
+from datasource.effective import Effective, code_options, reply_options
 from datasource.fingerprint import fingerprint
 from datasource.flow import Flow, FlowKey, Outcome, StoredFlow, parse_flow_key, state_is_of
-from datasource.kube import ApiError, Kube, Unavailable
+from datasource.kube import ApiError, Unavailable
 from datasource.oauth2 import (
     AuthorizationResponse,
     Client,
@@ -51,15 +51,14 @@ class _Prepared:
     situation: Situation
     effective: Effective
     response: AuthorizationResponse
-    secret: ClientSecret | None
-    ca_bundle: str | None
+    material: ClientMaterial
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackService:
     """What stands behind `/callback/{namespace}`."""
 
-    kube: Kube
+    clients: Clients
     transport: Transport
     observer: Observer
     flows: FlowStore
@@ -149,22 +148,16 @@ class CallbackService:
         _check_nothing_changed(situation, flow)
         # With what the provider said when the flow began: the code goes where the person saw that it would.
         effective = effective_parameters(situation, flow.metadata)
-        secret = await require_client_secret(self.kube, situation, effective, self.observer.settings)
-        ca_bundle = await require_ca_bundle(self.kube, situation)
-        await self.identity.prepare(effective.parameters, flow, ca_bundle)
+        with what_is_missing(situation):
+            material = await self.clients.material(situation.namespace, situation.oauth2, effective.endpoints)
+        await self.identity.prepare(effective.parameters, flow, material.ca_bundle)
         await self.credentials.rehearse(situation)
-        self._client(effective, secret)
-        return _Prepared(situation, effective, response, secret, ca_bundle)
+        self.clients.client(material, token_endpoint=effective.token_url)
+        return _Prepared(situation, effective, response, material)
 
-    def _client(self, effective: Effective, secret: ClientSecret | None) -> Client:
+    def _client(self, prepared: _Prepared) -> Client:
         """For one request."""
-        return client_for(
-            effective.parameters,
-            secret,
-            token_endpoint=effective.token_url,
-            now=self.now(),
-            token_bytes=self.token_bytes,
-        )
+        return self.clients.client(prepared.material, token_endpoint=prepared.effective.token_url)
 
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared) -> None:
         situation = prepared.situation
@@ -177,29 +170,27 @@ class CallbackService:
             captured=captured_on_the_way_back(prepared.effective, prepared.response),
             # The claim's ID, so that the done page knows the credential even where the outcome could not be recorded.
             credential_id=flow.claim or "",
-            prepared=prepared,
+            material=prepared.material,
             refreshed_at=self.now(),
         )
         try:
             authorizer = await self.identity.authorizer(
-                prepared.effective.parameters, flow, response, prepared.ca_bundle
+                prepared.effective.parameters, flow, response, prepared.material.ca_bundle
             )
         except NotAccepted as error:
-            client = self._client(prepared.effective, prepared.secret)
-            await self.revoker.revoke_unaccepted(situation, client, data, error.shown, prepared.ca_bundle)
+            await self.revoker.revoke_unaccepted(situation, prepared.material, data, error.shown)
             raise error.refused from None
         facts, data = authorized_by(authorizer, facts, data)
         try:
             await self.credentials.store(situation, facts, data, requests=flow.requests, until=flow.expires_at)
         except Refused:
-            client = self._client(prepared.effective, prepared.secret)
-            await self.revoker.revoke_dropped(situation, client, data, prepared.ca_bundle)
+            await self.revoker.revoke_dropped(situation, prepared.material, data)
             raise
 
     async def _exchanged(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
         request = authorization_code_request(
             prepared.effective.token_url,
-            self._client(prepared.effective, prepared.secret),
+            self._client(prepared),
             code=prepared.response.code or "",
             redirect_uri=flow.redirect_uri,
             code_verifier=flow.code_verifier,
@@ -213,7 +204,7 @@ class CallbackService:
                 tenant=flow.namespace,
                 now=self.now,
                 options=options,
-                ca_bundle=prepared.ca_bundle,
+                ca_bundle=prepared.material.ca_bundle,
             )
         except OAuth2Error as error:
             logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))
@@ -238,7 +229,7 @@ def new_credential(
     *,
     captured: Mapping[str, str],
     credential_id: str,
-    prepared: _Prepared,
+    material: ClientMaterial,
     refreshed_at: datetime,
 ) -> tuple[CredentialFacts, CredentialData]:
     """The credential that a token response makes; the set of handled requests is filled in when it is stored."""
@@ -256,7 +247,6 @@ def new_credential(
         ticket_hash=flow.ticket_hash,
         is_revocable=effective.revocation_url is not None,
     )
-    is_to_be_revoked = facts.is_revocable and situation.spec.deletion_policy is DeletionPolicy.REVOKE
     data = CredentialData(
         access_token=response.access_token,
         token_type=response.token_type,
@@ -266,11 +256,10 @@ def new_credential(
         refresh_token=response.refresh_token,
         revocation_endpoint=effective.revocation_url,
         refresh_endpoint=effective.parameters.refresh_url or None,
-        client_parameters=recorded_client(effective.parameters),
-        client_secret=prepared.secret.text if is_to_be_revoked and prepared.secret is not None else None,
-        ca_bundle=prepared.ca_bundle if is_to_be_revoked else None,
     )
-    return facts, data.with_captured({**captured, **response.captured})
+    is_to_be_revoked = situation.spec.deletion_policy is DeletionPolicy.REVOKE
+    recorded = material.recorded_in(data, is_to_be_revoked=is_to_be_revoked)
+    return facts, recorded.with_captured({**captured, **response.captured})
 
 
 def captured_on_the_way_back(effective: Effective, response: AuthorizationResponse) -> Mapping[str, str]:

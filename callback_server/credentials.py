@@ -1,12 +1,7 @@
 """I/O: put a new credential in its Secret: rehearsed before the code is spent, retried, never over a newer one."""
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import Enum, auto
-from typing import Any
+from datetime import datetime
 
 import msgspec
 import structlog
@@ -14,45 +9,26 @@ import structlog
 from callback_server import refusals
 from callback_server.situation import Situation
 from datasource import credential as credential_secret
-from datasource.backoff import Backoff, half_jitter
-from datasource.credential import CredentialData, CredentialFacts, StoredCredential, UnreadableCredential, read_facts
-from datasource.kube import SECRETS, ApiError, Conflict, Forbidden, Invalid, Kube, NotFound, Unavailable
-from datasource.names import CALLBACK_FIELD_MANAGER, SecretType, credential_secret_name
-from datasource.objects import PartialObject, SecretHeader
+from datasource.clock import Now
+from datasource.credential import Change, CredentialData, CredentialFacts, StoredCredential
+from datasource.credential_secrets import Absent, CredentialSecrets, Stale, standing
+from datasource.kube import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
+from datasource.names import credential_secret_name
+from datasource.objects import PartialObject
 from datasource.requests import Requests
 
 logger = structlog.get_logger(__name__)
 
-STORE_BACKOFF = Backoff(timedelta(milliseconds=200), timedelta(seconds=10), half_jitter(random.random))
-
-
-class Standing(Enum):
-    """What a re-read says about a write whose answer was a conflict or none at all."""
-
-    STORED = auto()
-    """Ours is there."""
-    TRY_AGAIN = auto()
-    """What we replace is still there; somebody merely labelled it, or the write never arrived."""
-    LOST = auto()
-    """Something else is there, or it is gone: a newer decision than ours."""
-
-
-def standing(found: StoredCredential | None, *, replaces: str, ours: str) -> Standing:
-    """Decide by credential IDs alone; empty stands for no credential Secret."""
-    found_id = "" if found is None else found.facts.credential_id
-    if found_id == ours:
-        return Standing.STORED
-    return Standing.TRY_AGAIN if found_id == replaces else Standing.LOST
+REFUSALS = (Forbidden, Invalid)
+"""What the API server says of a write that it will not have: rights, quotas, webhooks."""
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialStore:
-    """Writes credential Secrets."""
+    """Stores new credentials."""
 
-    kube: Kube
-    now: Callable[[], datetime]
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    backoff: Backoff = STORE_BACKOFF
+    credential_secrets: CredentialSecrets
+    now: Now
 
     async def rehearse(self, situation: Situation) -> None:
         """Have the API server check the write that is to come: a code must not be spent on one that cannot succeed.
@@ -60,15 +36,25 @@ class CredentialStore:
         Raises:
             Refused: it would not accept the write.
         """
-        name = credential_secret_name(situation.name)
         facts = CredentialFacts(credential_id="rehearsal", fingerprint="rehearsal", handled=situation.handled)
         try:
-            await self._write(situation, situation.credential, facts, None, dry_run=True)
-        except (Conflict, NotFound):
+            await self._rehearse(situation, facts)
+        except (Conflict, NotFound, Stale):
             raise refusals.another_was_first() from None
         except (Forbidden, Invalid) as error:
+            name = credential_secret_name(situation.name)
             logger.warning("the credential could not be stored", secret=name, error=error.message)
             raise refusals.write_is_refused(name, error.reason) from None
+
+    async def _rehearse(self, situation: Situation, facts: CredentialFacts) -> None:
+        place, before = (situation.namespace, situation.name), situation.credential
+        if before is None:
+            await self.credential_secrets.create(*place, situation.uid, Change(facts), dry_run=True)
+            return
+        patch = credential_secret.patch(
+            datasource_name=situation.name, resource_version=before.resource_version, facts=facts, data=None
+        )
+        await self.credential_secrets.swap(*place, patch, PartialObject, dry_run=True)
 
     async def store(
         self, situation: Situation, facts: CredentialFacts, data: CredentialData, *, requests: Requests, until: datetime
@@ -80,95 +66,27 @@ class CredentialStore:
         Raises:
             Refused: another credential, or a clear, came first; or the API server would not have it.
         """
-        before = situation.credential
-        attempt = 0
-        while True:
-            handled = situation.handled if before is None else before.facts.handled
-            to_store = msgspec.structs.replace(facts, handled=handled.with_requests(requests))
-            try:
-                await self._write(situation, before, to_store, data)
-                return
-            except (ApiError, Unavailable) as error:
-                self._give_up_or_log(situation, error, attempt, until)
-            if attempt:
-                await self._pause(attempt)
-            attempt += 1
-            found = await self._found(situation)
-            match standing(found, replaces=situation.credential_id, ours=facts.credential_id):
-                case Standing.STORED:
-                    return
-                case Standing.LOST:
-                    raise refusals.dropped_after_exchange()
-                case Standing.TRY_AGAIN:
-                    before = found
 
-    def _give_up_or_log(self, situation: Situation, error: Exception, attempt: int, until: datetime) -> None:
-        name = credential_secret_name(situation.name)
-        if isinstance(error, Forbidden | Invalid) and self.now() >= until:
-            raise refusals.write_is_refused(name, error.reason) from None
-        logger.warning(
-            "could not store a credential yet",
-            datasource=f"{situation.namespace}/{situation.name}",
-            attempt=attempt + 1,
-            error=str(error),
-        )
+        def change(before: StoredCredential | Absent) -> Change:
+            handled = situation.handled if isinstance(before, Absent) else before.facts.handled
+            return Change(msgspec.structs.replace(facts, handled=handled.with_requests(requests)), data)
 
-    async def _found(self, situation: Situation) -> StoredCredential | None:
-        """What is there now; asked until there is an answer."""
-        attempt = 0
-        while True:
-            try:
-                secret = await self.kube.get(
-                    SECRETS, situation.namespace, credential_secret_name(situation.name), SecretHeader
-                )
-                if secret.type != SecretType.CREDENTIAL:
-                    raise refusals.dropped_after_exchange()
-                return read_facts(secret.metadata)
-            except NotFound:
-                return None
-            except UnreadableCredential:
-                raise refusals.dropped_after_exchange() from None
-            except (ApiError, Unavailable) as error:
-                attempt += 1
-                logger.warning("could not read a credential back yet", attempt=attempt, error=str(error))
-                await self._pause(attempt)
+        # Where there was nothing to replace, what cannot be found is the namespace.
+        refused = REFUSALS if situation.credential is not None else (*REFUSALS, NotFound)
 
-    async def _pause(self, attempt: int) -> None:
-        await self.sleep(self.backoff.pause(attempt).total_seconds())
+        def gives_up(error: ApiError | Unavailable) -> bool:
+            return isinstance(error, refused) and self.now() >= until
 
-    async def _write(
-        self,
-        situation: Situation,
-        before: StoredCredential | None,
-        facts: CredentialFacts,
-        data: CredentialData | None,
-        *,
-        dry_run: bool = False,
-    ) -> None:
-        if before is None:
-            manifest = credential_secret.manifest(
-                namespace=situation.namespace,
-                datasource_name=situation.name,
-                datasource_uid=situation.uid,
-                facts=facts,
-                data=data,
+        try:
+            written = await self.credential_secrets.write_until_it_stands(
+                situation.namespace,
+                situation.name,
+                situation.credential or Absent(situation.uid),
+                change,
+                lambda found: standing(found, replaces=situation.credential_id, ours=facts.credential_id),
+                gives_up=gives_up,
             )
-            await self.kube.create(
-                SECRETS, situation.namespace, manifest, PartialObject, manager=CALLBACK_FIELD_MANAGER, dry_run=dry_run
-            )
-            return
-        patch: dict[str, Any] = credential_secret.patch(
-            datasource_name=situation.name,
-            resource_version=before.resource_version,
-            facts=facts,
-            data=data,
-        )
-        await self.kube.merge_patch(
-            SECRETS,
-            situation.namespace,
-            credential_secret_name(situation.name),
-            patch,
-            PartialObject,
-            manager=CALLBACK_FIELD_MANAGER,
-            dry_run=dry_run,
-        )
+        except refused as error:
+            raise refusals.store_was_refused(credential_secret_name(situation.name), error.reason) from None
+        if not written.stands:
+            raise refusals.dropped_after_exchange()

@@ -1,7 +1,8 @@
 """The dialog: GET shows it and changes nothing; POST begins an authorization and leads on to the provider."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
@@ -17,11 +18,9 @@ from callback_server.metrics import count_begun
 from callback_server.pages import Dialog, Form, Onward
 from callback_server.security import form_token, form_token_fits, is_form_token
 from callback_server.situation import Observer, Situation, effective_parameters
-from datasource.ca_bundle import read_ca_bundle
-from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
-from datasource.effective import Effective, client_for
+from datasource.clients import ClientMaterial, ClientMaterialMissing, Clients, ConfigMapsForbidden, SecretsForbidden
+from datasource.effective import Effective
 from datasource.flow import FLOW_LIFETIME, Flow, key_hash, new_flow_key
-from datasource.kube import Forbidden, Kube
 from datasource.names import authorization_link, redirect_uri, ticket_in
 from datasource.oauth2 import (
     OAuth2Error,
@@ -37,7 +36,6 @@ from datasource.oauth2.exchange import push_authorization
 from datasource.oauth2.transport import Transport
 from datasource.objects import Datasource
 from datasource.settings import Settings
-from datasource.spec import InvalidSpec
 from datasource.ticket import is_ticket, same_ticket, ticket_hash
 
 logger = structlog.get_logger(__name__)
@@ -50,7 +48,7 @@ LARGEST_FORM = 16_384
 class DialogService:
     """What stands behind `/authorize/{namespace}/{name}`."""
 
-    kube: Kube
+    clients: Clients
     transport: Transport
     settings: Settings
     observer: Observer
@@ -69,7 +67,8 @@ class DialogService:
         _require_ticket(ticket)
         situation = await self._live(namespace, name, ticket)
         # Only whoever has the live ticket makes us ask a provider.
-        ca_bundle = await require_ca_bundle(self.kube, situation)
+        with what_is_missing(situation):
+            ca_bundle = await self.clients.ca_bundle(situation.namespace, situation.oauth2)
         effective = effective_parameters(situation, await self.observer.metadata(situation, ca_bundle))
         link = authorization_link(self.settings.external_url, situation.namespace, situation.name, ticket)
         token = form_token(cookie, situation, ticket, effective.authorize_url, effective.token_url)
@@ -90,7 +89,8 @@ class DialogService:
         if not is_form_token(token):
             raise refusals.form_is_not_ours()
         situation = await self._live(namespace, name, ticket)
-        ca_bundle = await require_ca_bundle(self.kube, situation)
+        with what_is_missing(situation):
+            ca_bundle = await self.clients.ca_bundle(situation.namespace, situation.oauth2)
         metadata = await self.observer.metadata(situation, ca_bundle)
         effective = effective_parameters(situation, metadata)
         shown = (effective.authorize_url, effective.token_url)
@@ -98,12 +98,14 @@ class DialogService:
             raise refusals.form_is_not_ours()
         # Only now: strangers must not take places.
         async with self.places.one(namespace):
-            secret = await require_client_secret(self.kube, situation, effective, self.settings)
+            with what_is_missing(situation):
+                secret = await self.clients.client_secret(situation.namespace, situation.oauth2, effective.endpoints)
             flow, state = await self._record(situation, effective, metadata, ticket, cookie)
             count_begun()
             logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
             parameters = _request_parameters(effective, flow, state)
-            url = await self._front_url(namespace, effective, secret, parameters, ca_bundle)
+            material = ClientMaterial(effective.parameters, secret, ca_bundle)
+            url = await self._front_url(namespace, effective, material, parameters)
             return Onward(situation.namespace, situation.name, url)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
@@ -161,27 +163,16 @@ class DialogService:
         return begun, states[begun.state_hash]
 
     async def _front_url(
-        self,
-        namespace: str,
-        effective: Effective,
-        secret: ClientSecret | None,
-        parameters: list[tuple[str, str]],
-        ca_bundle: str | None,
+        self, namespace: str, effective: Effective, material: ClientMaterial, parameters: list[tuple[str, str]]
     ) -> str:
         """The authorize URL with the request, or with the reference to it once it was pushed (RFC 9126)."""
         if effective.pushed_authorization_url is None:
             return front_url(effective.authorize_url, parameters)
-        client = client_for(
-            effective.parameters,
-            secret,
-            token_endpoint=effective.token_url,
-            now=self.now(),
-            token_bytes=self.token_bytes,
-        )
+        client = self.clients.client(material, token_endpoint=effective.token_url)
         request = pushed_authorization_request(effective.pushed_authorization_url, client, parameters)
         try:
             reference = await push_authorization(
-                self.transport, request, tenant=namespace, now=self.now, ca_bundle=ca_bundle
+                self.transport, request, tenant=namespace, now=self.now, ca_bundle=material.ca_bundle
             )
         except OAuth2Error as error:
             logger.warning("a pushed authorization request failed", error=str(error))
@@ -217,46 +208,28 @@ def _request_parameters(effective: Effective, flow: Flow, state: str) -> list[tu
     )
 
 
-async def require_client_secret(
-    kube: Kube, situation: Situation, effective: Effective, settings: Settings
-) -> ClientSecret | None:
-    """Read what the client authenticates with, live.
+@contextmanager
+def what_is_missing(situation: Situation) -> Iterator[None]:
+    """Tell the person what cannot be read of what the client proves itself with.
 
     Raises:
-        Refused: it is not there, or may not be used or sent where it would go.
+        Refused: with that.
     """
     try:
-        return await read_client_secret(
-            kube,
-            situation.namespace,
-            situation.oauth2,
-            effective.endpoints,
-            require_allowed_hosts=settings.require_allowed_hosts,
-        )
-    except (ClientSecretNotFound, InvalidSpec) as error:
+        yield
+    except ClientMaterialMissing as error:
         raise refusals.not_configured(str(error)) from None
-    except Forbidden:
-        raise refusals.not_configured(
-            f"The callback server may not read Secrets in namespace {situation.namespace}. "
-            "Ask whoever runs the cluster to give it the rights of deploy/ there."
-        ) from None
+    except SecretsForbidden:
+        raise refusals.not_configured(_unreadable("Secrets", situation.namespace)) from None
+    except ConfigMapsForbidden:
+        raise refusals.not_configured(_unreadable("ConfigMaps", situation.namespace)) from None
 
 
-async def require_ca_bundle(kube: Kube, situation: Situation) -> str | None:
-    """Read the CA bundle live.
-
-    Raises:
-        Refused: it is not there or cannot be used.
-    """
-    try:
-        return await read_ca_bundle(kube, situation.namespace, situation.oauth2)
-    except InvalidSpec as error:
-        raise refusals.not_configured(str(error)) from None
-    except Forbidden:
-        raise refusals.not_configured(
-            f"The callback server may not read ConfigMaps in namespace {situation.namespace}. "
-            "Ask whoever runs the cluster to give it the rights of deploy/ there."
-        ) from None
+def _unreadable(kind: str, namespace: str) -> str:
+    return (
+        f"The callback server may not read {kind} in namespace {namespace}. "
+        "Ask whoever runs the cluster to give it the rights of deploy/ there."
+    )
 
 
 def parse_form(content_type: str, body: bytes) -> dict[str, str]:

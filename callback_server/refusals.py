@@ -335,6 +335,17 @@ def write_is_refused(secret: str, why: str) -> Refused:
     )
 
 
+def store_was_refused(secret: str, why: str) -> Refused:
+    """The rehearsal went well, and the write itself was refused until the flow was over."""
+    return Refused(
+        "The credential could not be stored",
+        f"The API server did not accept Secret {secret} ({why}), for as long as this authorization lasted. The new tokens were "
+        "dropped. Ask whoever runs the cluster to look at the rights of the callback server and at quotas, then open the "
+        "Datasource's link again.",
+        HTTPStatus.CONFLICT,
+    )
+
+
 def consent_was_denied(error: str, description: str | None) -> Refused:
     """`access_denied` and its kin (RFC 6749 section 4.1.2.1)."""
     said = f"{error}: {description.rstrip('.')}" if description else error

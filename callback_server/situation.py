@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 
 from callback_server import refusals
-from datasource.credential import StoredCredential, UnreadableCredential, is_ours, read_facts
+from datasource.credential import StoredCredential, Unreadable
+from datasource.credential_secrets import CredentialSecrets, Leaving, NotOurs
 from datasource.effective import Effective, effective
 from datasource.fingerprint import parameters_hash
-from datasource.kube import DATASOURCES, SECRETS, Forbidden, Kube, NotFound
+from datasource.kube import DATASOURCES, Forbidden, Kube, NotFound
 from datasource.metadata_lookup import look_up_metadata
-from datasource.names import Role, SecretType, credential_secret_name, ticket_in
+from datasource.names import credential_secret_name, ticket_in
 from datasource.oauth2 import MetadataUnavailable, ProviderMetadata
 from datasource.oauth2.discovery import Discovery
-from datasource.objects import Datasource, Ownership, SecretHeader, Status, ownership
+from datasource.objects import Datasource, Status
 from datasource.requests import HandledSet, Requests, requests_in
 from datasource.settings import Settings
 from datasource.spec import InvalidSpec, OAuth2, Spec, missing_fields, parse
@@ -68,6 +69,7 @@ class Observer:
     """Reads situations."""
 
     kube: Kube
+    credential_secrets: CredentialSecrets
     settings: Settings
     discovery: Discovery
 
@@ -129,21 +131,19 @@ class Observer:
 
     async def _credential(self, namespace: str, name: str, uid: str) -> StoredCredential | None:
         secret_name = credential_secret_name(name)
-        try:
-            secret = await self.kube.get(SECRETS, namespace, secret_name, SecretHeader)
-        except NotFound:
-            return None
-        if secret.type != SecretType.CREDENTIAL or not is_ours(secret.metadata, name, Role.CREDENTIAL):
-            raise refusals.name_is_taken(secret_name)
-        is_being_deleted = secret.metadata.deletion_timestamp is not None
-        if is_being_deleted or ownership(secret.metadata.owner_references, uid) is Ownership.DANGLING:
-            raise refusals.not_configured(
-                f"Secret {secret_name}, which keeps the earlier credential, is being removed. Open the link again in a minute."
-            )
-        try:
-            return read_facts(secret.metadata)
-        except UnreadableCredential as error:
-            raise refusals.not_configured(error.advice(name)) from None
+        found = await self.credential_secrets.facts(namespace, name, owner=uid)
+        match found:
+            case NotOurs():
+                raise refusals.name_is_taken(secret_name)
+            case Leaving():
+                raise refusals.not_configured(
+                    f"Secret {secret_name}, which keeps the earlier credential, is being removed. "
+                    "Open the link again in a minute."
+                )
+            case Unreadable():
+                raise refusals.not_configured(found.advice(name))
+            case _:
+                return found
 
 
 def effective_parameters(situation: Situation, metadata: ProviderMetadata | None) -> Effective:

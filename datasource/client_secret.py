@@ -1,10 +1,9 @@
-"""I/O: what a client authenticates with, a secret or a private key, read live at each use and never cached."""
+"""What a client authenticates with, a secret or a private key: which Secret may be used, and where it may be sent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from datasource.kube import SECRETS, Kube, NotFound
 from datasource.names import Annotation, SecretType
 from datasource.oauth2 import SigningKey, UnusableKey, signing_key
 from datasource.objects import Secret
@@ -22,9 +21,6 @@ REFUSED_TYPES = frozenset(
     }
 )
 """Types that never hold a client secret: naming one would post a credential of something else to the token URL."""
-
-
-_NONE: Mapping[str, str] = {}
 
 
 class ClientSecretNotFound(Exception):
@@ -56,56 +52,28 @@ class ClientSecret:
                 )
 
 
-async def read_client_secret(
-    kube: Kube,
-    namespace: str,
-    oauth2: OAuth2,
-    endpoints: Mapping[str, str] = _NONE,
-    *,
-    require_allowed_hosts: bool = False,
-) -> ClientSecret | None:
-    """Read the client secret or private key that the parameters name; None for a public client.
-
-    Args:
-        kube: where to read it.
-        namespace: of the Datasource.
-        oauth2: its parameters.
-        endpoints: where it is sent, by the fields of spec.oauth2, beside what the parameters say or in place of that.
-        require_allowed_hosts: whether a Secret that does not say to which hosts it may be sent is sent to none.
-
-    Raises:
-        ClientSecretNotFound: it is not there, or is empty.
-        InvalidSpec: the Secret is not one that may be used so, or not sent there.
-        ApiError, Unavailable: the API server refused or did not answer.
-    """
-    ref = oauth2.client_secret_ref or oauth2.private_key_ref
-    if ref is None:
-        return None
-    try:
-        secret = await kube.get(SECRETS, namespace, ref.name, Secret)
-    except NotFound:
-        raise ClientSecretNotFound(
-            f"Secret {ref.name} named by {_field(ref)} does not exist. "
-            f"Create it: kubectl create secret generic {ref.name} -n {namespace} {_example(ref)}"
-        ) from None
-    return usable_client_secret(secret, ref, oauth2, endpoints, require_allowed_hosts=require_allowed_hosts)
-
-
 def usable_client_secret(
     secret: Secret,
     ref: ClientSecretRef | PrivateKeyRef,
     oauth2: OAuth2,
-    endpoints: Mapping[str, str] = _NONE,
+    endpoints: Mapping[str, str],
     *,
-    require_allowed_hosts: bool = False,
+    require_allowed_hosts: bool,
 ) -> ClientSecret:
     """What is in a Secret, if that may be used so and sent to `endpoints` and those that are known without the provider.
+
+    Args:
+        secret: what was read.
+        ref: what names it.
+        oauth2: the parameters that it stands in.
+        endpoints: where it is sent, by the fields of spec.oauth2, beside what the parameters say or in place of that.
+        require_allowed_hosts: whether a Secret that does not say to which hosts it may be sent is sent to none.
 
     Raises:
         ClientSecretNotFound: the key is missing or empty.
         InvalidSpec: the Secret is of a refused type, bound to other hosts, not text, or no private key.
     """
-    field = _field(ref)
+    field = field_of(ref)
     if secret.type in REFUSED_TYPES:
         raise InvalidSpec(
             field,
@@ -144,11 +112,13 @@ def usable_signing_key(text: str, ref: PrivateKeyRef) -> SigningKey:
         ) from None
 
 
-def _field(ref: ClientSecretRef | PrivateKeyRef) -> str:
+def field_of(ref: ClientSecretRef | PrivateKeyRef) -> str:
+    """The field that names the Secret."""
     return "spec.oauth2.privateKeyRef" if isinstance(ref, PrivateKeyRef) else "spec.oauth2.clientSecretRef"
 
 
-def _example(ref: ClientSecretRef | PrivateKeyRef) -> str:
+def example_of(ref: ClientSecretRef | PrivateKeyRef) -> str:
+    """How `kubectl create secret` is told the value."""
     return f"--from-file={ref.key}=key.pem" if isinstance(ref, PrivateKeyRef) else f"--from-literal={ref.key}=..."
 
 

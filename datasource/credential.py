@@ -20,17 +20,25 @@ from datasource.requests import HandledSet
 from datasource.states import Reason
 
 
-class UnreadableCredential(Exception):
-    """A Secret of ours does not say what it should; names the annotation or key, never its value."""
+class Unreadable(msgspec.Struct, frozen=True):
+    """A Secret of ours does not say what it should. It may be kept; an exception may not, its traceback leads to tokens."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
+    what: str
+    """Names the annotation or key, never its value."""
 
     def advice(self, datasource_name: str) -> str:
         """What a person reads."""
         secret = credential_secret_name(datasource_name)
         return f"The credential Secret {secret} cannot be read: {self.what}. Restore it, or delete it and get a new credential."
+
+
+class UnreadableCredential(Exception):
+    """The same, for whoever cannot go on; caught at the next edge and never kept."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.unreadable = Unreadable(what)
 
 
 class CredentialFacts(msgspec.Struct, frozen=True):
@@ -129,6 +137,14 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
         return f"CredentialData(token_endpoint={self.token_endpoint!r}, ...)"
 
 
+class Change(msgspec.Struct, frozen=True):
+    """What a credential Secret is to say."""
+
+    facts: CredentialFacts
+    data: CredentialData | None = None
+    """None: the tokens stay as they are."""
+
+
 class RevocableToken(msgspec.Struct, frozen=True, rename="lower"):
     """One token and what it takes to revoke it: what a tombstone keeps of a credential until that is done.
 
@@ -165,6 +181,14 @@ LARGEST_CAPTURED = 288 * 1024
 """Bytes of captured fields that are kept: more than all that one spec can name."""
 
 _DATA_KEYS = CredentialData.__struct_fields__
+
+
+def stored_in(metadata: Metadata) -> StoredCredential | Unreadable:
+    """What a credential Secret's annotations say, as a value that may be kept."""
+    try:
+        return read_facts(metadata)
+    except UnreadableCredential as error:
+        return error.unreadable
 
 
 def read_facts(metadata: Metadata) -> StoredCredential:
@@ -337,6 +361,14 @@ def _without_ours(finalizers: tuple[str, ...]) -> list[str]:
 def facts_patch(*, datasource_name: str, resource_version: str, facts: CredentialFacts) -> dict[str, Any]:
     """The merge patch that changes what is known of a credential and leaves its tokens alone: intents, verdicts."""
     return {"metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)}}
+
+
+def change_patch(datasource_name: str, before: StoredCredential, change: Change) -> dict[str, Any]:
+    """The merge patch that puts a change over a credential, as it was read."""
+    version = before.resource_version
+    if change.data is None:
+        return facts_patch(datasource_name=datasource_name, resource_version=version, facts=change.facts)
+    return patch(datasource_name=datasource_name, resource_version=version, facts=change.facts, data=change.data)
 
 
 def adoption_patch(*, resource_version: str, datasource_name: str, datasource_uid: str) -> dict[str, Any]:

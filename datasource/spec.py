@@ -39,6 +39,11 @@ class InvalidSpec(Exception):
         super().__init__(f"{field} {problem}. {remedy}")
         self.field = field
 
+    def alone(self) -> "InvalidSpec":
+        """The same, to be kept: nothing leads from it to the frames that it came through, nor to what they hold."""
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
+
 
 class Pkce(StrEnum):
     """Proof Key for Code Exchange (RFC 7636): S256, or none for providers that refuse it. Never plain."""

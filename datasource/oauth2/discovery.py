@@ -50,11 +50,32 @@ class _Asked(NamedTuple):
     ca_bundle: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something that a provider publishes is not to be had, as it is kept for whoever asks next.
+
+    Not the exception: its traceback would keep all that was on the way, and grow each time that it is raised.
+    """
+
+    text: str
+    is_unusable: bool
+    """MetadataUnusable; else MetadataUnavailable."""
+
+    @classmethod
+    def of(cls, error: MetadataUnavailable | MetadataUnusable) -> "Failure":
+        """What is kept of an error."""
+        return cls(str(error), isinstance(error, MetadataUnusable))
+
+    def error(self) -> MetadataUnavailable | MetadataUnusable:
+        """What is raised: a fresh one each time."""
+        return MetadataUnusable(self.text) if self.is_unusable else MetadataUnavailable(self.text)
+
+
 @dataclass(slots=True)
 class _Entry:
     """What is known of an issuer, and until when by the monotonic clock."""
 
-    found: ProviderMetadata | OAuth2Error
+    found: ProviderMetadata | Failure
     fresh_until: float
     usable_until: float
 
@@ -111,18 +132,18 @@ class Discovery:
             asking.exception()  # looked at, also where everybody who asked has gone away
 
     async def _ask(self, asked: _Asked, tenant: str) -> ProviderMetadata:
-        found: ProviderMetadata | OAuth2Error
+        found: ProviderMetadata | Failure
         try:
             found = await self._fetched(asked, tenant)
         except MetadataNotAskedFor:
             raise  # It is no failure of the issuer, so it is told to nobody else.
         except (MetadataUnavailable, MetadataUnusable) as error:
             logger.warning("no metadata", issuer=asked.issuer, error=str(error))
-            found = error
+            found = Failure.of(error)
         entry = self._remember(asked, found)
         return _told(entry)
 
-    def _remember(self, asked: _Asked, found: ProviderMetadata | OAuth2Error) -> _Entry:
+    def _remember(self, asked: _Asked, found: ProviderMetadata | Failure) -> _Entry:
         now = self._monotonic()
         before = self._known.get(asked)
         if isinstance(found, ProviderMetadata):
@@ -130,7 +151,7 @@ class Discovery:
             entry = _Entry(found, until, until + LONGEST_GRACE.total_seconds())
         else:
             until = now + FAILURE_LIFETIME.total_seconds()
-            holds_on = isinstance(found, MetadataUnavailable) and before is not None and now < before.usable_until
+            holds_on = not found.is_unusable and before is not None and now < before.usable_until
             entry = (
                 _Entry(before.found, until, before.usable_until)
                 if holds_on and before is not None
@@ -195,5 +216,4 @@ def _telling(failure: MetadataUnavailable | MetadataUnusable) -> int:
 def _told(entry: _Entry) -> ProviderMetadata:
     if isinstance(entry.found, ProviderMetadata):
         return entry.found
-    # A fresh one each time: an exception that is raised twice grows its traceback.
-    raise type(entry.found)(*entry.found.args)
+    raise entry.found.error()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from datasource.oauth2.discovery import Discovery, read_document
+from datasource.oauth2.discovery import Discovery, Failure, read_document
 from datasource.oauth2.errors import MetadataNotAskedFor, MetadataUnavailable, MetadataUnusable
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.signature import SigningKey, UnknownKey, parse_key_set, verified_claims
@@ -25,6 +25,8 @@ REFETCH_PAUSE = timedelta(minutes=1)
 """How soon keys are fetched again, whatever an id_token names: a stranger's tokens must not make us storm a provider."""
 
 MOST_ISSUERS = 1024
+
+KEYS_UNAVAILABLE = Failure("The provider's keys cannot be read now.", is_unusable=False)
 
 
 class _Place(NamedTuple):
@@ -42,7 +44,7 @@ class _Kept:
     keys: tuple[SigningKey, ...] | None = None
     fetched_at: float = float("-inf")
     asked_at: float = float("-inf")
-    failure: MetadataUnavailable | MetadataUnusable | None = None
+    failure: Failure | None = None
 
 
 class IdTokenVerifier:
@@ -102,9 +104,7 @@ class IdTokenVerifier:
                 await self._fetch(kept, place, metadata, tenant)
         if kept.keys is not None and self._monotonic() < kept.fetched_at + (LIFETIME + LONGEST_GRACE).total_seconds():
             return kept.keys
-        # A fresh one each time: an exception that is raised twice grows its traceback.
-        failure = kept.failure or MetadataUnavailable("The provider's keys cannot be read now.")
-        raise type(failure)(*failure.args)
+        raise (kept.failure or KEYS_UNAVAILABLE).error()
 
     def _is_due(self, kept: _Kept, older_than: tuple[SigningKey, ...] | None) -> bool:
         now = self._monotonic()
@@ -122,7 +122,7 @@ class IdTokenVerifier:
             raise
         except (MetadataUnavailable, MetadataUnusable) as error:
             logger.warning("no keys of an issuer", issuer=place.issuer, error=str(error))
-            kept.failure = error
+            kept.failure = Failure.of(error)
         else:
             kept.fetched_at, kept.failure = kept.asked_at, None
 

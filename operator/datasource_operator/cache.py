@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from datasource.credential import StoredCredential, UnreadableCredential, read_facts, revocation_is_due
+from datasource.credential import StoredCredential, Unreadable, revocation_is_due, stored_in
 from datasource.names import Annotation, Role, credential_secret_name
 from datasource.objects import Condition, Datasource, Metadata, OwnerReference, Status
 from datasource.token_secret import StoredTokenSecret, read_stored
@@ -30,7 +30,7 @@ class Key(NamedTuple):
 
 class _CachedCredential(NamedTuple):
     resource_version: str
-    credential: StoredCredential | UnreadableCredential
+    credential: StoredCredential | Unreadable
     is_to_be_revoked: bool
 
 
@@ -59,7 +59,7 @@ class Cache:
         known = self._known.get(key)
         return None if known is None else known.datasource
 
-    def credential(self, key: Key) -> StoredCredential | UnreadableCredential | None:
+    def credential(self, key: Key) -> StoredCredential | Unreadable | None:
         """The credential Secret's facts."""
         known = self._known.get(key)
         return None if known is None or known.credential is None else known.credential.credential
@@ -82,7 +82,7 @@ class Cache:
         """The keys of all Datasources."""
         return [key for key, known in self._known.items() if known.datasource is not None]
 
-    def pairs(self) -> Iterator[tuple[Datasource, StoredCredential | UnreadableCredential | None]]:
+    def pairs(self) -> Iterator[tuple[Datasource, StoredCredential | Unreadable | None]]:
         """Every Datasource with its credential, as of now; may be read from another thread."""
         for known in list(self._known.values()):
             datasource, credential = known.datasource, known.credential
@@ -130,7 +130,7 @@ class Cache:
                 if known.credential is not None and _is_known(metadata, known.credential.resource_version):
                     return None
                 known.credential = _CachedCredential(
-                    metadata.resource_version, _readable(metadata), revocation_is_due(metadata)
+                    metadata.resource_version, _lean_found(metadata), revocation_is_due(metadata)
                 )
             case Role.TOKEN:
                 stood = known.token_secrets.get(metadata.name)
@@ -157,6 +157,13 @@ class Cache:
         self._belongs_to.pop((metadata.namespace, metadata.name), None)
         self._tidy(key, known)
         return key
+
+    def hear(self, namespace: str, name: str, metadata: Metadata | None) -> None:
+        """What the API server said of a Datasource's credential Secret; None: there is none."""
+        if metadata is None:
+            self.forget_credential(Key(namespace, name))
+        else:
+            self.store_secret(metadata)
 
     def forget_credential(self, key: Key) -> None:
         """A live read found no credential Secret."""
@@ -302,11 +309,9 @@ def _owner_key(metadata: Metadata) -> Key | None:
     return None if not name else Key(metadata.namespace, intern(name))
 
 
-def _readable(metadata: Metadata) -> StoredCredential | UnreadableCredential:
-    try:
-        return _lean_credential(read_facts(metadata))
-    except UnreadableCredential as error:
-        return error
+def _lean_found(metadata: Metadata) -> StoredCredential | Unreadable:
+    found = stored_in(metadata)
+    return found if isinstance(found, Unreadable) else _lean_credential(found)
 
 
 def _is_known(metadata: Metadata, resource_version: str) -> bool:

@@ -97,7 +97,7 @@ class Controller:
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
-        self._refresher = Refresher(self.kube, self.transport, self.cache, self._steps, self._memory, process, verifier)
+        self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier)
         self._revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
         surface = Surface(self.settings.external_url, secrets.token_bytes)
         status = StatusWriter(self.kube, self.cache, surface, recorder.announce)

@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from datasource.clock import parse_rfc3339
-from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
+from datasource.credential import CredentialFacts, StoredCredential, Unreadable
 from datasource.names import SecretType
 from datasource.objects import Datasource
 from datasource.schedule import refresh_due
@@ -163,9 +163,7 @@ class _About:
     is_suspended: bool
 
     @staticmethod
-    def of(
-        datasource: Datasource, credential: StoredCredential | UnreadableCredential | None, now: datetime
-    ) -> "_About":
+    def of(datasource: Datasource, credential: StoredCredential | Unreadable | None, now: datetime) -> "_About":
         status = datasource.status
         ready = status.condition("Ready")
         state, reason = UNSEEN if status.state is None or ready is None else (status.state, ready.reason)

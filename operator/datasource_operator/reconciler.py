@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from datasource.credential import UnreadableCredential
+from datasource.credential_secrets import Stale
 from datasource.kube import Forbidden, Invalid
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Observed, Refusal
@@ -15,7 +16,7 @@ from datasource_operator.decisions.policy import next_step
 from datasource_operator.decisions.steps import Nothing, Settle
 from datasource_operator.decisions.timing import Comeback, comeback
 from datasource_operator.status_writer import StatusWriter
-from datasource_operator.steps import DatasourceGone, Stale, Steps
+from datasource_operator.steps import DatasourceGone, Steps
 
 logger = structlog.get_logger(__name__)
 
@@ -64,7 +65,7 @@ class Reconciler:
             try:
                 seen = await self.steps.take(step, seen)
             except UnreadableCredential as error:
-                seen = replace(seen, credential=error)
+                seen = replace(seen, credential=error.unreadable)
             except (Forbidden, Invalid) as error:
                 logger.warning(
                     "the API server refused a step",

@@ -6,14 +6,14 @@ restarts, and the Datasource need not be there any more.
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from prometheus_client import Counter
 
-from datasource.ca_bundle import read_ca_bundle
-from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
+from datasource.client_secret import ClientSecret
+from datasource.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.credential import (
     RevocableToken,
     UnreadableCredential,
@@ -22,10 +22,11 @@ from datasource.credential import (
     revocation_is_due,
     revoked_patch,
 )
-from datasource.effective import client_for, read_recorded_client
+from datasource.credential_secrets import CredentialSecrets, Stale
+from datasource.effective import read_recorded_client
 from datasource.fingerprint import fingerprint
-from datasource.kube import DATASOURCES, SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
-from datasource.names import FIELD_MANAGER, SecretType, credential_secret_name
+from datasource.kube import DATASOURCES, ApiError, Kube, NotFound, Unavailable
+from datasource.names import FIELD_MANAGER, credential_secret_name
 from datasource.oauth2 import (
     Client,
     ClientAuthentication,
@@ -70,6 +71,12 @@ class Revoker:
     recorder: EventRecorder
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    _clients: Clients = field(init=False, repr=False)
+    _secrets: CredentialSecrets = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._secrets = CredentialSecrets(self.kube, FIELD_MANAGER, may_list=True, heard=self.cache.hear)
+        self._clients = Clients(self.kube, self.settings.require_allowed_hosts, self.now, self.token_bytes)
 
     async def revoke(self, key: Key) -> timedelta | None:
         """Revoke what is due for a key; returns after which pause, at least, to come again, None where all is done.
@@ -77,7 +84,7 @@ class Revoker:
         Raises:
             ApiError, Unavailable: the API server refused or did not answer.
         """
-        secret = await self._read(key)
+        secret = await self._secrets.whole(*key)
         if secret is None or not revocation_is_due(secret.metadata):
             return None
         try:
@@ -108,35 +115,33 @@ class Revoker:
             raise NotRevoked(f"The credential Secret cannot be read: {error.what}.", try_again=False) from None
         if token is None:
             return "nothing to revoke"
-        client, ca_bundle = await self._client(key, token)
+        material = await self._material(key, token)
+        client = self._client(material, token)
         request = revocation_request(token.revocation_endpoint, client, token=token.token, hint=token.hint)
         try:
-            await revoke_token(self.transport, request, tenant=key.namespace, now=self.now, ca_bundle=ca_bundle)
+            await revoke_token(
+                self.transport, request, tenant=key.namespace, now=self.now, ca_bundle=material.ca_bundle
+            )
         except OAuth2Error as error:
             wait = error.retry_after if isinstance(error, Throttled) else None
             raise NotRevoked(str(error), try_again=is_worth_another_try(error), at_least=wait or timedelta(0)) from None
         return "revoked"
 
-    async def _client(self, key: Key, token: RevocableToken) -> tuple[Client, str | None]:
-        """Who asks, and the CA bundle to trust: the client that the token was obtained as.
+    async def _material(self, key: Key, token: RevocableToken) -> ClientMaterial:
+        """Who asks, and whom to trust: the client that the token was obtained as.
 
         What was recorded with the token goes first. The client secret that the Datasource names now is sent only while its
         parameters are those the token was obtained with: another one is no business of that provider.
         """
         same = await self._parameters_of(key, token)
-        ca_bundle = token.ca_bundle or (None if same is None else await self._ca_bundle(key, same))
-        parameters, secret = await self._authentication(key, token, same)
         try:
-            client = client_for(
-                parameters,
-                secret,
-                token_endpoint=token.token_endpoint,
-                now=self.now(),
-                token_bytes=self.token_bytes,
-            )
-        except InvalidSpec as error:
+            ca_bundle = token.ca_bundle
+            if ca_bundle is None and same is not None:
+                ca_bundle = await self._clients.ca_bundle(key.namespace, same)
+            parameters, secret = await self._authentication(key, token, same)
+        except ClientMaterialMissing as error:
             raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
-        return client, ca_bundle
+        return ClientMaterial(parameters, secret, ca_bundle)
 
     async def _authentication(
         self, key: Key, token: RevocableToken, same: OAuth2 | None
@@ -153,21 +158,12 @@ class Revoker:
                 "revoke it with.",
                 try_again=False,
             )
-        try:
-            secret = await read_client_secret(
-                self.kube,
-                key.namespace,
-                same,
-                {"revocationURL": token.revocation_endpoint},
-                require_allowed_hosts=self.settings.require_allowed_hosts,
-            )
-        except (ClientSecretNotFound, InvalidSpec) as error:
-            raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
-        return same.expanded(), secret
+        endpoints = {"revocationURL": token.revocation_endpoint}
+        return same.expanded(), await self._clients.client_secret(key.namespace, same, endpoints)
 
-    async def _ca_bundle(self, key: Key, oauth2: OAuth2) -> str | None:
+    def _client(self, material: ClientMaterial, token: RevocableToken) -> Client:
         try:
-            return await read_ca_bundle(self.kube, key.namespace, oauth2)
+            return self._clients.client(material, token_endpoint=token.token_endpoint)
         except InvalidSpec as error:
             raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
 
@@ -192,30 +188,12 @@ class Revoker:
             raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
         return spec.oauth2 if spec.oauth2 is not None and fingerprint(spec.oauth2) == token.fingerprint else None
 
-    async def _read(self, key: Key) -> Secret | None:
-        try:
-            secret = await self.kube.get(SECRETS, key.namespace, credential_secret_name(key.name), Secret)
-        except NotFound:
-            self.cache.forget_credential(key)
-            return None
-        if secret.type != SecretType.CREDENTIAL:
-            self.cache.forget_credential(key)
-            return None
-        self.cache.store_secret(secret.metadata)
-        return secret
-
     async def _over(self, key: Key, secret: Secret) -> bool:
         """Leave nothing of the token, and let the Secret go; False where somebody wrote meanwhile: look again."""
-        name = credential_secret_name(key.name)
         try:
-            left = await self.kube.merge_patch(
-                SECRETS, key.namespace, name, revoked_patch(secret.metadata), PartialObject, manager=FIELD_MANAGER
-            )
-        except NotFound:
-            return True
-        except Conflict:
-            return False
-        self.cache.store_secret(left.metadata)
+            await self._secrets.swap(*key, revoked_patch(secret.metadata), PartialObject)
+        except Stale:
+            return await self._secrets.whole(*key) is None
         return True
 
     async def _tell(self, key: Key, secret: Secret, why: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from datasource.credential_secrets import Stale
 from datasource.kube import DATASOURCES, Invalid, Kube, NotFound
 from datasource.names import FIELD_MANAGER
 from datasource.objects import Datasource, Status
@@ -22,7 +23,6 @@ from datasource_operator.decisions.status import (
     wanted_status,
     without,
 )
-from datasource_operator.steps import Stale
 
 logger = structlog.get_logger(__name__)
 

@@ -12,9 +12,9 @@ import msgspec
 import structlog
 
 from datasource import credential as credential_secret
-from datasource.ca_bundle import read_ca_bundle
-from datasource.client_secret import ClientSecret, ClientSecretNotFound, read_client_secret
+from datasource.clients import ClientMaterial, ClientMaterialMissing, Clients, ConfigMapsForbidden, SecretsForbidden
 from datasource.credential import (
+    Change,
     CredentialData,
     RevocableToken,
     StoredCredential,
@@ -23,9 +23,10 @@ from datasource.credential import (
     read_facts,
     revocable_token,
 )
-from datasource.effective import effective, recorded_client
+from datasource.credential_secrets import CredentialSecrets, Stale
+from datasource.effective import effective
 from datasource.fingerprint import fingerprint
-from datasource.kube import DATASOURCES, SECRETS, Conflict, Forbidden, Kube, NotFound
+from datasource.kube import DATASOURCES, SECRETS, Conflict, Kube, NotFound
 from datasource.metadata_lookup import look_up_metadata
 from datasource.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
 from datasource.oauth2 import MetadataUnavailable
@@ -70,10 +71,6 @@ class DatasourceGone(Exception):
     """A live read found no Datasource, or another one of the same name."""
 
 
-class Stale(Exception):
-    """Somebody wrote meanwhile: decide again from what is there now."""
-
-
 @dataclass(slots=True)
 class Steps:
     """Carries out steps; keeps the cache at least as new as its own writes."""
@@ -86,12 +83,16 @@ class Steps:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     _parse: Callable[[bytes], Spec | InvalidSpec] = field(init=False, repr=False)
+    credential_secrets: CredentialSecrets = field(init=False, repr=False)
+    _clients: Clients = field(init=False, repr=False)
     _in_hand: dict[Key, tuple[str, CredentialData]] = field(default_factory=dict, repr=False)
     """By key: what a refresh stored a moment ago, with the resourceVersion that it got; for the very next reconciliation."""
 
     def __post_init__(self) -> None:
         # A Datasource is looked at several times in a row while it is worked on.
         self._parse = lru_cache(maxsize=PARSED_SPECS)(self._newly_parsed)
+        self.credential_secrets = CredentialSecrets(self.kube, FIELD_MANAGER, may_list=True, heard=self.cache.hear)
+        self._clients = Clients(self.kube, self.settings.require_allowed_hosts, self.now, self.token_bytes)
 
     def hand_over(self, key: Key, resource_version: str, data: CredentialData) -> None:
         """Spare the token Secret's next write a read of what was just written."""
@@ -159,7 +160,7 @@ class Steps:
             case Hold(credential=credential):
                 await self._hold(key, seen, credential)
             case Release(credential=credential):
-                await self._swap(key, credential_secret_name(key.name), credential_secret.release_patch(credential))
+                await self.credential_secrets.swap(*key, credential_secret.release_patch(credential), PartialObject)
             case WriteTokenSecret():
                 return await self._write_token_secret(key, seen, step)
             case DeleteTokenSecret():
@@ -185,18 +186,11 @@ class Steps:
             return parse(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
         except InvalidSpec as error:
             # It outlives this call, and the frames that it came through should not.
-            return error.with_traceback(None)
+            return error.alone()
 
     async def _read_live(self, key: Key, seen: Observed) -> Observed:
         """First the Secret, then the Datasource: a credential newer than the spec read is then impossible."""
-        # A LIST says what a GET of metadata does not: whether it is of our type. It is a quorum read, too.
-        name = credential_secret_name(key.name)
-        selector = f"metadata.name={name},type={SecretType.CREDENTIAL}"
-        found, _ = await self.kube.list_metadata(SECRETS, key.namespace, field_selector=selector)
-        if found and credential_secret.is_ours(found[0].metadata, key.name, Role.CREDENTIAL):
-            self.cache.store_secret(found[0].metadata)
-        else:
-            self.cache.forget_credential(key)
+        await self.credential_secrets.facts(*key)
         try:
             live = await self.kube.get(DATASOURCES, key.namespace, key.name, Datasource)
         except NotFound:
@@ -209,27 +203,17 @@ class Steps:
     async def _look_around(self, seen: Observed) -> Surroundings:
         if not isinstance(seen.spec, Spec) or seen.spec.oauth2 is None:
             return Surroundings()
-        ref = seen.spec.oauth2.client_secret_ref or seen.spec.oauth2.private_key_ref
-        watched = None if ref is None else ref.name
         try:
-            secret = await read_client_secret(
-                self.kube,
-                seen.namespace,
-                seen.spec.oauth2,
-                require_allowed_hosts=self.settings.require_allowed_hosts,
-            )
-        except ClientSecretNotFound as error:
-            return Surroundings(Finding(Reason.CLIENT_SECRET_NOT_FOUND, str(error)), watched)
-        except InvalidSpec as error:
-            return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)), watched)
-        except Forbidden as error:
-            return Surroundings(secrets_forbidden(seen.namespace, error.message))
-        try:
-            ca_bundle = await read_ca_bundle(self.kube, seen.namespace, seen.spec.oauth2)
-            await self._look_at_provider(seen.namespace, seen.spec.oauth2, secret, ca_bundle)
+            # Where it is sent the provider may have to tell first; that is checked as soon as it is known.
+            material = await self._clients.material(seen.namespace, seen.spec.oauth2, {})
+            await self._look_at_provider(seen.namespace, seen.spec.oauth2, material)
+        except ClientMaterialMissing as error:
+            return Surroundings(Finding(error.reason, str(error)), error.secret)
         except InvalidSpec as error:
             return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)))
-        except Forbidden:
+        except SecretsForbidden as error:
+            return Surroundings(secrets_forbidden(seen.namespace, error.message))
+        except ConfigMapsForbidden:
             return Surroundings(config_maps_forbidden(seen.namespace))
         for name, type_ in (
             (credential_secret_name(seen.name), SecretType.CREDENTIAL),
@@ -240,17 +224,18 @@ class Steps:
                 return conflict
         return Surroundings()
 
-    async def _look_at_provider(
-        self, namespace: str, oauth2: OAuth2, secret: ClientSecret | None, ca_bundle: str | None
-    ) -> None:
+    async def _look_at_provider(self, namespace: str, oauth2: OAuth2, material: ClientMaterial) -> None:
         """Whether what is written and what the provider says of itself go together, and requests may go there.
 
         Raises:
             InvalidSpec: they do not.
+            ClientMaterialMissing: what the client authenticates with may not go there.
         """
         try:
             async with asyncio.timeout(PROVIDER_PATIENCE.total_seconds()):
-                metadata = await look_up_metadata(self.discovery, oauth2, tenant=namespace, ca_bundle=ca_bundle)
+                metadata = await look_up_metadata(
+                    self.discovery, oauth2, tenant=namespace, ca_bundle=material.ca_bundle
+                )
         except (MetadataUnavailable, TimeoutError) as error:
             # The link is offered all the same: whoever opens it is told, and a provider comes back.
             logger.info("a provider's metadata cannot be read now", error=str(error) or "it takes too long")
@@ -258,8 +243,7 @@ class Steps:
         endpoints = effective(oauth2, metadata).endpoints
         for problem in egress_problems(endpoints, self.settings.egress):
             raise problem
-        if secret is not None:
-            secret.require_allowed(endpoints)
+        material.require_allowed(endpoints)
 
     async def _conflict(self, seen: Observed, name: str, type_: SecretType) -> Surroundings:
         """Whether a Secret of that name exists and is not ours. Asked by metadata, so foreign values stay where they are."""
@@ -284,7 +268,6 @@ class Steps:
         return Surroundings()
 
     async def _adopt(self, key: Key, seen: Observed, credential: StoredCredential) -> Observed:
-        name = credential_secret_name(key.name)
         secret = await self._get_credential(key)
         facts = read_facts(secret.metadata).facts
         if facts.tombstone is None:
@@ -294,7 +277,7 @@ class Steps:
         patch = credential_secret.adoption_patch(
             resource_version=secret.metadata.resource_version, datasource_name=key.name, datasource_uid=seen.uid
         )
-        await self._swap(key, name, patch)
+        await self.credential_secrets.swap(*key, patch, PartialObject)
         logger.info("adopted a restored credential", datasource=str(key), credential=credential.facts.credential_id)
         return self._again(key, seen)
 
@@ -311,17 +294,13 @@ class Steps:
     async def _create_tombstone(self, key: Key, seen: Observed, handled: HandledSet) -> Surroundings | None:
         """There was nothing to clear, and the request must stay handled; returns what is in the way."""
         facts = credential_secret.tombstone(None, credential_id=self.token_bytes(16).hex(), handled=handled)
-        manifest = credential_secret.manifest(
-            namespace=key.namespace, datasource_name=key.name, datasource_uid=seen.uid, facts=facts, data=None
-        )
         try:
-            created = await self.kube.create(SECRETS, key.namespace, manifest, PartialObject, manager=FIELD_MANAGER)
+            await self.credential_secrets.create(*key, seen.uid, Change(facts))
         except Conflict:
             conflict = await self._conflict(seen, credential_secret_name(key.name), SecretType.CREDENTIAL)
             if conflict.problem is None:
                 raise Stale("a credential Secret appeared meanwhile") from None
             return conflict
-        self.cache.store_secret(created.metadata)
         return None
 
     async def _bury(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
@@ -339,7 +318,7 @@ class Steps:
             revoke_until=None if token is None else until,
         )
         patch = credential_secret.tombstone_patch(datasource_name=key.name, secret=secret, facts=facts, token=token)
-        await self._swap(key, credential_secret_name(key.name), patch)
+        await self.credential_secrets.swap(*key, patch, PartialObject)
 
     @staticmethod
     def _token_to_revoke(key: Key, secret: Secret) -> RevocableToken | None:
@@ -363,7 +342,7 @@ class Steps:
                 facts, identity_checked=expected_identity_hash(step.expected), identity_fits=fits
             ),
         )
-        await self._swap(key, credential_secret_name(key.name), patch)
+        await self.credential_secrets.swap(*key, patch, PartialObject)
         logger.info("compared who authorized with spec.oauth2.expectedIdentity", datasource=str(key), fits=fits)
 
     async def _hold(self, key: Key, seen: Observed, credential: StoredCredential) -> None:
@@ -374,36 +353,26 @@ class Steps:
         oauth2 = seen.oauth2
         if oauth2 is None or data.fingerprint != fingerprint(oauth2):
             raise UnreadableCredential("data key fingerprint differs from the annotation")
-        recorded = msgspec.structs.replace(
-            data,
-            client_parameters=data.client_parameters or recorded_client(oauth2.expanded()),
-            client_secret=await self._copy_of_client_secret(key, oauth2, data),
-            ca_bundle=await self._copy_of_ca_bundle(key, oauth2),
-        )
-        await self._swap(key, credential_secret_name(key.name), credential_secret.hold_patch(secret.metadata, recorded))
+        material = await self._material_to_revoke_with(key, oauth2, data)
+        recorded = material.recorded_in(data, is_to_be_revoked=True)
+        if data.client_parameters is not None:
+            # How the client authenticated when it obtained these very tokens.
+            recorded = msgspec.structs.replace(recorded, client_parameters=data.client_parameters)
+        await self.credential_secrets.swap(*key, credential_secret.hold_patch(secret.metadata, recorded), PartialObject)
 
-    async def _copy_of_client_secret(self, key: Key, oauth2: OAuth2, data: CredentialData) -> str | None:
-        """What the tokens can be revoked with; the next refresh brings it where it cannot be read now."""
-        endpoint = data.revocation_endpoint
+    async def _material_to_revoke_with(self, key: Key, oauth2: OAuth2, data: CredentialData) -> ClientMaterial:
+        """What can be had of it; the next refresh brings what cannot be read now."""
+        endpoints = {} if data.revocation_endpoint is None else {"revocationURL": data.revocation_endpoint}
+        secret = ca_bundle = None
         try:
-            secret = await read_client_secret(
-                self.kube,
-                key.namespace,
-                oauth2,
-                {} if endpoint is None else {"revocationURL": endpoint},
-                require_allowed_hosts=self.settings.require_allowed_hosts,
-            )
-            return None if secret is None else secret.text
-        except (ClientSecretNotFound, InvalidSpec) as error:
+            secret = await self._clients.client_secret(key.namespace, oauth2, endpoints)
+        except ClientMaterialMissing as error:
             logger.warning("no client secret to revoke with yet", datasource=str(key), error=str(error))
-            return None
-
-    async def _copy_of_ca_bundle(self, key: Key, oauth2: OAuth2) -> str | None:
         try:
-            return await read_ca_bundle(self.kube, key.namespace, oauth2)
-        except InvalidSpec as error:
+            ca_bundle = await self._clients.ca_bundle(key.namespace, oauth2)
+        except ClientMaterialMissing as error:
             logger.warning("no CA bundle to revoke with yet", datasource=str(key), error=str(error))
-            return None
+        return ClientMaterial(oauth2.expanded(), secret, ca_bundle)
 
     async def _mark_handled(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
         patch = credential_secret.facts_patch(
@@ -411,16 +380,7 @@ class Steps:
             resource_version=credential.resource_version,
             facts=msgspec.structs.replace(credential.facts, handled=handled),
         )
-        await self._swap(key, credential_secret_name(key.name), patch)
-
-    async def _swap(self, key: Key, name: str, patch: dict[str, object]) -> None:
-        try:
-            patched = await self.kube.merge_patch(
-                SECRETS, key.namespace, name, patch, PartialObject, manager=FIELD_MANAGER
-            )
-        except (Conflict, NotFound):
-            raise Stale(f"Secret {name} changed meanwhile") from None
-        self.cache.store_secret(patched.metadata)
+        await self.credential_secrets.swap(*key, patch, PartialObject)
 
     async def _write_token_secret(self, key: Key, seen: Observed, step: WriteTokenSecret) -> Observed:
         try:
@@ -428,11 +388,11 @@ class Steps:
             if data.fingerprint != step.credential.facts.fingerprint:
                 raise UnreadableCredential("data key fingerprint differs from the annotation")
         except UnreadableCredential as error:
-            return replace(seen, credential=error)
+            return replace(seen, credential=error.unreadable)
         try:
             manifest = step.plan.manifest(step.credential.facts, data)
         except InvalidSpec as error:
-            return replace(seen, too_large=error.with_traceback(None))
+            return replace(seen, too_large=error.alone())
         if step.stored is None:
             return await self._create_token_secret(key, seen, step, manifest)
         removal = step.plan.removal_patch(step.stored)
@@ -489,13 +449,7 @@ class Steps:
         logger.info("deleted a token Secret", datasource=str(key), secret=stored.name)
 
     async def _get_credential(self, key: Key) -> Secret:
-        try:
-            secret = await self.kube.get(SECRETS, key.namespace, credential_secret_name(key.name), Secret)
-        except NotFound:
-            self.cache.forget_credential(key)
-            raise Stale("the credential Secret is gone") from None
-        if secret.type != SecretType.CREDENTIAL:
-            self.cache.forget_credential(key)
-            raise Stale("the credential Secret is not ours")
-        self.cache.store_secret(secret.metadata)
+        secret = await self.credential_secrets.whole(*key)
+        if secret is None:
+            raise Stale("the credential Secret is gone, or not ours")
         return secret

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import structlog
 
+from datasource.credential_secrets import Stale
 from datasource.kube import ApiError, Unavailable
 from datasource_operator.cache import Key
 from datasource_operator.metrics import ReconcileResult
 from datasource_operator.queue import WorkQueue
-from datasource_operator.steps import Stale
 
 logger = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
+from datasource.credential import CredentialFacts, StoredCredential, Unreadable
 from datasource.fingerprint import fingerprint
 from datasource.names import FIELD_MANAGER, KIND, Annotation, Role, credential_secret_name
 from datasource.objects import Datasource, ManagedFields, Metadata, OwnerReference, Status
@@ -123,7 +123,7 @@ def handled(**values: str) -> HandledSet:
 
 
 def observed(
-    credential: StoredCredential | UnreadableCredential | None = None,
+    credential: StoredCredential | Unreadable | None = None,
     *token_secrets: StoredTokenSecret,
     wanted: Spec | InvalidSpec | None = None,
     requests: Requests | None = None,

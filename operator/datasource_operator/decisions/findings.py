@@ -5,7 +5,7 @@ Every check is a sentence; its message tells a person what to do.
 
 from collections.abc import Callable
 
-from datasource.credential import UnreadableCredential
+from datasource.credential import Unreadable
 from datasource.spec import LARGEST_TEMPLATE, DeletionPolicy, InvalidSpec, Spec, missing_fields, template_size
 from datasource.states import Reason
 from datasource_operator.decisions.observed import Finding, Observed
@@ -40,7 +40,7 @@ def template_is_unusable(seen: Observed) -> Finding | None:
 
 def credential_is_unreadable(seen: Observed) -> Finding | None:
     """Somebody edited the credential Secret. Nothing is lost yet, so nothing is overwritten."""
-    if not isinstance(seen.credential, UnreadableCredential):
+    if not isinstance(seen.credential, Unreadable):
         return None
     return Finding(Reason.CREDENTIAL_UNREADABLE, seen.credential.advice(seen.name))
 

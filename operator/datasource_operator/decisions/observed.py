@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
+from datasource.credential import CredentialFacts, StoredCredential, Unreadable
 from datasource.fingerprint import fingerprint
 from datasource.objects import Ownership, Status, ownership
 from datasource.requests import HandledSet, Requests
@@ -99,7 +99,7 @@ class Observed:
     spec: Spec | InvalidSpec
     requests: Requests
     status: Status
-    credential: StoredCredential | UnreadableCredential | None
+    credential: StoredCredential | Unreadable | None
     token_secrets: tuple[StoredTokenSecret, ...]
     now: datetime
     surroundings: Surroundings | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from datasource.credential import StoredCredential, UnreadableCredential
+from datasource.credential import StoredCredential, Unreadable
 from datasource.names import ticket_in
 from datasource.oauth2.identity import expected_identity_hash
 from datasource.requests import Requests
@@ -41,7 +41,7 @@ def restored_credential_has_no_owner(seen: Observed) -> Step | None:
 
 def clear_is_requested(seen: Observed) -> Step | None:
     """Acted on once per value. The tombstone remembers the value even where there was nothing to clear."""
-    if seen.pending.clear_credential is None or isinstance(seen.credential, UnreadableCredential):
+    if seen.pending.clear_credential is None or isinstance(seen.credential, Unreadable):
         return None
     if seen.facts is None and name_is_taken(seen):
         # There is nothing of ours to clear, and no place for a tombstone.

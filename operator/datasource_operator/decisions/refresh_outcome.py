@@ -4,13 +4,13 @@
 table of every class of error, at a first send and at a later one, is decisions/test_refresh_outcome.py of the unit tests.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
 
-from datasource.credential import CredentialData, CredentialFacts
+from datasource.credential import Change, CredentialFacts
 from datasource.intent import Intent
 from datasource.oauth2 import (
     EgressDenied,
@@ -43,14 +43,6 @@ class Setback:
     """What the provider asked for, where the pause grows."""
     look_again_at: str | None = None
     """The Secret whose change may mend it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What to write onto a credential Secret; without data they stay as they are."""
-
-    facts: CredentialFacts
-    data: CredentialData | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

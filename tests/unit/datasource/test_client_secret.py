@@ -11,21 +11,24 @@ from datasource.client_secret import (
     ClientSecret,
     ClientSecretNotFound,
     check_allowed_hosts,
-    read_client_secret,
     usable_client_secret,
 )
-from datasource.kube import Forbidden, Unavailable
 from datasource.names import SecretType
 from datasource.objects import Secret
-from datasource.spec import ClientSecretRef, InvalidSpec, PrivateKeyRef
-from tests.unit.datasource.api_server import ApiServer, fails, json_reply
+from datasource.spec import ClientSecretRef, InvalidSpec, OAuth2, PrivateKeyRef
 from tests.unit.datasource.builders import allowed_hosts, oauth2, secret
 
 REF = ClientSecretRef(name="my-app")
 
 
 def used(stored: Secret, **changes: Any) -> str:
-    return usable_client_secret(stored, REF, oauth2(**changes)).text
+    return usable(stored, wanted=oauth2(**changes)).text
+
+
+def usable(
+    stored: Secret, ref: ClientSecretRef | PrivateKeyRef = REF, wanted: OAuth2 | None = None, *, required: bool = False
+) -> ClientSecret:
+    return usable_client_secret(stored, ref, wanted or oauth2(), {}, require_allowed_hosts=required)
 
 
 def test_value_under_the_key_is_the_client_secret() -> None:
@@ -34,7 +37,7 @@ def test_value_under_the_key_is_the_client_secret() -> None:
 
 def test_reference_may_name_another_key() -> None:
     ref = ClientSecretRef(name="my-app", key="other")
-    assert usable_client_secret(secret({"client-secret": "s3cret", "other": "x"}), ref, oauth2()).text == "x"
+    assert usable(secret({"client-secret": "s3cret", "other": "x"}), ref, oauth2()).text == "x"
 
 
 @pytest.mark.parametrize("values", [None, {"other": "x"}, {"client-secret": ""}])
@@ -122,17 +125,23 @@ def test_bound_secret_is_sent_to_nobody_else(hosts: str, changes: dict[str, Any]
 def test_where_the_flag_says_so_a_secret_must_name_its_hosts() -> None:
     unbound = secret({"client-secret": "s3cret"})
     with pytest.raises(InvalidSpec, match="does not say to which hosts it may be sent") as caught:
-        usable_client_secret(unbound, REF, oauth2(), require_allowed_hosts=True)
+        usable(unbound, REF, oauth2(), required=True)
     assert caught.value.field == "spec.oauth2.clientSecretRef"
     assert "kubectl annotate secret my-app datasource.dev/allowed-hosts=login.example.com" in str(caught.value)
 
 
 def test_where_the_flag_says_so_a_secret_that_names_its_hosts_is_sent_to_them_alone() -> None:
     bound = secret({"client-secret": "s3cret"}, annotations=allowed_hosts("login.example.com"))
-    assert usable_client_secret(bound, REF, oauth2(), require_allowed_hosts=True).text == "s3cret"
+    assert usable(bound, REF, oauth2(), required=True).text == "s3cret"
     elsewhere = oauth2(tokenURL="https://evil.example/token")
     with pytest.raises(InvalidSpec, match="may not be sent to"):
-        usable_client_secret(bound, REF, elsewhere, require_allowed_hosts=True)
+        usable(bound, REF, elsewhere, required=True)
+
+
+def test_who_forgets_to_say_whether_hosts_must_be_named_gets_no_secret() -> None:
+    unbound = secret({"client-secret": "s3cret"})
+    with pytest.raises(TypeError, match="require_allowed_hosts"):
+        usable_client_secret(unbound, REF, oauth2(), {})  # type: ignore[call-arg]
 
 
 def test_every_endpoint_that_a_secret_is_sent_to_is_checked() -> None:
@@ -173,7 +182,7 @@ def private_key() -> str:
 def test_private_key_is_read_like_a_client_secret() -> None:
     text = private_key()
     stored = secret({"private-key": text}, name="signing", annotations=allowed_hosts("login.example.com"))
-    found = usable_client_secret(stored, KEY_REF, oauth2(**WITH_KEY))
+    found = usable(stored, KEY_REF, oauth2(**WITH_KEY))
     assert found == ClientSecret("signing", text, frozenset({"login.example.com"}))
 
 
@@ -185,24 +194,17 @@ def test_private_key_is_read_like_a_client_secret() -> None:
 def test_private_key_is_guarded_like_a_client_secret(changes: dict[str, Any]) -> None:
     stored = secret({"private-key": private_key()}, name="signing", **changes)
     with pytest.raises(InvalidSpec):
-        usable_client_secret(stored, KEY_REF, oauth2(**WITH_KEY))
+        usable(stored, KEY_REF, oauth2(**WITH_KEY))
 
 
 def test_private_key_that_is_none_is_told_without_showing_it() -> None:
     with pytest.raises(InvalidSpec, match="names key private-key of Secret signing, which is neither") as caught:
-        usable_client_secret(secret({"private-key": "sentinel"}, name="signing"), KEY_REF, oauth2(**WITH_KEY))
+        usable(secret({"private-key": "sentinel"}, name="signing"), KEY_REF, oauth2(**WITH_KEY))
     assert "sentinel" not in str(caught.value)
 
 
-async def test_private_key_that_is_not_there_is_told_with_the_command_that_creates_it() -> None:
-    async with ApiServer(fails(404, "NotFound")) as server, server.kube() as kube:
-        with pytest.raises(ClientSecretNotFound, match=r"named by spec\.oauth2\.privateKeyRef") as caught:
-            await read_client_secret(kube, "shop", oauth2(**WITH_KEY))
-    assert "--from-file=private-key=key.pem" in str(caught.value)
-
-
 def test_secret_is_checked_against_endpoints_that_the_provider_tells() -> None:
-    found = usable_client_secret(
+    found = usable(
         secret({"client-secret": "s3cret"}, annotations=allowed_hosts("login.example.com")), REF, oauth2(tokenURL=None)
     )
     found.require_allowed({"tokenURL": "https://login.example.com/t"})
@@ -212,7 +214,7 @@ def test_secret_is_checked_against_endpoints_that_the_provider_tells() -> None:
 
 
 def test_secret_bound_to_nobody_may_be_sent_anywhere_and_does_not_print() -> None:
-    found = usable_client_secret(secret({"client-secret": "s3cret"}), REF, oauth2())
+    found = usable(secret({"client-secret": "s3cret"}), REF, oauth2())
     found.require_allowed({"tokenURL": "https://anywhere.example.com/"})
     assert "s3cret" not in repr(found)
 
@@ -220,41 +222,4 @@ def test_secret_bound_to_nobody_may_be_sent_anywhere_and_does_not_print() -> Non
 def test_secret_is_sent_to_no_host_of_a_preset_that_it_is_not_bound_to() -> None:
     stored = secret({"client-secret": "s3cret"}, annotations=allowed_hosts("login.example.com"))
     with pytest.raises(InvalidSpec, match="may not be sent to"):
-        usable_client_secret(stored, REF, oauth2(provider="google", tokenURL=None))
-
-
-# Read live.
-
-
-async def test_public_client_reads_no_secret() -> None:
-    async with ApiServer() as server, server.kube() as kube:
-        assert await read_client_secret(kube, "shop", oauth2(clientSecretRef=None)) is None
-    assert server.requests == []
-
-
-async def test_secret_is_read_at_each_use() -> None:
-    first, second = ({"metadata": {"name": "my-app"}, "data": {"client-secret": data}} for data in ("MQ==", "Mg=="))
-    async with ApiServer(json_reply(first), json_reply(second)) as server, server.kube() as kube:
-        values = [await read_client_secret(kube, "shop", oauth2()) for _ in range(2)]
-    assert [value and value.text for value in values] == ["1", "2"]
-    assert [request.path for request in server.requests] == ["/api/v1/namespaces/shop/secrets/my-app"] * 2
-
-
-async def test_secret_that_is_not_there_is_told_with_the_command_that_creates_it() -> None:
-    async with ApiServer(fails(404, "NotFound")) as server, server.kube() as kube:
-        with pytest.raises(ClientSecretNotFound, match=r"Secret my-app named by .* does not exist") as caught:
-            await read_client_secret(kube, "shop", oauth2())
-    assert "kubectl create secret generic my-app -n shop --from-literal=client-secret=..." in str(caught.value)
-
-
-async def test_refusal_of_the_api_server_is_passed_on() -> None:
-    async with ApiServer(fails(403, "Forbidden")) as server, server.kube() as kube:
-        with pytest.raises(Forbidden):
-            await read_client_secret(kube, "shop", oauth2())
-
-
-async def test_silence_of_the_api_server_is_passed_on() -> None:
-    async with ApiServer() as server, server.kube() as kube:
-        await server.stop()
-        with pytest.raises(Unavailable):
-            await read_client_secret(kube, "shop", oauth2())
+        usable(stored, REF, oauth2(provider="google", tokenURL=None))

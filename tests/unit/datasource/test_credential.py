@@ -14,6 +14,7 @@ from datasource.credential import (
     CredentialData,
     CredentialFacts,
     RevocableToken,
+    Unreadable,
     UnreadableCredential,
     adoption_patch,
     facts_patch,
@@ -28,6 +29,7 @@ from datasource.credential import (
     revocation_deadline,
     revocation_is_due,
     revoked_patch,
+    stored_in,
     tombstone,
     tombstone_patch,
 )
@@ -285,6 +287,13 @@ def test_altered_annotation_is_named_and_its_value_is_not(annotations: dict[str,
     assert what in caught.value.what
     for value in annotations.values():
         assert value == "" or len(value) < 4 or value not in caught.value.what
+
+
+def test_what_cannot_be_read_is_a_value_that_tells_the_remedy() -> None:
+    found = stored_in(metadata(annotations=LEAST_ANNOTATIONS | {Annotation.REVISION: "many"}))
+    assert found == Unreadable("annotation datasource.dev/revision cannot be read")
+    assert "sales-oauth2-credential cannot be read" in found.advice("sales")
+    assert stored_in(metadata(annotations=LEAST_ANNOTATIONS)) == read_facts(metadata(annotations=LEAST_ANNOTATIONS))
 
 
 def test_tombstone_needs_no_fingerprint() -> None:

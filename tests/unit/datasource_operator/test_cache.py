@@ -1,13 +1,15 @@
 """What the operator remembers, and what it passes over."""
 
 import itertools
+from types import FrameType, TracebackType
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.credential import StoredCredential, UnreadableCredential
-from datasource.names import FIELD_MANAGER, Annotation, Role
+from datasource.credential import StoredCredential, Unreadable
+from datasource.names import FIELD_MANAGER, LAST_APPLIED, Annotation, Role
 from datasource.objects import Datasource, Metadata, Status
 from datasource.states import Reason, State
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
@@ -20,6 +22,7 @@ from tests.support.builders import (
     raw_spec,
     token_secret_metadata,
 )
+from tests.support.reachable import reachable, texts_in
 
 KEY = Key(NAMESPACE, NAME)
 
@@ -138,8 +141,28 @@ def test_a_credential_that_cannot_be_read_says_why() -> None:
     cache = Cache()
     assert cache.store_secret(credential_metadata(credential_id=None)) == KEY
     stored = cache.credential(KEY)
-    assert isinstance(stored, UnreadableCredential)
+    assert isinstance(stored, Unreadable)
     assert stored.what == "annotation datasource.dev/credential-id is missing"
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        pytest.param({"credential_id": None}, id="nothing to parse"),
+        pytest.param({"expires_at": "soon"}, id="an error within an error"),
+        pytest.param({"intent": "{"}, id="an error of the JSON parser"),
+        pytest.param({}, id="nothing altered"),
+    ],
+)
+def test_no_token_of_a_backup_is_kept_in_memory_however_unreadable_the_credential(altered: dict[str, Any]) -> None:
+    cache = Cache()
+    metadata = credential_metadata(**altered)
+    metadata.annotations[LAST_APPLIED] = '{"data": {"refresh_token": "sentinel"}}'
+    cache.store_secret(metadata)
+    del metadata
+    assert cache.credential(KEY) is not None
+    assert "sentinel" not in texts_in(cache)
+    assert not any(isinstance(each, BaseException | FrameType | TracebackType) for each in reachable(cache))
 
 
 def test_an_unreadable_version_is_passed_over_too_where_it_is_older() -> None:
@@ -149,7 +172,7 @@ def test_an_unreadable_version_is_passed_over_too_where_it_is_older() -> None:
     assert version_of(cache) == "10"
     cache.store_secret(credential_metadata(resource_version="11", credential_id=None))
     cache.store_secret(credential_metadata(resource_version="10"))
-    assert isinstance(cache.credential(KEY), UnreadableCredential)
+    assert isinstance(cache.credential(KEY), Unreadable)
 
 
 def test_a_copy_of_a_credential_secret_is_not_taken_for_it() -> None:
@@ -198,10 +221,10 @@ def test_a_deletion_of_what_was_never_seen_concerns_nobody() -> None:
 def test_a_live_read_that_found_no_credential_forgets_it() -> None:
     cache = Cache()
     cache.store_secret(credential_metadata())
-    cache.forget_credential(KEY)
+    cache.hear(*KEY, None)
     assert cache.credential(KEY) is None
     assert cache.secret_names() == {}
-    cache.forget_credential(KEY)
+    cache.hear(*KEY, None)
 
 
 @given(st.permutations(["1", "9", "10", "11", "100"]))

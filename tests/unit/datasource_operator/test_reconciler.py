@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from datasource.credential import read_facts
+from datasource.credential_secrets import Stale
 from datasource.kube import DATASOURCES, Forbidden, Invalid, Kube, Unavailable
 from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.egress import EgressPolicy
@@ -20,7 +21,7 @@ from datasource_operator.decisions.timing import Comeback, Refresh
 from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.status_writer import StatusWriter
-from datasource_operator.steps import Stale, Steps
+from datasource_operator.steps import Steps
 from tests.support.builders import (
     NAME,
     NAMESPACE,

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from datasource.credential_secrets import Stale
 from datasource.kube import DATASOURCES, Forbidden, Invalid, Unavailable
 from datasource.objects import Status
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.findings import find
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.status_writer import UNKNOWN_FOR, StatusWriter
-from datasource_operator.steps import Stale
 from tests.support.builders import NAME, NAMESPACE, UID, credential, observed, surface
 from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
 

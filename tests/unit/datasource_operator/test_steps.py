@@ -1,8 +1,11 @@
 """What steps ask of the API server, on one in memory."""
 
 from base64 import b64decode
+from types import FrameType, TracebackType
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from datasource.credential import CredentialData, manifest
 from datasource.kube import SECRETS
@@ -11,11 +14,24 @@ from datasource.oauth2.discovery import Discovery
 from datasource.oauth2.egress import EgressPolicy
 from datasource.oauth2.transport import Transport
 from datasource.settings import Settings
+from datasource.spec import InvalidSpec
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.steps import WriteTokenSecret
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.steps import DatasourceGone, Steps
-from tests.support.builders import NAME, NAMESPACE, UID, credential, datasource, fingerprint_of, observed, planned, spec
+from tests.support.builders import (
+    NAME,
+    NAMESPACE,
+    UID,
+    credential,
+    datasource,
+    fingerprint_of,
+    observed,
+    planned,
+    raw_spec,
+    spec,
+)
+from tests.support.reachable import reachable
 from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
 from tests.unit.datasource_operator.test_reconciler import reconciler
 
@@ -108,6 +124,24 @@ def test_tokens_in_hand_do_not_print() -> None:
     steps = steps_on(KubeInMemory())
     steps.hand_over(KEY, "7", data("in hand"))
     assert "in hand" not in repr(steps)
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        pytest.param({"url": 3}, id="the schema does not fit"),
+        pytest.param(
+            {"url": "https://api.example.com", "oauth2": {"scopes": "x"}}, id="the schema does not fit within"
+        ),
+        pytest.param(raw_spec(tokenURL="http://["), id="a value cannot be used"),
+    ],
+)
+def test_spec_that_cannot_be_used_is_kept_without_the_frames_that_it_came_through(unusable: dict[str, Any]) -> None:
+    steps = steps_on(KubeInMemory())
+    steps.cache.store_datasource(replace(datasource(resource_version="9"), spec=unusable))
+    seen = steps.observe(KEY)
+    assert isinstance(seen.spec, InvalidSpec)
+    assert not any(isinstance(each, TracebackType | FrameType) for each in reachable(seen.spec))
 
 
 def test_nothing_is_observed_of_a_datasource_that_is_gone() -> None:

@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from datasource.credential_secrets import Stale
 from datasource.kube import ApiError, Conflict, Unavailable
 from datasource_operator.cache import Key
 from datasource_operator.metrics import ReconcileResult
 from datasource_operator.queue import FIRST_DELAY, WorkQueue
-from datasource_operator.steps import Stale
 from datasource_operator.worker import BUG_PAUSE, Done, Ending, LookAgain, TryAgain, Worker
 from tests.unit.datasource_operator.stand_ins import Clock
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
+from datasource.credential import CredentialFacts, StoredCredential, Unreadable, UnreadableCredential
 from datasource.credential import tombstone as tombstone_of
 from datasource.fingerprint import fingerprint
 from datasource.names import REVOKE_FINALIZER, credential_secret_name
@@ -42,7 +42,7 @@ from datasource_operator.reconciler import STEPS_LIMIT
 from tests.support.builders import OURS, surface, too_large
 from tests.unit.datasource_operator.merge_patch import merge_patched
 
-Credential = StoredCredential | UnreadableCredential | None
+Credential = StoredCredential | Unreadable | None
 
 
 class Stale(Exception):
@@ -89,7 +89,7 @@ class World:
             try:
                 seen = self._take(step, seen)
             except UnreadableCredential as error:
-                seen = replace(seen, credential=error)
+                seen = replace(seen, credential=error.unreadable)
             except Stale:
                 self._let_time_pass()
                 seen = self.observe()
@@ -195,7 +195,7 @@ class World:
         if stored.facts != step.credential.facts:
             raise Stale
         if not self.data_fit:
-            return replace(seen, credential=UnreadableCredential("data key fingerprint differs from the annotation"))
+            return replace(seen, credential=Unreadable("data key fingerprint differs from the annotation"))
         if self.token_is_too_long:
             return replace(seen, too_large=too_large())
         there = next((each for each in self.token_secrets if each.name == step.plan.name), None)
@@ -217,8 +217,8 @@ class World:
 
     def _get_credential(self) -> StoredCredential:
         self.shown = self.credential
-        if isinstance(self.credential, UnreadableCredential):
-            raise self.credential
+        if isinstance(self.credential, Unreadable):
+            raise UnreadableCredential(self.credential.what)
         if self.credential is None:
             raise Stale
         return self.credential

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from types import TracebackType
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from datasource.oauth2.discovery import (
     LONGEST_GRACE,
     MOST_ISSUERS,
     Discovery,
+    Failure,
     _Asked,
 )
 from datasource.oauth2.errors import MetadataNotAskedFor
@@ -40,6 +42,7 @@ from tests.support.hostile_provider import (
     speaks_no_http,
     stays_silent,
 )
+from tests.support.reachable import reachable
 
 PATIENT = timedelta(seconds=10)
 AN_HOUR_AND_MORE = LIFETIME + timedelta(seconds=1)
@@ -265,7 +268,7 @@ async def test_number_of_issuers_kept_is_bounded() -> None:
     async with provider_that(MISSING) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, Clock())
         for number in range(MOST_ISSUERS + 1):
-            discovery._remember(_Asked(f"{provider.origin}/{number}", None), MetadataUnusable("none"))
+            discovery._remember(_Asked(f"{provider.origin}/{number}", None), Failure("none", is_unusable=True))
         with pytest.raises(MetadataUnusable, match="none"):
             await discovery.metadata(f"{provider.origin}/1", tenant="apps")
         assert provider.requests == []
@@ -347,3 +350,17 @@ async def test_want_of_room_is_told_to_the_tenant_and_remembered_for_nobody(monk
         for task in hanging:
             task.cancel()
         await asyncio.gather(*hanging, return_exceptions=True)
+
+
+@pytest.mark.parametrize("behaviour", [MISSING, PAGE, replies(500), cuts_after_the_request()])
+async def test_failure_that_is_kept_holds_nothing_of_what_was_on_the_way(behaviour: Behaviour) -> None:
+    async with provider_that(behaviour) as provider, Transport(ON_LOOPBACK) as transport:
+        discovery = Discovery(transport, Clock())
+        told = []
+        for _ in range(2):
+            with pytest.raises((MetadataUnavailable, MetadataUnusable)) as caught:
+                await discovery.metadata(provider.origin, tenant="apps")
+            told.append((caught.type, str(caught.value)))
+        assert discovery._known
+        assert not any(isinstance(each, BaseException | TracebackType) for each in reachable(discovery._known))
+    assert told[0] == told[1]

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from types import TracebackType
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from tests.support.hostile_provider import (
     self_signed,
     speaks_no_http,
 )
+from tests.support.reachable import reachable
 from tests.unit.datasource.oauth2.test_signature import CLAIMS, EC, OTHER_RSA, RSA, key_set, signed
 
 A_SECOND = timedelta(seconds=1)
@@ -227,3 +229,13 @@ async def test_tenant_without_room_to_ask_keeps_no_keys_from_others(monkeypatch:
         has_room = True
         await verifier.prepare(issuer.origin, tenant="victim")
         assert issuer.fetched == 1
+
+
+@pytest.mark.parametrize("behaviour", [replies(404), replies(500), cuts_after_the_request()])
+async def test_failure_that_is_kept_holds_nothing_of_what_was_on_the_way(behaviour: Behaviour) -> None:
+    async with Bench(Issuer(behaviour)) as bench:
+        with pytest.raises((MetadataUnavailable, MetadataUnusable)):
+            await bench.verifier.prepare(bench.issuer.origin, tenant="apps")
+        (kept,) = bench.verifier._kept.values()
+        assert kept.failure is not None
+        assert not any(isinstance(each, BaseException | TracebackType) for each in reachable(kept.failure))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasource.credential import CredentialFacts, StoredCredential, UnreadableCredential
+from datasource.credential import CredentialFacts, StoredCredential, Unreadable
 from datasource.names import credential_secret_name, default_token_secret_name
 from datasource.objects import OwnerReference, Status
 from datasource.requests import HandledSet, Requests
@@ -64,7 +64,7 @@ from tests.unit.datasource_operator.world import Credential, World
 
 Owners = tuple[OwnerReference, ...]
 
-UNREADABLE = UnreadableCredential("annotation datasource.dev/handled cannot be read")
+UNREADABLE = Unreadable("annotation datasource.dev/handled cannot be read")
 AN_HOUR = timedelta(hours=1)
 OTHER_TOKEN_URL = spec(tokenURL="https://elsewhere.example.com/token")
 BROKEN = {"template": {"data": {"header": "Bearer {{ acess_token }}"}}}

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasource.credential import UnreadableCredential
+from datasource.credential import Unreadable
 from datasource.names import ticket_in
 from datasource.objects import Condition, HandledEcho, Status
 from datasource.requests import Requests
@@ -147,7 +147,7 @@ WITHOUT_A_LINK = {
     "not configured": observed(wanted=spec(clientID=None)),
     "invalid": observed(wanted=invalid_spec()),
     "something in the way": live(observed(), problem=problem()),
-    "unreadable": observed(UnreadableCredential("annotation x")),
+    "unreadable": observed(Unreadable("annotation x")),
 }
 
 
