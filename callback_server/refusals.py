@@ -43,8 +43,8 @@ class Kind(StrEnum):
     THE_DATASOURCE_IS_NOT_READY_FOR_THIS = "the_datasource_is_not_ready_for_this"
     A_SECRET_IS_IN_THE_WAY = "a_secret_is_in_the_way"  # noqa: S105
     THE_CREDENTIAL_COULD_NOT_BE_STORED = "the_credential_could_not_be_stored"
-    THE_STORE_WAS_REFUSED = "the_store_was_refused"
     THE_SERVICE_REFUSED_THE_REQUEST = "the_service_refused_the_request"
+    STORE_WAS_REFUSED = "store_was_refused"
     CONSENT_WAS_DENIED = "consent_was_denied"
     THE_ANSWER_COMES_FROM_SOMEBODY_ELSE = "the_answer_comes_from_somebody_else"
     METADATA_CANNOT_BE_READ = "metadata_cannot_be_read"
@@ -339,7 +339,7 @@ def write_is_refused(secret: str, why: str) -> Refused:
 def store_was_refused(secret: str, why: str) -> Refused:
     """The rehearsal went well, and the write itself was refused until the flow was over."""
     return Refused(
-        Kind.THE_STORE_WAS_REFUSED,
+        Kind.STORE_WAS_REFUSED,
         "The credential could not be stored",
         f"The API server did not accept Secret {secret} ({why}), for as long as this authorization lasted. The new tokens were "
         "dropped. Ask whoever runs the cluster to look at the rights of the callback server and at quotas, then open the "

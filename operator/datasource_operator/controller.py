@@ -102,8 +102,8 @@ class Controller:
         surface = Surface(self.settings.external_url, secrets.token_bytes)
         status = StatusWriter(self.kube, self.cache, surface, recorder.announce)
         self._reconciler = Reconciler(self._steps, status, self._follow_up)
-        self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._reconciled, count_reconcile)
-        self._revoking = Worker("revoke", self._revocations, self._revoke, self._revoked)
+        self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
+        self._revoking = Worker("revoke", self._revocations, self._revoke, self._after_revoking)
         # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.
         self._refreshing = Worker("refresh", self.queue, self._refresh)
         self._pool = RefreshPool(self._refreshing.work_on)
@@ -157,7 +157,7 @@ class Controller:
 
     async def stop(self) -> None:
         """End what `start` started."""
-        await _ended(self._tasks)
+        await _cancel(self._tasks)
 
     async def lead(self) -> None:
         """Do the work, until cancelled: only one process at a time may.
@@ -176,11 +176,11 @@ class Controller:
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
         work += [(f"revocation worker {number}", self._revoking.run) for number in range(REVOCATION_WORKERS)]
-        tasks = [asyncio.create_task(_kept_alive(name, run), name=name) for name, run in work]
+        tasks = [asyncio.create_task(_keep_alive(name, run), name=name) for name, run in work]
         try:
             await asyncio.gather(*tasks)
         finally:
-            await _ended(tasks)
+            await _cancel(tasks)
             await self._pool.drain()
             self._steps.let_go_of_all()
 
@@ -198,7 +198,7 @@ class Controller:
         self.datasource_event_at = self.monotonic()
         key = Key(datasource.metadata.namespace, datasource.metadata.name)
         if self.cache.drop_datasource(key, datasource.metadata):
-            self._forget(key)
+            self._forget_if_gone(key)
 
     def _secret_changed(self, key: Key) -> None:
         if self.cache.datasource(key) is not None:
@@ -210,11 +210,20 @@ class Controller:
         self._memory.try_now(key, _now())
         self.queue.add(key)
 
-    def _forget(self, key: Key) -> None:
+    def _forget_if_gone(self, key: Key) -> None:
+        """Nothing of a Datasource that is gone stays in memory, but what its Secrets still ask for.
+
+        Whatever keeps something by key has a line here. Called at the deletion, and again when work ends that was under way.
+        """
+        if self.cache.datasource(key) is not None:
+            return
         self.queue.forget(key)
-        self._poller.wait_for(key, None)
-        self._memory.forget(key)
         self._surroundings.forget(key)
+        self._memory.forget(key)
+        self._poller.forget(key)
+        self._pool.forget(key)
+        self._steps.let_go(key)
+        self._revoke_if_due(key)
 
     async def _reconcile(self, key: Key) -> Ending:
         look_around = self._surroundings.take(key)
@@ -226,9 +235,10 @@ class Controller:
             raise
         return Done(comes_again=outcome.wake_after is not None)
 
-    def _reconciled(self, key: Key) -> None:
+    def _after_reconciling(self, key: Key) -> None:
         # What we write ourselves is no news when a watch shows it: a clear is noticed here.
         self._revoke_if_due(key)
+        self._forget_if_gone(key)
 
     async def _refresh(self, key: Key) -> Ending:
         await self._refresher.refresh(key)
@@ -238,7 +248,7 @@ class Controller:
         pause = await self._revoker.revoke(key)
         return Done() if pause is None else TryAgain(pause)
 
-    def _revoked(self, key: Key) -> None:
+    def _after_revoking(self, key: Key) -> None:
         if self.cache.datasource(key) is not None:
             # What it wrote is no news when a watch shows it.
             self.queue.add(key)
@@ -247,7 +257,10 @@ class Controller:
 
     def _revoke_if_due(self, key: Key) -> None:
         """A key that waits for its next try is left to wait: a provider that asks for a minute means it."""
-        if self.cache.revocation_is_due(key) and key not in self._revocations:
+        if not self.cache.revocation_is_due(key):
+            # Somebody else revoked it, or the Secret is gone: a standby would keep every key that ever was due.
+            self._revocations.forget(key)
+        elif key not in self._revocations:
             self._revocations.add(key)
 
     def _follow_up(self, key: Key, outcome: Comeback) -> None:
@@ -279,19 +292,20 @@ class Controller:
         for key in suspects:
             logger.info("missed a deletion", datasource=str(key))
             self.cache.drop_datasource(key)
-            self._forget(key)
+            self._forget_if_gone(key)
 
     def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        self._tasks.append(asyncio.create_task(_kept_alive(name, work), name=name))
+        self._tasks.append(asyncio.create_task(_keep_alive(name, work), name=name))
 
 
-async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and wait until they have ended."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _kept_alive(name: str, work: Callable[[], Awaitable[None]]) -> None:
+async def _keep_alive(name: str, work: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await work()

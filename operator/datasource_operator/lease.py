@@ -125,21 +125,21 @@ class LeaseElector:
         try:
             while True:
                 await self._acquire()
-                if await self._has_ended_while_leading(lead):
+                if await self._lead_until_ended_or_lost(lead):
                     return
         finally:
             await self._release()
 
     async def _acquire(self) -> None:
         while True:
-            pause = await self._attempted(self._compete)
+            pause = await self._attempt(self._compete)
             if self._time_left() > 0:
                 return
             await self.sleep(pause.total_seconds())
 
     async def _compete(self) -> timedelta:
         observed = await self._look()
-        match self._decided(observed):
+        match self._decide(observed):
             case WaitFor(pause=pause):
                 return pause
             case Recreate(transitions=transitions):
@@ -148,12 +148,13 @@ class LeaseElector:
                 await self._claim(observed)
         return LOOK_EVERY
 
-    async def _has_ended_while_leading(self, lead: Callable[[], Awaitable[None]]) -> bool:
+    async def _lead_until_ended_or_lost(self, lead: Callable[[], Awaitable[None]]) -> bool:
+        """Work as long as the Lease is ours; returns whether the work ended by itself."""
         work = self._work = asyncio.ensure_future(lead())
         keeper = asyncio.create_task(self._keep(), name=f"renewals of the lease {self.name}")
         self._show(leads=True)
         try:
-            await self._until_ended_or_lost(work, keeper)
+            await self._wait_until_ended_or_lost(work, keeper)
             has_ended = work.done()
         finally:
             self._show(leads=False)
@@ -169,7 +170,7 @@ class LeaseElector:
             work.result()
         return has_ended
 
-    async def _until_ended_or_lost(self, work: asyncio.Future[None], keeper: asyncio.Task[None]) -> None:
+    async def _wait_until_ended_or_lost(self, work: asyncio.Future[None], keeper: asyncio.Task[None]) -> None:
         while (left := self._time_left()) > 0 and not work.done() and not keeper.done():
             await asyncio.wait({work, keeper}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
@@ -190,16 +191,16 @@ class LeaseElector:
         with contextlib.suppress(LeadershipLost):
             while True:
                 await self.sleep(pause.total_seconds())
-                pause = await self._attempted(self._renew)
+                pause = await self._attempt(self._renew)
 
     async def _renew(self) -> timedelta:
         observed = self._confirmed or await self._look()
-        if not isinstance(self._decided(observed), Renew):
+        if not isinstance(self._decide(observed), Renew):
             raise LeadershipLost
         await self._claim(observed)
         return RENEW_EVERY
 
-    def _decided(self, observed: LeaseRecord | None) -> Decision:
+    def _decide(self, observed: LeaseRecord | None) -> Decision:
         decision = decide(observed, self._sighting.unchanged, self._me())
         if not isinstance(decision, Renew):
             # Whoever holds it: we do not, however fresh our last renewal is.
@@ -248,7 +249,7 @@ class LeaseElector:
             async with asyncio.timeout(RELEASE_DEADLINE.total_seconds()):
                 # A write that was cut short by the cancellation may have made us holder, too.
                 while self._renew_times:
-                    pause = await self._attempted(self._give_back)
+                    pause = await self._attempt(self._give_back)
                     await self.sleep(pause.total_seconds())
         except TimeoutError:
             logger.warning("could not release the lease, it is left to expire", lease=self.name)
@@ -261,7 +262,7 @@ class LeaseElector:
         self._renew_times.clear()
         return timedelta(0)
 
-    async def _attempted(self, attempt: Callable[[], Awaitable[timedelta]]) -> timedelta:
+    async def _attempt(self, attempt: Callable[[], Awaitable[timedelta]]) -> timedelta:
         """One attempt with a deadline of its own; returns how long to wait before the next."""
         try:
             async with asyncio.timeout(ATTEMPT_DEADLINE.total_seconds()):

@@ -20,6 +20,9 @@ K = TypeVar("K")
 FIRST_DELAY = timedelta(seconds=1)
 LONGEST_DELAY = timedelta(seconds=60)
 
+_MOST_VOID = 64
+"""How many places may be void beyond as many as are not; they are taken out together, for each alone would cost more."""
+
 
 class Priority(IntEnum):
     """Who goes first among those that are due."""
@@ -119,7 +122,7 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
 
     def forget(self, key: K) -> None:
-        """The object is gone: drop what waits for it."""
+        """Drop what waits for a key: the object is gone, or there is nothing to do for it any more."""
         self._waiting.pop(key, None)
         self._failures.pop(key, None)
         self._again.pop(key, None)
@@ -150,7 +153,20 @@ class WorkQueue(Generic[K]):
         ticket = next(self._tickets)
         self._waiting[key] = _Entry(due, priority, ticket)
         heapq.heappush(self._later, (due, ticket, key))
+        if len(self._later) + len(self._ready) > 2 * len(self._waiting) + _MOST_VOID:
+            self._drop_void_places()
         self._wake.set()
+
+    def _drop_void_places(self) -> None:
+        self._later = [place for place in self._later if self._is_valid(*place[1:])]
+        self._ready = [place for place in self._ready if self._is_valid(*place[1:])]
+        heapq.heapify(self._later)
+        heapq.heapify(self._ready)
+
+    def _is_valid(self, ticket: int, key: K) -> bool:
+        """Whether a key still waits in that place: it may have been forgotten, taken, or given a better one."""
+        entry = self._waiting.get(key)
+        return entry is not None and entry.ticket == ticket
 
     def _promote(self) -> None:
         now = self.monotonic()

@@ -1,17 +1,23 @@
-"""Refreshes wait here for their turn: a few at a time for each provider, so that none is stormed and none holds up others."""
+"""Refreshes wait here for their turn: a few at a time for each provider and each namespace, so that none is stormed and none
+holds up others."""
 
 import asyncio
-from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from datasource.fairness import FairBulkhead
+from datasource.oauth2.egress import read_host
+from datasource.oauth2.endpoint import split_url
 from datasource_operator.cache import Key
 
 PER_PROVIDER = 16
 """Refreshes between their first request to the API server and the answer of one token endpoint."""
 
+PER_NAMESPACE = 32
+"""Refreshes under way for one namespace: where one of its providers hangs, as many places are left for its others."""
+
 IN_ALL = 128
-"""Refreshes under way altogether: eight providers may hang, and others are still asked."""
+"""Refreshes under way altogether; see docs/decisions.md#fair-places."""
 
 
 @dataclass(slots=True)
@@ -21,35 +27,38 @@ class RefreshPool:
     refresh: Callable[[Key], Awaitable[None]]
     per_provider: int = PER_PROVIDER
     in_all: int = IN_ALL
-    _waiting: dict[str, OrderedDict[Key, None]] = field(default_factory=dict)
+    per_namespace: int = PER_NAMESPACE
+    _bulkhead: FairBulkhead[Key] = field(init=False)
     _running: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
-    _at_provider: Counter[str] = field(default_factory=Counter)
-    _places: dict[Key, str] = field(default_factory=dict)
-    """The provider at which a running key holds a place."""
+
+    def __post_init__(self) -> None:
+        self._bulkhead = FairBulkhead(
+            in_all=self.in_all,
+            per_namespace=self.per_namespace,
+            per_provider=self.per_provider,
+            reserved=self.in_all // 4,
+        )
 
     def submit(self, key: Key, provider: str, *, is_urgent: bool = False) -> None:
-        """Refresh a key when its provider has room; urgent ones (somebody asked) go first."""
-        if key in self._running:
-            return
-        waiting = self._waiting.setdefault(provider, OrderedDict())
-        waiting[key] = None
-        if is_urgent:
-            waiting.move_to_end(key, last=False)
-        self._start_what_fits(provider)
+        """Refresh a key when it is its turn; urgent ones (somebody asked) go first in their namespace.
+
+        `provider` is the host of its token endpoint, with or without a port.
+        """
+        self._bulkhead.submit(key, namespace=key.namespace, provider=provider_at(provider), is_urgent=is_urgent)
+        self._start_what_fits()
 
     def answered(self, key: Key) -> None:
         """The provider has answered a running key: its place is free, however long the API server takes to store that."""
-        provider = self._places.pop(key, None)
-        if provider is None:
-            return
-        self._at_provider[provider] -= 1
-        if not self._at_provider[provider]:
-            del self._at_provider[provider]
-        self._start_what_fits(provider)
+        self._bulkhead.leave_provider(key)
+        self._start_what_fits()
+
+    def forget(self, key: Key) -> None:
+        """The Datasource is gone: do not begin to refresh it. What runs goes on."""
+        self._bulkhead.forget(key)
 
     def forget_waiting(self) -> None:
         """Start nothing more of what was submitted; what runs goes on."""
-        self._waiting.clear()
+        self._bulkhead.forget_waiting()
 
     async def drain(self) -> None:
         """Start nothing more, and wait for what runs: a reply that is not stored yet is worth waiting for."""
@@ -65,23 +74,24 @@ class RefreshPool:
     @property
     def waiting(self) -> int:
         """How many wait for their turn; may be read from another thread."""
-        return sum(map(len, list(self._waiting.values())))
+        return self._bulkhead.waiting
 
-    def _start_what_fits(self, provider: str) -> None:
-        waiting = self._waiting.get(provider)
-        while waiting and self._at_provider[provider] < self.per_provider and len(self._running) < self.in_all:
-            key, _ = waiting.popitem(last=False)
-            self._at_provider[provider] += 1
-            self._places[key] = provider
+    def _start_what_fits(self) -> None:
+        for key in self._bulkhead.admit():
             self._running[key] = asyncio.create_task(self._run(key), name=f"refresh of {key}")
-        if not waiting:
-            self._waiting.pop(provider, None)
 
     async def _run(self, key: Key) -> None:
         try:
             await self.refresh(key)
         finally:
             del self._running[key]
-            self.answered(key)
-            for waiting_at in tuple(self._waiting):
-                self._start_what_fits(waiting_at)
+            self._bulkhead.leave(key)
+            self._start_what_fits()
+
+
+def provider_at(netloc: str) -> str:
+    """Who answers there: the host as a resolver understands it. Whoever writes a URL makes no other provider of it with a port,
+    a final dot, capitals, or another spelling of an address. Empty where it names no host: nothing is sent there."""
+    split = split_url(f"//{netloc}")
+    host = None if split is None else read_host(split.hostname or "")
+    return "" if host is None else str(host)

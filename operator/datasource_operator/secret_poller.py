@@ -58,6 +58,10 @@ class SecretPoller:
             # Whoever is new has not seen it: start over with short pauses.
             watched.due, watched.looks, watched.version = min(watched.due, due), 0, None
 
+    def forget(self, key: Key) -> None:
+        """The Datasource is gone."""
+        self.wait_for(key, None)
+
     async def run(self) -> None:
         """Look at whatever is due, for ever."""
         while True:
@@ -77,7 +81,7 @@ class SecretPoller:
                 del self._watched[place]
 
     async def _look(self, place: tuple[str, str]) -> None:
-        version = await self._version(*place)
+        version = await self._read_version(*place)
         watched = self._watched.get(place)
         if watched is None:
             return
@@ -89,7 +93,7 @@ class SecretPoller:
         for key in tuple(watched.waiting):
             self.changed(key)
 
-    async def _version(self, namespace: str, name: str) -> str | None:
+    async def _read_version(self, namespace: str, name: str) -> str | None:
         try:
             secret = await self.kube.get(SECRETS, namespace, name, PartialObject, metadata_only=True)
         except NotFound:

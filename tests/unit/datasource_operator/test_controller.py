@@ -1,6 +1,7 @@
 """What is queued on which trigger, and what a Datasource that is gone leaves behind: nothing."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from datasource.credential import CredentialData
+from datasource.intent import Intent
 from datasource.kube import DATASOURCES, Kube, Resource, Unavailable, WatchEvent
 from datasource.names import SecretType
 from datasource.oauth2.egress import EgressPolicy
@@ -18,13 +21,17 @@ from datasource.settings import Settings
 from datasource_operator.cache import Key
 from datasource_operator.controller import Controller
 from datasource_operator.decisions.timing import WAITING_LOOK, Comeback, Refresh
-from datasource_operator.worker import Done
+from datasource_operator.refresh_pool import PER_PROVIDER
+from datasource_operator.worker import Done, LookAgain
 from tests.support.builders import (
     NAME,
     NAMESPACE,
+    NOW,
     credential_metadata,
     datasource,
+    facts,
     token_secret_metadata,
+    trouble,
 )
 from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
 
@@ -226,17 +233,17 @@ async def test_a_revocation_that_waits_for_its_next_try_is_not_brought_forward()
 async def test_a_clear_that_we_wrote_ourselves_is_revoked_without_the_watch() -> None:
     controller = controller_on()
     controller.cache.store_secret(to_be_revoked())
-    controller._reconciled(KEY)
+    controller._after_reconciling(KEY)
     assert controller._revocations.depth == 1
 
 
 async def test_what_a_revocation_wrote_is_looked_at_without_the_watch() -> None:
     controller = controller_on()
-    controller._revoked(KEY)
+    controller._after_revoking(KEY)
     assert await due(controller) == []
     controller.datasource_changed(named(KEY))
     await due(controller)
-    controller._revoked(KEY)
+    controller._after_revoking(KEY)
     assert await due(controller) == [KEY]
 
 
@@ -275,3 +282,136 @@ async def test_deletions_that_no_watch_told_of_are_noticed() -> None:
     await controller.drop_missed_deletions()
     assert controller.cache.datasource_keys() == [OTHER]
     assert await due(controller) == [OTHER]
+
+
+# What is gone.
+
+
+def holders_of(key: Key, root: object) -> list[str]:
+    """The types on the way to wherever an object graph of ours holds a key; nobody need know the places."""
+    found: list[str] = []
+    seen: set[int] = set()
+    paths: list[tuple[object, str]] = [(root, "")]
+    while paths:
+        thing, path = paths.pop()
+        if thing == key:
+            found.append(path)
+        if id(thing) in seen or isinstance(thing, type):
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, dict | list | tuple | set | asyncio.Task) or type(thing).__module__.startswith(
+            "datasource"
+        ):
+            paths += [(each, f"{path}/{type(thing).__name__}") for each in gc.get_referents(thing)]
+    return found
+
+
+def remember_all(controller: Controller, key: Key) -> None:
+    """Have everything that keeps something by key keep something."""
+    seen = facts()
+    controller._memory.first_seen(key, seen, NOW)
+    controller._memory.failed(key, 1, trouble())
+    controller._memory.pause(key)
+    controller._memory.looked(key, Intent(id="theirs", process="other", pod="other", at=NOW))
+    controller._poller.wait_for(key, "my-app")
+    controller._surroundings.look(key)
+    controller._steps.hand_over(
+        key, "7", CredentialData("at-1", "Bearer", "https://login.example.com/token", "f", "my-app")
+    )
+    controller.queue.retry(key)
+
+
+async def empty(controller: Controller, clock: Clock) -> None:
+    """Void places in a queue go when they are due."""
+    clock.advance(timedelta(days=1))
+    for queue in (controller.queue, controller._revocations):
+        queue.add(OTHER)
+        queue.done(await queue.take())
+
+
+async def test_nothing_is_remembered_of_a_datasource_that_is_gone() -> None:
+    clock = Clock()
+    controller = controller_on(clock=clock)
+    controller.datasource_changed(named(KEY))
+    remember_all(controller, KEY)
+    for number in range(PER_PROVIDER):
+        controller._pool.submit(Key(NAMESPACE, str(number)), "login.example.com")
+    controller._pool.submit(KEY, "login.example.com")
+    assert controller.workload().refreshes_waiting == 1
+    holders = {path.split("/")[-2] for path in holders_of(KEY, controller)}
+    assert holders >= {
+        "Cache",
+        "WorkQueue",
+        "SurroundingsSchedule",
+        "RefreshMemory",
+        "SecretPoller",
+        "FairBulkhead",
+        "Steps",
+    }
+
+    controller.datasource_deleted(named(KEY, resource_version="6"))
+    await empty(controller, clock)
+    assert holders_of(KEY, controller) == []
+    await controller._pool.drain()
+
+
+async def test_nothing_is_remembered_by_work_that_was_under_way_at_the_deletion() -> None:
+    clock, may_end = Clock(), asyncio.Event()
+    controller = controller_on(clock=clock)
+    controller.datasource_changed(named(KEY))
+
+    async def refresh(key: Key) -> LookAgain:
+        await may_end.wait()
+        remember_all(controller, key)
+        return LookAgain()
+
+    controller._refreshing.job = refresh
+    controller._pool.submit(KEY, "login.example.com")
+    await asyncio.sleep(0)
+    controller.datasource_deleted(named(KEY, resource_version="6"))
+    may_end.set()
+    await controller._pool.drain()
+    working = asyncio.create_task(controller._reconciling.run())
+    while controller.queue.depth or controller.queue.working:  # noqa: ASYNC110 - a turn of the loop each
+        await asyncio.sleep(0)
+    working.cancel()
+    await asyncio.wait([working])
+    await empty(controller, clock)
+    assert holders_of(KEY, controller) == []
+
+
+async def test_what_came_back_at_once_is_not_forgotten() -> None:
+    controller = controller_on()
+    controller.datasource_changed(named(KEY))
+    key = await controller.queue.take()
+    controller.datasource_deleted(named(KEY, resource_version="6"))
+    controller.datasource_changed(named(KEY, resource_version="7", uid="another"))
+    controller.queue.done(key)
+    controller._after_reconciling(key)
+    assert await due(controller) == [KEY]
+
+
+async def test_a_revocation_outlives_its_datasource_and_not_its_secret() -> None:
+    kube = WatchedKube()
+    async with watching(kube) as controller:
+        controller.datasource_changed(named(KEY))
+        await kube.show(SecretType.CREDENTIAL, to_be_revoked())
+        controller.datasource_deleted(named(KEY, resource_version="6"))
+        assert KEY in controller._revocations
+        await kube.show(SecretType.CREDENTIAL, to_be_revoked("8"), "DELETED")
+        assert KEY not in controller._revocations
+
+
+async def test_a_standby_forgets_what_the_leader_revoked() -> None:
+    kube = WatchedKube()
+    async with watching(kube) as controller:
+        await kube.show(SecretType.CREDENTIAL, to_be_revoked())
+        await kube.show(SecretType.CREDENTIAL, credential_metadata(resource_version="8"))
+        assert KEY not in controller._revocations
+
+
+async def test_a_deletion_that_is_older_than_what_stands_there_forgets_nothing() -> None:
+    controller = controller_on()
+    controller.datasource_changed(named(KEY, resource_version="9"))
+    controller.datasource_deleted(named(KEY, resource_version="6"))
+    assert await due(controller) == [KEY]

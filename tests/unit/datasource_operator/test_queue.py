@@ -534,3 +534,19 @@ async def test_a_key_is_in_the_queue_while_it_waits_and_while_it_is_worked_on() 
     assert "a" in queue
     queue.done("a")
     assert "a" not in queue
+
+
+async def test_places_that_were_given_up_do_not_pile_up() -> None:
+    """Each edit of a Datasource brings it forward and leaves the place of its expiry, which may be months away."""
+    clock = Clock()
+    queue = queue_at(clock)
+    for key in ("edited", "at rest"):
+        queue.add(key, Priority.ROUTINE, delay=1000 * MINUTE)
+    for _ in range(2000):
+        queue.add("edited")
+        assert await take_now(queue) == "edited"
+        queue.done("edited")
+        queue.add("edited", Priority.ROUTINE, delay=1000 * MINUTE)
+    assert len(queue._later) + len(queue._ready) < 100
+    clock.advance(1000 * MINUTE)
+    assert sorted(await take_all(queue)) == ["at rest", "edited"]

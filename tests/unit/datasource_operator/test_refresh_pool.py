@@ -2,8 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from datasource_operator.cache import Key
-from datasource_operator.refresh_pool import RefreshPool
+from datasource_operator.refresh_pool import IN_ALL, PER_NAMESPACE, PER_PROVIDER, RefreshPool, provider_at
 
 
 class Provider:
@@ -171,3 +173,112 @@ async def test_what_never_told_of_an_answer_gives_up_its_place_at_its_end() -> N
     while pool.running:  # noqa: ASYNC110 - a turn of the loop each, no time passes
         await asyncio.sleep(0)
     assert provider.begun == ["0", "1", "2"]
+
+
+async def test_a_key_that_waits_at_one_provider_and_is_submitted_under_another_runs_once() -> None:
+    """Its spec was edited while it waited."""
+    provider = Provider()
+    pool = RefreshPool(provider.refresh, per_provider=1, in_all=100)
+    pool.submit(key("first"), "old.example.com")
+    pool.submit(key("moved"), "old.example.com")
+    pool.submit(key("moved"), "new.example.com")
+    await asyncio.sleep(0)
+    assert provider.begun == ["first", "moved"]
+    assert (pool.running, pool.waiting) == (2, 0)
+    provider.let_go()
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task is not asyncio.current_task()))
+    assert provider.begun == ["first", "moved"]
+    assert (pool.running, pool.waiting) == (0, 0)
+
+
+VICTIM = Key("victim", "calendar")
+
+
+@pytest.mark.parametrize("hosts", [8, 80])
+@pytest.mark.parametrize("namespaces", [1, 4, 30])
+async def test_providers_that_hang_keep_no_other_tenant_waiting(hosts: int, namespaces: int) -> None:
+    """Whoever owns a domain owns as many hosts as he likes, and often several namespaces."""
+    provider = Provider()
+    pool = RefreshPool(provider.refresh)
+    for host in range(hosts):
+        for number in range(2 * IN_ALL):
+            attacker = Key(f"attacker-{number % namespaces}", f"{host}-{number}")
+            pool.submit(attacker, f"{host}.hangs.example.net")
+    assert 0 < pool.running < IN_ALL
+
+    pool.submit(VICTIM, "login.example.com")
+    await asyncio.sleep(0)
+    assert VICTIM.name in provider.begun
+    provider.let_go()
+    await pool.drain()
+
+
+async def test_a_provider_that_hangs_leaves_places_to_the_others_of_its_namespace() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh)
+    for number in range(IN_ALL):
+        pool.submit(key(number), "hangs.example.net")
+    assert pool.running == PER_PROVIDER
+    for number in range(IN_ALL, 2 * IN_ALL):
+        pool.submit(key(number), "login.example.com")
+    assert pool.running == PER_NAMESPACE == 2 * PER_PROVIDER
+    provider.let_go()
+    await pool.drain()
+
+
+async def test_ports_and_spellings_make_no_other_provider_of_a_host() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh)
+    for number in range(IN_ALL):
+        host = ("login.example.com", "Login.Example.com", "login.example.com.")[number % 3]
+        pool.submit(key(number), f"{host}:{8000 + number}")
+    assert pool.running == PER_PROVIDER
+    provider.let_go()
+    await pool.drain()
+
+
+@pytest.mark.parametrize(
+    ("netloc", "provider"),
+    [
+        ("login.example.com", "login.example.com"),
+        ("LOGIN.example.com.:8443", "login.example.com"),
+        ("user:password@login.example.com", "login.example.com"),
+        ("127.1:80", "127.0.0.1"),
+        ("0x7f000001", "127.0.0.1"),
+        ("[0:0:0:0:0:0:0:1]:8443", "::1"),
+        ("[::1%25eth0]", "::1"),
+        ("", ""),
+        ("login.example.com:99999", ""),
+        ("[login", ""),
+        ("b\u00fccher.example", ""),
+        ("a b", ""),
+        ("login..example.com", ""),
+    ],
+)
+def test_a_provider_is_a_host(netloc: str, provider: str) -> None:
+    assert provider_at(netloc) == provider
+
+
+async def test_what_is_gone_is_not_refreshed_any_more() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh, per_provider=1, in_all=100)
+    for name in ("running", "gone", "later"):
+        pool.submit(key(name), "login.example.com")
+    for name in ("running", "gone", "unknown"):
+        pool.forget(key(name))
+    assert (pool.running, pool.waiting) == (1, 1)
+    provider.let_go()
+    while pool.running:  # noqa: ASYNC110 - a turn of the loop each, no time passes
+        await asyncio.sleep(0)
+    assert provider.begun == ["running", "later"]
+
+
+async def test_nothing_is_left_of_a_pool_whose_refreshes_ended() -> None:
+    provider = Provider()
+    pool = RefreshPool(provider.refresh, per_provider=2, in_all=3)
+    for number in range(20):
+        pool.submit(Key(f"apps-{number % 3}", str(number)), f"{number % 4}.example.com", is_urgent=number % 2 == 0)
+    provider.let_go()
+    while pool.running:  # noqa: ASYNC110 - a turn of the loop each, no time passes
+        await asyncio.sleep(0)
+    assert pool._bulkhead == RefreshPool(provider.refresh, per_provider=2, in_all=3)._bulkhead
