@@ -172,6 +172,7 @@ class Controller:
         for key in self.cache.revocations_due():
             self._revocations.add(key)
         self.queue.resume()
+        self._refresher.is_stopping = False
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
@@ -180,6 +181,7 @@ class Controller:
         try:
             await asyncio.gather(*tasks)
         finally:
+            self._refresher.is_stopping = True
             await _cancel(tasks)
             await self._pool.drain()
             self._steps.let_go_of_all()

@@ -62,6 +62,7 @@ from datasource_operator.decisions.refresh_outcome import (
     credential_is_damaged,
     refresh_outcome,
     reply_could_not_be_stored,
+    stopped_before_it_was_sent,
 )
 from datasource_operator.decisions.timing import refresh_is_wanted
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
@@ -116,6 +117,8 @@ class Refresher:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     answered: Callable[[Key], None] = lambda _: None
     """Told when the provider has answered, or did not: it may be sent the next request."""
+    is_stopping: bool = False
+    """Whether no request may be begun any more, since we end or lead no longer. What was sent is seen through."""
     _clients: Clients = field(init=False, repr=False)
     _credential_secrets: CredentialSecrets = field(init=False, repr=False)
     _dropped_grants: DroppedGrants = field(init=False, repr=False)
@@ -147,8 +150,13 @@ class Refresher:
     async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
         await self._require_turn(key, credential.facts)
         material = await self._material(key, oauth2)
+        if self.is_stopping:
+            raise Stale("whoever leads next refreshes it")
         begun = await self._begin(key, credential)
         turn = await self._turn(key, seen, begun, material)
+        if self.is_stopping:
+            # The API server may have been slow, and kubelet does not wait for ever.
+            await self._take_back(key, begun, stopped_before_it_was_sent())
         sent_at = self.monotonic()
         answer = await self._answer_to(key, turn, material)
         outcome = refresh_outcome(turn, answer, self.now())

@@ -240,3 +240,8 @@ def credential_is_damaged(advice: str, secret: str) -> Setback:
 def reply_could_not_be_stored(reason: Reason, message: str, secret: str) -> Setback:
     """The credential Secret cannot be written, so nothing is sent."""
     return Setback(reason, message, BLOCKED_PAUSE, look_again_at=secret)
+
+
+def stopped_before_it_was_sent() -> Setback:
+    """This process ends, or leads no longer: whoever leads next begins anew."""
+    return Setback(Reason.REFRESH_FAILING, "The refresh was not begun: the operator was stopping.", timedelta(0))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from datasource.kube import Conflict, Kube, NotFound, Resource
+from datasource.objects import PartialObject
 from tests.unit.datasource_operator.merge_patch import merge_patched
 
 T = TypeVar("T")
@@ -102,6 +103,13 @@ class KubeInMemory(Kube):
         self.objects[resource.plural, namespace, name] = patched
         return msgspec.convert(patched, type_)
 
+    async def list_metadata(
+        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
+    ) -> tuple[list[PartialObject], str]:
+        self._called(Call("list", resource, namespace or "", ""))
+        found = [each for each in self.stored(resource) if _is_selected(each, field_selector)]
+        return [msgspec.convert(each, PartialObject) for each in found], str(self._version)
+
     def _called(self, call: Call) -> None:
         self.calls.append(call)
         if self.failure is not None:
@@ -117,3 +125,14 @@ class KubeInMemory(Kube):
 def _as_json(manifest: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(manifest))
     return plain
+
+
+def _is_selected(content: Mapping[str, Any], field_selector: str) -> bool:
+    """Whether an object has the name and the type that a field selector asks for (`metadata.name=a,type=t`, `type!=t`)."""
+    fields = {"metadata.name": content["metadata"]["name"], "type": content.get("type", "Opaque")}
+    for term in filter(None, field_selector.split(",")):
+        name, _, wanted = term.partition("=")
+        is_not = name.endswith("!")
+        if (fields[name.removesuffix("!")] == wanted) is is_not:
+            return False
+    return True

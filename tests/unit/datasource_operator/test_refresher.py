@@ -1,0 +1,149 @@
+"""A refresh from the first look to the last write, on an API server in memory and a provider on loopback."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from datasource.credential import CredentialData, manifest, read_facts
+from datasource.intent import Process
+from datasource.kube import SECRETS, Conflict
+from datasource.names import credential_secret_name
+from datasource.oauth2.discovery import Discovery
+from datasource.oauth2.transport import Transport
+from datasource.oauth2.verifier import IdTokenVerifier
+from datasource.objects import Datasource, Secret
+from datasource.settings import Settings
+from datasource.states import Reason
+from datasource_operator.cache import Cache, Key
+from datasource_operator.refresh_memory import RefreshMemory
+from datasource_operator.refresher import Refresher
+from datasource_operator.steps import Steps
+from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, fingerprint_of, raw_spec, spec
+from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, replies
+from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+
+KEY = Key(NAMESPACE, NAME)
+PUBLIC = {"clientSecretRef": None}
+ANSWER = b'{"access_token": "at-2", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt-2"}'
+
+
+@dataclass
+class ApiServer(KubeInMemory):
+    """Swaps by resourceVersion, as the real one does; calls `written` after each write."""
+
+    written: Callable[[], None] = lambda: None
+
+    async def merge_patch(self, *arguments: Any, **keywords: Any) -> Any:
+        resource, namespace, name, patch, type_ = arguments
+        stored = self.objects[resource.plural, namespace, name]
+        if patch["metadata"]["resourceVersion"] != stored["metadata"]["resourceVersion"]:
+            raise Conflict(409, "Conflict", "the object has been modified")
+        await super().merge_patch(*arguments, **keywords)
+        self._version += 1
+        patched = self.objects[resource.plural, namespace, name]
+        patched["metadata"]["resourceVersion"] = str(self._version)
+        self.written()
+        return msgspec.convert(patched, type_)
+
+
+@dataclass
+class Bench:
+    """A refresher, and one credential that is due."""
+
+    provider: HostileProvider
+    transport: Transport
+    kube: ApiServer = field(default_factory=ApiServer)
+
+    def __post_init__(self) -> None:
+        cache = Cache()
+        settings = Settings("https://connect.example.com", "datasource-system", egress=ON_LOOPBACK)
+        memory = RefreshMemory(Clock(), lambda: 0.5)
+        discovery = Discovery(self.transport, Clock())
+        steps = Steps(self.kube, cache, settings, memory, discovery, now=lambda: NOW)
+        verifier = IdTokenVerifier(self.transport, discovery, Clock())
+        process = Process(process="process-1", pod="pod-1")
+        self.refresher = Refresher(self.transport, steps, memory, process, verifier, now=lambda: NOW)
+        data = CredentialData(
+            access_token="at-1",
+            token_type="Bearer",
+            token_endpoint=self.provider.url,
+            fingerprint=fingerprint_of(spec(**PUBLIC)),
+            client_id="my-app",
+            refresh_token="rt-1",
+        )
+        due = facts(
+            obtained_with=spec(**PUBLIC),
+            has_refresh_token=True,
+            refreshed_at=NOW - timedelta(hours=2),
+            expires_at=NOW - timedelta(hours=1),
+        )
+        stored = manifest(namespace=NAMESPACE, datasource_name=NAME, datasource_uid=UID, facts=due, data=data)
+        metadata = stored["metadata"] | {"resourceVersion": "7", "namespace": NAMESPACE}
+        self.kube.objects["secrets", NAMESPACE, credential_secret_name(NAME)] = stored | {"metadata": metadata}
+        cache.store_secret(self.secret.metadata)
+        raw = {"metadata": {"name": NAME, "namespace": NAMESPACE, "uid": UID, "generation": 1, "resourceVersion": "5"}}
+        cache.store_datasource(msgspec.convert(raw | {"spec": raw_spec(**PUBLIC)}, Datasource))
+
+    @property
+    def secret(self) -> Secret:
+        """The credential Secret as it stands."""
+        return msgspec.convert(self.kube.objects["secrets", NAMESPACE, credential_secret_name(NAME)], Secret)
+
+    @property
+    def stored(self) -> Any:
+        """What its annotations say."""
+        return read_facts(self.secret.metadata).facts
+
+
+@asynccontextmanager
+async def bench(*behaviours: Behaviour) -> AsyncIterator[Bench]:
+    async with HostileProvider(*behaviours) as provider, Transport(ON_LOOPBACK) as transport:
+        yield Bench(provider, transport)
+
+
+async def test_credential_that_is_due_is_refreshed_and_stored_as_the_next_revision() -> None:
+    async with bench(replies(200, ANSWER)) as each:
+        await each.refresher.refresh(KEY)
+        assert [request.form["refresh_token"] for request in each.provider.requests] == ["rt-1"]
+        assert (each.secret.value("access_token"), each.secret.value("refresh_token")) == ("at-2", "rt-2")
+        assert (each.stored.revision, each.stored.intent) == (2, None)
+
+
+async def test_process_that_stops_begins_no_refresh() -> None:
+    """kubelet does not wait for ever: what is begun late may be cut off between the provider's answer and its store."""
+    async with bench(replies(200, ANSWER)) as each:
+        each.refresher.is_stopping = True
+        await each.refresher.refresh(KEY)
+        assert each.provider.requests == []
+        assert {call.verb for call in each.kube.calls if call.resource == SECRETS} <= {"get"}
+
+
+async def test_process_that_stops_while_its_intent_is_written_takes_it_back_and_sends_nothing() -> None:
+    async with bench(replies(200, ANSWER)) as each:
+        each.kube.written = lambda: setattr(each.refresher, "is_stopping", True)
+        await each.refresher.refresh(KEY)
+        assert each.provider.requests == []
+        assert (each.stored.revision, each.stored.intent) == (1, None)
+        each.kube.written = lambda: None
+        each.refresher.is_stopping = False
+        await each.refresher.refresh(KEY)
+        assert each.secret.value("access_token") == "at-2"
+
+
+async def test_request_that_was_sent_is_seen_through_though_the_process_stops() -> None:
+    async with bench(replies(200, ANSWER)) as each:
+        each.refresher.answered = lambda _: setattr(each.refresher, "is_stopping", True)
+        await each.refresher.refresh(KEY)
+        assert each.secret.value("refresh_token") == "rt-2"
+
+
+async def test_dead_grant_is_never_sent_again() -> None:
+    async with bench(replies(400, b'{"error": "invalid_grant"}')) as each:
+        await each.refresher.refresh(KEY)
+        await each.refresher.refresh(KEY)
+        assert len(each.provider.requests) == 1
+        assert each.stored.verdict is Reason.GRANT_REVOKED
