@@ -12,16 +12,16 @@ import msgspec
 
 from bench.bare import APPLY, JSON, MERGE_PATCH, METADATA, Bare, Job, Refused, in_flight
 from bench.objects import CLIENT_SECRET, DUE_AGE, LIFETIME, Maker, aged
-from datasource import credential as credential_secret
-from datasource.credential import CredentialData, CredentialFacts
-from datasource.intent import Intent
-from datasource.names import (
+from datasource.api.names import (
     CALLBACK_FIELD_MANAGER,
     FIELD_MANAGER,
     credential_secret_name,
     default_token_secret_name,
 )
-from datasource.objects import Datasource, PartialObject, Secret
+from datasource.api.objects import Datasource, PartialObject, Secret
+from datasource.records import credential as credential_secret
+from datasource.records.credential import CredentialData, CredentialFacts
+from datasource.records.intent import Intent
 
 
 @dataclass(slots=True)

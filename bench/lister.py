@@ -14,7 +14,7 @@ import uvloop
 
 from bench.bare import JSON, METADATA_LIST, Bare, selector
 from bench.meter import cpu_seconds, resident_kib
-from datasource.names import SecretType
+from datasource.api.names import SecretType
 
 PAGE = 500
 

@@ -13,15 +13,15 @@ from typing import Any
 import msgspec
 
 from bench.imitation import refresh_token
-from datasource import credential as credential_secret
-from datasource.credential import CredentialData, CredentialFacts, StoredCredential
-from datasource.fingerprint import fingerprint
-from datasource.names import API_VERSION, KIND
-from datasource.oauth2.egress import EgressPolicy, rules
-from datasource.objects import Datasource, OwnerReference
-from datasource.requests import Requests
-from datasource.spec import Spec, parse
-from datasource.token_secret import plan
+from datasource.api.names import API_VERSION, KIND
+from datasource.api.objects import Datasource, OwnerReference
+from datasource.api.requests import Requests
+from datasource.api.spec import Spec, parse
+from datasource.outbound.egress import EgressPolicy, rules
+from datasource.records import credential as credential_secret
+from datasource.records.credential import CredentialData, CredentialFacts, StoredCredential
+from datasource.records.fingerprint import fingerprint
+from datasource.records.token_secret import plan
 from datasource_operator.decisions.findings import find
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.status import Surface, status_patch, wanted_status

@@ -25,13 +25,13 @@ from bench.objects import CLIENT_SECRET
 from bench.world import World, world
 from bench.writing import RUNS, Run, waiting
 from callback_server.cookie import COOKIE, cookie_hash
-from datasource import credential as credential_secret
-from datasource import flow as records
-from datasource.flow import FLOW_LIFETIME, Flow, Outcome, key_hash, new_flow_key
-from datasource.names import CALLBACK_FIELD_MANAGER, credential_secret_name, redirect_uri, ticket_in
-from datasource.objects import PartialObject
-from datasource.requests import Requests
-from datasource.ticket import ticket_hash
+from datasource.api.names import CALLBACK_FIELD_MANAGER, credential_secret_name, redirect_uri, ticket_in
+from datasource.api.objects import PartialObject
+from datasource.api.requests import Requests
+from datasource.records import credential as credential_secret
+from datasource.records import flow as records
+from datasource.records.flow import FLOW_LIFETIME, Flow, Outcome, key_hash, new_flow_key
+from datasource.records.ticket import ticket_hash
 from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
 
 _FIELD = re.compile(r'name="(ticket|token)" value="([^"]*)"')

@@ -15,8 +15,8 @@ from bench.figures import Report, at_most, never_above
 from bench.meter import Busy, Calls, cpu_seconds, resident_kib
 from bench.world import Operator, World, world
 from bench.writing import RUNS
-from datasource.kube import LEASES
-from datasource.names import SecretType
+from datasource.api.names import SecretType
+from datasource.cluster.kube import LEASES
 from datasource_operator.decisions.election import RENEW_EVERY
 from deploy.local.cache import REPOSITORY
 from deploy.local.processes import StackError

@@ -15,7 +15,7 @@ from bench.figures import Report, never_above
 from bench.wiretap import Wiretap
 from bench.world import World, world
 from bench.writing import RUNS, is_quiet
-from datasource.objects import PartialObject
+from datasource.api.objects import PartialObject
 from deploy.local.stack import OPERATOR
 
 SECRETS = 5000

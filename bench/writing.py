@@ -12,7 +12,7 @@ from bench.figures import Report, at_least, at_most, never_above
 from bench.fleet import Fleet, Member
 from bench.meter import Calls
 from bench.world import World, world
-from datasource.clock import rfc3339
+from datasource.api.clock import rfc3339
 
 RUNS = 3
 PROVIDER_LATENCY = 0.005

@@ -9,12 +9,12 @@ import uvloop
 
 from callback_server.app import create_app, services
 from callback_server.server import server_of
-from datasource.kube import Kube
-from datasource.logs import configure_logging
-from datasource.metrics import show_build
-from datasource.oauth2.transport import Transport
-from datasource.probes import serve_probes
-from datasource.settings import InvalidSettings, Settings, listen_address, settings_in
+from datasource.cluster.kube import Kube
+from datasource.process.logs import configure_logging
+from datasource.process.metrics import show_build
+from datasource.process.probes import serve_probes
+from datasource.process.settings import InvalidSettings, Settings, listen_address, settings_in
+from datasource.providers.transport import Transport
 
 logger = structlog.get_logger(__name__)
 

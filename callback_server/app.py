@@ -37,15 +37,15 @@ from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, is_from_our_page
 from callback_server.situation import Observer
-from datasource.clients import Clients
-from datasource.credential_secrets import CredentialSecrets
-from datasource.dropped_grants import DroppedGrants
-from datasource.kube import ApiError, Kube, Unavailable
-from datasource.names import CALLBACK_FIELD_MANAGER
-from datasource.oauth2.discovery import Discovery
-from datasource.oauth2.transport import Transport
-from datasource.oauth2.verifier import IdTokenVerifier
-from datasource.settings import Settings
+from datasource.api.names import CALLBACK_FIELD_MANAGER
+from datasource.cluster.clients import Clients
+from datasource.cluster.credential_secrets import CredentialSecrets
+from datasource.cluster.dropped_grants import DroppedGrants
+from datasource.cluster.kube import ApiError, Kube, Unavailable
+from datasource.process.settings import Settings
+from datasource.providers.discovery import Discovery
+from datasource.providers.transport import Transport
+from datasource.providers.verifier import IdTokenVerifier
 
 logger = structlog.get_logger(__name__)
 

@@ -20,12 +20,9 @@ from callback_server.metrics import count_refused, count_stored
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.situation import Observer, Situation, effective_parameters
-from datasource.clients import ClientMaterial, Clients
-from datasource.credential import CredentialData, CredentialFacts
-from datasource.effective import Effective, code_options, reply_options
-from datasource.fingerprint import fingerprint
-from datasource.flow import Flow, FlowKey, Outcome, StoredFlow, parse_flow_key, state_is_of
-from datasource.kube import ApiError, Unavailable
+from datasource.api.spec import DeletionPolicy
+from datasource.cluster.clients import ClientMaterial, Clients
+from datasource.cluster.kube import ApiError, Unavailable
 from datasource.oauth2 import (
     AuthorizationResponse,
     Client,
@@ -37,9 +34,12 @@ from datasource.oauth2 import (
     check_issuer,
     parse_callback,
 )
-from datasource.oauth2.exchange import request_token
-from datasource.oauth2.transport import Transport
-from datasource.spec import DeletionPolicy
+from datasource.providers.exchange import request_token
+from datasource.providers.transport import Transport
+from datasource.records.credential import CredentialData, CredentialFacts
+from datasource.records.effective import Effective, code_options, reply_options
+from datasource.records.fingerprint import fingerprint
+from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, parse_flow_key, state_is_of
 
 logger = structlog.get_logger(__name__)
 

@@ -8,14 +8,14 @@ import structlog
 
 from callback_server import refusals
 from callback_server.situation import Situation
-from datasource import credential as credential_secret
-from datasource.clock import Now
-from datasource.credential import Change, CredentialData, CredentialFacts, StoredCredential
-from datasource.credential_secrets import Absent, CredentialSecrets, Stale, standing
-from datasource.kube import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
-from datasource.names import credential_secret_name
-from datasource.objects import PartialObject
-from datasource.requests import Requests
+from datasource.api.clock import Now
+from datasource.api.names import credential_secret_name
+from datasource.api.objects import PartialObject
+from datasource.api.requests import Requests
+from datasource.cluster.credential_secrets import Absent, CredentialSecrets, Stale, standing
+from datasource.cluster.kube import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
+from datasource.records import credential as credential_secret
+from datasource.records.credential import Change, CredentialData, CredentialFacts, StoredCredential
 
 logger = structlog.get_logger(__name__)
 

@@ -18,10 +18,15 @@ from callback_server.metrics import count_begun
 from callback_server.pages import Dialog, Form, Onward
 from callback_server.security import form_token, form_token_fits, is_form_token
 from callback_server.situation import Observer, Situation, effective_parameters
-from datasource.clients import ClientMaterial, ClientMaterialMissing, Clients, ConfigMapsForbidden, SecretsForbidden
-from datasource.effective import Effective
-from datasource.flow import FLOW_LIFETIME, Flow, key_hash, new_flow_key
-from datasource.names import authorization_link, redirect_uri, ticket_in
+from datasource.api.names import authorization_link, redirect_uri, ticket_in
+from datasource.api.objects import Datasource
+from datasource.cluster.clients import (
+    ClientMaterial,
+    ClientMaterialMissing,
+    Clients,
+    ConfigMapsForbidden,
+    SecretsForbidden,
+)
 from datasource.oauth2 import (
     OAuth2Error,
     ProviderMetadata,
@@ -32,11 +37,12 @@ from datasource.oauth2 import (
     pushed_url,
     s256_challenge,
 )
-from datasource.oauth2.exchange import push_authorization
-from datasource.oauth2.transport import Transport
-from datasource.objects import Datasource
-from datasource.settings import Settings
-from datasource.ticket import is_ticket, same_ticket, ticket_hash
+from datasource.process.settings import Settings
+from datasource.providers.exchange import push_authorization
+from datasource.providers.transport import Transport
+from datasource.records.effective import Effective
+from datasource.records.flow import FLOW_LIFETIME, Flow, key_hash, new_flow_key
+from datasource.records.ticket import is_ticket, same_ticket, ticket_hash
 
 logger = structlog.get_logger(__name__)
 

@@ -13,13 +13,13 @@ from callback_server.looks import Looks
 from callback_server.pages import Banner, Dialog, Message, dialog_page, message_page, progress_page, refusal_page
 from callback_server.refusals import Refused
 from callback_server.situation import Observer, Situation, effective_parameters
-from datasource.effective import Effective
-from datasource.flow import Flow, FlowKey, Outcome, StoredFlow, done_id_is_of, parse_flow_key
-from datasource.names import authorization_link, ticket_in
-from datasource.objects import Datasource
-from datasource.settings import Settings
-from datasource.states import State
-from datasource.ticket import ticket_hash
+from datasource.api.names import authorization_link, ticket_in
+from datasource.api.objects import Datasource
+from datasource.api.states import State
+from datasource.process.settings import Settings
+from datasource.records.effective import Effective
+from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, done_id_is_of, parse_flow_key
+from datasource.records.ticket import ticket_hash
 
 LOOKS = 12
 """How often the page looks for news before it is shown: the operator usually needs less than a second."""

@@ -6,11 +6,11 @@ from datetime import datetime
 
 import msgspec
 
-from datasource import flow as records
-from datasource.flow import Flow, FlowKey, Outcome, StoredFlow, UnreadableFlow, read_flow
-from datasource.kube import SECRETS, Conflict, Kube, NotFound, Unavailable
-from datasource.names import CALLBACK_FIELD_MANAGER, FLOW_SLOTS, flow_secret_name, uid_digest
-from datasource.objects import Secret
+from datasource.api.names import CALLBACK_FIELD_MANAGER, FLOW_SLOTS, flow_secret_name, uid_digest
+from datasource.api.objects import Secret
+from datasource.cluster.kube import SECRETS, Conflict, Kube, NotFound, Unavailable
+from datasource.records import flow as records
+from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, UnreadableFlow, read_flow
 
 _ROUNDS = 5
 

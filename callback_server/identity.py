@@ -6,13 +6,13 @@ from typing import Any
 
 from callback_server import refusals
 from callback_server.refusals import Refused
-from datasource.clock import Now
-from datasource.flow import Flow
+from datasource.api.clock import Now
+from datasource.api.spec import OAuth2
 from datasource.oauth2 import MetadataUnavailable, MetadataUnusable, TokenResponse
 from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
 from datasource.oauth2.identity import expected_identity_hash, kept_claims, mismatched_claim
-from datasource.oauth2.verifier import IdTokenVerifier
-from datasource.spec import OAuth2
+from datasource.providers.verifier import IdTokenVerifier
+from datasource.records.flow import Flow
 
 
 @dataclass(frozen=True, slots=True)

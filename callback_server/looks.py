@@ -16,8 +16,8 @@ from callback_server.flows import FlowStore
 from callback_server.limits import Buckets, Pace
 from callback_server.refusals import Refused
 from callback_server.situation import Observer, Situation
-from datasource.flow import FlowKey, StoredFlow
-from datasource.objects import Datasource
+from datasource.api.objects import Datasource
+from datasource.records.flow import FlowKey, StoredFlow
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)

@@ -12,10 +12,10 @@ from starlette.responses import HTMLResponse
 from callback_server.refusals import Refused
 from callback_server.security import origin, page_headers, style_source
 from callback_server.situation import Situation
-from datasource.effective import Effective, Source
-from datasource.names import redirect_uri
-from datasource.spec import OAuth2, Pkce
-from datasource.states import State
+from datasource.api.names import redirect_uri
+from datasource.api.spec import OAuth2, Pkce
+from datasource.api.states import State
+from datasource.records.effective import Effective, Source
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _STYLE = (_TEMPLATES / "style.css").read_text()

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from callback_server.situation import Situation
-from datasource.clients import ClientMaterial
-from datasource.credential import CredentialData
-from datasource.dropped_grants import DroppedGrant, DroppedGrants
-from datasource.kube import DATASOURCES, ApiError, Kube, NotFound, Unavailable
-from datasource.objects import PartialObject
+from datasource.api.objects import PartialObject
+from datasource.cluster.clients import ClientMaterial
+from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
+from datasource.cluster.kube import DATASOURCES, ApiError, Kube, NotFound, Unavailable
+from datasource.records.credential import CredentialData
 
 
 @dataclass(frozen=True, slots=True)

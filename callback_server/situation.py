@@ -3,20 +3,20 @@
 from dataclasses import dataclass
 
 from callback_server import refusals
-from datasource.credential import StoredCredential, Unreadable
-from datasource.credential_secrets import CredentialSecrets, Leaving, NotOurs
-from datasource.effective import Effective, effective
-from datasource.fingerprint import parameters_hash
-from datasource.kube import DATASOURCES, Forbidden, Kube, NotFound
-from datasource.metadata_lookup import look_up_metadata
-from datasource.names import credential_secret_name, ticket_in
+from datasource.api.names import credential_secret_name, ticket_in
+from datasource.api.objects import Datasource, Status
+from datasource.api.requests import HandledSet, Requests, requests_in
+from datasource.api.spec import InvalidSpec, OAuth2, Spec, missing_fields, parse
+from datasource.cluster.credential_secrets import CredentialSecrets, Leaving, NotOurs
+from datasource.cluster.kube import DATASOURCES, Forbidden, Kube, NotFound
 from datasource.oauth2 import MetadataUnavailable, ProviderMetadata
-from datasource.oauth2.discovery import Discovery
-from datasource.objects import Datasource, Status
-from datasource.requests import HandledSet, Requests, requests_in
-from datasource.settings import Settings
-from datasource.spec import InvalidSpec, OAuth2, Spec, missing_fields, parse
-from datasource.ticket import TicketScope, same_ticket, ticket_fits, ticket_hash
+from datasource.process.settings import Settings
+from datasource.providers.discovery import Discovery
+from datasource.providers.metadata_lookup import look_up_metadata
+from datasource.records.credential import StoredCredential, Unreadable
+from datasource.records.effective import Effective, effective
+from datasource.records.fingerprint import parameters_hash
+from datasource.records.ticket import TicketScope, same_ticket, ticket_fits, ticket_hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from datasource.clock import rfc3339
-from datasource.names import Annotation
-from datasource.objects import HandledEcho
-from datasource.states import State
+from datasource.api.clock import rfc3339
+from datasource.api.names import Annotation
+from datasource.api.objects import HandledEcho
+from datasource.api.states import State
 from kubectl_datasource.exits import Exit
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.waiting import Ended, Going, is_suspended, state_and_reason, why_not

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from datasource.states import State
+from datasource.api.states import State
 from kubectl_datasource.exits import Exit
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.waiting import Ended, Going, is_suspended, needs_a_person, not_looked_at, why_not

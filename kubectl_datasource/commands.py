@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
-from datasource.clock import rfc3339
-from datasource.names import Annotation, SecretType
+from datasource.api.clock import rfc3339
+from datasource.api.names import Annotation, SecretType
 from kubectl_datasource import asking, authorizing, explaining, listing
 from kubectl_datasource.asking import Request
 from kubectl_datasource.exits import Exit, Misused, Problem, Refused

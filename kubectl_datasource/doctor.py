@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from datasource.clock import parse_rfc3339
-from datasource.names import VERSION, redirect_uri
-from datasource.objects import Lease, Metadata
+from datasource.api.clock import parse_rfc3339
+from datasource.api.names import VERSION, redirect_uri
+from datasource.api.objects import Lease, Metadata
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.rights import ACCOUNTS, Review
 from kubectl_datasource.words import duration

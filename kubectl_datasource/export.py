@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasource.names import LAST_APPLIED, Annotation, Role, SecretType, credential_secret_name
+from datasource.api.names import LAST_APPLIED, Annotation, Role, SecretType, credential_secret_name
 from kubectl_datasource.exits import Misused
 
 Manifest = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from datasource.names import GROUP, PLURAL, credential_secret_name
+from datasource.api.names import GROUP, PLURAL, credential_secret_name
 from kubectl_datasource.exits import Forbidden, NotFound, NotInstalled, Problem, Refused, Unreachable
 from kubectl_datasource.objects import Datasource, DatasourceList, Event, EventList
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from datasource.states import State
+from datasource.api.states import State
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.words import Cell, Line, aligned, printable, relative
 
@@ -76,7 +76,12 @@ def _row(datasource: Datasource, now: datetime, *, namespaces: bool, wide: bool)
     cells += [Cell(metadata.name), state_cell(datasource), Cell(_ready(datasource))]
     cells += [Cell(when(status.expires_at, now)), Cell(printable(status.authorized_as or ""))]
     if wide:
-        texts = (datasource.reason, when(status.refreshed_at, now), status.token_secret_name or "", datasource.spec.url)
+        texts = (
+            datasource.reason,
+            when(status.refreshed_at, now),
+            status.token_secret_name or "",
+            datasource.spec.url,
+        )
         cells += [Cell(printable(text)) for text in texts]
     return cells
 

@@ -4,9 +4,9 @@ from datetime import datetime
 
 import msgspec
 
-from datasource.clock import parse_rfc3339
-from datasource.names import default_token_secret_name
-from datasource.objects import Condition, Metadata, Status
+from datasource.api.clock import parse_rfc3339
+from datasource.api.names import default_token_secret_name
+from datasource.api.objects import Condition, Metadata, Status
 
 
 class SecretKeyRef(msgspec.Struct, frozen=True):

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from datasource.names import credential_secret_name
-from datasource.states import Reason
+from datasource.api.names import credential_secret_name
+from datasource.api.states import Reason
 from kubectl_datasource.objects import Datasource, OAuth2
 
 SYSTEM_NAMESPACE = "datasource-system"

@@ -15,8 +15,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import msgspec
 
-from datasource.names import GROUP
-from datasource.objects import Lease
+from datasource.api.names import GROUP
+from datasource.api.objects import Lease
 from kubectl_datasource.doctor import (
     Answer,
     ConfigMap,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from datasource.states import State
+from datasource.api.states import State
 from kubectl_datasource.exits import Exit, Refused, Unreachable
 from kubectl_datasource.objects import Datasource
 

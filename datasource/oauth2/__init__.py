@@ -17,7 +17,6 @@ from datasource.oauth2.client_assertion import (
     client_assertion,
     signing_key,
 )
-from datasource.oauth2.egress import EgressPolicy
 from datasource.oauth2.errors import (
     EgressDenied,
     InvalidClient,
@@ -63,6 +62,7 @@ from datasource.oauth2.token_response import (
     retry_after,
     successor,
 )
+from datasource.outbound.egress import EgressPolicy
 
 __all__ = [
     "CLIENT_ASSERTION_ALGORITHMS",

@@ -21,7 +21,7 @@ correction.
 from datetime import timedelta
 from enum import StrEnum
 
-from datasource.oauth2.egress import REMEDY, Denied
+from datasource.outbound.egress import REMEDY, Denied
 
 
 class Processed(StrEnum):

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from datasource.oauth2.callback import printable
-from datasource.oauth2.endpoint import endpoint_problem
 from datasource.oauth2.errors import MetadataUnusable
 from datasource.oauth2.strict_json import json_object, utf8
 from datasource.oauth2.token_request import TokenRequest
+from datasource.outbound.endpoint import endpoint_problem
 
 LONGEST_URL = 2048
 _LONGEST_LIST = 100

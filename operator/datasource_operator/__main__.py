@@ -10,12 +10,12 @@ import structlog
 import uvloop
 from prometheus_client import REGISTRY
 
-from datasource.kube import Kube
-from datasource.logs import configure_logging
-from datasource.metrics import show_build
-from datasource.oauth2.transport import Transport
-from datasource.probes import serve_probes
-from datasource.settings import InvalidSettings, Settings, listen_address, settings_in
+from datasource.cluster.kube import Kube
+from datasource.process.logs import configure_logging
+from datasource.process.metrics import show_build
+from datasource.process.probes import serve_probes
+from datasource.process.settings import InvalidSettings, Settings, listen_address, settings_in
+from datasource.providers.transport import Transport
 from datasource_operator.controller import Controller
 from datasource_operator.handlers import register
 from datasource_operator.health import Signs

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from datasource.credential import StoredCredential, Unreadable, revocation_is_due, stored_in
-from datasource.names import Annotation, Role, credential_secret_name
-from datasource.objects import Condition, Datasource, Metadata, OwnerReference, Status
-from datasource.token_secret import StoredTokenSecret, read_stored
+from datasource.api.names import Annotation, Role, credential_secret_name
+from datasource.api.objects import Condition, Datasource, Metadata, OwnerReference, Status
+from datasource.records.credential import StoredCredential, Unreadable, revocation_is_due, stored_in
+from datasource.records.token_secret import StoredTokenSecret, read_stored
 
 
 class Key(NamedTuple):

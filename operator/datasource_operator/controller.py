@@ -12,14 +12,14 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import structlog
 
-from datasource.intent import Process
-from datasource.kube import DATASOURCES, ApiError, Kube, Unavailable
-from datasource.names import SecretType
-from datasource.oauth2.discovery import Discovery
-from datasource.oauth2.transport import Transport
-from datasource.oauth2.verifier import IdTokenVerifier
-from datasource.objects import Datasource
-from datasource.settings import Settings
+from datasource.api.names import SecretType
+from datasource.api.objects import Datasource
+from datasource.cluster.kube import DATASOURCES, ApiError, Kube, Unavailable
+from datasource.process.settings import Settings
+from datasource.providers.discovery import Discovery
+from datasource.providers.transport import Transport
+from datasource.providers.verifier import IdTokenVerifier
+from datasource.records.intent import Process
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.decisions.status import Surface
 from datasource_operator.decisions.timing import Comeback

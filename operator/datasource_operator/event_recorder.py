@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from datasource.kube import EVENTS, ApiError, Conflict, Kube, NotFound, Unavailable
-from datasource.names import API_VERSION, FIELD_MANAGER, KIND
-from datasource.objects import Metadata, PartialObject
-from datasource.states import State
+from datasource.api.names import API_VERSION, FIELD_MANAGER, KIND
+from datasource.api.objects import Metadata, PartialObject
+from datasource.api.states import State
+from datasource.cluster.kube import EVENTS, ApiError, Conflict, Kube, NotFound, Unavailable
 from datasource_operator.decisions.observed import Finding, Observed
 
 logger = structlog.get_logger(__name__)

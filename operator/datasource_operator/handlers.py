@@ -6,8 +6,8 @@ from typing import Any
 
 import kopf
 
-from datasource.kube import bearer_token, login
-from datasource.names import GROUP, PLURAL, VERSION
+from datasource.api.names import GROUP, PLURAL, VERSION
+from datasource.cluster.kube import bearer_token, login
 from datasource_operator.controller import Controller, datasource_in
 from datasource_operator.kopf_storage import NoDiffBase, NoProgress
 

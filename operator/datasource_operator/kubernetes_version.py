@@ -4,7 +4,7 @@ import re
 
 import structlog
 
-from datasource.kube import ApiError, Kube, ServerVersion, Unavailable
+from datasource.cluster.kube import ApiError, Kube, ServerVersion, Unavailable
 
 logger = structlog.get_logger(__name__)
 

@@ -27,9 +27,9 @@ from typing import Any
 import structlog
 from prometheus_client import Gauge
 
-from datasource.kube import LEASES, ApiError, Conflict, Kube, NotFound, Unavailable
-from datasource.names import FIELD_MANAGER
-from datasource.objects import Lease
+from datasource.api.names import FIELD_MANAGER
+from datasource.api.objects import Lease
+from datasource.cluster.kube import LEASES, ApiError, Conflict, Kube, NotFound, Unavailable
 from datasource_operator.decisions.election import (
     ATTEMPT_DEADLINE,
     LEASE_DURATION,

@@ -16,13 +16,13 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from datasource.clock import parse_rfc3339
-from datasource.credential import CredentialFacts, StoredCredential, Unreadable
-from datasource.names import SecretType
-from datasource.objects import Datasource
-from datasource.schedule import refresh_due
-from datasource.spec import parse_duration
-from datasource.states import MEANING, State
+from datasource.api.clock import parse_rfc3339
+from datasource.api.names import SecretType
+from datasource.api.objects import Datasource
+from datasource.api.spec import parse_duration
+from datasource.api.states import MEANING, State
+from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
+from datasource.records.schedule import refresh_due
 from datasource_operator.cache import Cache
 
 CONTROLLER = "datasource"

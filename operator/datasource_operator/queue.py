@@ -13,7 +13,7 @@ from enum import IntEnum
 from itertools import count
 from typing import Generic, TypeVar
 
-from datasource.backoff import Backoff, half_jitter
+from datasource.concurrency.backoff import Backoff, half_jitter
 
 K = TypeVar("K")
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from datasource.credential import UnreadableCredential
-from datasource.credential_secrets import Stale
-from datasource.kube import Forbidden, Invalid
+from datasource.cluster.credential_secrets import Stale
+from datasource.cluster.kube import Forbidden, Invalid
+from datasource.records.credential import UnreadableCredential
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Observed, Refusal
 from datasource_operator.decisions.obstacles import refused

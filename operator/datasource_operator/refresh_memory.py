@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from datasource.backoff import Backoff, full_jitter
-from datasource.credential import CredentialFacts
-from datasource.intent import Intent
+from datasource.concurrency.backoff import Backoff, full_jitter
+from datasource.records.credential import CredentialFacts
+from datasource.records.intent import Intent
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Trouble
 

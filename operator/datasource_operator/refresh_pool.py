@@ -5,9 +5,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from datasource.fairness import FairBulkhead
-from datasource.oauth2.egress import read_host
-from datasource.oauth2.endpoint import split_url
+from datasource.concurrency.fairness import FairBulkhead
+from datasource.outbound.egress import read_host
+from datasource.outbound.endpoint import split_url
 from datasource_operator.cache import Key
 
 PER_PROVIDER = 16

@@ -19,14 +19,13 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from datasource import credential as credential_secret
-from datasource.clients import ClientMaterial, ClientMaterialMissing, Clients
-from datasource.credential import CredentialData, CredentialFacts, StoredCredential, UnreadableCredential, read_data
-from datasource.credential_secrets import CredentialSecrets, Stale, Standing
-from datasource.dropped_grants import DroppedGrant, DroppedGrants
-from datasource.effective import refresh_options, reply_options
-from datasource.intent import REQUEST_DEADLINE, Intent, Process, may_be_taken, next_intent
-from datasource.names import credential_secret_name
+from datasource.api.names import credential_secret_name
+from datasource.api.objects import Secret
+from datasource.api.requests import Requests
+from datasource.api.spec import DeletionPolicy, OAuth2, Spec
+from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
+from datasource.cluster.credential_secrets import CredentialSecrets, Stale, Standing
+from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
 from datasource.oauth2 import (
     MetadataUnavailable,
     MetadataUnusable,
@@ -36,15 +35,22 @@ from datasource.oauth2 import (
     refresh_request,
     successor,
 )
-from datasource.oauth2.exchange import request_token
 from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
 from datasource.oauth2.identity import IdentityChanged, read_kept_claims, require_same_subject
-from datasource.oauth2.transport import Transport
-from datasource.oauth2.verifier import IdTokenVerifier
-from datasource.objects import Secret
-from datasource.requests import Requests
-from datasource.spec import DeletionPolicy, OAuth2, Spec
-from datasource.turn import Turn
+from datasource.providers.exchange import request_token
+from datasource.providers.transport import Transport
+from datasource.providers.verifier import IdTokenVerifier
+from datasource.records import credential as credential_secret
+from datasource.records.credential import (
+    CredentialData,
+    CredentialFacts,
+    StoredCredential,
+    UnreadableCredential,
+    read_data,
+)
+from datasource.records.effective import refresh_options, reply_options
+from datasource.records.intent import REQUEST_DEADLINE, Intent, Process, may_be_taken, next_intent
+from datasource.records.turn import Turn
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Observed, Trouble
 from datasource_operator.decisions.obstacles import immutable_secret

@@ -12,21 +12,12 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from prometheus_client import Counter
 
-from datasource.client_secret import ClientSecret
-from datasource.clients import ClientMaterial, ClientMaterialMissing, Clients
-from datasource.credential import (
-    RevocableToken,
-    UnreadableCredential,
-    revocable_token,
-    revocation_deadline,
-    revocation_is_due,
-    revoked_patch,
-)
-from datasource.credential_secrets import CredentialSecrets, Stale
-from datasource.effective import read_recorded_client
-from datasource.fingerprint import fingerprint
-from datasource.kube import DATASOURCES, ApiError, Kube, NotFound, Unavailable
-from datasource.names import FIELD_MANAGER, credential_secret_name
+from datasource.api.names import FIELD_MANAGER, credential_secret_name
+from datasource.api.objects import Datasource, Metadata, PartialObject, Secret
+from datasource.api.spec import InvalidSpec, OAuth2, parse
+from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
+from datasource.cluster.credential_secrets import CredentialSecrets, Stale
+from datasource.cluster.kube import DATASOURCES, ApiError, Kube, NotFound, Unavailable
 from datasource.oauth2 import (
     Client,
     ClientAuthentication,
@@ -35,11 +26,20 @@ from datasource.oauth2 import (
     is_worth_another_try,
     revocation_request,
 )
-from datasource.oauth2.exchange import revoke_token
-from datasource.oauth2.transport import Transport
-from datasource.objects import Datasource, Metadata, PartialObject, Secret
-from datasource.settings import Settings
-from datasource.spec import InvalidSpec, OAuth2, parse
+from datasource.process.settings import Settings
+from datasource.providers.exchange import revoke_token
+from datasource.providers.transport import Transport
+from datasource.records.client_secret import ClientSecret
+from datasource.records.credential import (
+    RevocableToken,
+    UnreadableCredential,
+    revocable_token,
+    revocation_deadline,
+    revocation_is_due,
+    revoked_patch,
+)
+from datasource.records.effective import read_recorded_client
+from datasource.records.fingerprint import fingerprint
 from datasource_operator.cache import Cache, Key
 from datasource_operator.event_recorder import EventRecorder
 

@@ -10,9 +10,9 @@ from datetime import timedelta
 
 import structlog
 
-from datasource.backoff import Backoff, no_jitter
-from datasource.kube import SECRETS, ApiError, Kube, NotFound, Unavailable
-from datasource.objects import PartialObject
+from datasource.api.objects import PartialObject
+from datasource.cluster.kube import SECRETS, ApiError, Kube, NotFound, Unavailable
+from datasource.concurrency.backoff import Backoff, no_jitter
 from datasource_operator.cache import Key
 
 logger = structlog.get_logger(__name__)

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import structlog
 
-from datasource.backoff import Backoff, no_jitter
-from datasource.kube import SECRETS, ApiError, Expired, Kube, Unavailable
-from datasource.names import Role, SecretType
-from datasource.objects import PartialObject
+from datasource.api.names import Role, SecretType
+from datasource.api.objects import PartialObject
+from datasource.cluster.kube import SECRETS, ApiError, Expired, Kube, Unavailable
+from datasource.concurrency.backoff import Backoff, no_jitter
 from datasource_operator.cache import Cache, Key
 
 logger = structlog.get_logger(__name__)

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import structlog
 
-from datasource.credential_secrets import Stale
-from datasource.kube import DATASOURCES, Invalid, Kube, NotFound
-from datasource.names import FIELD_MANAGER
-from datasource.objects import Datasource, Status
-from datasource.requests import requests_in
+from datasource.api.names import FIELD_MANAGER
+from datasource.api.objects import Datasource, Status
+from datasource.api.requests import requests_in
+from datasource.cluster.credential_secrets import Stale
+from datasource.cluster.kube import DATASOURCES, Invalid, Kube, NotFound
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.status import (

@@ -11,9 +11,27 @@ from typing import assert_never
 import msgspec
 import structlog
 
-from datasource import credential as credential_secret
-from datasource.clients import ClientMaterial, ClientMaterialMissing, Clients, ConfigMapsForbidden, SecretsForbidden
-from datasource.credential import (
+from datasource.api.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
+from datasource.api.objects import Datasource, PartialObject, Secret
+from datasource.api.requests import HandledSet, requests_in
+from datasource.api.spec import InvalidSpec, OAuth2, Spec, egress_problems, parse
+from datasource.api.states import Reason
+from datasource.cluster.clients import (
+    ClientMaterial,
+    ClientMaterialMissing,
+    Clients,
+    ConfigMapsForbidden,
+    SecretsForbidden,
+)
+from datasource.cluster.credential_secrets import CredentialSecrets, Stale
+from datasource.cluster.kube import DATASOURCES, SECRETS, Conflict, Kube, NotFound
+from datasource.oauth2 import MetadataUnavailable
+from datasource.oauth2.identity import expected_identity_hash, mismatched_claim, read_kept_claims
+from datasource.process.settings import Settings
+from datasource.providers.discovery import Discovery
+from datasource.providers.metadata_lookup import look_up_metadata
+from datasource.records import credential as credential_secret
+from datasource.records.credential import (
     Change,
     CredentialData,
     RevocableToken,
@@ -23,20 +41,8 @@ from datasource.credential import (
     read_facts,
     revocable_token,
 )
-from datasource.credential_secrets import CredentialSecrets, Stale
-from datasource.effective import effective
-from datasource.fingerprint import fingerprint
-from datasource.kube import DATASOURCES, SECRETS, Conflict, Kube, NotFound
-from datasource.metadata_lookup import look_up_metadata
-from datasource.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
-from datasource.oauth2 import MetadataUnavailable
-from datasource.oauth2.discovery import Discovery
-from datasource.oauth2.identity import expected_identity_hash, mismatched_claim, read_kept_claims
-from datasource.objects import Datasource, PartialObject, Secret
-from datasource.requests import HandledSet, requests_in
-from datasource.settings import Settings
-from datasource.spec import InvalidSpec, OAuth2, Spec, egress_problems, parse
-from datasource.states import Reason
+from datasource.records.effective import effective
+from datasource.records.fingerprint import fingerprint
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings
 from datasource_operator.decisions.obstacles import config_maps_forbidden, secret_conflict, secrets_forbidden

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from datasource.flow import has_expired
-from datasource.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
-from datasource.names import SecretType
+from datasource.api.names import SecretType
+from datasource.cluster.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
+from datasource.records.flow import has_expired
 
 logger = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from datasource.states import Reason
+from datasource.api.states import Reason
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.provider import Provider

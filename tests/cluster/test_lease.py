@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from datasource.kube import Kube
+from datasource.cluster.kube import Kube
 from datasource_operator.decisions.election import LEASE_DURATION, LOOK_EVERY
 from datasource_operator.lease import LEASE_NAME, LeaseElector
 from deploy.local.build import KUBE_APISERVER
@@ -31,7 +31,7 @@ FAILOVER_AFTER_SIGKILL = timedelta(seconds=20)
 
 HOLDER = """
 import asyncio, signal, sys
-from datasource.kube import Kube
+from datasource.cluster.kube import Kube
 from datasource_operator.lease import LeaseElector
 
 async def main(kubeconfig, namespace):

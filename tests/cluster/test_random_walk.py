@@ -35,10 +35,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from datasource.fingerprint import fingerprint
-from datasource.names import SecretType
-from datasource.spec import InvalidSpec, parse
-from datasource.states import MEANING, Progress, Reason, State
+from datasource.api.names import SecretType
+from datasource.api.spec import InvalidSpec, parse
+from datasource.api.states import MEANING, Progress, Reason, State
+from datasource.records.fingerprint import fingerprint
 from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import StackError

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from datasource.clock import parse_rfc3339
-from datasource.names import SecretType
+from datasource.api.clock import parse_rfc3339
+from datasource.api.names import SecretType
 from deploy.local.controlplane import ControlPlane
 from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process, Stack, install
 from tests.support.audit import ApiRequest, writes_by

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from datasource.settings import Settings, settings_in
+from datasource.process.settings import Settings, settings_in
 from deploy.local.cache import REPOSITORY
 from deploy.local.stack import rendered as kustomized
 from tests.support.helm import EXTERNAL_URL, Manifest, Values, rendered

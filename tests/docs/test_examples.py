@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from datasource.spec import parse
+from datasource.api.spec import parse
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 

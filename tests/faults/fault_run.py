@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from datasource.names import Annotation, SecretType
+from datasource.api.names import Annotation, SecretType
 from deploy.local.build import KUBE_APISERVER
 from deploy.local.cache import BUILD
 from deploy.local.controlplane import ControlPlane

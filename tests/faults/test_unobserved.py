@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from datasource.names import Annotation
+from datasource.api.names import Annotation
 from tests.faults import world
 from tests.faults.api_proxy import ApiProxy, Disturbance, Event, is_list_of_many
 from tests.faults.stage import Case, Outcome, Stage, Step, Story

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasource.names import Annotation, credential_secret_name
+from datasource.api.names import Annotation, credential_secret_name
 from deploy.local.controlplane import ControlPlane
 
 DATASOURCES = "/apis/datasource.dev/v1alpha1/namespaces/{}/datasources"

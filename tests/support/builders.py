@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from datasource.credential import CredentialFacts, StoredCredential, Unreadable
-from datasource.fingerprint import fingerprint
-from datasource.names import FIELD_MANAGER, KIND, Annotation, Role, credential_secret_name
-from datasource.objects import Datasource, ManagedFields, Metadata, OwnerReference, Status
-from datasource.requests import HandledSet, Requests
-from datasource.spec import InvalidSpec, Spec, parse
-from datasource.states import Reason
-from datasource.token_secret import StoredTokenSecret, TokenSecretPlan, plan
+from datasource.api.names import FIELD_MANAGER, KIND, Annotation, Role, credential_secret_name
+from datasource.api.objects import Datasource, ManagedFields, Metadata, OwnerReference, Status
+from datasource.api.requests import HandledSet, Requests
+from datasource.api.spec import InvalidSpec, Spec, parse
+from datasource.api.states import Reason
+from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
+from datasource.records.fingerprint import fingerprint
+from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan
 from datasource_operator.decisions.findings import find
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings, Trouble
 from datasource_operator.decisions.status import Surface, wanted_status

@@ -17,8 +17,8 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from datasource.oauth2 import OAuth2Error, TokenRequest
-from datasource.oauth2.resolver import NameServers
-from datasource.oauth2.transport import Transport
+from datasource.providers.resolver import NameServers
+from datasource.providers.transport import Transport
 from tests.support.hostile_provider import LOOPBACK, ON_LOOPBACK, HostileProvider, replies
 from tests.support.name_server import NameServer
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import uvloop
 
 from datasource.oauth2 import OAuth2Error, TokenRequest
-from datasource.oauth2.transport import Transport
+from datasource.providers.transport import Transport
 from tests.support.hostile_provider import ON_LOOPBACK
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from datasource.objects import Lease
+from datasource.api.objects import Lease
 
 LEASE_DURATION = timedelta(seconds=15)
 """How long others must see our record unchanged before one of them takes the Lease."""

@@ -5,9 +5,9 @@ Every check is a sentence; its message tells a person what to do.
 
 from collections.abc import Callable
 
-from datasource.credential import Unreadable
-from datasource.spec import LARGEST_TEMPLATE, DeletionPolicy, InvalidSpec, Spec, missing_fields, template_size
-from datasource.states import Reason
+from datasource.api.spec import LARGEST_TEMPLATE, DeletionPolicy, InvalidSpec, Spec, missing_fields, template_size
+from datasource.api.states import Reason
+from datasource.records.credential import Unreadable
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
     access_token_is_dead,

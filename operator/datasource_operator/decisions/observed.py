@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from datasource.credential import CredentialFacts, StoredCredential, Unreadable
-from datasource.fingerprint import fingerprint
-from datasource.objects import Ownership, Status, ownership
-from datasource.requests import HandledSet, Requests
-from datasource.spec import InvalidSpec, OAuth2, Spec
-from datasource.states import MEANING, Progress, Reason, State
-from datasource.token_secret import StoredTokenSecret
+from datasource.api.objects import Ownership, Status, ownership
+from datasource.api.requests import HandledSet, Requests
+from datasource.api.spec import InvalidSpec, OAuth2, Spec
+from datasource.api.states import MEANING, Progress, Reason, State
+from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
+from datasource.records.fingerprint import fingerprint
+from datasource.records.token_secret import StoredTokenSecret
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from datasource.names import Role, credential_secret_name
-from datasource.states import Reason
+from datasource.api.names import Role, credential_secret_name
+from datasource.api.states import Reason
 from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
 from datasource_operator.decisions.steps import Step, WriteTokenSecret
 

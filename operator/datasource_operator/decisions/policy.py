@@ -3,11 +3,11 @@
 `next_step` is asked again after every step, with what was observed since, until it answers `Settle`.
 """
 
-from datasource.credential import StoredCredential
-from datasource.objects import Ownership, ownership
-from datasource.spec import Spec
-from datasource.states import Reason, State
-from datasource.token_secret import StoredTokenSecret, TokenSecretPlan, plan
+from datasource.api.objects import Ownership, ownership
+from datasource.api.spec import Spec
+from datasource.api.states import Reason, State
+from datasource.records.credential import StoredCredential
+from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan
 from datasource_operator.decisions.findings import find
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (

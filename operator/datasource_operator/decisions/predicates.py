@@ -1,11 +1,11 @@
 """The sentences that checks share. Pure."""
 
-from datasource.credential import StoredCredential
-from datasource.fingerprint import parameters_hash
+from datasource.api.spec import DeletionPolicy, Spec
+from datasource.api.states import Reason
 from datasource.oauth2.identity import expected_identity_hash
-from datasource.spec import DeletionPolicy, Spec
-from datasource.states import Reason
-from datasource.ticket import TicketScope
+from datasource.records.credential import StoredCredential
+from datasource.records.fingerprint import parameters_hash
+from datasource.records.ticket import TicketScope
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.steps import Step
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from datasource.credential import StoredCredential, Unreadable
-from datasource.names import ticket_in
+from datasource.api.names import ticket_in
+from datasource.api.requests import Requests
+from datasource.api.spec import DeletionPolicy, Spec
+from datasource.api.states import State
 from datasource.oauth2.identity import expected_identity_hash
-from datasource.requests import Requests
-from datasource.spec import DeletionPolicy, Spec
-from datasource.states import State
-from datasource.ticket import ticket_fits
+from datasource.records.credential import StoredCredential, Unreadable
+from datasource.records.ticket import ticket_fits
 from datasource_operator.decisions.findings import find
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.predicates import (

@@ -10,8 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from datasource.credential import Change, CredentialFacts
-from datasource.intent import Intent
+from datasource.api.states import Reason
 from datasource.oauth2 import (
     EgressDenied,
     InvalidClient,
@@ -24,8 +23,9 @@ from datasource.oauth2 import (
 )
 from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.identity import IdentityChanged
-from datasource.states import Reason
-from datasource.turn import Turn
+from datasource.records.credential import Change, CredentialFacts
+from datasource.records.intent import Intent
+from datasource.records.turn import Turn
 
 BLOCKED_PAUSE = timedelta(minutes=1)
 """How soon to try again what only a person can mend; a change of the Secret concerned is noticed sooner."""

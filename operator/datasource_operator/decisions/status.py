@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from datasource.clock import rfc3339
-from datasource.names import authorization_link, redirect_uri, ticket_in
-from datasource.objects import Condition, HandledEcho, Status
-from datasource.requests import echo
-from datasource.spec import Spec
-from datasource.states import MEANING, Progress, Reason, State
-from datasource.ticket import issue_ticket, ticket_fits
+from datasource.api.clock import rfc3339
+from datasource.api.names import authorization_link, redirect_uri, ticket_in
+from datasource.api.objects import Condition, HandledEcho, Status
+from datasource.api.requests import echo
+from datasource.api.spec import Spec
+from datasource.api.states import MEANING, Progress, Reason, State
+from datasource.records.ticket import issue_ticket, ticket_fits
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import ticket_scope
 

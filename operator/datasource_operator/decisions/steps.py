@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from datasource.credential import StoredCredential
-from datasource.requests import HandledSet
-from datasource.token_secret import StoredTokenSecret, TokenSecretPlan
+from datasource.api.requests import HandledSet
+from datasource.records.credential import StoredCredential
+from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan
 from datasource_operator.decisions.observed import Finding
 
 

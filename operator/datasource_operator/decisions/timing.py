@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from datasource.schedule import refresh_due
-from datasource.spec import OAuth2, Spec
-from datasource.states import State
+from datasource.api.spec import OAuth2, Spec
+from datasource.api.states import State
+from datasource.records.schedule import refresh_due
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import credential_is_there, credential_is_usable, outlives_its_grant
 from datasource_operator.decisions.steps import Settle

@@ -10,12 +10,12 @@ import pytest
 from aiohttp import web
 
 from callback_server.app import create_app, services
-from datasource.fingerprint import parameters_hash
-from datasource.names import authorization_link, redirect_uri
+from datasource.api.names import authorization_link, redirect_uri
 from datasource.oauth2 import EgressPolicy
-from datasource.oauth2.transport import Transport
-from datasource.settings import Settings
-from datasource.ticket import TicketScope, issue_ticket
+from datasource.process.settings import Settings
+from datasource.providers.transport import Transport
+from datasource.records.fingerprint import parameters_hash
+from datasource.records.ticket import TicketScope, issue_ticket
 from tests.unit.datasource.api_server import ApiServer
 from tests.unit.datasource.builders import oauth2, raw_spec
 

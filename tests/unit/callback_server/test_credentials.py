@@ -8,12 +8,12 @@ import pytest
 from callback_server.credentials import CredentialStore
 from callback_server.refusals import Refused
 from callback_server.situation import Situation
-from datasource.credential import CredentialFacts, StoredCredential
-from datasource.objects import Status
-from datasource.requests import HandledSet, Requests
+from datasource.api.objects import Status
+from datasource.api.requests import HandledSet, Requests
+from datasource.records.credential import CredentialFacts, StoredCredential
 from tests.unit.datasource.api_server import Reply, cuts, fails
 from tests.unit.datasource.builders import NOW, UID, credential_data, oauth2, spec
-from tests.unit.datasource.test_credential_secrets import ANOTHER, GONE, LABELLED, STANDS_NEW, Room
+from tests.unit.datasource.cluster.test_credential_secrets import ANOTHER, GONE, LABELLED, STANDS_NEW, Room
 
 FACTS = CredentialFacts(credential_id="new", fingerprint="fp-1")
 UNTIL = NOW + timedelta(minutes=10)

@@ -8,16 +8,16 @@ import pytest
 
 from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.refusals import Refused
-from datasource.flow import Flow
+from datasource.api.requests import Requests
+from datasource.api.spec import OAuth2, parse
 from datasource.oauth2 import TokenResponse
 from datasource.oauth2.identity import expected_identity_hash, read_kept_claims
-from datasource.requests import Requests
-from datasource.spec import OAuth2, parse
+from datasource.records.flow import Flow
 from tests.support.builders import NOW, raw_spec
 from tests.support.hostile_provider import ON_LOOPBACK, replies
 from tests.unit.datasource.oauth2.test_id_token import jwt
 from tests.unit.datasource.oauth2.test_signature import OTHER_RSA, RSA, signed
-from tests.unit.datasource.oauth2.test_verifier import Bench, Issuer, publishes
+from tests.unit.datasource.providers.test_verifier import Bench, Issuer, publishes
 
 ADA = {"email": "ada@example.com"}
 

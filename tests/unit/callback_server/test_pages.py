@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from callback_server.pages import Dialog, Form, Onward, Shown, dialog_page, onward_page, shown_parameters
 from callback_server.situation import Situation
-from datasource.effective import effective
+from datasource.api.objects import Status
+from datasource.api.requests import Requests
+from datasource.api.spec import OAuth2, Spec
 from datasource.oauth2 import ProviderMetadata
-from datasource.objects import Status
-from datasource.requests import Requests
-from datasource.spec import OAuth2, Spec
+from datasource.records.effective import effective
 from tests.support.refresh import leads_on_to, refresh_target
 
 ISSUER = "https://login.example.com"

@@ -6,13 +6,13 @@ import pytest
 
 from callback_server.revocation import GrantRevoker
 from callback_server.situation import Situation
-from datasource.credential import CredentialFacts, StoredCredential
-from datasource.objects import Status
-from datasource.requests import Requests
+from datasource.api.objects import Status
+from datasource.api.requests import Requests
+from datasource.records.credential import CredentialFacts, StoredCredential
 from tests.unit.datasource.api_server import Reply, fails, json_reply
 from tests.unit.datasource.builders import UID, oauth2, spec
-from tests.unit.datasource.test_credential_secrets import GONE
-from tests.unit.datasource.test_dropped_grants import DONE, STANDS, TOMBSTONE, Bench
+from tests.unit.datasource.cluster.test_credential_secrets import GONE
+from tests.unit.datasource.cluster.test_dropped_grants import DONE, STANDS, TOMBSTONE, Bench
 
 DATASOURCE = json_reply({"metadata": {"name": "sales", "uid": UID}})
 DENIED = fails(403, "Forbidden")

@@ -15,9 +15,9 @@ from callback_server.security import (
     style_source,
 )
 from callback_server.situation import Situation
-from datasource.objects import Status
-from datasource.requests import Requests
-from datasource.spec import OAuth2, Spec
+from datasource.api.objects import Status
+from datasource.api.requests import Requests
+from datasource.api.spec import OAuth2, Spec
 
 EXTERNAL_URL = "https://connect.example.com/prefix"
 

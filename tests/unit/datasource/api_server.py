@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from datasource.kube import Kube
+from datasource.cluster.kube import Kube
 from tests.support.hostile_provider import LOOPBACK, Certificate
 
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from datasource.credential import CredentialData, CredentialFacts
-from datasource.intent import Intent
-from datasource.names import Annotation
-from datasource.objects import Metadata, Secret
-from datasource.requests import HandledSet
-from datasource.spec import OAuth2, Spec, parse
-from datasource.states import Reason
+from datasource.api.names import Annotation
+from datasource.api.objects import Metadata, Secret
+from datasource.api.requests import HandledSet
+from datasource.api.spec import OAuth2, Spec, parse
+from datasource.api.states import Reason
+from datasource.records.credential import CredentialData, CredentialFacts
+from datasource.records.intent import Intent
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 UID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"

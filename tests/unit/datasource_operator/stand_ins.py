@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from datasource.kube import Conflict, Kube, NotFound, Resource
-from datasource.objects import PartialObject
+from datasource.api.objects import PartialObject
+from datasource.cluster.kube import Conflict, Kube, NotFound, Resource
 from tests.unit.datasource_operator.merge_patch import merge_patched
 
 T = TypeVar("T")

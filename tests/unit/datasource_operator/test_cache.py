@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.credential import StoredCredential, Unreadable
-from datasource.names import FIELD_MANAGER, LAST_APPLIED, Annotation, Role
-from datasource.objects import Datasource, Metadata, Status
-from datasource.states import Reason, State
+from datasource.api.names import FIELD_MANAGER, LAST_APPLIED, Annotation, Role
+from datasource.api.objects import Datasource, Metadata, Status
+from datasource.api.states import Reason, State
+from datasource.records.credential import StoredCredential, Unreadable
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
 from tests.support.builders import (
     NAME,

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from datasource.credential import CredentialData
-from datasource.intent import Intent
-from datasource.kube import DATASOURCES, Kube, Resource, Unavailable, WatchEvent
-from datasource.names import SecretType
-from datasource.oauth2.egress import EgressPolicy
-from datasource.oauth2.transport import Transport
-from datasource.objects import Metadata, PartialObject
-from datasource.settings import Settings
+from datasource.api.names import SecretType
+from datasource.api.objects import Metadata, PartialObject
+from datasource.cluster.kube import DATASOURCES, Kube, Resource, Unavailable, WatchEvent
+from datasource.outbound.egress import EgressPolicy
+from datasource.process.settings import Settings
+from datasource.providers.transport import Transport
+from datasource.records.credential import CredentialData
+from datasource.records.intent import Intent
 from datasource_operator.cache import Key
 from datasource_operator.controller import Controller
 from datasource_operator.decisions.timing import WAITING_LOOK, Comeback, Refresh

@@ -8,7 +8,7 @@ from datetime import timedelta
 import aiohttp
 import pytest
 
-from datasource.probes import serve_probes
+from datasource.process.probes import serve_probes
 from datasource_operator.health import SILENT_AFTER, STALLED_AFTER, WATCH_STALLED_AFTER, Signs
 from datasource_operator.queue import WorkQueue
 from tests.unit.datasource_operator.stand_ins import Clock

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from datasource.kube import LEASES, ApiError, Conflict, Forbidden, Kube, NotFound, Resource, Unavailable
-from datasource.names import FIELD_MANAGER
-from datasource.objects import Lease
+from datasource.api.names import FIELD_MANAGER
+from datasource.api.objects import Lease
+from datasource.cluster.kube import LEASES, ApiError, Conflict, Forbidden, Kube, NotFound, Resource, Unavailable
 from datasource_operator.decisions.election import (
     ATTEMPT_DEADLINE,
     LEASE_DURATION,

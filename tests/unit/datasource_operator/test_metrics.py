@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from datasource.clock import rfc3339
-from datasource.names import SecretType
-from datasource.objects import Condition, Datasource, Status
-from datasource.states import MEANING, Reason, State
+from datasource.api.clock import rfc3339
+from datasource.api.names import SecretType
+from datasource.api.objects import Condition, Datasource, Status
+from datasource.api.states import MEANING, Reason, State
 from datasource_operator.cache import Cache
 from datasource_operator.metrics import OperatorCollector, Workload
 from tests.support.builders import NAME, NAMESPACE, NOW, credential_metadata, datasource

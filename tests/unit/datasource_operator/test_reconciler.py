@@ -6,15 +6,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from datasource.credential import read_facts
-from datasource.credential_secrets import Stale
-from datasource.kube import DATASOURCES, Forbidden, Invalid, Kube, Unavailable
-from datasource.oauth2.discovery import Discovery
-from datasource.oauth2.egress import EgressPolicy
-from datasource.oauth2.transport import Transport
-from datasource.objects import Datasource, Metadata
-from datasource.settings import Settings
-from datasource.token_secret import TokenSecretPlan
+from datasource.api.objects import Datasource, Metadata
+from datasource.cluster.credential_secrets import Stale
+from datasource.cluster.kube import DATASOURCES, Forbidden, Invalid, Kube, Unavailable
+from datasource.outbound.egress import EgressPolicy
+from datasource.process.settings import Settings
+from datasource.providers.discovery import Discovery
+from datasource.providers.transport import Transport
+from datasource.records.credential import read_facts
+from datasource.records.token_secret import TokenSecretPlan
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.timing import Comeback, Refresh

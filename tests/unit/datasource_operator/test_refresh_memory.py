@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from datasource.credential import CredentialFacts
-from datasource.intent import TAKEOVER_AFTER, Intent, Process, may_be_taken
-from datasource.states import Reason
+from datasource.api.states import Reason
+from datasource.records.credential import CredentialFacts
+from datasource.records.intent import TAKEOVER_AFTER, Intent, Process, may_be_taken
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Trouble
 from datasource_operator.refresh_memory import FIRST_PAUSE, LONGEST_PAUSE, LOOK_GAP, RefreshMemory

@@ -8,16 +8,16 @@ from typing import Any
 
 import msgspec
 
-from datasource.credential import CredentialData, manifest, read_facts
-from datasource.intent import Process
-from datasource.kube import SECRETS, Conflict
-from datasource.names import credential_secret_name
-from datasource.oauth2.discovery import Discovery
-from datasource.oauth2.transport import Transport
-from datasource.oauth2.verifier import IdTokenVerifier
-from datasource.objects import Datasource, Secret
-from datasource.settings import Settings
-from datasource.states import Reason
+from datasource.api.names import credential_secret_name
+from datasource.api.objects import Datasource, Secret
+from datasource.api.states import Reason
+from datasource.cluster.kube import SECRETS, Conflict
+from datasource.process.settings import Settings
+from datasource.providers.discovery import Discovery
+from datasource.providers.transport import Transport
+from datasource.providers.verifier import IdTokenVerifier
+from datasource.records.credential import CredentialData, manifest, read_facts
+from datasource.records.intent import Process
 from datasource_operator.cache import Cache, Key
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresher import Refresher

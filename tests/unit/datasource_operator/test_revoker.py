@@ -7,16 +7,16 @@ from typing import Any
 
 import msgspec
 
-from datasource import credential as credential_secret
-from datasource.clock import rfc3339
-from datasource.credential import CredentialData, RevocableToken, revocable_token
-from datasource.effective import recorded_client
-from datasource.kube import DATASOURCES, EVENTS, SECRETS
-from datasource.names import REVOKE_FINALIZER, SecretType, credential_secret_name
-from datasource.oauth2.transport import Transport
-from datasource.objects import Metadata, Secret
-from datasource.requests import HandledSet
-from datasource.settings import Settings
+from datasource.api.clock import rfc3339
+from datasource.api.names import REVOKE_FINALIZER, SecretType, credential_secret_name
+from datasource.api.objects import Metadata, Secret
+from datasource.api.requests import HandledSet
+from datasource.cluster.kube import DATASOURCES, EVENTS, SECRETS
+from datasource.process.settings import Settings
+from datasource.providers.transport import Transport
+from datasource.records import credential as credential_secret
+from datasource.records.credential import CredentialData, RevocableToken, revocable_token
+from datasource.records.effective import recorded_client
 from datasource_operator.cache import Cache, Key
 from datasource_operator.event_recorder import EventRecorder
 from datasource_operator.revoker import Revoker

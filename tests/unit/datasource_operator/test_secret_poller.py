@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from datasource.kube import SECRETS, Forbidden, Unavailable
+from datasource.cluster.kube import SECRETS, Forbidden, Unavailable
 from datasource_operator import secret_poller
 from datasource_operator.cache import Key
 from datasource_operator.secret_poller import FIRST_PAUSE, LONGEST_PAUSE, SecretPoller

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from datasource.credential_secrets import Stale
-from datasource.kube import DATASOURCES, Forbidden, Invalid, Unavailable
-from datasource.objects import Status
+from datasource.api.objects import Status
+from datasource.cluster.credential_secrets import Stale
+from datasource.cluster.kube import DATASOURCES, Forbidden, Invalid, Unavailable
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.findings import find
 from datasource_operator.decisions.observed import Finding, Observed

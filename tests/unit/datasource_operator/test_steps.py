@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from datasource.credential import CredentialData, manifest
-from datasource.kube import SECRETS
-from datasource.names import credential_secret_name
-from datasource.oauth2.discovery import Discovery
-from datasource.oauth2.egress import EgressPolicy
-from datasource.oauth2.transport import Transport
-from datasource.settings import Settings
-from datasource.spec import InvalidSpec
+from datasource.api.names import credential_secret_name
+from datasource.api.spec import InvalidSpec
+from datasource.cluster.kube import SECRETS
+from datasource.outbound.egress import EgressPolicy
+from datasource.process.settings import Settings
+from datasource.providers.discovery import Discovery
+from datasource.providers.transport import Transport
+from datasource.records.credential import CredentialData, manifest
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.steps import WriteTokenSecret
 from datasource_operator.refresh_memory import RefreshMemory

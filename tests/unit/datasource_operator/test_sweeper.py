@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from datasource.flow import Flow, manifest
-from datasource.names import Annotation, SecretType, flow_secret_name, uid_digest
-from datasource.requests import Requests
+from datasource.api.names import Annotation, SecretType, flow_secret_name, uid_digest
+from datasource.api.requests import Requests
+from datasource.records.flow import Flow, manifest
 from datasource_operator.sweeper import FlowSweeper
 from tests.support.builders import NAME, NAMESPACE, NOW, UID
 from tests.unit.datasource.api_server import ApiServer, Reply, fails

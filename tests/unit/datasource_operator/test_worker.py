@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from datasource.credential_secrets import Stale
-from datasource.kube import ApiError, Conflict, Unavailable
+from datasource.cluster.credential_secrets import Stale
+from datasource.cluster.kube import ApiError, Conflict, Unavailable
 from datasource_operator.cache import Key
 from datasource_operator.metrics import ReconcileResult
 from datasource_operator.queue import FIRST_DELAY, WorkQueue

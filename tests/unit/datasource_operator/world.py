@@ -10,15 +10,15 @@ from typing import Any
 
 import msgspec
 
-from datasource.credential import CredentialFacts, StoredCredential, Unreadable, UnreadableCredential
-from datasource.credential import tombstone as tombstone_of
-from datasource.fingerprint import fingerprint
-from datasource.names import REVOKE_FINALIZER, credential_secret_name
+from datasource.api.names import REVOKE_FINALIZER, credential_secret_name
+from datasource.api.objects import Ownership, Status, ownership
+from datasource.api.spec import Spec
+from datasource.api.states import Reason
 from datasource.oauth2.identity import expected_identity_hash
-from datasource.objects import Ownership, Status, ownership
-from datasource.spec import Spec
-from datasource.states import Reason
-from datasource.token_secret import StoredTokenSecret
+from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable, UnreadableCredential
+from datasource.records.credential import tombstone as tombstone_of
+from datasource.records.fingerprint import fingerprint
+from datasource.records.token_secret import StoredTokenSecret
 from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
 from datasource_operator.decisions.obstacles import refused
 from datasource_operator.decisions.policy import next_step

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from datasource.states import MEANING, Reason
+from datasource.api.states import MEANING, Reason
 from kubectl_datasource.objects import Datasource
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)

@@ -2,8 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from datasource.names import Annotation
-from datasource.states import Reason
+from datasource.api.names import Annotation
+from datasource.api.states import Reason
 from kubectl_datasource.asking import Request, clear, new_value, refresh
 from kubectl_datasource.exits import Exit
 from kubectl_datasource.objects import Datasource

@@ -1,6 +1,6 @@
 import pytest
 
-from datasource.states import MEANING, Reason, State
+from datasource.api.states import MEANING, Reason, State
 from kubectl_datasource.authorizing import AskForNew, Open, authorized, beginning, is_web_link, link_is_offered
 from kubectl_datasource.exits import Exit
 from kubectl_datasource.waiting import Ended, Going

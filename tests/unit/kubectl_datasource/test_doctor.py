@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from datasource.objects import Lease
+from datasource.api.objects import Lease
 from kubectl_datasource.doctor import (
     OUR_HEADERS,
     POLICIES,

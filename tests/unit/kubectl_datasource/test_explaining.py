@@ -1,6 +1,6 @@
 import msgspec
 
-from datasource.states import Reason
+from datasource.api.states import Reason
 from kubectl_datasource.explaining import explained, explained_json, latest
 from kubectl_datasource.objects import Event
 from kubectl_datasource.remedies import Advice, Command

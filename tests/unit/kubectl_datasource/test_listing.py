@@ -1,4 +1,4 @@
-from datasource.states import Reason
+from datasource.api.states import Reason
 from kubectl_datasource.listing import UNSEEN, as_json, by_place, table, when
 from kubectl_datasource.objects import Datasource
 from tests.unit.kubectl_datasource.builders import LINK, NOW, datasource

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from datasource.states import Reason
+from datasource.api.states import Reason
 from kubectl_datasource.exits import Exit, NotFound, Unreachable
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.waiting import Ended, Going, wait_for

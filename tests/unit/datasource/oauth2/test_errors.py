@@ -18,7 +18,7 @@ from datasource.oauth2 import (
     Throttled,
     UnexpectedStatus,
 )
-from datasource.oauth2.discovery import MetadataMissing
+from datasource.providers.discovery import MetadataMissing
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from datasource.oauth2 import (
     authorization_parameters,
     pushed_authorization_request,
 )
-from datasource.oauth2.exchange import push_authorization
 from datasource.oauth2.pushed_authorization import parse_pushed_authorization
-from datasource.oauth2.transport import Transport
+from datasource.providers.exchange import push_authorization
+from datasource.providers.transport import Transport
 from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider, redirects, replies
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)

@@ -24,8 +24,8 @@ from datasource.oauth2 import (
     revocation_request,
     token_and_hint,
 )
-from datasource.oauth2.exchange import REVOCATION_PAUSES, revoke_token, revoke_token_patiently
-from datasource.oauth2.transport import Transport
+from datasource.providers.exchange import REVOCATION_PAUSES, revoke_token, revoke_token_patiently
+from datasource.providers.transport import Transport
 from tests.support.hostile_provider import (
     ON_LOOPBACK,
     Behaviour,

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from datasource.objects import Lease
+from datasource.api.objects import Lease
 from datasource_operator.decisions.election import (
     COUNTED_GAP,
     LEASE_DURATION,

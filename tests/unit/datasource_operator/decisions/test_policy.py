@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasource.credential import CredentialFacts, StoredCredential, Unreadable
-from datasource.names import credential_secret_name, default_token_secret_name
-from datasource.objects import OwnerReference, Status
-from datasource.requests import HandledSet, Requests
-from datasource.spec import InvalidSpec, Spec
-from datasource.states import Progress, Reason, State
-from datasource.token_secret import StoredTokenSecret
+from datasource.api.names import credential_secret_name, default_token_secret_name
+from datasource.api.objects import OwnerReference, Status
+from datasource.api.requests import HandledSet, Requests
+from datasource.api.spec import InvalidSpec, Spec
+from datasource.api.states import Progress, Reason, State
+from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
+from datasource.records.token_secret import StoredTokenSecret
 from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
 from datasource_operator.decisions.obstacles import refused
 from datasource_operator.decisions.policy import is_destructive, next_step

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from datasource.names import REVOKE_FINALIZER
+from datasource.api.names import REVOKE_FINALIZER
+from datasource.api.spec import Spec, parse
+from datasource.api.states import Reason, State
 from datasource.oauth2.identity import expected_identity_hash
-from datasource.spec import Spec, parse
-from datasource.states import Reason, State
 from datasource_operator.decisions.findings import find
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.policy import next_step

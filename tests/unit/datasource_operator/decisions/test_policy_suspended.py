@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from datasource.requests import Requests
-from datasource.spec import Spec
-from datasource.states import Progress, Reason, State
+from datasource.api.requests import Requests
+from datasource.api.spec import Spec
+from datasource.api.states import Progress, Reason, State
 from datasource_operator.decisions.findings import find
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.policy import next_step

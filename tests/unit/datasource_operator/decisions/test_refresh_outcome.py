@@ -6,8 +6,8 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from datasource.credential import CredentialData
-from datasource.intent import Intent
+from datasource.api.requests import Requests
+from datasource.api.states import Reason
 from datasource.oauth2 import (
     EgressDenied,
     InvalidClient,
@@ -24,14 +24,14 @@ from datasource.oauth2 import (
     TokenResponse,
     UnexpectedStatus,
 )
-from datasource.oauth2.discovery import MetadataMissing
-from datasource.oauth2.egress import Denied
 from datasource.oauth2.errors import MetadataNotAskedFor, ReplyTooLarge, TooManyLookups
 from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.identity import IdentityChanged
-from datasource.requests import Requests
-from datasource.states import Reason
-from datasource.turn import Turn
+from datasource.outbound.egress import Denied
+from datasource.providers.discovery import MetadataMissing
+from datasource.records.credential import CredentialData
+from datasource.records.intent import Intent
+from datasource.records.turn import Turn
 from datasource_operator.decisions.refresh_outcome import (
     BLOCKED_PAUSE,
     Answer,

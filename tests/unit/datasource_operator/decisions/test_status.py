@@ -11,13 +11,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasource.credential import Unreadable
-from datasource.names import ticket_in
-from datasource.objects import Condition, HandledEcho, Status
-from datasource.requests import Requests
-from datasource.spec import Spec
-from datasource.states import Reason, State
-from datasource.ticket import ticket_fits
+from datasource.api.names import ticket_in
+from datasource.api.objects import Condition, HandledEcho, Status
+from datasource.api.requests import Requests
+from datasource.api.spec import Spec
+from datasource.api.states import Reason, State
+from datasource.records.credential import Unreadable
+from datasource.records.ticket import ticket_fits
 from datasource_operator.decisions.findings import find
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import ticket_scope

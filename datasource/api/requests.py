@@ -1,0 +1,89 @@
+"""Requests by annotation, each acted on once per value, and the bounded set of values already handled."""
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from datasource.api.names import Annotation
+
+HANDLED_LIMIT = 64
+"""How many values of each request are remembered; the oldest are forgotten first."""
+
+_ECHO_LENGTH = 253
+
+
+class Requests(msgspec.Struct, frozen=True):
+    """The values of the request annotations that are present on a Datasource; absence is no request."""
+
+    clear_credential: str | None = None
+    new_credential: str | None = None
+    refresh: str | None = None
+
+
+def requests_in(annotations: Mapping[str, str]) -> Requests:
+    """Read the requests that the annotations of a Datasource make."""
+    return Requests(
+        clear_credential=annotations.get(Annotation.CLEAR_CREDENTIAL),
+        new_credential=annotations.get(Annotation.NEW_CREDENTIAL),
+        refresh=annotations.get(Annotation.REFRESH),
+    )
+
+
+class HandledSet(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """SHA-256 digests (hex) of the request values already acted on, oldest first.
+
+    It travels with the credential: a restored or wiped status brings no request back to life.
+    """
+
+    clear_credential: tuple[str, ...] = ()
+    new_credential: tuple[str, ...] = ()
+    refresh: tuple[str, ...] = ()
+
+    def with_requests(self, requests: Requests) -> "HandledSet":
+        """The set after every request in `requests` was acted on."""
+        return HandledSet(
+            clear_credential=_with(self.clear_credential, requests.clear_credential),
+            new_credential=_with(self.new_credential, requests.new_credential),
+            refresh=_with(self.refresh, requests.refresh),
+        )
+
+    def pending(self, requests: Requests) -> Requests:
+        """What of `requests` was not acted on yet."""
+        return Requests(
+            clear_credential=_unless_in(self.clear_credential, requests.clear_credential),
+            new_credential=_unless_in(self.new_credential, requests.new_credential),
+            refresh=_unless_in(self.refresh, requests.refresh),
+        )
+
+    def encode(self) -> str:
+        """The value of the `datasource.dev/handled` annotation: JSON."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> "HandledSet":
+        """Read what `encode` wrote.
+
+        Raises:
+            msgspec.ValidationError, msgspec.DecodeError: somebody altered it.
+        """
+        return msgspec.json.decode(text, type=cls)
+
+
+def echo(value: str) -> str:
+    """A request's value as `status.handled` shows it: long ones by their digest."""
+    return value if len(value) <= _ECHO_LENGTH else f"sha256:{_digest(value)}"
+
+
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()
+
+
+def _with(digests: tuple[str, ...], value: str | None) -> tuple[str, ...]:
+    if value is None or _digest(value) in digests:
+        return digests
+    return (*digests, _digest(value))[-HANDLED_LIMIT:]
+
+
+def _unless_in(digests: tuple[str, ...], value: str | None) -> str | None:
+    return None if value is None or _digest(value) in digests else value

@@ -1,0 +1,1 @@
+"""I/O: the API server, and what is kept there."""

@@ -1,0 +1,200 @@
+"""I/O: what a client proves itself with, and whom it trusts: read live at each use and never cached.
+
+That is a client secret or a private key from a Secret, and a CA bundle, inline or from a ConfigMap.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from datasource.api.clock import Now
+from datasource.api.objects import ConfigMap, Secret
+from datasource.api.spec import CABundleRef, InvalidSpec, OAuth2, bundle_problems
+from datasource.api.states import Reason
+from datasource.cluster.kube import CONFIG_MAPS, SECRETS, Forbidden, NotFound, Resource
+from datasource.oauth2 import Client
+from datasource.records.client_secret import (
+    ClientSecret,
+    ClientSecretNotFound,
+    example_of,
+    field_of,
+    usable_client_secret,
+)
+from datasource.records.credential import CredentialData
+from datasource.records.effective import client_for, recorded_client
+
+T = TypeVar("T")
+
+_CA_BUNDLE_FIELD = "spec.oauth2.caBundleRef"
+
+
+class ReadsObjects(Protocol):
+    """What is needed of Kube."""
+
+    async def get(self, resource: Resource, namespace: str, name: str, type_: type[T], /) -> T:
+        """Read an object live."""
+
+
+class ClientMaterialMissing(Exception):
+    """Something is not there, or may not be used; the text names it and the remedy."""
+
+    def __init__(self, reason: Reason, message: str, *, secret: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.secret = secret
+        """The Secret whose change may mend it."""
+
+
+class SecretsForbidden(Forbidden):
+    """Our rights do not reach the Secret."""
+
+
+class ConfigMapsForbidden(Forbidden):
+    """Our rights do not reach the ConfigMap of a CA bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMaterial:
+    """Who a client is, what it authenticates with, and whom it trusts."""
+
+    parameters: OAuth2
+    """Filled in from the preset."""
+    secret: ClientSecret | None = None
+    """None for a public client."""
+    ca_bundle: str | None = field(default=None, repr=False)
+    """What the provider is trusted by beside the system's certificate authorities."""
+
+    def require_allowed(self, endpoints: Mapping[str, str]) -> None:
+        """Check further endpoints that it may be sent to, by the fields of spec.oauth2.
+
+        Raises:
+            ClientMaterialMissing: it is not to be sent to one of them.
+        """
+        if self.secret is not None:
+            try:
+                self.secret.require_allowed(endpoints)
+            except InvalidSpec as error:
+                raise _unusable(error, self.secret.name) from None
+
+    def recorded_in(self, data: CredentialData, *, is_to_be_revoked: bool) -> CredentialData:
+        """The data of tokens with how the client authenticated, and where they are revoked on deletion also with what.
+
+        Whoever deletes a namespace deletes the Secret and the ConfigMap that this came from, too.
+        """
+        keeps = is_to_be_revoked and data.revocation_endpoint is not None
+        return msgspec.structs.replace(
+            data,
+            client_parameters=recorded_client(self.parameters),
+            client_secret=self.secret.text if keeps and self.secret is not None else None,
+            ca_bundle=self.ca_bundle if keeps else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Reads what clients prove themselves with, and makes clients of it."""
+
+    kube: ReadsObjects
+    require_allowed_hosts: bool
+    """Whether a Secret that does not say to which hosts it may be sent is sent to none. No default: that would fail open."""
+    now: Now
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+    async def material(self, namespace: str, oauth2: OAuth2, endpoints: Mapping[str, str]) -> ClientMaterial:
+        """Read all of it.
+
+        Args:
+            namespace: of the Datasource.
+            oauth2: its parameters, as written.
+            endpoints: where the secret is sent, by the fields of spec.oauth2, beside what the parameters say or in place of
+                that. What is learnt later is checked by `ClientMaterial.require_allowed`.
+
+        Raises:
+            ClientMaterialMissing: something is not there, or may not be used, or not be sent there.
+            SecretsForbidden, ConfigMapsForbidden: our rights do not reach it.
+            ApiError, Unavailable: the API server refused otherwise, or did not answer.
+        """
+        secret = await self.client_secret(namespace, oauth2, endpoints)
+        return ClientMaterial(oauth2.expanded(), secret, await self.ca_bundle(namespace, oauth2))
+
+    async def client_secret(self, namespace: str, oauth2: OAuth2, endpoints: Mapping[str, str]) -> ClientSecret | None:
+        """The client secret or private key alone; None for a public client. Arguments and errors are those of `material`."""
+        ref = oauth2.client_secret_ref or oauth2.private_key_ref
+        if ref is None:
+            return None
+        try:
+            found = await self.kube.get(SECRETS, namespace, ref.name, Secret)
+        except NotFound:
+            raise ClientMaterialMissing(
+                Reason.CLIENT_SECRET_NOT_FOUND,
+                f"Secret {ref.name} named by {field_of(ref)} does not exist. "
+                f"Create it: kubectl create secret generic {ref.name} -n {namespace} {example_of(ref)}",
+                secret=ref.name,
+            ) from None
+        except Forbidden as error:
+            raise SecretsForbidden(error.status, error.reason, error.message, error.retry_after) from None
+        try:
+            return usable_client_secret(found, ref, oauth2, endpoints, require_allowed_hosts=self.require_allowed_hosts)
+        except ClientSecretNotFound as error:
+            raise ClientMaterialMissing(Reason.CLIENT_SECRET_NOT_FOUND, str(error), secret=ref.name) from None
+        except InvalidSpec as error:
+            raise _unusable(error, ref.name) from None
+
+    async def ca_bundle(self, namespace: str, oauth2: OAuth2) -> str | None:
+        """The certificate authorities alone, in PEM; None for no more than the system's. Errors are those of `material`."""
+        ref = oauth2.ca_bundle_ref
+        if ref is None:
+            return oauth2.ca_bundle
+        try:
+            config_map = await self.kube.get(CONFIG_MAPS, namespace, ref.name, ConfigMap)
+        except NotFound:
+            raise _unusable(
+                InvalidSpec(
+                    _CA_BUNDLE_FIELD,
+                    f"names ConfigMap {ref.name}, which does not exist",
+                    f"Create it: kubectl create configmap {ref.name} -n {namespace} --from-file={ref.key}=...",
+                )
+            ) from None
+        except Forbidden as error:
+            raise ConfigMapsForbidden(error.status, error.reason, error.message, error.retry_after) from None
+        return _usable_bundle(config_map, ref)
+
+    def client(self, material: ClientMaterial, *, token_endpoint: str) -> Client:
+        """The client for one request: an assertion with a private key works once.
+
+        Args:
+            material: who it is and what it authenticates with.
+            token_endpoint: of the provider, whichever of its endpoints the request goes to.
+
+        Raises:
+            InvalidSpec: the private key cannot be used.
+        """
+        return client_for(
+            material.parameters,
+            material.secret,
+            token_endpoint=token_endpoint,
+            now=self.now(),
+            token_bytes=self.token_bytes,
+        )
+
+
+def _usable_bundle(config_map: ConfigMap, ref: CABundleRef) -> str:
+    bundle = (config_map.data or {}).get(ref.key)
+    if bundle is None:
+        raise _unusable(
+            InvalidSpec(
+                _CA_BUNDLE_FIELD,
+                f"names key {ref.key}, which ConfigMap {ref.name} does not have",
+                "Add the key, or name another in caBundleRef.key.",
+            )
+        )
+    for problem in bundle_problems(f"{_CA_BUNDLE_FIELD}: key {ref.key} of ConfigMap {ref.name}", bundle):
+        raise _unusable(problem)
+    return bundle
+
+
+def _unusable(problem: InvalidSpec, secret: str | None = None) -> ClientMaterialMissing:
+    return ClientMaterialMissing(Reason.INVALID_CONFIGURATION, str(problem), secret=secret)

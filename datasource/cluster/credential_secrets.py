@@ -1,0 +1,346 @@
+"""I/O: the credential Secrets of Datasources, for both processes: read, swapped, written until it stands.
+
+A Secret is ours by its type and its annotations; who says which Datasource asks is told, too, whether it belongs to an earlier
+one of that name. Every write but the one that creates is a compare-and-swap on the resourceVersion that was read.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum, auto
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+import structlog
+
+from datasource.api.names import Role, SecretType, credential_secret_name
+from datasource.api.objects import Metadata, Ownership, PartialObject, Secret, SecretHeader, ownership
+from datasource.cluster.kube import SECRETS, ApiError, Conflict, NotFound, Resource, Unavailable
+from datasource.concurrency.backoff import Backoff, half_jitter
+from datasource.records import credential as credential_secret
+from datasource.records.credential import Change, StoredCredential, Unreadable, is_ours, stored_in
+
+logger = structlog.get_logger(__name__)
+
+STORE_BACKOFF = Backoff(timedelta(milliseconds=200), timedelta(seconds=5), half_jitter(random.random))
+"""Between tries to write what must not be lost: short, the API server is ours."""
+
+T = TypeVar("T")
+Answer = TypeVar("Answer", PartialObject, Secret)
+
+
+class SecretsApi(Protocol):
+    """What is needed of Kube."""
+
+    async def get(
+        self, resource: Resource, namespace: str, name: str, type_: type[T], *, metadata_only: bool = False
+    ) -> T:
+        """Read one live."""
+
+    async def create(
+        self,
+        resource: Resource,
+        namespace: str,
+        manifest: Mapping[str, Any],
+        type_: type[T],
+        *,
+        manager: str,
+        dry_run: bool = False,
+    ) -> T:
+        """POST a new one."""
+
+    async def merge_patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Mapping[str, Any],
+        type_: type[T],
+        *,
+        manager: str,
+        dry_run: bool = False,
+    ) -> T:
+        """Patch one that exists."""
+
+    async def list_metadata(
+        self, resource: Resource, namespace: str, *, field_selector: str = ""
+    ) -> tuple[list[PartialObject], str]:
+        """List the metadata of some."""
+
+
+class Stale(Exception):
+    """Somebody wrote meanwhile: decide again from what is there now."""
+
+
+class NotOurs(msgspec.Struct, frozen=True):
+    """Something else stands under the name: of another type, or annotated as another's."""
+
+
+class Leaving(msgspec.Struct, frozen=True):
+    """It is being deleted, or belongs to an earlier Datasource of that name and is about to be."""
+
+
+Found = StoredCredential | Unreadable | NotOurs | Leaving | None
+"""What stands under the name of a credential Secret; None: nothing. A tombstone is a StoredCredential, too."""
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """No credential Secret; one that is made belongs to the Datasource of that uid."""
+
+    owner: str
+
+
+class Standing(Enum):
+    """What a re-read says about a write whose answer was a conflict or none at all."""
+
+    STORED = auto()
+    """Ours is there."""
+    TRY_AGAIN = auto()
+    """What we replace is still there; somebody merely labelled it, or the write never arrived."""
+    LOST = auto()
+    """Something else is there, or it is gone: a newer decision than ours."""
+
+
+def standing(found: StoredCredential | None, *, replaces: str, ours: str) -> Standing:
+    """Decide by credential IDs alone; empty stands for no credential Secret."""
+    found_id = "" if found is None else found.facts.credential_id
+    if found_id == ours:
+        return Standing.STORED
+    return Standing.TRY_AGAIN if found_id == replaces else Standing.LOST
+
+
+class Written(msgspec.Struct, frozen=True):
+    """How a write that was tried until it was clear ended."""
+
+    stands: bool
+    resource_version: str | None = None
+    """What the answer to our own write said; None where it was read back, or does not stand."""
+
+
+Before = TypeVar("Before", StoredCredential, StoredCredential | Absent)
+"""Who only changes what is there has no use for its absence."""
+
+Heard = Callable[[str, str, Metadata | None], None]
+"""Told by namespace and name of a Datasource what the API server said of its credential Secret; None: there is none."""
+
+
+def _nobody_listens(_namespace: str, _name: str, _metadata: Metadata | None) -> None:
+    """Whoever reads live at each use remembers nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialSecrets:
+    """Reads and writes credential Secrets, by namespace and name of their Datasources."""
+
+    kube: SecretsApi
+    manager: str
+    """The field manager."""
+    may_list: bool
+    """Whether we may list Secrets: then the API server tells a Secret's type without handing out its values."""
+    heard: Heard = _nobody_listens
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    backoff: Backoff = STORE_BACKOFF
+
+    # Reads.
+
+    async def facts(self, namespace: str, name: str, *, owner: str | None = None) -> Found:
+        """What the annotations say, live. With the uid of the Datasource as `owner` one that is leaving is told as such.
+
+        Raises:
+            ApiError, Unavailable: the API server refused or did not answer.
+        """
+        header = await self._header(namespace, credential_secret_name(name))
+        if header is not None and not _is_ours(header, name):
+            self.heard(namespace, name, None)
+            return NotOurs()
+        self.heard(namespace, name, None if header is None else header.metadata)
+        if header is None:
+            return None
+        if owner is not None and _is_leaving(header.metadata, owner):
+            return Leaving()
+        return stored_in(header.metadata)
+
+    async def facts_until_answered(
+        self, namespace: str, name: str, *, gives_up: Callable[[ApiError | Unavailable], bool] = lambda _: False
+    ) -> Found:
+        """The same, asked until there is an answer, for as long as the process lives.
+
+        Raises:
+            ApiError, Unavailable: what `gives_up` says is not worth another try.
+        """
+        attempt = 0
+        while True:
+            try:
+                return await self.facts(namespace, name)
+            except (ApiError, Unavailable) as error:
+                if gives_up(error):
+                    raise
+                attempt += 1
+                logger.warning(
+                    "could not read a credential back yet",
+                    datasource=f"{namespace}/{name}",
+                    attempt=attempt,
+                    error=str(error),
+                )
+                await self._pause(attempt)
+
+    async def whole(self, namespace: str, name: str) -> Secret | None:
+        """The Secret with its data, live; None where there is none of ours.
+
+        Raises:
+            ApiError, Unavailable: the API server refused or did not answer.
+        """
+        try:
+            secret = await self.kube.get(SECRETS, namespace, credential_secret_name(name), Secret)
+        except NotFound:
+            self.heard(namespace, name, None)
+            return None
+        if not _is_ours(secret, name):
+            self.heard(namespace, name, None)
+            return None
+        self.heard(namespace, name, secret.metadata)
+        return secret
+
+    async def _header(self, namespace: str, secret_name: str) -> SecretHeader | None:
+        try:
+            if not self.may_list:
+                return await self.kube.get(SECRETS, namespace, secret_name, SecretHeader)
+            # A LIST says what a GET of metadata does not: whether it is of our type. It is a quorum read, too.
+            found, _ = await self.kube.list_metadata(
+                SECRETS, namespace, field_selector=f"metadata.name={secret_name},type={SecretType.CREDENTIAL}"
+            )
+            if found:
+                return SecretHeader(found[0].metadata, SecretType.CREDENTIAL)
+            foreign = await self.kube.get(SECRETS, namespace, secret_name, PartialObject, metadata_only=True)
+            return SecretHeader(foreign.metadata)
+        except NotFound:
+            return None
+
+    # Writes.
+
+    async def create(self, namespace: str, name: str, owner: str, change: Change, *, dry_run: bool = False) -> Metadata:
+        """Make the Secret, for the Datasource with that uid; without data it is a tombstone.
+
+        Raises:
+            Conflict: there is one.
+            ApiError, Unavailable: the API server refused or did not answer.
+        """
+        manifest = credential_secret.manifest(
+            namespace=namespace, datasource_name=name, datasource_uid=owner, facts=change.facts, data=change.data
+        )
+        created = await self.kube.create(
+            SECRETS, namespace, manifest, PartialObject, manager=self.manager, dry_run=dry_run
+        )
+        return self._told(namespace, name, created, dry_run=dry_run).metadata
+
+    async def swap(
+        self,
+        namespace: str,
+        name: str,
+        patch: Mapping[str, Any],
+        type_: type[Answer],
+        *,
+        dry_run: bool = False,
+    ) -> Answer:
+        """Write a merge patch that carries the resourceVersion it was made for; returns what stands then, as `type_`.
+
+        Raises:
+            Stale: somebody else was first, or it is gone.
+            ApiError, Unavailable: the API server refused or did not answer.
+        """
+        try:
+            return await self._patch(namespace, name, patch, type_, dry_run=dry_run)
+        except (Conflict, NotFound):
+            raise Stale(f"Secret {credential_secret_name(name)} changed meanwhile") from None
+
+    async def write_until_it_stands(
+        self,
+        namespace: str,
+        name: str,
+        before: Before,
+        change: Callable[[Before], Change],
+        resolve: Callable[[StoredCredential | None], Standing],
+        *,
+        gives_up: Callable[[ApiError | Unavailable], bool] = lambda _: False,
+    ) -> Written:
+        """Put a change over what was seen, and over nothing newer; tried for as long as the process lives.
+
+        Conflicts and unclear answers are resolved by reading again; what cannot be read, or is not ours, is newer than we are.
+
+        Args:
+            namespace: of the Datasource.
+            name: of the Datasource.
+            before: what the change is put over.
+            change: makes it from what stands there now, which may carry somebody's labels since.
+            resolve: says of what was found after a write whether that stands.
+            gives_up: whether an error is not worth another try.
+
+        Raises:
+            ApiError, Unavailable: what `gives_up` says so of. Whether the write stands is not known then.
+        """
+        attempt = 0
+        while True:
+            try:
+                metadata = await self._write(namespace, name, before, change(before))
+                return Written(True, metadata.resource_version)
+            except (ApiError, Unavailable) as error:
+                if gives_up(error):
+                    raise
+                attempt += 1
+                await self._pause_before_rereading(namespace, name, error, attempt)
+            found = await self.facts_until_answered(namespace, name, gives_up=gives_up)
+            if not (found is None or isinstance(found, StoredCredential)):
+                return Written(False)
+            after = resolve(found)
+            if after is not Standing.TRY_AGAIN:
+                return Written(after is Standing.STORED)
+            before = before if found is None else found
+
+    async def _write(self, namespace: str, name: str, before: StoredCredential | Absent, change: Change) -> Metadata:
+        if isinstance(before, Absent):
+            return await self.create(namespace, name, before.owner, change)
+        patch = credential_secret.change_patch(name, before, change)
+        return (await self._patch(namespace, name, patch, PartialObject, dry_run=False)).metadata
+
+    async def _patch(
+        self, namespace: str, name: str, patch: Mapping[str, Any], type_: type[Answer], *, dry_run: bool
+    ) -> Answer:
+        patched = await self.kube.merge_patch(
+            SECRETS,
+            namespace,
+            credential_secret_name(name),
+            patch,
+            type_,
+            manager=self.manager,
+            dry_run=dry_run,
+        )
+        return self._told(namespace, name, patched, dry_run=dry_run)
+
+    def _told(self, namespace: str, name: str, answer: Answer, *, dry_run: bool) -> Answer:
+        if not dry_run:
+            self.heard(namespace, name, answer.metadata)
+        return answer
+
+    async def _pause_before_rereading(
+        self, namespace: str, name: str, error: ApiError | Unavailable, attempt: int
+    ) -> None:
+        if attempt == 1 and isinstance(error, Conflict | NotFound):
+            # That is an answer, and usually somebody merely labelled the Secret.
+            return
+        logger.warning(
+            "could not write a credential yet", datasource=f"{namespace}/{name}", attempt=attempt, error=str(error)
+        )
+        await self._pause(attempt)
+
+    async def _pause(self, attempt: int) -> None:
+        await self.sleep(self.backoff.pause(attempt).total_seconds())
+
+
+def _is_ours(secret: Secret | SecretHeader, name: str) -> bool:
+    return secret.type == SecretType.CREDENTIAL and is_ours(secret.metadata, name, Role.CREDENTIAL)
+
+
+def _is_leaving(metadata: Metadata, owner: str) -> bool:
+    return metadata.deletion_timestamp is not None or ownership(metadata.owner_references, owner) is Ownership.DANGLING

@@ -1,0 +1,1 @@
+"""Who may do something when: pauses and places. Pure."""

@@ -1,0 +1,1 @@
+"""Where requests may go: addresses, proxies, certificates. Pure."""

@@ -1,0 +1,1 @@
+"""I/O: what every process has: settings, logs, metrics, probes."""

@@ -1,0 +1,141 @@
+"""Settings of both processes, read from the environment; one place for their names."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from datasource.outbound.egress import EgressPolicy, InvalidRule, Rules, rules
+from datasource.outbound.endpoint import split_url
+from datasource.outbound.proxies import InvalidProxy, Proxies, proxies_in
+
+
+class InvalidSettings(Exception):
+    """A variable of the environment is missing or wrong; names it and the remedy."""
+
+
+LogFormat = Literal["json", "text"]
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What a platform team decides at installation.
+
+    `external_url` has no trailing slash; it may have a path prefix. No `namespaces` means all of them.
+    """
+
+    external_url: str
+    system_namespace: str
+    namespaces: tuple[str, ...] = ()
+    allow_insecure_http: bool = False
+    log_format: LogFormat = "json"
+    kubeconfig: str | None = None
+    egress: EgressPolicy = EgressPolicy()
+    """Where requests to providers may go."""
+    proxies: Proxies = Proxies()
+    require_allowed_hosts: bool = False
+    """Whether a client Secret must say to which hosts it may be sent."""
+    pod_uid: str | None = None
+    """From the downward API: a process that was restarted in its pod knows the refresh that its predecessor left."""
+    revocation_patience: timedelta = timedelta(minutes=5)
+    """How long a revocation is tried again: a namespace that is being deleted must not wait for ever."""
+    metrics_per_object: bool = True
+    """Whether each Datasource has series of its own, with its name and namespace in the labels."""
+
+
+def settings_in(environ: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Raises:
+        InvalidSettings: with the variable and the remedy.
+    """
+    return Settings(
+        external_url=_external_url(environ),
+        system_namespace=environ.get("DATASOURCE_SYSTEM_NAMESPACE") or "datasource-system",
+        namespaces=tuple(name.strip() for name in environ.get("DATASOURCE_NAMESPACES", "").split(",") if name.strip()),
+        allow_insecure_http=_switch(environ, "DATASOURCE_ALLOW_INSECURE_HTTP"),
+        log_format=_log_format(environ),
+        kubeconfig=environ.get("KUBECONFIG") or None,
+        egress=EgressPolicy(
+            allowed=_rules(environ, "DATASOURCE_EGRESS_ALLOW"), denied=_rules(environ, "DATASOURCE_EGRESS_DENY")
+        ),
+        proxies=_proxies(environ),
+        require_allowed_hosts=_switch(environ, "DATASOURCE_REQUIRE_ALLOWED_HOSTS"),
+        pod_uid=environ.get("DATASOURCE_POD_UID") or None,
+        revocation_patience=_seconds(environ, "DATASOURCE_REVOCATION_SECONDS", default=300),
+        metrics_per_object=_switch(environ, "DATASOURCE_METRICS_PER_OBJECT", default="true"),
+    )
+
+
+def _external_url(environ: Mapping[str, str]) -> str:
+    name = "DATASOURCE_EXTERNAL_URL"
+    url = environ.get(name, "").rstrip("/")
+    split = split_url(url)
+    if (
+        split is None
+        or split.scheme not in {"http", "https"}
+        or not split.hostname
+        or split.username is not None
+        or "?" in url
+        or "#" in url
+    ):
+        raise InvalidSettings(
+            f"{name} must be the public URL of the callback server, such as https://connect.example.com; it is {url!r}."
+        )
+    if split.scheme == "http" and split.hostname not in {"localhost", "127.0.0.1", "::1"}:
+        # Browsers keep our __Host- cookie over https only; loopback counts as secure.
+        raise InvalidSettings(f"{name} must be https:// (http:// is for loopback only); it is {url!r}.")
+    return url
+
+
+def _switch(environ: Mapping[str, str], name: str, *, default: str = "false") -> bool:
+    value = environ.get(name, "").lower() or default
+    if value not in {"true", "false"}:
+        raise InvalidSettings(f"{name} must be true or false; it is {value!r}.")
+    return value == "true"
+
+
+def _seconds(environ: Mapping[str, str], name: str, *, default: int) -> timedelta:
+    value = environ.get(name) or str(default)
+    if not (value.isascii() and value.isdecimal() and 1 <= len(value) <= 6):
+        raise InvalidSettings(f"{name} must be a number of seconds, such as {default}; it is {value!r}.")
+    return timedelta(seconds=int(value))
+
+
+def _rules(environ: Mapping[str, str], name: str) -> Rules:
+    entries = (entry.strip() for entry in environ.get(name, "").split(","))
+    try:
+        return rules(entry for entry in entries if entry)
+    except InvalidRule as error:
+        raise InvalidSettings(
+            f"{name} must list hosts (login.corp.example), endings (.corp.example), addresses, networks (10.20.0.0/16) or "
+            f"the word private, with commas between; it has {str(error)!r}."
+        ) from None
+
+
+def _proxies(environ: Mapping[str, str]) -> Proxies:
+    try:
+        return proxies_in(environ)
+    except InvalidProxy as error:
+        raise InvalidSettings(str(error)) from None
+
+
+def _log_format(environ: Mapping[str, str]) -> LogFormat:
+    value = environ.get("DATASOURCE_LOG_FORMAT") or "json"
+    formats: dict[str, LogFormat] = {"json": "json", "text": "text"}
+    if value in formats:
+        return formats[value]
+    raise InvalidSettings(f"DATASOURCE_LOG_FORMAT must be json or text; it is {value!r}.")
+
+
+def listen_address(environ: Mapping[str, str], name: str, *, default: str) -> tuple[str, int]:
+    """Read `host:port` to listen on.
+
+    Raises:
+        InvalidSettings: with the variable and the remedy.
+    """
+    value = environ.get(name) or default
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise InvalidSettings(f"{name} must be host:port, such as {default}; it is {value!r}.")
+    return host.strip("[]"), int(port)

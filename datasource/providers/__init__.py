@@ -1,0 +1,1 @@
+"""I/O: requests to OAuth2 providers."""

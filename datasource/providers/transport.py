@@ -1,0 +1,522 @@
+"""I/O: the one module that knows httpx, and httpcore below its public seam (their successors should be a one-file change).
+
+Verified TLS, no redirects, no cookies, a cap on the body and a deadline over all, and for every failure the answer to the
+question that matters: was the request delivered?
+
+A name is resolved once, what it leads to is judged, and what was judged is connected to: a second look at the DNS would be a
+second answer. Through a proxy only what is written can be judged; the proxy itself was named by whoever installed us.
+"""
+
+import asyncio
+import ssl
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import lru_cache, partial
+from itertools import zip_longest
+from typing import Any, cast
+
+import httpcore
+import httpx
+
+from datasource.oauth2.errors import (
+    EgressDenied,
+    MalformedTokenResponse,
+    NotDelivered,
+    OAuth2Error,
+    OutcomeUnknown,
+    ReplyTooLarge,
+)
+from datasource.oauth2.token_request import TokenRequest
+from datasource.outbound.egress import EgressPolicy, read_host
+from datasource.outbound.proxies import Proxies
+from datasource.outbound.trust import add_bundle
+from datasource.process.metrics import provider_timed
+from datasource.providers.deadline import deadline_of
+from datasource.providers.resolver import Lookups, NameServers, Resolve
+from datasource.providers.wire import Wire, WiredBackend
+
+CONNECT_TIMEOUT = timedelta(seconds=5)
+STAGGER = timedelta(milliseconds=250)
+"""How long one address may take before the next is tried beside it (RFC 8305 section 5)."""
+
+_ADDRESSES_TRIED = 8
+_CONNECTIONS = 100
+"""To one provider, or to one proxy."""
+_IDLE_SECONDS = 5.0
+
+_NO_LOGIN = httpx.Auth()
+"""Not even what a URL would carry."""
+
+_ACTED_ON = frozenset({b"location", b"set-cookie"})
+"""Headers by which an httpx client would build a redirect, or keep a cookie: nothing of a reply is to be acted on."""
+
+_NEVER_SENT = (
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.PoolTimeout,
+    httpcore.UnsupportedProtocol,
+    httpcore.ProxyError,
+)
+_NO_WHOLE_ANSWER = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.TimeoutException,
+    OSError,  # ssl.SSLError comes through where TLS fails after the handshake.
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole reply; header names in lower case."""
+
+    status: int
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """On whose behalf a request is sent, how large its reply may be, and how far it has come."""
+
+    tenant: str
+    largest_reply: int
+    is_written: bool = False
+    """Whether a byte of it may have been sent."""
+    reply: Reply | None = None
+    """Once it is whole it counts, whatever goes wrong while the connection is put away."""
+
+    def write(self) -> None:
+        self.is_written = True
+
+
+class Transport:
+    """Sends requests to providers. Use it as an async context manager.
+
+    Args:
+        egress: where requests may go.
+        proxies: through which proxies they go.
+        verify: certificate authorities in place of the system's; True for those.
+        resolve: how names are resolved; None: by the name servers of this machine.
+    """
+
+    def __init__(
+        self,
+        egress: EgressPolicy,
+        proxies: Proxies | None = None,
+        *,
+        verify: ssl.SSLContext | bool = True,
+        resolve: Resolve | None = None,
+    ) -> None:
+        self._egress = egress
+        self._proxies = proxies or Proxies()
+        self._name_servers = NameServers()
+        self._lookups = Lookups(resolve or self._name_servers)
+        self._shared = self._client(httpx.create_ssl_context(verify))
+        # What many Datasources of one company name is read once.
+        self._context_trusting = lru_cache(maxsize=16)(_context_trusting)
+
+    async def __aenter__(self) -> "Transport":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._shared.aclose()
+        await self._name_servers.aclose()
+
+    async def send(
+        self, request: TokenRequest, *, deadline: timedelta, tenant: str, ca_bundle: str | None = None
+    ) -> Reply:
+        """Send a request and read the whole reply within the deadline.
+
+        Args:
+            request: what to send.
+            deadline: for all of it.
+            tenant: the namespace on whose behalf it is sent: what its hosts keep waiting takes from its share alone.
+            ca_bundle: certificate authorities, in PEM, that are trusted beside the system's for this request only.
+
+        Raises:
+            EgressDenied: no request may go there.
+            NotDelivered: the provider was not reached.
+            OutcomeUnknown: it may have acted on the request; ReplyTooLarge where its answer could not be read.
+            MalformedTokenResponse: the reply is whole but compressed although we asked for none.
+        """
+        progress = _Progress(tenant, request.largest_reply)
+        http_request, host = _http_request(request, progress)
+        denied = self._egress.host_denial(host)
+        if denied is not None:
+            raise EgressDenied(host, denied)
+        try:
+            with provider_timed(host):
+                async with deadline_of(deadline), self._trusting(ca_bundle) as client:
+                    return await _exchange(client, http_request, progress)
+        except (*_NEVER_SENT, *_NO_WHOLE_ANSWER, UnicodeError) as error:
+            if progress.reply is not None:
+                return progress.reply
+            raise _failure(error, host, progress, deadline) from error
+
+    @asynccontextmanager
+    async def _trusting(self, ca_bundle: str | None) -> AsyncIterator[httpx.AsyncClient]:
+        if ca_bundle is None:
+            yield self._shared
+            return
+        # Connections of its own, for one request: one that was made under this trust must serve nobody else.
+        async with self._client(self._context_trusting(ca_bundle)) as client:
+            yield client
+
+    def _client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
+        to_providers = _ToProviders(context, self._egress, self._proxies, self._lookups)
+        return httpx.AsyncClient(transport=to_providers, trust_env=False)
+
+
+async def _exchange(client: httpx.AsyncClient, request: httpx.Request, progress: "_Progress") -> Reply:
+    """Send a request and read the whole reply; raises what httpcore raises, and ReplyTooLarge."""
+    answer = await client.send(request, stream=True, auth=_NO_LOGIN, follow_redirects=False)
+    try:
+        try:
+            body = await _body(answer)
+        except (ReplyTooLarge, MalformedTokenResponse):
+            # Where the status says that nothing was granted, it says enough.
+            if answer.is_success:
+                raise
+            body = b""
+        progress.reply = Reply(status=answer.status_code, headers=dict(answer.headers.items()), body=body)
+        return progress.reply
+    finally:
+        await answer.aclose()
+
+
+async def _body(answer: httpx.Response) -> bytes:
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        raise MalformedTokenResponse("The reply is compressed although that was not asked for.")
+    # aiter_raw would put the connection away before the reply is known to be whole.
+    stream = cast(httpx.AsyncByteStream, answer.stream)
+    return b"".join([part async for part in stream])
+
+
+def _failure(error: Exception, host: str, progress: _Progress, deadline: timedelta) -> OAuth2Error:
+    """What it means that a request has failed: above all, whether it may have been processed."""
+    within = f"within {deadline.total_seconds():g} s"
+    match error:
+        case UnicodeError():
+            # Names that a resolver cannot even be asked for.
+            return NotDelivered(f"{host} is no host that can be reached.")
+        case TimeoutError() if not progress.is_written:
+            return NotDelivered(f"{host} could not be reached {within}.")
+        case TimeoutError():
+            return OutcomeUnknown(f"{host} gave no whole answer {within}.")
+        case _ if isinstance(error, _NEVER_SENT) or not progress.is_written:
+            return NotDelivered(f"{host} could not be reached ({type(error).__name__}).")
+        case _:
+            return OutcomeUnknown(f"{host} gave no whole answer ({type(error).__name__}).")
+
+
+def _http_request(request: TokenRequest, progress: _Progress) -> tuple[httpx.Request, str]:
+    """The request, and its host as the request names it: another reader of URLs might see another one.
+
+    Raises:
+        NotDelivered: no request can go to such a URL.
+    """
+    seconds = CONNECT_TIMEOUT.total_seconds()
+    try:
+        made = httpx.Request(
+            request.method,
+            request.url,
+            headers=dict(request.headers),
+            content=request.body or None,
+            extensions={"timeout": {"connect": seconds, "pool": seconds}, "progress": progress},
+        )
+        host = made.url.raw_host.decode("ascii")
+    except (httpx.InvalidURL, UnicodeError):
+        raise NotDelivered("The URL has no host that can be reached.") from None
+    if made.url.scheme not in {"https", "http"}:
+        raise NotDelivered("The URL is neither https nor http.")
+    return made, host
+
+
+def _context_trusting(ca_bundle: str) -> ssl.SSLContext:
+    context = httpx.create_ssl_context()
+    add_bundle(context, ca_bundle)
+    return context
+
+
+class _ToProviders(httpx.AsyncBaseTransport):
+    """What an httpx client sends through, under one trust: to checked addresses, or through proxies."""
+
+    def __init__(self, context: ssl.SSLContext, egress: EgressPolicy, proxies: Proxies, lookups: Lookups) -> None:
+        self._context = context
+        self._egress = egress
+        self._proxies = proxies
+        self._lookups = lookups
+        self._providers: dict[tuple[str, str | None], _Provider] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; raises what httpcore raises, and ReplyTooLarge."""
+        progress: _Progress = request.extensions["progress"]
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        )
+        sent = httpcore.Request(
+            method=request.method,
+            url=url,
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions={"timeout": request.extensions["timeout"]},
+        )
+        provider = await self._provider(url.origin, self._proxies.proxy_for(str(request.url)))
+        async with AsyncExitStack() as until_read:
+            connection = await until_read.enter_async_context(provider.connection(progress.tenant))
+            connection.wire.begin(largest_body=progress.largest_reply, on_write=progress.write)
+            answer = await connection.handle(sent)
+            until_read.push_async_callback(answer.aclose)
+            stream = _Body(answer, connection.wire, until_read.pop_all())
+        headers = [header for header in answer.headers if header[0].lower() not in _ACTED_ON]
+        return httpx.Response(answer.status, headers=headers, stream=stream)
+
+    async def aclose(self) -> None:
+        """Close what is kept."""
+        for provider in self._providers.values():
+            await provider.aclose()
+
+    async def _provider(self, origin: httpcore.Origin, proxy_url: str | None) -> "_Provider":
+        key = (str(origin), proxy_url)
+        if key not in self._providers:
+            await self._close_those_left()
+            self._providers.setdefault(key, _Provider(partial(self._new_connection, origin, proxy_url)))
+        return self._providers[key]
+
+    async def _close_those_left(self) -> None:
+        """Otherwise something would stay for every provider that was ever named."""
+        keys = [key for key, provider in self._providers.items() if provider.is_left]
+        # All are taken out before the first is closed: somebody else may be here meanwhile.
+        for provider in [self._providers.pop(key) for key in keys]:
+            await provider.aclose()
+
+    def _new_connection(self, origin: httpcore.Origin, proxy_url: str | None, tenant: str) -> "_Connection":
+        wire = Wire()
+        if proxy_url is None:
+            checked = WiredBackend(_CheckedBackend(self._egress, self._lookups, tenant), wire)
+            direct = httpcore.AsyncHTTPConnection(
+                origin, ssl_context=self._context, keepalive_expiry=_IDLE_SECONDS, network_backend=checked
+            )
+            return _Connection(wire, direct.handle_async_request, direct.aclose, lambda: direct)
+        proxy = httpx.Proxy(proxy_url)
+        through = httpcore.AsyncHTTPProxy(
+            proxy_url=str(proxy.url),
+            proxy_auth=proxy.raw_auth,
+            ssl_context=self._context,
+            max_connections=1,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=WiredBackend(httpcore.AnyIOBackend(), wire),
+        )
+        return _Connection(
+            wire, through.handle_async_request, through.aclose, lambda: next(iter(through.connections), None)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """One connection, or the pool of one that httpcore makes of a tunnel through a proxy; for one request at a time."""
+
+    wire: Wire
+    handle: Callable[[httpcore.Request], Awaitable[httpcore.Response]]
+    aclose: Callable[[], Awaitable[None]]
+    made: Callable[[], httpcore.AsyncConnectionInterface | None]
+    """What httpcore made; None where it gave it up."""
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Whether another request may be sent over it."""
+        made = self.made()
+        # One that never came about calls itself idle, and closed.
+        return made is not None and made.is_idle() and not made.is_closed()
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether it was idle for too long, or the other side closed it."""
+        made = self.made()
+        return made is None or made.has_expired()
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer; once that is closed its connection is for others."""
+
+    def __init__(self, answer: httpcore.Response, wire: Wire, until_read: AsyncExitStack) -> None:
+        self._answer = answer
+        self._wire = wire
+        self._until_read = until_read
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._answer.aiter_stream():
+            self._wire.parsed(len(part))
+            yield part
+
+    async def aclose(self) -> None:
+        await self._until_read.aclose()
+
+
+class _Provider:
+    """Connections to one provider, each for one request at a time; the one that was used last is used next.
+
+    httpcore's pool does the same, and looks at every connection for every other one at each request: three quarters of what
+    httpcore took.
+    """
+
+    def __init__(self, new_connection: Callable[[str], _Connection]) -> None:
+        self._new_connection = new_connection
+        self._idle: deque[_Connection] = deque()
+        self._room = asyncio.Semaphore(_CONNECTIONS)
+        self._under_way = 0
+        self._used_at = time.monotonic()
+
+    @asynccontextmanager
+    async def connection(self, tenant: str) -> AsyncIterator[_Connection]:
+        """One that nobody else uses meanwhile; a new one is made on behalf of the tenant.
+
+        Raises:
+            httpcore.PoolTimeout: all are in use, and stay so.
+        """
+        await self._take_room()
+        self._under_way += 1
+        try:
+            connection = await self._usable() or self._new_connection(tenant)
+            try:
+                yield connection
+            finally:
+                await self._keep(connection)
+        finally:
+            self._under_way -= 1
+            self._used_at = time.monotonic()
+            self._room.release()
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody has used it for as long as an idle connection is kept."""
+        return not self._under_way and time.monotonic() - self._used_at > _IDLE_SECONDS
+
+    async def aclose(self) -> None:
+        """Close the connections that are kept."""
+        while self._idle:
+            await self._idle.pop().aclose()
+
+    async def _take_room(self) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT.total_seconds()):
+                await self._room.acquire()
+        except TimeoutError:
+            raise httpcore.PoolTimeout from None
+
+    async def _usable(self) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.has_expired:
+                return connection
+            await connection.aclose()
+        return None
+
+    async def _keep(self, connection: _Connection) -> None:
+        if connection.can_be_kept:
+            self._idle.append(connection)
+        else:
+            await connection.aclose()
+        while self._idle and self._idle[0].has_expired:
+            await self._idle.popleft().aclose()
+
+
+class _CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Resolves a name once, on behalf of a tenant, and connects to nothing but addresses that may be connected to."""
+
+    def __init__(self, egress: EgressPolicy, lookups: Lookups, tenant: str) -> None:
+        self._egress = egress
+        self._lookups = lookups
+        self._tenant = tenant
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        async def connect(address: str) -> httpcore.AsyncNetworkStream:
+            return await self._network.connect_tcp(
+                address, port, local_address=local_address, socket_options=socket_options
+            )
+
+        try:
+            async with asyncio.timeout(timeout):
+                return await first_connected(await self._checked_addresses(host, port), connect)
+        except TimeoutError:
+            raise httpcore.ConnectTimeout from None
+
+    async def _checked_addresses(self, host: str, port: int) -> Sequence[str]:
+        found = await self._addresses(host, port)
+        denials = [self._egress.address_denial(host, address) for address in found]
+        allowed = [address for address, denial in zip(found, denials, strict=True) if denial is None]
+        if allowed:
+            return _alternating(allowed)[:_ADDRESSES_TRIED]
+        denied = next((denial for denial in denials if denial is not None), None)
+        if denied is None:
+            raise httpcore.ConnectError("the name has no address")
+        raise EgressDenied(host, denied)
+
+    async def _addresses(self, host: str, port: int) -> Sequence[str]:
+        read = read_host(host)
+        if read is not None and not isinstance(read, str):
+            return (str(read),)
+        # With a dot at its end a name is whole: the search list of the pod would make a Service of payments.shop. A name that
+        # the platform team allowed is meant as they wrote it, and may stand in /etc/hosts.
+        name = host if self._egress.allows_name(host) or host.endswith(".") else f"{host}."
+        try:
+            return await self._lookups.addresses(name, port, tenant=self._tenant)
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+
+
+def _alternating(addresses: Sequence[str]) -> Sequence[str]:
+    """One of each family in turn, beginning with the first one's (RFC 8305 section 4)."""
+    first = [address for address in addresses if (":" in address) == (":" in addresses[0])]
+    others = [address for address in addresses if address not in first]
+    return [address for pair in zip_longest(first, others) for address in pair if address is not None]
+
+
+async def first_connected(
+    addresses: Sequence[str], connect: Callable[[str], Awaitable[httpcore.AsyncNetworkStream]]
+) -> httpcore.AsyncNetworkStream:
+    """The first connection that stands; an address that takes long gets company from the next (RFC 8305 section 5).
+
+    Raises:
+        httpcore.ConnectError: there is none; the last failure.
+    """
+    waiting = list(addresses)
+    racing: set[asyncio.Future[httpcore.AsyncNetworkStream]] = set()
+    failure: BaseException = httpcore.ConnectError()
+    try:
+        while waiting or racing:
+            if waiting:
+                racing.add(asyncio.ensure_future(connect(waiting.pop(0))))
+            pause = STAGGER.total_seconds() if waiting else None
+            done, _ = await asyncio.wait(racing, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in done:
+                racing.discard(attempt)
+                if attempt.exception() is None:
+                    return attempt.result()
+                failure = attempt.exception() or failure
+        raise failure
+    finally:
+        await _abandon(racing)
+
+
+async def _abandon(attempts: Iterable[asyncio.Future[httpcore.AsyncNetworkStream]]) -> None:
+    for attempt in attempts:
+        attempt.cancel()
+    for stream in await asyncio.gather(*attempts, return_exceptions=True):
+        if not isinstance(stream, BaseException):
+            await stream.aclose()

@@ -1,0 +1,1 @@
+"""What stands in Secrets and annotations, and what follows from it. Pure."""

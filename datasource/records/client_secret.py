@@ -1,0 +1,160 @@
+"""What a client authenticates with, a secret or a private key: which Secret may be used, and where it may be sent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from datasource.api.names import Annotation, SecretType
+from datasource.api.objects import Secret
+from datasource.api.spec import ClientSecretRef, InvalidSpec, OAuth2, PrivateKeyRef
+from datasource.oauth2 import SigningKey, UnusableKey, signing_key
+
+REFUSED_TYPES = frozenset(
+    {
+        *SecretType,
+        "kubernetes.io/service-account-token",
+        "kubernetes.io/tls",
+        "kubernetes.io/dockercfg",
+        "kubernetes.io/dockerconfigjson",
+        "bootstrap.kubernetes.io/token",
+        "helm.sh/release.v1",
+    }
+)
+"""Types that never hold a client secret: naming one would post a credential of something else to the token URL."""
+
+
+class ClientSecretNotFound(Exception):
+    """The Secret or its key is not there yet; the text names it and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """A client secret, or a private key, and where it may be sent."""
+
+    name: str
+    """Of the Secret."""
+    text: str = field(repr=False)
+    allowed_hosts: frozenset[str] | None = None
+    """The hosts that whoever keeps it lets it be sent to; None: any."""
+
+    def require_allowed(self, endpoints: Mapping[str, str]) -> None:
+        """Check the endpoints that it may be sent to, by the fields of spec.oauth2.
+
+        Raises:
+            InvalidSpec: one is on another host.
+        """
+        for name, url in endpoints.items():
+            if self.allowed_hosts is not None and _host_of(url) not in self.allowed_hosts:
+                raise InvalidSpec(
+                    f"spec.oauth2.{name}",
+                    f"is on a host that Secret {self.name} may not be sent to",
+                    f"Its annotation {Annotation.ALLOWED_HOSTS} names the hosts it may: ask whoever keeps that Secret.",
+                )
+
+
+def usable_client_secret(
+    secret: Secret,
+    ref: ClientSecretRef | PrivateKeyRef,
+    oauth2: OAuth2,
+    endpoints: Mapping[str, str],
+    *,
+    require_allowed_hosts: bool,
+) -> ClientSecret:
+    """What is in a Secret, if that may be used so and sent to `endpoints` and those that are known without the provider.
+
+    Args:
+        secret: what was read.
+        ref: what names it.
+        oauth2: the parameters that it stands in.
+        endpoints: where it is sent, by the fields of spec.oauth2, beside what the parameters say or in place of that.
+        require_allowed_hosts: whether a Secret that does not say to which hosts it may be sent is sent to none.
+
+    Raises:
+        ClientSecretNotFound: the key is missing or empty.
+        InvalidSpec: the Secret is of a refused type, bound to other hosts, not text, or no private key.
+    """
+    field = field_of(ref)
+    if secret.type in REFUSED_TYPES:
+        raise InvalidSpec(
+            field,
+            f"names Secret {ref.name} of type {secret.type}",
+            "Put what the client authenticates with into a Secret of its own, of type Opaque.",
+        )
+    known = oauth2.expanded().secret_endpoints()
+    check_allowed_hosts(secret, {**known, **endpoints}, required=require_allowed_hosts, field=field)
+    try:
+        value = secret.value(ref.key)
+    except ValueError:
+        raise InvalidSpec(field, f"names key {ref.key}, which is not text", "Store it as UTF-8.") from None
+    if not value:
+        raise ClientSecretNotFound(
+            f"Secret {ref.name} has no key {ref.key} with a value, as {field} asks. "
+            f"Add the key, or name another in {field.rpartition('.')[2]}.key."
+        )
+    if isinstance(ref, PrivateKeyRef):
+        usable_signing_key(value, ref)
+    return ClientSecret(ref.name, value, _allowed_hosts(secret))
+
+
+def usable_signing_key(text: str, ref: PrivateKeyRef) -> SigningKey:
+    """The private key that a reference names.
+
+    Raises:
+        InvalidSpec: it is none that signs assertions.
+    """
+    try:
+        return signing_key(text, key_id=ref.key_id, algorithm=ref.algorithm)
+    except UnusableKey as error:
+        raise InvalidSpec(
+            "spec.oauth2.privateKeyRef",
+            f"names key {ref.key} of Secret {ref.name}, which {error}",
+            "Store a private key there: PEM without a password, or a JWK.",
+        ) from None
+
+
+def field_of(ref: ClientSecretRef | PrivateKeyRef) -> str:
+    """The field that names the Secret."""
+    return "spec.oauth2.privateKeyRef" if isinstance(ref, PrivateKeyRef) else "spec.oauth2.clientSecretRef"
+
+
+def example_of(ref: ClientSecretRef | PrivateKeyRef) -> str:
+    """How `kubectl create secret` is told the value."""
+    return f"--from-file={ref.key}=key.pem" if isinstance(ref, PrivateKeyRef) else f"--from-literal={ref.key}=..."
+
+
+def _allowed_hosts(secret: Secret) -> frozenset[str] | None:
+    allowed = secret.metadata.annotations.get(Annotation.ALLOWED_HOSTS)
+    return None if allowed is None else frozenset(host.lower() for host in allowed.replace(",", " ").split())
+
+
+def check_allowed_hosts(
+    secret: Secret, endpoints: Mapping[str, str], *, required: bool, field: str = "spec.oauth2.clientSecretRef"
+) -> None:
+    """Check that what a client authenticates with may be sent to all of these endpoints.
+
+    Args:
+        secret: with the annotation `datasource.dev/allowed-hosts`, or without.
+        endpoints: URLs by the field of `spec.oauth2` that names them.
+        required: whether a Secret without the annotation may be sent to nobody, rather than to anybody.
+        field: what names the Secret.
+
+    Raises:
+        InvalidSpec: it may not.
+    """
+    name, hosts = secret.metadata.name, _allowed_hosts(secret)
+    if hosts is None and required:
+        raise InvalidSpec(
+            field,
+            f"names Secret {name}, which does not say to which hosts it may be sent",
+            "Whoever keeps that Secret must say so, here with: "
+            f"kubectl annotate secret {name} {Annotation.ALLOWED_HOSTS}={_hosts_of(endpoints) or 'HOST'}",
+        )
+    ClientSecret(name, "", hosts).require_allowed(endpoints)
+
+
+def _host_of(url: str) -> str:
+    return (urlsplit(url).hostname or "").lower()
+
+
+def _hosts_of(endpoints: Mapping[str, str]) -> str:
+    return ",".join(dict.fromkeys(_host_of(url) for url in endpoints.values()))

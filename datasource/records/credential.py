@@ -1,0 +1,499 @@
+"""The credential Secret `<name>-oauth2-credential`: tokens in its data, facts in its annotations.
+
+Annotations schedule, data authorizes. The operator watches metadata only, so what it plans with are the facts; before a
+token is sent or handed out the data is read, and tokens go only to the endpoints recorded there. Both are always written in
+one request, so they never disagree unless somebody edited them.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from datasource.api.clock import parse_rfc3339, rfc3339
+from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
+from datasource.api.objects import Metadata, OwnerReference, Secret, encoded_data, owner_reference
+from datasource.api.requests import HandledSet
+from datasource.api.states import Reason
+from datasource.oauth2 import TokenTypeHint
+from datasource.records.intent import Intent
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """A Secret of ours does not say what it should. It may be kept; an exception may not, its traceback leads to tokens."""
+
+    what: str
+    """Names the annotation or key, never its value."""
+
+    def advice(self, datasource_name: str) -> str:
+        """What a person reads."""
+        secret = credential_secret_name(datasource_name)
+        return f"The credential Secret {secret} cannot be read: {self.what}. Restore it, or delete it and get a new credential."
+
+
+class UnreadableCredential(Exception):
+    """The same, for whoever cannot go on; caught at the next edge and never kept."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.unreadable = Unreadable(what)
+
+
+class CredentialFacts(msgspec.Struct, frozen=True):
+    """What the annotations of a credential Secret say; `tombstone` is set where it holds no credential any more."""
+
+    credential_id: str
+    revision: int = 1
+    replaces: str = ""
+    fingerprint: str = ""
+    requested_scopes: tuple[str, ...] = ()
+    granted_scopes: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    refreshed_at: datetime | None = None
+    has_refresh_token: bool = False
+    authorized_as: str | None = None
+    ticket_hash: str | None = None
+    handled: HandledSet = HandledSet()
+    tombstone: Reason | None = None
+    intent: Intent | None = None
+    stored_by: str | None = None
+    """The ID of the intent whose reply this revision is; None for the first."""
+    verdict: Reason | None = None
+    """Why the refresh token is never sent again."""
+    identity_checked: str | None = None
+    """Hash of the expectedIdentity that the stored identity was compared with; None: with none."""
+    identity_fits: bool = False
+    """What came of it."""
+    is_revocable: bool = False
+    """Whether a revocation endpoint was known when the tokens were obtained."""
+    revoke_until: datetime | None = None
+    """On a tombstone that keeps a token to be revoked: when to give that up."""
+
+
+class StoredCredential(msgspec.Struct, frozen=True):
+    """A credential Secret's facts with where they stand: what the operator keeps in memory of it."""
+
+    facts: CredentialFacts
+    resource_version: str
+    owners: tuple[OwnerReference, ...]
+    finalizers: tuple[str, ...] = ()
+    is_being_deleted: bool = False
+    """Whether the Secret only stands because somebody's finalizer holds it."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether our finalizer holds the Secret until its tokens are revoked."""
+        return REVOKE_FINALIZER in self.finalizers
+
+
+class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
+    """The data of a credential Secret. Endpoints are those the tokens were obtained with."""
+
+    access_token: str
+    token_type: str
+    token_endpoint: str
+    fingerprint: str
+    client_id: str
+    refresh_token: str | None = None
+    revocation_endpoint: str | None = None
+    client_parameters: str | None = None
+    """How the client authenticates (datasource.records.effective.recorded_client)."""
+    client_secret: str | None = None
+    """Only while `spec.deletionPolicy` is Revoke: the one the tokens were last obtained with. Whoever deletes a namespace
+    deletes the user's own Secret with it, and nobody could authenticate to revoke then."""
+    ca_bundle: str | None = None
+    """In the same way: what the revocation endpoint is trusted by beside the certificate authorities of the system."""
+    identity: str | None = None
+    """Verified claims of who authorized, as JSON; None where no issuer vouched for them."""
+    refresh_endpoint: str | None = None
+    """Where it is not the token endpoint."""
+    captured: str | None = None
+    """What else of the provider's answers is kept: a JSON object of texts."""
+
+    @property
+    def captured_fields(self) -> Mapping[str, str]:
+        """The captured fields by name."""
+        return {} if self.captured is None else msgspec.json.decode(self.captured, type=dict[str, str])
+
+    def with_captured(self, fields: Mapping[str, str]) -> "CredentialData":
+        """The same with further captured fields; a provider does not tell every one each time.
+
+        What was told earlier stays as long as there is room: each edit of the spec may name others, and a Secret that is full
+        could not be written any more.
+        """
+        kept = dict(fields)
+        room = LARGEST_CAPTURED - sum(map(_size, kept.items()))
+        for field in self.captured_fields.items():
+            if field[0] not in kept and _size(field) <= room:
+                kept[field[0]] = field[1]
+                room -= _size(field)
+        return msgspec.structs.replace(
+            self, captured=msgspec.json.encode(kept, order="sorted").decode() if kept else None
+        )
+
+    def __repr__(self) -> str:
+        return f"CredentialData(token_endpoint={self.token_endpoint!r}, ...)"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What a credential Secret is to say."""
+
+    facts: CredentialFacts
+    data: CredentialData | None = None
+    """None: the tokens stay as they are."""
+
+
+class RevocableToken(msgspec.Struct, frozen=True, rename="lower"):
+    """One token and what it takes to revoke it: what a tombstone keeps of a credential until that is done.
+
+    The keys are those of CredentialData, so a new credential stored over it leaves nothing of it.
+    """
+
+    revocation_endpoint: str
+    token_endpoint: str
+    fingerprint: str
+    client_id: str
+    refresh_token: str | None = None
+    access_token: str | None = None
+    client_parameters: str | None = None
+    client_secret: str | None = None
+    ca_bundle: str | None = None
+
+    def __repr__(self) -> str:
+        return f"RevocableToken(revocation_endpoint={self.revocation_endpoint!r}, ...)"
+
+    @property
+    def token(self) -> str:
+        """The token to send."""
+        return self.refresh_token or self.access_token or ""
+
+    @property
+    def hint(self) -> TokenTypeHint:
+        """What kind of token that is."""
+        return TokenTypeHint.ACCESS_TOKEN if self.refresh_token is None else TokenTypeHint.REFRESH_TOKEN
+
+
+T = TypeVar("T")
+
+LARGEST_CAPTURED = 288 * 1024
+"""Bytes of captured fields that are kept: more than all that one spec can name."""
+
+_DATA_KEYS = CredentialData.__struct_fields__
+
+
+def stored_in(metadata: Metadata) -> StoredCredential | Unreadable:
+    """What a credential Secret's annotations say, as a value that may be kept."""
+    try:
+        return read_facts(metadata)
+    except UnreadableCredential as error:
+        return error.unreadable
+
+
+def read_facts(metadata: Metadata) -> StoredCredential:
+    """Read a credential Secret's annotations.
+
+    Raises:
+        UnreadableCredential: somebody altered them.
+    """
+    return StoredCredential(
+        facts=_facts(metadata.annotations),
+        resource_version=metadata.resource_version,
+        owners=metadata.owner_references,
+        finalizers=metadata.finalizers,
+        is_being_deleted=metadata.deletion_timestamp is not None,
+    )
+
+
+def read_data(secret: Secret) -> CredentialData:
+    """Read a credential Secret's data.
+
+    Raises:
+        UnreadableCredential: a key is missing or is not text.
+    """
+    try:
+        data = msgspec.convert(_values(secret), CredentialData)
+    except msgspec.ValidationError as error:
+        raise UnreadableCredential(f"data: {error}") from None
+    try:
+        _ = data.captured_fields
+    except msgspec.MsgspecError:
+        raise UnreadableCredential("data key captured is no JSON object of texts") from None
+    return data
+
+
+def revocable_token(secret: Secret) -> RevocableToken | None:
+    """The token of a credential or tombstone that is to be revoked, the refresh token first (RFC 7009 section 2.1).
+
+    A refresh token that the provider has declared dead is never sent again; then it is the access token. None where there is
+    no token, or none that can be revoked.
+
+    Raises:
+        UnreadableCredential: somebody altered the data.
+    """
+    values = _values(secret)
+    if Annotation.VERDICT in secret.metadata.annotations:
+        values.pop("refresh_token", None)
+    if "revocation_endpoint" not in values or not ("refresh_token" in values or "access_token" in values):
+        return None
+    if "refresh_token" in values:
+        values.pop("access_token", None)
+    try:
+        return msgspec.convert(values, RevocableToken)
+    except msgspec.ValidationError as error:
+        raise UnreadableCredential(f"data: {error}") from None
+
+
+def _values(secret: Secret) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for key in _DATA_KEYS:
+        try:
+            value = secret.value(key)
+        except ValueError:
+            raise UnreadableCredential(f"data key {key} is not UTF-8 text in base64") from None
+        if value is not None:
+            values[key] = value
+    return values
+
+
+def manifest(
+    *, namespace: str, datasource_name: str, datasource_uid: str, facts: CredentialFacts, data: CredentialData | None
+) -> dict[str, Any]:
+    """The whole Secret, for the POST that creates it. Without data it is a tombstone."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": SecretType.CREDENTIAL,
+        "metadata": {
+            "name": credential_secret_name(datasource_name),
+            "namespace": namespace,
+            "annotations": {
+                key: value for key, value in _annotations(datasource_name, facts).items() if value is not None
+            },
+            "ownerReferences": [owner_reference(datasource_name, datasource_uid)],
+        },
+        "data": {key: value for key, value in _encoded(data).items() if value is not None},
+    }
+
+
+def patch(
+    *, datasource_name: str, resource_version: str, facts: CredentialFacts, data: CredentialData | None
+) -> dict[str, Any]:
+    """The merge patch that puts another credential, or a tombstone, in the place of what is stored.
+
+    It carries the resourceVersion: it fails with 409 if anybody wrote meanwhile. It leaves ownerReferences alone: changing
+    them takes the right to delete on some clusters (OwnerReferencesPermissionEnforcement); the operator adopts.
+    """
+    return {
+        "metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)},
+        # null takes everything out, also what somebody added: a tombstone holds no token.
+        "data": None if data is None else _encoded(data),
+    }
+
+
+def tombstone_patch(
+    *, datasource_name: str, secret: Secret, facts: CredentialFacts, token: RevocableToken | None
+) -> dict[str, Any]:
+    """The merge patch that clears a credential: of all its data, one token may stay until it is revoked."""
+    whole = patch(
+        datasource_name=datasource_name, resource_version=secret.metadata.resource_version, facts=facts, data=None
+    )
+    if token is None:
+        return whole
+    gone: dict[str, str | None] = dict.fromkeys(secret.data or {})
+    return whole | {"data": gone | encoded_data(msgspec.structs.asdict(token))}
+
+
+def revoked_patch(metadata: Metadata) -> dict[str, Any]:
+    """The merge patch for when a revocation is over: our finalizer is gone, and of a tombstone's token nothing is left.
+
+    With the resourceVersion: a reply that was stored meanwhile is revoked, too, before the Secret goes.
+    """
+    changes: dict[str, Any] = {"resourceVersion": metadata.resource_version}
+    if metadata.deletion_timestamp is not None:
+        return {"metadata": changes | {"finalizers": _without_ours(metadata.finalizers)}}
+    return {"metadata": changes | {"annotations": {Annotation.REVOKE_UNTIL: None}}, "data": None}
+
+
+def hold_patch(metadata: Metadata, data: CredentialData) -> dict[str, Any]:
+    """The merge patch that puts our finalizer on a Secret, with what it takes to revoke its tokens without the Datasource."""
+    return {
+        "metadata": {
+            "resourceVersion": metadata.resource_version,
+            "finalizers": [*_without_ours(metadata.finalizers), REVOKE_FINALIZER],
+        },
+        "data": _encoded(data),
+    }
+
+
+def release_patch(credential: StoredCredential) -> dict[str, Any]:
+    """The merge patch that takes our finalizer away, and the copy of the client secret."""
+    return {
+        "metadata": {
+            "resourceVersion": credential.resource_version,
+            "finalizers": _without_ours(credential.finalizers),
+        },
+        "data": {"client_secret": None, "ca_bundle": None},
+    }
+
+
+def revocation_is_due(metadata: Metadata) -> bool:
+    """Whether a token of this Secret waits to be revoked, however readable the rest of it is."""
+    is_held = metadata.deletion_timestamp is not None and REVOKE_FINALIZER in metadata.finalizers
+    return is_held or Annotation.REVOKE_UNTIL in metadata.annotations
+
+
+def revocation_deadline(metadata: Metadata, patience: timedelta) -> datetime | None:
+    """When to give a due revocation up; None where that cannot be read."""
+    try:
+        if metadata.deletion_timestamp is not None:
+            return parse_rfc3339(metadata.deletion_timestamp) + patience
+        return parse_rfc3339(metadata.annotations.get(Annotation.REVOKE_UNTIL, ""))
+    except ValueError:
+        return None
+
+
+def _without_ours(finalizers: tuple[str, ...]) -> list[str]:
+    return [finalizer for finalizer in finalizers if finalizer != REVOKE_FINALIZER]
+
+
+def facts_patch(*, datasource_name: str, resource_version: str, facts: CredentialFacts) -> dict[str, Any]:
+    """The merge patch that changes what is known of a credential and leaves its tokens alone: intents, verdicts."""
+    return {"metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)}}
+
+
+def change_patch(datasource_name: str, before: StoredCredential, change: Change) -> dict[str, Any]:
+    """The merge patch that puts a change over a credential, as it was read."""
+    version = before.resource_version
+    if change.data is None:
+        return facts_patch(datasource_name=datasource_name, resource_version=version, facts=change.facts)
+    return patch(datasource_name=datasource_name, resource_version=version, facts=change.facts, data=change.data)
+
+
+def adoption_patch(*, resource_version: str, datasource_name: str, datasource_uid: str) -> dict[str, Any]:
+    """The merge patch that makes a Datasource the owner of a restored Secret."""
+    return {
+        "metadata": {
+            "resourceVersion": resource_version,
+            "annotations": {LAST_APPLIED: None},
+            "ownerReferences": [owner_reference(datasource_name, datasource_uid)],
+        }
+    }
+
+
+def tombstone(
+    before: CredentialFacts | None,
+    *,
+    credential_id: str,
+    handled: HandledSet,
+    revoke_until: datetime | None = None,
+) -> CredentialFacts:
+    """What is left of a credential after a clear: the requests handled, and why; where one is to be revoked, until when."""
+    if before is None:
+        return CredentialFacts(credential_id=credential_id, handled=handled, tombstone=Reason.AUTHORIZATION_REQUIRED)
+    return CredentialFacts(
+        credential_id=credential_id,
+        replaces=before.credential_id,
+        handled=handled,
+        ticket_hash=before.ticket_hash,
+        # Where there was nothing to clear, there is still nothing that was cleared.
+        tombstone=before.tombstone or Reason.CREDENTIAL_CLEARED,
+        revoke_until=revoke_until,
+    )
+
+
+def is_ours(metadata: Metadata, datasource_name: str, role: Role) -> bool:
+    """Whether a Secret of one of our types is the one of that Datasource in that role."""
+    annotations = metadata.annotations
+    return annotations.get(Annotation.DATASOURCE) == datasource_name and annotations.get(Annotation.ROLE) == role
+
+
+def _size(field: tuple[str, str]) -> int:
+    return sum(len(text.encode()) for text in field)
+
+
+def _encoded(data: CredentialData | None) -> dict[str, str | None]:
+    return {} if data is None else encoded_data(msgspec.structs.asdict(data))
+
+
+def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str | None]:
+    return {
+        Annotation.DATASOURCE: datasource_name,
+        Annotation.ROLE: Role.CREDENTIAL,
+        Annotation.CREDENTIAL_ID: facts.credential_id,
+        Annotation.REVISION: str(facts.revision),
+        Annotation.REPLACES: facts.replaces or None,
+        Annotation.FINGERPRINT: facts.fingerprint or None,
+        Annotation.REQUESTED_SCOPES: " ".join(facts.requested_scopes) or None,
+        Annotation.GRANTED_SCOPES: " ".join(facts.granted_scopes) or None,
+        Annotation.EXPIRES_AT: None if facts.expires_at is None else rfc3339(facts.expires_at),
+        Annotation.REFRESHED_AT: None if facts.refreshed_at is None else rfc3339(facts.refreshed_at),
+        Annotation.HAS_REFRESH_TOKEN: "true" if facts.has_refresh_token else None,
+        Annotation.AUTHORIZED_AS: facts.authorized_as,
+        Annotation.TICKET_HASH: facts.ticket_hash,
+        Annotation.HANDLED: facts.handled.encode(),
+        Annotation.TOMBSTONE: facts.tombstone,
+        Annotation.INTENT: None if facts.intent is None else facts.intent.encode(),
+        Annotation.STORED_BY: facts.stored_by,
+        Annotation.VERDICT: facts.verdict,
+        Annotation.EXPECTED_IDENTITY: _identity_check(facts),
+        Annotation.REVOCABLE: "true" if facts.is_revocable else None,
+        Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
+        # Whoever applied a backup left a copy of the tokens there: a clear would not be one, and caches hold annotations.
+        LAST_APPLIED: None,
+    }
+
+
+def _identity_check(facts: CredentialFacts) -> str | None:
+    if facts.identity_checked is None:
+        return None
+    return f"{facts.identity_checked} {'fits' if facts.identity_fits else 'differs'}"
+
+
+def _identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]:
+    """Which expectedIdentity was compared with, and how that went; an altered annotation is as if none was."""
+    checked, _, verdict = annotations.get(Annotation.EXPECTED_IDENTITY, "").partition(" ")
+    return (checked, verdict) if checked and verdict in {"fits", "differs"} else (None, "")
+
+
+def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
+    credential_id = annotations.get(Annotation.CREDENTIAL_ID)
+    if not credential_id:
+        raise UnreadableCredential(f"annotation {Annotation.CREDENTIAL_ID} is missing")
+    identity_checked, verdict = _identity_check_in(annotations)
+    facts = CredentialFacts(
+        credential_id=credential_id,
+        revision=_parsed(annotations, Annotation.REVISION, int) or 1,
+        replaces=annotations.get(Annotation.REPLACES, ""),
+        fingerprint=annotations.get(Annotation.FINGERPRINT, ""),
+        requested_scopes=tuple(annotations.get(Annotation.REQUESTED_SCOPES, "").split()),
+        granted_scopes=tuple(annotations.get(Annotation.GRANTED_SCOPES, "").split()),
+        expires_at=_parsed(annotations, Annotation.EXPIRES_AT, parse_rfc3339),
+        refreshed_at=_parsed(annotations, Annotation.REFRESHED_AT, parse_rfc3339),
+        has_refresh_token=Annotation.HAS_REFRESH_TOKEN in annotations,
+        authorized_as=annotations.get(Annotation.AUTHORIZED_AS),
+        ticket_hash=annotations.get(Annotation.TICKET_HASH),
+        handled=_parsed(annotations, Annotation.HANDLED, HandledSet.decode) or HandledSet(),
+        tombstone=_parsed(annotations, Annotation.TOMBSTONE, Reason),
+        intent=_parsed(annotations, Annotation.INTENT, Intent.decode),
+        stored_by=annotations.get(Annotation.STORED_BY),
+        verdict=_parsed(annotations, Annotation.VERDICT, Reason),
+        identity_checked=identity_checked,
+        identity_fits=verdict == "fits",
+        is_revocable=Annotation.REVOCABLE in annotations,
+        revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
+    )
+    if facts.tombstone is None and not facts.fingerprint:
+        raise UnreadableCredential(f"annotation {Annotation.FINGERPRINT} is missing")
+    return facts
+
+
+def _parsed(annotations: Mapping[str, str], key: Annotation, parse: Callable[[str], T]) -> T | None:
+    text = annotations.get(key)
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except (ValueError, msgspec.MsgspecError):
+        raise UnreadableCredential(f"annotation {key} cannot be read") from None

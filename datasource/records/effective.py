@@ -1,0 +1,231 @@
+"""The parameters that both processes work with. Order: what is written, then the preset, then the provider's metadata.
+
+`OAuth2` is what somebody wrote; fingerprints and hashes are over that. `Effective` is what follows from it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from datasource.api.spec import AssertionAudience, InvalidSpec, OAuth2, Pkce, PushedAuthorization, parse_duration
+from datasource.oauth2 import (
+    BodyFormat,
+    Client,
+    ClientAuthentication,
+    ProviderMetadata,
+    ReplyOptions,
+    RequestOptions,
+    client_assertion,
+)
+from datasource.oauth2.token_response import LONGEST_LIFETIME
+from datasource.records.client_secret import ClientSecret, usable_signing_key
+
+
+class Source(StrEnum):
+    """Where the value of a parameter comes from."""
+
+    WRITTEN = "written"
+    PRESET = "preset"
+    METADATA = "metadata"
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """Endpoints and options of one authorization. `parameters` are those written, filled in from the preset."""
+
+    written: OAuth2
+    parameters: OAuth2
+    authorize_url: str
+    token_url: str
+    revocation_url: str | None
+    pushed_authorization_url: str | None
+    """Where the request is pushed to; None where it is not."""
+
+    @property
+    def client_id(self) -> str:
+        """The client ID."""
+        return self.parameters.client_id or ""
+
+    @property
+    def code_challenge_is_sent(self) -> bool:
+        """Whether PKCE is used, with S256."""
+        return self.parameters.pkce is not Pkce.NONE
+
+    @property
+    def endpoints(self) -> Mapping[str, str]:
+        """Where what the client authenticates with is sent to, by the fields of spec.oauth2."""
+        endpoints = {
+            "tokenURL": self.token_url,
+            "refreshURL": self.parameters.refresh_url,
+            "revocationURL": self.revocation_url,
+            "pushedAuthorizationURL": self.pushed_authorization_url,
+        }
+        return {field: url for field, url in endpoints.items() if url}
+
+    def source(self, field: str) -> Source:
+        """Where the value of a field comes from, by its name in Python, such as authorize_url."""
+        if getattr(self.written, field):
+            return Source.WRITTEN
+        return Source.PRESET if getattr(self.parameters, field) else Source.METADATA
+
+
+def needs_metadata(oauth2: OAuth2) -> bool:
+    """Whether an endpoint is neither written nor in the preset, so that only the issuer can tell it."""
+    whole = oauth2.expanded()
+    return not whole.authorize_url or not whole.token_url
+
+
+def effective(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effective:
+    """Work out what holds.
+
+    Args:
+        oauth2: as written.
+        metadata: of its issuer, where there is one that can be read.
+
+    Raises:
+        InvalidSpec: what is written and what the provider says of itself do not go together.
+    """
+    whole = oauth2.expanded()
+    said = metadata or ProviderMetadata(issuer=whole.issuer or "")
+    if metadata is not None and whole.pkce is Pkce.S256 and not metadata.supports_s256:
+        raise InvalidSpec(
+            "spec.oauth2.pkce",
+            "is S256, and the metadata of spec.oauth2.issuer does not list it (code_challenge_methods_supported)",
+            "Use S256Unadvertised if the provider takes it all the same, or none for a client with a secret.",
+        )
+    authorize_url = _required(
+        whole.authorize_url or said.authorization_endpoint, "authorizeURL", "authorization_endpoint"
+    )
+    token_url = _required(whole.token_url or said.token_endpoint, "tokenURL", "token_endpoint")
+    return Effective(
+        written=oauth2,
+        parameters=whole,
+        authorize_url=authorize_url,
+        token_url=token_url,
+        revocation_url=whole.revocation_url or said.revocation_endpoint,
+        pushed_authorization_url=_pushed_authorization_url(whole, said, authorize_url),
+    )
+
+
+def _required(url: str | None, field: str, member: str) -> str:
+    if not url:
+        raise InvalidSpec(
+            f"spec.oauth2.{field}",
+            f"is not written, and the metadata of spec.oauth2.issuer has no {member}",
+            "Write it, or correct the issuer.",
+        )
+    return url
+
+
+def _pushed_authorization_url(whole: OAuth2, said: ProviderMetadata, authorize_url: str) -> str | None:
+    mode = whole.pushed_authorization or PushedAuthorization.AUTO
+    # Endpoints that are written may be another server's: what the metadata offers belongs to the authorize URL in it.
+    offered = said.pushed_authorization_request_endpoint if authorize_url == said.authorization_endpoint else None
+    url = whole.pushed_authorization_url or offered
+    if mode is PushedAuthorization.NEVER:
+        if said.require_pushed_authorization_requests:
+            raise InvalidSpec(
+                "spec.oauth2.pushedAuthorization",
+                "is never, and the provider's metadata requires it",
+                "Use auto, or leave it out.",
+            )
+        return None
+    if mode is PushedAuthorization.REQUIRED and url is None:
+        raise InvalidSpec(
+            "spec.oauth2.pushedAuthorization",
+            "is required, and no endpoint for it is known",
+            "Write pushedAuthorizationURL, or an issuer whose metadata names one.",
+        )
+    return url
+
+
+def client_for(
+    parameters: OAuth2,
+    secret: ClientSecret | None,
+    *,
+    token_endpoint: str,
+    now: datetime,
+    token_bytes: Callable[[int], bytes],
+) -> Client:
+    """The client for one request: an assertion with a private key works once.
+
+    An assertion is addressed to the issuer where that is known, and to the token endpoint otherwise or by choice
+    (docs/decisions.md#assertion-audience).
+
+    Args:
+        parameters: filled in from the preset.
+        secret: what it authenticates with; None for a public client.
+        token_endpoint: of the provider, whichever of its endpoints the request goes to.
+        now: an aware moment.
+        token_bytes: the randomness.
+
+    Raises:
+        InvalidSpec: the private key cannot be used.
+    """
+    client_id, method = parameters.client_id or "", parameters.effective_client_authentication()
+    ref = parameters.private_key_ref
+    if method is not ClientAuthentication.PRIVATE_KEY_JWT or ref is None or secret is None:
+        return Client(client_id, None if secret is None else secret.text, method)
+    to_token_url = parameters.assertion_audience is AssertionAudience.TOKEN_URL or not parameters.issuer
+    assertion = client_assertion(
+        usable_signing_key(secret.text, ref),
+        client_id=client_id,
+        audience=token_endpoint if to_token_url else parameters.issuer or "",
+        now=now,
+        token_bytes=token_bytes,
+    )
+    return Client(client_id, None, method, assertion)
+
+
+def recorded_client(parameters: OAuth2) -> str:
+    """How the client authenticates, as JSON without any secret: kept with its tokens, to revoke them when the spec is gone."""
+    kept = OAuth2(
+        client_id=parameters.client_id,
+        client_secret_ref=parameters.client_secret_ref,
+        private_key_ref=parameters.private_key_ref,
+        issuer=parameters.issuer,
+        client_authentication=parameters.effective_client_authentication(),
+        assertion_audience=parameters.assertion_audience,
+    )
+    return msgspec.json.encode(kept, order="deterministic").decode()
+
+
+def read_recorded_client(text: str | None) -> OAuth2 | None:
+    """What `recorded_client` wrote; None where there is nothing, or nothing that can be read."""
+    try:
+        return None if text is None else msgspec.json.decode(text, type=OAuth2)
+    except msgspec.MsgspecError:
+        return None
+
+
+def code_options(parameters: OAuth2) -> RequestOptions:
+    """What the provider wants beside the standard when a code is exchanged."""
+    return RequestOptions(parameters.token_parameters, parameters.resource, parameters.body_format or BodyFormat.FORM)
+
+
+def refresh_options(parameters: OAuth2) -> RequestOptions:
+    """What the provider wants beside the standard when a token is refreshed."""
+    return RequestOptions(parameters.refresh_parameters, parameters.resource, parameters.body_format or BodyFormat.FORM)
+
+
+def reply_options(parameters: OAuth2, *, is_refresh: bool = False) -> ReplyOptions:
+    """Where the provider's replies differ from the standard."""
+    return ReplyOptions(
+        token_path=tuple((parameters.token_path or "").split(".")) if parameters.token_path else (),
+        token_path_may_be_missing=is_refresh,
+        default_lifetime=parse_duration(parameters.default_lifetime),
+        longest_lifetime=min(parse_duration(parameters.max_lifetime) or LONGEST_LIFETIME, LONGEST_LIFETIME),
+        missing_token_type_allowed=parameters.missing_token_type_allowed,
+        bearer_token_types=frozenset({"bearer", *(name.lower() for name in parameters.bearer_token_types)}),
+        error_codes=parameters.error_codes,
+        scope_separator=parameters.scope_separator or _usual_scope_separator(parameters.scopes),
+        captured=parameters.captured_fields.token_response,
+    )
+
+
+def _usual_scope_separator(scopes: tuple[str, ...]) -> str:
+    """Some services that are asked with spaces answer with commas; who asks for a scope with a comma in it knows better."""
+    return " " if any("," in scope for scope in scopes) else ","

@@ -1,0 +1,181 @@
+"""Flow records: one authorization under way, kept in the API server so that any replica can finish it.
+
+A record is a Secret `datasource-flow-<digest of the uid>-<slot>` in the callback server's own namespace. What a browser must
+know to come back (the `state`, the id of the done page) says which record it is; the record keeps only its hash.
+"""
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from datasource.api.clock import Moment, parse_rfc3339, rfc3339
+from datasource.api.names import FLOW_KEY, Annotation, Role, SecretType, flow_secret_name, uid_digest
+from datasource.api.objects import Metadata, Secret, encoded_data
+from datasource.api.requests import Requests
+from datasource.oauth2 import ProviderMetadata
+
+FLOW_LIFETIME = timedelta(minutes=10)
+
+_DATA_KEY = "flow"
+
+
+class UnreadableFlow(Exception):
+    """A flow record that does not say what it should."""
+
+
+class Outcome(StrEnum):
+    """How a claimed flow ended; what a reload of the callback URL shows."""
+
+    UNDER_WAY = "under-way"
+    STORED = "stored"
+    NOT_STORED = "not-stored"
+
+
+class FlowKey(msgspec.Struct, frozen=True):
+    """What a `state` parameter or the id of a done page says: which record, and a secret to show for it."""
+
+    digest: str
+    slot: int
+    text: str
+
+    def __repr__(self) -> str:
+        return f"FlowKey({self.secret_name})"
+
+    @property
+    def secret_name(self) -> str:
+        """The name of the record's Secret."""
+        return flow_secret_name(self.digest, self.slot)
+
+
+class Flow(msgspec.Struct, frozen=True, rename="camel"):
+    """One authorization under way."""
+
+    state_hash: str
+    done_id: str
+    code_verifier: str | None
+    nonce: str | None
+    namespace: str
+    name: str
+    uid: str
+    parameters_hash: str
+    replaces: str
+    requests: Requests
+    cookie_hash: str
+    ticket_hash: str
+    redirect_uri: str
+    created_at: Moment
+    expires_at: Moment
+    metadata: ProviderMetadata | None = None
+    """What the provider said of itself when the flow began: it ends with the endpoints that the person saw."""
+    claim: str | None = None
+    outcome: Outcome = Outcome.UNDER_WAY
+    outcome_title: str = ""
+    outcome_message: str = ""
+
+    def __repr__(self) -> str:
+        return f"Flow({self.namespace}/{self.name}, outcome={self.outcome})"
+
+    def has_expired(self, now: datetime) -> bool:
+        """Whether its 10 minutes are over."""
+        return now >= self.expires_at
+
+
+class StoredFlow(msgspec.Struct, frozen=True):
+    """A flow record as read: the flow and what a compare-and-swap on it needs."""
+
+    flow: Flow
+    resource_version: str
+
+
+def new_flow_key(uid: str, slot: int, token_bytes: Callable[[int], bytes]) -> FlowKey:
+    """Make a `state` or a done id with 256 random bits for the record in that slot."""
+    digest = uid_digest(uid)
+    secret = urlsafe_b64encode(token_bytes(32)).decode().rstrip("=")
+    return FlowKey(digest=digest, slot=slot, text=f"{digest}-{slot}.{secret}")
+
+
+def parse_flow_key(text: str) -> FlowKey | None:
+    """Read a `state` or a done id that came back; None where we never made such a one."""
+    match = FLOW_KEY.fullmatch(text)
+    return None if match is None else FlowKey(digest=match["digest"], slot=int(match["slot"]), text=text)
+
+
+def key_hash(key: FlowKey) -> str:
+    """How a record remembers a `state`: SHA-256, hex."""
+    return hashlib.sha256(key.text.encode()).hexdigest()
+
+
+def state_is_of(key: FlowKey, flow: Flow) -> bool:
+    """Compare in constant time the `state` that came back with the one recorded."""
+    return hmac.compare_digest(key_hash(key), flow.state_hash)
+
+
+def done_id_is_of(key: FlowKey, flow: Flow) -> bool:
+    """Compare in constant time the id of a done page with the one recorded."""
+    return hmac.compare_digest(key.text, flow.done_id)
+
+
+def free_slot(records: Sequence[StoredFlow | None], now: datetime) -> int:
+    """Which slot to take once none is empty: an expired or unreadable one, else the oldest unclaimed, else the oldest."""
+    for slot, record in enumerate(records):
+        if record is None or record.flow.has_expired(now):
+            return slot
+    taken = [
+        (record.flow.claim is not None, record.flow.created_at, slot) for slot, record in enumerate(records) if record
+    ]
+    return min(taken)[2]
+
+
+def manifest(flow: Flow, *, system_namespace: str, slot: int) -> dict[str, Any]:
+    """The Secret that records a flow, for POST; what `replacement_patch` writes in the place of an old one."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": SecretType.FLOW,
+        "metadata": {
+            "name": flow_secret_name(uid_digest(flow.uid), slot),
+            "namespace": system_namespace,
+            "annotations": {
+                Annotation.DATASOURCE: f"{flow.namespace}/{flow.name}",
+                Annotation.ROLE: Role.FLOW,
+                Annotation.EXPIRES_AT: rfc3339(flow.expires_at),
+            },
+        },
+        "data": encoded_data({_DATA_KEY: msgspec.json.encode(flow).decode()}),
+    }
+
+
+def replacement_patch(flow: Flow, *, slot: int, resource_version: str) -> dict[str, Any]:
+    """The merge patch that writes a flow over what a record holds, or fails with 409 if anybody wrote meanwhile."""
+    whole = manifest(flow, system_namespace="", slot=slot)
+    annotations = whole["metadata"]["annotations"]
+    return {"metadata": {"resourceVersion": resource_version, "annotations": annotations}, "data": whole["data"]}
+
+
+def read_flow(secret: Secret) -> StoredFlow:
+    """Read a flow record.
+
+    Raises:
+        UnreadableFlow: it is not one, or somebody altered it.
+    """
+    if secret.type != SecretType.FLOW:
+        raise UnreadableFlow(f"type is {secret.type}")
+    try:
+        flow = msgspec.json.decode(secret.value(_DATA_KEY) or "", type=Flow)
+    except (ValueError, msgspec.MsgspecError):
+        raise UnreadableFlow(f"data key {_DATA_KEY} cannot be read") from None
+    return StoredFlow(flow=flow, resource_version=secret.metadata.resource_version)
+
+
+def has_expired(metadata: Metadata, now: datetime) -> bool:
+    """Whether a flow record may be swept, told from its metadata; one that does not say when counts as expired."""
+    try:
+        return parse_rfc3339(metadata.annotations.get(Annotation.EXPIRES_AT, "")) <= now
+    except ValueError:
+        return True

@@ -1,0 +1,47 @@
+"""When a credential is due for its refresh. Pure: the clock is an argument, the jitter follows from the credential."""
+
+import hashlib
+from datetime import datetime, timedelta
+
+from datasource.records.credential import CredentialFacts
+
+SHORTEST_PAUSE = timedelta(seconds=5)
+"""Never sooner after the last refresh, however short the lifetime that the provider tells."""
+
+KUBELET_DELAY = timedelta(minutes=2)
+"""How long kubelet may take to carry a changed Secret into pods; left at the end where the lifetime allows."""
+
+LARGEST_JITTER = timedelta(hours=1)
+_JITTER_SHARE = 0.1
+_LIFETIME_SHARE = 2 / 3
+_EARLIEST_SHARE = 1 / 3
+
+
+def refresh_due(facts: CredentialFacts, *, refresh_before: timedelta | None, first_seen: datetime) -> datetime | None:
+    """When to refresh: at two thirds of the lifetime, or `refresh_before` it ends, earlier by a jitter; None: never.
+
+    Args:
+        facts: whose `expires_at` and `refreshed_at` are by the clock of whoever stored them.
+        refresh_before: what the spec asks for; never sooner than a third of the lifetime.
+        first_seen: when this process first saw this revision, by its own clock. The token is at least as old, so a clock
+            that runs ahead where it was stored makes no refresh late.
+    """
+    if facts.expires_at is None or facts.refreshed_at is None or not facts.has_refresh_token:
+        return None
+    lifetime = max(facts.expires_at - facts.refreshed_at, timedelta(0))
+    age = _age_when_due(lifetime, refresh_before) - _jitter(facts, lifetime)
+    return min(facts.refreshed_at, first_seen) + max(age, lifetime * _EARLIEST_SHARE, SHORTEST_PAUSE)
+
+
+def _age_when_due(lifetime: timedelta, refresh_before: timedelta | None) -> timedelta:
+    if refresh_before is not None:
+        return lifetime - refresh_before
+    at_two_thirds: timedelta = lifetime * _LIFETIME_SHARE
+    return min(at_two_thirds, lifetime - KUBELET_DELAY) if lifetime > 2 * KUBELET_DELAY else at_two_thirds
+
+
+def _jitter(facts: CredentialFacts, lifetime: timedelta) -> timedelta:
+    """The same at every look, another for each revision: tokens issued together do not fall due together."""
+    digest = hashlib.sha256(f"{facts.credential_id}/{facts.revision}".encode()).digest()
+    share = int.from_bytes(digest[:4]) / 2**32
+    return min(lifetime * _JITTER_SHARE, LARGEST_JITTER) * share

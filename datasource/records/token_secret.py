@@ -1,0 +1,178 @@
+"""The token Secret: what apps mount. Its shape comes from the template in the spec.
+
+Drift shows in metadata alone: the `datasource.dev/content` annotation says which credential, revision and template it was
+written from, and managedFields say whether every key is still ours. So no token need be read to know that all is well.
+"""
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from datasource.api.clock import rfc3339
+from datasource.api.names import FIELD_MANAGER, Annotation, Role, SecretType
+from datasource.api.objects import Metadata, OwnerReference, owner_reference
+from datasource.api.spec import Spec, size_problem
+from datasource.api.template import CAPTURED, DEFAULT_DATA, render
+from datasource.records.credential import CredentialData, CredentialFacts
+
+
+class StoredTokenSecret(msgspec.Struct, frozen=True):
+    """A token Secret that exists: what the operator keeps in memory of it.
+
+    `fields` are the paths that our field manager owns, such as `data/access_token` or `labels/app`.
+    """
+
+    name: str
+    uid: str
+    resource_version: str
+    content: str
+    owners: tuple[OwnerReference, ...]
+    fields: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSecretPlan:
+    """The token Secret that a Datasource should have, apart from the tokens themselves."""
+
+    namespace: str
+    name: str
+    datasource_name: str
+    datasource_uid: str
+    content: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    templates: Mapping[str, str]
+    url: str
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The paths that our field manager must own for the Secret to be as we wrote it."""
+        return frozenset(
+            [f"data/{key}" for key in self.templates]
+            + [f"labels/{key}" for key in self.labels]
+            + [f"annotations/{key}" for key in self.annotations]
+        )
+
+    def manifest(self, facts: CredentialFacts, data: CredentialData) -> dict[str, Any]:
+        """The whole Secret, for the POST that creates it and for the server-side applies after.
+
+        Raises:
+            InvalidSpec: it would be larger than a token Secret may be; nothing was rendered.
+        """
+        variables = self._variables(facts, data)
+        problem = size_problem(self.templates, {name: len(value.encode()) for name, value in variables.items()})
+        if problem is not None:
+            raise problem
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": SecretType.TOKEN,
+            "metadata": {
+                "name": self.name,
+                "namespace": self.namespace,
+                "labels": dict(self.labels),
+                "annotations": dict(self.annotations),
+                "ownerReferences": [owner_reference(self.datasource_name, self.datasource_uid)],
+            },
+            # Key by key, so that only one is there as text and as bytes beside what is sent.
+            "data": {key: _base64(render(text, variables)) for key, text in self.templates.items()},
+        }
+
+    def removal_patch(self, stored: StoredTokenSecret) -> dict[str, Any] | None:
+        """The merge patch that takes out what an earlier template put in; None where there is nothing.
+
+        Fields of the creating POST belong to that operation for ever, so leaving them out of an apply removes nothing.
+        """
+        left_over = stored.fields - self.fields
+        if not left_over:
+            return None
+        return {
+            "metadata": {
+                "resourceVersion": stored.resource_version,
+                "labels": _nulls("labels/", left_over),
+                "annotations": _nulls("annotations/", left_over),
+            },
+            "data": _nulls("data/", left_over),
+        }
+
+    def _variables(self, facts: CredentialFacts, data: CredentialData) -> dict[str, str]:
+        return {
+            "access_token": data.access_token,
+            "token_type": data.token_type,
+            "expires_at": "" if facts.expires_at is None else rfc3339(facts.expires_at),
+            "scopes": " ".join(facts.granted_scopes),
+            "url": self.url,
+            "name": self.datasource_name,
+            "namespace": self.namespace,
+            **{CAPTURED + name: value for name, value in data.captured_fields.items()},
+        }
+
+
+def plan(*, namespace: str, name: str, uid: str, spec: Spec, facts: CredentialFacts) -> TokenSecretPlan:
+    """Work out from spec and facts what the token Secret should be; no token is needed for it."""
+    template = spec.token_secret.template
+    templates = template.data or DEFAULT_DATA
+    content = _content(facts, spec.url, template.labels, template.annotations, templates)
+    own: dict[str, str] = {Annotation.DATASOURCE: name, Annotation.ROLE: Role.TOKEN, Annotation.CONTENT: content}
+    return TokenSecretPlan(
+        namespace=namespace,
+        name=spec.token_secret_name(name),
+        datasource_name=name,
+        datasource_uid=uid,
+        content=content,
+        labels=template.labels,
+        annotations={**template.annotations, **own},
+        templates=templates,
+        url=spec.url,
+    )
+
+
+def read_stored(metadata: Metadata) -> StoredTokenSecret:
+    """Read what we need to know of an existing token Secret from its metadata."""
+    return StoredTokenSecret(
+        name=metadata.name,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        content=metadata.annotations.get(Annotation.CONTENT, ""),
+        owners=metadata.owner_references,
+        fields=_shared(frozenset(_our_fields(metadata))),
+    )
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+@lru_cache(maxsize=1024)
+def _shared(fields: frozenset[str]) -> frozenset[str]:
+    """The first that was equal: nearly all Datasources have the same few fields."""
+    return fields
+
+
+def _content(facts: CredentialFacts, *shape: object) -> str:
+    """Which credential, which revision, in which shape: SHA-256, hex."""
+    written_from = (facts.credential_id, facts.revision, *shape)
+    return hashlib.sha256(msgspec.json.encode(written_from, order="deterministic")).hexdigest()
+
+
+def _our_fields(metadata: Metadata) -> Iterator[str]:
+    for entry in metadata.managed_fields:
+        if entry.manager == FIELD_MANAGER and not entry.subresource:
+            yield from _keys("data/", entry.fields_v1.get("f:data"))
+            described = entry.fields_v1.get("f:metadata") or {}
+            yield from _keys("labels/", described.get("f:labels"))
+            yield from _keys("annotations/", described.get("f:annotations"))
+
+
+def _keys(prefix: str, fields: Mapping[str, Any] | None) -> Iterator[str]:
+    """Keys in a FieldsV1 map: each stands there as `f:<key>`, beside `.` for the map itself."""
+    return (prefix + field.removeprefix("f:") for field in fields or () if field.startswith("f:"))
+
+
+def _nulls(prefix: str, paths: frozenset[str]) -> dict[str, None]:
+    return {path.removeprefix(prefix): None for path in paths if path.startswith(prefix)}

@@ -1,0 +1,40 @@
+"""A refresh's turn: our intent stands on the credential Secret, and from here on every way out is a write. A record: it can be
+written down and read again, so that a reply outlives the process that got it."""
+
+import msgspec
+
+from datasource.api.requests import Requests
+from datasource.records.credential import CredentialData, CredentialFacts
+from datasource.records.intent import Intent
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """Everything that an answer is judged by and stored with; no client secret but one that the credential keeps anyway."""
+
+    namespace: str
+    name: str
+    facts: CredentialFacts
+    """With our intent in them."""
+    intent: Intent
+    resource_version: str
+    requests: Requests
+    data: CredentialData
+    """What the refresh token was sent with, and what is recorded with the reply."""
+    client_secret_name: str | None = None
+    """The Secret to correct where the provider rejects the client."""
+
+    def encode(self) -> bytes:
+        """The record, as JSON."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, record: bytes) -> "Turn":
+        """Read what `encode` wrote.
+
+        Raises:
+            msgspec.MsgspecError: it is damaged.
+        """
+        return msgspec.json.decode(record, type=cls)
+
+    def __repr__(self) -> str:
+        return f"Turn({self.namespace}/{self.name}, revision {self.facts.revision})"

@@ -1,0 +1,378 @@
+"""Presets are options that a user could write; and each service's quirk, imitated, goes through the real client."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+import pytest
+
+from datasource.api.presets import PRESETS
+from datasource.api.spec import InvalidSpec, OAuth2, Pkce, parse
+from datasource.oauth2 import (
+    InvalidClient,
+    InvalidGrant,
+    MalformedTokenResponse,
+    OAuth2Error,
+    TokenResponse,
+    authorization_code_request,
+    authorization_parameters,
+    front_url,
+    refresh_request,
+)
+from datasource.providers.discovery import Discovery
+from datasource.providers.exchange import request_token
+from datasource.providers.metadata_lookup import look_up_metadata
+from datasource.providers.transport import Transport
+from datasource.records.client_secret import ClientSecret
+from datasource.records.effective import Effective, client_for, code_options, effective, refresh_options, reply_options
+from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, ReceivedRequest, replies
+from tests.unit.datasource.builders import raw_spec
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+FORM = "application/x-www-form-urlencoded"
+
+NAMES = [
+    "github",
+    "gitlab",
+    "google",
+    "microsoft-entra",
+    "atlassian",
+    "salesforce",
+    "slack",
+    "keycloak",
+    "okta",
+    "auth0",
+]
+WITH_AN_ISSUER_OF_ONES_OWN = {"microsoft-entra", "keycloak", "okta", "auth0"}
+
+
+def written(name: str, **fields: Any) -> OAuth2:
+    """What somebody writes who uses a preset."""
+    raw = raw_spec(authorizeURL=None, tokenURL=None) | {}
+    raw["oauth2"] |= {"provider": name, "scopes": ["read"], **fields}
+    oauth2 = parse(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
+    assert oauth2 is not None
+    return oauth2
+
+
+def test_presets_are_those_that_the_schema_knows() -> None:
+    assert sorted(PRESETS) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_preset_says_where_it_is_from_and_that_it_was_not_tried(name: str) -> None:
+    preset = PRESETS[name]
+    assert preset.source.startswith("https://")
+    assert preset.tried is False
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_preset_is_made_of_options_that_a_user_could_write(name: str) -> None:
+    known = {field.encode_name for field in msgspec.structs.fields(OAuth2)}
+    options = PRESETS[name].options
+    assert set(options) <= known - {"clientID", "clientSecretRef", "privateKeyRef", "provider"}
+    # Written out, the same options make the same parameters.
+    spelled_out = written(name, **options)
+    assert spelled_out.expanded() == written(name).expanded()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_preset_leaves_nothing_to_write_but_what_registration_tells(name: str) -> None:
+    missing = written(name).missing()
+    assert missing == (("issuer",) if name in WITH_AN_ISSUER_OF_ONES_OWN else ())
+    assert written(name, issuer="https://login.example.com").missing() == ()
+    assert (PRESETS[name].issuer_example is not None) == (name in WITH_AN_ISSUER_OF_ONES_OWN)
+
+
+def test_what_is_written_wins() -> None:
+    whole = written(
+        "google",
+        tokenURL="https://proxy.example.com/token",
+        authorizeParameters={"prompt": "select_account", "hd": "example.com"},
+        clientAuthentication="client_secret_post",
+    ).expanded()
+    assert whole.token_url == "https://proxy.example.com/token"
+    assert whole.authorize_url == "https://accounts.google.com/o/oauth2/v2/auth"
+    assert whole.authorize_parameters == {"access_type": "offline", "prompt": "select_account", "hd": "example.com"}
+
+
+def test_pkce_none_that_is_written_wins_over_the_preset() -> None:
+    assert written("microsoft-entra", pkce="none").expanded().pkce is Pkce.NONE
+
+
+def test_preset_for_a_client_secret_does_not_contradict_another_client() -> None:
+    assert written("github", clientSecretRef=None).effective_client_authentication() == "none"
+    key = {"clientSecretRef": None, "privateKeyRef": {"name": "signing"}}
+    assert written("microsoft-entra", **key).effective_client_authentication() == "private_key_jwt"
+    assert written("github").effective_client_authentication() == "client_secret_post"
+
+
+def test_preset_that_there_is_not_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InvalidSpec, match="names no preset there is") as caught:
+        written("example")
+    assert "github" in str(caught.value)
+
+
+# Imitations.
+
+
+class Service:
+    """One service on loopback, spoken to with a preset, as both processes do."""
+
+    def __init__(self, name: str, provider: HostileProvider, transport: Transport, **fields: Any) -> None:
+        self.provider = provider
+        self.transport = transport
+        if PRESETS[name].options.get("tokenURL") is not None:
+            # Where the preset has URLs, those of the imitation are written instead; otherwise its issuer is.
+            fields = {"authorizeURL": f"{provider.origin}/authorize", "tokenURL": provider.url, "issuer": None} | fields
+        else:
+            fields = {"issuer": provider.origin} | fields
+        self.oauth2 = written(name, **{key: value for key, value in fields.items() if value is not None})
+
+    async def effective(self) -> Effective:
+        discovery = Discovery(self.transport, lambda: 0.0)
+        try:
+            metadata = await look_up_metadata(discovery, self.oauth2, tenant="apps")
+        finally:
+            self.provider.requests = [each for each in self.provider.requests if each.method == "POST"]
+        return effective(self.oauth2, metadata)
+
+    async def authorize_query(self) -> dict[str, str]:
+        holds = await self.effective()
+        parameters = holds.parameters
+        audience = {"audience": parameters.audience} if parameters.audience else {}
+        pairs = authorization_parameters(
+            client_id=holds.client_id,
+            redirect_uri="https://connect.example.com/callback/shop",
+            state="st-1",
+            scopes=parameters.scopes,
+            scope_separator=parameters.scope_separator or " ",
+            extra=parameters.authorize_parameters | audience,
+        )
+        return dict(parse_qsl(urlsplit(front_url(holds.authorize_url, pairs)).query))
+
+    async def exchange(self) -> TokenResponse:
+        holds = await self.effective()
+        request = authorization_code_request(
+            holds.token_url,
+            self._client(holds),
+            code="c-1",
+            redirect_uri="https://connect.example.com/callback/shop",
+            code_verifier="v-1",
+            options=code_options(holds.parameters),
+        )
+        options = reply_options(holds.parameters)
+        return await request_token(self.transport, request, tenant="apps", now=lambda: NOW, options=options)
+
+    async def refresh(self) -> TokenResponse:
+        holds = await self.effective()
+        request = refresh_request(
+            holds.token_url, self._client(holds), refresh_token="rt-1", options=refresh_options(holds.parameters)
+        )
+        options = reply_options(holds.parameters, is_refresh=True)
+        return await request_token(self.transport, request, tenant="apps", now=lambda: NOW, options=options)
+
+    def _client(self, holds: Effective) -> Any:
+        return client_for(
+            holds.parameters,
+            ClientSecret("my-app", "s3cret"),
+            token_endpoint=holds.token_url,
+            now=NOW,
+            token_bytes=lambda count: b"r" * count,
+        )
+
+
+def says(**members: Any) -> Behaviour:
+    return replies(200, json.dumps(members).encode())
+
+
+def by_method(document: Any, *posts: Behaviour) -> Behaviour:
+    """A document for GET, where it stands in the place of OpenID Connect Discovery; behaviours for POST, one after another."""
+    left = list(posts)
+
+    async def behave(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        if request.method == "GET":
+            origin = f"http://{request.headers['host']}"
+            found = {
+                "issuer": origin,
+                "authorization_endpoint": f"{origin}/authorize",
+                "token_endpoint": f"{origin}/token",
+            }
+            await says(**(found | document))(request, writer)
+        else:
+            await (left.pop(0) if len(left) > 1 else left[0])(request, writer)
+
+    return behave
+
+
+GOOD = {"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt-1", "scope": "read"}
+
+
+async def test_github_errors_come_with_200_and_names_of_its_own() -> None:
+    refused = replies(
+        200, b"error=bad_refresh_token&error_description=The+refresh+token+passed+is+incorrect", content_type=FORM
+    )
+    async with HostileProvider(refused) as provider, Transport(ON_LOOPBACK) as transport:
+        with pytest.raises(InvalidGrant, match="bad_refresh_token"):
+            await Service("github", provider, transport).refresh()
+    rejected = says(error="incorrect_client_credentials")
+    async with HostileProvider(rejected) as provider, Transport(ON_LOOPBACK) as transport:
+        with pytest.raises(InvalidClient):
+            await Service("github", provider, transport).exchange()
+
+
+async def test_github_answers_in_a_form_unless_json_is_asked_for_and_both_are_read() -> None:
+    form = replies(200, b"access_token=gho_1&scope=repo%2Cgist&token_type=bearer", content_type=FORM)
+    async with HostileProvider(form) as provider, Transport(ON_LOOPBACK) as transport:
+        response = await Service("github", provider, transport).exchange()
+    (request,) = provider.requests
+    assert (response.access_token, response.expires_at, response.refresh_token) == ("gho_1", None, None)
+    assert response.scopes == ("repo", "gist")
+    assert request.headers["accept"] == "application/json"
+    assert (request.form["client_id"], request.form["client_secret"]) == ("my-app", "s3cret")
+
+
+async def test_google_is_asked_for_offline_access_with_consent_and_keeps_its_refresh_token() -> None:
+    async with HostileProvider(says(access_token="ya29", token_type="Bearer", expires_in=3599)) as provider:
+        async with Transport(ON_LOOPBACK) as transport:
+            service = Service("google", provider, transport)
+            query = await service.authorize_query()
+            response = await service.refresh()
+    assert (query["access_type"], query["prompt"]) == ("offline", "consent")
+    # None: the old one goes on to hold.
+    assert response.refresh_token is None
+
+
+async def test_atlassian_wants_an_audience_json_bodies_and_rotates() -> None:
+    rotated = says(
+        access_token="at-2", token_type="Bearer", expires_in=3600, refresh_token="rt-2", scope="read:jira-work"
+    )
+    async with HostileProvider(rotated) as provider, Transport(ON_LOOPBACK) as transport:
+        service = Service("atlassian", provider, transport)
+        query = await service.authorize_query()
+        response = await service.refresh()
+    (request,) = provider.requests
+    assert (query["audience"], query["prompt"]) == ("api.atlassian.com", "consent")
+    assert request.headers["content-type"] == "application/json"
+    assert json.loads(request.body) == {
+        "grant_type": "refresh_token",
+        "refresh_token": "rt-1",
+        "client_id": "my-app",
+        "client_secret": "s3cret",
+    }
+    assert response.refresh_token == "rt-2"
+
+
+SLACK_BOT = {
+    "ok": True,
+    "access_token": "xoxb-1",
+    "token_type": "bot",
+    "scope": "chat:write,channels:read",
+    "team": {"id": "T1"},
+    "authed_user": {
+        "id": "U1",
+        "scope": "search:read",
+        "access_token": "xoxp-1",
+        "token_type": "user",
+        "expires_in": 43200,
+    },
+}
+
+
+async def test_slack_joins_scopes_with_commas_and_calls_its_tokens_bot() -> None:
+    async with HostileProvider(says(**SLACK_BOT)) as provider, Transport(ON_LOOPBACK) as transport:
+        service = Service(
+            "slack",
+            provider,
+            transport,
+            scopes=["chat:write", "channels:read"],
+            capturedFields={"tokenResponse": ["team.id"]},
+        )
+        query = await service.authorize_query()
+        response = await service.exchange()
+    assert query["scope"] == "chat:write,channels:read"
+    assert (response.access_token, response.token_type) == ("xoxb-1", "Bearer")
+    assert response.scopes == ("chat:write", "channels:read")
+    assert response.captured == {"team.id": "T1"}
+
+
+async def test_slack_token_of_a_person_is_found_by_its_path_and_refreshed_without_it() -> None:
+    flat = says(ok=True, access_token="xoxp-2", token_type="user", refresh_token="xoxe-2", expires_in=43200)
+    async with HostileProvider(says(**SLACK_BOT), flat) as provider, Transport(ON_LOOPBACK) as transport:
+        service = Service("slack", provider, transport, tokenPath="authed_user")
+        first, second = await service.exchange(), await service.refresh()
+    assert (first.access_token, first.scopes) == ("xoxp-1", ("search:read",))
+    assert first.expires_at == NOW + timedelta(hours=12)
+    assert second.access_token == "xoxp-2"
+
+
+async def test_slack_reply_without_the_person_is_never_taken_for_theirs() -> None:
+    bot_only = {key: value for key, value in SLACK_BOT.items() if key != "authed_user"}
+    async with HostileProvider(says(**bot_only)) as provider, Transport(ON_LOOPBACK) as transport:
+        with pytest.raises(MalformedTokenResponse, match="authed_user"):
+            await Service("slack", provider, transport, tokenPath="authed_user").exchange()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("invalid_refresh_token", InvalidGrant),
+        ("code_already_used", InvalidGrant),
+        ("bad_client_secret", InvalidClient),
+    ],
+)
+async def test_slack_errors_come_with_200(error: str, expected: type[OAuth2Error]) -> None:
+    async with HostileProvider(says(ok=False, error=error)) as provider, Transport(ON_LOOPBACK) as transport:
+        with pytest.raises(expected):
+            await Service("slack", provider, transport).refresh()
+
+
+async def test_salesforce_tells_its_instance_and_no_lifetime() -> None:
+    reply = says(
+        access_token="00D!1",
+        token_type="Bearer",
+        issued_at="1782907200000",
+        instance_url="https://shop.my.salesforce.com",
+        id="https://login.salesforce.com/id/1/2",
+    )
+    # Its metadata does not say that it takes S256.
+    async with HostileProvider(by_method({}, reply)) as provider, Transport(ON_LOOPBACK) as transport:
+        response = await Service("salesforce", provider, transport).exchange()
+    assert response.captured == {"instance_url": "https://shop.my.salesforce.com"}
+    assert response.expires_at == NOW + timedelta(hours=1)
+
+
+async def test_entra_takes_s256_that_its_metadata_does_not_list() -> None:
+    async with HostileProvider(by_method({}, says(**GOOD))) as provider, Transport(ON_LOOPBACK) as transport:
+        response = await Service("microsoft-entra", provider, transport).exchange()
+    assert response.access_token == "at-1"
+    assert provider.requests[0].form["code_verifier"] == "v-1"
+
+
+async def test_entra_metadata_of_every_tenant_is_refused() -> None:
+    document = {"issuer": "https://login.microsoftonline.com/{tenantid}/v2.0"}
+    async with HostileProvider(by_method(document, says(**GOOD))) as provider, Transport(ON_LOOPBACK) as transport:
+        with pytest.raises(InvalidSpec, match="tenantid"):
+            await Service("microsoft-entra", provider, transport).effective()
+
+
+@pytest.mark.parametrize("name", ["gitlab", "keycloak", "okta", "auth0"])
+async def test_service_with_metadata_is_found_by_its_issuer(name: str) -> None:
+    document = {"code_challenge_methods_supported": ["S256"]}
+    async with HostileProvider(by_method(document, says(**GOOD))) as provider, Transport(ON_LOOPBACK) as transport:
+        service = Service(name, provider, transport)
+        holds = await service.effective()
+        first, second = await service.exchange(), await service.refresh()
+    assert (holds.authorize_url, holds.token_url) == (f"{provider.origin}/authorize", provider.url)
+    assert (first.access_token, second.access_token) == ("at-1", "at-1")
+    assert all(request.headers["authorization"].startswith("Basic ") for request in provider.requests)
+
+
+async def test_auth0_is_asked_for_an_audience_where_one_is_written() -> None:
+    document = {"code_challenge_methods_supported": ["S256"]}
+    async with HostileProvider(by_method(document, says(**GOOD))) as provider, Transport(ON_LOOPBACK) as transport:
+        query = await Service("auth0", provider, transport, audience="https://api.example.com").authorize_query()
+    assert query["audience"] == "https://api.example.com"

@@ -1,0 +1,662 @@
+"""Was the request delivered? The transport against a provider on loopback that does its worst."""
+
+import asyncio
+import ssl
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import httpcore
+import pytest
+
+from datasource.oauth2 import (
+    EgressDenied,
+    EgressPolicy,
+    MalformedTokenResponse,
+    NotDelivered,
+    OAuth2Error,
+    OutcomeUnknown,
+    TokenRequest,
+)
+from datasource.oauth2.token_request import SHORT_REPLY
+from datasource.outbound.egress import rules
+from datasource.outbound.proxies import proxies_in
+from datasource.providers import transport as transport_module
+from datasource.providers.resolver import Lookups, Resolve
+from datasource.providers.transport import Reply, Transport, first_connected
+from tests.support.connect_proxy import ConnectProxy
+from tests.support.hostile_provider import (
+    GOOD_REPLY,
+    LOOPBACK,
+    ON_LOOPBACK,
+    Behaviour,
+    Certificate,
+    HostileProvider,
+    ProviderThatWantsAClientCertificate,
+    closed_port,
+    cuts_after_the_request,
+    cuts_in_the_body,
+    drips,
+    endless_body,
+    gzip_bomb,
+    redirects,
+    replies,
+    self_signed,
+    sends_headers_only,
+    sets_a_cookie,
+    sets_a_cookie_and_waits,
+    speaks_no_http,
+    stays_silent,
+)
+
+PATIENT = timedelta(seconds=10)
+"""A deadline that passes only if a test is broken."""
+SHORT = timedelta(milliseconds=300)
+
+
+def request_to(url: str, body: bytes = b"grant_type=refresh_token&refresh_token=rt-1") -> TokenRequest:
+    headers = {"Authorization": "Basic c2VjcmV0", "Content-Type": "application/x-www-form-urlencoded"}
+    return TokenRequest(url=url, headers=headers, body=body)
+
+
+async def send(url: str, *, deadline: timedelta = PATIENT, verify: ssl.SSLContext | bool = True) -> Reply:
+    async with Transport(ON_LOOPBACK, verify=verify) as transport:
+        return await transport.send(request_to(url), deadline=deadline, tenant="apps")
+
+
+async def test_request_arrives_as_it_was_built() -> None:
+    async with HostileProvider(replies(200)) as provider:
+        await send(provider.url)
+    (request,) = provider.requests
+    assert (request.method, request.target) == ("POST", "/token")
+    assert request.body == b"grant_type=refresh_token&refresh_token=rt-1"
+    assert request.headers["authorization"] == "Basic c2VjcmV0"
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+
+
+async def test_whole_reply_comes_back_with_header_names_in_lower_case() -> None:
+    async with HostileProvider(replies(418, b"short and stout", headers=("X-RateLimit-LEFT: 3",))) as provider:
+        reply = await send(provider.url)
+    assert (reply.status, reply.body) == (418, b"short and stout")
+    assert reply.headers["x-ratelimit-left"] == "3"
+
+
+async def test_reply_of_exactly_the_largest_size_is_read() -> None:
+    async with HostileProvider(replies(200, b"x" * SHORT_REPLY)) as provider:
+        reply = await send(provider.url)
+    assert len(reply.body) == SHORT_REPLY
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        pytest.param(replies(200, b"x" * (SHORT_REPLY + 1)), id="one byte over 64 KiB"),
+        pytest.param(endless_body(), id="a chunked body without an end"),
+        pytest.param(cuts_after_the_request(), id="the connection is reset after the request was read"),
+        pytest.param(cuts_in_the_body(), id="the connection is closed within the body"),
+        pytest.param(speaks_no_http(), id="the server speaks no HTTP"),
+    ],
+)
+async def test_without_a_whole_usable_answer_the_outcome_is_unknown(behave: Behaviour) -> None:
+    async with HostileProvider(behave) as provider:
+        with pytest.raises(OutcomeUnknown):
+            await send(provider.url)
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        pytest.param(drips(pause=timedelta(milliseconds=50)), id="the body drips"),
+        pytest.param(sends_headers_only(), id="headers only"),
+        pytest.param(stays_silent(), id="no answer at all"),
+    ],
+)
+async def test_deadline_over_all_makes_the_outcome_unknown(behave: Behaviour) -> None:
+    async with HostileProvider(behave) as provider:
+        with pytest.raises(OutcomeUnknown, match="no whole answer within"):
+            await send(provider.url, deadline=SHORT)
+
+
+async def test_deadline_that_passes_while_a_name_is_looked_up_is_not_delivered() -> None:
+    async def silent(_: str, __: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return ()
+
+    async with Transport(EgressPolicy(), resolve=silent) as transport:
+        with pytest.raises(NotDelivered, match="could not be reached within"):
+            await transport.send(request_to("https://login.example.com/token"), deadline=SHORT, tenant="apps")
+
+
+async def test_deadline_that_passes_before_the_handshake_ends_is_not_delivered() -> None:
+    """The other side accepts connections and says nothing: not a byte of the request is on its way."""
+
+    was_let_go = asyncio.Event()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        was_let_go.set()
+
+    async with await asyncio.start_server(accept, LOOPBACK, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NotDelivered, match="could not be reached within"):
+            await send(f"https://{LOOPBACK}:{port}/token", deadline=SHORT)
+        await was_let_go.wait()
+
+
+@pytest.mark.parametrize("trouble", [OSError("no such connection"), None], ids=["a failure", "a deadline"])
+async def test_reply_that_was_read_counts_whatever_goes_wrong_with_its_connection(
+    trouble: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def keep(_: object, connection: transport_module._Connection) -> None:
+        await connection.aclose()
+        if trouble is not None:
+            raise trouble
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(transport_module._Provider, "_keep", keep)
+    async with HostileProvider(replies(200)) as provider:
+        assert (await send(provider.url, deadline=timedelta(seconds=2))).body == GOOD_REPLY
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirect_is_returned_and_the_other_server_gets_nothing(status: int) -> None:
+    async with HostileProvider(replies(200)) as other:
+        async with HostileProvider(redirects(other.url, status=status)) as provider:
+            reply = await send(provider.url)
+    assert reply.status == status
+    assert (other.requests, other.connections) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "location", ["http://[::1", "http://xn--/", f"http://a{chr(0x7F)}/", "//", "https://" + "a" * 9_000]
+)
+async def test_redirect_to_nowhere_is_a_redirect(location: str) -> None:
+    """An httpx client would read where to, and fail: then nobody would know that nothing was granted."""
+    async with HostileProvider(replies(302, headers=(f"Location: {location}",))) as provider:
+        assert (await send(provider.url)).status == 302
+
+
+async def test_login_in_a_url_takes_no_headers_place() -> None:
+    async with HostileProvider(replies(200)) as provider:
+        await send(provider.url.replace("://", "://me:s3cret@"))
+    assert provider.requests[0].headers["authorization"] == "Basic c2VjcmV0"
+
+
+def test_no_module_is_forbidden_to_the_rest_of_the_process() -> None:
+    assert [name for name, module in sys.modules.items() if module is None] == []
+
+
+async def test_gzip_bomb_is_refused_unopened() -> None:
+    async with HostileProvider(gzip_bomb()) as provider:
+        with pytest.raises(MalformedTokenResponse, match="compressed"):
+            await send(provider.url)
+
+
+async def test_identity_is_no_compression() -> None:
+    async with HostileProvider(replies(200, headers=("Content-Encoding: Identity",))) as provider:
+        assert (await send(provider.url)).body == GOOD_REPLY
+
+
+async def test_refused_connection_is_not_delivered() -> None:
+    with closed_port() as port, pytest.raises(NotDelivered, match=r"127\.0\.0\.1 could not be reached"):
+        await send(f"http://127.0.0.1:{port}/token")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("https://999.1.1.1/token", id="an address with a number over 255"),
+        pytest.param("https://[v1.a]/token", id="an address of a version to come"),
+        pytest.param("https://xn--/token", id="a punycode label with nothing in it"),
+        pytest.param("https://xn--a/token", id="a punycode label that says nothing"),
+        pytest.param("ftp://127.0.0.1/token", id="another scheme"),
+    ],
+)
+async def test_url_that_no_request_can_go_to_is_an_oauth2_error(url: str) -> None:
+    with pytest.raises(OAuth2Error):
+        await send(url)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "verify"),
+    [
+        pytest.param(self_signed(), lambda _: True, id="signed by itself"),
+        pytest.param(self_signed("login.example.com"), lambda c: c.trusting_context(), id="of another host"),
+        pytest.param(self_signed(expired=True), lambda c: c.trusting_context(), id="expired"),
+    ],
+)
+async def test_wrong_certificate_is_not_delivered_and_no_byte_is_sent(
+    certificate: Certificate, verify: Callable[..., ssl.SSLContext | bool]
+) -> None:
+    async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+        with pytest.raises(NotDelivered):
+            await send(provider.url, verify=verify(certificate))
+    assert provider.requests == []
+
+
+async def test_trusted_certificate_of_the_host_is_enough() -> None:
+    certificate = self_signed()
+    async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+        assert (await send(provider.url, verify=certificate.trusting_context())).status == 200
+
+
+async def test_provider_that_wants_a_client_certificate_is_an_oauth2_error() -> None:
+    # With TLS 1.3 the refusal comes as an alert after the handshake, when the request is on its way (RFC 8446 section 4.4.2.4).
+    certificate = self_signed()
+    async with ProviderThatWantsAClientCertificate(certificate) as provider:
+        with pytest.raises(OAuth2Error):
+            await send(provider.url, verify=certificate.trusting_context())
+
+
+async def test_cookie_that_a_provider_set_does_not_come_back() -> None:
+    async with HostileProvider(sets_a_cookie(), replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
+        for _ in range(2):
+            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
+    assert [request.headers.get("cookie") for request in provider.requests] == [None, None]
+
+
+async def test_cookie_of_a_request_under_way_does_not_reach_another_tenants_request() -> None:
+    headers_are_out, release = asyncio.Event(), asyncio.Event()
+    behaviours = sets_a_cookie_and_waits(headers_are_out, release), replies(200)
+    async with HostileProvider(*behaviours) as provider, Transport(ON_LOOPBACK) as transport:
+        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps"))
+        await headers_are_out.wait()
+        await send(provider.url)  # once a whole reply came to somebody else, the first one's headers were surely read
+        await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
+        release.set()
+        await first
+    assert [request.headers.get("cookie") for request in provider.requests] == [None, None, None]
+
+
+def test_neither_reply_nor_request_prints_what_it_carries() -> None:
+    reply = Reply(status=200, headers={"set-cookie": "sentinel-1"}, body=b"sentinel-2")
+    shown = repr(reply) + repr(request_to("https://a.example/token", b"refresh_token=sentinel-3"))
+    assert "sentinel" not in shown
+    assert "c2VjcmV0" not in shown
+
+
+# Where requests may go: judged by the address connected to.
+
+
+class HeldStream(httpcore.AsyncNetworkStream):
+    """A connection that says whether it was closed."""
+
+    is_closed = False
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+async def never_asked(name: str, _: int) -> Sequence[str]:
+    raise AssertionError(f"{name} was resolved")
+
+
+def answering(*addresses: str) -> Resolve:
+    async def resolve(_: str, __: int) -> Sequence[str]:
+        return addresses
+
+    return resolve
+
+
+async def test_name_that_leads_to_a_denied_address_is_not_connected_to() -> None:
+    async with HostileProvider(replies(200)) as provider:
+        url = f"http://login.example.com:{provider.port}/token"
+        async with Transport(EgressPolicy(), resolve=answering(LOOPBACK)) as transport:
+            with pytest.raises(EgressDenied, match=r"login\.example\.com leads to the machine that asks") as caught:
+                await transport.send(request_to(url), deadline=PATIENT, tenant="apps")
+    assert (provider.connections, provider.requests) == (0, [])
+    assert "DATASOURCE_EGRESS_ALLOW" in str(caught.value)
+    assert LOOPBACK not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", [LOOPBACK, "0x7f.1", "2130706433", "[::ffff:127.0.0.1]", "localhost"])
+async def test_denied_host_is_not_connected_to_however_it_is_written(host: str) -> None:
+    async with HostileProvider(replies(200)) as provider, Transport(EgressPolicy()) as transport:
+        with pytest.raises(EgressDenied):
+            await transport.send(request_to(f"http://{host}:{provider.port}/token"), deadline=PATIENT, tenant="apps")
+    assert provider.connections == 0
+
+
+async def test_second_answer_of_the_dns_is_never_asked_for() -> None:
+    """DNS rebinding: a name that is judged once and resolved again leads elsewhere the second time."""
+    answers = [[LOOPBACK], ["127.0.0.2"]]
+    asked: list[str] = []
+
+    async def rebinding(name: str, _: int) -> Sequence[str]:
+        asked.append(name)
+        return answers[len(asked) - 1]
+
+    async with HostileProvider(replies(200)) as provider:
+        async with Transport(ON_LOOPBACK, resolve=rebinding) as transport:
+            await transport.send(
+                request_to(f"http://login.example.com:{provider.port}/token"), deadline=PATIENT, tenant="apps"
+            )
+    assert asked == ["login.example.com."]
+    assert len(provider.requests) == 1
+
+
+async def test_denied_addresses_of_a_name_are_passed_over() -> None:
+    answers = answering("169.254.169.254", "10.0.0.1", "::1", LOOPBACK)
+    async with HostileProvider(replies(200)) as provider, Transport(ON_LOOPBACK, resolve=answers) as transport:
+        url = f"http://login.example.com:{provider.port}/token"
+        assert (await transport.send(request_to(url), deadline=PATIENT, tenant="apps")).status == 200
+
+
+async def test_addresses_of_both_families_have_a_turn() -> None:
+    """A resolver lists one family first (RFC 6724); where that one leads nowhere the other must not come too late."""
+    several = [f"2001:db8::{number:x}" for number in range(1, 30)]
+    answers = answering(*several, "192.0.2.1", LOOPBACK)
+    policy = EgressPolicy(allowed=rules(["2001:db8::/32", "127.0.0.0/8"]))
+    backend = transport_module._CheckedBackend(policy, Lookups(answers), "apps")
+    tried = await backend._checked_addresses("login.example.com", 443)
+    assert len(tried) == 8
+    assert tried[:5] == [several[0], "192.0.2.1", several[1], LOOPBACK, several[2]]
+
+
+async def test_host_and_certificate_stay_those_of_the_name() -> None:
+    certificate = self_signed("login.example.com")
+    async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+        context = certificate.trusting_context()
+        async with Transport(ON_LOOPBACK, verify=context, resolve=answering(LOOPBACK)) as transport:
+            url = f"https://login.example.com:{provider.port}/token"
+            await transport.send(request_to(url), deadline=PATIENT, tenant="apps")
+            with pytest.raises(NotDelivered):
+                await transport.send(request_to(url.replace("login", "other")), deadline=PATIENT, tenant="apps")
+    (request,) = provider.requests
+    assert request.headers["host"] == url.removeprefix("https://").removesuffix("/token")
+
+
+async def test_name_is_whole_unless_the_platform_team_wrote_it() -> None:
+    """The search list of a pod would make a Service of payments.shop."""
+    asked: list[str] = []
+
+    async def nowhere(name: str, _: int) -> Sequence[str]:
+        asked.append(name)
+        return ()
+
+    policy = EgressPolicy(allowed=rules(["keycloak.auth"]))
+    async with Transport(policy, resolve=nowhere) as transport:
+        for host in ("payments.shop", "payments.shop.", "keycloak.auth"):
+            with pytest.raises(NotDelivered):
+                await transport.send(request_to(f"https://{host}/token"), deadline=PATIENT, tenant="apps")
+    assert asked == ["payments.shop.", "payments.shop.", "keycloak.auth"]
+
+
+async def test_name_that_is_unknown_is_not_delivered() -> None:
+    async with Transport(EgressPolicy()) as transport:
+        with pytest.raises(NotDelivered, match=r"login\.example\.invalid could not be reached"):
+            await transport.send(request_to("https://login.example.invalid/token"), deadline=PATIENT, tenant="apps")
+
+
+async def test_name_that_no_resolver_can_be_asked_for_is_not_delivered() -> None:
+    async def unable(name: str, _: int) -> Sequence[str]:
+        raise UnicodeError(name)
+
+    async with Transport(EgressPolicy(), resolve=unable) as transport:
+        with pytest.raises(NotDelivered, match="is no host that can be reached"):
+            await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps")
+
+
+async def test_resolver_that_does_not_answer_is_not_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_module, "CONNECT_TIMEOUT", SHORT)
+
+    async def silent(_: str, __: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return ()
+
+    async with Transport(EgressPolicy(), resolve=silent) as transport:
+        with pytest.raises(NotDelivered, match="ConnectTimeout"):
+            await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps")
+
+
+async def test_address_that_refuses_makes_way_for_the_next() -> None:
+    policy = EgressPolicy(allowed=rules(["127.0.0.0/8"]))
+    async with HostileProvider(replies(200)) as provider:
+        # Nothing listens on the first two: the provider is on 127.0.0.1 alone.
+        async with Transport(policy, resolve=answering("127.0.0.3", "127.0.0.2", LOOPBACK)) as transport:
+            reply = await transport.send(
+                request_to(f"http://login.example.com:{provider.port}/token"), deadline=PATIENT, tenant="apps"
+            )
+    assert reply.status == 200
+    assert provider.connections == 1
+
+
+async def test_address_that_does_not_answer_is_overtaken_and_let_go() -> None:
+    second, was_let_go = HeldStream(), asyncio.Event()
+
+    async def connect(address: str) -> HeldStream:
+        if address == "second":
+            return second
+        try:
+            await asyncio.Event().wait()
+        finally:
+            was_let_go.set()
+        raise AssertionError("nothing sets that event")
+
+    assert await first_connected(["first", "second"], connect) is second
+    assert was_let_go.is_set()
+    assert not second.is_closed
+
+
+async def test_where_no_address_answers_the_last_failure_is_told() -> None:
+    second_is_tried, first_has_failed = asyncio.Event(), asyncio.Event()
+
+    async def connect(address: str) -> HeldStream:
+        if address == "second":
+            second_is_tried.set()
+            await first_has_failed.wait()
+            await asyncio.sleep(0.05)  # until somebody has seen the first one fail
+        await second_is_tried.wait()
+        first_has_failed.set()
+        raise httpcore.ConnectError(address)
+
+    with pytest.raises(httpcore.ConnectError, match="second"):
+        await first_connected(["first", "second"], connect)
+
+
+async def test_of_two_connections_at_once_one_is_closed() -> None:
+    streams = {"first": HeldStream(), "second": HeldStream()}
+    second_is_tried = asyncio.Event()
+
+    async def connect(address: str) -> HeldStream:
+        if address == "second":
+            second_is_tried.set()
+        await second_is_tried.wait()
+        return streams[address]
+
+    won = await first_connected(list(streams), connect)
+
+    (lost,) = (stream for stream in streams.values() if stream is not won)
+    assert lost.is_closed
+    assert isinstance(won, HeldStream)
+    assert not won.is_closed
+
+
+# Through a proxy.
+
+
+async def test_request_goes_through_the_proxy_that_the_environment_names() -> None:
+    certificate = self_signed("login.example.com")
+    async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+        async with ConnectProxy(provider.port) as proxy:
+            proxies = proxies_in({"HTTPS_PROXY": proxy.url})
+            context = certificate.trusting_context()
+            # Strict, though the proxy is on loopback: whoever installed us named it. And the name is the proxy's to resolve.
+            async with Transport(EgressPolicy(), proxies, verify=context, resolve=never_asked) as transport:
+                for _ in range(2):
+                    reply = await transport.send(
+                        request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps"
+                    )
+    assert reply.body == GOOD_REPLY
+    assert proxy.asked == ["login.example.com:443"] * 2
+    assert provider.requests[0].headers["host"] == "login.example.com"
+
+
+async def test_plain_http_goes_through_its_proxy_and_the_password_is_told_to_the_proxy_alone() -> None:
+    async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port, login="me:s3cret") as proxy:
+        async with Transport(EgressPolicy(), proxies_in({"HTTP_PROXY": proxy.url}), resolve=never_asked) as transport:
+            reply = await transport.send(request_to("http://login.example.com/token"), deadline=PATIENT, tenant="apps")
+    assert reply.status == 200
+    assert proxy.asked == ["http://login.example.com/token"]
+    assert "proxy-authorization" not in provider.requests[0].headers
+
+
+async def test_proxy_that_wants_another_password_is_not_delivered() -> None:
+    async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port, login="me:s3cret") as proxy:
+        proxies = proxies_in({"HTTPS_PROXY": proxy.url.replace("s3cret", "wrong")})
+        async with Transport(EgressPolicy(), proxies) as transport:
+            with pytest.raises(NotDelivered) as caught:
+                await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps")
+    assert "wrong" not in str(caught.value)
+    assert provider.connections == 0
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1", "0x7f.1", "169.254.169.254", "[fe80::1]", "idp.auth.svc", "kubernetes", "localhost"]
+)
+async def test_behind_a_proxy_names_and_literals_are_denied_before_the_proxy_is_asked(host: str) -> None:
+    async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port) as proxy:
+        proxies = proxies_in({"HTTPS_PROXY": proxy.url, "HTTP_PROXY": proxy.url})
+        async with Transport(EgressPolicy(), proxies, resolve=never_asked) as transport:
+            for scheme in ("http", "https"):
+                with pytest.raises(EgressDenied):
+                    await transport.send(request_to(f"{scheme}://{host}/token"), deadline=PATIENT, tenant="apps")
+    assert proxy.asked == []
+
+
+async def test_host_of_no_proxy_is_reached_directly_and_judged() -> None:
+    async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port) as proxy:
+        proxies = proxies_in({"HTTP_PROXY": proxy.url, "NO_PROXY": ".example.com"})
+        async with Transport(EgressPolicy(), proxies, resolve=answering(LOOPBACK)) as transport:
+            with pytest.raises(EgressDenied):
+                await transport.send(
+                    request_to(f"http://login.example.com:{provider.port}/"), deadline=PATIENT, tenant="apps"
+                )
+    assert proxy.asked == []
+    assert provider.connections == 0
+
+
+async def test_proxy_that_refuses_is_not_delivered() -> None:
+    async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port, refuses=True) as proxy:
+        async with Transport(EgressPolicy(), proxies_in({"HTTPS_PROXY": proxy.url})) as transport:
+            with pytest.raises(NotDelivered, match="ProxyError"):
+                await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps")
+    assert provider.connections == 0
+
+
+# Trust of one Datasource.
+
+
+async def test_ca_bundle_is_trusted_for_its_own_request_only() -> None:
+    certificate = self_signed()
+    async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+        async with Transport(ON_LOOPBACK) as transport:
+            trusting = await transport.send(
+                request_to(provider.url), deadline=PATIENT, tenant="apps", ca_bundle=certificate.certificate
+            )
+            # A connection that was kept would let these pass.
+            with pytest.raises(NotDelivered):
+                await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
+            with pytest.raises(NotDelivered):
+                await transport.send(
+                    request_to(provider.url), deadline=PATIENT, tenant="apps", ca_bundle=self_signed().certificate
+                )
+    assert trusting.status == 200
+    assert len(provider.requests) == 1
+
+
+async def test_ca_bundle_adds_to_the_authorities_of_the_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    of_the_system, of_the_datasource = self_signed(), self_signed()
+    monkeypatch.setenv("SSL_CERT_FILE", str(of_the_system.write_into(tmp_path)[0]))
+    async with HostileProvider(replies(200), tls=of_the_system.server_context()) as provider:
+        async with Transport(ON_LOOPBACK) as transport:
+            bundle = of_the_datasource.certificate
+            assert (
+                await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps", ca_bundle=bundle)
+            ).status == 200
+
+
+async def test_connection_made_under_the_systems_trust_is_not_used_under_another() -> None:
+    certificate = self_signed()
+    behaviour = replies(200, keeps_open=True)
+    async with HostileProvider(behaviour, tls=certificate.server_context(), keeps_open=True) as provider:
+        async with Transport(ON_LOOPBACK, verify=certificate.trusting_context()) as transport:
+            for bundle in (None, None, certificate.certificate):
+                await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps", ca_bundle=bundle)
+    assert len(provider.requests) == 3
+    assert provider.connections == 2
+
+
+async def test_requests_to_one_provider_share_a_connection() -> None:
+    async with HostileProvider(replies(200, keeps_open=True)) as provider, Transport(ON_LOOPBACK) as transport:
+        provider.keeps_open = True
+        for _ in range(3):
+            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
+        assert (len(provider.requests), provider.connections) == (3, 1)
+
+
+async def test_requests_at_the_same_time_have_a_connection_each_and_the_next_ones_share_them() -> None:
+    headers_are_out, release = asyncio.Event(), asyncio.Event()
+    held = sets_a_cookie_and_waits(headers_are_out, release)
+    behaviours = (held, replies(200, keeps_open=True))
+    async with HostileProvider(*behaviours, keeps_open=True) as provider, Transport(ON_LOOPBACK) as transport:
+        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps"))
+        await headers_are_out.wait()
+        for _ in range(3):
+            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
+        assert provider.connections == 2
+        release.set()
+        assert (await first).body == GOOD_REPLY
+
+
+async def test_connection_that_the_provider_has_closed_meanwhile_is_not_used_again() -> None:
+    behave = replies(200, keeps_open=True)
+    async with HostileProvider(behave, keeps_open=True) as provider, Transport(ON_LOOPBACK) as transport:
+        await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
+        await provider.close_connections()
+        assert (await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")).status == 200
+        assert provider.connections == 2
+
+
+async def test_request_that_finds_every_connection_in_use_is_not_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_module, "_CONNECTIONS", 1)
+    headers_are_out, release = asyncio.Event(), asyncio.Event()
+    held = sets_a_cookie_and_waits(headers_are_out, release)
+    async with HostileProvider(held, replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
+        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps"))
+        await headers_are_out.wait()
+        monkeypatch.setattr(transport_module, "CONNECT_TIMEOUT", SHORT)
+        with pytest.raises(NotDelivered, match="PoolTimeout"):
+            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
+        release.set()
+        await first
+        assert (await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")).status == 200
+    assert len(provider.requests) == 2
+
+
+async def test_provider_that_nobody_asks_any_more_costs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is let go when another one is asked for the first time, and can be asked again."""
+    monkeypatch.setattr(transport_module, "_IDLE_SECONDS", -1.0)
+    behave = replies(200, keeps_open=True)
+    async with HostileProvider(behave) as left, HostileProvider(behave) as other, Transport(ON_LOOPBACK) as transport:
+        left.keeps_open = other.keeps_open = True
+        for provider in (left, other, left):
+            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
+        assert (left.connections, other.connections) == (2, 1)
+
+
+async def test_two_who_ask_new_providers_at_once_let_go_of_the_same_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    behave = replies(200, keeps_open=True)
+    async with AsyncExitStack() as stack:
+        providers = [await stack.enter_async_context(HostileProvider(behave, keeps_open=True)) for _ in range(5)]
+        transport = await stack.enter_async_context(Transport(ON_LOOPBACK))
+        for provider in providers[:3]:
+            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
+        monkeypatch.setattr(transport_module, "_IDLE_SECONDS", -1.0)
+        both = (transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps") for provider in providers[3:])
+        assert [reply.status for reply in await asyncio.gather(*both)] == [200, 200]

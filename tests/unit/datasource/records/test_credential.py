@@ -1,0 +1,612 @@
+"""The credential Secret: facts in annotations, tokens in data, both written in one request."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType
+from datasource.api.objects import Metadata, OwnerReference, Secret, encoded_data
+from datasource.api.requests import HandledSet
+from datasource.api.states import Reason
+from datasource.oauth2 import TokenTypeHint
+from datasource.records.credential import (
+    LARGEST_CAPTURED,
+    CredentialData,
+    CredentialFacts,
+    RevocableToken,
+    Unreadable,
+    UnreadableCredential,
+    adoption_patch,
+    facts_patch,
+    hold_patch,
+    is_ours,
+    manifest,
+    patch,
+    read_data,
+    read_facts,
+    release_patch,
+    revocable_token,
+    revocation_deadline,
+    revocation_is_due,
+    revoked_patch,
+    stored_in,
+    tombstone,
+    tombstone_patch,
+)
+from datasource.records.intent import Intent
+from tests.unit.datasource.builders import NOW, UID, credential_data, facts, metadata, secret
+
+LEAST_ANNOTATIONS = {Annotation.CREDENTIAL_ID: "cred-1", Annotation.FINGERPRINT: "fp-1"}
+
+OWNER = {
+    "apiVersion": "datasource.dev/v1alpha1",
+    "kind": "Datasource",
+    "name": "sales",
+    "uid": UID,
+    "controller": True,
+}
+
+
+def created(given_facts: CredentialFacts, data: CredentialData | None) -> dict[str, Any]:
+    """The manifest as the API server would get it: through JSON."""
+    body = manifest(namespace="shop", datasource_name="sales", datasource_uid=UID, facts=given_facts, data=data)
+    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
+    return decoded
+
+
+def replaced(given_facts: CredentialFacts, data: CredentialData | None) -> dict[str, Any]:
+    body = patch(datasource_name="sales", resource_version="7", facts=given_facts, data=data)
+    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
+    return decoded
+
+
+def stored(body: Mapping[str, Any]) -> Secret:
+    return msgspec.convert(body, Secret)
+
+
+def merged(before: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7386."""
+    result = dict(before)
+    for key, value in change.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            result[key] = merged(result.get(key) or {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def annotated(**annotations: str) -> Metadata:
+    """Metadata with the least annotations and some more, named by the members of Annotation."""
+    return metadata(annotations=LEAST_ANNOTATIONS | {Annotation[name]: text for name, text in annotations.items()})
+
+
+# Writing and reading.
+
+
+def test_manifest_is_the_secret_of_the_design() -> None:
+    body = created(facts(), credential_data())
+    assert body["type"] == "datasource.dev/oauth2-credential"
+    assert body["metadata"]["name"] == "sales-oauth2-credential"
+    assert body["metadata"]["namespace"] == "shop"
+    assert body["metadata"]["ownerReferences"] == [OWNER]
+    assert body["metadata"]["annotations"] == {
+        "datasource.dev/datasource": "sales",
+        "datasource.dev/role": "credential",
+        "datasource.dev/credential-id": "cred-1",
+        "datasource.dev/revision": "3",
+        "datasource.dev/replaces": "cred-0",
+        "datasource.dev/fingerprint": "fp-1",
+        "datasource.dev/requested-scopes": "read offline_access",
+        "datasource.dev/granted-scopes": "read",
+        "datasource.dev/expires-at": "2026-07-01T13:00:00Z",
+        "datasource.dev/refreshed-at": "2026-07-01T12:00:00Z",
+        "datasource.dev/has-refresh-token": "true",
+        "datasource.dev/authorized-as": "ada@example.com",
+        "datasource.dev/handled": '{"refresh":["digest-1"]}',
+        "datasource.dev/ticket-hash": "th-1",
+        "datasource.dev/intent": Intent(id="intent-2", process="process-1", pod="pod-1", at=NOW, sends=2).encode(),
+        "datasource.dev/stored-by": "intent-1",
+        "datasource.dev/verdict": "GrantRevoked",
+        "datasource.dev/revocable": "true",
+    }
+    assert body["data"].keys() == {
+        "access_token",
+        "token_type",
+        "token_endpoint",
+        "fingerprint",
+        "client_id",
+        "refresh_token",
+        "revocation_endpoint",
+        "refresh_endpoint",
+        "captured",
+    }
+
+
+def test_what_was_written_is_read_back() -> None:
+    secret_ = stored(created(facts(), credential_data()))
+    read = read_facts(secret_.metadata)
+    assert read.facts == facts()
+    assert read.owners == (
+        OwnerReference(uid=UID, kind="Datasource", name="sales", api_version="datasource.dev/v1alpha1"),
+    )
+    assert read_data(secret_) == credential_data()
+
+
+def test_least_credential_is_written_without_what_it_has_not() -> None:
+    least = CredentialFacts(credential_id="cred-1", fingerprint="fp-1")
+    data = credential_data(refresh_token=None, revocation_endpoint=None)
+    body = created(least, data)
+    assert body["metadata"]["annotations"].keys() == {
+        "datasource.dev/datasource",
+        "datasource.dev/role",
+        "datasource.dev/credential-id",
+        "datasource.dev/revision",
+        "datasource.dev/fingerprint",
+        "datasource.dev/handled",
+    }
+    assert "refresh_token" not in body["data"]
+    assert read_facts(stored(body).metadata).facts == least
+    assert read_data(stored(body)) == data
+
+
+def test_tokens_stand_in_the_data_only() -> None:
+    body = created(facts(), credential_data(access_token="sentinel", refresh_token="sentinel"))
+    assert "sentinel" not in str(body["metadata"])
+    assert "sentinel" not in str(body["data"])  # base64
+    assert read_data(stored(body)).access_token == "sentinel"
+
+
+def test_tokens_do_not_print() -> None:
+    shown = repr(credential_data(access_token="sentinel", refresh_token="sentinel"))
+    assert shown == "CredentialData(token_endpoint='https://login.example.com/token', ...)"
+
+
+def test_patch_is_a_compare_and_swap_that_names_every_fact() -> None:
+    body = replaced(CredentialFacts(credential_id="cred-2", fingerprint="fp-2"), credential_data(refresh_token=None))
+    assert body["metadata"]["resourceVersion"] == "7"
+    assert body["metadata"]["annotations"]["datasource.dev/authorized-as"] is None
+    assert body["data"]["refresh_token"] is None
+    assert "ownerReferences" not in body["metadata"]
+
+
+def test_patch_leaves_nothing_of_the_credential_before() -> None:
+    after = merged(
+        created(facts(), credential_data()),
+        replaced(
+            CredentialFacts(credential_id="cred-2", fingerprint="fp-2"),
+            credential_data(refresh_token=None, revocation_endpoint=None),
+        ),
+    )
+    assert read_facts(stored(after).metadata).facts == CredentialFacts(credential_id="cred-2", fingerprint="fp-2")
+    assert read_data(stored(after)) == credential_data(refresh_token=None, revocation_endpoint=None)
+
+
+def test_patch_leaves_owners_to_the_operator() -> None:
+    assert "ownerReferences" not in replaced(facts(), credential_data())["metadata"]
+
+
+def test_tombstone_takes_out_all_data_even_what_somebody_added() -> None:
+    before = created(facts(), credential_data())
+    before["data"]["added"] = "eA=="
+    after = merged(before, replaced(tombstone(facts(), credential_id="cred-2", handled=HandledSet()), None))
+    assert stored(after).data is None
+
+
+def test_tombstone_can_be_created_without_data() -> None:
+    body = created(tombstone(None, credential_id="cred-1", handled=HandledSet()), None)
+    assert body["data"] == {}
+    assert read_facts(stored(body).metadata).facts.tombstone is Reason.AUTHORIZATION_REQUIRED
+
+
+def test_tombstone_keeps_what_must_outlive_the_credential() -> None:
+    handled = HandledSet(clear_credential=("digest-2",))
+    assert tombstone(facts(), credential_id="cred-2", handled=handled) == CredentialFacts(
+        credential_id="cred-2",
+        replaces="cred-1",
+        handled=handled,
+        ticket_hash="th-1",
+        tombstone=Reason.CREDENTIAL_CLEARED,
+    )
+
+
+def test_tombstone_survives_its_secret() -> None:
+    buried = tombstone(facts(), credential_id="cred-2", handled=HandledSet(clear_credential=("digest-2",)))
+    after = merged(created(facts(), credential_data()), replaced(buried, None))
+    assert read_facts(stored(after).metadata).facts == buried
+
+
+def test_patch_of_facts_is_a_compare_and_swap_that_leaves_the_tokens_alone() -> None:
+    judged = facts(intent=None, verdict=Reason.REFRESH_INTERRUPTED)
+    body = facts_patch(datasource_name="sales", resource_version="7", facts=judged)
+    assert body["metadata"]["resourceVersion"] == "7"
+    after = merged(created(facts(), credential_data()), msgspec.json.decode(msgspec.json.encode(body)))
+    assert read_facts(stored(after).metadata).facts == judged
+    assert read_data(stored(after)) == credential_data()
+
+
+def test_adoption_changes_the_owner_and_drops_the_copy_that_kubectl_apply_left() -> None:
+    body = adoption_patch(resource_version="7", datasource_name="sales", datasource_uid=UID)
+    annotations = {LAST_APPLIED: None}
+    assert body == {"metadata": {"resourceVersion": "7", "annotations": annotations, "ownerReferences": [OWNER]}}
+
+
+def test_tombstone_keeps_no_copy_of_the_tokens_in_an_annotation() -> None:
+    before = created(facts(), credential_data())
+    before["metadata"]["annotations"][LAST_APPLIED] = '{"data": {"refresh_token": "c2VudGluZWw="}}'
+    after = merged(before, replaced(tombstone(facts(), credential_id="cred-2", handled=HandledSet()), None))
+    assert "c2VudGluZWw=" not in str(after)
+
+
+# What somebody altered.
+
+
+@pytest.mark.parametrize(
+    ("annotations", "what"),
+    [
+        pytest.param({}, Annotation.CREDENTIAL_ID, id="no credential ID"),
+        pytest.param({Annotation.CREDENTIAL_ID: ""}, Annotation.CREDENTIAL_ID, id="an empty credential ID"),
+        pytest.param({Annotation.CREDENTIAL_ID: "c"}, Annotation.FINGERPRINT, id="no fingerprint"),
+        pytest.param(LEAST_ANNOTATIONS | {Annotation.REVISION: "three"}, Annotation.REVISION, id="a revision in words"),
+        pytest.param(LEAST_ANNOTATIONS | {Annotation.EXPIRES_AT: "soon"}, Annotation.EXPIRES_AT, id="an end in words"),
+        pytest.param(
+            LEAST_ANNOTATIONS | {Annotation.EXPIRES_AT: "2026-07-01T12:00:00"},
+            Annotation.EXPIRES_AT,
+            id="an end without an offset",
+        ),
+        pytest.param(
+            LEAST_ANNOTATIONS | {Annotation.EXPIRES_AT: "0001-01-01T00:00:00+01:00"},
+            Annotation.EXPIRES_AT,
+            id="an end before all time",
+        ),
+        pytest.param(
+            LEAST_ANNOTATIONS | {Annotation.REFRESHED_AT: ""}, Annotation.REFRESHED_AT, id="an empty time of refresh"
+        ),
+        pytest.param(LEAST_ANNOTATIONS | {Annotation.HANDLED: "{"}, Annotation.HANDLED, id="a handled set cut short"),
+        pytest.param(
+            LEAST_ANNOTATIONS | {Annotation.HANDLED: '{"refresh": 1}'},
+            Annotation.HANDLED,
+            id="a handled set of numbers",
+        ),
+        pytest.param(
+            LEAST_ANNOTATIONS | {Annotation.TOMBSTONE: "Gone"}, Annotation.TOMBSTONE, id="a tombstone for no reason"
+        ),
+        pytest.param(LEAST_ANNOTATIONS | {Annotation.INTENT: "{}"}, Annotation.INTENT, id="an intent of nobody"),
+        pytest.param(LEAST_ANNOTATIONS | {Annotation.VERDICT: "Dead"}, Annotation.VERDICT, id="a verdict there is not"),
+    ],
+)
+def test_altered_annotation_is_named_and_its_value_is_not(annotations: dict[str, str], what: str) -> None:
+    with pytest.raises(UnreadableCredential) as caught:
+        read_facts(metadata(annotations=annotations))
+    assert what in caught.value.what
+    for value in annotations.values():
+        assert value == "" or len(value) < 4 or value not in caught.value.what
+
+
+def test_what_cannot_be_read_is_a_value_that_tells_the_remedy() -> None:
+    found = stored_in(metadata(annotations=LEAST_ANNOTATIONS | {Annotation.REVISION: "many"}))
+    assert found == Unreadable("annotation datasource.dev/revision cannot be read")
+    assert "sales-oauth2-credential cannot be read" in found.advice("sales")
+    assert stored_in(metadata(annotations=LEAST_ANNOTATIONS)) == read_facts(metadata(annotations=LEAST_ANNOTATIONS))
+
+
+def test_tombstone_needs_no_fingerprint() -> None:
+    read = read_facts(metadata(annotations={Annotation.CREDENTIAL_ID: "c", Annotation.TOMBSTONE: "CredentialCleared"}))
+    assert read.facts == CredentialFacts(credential_id="c", tombstone=Reason.CREDENTIAL_CLEARED)
+
+
+def test_least_annotations_are_enough() -> None:
+    read = read_facts(metadata(annotations=LEAST_ANNOTATIONS))
+    assert read.facts == CredentialFacts(credential_id="cred-1", fingerprint="fp-1")
+    assert read.resource_version == "7"
+
+
+def test_times_are_read_in_utc() -> None:
+    assert read_facts(annotated(EXPIRES_AT="2026-07-01T14:00:00+02:00")).facts.expires_at == NOW
+
+
+_MISSING: Any = object()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        pytest.param("access_token", _MISSING, id="no access token"),
+        pytest.param("token_endpoint", _MISSING, id="no token endpoint"),
+        pytest.param("fingerprint", _MISSING, id="no fingerprint"),
+        pytest.param("refresh_token", b"\xff", id="a refresh token that is no text"),
+        pytest.param("access_token", b"\xff\xfe", id="an access token that is no text"),
+    ],
+)
+def test_altered_data_is_named_and_its_value_is_not(key: str, value: bytes) -> None:
+    values: dict[str, str | bytes] = {
+        name: text for name, text in msgspec.structs.asdict(credential_data(access_token="sentinel")).items() if text
+    }
+    values = {name: text for name, text in (values | {key: value}).items() if text is not _MISSING}
+    with pytest.raises(UnreadableCredential) as caught:
+        read_data(secret(values))
+    assert key in caught.value.what
+    assert "sentinel" not in caught.value.what
+
+
+def test_data_that_is_no_base64_is_unreadable() -> None:
+    broken = Secret(metadata=metadata(), data={"access_token": "?"})
+    with pytest.raises(UnreadableCredential, match="data key access_token is not UTF-8 text in base64"):
+        read_data(broken)
+
+
+def test_secret_without_data_is_unreadable() -> None:
+    with pytest.raises(UnreadableCredential):
+        read_data(secret())
+
+
+def test_keys_that_somebody_added_are_passed_over() -> None:
+    values = {name: text for name, text in msgspec.structs.asdict(credential_data()).items() if text}
+    assert read_data(secret(values | {"added": b"\xff"})) == credential_data()
+
+
+@pytest.mark.parametrize(
+    ("annotations", "ours"),
+    [
+        pytest.param({Annotation.DATASOURCE: "sales", Annotation.ROLE: "credential"}, True, id="name and role fit"),
+        pytest.param(
+            {Annotation.DATASOURCE: "other", Annotation.ROLE: "credential"}, False, id="of another Datasource"
+        ),
+        pytest.param({Annotation.DATASOURCE: "sales", Annotation.ROLE: "token"}, False, id="in another role"),
+        pytest.param({Annotation.ROLE: "credential"}, False, id="of no Datasource"),
+        pytest.param({}, False, id="without annotations"),
+    ],
+)
+def test_secret_is_ours_by_datasource_and_role(annotations: dict[str, str], ours: bool) -> None:
+    assert is_ours(metadata(annotations=annotations), "sales", Role.CREDENTIAL) is ours
+
+
+# Anything at all.
+
+_words = st.text(alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=12)
+_moments = st.none() | st.integers(-(10**9), 10**9).map(lambda seconds: NOW + timedelta(seconds=seconds))
+_facts = st.builds(
+    CredentialFacts,
+    credential_id=_words,
+    revision=st.integers(1, 10**9),
+    replaces=st.just("") | _words,
+    fingerprint=_words,
+    requested_scopes=st.lists(_words, max_size=3).map(tuple),
+    granted_scopes=st.lists(_words, max_size=3).map(tuple),
+    expires_at=_moments,
+    refreshed_at=_moments,
+    has_refresh_token=st.booleans(),
+    authorized_as=st.none() | st.text(max_size=20),
+    ticket_hash=st.none() | _words,
+    handled=st.builds(HandledSet, refresh=st.lists(_words, max_size=3).map(tuple)),
+    tombstone=st.none() | st.sampled_from(Reason),
+    intent=st.none()
+    | st.builds(Intent, id=_words, process=_words, pod=_words, at=st.just(NOW), sends=st.integers(1, 9)),
+    stored_by=st.none() | _words,
+    verdict=st.none() | st.sampled_from(Reason),
+)
+
+
+@given(before=_facts, after=_facts)
+def test_any_facts_survive_creation_and_replacement(before: CredentialFacts, after: CredentialFacts) -> None:
+    body = created(before, credential_data())
+    assert read_facts(stored(body).metadata).facts == before
+    assert read_facts(stored(merged(body, replaced(after, None))).metadata).facts == after
+
+
+@given(st.dictionaries(st.sampled_from(Annotation), st.text(max_size=30)))
+def test_arbitrary_annotations_raise_nothing_but_unreadable(annotations: dict[Annotation, str]) -> None:
+    try:
+        read = read_facts(metadata(annotations=LEAST_ANNOTATIONS | annotations))
+    except UnreadableCredential:
+        return
+    expires_at = read.facts.expires_at
+    assert expires_at is None or expires_at.utcoffset() == timedelta(0)
+
+
+def stored_secret(
+    data: CredentialData | RevocableToken | None = None, facts_: CredentialFacts | None = None, **metadata_: Any
+) -> Secret:
+    """A credential Secret as a live GET returns it; data and facts as they are written."""
+    whole = manifest(
+        namespace="shop", datasource_name="calendar", datasource_uid=UID, facts=facts_ or facts(verdict=None), data=None
+    )
+    encoded = encoded_data({} if data is None else msgspec.structs.asdict(data))
+    return Secret(
+        metadata=Metadata(
+            name="calendar-oauth2-credential",
+            namespace="shop",
+            resource_version="7",
+            annotations=whole["metadata"]["annotations"],
+            **metadata_,
+        ),
+        type=SecretType.CREDENTIAL,
+        data={key: value for key, value in encoded.items() if value is not None},
+    )
+
+
+def test_refresh_token_is_what_is_revoked_and_the_access_token_is_left_out() -> None:
+    token = revocable_token(stored_secret(credential_data()))
+    assert token is not None
+    assert (token.token, token.hint, token.access_token) == ("rt-1", TokenTypeHint.REFRESH_TOKEN, None)
+    assert token.revocation_endpoint == "https://login.example.com/revoke"
+    assert "rt-1" not in repr(token)
+
+
+@pytest.mark.parametrize(
+    ("data", "verdict"), [(credential_data(refresh_token=None), None), (credential_data(), Reason.GRANT_REVOKED)]
+)
+def test_access_token_is_revoked_where_there_is_no_living_refresh_token(
+    data: CredentialData, verdict: Reason | None
+) -> None:
+    token = revocable_token(stored_secret(data, facts(verdict=verdict)))
+    assert token is not None
+    assert (token.token, token.hint, token.refresh_token) == ("at-1", TokenTypeHint.ACCESS_TOKEN, None)
+
+
+def test_nothing_is_revoked_without_an_endpoint_or_a_token() -> None:
+    assert revocable_token(stored_secret(credential_data(revocation_endpoint=None))) is None
+    assert revocable_token(stored_secret()) is None
+    only_dead = msgspec.structs.replace(a_token(), access_token=None)
+    assert revocable_token(stored_secret(only_dead, facts(verdict=Reason.GRANT_REVOKED))) is None
+
+
+def test_altered_data_cannot_be_revoked() -> None:
+    broken = stored_secret(credential_data())
+    del (broken.data or {})["client_id"]
+    with pytest.raises(UnreadableCredential, match="client_id"):
+        revocable_token(broken)
+
+
+def a_token() -> RevocableToken:
+    token = revocable_token(stored_secret(credential_data()))
+    assert token is not None
+    return token
+
+
+def test_tombstone_keeps_one_token_until_it_is_revoked_and_nothing_else() -> None:
+    secret = stored_secret(credential_data())
+    (secret.data or {})["added"] = "eA=="
+    left = tombstone(facts(), credential_id="cred-2", handled=HandledSet(), revoke_until=NOW)
+    patched = tombstone_patch(datasource_name="calendar", secret=secret, facts=left, token=a_token())
+
+    assert patched["metadata"]["resourceVersion"] == "7"
+    assert patched["metadata"]["annotations"]["datasource.dev/revoke-until"] == "2026-07-01T12:00:00Z"
+    kept = {key for key, value in patched["data"].items() if value is not None}
+    assert kept == {"refresh_token", "revocation_endpoint", "token_endpoint", "fingerprint", "client_id"}
+    assert {key for key, value in patched["data"].items() if value is None} >= {"access_token", "token_type", "added"}
+
+
+def test_tombstone_without_anything_to_revoke_takes_out_all() -> None:
+    secret = stored_secret(credential_data())
+    patched = tombstone_patch(datasource_name="calendar", secret=secret, facts=facts(), token=None)
+    assert patched["data"] is None
+
+
+def test_tombstone_that_waits_for_a_revocation_is_read_back() -> None:
+    left = tombstone(facts(), credential_id="cred-2", handled=HandledSet(), revoke_until=NOW)
+    secret = stored_secret(a_token(), left)
+    assert read_facts(secret.metadata).facts == left
+    assert revocable_token(secret) == a_token()
+    assert revocation_is_due(secret.metadata)
+    assert revocation_deadline(secret.metadata, timedelta(minutes=5)) == NOW
+
+
+def test_new_credential_leaves_nothing_of_a_token_to_be_revoked() -> None:
+    patched = patch(datasource_name="calendar", resource_version="7", facts=facts(), data=credential_data())
+    assert set(patched["data"]) >= set(RevocableToken.__struct_fields__)
+    assert patched["metadata"]["annotations"]["datasource.dev/revoke-until"] is None
+
+
+def test_end_of_a_revocation_leaves_nothing_of_the_token() -> None:
+    secret = stored_secret(a_token())
+    assert revoked_patch(secret.metadata) == {
+        "metadata": {"resourceVersion": "7", "annotations": {"datasource.dev/revoke-until": None}},
+        "data": None,
+    }
+
+
+DELETED = "2026-07-01T12:00:00Z"
+
+
+def test_end_of_a_revocation_lets_a_deleted_secret_go_as_far_as_we_hold_it() -> None:
+    held = stored_secret(
+        credential_data(), finalizers=("example.com/backup", REVOKE_FINALIZER), deletion_timestamp=DELETED
+    )
+    assert revocation_is_due(held.metadata)
+    assert revocation_deadline(held.metadata, timedelta(minutes=5)) == NOW + timedelta(minutes=5)
+    assert revoked_patch(held.metadata) == {"metadata": {"resourceVersion": "7", "finalizers": ["example.com/backup"]}}
+
+
+@pytest.mark.parametrize(
+    "metadata_",
+    [
+        {},
+        {"finalizers": (REVOKE_FINALIZER,)},
+        {"deletion_timestamp": DELETED},
+        {"finalizers": ("example.com/backup",), "deletion_timestamp": DELETED},
+    ],
+)
+def test_nothing_is_due_where_nothing_of_ours_holds_a_deleted_secret(metadata_: dict[str, Any]) -> None:
+    assert not revocation_is_due(stored_secret(credential_data(), **metadata_).metadata)
+
+
+@pytest.mark.parametrize("changes", [{"deletion_timestamp": "soon"}, {"annotations": {}}])
+def test_deadline_that_cannot_be_read_is_none(changes: dict[str, Any]) -> None:
+    changed = msgspec.structs.replace(stored_secret(a_token()).metadata, **changes)
+    assert revocation_deadline(changed, timedelta(minutes=5)) is None
+
+
+def test_hold_puts_our_finalizer_beside_those_of_others_and_release_takes_ours_only() -> None:
+    others = ("example.com/backup",)
+    secret = stored_secret(credential_data(), finalizers=others)
+    held = hold_patch(secret.metadata, credential_data(client_secret="s3cret"))
+    assert held["metadata"] == {"resourceVersion": "7", "finalizers": [*others, REVOKE_FINALIZER]}
+    assert held["data"]["client_secret"] is not None
+
+    credential = read_facts(msgspec.structs.replace(secret.metadata, finalizers=(*others, REVOKE_FINALIZER)))
+    assert credential.is_held
+    assert release_patch(credential) == {
+        "metadata": {"resourceVersion": "7", "finalizers": list(others)},
+        "data": {"client_secret": None, "ca_bundle": None},
+    }
+
+
+def test_credential_says_whether_it_is_being_deleted() -> None:
+    assert read_facts(stored_secret(deletion_timestamp=DELETED).metadata).is_being_deleted
+    assert not read_facts(stored_secret().metadata).is_being_deleted
+
+
+@pytest.mark.parametrize(("fits", "said"), [(True, "hash-1 fits"), (False, "hash-1 differs")])
+def test_comparison_of_identities_is_written_and_read(fits: bool, said: str) -> None:
+    compared = facts(identity_checked="hash-1", identity_fits=fits)
+    annotations = stored_secret(facts_=compared).metadata.annotations
+    assert annotations["datasource.dev/expected-identity"] == said
+    assert read_facts(stored_secret(facts_=compared).metadata).facts == compared
+
+
+@pytest.mark.parametrize("said", ["", "fits", " fits", "hash-1", "hash-1 perhaps"])
+def test_altered_comparison_is_none(said: str) -> None:
+    metadata_ = stored_secret().metadata
+    annotations = {**metadata_.annotations, "datasource.dev/expected-identity": said}
+    found = read_facts(msgspec.structs.replace(metadata_, annotations=annotations)).facts
+    assert (found.identity_checked, found.identity_fits) == (None, False)
+
+
+# Captured fields.
+
+
+def test_captured_fields_add_up_and_newer_ones_win() -> None:
+    first = credential_data(captured=None).with_captured({"realmId": "1", "instance_url": "a"})
+    assert first.captured == '{"instance_url":"a","realmId":"1"}'
+    assert first.with_captured({"instance_url": "b"}).captured_fields == {"realmId": "1", "instance_url": "b"}
+    assert first.with_captured({}) == first
+
+
+def test_captured_fields_of_many_specs_never_fill_the_secret() -> None:
+    data = credential_data(captured=None)
+    for edit in range(100):
+        data = data.with_captured({f"field-{edit}-{number}": "😀" * 2048 for number in range(32)})
+    kept = data.captured_fields
+    assert {f"field-99-{number}" for number in range(32)} <= kept.keys()
+    assert sum(len(name.encode()) + len(value.encode()) for name, value in kept.items()) <= LARGEST_CAPTURED
+
+
+def test_nothing_captured_is_no_key() -> None:
+    assert credential_data(captured=None).with_captured({}).captured is None
+    assert credential_data(captured=None).captured_fields == {}
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", '{"a": 1}'])
+def test_captured_fields_that_somebody_altered_are_unreadable(text: str) -> None:
+    values = {
+        key: value for key, value in msgspec.structs.asdict(credential_data(captured=text)).items() if value is not None
+    }
+    with pytest.raises(UnreadableCredential, match="captured"):
+        read_data(secret(values))

@@ -1,0 +1,326 @@
+"""What holds: written first, then the preset, then metadata; and what does not go together is told."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from datasource.api.spec import InvalidSpec, OAuth2, parse
+from datasource.oauth2 import (
+    BodyFormat,
+    Client,
+    ClientAuthentication,
+    MetadataUnavailable,
+    ProviderMetadata,
+    ReplyOptions,
+    RequestOptions,
+)
+from datasource.providers.discovery import Discovery
+from datasource.providers.metadata_lookup import look_up_metadata
+from datasource.providers.transport import Transport
+from datasource.records.client_secret import ClientSecret
+from datasource.records.effective import (
+    Effective,
+    Source,
+    client_for,
+    code_options,
+    effective,
+    needs_metadata,
+    read_recorded_client,
+    recorded_client,
+    refresh_options,
+    reply_options,
+)
+from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider, closed_port, replies
+from tests.unit.datasource.builders import oauth2, raw_spec
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+ISSUER = "https://login.example.com"
+BY_ISSUER: dict[str, Any] = {"issuer": ISSUER, "authorizeURL": None, "tokenURL": None}
+
+
+def metadata(**changes: Any) -> ProviderMetadata:
+    usual: dict[str, Any] = {
+        "issuer": ISSUER,
+        "authorization_endpoint": f"{ISSUER}/auth",
+        "token_endpoint": f"{ISSUER}/tok",
+        "revocation_endpoint": f"{ISSUER}/rev",
+        "code_challenge_methods_supported": ("S256",),
+    }
+    return ProviderMetadata(**(usual | changes))
+
+
+def holds(said: ProviderMetadata | None = None, **changes: Any) -> Effective:
+    return effective(oauth2(**changes), said)
+
+
+def refused(said: ProviderMetadata | None, **changes: Any) -> InvalidSpec:
+    with pytest.raises(InvalidSpec) as caught:
+        holds(said, **changes)
+    return caught.value
+
+
+def test_metadata_fills_in_what_is_not_written() -> None:
+    found = holds(metadata(), **BY_ISSUER)
+    assert (found.authorize_url, found.token_url, found.revocation_url) == (
+        f"{ISSUER}/auth",
+        f"{ISSUER}/tok",
+        f"{ISSUER}/rev",
+    )
+    assert found.source("authorize_url") is Source.METADATA
+
+
+def test_what_is_written_wins_over_metadata_each_by_itself() -> None:
+    found = holds(metadata(), issuer=ISSUER, tokenURL="https://other.example.com/token", authorizeURL=None)
+    assert found.token_url == "https://other.example.com/token"
+    assert found.authorize_url == f"{ISSUER}/auth"
+    assert (found.source("token_url"), found.source("authorize_url")) == (Source.WRITTEN, Source.METADATA)
+
+
+def test_preset_wins_over_metadata() -> None:
+    found = holds(metadata(issuer="https://accounts.google.com"), provider="google", authorizeURL=None, tokenURL=None)
+    assert found.token_url == "https://oauth2.googleapis.com/token"
+    assert found.source("token_url") is Source.PRESET
+
+
+def test_without_an_issuer_nothing_but_what_is_written_holds() -> None:
+    found = holds()
+    assert (found.authorize_url, found.token_url) == (
+        "https://login.example.com/authorize",
+        "https://login.example.com/token",
+    )
+    assert (found.revocation_url, found.pushed_authorization_url) == (None, None)
+    assert found.client_id == "my-app"
+    assert found.code_challenge_is_sent
+
+
+@pytest.mark.parametrize(
+    ("member", "field"), [("authorization_endpoint", "authorizeURL"), ("token_endpoint", "tokenURL")]
+)
+def test_endpoint_that_nobody_tells_is_named(member: str, field: str) -> None:
+    error = refused(metadata(**{member: None}), **BY_ISSUER)
+    assert error.field == f"spec.oauth2.{field}"
+    assert member in str(error)
+
+
+@pytest.mark.parametrize("methods", [None, (), ("plain",)])
+def test_metadata_without_s256_blocks(methods: Any) -> None:
+    said = metadata(code_challenge_methods_supported=methods)
+    assert refused(said, **BY_ISSUER).field == "spec.oauth2.pkce"
+    assert refused(said, issuer=ISSUER).field == "spec.oauth2.pkce"
+
+
+@pytest.mark.parametrize(("pkce", "is_sent"), [("none", False), ("S256Unadvertised", True)])
+def test_metadata_without_s256_does_not_block_who_opts_out(pkce: str, is_sent: bool) -> None:
+    found = holds(metadata(code_challenge_methods_supported=None), pkce=pkce, **BY_ISSUER)
+    assert found.code_challenge_is_sent is is_sent
+
+
+PAR = f"{ISSUER}/par"
+
+
+@pytest.mark.parametrize(
+    ("said", "changes", "expected"),
+    [
+        pytest.param({"pushed_authorization_request_endpoint": PAR}, {}, PAR, id="offered"),
+        pytest.param({}, {}, None, id="not offered"),
+        pytest.param(
+            {"pushed_authorization_request_endpoint": PAR}, {"pushedAuthorization": "required"}, PAR, id="required"
+        ),
+        pytest.param(
+            {"pushed_authorization_request_endpoint": PAR}, {"pushedAuthorization": "never"}, None, id="never"
+        ),
+        pytest.param({}, {"pushedAuthorizationURL": "https://p.example/"}, "https://p.example/", id="written"),
+        pytest.param(
+            {"pushed_authorization_request_endpoint": PAR},
+            {"pushedAuthorizationURL": "https://p.example/"},
+            "https://p.example/",
+            id="written wins",
+        ),
+        pytest.param(
+            {"pushed_authorization_request_endpoint": PAR},
+            {"authorizeURL": "https://other.example.com/authorize"},
+            None,
+            id="offered by another server than the authorize URL's",
+        ),
+    ],
+)
+def test_request_is_pushed_where_offered_or_asked_for(said: Any, changes: Any, expected: str | None) -> None:
+    assert holds(metadata(**said), **(BY_ISSUER | changes)).pushed_authorization_url == expected
+
+
+def test_pushed_request_that_cannot_be_is_told() -> None:
+    assert "no endpoint for it is known" in str(refused(metadata(), pushedAuthorization="required", **BY_ISSUER))
+    said = metadata(pushed_authorization_request_endpoint=PAR, require_pushed_authorization_requests=True)
+    assert "requires it" in str(refused(said, pushedAuthorization="never", **BY_ISSUER))
+
+
+def test_secret_goes_to_no_endpoint_that_is_not_listed() -> None:
+    said = metadata(pushed_authorization_request_endpoint=PAR)
+    endpoints = holds(said, refreshURL="https://refresh.example.com/", **BY_ISSUER).endpoints
+    assert endpoints == {
+        "tokenURL": f"{ISSUER}/tok",
+        "refreshURL": "https://refresh.example.com/",
+        "revocationURL": f"{ISSUER}/rev",
+        "pushedAuthorizationURL": PAR,
+    }
+
+
+# Clients.
+
+
+def pem() -> str:
+    text: bytes = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return text.decode()
+
+
+def client(parameters: OAuth2, secret: ClientSecret | None) -> Client:
+    return client_for(
+        parameters.expanded(),
+        secret,
+        token_endpoint=f"{ISSUER}/tok",
+        now=NOW,
+        token_bytes=lambda count: b"r" * count,
+    )
+
+
+def test_client_has_the_secret_that_was_read() -> None:
+    made = client(oauth2(), ClientSecret("my-app", "s3cret"))
+    assert made == Client("my-app", "s3cret", ClientAuthentication.CLIENT_SECRET_BASIC)
+
+
+def test_public_client_has_none() -> None:
+    assert client(oauth2(clientSecretRef=None), None) == Client("my-app", None, ClientAuthentication.NONE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "audience"),
+    [
+        pytest.param({"issuer": ISSUER}, ISSUER, id="the issuer where it is known"),
+        pytest.param({}, f"{ISSUER}/tok", id="the token endpoint where none is"),
+        pytest.param({"issuer": ISSUER, "assertionAudience": "tokenURL"}, f"{ISSUER}/tok", id="by choice"),
+        pytest.param({"issuer": ISSUER, "provider": "okta"}, f"{ISSUER}/tok", id="by the preset"),
+    ],
+)
+def test_assertion_is_addressed_to_one_audience(changes: Mapping[str, Any], audience: str) -> None:
+    parameters = oauth2(clientSecretRef=None, privateKeyRef={"name": "signing", "keyID": "key-1"}, **changes)
+    text = pem()
+    made = client(parameters, ClientSecret("signing", text))
+    assert made.client_secret is None
+    assert made.assertion is not None
+    assertion = jwt.decode(made.assertion, ECKey.import_key(text), algorithms=["ES256"])
+    assert assertion.claims["aud"] == audience
+    assert assertion.header["kid"] == "key-1"
+
+
+# Options.
+
+
+def test_standard_parameters_make_standard_options() -> None:
+    assert code_options(oauth2()) == refresh_options(oauth2()) == RequestOptions()
+    assert reply_options(oauth2()) == ReplyOptions(scope_separator=",")
+    assert reply_options(oauth2(), is_refresh=True) == ReplyOptions(token_path_may_be_missing=True, scope_separator=",")
+
+
+def test_options_are_read_from_what_is_written() -> None:
+    parameters = oauth2(
+        tokenParameters={"a": "1"},
+        refreshParameters={"b": "2"},
+        resource=["https://api.example.com"],
+        bodyFormat="json",
+        tokenPath="data.token",
+        defaultLifetime="30m",
+        maxLifetime="2h",
+        missingTokenTypeAllowed=True,
+        bearerTokenTypes=["BOT"],
+        scopeSeparator=",",
+        errorCodes={"gone": "invalid_grant"},
+        capturedFields={"tokenResponse": ["instance_url"]},
+    )
+    resources = ("https://api.example.com",)
+    assert code_options(parameters) == RequestOptions({"a": "1"}, resources, BodyFormat.JSON)
+    assert refresh_options(parameters) == RequestOptions({"b": "2"}, resources, BodyFormat.JSON)
+    options = reply_options(parameters)
+    assert options.token_path == ("data", "token")
+    assert (options.default_lifetime, options.longest_lifetime) == (timedelta(minutes=30), timedelta(hours=2))
+    assert options.bearer_token_types == {"bearer", "bot"}
+    assert (options.missing_token_type_allowed, options.scope_separator) == (True, ",")
+    assert (options.error_codes, options.captured) == ({"gone": "invalid_grant"}, ("instance_url",))
+
+
+@pytest.mark.parametrize(
+    ("scopes", "separator"), [((), ","), (("repo", "gist"), ","), (("repo", "rows:read,write"), " ")]
+)
+def test_scopes_of_a_reply_may_have_commas_between_them_unless_they_have_them_within(
+    scopes: tuple[str, ...], separator: str
+) -> None:
+    assert reply_options(OAuth2(scopes=scopes)).scope_separator == separator
+
+
+# Looked up.
+
+
+def by_issuer(issuer: str, **changes: Any) -> OAuth2:
+    """Parameters whose issuer is on loopback."""
+    raw = raw_spec(issuer=issuer, **changes)
+    parsed = parse(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
+    assert parsed is not None
+    return parsed
+
+
+def test_metadata_is_needed_where_an_endpoint_is_not_told() -> None:
+    assert not needs_metadata(oauth2(issuer=ISSUER))
+    assert needs_metadata(oauth2(issuer=ISSUER, tokenURL=None))
+    assert not needs_metadata(oauth2(provider="google", tokenURL=None, authorizeURL=None))
+
+
+async def test_without_an_issuer_nobody_is_asked() -> None:
+    async with Transport(ON_LOOPBACK) as transport:
+        assert await look_up_metadata(Discovery(transport, lambda: 0.0), oauth2(), tenant="apps") is None
+
+
+async def test_provider_that_is_down_matters_only_to_who_depends_on_it() -> None:
+    with closed_port() as port:
+        issuer = f"http://127.0.0.1:{port}"
+        async with Transport(ON_LOOPBACK) as transport:
+            discovery = Discovery(transport, lambda: 0.0)
+            assert await look_up_metadata(discovery, by_issuer(issuer), tenant="apps") is None
+            with pytest.raises(MetadataUnavailable):
+                await look_up_metadata(discovery, by_issuer(issuer, tokenURL=None), tenant="apps")
+
+
+async def test_metadata_that_cannot_be_believed_matters_only_to_who_depends_on_it() -> None:
+    async with HostileProvider(replies(404, b"")) as provider, Transport(ON_LOOPBACK) as transport:
+        discovery = Discovery(transport, lambda: 0.0)
+        assert await look_up_metadata(discovery, by_issuer(provider.origin), tenant="apps") is None
+        with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.issuer tells no endpoints: .*answered 404"):
+            await look_up_metadata(discovery, by_issuer(provider.origin, tokenURL=None), tenant="apps")
+
+
+@pytest.mark.parametrize(
+    ("changes", "method"),
+    [
+        ({}, ClientAuthentication.CLIENT_SECRET_BASIC),
+        ({"clientAuthentication": "client_secret_post"}, ClientAuthentication.CLIENT_SECRET_POST),
+        ({"clientSecretRef": None}, ClientAuthentication.NONE),
+    ],
+)
+def test_client_is_recorded_as_it_authenticates_and_nothing_else_of_the_spec(
+    changes: dict[str, Any], method: ClientAuthentication
+) -> None:
+    read = read_recorded_client(recorded_client(oauth2(scopes=["read"], **changes)))
+    assert read is not None
+    assert (read.client_id, read.effective_client_authentication()) == ("my-app", method)
+    assert (read.scopes, read.token_url) == ((), None)
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"clientID": 5}'])
+def test_recorded_client_that_cannot_be_read_is_none(text: str | None) -> None:
+    assert read_recorded_client(text) is None

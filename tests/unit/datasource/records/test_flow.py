@@ -1,0 +1,278 @@
+"""Flow records: one authorization under way, found by its state, readable only with it."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasource.api.names import FLOW_SLOTS, Annotation, SecretType, uid_digest
+from datasource.api.objects import Secret
+from datasource.api.requests import Requests
+from datasource.records.flow import (
+    FLOW_LIFETIME,
+    Flow,
+    FlowKey,
+    Outcome,
+    StoredFlow,
+    UnreadableFlow,
+    done_id_is_of,
+    free_slot,
+    has_expired,
+    key_hash,
+    manifest,
+    new_flow_key,
+    parse_flow_key,
+    read_flow,
+    replacement_patch,
+    state_is_of,
+)
+from tests.unit.datasource.builders import NOW, UID, metadata, secret
+
+
+def key(slot: int = 3, random: bytes = b"\x00" * 32) -> FlowKey:
+    return new_flow_key(UID, slot, lambda _: random)
+
+
+def flow(**changes: Any) -> Flow:
+    every: dict[str, Any] = {
+        "state_hash": key_hash(key()),
+        "done_id": key(random=b"\x01" * 32).text,
+        "code_verifier": "verifier",
+        "nonce": "nonce",
+        "namespace": "shop",
+        "name": "sales",
+        "uid": UID,
+        "parameters_hash": "ph",
+        "replaces": "cred-0",
+        "requests": Requests(refresh="1"),
+        "cookie_hash": "ch",
+        "ticket_hash": "th",
+        "redirect_uri": "https://connect.example.com/callback/shop",
+        "created_at": NOW,
+        "expires_at": NOW + FLOW_LIFETIME,
+    }
+    return Flow(**(every | changes))
+
+
+def record(**changes: Any) -> StoredFlow:
+    return StoredFlow(flow=flow(**changes), resource_version="7")
+
+
+def stored(body: Any) -> Secret:
+    """The Secret as the API server would give it back."""
+    return msgspec.json.decode(msgspec.json.encode(body), type=Secret)
+
+
+# Keys.
+
+
+def test_key_carries_256_random_bits_and_says_which_record() -> None:
+    asked: list[int] = []
+
+    def token_bytes(count: int) -> bytes:
+        asked.append(count)
+        return b"\xff" * count
+
+    made = new_flow_key(UID, 7, token_bytes)
+    assert asked == [32]
+    assert made.text == f"{uid_digest(UID)}-7.{'_' * 42}8"
+    assert made.secret_name == f"datasource-flow-{uid_digest(UID)}-7"
+
+
+@given(uid=st.text(), slot=st.integers(0, FLOW_SLOTS - 1), random=st.binary(min_size=32, max_size=32))
+def test_key_that_comes_back_leads_to_its_record(uid: str, slot: int, random: bytes) -> None:
+    made = new_flow_key(uid, slot, lambda _: random)
+    assert parse_flow_key(made.text) == made
+
+
+_DIGEST = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("st-1", id="a state of somebody else"),
+        pytest.param(f"{_DIGEST}-3", id="no secret"),
+        pytest.param(f"{_DIGEST}-3.short", id="a short secret"),
+        pytest.param(f"{_DIGEST}-3.{'x' * 65}", id="a long secret"),
+        pytest.param(f"{_DIGEST}-10.{'x' * 43}", id="a slot there is not"),
+        pytest.param(f"{_DIGEST}--1.{'x' * 43}", id="a negative slot"),
+        pytest.param(f"{_DIGEST}-\uff13.{'x' * 43}", id="a slot in another script"),
+        pytest.param(f"{_DIGEST.upper()}-3.{'x' * 43}", id="a digest in capitals"),
+        pytest.param(f"{_DIGEST[:-1]}-3.{'x' * 43}", id="a short digest"),
+        pytest.param(f"../secrets/x-3.{'x' * 43}", id="a path"),
+        pytest.param(f"{_DIGEST}-3.{'x' * 42}/", id="a slash"),
+        pytest.param(f"{_DIGEST}-3.{'x' * 43}\n", id="a line break at the end"),
+    ],
+)
+def test_key_that_was_never_made_is_none(text: str) -> None:
+    assert parse_flow_key(text) is None
+
+
+@given(st.text(alphabet=st.characters()))
+def test_arbitrary_text_never_raises(text: str) -> None:
+    assert parse_flow_key(text) is None
+
+
+def test_state_and_done_id_are_told_apart() -> None:
+    state, done = key(), key(random=b"\x01" * 32)
+    assert state_is_of(state, flow())
+    assert not state_is_of(done, flow())
+    assert done_id_is_of(done, flow())
+    assert not done_id_is_of(state, flow())
+
+
+def test_record_keeps_the_hash_of_the_state_and_not_the_state() -> None:
+    state = key(random=b"sentinel" * 4)
+    body = manifest(flow(state_hash=key_hash(state)), system_namespace="system", slot=3)
+    held = stored(body).value("flow")
+    assert held is not None
+    assert state.text not in held
+    assert state.text.partition(".")[2] not in held
+
+
+def test_nothing_secret_prints() -> None:
+    shown = repr(flow(code_verifier="sentinel", nonce="sentinel", outcome=Outcome.STORED)) + repr(key())
+    assert "sentinel" not in shown
+    assert key().text not in shown
+    assert shown.startswith("Flow(shop/sales, outcome=stored)FlowKey(datasource-flow-")
+
+
+# Records.
+
+
+def test_manifest_is_the_secret_of_the_design() -> None:
+    body = manifest(flow(), system_namespace="system", slot=3)
+    assert stored(body).type == "datasource.dev/oauth2-flow"
+    assert body["metadata"] == {
+        "name": f"datasource-flow-{uid_digest(UID)}-3",
+        "namespace": "system",
+        "annotations": {
+            "datasource.dev/datasource": "shop/sales",
+            "datasource.dev/role": "flow",
+            "datasource.dev/expires-at": "2026-07-01T12:10:00Z",
+        },
+    }
+
+
+def test_name_of_the_record_is_the_one_its_state_leads_to() -> None:
+    assert manifest(flow(), system_namespace="system", slot=3)["metadata"]["name"] == key(slot=3).secret_name
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="under way"),
+        pytest.param({"code_verifier": None, "nonce": None, "requests": Requests()}, id="with the least in it"),
+        pytest.param({"claim": "claim-1"}, id="claimed"),
+        pytest.param(
+            {"claim": "c", "outcome": Outcome.STORED, "outcome_title": "Done", "outcome_message": "…"}, id="ended"
+        ),
+    ],
+)
+def test_what_was_written_is_read_back(changes: dict[str, Any]) -> None:
+    read = read_flow(stored(manifest(flow(**changes), system_namespace="system", slot=3)))
+    assert read.flow == flow(**changes)
+
+
+def test_replacement_is_a_compare_and_swap_of_the_whole_record() -> None:
+    change = replacement_patch(flow(), slot=3, resource_version="7")
+    whole = manifest(flow(), system_namespace="system", slot=3)
+    assert change == {
+        "metadata": {"resourceVersion": "7", "annotations": whole["metadata"]["annotations"]},
+        "data": whole["data"],
+    }
+
+
+def flow_secret(text: str | bytes | None, type_: str = SecretType.FLOW) -> Secret:
+    return secret({} if text is None else {"flow": text}, type_=type_)
+
+
+WRITTEN = msgspec.json.encode(flow()).decode()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(flow_secret(WRITTEN, "Opaque"), id="another type of Secret"),
+        pytest.param(flow_secret(None), id="no data"),
+        pytest.param(flow_secret(""), id="empty data"),
+        pytest.param(flow_secret(b"\xff"), id="data that is no text"),
+        pytest.param(flow_secret("{"), id="JSON cut short"),
+        pytest.param(flow_secret("{}"), id="nothing in it"),
+        pytest.param(flow_secret(WRITTEN.replace("under-way", "lost")), id="an outcome there is not"),
+        pytest.param(flow_secret(WRITTEN.replace("2026-07-01T12:10:00Z", "soon")), id="an end in words"),
+        pytest.param(
+            flow_secret(WRITTEN.replace("2026-07-01T12:10:00Z", "2026-07-01T12:10:00")), id="an end without an offset"
+        ),
+        pytest.param(
+            flow_secret(WRITTEN.replace("2026-07-01T12:00:00Z", "2026-07-01T12:00:00")),
+            id="a beginning without an offset",
+        ),
+        pytest.param(Secret(metadata=metadata(), type=SecretType.FLOW, data={"flow": "?"}), id="no base64"),
+    ],
+)
+def test_record_that_does_not_say_what_it_should_is_unreadable(broken: Secret) -> None:
+    with pytest.raises(UnreadableFlow):
+        read_flow(broken)
+
+
+# Time.
+
+
+def test_flow_lives_for_ten_minutes() -> None:
+    assert timedelta(minutes=10) == FLOW_LIFETIME
+    assert not flow().has_expired(NOW + FLOW_LIFETIME - timedelta(microseconds=1))
+    assert flow().has_expired(NOW + FLOW_LIFETIME)
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "expired"),
+    [
+        pytest.param("2026-07-01T12:00:01Z", False, id="a second to come"),
+        pytest.param("2026-07-01T12:00:00Z", True, id="now"),
+        pytest.param("2026-07-01T11:59:59Z", True, id="a second ago"),
+        pytest.param("soon", True, id="a word"),
+        pytest.param("", True, id="nothing"),
+        pytest.param("9999-12-31T23:59:59-01:00", True, id="after all time"),
+    ],
+)
+def test_record_may_be_swept_when_its_annotation_says_so_or_says_nothing(expires_at: str, expired: bool) -> None:
+    assert has_expired(metadata(annotations={Annotation.EXPIRES_AT: expires_at}), NOW) is expired
+
+
+def test_record_without_annotation_may_be_swept() -> None:
+    assert has_expired(metadata(), NOW)
+
+
+# Slots.
+
+
+def ago(minutes: int) -> dict[str, Any]:
+    return {"created_at": NOW - timedelta(minutes=minutes), "expires_at": NOW + timedelta(minutes=10 - minutes)}
+
+
+@pytest.mark.parametrize(
+    ("records", "slot"),
+    [
+        pytest.param([record(**ago(3)), None, record(**ago(9))], 1, id="an unreadable one"),
+        pytest.param([record(**ago(3)), record(**ago(10)), record(**ago(11))], 1, id="the first that has expired"),
+        pytest.param(
+            [record(**ago(3), claim="c"), record(**ago(11), claim="c")], 1, id="an expired one though claimed"
+        ),
+        pytest.param([record(**ago(3)), record(**ago(9)), record(**ago(5))], 1, id="else the oldest"),
+        pytest.param(
+            [record(**ago(9), claim="c"), record(**ago(5)), record(**ago(3))], 1, id="else the oldest unclaimed"
+        ),
+        pytest.param(
+            [record(**ago(3), claim="c"), record(**ago(9), claim="c")], 1, id="else the oldest of the claimed"
+        ),
+        pytest.param([record(**ago(3)), record(**ago(3))], 0, id="the first of two that are as old"),
+    ],
+)
+def test_slot_is_taken_from_whom_it_hurts_least(records: list[StoredFlow | None], slot: int) -> None:
+    assert free_slot(records, NOW) == slot
