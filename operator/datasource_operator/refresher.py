@@ -71,8 +71,9 @@ from datasource_operator.decisions.refresh_outcome import (
     stopped_before_it_was_sent,
 )
 from datasource_operator.decisions.timing import refresh_is_wanted
+from datasource_operator.observer import DatasourceGone
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
-from datasource_operator.steps import DatasourceGone, Steps
+from datasource_operator.steps import Steps
 
 logger = structlog.get_logger(__name__)
 
@@ -143,7 +144,7 @@ class Refresher:
             ApiError, Unavailable: the API server refused or did not answer before anything was sent.
         """
         try:
-            seen = self.steps.observe(key)
+            seen = self.steps.observer.observe(key)
             if refresh_is_wanted(seen) and isinstance(seen.credential, StoredCredential) and seen.oauth2 is not None:
                 await self._refresh(key, seen, seen.credential, seen.oauth2)
         except DatasourceGone:
@@ -362,7 +363,7 @@ class Refresher:
         )
         data = outcome.change(sent).data
         if data is not None and written.resource_version is not None:
-            self.steps.hand_over(key, written.resource_version, data)
+            self.steps.token_secrets.hand_over(key, written.resource_version, data)
         return written.stands
 
     def _remember(self, key: Key, seen: Observed, setback: Setback) -> None:
