@@ -26,17 +26,12 @@ from datasource.api.spec import DeletionPolicy, OAuth2, Spec
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale, Standing
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
-from datasource.oauth2 import (
-    MetadataUnavailable,
-    MetadataUnusable,
-    OAuth2Error,
-    TokenRequest,
-    TokenResponse,
-    refresh_request,
-    successor,
-)
+from datasource.oauth2.errors import MetadataUnavailable, MetadataUnusable, OAuth2Error
 from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
 from datasource.oauth2.identity import IdentityChanged, read_kept_claims, require_same_subject
+from datasource.oauth2.token_request import refresh_request
+from datasource.oauth2.token_response import TokenResponse, successor
+from datasource.outbound.provider_request import ProviderRequest
 from datasource.providers.exchange import request_token
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
@@ -252,7 +247,7 @@ class Refresher:
         logger.info("a refresh waits for another process", datasource=str(key), intent=intent.id)
         raise NotNow(another_process_refreshes(LOOK_GAP))
 
-    def _request(self, data: CredentialData, material: ClientMaterial) -> TokenRequest:
+    def _request(self, data: CredentialData, material: ClientMaterial) -> ProviderRequest:
         """Options are those that hold now; where it goes is what is recorded with the tokens."""
         return refresh_request(
             data.refresh_endpoint or data.token_endpoint,

@@ -25,7 +25,7 @@ from datasource.cluster.clients import (
 )
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import DATASOURCES, SECRETS, Conflict, Kube, NotFound
-from datasource.oauth2 import MetadataUnavailable
+from datasource.oauth2.errors import MetadataUnavailable
 from datasource.oauth2.identity import expected_identity_hash, mismatched_claim, read_kept_claims
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
