@@ -25,11 +25,8 @@ from datasource.api.spec import DeletionPolicy, OAuth2, Spec
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale, Standing
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
-from datasource.oauth2 import (
-    OAuth2Error,
-    TokenResponse,
-    successor,
-)
+from datasource.oauth2.errors import OAuth2Error
+from datasource.oauth2.token_response import TokenResponse, successor
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records import credential as credential_secret

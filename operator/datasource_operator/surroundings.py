@@ -18,7 +18,7 @@ from datasource.cluster.clients import (
     SecretsForbidden,
 )
 from datasource.cluster.kube import SECRETS, Kube, NotFound
-from datasource.oauth2 import MetadataUnavailable
+from datasource.oauth2.errors import MetadataUnavailable
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.metadata_lookup import look_up_metadata
