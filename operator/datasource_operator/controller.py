@@ -117,7 +117,7 @@ class Controller:
         # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.
         self._refreshing = Worker("refresh", self.queue, self._refresh)
         self._pool = RefreshPool(self._refreshing.work_on)
-        self._refresher.answered = self._pool.answered
+        self._refresher.sender.answered = self._pool.answered
         self._watches = [
             SecretWatch(self.kube, self.cache, namespace, secret_type, self._secret_changed)
             for namespace in self.scopes

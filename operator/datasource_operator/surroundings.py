@@ -14,7 +14,7 @@ from datasource.cluster.clients import (
     SecretsForbidden,
 )
 from datasource.cluster.kube import SECRETS, Kube, NotFound
-from datasource.oauth2 import MetadataUnavailable
+from datasource.oauth2.errors import MetadataUnavailable
 from datasource.process.settings import Settings
 from datasource.records.credential import is_ours
 from datasource.records.effective import effective
