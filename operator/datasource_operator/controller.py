@@ -15,6 +15,7 @@ import structlog
 from datasource.api.names import SecretType
 from datasource.api.objects import Datasource
 from datasource.cluster.kube import DATASOURCES, ApiError, Kube, Unavailable
+from datasource.concurrency.fair_turns import FairTurns
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
@@ -44,8 +45,13 @@ logger = structlog.get_logger(__name__)
 WORKERS = 32
 """Writes in flight: etcd gives throughput to concurrency, not to latency."""
 
-REVOCATION_WORKERS = 16
+WORKERS_PER_NAMESPACE = 28
+
+REVOCATION_WORKERS = 64
 """Revocations under way: workers of their own, so that a provider that hangs holds up nothing else."""
+
+REVOCATIONS_PER_NAMESPACE = 8
+"""Whose revocation URLs hang holds up his own finalizers, and nobody else's."""
 
 KEY_CHECK_INTERVAL = timedelta(hours=1)
 """How often the set of keys is compared with a LIST: a watch that was renewed never tells of deletions it missed."""
@@ -86,14 +92,18 @@ class Controller:
 
     def __post_init__(self) -> None:
         self.datasource_event_at = self.monotonic()
-        self.queue = WorkQueue(self.monotonic, self.random, taken=QUEUE_SECONDS.observe)
-        self._revocations = WorkQueue(self.monotonic, self.random)
+        self.queue = self._queue(FairTurns(WORKERS, WORKERS_PER_NAMESPACE, WORKERS - WORKERS_PER_NAMESPACE))
+        self.queue.taken = QUEUE_SECONDS.observe
+        self._revocations = self._queue(
+            FairTurns(REVOCATION_WORKERS, REVOCATIONS_PER_NAMESPACE, REVOCATION_WORKERS // 4)
+        )
         self._surroundings = SurroundingsSchedule(self.monotonic)
         self._memory = RefreshMemory(self.monotonic, self.random)
         self._poller = SecretPoller(self.kube, self._surroundings_changed, self.monotonic)
         recorder = EventRecorder(self.kube, socket.gethostname(), _now)
         discovery = Discovery(self.transport, self.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
         self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
+        self._steps.providers.looked = self._provider_looked_at
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
@@ -113,6 +123,9 @@ class Controller:
             for namespace in self.scopes
             for secret_type in (SecretType.CREDENTIAL, SecretType.TOKEN)
         ]
+
+    def _queue(self, turns: FairTurns[Key]) -> WorkQueue[Key]:
+        return WorkQueue(self.monotonic, self.random, turns, lambda key: key.namespace)
 
     @property
     def scopes(self) -> tuple[str | None, ...]:
@@ -183,6 +196,7 @@ class Controller:
         finally:
             self._refresher.is_stopping = True
             await _cancel(tasks)
+            await self._steps.providers.stop()
             await self._pool.drain()
             self._steps.token_secrets.let_go_of_all()
 
@@ -207,6 +221,12 @@ class Controller:
             self.queue.add(key)
         self._revoke_if_due(key)
 
+    def _provider_looked_at(self, key: Key) -> None:
+        """Judge what a look at a provider showed: for a Datasource that nobody edited there is no other occasion."""
+        if self.cache.datasource(key) is not None:
+            self._surroundings.look(key)
+            self.queue.add(key, Priority.ROUTINE)
+
     def _surroundings_changed(self, key: Key) -> None:
         self._surroundings.look(key)
         self._memory.try_now(key, _now())
@@ -224,6 +244,7 @@ class Controller:
         self._memory.forget(key)
         self._poller.forget(key)
         self._pool.forget(key)
+        self._steps.providers.forget(key)
         self._steps.token_secrets.let_go(key)
         self._revoke_if_due(key)
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import aiohttp
 import pytest
 
+from datasource.concurrency.fair_turns import FairTurns
 from datasource.process.probes import serve_probes
 from datasource_operator.health import SILENT_AFTER, STALLED_AFTER, WATCH_STALLED_AFTER, Signs
 from datasource_operator.queue import WorkQueue
@@ -83,7 +84,7 @@ def test_a_watch_that_does_not_move_asks_for_a_restart() -> None:
 
 def leader_at(clock: Clock) -> tuple[WorkQueue[str], Signs]:
     """The work queue of whoever leads, and what is made of it."""
-    queue = WorkQueue[str](clock, lambda: 0.0)
+    queue = WorkQueue[str](clock, lambda: 0.0, FairTurns(1000, 1000), lambda _: "")
     signs = Signs(
         is_synced=lambda: True,
         is_leading=lambda: True,
