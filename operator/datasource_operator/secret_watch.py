@@ -57,6 +57,8 @@ class SecretWatch:
                 logger.info("watch expired, listing again", secret_type=self.secret_type)
             except (ApiError, Unavailable) as error:
                 if isinstance(error, Forbidden | NotFound):
+                    # An answer, and told as what it is: not the silence of an API server out of reach.
+                    self.heard_at = self.monotonic()
                     self.scopes.refused(self.namespace, _SOURCES[self.secret_type], str(error))
                 logger.warning(
                     "cannot watch Secrets",
