@@ -1,4 +1,4 @@
-"""The two admission policies of deploy/: what they refuse, with which words, and that they refuse nobody else."""
+"""The admission policies of deploy/: what they refuse, with which words, and that they refuse nobody else."""
 
 import base64
 import json
@@ -25,8 +25,12 @@ def callback_server_user(cluster: Cluster) -> Cluster:
 
 
 def secret(name: str, type_: str, namespace: str, owner: str | None = None) -> dict[str, Any]:
-    annotations = {} if owner is None else {"datasource.dev/datasource": owner}
-    metadata = {"name": name, "namespace": namespace, "annotations": annotations}
+    roles = {CREDENTIAL: "credential", TOKEN: "token", FLOW: "flow"}
+    annotations = {} if owner is None else {"datasource.dev/datasource": owner, "datasource.dev/role": roles[type_]}
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace, "annotations": annotations}
+    if type_ == CREDENTIAL and owner is not None:
+        kind = {"apiVersion": "datasource.dev/v1alpha1", "kind": "Datasource"}
+        metadata["ownerReferences"] = [{**kind, "name": owner, "uid": "6a1b1fbd-5b2c-4f6c-a4a5-2f4c5a3b7d10"}]
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": type_, "data": {"key": "eA=="}}
 
 
@@ -218,6 +222,8 @@ def test_policies_pass_the_type_check(cluster: Cluster) -> None:
     assert {each["metadata"]["name"] for each in policies} == {
         "callback-server-writes.datasource.dev",
         "client-secret-reference.datasource.dev",
+        "operator-events.datasource.dev",
+        "operator-writes.datasource.dev",
     }
     for policy in policies:
         name = policy["metadata"]["name"]
