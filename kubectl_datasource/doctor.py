@@ -26,6 +26,9 @@ POLICIES = (
     "client-secret-reference.datasource.dev",
     "operator-events.datasource.dev",
     "operator-writes.datasource.dev",
+    "secret-writes.datasource.dev",
+    "template-keys.datasource.dev",
+    "token-secret.datasource.dev",
 )
 """The admission policies of deploy/base/cluster; a unit test holds them to it."""
 
