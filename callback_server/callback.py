@@ -24,17 +24,10 @@ from datasource.api.spec import DeletionPolicy
 from datasource.cluster.clients import ClientMaterial, Clients
 from datasource.cluster.kube import ApiError, Unavailable
 from datasource.cluster.link_keys import LinkKeyStore
-from datasource.oauth2 import (
-    AuthorizationResponse,
-    Client,
-    OAuth2Error,
-    RefusedCallback,
-    TokenResponse,
-    authorization_code_request,
-    captured_text,
-    check_issuer,
-    parse_callback,
-)
+from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, check_issuer, parse_callback
+from datasource.oauth2.errors import OAuth2Error
+from datasource.oauth2.token_request import Client, authorization_code_request
+from datasource.oauth2.token_response import TokenResponse, captured_text
 from datasource.providers.exchange import request_token
 from datasource.providers.transport import Transport
 from datasource.records.credential import CredentialData, CredentialFacts

@@ -28,16 +28,10 @@ from datasource.cluster.clients import (
     SecretsForbidden,
 )
 from datasource.cluster.link_keys import LinkKeyStore
-from datasource.oauth2 import (
-    OAuth2Error,
-    ProviderMetadata,
-    authorization_parameters,
-    front_url,
-    new_secret,
-    pushed_authorization_request,
-    pushed_url,
-    s256_challenge,
-)
+from datasource.oauth2.authorize import authorization_parameters, front_url, new_secret, pushed_url, s256_challenge
+from datasource.oauth2.errors import OAuth2Error
+from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.oauth2.pushed_authorization import pushed_authorization_request
 from datasource.process.settings import Settings
 from datasource.providers.exchange import push_authorization
 from datasource.providers.transport import Transport

@@ -18,7 +18,7 @@ from datasource.api.clock import Moment, parse_rfc3339, rfc3339
 from datasource.api.names import FLOW_KEY, Annotation, Role, SecretType, flow_secret_name, uid_digest
 from datasource.api.objects import Metadata, Secret, encoded_data
 from datasource.api.requests import Requests
-from datasource.oauth2 import ProviderMetadata
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.link_keys import LinkKeys, Origin, Purpose
 
 FLOW_LIFETIME = timedelta(minutes=10)

@@ -18,14 +18,9 @@ from datasource.api.spec import InvalidSpec, OAuth2, parse
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import DATASOURCES, ApiError, Kube, NotFound, Unavailable
-from datasource.oauth2 import (
-    Client,
-    ClientAuthentication,
-    OAuth2Error,
-    Throttled,
-    is_worth_another_try,
-    revocation_request,
-)
+from datasource.oauth2.errors import OAuth2Error, Throttled
+from datasource.oauth2.revocation import is_worth_another_try, revocation_request
+from datasource.oauth2.token_request import Client, ClientAuthentication
 from datasource.process.settings import Settings
 from datasource.providers.exchange import revoke_token
 from datasource.providers.transport import Transport

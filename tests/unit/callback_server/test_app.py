@@ -13,7 +13,7 @@ from aiohttp import web
 
 from callback_server.app import create_app, services
 from datasource.api.names import authorization_link, redirect_uri
-from datasource.oauth2 import EgressPolicy
+from datasource.outbound.egress import EgressPolicy
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
 from datasource.records.fingerprint import parameters_hash
