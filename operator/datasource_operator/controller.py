@@ -16,6 +16,7 @@ from datasource.api.names import SecretType
 from datasource.api.objects import Datasource
 from datasource.cluster.kube import DATASOURCES, ApiError, Kube, Unavailable
 from datasource.concurrency.fair_turns import FairTurns
+from datasource.cluster.link_keys import LinkKeyStore
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
@@ -25,6 +26,7 @@ from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.decisions.status import Surface
 from datasource_operator.decisions.timing import Comeback
 from datasource_operator.event_recorder import EventRecorder
+from datasource_operator.link_key_keeper import LinkKeyKeeper
 from datasource_operator.metrics import QUEUE_SECONDS, Workload, count_reconcile, seconds_since
 from datasource_operator.queue import Priority, WorkQueue
 from datasource_operator.reconciler import Reconciler
@@ -85,6 +87,7 @@ class Controller:
     _refresher: Refresher = field(init=False)
     _revoker: Revoker = field(init=False)
     _reconciler: Reconciler = field(init=False)
+    _link_keys: LinkKeyKeeper = field(init=False)
     _reconciling: Worker = field(init=False)
     _refreshing: Worker = field(init=False)
     _revoking: Worker = field(init=False)
@@ -111,7 +114,14 @@ class Controller:
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier)
         self._revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
-        surface = Surface(self.settings.external_url, secrets.token_bytes)
+        link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, _now)
+        self._link_keys = LinkKeyKeeper(
+            link_keys,
+            _now,
+            self.cache.datasource_keys,
+            lambda key, delay: self.queue.add(key, Priority.ROUTINE, delay=delay),
+        )
+        surface = Surface(self.settings.external_url, secrets.token_bytes, lambda: link_keys.current)
         status = StatusWriter(self.kube, self.cache, surface, recorder.announce)
         self._reconciler = Reconciler(self._steps, status, self._follow_up)
         self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
@@ -178,6 +188,7 @@ class Controller:
         triggered, and is taken up by whoever leads next.
         """
         await self.served.may_begin()
+        await self._link_keys.begin()
         for key in self.cache.datasource_keys():
             self.queue.add(key)
         for key in self.cache.revocations_due():
@@ -185,7 +196,7 @@ class Controller:
         self.queue.resume()
         self._refresher.is_stopping = False
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
-        work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run)]
+        work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
         work += [(f"revocation worker {number}", self._revoking.run) for number in range(REVOCATION_WORKERS)]
         tasks = [asyncio.create_task(_keep_alive(name, run), name=name) for name, run in work]
