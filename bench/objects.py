@@ -88,7 +88,7 @@ class Maker:
         )
         data = CredentialData(
             access_token=f"{family}.0.{'a' * 400}",
-            token_type="Bearer",  # noqa: S106 - RFC 6750
+            token_type="Bearer",
             token_endpoint=oauth2.token_url or "",
             fingerprint=facts.fingerprint,
             client_id=oauth2.client_id or "",

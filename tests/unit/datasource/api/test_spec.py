@@ -41,6 +41,18 @@ def refused(raw: dict[str, Any], *, allow_insecure_http: bool = False) -> Invali
 # What a spec says.
 
 
+def test_problem_that_is_kept_holds_no_frame_of_what_was_on_the_way() -> None:
+    try:
+        try:
+            raise ValueError
+        except ValueError as cause:
+            raise InvalidSpec("spec", "is wrong", "Mend it.") from cause
+    except InvalidSpec as raised:
+        kept = raised.alone()
+    assert (kept.__traceback__, kept.__cause__, kept.__context__) == (None, None, None)
+    assert (str(kept), kept.field) == ("spec is wrong. Mend it.", "spec")
+
+
 def test_full_spec_is_read() -> None:
     parsed = parse(
         {

@@ -364,3 +364,8 @@ async def test_failure_that_is_kept_holds_nothing_of_what_was_on_the_way(behavio
         assert discovery._known
         assert not any(isinstance(each, BaseException | TracebackType) for each in reachable(discovery._known))
     assert told[0] == told[1]
+
+
+def test_issuer_that_was_never_asked_is_not_known() -> None:
+    found = Discovery(Transport(ON_LOOPBACK), Clock())
+    assert not found.is_known("https://id.example.com")
