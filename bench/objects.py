@@ -16,7 +16,8 @@ from bench.imitation import refresh_token
 from datasource.api.names import API_VERSION, KIND
 from datasource.api.objects import Datasource, OwnerReference
 from datasource.api.requests import Requests
-from datasource.api.spec import Spec, parse
+from datasource.api.spec import Spec
+from datasource.api.spec_problems import parse_spec
 from datasource.outbound.egress import EgressPolicy, rules
 from datasource.records import credential as credential_secret
 from datasource.records.credential import CredentialData, CredentialFacts, StoredCredential
@@ -128,7 +129,7 @@ class Maker:
     @staticmethod
     def spec(datasource: Datasource) -> Spec:
         """Its spec, parsed."""
-        return parse(datasource.spec, allow_insecure_http=False, egress=_EGRESS)
+        return parse_spec(datasource.spec, allow_insecure_http=False, egress=_EGRESS)
 
     @property
     def _surface(self) -> Surface:

@@ -14,7 +14,8 @@ from prometheus_client import Counter
 
 from datasource.api.names import FIELD_MANAGER, credential_secret_name
 from datasource.api.objects import Datasource, Metadata, PartialObject, Secret
-from datasource.api.spec import InvalidSpec, OAuth2, parse
+from datasource.api.spec import InvalidSpec, OAuth2
+from datasource.api.spec_problems import parse_spec
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import DATASOURCES, ApiError, Kube, NotFound, Unavailable
@@ -176,7 +177,7 @@ class Revoker:
         except NotFound:
             return None
         try:
-            spec = parse(
+            spec = parse_spec(
                 datasource.spec, allow_insecure_http=self.settings.allow_insecure_http, egress=self.settings.egress
             )
         except InvalidSpec as error:

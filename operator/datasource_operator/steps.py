@@ -14,7 +14,8 @@ import structlog
 from datasource.api.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
 from datasource.api.objects import Datasource, PartialObject, Secret
 from datasource.api.requests import HandledSet, requests_in
-from datasource.api.spec import InvalidSpec, OAuth2, Spec, egress_problems, parse
+from datasource.api.spec import InvalidSpec, OAuth2, Spec
+from datasource.api.spec_problems import egress_problems, parse_spec
 from datasource.api.states import Reason
 from datasource.cluster.clients import (
     ClientMaterial,
@@ -189,7 +190,7 @@ class Steps:
     def _newly_parsed(self, spec: bytes) -> Spec | InvalidSpec:
         allow_insecure_http, egress = self.settings.allow_insecure_http, self.settings.egress
         try:
-            return parse(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
+            return parse_spec(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
         except InvalidSpec as error:
             # It outlives this call, and the frames that it came through should not.
             return error.alone()

@@ -9,6 +9,7 @@ from datasource.api.objects import Ownership, Status, ownership
 from datasource.api.requests import HandledSet, Requests
 from datasource.api.spec import InvalidSpec, OAuth2, Spec
 from datasource.api.states import MEANING, Progress, Reason, State
+from datasource.api.template_problems import template_problem
 from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
 from datasource.records.fingerprint import fingerprint
 from datasource.records.token_secret import StoredTokenSecret
@@ -119,10 +120,10 @@ class Observed:
         """The OAuth2 parameters, where the spec has any that can be read."""
         return self.spec.oauth2 if isinstance(self.spec, Spec) else None
 
-    @property
+    @cached_property
     def template_problem(self) -> InvalidSpec | None:
         """Why no token Secret can be written, although the credential may be in order."""
-        return self.too_large or (self.spec.template_problem if isinstance(self.spec, Spec) else None)
+        return self.too_large or (template_problem(self.spec) if isinstance(self.spec, Spec) else None)
 
     @property
     def is_suspended(self) -> bool:
