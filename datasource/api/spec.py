@@ -265,6 +265,7 @@ class TokenSecret(msgspec.Struct, frozen=True, omit_defaults=True):
 class Spec(
     msgspec.Struct,
     frozen=True,
+    dict=True,  # for what is worked out once
     rename={"token_secret": "tokenSecret", "refresh_before": "refreshBefore", "deletion_policy": "deletionPolicy"},
 ):
     """The spec of a Datasource."""

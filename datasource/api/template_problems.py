@@ -31,10 +31,14 @@ _LONGEST_SHOWN = 253
 def template_problem(spec: Spec) -> InvalidSpec | None:
     """Why no token Secret can be made of a spec's template, whatever the token; None where one can.
 
-    Apart from what `parse_spec` refuses: the credential is none the worse for it, and goes on being refreshed.
+    Apart from what `parse_spec` refuses: the credential is none the worse for it, and goes on being refreshed. Worked out once
+    for each spec: a template may be long, and is looked at in every run.
     """
-    captured = () if spec.oauth2 is None else spec.oauth2.captured_names
-    return next(_template_problems(spec.token_secret.template, captured), None)
+    known: dict[str, InvalidSpec | None] = spec.__dict__
+    if "template_problem" not in known:
+        captured = () if spec.oauth2 is None else spec.oauth2.captured_names
+        known["template_problem"] = next(_template_problems(spec.token_secret.template, captured), None)
+    return known["template_problem"]
 
 
 def template_size(template: TokenSecretTemplate) -> int:

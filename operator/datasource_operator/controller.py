@@ -107,7 +107,7 @@ class Controller:
         # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.
         self._refreshing = Worker("refresh", self.queue, self._refresh)
         self._pool = RefreshPool(self._refreshing.work_on)
-        self._refresher.answered = self._pool.answered
+        self._refresher.sender.answered = self._pool.answered
         self._watches = [
             SecretWatch(self.kube, self.cache, namespace, secret_type, self._secret_changed)
             for namespace in self.scopes
@@ -184,7 +184,7 @@ class Controller:
             self._refresher.is_stopping = True
             await _cancel(tasks)
             await self._pool.drain()
-            self._steps.let_go_of_all()
+            self._steps.token_secrets.let_go_of_all()
 
     def datasource_changed(self, datasource: Datasource) -> None:
         """A watch showed a Datasource: remember it and look at it soon."""
@@ -224,7 +224,7 @@ class Controller:
         self._memory.forget(key)
         self._poller.forget(key)
         self._pool.forget(key)
-        self._steps.let_go(key)
+        self._steps.token_secrets.let_go(key)
         self._revoke_if_due(key)
 
     async def _reconcile(self, key: Key) -> Ending:

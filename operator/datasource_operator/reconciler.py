@@ -15,8 +15,9 @@ from datasource_operator.decisions.obstacles import refused
 from datasource_operator.decisions.policy import next_step
 from datasource_operator.decisions.steps import Nothing, Settle
 from datasource_operator.decisions.timing import Comeback, comeback
+from datasource_operator.observer import DatasourceGone
 from datasource_operator.status_writer import StatusWriter
-from datasource_operator.steps import DatasourceGone, Steps
+from datasource_operator.steps import Steps
 
 logger = structlog.get_logger(__name__)
 
@@ -43,12 +44,12 @@ class Reconciler:
         """
         began = self.monotonic()
         try:
-            seen = self.steps.observe(key, look_around=look_around)
+            seen = self.steps.observer.observe(key, look_around=look_around)
             settled, seen = await self._settle(seen)
         except DatasourceGone:
             settled = None
         finally:
-            self.steps.let_go(key)
+            self.steps.token_secrets.let_go(key)
         outcome = Comeback() if settled is None else comeback(seen, settled)
         self.follow_up(key, outcome)
         if settled is not None:

@@ -10,14 +10,13 @@ Every write is a compare-and-swap on the Secret's resourceVersion; every unclear
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
 import structlog
-from prometheus_client import Counter
 
 from datasource.api.names import credential_secret_name
 from datasource.api.objects import Secret
@@ -26,13 +25,8 @@ from datasource.api.spec import DeletionPolicy, OAuth2, Spec
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale, Standing
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
-from datasource.oauth2.errors import MetadataUnavailable, MetadataUnusable, OAuth2Error
-from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
-from datasource.oauth2.identity import IdentityChanged, read_kept_claims, require_same_subject
-from datasource.oauth2.token_request import refresh_request
+from datasource.oauth2.errors import OAuth2Error
 from datasource.oauth2.token_response import TokenResponse, successor
-from datasource.outbound.provider_request import ProviderRequest
-from datasource.providers.exchange import request_token
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records import credential as credential_secret
@@ -43,20 +37,17 @@ from datasource.records.credential import (
     UnreadableCredential,
     read_data,
 )
-from datasource.records.effective import refresh_options, reply_options
-from datasource.records.intent import REQUEST_DEADLINE, Intent, Process, may_be_taken, next_intent
+from datasource.records.intent import Intent, Process, may_be_taken, next_intent
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Observed, Trouble
 from datasource_operator.decisions.obstacles import immutable_secret
 from datasource_operator.decisions.refresh_outcome import (
-    Answer,
     KeepRefreshToken,
     LeaveIntent,
     Setback,
     Store,
     TakeBack,
-    Unproven,
     Verdict,
     another_process_refreshes,
     client_is_not_ready,
@@ -66,20 +57,12 @@ from datasource_operator.decisions.refresh_outcome import (
     stopped_before_it_was_sent,
 )
 from datasource_operator.decisions.timing import refresh_is_wanted
+from datasource_operator.observer import DatasourceGone
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
-from datasource_operator.steps import DatasourceGone, Steps
+from datasource_operator.refresh_sender import REFRESHES, RefreshSender
+from datasource_operator.steps import Steps
 
 logger = structlog.get_logger(__name__)
-
-REFRESHES = Counter(
-    "datasource_refreshes",
-    "Refreshes by how they ended: stored, dropped (something newer stood there), or the class of the error.",
-    ["result"],
-)
-for _result in ("stored", "dropped"):
-    # There from the start: a rate needs a zero to rise from.
-    REFRESHES.labels(_result)
-
 
 DROPPED = "a reply was dropped: the credential was cleared, deleted or replaced meanwhile"
 
@@ -116,16 +99,16 @@ class Refresher:
     monotonic: Callable[[], float] = time.monotonic
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    answered: Callable[[Key], None] = lambda _: None
-    """Told when the provider has answered, or did not: it may be sent the next request."""
     is_stopping: bool = False
     """Whether no request may be begun any more, since we end or lead no longer. What was sent is seen through."""
+    sender: RefreshSender = field(init=False, repr=False)
     _clients: Clients = field(init=False, repr=False)
     _credential_secrets: CredentialSecrets = field(init=False, repr=False)
     _dropped_grants: DroppedGrants = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._clients = Clients(self.steps.kube, self.steps.settings.require_allowed_hosts, self.now, self.token_bytes)
+        self.sender = RefreshSender(self.transport, self._clients, self.verifier, self.now, self.monotonic)
         self._credential_secrets = self.steps.credential_secrets
         self._dropped_grants = DroppedGrants(
             self.transport, self._clients, self._credential_secrets, self.now, self.sleep
@@ -138,7 +121,7 @@ class Refresher:
             ApiError, Unavailable: the API server refused or did not answer before anything was sent.
         """
         try:
-            seen = self.steps.observe(key)
+            seen = self.steps.observer.observe(key)
             if refresh_is_wanted(seen) and isinstance(seen.credential, StoredCredential) and seen.oauth2 is not None:
                 await self._refresh(key, seen, seen.credential, seen.oauth2)
         except DatasourceGone:
@@ -159,7 +142,7 @@ class Refresher:
             # The API server may have been slow, and kubelet does not wait for ever.
             await self._take_back(key, begun, stopped_before_it_was_sent())
         sent_at = self.monotonic()
-        answer = await self._answer_to(key, turn, material)
+        answer = await self.sender.send(key, turn, material)
         outcome = refresh_outcome(turn, answer, self.now())
         stands = isinstance(outcome, LeaveIntent) or await self._write_until_it_stands(
             key, turn.facts, turn.resource_version, outcome
@@ -187,55 +170,6 @@ class Refresher:
         if isinstance(outcome, Store):
             self.memory.succeeded(key)
 
-    async def _answer_to(self, key: Key, turn: Turn, material: ClientMaterial) -> Answer:
-        """Send the refresh token, and see whose the tokens are that come back."""
-        parameters, ca_bundle = material.parameters, material.ca_bundle
-        sent_at = self.monotonic()
-        try:
-            response = await request_token(
-                self.transport,
-                self._request(turn.data, material),
-                tenant=key.namespace,
-                now=self.now,
-                deadline=REQUEST_DEADLINE,
-                options=reply_options(parameters, is_refresh=True),
-                ca_bundle=ca_bundle,
-            )
-        except OAuth2Error as error:
-            REFRESHES.labels(type(error).__name__).inc()
-            logger.warning(
-                "a refresh failed",
-                datasource=str(key),
-                sends=turn.intent.sends,
-                seconds=round(self.monotonic() - sent_at, 3),
-                error=str(error),
-            )
-            return error
-        finally:
-            self.answered(key)
-        kept, issuer = read_kept_claims(turn.data.identity), parameters.issuer
-        if response.id_token is None or kept is None or issuer is None:
-            return response
-        # One that comes with a refresh is about the one who authorized (OIDC Core section 12.2), or apps get nothing.
-        try:
-            claims = await self._claims(response.id_token, issuer, key.namespace, ca_bundle)
-            require_same_subject(claims, kept)
-            check_claims(claims, issuer=issuer, client_id=turn.data.client_id, nonce=None, now=self.now())
-        except (IdentityChanged, IdentityMismatch) as error:
-            REFRESHES.labels(type(error).__name__).inc()
-            logger.error("an id_token of a refresh was refused", datasource=str(key), error=str(error))
-            return Unproven(response, error)
-        return response
-
-    async def _claims(self, id_token: str, issuer: str, namespace: str, ca_bundle: str | None) -> Mapping[str, Any]:
-        """Verified where the issuer's keys can be had. A refresh token is spent by now: while they cannot, the TLS of the token
-        endpoint stands in for the signature (OIDC Core section 3.1.3.7 point 6), rather than to lose the grant."""
-        try:
-            return await self.verifier.claims(id_token, issuer, tenant=namespace, ca_bundle=ca_bundle)
-        except (MetadataUnavailable, MetadataUnusable) as error:
-            logger.warning("no keys to verify an id_token of a refresh with", issuer=issuer, error=str(error))
-            return unverified_claims(id_token)
-
     async def _require_turn(self, key: Key, facts: CredentialFacts) -> None:
         """Somebody else's intent: wait until it was seen unchanged for long enough."""
         intent = facts.intent
@@ -246,15 +180,6 @@ class Refresher:
             self.memory.looked(key, live.facts.intent)
         logger.info("a refresh waits for another process", datasource=str(key), intent=intent.id)
         raise NotNow(another_process_refreshes(LOOK_GAP))
-
-    def _request(self, data: CredentialData, material: ClientMaterial) -> ProviderRequest:
-        """Options are those that hold now; where it goes is what is recorded with the tokens."""
-        return refresh_request(
-            data.refresh_endpoint or data.token_endpoint,
-            self._clients.client(material, token_endpoint=data.token_endpoint),
-            refresh_token=data.refresh_token or "",
-            options=refresh_options(material.parameters),
-        )
 
     async def _material(self, key: Key, oauth2: OAuth2) -> ClientMaterial:
         try:
@@ -357,7 +282,7 @@ class Refresher:
         )
         data = outcome.change(sent).data
         if data is not None and written.resource_version is not None:
-            self.steps.hand_over(key, written.resource_version, data)
+            self.steps.token_secrets.hand_over(key, written.resource_version, data)
         return written.stands
 
     def _remember(self, key: Key, seen: Observed, setback: Setback) -> None:

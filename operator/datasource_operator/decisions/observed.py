@@ -120,7 +120,7 @@ class Observed:
         """The OAuth2 parameters, where the spec has any that can be read."""
         return self.spec.oauth2 if isinstance(self.spec, Spec) else None
 
-    @cached_property
+    @property
     def template_problem(self) -> InvalidSpec | None:
         """Why no token Secret can be written, although the credential may be in order."""
         return self.too_large or (template_problem(self.spec) if isinstance(self.spec, Spec) else None)

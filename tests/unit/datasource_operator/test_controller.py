@@ -315,7 +315,7 @@ def remember_all(controller: Controller, key: Key) -> None:
     controller._memory.looked(key, Intent(id="theirs", process="other", pod="other", at=NOW))
     controller._poller.wait_for(key, "my-app")
     controller._surroundings.look(key)
-    controller._steps.hand_over(
+    controller._steps.token_secrets.hand_over(
         key, "7", CredentialData("at-1", "Bearer", "https://login.example.com/token", "f", "my-app")
     )
     controller.queue.retry(key)
@@ -346,7 +346,7 @@ async def test_nothing_is_remembered_of_a_datasource_that_is_gone() -> None:
         "RefreshMemory",
         "SecretPoller",
         "FairBulkhead",
-        "Steps",
+        "TokenSecretWriter",
     }
 
     controller.datasource_deleted(named(KEY, resource_version="6"))

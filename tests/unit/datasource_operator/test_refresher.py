@@ -136,7 +136,7 @@ async def test_process_that_stops_while_its_intent_is_written_takes_it_back_and_
 
 async def test_request_that_was_sent_is_seen_through_though_the_process_stops() -> None:
     async with bench(replies(200, ANSWER)) as each:
-        each.refresher.answered = lambda _: setattr(each.refresher, "is_stopping", True)
+        each.refresher.sender.answered = lambda _: setattr(each.refresher, "is_stopping", True)
         await each.refresher.refresh(KEY)
         assert each.secret.value("refresh_token") == "rt-2"
 

@@ -1,0 +1,113 @@
+"""I/O: what is known of a Datasource: from the cache, or read live where a step asks for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import lru_cache
+
+import msgspec
+
+from datasource.api.objects import Datasource, Secret
+from datasource.api.requests import requests_in
+from datasource.api.spec import InvalidSpec, Spec
+from datasource.api.spec_problems import parse_spec
+from datasource.cluster.credential_secrets import CredentialSecrets, Stale
+from datasource.cluster.kube import DATASOURCES, Kube, NotFound
+from datasource.process.settings import Settings
+from datasource.records.credential import StoredCredential
+from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
+from datasource_operator.decisions.observed import Observed
+from datasource_operator.refresh_memory import RefreshMemory
+
+PARSED_SPECS = 4096
+"""How many specs are kept parsed; those of one shape and content count once."""
+
+
+class DatasourceGone(Exception):
+    """A live read found no Datasource, or another one of the same name."""
+
+
+@dataclass(slots=True)
+class Observer:
+    """Observes Datasources, and keeps the cache at least as new as what it read."""
+
+    kube: Kube
+    cache: Cache
+    settings: Settings
+    memory: RefreshMemory
+    credential_secrets: CredentialSecrets
+    now: Callable[[], datetime]
+    _parse: Callable[[bytes], Spec | InvalidSpec] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # A Datasource is looked at several times in a row while it is worked on.
+        self._parse = lru_cache(maxsize=PARSED_SPECS)(self._newly_parsed)
+
+    def observe(self, key: Key, *, look_around: bool = False) -> Observed:
+        """What the cache shows of a Datasource.
+
+        Raises:
+            DatasourceGone: it shows none.
+        """
+        datasource = self.cache.datasource(key)
+        if datasource is None:
+            raise DatasourceGone(str(key))
+        now, credential = self.now(), self.cache.credential(key)
+        generation = datasource.metadata.generation
+        facts = credential.facts if isinstance(credential, StoredCredential) else None
+        return Observed(
+            namespace=key.namespace,
+            name=key.name,
+            uid=datasource.metadata.uid,
+            generation=generation,
+            being_deleted=datasource.metadata.deletion_timestamp is not None,
+            spec=self._parsed(datasource),
+            requests=requests_in(datasource.metadata.annotations),
+            status=datasource.status,
+            credential=credential,
+            token_secrets=self.cache.token_secrets(key),
+            now=now,
+            look_around=look_around,
+            trouble=None if facts is None else self.memory.trouble(key, facts, generation),
+            first_seen=None if facts is None else self.memory.first_seen(key, facts, now),
+        )
+
+    async def read_live(self, key: Key, seen: Observed) -> Observed:
+        """First the Secret, then the Datasource: a credential newer than the spec read is then impossible."""
+        await self.credential_secrets.facts(*key)
+        try:
+            live = await self.kube.get(DATASOURCES, key.namespace, key.name, Datasource)
+        except NotFound:
+            self.cache.drop_datasource(key)
+            raise DatasourceGone(str(key)) from None
+        self.cache.store_datasource(trimmed(live))
+        # What was seen around it was seen for another spec, perhaps: look again.
+        return replace(self.again(key, seen), is_live=True, surroundings=None)
+
+    def again(self, key: Key, seen: Observed) -> Observed:
+        """Observe anew, keeping what was learnt live in this run."""
+        return replace(
+            self.observe(key, look_around=seen.look_around), surroundings=seen.surroundings, is_live=seen.is_live
+        )
+
+    async def credential(self, key: Key) -> Secret:
+        """The credential Secret as it stands, tokens included.
+
+        Raises:
+            Stale: there is none of ours.
+        """
+        secret = await self.credential_secrets.whole(*key)
+        if secret is None:
+            raise Stale("the credential Secret is gone, or not ours")
+        return secret
+
+    def _parsed(self, datasource: Datasource) -> Spec | InvalidSpec:
+        return self._parse(PackedSpec(datasource.spec).packed)
+
+    def _newly_parsed(self, spec: bytes) -> Spec | InvalidSpec:
+        allow_insecure_http, egress = self.settings.allow_insecure_http, self.settings.egress
+        try:
+            return parse_spec(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
+        except InvalidSpec as error:
+            # It outlives this call, and the frames that it came through should not.
+            return error.alone()

@@ -1,0 +1,108 @@
+"""I/O: send one refresh token, and see whose the tokens are that come back."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from prometheus_client import Counter
+
+from datasource.cluster.clients import ClientMaterial, Clients
+from datasource.oauth2.errors import MetadataUnavailable, MetadataUnusable, OAuth2Error
+from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
+from datasource.oauth2.identity import IdentityChanged, read_kept_claims, require_same_subject
+from datasource.oauth2.token_request import refresh_request
+from datasource.outbound.provider_request import ProviderRequest
+from datasource.providers.exchange import request_token
+from datasource.providers.transport import Transport
+from datasource.providers.verifier import IdTokenVerifier
+from datasource.records.credential import CredentialData
+from datasource.records.effective import refresh_options, reply_options
+from datasource.records.intent import REQUEST_DEADLINE
+from datasource.records.turn import Turn
+from datasource_operator.cache import Key
+from datasource_operator.decisions.refresh_outcome import Answer, Unproven
+
+logger = structlog.get_logger(__name__)
+
+REFRESHES = Counter(
+    "datasource_refreshes",
+    "Refreshes by how they ended: stored, dropped (something newer stood there), or the class of the error.",
+    ["result"],
+)
+for _result in ("stored", "dropped"):
+    # There from the start: a rate needs a zero to rise from.
+    REFRESHES.labels(_result)
+
+
+@dataclass(slots=True)
+class RefreshSender:
+    """Sends refresh tokens; what comes of it is an answer, and never an exception of the protocol."""
+
+    transport: Transport
+    clients: Clients
+    verifier: IdTokenVerifier
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float] = time.monotonic
+    answered: Callable[[Key], None] = lambda _: None
+    """Told when the provider has answered, or did not: it may be sent the next request."""
+
+    async def send(self, key: Key, turn: Turn, material: ClientMaterial) -> Answer:
+        """Send the refresh token, and see whose the tokens are that come back."""
+        parameters, ca_bundle = material.parameters, material.ca_bundle
+        sent_at = self.monotonic()
+        try:
+            response = await request_token(
+                self.transport,
+                self._request(turn.data, material),
+                tenant=key.namespace,
+                now=self.now,
+                deadline=REQUEST_DEADLINE,
+                options=reply_options(parameters, is_refresh=True),
+                ca_bundle=ca_bundle,
+            )
+        except OAuth2Error as error:
+            REFRESHES.labels(type(error).__name__).inc()
+            logger.warning(
+                "a refresh failed",
+                datasource=str(key),
+                sends=turn.intent.sends,
+                seconds=round(self.monotonic() - sent_at, 3),
+                error=str(error),
+            )
+            return error
+        finally:
+            self.answered(key)
+        kept, issuer = read_kept_claims(turn.data.identity), parameters.issuer
+        if response.id_token is None or kept is None or issuer is None:
+            return response
+        # One that comes with a refresh is about the one who authorized (OIDC Core section 12.2), or apps get nothing.
+        try:
+            claims = await self._claims(response.id_token, issuer, key.namespace, ca_bundle)
+            require_same_subject(claims, kept)
+            check_claims(claims, issuer=issuer, client_id=turn.data.client_id, nonce=None, now=self.now())
+        except (IdentityChanged, IdentityMismatch) as error:
+            REFRESHES.labels(type(error).__name__).inc()
+            logger.error("an id_token of a refresh was refused", datasource=str(key), error=str(error))
+            return Unproven(response, error)
+        return response
+
+    async def _claims(self, id_token: str, issuer: str, namespace: str, ca_bundle: str | None) -> Mapping[str, Any]:
+        """Verified where the issuer's keys can be had. A refresh token is spent by now: while they cannot, the TLS of the token
+        endpoint stands in for the signature (OIDC Core section 3.1.3.7 point 6), rather than to lose the grant."""
+        try:
+            return await self.verifier.claims(id_token, issuer, tenant=namespace, ca_bundle=ca_bundle)
+        except (MetadataUnavailable, MetadataUnusable) as error:
+            logger.warning("no keys to verify an id_token of a refresh with", issuer=issuer, error=str(error))
+            return unverified_claims(id_token)
+
+    def _request(self, data: CredentialData, material: ClientMaterial) -> ProviderRequest:
+        """Options are those that hold now; where it goes is what is recorded with the tokens."""
+        return refresh_request(
+            data.refresh_endpoint or data.token_endpoint,
+            self.clients.client(material, token_endpoint=data.token_endpoint),
+            refresh_token=data.refresh_token or "",
+            options=refresh_options(material.parameters),
+        )

@@ -1,0 +1,112 @@
+"""I/O: a live look at what is not watched: the client Secret, the provider, names that somebody else may have taken."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from datasource.api.names import Role, SecretType, credential_secret_name
+from datasource.api.objects import PartialObject
+from datasource.api.spec import InvalidSpec, OAuth2, Spec
+from datasource.api.spec_problems import egress_problems
+from datasource.api.states import Reason
+from datasource.cluster.clients import (
+    ClientMaterial,
+    ClientMaterialMissing,
+    Clients,
+    ConfigMapsForbidden,
+    SecretsForbidden,
+)
+from datasource.cluster.kube import SECRETS, Kube, NotFound
+from datasource.oauth2.errors import MetadataUnavailable
+from datasource.process.settings import Settings
+from datasource.providers.discovery import Discovery
+from datasource.providers.metadata_lookup import look_up_metadata
+from datasource.records.credential import is_ours
+from datasource.records.effective import effective
+from datasource_operator.decisions.observed import Finding, Observed, Surroundings
+from datasource_operator.decisions.obstacles import config_maps_forbidden, secret_conflict, secrets_forbidden
+
+logger = structlog.get_logger(__name__)
+
+PROVIDER_PATIENCE = timedelta(seconds=3)
+"""How long a worker waits for a provider's metadata; the request goes on without it, for whoever asks next."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurroundingsReader:
+    """Looks around a Datasource."""
+
+    kube: Kube
+    settings: Settings
+    discovery: Discovery
+    clients: Clients
+
+    async def read(self, seen: Observed) -> Surroundings:
+        """What is in the way of a Datasource, if anything is."""
+        if not isinstance(seen.spec, Spec) or seen.spec.oauth2 is None:
+            return Surroundings()
+        try:
+            # Where it is sent the provider may have to tell first; that is checked as soon as it is known.
+            material = await self.clients.material(seen.namespace, seen.spec.oauth2, {})
+            await self._look_at_provider(seen.namespace, seen.spec.oauth2, material)
+        except ClientMaterialMissing as error:
+            return Surroundings(Finding(error.reason, str(error)), error.secret)
+        except InvalidSpec as error:
+            return Surroundings(Finding(Reason.INVALID_CONFIGURATION, str(error)))
+        except SecretsForbidden as error:
+            return Surroundings(secrets_forbidden(seen.namespace, error.message))
+        except ConfigMapsForbidden:
+            return Surroundings(config_maps_forbidden(seen.namespace))
+        for name, type_ in (
+            (credential_secret_name(seen.name), SecretType.CREDENTIAL),
+            (seen.spec.token_secret_name(seen.name), SecretType.TOKEN),
+        ):
+            conflict = await self.conflict(seen, name, type_)
+            if conflict.problem is not None:
+                return conflict
+        return Surroundings()
+
+    async def conflict(self, seen: Observed, name: str, type_: SecretType) -> Surroundings:
+        """Whether a Secret of that name exists and is not ours. Asked by metadata, so foreign values stay where they are."""
+        try:
+            await self.kube.get(SECRETS, seen.namespace, name, PartialObject, metadata_only=True)
+        except NotFound:
+            return Surroundings()
+        # Metadata does not tell the type; a selector does.
+        foreign, _ = await self.kube.list_metadata(
+            SECRETS, seen.namespace, field_selector=f"metadata.name={name},type!={type_}"
+        )
+        ours, _ = (
+            ([], "")
+            if foreign
+            else await self.kube.list_metadata(
+                SECRETS, seen.namespace, field_selector=f"metadata.name={name},type={type_}"
+            )
+        )
+        role = Role.TOKEN if type_ is SecretType.TOKEN else Role.CREDENTIAL
+        if foreign or any(not is_ours(each.metadata, seen.name, role) for each in ours):
+            return Surroundings(secret_conflict(name, role), name)
+        return Surroundings()
+
+    async def _look_at_provider(self, namespace: str, oauth2: OAuth2, material: ClientMaterial) -> None:
+        """Whether what is written and what the provider says of itself go together, and requests may go there.
+
+        Raises:
+            InvalidSpec: they do not.
+            ClientMaterialMissing: what the client authenticates with may not go there.
+        """
+        try:
+            async with asyncio.timeout(PROVIDER_PATIENCE.total_seconds()):
+                metadata = await look_up_metadata(
+                    self.discovery, oauth2, tenant=namespace, ca_bundle=material.ca_bundle
+                )
+        except (MetadataUnavailable, TimeoutError) as error:
+            # The link is offered all the same: whoever opens it is told, and a provider comes back.
+            logger.info("a provider's metadata cannot be read now", error=str(error) or "it takes too long")
+            return
+        endpoints = effective(oauth2, metadata).endpoints
+        for problem in egress_problems(endpoints, self.settings.egress):
+            raise problem
+        material.require_allowed(endpoints)
