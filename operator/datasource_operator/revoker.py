@@ -26,16 +26,11 @@ from datasource.process.settings import Settings
 from datasource.providers.exchange import revoke_token
 from datasource.providers.transport import Transport
 from datasource.records.client_secret import ClientSecret
-from datasource.records.credential import (
-    RevocableToken,
-    UnreadableCredential,
-    revocable_token,
-    revocation_deadline,
-    revocation_is_due,
-    revoked_patch,
-)
+from datasource.records.credential import UnreadableCredential
+from datasource.records.credential_patches import revoked_patch
 from datasource.records.effective import read_recorded_client
 from datasource.records.fingerprint import fingerprint
+from datasource.records.revocable_token import RevocableToken, revocable_token, revocation_deadline, revocation_is_due
 from datasource_operator.cache import Cache, Key
 from datasource_operator.event_recorder import EventRecorder
 

@@ -16,7 +16,8 @@ from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
-from datasource.records.credential import CredentialData, manifest, read_facts
+from datasource.records.credential import CredentialData, read_facts
+from datasource.records.credential_patches import credential_manifest
 from datasource.records.intent import Process
 from datasource_operator.cache import Cache, Key
 from datasource_operator.refresh_memory import RefreshMemory
@@ -81,7 +82,9 @@ class Bench:
             refreshed_at=NOW - timedelta(hours=2),
             expires_at=NOW - timedelta(hours=1),
         )
-        stored = manifest(namespace=NAMESPACE, datasource_name=NAME, datasource_uid=UID, facts=due, data=data)
+        stored = credential_manifest(
+            namespace=NAMESPACE, datasource_name=NAME, datasource_uid=UID, facts=due, data=data
+        )
         metadata = stored["metadata"] | {"resourceVersion": "7", "namespace": NAMESPACE}
         self.kube.objects["secrets", NAMESPACE, credential_secret_name(NAME)] = stored | {"metadata": metadata}
         cache.store_secret(self.secret.metadata)
