@@ -161,7 +161,7 @@ class Status(
 
 
 class Datasource(msgspec.Struct, frozen=True):
-    """A Datasource as the API server returns it; `spec` is parsed by `datasource.api.spec.parse`."""
+    """A Datasource as the API server returns it; `spec` is parsed by `datasource.api.spec_problems.parse_spec`."""
 
     metadata: Metadata
     spec: Mapping[str, Any] = {}

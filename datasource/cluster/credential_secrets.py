@@ -19,8 +19,8 @@ from datasource.api.names import Role, SecretType, credential_secret_name
 from datasource.api.objects import Metadata, Ownership, PartialObject, Secret, SecretHeader, ownership
 from datasource.cluster.kube import SECRETS, ApiError, Conflict, NotFound, Resource, Unavailable
 from datasource.concurrency.backoff import Backoff, half_jitter
-from datasource.records import credential as credential_secret
 from datasource.records.credential import Change, StoredCredential, Unreadable, is_ours, stored_in
+from datasource.records.credential_patches import change_patch, credential_manifest
 
 logger = structlog.get_logger(__name__)
 
@@ -227,7 +227,7 @@ class CredentialSecrets:
             Conflict: there is one.
             ApiError, Unavailable: the API server refused or did not answer.
         """
-        manifest = credential_secret.manifest(
+        manifest = credential_manifest(
             namespace=namespace, datasource_name=name, datasource_uid=owner, facts=change.facts, data=change.data
         )
         created = await self.kube.create(
@@ -301,7 +301,7 @@ class CredentialSecrets:
     async def _write(self, namespace: str, name: str, before: StoredCredential | Absent, change: Change) -> Metadata:
         if isinstance(before, Absent):
             return await self.create(namespace, name, before.owner, change)
-        patch = credential_secret.change_patch(name, before, change)
+        patch = change_patch(name, before, change)
         return (await self._patch(namespace, name, patch, PartialObject, dry_run=False)).metadata
 
     async def _patch(

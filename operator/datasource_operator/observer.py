@@ -9,7 +9,8 @@ import msgspec
 
 from datasource.api.objects import Datasource, Secret
 from datasource.api.requests import requests_in
-from datasource.api.spec import InvalidSpec, Spec, parse
+from datasource.api.spec import InvalidSpec, Spec
+from datasource.api.spec_problems import parse_spec
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import DATASOURCES, Kube, NotFound
 from datasource.process.settings import Settings
@@ -106,7 +107,7 @@ class Observer:
     def _newly_parsed(self, spec: bytes) -> Spec | InvalidSpec:
         allow_insecure_http, egress = self.settings.allow_insecure_http, self.settings.egress
         try:
-            return parse(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
+            return parse_spec(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
         except InvalidSpec as error:
             # It outlives this call, and the frames that it came through should not.
             return error.alone()

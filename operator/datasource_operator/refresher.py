@@ -29,7 +29,6 @@ from datasource.oauth2.errors import OAuth2Error
 from datasource.oauth2.token_response import TokenResponse, successor
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
-from datasource.records import credential as credential_secret
 from datasource.records.credential import (
     CredentialData,
     CredentialFacts,
@@ -37,6 +36,7 @@ from datasource.records.credential import (
     UnreadableCredential,
     read_data,
 )
+from datasource.records.credential_patches import facts_patch
 from datasource.records.intent import Intent, Process, may_be_taken, next_intent
 from datasource.records.recorded_endpoints import misdirected_endpoint
 from datasource.records.turn import Turn
@@ -199,9 +199,7 @@ class Refresher:
             credential.facts.intent, self.process, intent_id=self.token_bytes(12).hex(), now=self.now()
         )
         facts = msgspec.structs.replace(credential.facts, intent=intent)
-        patch = credential_secret.facts_patch(
-            datasource_name=key.name, resource_version=credential.resource_version, facts=facts
-        )
+        patch = facts_patch(datasource_name=key.name, resource_version=credential.resource_version, facts=facts)
         try:
             secret = await self._credential_secrets.swap(*key, patch, Secret)
         except Stale:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from datasource.api.names import Role, SecretType, credential_secret_name
 from datasource.api.objects import PartialObject
-from datasource.api.spec import InvalidSpec, OAuth2, Spec, egress_problems
+from datasource.api.spec import InvalidSpec, OAuth2, Spec
+from datasource.api.spec_problems import egress_problems
 from datasource.api.states import Reason
 from datasource.cluster.clients import (
     ClientMaterial,

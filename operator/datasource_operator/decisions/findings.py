@@ -5,8 +5,9 @@ Every check is a sentence; its message tells a person what to do.
 
 from collections.abc import Callable
 
-from datasource.api.spec import LARGEST_TEMPLATE, DeletionPolicy, InvalidSpec, Spec, missing_fields, template_size
+from datasource.api.spec import DeletionPolicy, InvalidSpec, Spec, missing_fields
 from datasource.api.states import Reason
+from datasource.api.template_problems import LARGEST_TEMPLATE, template_size
 from datasource.records.credential import Unreadable
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (

@@ -9,6 +9,7 @@ from datasource.api.objects import Ownership, Status, ownership
 from datasource.api.requests import HandledSet, Requests
 from datasource.api.spec import InvalidSpec, OAuth2, Spec
 from datasource.api.states import MEANING, Progress, Reason, State
+from datasource.api.template_problems import template_problem
 from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
 from datasource.records.fingerprint import fingerprint
 from datasource.records.token_secret import StoredTokenSecret
@@ -122,7 +123,7 @@ class Observed:
     @property
     def template_problem(self) -> InvalidSpec | None:
         """Why no token Secret can be written, although the credential may be in order."""
-        return self.too_large or (self.spec.template_problem if isinstance(self.spec, Spec) else None)
+        return self.too_large or (template_problem(self.spec) if isinstance(self.spec, Spec) else None)
 
     @property
     def is_suspended(self) -> bool:

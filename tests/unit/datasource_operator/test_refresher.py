@@ -10,14 +10,15 @@ import msgspec
 
 from datasource.api.names import credential_secret_name
 from datasource.api.objects import Datasource, Secret
-from datasource.api.spec import parse
+from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.cluster.kube import SECRETS, Conflict
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
-from datasource.records.credential import CredentialData, manifest, read_facts
+from datasource.records.credential import CredentialData, read_facts
+from datasource.records.credential_patches import credential_manifest
 from datasource.records.intent import Process
 from datasource_operator.cache import Cache, Key
 from datasource_operator.refresh_memory import RefreshMemory
@@ -71,7 +72,7 @@ class Bench:
         process = Process(process="process-1", pod="pod-1")
         self.refresher = Refresher(self.transport, steps, memory, process, verifier, now=lambda: NOW)
         oauth2: dict[str, Any] = PUBLIC | {"tokenURL": self.provider.url}
-        parsed = parse(raw_spec(**oauth2), allow_insecure_http=False, egress=ON_LOOPBACK)
+        parsed = parse_spec(raw_spec(**oauth2), allow_insecure_http=False, egress=ON_LOOPBACK)
         data = CredentialData(
             access_token="at-1",
             token_type="Bearer",
@@ -86,7 +87,9 @@ class Bench:
             refreshed_at=NOW - timedelta(hours=2),
             expires_at=NOW - timedelta(hours=1),
         )
-        stored = manifest(namespace=NAMESPACE, datasource_name=NAME, datasource_uid=UID, facts=due, data=data)
+        stored = credential_manifest(
+            namespace=NAMESPACE, datasource_name=NAME, datasource_uid=UID, facts=due, data=data
+        )
         metadata = stored["metadata"] | {"resourceVersion": "7", "namespace": NAMESPACE}
         self.kube.objects["secrets", NAMESPACE, credential_secret_name(NAME)] = stored | {"metadata": metadata}
         cache.store_secret(self.secret.metadata)

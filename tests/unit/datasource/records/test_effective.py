@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from datasource.api.spec import InvalidSpec, OAuth2, parse
+from datasource.api.spec import InvalidSpec, OAuth2
+from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.token_request import BodyFormat, Client, ClientAuthentication, RequestOptions
@@ -265,7 +266,7 @@ def test_scopes_of_a_reply_may_have_commas_between_them_unless_they_have_them_wi
 def by_issuer(issuer: str, **changes: Any) -> OAuth2:
     """Parameters whose issuer is on loopback."""
     raw = raw_spec(issuer=issuer, **changes)
-    parsed = parse(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
+    parsed = parse_spec(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
     assert parsed is not None
     return parsed
 

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from datasource.api.names import REVOKE_FINALIZER
-from datasource.api.spec import Spec, parse
+from datasource.api.spec import Spec
+from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason, State
 from datasource.oauth2.identity import expected_identity_hash
 from datasource_operator.decisions.findings import find
@@ -41,7 +42,7 @@ HASH = expected_identity_hash(ADA)
 
 
 def with_policy(policy: str) -> Spec:
-    return parse(raw_spec() | {"deletionPolicy": policy}, allow_insecure_http=False)
+    return parse_spec(raw_spec() | {"deletionPolicy": policy}, allow_insecure_http=False)
 
 
 REVOKE, DELETE = with_policy("Revoke"), with_policy("Delete")
@@ -132,7 +133,7 @@ def test_credential_that_cannot_be_revoked_is_not_held_and_that_is_told() -> Non
 
 
 def test_credential_of_other_parameters_is_not_held() -> None:
-    other = parse(raw_spec(clientID="another") | {"deletionPolicy": "Revoke"}, allow_insecure_http=False)
+    other = parse_spec(raw_spec(clientID="another") | {"deletionPolicy": "Revoke"}, allow_insecure_http=False)
     assert not isinstance(next_step(live(observed(credential(is_revocable=True), wanted=other))), Hold)
     assert not isinstance(next_step(live(observed(tombstone(), wanted=REVOKE))), Hold)
 
