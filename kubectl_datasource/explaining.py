@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from kubectl_datasource.advice import Advice
 from kubectl_datasource.listing import as_json, state_cell, when
 from kubectl_datasource.objects import Datasource, Event
-from kubectl_datasource.remedies import Advice
 from kubectl_datasource.waiting import is_suspended
 from kubectl_datasource.words import Cell, Line, printable, relative
 
