@@ -5,8 +5,12 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kubectl_datasource.objects import Datasource, OAuth2
+from kubectl_datasource.objects import Datasource
+
+if TYPE_CHECKING:
+    from datasource.api.spec import OAuth2
 
 SYSTEM_NAMESPACE = "datasource-system"
 
@@ -70,9 +74,11 @@ class Case:
         return self.datasource.metadata.name
 
     @property
-    def oauth2(self) -> OAuth2:
+    def oauth2(self) -> "OAuth2":
         """`spec.oauth2`, empty where it is missing."""
-        return self.datasource.spec.oauth2 or OAuth2()
+        from datasource.api.spec import OAuth2  # As in objects.
+
+        return self.datasource.oauth2 or OAuth2()
 
     @property
     def client_secret(self) -> ClientSecret | None:

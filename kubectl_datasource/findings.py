@@ -106,7 +106,7 @@ def token_endpoints(datasources: Sequence[Datasource], limit: int) -> list[tuple
     """Scheme, host and port of each distinct token endpoint; those that cannot be read are left out."""
     found: dict[tuple[str, str, int], None] = {}
     for datasource in datasources:
-        url = None if datasource.spec.oauth2 is None else datasource.spec.oauth2.token_url
+        url = None if datasource.oauth2 is None else datasource.oauth2.token_url
         try:
             split = urlsplit(url or "")
             port = split.port or (443 if split.scheme == "https" else 80)

@@ -33,7 +33,7 @@ def advice_for(case: Case) -> Advice:
     if reason not in set(Reason):
         return Advice(f"This plugin does not know the reason {reason}; it is older than the operator.", fields_in(case))
     advice = ADVICE[Reason(reason)](case)
-    return _resuming(case, advice) if case.datasource.spec.suspend else advice
+    return _resuming(case, advice) if case.datasource.is_suspended else advice
 
 
 def _resuming(case: Case, advice: Advice) -> Advice:
@@ -71,7 +71,7 @@ def _authorized(case: Case) -> Advice:
 def _refresh_failing(case: Case) -> Advice:
     then = (
         "but nobody tries while spec.suspend is true"
-        if case.datasource.spec.suspend
+        if case.datasource.is_suspended
         else "and it is tried again by itself"
     )
     return Advice(
