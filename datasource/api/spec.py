@@ -10,6 +10,7 @@ import msgspec
 
 from datasource.api.names import default_token_secret_name
 from datasource.api.presets import PRESETS, Preset
+from datasource.api.spelling import spelled
 from datasource.oauth2.token_request import (
     BodyFormat,
     ClientAuthentication,
@@ -75,7 +76,7 @@ class ClientSecretRef(msgspec.Struct, frozen=True):
     key: str = "client-secret"
 
 
-class PrivateKeyRef(msgspec.Struct, frozen=True, rename={"key_id": "keyID"}):
+class PrivateKeyRef(msgspec.Struct, frozen=True, rename=spelled):
     """Where the private key for private_key_jwt is: PEM or a JWK, in a Secret of the Datasource's own namespace."""
 
     name: str
@@ -86,7 +87,7 @@ class PrivateKeyRef(msgspec.Struct, frozen=True, rename={"key_id": "keyID"}):
     """The JWS algorithm; None: the usual one for such a key."""
 
 
-class CapturedFields(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class CapturedFields(msgspec.Struct, frozen=True, omit_defaults=True, rename=spelled):
     """What else of the provider's answers is kept with the credential, by name."""
 
     token_response: tuple[str, ...] = ()
@@ -106,34 +107,7 @@ class OAuth2(
     msgspec.Struct,
     frozen=True,
     omit_defaults=True,
-    rename={
-        "client_id": "clientID",
-        "client_secret_ref": "clientSecretRef",
-        "private_key_ref": "privateKeyRef",
-        "authorize_url": "authorizeURL",
-        "token_url": "tokenURL",
-        "refresh_url": "refreshURL",
-        "revocation_url": "revocationURL",
-        "pushed_authorization_url": "pushedAuthorizationURL",
-        "pushed_authorization": "pushedAuthorization",
-        "scope_separator": "scopeSeparator",
-        "client_authentication": "clientAuthentication",
-        "assertion_audience": "assertionAudience",
-        "authorize_parameters": "authorizeParameters",
-        "expected_identity": "expectedIdentity",
-        "token_parameters": "tokenParameters",
-        "refresh_parameters": "refreshParameters",
-        "body_format": "bodyFormat",
-        "token_path": "tokenPath",
-        "default_lifetime": "defaultLifetime",
-        "max_lifetime": "maxLifetime",
-        "missing_token_type_allowed": "missingTokenTypeAllowed",
-        "bearer_token_types": "bearerTokenTypes",
-        "error_codes": "errorCodes",
-        "captured_fields": "capturedFields",
-        "ca_bundle": "caBundle",
-        "ca_bundle_ref": "caBundleRef",
-    },
+    rename=spelled,
 ):
     """`spec.oauth2`: the parameters of the authorization code flow (RFC 6749 section 4.1).
 
@@ -266,7 +240,7 @@ class Spec(
     msgspec.Struct,
     frozen=True,
     dict=True,  # for what is worked out once
-    rename={"token_secret": "tokenSecret", "refresh_before": "refreshBefore", "deletion_policy": "deletionPolicy"},
+    rename=spelled,
 ):
     """The spec of a Datasource."""
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from datasource.api.states import Reason
+from kubectl_datasource.advice import Advice, Case
 from kubectl_datasource.objects import Datasource
-from kubectl_datasource.remedies import ADVICE, Advice, Case, advice_for, reads_client_secret
+from kubectl_datasource.remedies import ADVICE, advice_for, reads_client_secret
 from tests.unit.kubectl_datasource.builders import LINK, OAUTH2, datasource
 
 
