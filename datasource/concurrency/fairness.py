@@ -8,14 +8,25 @@ Who may have a place (a key stands for the work that is done there):
 Who is next, where several may: namespaces go round, one key each, whatever the number that waits in each. Within a namespace
 urgent keys go first, then its providers go round, and at one provider whoever came first. No key waits while a place that it
 may have is free, as long as `admit` is called after each change.
+
+What a turn costs grows with the logarithm of the number of namespaces: those who wait for nothing but full providers stand
+aside, and are called forward when a place there is free.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
 from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+
+_Turn = tuple[int, str]
+"""When a namespace is next, and its name."""
+
+_MOST_VOID = 64
+"""How many turns may be void beyond as many as there are namespaces; they are taken out together."""
 
 
 class _Wish(NamedTuple):
@@ -28,6 +39,13 @@ class _Wish(NamedTuple):
 class _Line(Generic[K]):
     """Who waits in one namespace, by provider; the first of each is next."""
 
+    turn: int
+    is_offered: bool = False
+    """Whether it stands among those who may be next."""
+    aside_at: set[str] = field(default_factory=set)
+    """The full providers where it stands aside."""
+    called_by: set[str] = field(default_factory=set)
+    """The providers that called it forward; whoever stands behind it there is called when it had its say."""
     urgent: OrderedDict[str, OrderedDict[K, None]] = field(default_factory=OrderedDict)
     routine: OrderedDict[str, OrderedDict[K, None]] = field(default_factory=OrderedDict)
 
@@ -42,6 +60,10 @@ class _Line(Generic[K]):
         del kind[wish.provider][key]
         if not kind[wish.provider]:
             del kind[wish.provider]
+
+    @property
+    def providers(self) -> set[str]:
+        return {*self.urgent, *self.routine}
 
     def next(self, has_room: Callable[[str], bool]) -> K | None:
         for kind in (self.urgent, self.routine):
@@ -69,9 +91,12 @@ class FairBulkhead(Generic[K]):
     per_provider: int
     reserved: int = 0
     _waiting: dict[K, _Wish] = field(default_factory=dict)
-    _lines: OrderedDict[str, _Line[K]] = field(default_factory=OrderedDict)
-    """By namespace, in the order of their turns."""
-    _waiting_at: Counter[str] = field(default_factory=Counter)
+    _lines: dict[str, _Line[K]] = field(default_factory=dict)
+    _offered: list[_Turn] = field(default_factory=list)
+    """A heap of those who may be next; what fits its line no more is void."""
+    _aside: dict[str, list[_Turn]] = field(default_factory=dict)
+    """The same for each full provider: those who wait for nothing but full ones."""
+    _turns: Iterator[int] = field(default_factory=count, compare=False)
     _holders: dict[K, _Wish] = field(default_factory=dict)
     _at_provider: dict[K, str] = field(default_factory=dict)
     """The holders that hold a place at their provider, too."""
@@ -96,8 +121,11 @@ class FairBulkhead(Generic[K]):
         if wish == before:
             return
         # First the new place in line, then the old one: the namespace does not lose its turn.
-        self._lines.setdefault(namespace, _Line()).add(key, wish)
-        self._waiting_at[provider] += 1
+        line = self._lines.get(namespace)
+        if line is None:
+            line = self._lines[namespace] = _Line(next(self._turns))
+        line.add(key, wish)
+        self._offer(namespace, line)
         if before is not None:
             self._leave_line(key, before)
         self._waiting[key] = wish
@@ -115,6 +143,8 @@ class FairBulkhead(Generic[K]):
         provider = self._at_provider.pop(key, None)
         if provider is not None:
             _take_one(self._held_at, provider)
+            if self._held_at[provider] == self.per_provider - 1:
+                self._call_forward(provider)
 
     def leave(self, key: K) -> None:
         """A holder needs none of its places any more."""
@@ -131,17 +161,70 @@ class FairBulkhead(Generic[K]):
         """Nobody waits any more."""
         self._waiting.clear()
         self._lines.clear()
-        self._waiting_at.clear()
+        self._offered.clear()
+        self._aside.clear()
 
     def _next(self) -> K | None:
-        # Where all wait for providers that are full, of which there are few, nobody need be looked at.
-        if len(self._holders) >= self.in_all or not any(map(self._provider_has_room, self._waiting_at)):
+        passed_over: list[str] = []
+        try:
+            while self._offered and len(self._holders) < self.in_all:
+                turn, namespace = heappop(self._offered)
+                line = self._lines.get(namespace)
+                if line is None or line.turn != turn:
+                    continue
+                line.is_offered = False
+                if not self._namespace_has_room(namespace):
+                    # It holds places, as few do: no more than there are places.
+                    passed_over.append(namespace)
+                elif (key := line.next(self._provider_has_room)) is not None:
+                    return key
+                else:
+                    self._stand_aside(namespace, line)
             return None
-        for namespace, line in self._lines.items():
-            key = line.next(self._provider_has_room) if self._namespace_has_room(namespace) else None
-            if key is not None:
-                return key
-        return None
+        finally:
+            for namespace in passed_over:
+                self._offer(namespace, self._lines[namespace])
+
+    def _offer(self, namespace: str, line: _Line[K]) -> None:
+        if not line.is_offered:
+            line.is_offered = True
+            self._push(self._offered, namespace, line)
+
+    def _stand_aside(self, namespace: str, line: _Line[K]) -> None:
+        """Until one of its providers, all of which are full, has room."""
+        for provider in line.providers - line.aside_at:
+            line.aside_at.add(provider)
+            self._push(self._aside.setdefault(provider, []), namespace, line)
+        self._pass_on(line)
+
+    def _call_forward(self, provider: str) -> None:
+        """Offer whoever is next at a provider that has room: the first who holds no place, and all before him."""
+        aside = self._aside.get(provider)
+        while aside and self._provider_has_room(provider):
+            turn, namespace = heappop(aside)
+            line = self._lines.get(namespace)
+            if line is None or line.turn != turn:
+                continue
+            line.aside_at.discard(provider)
+            line.called_by.add(provider)
+            self._offer(namespace, line)
+            if self._held_in[namespace] == 0:
+                break
+        if not aside:
+            self._aside.pop(provider, None)
+
+    def _pass_on(self, line: _Line[K]) -> None:
+        """It needs no place of those who called it forward, or has it: the next one's turn."""
+        providers, line.called_by = line.called_by, set()
+        for provider in providers:
+            self._call_forward(provider)
+
+    def _push(self, heap: list[_Turn], namespace: str, line: _Line[K]) -> None:
+        heappush(heap, (line.turn, namespace))
+        if len(heap) > 2 * len(self._lines) + _MOST_VOID:
+            heap[:] = sorted(
+                {(turn, name) for turn, name in heap if name in self._lines and self._lines[name].turn == turn}
+            )
 
     def _namespace_has_room(self, namespace: str) -> bool:
         held = self._held_in[namespace]
@@ -152,20 +235,25 @@ class FairBulkhead(Generic[K]):
 
     def _take(self, key: K) -> None:
         wish = self._waiting.pop(key)
-        self._lines.move_to_end(wish.namespace)
-        self._lines[wish.namespace].go_round(wish.provider)
-        self._leave_line(key, wish)
         self._holders[key] = wish
         self._at_provider[key] = wish.provider
         self._held_in[wish.namespace] += 1
         self._held_at[wish.provider] += 1
+        line = self._lines[wish.namespace]
+        line.turn = next(self._turns)
+        line.aside_at.clear()
+        line.go_round(wish.provider)
+        self._leave_line(key, wish)
+        if wish.namespace in self._lines:
+            self._offer(wish.namespace, line)
+        self._pass_on(line)
 
     def _leave_line(self, key: K, wish: _Wish) -> None:
-        _take_one(self._waiting_at, wish.provider)
         line = self._lines[wish.namespace]
         line.remove(key, wish)
         if line.is_empty():
             del self._lines[wish.namespace]
+            self._pass_on(line)
 
 
 def _take_one(counter: Counter[str], name: str) -> None:

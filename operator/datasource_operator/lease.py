@@ -31,10 +31,10 @@ from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import Lease
 from datasource.cluster.kube import LEASES, ApiError, Conflict, Kube, NotFound, Unavailable
 from datasource_operator.decisions.election import (
-    ATTEMPT_DEADLINE,
     LEASE_DURATION,
     LOOK_EVERY,
     RENEW_EVERY,
+    REQUEST_DEADLINE,
     Acquire,
     Decision,
     LeaseRecord,
@@ -69,6 +69,12 @@ _NEVER = -math.inf
 
 class LeadershipLost(Exception):
     """The Lease is not ours any more."""
+
+
+async def _in_time(request: Awaitable[Lease]) -> Lease:
+    """The answer to one request; TimeoutError where none came in time."""
+    async with asyncio.timeout(REQUEST_DEADLINE.total_seconds()):
+        return await request
 
 
 def _now() -> datetime:
@@ -210,7 +216,7 @@ class LeaseElector:
     async def _look(self) -> LeaseRecord | None:
         """Read the Lease live; a deleted one is a record that is not stored, None one that we have never seen."""
         try:
-            found = LeaseRecord.of(await self.kube.get(LEASES, self.namespace, self.name, Lease))
+            found = LeaseRecord.of(await _in_time(self.kube.get(LEASES, self.namespace, self.name, Lease)))
         except NotFound:
             found = None
         self._sighting = self._sighting.then(found, self.monotonic())
@@ -233,12 +239,13 @@ class LeaseElector:
         if before is None or not before.is_stored:
             return await self._create(spec)
         patch = {"metadata": {"resourceVersion": before.resource_version}, "spec": spec}
-        return await self.kube.merge_patch(LEASES, self.namespace, self.name, patch, Lease, manager=FIELD_MANAGER)
+        write = self.kube.merge_patch(LEASES, self.namespace, self.name, patch, Lease, manager=FIELD_MANAGER)
+        return await _in_time(write)
 
     async def _create(self, spec: Mapping[str, Any]) -> Lease:
         kind = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
         manifest = {**kind, "metadata": {"name": self.name}, "spec": spec}
-        return await self.kube.create(LEASES, self.namespace, manifest, Lease, manager=FIELD_MANAGER)
+        return await _in_time(self.kube.create(LEASES, self.namespace, manifest, Lease, manager=FIELD_MANAGER))
 
     async def _release(self) -> None:
         if self._work is not None and not self._work.done():
@@ -263,10 +270,9 @@ class LeaseElector:
         return timedelta(0)
 
     async def _attempt(self, attempt: Callable[[], Awaitable[timedelta]]) -> timedelta:
-        """One attempt with a deadline of its own; returns how long to wait before the next."""
+        """One attempt: a look, a write, or both; returns how long to wait before the next."""
         try:
-            async with asyncio.timeout(ATTEMPT_DEADLINE.total_seconds()):
-                pause = await attempt()
+            pause = await attempt()
         except Conflict:
             pass  # somebody wrote meanwhile: the next look shows who, and what
         except (ApiError, Unavailable, TimeoutError) as error:

@@ -17,10 +17,14 @@ RENEW_EVERY = timedelta(seconds=2)
 LOOK_EVERY = timedelta(seconds=1)
 """How often a candidate looks at the Lease, and how soon a leader tries again: a released Lease is taken at the next look."""
 
-ATTEMPT_DEADLINE = timedelta(seconds=3)
-"""How long one attempt may take: a connection that died silently leaves time for two more before RENEW_DEADLINE."""
+REQUEST_DEADLINE = timedelta(seconds=3)
+"""How long one request may take: a connection that died silently leaves time for two more before RENEW_DEADLINE.
 
-RECREATE_AFTER = RENEW_EVERY + ATTEMPT_DEADLINE
+It holds for each request by itself. An attempt is a look and a write: with one deadline for both, a Lease could not be taken
+where each takes more than half of it, though every write is done.
+"""
+
+RECREATE_AFTER = RENEW_EVERY + REQUEST_DEADLINE
 """How long a Lease that somebody deleted is left to its holder to create again."""
 
 COUNTED_GAP = 2 * LOOK_EVERY

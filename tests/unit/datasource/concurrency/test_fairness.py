@@ -146,6 +146,43 @@ def test_nobody_waits_after_all_were_forgotten() -> None:
     assert places.admit() == ["b/1"]
 
 
+def test_a_turn_looks_at_few_however_many_namespaces_wait_at_a_full_provider() -> None:
+    """Counted, not timed: how often anybody asks whether a provider has room."""
+    asked = Counter[str]()
+
+    class Counted(FairBulkhead[str]):
+        def _provider_has_room(self, provider: str) -> bool:
+            asked[provider] += 1
+            return super()._provider_has_room(provider)
+
+    places = Counted(128, 32, 1, 32)
+    for number in range(2000):
+        waits(places, f"{number}/a", provider="full.example.com")
+    assert places.admit() == ["0/a"]
+    asked.clear()
+    for number in range(100):
+        waits(places, f"new {number}/a", provider=f"{number}.example.com")
+        assert places.admit() == [f"new {number}/a"]
+        places.leave(f"new {number}/a")
+    assert asked.total() < 1000
+    places.leave("0/a")
+    assert places.admit() == ["1/a"], "it stood aside and was called forward"
+
+
+def test_turns_that_became_void_do_not_pile_up() -> None:
+    places = bulkhead(in_all=1, per_provider=1)
+    waits(places, "holder/a")
+    places.admit()
+    for number in range(1000):
+        waits(places, f"{number}/a")
+        places.admit()
+        places.forget(f"{number}/a")
+    assert len(places._offered) + sum(map(len, places._aside.values())) < 200
+    waits(places, "next/a")
+    places.leave("holder/a")
+    assert places.admit() == ["next/a"]
+
+
 def test_whoever_holds_nothing_leaves_nothing() -> None:
     with pytest.raises(KeyError):
         bulkhead().leave("a/1")
