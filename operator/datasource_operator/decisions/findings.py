@@ -18,6 +18,7 @@ from datasource_operator.decisions.predicates import (
     has_run_out,
     identity_fits,
     is_to_be_revoked,
+    late_at,
     scopes_changed,
 )
 
@@ -89,6 +90,19 @@ def refreshing_fails(seen: Observed) -> Finding | None:
     if not credential_is_usable(seen) or seen.trouble is None or not access_token_is_dead(seen):
         return None
     return _with_offer(seen, Reason.REFRESH_FAILING, seen.trouble.message)
+
+
+def refreshing_is_late(seen: Observed) -> Finding | None:
+    """No failure is known, and yet apps have had a dead token for minutes: whatever the cause, that is not Ready."""
+    late = late_at(seen)
+    if not credential_is_usable(seen) or late is None or late > seen.now:
+        return None
+    return _with_offer(
+        seen,
+        Reason.REFRESH_FAILING,
+        "The access token ran out, and no refresh has come about since. It is tried again without anybody's help; the "
+        "operator's log says what it waits for.",
+    )
 
 
 def credential_is_stored(seen: Observed) -> Finding | None:
@@ -168,6 +182,7 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
     refreshing_is_blocked,
     token_ran_out_while_suspended,
     refreshing_fails,
+    refreshing_is_late,
     credential_is_stored,
     credential_was_cleared,
     refresh_token_is_dead,
