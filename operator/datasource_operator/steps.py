@@ -27,12 +27,15 @@ from datasource.records import credential as credential_secret
 from datasource.records.credential import (
     Change,
     CredentialData,
+    CredentialFacts,
     RevocableToken,
     StoredCredential,
+    Unreadable,
     UnreadableCredential,
     read_data,
     read_facts,
     revocable_token,
+    stored_in,
 )
 from datasource.records.fingerprint import fingerprint
 from datasource_operator.cache import Cache, Key
@@ -156,21 +159,28 @@ class Steps:
             return conflict
         return None
 
-    async def _bury(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
+    async def _bury(self, key: Key, credential: StoredCredential | Unreadable, handled: HandledSet) -> None:
         """Rewrite a credential to a tombstone. Its token stays for as long as it takes to revoke it, and no longer."""
         secret = await self.observer.credential(key)
-        if secret.metadata.resource_version != credential.resource_version:
+        found = stored_in(secret.metadata)
+        if isinstance(credential, StoredCredential):
+            changed = secret.metadata.resource_version != credential.resource_version
+        else:
+            # Its annotations may be in order, and its data not. What somebody restored meanwhile may know the request.
+            changed = isinstance(found, StoredCredential) and found.facts.handled == handled
+        if changed:
             raise Stale("the credential changed meanwhile")
+        facts = found.facts if isinstance(found, StoredCredential) else CredentialFacts(credential_id="")
         token = self._token_to_revoke(key, secret)
         # Cleared again while a revocation is under way: that goes on, for no longer than it would have.
-        until = credential.facts.revoke_until or self.now() + self.settings.revocation_patience
-        facts = credential_secret.tombstone(
-            credential.facts,
+        until = facts.revoke_until or self.now() + self.settings.revocation_patience
+        left = credential_secret.tombstone(
+            facts,
             credential_id=self.token_bytes(16).hex(),
             handled=handled,
             revoke_until=None if token is None else until,
         )
-        patch = credential_secret.tombstone_patch(datasource_name=key.name, secret=secret, facts=facts, token=token)
+        patch = credential_secret.tombstone_patch(datasource_name=key.name, secret=secret, facts=left, token=token)
         await self.credential_secrets.swap(*key, patch, PartialObject)
 
     @staticmethod
