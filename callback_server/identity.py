@@ -8,9 +8,10 @@ from callback_server import refusals
 from callback_server.refusals import Refused
 from datasource.api.clock import Now
 from datasource.api.spec import OAuth2
-from datasource.oauth2 import MetadataUnavailable, MetadataUnusable, TokenResponse
+from datasource.oauth2.errors import MetadataUnavailable, MetadataUnusable
 from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
 from datasource.oauth2.identity import expected_identity_hash, kept_claims, mismatched_claim
+from datasource.oauth2.token_response import TokenResponse
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.flow import Flow
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
 
-from datasource.oauth2 import (
+from datasource.oauth2.errors import (
     EgressDenied,
     InvalidClient,
     InvalidGrant,

@@ -9,7 +9,8 @@ from datasource.api.requests import HandledSet, Requests, requests_in
 from datasource.api.spec import InvalidSpec, OAuth2, Spec, missing_fields, parse
 from datasource.cluster.credential_secrets import CredentialSecrets, Leaving, NotOurs
 from datasource.cluster.kube import DATASOURCES, Forbidden, Kube, NotFound
-from datasource.oauth2 import MetadataUnavailable, ProviderMetadata
+from datasource.oauth2.errors import MetadataUnavailable
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.metadata_lookup import look_up_metadata

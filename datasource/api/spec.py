@@ -13,17 +13,16 @@ import msgspec
 from datasource.api.names import CREDENTIAL_SUFFIX, GROUP, default_token_secret_name
 from datasource.api.presets import PRESETS, Preset
 from datasource.api.template import rendered_size, unknown_variables, uses
-from datasource.oauth2 import (
-    CLIENT_ASSERTION_ALGORITHMS,
-    RESERVED_PARAMETERS,
+from datasource.oauth2.authorize import RESERVED_PARAMETERS
+from datasource.oauth2.client_assertion import CLIENT_ASSERTION_ALGORITHMS
+from datasource.oauth2.token_request import (
     RESERVED_TOKEN_PARAMETERS,
     SECRET_PARAMETERS,
     BodyFormat,
     ClientAuthentication,
-    EgressPolicy,
-    ErrorCode,
 )
-from datasource.outbound.egress import REMEDY
+from datasource.oauth2.token_response import ErrorCode
+from datasource.outbound.egress import REMEDY, EgressPolicy
 from datasource.outbound.endpoint import endpoint_problem
 from datasource.outbound.trust import LARGEST_BUNDLE, UnusableBundle, check_bundle
 

@@ -15,7 +15,7 @@ from datasource.api.objects import ConfigMap, Secret
 from datasource.api.spec import CABundleRef, InvalidSpec, OAuth2, bundle_problems
 from datasource.api.states import Reason
 from datasource.cluster.kube import CONFIG_MAPS, SECRETS, Forbidden, NotFound, Resource
-from datasource.oauth2 import Client
+from datasource.oauth2.token_request import Client
 from datasource.records.client_secret import (
     ClientSecret,
     ClientSecretNotFound,

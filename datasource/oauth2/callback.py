@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
+from datasource.outbound.printable import printable
+
 _QUERY_LENGTH = 16_384
-_TEXT_LENGTH = 300
 
 
 class RefusedCallback(Exception):
@@ -75,9 +76,3 @@ def check_issuer(received: str | None, *, expected: str | None, required: bool) 
         return
     if expected is not None and received != expected:
         raise RefusedCallback("The answer comes from another issuer than spec.oauth2.issuer names.")
-
-
-def printable(text: str) -> str:
-    """What a stranger sent, fit for a line of a log or page: no control characters, not too long. Escaping is the page's."""
-    shown = "".join(character if character.isprintable() else " " for character in text)
-    return shown if len(shown) <= _TEXT_LENGTH else shown[:_TEXT_LENGTH] + "..."

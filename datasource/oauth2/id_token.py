@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
 
-from datasource.oauth2.callback import printable
+from datasource.outbound.printable import printable
 
 LEEWAY = timedelta(minutes=5)
 _LONGEST = 65_536

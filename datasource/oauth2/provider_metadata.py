@@ -10,11 +10,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from datasource.oauth2.callback import printable
 from datasource.oauth2.errors import MetadataUnusable
 from datasource.oauth2.strict_json import json_object, utf8
-from datasource.oauth2.token_request import TokenRequest
 from datasource.outbound.endpoint import endpoint_problem
+from datasource.outbound.printable import printable
+from datasource.outbound.provider_request import ProviderRequest
 
 LONGEST_URL = 2048
 _LONGEST_LIST = 100
@@ -84,10 +84,10 @@ LARGEST_DOCUMENT = 1024 * 1024
 """Bytes."""
 
 
-def document_request(url: str) -> TokenRequest:
+def document_request(url: str) -> ProviderRequest:
     """GET a JSON document of a provider: its metadata, its keys."""
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "datasource-operator"}
-    return TokenRequest(url=url, headers=headers, body=b"", method="GET", largest_reply=LARGEST_DOCUMENT)
+    return ProviderRequest(url=url, headers=headers, body=b"", method="GET", largest_reply=LARGEST_DOCUMENT)
 
 
 def parse_provider_metadata(body: bytes, *, issuer: str, allow_insecure_http: bool) -> ProviderMetadata:

@@ -5,13 +5,14 @@ from datetime import datetime
 
 from datasource.oauth2.errors import MalformedTokenResponse
 from datasource.oauth2.strict_json import json_object, utf8
-from datasource.oauth2.token_request import Client, TokenRequest, client_request
+from datasource.oauth2.token_request import Client, client_request
 from datasource.oauth2.token_response import raise_for_reply
+from datasource.outbound.provider_request import ProviderRequest
 
 _LONGEST_REFERENCE = 2048
 
 
-def pushed_authorization_request(url: str, client: Client, parameters: Sequence[tuple[str, str]]) -> TokenRequest:
+def pushed_authorization_request(url: str, client: Client, parameters: Sequence[tuple[str, str]]) -> ProviderRequest:
     """Push the parameters of an authorization request; the client authenticates as at the token endpoint (section 2.1)."""
     return client_request(url, client, parameters)
 

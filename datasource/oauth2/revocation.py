@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from datasource.oauth2.callback import printable
 from datasource.oauth2.errors import (
     InvalidClient,
     NotDelivered,
@@ -19,8 +18,10 @@ from datasource.oauth2.errors import (
     Throttled,
 )
 from datasource.oauth2.strict_json import json_object, utf8
-from datasource.oauth2.token_request import Client, TokenRequest, client_request
+from datasource.oauth2.token_request import Client, client_request
 from datasource.oauth2.token_response import retry_after
+from datasource.outbound.printable import printable
+from datasource.outbound.provider_request import ProviderRequest
 
 
 class TokenTypeHint(StrEnum):
@@ -30,7 +31,7 @@ class TokenTypeHint(StrEnum):
     ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind of token, no token
 
 
-def revocation_request(endpoint: str, client: Client, *, token: str, hint: TokenTypeHint) -> TokenRequest:
+def revocation_request(endpoint: str, client: Client, *, token: str, hint: TokenTypeHint) -> ProviderRequest:
     """Revoke a token (RFC 7009 section 2.1). With a refresh token goes the whole grant, so that is the one to send."""
     return client_request(endpoint, client, [("token", token), ("token_type_hint", hint.value)])
 

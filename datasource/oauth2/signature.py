@@ -13,10 +13,10 @@ from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 
-from datasource.oauth2.callback import printable
 from datasource.oauth2.errors import MetadataUnusable
 from datasource.oauth2.id_token import IdentityMismatch, claims_in, jwt_parts
 from datasource.oauth2.strict_json import json_object, utf8
+from datasource.outbound.printable import printable
 
 _KEY_TYPES = {
     "RS256": "RSA",

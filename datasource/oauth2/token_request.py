@@ -4,10 +4,11 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal
 from urllib.parse import quote_plus, urlencode
 
 import msgspec
+
+from datasource.outbound.provider_request import ProviderRequest
 
 SECRET_PARAMETERS = frozenset(
     {"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "access_token", "password"}
@@ -21,10 +22,6 @@ RESERVED_TOKEN_PARAMETERS = frozenset(
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 """RFC 7523 section 2.2."""
-
-
-SHORT_REPLY = 64 * 1024
-"""Bytes of a reply that carries no token: to a revocation, or to a pushed authorization request."""
 
 TOKEN_REPLY = 256 * 1024
 """Bytes of a reply with tokens: access, refresh and id_token of the largest size that is taken (64 KiB each), and the rest. A
@@ -70,18 +67,6 @@ class RequestOptions:
     """Bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
-    """A request to a provider, mostly a POST to its token endpoint; headers and body carry secrets and never print."""
-
-    url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    method: Literal["POST", "GET"] = "POST"
-    largest_reply: int = SHORT_REPLY
-    """Bytes of the reply's body; more is not read."""
-
-
 _PLAIN = RequestOptions()
 
 
@@ -93,7 +78,7 @@ def authorization_code_request(
     redirect_uri: str,
     code_verifier: str | None,
     options: RequestOptions = _PLAIN,
-) -> TokenRequest:
+) -> ProviderRequest:
     """Exchange a code (RFC 6749 section 4.1.3, RFC 7636 section 4.5)."""
     parameters = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
     if code_verifier is not None:
@@ -103,7 +88,7 @@ def authorization_code_request(
 
 def refresh_request(
     token_url: str, client: Client, *, refresh_token: str, options: RequestOptions = _PLAIN
-) -> TokenRequest:
+) -> ProviderRequest:
     """Refresh an access token (RFC 6749 section 6); scope is left out: the same as granted."""
     parameters = {"grant_type": "refresh_token", "refresh_token": refresh_token}
     return _token_request(token_url, client, parameters, options)
@@ -111,14 +96,14 @@ def refresh_request(
 
 def _token_request(
     token_url: str, client: Client, parameters: Mapping[str, str], options: RequestOptions
-) -> TokenRequest:
+) -> ProviderRequest:
     request = client_request(token_url, client, _with_options(parameters, options), options.body_format)
     return replace(request, largest_reply=options.largest_reply)
 
 
 def client_request(
     url: str, client: Client, parameters: Sequence[tuple[str, str]], body_format: BodyFormat = BodyFormat.FORM
-) -> TokenRequest:
+) -> ProviderRequest:
     """A POST with which the client authenticates, one way; `parameters` name each once, but for `resource`."""
     headers = {
         "Accept": "application/json",
@@ -132,7 +117,7 @@ def client_request(
         headers["Authorization"] = _basic(client.client_id, client.client_secret or "")
     pairs = [pair for pair in parameters if pair[0] not in ours] + list(ours.items())
     body = urlencode(pairs).encode() if body_format is BodyFormat.FORM else _json(pairs)
-    return TokenRequest(url=url, headers=headers, body=body)
+    return ProviderRequest(url=url, headers=headers, body=body)
 
 
 def _with_options(parameters: Mapping[str, str], options: RequestOptions) -> list[tuple[str, str]]:

@@ -15,7 +15,6 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qsl
 
-from datasource.oauth2.callback import printable
 from datasource.oauth2.errors import (
     InvalidClient,
     InvalidGrant,
@@ -28,6 +27,7 @@ from datasource.oauth2.errors import (
     UnexpectedStatus,
 )
 from datasource.oauth2.strict_json import Number, json_object, utf8
+from datasource.outbound.printable import printable
 
 LONGEST_LIFETIME = timedelta(days=3650)
 """A longer expires_in is taken as this: ten years."""

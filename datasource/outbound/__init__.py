@@ -1,1 +1,1 @@
-"""Where requests may go: addresses, proxies, certificates. Pure."""
+"""Pure: what every request to a provider shares, and where it may go: addresses, proxies, certificates."""

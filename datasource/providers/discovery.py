@@ -15,7 +15,6 @@ import structlog
 
 from datasource.oauth2.errors import (
     EgressDenied,
-    MalformedTokenResponse,
     MetadataNotAskedFor,
     MetadataUnavailable,
     MetadataUnusable,
@@ -28,6 +27,7 @@ from datasource.oauth2.provider_metadata import (
     parse_provider_metadata,
     well_known_urls,
 )
+from datasource.outbound.provider_request import UnusableReply
 from datasource.providers.transport import Transport
 
 logger = structlog.get_logger(__name__)
@@ -91,6 +91,11 @@ class Discovery:
         self._allow_insecure_http = allow_insecure_http
         self._known: OrderedDict[_Asked, _Entry] = OrderedDict()
         self._asking: dict[tuple[_Asked, str | None], asyncio.Task[ProviderMetadata]] = {}
+
+    def is_known(self, issuer: str, *, ca_bundle: str | None = None) -> bool:
+        """Whether `metadata` answers at once, an error included."""
+        entry = self._known.get(_Asked(issuer, ca_bundle))
+        return entry is not None and self._monotonic() < entry.fresh_until
 
     async def metadata(self, issuer: str, *, tenant: str, ca_bundle: str | None = None) -> ProviderMetadata:
         """The metadata of an issuer, at most an hour old while it can be reached.
@@ -189,7 +194,7 @@ async def read_document(transport: Transport, url: str, *, tenant: str, ca_bundl
     """
     try:
         reply = await transport.send(document_request(url), deadline=DEADLINE, tenant=tenant, ca_bundle=ca_bundle)
-    except (MalformedTokenResponse, EgressDenied) as error:
+    except (UnusableReply, EgressDenied) as error:
         raise MetadataUnusable(f"{url}: {error}") from None
     except TooManyLookups as error:
         raise MetadataNotAskedFor(f"{url} was not asked for: {error}") from None

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from datasource.concurrency.backoff import Backoff, no_jitter
-from datasource.oauth2.errors import OAuth2Error
+from datasource.oauth2.errors import MalformedTokenResponse, OAuth2Error
 from datasource.oauth2.pushed_authorization import parse_pushed_authorization
 from datasource.oauth2.revocation import check_revocation_response, is_worth_another_try
-from datasource.oauth2.token_request import TokenRequest
 from datasource.oauth2.token_response import ReplyOptions, TokenResponse, parse_token_response
-from datasource.providers.transport import Transport
+from datasource.outbound.provider_request import ProviderRequest, UnusableReply
+from datasource.providers.transport import Reply, Transport
 
 DEADLINE = timedelta(seconds=20)
 
@@ -25,7 +25,7 @@ REVOCATION_PAUSES = tuple(_REVOCATION_BACKOFF.pause(failures) for failures in ra
 
 async def request_token(
     transport: Transport,
-    request: TokenRequest,
+    request: ProviderRequest,
     *,
     tenant: str,
     now: Callable[[], datetime],
@@ -39,7 +39,7 @@ async def request_token(
         OAuth2Error: one of its subclasses; its class tells whether the request may have been processed.
     """
     sent_at = now()
-    reply = await transport.send(request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
+    reply = await _reply(transport, request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
     # The lifetime counts from before the request: a slow reply never makes a token look younger than it is.
     return parse_token_response(
         reply.status, reply.headers, reply.body, received_at=sent_at, options=options or ReplyOptions()
@@ -48,7 +48,7 @@ async def request_token(
 
 async def push_authorization(
     transport: Transport,
-    request: TokenRequest,
+    request: ProviderRequest,
     *,
     tenant: str,
     now: Callable[[], datetime],
@@ -60,13 +60,13 @@ async def push_authorization(
     Raises:
         OAuth2Error: one of its subclasses; nothing is lost by any of them, a person begins again.
     """
-    reply = await transport.send(request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
+    reply = await _reply(transport, request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
     return parse_pushed_authorization(reply.status, reply.headers, reply.body, received_at=now())
 
 
 async def revoke_token(
     transport: Transport,
-    request: TokenRequest,
+    request: ProviderRequest,
     *,
     tenant: str,
     now: Callable[[], datetime],
@@ -77,13 +77,13 @@ async def revoke_token(
     Raises:
         OAuth2Error: one of its subclasses; `is_worth_another_try` tells whether to send the request again.
     """
-    reply = await transport.send(request, deadline=REVOCATION_DEADLINE, tenant=tenant, ca_bundle=ca_bundle)
+    reply = await _reply(transport, request, deadline=REVOCATION_DEADLINE, tenant=tenant, ca_bundle=ca_bundle)
     check_revocation_response(reply.status, reply.headers, reply.body, now=now())
 
 
 async def revoke_token_patiently(
     transport: Transport,
-    request: TokenRequest,
+    request: ProviderRequest,
     *,
     tenant: str,
     now: Callable[[], datetime],
@@ -105,3 +105,13 @@ async def revoke_token_patiently(
         else:
             return
     await revoke_token(transport, request, tenant=tenant, now=now, ca_bundle=ca_bundle)
+
+
+async def _reply(
+    transport: Transport, request: ProviderRequest, *, deadline: timedelta, tenant: str, ca_bundle: str | None
+) -> Reply:
+    """Send a request that the provider acts on; a reply that cannot be opened says that it did."""
+    try:
+        return await transport.send(request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
+    except UnusableReply as error:
+        raise MalformedTokenResponse(str(error)) from None

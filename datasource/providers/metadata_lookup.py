@@ -1,7 +1,8 @@
 """I/O: the metadata of the issuer that a spec names, where anything depends on it."""
 
 from datasource.api.spec import InvalidSpec, OAuth2
-from datasource.oauth2 import MetadataUnavailable, MetadataUnusable, ProviderMetadata
+from datasource.oauth2.errors import MetadataUnavailable, MetadataUnusable
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.providers.discovery import Discovery
 from datasource.records.effective import needs_metadata
 

@@ -24,14 +24,13 @@ import httpx
 
 from datasource.oauth2.errors import (
     EgressDenied,
-    MalformedTokenResponse,
     NotDelivered,
     OAuth2Error,
     OutcomeUnknown,
     ReplyTooLarge,
 )
-from datasource.oauth2.token_request import TokenRequest
 from datasource.outbound.egress import EgressPolicy, read_host
+from datasource.outbound.provider_request import ProviderRequest, UnusableReply
 from datasource.outbound.proxies import Proxies
 from datasource.outbound.trust import add_bundle
 from datasource.process.metrics import provider_timed
@@ -127,7 +126,7 @@ class Transport:
         await self._name_servers.aclose()
 
     async def send(
-        self, request: TokenRequest, *, deadline: timedelta, tenant: str, ca_bundle: str | None = None
+        self, request: ProviderRequest, *, deadline: timedelta, tenant: str, ca_bundle: str | None = None
     ) -> Reply:
         """Send a request and read the whole reply within the deadline.
 
@@ -141,7 +140,7 @@ class Transport:
             EgressDenied: no request may go there.
             NotDelivered: the provider was not reached.
             OutcomeUnknown: it may have acted on the request; ReplyTooLarge where its answer could not be read.
-            MalformedTokenResponse: the reply is whole but compressed although we asked for none.
+            UnusableReply: the reply is whole but compressed although we asked for none.
         """
         progress = _Progress(tenant, request.largest_reply)
         http_request, host = _http_request(request, progress)
@@ -177,7 +176,7 @@ async def _exchange(client: httpx.AsyncClient, request: httpx.Request, progress:
     try:
         try:
             body = await _body(answer)
-        except (ReplyTooLarge, MalformedTokenResponse):
+        except (ReplyTooLarge, UnusableReply):
             # Where the status says that nothing was granted, it says enough.
             if answer.is_success:
                 raise
@@ -190,7 +189,7 @@ async def _exchange(client: httpx.AsyncClient, request: httpx.Request, progress:
 
 async def _body(answer: httpx.Response) -> bytes:
     if answer.headers.get("content-encoding", "identity").lower() != "identity":
-        raise MalformedTokenResponse("The reply is compressed although that was not asked for.")
+        raise UnusableReply("The reply is compressed although that was not asked for.")
     # aiter_raw would put the connection away before the reply is known to be whole.
     stream = cast(httpx.AsyncByteStream, answer.stream)
     return b"".join([part async for part in stream])
@@ -213,7 +212,7 @@ def _failure(error: Exception, host: str, progress: _Progress, deadline: timedel
             return OutcomeUnknown(f"{host} gave no whole answer ({type(error).__name__}).")
 
 
-def _http_request(request: TokenRequest, progress: _Progress) -> tuple[httpx.Request, str]:
+def _http_request(request: ProviderRequest, progress: _Progress) -> tuple[httpx.Request, str]:
     """The request, and its host as the request names it: another reader of URLs might see another one.
 
     Raises:

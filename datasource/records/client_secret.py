@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from datasource.api.names import Annotation, SecretType
 from datasource.api.objects import Secret
 from datasource.api.spec import ClientSecretRef, InvalidSpec, OAuth2, PrivateKeyRef
-from datasource.oauth2 import SigningKey, UnusableKey, signing_key
+from datasource.oauth2.client_assertion import SigningKey, UnusableKey, signing_key
 
 REFUSED_TYPES = frozenset(
     {

@@ -11,16 +11,10 @@ from enum import StrEnum
 import msgspec
 
 from datasource.api.spec import AssertionAudience, InvalidSpec, OAuth2, Pkce, PushedAuthorization, parse_duration
-from datasource.oauth2 import (
-    BodyFormat,
-    Client,
-    ClientAuthentication,
-    ProviderMetadata,
-    ReplyOptions,
-    RequestOptions,
-    client_assertion,
-)
-from datasource.oauth2.token_response import LONGEST_LIFETIME
+from datasource.oauth2.client_assertion import client_assertion
+from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.oauth2.token_request import BodyFormat, Client, ClientAuthentication, RequestOptions
+from datasource.oauth2.token_response import LONGEST_LIFETIME, ReplyOptions
 from datasource.records.client_secret import ClientSecret, usable_signing_key
 
 

@@ -10,9 +10,11 @@ import structlog
 from prometheus_client import Counter
 
 from datasource.cluster.clients import ClientMaterial, Clients
-from datasource.oauth2 import MetadataUnavailable, MetadataUnusable, OAuth2Error, TokenRequest, refresh_request
+from datasource.oauth2.errors import MetadataUnavailable, MetadataUnusable, OAuth2Error
 from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
 from datasource.oauth2.identity import IdentityChanged, read_kept_claims, require_same_subject
+from datasource.oauth2.token_request import refresh_request
+from datasource.outbound.provider_request import ProviderRequest
 from datasource.providers.exchange import request_token
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
@@ -96,7 +98,7 @@ class RefreshSender:
             logger.warning("no keys to verify an id_token of a refresh with", issuer=issuer, error=str(error))
             return unverified_claims(id_token)
 
-    def _request(self, data: CredentialData, material: ClientMaterial) -> TokenRequest:
+    def _request(self, data: CredentialData, material: ClientMaterial) -> ProviderRequest:
         """Options are those that hold now; where it goes is what is recorded with the tokens."""
         return refresh_request(
             data.refresh_endpoint or data.token_endpoint,

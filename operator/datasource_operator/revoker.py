@@ -18,14 +18,9 @@ from datasource.api.spec import InvalidSpec, OAuth2, parse
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import DATASOURCES, ApiError, Kube, NotFound, Unavailable
-from datasource.oauth2 import (
-    Client,
-    ClientAuthentication,
-    OAuth2Error,
-    Throttled,
-    is_worth_another_try,
-    revocation_request,
-)
+from datasource.oauth2.errors import OAuth2Error, Throttled
+from datasource.oauth2.revocation import is_worth_another_try, revocation_request
+from datasource.oauth2.token_request import Client, ClientAuthentication
 from datasource.process.settings import Settings
 from datasource.providers.exchange import revoke_token
 from datasource.providers.transport import Transport
@@ -40,6 +35,7 @@ from datasource.records.credential import (
 )
 from datasource.records.effective import read_recorded_client
 from datasource.records.fingerprint import fingerprint
+from datasource.records.recorded_endpoints import misdirected_endpoint
 from datasource_operator.cache import Cache, Key
 from datasource_operator.event_recorder import EventRecorder
 
@@ -156,6 +152,15 @@ class Revoker:
             raise NotRevoked(
                 "The OAuth2 parameters are not those the token was obtained with any more, so there is no client secret to "
                 "revoke it with.",
+                try_again=False,
+            )
+        misdirected = misdirected_endpoint(
+            same, token_endpoint=token.token_endpoint, revocation_endpoint=token.revocation_endpoint
+        )
+        if misdirected is not None:
+            raise NotRevoked(
+                f"Data key {misdirected} of Secret {credential_secret_name(key.name)} is not what spec.oauth2 names, so the "
+                "client secret is not sent there.",
                 try_again=False,
             )
         endpoints = {"revocationURL": token.revocation_endpoint}

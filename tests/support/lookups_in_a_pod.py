@@ -16,7 +16,8 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from datasource.oauth2 import OAuth2Error, TokenRequest
+from datasource.oauth2.errors import OAuth2Error
+from datasource.outbound.provider_request import ProviderRequest
 from datasource.providers.resolver import NameServers
 from datasource.providers.transport import Transport
 from tests.support.hostile_provider import LOOPBACK, ON_LOOPBACK, HostileProvider, replies
@@ -41,7 +42,7 @@ def settle_in() -> None:
 
 async def send(transport: Transport, host: str, port: int, tenant: str) -> int:
     """Send a token request; returns the status."""
-    request = TokenRequest(url=f"http://{host}:{port}/token", headers={}, body=b"grant_type=refresh_token")
+    request = ProviderRequest(url=f"http://{host}:{port}/token", headers={}, body=b"grant_type=refresh_token")
     return (await transport.send(request, deadline=PATIENT, tenant=tenant)).status
 
 

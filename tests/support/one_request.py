@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import uvloop
 
-from datasource.oauth2 import OAuth2Error, TokenRequest
+from datasource.oauth2.errors import OAuth2Error
+from datasource.outbound.provider_request import ProviderRequest
 from datasource.providers.transport import Transport
 from tests.support.hostile_provider import ON_LOOPBACK
 
@@ -14,7 +15,7 @@ from tests.support.hostile_provider import ON_LOOPBACK
 async def main(url: str, seconds: float) -> None:
     """Send it, and print the reply's status, or the class of the failure."""
     async with Transport(ON_LOOPBACK) as transport:
-        request = TokenRequest(url=url, headers={}, body=b"grant_type=refresh_token&refresh_token=rt-1")
+        request = ProviderRequest(url=url, headers={}, body=b"grant_type=refresh_token&refresh_token=rt-1")
         try:
             reply = await transport.send(request, deadline=timedelta(seconds=seconds), tenant="apps")
         except OAuth2Error as error:

@@ -11,18 +11,10 @@ from typing import Literal
 import msgspec
 
 from datasource.api.states import Reason
-from datasource.oauth2 import (
-    EgressDenied,
-    InvalidClient,
-    InvalidGrant,
-    OAuth2Error,
-    Processed,
-    Throttled,
-    TokenResponse,
-    successor,
-)
+from datasource.oauth2.errors import EgressDenied, InvalidClient, InvalidGrant, OAuth2Error, Processed, Throttled
 from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.identity import IdentityChanged
+from datasource.oauth2.token_response import TokenResponse, successor
 from datasource.records.credential import Change, CredentialFacts
 from datasource.records.intent import Intent
 from datasource.records.turn import Turn

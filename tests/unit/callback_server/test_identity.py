@@ -10,8 +10,8 @@ from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.refusals import Refused
 from datasource.api.requests import Requests
 from datasource.api.spec import OAuth2, parse
-from datasource.oauth2 import TokenResponse
 from datasource.oauth2.identity import expected_identity_hash, read_kept_claims
+from datasource.oauth2.token_response import TokenResponse
 from datasource.records.flow import Flow
 from tests.support.builders import NOW, raw_spec
 from tests.support.hostile_provider import ON_LOOPBACK, replies

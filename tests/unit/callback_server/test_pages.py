@@ -12,7 +12,7 @@ from callback_server.situation import Situation
 from datasource.api.objects import Status
 from datasource.api.requests import Requests
 from datasource.api.spec import OAuth2, Spec
-from datasource.oauth2 import ProviderMetadata
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.effective import effective
 from tests.support.refresh import leads_on_to, refresh_target
 

@@ -3,7 +3,7 @@
 import pytest
 
 from callback_server import refusals
-from datasource.oauth2 import (
+from datasource.oauth2.errors import (
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,

@@ -8,6 +8,7 @@ from datetime import timedelta
 import aiohttp
 import pytest
 
+from datasource.concurrency.fair_turns import FairTurns
 from datasource.process.probes import serve_probes
 from datasource_operator.health import (
     DATASOURCES_STALLED_AFTER,
@@ -101,7 +102,7 @@ def test_datasources_that_nobody_watches_ask_for_a_restart() -> None:
 
 def leader_at(clock: Clock) -> tuple[WorkQueue[str], Signs]:
     """The work queue of whoever leads, and what is made of it."""
-    queue = WorkQueue[str](clock, lambda: 0.0)
+    queue = WorkQueue[str](clock, lambda: 0.0, FairTurns(1000, 1000), lambda _: "")
     signs = Signs(
         unreadable=lambda: None,
         is_leading=lambda: True,

@@ -11,17 +11,10 @@ import pytest
 
 from datasource.api.presets import PRESETS
 from datasource.api.spec import InvalidSpec, OAuth2, Pkce, parse
-from datasource.oauth2 import (
-    InvalidClient,
-    InvalidGrant,
-    MalformedTokenResponse,
-    OAuth2Error,
-    TokenResponse,
-    authorization_code_request,
-    authorization_parameters,
-    front_url,
-    refresh_request,
-)
+from datasource.oauth2.authorize import authorization_parameters, front_url
+from datasource.oauth2.errors import InvalidClient, InvalidGrant, MalformedTokenResponse, OAuth2Error
+from datasource.oauth2.token_request import authorization_code_request, refresh_request
+from datasource.oauth2.token_response import TokenResponse
 from datasource.providers.discovery import Discovery
 from datasource.providers.exchange import request_token
 from datasource.providers.metadata_lookup import look_up_metadata

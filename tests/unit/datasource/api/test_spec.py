@@ -20,8 +20,9 @@ from datasource.api.spec import (
     TokenSecretTemplate,
     parse,
 )
-from datasource.oauth2 import RESERVED_PARAMETERS, RESERVED_TOKEN_PARAMETERS, ClientAuthentication, EgressPolicy
-from datasource.outbound.egress import rules
+from datasource.oauth2.authorize import RESERVED_PARAMETERS
+from datasource.oauth2.token_request import RESERVED_TOKEN_PARAMETERS, ClientAuthentication
+from datasource.outbound.egress import EgressPolicy, rules
 from tests.support.hostile_provider import self_signed
 from tests.unit.datasource.builders import oauth2, raw_spec, spec
 

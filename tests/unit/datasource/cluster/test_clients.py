@@ -14,7 +14,7 @@ from datasource.cluster.clients import (
     SecretsForbidden,
 )
 from datasource.cluster.kube import Forbidden, Kube, Unavailable
-from datasource.oauth2 import ClientAuthentication
+from datasource.oauth2.token_request import ClientAuthentication
 from datasource.records.client_secret import ClientSecret
 from datasource.records.effective import read_recorded_client
 from tests.support.hostile_provider import self_signed

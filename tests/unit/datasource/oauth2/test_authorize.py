@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.oauth2 import (
+from datasource.oauth2.authorize import (
     RESERVED_PARAMETERS,
     ReservedParameter,
     authorization_parameters,

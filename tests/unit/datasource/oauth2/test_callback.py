@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.oauth2 import AuthorizationResponse, RefusedCallback, check_issuer, parse_callback, printable
+from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, check_issuer, parse_callback
 
 ISSUER = "https://login.example.com"
 
@@ -138,12 +138,3 @@ def test_issuer_is_accepted(received: str | None, expected: str | None, required
 def test_issuer_is_refused(received: str | None, required: bool) -> None:
     with pytest.raises(RefusedCallback):
         check_issuer(received, expected=ISSUER, required=required)
-
-
-@given(st.text(alphabet=st.characters(), max_size=400))
-def test_printable_text_is_left_alone_and_everything_becomes_printable(text: str) -> None:
-    shown = printable(text)
-    assert shown.isprintable()
-    assert len(shown) <= 303
-    if text.isprintable() and len(text) <= 300:
-        assert shown == text

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey, JWKRegistry, OctKey, RSAKey
 
-from datasource.oauth2 import SigningKey, UnusableKey, client_assertion, signing_key
+from datasource.oauth2.client_assertion import SigningKey, UnusableKey, client_assertion, signing_key
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 AUDIENCE = "https://login.example.com"

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from datasource.oauth2 import (
+from datasource.oauth2.errors import (
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,

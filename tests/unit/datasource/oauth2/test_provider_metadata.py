@@ -7,8 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.oauth2 import MetadataUnusable, ProviderMetadata
-from datasource.oauth2.provider_metadata import document_request, parse_provider_metadata, well_known_urls
+from datasource.oauth2.errors import MetadataUnusable
+from datasource.oauth2.provider_metadata import (
+    ProviderMetadata,
+    document_request,
+    parse_provider_metadata,
+    well_known_urls,
+)
 
 ISSUER = "https://login.example.com/realms/shop"
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.oauth2 import (
-    Client,
-    ClientAuthentication,
+from datasource.oauth2.authorize import authorization_parameters
+from datasource.oauth2.errors import (
     InvalidClient,
     MalformedTokenResponse,
     OAuth2Error,
@@ -18,10 +17,9 @@ from datasource.oauth2 import (
     RedirectRefused,
     Throttled,
     UnexpectedStatus,
-    authorization_parameters,
-    pushed_authorization_request,
 )
-from datasource.oauth2.pushed_authorization import parse_pushed_authorization
+from datasource.oauth2.pushed_authorization import parse_pushed_authorization, pushed_authorization_request
+from datasource.oauth2.token_request import Client, ClientAuthentication
 from datasource.providers.exchange import push_authorization
 from datasource.providers.transport import Transport
 from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider, redirects, replies

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.oauth2 import (
-    Client,
-    ClientAuthentication,
+from datasource.oauth2.errors import (
     InvalidClient,
     NotDelivered,
     OAuth2Error,
@@ -18,12 +16,15 @@ from datasource.oauth2 import (
     ProviderRefused,
     RedirectRefused,
     Throttled,
+)
+from datasource.oauth2.revocation import (
     TokenTypeHint,
     check_revocation_response,
     is_worth_another_try,
     revocation_request,
     token_and_hint,
 )
+from datasource.oauth2.token_request import Client, ClientAuthentication
 from datasource.providers.exchange import REVOCATION_PAUSES, revoke_token, revoke_token_patiently
 from datasource.providers.transport import Transport
 from tests.support.hostile_provider import (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from datasource.oauth2 import MetadataUnusable
+from datasource.oauth2.errors import MetadataUnusable
 from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.signature import SigningKey, UnknownKey, parse_key_set, verified_claims
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.oauth2 import (
+from datasource.oauth2.token_request import (
     BodyFormat,
     Client,
     ClientAuthentication,
     RequestOptions,
-    TokenRequest,
     authorization_code_request,
     refresh_request,
 )
+from datasource.outbound.provider_request import ProviderRequest
 
 URL = "https://login.example.com/token?tenant=a"
 REDIRECT_URI = "https://connect.example.com/callback/shop"
@@ -33,13 +33,13 @@ def client(
     return Client(client_id=client_id, client_secret=client_secret, authentication=method)
 
 
-def form(request: TokenRequest) -> dict[str, str]:
+def form(request: ProviderRequest) -> dict[str, str]:
     values = parse_qs(request.body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
     assert all(len(value) == 1 for value in values.values())
     return {name: value[0] for name, value in values.items()}
 
 
-def basic_pair(request: TokenRequest) -> tuple[str, str]:
+def basic_pair(request: ProviderRequest) -> tuple[str, str]:
     scheme, _, encoded = request.headers["Authorization"].partition(" ")
     assert scheme == "Basic"
     client_id, _, client_secret = b64decode(encoded, validate=True).decode().partition(":")
@@ -146,7 +146,7 @@ def test_any_token_and_secret_survive_the_form(refresh_token: str, client_secret
 # What some providers want beside the standard.
 
 
-def pairs(request: TokenRequest) -> list[tuple[str, str]]:
+def pairs(request: ProviderRequest) -> list[tuple[str, str]]:
     return parse_qsl(request.body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
 
 

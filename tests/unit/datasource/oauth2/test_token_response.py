@@ -10,8 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from datasource.oauth2 import (
-    ErrorCode,
+from datasource.oauth2.errors import (
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
@@ -20,16 +19,19 @@ from datasource.oauth2 import (
     Processed,
     ProviderRefused,
     RedirectRefused,
-    ReplyOptions,
     Throttled,
-    TokenResponse,
     UnexpectedStatus,
+)
+from datasource.oauth2.strict_json import DEEPEST_JSON
+from datasource.oauth2.token_response import (
+    LONGEST_LIFETIME,
+    ErrorCode,
+    ReplyOptions,
+    TokenResponse,
     parse_token_response,
     retry_after,
     successor,
 )
-from datasource.oauth2.strict_json import DEEPEST_JSON
-from datasource.oauth2.token_response import LONGEST_LIFETIME
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 JSON = "application/json"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from datasource.oauth2 import TokenRequest
+from datasource.outbound.provider_request import ProviderRequest
 from datasource.providers.deadline import _MOST_STALLS, _Ticks, deadline_of
 from datasource.providers.transport import Transport
 from tests.support.hostile_provider import (
@@ -72,7 +72,7 @@ def test_reply_that_came_during_a_stall_is_read(run: Run) -> None:
             time.sleep(1.5)
 
         async with Transport(ON_LOOPBACK) as transport:
-            request = TokenRequest(url=url, headers={}, body=b"a=b")
+            request = ProviderRequest(url=url, headers={}, body=b"a=b")
             # The stall begins once the request is on its way, and is longer than the deadline.
             loop.call_later(0.2, stall)
             reply = await transport.send(request, deadline=timedelta(seconds=1), tenant="apps")

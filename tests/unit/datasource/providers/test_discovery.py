@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from datasource.oauth2 import EgressPolicy, MetadataUnavailable, MetadataUnusable, OAuth2Error
-from datasource.oauth2.errors import MetadataNotAskedFor
+from datasource.oauth2.errors import MetadataNotAskedFor, MetadataUnavailable, MetadataUnusable, OAuth2Error
 from datasource.oauth2.provider_metadata import document_request
+from datasource.outbound.egress import EgressPolicy
 from datasource.providers import discovery as module
 from datasource.providers import resolver as resolver_module
 from datasource.providers.discovery import (

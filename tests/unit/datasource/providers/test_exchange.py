@@ -6,9 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from datasource.oauth2 import (
-    Client,
-    ClientAuthentication,
+from datasource.oauth2.errors import (
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
@@ -17,15 +15,19 @@ from datasource.oauth2 import (
     OutcomeUnknown,
     ProviderRefused,
     RedirectRefused,
+    ReplyTooLarge,
     Throttled,
-    TokenRequest,
-    TokenResponse,
     UnexpectedStatus,
+)
+from datasource.oauth2.token_request import (
+    TOKEN_REPLY,
+    Client,
+    ClientAuthentication,
     authorization_code_request,
     refresh_request,
 )
-from datasource.oauth2.errors import ReplyTooLarge
-from datasource.oauth2.token_request import TOKEN_REPLY
+from datasource.oauth2.token_response import TokenResponse
+from datasource.outbound.provider_request import ProviderRequest
 from datasource.providers.exchange import request_token
 from datasource.providers.transport import Transport
 from tests.support.hostile_provider import (
@@ -53,14 +55,14 @@ PAGE = b"<!doctype html><title>Sign in</title>"
 
 CLIENT = Client(client_id="my-app", client_secret="s3cret", authentication=ClientAuthentication.CLIENT_SECRET_BASIC)
 
-Build = Callable[[str], TokenRequest]
+Build = Callable[[str], ProviderRequest]
 
 
-def a_refresh(url: str) -> TokenRequest:
+def a_refresh(url: str) -> ProviderRequest:
     return refresh_request(url, CLIENT, refresh_token="rt-1")
 
 
-def an_exchange(url: str) -> TokenRequest:
+def an_exchange(url: str) -> ProviderRequest:
     return authorization_code_request(
         url, CLIENT, code="c-1", redirect_uri="https://connect.example.com/callback/shop", code_verifier="v-1"
     )

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from datasource.oauth2 import TokenRequest
 from datasource.oauth2.errors import TooManyLookups
+from datasource.outbound.provider_request import ProviderRequest
 from datasource.providers import resolver as resolver_module
 from datasource.providers.resolver import (
     LONGEST_LOOKUP,
@@ -185,7 +185,7 @@ def test_silent_names_of_one_tenant_do_not_keep_another_ones_request(
             transport = await stack.enter_async_context(Transport(ON_LOOPBACK, resolve=names))
 
             async def send(host: str, tenant: str) -> int:
-                request = TokenRequest(url=f"http://{host}:{provider.port}/token", headers={}, body=b"a=b")
+                request = ProviderRequest(url=f"http://{host}:{provider.port}/token", headers={}, body=b"a=b")
                 return (await transport.send(request, deadline=PATIENT, tenant=tenant)).status
 
             hanging = [

@@ -11,17 +11,9 @@ from pathlib import Path
 import httpcore
 import pytest
 
-from datasource.oauth2 import (
-    EgressDenied,
-    EgressPolicy,
-    MalformedTokenResponse,
-    NotDelivered,
-    OAuth2Error,
-    OutcomeUnknown,
-    TokenRequest,
-)
-from datasource.oauth2.token_request import SHORT_REPLY
-from datasource.outbound.egress import rules
+from datasource.oauth2.errors import EgressDenied, NotDelivered, OAuth2Error, OutcomeUnknown
+from datasource.outbound.egress import EgressPolicy, rules
+from datasource.outbound.provider_request import SHORT_REPLY, ProviderRequest, UnusableReply
 from datasource.outbound.proxies import proxies_in
 from datasource.providers import transport as transport_module
 from datasource.providers.resolver import Lookups, Resolve
@@ -56,9 +48,9 @@ PATIENT = timedelta(seconds=10)
 SHORT = timedelta(milliseconds=300)
 
 
-def request_to(url: str, body: bytes = b"grant_type=refresh_token&refresh_token=rt-1") -> TokenRequest:
+def request_to(url: str, body: bytes = b"grant_type=refresh_token&refresh_token=rt-1") -> ProviderRequest:
     headers = {"Authorization": "Basic c2VjcmV0", "Content-Type": "application/x-www-form-urlencoded"}
-    return TokenRequest(url=url, headers=headers, body=body)
+    return ProviderRequest(url=url, headers=headers, body=body)
 
 
 async def send(url: str, *, deadline: timedelta = PATIENT, verify: ssl.SSLContext | bool = True) -> Reply:
@@ -193,7 +185,7 @@ def test_no_module_is_forbidden_to_the_rest_of_the_process() -> None:
 
 async def test_gzip_bomb_is_refused_unopened() -> None:
     async with HostileProvider(gzip_bomb()) as provider:
-        with pytest.raises(MalformedTokenResponse, match="compressed"):
+        with pytest.raises(UnusableReply, match="compressed"):
             await send(provider.url)
 
 

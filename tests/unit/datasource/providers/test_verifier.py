@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from datasource.oauth2 import MetadataUnavailable, MetadataUnusable
-from datasource.oauth2.errors import MetadataNotAskedFor, TooManyLookups
+from datasource.oauth2.errors import MetadataNotAskedFor, MetadataUnavailable, MetadataUnusable, TooManyLookups
 from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.signature import UnknownKey
 from datasource.providers import verifier as module

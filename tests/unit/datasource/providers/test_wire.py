@@ -6,12 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from datasource.oauth2 import NotDelivered, OAuth2Error, OutcomeUnknown, Throttled, TokenRequest
-from datasource.oauth2.errors import ReplyTooLarge
+from datasource.oauth2.errors import NotDelivered, OAuth2Error, OutcomeUnknown, ReplyTooLarge, Throttled
 from datasource.oauth2.provider_metadata import LARGEST_DOCUMENT
 from datasource.oauth2.strict_json import MOST_ELEMENTS, Number, json_object
 from datasource.oauth2.token_request import (
-    SHORT_REPLY,
     TOKEN_REPLY,
     Client,
     ClientAuthentication,
@@ -19,6 +17,7 @@ from datasource.oauth2.token_request import (
     authorization_code_request,
     refresh_request,
 )
+from datasource.outbound.provider_request import SHORT_REPLY, ProviderRequest
 from datasource.providers.discovery import read_document
 from datasource.providers.exchange import request_token
 from datasource.providers.transport import Reply, Transport
@@ -58,8 +57,8 @@ FLOODS = [
 ]
 
 
-def request_to(url: str, *, largest_reply: int = SHORT_REPLY) -> TokenRequest:
-    return TokenRequest(url=url, headers={}, body=b"a=b", largest_reply=largest_reply)
+def request_to(url: str, *, largest_reply: int = SHORT_REPLY) -> ProviderRequest:
+    return ProviderRequest(url=url, headers={}, body=b"a=b", largest_reply=largest_reply)
 
 
 async def send(behave: Behaviour, *, largest_reply: int = SHORT_REPLY) -> Reply:
@@ -189,7 +188,7 @@ def test_only_who_asks_for_tokens_or_documents_gets_long_replies() -> None:
     code = authorization_code_request(url, CLIENT, code="c", redirect_uri="https://a.example/", code_verifier=None)
     assert code.largest_reply == refresh_request(url, CLIENT, refresh_token="r").largest_reply == TOKEN_REPLY
     assert refresh_request(url, CLIENT, refresh_token="r", options=options).largest_reply == 1_000_000
-    assert TokenRequest(url=url, headers={}, body=b"").largest_reply == SHORT_REPLY
+    assert ProviderRequest(url=url, headers={}, body=b"").largest_reply == SHORT_REPLY
 
 
 async def test_document_of_a_megabyte_is_read() -> None:

@@ -13,7 +13,7 @@ from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Rol
 from datasource.api.objects import Metadata, OwnerReference, Secret, encoded_data
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
-from datasource.oauth2 import TokenTypeHint
+from datasource.oauth2.revocation import TokenTypeHint
 from datasource.records.credential import (
     LARGEST_CAPTURED,
     CredentialData,

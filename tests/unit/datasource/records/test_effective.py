@@ -11,15 +11,10 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from datasource.api.spec import InvalidSpec, OAuth2, parse
-from datasource.oauth2 import (
-    BodyFormat,
-    Client,
-    ClientAuthentication,
-    MetadataUnavailable,
-    ProviderMetadata,
-    ReplyOptions,
-    RequestOptions,
-)
+from datasource.oauth2.errors import MetadataUnavailable
+from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.oauth2.token_request import BodyFormat, Client, ClientAuthentication, RequestOptions
+from datasource.oauth2.token_response import ReplyOptions
 from datasource.providers.discovery import Discovery
 from datasource.providers.metadata_lookup import look_up_metadata
 from datasource.providers.transport import Transport

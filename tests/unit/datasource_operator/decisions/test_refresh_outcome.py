@@ -8,11 +8,12 @@ import pytest
 
 from datasource.api.requests import Requests
 from datasource.api.states import Reason
-from datasource.oauth2 import (
+from datasource.oauth2.errors import (
     EgressDenied,
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
+    MetadataNotAskedFor,
     MetadataUnavailable,
     MetadataUnusable,
     NotDelivered,
@@ -20,13 +21,14 @@ from datasource.oauth2 import (
     OutcomeUnknown,
     ProviderRefused,
     RedirectRefused,
+    ReplyTooLarge,
     Throttled,
-    TokenResponse,
+    TooManyLookups,
     UnexpectedStatus,
 )
-from datasource.oauth2.errors import MetadataNotAskedFor, ReplyTooLarge, TooManyLookups
 from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.identity import IdentityChanged
+from datasource.oauth2.token_response import TokenResponse
 from datasource.outbound.egress import Denied
 from datasource.providers.discovery import MetadataMissing
 from datasource.records.credential import CredentialData

@@ -1,0 +1,9 @@
+"""Text of strangers, made fit to be shown."""
+
+_TEXT_LENGTH = 300
+
+
+def printable(text: str) -> str:
+    """What a stranger sent, fit for a line of a log or page: no control characters, not too long. Escaping is the page's."""
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return shown if len(shown) <= _TEXT_LENGTH else shown[:_TEXT_LENGTH] + "..."

@@ -1,0 +1,24 @@
+"""What every request to a provider has in common, whether it carries a token or asks for metadata."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+SHORT_REPLY = 64 * 1024
+"""Bytes of a reply that carries no token: to a revocation, or to a pushed authorization request."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRequest:
+    """A request to a provider; headers and body may carry secrets and never print."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    method: Literal["POST", "GET"] = "POST"
+    largest_reply: int = SHORT_REPLY
+    """Bytes of the reply's body; more is not read."""
+
+
+class UnusableReply(Exception):
+    """A reply came, whole, in a form that is never opened. What that means depends on the request, so its sender says it."""
