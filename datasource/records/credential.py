@@ -24,6 +24,8 @@ class Unreadable(msgspec.Struct, frozen=True):
 
     what: str
     """Names the annotation or key, never its value."""
+    handled: HandledSet | None = None
+    """The requests already acted on; None where that cannot be read either."""
 
     def advice(self, datasource_name: str) -> str:
         """What a person reads."""
@@ -157,7 +159,14 @@ def stored_in(metadata: Metadata) -> StoredCredential | Unreadable:
     try:
         return read_facts(metadata)
     except UnreadableCredential as error:
-        return error.unreadable
+        return msgspec.structs.replace(error.unreadable, handled=_handled_in(metadata.annotations))
+
+
+def _handled_in(annotations: Mapping[str, str]) -> HandledSet | None:
+    try:
+        return _parsed(annotations, Annotation.HANDLED, HandledSet.decode) or HandledSet()
+    except UnreadableCredential:
+        return None
 
 
 def read_facts(metadata: Metadata) -> StoredCredential:

@@ -68,6 +68,7 @@ class Observer:
             token_secrets=self.cache.token_secrets(key),
             now=now,
             look_around=look_around,
+            rights_outlive_namespace=self.settings.rights_outlive_namespaces,
             trouble=None if facts is None else self.memory.trouble(key, facts, generation, now),
             first_seen=None if facts is None else self.memory.first_seen(key, facts, now),
         )

@@ -26,10 +26,13 @@ from datasource.providers.discovery import Discovery
 from datasource.records.credential import (
     Change,
     CredentialData,
+    CredentialFacts,
     StoredCredential,
+    Unreadable,
     UnreadableCredential,
     read_data,
     read_facts,
+    stored_in,
     tombstone,
 )
 from datasource.records.credential_patches import (
@@ -165,21 +168,28 @@ class Steps:
             return conflict
         return None
 
-    async def _bury(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
+    async def _bury(self, key: Key, credential: StoredCredential | Unreadable, handled: HandledSet) -> None:
         """Rewrite a credential to a tombstone. Its token stays for as long as it takes to revoke it, and no longer."""
         secret = await self.observer.credential(key)
-        if secret.metadata.resource_version != credential.resource_version:
+        found = stored_in(secret.metadata)
+        if isinstance(credential, StoredCredential):
+            changed = secret.metadata.resource_version != credential.resource_version
+        else:
+            # Its annotations may be in order, and its data not. What somebody restored meanwhile may know the request.
+            changed = isinstance(found, StoredCredential) and found.facts.handled == handled
+        if changed:
             raise Stale("the credential changed meanwhile")
+        facts = found.facts if isinstance(found, StoredCredential) else CredentialFacts(credential_id="")
         token = self._token_to_revoke(key, secret)
         # Cleared again while a revocation is under way: that goes on, for no longer than it would have.
-        until = credential.facts.revoke_until or self.now() + self.settings.revocation_patience
-        facts = tombstone(
-            credential.facts,
+        until = facts.revoke_until or self.now() + self.settings.revocation_patience
+        left = tombstone(
+            facts,
             credential_id=self.token_bytes(16).hex(),
             handled=handled,
             revoke_until=None if token is None else until,
         )
-        patch = tombstone_patch(datasource_name=key.name, secret=secret, facts=facts, token=token)
+        patch = tombstone_patch(datasource_name=key.name, secret=secret, facts=left, token=token)
         await self.credential_secrets.swap(*key, patch, PartialObject)
 
     @staticmethod

@@ -219,7 +219,12 @@ def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
 def _stored(seen: Observed) -> str:
     said = ["A credential is stored."]
     if isinstance(seen.spec, Spec):
-        if seen.spec.deletion_policy is DeletionPolicy.REVOKE and not is_to_be_revoked(seen):
+        if seen.spec.deletion_policy is DeletionPolicy.REVOKE and not seen.rights_outlive_namespace:
+            said.append(
+                "spec.deletionPolicy is Revoke, but the operator's rights in this namespace go with it, so nothing is revoked "
+                "at a deletion: clear the credential before, which revokes it, or have the operator installed cluster-wide."
+            )
+        elif seen.spec.deletion_policy is DeletionPolicy.REVOKE and not is_to_be_revoked(seen):
             said.append(
                 "spec.deletionPolicy is Revoke, but no revocation URL was known when it was obtained, so "
                 "nothing will be revoked: set spec.oauth2.revocationURL and get a new credential."

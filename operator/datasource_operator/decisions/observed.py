@@ -1,9 +1,11 @@
 """What was observed of a Datasource, and what was found: the shapes that every decision rests on. Pure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+
+import msgspec
 
 from datasource.api.objects import Ownership, Status, ownership
 from datasource.api.requests import HandledSet, Requests
@@ -112,6 +114,8 @@ class Observed:
     """What went wrong at the last refresh of this very revision."""
     first_seen: datetime | None = None
     """When this process first saw this revision of the credential; None: now."""
+    rights_outlive_namespace: bool = True
+    """Whether our rights come from a ClusterRole. A Role goes with its namespace, before what our finalizer holds there."""
     too_large: InvalidSpec | None = None
     """What came of rendering the token Secret for this very revision: it would be too large."""
 
@@ -156,6 +160,10 @@ class Observed:
     def pending(self) -> Requests:
         """The requests not acted on yet."""
         return self.handled.pending(self.requests)
+
+    def with_unreadable(self, unreadable: Unreadable) -> "Observed":
+        """The same, where the data of the credential Secret turned out to be altered: what it handled is known still."""
+        return replace(self, credential=msgspec.structs.replace(unreadable, handled=self.handled))
 
     def _is_leaving(self, credential: StoredCredential) -> bool:
         """It belongs to an earlier Datasource, or somebody deleted it and it waits to be revoked."""

@@ -27,6 +27,11 @@ def is_tombstone(seen: Observed) -> bool:
     return seen.facts is not None and seen.facts.tombstone is not None
 
 
+def is_leaving(seen: Observed) -> bool:
+    """Whether somebody deleted the credential Secret, which is still there: its finalizers hold it."""
+    return isinstance(seen.credential, StoredCredential) and seen.credential.is_being_deleted
+
+
 def credential_is_there(seen: Observed) -> bool:
     """Whether the credential Secret holds tokens of this Datasource."""
     return seen.facts is not None and seen.facts.tombstone is None

@@ -290,9 +290,20 @@ def test_altered_annotation_is_named_and_its_value_is_not(annotations: dict[str,
         assert value == "" or len(value) < 4 or value not in caught.value.what
 
 
+def test_what_cannot_be_read_tells_the_requests_that_were_handled_while_that_can_be_read() -> None:
+    damaged = LEAST_ANNOTATIONS | {Annotation.REVISION: "many"}
+    told = HandledSet(clear_credential=("digest",))
+    assert stored_in(metadata(annotations=damaged | {Annotation.HANDLED: told.encode()})) == Unreadable(
+        "annotation datasource.dev/revision cannot be read", handled=told
+    )
+    found = stored_in(metadata(annotations=damaged | {Annotation.HANDLED: "{"}))
+    assert isinstance(found, Unreadable)
+    assert found.handled is None
+
+
 def test_what_cannot_be_read_is_a_value_that_tells_the_remedy() -> None:
     found = stored_in(metadata(annotations=LEAST_ANNOTATIONS | {Annotation.REVISION: "many"}))
-    assert found == Unreadable("annotation datasource.dev/revision cannot be read")
+    assert found == Unreadable("annotation datasource.dev/revision cannot be read", handled=HandledSet())
     assert "sales-oauth2-credential cannot be read" in found.advice("sales")
     assert stored_in(metadata(annotations=LEAST_ANNOTATIONS)) == read_facts(metadata(annotations=LEAST_ANNOTATIONS))
 

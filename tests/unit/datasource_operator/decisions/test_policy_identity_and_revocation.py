@@ -148,3 +148,20 @@ def test_credential_that_is_being_deleted_counts_as_none() -> None:
 def test_credential_of_an_earlier_datasource_is_left_to_its_revocation() -> None:
     stored = credential(is_revocable=True, owners=DANGLING)
     assert isinstance(next_step(live(observed(stored, wanted=REVOKE))), Settle)
+
+
+def test_a_finalizer_is_not_put_where_our_rights_go_with_the_namespace() -> None:
+    """The namespace's deletion takes the Role first, and nobody could take the finalizer off."""
+    seen = live(observed(credential(is_revocable=True), wanted=REVOKE))
+    assert isinstance(next_step(seen), Hold)
+    without = replace(seen, rights_outlive_namespace=False)
+    assert not isinstance(next_step(without), Hold)
+    assert "go with it, so nothing is revoked at a deletion" in find(without).message
+    assert "go with it" not in find(replace(without, spec=DELETE)).message
+
+
+def test_a_finalizer_is_taken_off_where_our_rights_go_with_the_namespace() -> None:
+    """As an earlier version, or a cluster-wide installation, left it there."""
+    seen = live(held(wanted=REVOKE))
+    assert not isinstance(next_step(seen), Release)
+    assert isinstance(next_step(replace(seen, rights_outlive_namespace=False)), Release)
