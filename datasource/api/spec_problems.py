@@ -57,7 +57,7 @@ def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) ->
 def _preset_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
     if oauth2.provider and oauth2.preset is None:
         yield InvalidSpec(
-            "spec.oauth2.provider", "names no preset there is", f"Use one of {', '.join(PRESETS)}, or leave it out."
+            "spec.oauth2.provider", "is not a known preset", f"Use one of {', '.join(PRESETS)}, or leave it out."
         )
 
 
@@ -182,7 +182,7 @@ def _client_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
     if key is not None and key.algorithm is not None and key.algorithm not in CLIENT_ASSERTION_ALGORITHMS:
         yield InvalidSpec(
             "spec.oauth2.privateKeyRef.algorithm",
-            "is none that signs with a private key",
+            "is not an algorithm for a private key",
             f"Use one of {', '.join(CLIENT_ASSERTION_ALGORITHMS)}, or leave it out.",
         )
 
@@ -213,7 +213,9 @@ def _reply_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
     for field, text in (("defaultLifetime", oauth2.default_lifetime), ("maxLifetime", oauth2.max_lifetime)):
         lifetime = parse_duration(text)
         if text is not None and (lifetime is None or lifetime < SHORTEST_LIFETIME):
-            yield InvalidSpec(f"spec.oauth2.{field}", "is no duration of a minute or more", "Write it like 30m or 2h.")
+            yield InvalidSpec(
+                f"spec.oauth2.{field}", "is not a duration of at least one minute", "Write it like 30m or 2h."
+            )
     captured = oauth2.captured_fields
     # Apps mount what the template makes of captured fields, and must never see a refresh token.
     for field, names, reserved in (

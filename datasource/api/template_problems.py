@@ -108,14 +108,14 @@ def _data_problems(data: Mapping[str, str], captured: tuple[str, ...]) -> Iterat
         if not _SECRET_KEY.fullmatch(key) or key == "." or key.startswith(".."):
             yield InvalidSpec(
                 f"{_TEMPLATE}.data[{key[:_LONGEST_PREFIX]}]",
-                "is no key that a Secret can have",
+                "is not a key that a Secret can have",
                 "Use up to 253 letters, digits, - _ and ., not . alone and no two dots in front.",
             )
         for variable in unknown_variables(text, captured):
             yield InvalidSpec(
                 f"{_TEMPLATE}.data[{key}]",
-                f"uses {{{{ {_shown(variable)} }}}}, which there is not",
-                "See `kubectl explain datasource.spec.tokenSecret.template.data` for those there are.",
+                f"uses the unknown variable {{{{ {_shown(variable)} }}}}",
+                "See `kubectl explain datasource.spec.tokenSecret.template.data` for the known ones.",
             )
     if (too_large := size_problem(data, {})) is not None:
         yield too_large
@@ -131,7 +131,7 @@ def _metadata_key_problems(place: str, texts: Mapping[str, str]) -> Iterator[Inv
         if found is None or len(found["prefix"] or "/") - 1 > _LONGEST_PREFIX:
             yield InvalidSpec(
                 f"{_TEMPLATE}.{place}[{key[:_LONGEST_PREFIX]}]",
-                "is no key that Kubernetes takes",
+                "is not a key that Kubernetes accepts",
                 "Use up to 63 letters, digits, - _ and ., and perhaps a DNS name and / in front.",
             )
         elif key.startswith(f"{GROUP}/"):

@@ -137,7 +137,7 @@ def test_immutable_credential_secret_is_made_anew_not_deleted() -> None:
 
 
 def test_invalid_fields_are_those_of_the_message() -> None:
-    message = "spec.tokenSecret.template.data[header] uses {{ tokn }}, which there is not. See spec.oauth2.tokenURL."
+    message = "spec.tokenSecret.template.data[header] uses the unknown variable {{ tokn }}. See spec.oauth2.tokenURL."
     told = advice(Reason.INVALID_CONFIGURATION, message=message)
     assert told.where == ("spec.tokenSecret.template.data[header]", "spec.oauth2.tokenURL")
 

@@ -105,7 +105,7 @@ def test_preset_for_a_client_secret_does_not_contradict_another_client() -> None
 
 
 def test_preset_that_there_is_not_is_refused_with_those_there_are() -> None:
-    with pytest.raises(InvalidSpec, match="names no preset there is") as caught:
+    with pytest.raises(InvalidSpec, match="is not a known preset") as caught:
         written("example")
     assert "github" in str(caught.value)
 

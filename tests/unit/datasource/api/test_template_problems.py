@@ -27,7 +27,7 @@ def refused_template(**template: Any) -> InvalidSpec:
 def test_variable_that_there_is_not_is_named_with_its_key() -> None:
     error = refused_template(data={"ok": "{{ url }}", "bad": "{{ refresh_token }}"})
     assert error.field == "spec.tokenSecret.template.data[bad]"
-    assert "uses {{ refresh_token }}, which there is not" in str(error)
+    assert "uses the unknown variable {{ refresh_token }}" in str(error)
 
 
 def test_variable_as_long_as_the_template_is_shown_in_part() -> None:
@@ -63,7 +63,7 @@ def test_wrong_template_is_no_reason_to_refuse_the_oauth2_parameters() -> None:
 def test_key_that_no_secret_can_have_is_named(key: str) -> None:
     error = refused_template(data={"ok": "", key: "x"})
     assert error.field == f"spec.tokenSecret.template.data[{key[:253]}]"
-    assert "is no key that a Secret can have. Use up to 253 letters" in str(error)
+    assert "is not a key that a Secret can have. Use up to 253 letters" in str(error)
 
 
 @pytest.mark.parametrize("key", [".netrc", "a..b", "a..", "-", "_", "0", "a" * 253, "." + "a" * 252])
@@ -95,7 +95,7 @@ LONG_NAME = ".".join(["a" * 50] * 5)
 def test_label_or_annotation_that_kubernetes_refuses_is_named(place: str, key: str) -> None:
     error = refused_template(**{place: {"ok": "", key: "x"}})
     assert error.field == f"spec.tokenSecret.template.{place}[{key[:253]}]"
-    assert "is no key that Kubernetes takes" in str(error)
+    assert "is not a key that Kubernetes accepts" in str(error)
 
 
 @pytest.mark.parametrize("place", ["labels", "annotations"])
