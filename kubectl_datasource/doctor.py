@@ -21,7 +21,15 @@ OLDEST_KUBERNETES = (1, 31)
 
 TOLERATED_SKEW = timedelta(seconds=60)
 
-POLICIES = ("callback-server-writes.datasource.dev", "client-secret-reference.datasource.dev")
+POLICIES = (
+    "callback-server-writes.datasource.dev",
+    "client-secret-reference.datasource.dev",
+    "operator-events.datasource.dev",
+    "operator-writes.datasource.dev",
+    "secret-writes.datasource.dev",
+    "template-keys.datasource.dev",
+    "token-secret.datasource.dev",
+)
 """The admission policies of deploy/base/cluster; a unit test holds them to it."""
 
 _INSTALL = "Apply the overlay, or the chart, again: docs/admin.md."

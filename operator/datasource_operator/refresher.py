@@ -38,6 +38,7 @@ from datasource.records.credential import (
     read_data,
 )
 from datasource.records.intent import Intent, Process, may_be_taken, next_intent
+from datasource.records.recorded_endpoints import misdirected_endpoint
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Observed, Trouble
@@ -221,7 +222,7 @@ class Refresher:
             if begun.secret.immutable:
                 finding = immutable_secret(name, key.namespace, is_credential=True)
                 raise NotNow(reply_could_not_be_stored(finding.reason, finding.message, name))
-            data = _readable_data(begun.secret, begun.facts)
+            data = _readable_data(begun.secret, begun.facts, material.parameters)
             material.require_allowed(
                 {"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint or data.token_endpoint}
             )
@@ -312,10 +313,15 @@ def _as_replied(sent: CredentialData, response: TokenResponse) -> CredentialData
     )
 
 
-def _readable_data(secret: Secret, facts: CredentialFacts) -> CredentialData:
+def _readable_data(secret: Secret, facts: CredentialFacts, parameters: OAuth2) -> CredentialData:
     data = read_data(secret)
     if data.fingerprint != facts.fingerprint:
         raise UnreadableCredential("data key fingerprint differs from the annotation")
     if data.refresh_token is None:
         raise UnreadableCredential("data key refresh_token is missing")
+    misdirected = misdirected_endpoint(
+        parameters, token_endpoint=data.token_endpoint, refresh_endpoint=data.refresh_endpoint
+    )
+    if misdirected is not None:
+        raise UnreadableCredential(f"data key {misdirected} is not what spec.oauth2 names")
     return data

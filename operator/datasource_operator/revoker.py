@@ -35,6 +35,7 @@ from datasource.records.credential import (
 )
 from datasource.records.effective import read_recorded_client
 from datasource.records.fingerprint import fingerprint
+from datasource.records.recorded_endpoints import misdirected_endpoint
 from datasource_operator.cache import Cache, Key
 from datasource_operator.event_recorder import EventRecorder
 
@@ -151,6 +152,15 @@ class Revoker:
             raise NotRevoked(
                 "The OAuth2 parameters are not those the token was obtained with any more, so there is no client secret to "
                 "revoke it with.",
+                try_again=False,
+            )
+        misdirected = misdirected_endpoint(
+            same, token_endpoint=token.token_endpoint, revocation_endpoint=token.revocation_endpoint
+        )
+        if misdirected is not None:
+            raise NotRevoked(
+                f"Data key {misdirected} of Secret {credential_secret_name(key.name)} is not what spec.oauth2 names, so the "
+                "client secret is not sent there.",
                 try_again=False,
             )
         endpoints = {"revocationURL": token.revocation_endpoint}

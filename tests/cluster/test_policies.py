@@ -1,8 +1,9 @@
-"""The two admission policies of deploy/: what they refuse, with which words, and that they refuse nobody else."""
+"""The admission policies of deploy/: what they refuse, with which words, and that they refuse nobody else."""
 
 import base64
 import json
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,8 +26,12 @@ def callback_server_user(cluster: Cluster) -> Cluster:
 
 
 def secret(name: str, type_: str, namespace: str, owner: str | None = None) -> dict[str, Any]:
-    annotations = {} if owner is None else {"datasource.dev/datasource": owner}
-    metadata = {"name": name, "namespace": namespace, "annotations": annotations}
+    roles = {CREDENTIAL: "credential", TOKEN: "token", FLOW: "flow"}
+    annotations = {} if owner is None else {"datasource.dev/datasource": owner, "datasource.dev/role": roles[type_]}
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace, "annotations": annotations}
+    if type_ == CREDENTIAL and owner is not None:
+        kind = {"apiVersion": "datasource.dev/v1alpha1", "kind": "Datasource"}
+        metadata["ownerReferences"] = [{**kind, "name": owner, "uid": "6a1b1fbd-5b2c-4f6c-a4a5-2f4c5a3b7d10"}]
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": type_, "data": {"key": "eA=="}}
 
 
@@ -212,12 +217,151 @@ def test_who_redirects_a_client_secret_must_be_allowed_to_read_it(
     assert patched({"clientSecretRef": None}).returncode == 0
 
 
+def standing(cluster: Cluster, namespace: str, **spec: Any) -> Callable[[Cluster, dict[str, Any]], str]:
+    """A Datasource that is there; yields how somebody changes its spec, and what the API server says to that if it refuses."""
+    whole = datasource(namespace, clientID="public")
+    whole["spec"] |= spec
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(whole))
+
+    def change(who: Cluster, changed: dict[str, Any]) -> str:
+        where = ("datasource", "calendar", "-n", namespace, "--type=merge", "--dry-run=server")
+        done = who.kubectl("patch", *where, "-p", json.dumps({"spec": changed}), check=False)
+        return "" if done.returncode == 0 else done.stderr
+
+    return change
+
+
+def test_who_moves_a_token_must_be_allowed_to_read_it(cluster: Cluster, editor: Cluster, namespace: str) -> None:
+    change = standing(cluster, namespace)
+
+    for moved in (
+        {"tokenSecret": {"name": "readable"}},
+        {"tokenSecret": {"name": "hidden"}},
+        {"url": "https://evil.example.com"},
+        {"tokenSecret": {"template": {"data": {"url": "https://evil.example.com"}}}},
+    ):
+        said = change(editor, moved)
+        assert "may not get Secret calendar-token" in said, moved
+        assert "ask for that right" in said
+        assert change(cluster, moved) == ""
+    for harmless in (
+        {"suspend": True},
+        {"oauth2": {"scopes": ["read"]}},
+        {"tokenSecret": {"name": "calendar-token"}},
+        {"tokenSecret": {"template": {"labels": {"app.kubernetes.io/name": "reader"}}}},
+    ):
+        assert change(editor, harmless) == "", harmless
+
+
+def test_who_names_a_token_secret_must_be_allowed_to_read_it(editor: Cluster, namespace: str) -> None:
+    def named(name: str) -> dict[str, Any]:
+        whole = datasource(namespace, clientID="public")
+        whole["spec"]["tokenSecret"] = {"name": name}
+        return whole
+
+    assert "may not get Secret calendar-token" in create(editor, named("readable")).stderr
+    assert "may not get Secret" in create(editor, named("hidden")).stderr
+    assert create(editor, named("calendar-token")).returncode == 0
+
+
+def test_who_may_read_a_token_moves_it_where_they_may_read_it(
+    cluster: Cluster, editor: Cluster, namespace: str
+) -> None:
+    change = standing(cluster, namespace, tokenSecret={"name": "readable"})
+
+    assert change(editor, {"url": "https://other.example.com"}) == ""
+    assert "may not get Secret hidden" in change(editor, {"tokenSecret": {"name": "hidden"}})
+    assert "may not get Secret calendar-token" in change(editor, {"tokenSecret": None})
+
+
+OBEYED = [
+    ("labels", "argocd.argoproj.io/secret-type", "cluster"),
+    ("annotations", "replicator.v1.mittwald.de/replicate-to", ".*"),
+    ("annotations", "reflector.v1.k8s.emberstack.com/reflection-allowed", "true"),
+    ("labels", "app.kubernetes.io/managed-by", "Helm"),
+    ("labels", "app.kubernetes.io", "x"),
+    ("labels", "app", "x"),
+]
+
+
+def test_labels_and_annotations_that_other_controllers_obey_are_refused_unless_they_are_listed(
+    cluster: Cluster, namespace: str
+) -> None:
+    change = standing(cluster, namespace, tokenSecret={"template": {"labels": {"app.kubernetes.io/name": "reader"}}})
+
+    for place, key, value in OBEYED:
+        template = {"template": {place: {key: value}}}
+        said = change(cluster, {"tokenSecret": template})
+        assert f"has a label or annotation {key}, which is not on the list" in said, key
+        whole = datasource(namespace, clientID="public")
+        whole["spec"]["tokenSecret"] = template
+        assert "datasource-template-keys in namespace datasource-system" in create(cluster, whole).stderr, key
+    listed = {"reloader.stakater.com/match": "true"}
+    assert change(cluster, {"tokenSecret": {"template": {"annotations": listed}}}) == ""
+
+
+def test_template_of_before_goes_on_and_the_platform_team_lists_more(cluster: Cluster, namespace: str) -> None:
+    def list_keys(*keys: str) -> None:
+        data = json.dumps({"data": {"keys": "\n".join(keys)}})
+        cluster.kubectl("patch", "configmap", "datasource-template-keys", "-n", SYSTEM_NAMESPACE, "-p", data)
+
+    shipped = cluster.get("configmap", "datasource-template-keys", "-n", SYSTEM_NAMESPACE)["data"]["keys"].split()
+    whole = datasource(namespace, clientID="public")
+    whole["spec"]["tokenSecret"] = {"template": {"labels": {"theirs.example.com/tier": "one"}}}
+    list_keys(*shipped, "  theirs.example.com/tier  ")
+    try:
+        eventually("the longer list is in force", lambda: create(cluster, whole).returncode == 0)
+        change = standing(cluster, namespace, tokenSecret=whole["spec"]["tokenSecret"])
+        assert change(cluster, {"tokenSecret": {"template": {"labels": {"theirs.example.com/tier": "two"}}}}) == ""
+    finally:
+        list_keys(*shipped)
+    eventually("the shorter one is", lambda: create(cluster, whole).returncode != 0)
+
+    assert change(cluster, {"suspend": True}) == ""
+    assert change(cluster, {"tokenSecret": {"template": {"data": {"a": "b"}}}}) == ""
+    assert change(cluster, {"tokenSecret": {"template": {"labels": {"theirs.example.com/tier": None}}}}) == ""
+    two = {"tokenSecret": {"template": {"labels": {"theirs.example.com/tier": "two"}}}}
+    assert "theirs.example.com/tier, which is not on the list" in change(cluster, two)
+
+
+def test_who_writes_a_secret_of_our_types_must_be_allowed_to_read_it(cluster: Cluster, namespace: str) -> None:
+    """Tokens and the client secret are sent to the endpoints in a credential: `create secrets` alone writes none."""
+    cluster.kubectl("create", "serviceaccount", "writer", "-n", namespace)
+    cluster.kubectl("create", "role", "write", "--verb=create,patch", "--resource=secrets", "-n", namespace)
+    read = ("--verb=get", "--resource=secrets", "--resource-name=readable-oauth2-credential")
+    cluster.kubectl("create", "role", "read", *read, "-n", namespace)
+    for role in ("write", "read"):
+        subject = f"--serviceaccount={namespace}:writer"
+        cluster.kubectl("create", "rolebinding", role, f"--role={role}", subject, "-n", namespace)
+    writer = Cluster(cluster.kubeconfig_for(namespace, "writer"), cluster.folder)
+    there = secret("calendar-oauth2-credential", CREDENTIAL, namespace, "calendar")
+    there["metadata"]["ownerReferences"] = []
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(there))
+
+    for name, type_ in (("x-oauth2-credential", CREDENTIAL), ("x-token", TOKEN), ("datasource-flow-0-0", FLOW)):
+        done = create(writer, secret(name, type_, namespace, "x"))
+        assert f"may not get Secrets of that name in namespace {namespace}" in done.stderr, done.stderr
+    there["data"] = {"token_endpoint": "eA=="}
+    # kubectl patch would read it first.
+    altered = ("apply", "--server-side", "--force-conflicts", "-f", "-")
+    done = writer.kubectl(*altered, stdin=json.dumps(there), check=False)
+    assert "may not get Secrets of that name" in done.stderr, done.stderr
+    readable = secret("readable-oauth2-credential", CREDENTIAL, namespace, "readable")
+    for allowed in (readable, secret("mine", "Opaque", namespace)):
+        assert create(writer, allowed).returncode == 0, create(writer, allowed).stderr
+
+
 def test_policies_pass_the_type_check(cluster: Cluster) -> None:
     policies = cluster.get("validatingadmissionpolicies")["items"]
 
     assert {each["metadata"]["name"] for each in policies} == {
         "callback-server-writes.datasource.dev",
         "client-secret-reference.datasource.dev",
+        "operator-events.datasource.dev",
+        "operator-writes.datasource.dev",
+        "secret-writes.datasource.dev",
+        "template-keys.datasource.dev",
+        "token-secret.datasource.dev",
     }
     for policy in policies:
         name = policy["metadata"]["name"]

@@ -87,8 +87,15 @@ class Parameters(Enum):
 TOKEN_SECRETS: Mapping[str, Mapping[str, Any] | None] = {
     "default": None,
     "renamed": {"name": "renamed-token"},
-    "header": {"template": {"labels": {"app": "x"}, "data": {"header": "Bearer {{ access_token }}", "u": "{{ url }}"}}},
-    "annotated": {"template": {"annotations": {"team": "a"}, "data": {"token": "{{ access_token }}"}}},
+    "header": {
+        "template": {
+            "labels": {"app.kubernetes.io/name": "x"},
+            "data": {"header": "Bearer {{ access_token }}", "u": "{{ url }}"},
+        }
+    },
+    "annotated": {
+        "template": {"annotations": {"reloader.stakater.com/match": "true"}, "data": {"token": "{{ access_token }}"}}
+    },
     "curious": {"template": {"data": {"stolen": "{{ refresh_token }}"}}},
 }
 """`spec.tokenSecret`; a template that asks for the refresh token is no configuration."""
@@ -479,7 +486,12 @@ class Walk(RuleBasedStateMachine):
             [
                 {"stringData": {"access_token": "tampered", "header": "tampered", "token": "tampered"}},
                 {"stringData": {"more": "of somebody"}},
-                {"metadata": {"labels": {"app": None}, "annotations": {"datasource.dev/content": "tampered"}}},
+                {
+                    "metadata": {
+                        "labels": {"app.kubernetes.io/name": None},
+                        "annotations": {"datasource.dev/content": "tampered"},
+                    }
+                },
                 {"metadata": {"labels": {"backup": "yes"}}},
                 {"immutable": True},
             ]
@@ -668,7 +680,7 @@ class Walk(RuleBasedStateMachine):
         assert credential["access_token"] in issued.access_tokens
         assert credential["refresh_token"] in issued.refresh_tokens
         assert token["access_token"] == credential["access_token"]
-        assert "app" not in seen.token_secrets[TOKEN_NAMES[0]]["metadata"].get("labels", {})
+        assert "app.kubernetes.io/name" not in seen.token_secrets[TOKEN_NAMES[0]]["metadata"].get("labels", {})
         assert state_is_true(seen, set(), CLIENT_SECRET), seen.status
 
     def clean_up(self) -> None:

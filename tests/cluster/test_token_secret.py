@@ -45,8 +45,8 @@ def test_holds_the_access_token_and_never_the_refresh_token(user: User) -> None:
 
 def test_has_the_shape_that_the_template_asks_for(user: User) -> None:
     template = {
-        "labels": {"app": "reader"},
-        "annotations": {"example.com/note": "mounted by reader"},
+        "labels": {"app.kubernetes.io/name": "reader"},
+        "annotations": {"reloader.stakater.com/match": "true"},
         "data": {
             "header": "Authorization: {{ token_type }} {{access_token}}",
             "where": "{{ url }} {{ namespace }}/{{ name }}",
@@ -59,20 +59,23 @@ def test_has_the_shape_that_the_template_asks_for(user: User) -> None:
     assert secret is not None
     assert values["header"].removeprefix("Authorization: Bearer ") in user.provider.secrets().access_tokens
     assert values["where"] == f"https://api.example.com/v3 {user.namespace}/calendar"
-    assert secret["metadata"]["labels"]["app"] == "reader"
-    assert secret["metadata"]["annotations"]["example.com/note"] == "mounted by reader"
+    assert secret["metadata"]["labels"]["app.kubernetes.io/name"] == "reader"
+    assert secret["metadata"]["annotations"]["reloader.stakater.com/match"] == "true"
     assert user.status()["tokenSecretName"] == "reader-token"
 
 
 def test_changed_template_leaves_nothing_behind(user: User) -> None:
-    authorize(user, tokenSecret={"template": {"labels": {"app": "one"}, "data": {"one": "{{ access_token }}"}}})
+    authorize(
+        user,
+        tokenSecret={"template": {"labels": {"app.kubernetes.io/name": "one"}, "data": {"one": "{{ access_token }}"}}},
+    )
 
     user.apply(user.datasource(user.oauth2(), tokenSecret={"template": {"data": {"two": "{{ access_token }}"}}}))
 
     eventually("the shape is the new one", lambda: set(decoded(user.secret("calendar-token"))) == {"two"})
     secret = user.secret("calendar-token")
     assert secret is not None
-    assert "app" not in secret["metadata"].get("labels", {})
+    assert "app.kubernetes.io/name" not in secret["metadata"].get("labels", {})
 
 
 def test_renamed_leaves_no_old_one_behind(user: User) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.local.cache import REPOSITORY
 from generators.manifests import CHART
 from tests.support.helm import Manifest, helm, in_order, of_kind, only, refusal, rendered
 
@@ -136,6 +137,23 @@ def test_policy_follows_a_service_account_of_another_name() -> None:
     assert subjects == [{"kind": "ServiceAccount", "name": "web", "namespace": "platform"}]
     assert pod(manifests, CALLBACK_SERVER)["serviceAccountName"] == "web"
     assert [each["metadata"]["name"] for each in of_kind(manifests, "ServiceAccount")] == [OPERATOR]
+
+
+def test_keys_of_templates_are_those_of_the_values_and_each_release_has_its_own() -> None:
+    shipped = yaml.safe_load((REPOSITORY / "deploy/base/cluster/template-keys.yaml").read_text().split("\n---\n")[0])
+    of_chart = only(rendered(), "ConfigMap", "datasource-template-keys")["data"]
+    assert of_chart["keys"].split() == shipped["data"]["keys"].split()
+
+    changed = {"admissionPolicies": {"templateKeys": ["example.com/", "app"]}, "fullnameOverride": "acme"}
+    manifests = rendered(changed, namespace="platform")
+    (binding,) = (
+        each
+        for each in of_kind(manifests, "ValidatingAdmissionPolicyBinding")
+        if each["metadata"]["name"] == "acme-template-keys.datasource.dev"
+    )
+    keys = only(manifests, "ConfigMap", binding["spec"]["paramRef"]["name"])
+    assert keys["data"] == {"keys": "example.com/\napp"}
+    assert keys["metadata"]["namespace"] == binding["spec"]["paramRef"]["namespace"] == "platform"
 
 
 def test_second_release_shares_no_name_with_the_first() -> None:
@@ -279,6 +297,7 @@ def test_settings_reach_the_environment() -> None:
             namespace="platform",
         ),
         "ConfigMap",
+        "datasource-config",
     )
     assert config["data"] == {
         "DATASOURCE_EXTERNAL_URL": "https://connect.example.com",

@@ -10,6 +10,7 @@ import msgspec
 
 from datasource.api.names import credential_secret_name
 from datasource.api.objects import Datasource, Secret
+from datasource.api.spec import parse
 from datasource.api.states import Reason
 from datasource.cluster.kube import SECRETS, Conflict
 from datasource.process.settings import Settings
@@ -22,7 +23,7 @@ from datasource_operator.cache import Cache, Key
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresher import Refresher
 from datasource_operator.steps import Steps
-from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, fingerprint_of, raw_spec, spec
+from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, fingerprint_of, raw_spec
 from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, replies
 from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
 
@@ -56,6 +57,8 @@ class Bench:
 
     provider: HostileProvider
     transport: Transport
+    recorded: str | None = None
+    """The token endpoint in the credential Secret, where it is not the provider's."""
     kube: ApiServer = field(default_factory=ApiServer)
 
     def __post_init__(self) -> None:
@@ -67,16 +70,18 @@ class Bench:
         verifier = IdTokenVerifier(self.transport, discovery, Clock())
         process = Process(process="process-1", pod="pod-1")
         self.refresher = Refresher(self.transport, steps, memory, process, verifier, now=lambda: NOW)
+        oauth2: dict[str, Any] = PUBLIC | {"tokenURL": self.provider.url}
+        parsed = parse(raw_spec(**oauth2), allow_insecure_http=False, egress=ON_LOOPBACK)
         data = CredentialData(
             access_token="at-1",
             token_type="Bearer",
-            token_endpoint=self.provider.url,
-            fingerprint=fingerprint_of(spec(**PUBLIC)),
+            token_endpoint=self.recorded or self.provider.url,
+            fingerprint=fingerprint_of(parsed),
             client_id="my-app",
             refresh_token="rt-1",
         )
         due = facts(
-            obtained_with=spec(**PUBLIC),
+            obtained_with=parsed,
             has_refresh_token=True,
             refreshed_at=NOW - timedelta(hours=2),
             expires_at=NOW - timedelta(hours=1),
@@ -86,7 +91,7 @@ class Bench:
         self.kube.objects["secrets", NAMESPACE, credential_secret_name(NAME)] = stored | {"metadata": metadata}
         cache.store_secret(self.secret.metadata)
         raw = {"metadata": {"name": NAME, "namespace": NAMESPACE, "uid": UID, "generation": 1, "resourceVersion": "5"}}
-        cache.store_datasource(msgspec.convert(raw | {"spec": raw_spec(**PUBLIC)}, Datasource))
+        cache.store_datasource(msgspec.convert(raw | {"spec": raw_spec(**oauth2)}, Datasource))
 
     @property
     def secret(self) -> Secret:
@@ -100,9 +105,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*behaviours: Behaviour) -> AsyncIterator[Bench]:
+async def bench(*behaviours: Behaviour, recorded: str | None = None) -> AsyncIterator[Bench]:
     async with HostileProvider(*behaviours) as provider, Transport(ON_LOOPBACK) as transport:
-        yield Bench(provider, transport)
+        yield Bench(provider, transport, recorded)
 
 
 async def test_credential_that_is_due_is_refreshed_and_stored_as_the_next_revision() -> None:
@@ -111,6 +116,20 @@ async def test_credential_that_is_due_is_refreshed_and_stored_as_the_next_revisi
         assert [request.form["refresh_token"] for request in each.provider.requests] == ["rt-1"]
         assert (each.secret.value("access_token"), each.secret.value("refresh_token")) == ("at-2", "rt-2")
         assert (each.stored.revision, each.stored.intent) == (2, None)
+
+
+async def test_forged_endpoint_under_the_right_fingerprint_is_sent_nothing_and_the_state_says_so() -> None:
+    """Whoever may create Secrets can copy the public fingerprint; the spec's own token URL they cannot change with it."""
+    async with bench(replies(200, ANSWER)) as provider_of_the_forger:
+        forged = provider_of_the_forger.provider
+        async with bench(recorded=forged.url) as each:
+            await each.refresher.refresh(KEY)
+            assert (forged.requests, each.provider.requests) == ([], [])
+            assert (each.stored.revision, each.stored.intent) == (1, None)
+            trouble = each.refresher.memory.trouble(KEY, each.stored, 1)
+            assert trouble is not None
+            assert trouble.reason is Reason.CREDENTIAL_UNREADABLE
+            assert "data key token_endpoint is not what spec.oauth2 names" in trouble.message
 
 
 async def test_process_that_stops_begins_no_refresh() -> None:

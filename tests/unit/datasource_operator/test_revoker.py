@@ -309,3 +309,18 @@ async def test_secret_of_somebody_else_is_left_alone() -> None:
         assert await bench.revoke() is None
         assert bench.provider.requests == []
         assert {call.verb for call in bench.kube.calls} == {"get"}
+
+
+async def test_client_secret_is_not_sent_to_a_revocation_endpoint_that_the_spec_does_not_name() -> None:
+    """A forged credential Secret has the fingerprint, which is public; the spec names where tokens are revoked."""
+    named = {"revocationURL": "https://login.example.com/revoke"}
+    async with Bench.that(DONE) as bench:
+        bench.has_client_secret()
+        bench.has_datasource(**named)
+        bench.has_tombstone()
+        assert await bench.revoke() is None
+
+        assert bench.sent == []
+        (event,) = bench.events
+        assert "Data key revocation_endpoint of Secret" in event["note"]
+        assert "the client secret is not sent there" in event["note"]

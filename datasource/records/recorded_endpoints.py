@@ -1,0 +1,48 @@
+"""Whether the endpoints that stand in a credential Secret are those that its Datasource means.
+
+Tokens and the client secret go to the endpoints that were recorded with the tokens. A forged credential Secret with the right
+fingerprint would send them anywhere, so what the spec names is held against what is recorded.
+"""
+
+from urllib.parse import urlsplit
+
+from datasource.api.spec import OAuth2
+
+
+def misdirected_endpoint(
+    oauth2: OAuth2,
+    *,
+    token_endpoint: str,
+    refresh_endpoint: str | None = None,
+    revocation_endpoint: str | None = None,
+) -> str | None:
+    """Which recorded endpoint leads where the Datasource does not mean, by its data key; None where none does.
+
+    The token URL is part of the fingerprint, so it is the very one. The other two may be edited while a credential stands:
+    those of before stay good as long as they are of the token endpoint's own origin. What only the provider's metadata tells
+    is not compared: it may move, and the tokens belong to the endpoint that they were obtained from.
+
+    Args:
+        oauth2: as written now, with the fingerprint that is recorded.
+        token_endpoint: as recorded.
+        refresh_endpoint: as recorded, where it is not the token endpoint.
+        revocation_endpoint: as recorded.
+    """
+    whole = oauth2.expanded()
+    if whole.token_url and token_endpoint != whole.token_url:
+        return "token_endpoint"
+    others = {
+        "refresh_endpoint": (refresh_endpoint, whole.refresh_url),
+        "revocation_endpoint": (revocation_endpoint, whole.revocation_url),
+    }
+    for key, (recorded, named) in others.items():
+        # A revocation endpoint may be known from metadata alone, a refresh endpoint never is.
+        is_known = bool(named) or key == "refresh_endpoint"
+        if recorded and is_known and recorded != named and _origin(recorded) != _origin(token_endpoint):
+            return key
+    return None
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme.lower(), parts.netloc.lower()

@@ -1,0 +1,256 @@
+"""What the admission policies leave to whoever stole the token of one of our ServiceAccounts: tries that must be refused."""
+
+import copy
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from deploy.local.cluster import Cluster
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
+from tests.support.user import eventually
+
+pytestmark = pytest.mark.cluster
+
+CREDENTIAL, TOKEN, FLOW = (
+    "datasource.dev/oauth2-credential",
+    "datasource.dev/oauth2-token",
+    "datasource.dev/oauth2-flow",
+)
+PLACE = "stolen-accounts"
+OWNER = {
+    "apiVersion": "datasource.dev/v1alpha1",
+    "kind": "Datasource",
+    "name": "calendar",
+    "uid": "6a1b1fbd-5b2c-4f6c-a4a5-2f4c5a3b7d10",
+    "controller": True,
+}
+SOMEBODY = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "0b8ba1a7-8f0b-4a6a-8a7e-30f4b4c0a3ce"}
+
+Manifest = dict[str, Any]
+
+
+def secret(type_: str, role: str, usual_name: str, **metadata: Any) -> Manifest:
+    """A Secret of ours as our processes write it, but for what `metadata` says."""
+    own = {"datasource.dev/datasource": "calendar", "datasource.dev/role": role}
+    whole = {"name": usual_name, "namespace": PLACE, "annotations": own, "ownerReferences": [OWNER]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": type_,
+        "metadata": merged(whole, metadata),
+        "data": {"key": "eA=="},
+    }
+
+
+def merged(whole: Manifest, change: Manifest) -> Manifest:
+    """A JSON merge patch, applied: null takes out."""
+    result = copy.deepcopy(whole)
+    for key, value in change.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def credential(**metadata: Any) -> Manifest:
+    return secret(CREDENTIAL, "credential", "calendar-oauth2-credential", **metadata)
+
+
+def token(**metadata: Any) -> Manifest:
+    return secret(TOKEN, "token", "calendar-token", **metadata)
+
+
+def flow(**metadata: Any) -> Manifest:
+    system = {"namespace": SYSTEM_NAMESPACE, "ownerReferences": None}
+    return secret(FLOW, "flow", "datasource-flow-0123456789abcdef-0", **system | metadata)
+
+
+def event(**change: Any) -> Manifest:
+    whole = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": "calendar.0", "namespace": PLACE},
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": "datasource.dev/operator",
+        "reportingInstance": "x",
+        "type": "Normal",
+        "reason": "Ready",
+        "action": "Reconcile",
+        "note": "x",
+        "regarding": {**OWNER, "namespace": PLACE},
+    }
+    del whole["regarding"]["controller"]  # type: ignore[attr-defined]
+    return merged(whole, change)
+
+
+SERVICE_ACCOUNT_TOKEN = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "type": "kubernetes.io/service-account-token",
+    "metadata": {
+        "name": "x",
+        "namespace": "kube-system",
+        "annotations": {"kubernetes.io/service-account.name": "clusterrole-aggregation-controller"},
+    },
+}
+OPAQUE = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mine", "namespace": PLACE}}
+
+STANDING = {
+    "credential": credential(name="standing-oauth2-credential", annotations={"datasource.dev/datasource": "standing"}),
+    "token": token(name="standing-token", labels={"theirs": "x"}, finalizers=["example.com/theirs"]),
+    "opaque": merged(OPAQUE, {"metadata": {"name": "standing"}}),
+    "disguised": merged(credential(name="disguised-oauth2-credential"), {"type": "Opaque"}),
+    "flow": flow(name="datasource-flow-ffffffffffffffff-0"),
+}
+"""What is there already, put there by others or by us."""
+
+
+@pytest.fixture(scope="module")
+def place(cluster: Cluster) -> Iterator[str]:
+    """A namespace with a few Secrets in it."""
+    cluster.kubectl("create", "namespace", PLACE)
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items()}))
+    yield PLACE
+    cluster.kubectl("delete", "namespace", PLACE, "--wait=false")
+    cluster.kubectl("delete", "secret", STANDING["flow"]["metadata"]["name"], "-n", SYSTEM_NAMESPACE)
+
+
+def items() -> list[Manifest]:
+    # Without owners, or the garbage collector would take them: nobody has those uids.
+    return [merged(each, {"metadata": {"ownerReferences": None}}) for each in STANDING.values()]
+
+
+@pytest.fixture(scope="module")
+def thieves(cluster: Cluster, place: str) -> dict[str, Cluster]:
+    """kubectl with each of the two tokens, once the policies are in force."""
+    found = {
+        each: Cluster(cluster.kubeconfig_for(SYSTEM_NAMESPACE, each), cluster.folder)
+        for each in (OPERATOR, CALLBACK_SERVER)
+    }
+    eventually(
+        "the policies are in force",
+        lambda: all("may write only" in create(thief, OPAQUE).stderr for thief in found.values()),
+    )
+    return found
+
+
+def create(thief: Cluster, manifest: Manifest) -> subprocess.CompletedProcess[str]:
+    return thief.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest), check=False)
+
+
+def patch(thief: Cluster, standing: str, change: Manifest) -> subprocess.CompletedProcess[str]:
+    metadata = STANDING[standing]["metadata"]
+    where = ("secret", metadata["name"], "-n", metadata["namespace"])
+    return thief.kubectl(
+        "patch", *where, "--type=merge", "-p", json.dumps(change), "--dry-run=server", "-o", "name", check=False
+    )
+
+
+LABELLED = {"argocd.argoproj.io/secret-type": "cluster"}
+COPIED = {"replicator.v1.mittwald.de/replicate-to": "kube-system"}
+OWNERS = "as its owner"
+
+CREATES: list[tuple[str, Manifest, str]] = [
+    (OPERATOR, SERVICE_ACCOUNT_TOKEN, "is of type kubernetes.io/service-account-token"),
+    (OPERATOR, OPAQUE, "is of type Opaque: the operator may write only"),
+    (OPERATOR, flow(), "is of type datasource.dev/oauth2-flow"),
+    (OPERATOR, flow(namespace=PLACE), "is of type datasource.dev/oauth2-flow"),
+    (OPERATOR, merged(OPAQUE, {"type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""}}), "of type kub"),
+    (OPERATOR, credential(name="other-oauth2-credential"), "does not say in its annotations"),
+    (OPERATOR, credential(annotations={"datasource.dev/role": "token"}), "does not say in its annotations"),
+    (OPERATOR, token(annotations={"datasource.dev/datasource": None}), "does not say in its annotations"),
+    (OPERATOR, token(annotations={"datasource.dev/role": None}), "does not say in its annotations"),
+    (OPERATOR, token(name="x-oauth2-credential"), "does not say in its annotations"),
+    (OPERATOR, token(ownerReferences=None), OWNERS),
+    (OPERATOR, token(ownerReferences=[OWNER, SOMEBODY]), OWNERS),
+    (OPERATOR, token(ownerReferences=[{**OWNER, "name": "other"}]), OWNERS),
+    (OPERATOR, credential(ownerReferences=[{**OWNER, "kind": "Pod", "apiVersion": "v1"}]), OWNERS),
+    (OPERATOR, token(finalizers=["example.com/stay"]), "only the finalizer datasource.dev/revoke"),
+    (OPERATOR, token(finalizers=["datasource.dev/revoke"]), "only the finalizer datasource.dev/revoke"),
+    (OPERATOR, credential(finalizers=["example.com/stay"]), "only the finalizer datasource.dev/revoke"),
+    (OPERATOR, credential(labels=LABELLED), "may not change the labels"),
+    (OPERATOR, credential(annotations=COPIED), "only the annotations datasource.dev/"),
+    (OPERATOR, {**token(), "immutable": True}, "may not make a Secret immutable"),
+    (OPERATOR, event(reportingController="kubelet"), "only Events of datasource.dev/operator"),
+    (OPERATOR, event(regarding={"kind": "Pod", "apiVersion": "v1"}), "only Events of datasource.dev/operator"),
+    (OPERATOR, event(metadata={"labels": LABELLED}), "have no labels"),
+    (OPERATOR, event(metadata={"finalizers": ["example.com/stay"]}), "have no labels"),
+    (CALLBACK_SERVER, SERVICE_ACCOUNT_TOKEN, "is of type kubernetes.io/service-account-token"),
+    (CALLBACK_SERVER, credential(labels=LABELLED), "may not label a Secret"),
+    (CALLBACK_SERVER, credential(annotations=COPIED), "may change only annotations"),
+    (CALLBACK_SERVER, credential(finalizers=["datasource.dev/revoke"]), "may not add or remove finalizers"),
+    (CALLBACK_SERVER, credential(ownerReferences=None), "owned by its Datasource"),
+    (CALLBACK_SERVER, credential(ownerReferences=[SOMEBODY]), "owned by its Datasource"),
+    (CALLBACK_SERVER, credential(ownerReferences=[OWNER, SOMEBODY]), "owned by its Datasource"),
+    (CALLBACK_SERVER, credential(annotations={"datasource.dev/role": "token"}), "is not the credential of"),
+    (CALLBACK_SERVER, {**credential(), "immutable": True}, "may not make a Secret immutable"),
+    (CALLBACK_SERVER, flow(labels=LABELLED), "may not label a Secret"),
+    (CALLBACK_SERVER, flow(annotations=COPIED), "may change only annotations"),
+    (CALLBACK_SERVER, flow(finalizers=["example.com/stay"]), "may not add or remove finalizers"),
+    (CALLBACK_SERVER, flow(ownerReferences=[OWNER]), "owned by its Datasource"),
+]
+
+PATCHES: list[tuple[str, str, Manifest, str]] = [
+    (OPERATOR, "opaque", {"data": {"key": "eQ=="}}, "is of type Opaque"),
+    (OPERATOR, "disguised", {"data": {"key": "eQ=="}}, "is of type Opaque"),
+    (OPERATOR, "credential", {"metadata": {"labels": LABELLED}}, "may not change the labels"),
+    (OPERATOR, "credential", {"metadata": {"annotations": COPIED}}, "only the annotations datasource.dev/"),
+    (OPERATOR, "credential", {"metadata": {"ownerReferences": [SOMEBODY]}}, OWNERS),
+    (OPERATOR, "token", {"metadata": {"ownerReferences": [OWNER, SOMEBODY]}}, OWNERS),
+    (OPERATOR, "token", {"metadata": {"finalizers": None}}, "only the finalizer datasource.dev/revoke"),
+    (OPERATOR, "token", {"metadata": {"annotations": {"datasource.dev/role": "x"}}}, "does not say in its annotations"),
+    (OPERATOR, "token", {"immutable": True}, "may not make a Secret immutable"),
+    (CALLBACK_SERVER, "credential", {"metadata": {"labels": LABELLED}}, "may not label a Secret"),
+    (CALLBACK_SERVER, "credential", {"metadata": {"annotations": COPIED}}, "may change only annotations"),
+    (CALLBACK_SERVER, "credential", {"metadata": {"finalizers": ["x.example.com/y"]}}, "may not add or remove"),
+    (CALLBACK_SERVER, "credential", {"metadata": {"ownerReferences": [OWNER]}}, "owned by its Datasource"),
+    (CALLBACK_SERVER, "credential", {"immutable": True}, "may not make a Secret immutable"),
+    (CALLBACK_SERVER, "token", {"data": {"key": "eQ=="}}, "the callback server may write only"),
+]
+
+
+def test_stolen_account_creates_nothing_that_its_process_would_not(thieves: dict[str, Cluster]) -> None:
+    for account, manifest, message in CREATES:
+        done = create(thieves[account], manifest)
+        assert (done.returncode != 0, message in done.stderr) == (True, True), (account, manifest, done.stderr)
+
+
+def test_stolen_account_alters_nothing_that_its_process_would_not(thieves: dict[str, Cluster]) -> None:
+    for account, standing, change, message in PATCHES:
+        done = patch(thieves[account], standing, change)
+        assert (done.returncode != 0, message in done.stderr) == (True, True), (account, standing, change, done.stderr)
+
+
+def test_stolen_operator_account_deletes_no_secret_of_others(thieves: dict[str, Cluster]) -> None:
+    def delete(standing: str) -> subprocess.CompletedProcess[str]:
+        metadata = STANDING[standing]["metadata"]
+        where = ("secret", metadata["name"], "-n", metadata["namespace"])
+        return thieves[OPERATOR].kubectl("delete", *where, "--dry-run=server", check=False)
+
+    assert "is of type Opaque" in delete("opaque").stderr
+    assert "is of type Opaque" in delete("disguised").stderr
+    for ours in ("credential", "token", "flow"):
+        assert delete(ours).returncode == 0, delete(ours).stderr
+
+
+def test_what_the_processes_write_themselves_is_let_through(thieves: dict[str, Cluster]) -> None:
+    operator, callback_server = thieves[OPERATOR], thieves[CALLBACK_SERVER]
+    templated = token(labels={"app.kubernetes.io/name": "reader"}, annotations={"example.com/owner": "sales"})
+    for manifest in (credential(), credential(finalizers=["datasource.dev/revoke"]), templated, event()):
+        assert create(operator, manifest).returncode == 0, create(operator, manifest).stderr
+    for manifest in (credential(), flow()):
+        assert create(callback_server, manifest).returncode == 0, create(callback_server, manifest).stderr
+    copied = {"kubectl.kubernetes.io/last-applied-configuration": None}
+    adopted: Manifest = {"metadata": {"ownerReferences": [{**OWNER, "name": "standing"}], "annotations": copied}}
+    held: Manifest = {"metadata": {"finalizers": ["datasource.dev/revoke"]}, "data": None}
+    for change in (adopted, held):
+        assert patch(operator, "credential", change).returncode == 0, patch(operator, "credential", change).stderr
+    stored: Manifest = {"data": {"key": "eQ=="}}
+    for change in (stored, stored | {"metadata": {"annotations": copied}}):
+        assert patch(callback_server, "credential", change).returncode == 0
