@@ -15,8 +15,8 @@ import structlog
 from datasource.api.names import SecretType
 from datasource.api.objects import Datasource
 from datasource.cluster.kube import DATASOURCES, ApiError, Kube, Unavailable
-from datasource.concurrency.fair_turns import FairTurns
 from datasource.cluster.link_keys import LinkKeyStore
+from datasource.concurrency.fair_turns import FairTurns
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
