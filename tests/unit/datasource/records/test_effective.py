@@ -301,6 +301,19 @@ async def test_metadata_that_cannot_be_believed_matters_only_to_who_depends_on_i
 
 
 @pytest.mark.parametrize(
+    "query", ["state=x", "a=b&redirect_uri=https%3A%2F%2Fevil.example.com", "%63lient_id=", "nonce"]
+)
+def test_metadata_whose_authorize_url_sets_what_the_flow_sets_is_refused_before_anything_is_begun(query: str) -> None:
+    error = refused(metadata(authorization_endpoint=f"{ISSUER}/auth?{query}"), **BY_ISSUER)
+    assert error.field == "spec.oauth2.issuer"
+    assert "which the flow sets itself" in str(error)
+
+
+def test_other_parameters_in_the_authorize_url_of_metadata_stay() -> None:
+    assert holds(metadata(authorization_endpoint=f"{ISSUER}/auth?p=b2c"), **BY_ISSUER).authorize_url.endswith("?p=b2c")
+
+
+@pytest.mark.parametrize(
     ("changes", "method"),
     [
         ({}, ClientAuthentication.CLIENT_SECRET_BASIC),
