@@ -7,6 +7,8 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 # Each has a control plane and a provider of its own; most of the time a test waits for what others do.
 TEST_WORKERS ?= 3
+# Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check lint unit faults bench tools generate docs manifests fixtures lock format clean
 

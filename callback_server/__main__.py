@@ -1,5 +1,6 @@
 """`python -m callback_server`: serve the pages."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -37,7 +38,11 @@ async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int
         Kube(settings.kubeconfig, user_agent="datasource-callback-server") as kube,
         Transport(settings.egress, settings.proxies) as transport,
     ):
-        app = create_app(services(kube, transport, settings))
+        served = services(kube, transport, settings)
+        # Once before the first request, so that it is not looked up what could be told.
+        await served.link_keys.read()
+        reading = asyncio.create_task(served.link_keys.keep_reading(), name="link keys")
+        app = create_app(served)
         host, port = pages
         server = server_of(app, host, port)
         show_build("callback-server")
@@ -54,6 +59,7 @@ async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int
         try:
             await server.serve()
         finally:
+            reading.cancel()
             await runner.cleanup()
     logger.info("callback server ended")
 

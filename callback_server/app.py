@@ -30,7 +30,7 @@ from callback_server.done import DoneService
 from callback_server.flows import FlowStore
 from callback_server.identity import IdentityCheck
 from callback_server.limits import Exceeded, Misses, Pace, Places
-from callback_server.looks import Looks
+from callback_server.looks import Lane, Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
 from callback_server.refusals import Refused
@@ -42,6 +42,7 @@ from datasource.cluster.clients import Clients
 from datasource.cluster.credential_secrets import CredentialSecrets
 from datasource.cluster.dropped_grants import DroppedGrants
 from datasource.cluster.kube import ApiError, Kube, Unavailable
+from datasource.cluster.link_keys import LinkKeyStore
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
@@ -69,6 +70,7 @@ class Services:
     done: DoneService
     settings: Settings
     misses: Misses
+    link_keys: LinkKeyStore
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
 
@@ -79,11 +81,16 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     observer = Observer(kube, credential_secrets, settings, discovery)
     clients = Clients(kube, settings.require_allowed_hosts, _now)
     flows = FlowStore(kube, settings.system_namespace, _now)
-    looks = Looks(observer, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
+    link_keys = LinkKeyStore(kube, settings.system_namespace, _now)
+
+    def new_lane() -> Lane:
+        return Lane(observer, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
+
+    looks = Looks(new_lane)
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
     places = Places(in_all=64, per_namespace=16, longest_wait=5.0, longest_line=48)
     return Services(
-        dialog=DialogService(clients, transport, settings, observer, flows, looks, places, _now),
+        dialog=DialogService(clients, transport, settings, observer, flows, looks, places, link_keys, _now),
         callback=CallbackService(
             clients,
             transport,
@@ -91,14 +98,16 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
             flows,
             looks,
             places,
+            link_keys,
             CredentialStore(credential_secrets, _now),
             GrantRevoker(DroppedGrants(transport, clients, credential_secrets, _now), kube),
             IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), _now),
             _now,
         ),
-        done=DoneService(settings, observer, flows, looks),
+        done=DoneService(settings, observer, flows, looks, link_keys),
         settings=settings,
         misses=Misses(time.monotonic),
+        link_keys=link_keys,
     )
 
 

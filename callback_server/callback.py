@@ -23,6 +23,7 @@ from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.api.spec import DeletionPolicy
 from datasource.cluster.clients import ClientMaterial, Clients
 from datasource.cluster.kube import ApiError, Unavailable
+from datasource.cluster.link_keys import LinkKeyStore
 from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, check_issuer, parse_callback
 from datasource.oauth2.errors import OAuth2Error
 from datasource.oauth2.token_request import Client, authorization_code_request
@@ -32,7 +33,16 @@ from datasource.providers.transport import Transport
 from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.effective import Effective, code_options, reply_options
 from datasource.records.fingerprint import fingerprint
-from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, parse_flow_key, state_is_of
+from datasource.records.flow import (
+    Flow,
+    FlowKey,
+    Outcome,
+    StoredFlow,
+    flow_key_origin,
+    parse_flow_key,
+    state_is_of,
+)
+from datasource.records.link_keys import Purpose
 
 logger = structlog.get_logger(__name__)
 
@@ -57,6 +67,7 @@ class CallbackService:
     flows: FlowStore
     looks: Looks
     places: Places
+    link_keys: LinkKeyStore
     credentials: CredentialStore
     revoker: GrantRevoker
     identity: IdentityCheck
@@ -89,7 +100,9 @@ class CallbackService:
             raise refusals.unknown_flow()
         if cookie is None:
             raise refusals.cookie_is_missing()
-        stored = await self.looks.record(key, has_key=lambda found: state_is_of(key, found.flow))
+        origin = flow_key_origin(key, Purpose.STATE, self.link_keys.current, self.now())
+        lane = self.looks.lane(origin, key.digest, refused=refusals.unknown_flow())
+        stored = await lane.record(key, has_key=lambda found: state_is_of(key, found.flow))
         if stored is None or not state_is_of(key, stored.flow) or stored.flow.namespace != namespace:
             raise refusals.unknown_flow()
         if not is_same_browser(cookie, stored.flow.cookie_hash):

@@ -27,6 +27,7 @@ from datasource.cluster.clients import (
     ConfigMapsForbidden,
     SecretsForbidden,
 )
+from datasource.cluster.link_keys import LinkKeyStore
 from datasource.oauth2.authorize import authorization_parameters, front_url, new_secret, pushed_url, s256_challenge
 from datasource.oauth2.errors import OAuth2Error
 from datasource.oauth2.provider_metadata import ProviderMetadata
@@ -35,8 +36,9 @@ from datasource.process.settings import Settings
 from datasource.providers.exchange import push_authorization
 from datasource.providers.transport import Transport
 from datasource.records.effective import Effective
-from datasource.records.flow import FLOW_LIFETIME, Flow, key_hash, new_flow_key
-from datasource.records.ticket import is_ticket, same_ticket, ticket_hash
+from datasource.records.flow import FLOW_LIFETIME, Flow, FlowKey, key_hash, new_flow_key
+from datasource.records.link_keys import Purpose
+from datasource.records.ticket import is_ticket, same_ticket, ticket_hash, ticket_origin
 
 logger = structlog.get_logger(__name__)
 
@@ -55,6 +57,7 @@ class DialogService:
     flows: FlowStore
     looks: Looks
     places: Places
+    link_keys: LinkKeyStore
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
@@ -109,13 +112,13 @@ class DialogService:
             return Onward(situation.namespace, situation.name, url)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
-        # What is not the live ticket costs one read, and that is shared: strangers may send as many as they like.
-        datasource = await self.looks.datasource(namespace, name, has_key=lambda found: _offers(found, ticket))
+        # What was never a ticket of ours costs nothing. What is not the live one costs a read, and that is shared.
+        origin = ticket_origin(ticket, namespace, name, self.link_keys.current, self.now())
+        lane = self.looks.lane(origin, namespace, refused=refusals.link_has_ended())
+        datasource = await lane.datasource(namespace, name, has_key=lambda found: _offers(found, ticket))
         if datasource is not None and datasource.spec.get("suspend") is True:
             # Only whoever had a link is told so; the link itself left the status.
-            situation = await self.looks.situation(
-                namespace, name, has_key=lambda found: found.ticket_was_issued(ticket)
-            )
+            situation = await lane.situation(namespace, name, has_key=lambda found: found.ticket_was_issued(ticket))
             issued = situation is not None and situation.ticket_was_issued(ticket)
             raise refusals.suspended() if issued else refusals.link_has_ended()
         if datasource is None or not _offers(datasource, ticket):
@@ -134,10 +137,10 @@ class DialogService:
         states: dict[str, str] = {}
 
         def make(slot: int) -> Flow:
-            state = new_flow_key(situation.uid, slot, self.token_bytes)
+            state = self._new_key(Purpose.STATE, situation.uid, slot)
             flow = Flow(
                 state_hash=key_hash(state),
-                done_id=new_flow_key(situation.uid, slot, self.token_bytes).text,
+                done_id=self._new_key(Purpose.DONE, situation.uid, slot).text,
                 code_verifier=verifier,
                 nonce=nonce,
                 namespace=situation.namespace,
@@ -161,6 +164,11 @@ class DialogService:
         except NoSlot:
             raise refusals.too_many_at_once() from None
         return begun, states[begun.state_hash]
+
+    def _new_key(self, purpose: Purpose, uid: str, slot: int) -> FlowKey:
+        return new_flow_key(
+            uid, slot, self.token_bytes, lambda text: self.link_keys.current.mark(purpose, text, self.now())
+        )
 
     async def _front_url(
         self, namespace: str, effective: Effective, material: ClientMaterial, parameters: list[tuple[str, str]]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from starlette.responses import HTMLResponse
 
@@ -16,9 +17,11 @@ from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
 from datasource.api.states import State
+from datasource.cluster.link_keys import LinkKeyStore
 from datasource.process.settings import Settings
 from datasource.records.effective import Effective
-from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, done_id_is_of, parse_flow_key
+from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, done_id_is_of, flow_key_origin, parse_flow_key
+from datasource.records.link_keys import Purpose
 from datasource.records.ticket import ticket_hash
 
 LOOKS = 12
@@ -36,6 +39,7 @@ class DoneService:
     observer: Observer
     flows: FlowStore
     looks: Looks
+    link_keys: LinkKeyStore
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def show(self, done_id: str, cookie: str | None) -> HTMLResponse:
@@ -50,7 +54,9 @@ class DoneService:
         if cookie is None:
             raise refusals.cookie_is_missing()
         # Whoever is not the browser that began gets no further than this look.
-        found = await self.looks.record(key, has_key=lambda found: done_id_is_of(key, found.flow))
+        origin = flow_key_origin(key, Purpose.DONE, self.link_keys.current, datetime.now(UTC))
+        lane = self.looks.lane(origin, key.digest, refused=refusals.unknown_flow())
+        found = await lane.record(key, has_key=lambda found: done_id_is_of(key, found.flow))
         flow = _own_flow(key, cookie, found)
         for look in range(LOOKS):
             datasource = await self.observer.datasource(flow.namespace, flow.name)

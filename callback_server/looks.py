@@ -4,10 +4,14 @@ A read serves everybody who asked before it began, so what they are told is as f
 with the right ticket passes in the middle of a thousand with a wrong one. One door is looked at a few times a second at most,
 and all of them together at a steady pace, in turn. Who turns out to have the key gives the place in that line back: strangers
 alone are held to its pace.
+
+What carries a mark of ours (`records/link_keys.py`) stands in no line of strangers: its lines are those of one namespace or of
+one Datasource. What carries a forged one is not read for at all. What has none, as in v0.1.0, stands in a line of its own.
 """
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -18,6 +22,7 @@ from callback_server.refusals import Refused
 from callback_server.situation import Observer, Situation
 from datasource.api.objects import Datasource
 from datasource.records.flow import FlowKey, StoredFlow
+from datasource.records.link_keys import Origin
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -26,6 +31,9 @@ PER_DOOR = (4.0, 4)
 """Reads at one door, per second and at once: a person needs two in a row, the page that comes back and where it leads."""
 
 _DOORS = 1024
+
+_OWNERS = 1024
+"""How many namespaces and Datasources have lines at one time; only what carries a mark of ours makes one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -97,8 +105,8 @@ class SharedReads(Generic[K, T]):
 
 
 @dataclass(slots=True)
-class Looks:
-    """What strangers may make us read."""
+class Lane:
+    """What those may make us read who stand in one line."""
 
     observer: Observer
     flows: FlowStore
@@ -144,6 +152,41 @@ class Looks:
             return None if datasource is None else await self.observer.situation(datasource)
         except Refused:
             return None
+
+
+@dataclass(slots=True)
+class Looks:
+    """The lines: one for all that carries no mark, one each for what does."""
+
+    new_lane: Callable[[], Lane]
+    _unmarked: Lane = field(init=False)
+    _marked: OrderedDict[Hashable, Lane] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        self._unmarked = self.new_lane()
+
+    def lane(self, origin: Origin, owner: Hashable, *, refused: Refused) -> Lane:
+        """The line for what is from there; `owner` is whose doors a mark of ours may have been made for.
+
+        Raises:
+            Refused: it is forged, and nothing is read for it.
+        """
+        match origin:
+            case Origin.FORGED:
+                raise refused
+            case Origin.UNKNOWN:
+                return self._unmarked
+            case Origin.OURS:
+                return self._marked_lane(owner)
+
+    def _marked_lane(self, owner: Hashable) -> Lane:
+        lane = self._marked.get(owner)
+        if lane is None:
+            lane = self._marked[owner] = self.new_lane()
+        self._marked.move_to_end(owner)
+        while len(self._marked) > _OWNERS:
+            self._marked.popitem(last=False)
+        return lane
 
 
 def _where_there_is_one(has_key: Callable[[T], bool]) -> Callable[[T | None], bool]:

@@ -14,6 +14,8 @@ class Rule:
     group: str
     resource: str
     verbs: tuple[str, ...]
+    name: str = ""
+    """Of the one object that it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Account:
     served: tuple[Rule, ...]
     system: tuple[Rule, ...]
 
+
+_LINK_KEYS = "datasource-link-keys"
 
 OPERATOR = Account(
     "operator",
@@ -39,6 +43,8 @@ OPERATOR = Account(
     system=(
         Rule("", "secrets", ("list", "delete")),
         Rule("coordination.k8s.io", "leases", ("get", "create", "patch")),
+        Rule("", "secrets", ("create",)),
+        Rule("", "secrets", ("get", "patch"), _LINK_KEYS),
     ),
 )
 
@@ -50,7 +56,7 @@ CALLBACK_SERVER = Account(
         Rule("", "secrets", ("get", "create", "patch")),
         Rule("", "configmaps", ("get",)),
     ),
-    system=(Rule("", "secrets", ("get", "create", "patch")),),
+    system=(Rule("", "secrets", ("get", "create", "patch")), Rule("", "secrets", ("get",), _LINK_KEYS)),
 )
 
 ACCOUNTS = (OPERATOR, CALLBACK_SERVER)
@@ -65,10 +71,12 @@ class ResourceAttributes(msgspec.Struct, frozen=True, omit_defaults=True):
     resource: str = ""
     subresource: str = ""
     namespace: str = ""
+    name: str = ""
 
     def __str__(self) -> str:
         resource = self.resource + (f"/{self.subresource}" if self.subresource else "")
         where = f"namespace {self.namespace}" if self.namespace else "all namespaces"
+        resource += f" {self.name}" if self.name else ""
         return f"{self.verb} {resource}{f'.{self.group}' if self.group else ''} in {where}"
 
 
@@ -119,4 +127,4 @@ def _attributes(rules: Iterable[Rule], namespace: str) -> Iterator[ResourceAttri
     for rule in rules:
         resource, _, subresource = rule.resource.partition("/")
         for verb in rule.verbs:
-            yield ResourceAttributes(verb, rule.group, resource, subresource, namespace)
+            yield ResourceAttributes(verb, rule.group, resource, subresource, namespace, rule.name)

@@ -24,6 +24,7 @@ class SecretType(StrEnum):
     CREDENTIAL = "datasource.dev/oauth2-credential"
     TOKEN = "datasource.dev/oauth2-token"  # noqa: S105 - a name, not a token
     FLOW = "datasource.dev/oauth2-flow"
+    LINK_KEYS = "datasource.dev/link-keys"
 
 
 class Role(StrEnum):
@@ -32,6 +33,7 @@ class Role(StrEnum):
     CREDENTIAL = "credential"
     TOKEN = "token"  # noqa: S105 - a name, not a token
     FLOW = "flow"
+    LINK_KEYS = "link-keys"
 
 
 class Annotation(StrEnum):
@@ -86,6 +88,9 @@ def default_token_secret_name(datasource_name: str) -> str:
     return datasource_name + TOKEN_SUFFIX
 
 
+LINK_KEYS_SECRET = "datasource-link-keys"  # noqa: S105 - a name, not a key
+"""The Secret of the system namespace with the keys that mark links and states (`records/link_keys.py`)."""
+
 FLOW_SLOTS = 10
 """How many authorizations of one Datasource can be under way at once."""
 
@@ -103,9 +108,11 @@ def flow_secret_name(digest: str, slot: int) -> str:
 
 
 FLOW_KEY = re.compile(
-    rf"(?P<digest>[0-9a-f]{{{_UID_DIGEST_LENGTH}}})-(?P<slot>[0-9])\.(?P<secret>[A-Za-z0-9_-]{{22,64}})"
+    rf"(?P<digest>[0-9a-f]{{{_UID_DIGEST_LENGTH}}})-(?P<slot>[0-9])\.(?P<secret>[A-Za-z0-9_-]{{43}})"
+    r"(?P<mark>[A-Za-z0-9_-]{16})?"
 )
-"""The shape of a `state` parameter and of the id of a done page: which record, then the part nobody can guess."""
+"""The shape of a `state` parameter and of the id of a done page: which record, then the part nobody can guess, then the mark
+that says that we made it. v0.1.0 made them without one, and takes those that have one."""
 
 
 def redirect_uri(external_url: str, namespace: str) -> str:

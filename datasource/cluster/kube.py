@@ -110,6 +110,18 @@ class _WatchEvent(msgspec.Struct):
     object: msgspec.Raw
 
 
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Groups(msgspec.Struct):
+    groups: list[_Named]
+
+
+class _Resources(msgspec.Struct):
+    resources: list[_Named]
+
+
 class ServerVersion(msgspec.Struct, frozen=True, rename="camel"):
     """What /version says. `minor` is text: some vendors write `31+`."""
 
@@ -240,6 +252,18 @@ class Kube:
     async def version(self) -> ServerVersion:
         """Which Kubernetes the API server is."""
         return _decoded(await self._request("GET", "/version"), ServerVersion)
+
+    async def serves(self, resource: Resource) -> bool:
+        """Whether discovery tells of a resource: it does not while its CRD is missing, or was made a moment ago."""
+        _, _, group, version = resource.prefix.split("/")
+        groups = _decoded(await self._request("GET", "/apis"), _Groups).groups
+        if not any(each.name == group for each in groups):
+            return False
+        try:
+            found = _decoded(await self._request("GET", f"/apis/{group}/{version}"), _Resources)
+        except NotFound:
+            return False
+        return any(each.name == resource.plural for each in found.resources)
 
     async def create(
         self,

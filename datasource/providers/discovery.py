@@ -92,6 +92,11 @@ class Discovery:
         self._known: OrderedDict[_Asked, _Entry] = OrderedDict()
         self._asking: dict[tuple[_Asked, str | None], asyncio.Task[ProviderMetadata]] = {}
 
+    def is_known(self, issuer: str, *, ca_bundle: str | None = None) -> bool:
+        """Whether `metadata` answers at once, an error included."""
+        entry = self._known.get(_Asked(issuer, ca_bundle))
+        return entry is not None and self._monotonic() < entry.fresh_until
+
     async def metadata(self, issuer: str, *, tenant: str, ca_bundle: str | None = None) -> ProviderMetadata:
         """The metadata of an issuer, at most an hour old while it can be reached.
 

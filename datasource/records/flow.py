@@ -19,6 +19,7 @@ from datasource.api.names import FLOW_KEY, Annotation, Role, SecretType, flow_se
 from datasource.api.objects import Metadata, Secret, encoded_data
 from datasource.api.requests import Requests
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.records.link_keys import LinkKeys, Origin, Purpose
 
 FLOW_LIFETIME = timedelta(minutes=10)
 
@@ -43,6 +44,8 @@ class FlowKey(msgspec.Struct, frozen=True):
     digest: str
     slot: int
     text: str
+    mark: str = ""
+    """The last characters of the text, which say that we made it; empty in v0.1.0, and where there was no key."""
 
     def __repr__(self) -> str:
         return f"FlowKey({self.secret_name})"
@@ -93,17 +96,31 @@ class StoredFlow(msgspec.Struct, frozen=True):
     resource_version: str
 
 
-def new_flow_key(uid: str, slot: int, token_bytes: Callable[[int], bytes]) -> FlowKey:
-    """Make a `state` or a done id with 256 random bits for the record in that slot."""
+def new_flow_key(
+    uid: str,
+    slot: int,
+    token_bytes: Callable[[int], bytes],
+    make_mark: Callable[[str], str] = lambda _: "",
+) -> FlowKey:
+    """Make a `state` or a done id with 256 random bits for the record in that slot, and a mark."""
     digest = uid_digest(uid)
     secret = urlsafe_b64encode(token_bytes(32)).decode().rstrip("=")
-    return FlowKey(digest=digest, slot=slot, text=f"{digest}-{slot}.{secret}")
+    unmarked = f"{digest}-{slot}.{secret}"
+    mark = make_mark(unmarked)
+    return FlowKey(digest=digest, slot=slot, text=unmarked + mark, mark=mark)
+
+
+def flow_key_origin(key: FlowKey, purpose: Purpose, keys: LinkKeys, now: datetime) -> Origin:
+    """Whether we made a `state` or a done id, as far as its mark tells."""
+    return keys.origin(purpose, key.text.removesuffix(key.mark), key.mark, now)
 
 
 def parse_flow_key(text: str) -> FlowKey | None:
     """Read a `state` or a done id that came back; None where we never made such a one."""
     match = FLOW_KEY.fullmatch(text)
-    return None if match is None else FlowKey(digest=match["digest"], slot=int(match["slot"]), text=text)
+    if match is None:
+        return None
+    return FlowKey(digest=match["digest"], slot=int(match["slot"]), text=text, mark=match["mark"] or "")
 
 
 def key_hash(key: FlowKey) -> str:

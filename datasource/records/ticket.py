@@ -2,7 +2,8 @@
 
 A ticket is random, and bound to what it was issued for. So it ends by itself when the credential that it would replace
 is replaced or cleared, when the parameters change and when the Datasource is another one of the same name, without
-anybody having to remember it.
+anybody having to remember it. Its mark says that the operator made it, for that very Datasource, so that a ticket that
+nobody made is known without a read. Tickets of v0.1.0 have none, and stay good until they end.
 """
 
 import hashlib
@@ -11,10 +12,14 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+
+from datasource.records.link_keys import MARK_LENGTH, LinkKeys, Origin, Purpose
 
 _RANDOM_LENGTH = 32
 _BINDING_LENGTH = 16
-_TICKET = re.compile(rf"[A-Za-z0-9_-]{{{_RANDOM_LENGTH + _BINDING_LENGTH}}}")
+_LENGTH = _RANDOM_LENGTH + _BINDING_LENGTH
+_TICKET = re.compile(rf"[A-Za-z0-9_-]{{{_LENGTH}}}([A-Za-z0-9_-]{{{MARK_LENGTH}}})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class TicketScope:
 
 
 def issue_ticket(scope: TicketScope, token_bytes: Callable[[int], bytes]) -> str:
-    """Make a fresh ticket with 192 random bits: 48 URL-safe characters."""
+    """Make a fresh ticket with 192 random bits: 48 URL-safe characters, without a mark."""
     secret = urlsafe_b64encode(token_bytes(24)).decode()
     return secret + _binding(secret, scope)
 
@@ -38,20 +43,47 @@ def is_ticket(text: str) -> bool:
     return _TICKET.fullmatch(text) is not None
 
 
+def marked_ticket(ticket: str, namespace: str, name: str, keys: LinkKeys, now: datetime) -> str:
+    """The same ticket with a mark by the key of the day: 64 characters; as it is where there are no keys."""
+    key = keys.for_links(now)
+    body = ticket[:_LENGTH]
+    return ticket if key is None else body + key.mark(Purpose.TICKET, _marked_text(body, namespace, name))
+
+
+def standing_ticket(ticket: str, namespace: str, name: str, keys: LinkKeys, now: datetime) -> str:
+    """A ticket that is offered, with a mark that holds: made anew only where the one it has will not do for long.
+
+    One without a mark stays as it is: nobody's link is written again because there are keys now.
+    """
+    return ticket if len(ticket) == _LENGTH else marked_ticket(ticket, namespace, name, keys, now)
+
+
+def ticket_origin(ticket: str, namespace: str, name: str, keys: LinkKeys, now: datetime) -> Origin:
+    """Whether the operator made a ticket for that Datasource, as far as its mark tells."""
+    body, mark = ticket[:_LENGTH], ticket[_LENGTH:]
+    return keys.origin(Purpose.TICKET, _marked_text(body, namespace, name), mark, now)
+
+
 def ticket_fits(ticket: str, scope: TicketScope) -> bool:
     """Whether a ticket was issued for this scope. It says nothing of whether it was ever issued."""
-    secret, binding = ticket[:_RANDOM_LENGTH], ticket[_RANDOM_LENGTH:]
+    if not is_ticket(ticket):
+        return False
+    secret, binding = ticket[:_RANDOM_LENGTH], ticket[_RANDOM_LENGTH:_LENGTH]
     return hmac.compare_digest(binding.encode(), _binding(secret, scope).encode())
 
 
 def same_ticket(presented: str, live: str) -> bool:
-    """Compare in constant time the ticket that a browser presents with the one in the live status."""
-    return hmac.compare_digest(presented.encode(), live.encode())
+    """Compare in constant time the ticket that a browser presents with the one in the live status; their marks may differ."""
+    return is_ticket(presented) and hmac.compare_digest(presented[:_LENGTH].encode(), live[:_LENGTH].encode())
 
 
 def ticket_hash(ticket: str) -> str:
-    """How a used ticket is recorded with the credential: SHA-256, hex."""
-    return hashlib.sha256(ticket.encode()).hexdigest()
+    """How a used ticket is recorded with the credential: SHA-256, hex, of what stays when it gets another mark."""
+    return hashlib.sha256(ticket[:_LENGTH].encode()).hexdigest()
+
+
+def _marked_text(body: str, namespace: str, name: str) -> str:
+    return "\n".join((namespace, name, body))
 
 
 def _binding(secret: str, scope: TicketScope) -> str:

@@ -15,6 +15,8 @@ import structlog
 from datasource.api.names import SecretType
 from datasource.api.objects import Datasource
 from datasource.cluster.kube import DATASOURCES, ApiError, Kube, Unavailable
+from datasource.cluster.link_keys import LinkKeyStore
+from datasource.concurrency.fair_turns import FairTurns
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
@@ -24,6 +26,7 @@ from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.decisions.status import Surface
 from datasource_operator.decisions.timing import Comeback
 from datasource_operator.event_recorder import EventRecorder
+from datasource_operator.link_key_keeper import LinkKeyKeeper
 from datasource_operator.metrics import QUEUE_SECONDS, Workload, count_reconcile, seconds_since
 from datasource_operator.queue import Priority, WorkQueue
 from datasource_operator.reconciler import Reconciler
@@ -33,6 +36,7 @@ from datasource_operator.refresher import Refresher
 from datasource_operator.revoker import Revoker
 from datasource_operator.secret_poller import SecretPoller
 from datasource_operator.secret_watch import SecretWatch
+from datasource_operator.served_scopes import ServedScopes
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
 from datasource_operator.surroundings_schedule import SurroundingsSchedule
@@ -44,8 +48,13 @@ logger = structlog.get_logger(__name__)
 WORKERS = 32
 """Writes in flight: etcd gives throughput to concurrency, not to latency."""
 
-REVOCATION_WORKERS = 16
+WORKERS_PER_NAMESPACE = 28
+
+REVOCATION_WORKERS = 64
 """Revocations under way: workers of their own, so that a provider that hangs holds up nothing else."""
+
+REVOCATIONS_PER_NAMESPACE = 8
+"""Whose revocation URLs hang holds up his own finalizers, and nobody else's."""
 
 KEY_CHECK_INTERVAL = timedelta(hours=1)
 """How often the set of keys is compared with a LIST: a watch that was renewed never tells of deletions it missed."""
@@ -78,28 +87,41 @@ class Controller:
     _refresher: Refresher = field(init=False)
     _revoker: Revoker = field(init=False)
     _reconciler: Reconciler = field(init=False)
+    _link_keys: LinkKeyKeeper = field(init=False)
     _reconciling: Worker = field(init=False)
     _refreshing: Worker = field(init=False)
     _revoking: Worker = field(init=False)
+    served: ServedScopes = field(init=False)
     _watches: list[SecretWatch] = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.datasource_event_at = self.monotonic()
-        self.queue = WorkQueue(self.monotonic, self.random, taken=QUEUE_SECONDS.observe)
-        self._revocations = WorkQueue(self.monotonic, self.random)
+        self.queue = self._queue(FairTurns(WORKERS, WORKERS_PER_NAMESPACE, WORKERS - WORKERS_PER_NAMESPACE))
+        self.queue.taken = QUEUE_SECONDS.observe
+        self._revocations = self._queue(
+            FairTurns(REVOCATION_WORKERS, REVOCATIONS_PER_NAMESPACE, REVOCATION_WORKERS // 4)
+        )
         self._surroundings = SurroundingsSchedule(self.monotonic)
         self._memory = RefreshMemory(self.monotonic, self.random)
         self._poller = SecretPoller(self.kube, self._surroundings_changed, self.monotonic)
         recorder = EventRecorder(self.kube, socket.gethostname(), _now)
         discovery = Discovery(self.transport, self.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
         self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
+        self._steps.providers.looked = self._provider_looked_at
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier)
         self._revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
-        surface = Surface(self.settings.external_url, secrets.token_bytes)
+        link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, _now)
+        self._link_keys = LinkKeyKeeper(
+            link_keys,
+            _now,
+            self.cache.datasource_keys,
+            lambda key, delay: self.queue.add(key, Priority.ROUTINE, delay=delay),
+        )
+        surface = Surface(self.settings.external_url, secrets.token_bytes, lambda: link_keys.current)
         status = StatusWriter(self.kube, self.cache, surface, recorder.announce)
         self._reconciler = Reconciler(self._steps, status, self._follow_up)
         self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
@@ -108,21 +130,20 @@ class Controller:
         self._refreshing = Worker("refresh", self.queue, self._refresh)
         self._pool = RefreshPool(self._refreshing.work_on)
         self._refresher.sender.answered = self._pool.answered
+        self.served = ServedScopes(self.scopes, self._scope_opened)
         self._watches = [
-            SecretWatch(self.kube, self.cache, namespace, secret_type, self._secret_changed)
+            SecretWatch(self.kube, self.cache, namespace, secret_type, self._secret_changed, self.served)
             for namespace in self.scopes
             for secret_type in (SecretType.CREDENTIAL, SecretType.TOKEN)
         ]
+
+    def _queue(self, turns: FairTurns[Key]) -> WorkQueue[Key]:
+        return WorkQueue(self.monotonic, self.random, turns, lambda key: key.namespace)
 
     @property
     def scopes(self) -> tuple[str | None, ...]:
         """What to list and watch: each namespace, or None for all of them at once."""
         return self.settings.namespaces or (None,)
-
-    @property
-    def is_synced(self) -> bool:
-        """Whether every list of Secrets has been read once; before, nothing is decided."""
-        return all(watch.synced.is_set() for watch in self._watches)
 
     def watches_alive_at(self) -> float:
         """When the stalest watch last did anything, by the monotonic clock."""
@@ -147,6 +168,7 @@ class Controller:
             refreshes_waiting=self._pool.waiting,
             watches_silent_for=self._watches_silent_for(),
             last_event=seconds_since(self.datasource_event_at, self.monotonic),
+            unreadable=tuple(self.served.unreadable()),
         )
 
     def start(self) -> None:
@@ -165,8 +187,8 @@ class Controller:
         At its end, refreshes under way are waited for: a reply that is not stored yet would be lost. Any other step is level-
         triggered, and is taken up by whoever leads next.
         """
-        for watch in self._watches:
-            await watch.synced.wait()
+        await self.served.may_begin()
+        await self._link_keys.begin()
         for key in self.cache.datasource_keys():
             self.queue.add(key)
         for key in self.cache.revocations_due():
@@ -174,7 +196,7 @@ class Controller:
         self.queue.resume()
         self._refresher.is_stopping = False
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
-        work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run)]
+        work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
         work += [(f"revocation worker {number}", self._revoking.run) for number in range(REVOCATION_WORKERS)]
         tasks = [asyncio.create_task(_keep_alive(name, run), name=name) for name, run in work]
@@ -183,6 +205,7 @@ class Controller:
         finally:
             self._refresher.is_stopping = True
             await _cancel(tasks)
+            await self._steps.providers.stop()
             await self._pool.drain()
             self._steps.token_secrets.let_go_of_all()
 
@@ -202,10 +225,22 @@ class Controller:
         if self.cache.drop_datasource(key, datasource.metadata):
             self._forget_if_gone(key)
 
+    def _scope_opened(self, scope: str | None) -> None:
+        """The Secrets of a scope can be read: what was passed over before is looked at now."""
+        for key in self.cache.datasource_keys():
+            if scope in {None, key.namespace}:
+                self.queue.add(key)
+
     def _secret_changed(self, key: Key) -> None:
         if self.cache.datasource(key) is not None:
             self.queue.add(key)
         self._revoke_if_due(key)
+
+    def _provider_looked_at(self, key: Key) -> None:
+        """Judge what a look at a provider showed: for a Datasource that nobody edited there is no other occasion."""
+        if self.cache.datasource(key) is not None:
+            self._surroundings.look(key)
+            self.queue.add(key, Priority.ROUTINE)
 
     def _surroundings_changed(self, key: Key) -> None:
         self._surroundings.look(key)
@@ -224,10 +259,14 @@ class Controller:
         self._memory.forget(key)
         self._poller.forget(key)
         self._pool.forget(key)
+        self._steps.providers.forget(key)
         self._steps.token_secrets.let_go(key)
         self._revoke_if_due(key)
 
     async def _reconcile(self, key: Key) -> Ending:
+        if not self.served.has_secrets_of(key.namespace):
+            # To take a list that was not read for an empty one would take tokens away. It comes again with the list.
+            return Done()
         look_around = self._surroundings.take(key)
         try:
             outcome = await self._reconciler.reconcile(key, look_around=look_around)
@@ -280,17 +319,17 @@ class Controller:
     async def _check_keys(self) -> None:
         while True:
             await asyncio.sleep(KEY_CHECK_INTERVAL.total_seconds())
-            try:
-                await self.drop_missed_deletions()
-            except (ApiError, Unavailable) as error:
-                logger.warning("could not compare keys", error=str(error))
+            for scope in self.scopes:
+                try:
+                    await self.drop_missed_deletions(scope)
+                except (ApiError, Unavailable) as error:
+                    logger.warning("could not compare keys", namespace=scope or "*", error=str(error))
 
-    async def drop_missed_deletions(self) -> None:
-        """Forget Datasources that a full list no longer has."""
-        suspects = set(self.cache.datasource_keys())
-        for scope in self.scopes:
-            listed, _ = await self.kube.list_metadata(DATASOURCES, scope)
-            suspects -= {Key(item.metadata.namespace, item.metadata.name) for item in listed}
+    async def drop_missed_deletions(self, scope: str | None) -> None:
+        """Forget Datasources that a full list of a scope no longer has."""
+        suspects = {key for key in self.cache.datasource_keys() if scope in {None, key.namespace}}
+        listed, _ = await self.kube.list_metadata(DATASOURCES, scope)
+        suspects -= {Key(item.metadata.namespace, item.metadata.name) for item in listed}
         for key in suspects:
             logger.info("missed a deletion", datasource=str(key))
             self.cache.drop_datasource(key)

@@ -1,22 +1,33 @@
-"""What kopf calls: decorators and nothing else. Only this module, `kopf_storage` and `__main__` know kopf."""
+"""What kopf calls: decorators and nothing else. Only this module, `kopf_storage` and `serving` know kopf."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import kopf
 
 from datasource.api.names import GROUP, PLURAL, VERSION
-from datasource.cluster.kube import bearer_token, login
+from datasource.cluster.kube import login
 from datasource_operator.controller import Controller, datasource_in
+from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.kopf_storage import NoDiffBase, NoProgress
 
 LOGIN_LIFETIME = timedelta(minutes=5)
 
 
+class Backoffs:
+    """Pauses between kopf's tries, without end: it would end the operator for all where one namespace cannot be read."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (1, 1, 2, 3, 5, 8, 13, 21)
+        while True:
+            yield 30
+
+
 def register(
     registry: kopf.OperatorRegistry,
     controller: Controller,
+    requests: DatasourceRequests,
     kubeconfig: str | None,
     end_the_work: Callable[[], Awaitable[None]],
 ) -> None:
@@ -32,15 +43,11 @@ def register(
         await end_the_work()
 
     @kopf.on.login(registry=registry)
-    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
         configuration = await login(kubeconfig)
-        return kopf.ConnectionInfo(
+        return kopf.AiohttpSession(
             server=configuration.host,
-            ca_path=configuration.ssl_ca_cert,
-            insecure=not configuration.verify_ssl,
-            token=bearer_token(configuration),
-            certificate_path=configuration.cert_file,
-            private_key_path=configuration.key_file,
+            aiohttp_session=requests.session(configuration),
             # Read again before the projected token runs out.
             expiration=datetime.now(UTC) + LOGIN_LIFETIME,
         )
@@ -66,6 +73,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.queueing.idle_timeout = 0.02
     settings.networking.request_timeout = 20
     settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = Backoffs()
     # By default kopf asks for all at once, and has 10,000 of them in memory as dictionaries.
     settings.watching.chunk_size = 200
     settings.watching.server_timeout = 300

@@ -11,6 +11,9 @@ STALLED_AFTER = timedelta(minutes=10)
 WATCH_STALLED_AFTER = timedelta(minutes=5)
 """Bookmarks come every minute, a watch that hears nothing for 90 s lists again, and retries pause for 30 s at most."""
 
+DATASOURCES_STALLED_AFTER = timedelta(minutes=12)
+"""kopf begins a watch anew every five minutes, and pauses for 30 s at most: after two of them it does not watch at all."""
+
 SILENT_AFTER = timedelta(minutes=3)
 """Bookmarks come every minute: an API server silent for longer is out of reach."""
 
@@ -19,11 +22,13 @@ SILENT_AFTER = timedelta(minutes=3)
 class Signs:
     """What tells whether the operator works."""
 
-    is_synced: Callable[[], bool]
+    unreadable: Callable[[], str | None]
+    """Why Datasources or Secrets cannot be read anywhere."""
     is_leading: Callable[[], bool]
     oldest_work: Callable[[], float | None]
     overdue_since: Callable[[], float | None]
     watches_alive_at: Callable[[], float]
+    datasources_alive_at: Callable[[], float]
     answered_at: Callable[[], float]
     monotonic: Callable[[], float] = time.monotonic
 
@@ -37,12 +42,14 @@ class Signs:
             return "the work queue does not move"
         if self.monotonic() - self.watches_alive_at() > WATCH_STALLED_AFTER.total_seconds():
             return "a watch of Secrets does not move"
+        if self.monotonic() - self.datasources_alive_at() > DATASOURCES_STALLED_AFTER.total_seconds():
+            return "Datasources are not watched"
         return None
 
     def unready(self) -> str | None:
         """Why it cannot work now; None while it can."""
-        if not self.is_synced():
-            return "the lists of Secrets have not been read yet"
+        if (why := self.unreadable()) is not None:
+            return why
         if self.monotonic() - self.answered_at() > SILENT_AFTER.total_seconds():
             return "the API server does not answer"
         return None

@@ -84,6 +84,8 @@ class Workload:
     """Seconds."""
     last_event: float
     """Seconds since a watch told of a Datasource."""
+    unreadable: tuple[str, ...]
+    """Namespaces that are to be served and cannot be read; `*`: all."""
 
 
 @dataclass(slots=True)
@@ -267,6 +269,14 @@ def _workload_families(load: Workload) -> Iterator[Metric]:
         "Seconds since a watch told of a Datasource; grows while nobody changes any.",
         value=load.last_event,
     )
+    unreadable = GaugeMetricFamily(
+        "datasource_namespace_unreadable",
+        "1 for a namespace that is to be served and cannot be read; * is all of them.",
+        labels=_PER_NAMESPACE,
+    )
+    for namespace in load.unreadable:
+        unreadable.add_metric((namespace,), 1)
+    yield unreadable
 
 
 def _named(

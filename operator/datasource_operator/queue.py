@@ -1,4 +1,4 @@
-"""A work queue of keys: each at most once at a time, new ones before routine ones, with due times and backoff.
+"""A work queue of keys: each at most once at a time, namespaces in turns, with due times and backoff.
 
 Same contract as client-go's workqueue: a key added while it is being worked on is worked on once more afterwards; a key
 waiting for a due time is brought forward by an earlier one.
@@ -14,6 +14,7 @@ from itertools import count
 from typing import Generic, TypeVar
 
 from datasource.concurrency.backoff import Backoff, half_jitter
+from datasource.concurrency.fair_turns import FairTurns
 
 K = TypeVar("K")
 
@@ -25,7 +26,7 @@ _MOST_VOID = 64
 
 
 class Priority(IntEnum):
-    """Who goes first among those that are due."""
+    """Who goes first among those that are due; of four turns one is for routine, see `FairTurns`."""
 
     SOMEBODY_WAITS = 0
     ROUTINE = 1
@@ -40,12 +41,16 @@ class _Entry:
 
 @dataclass(slots=True)
 class WorkQueue(Generic[K]):
-    """The queue; `monotonic` and `random` (0 to 1) are injected."""
+    """The queue; `monotonic` and `random` (0 to 1) are injected.
+
+    `turns` says whose turn it is, and how many keys of one namespace are worked on at a time; `namespace_of` whose a key is.
+    """
 
     monotonic: Callable[[], float]
     random: Callable[[], float]
+    turns: FairTurns[K]
+    namespace_of: Callable[[K], str]
     _waiting: dict[K, _Entry] = field(default_factory=dict)
-    _ready: list[tuple[Priority, int, K]] = field(default_factory=list)
     _later: list[tuple[float, int, K]] = field(default_factory=list)
     _working: dict[K, float] = field(default_factory=dict)
     _again: dict[K, Priority] = field(default_factory=dict)
@@ -124,6 +129,7 @@ class WorkQueue(Generic[K]):
     def forget(self, key: K) -> None:
         """Drop what waits for a key: the object is gone, or there is nothing to do for it any more."""
         self._waiting.pop(key, None)
+        self.turns.forget(key)
         self._failures.pop(key, None)
         self._again.pop(key, None)
 
@@ -131,19 +137,20 @@ class WorkQueue(Generic[K]):
         """Wait for a key that is due; call `done` with it afterwards."""
         while True:
             self._promote()
-            while self._ready:
-                _, ticket, key = heapq.heappop(self._ready)
-                entry = self._waiting.get(key)
-                if entry is not None and entry.ticket == ticket:
-                    del self._waiting[key]
-                    self._working[key] = self._moved_at = self.monotonic()
-                    self.taken(self._moved_at - entry.due)
-                    return key
+            key = self.turns.take()
+            if key is not None:
+                entry = self._waiting.pop(key)
+                self._working[key] = self._moved_at = self.monotonic()
+                self.taken(self._moved_at - entry.due)
+                return key
             await self._sleep()
 
     def done(self, key: K) -> None:
         """The work on a key is over; if it was added meanwhile, it is due again."""
-        self._working.pop(key, None)
+        if self._working.pop(key, None) is not None:
+            self.turns.leave(key)
+            # Its place may be for another key of its namespace.
+            self._wake.set()
         priority = self._again.pop(key, None)
         if priority is not None:
             self.add(key, priority)
@@ -153,15 +160,13 @@ class WorkQueue(Generic[K]):
         ticket = next(self._tickets)
         self._waiting[key] = _Entry(due, priority, ticket)
         heapq.heappush(self._later, (due, ticket, key))
-        if len(self._later) + len(self._ready) > 2 * len(self._waiting) + _MOST_VOID:
+        if len(self._later) > 2 * len(self._waiting) + _MOST_VOID:
             self._drop_void_places()
         self._wake.set()
 
     def _drop_void_places(self) -> None:
         self._later = [place for place in self._later if self._is_valid(*place[1:])]
-        self._ready = [place for place in self._ready if self._is_valid(*place[1:])]
         heapq.heapify(self._later)
-        heapq.heapify(self._ready)
 
     def _is_valid(self, ticket: int, key: K) -> bool:
         """Whether a key still waits in that place: it may have been forgotten, taken, or given a better one."""
@@ -174,7 +179,7 @@ class WorkQueue(Generic[K]):
             _, ticket, key = heapq.heappop(self._later)
             entry = self._waiting.get(key)
             if entry is not None and entry.ticket == ticket and key not in self._working:
-                heapq.heappush(self._ready, (entry.priority, ticket, key))
+                self.turns.submit(key, namespace=self.namespace_of(key), is_urgent=entry.priority < Priority.ROUTINE)
             elif entry is not None and entry.ticket == ticket:
                 # Due while being worked on: once more afterwards.
                 del self._waiting[key]

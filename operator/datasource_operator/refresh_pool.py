@@ -89,6 +89,12 @@ class RefreshPool:
             self._start_what_fits()
 
 
+def provider_of(url: str) -> str:
+    """Who answers at a URL."""
+    split = split_url(url)
+    return "" if split is None else provider_at(split.netloc)
+
+
 def provider_at(netloc: str) -> str:
     """Who answers there: the host as a resolver understands it. Whoever writes a URL makes no other provider of it with a port,
     a final dot, capitals, or another spelling of an address. Empty where it names no host: nothing is sent there."""

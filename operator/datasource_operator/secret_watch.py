@@ -10,15 +10,17 @@ import structlog
 
 from datasource.api.names import Role, SecretType
 from datasource.api.objects import PartialObject
-from datasource.cluster.kube import SECRETS, ApiError, Expired, Kube, Unavailable
+from datasource.cluster.kube import SECRETS, ApiError, Expired, Forbidden, Kube, NotFound, Unavailable
 from datasource.concurrency.backoff import Backoff, no_jitter
 from datasource_operator.cache import Cache, Key
+from datasource_operator.served_scopes import ServedScopes, Source
 
 logger = structlog.get_logger(__name__)
 
 _BACKOFF = Backoff(timedelta(seconds=1), timedelta(seconds=30), no_jitter)
 
 _ROLES = {SecretType.CREDENTIAL: Role.CREDENTIAL, SecretType.TOKEN: Role.TOKEN}
+_SOURCES = {SecretType.CREDENTIAL: Source.CREDENTIALS, SecretType.TOKEN: Source.TOKENS}
 
 
 @dataclass(slots=True)
@@ -30,8 +32,8 @@ class SecretWatch:
     namespace: str | None
     secret_type: SecretType
     changed: Callable[[Key], None]
+    scopes: ServedScopes
     monotonic: Callable[[], float] = time.monotonic
-    synced: asyncio.Event = field(default_factory=asyncio.Event)
     alive_at: float = field(init=False)
     """When this loop last did anything (monotonic): read a list, heard an event or a bookmark, or failed."""
 
@@ -48,12 +50,16 @@ class SecretWatch:
             self.alive_at = self.monotonic()
             try:
                 resource_version = await self._list()
-                self.synced.set()
+                self.scopes.listed(self.namespace, _SOURCES[self.secret_type])
                 failures = 0
                 await self._watch(resource_version)
             except Expired:
                 logger.info("watch expired, listing again", secret_type=self.secret_type)
             except (ApiError, Unavailable) as error:
+                if isinstance(error, Forbidden | NotFound):
+                    # An answer, and told as what it is: not the silence of an API server out of reach.
+                    self.heard_at = self.monotonic()
+                    self.scopes.refused(self.namespace, _SOURCES[self.secret_type], str(error))
                 logger.warning(
                     "cannot watch Secrets",
                     secret_type=self.secret_type,
@@ -68,11 +74,12 @@ class SecretWatch:
         async for page, resource_version in self.kube.metadata_pages(  # noqa: B007 - the last one counts
             SECRETS, self.namespace, field_selector=f"type={self.secret_type}"
         ):
+            # Many pages may take longer than a watch may be silent.
+            self.alive_at = self.heard_at = self.monotonic()
             for item in page:
                 present.add((item.metadata.namespace, item.metadata.name))
                 self._store(item)
         self._drop_all_but(present)
-        self.heard_at = self.monotonic()
         return resource_version
 
     def _drop_all_but(self, present: set[tuple[str, str]]) -> None:

@@ -53,6 +53,7 @@ from datasource_operator.decisions.steps import (
     WriteTokenSecret,
 )
 from datasource_operator.observer import Observer
+from datasource_operator.provider_looks import ProviderLooks
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.surroundings import SurroundingsReader
 from datasource_operator.token_secret_writer import TokenSecretWriter
@@ -73,6 +74,7 @@ class Steps:
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     credential_secrets: CredentialSecrets = field(init=False, repr=False)
     observer: Observer = field(init=False, repr=False)
+    providers: ProviderLooks = field(init=False, repr=False)
     surroundings: SurroundingsReader = field(init=False, repr=False)
     token_secrets: TokenSecretWriter = field(init=False, repr=False)
     _clients: Clients = field(init=False, repr=False)
@@ -81,7 +83,8 @@ class Steps:
         self.credential_secrets = CredentialSecrets(self.kube, FIELD_MANAGER, may_list=True, heard=self.cache.hear)
         self._clients = Clients(self.kube, self.settings.require_allowed_hosts, self.now, self.token_bytes)
         self.observer = Observer(self.kube, self.cache, self.settings, self.memory, self.credential_secrets, self.now)
-        self.surroundings = SurroundingsReader(self.kube, self.settings, self.discovery, self._clients)
+        self.providers = ProviderLooks(self.discovery)
+        self.surroundings = SurroundingsReader(self.kube, self.settings, self.providers, self._clients)
         self.token_secrets = TokenSecretWriter(self.kube, self.cache, self.observer, self.surroundings)
 
     async def take(self, step: Step, seen: Observed) -> Observed:

@@ -1,10 +1,6 @@
 """I/O: a live look at what is not watched: the client Secret, the provider, names that somebody else may have taken."""
 
-import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
-
-import structlog
 
 from datasource.api.names import Role, SecretType, credential_secret_name
 from datasource.api.objects import PartialObject
@@ -20,17 +16,12 @@ from datasource.cluster.clients import (
 from datasource.cluster.kube import SECRETS, Kube, NotFound
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.process.settings import Settings
-from datasource.providers.discovery import Discovery
-from datasource.providers.metadata_lookup import look_up_metadata
 from datasource.records.credential import is_ours
 from datasource.records.effective import effective
+from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings
 from datasource_operator.decisions.obstacles import config_maps_forbidden, secret_conflict, secrets_forbidden
-
-logger = structlog.get_logger(__name__)
-
-PROVIDER_PATIENCE = timedelta(seconds=3)
-"""How long a worker waits for a provider's metadata; the request goes on without it, for whoever asks next."""
+from datasource_operator.provider_looks import NotLookedYet, ProviderLooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +30,7 @@ class SurroundingsReader:
 
     kube: Kube
     settings: Settings
-    discovery: Discovery
+    providers: ProviderLooks
     clients: Clients
 
     async def read(self, seen: Observed) -> Surroundings:
@@ -49,7 +40,7 @@ class SurroundingsReader:
         try:
             # Where it is sent the provider may have to tell first; that is checked as soon as it is known.
             material = await self.clients.material(seen.namespace, seen.spec.oauth2, {})
-            await self._look_at_provider(seen.namespace, seen.spec.oauth2, material)
+            await self._look_at_provider(Key(seen.namespace, seen.name), seen.spec.oauth2, material)
         except ClientMaterialMissing as error:
             return Surroundings(Finding(error.reason, str(error)), error.secret)
         except InvalidSpec as error:
@@ -89,21 +80,19 @@ class SurroundingsReader:
             return Surroundings(secret_conflict(name, role), name)
         return Surroundings()
 
-    async def _look_at_provider(self, namespace: str, oauth2: OAuth2, material: ClientMaterial) -> None:
+    async def _look_at_provider(self, key: Key, oauth2: OAuth2, material: ClientMaterial) -> None:
         """Whether what is written and what the provider says of itself go together, and requests may go there.
+
+        Where the provider has not been looked at yet, this is asked again when it has.
 
         Raises:
             InvalidSpec: they do not.
             ClientMaterialMissing: what the client authenticates with may not go there.
         """
         try:
-            async with asyncio.timeout(PROVIDER_PATIENCE.total_seconds()):
-                metadata = await look_up_metadata(
-                    self.discovery, oauth2, tenant=namespace, ca_bundle=material.ca_bundle
-                )
-        except (MetadataUnavailable, TimeoutError) as error:
+            metadata = await self.providers.metadata(key, oauth2, material.ca_bundle)
+        except (MetadataUnavailable, NotLookedYet):
             # The link is offered all the same: whoever opens it is told, and a provider comes back.
-            logger.info("a provider's metadata cannot be read now", error=str(error) or "it takes too long")
             return
         endpoints = effective(oauth2, metadata).endpoints
         for problem in egress_problems(endpoints, self.settings.egress):

@@ -13,7 +13,8 @@ from datasource.api.objects import Condition, HandledEcho, Status
 from datasource.api.requests import echo
 from datasource.api.spec import Spec
 from datasource.api.states import MEANING, Progress, Reason, State
-from datasource.records.ticket import issue_ticket, ticket_fits
+from datasource.records.link_keys import LinkKeys
+from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import ticket_scope
 
@@ -30,6 +31,8 @@ class Surface:
 
     external_url: str
     token_bytes: Callable[[int], bytes]
+    link_keys: Callable[[], LinkKeys] = LinkKeys
+    """The keys that there are at this moment."""
 
 
 def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
@@ -137,8 +140,11 @@ def _link(seen: Observed, surface: Surface) -> str:
     """The link that stands, if its ticket still fits and it leads to us; else a new one."""
     scope = ticket_scope(seen)
     ticket = ticket_in(seen.status.authorization_link)
+    keys = surface.link_keys()
     if ticket is None or not ticket_fits(ticket, scope):
-        ticket = issue_ticket(scope, surface.token_bytes)
+        ticket = marked_ticket(issue_ticket(scope, surface.token_bytes), seen.namespace, seen.name, keys, seen.now)
+    else:
+        ticket = standing_ticket(ticket, seen.namespace, seen.name, keys, seen.now)
     return authorization_link(surface.external_url, seen.namespace, seen.name, ticket)
 
 

@@ -1,8 +1,10 @@
 """What a request of a stranger costs, and where an answer may lead: the app on a small API server, without a socket."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -15,7 +17,9 @@ from datasource.outbound.egress import EgressPolicy
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
 from datasource.records.fingerprint import parameters_hash
-from datasource.records.ticket import TicketScope, issue_ticket
+from datasource.records.flow import new_flow_key
+from datasource.records.link_keys import KEY_LIFETIME, LENIENCE, LinkKeys, Purpose
+from datasource.records.ticket import TicketScope, issue_ticket, marked_ticket
 from tests.unit.datasource.api_server import ApiServer
 from tests.unit.datasource.builders import oauth2, raw_spec
 
@@ -48,10 +52,14 @@ async def holds_one_datasource(request: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def served(external_url: str = EXTERNAL) -> AsyncIterator[tuple[httpx.AsyncClient, ApiServer]]:
+async def served(
+    external_url: str = EXTERNAL, keys: LinkKeys | None = None
+) -> AsyncIterator[tuple[httpx.AsyncClient, ApiServer]]:
     settings = Settings(external_url=external_url, system_namespace="datasource-system")
     async with ApiServer(holds_one_datasource) as server, server.kube() as kube, Transport(EgressPolicy()) as transport:
-        app = create_app(services(kube, transport, settings))
+        wired = services(kube, transport, settings)
+        wired.link_keys.current = keys or LinkKeys()
+        app = create_app(wired)
         http = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=http, base_url=EXTERNAL) as client:
             yield client, server
@@ -176,6 +184,110 @@ async def test_method_that_a_page_does_not_have_does_nothing_and_is_told_which_i
     assert answer.status_code == 405
     assert set(answer.headers["allow"].split(", ")) == allowed
     assert server.requests == []
+
+
+# Marks: what we made is known without a read.
+
+LONG_AGO = datetime.now(UTC) - LENIENCE - timedelta(minutes=1)
+KEYS = LinkKeys().renewed(LONG_AGO, lambda size: b"k" * size)
+OTHER_KEYS = LinkKeys().renewed(LONG_AGO, lambda size: b"o" * size)
+
+
+def marked(keys: LinkKeys = KEYS, name: str = "calendar") -> str:
+    return marked_ticket(ticket(), "shop", name, keys, datetime.now(UTC))
+
+
+def flow_key(purpose: Purpose, keys: LinkKeys = KEYS) -> str:
+    now = datetime.now(UTC)
+    return new_flow_key(UID, 3, secrets.token_bytes, lambda text: keys.mark(purpose, text, now)).text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(f"/authorize/shop/calendar?ticket={NOT_THE_TICKET}{'A' * 16}", id="a guessed ticket"),
+        pytest.param(f"/authorize/shop/calendar?ticket={marked(OTHER_KEYS)}", id="a ticket of another installation"),
+        pytest.param(f"/authorize/shop/other?ticket={marked()}", id="the live ticket at another door"),
+        pytest.param(f"/authorize/other/calendar?ticket={marked()}", id="the live ticket in another namespace"),
+        pytest.param(f"/callback/shop?code=x&state={NO_RECORD}{'A' * 16}", id="a guessed state"),
+        pytest.param(f"/callback/shop?code=x&state={flow_key(Purpose.STATE, OTHER_KEYS)}", id="a state of another"),
+        pytest.param(f"/callback/shop?code=x&state={flow_key(Purpose.DONE)}", id="a done id for a state"),
+        pytest.param(f"/done/{NO_RECORD}{'A' * 16}", id="a guessed done id"),
+        pytest.param(f"/done/{flow_key(Purpose.STATE)}", id="a state for a done id"),
+        pytest.param(f"/done/{flow_key(Purpose.DONE)[:-1]}.", id="a done id with another end"),
+    ],
+)
+async def test_what_we_did_not_make_costs_no_read(path: str) -> None:
+    async with served(keys=KEYS) as (client, server):
+        answer = await client.get(path, headers=COOKIE)
+    assert answer.status_code in {400, 404}
+    assert server.requests == []
+
+
+async def test_forged_form_costs_no_read() -> None:
+    fields = {"ticket": NOT_THE_TICKET + "A" * 16, "token": "A" * 43}
+    async with served(keys=KEYS) as (client, server):
+        answer = await client.post("/authorize/shop/calendar", data=fields, headers=COOKIE)
+    assert answer.status_code in {403, 404}
+    assert server.requests == []
+
+
+async def test_thousands_of_forged_links_at_distinct_doors_cost_no_read_and_whoever_has_a_live_one_gets_in() -> None:
+    async def junk(client: httpx.AsyncClient, number: int) -> int:
+        path = f"/authorize/shop-{number}/calendar?ticket={NOT_THE_TICKET}{number:016d}"
+        answer = await client.get(path, headers={"X-Forwarded-For": f"203.0.{number % 250}.{number // 250}"})
+        return answer.status_code
+
+    async def person(client: httpx.AsyncClient) -> int:
+        answer = await client.get(f"/authorize/shop/calendar?ticket={marked()}")
+        return answer.status_code
+
+    async with served(keys=KEYS) as (client, server):
+        crowd = [
+            asyncio.create_task(person(client) if number % 50 == 0 else junk(client, number)) for number in range(1000)
+        ]
+        statuses = await asyncio.gather(*crowd)
+    people = statuses[::50]
+    assert people == [200] * 20
+    assert set(statuses) <= {200, 404, 429}
+    assert all("/namespaces/shop/" in request.path for request in server.requests), "nothing was read for junk"
+
+
+async def test_junk_without_a_mark_holds_up_nobody_whose_link_has_one() -> None:
+    async def old_junk(client: httpx.AsyncClient, number: int) -> int:
+        answer = await client.get(f"/authorize/shop-{number}/calendar?ticket={NOT_THE_TICKET}")
+        return answer.status_code
+
+    async with served(keys=KEYS) as (client, _):
+        junk = [asyncio.create_task(old_junk(client, number)) for number in range(300)]
+        await asyncio.sleep(0)
+        person = await client.get(f"/authorize/shop/calendar?ticket={marked()}")
+        held = [task for task in junk if not task.done()]
+        for task in junk:
+            task.cancel()
+        await asyncio.gather(*junk, return_exceptions=True)
+    assert person.status_code == 200
+    assert held, "the line of those without a mark was full all the while"
+
+
+@pytest.mark.parametrize(
+    ("keys", "presented"),
+    [
+        pytest.param(KEYS, ticket(), id="a link of v0.1.0"),
+        pytest.param(KEYS, marked(), id="a marked one"),
+        pytest.param(
+            KEYS.renewed(LONG_AGO + KEY_LIFETIME, lambda size: b"n" * size), marked(), id="after the key was replaced"
+        ),
+        pytest.param(LinkKeys(), marked(), id="before the keys were read"),
+        pytest.param(
+            LinkKeys().renewed(datetime.now(UTC), lambda size: b"n" * size), marked(), id="after the keys were lost"
+        ),
+    ],
+)
+async def test_link_that_a_person_holds_stays_good(keys: LinkKeys, presented: str) -> None:
+    async with served(keys=keys) as (client, _):
+        answer = await client.get(f"/authorize/shop/calendar?ticket={presented}")
+    assert answer.status_code == 200
 
 
 # Cookies that a sibling host planted.

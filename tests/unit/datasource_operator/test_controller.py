@@ -22,6 +22,7 @@ from datasource_operator.cache import Key
 from datasource_operator.controller import Controller
 from datasource_operator.decisions.timing import WAITING_LOOK, Comeback, Refresh
 from datasource_operator.refresh_pool import PER_PROVIDER
+from datasource_operator.served_scopes import Source
 from datasource_operator.worker import Done, LookAgain
 from tests.support.builders import (
     NAME,
@@ -85,12 +86,19 @@ def controller_on(kube: Kube | None = None, clock: Clock | None = None, random: 
     )
 
 
+def with_lists(controller: Controller) -> Controller:
+    """As if its watches had listed the Secrets."""
+    for source in Source:
+        controller.served.listed(None, source)
+    return controller
+
+
 @asynccontextmanager
 async def watching(kube: WatchedKube) -> AsyncIterator[Controller]:
     """A controller whose watches run, and that does not lead."""
     controller = controller_on(kube)
     controller.start()
-    while not (controller.is_synced and len(kube.events) == 2):  # noqa: ASYNC110 - a turn of the loop each
+    while not (controller.served.has_secrets_of(NAMESPACE) and len(kube.events) == 2):  # noqa: ASYNC110 - a turn of the loop each
         await asyncio.sleep(0)
     yield controller
     await controller.stop()
@@ -167,12 +175,22 @@ async def test_a_foreign_secret_that_changes_brings_a_look_at_the_surroundings()
 
 async def test_a_look_that_could_not_be_taken_stays_due() -> None:
     kube = WatchedKube(failure=Unavailable("down"))
-    controller = controller_on(kube)
+    controller = with_lists(controller_on(kube))
     controller.datasource_changed(named(KEY))
     controller._surroundings.look(KEY)
     with pytest.raises(Unavailable):
         await controller._reconcile(KEY)
     assert controller._surroundings.take(KEY)
+
+
+async def test_a_namespace_whose_secrets_were_not_listed_is_not_looked_at_before_they_were() -> None:
+    """To take a list that was not read for an empty one would take tokens away."""
+    controller = controller_on(WatchedKube(failure=Unavailable("nobody asks it")))
+    controller.datasource_changed(named(KEY))
+    assert await due(controller) == [KEY]
+    assert await controller._reconcile(KEY) == Done()
+    with_lists(controller)
+    assert await due(controller) == [KEY]
 
 
 async def test_a_reconciliation_of_what_is_gone_leaves_nothing_to_come_again_for() -> None:
@@ -279,7 +297,7 @@ async def test_deletions_that_no_watch_told_of_are_noticed() -> None:
     controller = controller_on(kube)
     for key in (KEY, OTHER):
         controller.datasource_changed(named(key))
-    await controller.drop_missed_deletions()
+    await controller.drop_missed_deletions(None)
     assert controller.cache.datasource_keys() == [OTHER]
     assert await due(controller) == [OTHER]
 

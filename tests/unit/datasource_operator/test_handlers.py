@@ -10,6 +10,8 @@ _ENDED_BY_SIGTERM = """
 import asyncio, os, signal, sys
 import kopf
 from datasource_operator.handlers import register
+from datasource_operator.kopf_session import DatasourceRequests
+from datasource_operator.served_scopes import ServedScopes
 
 async def store_a_reply() -> None:
     await asyncio.sleep(3)
@@ -19,7 +21,8 @@ async def main() -> None:
     registry, settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
     # kopf's default is ten minutes, which a test cannot wait for.
     settings.process.ultimate_exiting_timeout = 0.5
-    register(registry, None, sys.argv[1], store_a_reply)
+    requests = DatasourceRequests(ServedScopes((None,)))
+    register(registry, None, requests, sys.argv[1], store_a_reply)
     ready = asyncio.Event()
     operator = asyncio.create_task(
         kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True, ready_flag=ready)

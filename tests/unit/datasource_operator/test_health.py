@@ -8,8 +8,15 @@ from datetime import timedelta
 import aiohttp
 import pytest
 
+from datasource.concurrency.fair_turns import FairTurns
 from datasource.process.probes import serve_probes
-from datasource_operator.health import SILENT_AFTER, STALLED_AFTER, WATCH_STALLED_AFTER, Signs
+from datasource_operator.health import (
+    DATASOURCES_STALLED_AFTER,
+    SILENT_AFTER,
+    STALLED_AFTER,
+    WATCH_STALLED_AFTER,
+    Signs,
+)
 from datasource_operator.queue import WorkQueue
 from tests.unit.datasource_operator.stand_ins import Clock
 
@@ -21,22 +28,26 @@ class Operator:
     """What an operator shows of itself; by default it just started, and all is well."""
 
     clock: Clock = field(default_factory=Clock)
-    is_synced: bool = True
+    unreadable: str | None = None
     is_leading: bool = True
     working_since: float | None = None
     overdue_since: float | None = None
     watches_alive_at: float | None = None
+    datasources_alive_at: float | None = None
     answered_at: float = 1000.0
 
     @property
     def signs(self) -> Signs:
         """What is made of it."""
         return Signs(
-            is_synced=lambda: self.is_synced,
+            unreadable=lambda: self.unreadable,
             is_leading=lambda: self.is_leading,
             oldest_work=lambda: self.working_since,
             overdue_since=lambda: self.overdue_since,
             watches_alive_at=lambda: self.clock() if self.watches_alive_at is None else self.watches_alive_at,
+            datasources_alive_at=lambda: (
+                self.clock() if self.datasources_alive_at is None else self.datasources_alive_at
+            ),
             answered_at=lambda: self.answered_at,
             monotonic=self.clock,
         )
@@ -81,15 +92,24 @@ def test_a_watch_that_does_not_move_asks_for_a_restart() -> None:
     assert operator.signs.stalled() == "a watch of Secrets does not move"
 
 
+def test_datasources_that_nobody_watches_ask_for_a_restart() -> None:
+    operator = Operator(datasources_alive_at=1000.0)
+    operator.clock.advance(DATASOURCES_STALLED_AFTER)
+    assert operator.signs.stalled() is None
+    operator.clock.advance(MOMENT)
+    assert operator.signs.stalled() == "Datasources are not watched"
+
+
 def leader_at(clock: Clock) -> tuple[WorkQueue[str], Signs]:
     """The work queue of whoever leads, and what is made of it."""
-    queue = WorkQueue[str](clock, lambda: 0.0)
+    queue = WorkQueue[str](clock, lambda: 0.0, FairTurns(1000, 1000), lambda _: "")
     signs = Signs(
-        is_synced=lambda: True,
+        unreadable=lambda: None,
         is_leading=lambda: True,
         oldest_work=queue.oldest_work,
         overdue_since=queue.overdue_since,
         watches_alive_at=clock,
+        datasources_alive_at=clock,
         answered_at=clock,
         monotonic=clock,
     )
@@ -124,7 +144,7 @@ async def test_one_stuck_key_is_seen_behind_others_that_come_and_go() -> None:
 
 def test_an_operator_out_of_reach_of_the_api_server_needs_no_restart() -> None:
     """A restart would not bring the API server back, and would lose the cache."""
-    operator = Operator(is_synced=False)
+    operator = Operator(unreadable="no lists yet")
     operator.clock.advance(SILENT_AFTER * 10)
     assert operator.signs.stalled() is None
 
@@ -133,7 +153,7 @@ def test_an_operator_out_of_reach_of_the_api_server_needs_no_restart() -> None:
 
 
 def test_an_operator_that_has_not_read_the_lists_is_not_ready() -> None:
-    assert Operator(is_synced=False).signs.unready() == "the lists of Secrets have not been read yet"
+    assert Operator(unreadable="no lists yet").signs.unready() == "no lists yet"
 
 
 def test_an_operator_is_ready_while_the_api_server_answers() -> None:
@@ -186,11 +206,11 @@ async def test_kubelet_hears_that_all_is_well() -> None:
 
 
 async def test_kubelet_hears_what_is_wrong_and_when_it_is_over() -> None:
-    operator = Operator(is_synced=False)
+    operator = Operator(unreadable="no lists yet")
     async with probed(operator) as client:
-        assert await answer(client, "/readyz") == (503, "the lists of Secrets have not been read yet")
+        assert await answer(client, "/readyz") == (503, "no lists yet")
         assert await answer(client, "/healthz") == (200, "ok")
-        operator.is_synced = True
+        operator.unreadable = None
         assert await answer(client, "/readyz") == (200, "ok")
         operator.working_since = operator.clock()
         operator.clock.advance(STALLED_AFTER + MOMENT)

@@ -27,6 +27,7 @@ IDLE = Workload(
     refreshes_waiting=0,
     watches_silent_for={SecretType.CREDENTIAL: 0.0, SecretType.TOKEN: 0.0},
     last_event=0.0,
+    unreadable=(),
 )
 OURS = {"datasource_namespace": NAMESPACE, "datasource_name": NAME}
 EXPIRES = "datasource_access_token_expiration_timestamp_seconds"
@@ -208,6 +209,7 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
         refreshes_waiting=6,
         watches_silent_for={SecretType.CREDENTIAL: 7.0, SecretType.TOKEN: 8.0},
         last_event=10.0,
+        unreadable=("lost",),
     )
     registry = scraped(Cache(), load=load)
     queue = {"name": "datasource"}
@@ -221,3 +223,4 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
     assert value(registry, "datasource_watch_silence_seconds", watch="credentials") == 7
     assert value(registry, "datasource_watch_silence_seconds", watch="tokens") == 8
     assert value(registry, "datasource_last_event_age_seconds") == 10
+    assert value(registry, "datasource_namespace_unreadable", datasource_namespace="lost") == 1

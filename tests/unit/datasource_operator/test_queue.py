@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from datasource.concurrency.fair_turns import FairTurns
 from datasource_operator.queue import FIRST_DELAY, LONGEST_DELAY, Priority, WorkQueue
 from tests.unit.datasource_operator.stand_ins import Clock
 
@@ -20,9 +21,14 @@ SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 
 
+def namespace_of(key: str) -> str:
+    """Keys may be written namespace/name."""
+    return key.rpartition("/")[0]
+
+
 def queue_at(clock: Clock, *, random: float = 1.0) -> WorkQueue[str]:
     """A queue that reads this clock; jitter is taken as told."""
-    return WorkQueue(clock, lambda: random)
+    return WorkQueue(clock, lambda: random, FairTurns(1000, 1000), namespace_of)
 
 
 async def take_now(queue: WorkQueue[str]) -> str | None:
@@ -107,6 +113,42 @@ async def test_a_place_that_a_key_gave_up_for_a_better_one_is_void() -> None:
     assert await take_now(queue) == "b"
     queue.add("b", delay=MINUTE)
     assert await take_now(queue) is None
+
+
+# Turns; more of them with `FairTurns`.
+
+
+async def test_edits_in_one_namespace_hold_up_neither_others_nor_what_is_due() -> None:
+    """Ten edits for each key that is taken, as long as it lasts."""
+    clock = Clock()
+    queue = queue_at(clock)
+    queue.add("victim/due", Priority.ROUTINE, delay=SECOND)
+    clock.advance(SECOND)
+    taken: list[str] = []
+    for number in range(8):
+        for edit in range(10):
+            queue.add(f"attacker/{number}-{edit}", Priority.SOMEBODY_WAITS)
+        if number == 1:
+            queue.add("neighbour/new", Priority.SOMEBODY_WAITS)
+        key = await take_now(queue)
+        assert key is not None
+        taken.append(key)
+        queue.done(key)
+    assert taken.index("victim/due") == 3
+    assert taken.index("neighbour/new") <= 3
+
+
+async def test_a_namespace_whose_work_hangs_leaves_places_to_others() -> None:
+    queue: WorkQueue[str] = WorkQueue(Clock(), lambda: 1.0, FairTurns(4, 3), namespace_of)
+    for number in range(9):
+        queue.add(f"hangs/{number}")
+    assert await take_all(queue) == ["hangs/0", "hangs/1", "hangs/2"]
+    queue.add("other/a", Priority.ROUTINE)
+    assert await take_now(queue) == "other/a"
+    waiting = asyncio.ensure_future(queue.take())
+    await asyncio.sleep(0)
+    queue.done("hangs/1")
+    assert await soon(waiting) == "hangs/3"
 
 
 # Due times.
@@ -352,7 +394,7 @@ async def test_a_retry_is_due_after_its_delay_and_is_routine() -> None:
 @pytest.fixture
 def real_queue() -> WorkQueue[str]:
     """A queue on the clock of the running event loop."""
-    return WorkQueue(lambda: asyncio.get_running_loop().time(), lambda: 0.0)
+    return WorkQueue(lambda: asyncio.get_running_loop().time(), lambda: 0.0, FairTurns(1000, 1000), namespace_of)
 
 
 async def soon(waiting: Awaitable[T]) -> T:
@@ -472,7 +514,6 @@ class QueueMachine(RuleBasedStateMachine):
             assert key is None
             return
         assert key in takeable, f"{key} was handed out, {takeable} were due"
-        assert self.priority[key] == min(self.priority[each] for each in takeable)
         del self.due[key], self.priority[key]
         self.working.add(key)
 
@@ -547,6 +588,6 @@ async def test_places_that_were_given_up_do_not_pile_up() -> None:
         assert await take_now(queue) == "edited"
         queue.done("edited")
         queue.add("edited", Priority.ROUTINE, delay=1000 * MINUTE)
-    assert len(queue._later) + len(queue._ready) < 100
+    assert len(queue._later) < 100
     clock.advance(1000 * MINUTE)
     assert sorted(await take_all(queue)) == ["at rest", "edited"]

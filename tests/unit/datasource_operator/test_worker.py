@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.kube import ApiError, Conflict, Unavailable
+from datasource.concurrency.fair_turns import FairTurns
 from datasource_operator.cache import Key
 from datasource_operator.metrics import ReconcileResult
 from datasource_operator.queue import FIRST_DELAY, WorkQueue
@@ -35,7 +36,7 @@ class Bench:
     worker: Worker = field(init=False)
 
     def __post_init__(self) -> None:
-        self.queue = WorkQueue(self.clock, lambda: 1.0)
+        self.queue = WorkQueue(self.clock, lambda: 1.0, FairTurns(8, 8), lambda key: key.namespace)
         self.worker = Worker("reconcile", self.queue, self.job, self._is_back, self._count, self.clock)
 
     async def job(self, key: Key) -> Ending:
@@ -169,7 +170,7 @@ async def test_what_was_asked_for_while_it_was_worked_on_is_done_once_more() -> 
 
 async def test_several_workers_do_several_keys_at_a_time() -> None:
     begun: list[Key] = []
-    queue: WorkQueue[Key] = WorkQueue(Clock(), lambda: 1.0)
+    queue: WorkQueue[Key] = WorkQueue(Clock(), lambda: 1.0, FairTurns(8, 8), lambda key: key.namespace)
 
     async def hangs(key: Key) -> Ending:
         begun.append(key)

@@ -29,7 +29,7 @@ def rules_of(path: str, account: Account) -> set[Rule]:
         rule for each in found if each["kind"] == "Role" and each["metadata"]["name"] in bound for rule in each["rules"]
     )
     return {
-        Rule(group, resource, tuple(rule["verbs"]))
+        Rule(group, resource, tuple(rule["verbs"]), *rule.get("resourceNames", ()))
         for rule in rules
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -39,7 +39,8 @@ def rules_of(path: str, account: Account) -> set[Rule]:
 @pytest.mark.parametrize("account", ACCOUNTS, ids=lambda account: account.component)
 def test_rights_that_are_checked_are_those_that_are_given(account: Account) -> None:
     assert set(account.served) == rules_of(f"rights/{account.component}.yaml", account)
-    assert set(account.system) == rules_of("flow-rights.yaml", account) | rules_of("lease-rights.yaml", account)
+    files = ("flow-rights.yaml", "lease-rights.yaml", "link-key-rights.yaml")
+    assert set(account.system) == set().union(*(rules_of(each, account) for each in files))
 
 
 def test_policies_that_are_checked_are_those_that_are_shipped() -> None:

@@ -49,6 +49,8 @@ from tests.unit.datasource.api_server import (
     streams,
 )
 
+_OUR_GROUP = {"groups": [{"name": "apps"}, {"name": "datasource.dev"}]}
+
 SECRET = {
     "metadata": {"name": "a", "namespace": "shop", "resourceVersion": "7"},
     "type": "Opaque",
@@ -208,6 +210,25 @@ def page(*names: str, version: str, continue_: str = "") -> Reply:
             "items": [{"metadata": {"name": name}} for name in names],
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("answers", "serves"),
+    [
+        pytest.param([{"groups": [{"name": "apps"}]}], False, id="no such group"),
+        pytest.param([_OUR_GROUP, {"resources": [{"name": "others"}]}], False, id="no such resource"),
+        pytest.param([_OUR_GROUP, {"resources": [{"name": "datasources"}]}], True, id="there"),
+    ],
+)
+async def test_a_resource_is_served_once_discovery_tells_of_it(answers: list[object], serves: bool) -> None:
+    async with ApiServer(*map(json_reply, answers)) as server, server.kube() as kube:
+        assert await kube.serves(DATASOURCES) is serves
+
+
+async def test_a_resource_whose_group_is_told_and_whose_version_is_not_is_not_served() -> None:
+    async with ApiServer(json_reply(_OUR_GROUP), json_reply({"reason": "NotFound"}, status=404)) as server:
+        async with server.kube() as kube:
+            assert not await kube.serves(DATASOURCES)
 
 
 async def test_list_follows_every_page() -> None:

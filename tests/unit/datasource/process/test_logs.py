@@ -22,12 +22,13 @@ def configured(log_format: LogFormat) -> Iterator[None]:
     """Configure logging, and undo it: it belongs to the whole process."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
+    ours = structlog.get_config()
     levels = {name: logging.getLogger(name).level for name in QUIET}
     try:
         configure_logging(log_format)
         yield
     finally:
-        structlog.reset_defaults()
+        structlog.configure(**ours)
         structlog.contextvars.clear_contextvars()
         root.handlers, root.level = handlers, level
         for name, before in levels.items():

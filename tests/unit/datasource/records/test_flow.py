@@ -19,6 +19,7 @@ from datasource.records.flow import (
     StoredFlow,
     UnreadableFlow,
     done_id_is_of,
+    flow_key_origin,
     free_slot,
     has_expired,
     key_hash,
@@ -29,6 +30,7 @@ from datasource.records.flow import (
     replacement_patch,
     state_is_of,
 )
+from datasource.records.link_keys import KNOWN_AFTER, LENIENCE, LinkKeys, Origin, Purpose
 from tests.unit.datasource.builders import NOW, UID, metadata, secret
 
 
@@ -88,6 +90,38 @@ def test_key_that_comes_back_leads_to_its_record(uid: str, slot: int, random: by
     assert parse_flow_key(made.text) == made
 
 
+KEYS = LinkKeys().renewed(NOW, lambda size: b"k" * size)
+SETTLED = NOW + LENIENCE
+
+
+def marked_key(purpose: Purpose = Purpose.STATE) -> FlowKey:
+    return new_flow_key(UID, 3, lambda size: b"r" * size, lambda text: KEYS.mark(purpose, text, NOW + KNOWN_AFTER))
+
+
+def test_marked_key_comes_back_and_is_known_as_ours() -> None:
+    made = marked_key()
+    assert parse_flow_key(made.text) == made
+    assert flow_key_origin(made, Purpose.STATE, KEYS, SETTLED) is Origin.OURS
+    assert len(made.text.partition(".")[2]) <= 64, "v0.1.0 takes no more, and may be the one that it comes back to"
+
+
+def test_key_of_v0_1_0_is_looked_up() -> None:
+    assert flow_key_origin(key(), Purpose.STATE, KEYS, SETTLED) is Origin.UNKNOWN
+
+
+def test_mark_of_a_done_id_is_none_of_a_state() -> None:
+    assert flow_key_origin(marked_key(Purpose.DONE), Purpose.STATE, KEYS, SETTLED) is Origin.FORGED
+
+
+@pytest.mark.parametrize("position", [3, 17, 20, -17, -1])
+def test_altered_marked_key_is_forged(position: int) -> None:
+    text = list(marked_key().text)
+    text[position] = "0" if text[position] != "0" else "1"
+    altered = parse_flow_key("".join(text))
+    assert altered is not None
+    assert flow_key_origin(altered, Purpose.STATE, KEYS, SETTLED) is Origin.FORGED
+
+
 _DIGEST = "0123456789abcdef"
 
 
@@ -98,7 +132,8 @@ _DIGEST = "0123456789abcdef"
         pytest.param("st-1", id="a state of somebody else"),
         pytest.param(f"{_DIGEST}-3", id="no secret"),
         pytest.param(f"{_DIGEST}-3.short", id="a short secret"),
-        pytest.param(f"{_DIGEST}-3.{'x' * 65}", id="a long secret"),
+        pytest.param(f"{_DIGEST}-3.{'x' * 60}", id="a long secret"),
+        pytest.param(f"{_DIGEST}-3.{'x' * 58}", id="a part of a mark"),
         pytest.param(f"{_DIGEST}-10.{'x' * 43}", id="a slot there is not"),
         pytest.param(f"{_DIGEST}--1.{'x' * 43}", id="a negative slot"),
         pytest.param(f"{_DIGEST}-\uff13.{'x' * 43}", id="a slot in another script"),

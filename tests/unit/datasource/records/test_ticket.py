@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.records.ticket import TicketScope, is_ticket, issue_ticket, same_ticket, ticket_fits, ticket_hash
+from datasource.records.link_keys import KEY_LIFETIME, KNOWN_AFTER, LENIENCE, LinkKeys, Origin
+from datasource.records.ticket import (
+    TicketScope,
+    is_ticket,
+    issue_ticket,
+    marked_ticket,
+    same_ticket,
+    standing_ticket,
+    ticket_fits,
+    ticket_hash,
+    ticket_origin,
+)
+from tests.unit.datasource.builders import NOW
 
 SCOPE = TicketScope(uid="uid-1", parameters_hash="hash-1", replaces="cred-1")
 
@@ -107,3 +119,67 @@ def test_what_looks_like_no_ticket_is_told_without_looking_anything_up(text: str
 def test_every_ticket_looks_like_one() -> None:
     for number in range(256):
         assert is_ticket(ticket(random=bytes([number]) * 24))
+
+
+# Marks.
+
+OLD = LinkKeys().renewed(NOW, lambda size: b"1" * size)
+TURNED = NOW + KEY_LIFETIME
+BOTH = OLD.renewed(TURNED, lambda size: b"2" * size)
+PLACE = ("shop", "sales")
+
+
+def marked(keys: LinkKeys = OLD) -> str:
+    return marked_ticket(ticket(), *PLACE, keys, NOW)
+
+
+def test_marked_ticket_is_the_same_ticket() -> None:
+    assert len(marked()) == 64
+    assert is_ticket(marked())
+    assert ticket_fits(marked(), SCOPE)
+    assert same_ticket(marked(), ticket())
+    assert same_ticket(ticket(), marked())
+    assert ticket_hash(marked()) == ticket_hash(ticket())
+
+
+@pytest.mark.parametrize(
+    ("presented", "origin"),
+    [
+        pytest.param(marked(), Origin.OURS, id="as it was made"),
+        pytest.param(ticket(), Origin.UNKNOWN, id="without a mark, as in v0.1.0"),
+        pytest.param(ticket(random=b"x" * 24) + marked()[48:], Origin.FORGED, id="the mark of another"),
+        pytest.param(marked()[:-1] + "_", Origin.FORGED, id="one bit of the mark"),
+        pytest.param("A" * 64, Origin.FORGED, id="a guess"),
+    ],
+)
+def test_origin_of_a_ticket_is_told_by_its_mark(presented: str, origin: Origin) -> None:
+    assert ticket_origin(presented, *PLACE, OLD, NOW + LENIENCE) is origin
+
+
+@pytest.mark.parametrize("place", [("shop", "other"), ("other", "sales"), ("sho", "psales"), ("shop\nsales", "")])
+def test_mark_holds_at_one_door_only(place: tuple[str, str]) -> None:
+    assert ticket_origin(marked(), *place, OLD, NOW + LENIENCE) is Origin.FORGED
+
+
+def test_link_holds_while_its_key_is_one_of_two() -> None:
+    assert ticket_origin(marked(), *PLACE, BOTH, TURNED) is Origin.OURS
+    later = BOTH.renewed(TURNED + KEY_LIFETIME, lambda size: b"3" * size)
+    assert ticket_origin(marked(), *PLACE, later, TURNED + KEY_LIFETIME) is Origin.FORGED
+
+
+def test_link_that_stands_gets_the_mark_of_the_new_key_once_every_replica_knows_it() -> None:
+    assert standing_ticket(marked(), *PLACE, BOTH, TURNED) == marked()
+    moved = standing_ticket(marked(), *PLACE, BOTH, TURNED + KNOWN_AFTER)
+    assert moved != marked()
+    assert same_ticket(moved, marked())
+    assert standing_ticket(moved, *PLACE, BOTH, TURNED + KNOWN_AFTER) == moved
+
+
+@pytest.mark.parametrize("keys", [LinkKeys(), OLD, BOTH])
+def test_link_of_an_older_version_is_not_written_again_because_there_are_keys_now(keys: LinkKeys) -> None:
+    assert standing_ticket(ticket(), *PLACE, keys, TURNED) == ticket()
+
+
+def test_link_is_left_alone_while_there_are_no_keys() -> None:
+    assert standing_ticket(marked(), *PLACE, LinkKeys(), NOW) == marked()
+    assert marked_ticket(ticket(), *PLACE, LinkKeys(), NOW) == ticket()

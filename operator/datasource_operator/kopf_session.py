@@ -1,0 +1,89 @@
+"""I/O: the connection that kopf lists and watches Datasources with. It tells what became of each request, which kopf does not.
+
+kopf watches only after it has listed everything: a watch that is answered says that the list was read.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import aiohttp
+from kubernetes.aio.client.configuration import Configuration
+from yarl import URL
+
+from datasource.cluster.kube import DATASOURCES, bearer_token, ssl_context
+from datasource.outbound.proxies import proxies_in
+from datasource_operator.served_scopes import Scope, Source
+
+_REFUSALS = {403, 404}
+
+
+class Hears(Protocol):
+    """Whoever wants to know which scopes can be read."""
+
+    def listed(self, scope: Scope, source: Source) -> None:
+        """Everything was listed."""
+
+    def refused(self, scope: Scope, source: Source, why: str) -> None:
+        """The API server refuses."""
+
+
+@dataclass(slots=True)
+class DatasourceRequests:
+    """What became of kopf's requests for Datasources."""
+
+    hears: Hears
+    monotonic: Callable[[], float] = time.monotonic
+    alive_at: float = field(init=False)
+    """When one of them last came to anything, by the monotonic clock; before the first, when we began."""
+    found_no_api: bool = False
+    """Whether one was answered 404: the CRD is gone, and kopf ends."""
+
+    def __post_init__(self) -> None:
+        self.alive_at = self.monotonic()
+
+    def session(self, configuration: Configuration) -> aiohttp.ClientSession:
+        """A session for kopf, which closes it."""
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(self._answered)
+        trace.on_request_exception.append(self._failed)
+        token = bearer_token(configuration)
+        return aiohttp.ClientSession(
+            # No limit: there is a watch for each namespace that is served.
+            connector=aiohttp.TCPConnector(ssl=ssl_context(configuration), limit=0),
+            proxy=proxies_in(os.environ).proxy_for(configuration.host),
+            headers={} if token is None else {"Authorization": f"Bearer {token}"},
+            trace_configs=[trace],
+        )
+
+    async def _answered(self, _: object, __: object, params: aiohttp.TraceRequestEndParams) -> None:
+        self.hear(params.url, params.response.status, params.response.reason)
+
+    async def _failed(self, _: object, __: object, params: aiohttp.TraceRequestExceptionParams) -> None:
+        if _is_for_datasources(params.url):
+            self.alive_at = self.monotonic()
+
+    def hear(self, url: URL, status: int, reason: str | None) -> None:
+        """One request was answered."""
+        if not _is_for_datasources(url):
+            return
+        self.alive_at = self.monotonic()
+        scope = _scope_in(url)
+        if status == 200 and "watch" in url.query:
+            self.hears.listed(scope, Source.DATASOURCES)
+        elif status in _REFUSALS:
+            self.found_no_api = self.found_no_api or status == 404
+            self.hears.refused(scope, Source.DATASOURCES, f"{status} {reason}")
+
+
+def _is_for_datasources(url: URL) -> bool:
+    return f"{DATASOURCES.prefix}/" in url.path and url.path.endswith(f"/{DATASOURCES.plural}")
+
+
+def _scope_in(url: URL) -> Scope:
+    """The namespace of a list or a watch; the API server may stand behind a path of its own."""
+    _, _, below = url.path.partition(f"{DATASOURCES.prefix}/")
+    parts = below.split("/")
+    return parts[1] if len(parts) == 3 else None

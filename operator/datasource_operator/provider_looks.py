@@ -1,0 +1,145 @@
+"""I/O: looks at providers that happen beside the reconcile workers: no worker waits for anybody whom a tenant names.
+
+Whoever needs to know what a provider says of itself asks here, and goes on without it where it is not known yet. Once it is
+known, `looked` is told, and whoever comes back is given it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import structlog
+
+from datasource.api.spec import InvalidSpec, OAuth2
+from datasource.concurrency.fairness import FairBulkhead
+from datasource.oauth2.errors import MetadataUnavailable
+from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.providers.discovery import Discovery
+from datasource.providers.metadata_lookup import look_up_metadata
+from datasource_operator.cache import Key
+from datasource_operator.refresh_pool import provider_of
+
+logger = structlog.get_logger(__name__)
+
+IN_ALL = 64
+"""Looks under way altogether. One takes 10 s at most where an issuer hangs: 5 s for each of two places."""
+
+PER_NAMESPACE = 8
+PER_PROVIDER = 8
+RESERVED = 16
+"""Places for namespaces that have none."""
+
+
+class NotLookedYet(Exception):
+    """It is not known yet; a look is under way, or waits for its turn."""
+
+
+class _About(NamedTuple):
+    """Whose metadata a look is for."""
+
+    oauth2: OAuth2
+    ca_bundle: str | None
+
+
+class _Told(NamedTuple):
+    """What came of a look."""
+
+    about: _About
+    found: ProviderMetadata | InvalidSpec | None
+
+
+@dataclass(slots=True)
+class ProviderLooks:
+    """Looks at the providers of Datasources, a few at a time for each namespace."""
+
+    discovery: Discovery
+    looked: Callable[[Key], None] = lambda _: None
+    """Told of a key whose look has shown something."""
+    _places: FairBulkhead[Key] = field(
+        default_factory=lambda: FairBulkhead(IN_ALL, PER_NAMESPACE, PER_PROVIDER, RESERVED)
+    )
+    _wanted: dict[Key, _About] = field(default_factory=dict)
+    _running: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
+    _told: dict[Key, _Told] = field(default_factory=dict)
+    """What waits for its key to come back; it comes at once."""
+
+    async def metadata(self, key: Key, oauth2: OAuth2, ca_bundle: str | None) -> ProviderMetadata | None:
+        """What is known of a provider; None without an issuer, or where no endpoint depends on it. Waits for nobody.
+
+        Raises:
+            NotLookedYet: whoever asked is told when it is known.
+            MetadataUnavailable: an endpoint depends on it, and it could not be read a moment ago.
+            InvalidSpec: an endpoint depends on it, and there is none that can be believed.
+        """
+        about = _About(oauth2, ca_bundle)
+        told = self._told.pop(key, None)
+        if told is not None and told.about == about:
+            if isinstance(told.found, InvalidSpec):
+                raise told.found
+            return told.found
+        issuer = oauth2.expanded().issuer
+        if not issuer or self.discovery.is_known(issuer, ca_bundle=ca_bundle):
+            return await look_up_metadata(self.discovery, oauth2, tenant=key.namespace, ca_bundle=ca_bundle)
+        self._wanted[key] = about
+        self._places.submit(key, namespace=key.namespace, provider=provider_of(issuer))
+        self._start_what_fits()
+        raise NotLookedYet(issuer)
+
+    @property
+    def running(self) -> int:
+        """How many are under way."""
+        return len(self._running)
+
+    def forget(self, key: Key) -> None:
+        """The Datasource is gone; a look that is under way ends by itself."""
+        self._places.forget(key)
+        self._wanted.pop(key, None)
+        self._told.pop(key, None)
+
+    async def stop(self) -> None:
+        """End what is under way, and forget everything: whoever leads next looks again."""
+        self._places.forget_waiting()
+        self._wanted.clear()
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._told.clear()
+
+    def _start_what_fits(self) -> None:
+        for key in self._places.admit():
+            about = self._wanted.pop(key)
+            self._running[key] = asyncio.create_task(self._run(key, about), name=f"look at the provider of {key}")
+
+    async def _run(self, key: Key, about: _About) -> None:
+        try:
+            await self._look(key, about)
+        finally:
+            del self._running[key]
+            self._places.leave(key)
+            if key in self._wanted:
+                # Edited meanwhile: another provider, perhaps.
+                issuer = self._wanted[key].oauth2.expanded().issuer or ""
+                self._places.submit(key, namespace=key.namespace, provider=provider_of(issuer))
+            self._start_what_fits()
+
+    async def _look(self, key: Key, about: _About) -> None:
+        found: ProviderMetadata | InvalidSpec | None
+        try:
+            found = await look_up_metadata(
+                self.discovery, about.oauth2, tenant=key.namespace, ca_bundle=about.ca_bundle
+            )
+        except InvalidSpec as error:
+            # It outlives this call, and the frames that it came through should not.
+            found = error.alone()
+        except MetadataUnavailable as error:
+            # The link is offered all the same: whoever opens it is told, and a provider comes back.
+            logger.info("a provider's metadata cannot be read now", datasource=str(key), error=str(error))
+            return
+        except Exception:
+            logger.exception("a look at a provider failed", datasource=str(key))
+            return
+        if key not in self._wanted:
+            self._told[key] = _Told(about, found)
+        self.looked(key)

@@ -1,0 +1,129 @@
+"""Whose turn it is among namespaces, and what is kept for what is merely due."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasource.concurrency.fair_turns import URGENT_IN_A_ROW, FairTurns
+
+
+def turns(in_all: int = 100, per_namespace: int = 100, reserved: int = 0) -> FairTurns[str]:
+    return FairTurns(in_all, per_namespace, reserved)
+
+
+def waits(line: FairTurns[str], *keys: str, is_urgent: bool = False) -> None:
+    """Keys are written namespace/name."""
+    for key in keys:
+        line.submit(key, namespace=key.partition("/")[0], is_urgent=is_urgent)
+
+
+def in_turn(line: FairTurns[str]) -> list[str]:
+    """Who is taken, where each leaves before the next one comes."""
+    taken = []
+    while (key := line.take()) is not None:
+        taken.append(key)
+        line.leave(key)
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("urgent", "routine", "expected"),
+    [
+        ("", "a/1 a/2 a/3 b/1", "a/1 b/1 a/2 a/3"),
+        ("a/1 a/2 b/1 c/1", "", "a/1 b/1 c/1 a/2"),
+        ("a/1 b/1", "a/due", "a/1 b/1 a/due"),
+        ("a/1 a/2 a/3 a/4 a/5", "b/due c/due", "a/1 a/2 a/3 b/due a/4 a/5 c/due"),
+        ("a/1 a/2 a/3 a/4", "a/due a/due2", "a/1 a/2 a/3 a/due a/4 a/due2"),
+    ],
+)
+def test_namespaces_go_round_and_each_fourth_turn_is_for_what_is_due(urgent: str, routine: str, expected: str) -> None:
+    line = turns()
+    waits(line, *routine.split())
+    waits(line, *urgent.split(), is_urgent=True)
+    assert in_turn(line) == expected.split()
+
+
+def test_no_bound_is_passed_and_the_last_places_are_for_newcomers() -> None:
+    line = turns(in_all=5, per_namespace=3, reserved=1)
+    waits(line, "a/1", "a/2", "a/3", "a/4", "b/1", "b/2", "c/1", "c/2")
+    taken = [line.take() for _ in range(6)]
+    assert taken == ["a/1", "b/1", "c/1", "a/2", None, None]
+    waits(line, "d/1")
+    assert line.take() == "d/1"
+    waits(line, "e/1")
+    assert line.take() is None, "there is no place at all"
+    line.leave("a/1")
+    assert line.take() == "e/1"
+
+
+def test_who_waits_keeps_its_turn_and_what_was_urgent_stays_so() -> None:
+    line = turns()
+    waits(line, "a/1", "a/2")
+    waits(line, "a/1")
+    waits(line, "a/2", is_urgent=True)
+    waits(line, "a/2")
+    assert in_turn(line) == ["a/2", "a/1"]
+
+
+def test_who_is_forgotten_is_not_taken() -> None:
+    line = turns()
+    waits(line, "a/1", "a/2", "b/1")
+    for key in ("a/1", "b/1", "nobody"):
+        line.forget(key)
+    assert in_turn(line) == ["a/2"]
+
+
+def test_ten_thousand_namespaces_cost_a_turn_no_more_than_a_few() -> None:
+    """Counted, not timed: how often anybody asks whether a namespace has room."""
+    asked = Counter[str]()
+
+    class Counted(FairTurns[str]):
+        def _has_room(self, namespace: str) -> bool:
+            asked[namespace] += 1
+            return super()._has_room(namespace)
+
+    line = Counted(32, 1, 8)
+    waits(line, *(f"{number}/{each}" for number in range(10_000) for each in range(2)))
+    for _ in range(31):
+        assert line.take() is not None
+    asked.clear()
+    for _ in range(1000):
+        key = line.take()
+        assert key is not None
+        line.leave(key)
+    assert asked.total() <= 1000 * 33
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 9), st.booleans()), max_size=60),
+    st.integers(1, 4),
+    st.integers(1, 4),
+)
+def test_all_who_wait_are_taken_once_and_nobody_waits_beside_a_free_place(
+    wishes: list[tuple[str, int, bool]], in_all: int, per_namespace: int
+) -> None:
+    line = turns(in_all, per_namespace)
+    for namespace, number, is_urgent in wishes:
+        waits(line, f"{namespace}/{number}", is_urgent=is_urgent)
+    wanted = {f"{namespace}/{number}" for namespace, number, _ in wishes}
+    held: list[str] = []
+    seen: list[str] = []
+    while len(seen) < len(wanted):
+        while (key := line.take()) is not None:
+            held.append(key)
+            seen.append(key)
+        assert held, "nobody is taken, and somebody waits"
+        assert len(held) <= in_all
+        assert max(Counter(key[0] for key in held).values()) <= per_namespace
+        line.leave(held.pop(0))
+    assert sorted(seen) == sorted(wanted)
+
+
+def test_urgent_keys_never_come_more_often_in_a_row_than_is_said() -> None:
+    line = turns()
+    waits(line, *(f"a/{number}" for number in range(30)), is_urgent=True)
+    waits(line, *(f"b/{number}" for number in range(10)))
+    kinds = "".join(key[0] for key in in_turn(line))
+    assert kinds == ("a" * URGENT_IN_A_ROW + "b") * 10

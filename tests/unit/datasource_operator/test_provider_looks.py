@@ -1,0 +1,147 @@
+"""Looks at providers beside the workers: nobody waits for one, and each is told in the end. The providers are on loopback."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from datasource.api.spec import InvalidSpec, OAuth2, parse
+from datasource.oauth2.errors import MetadataUnavailable
+from datasource.providers.discovery import Discovery
+from datasource.providers.transport import Transport
+from datasource_operator.cache import Key
+from datasource_operator.provider_looks import PER_NAMESPACE, NotLookedYet, ProviderLooks
+from tests.support.builders import raw_spec
+from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider, ReceivedRequest, replies, stays_silent
+
+KEY = Key("a", "x")
+
+
+def oauth2_at(provider: HostileProvider) -> OAuth2:
+    """Parameters that say nothing but the issuer: every endpoint depends on its metadata."""
+    raw = raw_spec(issuer=provider.origin, authorizeURL=None, tokenURL=None)
+    oauth2 = parse(raw, allow_insecure_http=True, egress=ON_LOOPBACK).oauth2
+    assert oauth2 is not None
+    return oauth2
+
+
+def publishing() -> HostileProvider:
+    """A provider that publishes its metadata."""
+
+    async def behave(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        issuer = provider.origin
+        members = {"issuer": issuer, "authorization_endpoint": f"{issuer}/auth", "token_endpoint": f"{issuer}/token"}
+        await replies(200, json.dumps(members).encode())(request, writer)
+
+    provider = HostileProvider(behave)
+    return provider
+
+
+class Looking:
+    """Looks, and who was told that one has ended."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.looked: asyncio.Queue[Key] = asyncio.Queue()
+        discovery = Discovery(transport, time.monotonic, allow_insecure_http=True)
+        self.looks = ProviderLooks(discovery, self.looked.put_nowait)
+
+    async def begin(self, key: Key, oauth2: OAuth2) -> None:
+        with pytest.raises(NotLookedYet):
+            await self.looks.metadata(key, oauth2, None)
+
+    async def told(self) -> Key:
+        async with asyncio.timeout(20):
+            return await self.looked.get()
+
+    async def idle(self) -> None:
+        async with asyncio.timeout(20):
+            while self.looks.running:  # noqa: ASYNC110 - what ends is a task of theirs
+                await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def looking() -> AsyncIterator[Looking]:
+    async with Transport(ON_LOOPBACK) as transport:
+        one = Looking(transport)
+        yield one
+        await one.looks.stop()
+
+
+async def test_whoever_asks_waits_for_nobody_and_is_told_when_it_is_known() -> None:
+    async with looking() as one, publishing() as provider:
+        oauth2 = oauth2_at(provider)
+        await one.begin(KEY, oauth2)
+        assert await one.told() == KEY
+        metadata = await one.looks.metadata(KEY, oauth2, None)
+        assert metadata is not None
+        assert metadata.token_endpoint == f"{provider.origin}/token"
+        # Others find it at once, for as long as it is fresh.
+        assert await one.looks.metadata(Key("b", "y"), oauth2, None) is metadata
+        assert len(provider.requests) == 1
+
+
+async def test_issuers_that_hang_take_the_places_of_one_namespace_and_nobody_waits() -> None:
+    async with looking() as one, HostileProvider(stays_silent()) as hangs, publishing() as provider:
+        for number in range(60):
+            await one.begin(Key("attacker", str(number)), oauth2_at(hangs))
+        assert one.looks.running == PER_NAMESPACE
+        await one.begin(KEY, oauth2_at(provider))
+        assert await one.told() == KEY
+
+
+async def test_what_cannot_be_believed_is_told_and_raised_each_time_anew() -> None:
+    async with looking() as one, HostileProvider(replies(404, b"")) as provider:
+        oauth2 = oauth2_at(provider)
+        await one.begin(KEY, oauth2)
+        assert await one.told() == KEY
+        for _ in range(2):
+            with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.issuer"):
+                await one.looks.metadata(KEY, oauth2, None)
+
+
+async def test_what_cannot_be_read_now_brings_nobody_back() -> None:
+    async with looking() as one, HostileProvider(replies(503, b"")) as provider:
+        oauth2 = oauth2_at(provider)
+        await one.begin(KEY, oauth2)
+        await one.idle()
+        assert one.looked.empty()
+        with pytest.raises(MetadataUnavailable):
+            await one.looks.metadata(KEY, oauth2, None)
+
+
+async def test_answer_of_an_earlier_spec_is_not_given_for_a_later_one() -> None:
+    async with looking() as one, publishing() as first, publishing() as second:
+        await one.begin(KEY, oauth2_at(first))
+        await one.begin(KEY, oauth2_at(second))
+        assert await one.told() == KEY
+        await one.idle()
+        metadata = await one.looks.metadata(KEY, oauth2_at(second), None)
+        assert metadata is not None
+        assert metadata.issuer == second.origin
+
+
+async def test_nothing_is_left_of_what_is_gone() -> None:
+    async with looking() as one, HostileProvider(stays_silent()) as hangs, publishing() as provider:
+        for number in range(PER_NAMESPACE + 3):
+            await one.begin(Key("a", str(number)), oauth2_at(hangs))
+        for number in range(PER_NAMESPACE, PER_NAMESPACE + 3):
+            one.looks.forget(Key("a", str(number)))
+        assert not one.looks._wanted
+        await one.begin(Key("b", "x"), oauth2_at(provider))
+        await one.told()
+        one.looks.forget(Key("b", "x"))
+        assert not one.looks._told
+        await one.looks.stop()
+        assert one.looks.running == 0
+        assert one.looks._places.waiting == 0
+
+
+async def test_no_look_is_needed_without_an_issuer() -> None:
+    async with looking() as one:
+        oauth2 = parse(raw_spec(), allow_insecure_http=False).oauth2
+        assert oauth2 is not None
+        assert await one.looks.metadata(KEY, oauth2, None) is None
+        assert one.looks.running == 0
