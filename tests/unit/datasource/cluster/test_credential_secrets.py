@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from datasource.api.names import SecretType
 from datasource.api.objects import Metadata, PartialObject, Secret
+from datasource.api.requests import HandledSet
 from datasource.cluster.credential_secrets import (
     STORE_BACKOFF,
     Absent,
@@ -204,7 +205,9 @@ async def test_whether_it_is_leaving_is_told_to_who_says_which_datasource_asks(
 
 async def test_unreadable_facts_are_a_value_and_heard_all_the_same() -> None:
     async with Room.that(json_reply(secret_object(READABLE | {"datasource.dev/revision": "many"}))) as room:
-        assert await room.facts() == Unreadable("annotation datasource.dev/revision cannot be read")
+        assert await room.facts() == Unreadable(
+            "annotation datasource.dev/revision cannot be read", handled=HandledSet()
+        )
     assert room.heard == [("shop", "sales", "7")]
 
 
