@@ -19,8 +19,8 @@ from datasource.api.names import (
     default_token_secret_name,
 )
 from datasource.api.objects import Datasource, PartialObject, Secret
-from datasource.records import credential as credential_secret
-from datasource.records.credential import CredentialData, CredentialFacts
+from datasource.records.credential import CredentialData, CredentialFacts, read_data, read_facts
+from datasource.records.credential_patches import credential_patch, facts_patch
 from datasource.records.intent import Intent
 
 
@@ -127,7 +127,7 @@ class Fleet:
         before = _facts(member)
         intent = Intent(id=f"{time.time_ns():024x}", process="raw", pod="raw", at=_now())
         secret = await self._swap(raw, member, msgspec.structs.replace(before, intent=intent))
-        data = credential_secret.read_data(secret)
+        data = read_data(secret)
         tokens = await self._token_response(raw, data)
         now = _now()
         facts = msgspec.structs.replace(
@@ -151,11 +151,7 @@ class Fleet:
         self, api: Bare, member: Member, facts: CredentialFacts, data: CredentialData | None = None
     ) -> Secret:
         names = {"datasource_name": member.name, "resource_version": member.credential_version}
-        patch = (
-            credential_secret.facts_patch(**names, facts=facts)
-            if data is None
-            else credential_secret.patch(**names, facts=facts, data=data)
-        )
+        patch = facts_patch(**names, facts=facts) if data is None else credential_patch(**names, facts=facts, data=data)
         path = f"{self._secrets}/{credential_secret_name(member.name)}?fieldManager={FIELD_MANAGER}"
         secret = await api.patch(path, patch, Secret)
         member.facts, member.credential_version = facts, secret.metadata.resource_version
@@ -187,7 +183,7 @@ class Fleet:
         kept = await self._load.send("GET", f"{self._secrets}?fieldSelector=type%3Ddatasource.dev%2Foauth2-credential")
         for secret in msgspec.json.decode(kept, type=_Secrets).items:
             member = self.members[secret.metadata.name.removesuffix(credential_secret_name(""))]
-            member.facts = credential_secret.read_facts(secret.metadata).facts
+            member.facts = read_facts(secret.metadata).facts
             member.credential_version = secret.metadata.resource_version
 
 

@@ -16,10 +16,11 @@ from bench.imitation import refresh_token
 from datasource.api.names import API_VERSION, KIND
 from datasource.api.objects import Datasource, OwnerReference
 from datasource.api.requests import Requests
-from datasource.api.spec import Spec, parse
+from datasource.api.spec import Spec
+from datasource.api.spec_problems import parse_spec
 from datasource.outbound.egress import EgressPolicy, rules
-from datasource.records import credential as credential_secret
 from datasource.records.credential import CredentialData, CredentialFacts, StoredCredential
+from datasource.records.credential_patches import credential_manifest
 from datasource.records.fingerprint import fingerprint
 from datasource.records.token_secret import plan
 from datasource_operator.decisions.findings import find
@@ -98,7 +99,7 @@ class Maker:
 
     def credential_secret(self, datasource: Datasource, facts: CredentialFacts, data: CredentialData) -> dict[str, Any]:
         """The Secret that keeps it."""
-        return credential_secret.manifest(
+        return credential_manifest(
             namespace=datasource.metadata.namespace,
             datasource_name=datasource.metadata.name,
             datasource_uid=datasource.metadata.uid,
@@ -128,7 +129,7 @@ class Maker:
     @staticmethod
     def spec(datasource: Datasource) -> Spec:
         """Its spec, parsed."""
-        return parse(datasource.spec, allow_insecure_http=False, egress=_EGRESS)
+        return parse_spec(datasource.spec, allow_insecure_http=False, egress=_EGRESS)
 
     @property
     def _surface(self) -> Surface:

@@ -28,8 +28,9 @@ from callback_server.cookie import COOKIE, cookie_hash
 from datasource.api.names import CALLBACK_FIELD_MANAGER, credential_secret_name, redirect_uri, ticket_in
 from datasource.api.objects import PartialObject
 from datasource.api.requests import Requests
-from datasource.records import credential as credential_secret
 from datasource.records import flow as records
+from datasource.records.credential import CredentialFacts
+from datasource.records.credential_patches import credential_manifest
 from datasource.records.flow import FLOW_LIFETIME, Flow, Outcome, key_hash, new_flow_key
 from datasource.records.ticket import ticket_hash
 from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
@@ -251,8 +252,8 @@ class RawFlows:
         return flow, f"{_FLOWS}/{created.metadata.name}", created.metadata.resource_version
 
     async def _rehearse(self, member: Member, path: str) -> None:
-        facts = credential_secret.CredentialFacts(credential_id="rehearsal", fingerprint="rehearsal")
-        manifest = credential_secret.manifest(
+        facts = CredentialFacts(credential_id="rehearsal", fingerprint="rehearsal")
+        manifest = credential_manifest(
             namespace=self.fleet.namespace,
             datasource_name=member.name,
             datasource_uid=member.datasource.metadata.uid,

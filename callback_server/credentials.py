@@ -14,8 +14,8 @@ from datasource.api.objects import PartialObject
 from datasource.api.requests import Requests
 from datasource.cluster.credential_secrets import Absent, CredentialSecrets, Stale, standing
 from datasource.cluster.kube import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
-from datasource.records import credential as credential_secret
 from datasource.records.credential import Change, CredentialData, CredentialFacts, StoredCredential
+from datasource.records.credential_patches import credential_patch
 
 logger = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class CredentialStore:
         if before is None:
             await self.credential_secrets.create(*place, situation.uid, Change(facts), dry_run=True)
             return
-        patch = credential_secret.patch(
+        patch = credential_patch(
             datasource_name=situation.name, resource_version=before.resource_version, facts=facts, data=None
         )
         await self.credential_secrets.swap(*place, patch, PartialObject, dry_run=True)

@@ -6,7 +6,8 @@ from callback_server import refusals
 from datasource.api.names import credential_secret_name, ticket_in
 from datasource.api.objects import Datasource, Status
 from datasource.api.requests import HandledSet, Requests, requests_in
-from datasource.api.spec import InvalidSpec, OAuth2, Spec, missing_fields, parse
+from datasource.api.spec import InvalidSpec, OAuth2, Spec, missing_fields
+from datasource.api.spec_problems import parse_spec
 from datasource.cluster.credential_secrets import CredentialSecrets, Leaving, NotOurs
 from datasource.cluster.kube import DATASOURCES, Forbidden, Kube, NotFound
 from datasource.oauth2.errors import MetadataUnavailable
@@ -120,7 +121,7 @@ class Observer:
 
     def _parsed(self, datasource: Datasource) -> tuple[Spec, OAuth2]:
         try:
-            spec = parse(
+            spec = parse_spec(
                 datasource.spec, allow_insecure_http=self.settings.allow_insecure_http, egress=self.settings.egress
             )
         except InvalidSpec as error:

@@ -60,7 +60,7 @@ def refresh(before: Datasource, value: str, now: Callable[[], datetime]) -> Requ
     """Refresh now; without a credential there is nothing to ask for."""
     if before.status.state in {State.NOT_AUTHORIZED, State.NOT_CONFIGURED}:
         return Ended(Exit.NOT_AS_WANTED, why_not(before))
-    if before.spec.suspend:
+    if before.is_suspended:
         return is_suspended(before)
     return Request(Annotation.REFRESH, value, before, lambda request, after: _refreshed(request, after, now()))
 

@@ -29,7 +29,7 @@ def beginning(datasource: Datasource, *, new: bool) -> AskForNew | Open | Going 
     if unseen is not None:
         return unseen
     if _is_settled(datasource):
-        if new and datasource.spec.suspend:
+        if new and datasource.is_suspended:
             return is_suspended(datasource)
         if new:
             return AskForNew()
@@ -71,7 +71,7 @@ def _link_or_why(datasource: Datasource) -> Open | Going | Ended:
     link = datasource.status.authorization_link
     if link is not None:
         return Open(link, datasource.metadata.uid)
-    if datasource.spec.suspend:
+    if datasource.is_suspended:
         return is_suspended(datasource)
     if needs_a_person(datasource):
         return Going("waiting for a link")

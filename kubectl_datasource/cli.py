@@ -8,9 +8,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from kubectl_datasource import commands
+from kubectl_datasource.advice import SYSTEM_NAMESPACE
 from kubectl_datasource.exits import EXIT_CODES, Exit, Problem
 from kubectl_datasource.kubectl import Kubectl
-from kubectl_datasource.remedies import SYSTEM_NAMESPACE
 
 F = TypeVar("F", bound=Callable[..., Any])
 

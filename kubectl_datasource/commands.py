@@ -16,11 +16,12 @@ import click
 from datasource.api.clock import rfc3339
 from datasource.api.names import Annotation, SecretType
 from kubectl_datasource import asking, authorizing, explaining, listing
+from kubectl_datasource.advice import Case
 from kubectl_datasource.asking import Request
 from kubectl_datasource.exits import Exit, Misused, Problem, Refused
 from kubectl_datasource.kubectl import Kubectl
 from kubectl_datasource.objects import Datasource
-from kubectl_datasource.remedies import Case, advice_for, reads_client_secret
+from kubectl_datasource.remedies import advice_for, reads_client_secret
 from kubectl_datasource.screen import Screen, may_open_browser, open_browser
 from kubectl_datasource.waiting import Ended, Going, Judge, wait_for
 from kubectl_datasource.words import Cell, printable

@@ -1,19 +1,18 @@
 """`doctor`: what the survey found, judged. Pure; `survey.py` asks."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-import msgspec
-
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import VERSION, redirect_uri
-from datasource.api.objects import Lease, Metadata
-from kubectl_datasource.objects import Datasource
-from kubectl_datasource.rights import ACCOUNTS, Review
+from datasource.api.objects import Lease
+from kubectl_datasource.findings import Answer, Survey, Untold, datasources_seen, service_account, settings_of
+from kubectl_datasource.installation import Deployment
+from kubectl_datasource.rights import ACCOUNTS
 from kubectl_datasource.words import duration
 
 OLDEST_KUBERNETES = (1, 31)
@@ -57,138 +56,6 @@ class Check:
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Untold:
-    """Something that could not be learnt, and why."""
-
-    why: str
-
-
-class ConfigMapRef(msgspec.Struct, frozen=True):
-    """A reference by name."""
-
-    name: str = ""
-
-
-class EnvFrom(msgspec.Struct, frozen=True, rename="camel"):
-    """Variables from a ConfigMap."""
-
-    config_map_ref: ConfigMapRef | None = None
-
-
-class Env(msgspec.Struct, frozen=True):
-    """One variable; those from a field or a Secret have no value here."""
-
-    name: str = ""
-    value: str = ""
-
-
-class Container(msgspec.Struct, frozen=True, rename="camel"):
-    """A container, as far as its version and settings go."""
-
-    image: str = ""
-    env: tuple[Env, ...] = ()
-    env_from: tuple[EnvFrom, ...] = ()
-
-
-class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """`spec.template.spec` of a Deployment."""
-
-    containers: tuple[Container, ...] = ()
-    service_account_name: str = ""
-
-
-class PodTemplate(msgspec.Struct, frozen=True):
-    """`spec.template` of a Deployment."""
-
-    spec: PodSpec = PodSpec()
-
-
-class DeploymentSpec(msgspec.Struct, frozen=True):
-    """`spec` of a Deployment."""
-
-    replicas: int = 1
-    template: PodTemplate = PodTemplate()
-
-
-class DeploymentStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """`status` of a Deployment."""
-
-    ready_replicas: int = 0
-    updated_replicas: int = 0
-
-
-class Deployment(msgspec.Struct, frozen=True):
-    """A Deployment."""
-
-    metadata: Metadata
-    spec: DeploymentSpec = DeploymentSpec()
-    status: DeploymentStatus = DeploymentStatus()
-
-    @property
-    def component(self) -> str:
-        """Which of ours it is: `operator`, `callback-server`."""
-        return self.metadata.labels.get("app.kubernetes.io/component", "")
-
-    @property
-    def container(self) -> Container:
-        """Its first container."""
-        return next(iter(self.spec.template.spec.containers), Container())
-
-    @property
-    def version(self) -> str:
-        """The tag of its image; empty where a digest stands alone."""
-        return re.sub(r"@.*", "", self.container.image).rpartition("/")[2].partition(":")[2]
-
-
-class ConfigMap(msgspec.Struct, frozen=True):
-    """A ConfigMap."""
-
-    metadata: Metadata
-    data: dict[str, str] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer, without its body."""
-
-    status: int
-    headers: Mapping[str, str]
-    """Names in small letters."""
-    skew: timedelta | None = None
-    """How far the answering clock is ahead of this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A connection to a token endpoint, tried from here."""
-
-    place: str
-    trouble: str | None = None
-    """None: it was made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """Everything that was looked at. Untold is what could not be."""
-
-    now: datetime
-    system_namespace: str
-    plugin_version: str = ""
-    kubernetes: str | Untold = Untold("not asked")
-    api_versions: tuple[str, ...] | Untold = Untold("not asked")
-    api_skew: timedelta | Untold = Untold("not asked")
-    deployments: tuple[Deployment, ...] | Untold = Untold("not asked")
-    config_maps: tuple[ConfigMap, ...] | Untold = Untold("not asked")
-    lease: Lease | Untold | None = Untold("not asked")
-    reviews: tuple[Review, ...] | Untold = Untold("not asked")
-    policies: frozenset[str] | Untold = Untold("not asked")
-    bindings: frozenset[str] | Untold = Untold("not asked")
-    datasources: tuple[Datasource, ...] | Untold = Untold("not asked")
-    callback: Answer | Untold | None = None
-    connections: tuple[Connection, ...] = field(default=())
-
-
 def examine(survey: Survey) -> list[Check]:
     """All checks, in the order in which a broken installation is best mended."""
     return [
@@ -203,40 +70,6 @@ def examine(survey: Survey) -> list[Check]:
         *clocks_agree(survey),
         *token_endpoints_are_reachable(survey),
     ]
-
-
-def settings_of(survey: Survey) -> Mapping[str, str] | Untold:
-    """The DATASOURCE_ variables that the processes were installed with."""
-    if isinstance(survey.config_maps, Untold):
-        return survey.config_maps
-    maps = {each.metadata.name: each.data for each in survey.config_maps}
-    deployments = () if isinstance(survey.deployments, Untold) else survey.deployments
-    for deployment in deployments:
-        return _environment(deployment.container, maps)
-    ours = [data for name, data in maps.items() if name.startswith("datasource-config")]
-    if len(ours) == 1:
-        return ours[0]
-    return Untold(f"no Deployment and not one ConfigMap datasource-config-... in namespace {survey.system_namespace}")
-
-
-def external_url_of(survey: Survey) -> str | None:
-    """Where the callback server should be: as installed, or else as a redirect URI in a status says."""
-    settings = settings_of(survey)
-    installed = "" if isinstance(settings, Untold) else settings.get("DATASOURCE_EXTERNAL_URL", "").rstrip("/")
-    if installed:
-        return installed
-    for datasource in _seen(survey):
-        uri, end = datasource.status.redirect_uri or "", redirect_uri("", datasource.metadata.namespace)
-        if uri.endswith(end):
-            return uri.removesuffix(end)
-    return None
-
-
-def served_namespaces(survey: Survey) -> tuple[str, ...]:
-    """DATASOURCE_NAMESPACES; empty: all."""
-    settings = settings_of(survey)
-    text = "" if isinstance(settings, Untold) else settings.get("DATASOURCE_NAMESPACES", "")
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def kubernetes_is_new_enough(survey: Survey) -> Check:
@@ -333,14 +166,6 @@ def rights_are_given(survey: Survey) -> Iterator[Check]:
             yield Check(name, Verdict.OK, f"all {len(own)} are given")
 
 
-def service_account(survey: Survey, component: str) -> str:
-    """The ServiceAccount of a component: as its Deployment says, or else by its usual name."""
-    deployments = () if isinstance(survey.deployments, Untold) else survey.deployments
-    named = [each.spec.template.spec.service_account_name for each in deployments if each.component == component]
-    usual = next(account.default_name for account in ACCOUNTS if account.component == component)
-    return next((each for each in named if each), usual)
-
-
 def policies_are_there(survey: Survey) -> Check:
     """The admission policies and their bindings."""
     name = "Admission policies"
@@ -367,7 +192,7 @@ def external_url_fits(survey: Survey) -> Check:
         return Check(name, Verdict.FAILED, f"DATASOURCE_EXTERNAL_URL is {url}", _SET_URL)
     differing = [
         each.place
-        for each in _seen(survey)
+        for each in datasources_seen(survey)
         if each.status.redirect_uri not in {None, redirect_uri(url, each.metadata.namespace)}
     ]
     if differing:
@@ -463,21 +288,6 @@ def worst(checks: Iterable[Check]) -> Verdict:
     return next((each for each in (Verdict.FAILED, Verdict.WARNING) if each in verdicts), Verdict.OK)
 
 
-def token_endpoints(datasources: Sequence[Datasource], limit: int) -> list[tuple[str, str, int]]:
-    """Scheme, host and port of each distinct token endpoint; those that cannot be read are left out."""
-    found: dict[tuple[str, str, int], None] = {}
-    for datasource in datasources:
-        url = None if datasource.spec.oauth2 is None else datasource.spec.oauth2.token_url
-        try:
-            split = urlsplit(url or "")
-            port = split.port or (443 if split.scheme == "https" else 80)
-        except ValueError:
-            continue
-        if split.scheme in {"https", "http"} and split.hostname:
-            found[split.scheme, split.hostname, port] = None
-    return list(found)[:limit]
-
-
 def _readiness(name: str, deployment: Deployment, survey: Survey) -> Check:
     wanted, ready = deployment.spec.replicas, deployment.status.ready_replicas
     where = f"-n {survey.system_namespace} deployment/{deployment.metadata.name}"
@@ -519,18 +329,6 @@ def _age(lease: Lease, survey: Survey) -> timedelta | None:
         return None
     skew = timedelta(0) if isinstance(survey.api_skew, Untold) else survey.api_skew
     return survey.now + skew - parse_rfc3339(lease.spec.renew_time)
-
-
-def _environment(container: Container, maps: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
-    from_maps: dict[str, str] = {}
-    for source in container.env_from:
-        if source.config_map_ref is not None:
-            from_maps |= maps.get(source.config_map_ref.name, {})
-    return from_maps | {each.name: each.value for each in container.env}
-
-
-def _seen(survey: Survey) -> tuple[Datasource, ...]:
-    return () if isinstance(survey.datasources, Untold) else survey.datasources
 
 
 def _is_public_url(url: str) -> bool:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from kubectl_datasource.advice import Advice
 from kubectl_datasource.listing import as_json, state_cell, when
 from kubectl_datasource.objects import Datasource, Event
-from kubectl_datasource.remedies import Advice
 from kubectl_datasource.waiting import is_suspended
 from kubectl_datasource.words import Cell, Line, printable, relative
 
@@ -28,7 +28,7 @@ def explained(datasource: Datasource, advice: Advice, events: Sequence[Event] | 
         yield (Cell(printable(datasource.message)),)
     if not datasource.is_looked_at and reason:
         yield (Cell("The operator has not looked at the latest change of the spec yet.", "yellow"),)
-    if datasource.spec.suspend:
+    if datasource.is_suspended:
         yield (Cell(printable(is_suspended(datasource).text), "yellow"),)
     if datasource.status.expires_at is not None:
         yield (Cell(f"The access token runs out: {when(datasource.status.expires_at, now)}"),)

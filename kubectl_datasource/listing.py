@@ -56,7 +56,7 @@ def as_json(datasource: Datasource) -> dict[str, Any]:
     return {
         "namespace": datasource.metadata.namespace,
         "name": datasource.metadata.name,
-        "url": datasource.spec.url,
+        "url": datasource.url,
         "state": status.state,
         "ready": _ready(datasource) == "True",
         "reason": datasource.reason or None,
@@ -80,7 +80,7 @@ def _row(datasource: Datasource, now: datetime, *, namespaces: bool, wide: bool)
             datasource.reason,
             when(status.refreshed_at, now),
             status.token_secret_name or "",
-            datasource.spec.url,
+            datasource.url,
         )
         cells += [Cell(printable(text)) for text in texts]
     return cells

@@ -1,69 +1,24 @@
 """The objects that the plugin reads, typed: only the fields it uses; what a newer cluster adds is passed over."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from datasource.api import objects
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import default_token_secret_name
-from datasource.api.objects import Condition, Metadata, Status
+from datasource.api.objects import Condition
+
+if TYPE_CHECKING:
+    from datasource.api.spec import OAuth2
+
+_TOLD = ("clientID", "clientSecretRef", "privateKeyRef", "issuer", "authorizeURL", "tokenURL", "scopes")
+"""The fields of spec.oauth2 that somebody is told about."""
 
 
-class SecretKeyRef(msgspec.Struct, frozen=True):
-    """A key of a Secret in the same namespace; the API server fills in the usual key where none is written."""
-
-    name: str = ""
-    key: str = ""
-
-
-class OAuth2(
-    msgspec.Struct,
-    frozen=True,
-    rename={
-        "client_id": "clientID",
-        "client_secret_ref": "clientSecretRef",
-        "private_key_ref": "privateKeyRef",
-        "authorize_url": "authorizeURL",
-        "token_url": "tokenURL",
-    },
-):
-    """`spec.oauth2`, as far as a person has to be told about it."""
-
-    client_id: str | None = None
-    client_secret_ref: SecretKeyRef | None = None
-    private_key_ref: SecretKeyRef | None = None
-    issuer: str | None = None
-    authorize_url: str | None = None
-    token_url: str | None = None
-    scopes: tuple[str, ...] = ()
-
-
-class TokenSecret(msgspec.Struct, frozen=True):
-    """`spec.tokenSecret`."""
-
-    name: str | None = None
-
-
-class Spec(
-    msgspec.Struct,
-    frozen=True,
-    rename={"token_secret": "tokenSecret", "deletion_policy": "deletionPolicy"},
-):
-    """`spec` of a Datasource."""
-
-    url: str = ""
-    oauth2: OAuth2 | None = None
-    token_secret: TokenSecret = TokenSecret()
-    deletion_policy: str | None = None
-    suspend: bool | None = None
-
-
-class Datasource(msgspec.Struct, frozen=True):
-    """A Datasource as kubectl prints it."""
-
-    metadata: Metadata
-    spec: Spec = Spec()
-    status: Status = Status()
+class Datasource(objects.Datasource, frozen=True):
+    """A Datasource as kubectl prints it. Of the spec only what is asked for is read: one that nothing fits is listed, too."""
 
     @property
     def place(self) -> str:
@@ -98,7 +53,27 @@ class Datasource(msgspec.Struct, frozen=True):
     @property
     def token_secret_name(self) -> str:
         """The Secret that apps mount."""
-        return self.spec.token_secret.name or default_token_secret_name(self.metadata.name)
+        return (self.spec.get("tokenSecret") or {}).get("name") or default_token_secret_name(self.metadata.name)
+
+    @property
+    def url(self) -> str:
+        """What the credential is for."""
+        return str(self.spec.get("url", ""))
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the spec asks for neither refreshes nor links."""
+        return self.spec.get("suspend") is True
+
+    @property
+    def oauth2(self) -> "OAuth2 | None":
+        """`spec.oauth2`, as far as a person has to be told about it; what a newer cluster adds is passed over."""
+        from datasource.api.spec import OAuth2  # Few commands need it, and it takes a while to import.
+
+        written = self.spec.get("oauth2")
+        if written is None:
+            return None
+        return msgspec.convert({name: written[name] for name in _TOLD if written.get(name) is not None}, OAuth2)
 
 
 class DatasourceList(msgspec.Struct, frozen=True):

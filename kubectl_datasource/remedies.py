@@ -1,106 +1,28 @@
 """`explain`: for every reason what is wrong, in which field or Secret, and the commands that mend it. Pure."""
 
-import json
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from datasource.api.names import credential_secret_name
 from datasource.api.states import Reason
-from kubectl_datasource.objects import Datasource, OAuth2
-
-SYSTEM_NAMESPACE = "datasource-system"
+from kubectl_datasource.advice import (
+    SYSTEM_NAMESPACE,
+    Advice,
+    Case,
+    ClientSecret,
+    Command,
+    creating,
+    editing,
+    fields_in,
+    operator_logs,
+    replacing,
+)
+from kubectl_datasource.objects import Datasource
 
 _REQUIRED = ("clientID", "authorizeURL", "tokenURL")
-_FIELD = re.compile(r"spec(?:\.[A-Za-z0-9]+(?:\[[^\]]*\])?)+")
 _SECRET = re.compile(r"Secret ([a-z0-9][-a-z0-9.]*[a-z0-9])")
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command to type, and what it is for."""
-
-    line: str
-    purpose: str
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """What to know and to do about a reason."""
-
-    what: str
-    where: tuple[str, ...] = ()
-    """The fields and Secrets it is about."""
-    commands: tuple[Command, ...] = ()
-    """That which mends it first."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSecret:
-    """What the client proves itself with: a client secret that somebody types, or a private key in a file."""
-
-    field: str
-    name: str
-    key: str
-
-    @property
-    def source(self) -> str:
-        """The file that kubectl reads it from. Never an argument: that would stand in the shell's history."""
-        return "/dev/stdin" if self.field == "clientSecretRef" else "PRIVATE_KEY.pem"
-
-    @property
-    def source_is(self) -> str:
-        """Where the value comes from, for people."""
-        return "asks for the client secret" if self.field == "clientSecretRef" else "name the file with the key"
-
-    def asking(self, line: str) -> str:
-        """The line, after asking for the secret where it is typed."""
-        if self.field != "clientSecretRef":
-            return line
-        return f'(read -rs secret; printf %s "$secret") | {line}'
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A Datasource whose reason is to be explained, and how kubectl reaches it."""
-
-    datasource: Datasource
-    flags: tuple[str, ...] = ()
-    client_secret_exists: bool | None = None
-    """None: nobody looked, or the user may not know."""
-
-    @property
-    def name(self) -> str:
-        """The name of the Datasource."""
-        return self.datasource.metadata.name
-
-    @property
-    def oauth2(self) -> OAuth2:
-        """`spec.oauth2`, empty where it is missing."""
-        return self.datasource.spec.oauth2 or OAuth2()
-
-    @property
-    def client_secret(self) -> ClientSecret | None:
-        """What `spec.oauth2` names; None for a public client."""
-        named = {
-            "clientSecretRef": (self.oauth2.client_secret_ref, "client-secret"),
-            "privateKeyRef": (self.oauth2.private_key_ref, "private-key"),
-        }
-        found = ((field, ref, key) for field, (ref, key) in named.items() if ref is not None)
-        return next((ClientSecret(field, ref.name, ref.key or key) for field, ref, key in found), None)
-
-    def kubectl(self, *words: str) -> str:
-        """A line to copy into a shell: every word quoted where it has to be."""
-        return shlex.join(["kubectl", *words, "-n", self.datasource.metadata.namespace, *self.flags])
-
-    def plugin(self, command: str, *options: str) -> str:
-        """The same for a command of this plugin."""
-        return self.kubectl("datasource", command, self.name, *options)
-
-    def patch(self, spec: Mapping[str, object]) -> str:
-        """A merge patch of the spec."""
-        return self.kubectl("patch", "datasource", self.name, "--type=merge", "-p", json.dumps({"spec": spec}))
 
 
 def advice_for(case: Case) -> Advice:
@@ -109,11 +31,9 @@ def advice_for(case: Case) -> Advice:
     if not reason:
         return _unseen(case)
     if reason not in set(Reason):
-        return Advice(
-            f"This plugin does not know the reason {reason}; it is older than the operator.", _fields_in(case)
-        )
+        return Advice(f"This plugin does not know the reason {reason}; it is older than the operator.", fields_in(case))
     advice = ADVICE[Reason(reason)](case)
-    return _resuming(case, advice) if case.datasource.spec.suspend else advice
+    return _resuming(case, advice) if case.datasource.is_suspended else advice
 
 
 def _resuming(case: Case, advice: Advice) -> Advice:
@@ -151,7 +71,7 @@ def _authorized(case: Case) -> Advice:
 def _refresh_failing(case: Case) -> Advice:
     then = (
         "but nobody tries while spec.suspend is true"
-        if case.datasource.spec.suspend
+        if case.datasource.is_suspended
         else "and it is tried again by itself"
     )
     return Advice(
@@ -160,7 +80,7 @@ def _refresh_failing(case: Case) -> Advice:
         ("spec.oauth2.tokenURL",),
         (
             Command(case.plugin("refresh"), "tries once more and tells what came of it"),
-            Command(_operator_logs(case), "tells what the service answers"),
+            Command(operator_logs(case), "tells what the service answers"),
         ),
     )
 
@@ -233,7 +153,7 @@ def _oauth2_missing(case: Case) -> Advice:
         f"There are no OAuth2 parameters yet. Register an application at the service{register}, then fill them in.",
         ("spec.oauth2", "status.redirectURI"),
         (
-            _create(case, ClientSecret("clientSecretRef", f"{case.name}-app", "client-secret")),
+            creating(case, ClientSecret("clientSecretRef", f"{case.name}-app", "client-secret")),
             Command(case.patch({"oauth2": filled_in}), "with what the service told; leave out what there is not"),
         ),
     )
@@ -248,19 +168,19 @@ def _parameters_incomplete(case: Case) -> Advice:
     missing = [field for field in _REQUIRED if not values[field]]
     placeholders = {"clientID": "CLIENT_ID", "authorizeURL": "https://AUTHORIZE_URL", "tokenURL": "https://TOKEN_URL"}
     patch = case.patch({"oauth2": {field: placeholders[field] for field in missing}})
-    fields = tuple(f"spec.oauth2.{field}" for field in missing) or _fields_in(case)
+    fields = tuple(f"spec.oauth2.{field}" for field in missing) or fields_in(case)
     return Advice(
         "Some OAuth2 parameters are missing. The service tells them where the application is registered.",
         fields,
-        (Command(patch, "with what the service told"),) if missing else _edit(case),
+        (Command(patch, "with what the service told"),) if missing else editing(case),
     )
 
 
 def _client_secret_not_found(case: Case) -> Advice:
     ref = case.client_secret
     if ref is None:
-        return Advice("The client Secret is missing.", ("spec.oauth2.clientSecretRef",), _edit(case))
-    create, add = _create(case, ref), _replace(case, ref)
+        return Advice("The client Secret is missing.", ("spec.oauth2.clientSecretRef",), editing(case))
+    create, add = creating(case, ref), replacing(case, ref)
     if case.client_secret_exists is None:
         commands: tuple[Command, ...] = (create, add)
     else:
@@ -319,18 +239,18 @@ def _client_rejected(case: Case) -> Advice:
     ref = case.client_secret
     where = ("spec.oauth2.clientID", "spec.oauth2.clientAuthentication")
     if ref is None:
-        return Advice("The service does not accept the client ID. The credential is kept.", where, _edit(case))
+        return Advice("The service does not accept the client ID. The credential is kept.", where, editing(case))
     return Advice(
         "The service does not accept the client ID and what it is proven with. Compare them with the application's "
         "registration. The credential is kept, and used again once they are right.",
         (*where, f"Secret {ref.name}, key {ref.key}"),
-        (_replace(case, ref), *_edit(case)),
+        (replacing(case, ref), *editing(case)),
     )
 
 
 def _invalid_configuration(case: Case) -> Advice:
     return Advice(
-        "A field has a value that cannot be used; the message above names the remedy.", _fields_in(case), _edit(case)
+        "A field has a value that cannot be used; the message above names the remedy.", fields_in(case), editing(case)
     )
 
 
@@ -348,31 +268,6 @@ def _secrets_forbidden(case: Case) -> Advice:
             Command(shlex.join(can_i), "shows whether it is mended"),
         ),
     )
-
-
-def _edit(case: Case) -> tuple[Command, ...]:
-    return (Command(case.kubectl("edit", "datasource", case.name), "to correct it"),)
-
-
-def _create(case: Case, ref: ClientSecret) -> Command:
-    line = case.kubectl("create", "secret", "generic", ref.name, f"--from-file={ref.key}={ref.source}")
-    return Command(ref.asking(line), f"creates it; {ref.source_is}")
-
-
-def _replace(case: Case, ref: ClientSecret) -> Command:
-    words = ["create", "secret", "generic", ref.name, f"--from-file={ref.key}={ref.source}", "--dry-run=client"]
-    apply = case.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-")
-    line = f"{ref.asking(case.kubectl(*words, '-o', 'yaml'))} | {apply}"
-    return Command(line, f"adds or replaces the key, if the Secret is there; {ref.source_is}")
-
-
-def _operator_logs(case: Case) -> str:
-    line = ["kubectl", "logs", "-n", SYSTEM_NAMESPACE, "deployment/datasource-operator", "--since=1h", *case.flags]
-    return f"{shlex.join(line)} | grep {shlex.quote(case.datasource.place)}"
-
-
-def _fields_in(case: Case) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_FIELD.findall(case.datasource.message)))
 
 
 ADVICE: Mapping[Reason, Callable[[Case], Advice]] = {

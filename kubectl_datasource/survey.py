@@ -17,11 +17,10 @@ import msgspec
 
 from datasource.api.names import GROUP
 from datasource.api.objects import Lease
-from kubectl_datasource.doctor import (
+from kubectl_datasource.exits import NotFound, Problem, Unreachable
+from kubectl_datasource.findings import (
     Answer,
-    ConfigMap,
     Connection,
-    Deployment,
     Survey,
     Untold,
     external_url_of,
@@ -29,7 +28,7 @@ from kubectl_datasource.doctor import (
     service_account,
     token_endpoints,
 )
-from kubectl_datasource.exits import NotFound, Problem, Unreachable
+from kubectl_datasource.installation import ConfigMap, Deployment
 from kubectl_datasource.kubectl import Kubectl
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.rights import ACCOUNTS, Review, reviews, user_name

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from datasource.api.names import API_VERSION, KIND
+from datasource.api.spelling import spelled
 
 
-class OwnerReference(msgspec.Struct, frozen=True, rename="camel"):
+class OwnerReference(msgspec.Struct, frozen=True, rename=spelled):
     """One entry of `metadata.ownerReferences`."""
 
     uid: str
@@ -19,16 +20,16 @@ class OwnerReference(msgspec.Struct, frozen=True, rename="camel"):
     api_version: str = ""
 
 
-class ManagedFields(msgspec.Struct, frozen=True):
+class ManagedFields(msgspec.Struct, frozen=True, rename=spelled):
     """One entry of `metadata.managedFields`: which field manager owns which fields."""
 
     manager: str = ""
     operation: str = ""
     subresource: str = ""
-    fields_v1: dict[str, Any] = msgspec.field(default={}, name="fieldsV1")
+    fields_v1: dict[str, Any] = {}
 
 
-class Metadata(msgspec.Struct, frozen=True, rename="camel"):
+class Metadata(msgspec.Struct, frozen=True, rename=spelled):
     """`metadata` of any object."""
 
     name: str
@@ -90,7 +91,7 @@ def encoded_data(values: Mapping[str, str | None]) -> dict[str, str | None]:
     return {key: None if value is None else b64encode(value.encode()).decode() for key, value in values.items()}
 
 
-class LeaseSpec(msgspec.Struct, frozen=True, rename="camel"):
+class LeaseSpec(msgspec.Struct, frozen=True, rename=spelled):
     """`spec` of a Lease (coordination.k8s.io/v1); times are MicroTime: RFC 3339 in UTC with microseconds."""
 
     holder_identity: str | None = None
@@ -107,7 +108,7 @@ class Lease(msgspec.Struct, frozen=True):
     spec: LeaseSpec = LeaseSpec()
 
 
-class Condition(msgspec.Struct, frozen=True, rename="camel"):
+class Condition(msgspec.Struct, frozen=True, rename=spelled):
     """metav1.Condition."""
 
     type: str
@@ -118,7 +119,7 @@ class Condition(msgspec.Struct, frozen=True, rename="camel"):
     observed_generation: int = 0
 
 
-class HandledEcho(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class HandledEcho(msgspec.Struct, frozen=True, rename=spelled, omit_defaults=True):
     """`status.handled`: the last request values that were acted on."""
 
     clear_credential: str | None = None
@@ -130,16 +131,7 @@ class Status(
     msgspec.Struct,
     frozen=True,
     omit_defaults=True,
-    rename={
-        "authorization_link": "authorizationLink",
-        "redirect_uri": "redirectURI",
-        "expires_at": "expiresAt",
-        "refreshed_at": "refreshedAt",
-        "granted_scopes": "grantedScopes",
-        "authorized_as": "authorizedAs",
-        "token_secret_name": "tokenSecretName",
-        "observed_generation": "observedGeneration",
-    },
+    rename=spelled,
 ):
     """The status of a Datasource. Times are RFC 3339 in UTC."""
 
@@ -161,7 +153,7 @@ class Status(
 
 
 class Datasource(msgspec.Struct, frozen=True):
-    """A Datasource as the API server returns it; `spec` is parsed by `datasource.api.spec.parse`."""
+    """A Datasource as the API server returns it; `spec` is parsed by `datasource.api.spec_problems.parse_spec`."""
 
     metadata: Metadata
     spec: Mapping[str, Any] = {}

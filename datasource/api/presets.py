@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from datasource.api.spelling import spelled
 
-class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"issuer_example": "issuerExample"}):
+
+class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=spelled):
     """What `spec.oauth2.provider` stands for; `options` are fields of spec.oauth2 as written in YAML."""
 
     title: str

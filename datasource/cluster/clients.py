@@ -12,7 +12,8 @@ import msgspec
 
 from datasource.api.clock import Now
 from datasource.api.objects import ConfigMap, Secret
-from datasource.api.spec import CABundleRef, InvalidSpec, OAuth2, bundle_problems
+from datasource.api.spec import CABundleRef, InvalidSpec, OAuth2
+from datasource.api.spec_problems import bundle_problems
 from datasource.api.states import Reason
 from datasource.cluster.kube import CONFIG_MAPS, SECRETS, Forbidden, NotFound, Resource
 from datasource.oauth2.token_request import Client

@@ -19,8 +19,8 @@ from datasource.api.names import Role, SecretType, credential_secret_name
 from datasource.api.objects import Metadata, Ownership, PartialObject, Secret, SecretHeader, ownership
 from datasource.cluster.kube import SECRETS, ApiError, Conflict, NotFound, Resource, Unavailable
 from datasource.concurrency.backoff import Backoff, half_jitter
-from datasource.records import credential as credential_secret
-from datasource.records.credential import Change, StoredCredential, Unreadable, is_ours, stored_in
+from datasource.records.credential import Change, CredentialData, StoredCredential, Unreadable, is_ours, stored_in
+from datasource.records.credential_patches import change_patch, credential_manifest
 
 logger = structlog.get_logger(__name__)
 
@@ -117,6 +117,11 @@ class Written(msgspec.Struct, frozen=True):
     stands: bool
     resource_version: str | None = None
     """What the answer to our own write said; None where it was read back, or does not stand."""
+    data: CredentialData | None = None
+    """The tokens that stand in that version, where our write brought any."""
+
+    def __repr__(self) -> str:
+        return f"Written(stands={self.stands}, resource_version={self.resource_version})"
 
 
 Before = TypeVar("Before", StoredCredential, StoredCredential | Absent)
@@ -163,7 +168,12 @@ class CredentialSecrets:
         return stored_in(header.metadata)
 
     async def facts_until_answered(
-        self, namespace: str, name: str, *, gives_up: Callable[[ApiError | Unavailable], bool] = lambda _: False
+        self,
+        namespace: str,
+        name: str,
+        *,
+        gives_up: Callable[[ApiError | Unavailable], bool] = lambda _: False,
+        failed: Callable[[ApiError | Unavailable], None] = lambda _: None,
     ) -> Found:
         """The same, asked until there is an answer, for as long as the process lives.
 
@@ -177,6 +187,7 @@ class CredentialSecrets:
             except (ApiError, Unavailable) as error:
                 if gives_up(error):
                     raise
+                failed(error)
                 attempt += 1
                 logger.warning(
                     "could not read a credential back yet",
@@ -227,7 +238,7 @@ class CredentialSecrets:
             Conflict: there is one.
             ApiError, Unavailable: the API server refused or did not answer.
         """
-        manifest = credential_secret.manifest(
+        manifest = credential_manifest(
             namespace=namespace, datasource_name=name, datasource_uid=owner, facts=change.facts, data=change.data
         )
         created = await self.kube.create(
@@ -264,6 +275,7 @@ class CredentialSecrets:
         resolve: Callable[[StoredCredential | None], Standing],
         *,
         gives_up: Callable[[ApiError | Unavailable], bool] = lambda _: False,
+        failed: Callable[[ApiError | Unavailable], None] = lambda _: None,
     ) -> Written:
         """Put a change over what was seen, and over nothing newer; tried for as long as the process lives.
 
@@ -276,6 +288,7 @@ class CredentialSecrets:
             change: makes it from what stands there now, which may carry somebody's labels since.
             resolve: says of what was found after a write whether that stands.
             gives_up: whether an error is not worth another try.
+            failed: told of each error that keeps the change from standing, or us from reading whether it does.
 
         Raises:
             ApiError, Unavailable: what `gives_up` says so of. Whether the write stands is not known then.
@@ -283,14 +296,17 @@ class CredentialSecrets:
         attempt = 0
         while True:
             try:
-                metadata = await self._write(namespace, name, before, change(before))
-                return Written(True, metadata.resource_version)
+                wanted = change(before)
+                metadata = await self._write(namespace, name, before, wanted)
+                return Written(True, metadata.resource_version, wanted.data)
             except (ApiError, Unavailable) as error:
                 if gives_up(error):
                     raise
                 attempt += 1
+                if not isinstance(error, Conflict | NotFound):
+                    failed(error)
                 await self._pause_before_rereading(namespace, name, error, attempt)
-            found = await self.facts_until_answered(namespace, name, gives_up=gives_up)
+            found = await self.facts_until_answered(namespace, name, gives_up=gives_up, failed=failed)
             if not (found is None or isinstance(found, StoredCredential)):
                 return Written(False)
             after = resolve(found)
@@ -301,7 +317,7 @@ class CredentialSecrets:
     async def _write(self, namespace: str, name: str, before: StoredCredential | Absent, change: Change) -> Metadata:
         if isinstance(before, Absent):
             return await self.create(namespace, name, before.owner, change)
-        patch = credential_secret.change_patch(name, before, change)
+        patch = change_patch(name, before, change)
         return (await self._patch(namespace, name, patch, PartialObject, dry_run=False)).metadata
 
     async def _patch(

@@ -92,6 +92,12 @@ def front_url(endpoint: str, parameters: Sequence[tuple[str, str]]) -> str:
     return urlunsplit(split._replace(query=urlencode([*own, *parameters], quote_via=quote, safe="")))
 
 
+def reserved_parameter_in(endpoint: str) -> str | None:
+    """The first parameter in an endpoint's own query that the flow sets itself, if there is one."""
+    names = (name for name, _ in parse_qsl(urlsplit(endpoint).query, keep_blank_values=True))
+    return next((name for name in names if name in RESERVED_PARAMETERS), None)
+
+
 def pushed_url(endpoint: str, *, client_id: str, request_uri: str) -> str:
     """The URL to send the browser to once the request was pushed: client_id and request_uri only (RFC 9126 section 4)."""
     return front_url(endpoint, [("client_id", client_id), ("request_uri", request_uri)])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
-from datasource.outbound.printable import printable
+from datasource.outbound.redaction import said
 
 _QUERY_LENGTH = 16_384
 
@@ -54,12 +54,14 @@ def parse_callback(query: bytes) -> AuthorizationResponse:
         raise RefusedCallback("The query carries both a code and an error.")
     if code is None and error is None:
         raise RefusedCallback("The query carries neither a code nor an error.")
+    # The redirect of an error carries the state, and whoever made it may have put that into the words, too.
+    sent = [values.get("state", "")]
     return AuthorizationResponse(
         state=values.get("state") or None,
         code=code,
         iss=values.get("iss"),
-        error=None if error is None else printable(error),
-        error_description=printable(values["error_description"]) if values.get("error_description") else None,
+        error=None if error is None else said(error, sent),
+        error_description=said(values["error_description"], sent) if values.get("error_description") else None,
         other={name: value for name, value in values.items() if name not in _PROTOCOL | ambiguous},
     )
 

@@ -17,15 +17,17 @@ def pushed_authorization_request(url: str, client: Client, parameters: Sequence[
     return client_request(url, client, parameters)
 
 
-def parse_pushed_authorization(status: int, headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> str:
-    """The `request_uri` of a reply (section 2.2).
+def parse_pushed_authorization(
+    status: int, headers: Mapping[str, str], body: bytes, *, received_at: datetime, sent: Sequence[str] = ()
+) -> str:
+    """The `request_uri` of a reply (section 2.2); what was `sent` and must not be shown stands in no error.
 
     Raises:
         OAuth2Error: one of its subclasses, for everything that is none.
     """
     text = utf8(body)
     members = None if text is None else json_object(text)
-    raise_for_reply(status, members, headers, received_at=received_at)
+    raise_for_reply(status, members, headers, received_at=received_at, sent=sent)
     reference = None if members is None else members.get("request_uri")
     if not isinstance(reference, str) or not 0 < len(reference) <= _LONGEST_REFERENCE or not reference.isprintable():
         raise MalformedTokenResponse("The reply has no request_uri. Is this the pushed authorization request URL?")

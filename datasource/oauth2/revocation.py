@@ -4,7 +4,7 @@ A token is revoked with the client authentication of the token endpoint. To send
 also stands for a token that the provider does not know (section 2.2).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -20,8 +20,8 @@ from datasource.oauth2.errors import (
 from datasource.oauth2.strict_json import json_object, utf8
 from datasource.oauth2.token_request import Client, client_request
 from datasource.oauth2.token_response import retry_after
-from datasource.outbound.printable import printable
 from datasource.outbound.provider_request import ProviderRequest
+from datasource.outbound.redaction import said
 
 
 class TokenTypeHint(StrEnum):
@@ -43,7 +43,9 @@ def token_and_hint(access_token: str, refresh_token: str | None) -> tuple[str, T
     return refresh_token, TokenTypeHint.REFRESH_TOKEN
 
 
-def check_revocation_response(status: int, headers: Mapping[str, str], body: bytes, *, now: datetime) -> None:
+def check_revocation_response(
+    status: int, headers: Mapping[str, str], body: bytes, *, now: datetime, sent: Sequence[str] = ()
+) -> None:
     """Return where the token is dead now (RFC 7009 section 2.2); header names in lower case.
 
     Raises:
@@ -60,14 +62,15 @@ def check_revocation_response(status: int, headers: Mapping[str, str], body: byt
     if status >= 500:
         raise OutcomeUnknown(f"The revocation endpoint answered {status}.")
     text = utf8(body)
-    said = (json_object(text) or {}).get("error") if text is not None else None
-    error = printable(said) if isinstance(said, str) and said else f"status {status}"
+    found = (json_object(text) or {}).get("error") if text is not None else None
+    error = found if isinstance(found, str) and found else f"status {status}"
     if error in {"invalid_token", "invalid_grant"}:
         # Not in RFC 7009, which answers 200; Google and others answer so for a token that is dead already.
         return
+    shown = said(error, sent)
     if status == 401 or error == "invalid_client":
-        raise InvalidClient(error)
-    raise ProviderRefused(error)
+        raise InvalidClient(shown)
+    raise ProviderRefused(shown)
 
 
 def is_worth_another_try(error: OAuth2Error) -> bool:

@@ -36,7 +36,9 @@ ALGORITHMS = frozenset(_KEY_TYPES)
 
 _PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _LEAST_RSA_BITS = 2048
-_MOST_KEYS = 100
+_MOST_RSA_BITS = 4096
+_MOST_KEYS = 20
+"""A provider publishes two or three. They are kept in memory, and a signature costs their length squared."""
 
 
 class UnknownKey(IdentityMismatch):
@@ -143,7 +145,7 @@ def _imported(public: Mapping[str, Any]) -> RSAKey | ECKey | OKPKey | None:
             warnings.simplefilter("ignore", SecurityWarning)
             key = JWKRegistry.import_key(dict(public))
         if isinstance(key, RSAKey):
-            return key if key.public_key.key_size >= _LEAST_RSA_BITS else None
+            return key if _LEAST_RSA_BITS <= key.public_key.key_size <= _MOST_RSA_BITS else None
         # Signatures need a point on a known curve; the key is read here, not at the first use.
         return key if isinstance(key, ECKey | OKPKey) and key.public_key is not None else None
     except (JoseError, ValueError, KeyError, TypeError):

@@ -15,6 +15,9 @@ SECRET_PARAMETERS = frozenset(
 )
 """What never stands in a URL, where proxies and servers log it."""
 
+_NEVER_SHOWN = SECRET_PARAMETERS | {"token", "state", "nonce", "code_challenge"}
+"""Parameters whose values are cut out of what a provider says."""
+
 RESERVED_TOKEN_PARAMETERS = frozenset(
     {*SECRET_PARAMETERS, "grant_type", "redirect_uri", "client_id", "client_assertion_type"}
 )
@@ -117,7 +120,8 @@ def client_request(
         headers["Authorization"] = _basic(client.client_id, client.client_secret or "")
     pairs = [pair for pair in parameters if pair[0] not in ours] + list(ours.items())
     body = urlencode(pairs).encode() if body_format is BodyFormat.FORM else _json(pairs)
-    return ProviderRequest(url=url, headers=headers, body=body)
+    said_once = {value for name, value in pairs if name in _NEVER_SHOWN} | {client.client_secret or ""}
+    return ProviderRequest(url=url, headers=headers, body=body, secrets=tuple(sorted(said_once - {""})))
 
 
 def _with_options(parameters: Mapping[str, str], options: RequestOptions) -> list[tuple[str, str]]:

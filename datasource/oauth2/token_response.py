@@ -28,6 +28,7 @@ from datasource.oauth2.errors import (
 )
 from datasource.oauth2.strict_json import Number, json_object, utf8
 from datasource.outbound.printable import printable
+from datasource.outbound.redaction import said
 
 LONGEST_LIFETIME = timedelta(days=3650)
 """A longer expires_in is taken as this: ten years."""
@@ -98,17 +99,20 @@ def parse_token_response(
     *,
     received_at: datetime,
     options: ReplyOptions = _STANDARD,
+    sent: Sequence[str] = (),
 ) -> TokenResponse:
     """Parse a reply; header names in lower case; `expires_in` is in seconds from `received_at`.
+
+    What was `sent` and must not be shown stands in no error.
 
     Raises:
         OAuth2Error: one of its subclasses, for everything that is not a token response.
     """
     members = _members(headers.get("content-type", ""), body)
-    raise_for_reply(status, members, headers, received_at=received_at, error_codes=options.error_codes)
+    raise_for_reply(status, members, headers, received_at=received_at, error_codes=options.error_codes, sent=sent)
     if members is None:
         raise MalformedTokenResponse("The reply is neither a JSON object nor a form. Is this the token URL?")
-    return _token_response(members, received_at, options)
+    return _token_response(members, received_at, options, sent)
 
 
 def raise_for_reply(
@@ -118,6 +122,7 @@ def raise_for_reply(
     *,
     received_at: datetime,
     error_codes: Mapping[str, ErrorCode] = _STANDARD.error_codes,
+    sent: Sequence[str] = (),
 ) -> None:
     """Tell by status and error member whether a reply is an answer to build on.
 
@@ -130,7 +135,10 @@ def raise_for_reply(
         raise Throttled(status, retry_after(headers.get("retry-after"), received_at))
     if status in {502, 504}:
         raise OutcomeUnknown(f"A gateway answered {status}: whether the provider acted on the request is unknown.")
-    if members is not None and (error := _oauth_error(status, members, headers, received_at, error_codes)) is not None:
+    if (
+        members is not None
+        and (error := _oauth_error(status, members, headers, received_at, error_codes, sent)) is not None
+    ):
         raise error
     if status == 401:
         raise InvalidClient("invalid_client", "status 401")
@@ -186,31 +194,34 @@ def _oauth_error(
     headers: Mapping[str, str],
     received_at: datetime,
     error_codes: Mapping[str, ErrorCode],
+    sent: Sequence[str],
 ) -> OAuth2Error | None:
     """An error reply, also with status 200 (GitHub, Slack)."""
     error = members.get("error")
     if not isinstance(error, str) or not error:
         return None
-    code = printable(error)
+    code = said(error, sent)
     description = members.get("error_description")
-    shown = printable(description) if isinstance(description, str) and description else None
-    meant = error_codes.get(error, code)
+    shown = said(description, sent) if isinstance(description, str) and description else None
+    meant = error_codes.get(error, error)
     if meant == ErrorCode.INVALID_GRANT:
         return InvalidGrant(code, shown)
     if meant == ErrorCode.INVALID_CLIENT or status == 401:
         return InvalidClient(code, shown)
-    if code == "temporarily_unavailable":
+    if error == "temporarily_unavailable":
         return Throttled(status, retry_after(headers.get("retry-after"), received_at))
     if status >= 500:
         return UnexpectedStatus(status)
     return ProviderRefused(code, shown)
 
 
-def _token_response(reply: dict[str, Any], received_at: datetime, options: ReplyOptions) -> TokenResponse:
+def _token_response(
+    reply: dict[str, Any], received_at: datetime, options: ReplyOptions, sent: Sequence[str]
+) -> TokenResponse:
     members = _at_token_path(reply, options)
     return TokenResponse(
         access_token=_access_token(members),
-        token_type=_token_type(members, options),
+        token_type=_token_type(members, options, sent),
         expires_at=_expires_at(members.get("expires_in"), received_at, options),
         refresh_token=_token_or_none(members.get("refresh_token")),
         id_token=_token_or_none(members.get("id_token")),
@@ -256,7 +267,7 @@ def _access_token(members: dict[str, Any]) -> str:
     return token
 
 
-def _token_type(members: dict[str, Any], options: ReplyOptions) -> str:
+def _token_type(members: dict[str, Any], options: ReplyOptions, sent: Sequence[str]) -> str:
     token_type = members.get("token_type")
     if token_type is None and options.missing_token_type_allowed:
         return "Bearer"
@@ -264,7 +275,7 @@ def _token_type(members: dict[str, Any], options: ReplyOptions) -> str:
         raise MalformedTokenResponse("The reply has no token_type, which RFC 6749 section 5.1 requires.")
     if token_type.lower() not in options.bearer_token_types:
         raise MalformedTokenResponse(
-            f"The reply's token_type is {printable(token_type)}; only Bearer tokens can be used."
+            f"The reply's token_type is {said(token_type, sent)}; only Bearer tokens can be used."
         )
     return "Bearer"
 

@@ -36,7 +36,7 @@ def endpoint_problem(url: str, *, allow_insecure_http: bool) -> UrlProblem | Non
 
 
 def split_url(url: str) -> SplitResult | None:
-    """Split a URL; None where it cannot be read, has a port there is not, or characters that URLs have not."""
+    """Split a URL; None where it cannot be read, has an impossible port, or characters that no URL has."""
     if not _URL_CHARACTERS.fullmatch(url):
         return None
     try:

@@ -18,6 +18,8 @@ class ProviderRequest:
     method: Literal["POST", "GET"] = "POST"
     largest_reply: int = SHORT_REPLY
     """Bytes of the reply's body; more is not read."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What it carries that nobody may be shown, although the provider may say it again."""
 
 
 class UnusableReply(Exception):

@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True):
     """From the downward API: a process that was restarted in its pod knows the refresh that its predecessor left."""
     revocation_patience: timedelta = timedelta(minutes=5)
     """How long a revocation is tried again: a namespace that is being deleted must not wait for ever."""
+    rights_outlive_namespaces: bool = True
+    """Whether the operator's rights come from a ClusterRole; no variable: the API server tells."""
     metrics_per_object: bool = True
     """Whether each Datasource has series of its own, with its name and namespace in the labels."""
 

@@ -42,7 +42,12 @@ async def request_token(
     reply = await _reply(transport, request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
     # The lifetime counts from before the request: a slow reply never makes a token look younger than it is.
     return parse_token_response(
-        reply.status, reply.headers, reply.body, received_at=sent_at, options=options or ReplyOptions()
+        reply.status,
+        reply.headers,
+        reply.body,
+        received_at=sent_at,
+        options=options or ReplyOptions(),
+        sent=request.secrets,
     )
 
 
@@ -61,7 +66,7 @@ async def push_authorization(
         OAuth2Error: one of its subclasses; nothing is lost by any of them, a person begins again.
     """
     reply = await _reply(transport, request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
-    return parse_pushed_authorization(reply.status, reply.headers, reply.body, received_at=now())
+    return parse_pushed_authorization(reply.status, reply.headers, reply.body, received_at=now(), sent=request.secrets)
 
 
 async def revoke_token(
@@ -78,7 +83,7 @@ async def revoke_token(
         OAuth2Error: one of its subclasses; `is_worth_another_try` tells whether to send the request again.
     """
     reply = await _reply(transport, request, deadline=REVOCATION_DEADLINE, tenant=tenant, ca_bundle=ca_bundle)
-    check_revocation_response(reply.status, reply.headers, reply.body, now=now())
+    check_revocation_response(reply.status, reply.headers, reply.body, now=now(), sent=request.secrets)
 
 
 async def revoke_token_patiently(

@@ -1,4 +1,4 @@
-"""I/O: the one module that knows httpx, and httpcore below its public seam (their successors should be a one-file change).
+"""I/O: the one module that knows httpx. What lies below its public seam is httpcore's: `connecting`, `connections`, `wire`.
 
 Verified TLS, no redirects, no cookies, a cap on the body and a deadline over all, and for every failure the answer to the
 question that matters: was the request delivered?
@@ -7,17 +7,13 @@ A name is resolved once, what it leads to is judged, and what was judged is conn
 second answer. Through a proxy only what is written can be judged; the proxy itself was named by whoever installed us.
 """
 
-import asyncio
 import ssl
-import time
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache, partial
-from itertools import zip_longest
-from typing import Any, cast
+from typing import cast
 
 import httpcore
 import httpx
@@ -29,23 +25,16 @@ from datasource.oauth2.errors import (
     OutcomeUnknown,
     ReplyTooLarge,
 )
-from datasource.outbound.egress import EgressPolicy, read_host
+from datasource.outbound.egress import EgressPolicy
 from datasource.outbound.provider_request import ProviderRequest, UnusableReply
 from datasource.outbound.proxies import Proxies
 from datasource.outbound.trust import add_bundle
 from datasource.process.metrics import provider_timed
+from datasource.providers.connecting import CheckedBackend
+from datasource.providers.connections import CONNECT_TIMEOUT, IDLE_SECONDS, Connection, ProviderConnections
 from datasource.providers.deadline import deadline_of
 from datasource.providers.resolver import Lookups, NameServers, Resolve
 from datasource.providers.wire import Wire, WiredBackend
-
-CONNECT_TIMEOUT = timedelta(seconds=5)
-STAGGER = timedelta(milliseconds=250)
-"""How long one address may take before the next is tried beside it (RFC 8305 section 5)."""
-
-_ADDRESSES_TRIED = 8
-_CONNECTIONS = 100
-"""To one provider, or to one proxy."""
-_IDLE_SECONDS = 5.0
 
 _NO_LOGIN = httpx.Auth()
 """Not even what a URL would carry."""
@@ -249,7 +238,7 @@ class _ToProviders(httpx.AsyncBaseTransport):
         self._egress = egress
         self._proxies = proxies
         self._lookups = lookups
-        self._providers: dict[tuple[str, str | None], _Provider] = {}
+        self._providers: dict[tuple[str, str | None], ProviderConnections] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; raises what httpcore raises, and ReplyTooLarge."""
@@ -282,11 +271,11 @@ class _ToProviders(httpx.AsyncBaseTransport):
         for provider in self._providers.values():
             await provider.aclose()
 
-    async def _provider(self, origin: httpcore.Origin, proxy_url: str | None) -> "_Provider":
+    async def _provider(self, origin: httpcore.Origin, proxy_url: str | None) -> "ProviderConnections":
         key = (str(origin), proxy_url)
         if key not in self._providers:
             await self._close_those_left()
-            self._providers.setdefault(key, _Provider(partial(self._new_connection, origin, proxy_url)))
+            self._providers.setdefault(key, ProviderConnections(partial(self._new_connection, origin, proxy_url)))
         return self._providers[key]
 
     async def _close_those_left(self) -> None:
@@ -296,50 +285,26 @@ class _ToProviders(httpx.AsyncBaseTransport):
         for provider in [self._providers.pop(key) for key in keys]:
             await provider.aclose()
 
-    def _new_connection(self, origin: httpcore.Origin, proxy_url: str | None, tenant: str) -> "_Connection":
+    def _new_connection(self, origin: httpcore.Origin, proxy_url: str | None, tenant: str) -> "Connection":
         wire = Wire()
         if proxy_url is None:
-            checked = WiredBackend(_CheckedBackend(self._egress, self._lookups, tenant), wire)
+            checked = WiredBackend(CheckedBackend(self._egress, self._lookups, tenant), wire)
             direct = httpcore.AsyncHTTPConnection(
-                origin, ssl_context=self._context, keepalive_expiry=_IDLE_SECONDS, network_backend=checked
+                origin, ssl_context=self._context, keepalive_expiry=IDLE_SECONDS, network_backend=checked
             )
-            return _Connection(wire, direct.handle_async_request, direct.aclose, lambda: direct)
+            return Connection(wire, direct.handle_async_request, direct.aclose, lambda: direct)
         proxy = httpx.Proxy(proxy_url)
         through = httpcore.AsyncHTTPProxy(
             proxy_url=str(proxy.url),
             proxy_auth=proxy.raw_auth,
             ssl_context=self._context,
             max_connections=1,
-            keepalive_expiry=_IDLE_SECONDS,
+            keepalive_expiry=IDLE_SECONDS,
             network_backend=WiredBackend(httpcore.AnyIOBackend(), wire),
         )
-        return _Connection(
+        return Connection(
             wire, through.handle_async_request, through.aclose, lambda: next(iter(through.connections), None)
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Connection:
-    """One connection, or the pool of one that httpcore makes of a tunnel through a proxy; for one request at a time."""
-
-    wire: Wire
-    handle: Callable[[httpcore.Request], Awaitable[httpcore.Response]]
-    aclose: Callable[[], Awaitable[None]]
-    made: Callable[[], httpcore.AsyncConnectionInterface | None]
-    """What httpcore made; None where it gave it up."""
-
-    @property
-    def can_be_kept(self) -> bool:
-        """Whether another request may be sent over it."""
-        made = self.made()
-        # One that never came about calls itself idle, and closed.
-        return made is not None and made.is_idle() and not made.is_closed()
-
-    @property
-    def has_expired(self) -> bool:
-        """Whether it was idle for too long, or the other side closed it."""
-        made = self.made()
-        return made is None or made.has_expired()
 
 
 class _Body(httpx.AsyncByteStream):
@@ -357,165 +322,3 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._until_read.aclose()
-
-
-class _Provider:
-    """Connections to one provider, each for one request at a time; the one that was used last is used next.
-
-    httpcore's pool does the same, and looks at every connection for every other one at each request: three quarters of what
-    httpcore took.
-    """
-
-    def __init__(self, new_connection: Callable[[str], _Connection]) -> None:
-        self._new_connection = new_connection
-        self._idle: deque[_Connection] = deque()
-        self._room = asyncio.Semaphore(_CONNECTIONS)
-        self._under_way = 0
-        self._used_at = time.monotonic()
-
-    @asynccontextmanager
-    async def connection(self, tenant: str) -> AsyncIterator[_Connection]:
-        """One that nobody else uses meanwhile; a new one is made on behalf of the tenant.
-
-        Raises:
-            httpcore.PoolTimeout: all are in use, and stay so.
-        """
-        await self._take_room()
-        self._under_way += 1
-        try:
-            connection = await self._usable() or self._new_connection(tenant)
-            try:
-                yield connection
-            finally:
-                await self._keep(connection)
-        finally:
-            self._under_way -= 1
-            self._used_at = time.monotonic()
-            self._room.release()
-
-    @property
-    def is_left(self) -> bool:
-        """Whether nobody has used it for as long as an idle connection is kept."""
-        return not self._under_way and time.monotonic() - self._used_at > _IDLE_SECONDS
-
-    async def aclose(self) -> None:
-        """Close the connections that are kept."""
-        while self._idle:
-            await self._idle.pop().aclose()
-
-    async def _take_room(self) -> None:
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT.total_seconds()):
-                await self._room.acquire()
-        except TimeoutError:
-            raise httpcore.PoolTimeout from None
-
-    async def _usable(self) -> _Connection | None:
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.has_expired:
-                return connection
-            await connection.aclose()
-        return None
-
-    async def _keep(self, connection: _Connection) -> None:
-        if connection.can_be_kept:
-            self._idle.append(connection)
-        else:
-            await connection.aclose()
-        while self._idle and self._idle[0].has_expired:
-            await self._idle.popleft().aclose()
-
-
-class _CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves a name once, on behalf of a tenant, and connects to nothing but addresses that may be connected to."""
-
-    def __init__(self, egress: EgressPolicy, lookups: Lookups, tenant: str) -> None:
-        self._egress = egress
-        self._lookups = lookups
-        self._tenant = tenant
-        self._network = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        async def connect(address: str) -> httpcore.AsyncNetworkStream:
-            return await self._network.connect_tcp(
-                address, port, local_address=local_address, socket_options=socket_options
-            )
-
-        try:
-            async with asyncio.timeout(timeout):
-                return await first_connected(await self._checked_addresses(host, port), connect)
-        except TimeoutError:
-            raise httpcore.ConnectTimeout from None
-
-    async def _checked_addresses(self, host: str, port: int) -> Sequence[str]:
-        found = await self._addresses(host, port)
-        denials = [self._egress.address_denial(host, address) for address in found]
-        allowed = [address for address, denial in zip(found, denials, strict=True) if denial is None]
-        if allowed:
-            return _alternating(allowed)[:_ADDRESSES_TRIED]
-        denied = next((denial for denial in denials if denial is not None), None)
-        if denied is None:
-            raise httpcore.ConnectError("the name has no address")
-        raise EgressDenied(host, denied)
-
-    async def _addresses(self, host: str, port: int) -> Sequence[str]:
-        read = read_host(host)
-        if read is not None and not isinstance(read, str):
-            return (str(read),)
-        # With a dot at its end a name is whole: the search list of the pod would make a Service of payments.shop. A name that
-        # the platform team allowed is meant as they wrote it, and may stand in /etc/hosts.
-        name = host if self._egress.allows_name(host) or host.endswith(".") else f"{host}."
-        try:
-            return await self._lookups.addresses(name, port, tenant=self._tenant)
-        except OSError as error:
-            raise httpcore.ConnectError(str(error)) from error
-
-
-def _alternating(addresses: Sequence[str]) -> Sequence[str]:
-    """One of each family in turn, beginning with the first one's (RFC 8305 section 4)."""
-    first = [address for address in addresses if (":" in address) == (":" in addresses[0])]
-    others = [address for address in addresses if address not in first]
-    return [address for pair in zip_longest(first, others) for address in pair if address is not None]
-
-
-async def first_connected(
-    addresses: Sequence[str], connect: Callable[[str], Awaitable[httpcore.AsyncNetworkStream]]
-) -> httpcore.AsyncNetworkStream:
-    """The first connection that stands; an address that takes long gets company from the next (RFC 8305 section 5).
-
-    Raises:
-        httpcore.ConnectError: there is none; the last failure.
-    """
-    waiting = list(addresses)
-    racing: set[asyncio.Future[httpcore.AsyncNetworkStream]] = set()
-    failure: BaseException = httpcore.ConnectError()
-    try:
-        while waiting or racing:
-            if waiting:
-                racing.add(asyncio.ensure_future(connect(waiting.pop(0))))
-            pause = STAGGER.total_seconds() if waiting else None
-            done, _ = await asyncio.wait(racing, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-            for attempt in done:
-                racing.discard(attempt)
-                if attempt.exception() is None:
-                    return attempt.result()
-                failure = attempt.exception() or failure
-        raise failure
-    finally:
-        await _abandon(racing)
-
-
-async def _abandon(attempts: Iterable[asyncio.Future[httpcore.AsyncNetworkStream]]) -> None:
-    for attempt in attempts:
-        attempt.cancel()
-    for stream in await asyncio.gather(*attempts, return_exceptions=True):
-        if not isinstance(stream, BaseException):
-            await stream.aclose()

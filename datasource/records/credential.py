@@ -6,17 +6,16 @@ one request, so they never disagree unless somebody edited them.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
-from datasource.api.clock import parse_rfc3339, rfc3339
-from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
-from datasource.api.objects import Metadata, OwnerReference, Secret, encoded_data, owner_reference
+from datasource.api.clock import parse_rfc3339
+from datasource.api.names import REVOKE_FINALIZER, Annotation, Role, credential_secret_name
+from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
-from datasource.oauth2.revocation import TokenTypeHint
 from datasource.records.intent import Intent
 
 
@@ -25,6 +24,8 @@ class Unreadable(msgspec.Struct, frozen=True):
 
     what: str
     """Names the annotation or key, never its value."""
+    handled: HandledSet | None = None
+    """The requests already acted on; None where that cannot be read either."""
 
     def advice(self, datasource_name: str) -> str:
         """What a person reads."""
@@ -145,36 +146,6 @@ class Change(msgspec.Struct, frozen=True):
     """None: the tokens stay as they are."""
 
 
-class RevocableToken(msgspec.Struct, frozen=True, rename="lower"):
-    """One token and what it takes to revoke it: what a tombstone keeps of a credential until that is done.
-
-    The keys are those of CredentialData, so a new credential stored over it leaves nothing of it.
-    """
-
-    revocation_endpoint: str
-    token_endpoint: str
-    fingerprint: str
-    client_id: str
-    refresh_token: str | None = None
-    access_token: str | None = None
-    client_parameters: str | None = None
-    client_secret: str | None = None
-    ca_bundle: str | None = None
-
-    def __repr__(self) -> str:
-        return f"RevocableToken(revocation_endpoint={self.revocation_endpoint!r}, ...)"
-
-    @property
-    def token(self) -> str:
-        """The token to send."""
-        return self.refresh_token or self.access_token or ""
-
-    @property
-    def hint(self) -> TokenTypeHint:
-        """What kind of token that is."""
-        return TokenTypeHint.ACCESS_TOKEN if self.refresh_token is None else TokenTypeHint.REFRESH_TOKEN
-
-
 T = TypeVar("T")
 
 LARGEST_CAPTURED = 288 * 1024
@@ -188,7 +159,14 @@ def stored_in(metadata: Metadata) -> StoredCredential | Unreadable:
     try:
         return read_facts(metadata)
     except UnreadableCredential as error:
-        return error.unreadable
+        return msgspec.structs.replace(error.unreadable, handled=_handled_in(metadata.annotations))
+
+
+def _handled_in(annotations: Mapping[str, str]) -> HandledSet | None:
+    try:
+        return _parsed(annotations, Annotation.HANDLED, HandledSet.decode) or HandledSet()
+    except UnreadableCredential:
+        return None
 
 
 def read_facts(metadata: Metadata) -> StoredCredential:
@@ -213,7 +191,7 @@ def read_data(secret: Secret) -> CredentialData:
         UnreadableCredential: a key is missing or is not text.
     """
     try:
-        data = msgspec.convert(_values(secret), CredentialData)
+        data = msgspec.convert(data_values(secret), CredentialData)
     except msgspec.ValidationError as error:
         raise UnreadableCredential(f"data: {error}") from None
     try:
@@ -223,29 +201,12 @@ def read_data(secret: Secret) -> CredentialData:
     return data
 
 
-def revocable_token(secret: Secret) -> RevocableToken | None:
-    """The token of a credential or tombstone that is to be revoked, the refresh token first (RFC 7009 section 2.1).
-
-    A refresh token that the provider has declared dead is never sent again; then it is the access token. None where there is
-    no token, or none that can be revoked.
+def data_values(secret: Secret) -> dict[str, str]:
+    """The keys of ours in a Secret, as text.
 
     Raises:
-        UnreadableCredential: somebody altered the data.
+        UnreadableCredential: one is not text.
     """
-    values = _values(secret)
-    if Annotation.VERDICT in secret.metadata.annotations:
-        values.pop("refresh_token", None)
-    if "revocation_endpoint" not in values or not ("refresh_token" in values or "access_token" in values):
-        return None
-    if "refresh_token" in values:
-        values.pop("access_token", None)
-    try:
-        return msgspec.convert(values, RevocableToken)
-    except msgspec.ValidationError as error:
-        raise UnreadableCredential(f"data: {error}") from None
-
-
-def _values(secret: Secret) -> dict[str, str]:
     values: dict[str, str] = {}
     for key in _DATA_KEYS:
         try:
@@ -255,131 +216,6 @@ def _values(secret: Secret) -> dict[str, str]:
         if value is not None:
             values[key] = value
     return values
-
-
-def manifest(
-    *, namespace: str, datasource_name: str, datasource_uid: str, facts: CredentialFacts, data: CredentialData | None
-) -> dict[str, Any]:
-    """The whole Secret, for the POST that creates it. Without data it is a tombstone."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": SecretType.CREDENTIAL,
-        "metadata": {
-            "name": credential_secret_name(datasource_name),
-            "namespace": namespace,
-            "annotations": {
-                key: value for key, value in _annotations(datasource_name, facts).items() if value is not None
-            },
-            "ownerReferences": [owner_reference(datasource_name, datasource_uid)],
-        },
-        "data": {key: value for key, value in _encoded(data).items() if value is not None},
-    }
-
-
-def patch(
-    *, datasource_name: str, resource_version: str, facts: CredentialFacts, data: CredentialData | None
-) -> dict[str, Any]:
-    """The merge patch that puts another credential, or a tombstone, in the place of what is stored.
-
-    It carries the resourceVersion: it fails with 409 if anybody wrote meanwhile. It leaves ownerReferences alone: changing
-    them takes the right to delete on some clusters (OwnerReferencesPermissionEnforcement); the operator adopts.
-    """
-    return {
-        "metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)},
-        # null takes everything out, also what somebody added: a tombstone holds no token.
-        "data": None if data is None else _encoded(data),
-    }
-
-
-def tombstone_patch(
-    *, datasource_name: str, secret: Secret, facts: CredentialFacts, token: RevocableToken | None
-) -> dict[str, Any]:
-    """The merge patch that clears a credential: of all its data, one token may stay until it is revoked."""
-    whole = patch(
-        datasource_name=datasource_name, resource_version=secret.metadata.resource_version, facts=facts, data=None
-    )
-    if token is None:
-        return whole
-    gone: dict[str, str | None] = dict.fromkeys(secret.data or {})
-    return whole | {"data": gone | encoded_data(msgspec.structs.asdict(token))}
-
-
-def revoked_patch(metadata: Metadata) -> dict[str, Any]:
-    """The merge patch for when a revocation is over: our finalizer is gone, and of a tombstone's token nothing is left.
-
-    With the resourceVersion: a reply that was stored meanwhile is revoked, too, before the Secret goes.
-    """
-    changes: dict[str, Any] = {"resourceVersion": metadata.resource_version}
-    if metadata.deletion_timestamp is not None:
-        return {"metadata": changes | {"finalizers": _without_ours(metadata.finalizers)}}
-    return {"metadata": changes | {"annotations": {Annotation.REVOKE_UNTIL: None}}, "data": None}
-
-
-def hold_patch(metadata: Metadata, data: CredentialData) -> dict[str, Any]:
-    """The merge patch that puts our finalizer on a Secret, with what it takes to revoke its tokens without the Datasource."""
-    return {
-        "metadata": {
-            "resourceVersion": metadata.resource_version,
-            "finalizers": [*_without_ours(metadata.finalizers), REVOKE_FINALIZER],
-        },
-        "data": _encoded(data),
-    }
-
-
-def release_patch(credential: StoredCredential) -> dict[str, Any]:
-    """The merge patch that takes our finalizer away, and the copy of the client secret."""
-    return {
-        "metadata": {
-            "resourceVersion": credential.resource_version,
-            "finalizers": _without_ours(credential.finalizers),
-        },
-        "data": {"client_secret": None, "ca_bundle": None},
-    }
-
-
-def revocation_is_due(metadata: Metadata) -> bool:
-    """Whether a token of this Secret waits to be revoked, however readable the rest of it is."""
-    is_held = metadata.deletion_timestamp is not None and REVOKE_FINALIZER in metadata.finalizers
-    return is_held or Annotation.REVOKE_UNTIL in metadata.annotations
-
-
-def revocation_deadline(metadata: Metadata, patience: timedelta) -> datetime | None:
-    """When to give a due revocation up; None where that cannot be read."""
-    try:
-        if metadata.deletion_timestamp is not None:
-            return parse_rfc3339(metadata.deletion_timestamp) + patience
-        return parse_rfc3339(metadata.annotations.get(Annotation.REVOKE_UNTIL, ""))
-    except ValueError:
-        return None
-
-
-def _without_ours(finalizers: tuple[str, ...]) -> list[str]:
-    return [finalizer for finalizer in finalizers if finalizer != REVOKE_FINALIZER]
-
-
-def facts_patch(*, datasource_name: str, resource_version: str, facts: CredentialFacts) -> dict[str, Any]:
-    """The merge patch that changes what is known of a credential and leaves its tokens alone: intents, verdicts."""
-    return {"metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)}}
-
-
-def change_patch(datasource_name: str, before: StoredCredential, change: Change) -> dict[str, Any]:
-    """The merge patch that puts a change over a credential, as it was read."""
-    version = before.resource_version
-    if change.data is None:
-        return facts_patch(datasource_name=datasource_name, resource_version=version, facts=change.facts)
-    return patch(datasource_name=datasource_name, resource_version=version, facts=change.facts, data=change.data)
-
-
-def adoption_patch(*, resource_version: str, datasource_name: str, datasource_uid: str) -> dict[str, Any]:
-    """The merge patch that makes a Datasource the owner of a restored Secret."""
-    return {
-        "metadata": {
-            "resourceVersion": resource_version,
-            "annotations": {LAST_APPLIED: None},
-            "ownerReferences": [owner_reference(datasource_name, datasource_uid)],
-        }
-    }
 
 
 def tombstone(
@@ -411,44 +247,6 @@ def is_ours(metadata: Metadata, datasource_name: str, role: Role) -> bool:
 
 def _size(field: tuple[str, str]) -> int:
     return sum(len(text.encode()) for text in field)
-
-
-def _encoded(data: CredentialData | None) -> dict[str, str | None]:
-    return {} if data is None else encoded_data(msgspec.structs.asdict(data))
-
-
-def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str | None]:
-    return {
-        Annotation.DATASOURCE: datasource_name,
-        Annotation.ROLE: Role.CREDENTIAL,
-        Annotation.CREDENTIAL_ID: facts.credential_id,
-        Annotation.REVISION: str(facts.revision),
-        Annotation.REPLACES: facts.replaces or None,
-        Annotation.FINGERPRINT: facts.fingerprint or None,
-        Annotation.REQUESTED_SCOPES: " ".join(facts.requested_scopes) or None,
-        Annotation.GRANTED_SCOPES: " ".join(facts.granted_scopes) or None,
-        Annotation.EXPIRES_AT: None if facts.expires_at is None else rfc3339(facts.expires_at),
-        Annotation.REFRESHED_AT: None if facts.refreshed_at is None else rfc3339(facts.refreshed_at),
-        Annotation.HAS_REFRESH_TOKEN: "true" if facts.has_refresh_token else None,
-        Annotation.AUTHORIZED_AS: facts.authorized_as,
-        Annotation.TICKET_HASH: facts.ticket_hash,
-        Annotation.HANDLED: facts.handled.encode(),
-        Annotation.TOMBSTONE: facts.tombstone,
-        Annotation.INTENT: None if facts.intent is None else facts.intent.encode(),
-        Annotation.STORED_BY: facts.stored_by,
-        Annotation.VERDICT: facts.verdict,
-        Annotation.EXPECTED_IDENTITY: _identity_check(facts),
-        Annotation.REVOCABLE: "true" if facts.is_revocable else None,
-        Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
-        # Whoever applied a backup left a copy of the tokens there: a clear would not be one, and caches hold annotations.
-        LAST_APPLIED: None,
-    }
-
-
-def _identity_check(facts: CredentialFacts) -> str | None:
-    if facts.identity_checked is None:
-        return None
-    return f"{facts.identity_checked} {'fits' if facts.identity_fits else 'differs'}"
 
 
 def _identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]:

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from datasource.api.spec import AssertionAudience, InvalidSpec, OAuth2, Pkce, PushedAuthorization, parse_duration
+from datasource.oauth2.authorize import reserved_parameter_in
 from datasource.oauth2.client_assertion import client_assertion
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.token_request import BodyFormat, Client, ClientAuthentication, RequestOptions
@@ -93,6 +94,12 @@ def effective(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effective:
     authorize_url = _required(
         whole.authorize_url or said.authorization_endpoint, "authorizeURL", "authorization_endpoint"
     )
+    if (reserved := reserved_parameter_in(authorize_url)) is not None:
+        raise InvalidSpec(
+            "spec.oauth2.issuer",
+            f"names a provider whose authorization_endpoint carries the parameter {reserved}, which the flow sets itself",
+            "Write authorizeURL without it, or correct the issuer.",
+        )
     token_url = _required(whole.token_url or said.token_endpoint, "tokenURL", "token_endpoint")
     return Effective(
         written=oauth2,

@@ -18,6 +18,11 @@ TAKEOVER_AFTER = REQUEST_DEADLINE + timedelta(seconds=15)
 """How long a stranger's intent must be seen unchanged: by then its sender is not waiting for an answer any more."""
 
 
+SLOWEST_START = timedelta(seconds=5)
+"""Where it took longer to write an intent, nothing is sent: others count from when it stood there, not from our request. What
+is left of TAKEOVER_AFTER is for a process that the machine holds up."""
+
+
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
     """One refresh under way.
 
@@ -64,7 +69,17 @@ def may_be_taken(intent: Intent | None, process: Process, *, seen_unchanged: tim
     return seen_unchanged >= TAKEOVER_AFTER
 
 
-def next_intent(before: Intent | None, process: Process, *, intent_id: str, now: datetime) -> Intent:
-    """The intent to write; it remembers the sends whose outcome nobody knows."""
-    sends = 1 if before is None else before.sends + 1
+def next_intent(
+    before: Intent | None, process: Process, *, intent_id: str, now: datetime, was_sent: bool = True
+) -> Intent:
+    """The intent to write; it remembers the sends whose outcome nobody knows.
+
+    Args:
+        before: the intent that stands there.
+        process: who is to send.
+        intent_id: random.
+        now: when.
+        was_sent: whether the one that stands there may have been sent; False only where this process knows that it was not.
+    """
+    sends = 1 if before is None else before.sends + was_sent
     return Intent(id=intent_id, process=process.process, pod=process.pod, at=now, sends=sends)

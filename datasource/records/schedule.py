@@ -8,6 +8,9 @@ from datasource.records.credential import CredentialFacts
 SHORTEST_PAUSE = timedelta(seconds=5)
 """Never sooner after the last refresh, however short the lifetime that the provider tells."""
 
+LONGEST_FLOOR = timedelta(minutes=1)
+"""How far the shortest pause grows for a provider whose tokens live shorter than that pause: no refresh keeps up with them."""
+
 KUBELET_DELAY = timedelta(minutes=2)
 """How long kubelet may take to carry a changed Secret into pods; left at the end where the lifetime allows."""
 
@@ -30,7 +33,15 @@ def refresh_due(facts: CredentialFacts, *, refresh_before: timedelta | None, fir
         return None
     lifetime = max(facts.expires_at - facts.refreshed_at, timedelta(0))
     age = _age_when_due(lifetime, refresh_before) - _jitter(facts, lifetime)
-    return min(facts.refreshed_at, first_seen) + max(age, lifetime * _EARLIEST_SHARE, SHORTEST_PAUSE)
+    return min(facts.refreshed_at, first_seen) + max(age, lifetime * _EARLIEST_SHARE, _floor(facts, lifetime))
+
+
+def _floor(facts: CredentialFacts, lifetime: timedelta) -> timedelta:
+    """It grows with each refresh of a credential whose tokens are dead before the next could come (`expires_in` of 0 or 1)."""
+    if lifetime >= SHORTEST_PAUSE:
+        return SHORTEST_PAUSE
+    doublings = min(max(facts.revision - 1, 0), 4)
+    return min(SHORTEST_PAUSE * (1 << doublings), LONGEST_FLOOR)
 
 
 def _age_when_due(lifetime: timedelta, refresh_before: timedelta | None) -> timedelta:

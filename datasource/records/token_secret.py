@@ -16,8 +16,9 @@ import msgspec
 from datasource.api.clock import rfc3339
 from datasource.api.names import FIELD_MANAGER, Annotation, Role, SecretType
 from datasource.api.objects import Metadata, OwnerReference, owner_reference
-from datasource.api.spec import Spec, size_problem
+from datasource.api.spec import Spec
 from datasource.api.template import CAPTURED, DEFAULT_DATA, render
+from datasource.api.template_problems import size_problem
 from datasource.records.credential import CredentialData, CredentialFacts
 
 

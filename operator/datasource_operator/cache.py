@@ -14,7 +14,8 @@ import msgspec
 
 from datasource.api.names import Annotation, Role, credential_secret_name
 from datasource.api.objects import Condition, Datasource, Metadata, OwnerReference, Status
-from datasource.records.credential import StoredCredential, Unreadable, revocation_is_due, stored_in
+from datasource.records.credential import StoredCredential, Unreadable, stored_in
+from datasource.records.revocable_token import revocation_is_due
 from datasource.records.token_secret import StoredTokenSecret, read_stored
 
 

@@ -41,6 +41,7 @@ from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
 from datasource_operator.surroundings_schedule import SurroundingsSchedule
 from datasource_operator.sweeper import FlowSweeper
+from datasource_operator.waiting_replies import WaitingReplies
 from datasource_operator.worker import Done, Ending, LookAgain, TryAgain, Worker
 
 logger = structlog.get_logger(__name__)
@@ -84,6 +85,8 @@ class Controller:
     _memory: RefreshMemory = field(init=False)
     _steps: Steps = field(init=False)
     _pool: RefreshPool = field(init=False)
+    _recorder: EventRecorder = field(init=False)
+    _waiting: WaitingReplies = field(init=False)
     _refresher: Refresher = field(init=False)
     _revoker: Revoker = field(init=False)
     _reconciler: Reconciler = field(init=False)
@@ -112,7 +115,9 @@ class Controller:
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
-        self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier)
+        self._recorder = recorder
+        self._waiting = WaitingReplies(self._warn_of_waiting_reply, self.queue.add, self.monotonic)
+        self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
         self._revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
         link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, _now)
         self._link_keys = LinkKeyKeeper(
@@ -166,6 +171,7 @@ class Controller:
             longest_working=seconds_since(self.queue.oldest_work(), self.monotonic),
             refreshes_running=self._pool.running,
             refreshes_waiting=self._pool.waiting,
+            replies_waiting=len(self._waiting),
             watches_silent_for=self._watches_silent_for(),
             last_event=seconds_since(self.datasource_event_at, self.monotonic),
             unreadable=tuple(self.served.unreadable()),
@@ -244,7 +250,7 @@ class Controller:
 
     def _surroundings_changed(self, key: Key) -> None:
         self._surroundings.look(key)
-        self._memory.try_now(key, _now())
+        self._memory.try_now(key)
         self.queue.add(key)
 
     def _forget_if_gone(self, key: Key) -> None:
@@ -284,6 +290,17 @@ class Controller:
     async def _refresh(self, key: Key) -> Ending:
         await self._refresher.refresh(key)
         return LookAgain()
+
+    async def _warn_of_waiting_reply(self, key: Key, words: str) -> None:
+        datasource = self.cache.datasource(key)
+        if datasource is None:
+            return
+        try:
+            await self._recorder.warn(
+                datasource.metadata, is_secret=False, reason="ReplyNotStored", action="Refresh", note=words
+            )
+        except (ApiError, Unavailable) as error:
+            logger.warning("could not record an Event", datasource=str(key), error=str(error))
 
     async def _revoke(self, key: Key) -> Ending:
         pause = await self._revoker.revoke(key)

@@ -1,5 +1,6 @@
 """What kopf calls: decorators and nothing else. Only this module, `kopf_storage` and `serving` know kopf."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.kopf_storage import NoDiffBase, NoProgress
 
 LOGIN_LIFETIME = timedelta(minutes=5)
+PAUSE_AFTER_REFUSED_LOGIN = timedelta(seconds=1)
 
 
 class Backoffs:
@@ -44,6 +46,10 @@ def register(
 
     @kopf.on.login(registry=registry)
     async def log_in(**_: Any) -> kopf.AiohttpSession:
+        if requests.login_was_refused:
+            # kopf asks at once, and takes every session for another login; the file gets its new token when kubelet writes it.
+            requests.login_was_refused = False
+            await asyncio.sleep(PAUSE_AFTER_REFUSED_LOGIN.total_seconds())
         configuration = await login(kubeconfig)
         return kopf.AiohttpSession(
             server=configuration.host,

@@ -38,6 +38,8 @@ class DatasourceRequests:
     monotonic: Callable[[], float] = time.monotonic
     alive_at: float = field(init=False)
     """When one of them last came to anything, by the monotonic clock; before the first, when we began."""
+    login_was_refused: bool = False
+    """Whether one was answered 401 since the last login."""
     found_no_api: bool = False
     """Whether one was answered 404: the CRD is gone, and kopf ends."""
 
@@ -67,6 +69,8 @@ class DatasourceRequests:
 
     def hear(self, url: URL, status: int, reason: str | None) -> None:
         """One request was answered."""
+        if status == 401:
+            self.login_was_refused = True
         if not _is_for_datasources(url):
             return
         self.alive_at = self.monotonic()

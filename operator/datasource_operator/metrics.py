@@ -80,6 +80,8 @@ class Workload:
     longest_working: float
     refreshes_running: int
     refreshes_waiting: int
+    replies_waiting: int
+    """Replies that are in memory alone."""
     watches_silent_for: dict[SecretType, float]
     """Seconds."""
     last_event: float
@@ -255,6 +257,11 @@ def _workload_families(load: Workload) -> Iterator[Metric]:
         "datasource_refreshes_waiting",
         "Refreshes that wait for their turn at a provider.",
         value=load.refreshes_waiting,
+    )
+    yield GaugeMetricFamily(
+        "datasource_replies_waiting_for_store",
+        "Replies of providers that the API server does not take; they are in this process's memory alone.",
+        value=load.replies_waiting,
     )
     silence = GaugeMetricFamily(
         "datasource_watch_silence_seconds",

@@ -9,7 +9,8 @@ import msgspec
 
 from datasource.api.objects import Datasource, Secret
 from datasource.api.requests import requests_in
-from datasource.api.spec import InvalidSpec, Spec, parse
+from datasource.api.spec import InvalidSpec, Spec
+from datasource.api.spec_problems import parse_spec
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import DATASOURCES, Kube, NotFound
 from datasource.process.settings import Settings
@@ -67,7 +68,8 @@ class Observer:
             token_secrets=self.cache.token_secrets(key),
             now=now,
             look_around=look_around,
-            trouble=None if facts is None else self.memory.trouble(key, facts, generation),
+            rights_outlive_namespace=self.settings.rights_outlive_namespaces,
+            trouble=None if facts is None else self.memory.trouble(key, facts, generation, now),
             first_seen=None if facts is None else self.memory.first_seen(key, facts, now),
         )
 
@@ -106,7 +108,7 @@ class Observer:
     def _newly_parsed(self, spec: bytes) -> Spec | InvalidSpec:
         allow_insecure_http, egress = self.settings.allow_insecure_http, self.settings.egress
         try:
-            return parse(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
+            return parse_spec(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
         except InvalidSpec as error:
             # It outlives this call, and the frames that it came through should not.
             return error.alone()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
@@ -66,7 +66,7 @@ class Reconciler:
             try:
                 seen = await self.steps.take(step, seen)
             except UnreadableCredential as error:
-                seen = replace(seen, credential=error.unreadable)
+                seen = seen.with_unreadable(error.unreadable)
             except (Forbidden, Invalid) as error:
                 logger.warning(
                     "the API server refused a step",

@@ -16,6 +16,9 @@ from datasource_operator.decisions.observed import Trouble
 FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=5)
 
+MOST_UNSENT = 16
+"""How many intents of one Datasource are remembered as never sent; of more, the oldest count as sent."""
+
 LOOK_GAP = timedelta(seconds=5)
 """How often a stranger's intent is looked at."""
 
@@ -24,7 +27,8 @@ LOOK_GAP = timedelta(seconds=5)
 class _Sighting:
     credential_id: str
     revision: int
-    at: datetime
+    at: float
+    """Monotonic: a clock that somebody sets back must make no refresh late."""
 
 
 @dataclass(slots=True)
@@ -40,52 +44,74 @@ class RefreshMemory:
 
     monotonic: Callable[[], float]
     random: Callable[[], float]
-    _troubles: dict[Key, tuple[int, Trouble]] = field(default_factory=dict)
+    _troubles: dict[Key, tuple[int, Trouble, float]] = field(default_factory=dict)
+    """With the generation that it is about, and until when (monotonic) nothing is tried."""
     _failures: dict[Key, int] = field(default_factory=dict)
     _sightings: dict[Key, _Sighting] = field(default_factory=dict)
     _strangers: dict[Key, _StrangersIntent] = field(default_factory=dict)
+    _unsent: dict[Key, tuple[str, ...]] = field(default_factory=dict)
+    """Intents of ours that were written, perhaps, and surely not sent."""
     _backoff: Backoff = field(init=False)
 
     def __post_init__(self) -> None:
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, full_jitter(self.random))
 
     def first_seen(self, key: Key, facts: CredentialFacts, now: datetime) -> datetime:
-        """When this process first saw that revision."""
+        """When this process first saw that revision, by the clock that shows `now`."""
         seen = self._sightings.get(key)
         if seen is None or (seen.credential_id, seen.revision) != (facts.credential_id, facts.revision):
-            seen = self._sightings[key] = _Sighting(facts.credential_id, facts.revision, now)
-        return seen.at
+            seen = self._sightings[key] = _Sighting(facts.credential_id, facts.revision, self.monotonic())
+        return now - timedelta(seconds=self.monotonic() - seen.at)
 
-    def trouble(self, key: Key, facts: CredentialFacts, generation: int) -> Trouble | None:
-        """The last failure, as long as it is about that revision and that spec: an edit may have mended it."""
+    def trouble(self, key: Key, facts: CredentialFacts, generation: int, now: datetime) -> Trouble | None:
+        """The last failure, as long as it is about that revision and that spec: an edit may have mended it.
+
+        When to try again is told by the clock that shows `now`, whatever it showed at the failure.
+        """
         remembered = self._troubles.get(key)
         if remembered is None:
             return None
-        about_generation, trouble = remembered
+        about_generation, trouble, until = remembered
         is_about = (trouble.credential_id, trouble.revision) == (facts.credential_id, facts.revision)
-        return trouble if is_about and about_generation == generation else None
+        if not is_about or about_generation != generation:
+            return None
+        left = timedelta(seconds=max(until - self.monotonic(), 0.0))
+        return replace(trouble, try_again_at=now + left)
 
-    def failed(self, key: Key, generation: int, trouble: Trouble) -> None:
-        """Remember a failure."""
-        self._troubles[key] = (generation, trouble)
+    def failed(self, key: Key, generation: int, trouble: Trouble, now: datetime) -> None:
+        """Remember a failure, which happened `now`."""
+        until = self.monotonic() + (trouble.try_again_at - now).total_seconds()
+        self._troubles[key] = (generation, trouble, until)
 
     def succeeded(self, key: Key) -> None:
         """Start over with short pauses."""
         self._troubles.pop(key, None)
         self._failures.pop(key, None)
 
-    def try_now(self, key: Key, now: datetime) -> None:
+    def try_now(self, key: Key) -> None:
         """What stood in the way may be gone."""
         remembered = self._troubles.get(key)
         if remembered is not None:
-            generation, trouble = remembered
-            self._troubles[key] = (generation, replace(trouble, try_again_at=now))
+            generation, trouble, _ = remembered
+            self._troubles[key] = (generation, trouble, self.monotonic())
 
     def pause(self, key: Key, at_least: timedelta = timedelta(0)) -> timedelta:
         """How long to wait after a failure: exponential with full jitter, never less than the provider asked for."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         return max(self._backoff.pause(failures), FIRST_PAUSE / 2, at_least)
+
+    def begins(self, key: Key, intent: Intent) -> None:
+        """An intent is about to be written. Whether it stands is not known where nobody answers; that it was not sent is."""
+        self._unsent[key] = (*self._unsent.get(key, ()), intent.id)[-MOST_UNSENT:]
+
+    def sends(self, key: Key) -> None:
+        """What was written last is about to be sent."""
+        self._unsent.pop(key, None)
+
+    def may_have_been_sent(self, key: Key, intent: Intent | None) -> bool:
+        """Whether a request may have gone out for an intent; only of our own do we ever know that none did."""
+        return intent is None or intent.id not in self._unsent.get(key, ())
 
     def looked(self, key: Key, intent: Intent) -> None:
         """A live read showed a stranger's intent. Only time between two reads that worked counts as seen unchanged."""
@@ -105,5 +131,5 @@ class RefreshMemory:
 
     def forget(self, key: Key) -> None:
         """The Datasource is gone."""
-        for remembered in (self._troubles, self._failures, self._sightings, self._strangers):
+        for remembered in (self._troubles, self._failures, self._sightings, self._strangers, self._unsent):
             remembered.pop(key, None)

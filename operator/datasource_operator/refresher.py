@@ -25,11 +25,11 @@ from datasource.api.spec import DeletionPolicy, OAuth2, Spec
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale, Standing
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
+from datasource.cluster.kube import ApiError, Unavailable
 from datasource.oauth2.errors import OAuth2Error
-from datasource.oauth2.token_response import TokenResponse, successor
+from datasource.oauth2.token_response import TokenResponse
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
-from datasource.records import credential as credential_secret
 from datasource.records.credential import (
     CredentialData,
     CredentialFacts,
@@ -37,13 +37,15 @@ from datasource.records.credential import (
     UnreadableCredential,
     read_data,
 )
-from datasource.records.intent import Intent, Process, may_be_taken, next_intent
+from datasource.records.credential_patches import facts_patch
+from datasource.records.intent import SLOWEST_START, Intent, Process, may_be_taken, next_intent
 from datasource.records.recorded_endpoints import misdirected_endpoint
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
-from datasource_operator.decisions.observed import Observed, Trouble
+from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.obstacles import immutable_secret
 from datasource_operator.decisions.refresh_outcome import (
+    BLOCKED_PAUSE,
     KeepRefreshToken,
     LeaveIntent,
     Setback,
@@ -51,10 +53,14 @@ from datasource_operator.decisions.refresh_outcome import (
     TakeBack,
     Verdict,
     another_process_refreshes,
+    api_server_refused,
+    as_replied,
     client_is_not_ready,
     credential_is_damaged,
+    intent_took_too_long,
     refresh_outcome,
     reply_could_not_be_stored,
+    reply_waits,
     stopped_before_it_was_sent,
 )
 from datasource_operator.decisions.timing import refresh_is_wanted
@@ -62,6 +68,7 @@ from datasource_operator.observer import DatasourceGone
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
 from datasource_operator.refresh_sender import REFRESHES, RefreshSender
 from datasource_operator.steps import Steps
+from datasource_operator.waiting_replies import WaitingReplies
 
 logger = structlog.get_logger(__name__)
 
@@ -100,6 +107,7 @@ class Refresher:
     monotonic: Callable[[], float] = time.monotonic
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    waiting: WaitingReplies = field(default_factory=WaitingReplies)
     is_stopping: bool = False
     """Whether no request may be begun any more, since we end or lead no longer. What was sent is seen through."""
     sender: RefreshSender = field(init=False, repr=False)
@@ -116,11 +124,7 @@ class Refresher:
         )
 
     async def refresh(self, key: Key) -> None:
-        """Refresh the credential of a Datasource, if that is still wanted.
-
-        Raises:
-            ApiError, Unavailable: the API server refused or did not answer before anything was sent.
-        """
+        """Refresh the credential of a Datasource, if that is still wanted. What goes wrong is remembered, not raised."""
         try:
             seen = self.steps.observer.observe(key)
             if refresh_is_wanted(seen) and isinstance(seen.credential, StoredCredential) and seen.oauth2 is not None:
@@ -131,17 +135,25 @@ class Refresher:
             logger.debug("somebody wrote meanwhile", datasource=str(key), what=str(error))
         except NotNow as not_now:
             self._remember(key, seen, not_now.setback)
+        except (ApiError, Unavailable) as error:
+            # As the provider's failures: it is told once the token is dead, and the pause grows until a reply is stored.
+            logger.warning("the API server let no refresh begin", datasource=str(key), error=str(error))
+            self._remember(key, seen, api_server_refused(_words(error), error.retry_after))
 
     async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
         await self._require_turn(key, credential.facts)
         material = await self._material(key, oauth2)
         if self.is_stopping:
             raise Stale("whoever leads next refreshes it")
+        began_at = self.monotonic()
         begun = await self._begin(key, credential)
         turn = await self._turn(key, seen, begun, material)
         if self.is_stopping:
             # The API server may have been slow, and kubelet does not wait for ever.
             await self._take_back(key, begun, stopped_before_it_was_sent())
+        if self.monotonic() - began_at > SLOWEST_START.total_seconds():
+            await self._take_back(key, begun, intent_took_too_long())
+        self.memory.sends(key)
         sent_at = self.monotonic()
         answer = await self.sender.send(key, turn, material)
         outcome = refresh_outcome(turn, answer, self.now())
@@ -159,7 +171,7 @@ class Refresher:
             )
         if not isinstance(answer, OAuth2Error):
             response = answer if isinstance(answer, TokenResponse) else answer.response
-            grant = DroppedGrant(key.namespace, key.name, _as_replied(turn.data, response), material)
+            grant = DroppedGrant(key.namespace, key.name, as_replied(turn.data, response), material)
             if outcome.revoke:
                 await self._dropped_grants.revoke(grant)
             elif not stands:
@@ -195,13 +207,17 @@ class Refresher:
         Raises:
             Stale: somebody else was first.
         """
+        before = credential.facts.intent
         intent = next_intent(
-            credential.facts.intent, self.process, intent_id=self.token_bytes(12).hex(), now=self.now()
+            before,
+            self.process,
+            intent_id=self.token_bytes(12).hex(),
+            now=self.now(),
+            was_sent=self.memory.may_have_been_sent(key, before),
         )
+        self.memory.begins(key, intent)
         facts = msgspec.structs.replace(credential.facts, intent=intent)
-        patch = credential_secret.facts_patch(
-            datasource_name=key.name, resource_version=credential.resource_version, facts=facts
-        )
+        patch = facts_patch(datasource_name=key.name, resource_version=credential.resource_version, facts=facts)
         try:
             secret = await self._credential_secrets.swap(*key, patch, Secret)
         except Stale:
@@ -278,27 +294,35 @@ class Refresher:
                 return Standing.STORED
             return Standing.LOST if found is None or _has_moved_on(found.facts, sent) else Standing.TRY_AGAIN
 
-        written = await self._credential_secrets.write_until_it_stands(
-            *key, before, lambda found: outcome.change(found.facts), resolve
-        )
-        data = outcome.change(sent).data
-        if data is not None and written.resource_version is not None:
-            self.steps.token_secrets.hand_over(key, written.resource_version, data)
+        def failed(error: ApiError | Unavailable) -> None:
+            if isinstance(outcome, Store | KeepRefreshToken):
+                self._tell_that_it_waits(key, sent, error)
+
+        try:
+            written = await self._credential_secrets.write_until_it_stands(
+                *key, before, lambda found: outcome.change(found.facts), resolve, failed=failed
+            )
+        finally:
+            self.waiting.end(key)
+        if written.data is not None and written.resource_version is not None:
+            self.steps.token_secrets.hand_over(key, written.resource_version, written.data)
         return written.stands
+
+    def _tell_that_it_waits(self, key: Key, sent: CredentialFacts, error: ApiError | Unavailable) -> None:
+        setback = reply_waits(_words(error))
+        try:
+            generation = self.steps.observer.observe(key).generation
+        except DatasourceGone:
+            return
+        self.memory.failed(key, generation, setback.trouble(sent, BLOCKED_PAUSE, self.now()), self.now())
+        self.waiting.wait(key, setback.message)
 
     def _remember(self, key: Key, seen: Observed, setback: Setback) -> None:
         if seen.facts is None:
             return
         pause = self.memory.pause(key, setback.at_least) if setback.pause is None else setback.pause
-        trouble = Trouble(
-            credential_id=seen.facts.credential_id,
-            revision=seen.facts.revision,
-            reason=setback.reason,
-            message=setback.message,
-            try_again_at=self.now() + pause,
-            look_again_at=setback.look_again_at,
-        )
-        self.memory.failed(key, seen.generation, trouble)
+        now = self.now()
+        self.memory.failed(key, seen.generation, setback.trouble(seen.facts, pause, now), now)
 
 
 def _has_moved_on(found: CredentialFacts, sent: CredentialFacts) -> bool:
@@ -306,11 +330,8 @@ def _has_moved_on(found: CredentialFacts, sent: CredentialFacts) -> bool:
     return (found.credential_id, found.revision) != (sent.credential_id, sent.revision) or found.tombstone is not None
 
 
-def _as_replied(sent: CredentialData, response: TokenResponse) -> CredentialData:
-    """The data with the tokens that hold from now on."""
-    return msgspec.structs.replace(
-        sent, access_token=response.access_token, refresh_token=successor(sent.refresh_token, response)
-    )
+def _words(error: ApiError | Unavailable) -> str:
+    return error.message if isinstance(error, ApiError) else str(error)
 
 
 def _readable_data(secret: Secret, facts: CredentialFacts, parameters: OAuth2) -> CredentialData:

@@ -14,7 +14,8 @@ from prometheus_client import Counter
 
 from datasource.api.names import FIELD_MANAGER, credential_secret_name
 from datasource.api.objects import Datasource, Metadata, PartialObject, Secret
-from datasource.api.spec import InvalidSpec, OAuth2, parse
+from datasource.api.spec import InvalidSpec, OAuth2
+from datasource.api.spec_problems import parse_spec
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import DATASOURCES, ApiError, Kube, NotFound, Unavailable
@@ -25,17 +26,12 @@ from datasource.process.settings import Settings
 from datasource.providers.exchange import revoke_token
 from datasource.providers.transport import Transport
 from datasource.records.client_secret import ClientSecret
-from datasource.records.credential import (
-    RevocableToken,
-    UnreadableCredential,
-    revocable_token,
-    revocation_deadline,
-    revocation_is_due,
-    revoked_patch,
-)
+from datasource.records.credential import UnreadableCredential
+from datasource.records.credential_patches import revoked_patch
 from datasource.records.effective import read_recorded_client
 from datasource.records.fingerprint import fingerprint
 from datasource.records.recorded_endpoints import misdirected_endpoint
+from datasource.records.revocable_token import RevocableToken, revocable_token, revocation_deadline, revocation_is_due
 from datasource_operator.cache import Cache, Key
 from datasource_operator.event_recorder import EventRecorder
 
@@ -186,7 +182,7 @@ class Revoker:
         except NotFound:
             return None
         try:
-            spec = parse(
+            spec = parse_spec(
                 datasource.spec, allow_insecure_http=self.settings.allow_insecure_http, egress=self.settings.egress
             )
         except InvalidSpec as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import kopf
+import msgspec
 import structlog
 from prometheus_client import REGISTRY
 
@@ -23,6 +24,7 @@ from datasource_operator.health import Signs
 from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.lease import LeaseElector
 from datasource_operator.metrics import OperatorCollector
+from datasource_operator.rights import rights_outlive_namespaces
 
 logger = structlog.get_logger(__name__)
 
@@ -87,7 +89,9 @@ class Serving:
 
     async def _serve(self) -> bool:
         """Work until told to stop, or until the CRD goes away; returns whether to wait for it and go on."""
-        controller = Controller(self.kube, self.transport, self.settings)
+        outlive = await rights_outlive_namespaces(self.kube, self.settings)
+        settings = msgspec.structs.replace(self.settings, rights_outlive_namespaces=outlive)
+        controller = Controller(self.kube, self.transport, settings)
         elector = LeaseElector(self.lease_kube, self.settings.system_namespace)
         requests = DatasourceRequests(controller.served)
         collector = OperatorCollector(

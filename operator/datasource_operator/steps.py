@@ -23,18 +23,27 @@ from datasource.cluster.kube import Conflict, Kube
 from datasource.oauth2.identity import expected_identity_hash, mismatched_claim, read_kept_claims
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
-from datasource.records import credential as credential_secret
 from datasource.records.credential import (
     Change,
     CredentialData,
-    RevocableToken,
+    CredentialFacts,
     StoredCredential,
+    Unreadable,
     UnreadableCredential,
     read_data,
     read_facts,
-    revocable_token,
+    stored_in,
+    tombstone,
+)
+from datasource.records.credential_patches import (
+    adoption_patch,
+    facts_patch,
+    hold_patch,
+    release_patch,
+    tombstone_patch,
 )
 from datasource.records.fingerprint import fingerprint
+from datasource.records.revocable_token import RevocableToken, revocable_token
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.observed import Observed, Surroundings
 from datasource_operator.decisions.steps import (
@@ -112,7 +121,7 @@ class Steps:
             case Hold(credential=credential):
                 await self._hold(key, seen, credential)
             case Release(credential=credential):
-                await self.credential_secrets.swap(*key, credential_secret.release_patch(credential), PartialObject)
+                await self.credential_secrets.swap(*key, release_patch(credential), PartialObject)
             case WriteTokenSecret():
                 return await self.token_secrets.write(key, seen, step)
             case DeleteTokenSecret():
@@ -130,7 +139,7 @@ class Steps:
             data = read_data(secret)
             if seen.oauth2 is None or data.fingerprint != fingerprint(seen.oauth2):
                 raise UnreadableCredential("data key fingerprint differs from the annotation")
-        patch = credential_secret.adoption_patch(
+        patch = adoption_patch(
             resource_version=secret.metadata.resource_version, datasource_name=key.name, datasource_uid=seen.uid
         )
         await self.credential_secrets.swap(*key, patch, PartialObject)
@@ -149,7 +158,7 @@ class Steps:
 
     async def _create_tombstone(self, key: Key, seen: Observed, handled: HandledSet) -> Surroundings | None:
         """There was nothing to clear, and the request must stay handled; returns what is in the way."""
-        facts = credential_secret.tombstone(None, credential_id=self.token_bytes(16).hex(), handled=handled)
+        facts = tombstone(None, credential_id=self.token_bytes(16).hex(), handled=handled)
         try:
             await self.credential_secrets.create(*key, seen.uid, Change(facts))
         except Conflict:
@@ -159,21 +168,28 @@ class Steps:
             return conflict
         return None
 
-    async def _bury(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
+    async def _bury(self, key: Key, credential: StoredCredential | Unreadable, handled: HandledSet) -> None:
         """Rewrite a credential to a tombstone. Its token stays for as long as it takes to revoke it, and no longer."""
         secret = await self.observer.credential(key)
-        if secret.metadata.resource_version != credential.resource_version:
+        found = stored_in(secret.metadata)
+        if isinstance(credential, StoredCredential):
+            changed = secret.metadata.resource_version != credential.resource_version
+        else:
+            # Its annotations may be in order, and its data not. What somebody restored meanwhile may know the request.
+            changed = isinstance(found, StoredCredential) and found.facts.handled == handled
+        if changed:
             raise Stale("the credential changed meanwhile")
+        facts = found.facts if isinstance(found, StoredCredential) else CredentialFacts(credential_id="")
         token = self._token_to_revoke(key, secret)
         # Cleared again while a revocation is under way: that goes on, for no longer than it would have.
-        until = credential.facts.revoke_until or self.now() + self.settings.revocation_patience
-        facts = credential_secret.tombstone(
-            credential.facts,
+        until = facts.revoke_until or self.now() + self.settings.revocation_patience
+        left = tombstone(
+            facts,
             credential_id=self.token_bytes(16).hex(),
             handled=handled,
             revoke_until=None if token is None else until,
         )
-        patch = credential_secret.tombstone_patch(datasource_name=key.name, secret=secret, facts=facts, token=token)
+        patch = tombstone_patch(datasource_name=key.name, secret=secret, facts=left, token=token)
         await self.credential_secrets.swap(*key, patch, PartialObject)
 
     @staticmethod
@@ -191,7 +207,7 @@ class Steps:
             raise Stale("the credential changed meanwhile")
         claims = read_kept_claims(read_data(secret).identity)
         fits = claims is not None and mismatched_claim(claims, step.expected) is None
-        patch = credential_secret.facts_patch(
+        patch = facts_patch(
             datasource_name=key.name,
             resource_version=secret.metadata.resource_version,
             facts=msgspec.structs.replace(
@@ -214,7 +230,7 @@ class Steps:
         if data.client_parameters is not None:
             # How the client authenticated when it obtained these very tokens.
             recorded = msgspec.structs.replace(recorded, client_parameters=data.client_parameters)
-        await self.credential_secrets.swap(*key, credential_secret.hold_patch(secret.metadata, recorded), PartialObject)
+        await self.credential_secrets.swap(*key, hold_patch(secret.metadata, recorded), PartialObject)
 
     async def _material_to_revoke_with(self, key: Key, oauth2: OAuth2, data: CredentialData) -> ClientMaterial:
         """What can be had of it; the next refresh brings what cannot be read now."""
@@ -231,7 +247,7 @@ class Steps:
         return ClientMaterial(oauth2.expanded(), secret, ca_bundle)
 
     async def _mark_handled(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
-        patch = credential_secret.facts_patch(
+        patch = facts_patch(
             datasource_name=key.name,
             resource_version=credential.resource_version,
             facts=msgspec.structs.replace(credential.facts, handled=handled),

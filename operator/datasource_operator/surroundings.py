@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from datasource.api.names import Role, SecretType, credential_secret_name
+from datasource.api.names import REVOKE_FINALIZER, Role, SecretType, credential_secret_name
 from datasource.api.objects import PartialObject
-from datasource.api.spec import InvalidSpec, OAuth2, Spec, egress_problems
+from datasource.api.spec import InvalidSpec, OAuth2, Spec
+from datasource.api.spec_problems import egress_problems
 from datasource.api.states import Reason
 from datasource.cluster.clients import (
     ClientMaterial,
@@ -20,7 +21,12 @@ from datasource.records.credential import is_ours
 from datasource.records.effective import effective
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings
-from datasource_operator.decisions.obstacles import config_maps_forbidden, secret_conflict, secrets_forbidden
+from datasource_operator.decisions.obstacles import (
+    config_maps_forbidden,
+    secret_conflict,
+    secret_is_leaving,
+    secrets_forbidden,
+)
 from datasource_operator.provider_looks import NotLookedYet, ProviderLooks
 
 
@@ -78,6 +84,11 @@ class SurroundingsReader:
         role = Role.TOKEN if type_ is SecretType.TOKEN else Role.CREDENTIAL
         if foreign or any(not is_ours(each.metadata, seen.name, role) for each in ours):
             return Surroundings(secret_conflict(name, role), name)
+        for each in ours:
+            # With our own finalizer alone it goes by itself: a revocation is under way.
+            others = tuple(finalizer for finalizer in each.metadata.finalizers if finalizer != REVOKE_FINALIZER)
+            if each.metadata.deletion_timestamp is not None and others:
+                return Surroundings(secret_is_leaving(name, others), name)
         return Surroundings()
 
     async def _look_at_provider(self, key: Key, oauth2: OAuth2, material: ClientMaterial) -> None:

@@ -59,7 +59,7 @@ class TokenSecretWriter:
             if data.fingerprint != step.credential.facts.fingerprint:
                 raise UnreadableCredential("data key fingerprint differs from the annotation")
         except UnreadableCredential as error:
-            return replace(seen, credential=error.unreadable)
+            return seen.with_unreadable(error.unreadable)
         try:
             manifest = step.plan.manifest(step.credential.facts, data)
         except InvalidSpec as error:

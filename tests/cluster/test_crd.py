@@ -61,6 +61,9 @@ def filled(keys: int, size: int, character: str = "x") -> dict[str, str]:
     return {f"key-{number}": character * size for number in range(keys)}
 
 
+CERTIFICATES = "-----BEGIN CERTIFICATE-----\n"
+
+
 # field, value, a part of the message that names the field and the remedy
 REFUSED = [
     ("url", None, "spec.url: Required value"),
@@ -123,6 +126,9 @@ REFUSED = [
     ("oauth2/resource", ["https://api.example.com/#part"], "spec.oauth2.resource[0]"),
     ("oauth2/resource", ["api"], "spec.oauth2.resource[0]"),
     ("oauth2/errorCodes", {"bad": "slow_down"}, "spec.oauth2.errorCodes"),
+    ("oauth2/errorCodes", {"x" * 129: "invalid_grant"}, "spec.oauth2.errorCodes has a code that is empty or longer"),
+    ("oauth2/errorCodes", {"": "invalid_grant"}, "spec.oauth2.errorCodes has a code that is empty or longer"),
+    ("oauth2/caBundle", CERTIFICATES + "é" * 50_000, "spec.oauth2 is too large"),
     ("oauth2/capturedFields", {"tokenResponse": ["refresh_token"]}, "apps never see a refresh token"),
     ("oauth2/capturedFields", {"tokenResponse": ["authed_user.refresh_token"]}, "apps never see a refresh token"),
     ("oauth2/capturedFields", {"callback": ["code"]}, "must not name code, state and the like"),
@@ -230,6 +236,29 @@ def test_odd_but_valid_value_is_accepted(cluster: Cluster, path: str, value: obj
     assert accepted, said
 
 
+def test_parameters_have_a_bound_together_and_no_spec_is_larger_than_165_kib(cluster: Cluster) -> None:
+    """A spec that filled every field to its own bound had 330 KiB, and four times that beyond ASCII."""
+    full = changed("oauth2/caBundle", CERTIFICATES + "x" * (65_536 - len(CERTIFICATES)))
+    full["tokenSecret"] = {"template": {"data": filled(8, 8186)}}
+    full["oauth2"] |= {"scopes": [], "authorizeParameters": filled(29, 1024), "tokenParameters": {"a": "x" * 1024}}
+    left = 98_304 - 65_536 - sum(len(key) + 1024 for key in filled(29, 1)) - 1025
+    full["oauth2"]["refreshParameters"] = {"b": "x" * (left - 1)} if left < 1025 else {"b": "x" * 1023, "c": ""}
+    assert try_to_create(cluster, full) == (True, "")
+    assert len(json.dumps(full)) < 165 * 1024
+
+    for field, value in (
+        ("refreshParameters", filled(32, 1024)),
+        ("tokenParameters", filled(8, 512, "é")),
+        ("expectedIdentity", filled(8, 1024)),
+        ("resource", [f"urn:{number}:{'x' * 1024}" for number in range(8)]),
+        ("scopes", [f"{number}{'x' * 200}" for number in range(50)]),
+    ):
+        accepted, said = try_to_create(cluster, {**full, "oauth2": full["oauth2"] | {field: value}})
+        assert (accepted, "spec.oauth2 is too large" in said) == (False, True), (field, said)
+        alone, said = try_to_create(cluster, changed(f"oauth2/{field}", value))
+        assert alone or "expectedIdentity cannot be checked" in said, (field, said)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -314,6 +343,10 @@ def earlier(cluster: Cluster) -> Iterator[dict[str, Any]]:
     older = copy.deepcopy(crd)
     template = template_schema(older)
     del template["x-kubernetes-validations"]
+    oauth2 = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["oauth2"]
+    oauth2["x-kubernetes-validations"] = [
+        each for each in oauth2["x-kubernetes-validations"] if "98304" not in each["rule"]
+    ]
     for place in ("data", "labels", "annotations"):
         del template["properties"][place]["x-kubernetes-validations"]
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(older))
@@ -334,6 +367,11 @@ def test_template_of_an_earlier_version_goes_on_and_only_its_own_change_is_check
 ) -> None:
     """Nobody's Datasource stops at an update of the CRD: neither its status nor another edit is refused for the template."""
     old = changed("tokenSecret/template", {"data": filled(9, 8192), "labels": {"a..b/c": "x"}})
+    old["oauth2"] |= {
+        "caBundle": CERTIFICATES,
+        "authorizeParameters": filled(32, 1024, "é"),
+        "tokenParameters": filled(32, 1024),
+    }
     manifest = {"apiVersion": "ratcheting.example.com/v1alpha1", "kind": "Earlier", "metadata": {"name": "old"}}
     cluster.kubectl("create", "-f", "-", stdin=json.dumps(manifest | {"spec": old}))
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(earlier))
@@ -356,7 +394,7 @@ def test_template_of_an_earlier_version_goes_on_and_only_its_own_change_is_check
     too_large = "spec.tokenSecret.template is too large"
     for change in (
         {"spec": {"suspend": True}},
-        {"spec": {"oauth2": {"scopes": ["write"]}, "tokenSecret": {"name": "other"}}},
+        {"spec": {"tokenSecret": {"name": "other"}}},
         {"metadata": {"annotations": {"datasource.dev/refresh": "1"}}},
     ):
         accepted, said = edited(change)
@@ -364,5 +402,8 @@ def test_template_of_an_earlier_version_goes_on_and_only_its_own_change_is_check
     assert edited({"status": {"state": "AUTHORIZED", "observedGeneration": 3}}, "--subresource=status")[0]
     accepted, said = edited({"spec": {"tokenSecret": {"template": {"data": {"key-0": "y"}}}}})
     assert (accepted, too_large in said) == (False, True)
+    accepted, said = edited({"spec": {"oauth2": {"scopes": ["write"]}}})
+    assert (accepted, "spec.oauth2 is too large" in said) == (False, True)
     small_enough = {"data": {"key-0": None, "key-1": None}, "labels": None}
-    assert edited({"spec": {"tokenSecret": {"template": small_enough}}}) == (True, "")
+    assert edited({"spec": {"tokenSecret": {"template": small_enough}}})[0]
+    assert edited({"spec": {"oauth2": {"scopes": ["write"], "tokenParameters": None}}}) == (True, "")

@@ -36,8 +36,10 @@ from hypothesis.stateful import (
 )
 
 from datasource.api.names import SecretType
-from datasource.api.spec import InvalidSpec, parse
+from datasource.api.spec import InvalidSpec
+from datasource.api.spec_problems import parse_spec
 from datasource.api.states import MEANING, Progress, Reason, State
+from datasource.api.template_problems import template_problem
 from datasource.records.fingerprint import fingerprint
 from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
@@ -302,10 +304,10 @@ def is_unknown(request: TokenRequest, *, until: datetime, killed_at: list[dateti
 def true_reasons(seen: Seen, foreign: set[str], client_secret: str | None) -> set[Reason]:
     """The reasons that would tell the truth about what is there; more than one where they depend on what was tried."""
     try:
-        spec = parse(seen.datasource["spec"], allow_insecure_http=False, egress=ON_LOOPBACK)
+        spec = parse_spec(seen.datasource["spec"], allow_insecure_http=False, egress=ON_LOOPBACK)
     except InvalidSpec:
         return {Reason.INVALID_CONFIGURATION}
-    if spec.template_problem is not None:
+    if template_problem(spec) is not None:
         return {Reason.INVALID_CONFIGURATION}
     if spec.oauth2 is None:
         return {Reason.OAUTH2_MISSING}

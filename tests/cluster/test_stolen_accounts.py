@@ -71,6 +71,15 @@ def flow(**metadata: Any) -> Manifest:
     return secret(FLOW, "flow", "datasource-flow-0123456789abcdef-0", **system | metadata)
 
 
+def link_keys(**metadata: Any) -> Manifest:
+    system = {
+        "namespace": SYSTEM_NAMESPACE,
+        "ownerReferences": None,
+        "annotations": {"datasource.dev/datasource": None},
+    }
+    return secret("datasource.dev/link-keys", "link-keys", "datasource-link-keys", **merged(system, metadata))
+
+
 def event(**change: Any) -> Manifest:
     whole = {
         "apiVersion": "events.k8s.io/v1",
@@ -177,6 +186,12 @@ CREATES: list[tuple[str, Manifest, str]] = [
     (OPERATOR, credential(labels=LABELLED), "may not change the labels"),
     (OPERATOR, credential(annotations=COPIED), "only the annotations datasource.dev/"),
     (OPERATOR, {**token(), "immutable": True}, "may not make a Secret immutable"),
+    (OPERATOR, link_keys(name="others"), "must be in Secret datasource-link-keys"),
+    (OPERATOR, link_keys(namespace=PLACE), "must be in Secret datasource-link-keys"),
+    (OPERATOR, link_keys(labels=LABELLED), "may not change the labels"),
+    (OPERATOR, link_keys(annotations=COPIED), "only the annotations datasource.dev/"),
+    (OPERATOR, link_keys(ownerReferences=[OWNER]), OWNERS),
+    (CALLBACK_SERVER, link_keys(), "the callback server may write only"),
     (OPERATOR, event(reportingController="kubelet"), "only Events of datasource.dev/operator"),
     (OPERATOR, event(regarding={"kind": "Pod", "apiVersion": "v1"}), "only Events of datasource.dev/operator"),
     (OPERATOR, event(metadata={"labels": LABELLED}), "have no labels"),
@@ -242,7 +257,7 @@ def test_stolen_operator_account_deletes_no_secret_of_others(thieves: dict[str, 
 def test_what_the_processes_write_themselves_is_let_through(thieves: dict[str, Cluster]) -> None:
     operator, callback_server = thieves[OPERATOR], thieves[CALLBACK_SERVER]
     templated = token(labels={"app.kubernetes.io/name": "reader"}, annotations={"example.com/owner": "sales"})
-    for manifest in (credential(), credential(finalizers=["datasource.dev/revoke"]), templated, event()):
+    for manifest in (credential(), credential(finalizers=["datasource.dev/revoke"]), templated, event(), link_keys()):
         assert create(operator, manifest).returncode == 0, create(operator, manifest).stderr
     for manifest in (credential(), flow()):
         assert create(callback_server, manifest).returncode == 0, create(callback_server, manifest).stderr

@@ -207,7 +207,7 @@ def test_wrong_template_stops_no_refresh_and_no_clear(user: User, generous: Host
 
     user.apply(at(generous, user, {"header": "Authorization: Bearer {{ acess_token }}"}))
     user.wait_for_reason("InvalidConfiguration")
-    assert "uses {{ acess_token }}, which there is not" in user.ready()["message"]
+    assert "uses the unknown variable {{ acess_token }}" in user.ready()["message"]
     user.annotate("refresh", "1")
     user.wait_for_handled("refresh", "1")
 

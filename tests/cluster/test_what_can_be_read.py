@@ -10,6 +10,7 @@ import yaml
 
 from deploy.local.cluster import Cluster
 from deploy.local.stack import SYSTEM_NAMESPACE, Process, Stack, install
+from tests.support.person import Person
 from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.cluster
@@ -163,3 +164,19 @@ def test_one_namespace_that_cannot_be_read_stops_only_itself_and_is_taken_up_aga
     listed.leaves.wait_for_link()
     eventually("nobody is told any more", lambda: unreadable not in told(listed.process, "/metrics"))
     assert listed.process.child.pid == running
+
+
+def test_where_rights_go_with_the_namespace_no_finalizer_holds_it(listed: Listed, callback_server: Process) -> None:
+    """`deletionPolicy: Revoke`: the Role goes first, and nobody could take the finalizer off."""
+    user = listed.stays
+    user.register_application()
+    user.create_client_secret()
+    parameters = user.oauth2(revocationURL=user.provider.revocation_url)
+    user.apply(user.datasource(parameters, deletionPolicy="Revoke"))
+    user.wait_for_link()
+    with Person() as person:
+        person.authorize(user.link())
+    user.wait_for_message("rights in this namespace go with it, so nothing is revoked")
+    credential = user.credential()
+    assert credential is not None
+    assert "finalizers" not in credential["metadata"]

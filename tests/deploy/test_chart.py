@@ -243,6 +243,24 @@ def test_network_policies_let_in_and_out_what_is_needed() -> None:
     assert pages["from"] == [network["10"]]
 
 
+SCRAPERS = [{"namespaceSelector": {"matchLabels": {"datasource.dev/scrapes-metrics": "true"}}}]
+
+
+def test_metrics_are_for_labelled_namespaces_unless_told_otherwise() -> None:
+    def who_may_scrape(**network_policy: Any) -> dict[str, Any]:
+        return {
+            each["metadata"]["name"]: rule.get("from", "everybody")
+            for each in of_kind(rendered({"networkPolicy": network_policy}), "NetworkPolicy")
+            for rule in each["spec"]["ingress"]
+            if rule["ports"][0]["port"] == "health"
+        }
+
+    assert who_may_scrape() == {"datasource-metrics": SCRAPERS}
+    assert who_may_scrape(enabled=True) == {OPERATOR: SCRAPERS, CALLBACK_SERVER: SCRAPERS}
+    assert who_may_scrape(ingress={"metrics": []}) == {"datasource-metrics": "everybody"}
+    assert who_may_scrape(metrics=False) == {}
+
+
 def test_service_monitors_select_the_services_for_metrics_and_no_other() -> None:
     manifests = rendered({"monitoring": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}})
     for monitor in of_kind(manifests, "ServiceMonitor"):

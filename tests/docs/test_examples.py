@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from datasource.api.spec import parse
+from datasource.api.spec_problems import parse_spec
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 
@@ -25,7 +25,7 @@ def test_example_is_accepted(example: Path, cluster: Cluster, namespace: str) ->
 @pytest.mark.parametrize("example", PROVIDERS, ids=lambda path: path.stem)
 def test_example_of_a_provider_lacks_nothing(example: Path) -> None:
     raw: dict[str, Any] = yaml.safe_load(example.read_text())
-    spec = parse(raw["spec"], allow_insecure_http=False)
+    spec = parse_spec(raw["spec"], allow_insecure_http=False)
     assert spec.oauth2 is not None
     assert spec.oauth2.provider == example.stem
     assert spec.oauth2.missing() == ()

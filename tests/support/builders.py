@@ -14,7 +14,8 @@ import msgspec
 from datasource.api.names import FIELD_MANAGER, KIND, Annotation, Role, credential_secret_name
 from datasource.api.objects import Datasource, ManagedFields, Metadata, OwnerReference, Status
 from datasource.api.requests import HandledSet, Requests
-from datasource.api.spec import InvalidSpec, Spec, parse
+from datasource.api.spec import InvalidSpec, Spec
+from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
 from datasource.records.fingerprint import fingerprint
@@ -51,12 +52,12 @@ def raw_spec(*, token_secret: Mapping[str, Any] | None = None, **oauth2: object)
 
 def spec(*, token_secret: Mapping[str, Any] | None = None, **oauth2: object) -> Spec:
     """A parsed spec; fields of oauth2 as they are written in YAML, None leaves one out."""
-    return parse(raw_spec(token_secret=token_secret, **oauth2), allow_insecure_http=False)
+    return parse_spec(raw_spec(token_secret=token_secret, **oauth2), allow_insecure_http=False)
 
 
 def spec_without_oauth2() -> Spec:
     """A Datasource as it is before anybody registered an application."""
-    return parse({"url": "https://api.example.com"}, allow_insecure_http=False)
+    return parse_spec({"url": "https://api.example.com"}, allow_insecure_http=False)
 
 
 def invalid_spec() -> InvalidSpec:

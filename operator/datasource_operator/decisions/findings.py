@@ -5,8 +5,9 @@ Every check is a sentence; its message tells a person what to do.
 
 from collections.abc import Callable
 
-from datasource.api.spec import LARGEST_TEMPLATE, DeletionPolicy, InvalidSpec, Spec, missing_fields, template_size
+from datasource.api.spec import DeletionPolicy, InvalidSpec, Spec, missing_fields
 from datasource.api.states import Reason
+from datasource.api.template_problems import LARGEST_TEMPLATE, template_size
 from datasource.records.credential import Unreadable
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
@@ -17,6 +18,7 @@ from datasource_operator.decisions.predicates import (
     has_run_out,
     identity_fits,
     is_to_be_revoked,
+    late_at,
     scopes_changed,
 )
 
@@ -88,6 +90,19 @@ def refreshing_fails(seen: Observed) -> Finding | None:
     if not credential_is_usable(seen) or seen.trouble is None or not access_token_is_dead(seen):
         return None
     return _with_offer(seen, Reason.REFRESH_FAILING, seen.trouble.message)
+
+
+def refreshing_is_late(seen: Observed) -> Finding | None:
+    """No failure is known, and yet apps have had a dead token for minutes: whatever the cause, that is not Ready."""
+    late = late_at(seen)
+    if not credential_is_usable(seen) or late is None or late > seen.now:
+        return None
+    return _with_offer(
+        seen,
+        Reason.REFRESH_FAILING,
+        "The access token ran out, and no refresh has come about since. It is tried again without anybody's help; the "
+        "operator's log says what it waits for.",
+    )
 
 
 def credential_is_stored(seen: Observed) -> Finding | None:
@@ -167,6 +182,7 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
     refreshing_is_blocked,
     token_ran_out_while_suspended,
     refreshing_fails,
+    refreshing_is_late,
     credential_is_stored,
     credential_was_cleared,
     refresh_token_is_dead,
@@ -203,7 +219,12 @@ def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
 def _stored(seen: Observed) -> str:
     said = ["A credential is stored."]
     if isinstance(seen.spec, Spec):
-        if seen.spec.deletion_policy is DeletionPolicy.REVOKE and not is_to_be_revoked(seen):
+        if seen.spec.deletion_policy is DeletionPolicy.REVOKE and not seen.rights_outlive_namespace:
+            said.append(
+                "spec.deletionPolicy is Revoke, but the operator's rights in this namespace go with it, so nothing is revoked "
+                "at a deletion: clear the credential before, which revokes it, or have the operator installed cluster-wide."
+            )
+        elif seen.spec.deletion_policy is DeletionPolicy.REVOKE and not is_to_be_revoked(seen):
             said.append(
                 "spec.deletionPolicy is Revoke, but no revocation URL was known when it was obtained, so "
                 "nothing will be revoked: set spec.oauth2.revocationURL and get a new credential."

@@ -1,14 +1,17 @@
 """What was observed of a Datasource, and what was found: the shapes that every decision rests on. Pure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+
+import msgspec
 
 from datasource.api.objects import Ownership, Status, ownership
 from datasource.api.requests import HandledSet, Requests
 from datasource.api.spec import InvalidSpec, OAuth2, Spec
 from datasource.api.states import MEANING, Progress, Reason, State
+from datasource.api.template_problems import template_problem
 from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
 from datasource.records.fingerprint import fingerprint
 from datasource.records.token_secret import StoredTokenSecret
@@ -111,6 +114,8 @@ class Observed:
     """What went wrong at the last refresh of this very revision."""
     first_seen: datetime | None = None
     """When this process first saw this revision of the credential; None: now."""
+    rights_outlive_namespace: bool = True
+    """Whether our rights come from a ClusterRole. A Role goes with its namespace, before what our finalizer holds there."""
     too_large: InvalidSpec | None = None
     """What came of rendering the token Secret for this very revision: it would be too large."""
 
@@ -122,7 +127,7 @@ class Observed:
     @property
     def template_problem(self) -> InvalidSpec | None:
         """Why no token Secret can be written, although the credential may be in order."""
-        return self.too_large or (self.spec.template_problem if isinstance(self.spec, Spec) else None)
+        return self.too_large or (template_problem(self.spec) if isinstance(self.spec, Spec) else None)
 
     @property
     def is_suspended(self) -> bool:
@@ -155,6 +160,10 @@ class Observed:
     def pending(self) -> Requests:
         """The requests not acted on yet."""
         return self.handled.pending(self.requests)
+
+    def with_unreadable(self, unreadable: Unreadable) -> "Observed":
+        """The same, where the data of the credential Secret turned out to be altered: what it handled is known still."""
+        return replace(self, credential=msgspec.structs.replace(unreadable, handled=self.handled))
 
     def _is_leaving(self, credential: StoredCredential) -> bool:
         """It belongs to an earlier Datasource, or somebody deleted it and it waits to be revoked."""

@@ -49,6 +49,16 @@ def secret_conflict(name: str, role: Role) -> Finding:
     return Finding(Reason.SECRET_CONFLICT, f"Secret {name} exists and is not ours; it was not touched. {remedy}")
 
 
+def secret_is_leaving(name: str, finalizers: tuple[str, ...]) -> Finding:
+    """A Secret of ours was deleted, and a finalizer that is not ours keeps it, so no other can be made under that name."""
+    return Finding(
+        Reason.SECRET_CONFLICT,
+        f"Secret {name} was deleted, and does not go: {', '.join(finalizers)} holds it. Whoever put that finalizer there has "
+        f"to take it off; nothing can be stored under that name before. See them with: kubectl get secret {name} "
+        "-o jsonpath='{.metadata.finalizers}'.",
+    )
+
+
 def refused(step: Step, seen: Observed, refusal: Refusal) -> Observed:
     """What is known after the API server refused a step: the same, with that in the way. Of several the first is told."""
     stood = seen.surroundings or Surroundings()

@@ -13,6 +13,7 @@ from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
     credential_is_there,
     credential_is_usable,
+    is_leaving,
     is_tombstone,
     outlives_its_grant,
     was_refused,
@@ -109,7 +110,7 @@ def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
 
 def _must_not_be_used(seen: Observed) -> bool:
     """Whether apps may have no token, whatever else is wrong: a template that cannot be used does not keep them one."""
-    if is_tombstone(seen):
+    if is_tombstone(seen) or is_leaving(seen):
         return True
     is_known = seen.template_problem is not None and credential_is_there(seen)
     return is_known and not credential_is_usable(seen) and not outlives_its_grant(seen)

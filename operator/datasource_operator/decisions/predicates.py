@@ -1,5 +1,7 @@
 """The sentences that checks share. Pure."""
 
+from datetime import datetime, timedelta
+
 from datasource.api.spec import DeletionPolicy, Spec
 from datasource.api.states import Reason
 from datasource.oauth2.identity import expected_identity_hash
@@ -23,6 +25,11 @@ def ticket_scope(seen: Observed) -> TicketScope:
 def is_tombstone(seen: Observed) -> bool:
     """What was cleared must not be used any more: that much is sure, whatever else is wrong."""
     return seen.facts is not None and seen.facts.tombstone is not None
+
+
+def is_leaving(seen: Observed) -> bool:
+    """Whether somebody deleted the credential Secret, which is still there: its finalizers hold it."""
+    return isinstance(seen.credential, StoredCredential) and seen.credential.is_being_deleted
 
 
 def credential_is_there(seen: Observed) -> bool:
@@ -68,6 +75,17 @@ def credential_is_usable(seen: Observed) -> bool:
 def access_token_is_dead(seen: Observed) -> bool:
     """Whether apps have a token that has run out."""
     return seen.facts is not None and seen.facts.expires_at is not None and seen.facts.expires_at <= seen.now
+
+
+LATE_AFTER = timedelta(minutes=2)
+"""How long a dead token may stand while nothing failed: a refresh that waits for its turn, or an operator that just began."""
+
+
+def late_at(seen: Observed) -> datetime | None:
+    """When a token that was not refreshed until then is told as dead, though no failure is known."""
+    if seen.facts is None or seen.facts.expires_at is None:
+        return None
+    return max(seen.facts.expires_at, seen.first_seen or seen.now) + LATE_AFTER
 
 
 def scopes_changed(seen: Observed) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from datasource.api.names import ticket_in
-from datasource.api.requests import Requests
+from datasource.api.requests import HandledSet, Requests, echo
 from datasource.api.spec import DeletionPolicy, Spec
 from datasource.api.states import State
 from datasource.oauth2.identity import expected_identity_hash
@@ -41,13 +41,31 @@ def restored_credential_has_no_owner(seen: Observed) -> Step | None:
 
 def clear_is_requested(seen: Observed) -> Step | None:
     """Acted on once per value. The tombstone remembers the value even where there was nothing to clear."""
-    if seen.pending.clear_credential is None or isinstance(seen.credential, Unreadable):
+    if isinstance(seen.credential, Unreadable):
+        return _clear_of_what_cannot_be_read(seen, seen.credential)
+    if seen.pending.clear_credential is None:
         return None
     if seen.facts is None and name_is_taken(seen):
         # There is nothing of ours to clear, and no place for a tombstone.
         return None
     credential = seen.credential if seen.facts is not None else None
     return Clear(credential, seen.handled.with_requests(Requests(clear_credential=seen.requests.clear_credential)))
+
+
+def _clear_of_what_cannot_be_read(seen: Observed, unreadable: Unreadable) -> Step | None:
+    """The button of an incident works, too, where somebody altered the Secret. A value acted on before is not acted on again:
+    where the Secret does not tell any more, the status does."""
+    asked, told = seen.requests.clear_credential, seen.status.handled
+    if asked is None:
+        return None
+    handled = unreadable.handled
+    if handled is None:
+        is_pending = told is None or told.clear_credential != echo(asked)
+    else:
+        is_pending = handled.pending(seen.requests).clear_credential is not None
+    if not is_pending:
+        return None
+    return Clear(unreadable, (handled or HandledSet()).with_requests(Requests(clear_credential=asked)))
 
 
 def refresh_is_requested_in_vain(seen: Observed) -> Step | None:
@@ -77,9 +95,13 @@ def identity_is_not_compared(seen: Observed) -> Step | None:
 def deletion_is_to_revoke(seen: Observed) -> Step | None:
     """`deletionPolicy: Revoke`: the Secret must outlive the Datasource until its tokens are dead.
 
+    Not where our rights go with the namespace: nobody could take the finalizer off, and the namespace would never end.
+
     Not while the parameters are others: the client secret there is now is none of the old provider's business.
     """
     if not isinstance(seen.credential, StoredCredential) or seen.credential.is_held or not is_to_be_revoked(seen):
+        return None
+    if not seen.rights_outlive_namespace:
         return None
     return Hold(seen.credential) if credential_is_there(seen) and fingerprint_fits(seen) else None
 
@@ -88,7 +110,9 @@ def deletion_is_not_to_revoke(seen: Observed) -> Step | None:
     """`deletionPolicy: Delete`: nothing holds the Secret. One that is being deleted is left to the revocation under way."""
     if not isinstance(seen.credential, StoredCredential) or seen.facts is None or not seen.credential.is_held:
         return None
-    if not isinstance(seen.spec, Spec) or seen.spec.deletion_policy is DeletionPolicy.REVOKE:
+    if not isinstance(seen.spec, Spec):
+        return None
+    if seen.spec.deletion_policy is DeletionPolicy.REVOKE and seen.rights_outlive_namespace:
         return None
     return Release(seen.credential)
 

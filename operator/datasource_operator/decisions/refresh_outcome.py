@@ -15,9 +15,10 @@ from datasource.oauth2.errors import EgressDenied, InvalidClient, InvalidGrant, 
 from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.identity import IdentityChanged
 from datasource.oauth2.token_response import TokenResponse, successor
-from datasource.records.credential import Change, CredentialFacts
+from datasource.records.credential import Change, CredentialData, CredentialFacts
 from datasource.records.intent import Intent
 from datasource.records.turn import Turn
+from datasource_operator.decisions.observed import Trouble
 
 BLOCKED_PAUSE = timedelta(minutes=1)
 """How soon to try again what only a person can mend; a change of the Secret concerned is noticed sooner."""
@@ -35,6 +36,17 @@ class Setback:
     """What the provider asked for, where the pause grows."""
     look_again_at: str | None = None
     """The Secret whose change may mend it."""
+
+    def trouble(self, facts: CredentialFacts, pause: timedelta, now: datetime) -> Trouble:
+        """What is remembered of it, for the revision that was not renewed."""
+        return Trouble(
+            credential_id=facts.credential_id,
+            revision=facts.revision,
+            reason=self.reason,
+            message=self.message,
+            try_again_at=now + pause,
+            look_again_at=self.look_again_at,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +74,7 @@ class Store:
     def change(self, found: CredentialFacts) -> Change:
         """What to write, where `found` stands now."""
         response, turn = self.response, self.turn
-        data = msgspec.structs.replace(
-            turn.data,
-            access_token=response.access_token,
-            token_type=response.token_type,
-            # A reply without one keeps the old one (RFC 6749 section 6).
-            refresh_token=successor(turn.data.refresh_token, response),
-        ).with_captured(response.captured)
+        data = as_replied(turn.data, response).with_captured(response.captured)
         facts = msgspec.structs.replace(
             found,
             revision=turn.facts.revision + 1,
@@ -101,9 +107,7 @@ class KeepRefreshToken:
 
     def change(self, found: CredentialFacts) -> Change:
         """The same revision: it is still the old access token that stands there."""
-        data = msgspec.structs.replace(
-            self.turn.data, refresh_token=successor(self.turn.data.refresh_token, self.response)
-        )
+        data = msgspec.structs.replace(self.turn.data, refresh_token=_successor(self.turn.data, self.response))
         return Change(msgspec.structs.replace(found, intent=None, stored_by=self.turn.intent.id), data)
 
     def stands(self, found: CredentialFacts) -> bool:
@@ -156,6 +160,21 @@ class Verdict:
     def stands(self, found: CredentialFacts) -> bool:
         """Whether it was written, though no answer said so."""
         return found.intent != self.turn.intent
+
+
+def as_replied(sent: CredentialData, response: TokenResponse) -> CredentialData:
+    """The tokens that hold from now on, beside what was sent."""
+    return msgspec.structs.replace(
+        sent,
+        access_token=response.access_token,
+        token_type=response.token_type,
+        refresh_token=_successor(sent, response),
+    )
+
+
+def _successor(sent: CredentialData, response: TokenResponse) -> str | None:
+    """A reply without a refresh token keeps the old one (RFC 6749 section 6)."""
+    return successor(sent.refresh_token, response)
 
 
 RefreshOutcome = Store | KeepRefreshToken | TakeBack | LeaveIntent | Verdict
@@ -232,6 +251,39 @@ def credential_is_damaged(advice: str, secret: str) -> Setback:
 def reply_could_not_be_stored(reason: Reason, message: str, secret: str) -> Setback:
     """The credential Secret cannot be written, so nothing is sent."""
     return Setback(reason, message, BLOCKED_PAUSE, look_again_at=secret)
+
+
+_LONGEST_WORDS = 1024
+
+
+def api_server_refused(words: str, retry_after: timedelta | None) -> Setback:
+    """The intent could not be written, or what the request takes could not be read: nothing was sent."""
+    return Setback(
+        Reason.REFRESH_FAILING,
+        "The access token could not be refreshed: the API server refuses what the operator reads and writes before it sends "
+        f"a refresh token, or does not answer. It says: {words[:_LONGEST_WORDS]}",
+        at_least=retry_after or timedelta(0),
+    )
+
+
+def reply_waits(words: str) -> Setback:
+    """The reply is in memory alone."""
+    return Setback(
+        Reason.REFRESH_FAILING,
+        "The provider has answered, and the API server does not take the new tokens. They are in the operator's memory "
+        "alone: do not restart the operator, correct what refuses the write to the credential Secret. It is tried every few "
+        f"seconds. The API server says: {words[:_LONGEST_WORDS]}",
+        BLOCKED_PAUSE,
+    )
+
+
+def intent_took_too_long() -> Setback:
+    """Another replica may take the intent over before our request would have ended."""
+    return Setback(
+        Reason.REFRESH_FAILING,
+        "The refresh was not sent: the API server took so long to write that it begins that another replica could begin it, "
+        "too.",
+    )
 
 
 def stopped_before_it_was_sent() -> Setback:

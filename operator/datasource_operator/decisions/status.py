@@ -56,8 +56,11 @@ def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
 def essential_status(current: Status, wanted: Status, refusal: str) -> Status:
     """What stands, with the state, conditions and generation that should: for an API server that refuses the rest."""
     note = f"Parts of the status are missing here, the API server refused them: {refusal}"
+    # Once: every Datasource has a Ready condition, and who waits for one reads that.
     conditions = tuple(
         msgspec.structs.replace(each, message=f"{each.message} {note}"[:MESSAGE_LIMIT])
+        if each.type == "Ready"
+        else each
         for each in wanted.conditions or ()
     )
     return msgspec.structs.replace(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from datasource.api.requests import HandledSet
-from datasource.records.credential import StoredCredential
+from datasource.records.credential import StoredCredential, Unreadable
 from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan
 from datasource_operator.decisions.observed import Finding
 
@@ -36,7 +36,7 @@ class Adopt:
 class Clear:
     """Rewrite the credential Secret to a tombstone; create one where there is none, so that the request stays handled."""
 
-    credential: StoredCredential | None
+    credential: StoredCredential | Unreadable | None
     handled: HandledSet
 
 

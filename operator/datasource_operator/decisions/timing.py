@@ -8,7 +8,12 @@ from datasource.api.spec import OAuth2, Spec
 from datasource.api.states import State
 from datasource.records.schedule import refresh_due
 from datasource_operator.decisions.observed import Finding, Observed
-from datasource_operator.decisions.predicates import credential_is_there, credential_is_usable, outlives_its_grant
+from datasource_operator.decisions.predicates import (
+    credential_is_there,
+    credential_is_usable,
+    late_at,
+    outlives_its_grant,
+)
 from datasource_operator.decisions.steps import Settle
 
 WAITING_LOOK = timedelta(minutes=10)
@@ -16,6 +21,10 @@ WAITING_LOOK = timedelta(minutes=10)
 
 FORBIDDEN_LOOK = timedelta(minutes=1)
 """How soon to try again where the operator's rights did not reach."""
+
+
+LONGEST_WAIT = timedelta(minutes=15)
+"""How long at most until the next look: a clock may be set, and a machine that sleeps counts no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ def wake_at(seen: Observed, finding: Finding) -> datetime | None:
     times: list[datetime | None] = []
     if credential_is_usable(seen) and not seen.is_suspended:
         times.append(_due_at(seen) if seen.trouble is None else seen.trouble.try_again_at)
+        times.append(late_at(seen))
     if finding.state is State.AUTHORIZED or outlives_its_grant(seen) or seen.template_problem is not None:
         times.append(seen.facts.expires_at)
     return min((time for time in times if time is not None and time > seen.now), default=None)
@@ -70,7 +80,9 @@ def comeback(seen: Observed, settled: Settle) -> Comeback:
     if problem is not None or settled.finding.needs_person:
         look_after = FORBIDDEN_LOOK if problem is not None and watched is None else WAITING_LOOK
     return Comeback(
-        wake_after=None if settled.wake_at is None else max(settled.wake_at - seen.now, timedelta(0)),
+        wake_after=None
+        if settled.wake_at is None
+        else min(max(settled.wake_at - seen.now, timedelta(0)), LONGEST_WAIT),
         look_after=look_after,
         watched_secret=watched,
         refresh=_refresh(seen) if settled.refresh else None,

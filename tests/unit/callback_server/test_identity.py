@@ -9,7 +9,8 @@ import pytest
 from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.refusals import Refused
 from datasource.api.requests import Requests
-from datasource.api.spec import OAuth2, parse
+from datasource.api.spec import OAuth2
+from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.identity import expected_identity_hash, read_kept_claims
 from datasource.oauth2.token_response import TokenResponse
 from datasource.records.flow import Flow
@@ -45,7 +46,7 @@ def flow(nonce: str | None = "n-1") -> Flow:
 
 def parameters(issuer: str | None, **oauth2: Any) -> OAuth2:
     raw = raw_spec(issuer=issuer, scopes=["openid"], **oauth2)
-    parsed = parse(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
+    parsed = parse_spec(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
     assert parsed is not None
     return parsed
 

@@ -8,7 +8,8 @@ from typing import Any
 from datasource.api.names import Annotation
 from datasource.api.objects import Metadata, Secret
 from datasource.api.requests import HandledSet
-from datasource.api.spec import OAuth2, Spec, parse
+from datasource.api.spec import OAuth2, Spec
+from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.intent import Intent
@@ -33,7 +34,7 @@ def raw_spec(*, token_secret: Mapping[str, Any] | None = None, **oauth2: Any) ->
 
 def spec(*, token_secret: Mapping[str, Any] | None = None, **oauth2: Any) -> Spec:
     """A parsed spec."""
-    return parse(raw_spec(token_secret=token_secret, **oauth2), allow_insecure_http=False)
+    return parse_spec(raw_spec(token_secret=token_secret, **oauth2), allow_insecure_http=False)
 
 
 def oauth2(**changes: Any) -> OAuth2:

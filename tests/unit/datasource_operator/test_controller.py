@@ -328,7 +328,7 @@ def remember_all(controller: Controller, key: Key) -> None:
     """Have everything that keeps something by key keep something."""
     seen = facts()
     controller._memory.first_seen(key, seen, NOW)
-    controller._memory.failed(key, 1, trouble())
+    controller._memory.failed(key, 1, trouble(), NOW)
     controller._memory.pause(key)
     controller._memory.looked(key, Intent(id="theirs", process="other", pod="other", at=NOW))
     controller._poller.wait_for(key, "my-app")

@@ -55,6 +55,14 @@ def test_other_requests_tell_nothing_of_datasources() -> None:
     assert requests.alive_at == 2.0
 
 
+@pytest.mark.parametrize("path", ["/apis", ALL])
+def test_a_login_that_is_refused_is_remembered_for_the_next_one(path: str) -> None:
+    _, requests = heard(path, 200)
+    assert not requests.login_was_refused
+    _, requests = heard(path, 401)
+    assert requests.login_was_refused
+
+
 async def test_a_session_logs_in_and_tells_of_answers_and_of_none() -> None:
     served = ServedScopes((None,))
     moments = iter([1.0, 2.0, 3.0])

@@ -25,6 +25,7 @@ IDLE = Workload(
     longest_working=0.0,
     refreshes_running=0,
     refreshes_waiting=0,
+    replies_waiting=0,
     watches_silent_for={SecretType.CREDENTIAL: 0.0, SecretType.TOKEN: 0.0},
     last_event=0.0,
     unreadable=(),
@@ -207,6 +208,7 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
         longest_working=1.5,
         refreshes_running=5,
         refreshes_waiting=6,
+        replies_waiting=2,
         watches_silent_for={SecretType.CREDENTIAL: 7.0, SecretType.TOKEN: 8.0},
         last_event=10.0,
         unreadable=("lost",),
@@ -220,6 +222,7 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
     assert value(registry, "controller_runtime_active_workers", controller="datasource") == 4
     assert value(registry, "datasource_refreshes_running") == 5
     assert value(registry, "datasource_refreshes_waiting") == 6
+    assert value(registry, "datasource_replies_waiting_for_store") == 2
     assert value(registry, "datasource_watch_silence_seconds", watch="credentials") == 7
     assert value(registry, "datasource_watch_silence_seconds", watch="tokens") == 8
     assert value(registry, "datasource_last_event_age_seconds") == 10

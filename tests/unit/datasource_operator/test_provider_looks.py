@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from datasource.api.spec import InvalidSpec, OAuth2, parse
+from datasource.api.spec import InvalidSpec, OAuth2
+from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
@@ -23,7 +24,7 @@ KEY = Key("a", "x")
 def oauth2_at(provider: HostileProvider) -> OAuth2:
     """Parameters that say nothing but the issuer: every endpoint depends on its metadata."""
     raw = raw_spec(issuer=provider.origin, authorizeURL=None, tokenURL=None)
-    oauth2 = parse(raw, allow_insecure_http=True, egress=ON_LOOPBACK).oauth2
+    oauth2 = parse_spec(raw, allow_insecure_http=True, egress=ON_LOOPBACK).oauth2
     assert oauth2 is not None
     return oauth2
 
@@ -141,7 +142,7 @@ async def test_nothing_is_left_of_what_is_gone() -> None:
 
 async def test_no_look_is_needed_without_an_issuer() -> None:
     async with looking() as one:
-        oauth2 = parse(raw_spec(), allow_insecure_http=False).oauth2
+        oauth2 = parse_spec(raw_spec(), allow_insecure_http=False).oauth2
         assert oauth2 is not None
         assert await one.looks.metadata(KEY, oauth2, None) is None
         assert one.looks.running == 0

@@ -9,7 +9,7 @@ from datasource.records.credential import CredentialFacts
 from datasource.records.intent import TAKEOVER_AFTER, Intent, Process, may_be_taken
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Trouble
-from datasource_operator.refresh_memory import FIRST_PAUSE, LONGEST_PAUSE, LOOK_GAP, RefreshMemory
+from datasource_operator.refresh_memory import FIRST_PAUSE, LONGEST_PAUSE, LOOK_GAP, MOST_UNSENT, RefreshMemory
 from tests.unit.datasource_operator.stand_ins import Clock
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -38,8 +38,10 @@ def memory(clock: Clock | None = None, random: float = 1.0) -> RefreshMemory:
 
 
 def test_a_revision_is_first_seen_once() -> None:
-    remembered = memory()
+    clock = Clock()
+    remembered = memory(clock)
     assert remembered.first_seen(KEY, FACTS, NOW) == NOW
+    clock.advance(timedelta(hours=1))
     assert remembered.first_seen(KEY, FACTS, NOW + timedelta(hours=1)) == NOW
     newer = CredentialFacts(credential_id="one", revision=4)
     assert remembered.first_seen(KEY, newer, NOW + timedelta(hours=1)) == NOW + timedelta(hours=1)
@@ -59,15 +61,15 @@ def test_a_failure_is_about_one_revision_and_one_spec(
     facts: CredentialFacts, generation: int, is_remembered: bool
 ) -> None:
     remembered = memory()
-    remembered.failed(KEY, 1, trouble())
-    assert (remembered.trouble(KEY, facts, generation) is not None) is is_remembered
+    remembered.failed(KEY, 1, trouble(), NOW)
+    assert (remembered.trouble(KEY, facts, generation, NOW) is not None) is is_remembered
 
 
 def test_what_may_be_mended_is_tried_at_once() -> None:
     remembered = memory()
-    remembered.failed(KEY, 1, trouble())
-    remembered.try_now(KEY, NOW)
-    found = remembered.trouble(KEY, FACTS, 1)
+    remembered.failed(KEY, 1, trouble(), NOW)
+    remembered.try_now(KEY)
+    found = remembered.trouble(KEY, FACTS, 1, NOW)
     assert found is not None
     assert found.try_again_at == NOW
 
@@ -120,11 +122,55 @@ def test_another_intent_starts_over() -> None:
 
 def test_what_is_gone_is_forgotten() -> None:
     remembered = memory()
-    remembered.failed(KEY, 1, trouble())
+    remembered.failed(KEY, 1, trouble(), NOW)
     remembered.first_seen(KEY, FACTS, NOW)
     remembered.looked(KEY, intent())
     remembered.pause(KEY)
     remembered.forget(KEY)
-    assert remembered.trouble(KEY, FACTS, 1) is None
+    assert remembered.trouble(KEY, FACTS, 1, NOW) is None
     assert remembered.first_seen(KEY, FACTS, NOW + timedelta(1)) == NOW + timedelta(1)
     assert remembered.pause(KEY) == FIRST_PAUSE
+
+
+def test_no_failure_is_waited_out_for_longer_where_somebody_sets_the_clock_back() -> None:
+    clock = Clock()
+    remembered = memory(clock)
+    remembered.failed(KEY, 1, trouble(), NOW)
+    clock.advance(timedelta(seconds=20))
+    for shown in (NOW - timedelta(hours=5), NOW + timedelta(hours=5)):
+        kept = remembered.trouble(KEY, FACTS, 1, shown)
+        assert kept is not None
+        assert kept.try_again_at - shown == timedelta(seconds=40)
+
+
+def test_a_revision_was_seen_as_long_ago_whatever_the_clock_shows() -> None:
+    clock = Clock()
+    remembered = memory(clock)
+    remembered.first_seen(KEY, FACTS, NOW)
+    clock.advance(timedelta(minutes=3))
+    shown = NOW - timedelta(hours=5)
+    assert remembered.first_seen(KEY, FACTS, shown) == shown - timedelta(minutes=3)
+
+
+def test_only_intents_of_ours_that_were_not_sent_are_known_as_such() -> None:
+    remembered = memory()
+    remembered.begins(KEY, intent("first"))
+    remembered.begins(KEY, intent("second"))
+    assert [
+        remembered.may_have_been_sent(KEY, each) for each in (None, intent("first"), intent("second"), intent())
+    ] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    remembered.sends(KEY)
+    assert remembered.may_have_been_sent(KEY, intent("second"))
+
+
+def test_of_very_many_intents_that_nobody_answered_the_oldest_count_as_sent() -> None:
+    remembered = memory()
+    for number in range(MOST_UNSENT + 1):
+        remembered.begins(KEY, intent(str(number)))
+    assert remembered.may_have_been_sent(KEY, intent("0"))
+    assert not remembered.may_have_been_sent(KEY, intent("1"))

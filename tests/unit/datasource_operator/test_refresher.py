@@ -2,23 +2,25 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 
 from datasource.api.names import credential_secret_name
 from datasource.api.objects import Datasource, Secret
-from datasource.api.spec import parse
+from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
-from datasource.cluster.kube import SECRETS, Conflict
+from datasource.cluster.kube import SECRETS, ApiError, Conflict, Forbidden, Invalid, Unavailable
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
-from datasource.records.credential import CredentialData, manifest, read_facts
-from datasource.records.intent import Process
+from datasource.records.credential import CredentialData, read_facts
+from datasource.records.credential_patches import credential_manifest
+from datasource.records.intent import SLOWEST_START, Process
 from datasource_operator.cache import Cache, Key
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresher import Refresher
@@ -60,18 +62,19 @@ class Bench:
     recorded: str | None = None
     """The token endpoint in the credential Secret, where it is not the provider's."""
     kube: ApiServer = field(default_factory=ApiServer)
+    memory: RefreshMemory = field(init=False)
 
     def __post_init__(self) -> None:
         cache = Cache()
         settings = Settings("https://connect.example.com", "datasource-system", egress=ON_LOOPBACK)
-        memory = RefreshMemory(Clock(), lambda: 0.5)
+        memory = self.memory = RefreshMemory(Clock(), lambda: 0.5)
         discovery = Discovery(self.transport, Clock())
         steps = Steps(self.kube, cache, settings, memory, discovery, now=lambda: NOW)
         verifier = IdTokenVerifier(self.transport, discovery, Clock())
         process = Process(process="process-1", pod="pod-1")
         self.refresher = Refresher(self.transport, steps, memory, process, verifier, now=lambda: NOW)
         oauth2: dict[str, Any] = PUBLIC | {"tokenURL": self.provider.url}
-        parsed = parse(raw_spec(**oauth2), allow_insecure_http=False, egress=ON_LOOPBACK)
+        parsed = parse_spec(raw_spec(**oauth2), allow_insecure_http=False, egress=ON_LOOPBACK)
         data = CredentialData(
             access_token="at-1",
             token_type="Bearer",
@@ -86,7 +89,9 @@ class Bench:
             refreshed_at=NOW - timedelta(hours=2),
             expires_at=NOW - timedelta(hours=1),
         )
-        stored = manifest(namespace=NAMESPACE, datasource_name=NAME, datasource_uid=UID, facts=due, data=data)
+        stored = credential_manifest(
+            namespace=NAMESPACE, datasource_name=NAME, datasource_uid=UID, facts=due, data=data
+        )
         metadata = stored["metadata"] | {"resourceVersion": "7", "namespace": NAMESPACE}
         self.kube.objects["secrets", NAMESPACE, credential_secret_name(NAME)] = stored | {"metadata": metadata}
         cache.store_secret(self.secret.metadata)
@@ -126,7 +131,7 @@ async def test_forged_endpoint_under_the_right_fingerprint_is_sent_nothing_and_t
             await each.refresher.refresh(KEY)
             assert (forged.requests, each.provider.requests) == ([], [])
             assert (each.stored.revision, each.stored.intent) == (1, None)
-            trouble = each.refresher.memory.trouble(KEY, each.stored, 1)
+            trouble = each.refresher.memory.trouble(KEY, each.stored, 1, NOW)
             assert trouble is not None
             assert trouble.reason is Reason.CREDENTIAL_UNREADABLE
             assert "data key token_endpoint is not what spec.oauth2 names" in trouble.message
@@ -166,3 +171,97 @@ async def test_dead_grant_is_never_sent_again() -> None:
         await each.refresher.refresh(KEY)
         assert len(each.provider.requests) == 1
         assert each.stored.verdict is Reason.GRANT_REVOKED
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Forbidden(403, "Forbidden", "exceeded quota: secrets"),
+        Invalid(422, "Invalid", "denied by a policy"),
+        ApiError(500, "InternalError", "failed calling webhook"),
+        Unavailable("etcdserver: mvcc: database space exceeded"),
+    ],
+)
+async def test_api_server_that_refuses_an_intent_is_remembered_as_a_failure_and_asked_less_and_less(
+    refusal: Exception,
+) -> None:
+    async with bench(replies(200, ANSWER)) as each:
+        each.kube.failure = refusal
+        pauses = []
+        for _ in range(3):
+            await each.refresher.refresh(KEY)
+            trouble = each.memory.trouble(KEY, each.stored, 1, NOW)
+            assert trouble is not None
+            assert trouble.reason is Reason.REFRESH_FAILING
+            assert str(refusal).rpartition(": ")[2] in trouble.message
+            pauses.append(trouble.try_again_at - NOW)
+            each.memory.try_now(KEY)
+        assert pauses == sorted(set(pauses))
+        assert each.provider.requests == []
+        each.kube.failure = None
+        await each.refresher.refresh(KEY)
+        assert each.secret.value("access_token") == "at-2"
+        assert each.memory.trouble(KEY, each.stored, 1, NOW) is None
+
+
+async def test_intent_whose_write_nobody_answered_counts_as_no_send() -> None:
+    """Else a grant that somebody revoked reads as one that we lost."""
+
+    def unanswered() -> None:
+        raise Unavailable("no answer")
+
+    async with bench(replies(400, b'{"error": "invalid_grant"}')) as each:
+        each.kube.written = unanswered
+        await each.refresher.refresh(KEY)
+        assert each.provider.requests == []
+        each.kube.written = lambda: None
+        await each.refresher.steps.credential_secrets.facts(*KEY)
+        assert each.stored.intent is not None
+        each.memory.try_now(KEY)
+        await each.refresher.refresh(KEY)
+        assert len(each.provider.requests) == 1
+        assert each.stored.verdict is Reason.GRANT_REVOKED
+
+
+async def test_nothing_is_sent_after_an_intent_that_took_so_long_that_another_may_take_it_over() -> None:
+    clock = Clock()
+    async with bench(replies(200, ANSWER)) as each:
+        each.refresher.monotonic = clock
+        each.kube.written = lambda: clock.advance(SLOWEST_START + timedelta(seconds=1))
+        await each.refresher.refresh(KEY)
+        assert each.provider.requests == []
+        assert (each.stored.revision, each.stored.intent) == (1, None)
+        each.kube.written = lambda: None
+        each.memory.try_now(KEY)
+        await each.refresher.refresh(KEY)
+        assert each.secret.value("access_token") == "at-2"
+
+
+async def test_reply_that_is_not_taken_says_that_the_operator_must_not_be_restarted() -> None:
+    async with bench(replies(200, ANSWER)) as each:
+        told: list[str] = []
+        clock = Clock()
+
+        async def pause(_: float) -> None:
+            clock.advance(timedelta(seconds=3))
+            trouble = each.memory.trouble(KEY, facts_before, 1, NOW)
+            assert trouble is not None
+            told.append(trouble.message)
+            if len(told) == 4:
+                each.kube.failure = None
+
+        each.refresher.waiting.monotonic = clock
+        each.refresher._credential_secrets = replace(each.refresher._credential_secrets, sleep=pause)
+        facts_before = each.stored
+        each.refresher.sender.answered = lambda _: setattr(
+            each.kube, "failure", Invalid(422, "Invalid", "denied by a policy")
+        )
+        changed: list[Key] = []
+        each.refresher.waiting.changed = changed.append
+        await each.refresher.refresh(KEY)
+        assert "do not restart the operator" in told[0]
+        assert "denied by a policy" in told[0]
+        assert changed == [KEY]
+        assert each.secret.value("refresh_token") == "rt-2"
+        assert len(each.refresher.waiting) == 0
+        assert len(each.provider.requests) == 1

@@ -14,9 +14,10 @@ from datasource.api.requests import HandledSet
 from datasource.cluster.kube import DATASOURCES, EVENTS, SECRETS
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
-from datasource.records import credential as credential_secret
-from datasource.records.credential import CredentialData, RevocableToken, revocable_token
+from datasource.records.credential import CredentialData, tombstone
+from datasource.records.credential_patches import credential_manifest
 from datasource.records.effective import recorded_client
+from datasource.records.revocable_token import RevocableToken, revocable_token
 from datasource_operator.cache import Cache, Key
 from datasource_operator.event_recorder import EventRecorder
 from datasource_operator.revoker import Revoker
@@ -72,7 +73,7 @@ class Bench:
     def has_tombstone(self, **changes: Any) -> None:
         """A clear left a token; it is given up five minutes from now."""
         token = revocable_token(self._secret(self.data(**changes)))
-        left = credential_secret.tombstone(
+        left = tombstone(
             facts(), credential_id="tombstone-1", handled=HandledSet(), revoke_until=self.now + timedelta(minutes=5)
         )
         self._put(left, token)
@@ -119,7 +120,7 @@ class Bench:
         return {key: None if value is None else b64encode(value.encode()).decode() for key, value in values.items()}
 
     def _put(self, left: Any, data: CredentialData | RevocableToken | None, **metadata: Any) -> None:
-        manifest = credential_secret.manifest(
+        manifest = credential_manifest(
             namespace=NAMESPACE, datasource_name=NAME, datasource_uid=UID, facts=left, data=None
         )
         self.kube.put(SECRETS, NAMESPACE, CREDENTIAL, type=SecretType.CREDENTIAL)

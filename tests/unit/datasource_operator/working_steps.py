@@ -6,7 +6,8 @@ from datasource.outbound.egress import EgressPolicy
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
-from datasource.records.credential import CredentialData, manifest
+from datasource.records.credential import CredentialData
+from datasource.records.credential_patches import credential_manifest
 from datasource_operator.cache import Cache, Key
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.steps import Steps
@@ -30,7 +31,7 @@ def data(access_token: str) -> CredentialData:
 
 def steps_on(kube: KubeInMemory) -> Steps:
     """Steps where a credential is stored in version 7, with `stored` as its access token."""
-    stored = manifest(
+    stored = credential_manifest(
         namespace=NAMESPACE,
         datasource_name=NAME,
         datasource_uid=UID,

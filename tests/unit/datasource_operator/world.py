@@ -89,7 +89,7 @@ class World:
             try:
                 seen = self._take(step, seen)
             except UnreadableCredential as error:
-                seen = replace(seen, credential=error.unreadable)
+                seen = seen.with_unreadable(error.unreadable)
             except Stale:
                 self._let_time_pass()
                 seen = self.observe()
@@ -154,9 +154,11 @@ class World:
 
     def _clear(self, seen: Observed, step: Clear) -> Observed:
         assert seen.is_live, "cleared what a cache showed"
-        before = None if step.credential is None else step.credential.facts
+        before = None if step.credential is None else _facts_of(step.credential)
         left = tombstone_of(before, credential_id=f"tombstone-{len(self.writes)}", handled=step.handled)
-        if step.credential is not None:
+        if isinstance(step.credential, Unreadable):
+            self._store(StoredCredential(facts=left, resource_version="1", owners=OURS))
+        elif step.credential is not None:
             self._store(msgspec.structs.replace(step.credential, facts=left))
         elif credential_secret_name(seen.name) in self.taken:
             return replace(seen, surroundings=Surroundings(_conflict(credential_secret_name(seen.name))))
@@ -195,7 +197,7 @@ class World:
         if stored.facts != step.credential.facts:
             raise Stale
         if not self.data_fit:
-            return replace(seen, credential=Unreadable("data key fingerprint differs from the annotation"))
+            return seen.with_unreadable(Unreadable("data key fingerprint differs from the annotation"))
         if self.token_is_too_long:
             return replace(seen, too_large=too_large())
         there = next((each for each in self.token_secrets if each.name == step.plan.name), None)
@@ -248,6 +250,10 @@ class World:
         before: dict[str, Any] = msgspec.to_builtins(self.datasource.status)
         written = msgspec.convert(merge_patched(before, patch["status"]), Status)
         self.datasource = replace(self.datasource, status=written)
+
+
+def _facts_of(credential: StoredCredential | Unreadable) -> CredentialFacts:
+    return CredentialFacts(credential_id="") if isinstance(credential, Unreadable) else credential.facts
 
 
 def _with_handled(step: MarkHandled) -> CredentialFacts:

@@ -6,23 +6,17 @@ import msgspec
 import pytest
 
 from datasource.api.objects import Lease
-from kubectl_datasource.doctor import (
-    OUR_HEADERS,
-    POLICIES,
+from kubectl_datasource.doctor import OUR_HEADERS, POLICIES, Check, Verdict, examine, worst
+from kubectl_datasource.findings import (
     Answer,
-    Check,
-    ConfigMap,
     Connection,
-    Deployment,
     Survey,
     Untold,
-    Verdict,
-    examine,
     external_url_of,
     served_namespaces,
     token_endpoints,
-    worst,
 )
+from kubectl_datasource.installation import ConfigMap, Deployment
 from kubectl_datasource.rights import ACCOUNTS, ResourceAttributes, Review, ReviewSpec, ReviewStatus
 from tests.unit.kubectl_datasource.builders import NOW, OAUTH2, datasource
 

@@ -1,9 +1,9 @@
 import msgspec
 
 from datasource.api.states import Reason
+from kubectl_datasource.advice import Advice, Command
 from kubectl_datasource.explaining import explained, explained_json, latest
 from kubectl_datasource.objects import Event
-from kubectl_datasource.remedies import Advice, Command
 from tests.unit.kubectl_datasource.builders import NOW, datasource
 
 ADVICE = Advice("What is wrong.", ("spec.oauth2",), (Command("kubectl fix", "mends it"),))

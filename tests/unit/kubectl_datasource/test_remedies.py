@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from datasource.api.states import Reason
+from kubectl_datasource.advice import Advice, Case
 from kubectl_datasource.objects import Datasource
-from kubectl_datasource.remedies import ADVICE, Advice, Case, advice_for, reads_client_secret
+from kubectl_datasource.remedies import ADVICE, advice_for, reads_client_secret
 from tests.unit.kubectl_datasource.builders import LINK, OAUTH2, datasource
 
 
@@ -136,7 +137,7 @@ def test_immutable_credential_secret_is_made_anew_not_deleted() -> None:
 
 
 def test_invalid_fields_are_those_of_the_message() -> None:
-    message = "spec.tokenSecret.template.data[header] uses {{ tokn }}, which there is not. See spec.oauth2.tokenURL."
+    message = "spec.tokenSecret.template.data[header] uses the unknown variable {{ tokn }}. See spec.oauth2.tokenURL."
     told = advice(Reason.INVALID_CONFIGURATION, message=message)
     assert told.where == ("spec.tokenSecret.template.data[header]", "spec.oauth2.tokenURL")
 

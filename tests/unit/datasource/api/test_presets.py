@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from datasource.api.presets import PRESETS
-from datasource.api.spec import InvalidSpec, OAuth2, Pkce, parse
+from datasource.api.spec import InvalidSpec, OAuth2, Pkce
+from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.authorize import authorization_parameters, front_url
 from datasource.oauth2.errors import InvalidClient, InvalidGrant, MalformedTokenResponse, OAuth2Error
 from datasource.oauth2.token_request import authorization_code_request, refresh_request
@@ -46,7 +47,7 @@ def written(name: str, **fields: Any) -> OAuth2:
     """What somebody writes who uses a preset."""
     raw = raw_spec(authorizeURL=None, tokenURL=None) | {}
     raw["oauth2"] |= {"provider": name, "scopes": ["read"], **fields}
-    oauth2 = parse(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
+    oauth2 = parse_spec(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
     assert oauth2 is not None
     return oauth2
 
@@ -104,7 +105,7 @@ def test_preset_for_a_client_secret_does_not_contradict_another_client() -> None
 
 
 def test_preset_that_there_is_not_is_refused_with_those_there_are() -> None:
-    with pytest.raises(InvalidSpec, match="names no preset there is") as caught:
+    with pytest.raises(InvalidSpec, match="is not a known preset") as caught:
         written("example")
     assert "github" in str(caught.value)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from datasource.api.names import SecretType
 from datasource.api.objects import Metadata, PartialObject, Secret
+from datasource.api.requests import HandledSet
 from datasource.cluster.credential_secrets import (
     STORE_BACKOFF,
     Absent,
@@ -204,7 +205,9 @@ async def test_whether_it_is_leaving_is_told_to_who_says_which_datasource_asks(
 
 async def test_unreadable_facts_are_a_value_and_heard_all_the_same() -> None:
     async with Room.that(json_reply(secret_object(READABLE | {"datasource.dev/revision": "many"}))) as room:
-        assert await room.facts() == Unreadable("annotation datasource.dev/revision cannot be read")
+        assert await room.facts() == Unreadable(
+            "annotation datasource.dev/revision cannot be read", handled=HandledSet()
+        )
     assert room.heard == [("shop", "sales", "7")]
 
 
@@ -306,12 +309,24 @@ async def put(room: Room, before: StoredCredential | Absent, **changes: Any) -> 
 
 async def test_write_that_is_answered_stands_at_the_version_of_the_answer() -> None:
     async with Room.that(STANDS_NEW) as room:
-        assert await put(room, stored("old")) == Written(True, "8")
+        assert await put(room, stored("old")) == Written(True, "8", NEW.data)
     (request,) = room.server.requests
     assert request.method == "PATCH"
     assert request.body["metadata"]["resourceVersion"] == "1"
     assert request.body["data"]["access_token"] == "YXQtMQ=="
     assert room.heard == [("shop", "sales", "8")]
+
+
+async def test_what_was_written_does_not_print_its_tokens() -> None:
+    assert "at-1" not in repr(Written(True, "8", NEW.data))
+
+
+async def test_whoever_writes_hears_what_keeps_it_from_standing() -> None:
+    heard: list[str] = []
+    async with Room.that(fails(409, "Conflict"), LABELLED, fails(422, "Invalid"), LABELLED, STANDS_NEW) as room:
+        assert (await put(room, stored("old"), failed=lambda error: heard.append(str(error)))).stands
+    assert len(heard) == 1
+    assert heard[0].startswith("422 Invalid")
 
 
 async def test_without_data_the_tokens_are_left_alone() -> None:
@@ -324,7 +339,7 @@ async def test_without_data_the_tokens_are_left_alone() -> None:
 
 async def test_where_nothing_stood_it_is_made_for_its_datasource() -> None:
     async with Room.that(STANDS_NEW) as room:
-        assert await put(room, Absent("uid-1")) == Written(True, "8")
+        assert await put(room, Absent("uid-1")) == Written(True, "8", NEW.data)
     (request,) = room.server.requests
     assert request.method == "POST"
     assert request.body["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
@@ -332,7 +347,7 @@ async def test_where_nothing_stood_it_is_made_for_its_datasource() -> None:
 
 async def test_somebody_merely_labelled_it_so_it_is_written_again_at_once() -> None:
     async with Room.that(fails(409, "Conflict"), LABELLED, STANDS_NEW) as room:
-        assert await put(room, stored("old")) == Written(True, "8")
+        assert await put(room, stored("old")) == Written(True, "8", NEW.data)
     assert room.server.requests[-1].body["metadata"]["resourceVersion"] == "9"
     assert room.slept == []
 

@@ -210,3 +210,17 @@ def test_json_body_lists_several_resources() -> None:
     options = RequestOptions(resources=("https://a", "https://b"), body_format=BodyFormat.JSON)
     body = json.loads(refresh_request(URL, client(), refresh_token="rt", options=options).body)
     assert body["resource"] == ["https://a", "https://b"]
+
+
+# What must not come back.
+
+
+@pytest.mark.parametrize("authentication", list(ClientAuthentication))
+def test_request_knows_what_it_carries_that_nobody_may_be_shown(authentication: ClientAuthentication) -> None:
+    asking = Client("client-1", "the-secret", authentication, assertion="the-assertion")
+    refresh = refresh_request(URL, asking, refresh_token="rt-1")
+    exchange = authorization_code_request(URL, asking, code="code-1", redirect_uri="r", code_verifier="verifier-1")
+    proofs = {"the-assertion"} if authentication is ClientAuthentication.PRIVATE_KEY_JWT else set()
+    assert set(refresh.secrets) == {"rt-1", "the-secret", *proofs}
+    assert set(exchange.secrets) == {"code-1", "verifier-1", "the-secret", *proofs}
+    assert "rt-1" not in repr(refresh)

@@ -1,8 +1,11 @@
 """A request sent and its reply parsed: what a token endpoint on loopback makes of it."""
 
+import json
 import ssl
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -266,3 +269,38 @@ async def test_cve_2026_54605_token_endpoint_that_redirects_has_the_secret_sent_
             with pytest.raises(RedirectRefused, match="never followed"):
                 await request_token(transport, request, tenant="apps", now=lambda: NOW, deadline=PATIENT)
     assert (other.connections, len(provider.requests)) == (0, 1)
+
+
+# What a provider echoes.
+
+
+def _words(*, secret: str) -> bytes:
+    once = quote(secret, safe="")
+    spellings = (
+        secret,
+        once,
+        quote(once),
+        json.dumps(secret),
+        b64encode(secret.encode()).decode(),
+        secret.encode().hex(),
+    )
+    # The echo stands at the very place where a long text is cut off.
+    return json.dumps({"error": "invalid_grant", "error_description": "x" * 280 + " " + " ".join(spellings)}).encode()
+
+
+@pytest.mark.parametrize("secret", ["rt-1", "s3cret"])
+async def test_what_was_sent_stands_in_no_error_however_the_provider_spells_it(secret: str) -> None:
+    async with HostileProvider(replies(400, _words(secret=secret))) as provider:
+        with pytest.raises(InvalidGrant) as raised:
+            await ask(provider.url, a_refresh)
+    shown = str(raised.value) + repr(raised.value.__dict__)
+    assert "[…]" in shown
+    assert secret not in shown
+    assert secret[:3] not in shown.replace("invalid", "")
+
+
+async def test_refresh_token_in_the_place_of_an_error_code_is_not_shown() -> None:
+    async with HostileProvider(replies(401, b'{"error": "bad token rt-1"}')) as provider:
+        with pytest.raises(InvalidClient) as raised:
+            await ask(provider.url, a_refresh)
+    assert "rt-1" not in str(raised.value)

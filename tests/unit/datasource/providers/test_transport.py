@@ -15,9 +15,12 @@ from datasource.oauth2.errors import EgressDenied, NotDelivered, OAuth2Error, Ou
 from datasource.outbound.egress import EgressPolicy, rules
 from datasource.outbound.provider_request import SHORT_REPLY, ProviderRequest, UnusableReply
 from datasource.outbound.proxies import proxies_in
+from datasource.providers import connections as connections_module
 from datasource.providers import transport as transport_module
+from datasource.providers.connecting import CheckedBackend, first_connected
+from datasource.providers.connections import Connection, ProviderConnections
 from datasource.providers.resolver import Lookups, Resolve
-from datasource.providers.transport import Reply, Transport, first_connected
+from datasource.providers.transport import Reply, Transport
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.hostile_provider import (
     GOOD_REPLY,
@@ -144,13 +147,13 @@ async def test_deadline_that_passes_before_the_handshake_ends_is_not_delivered()
 async def test_reply_that_was_read_counts_whatever_goes_wrong_with_its_connection(
     trouble: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def keep(_: object, connection: transport_module._Connection) -> None:
+    async def keep(_: object, connection: Connection) -> None:
         await connection.aclose()
         if trouble is not None:
             raise trouble
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(transport_module._Provider, "_keep", keep)
+    monkeypatch.setattr(ProviderConnections, "_keep", keep)
     async with HostileProvider(replies(200)) as provider:
         assert (await send(provider.url, deadline=timedelta(seconds=2))).body == GOOD_REPLY
 
@@ -344,7 +347,7 @@ async def test_addresses_of_both_families_have_a_turn() -> None:
     several = [f"2001:db8::{number:x}" for number in range(1, 30)]
     answers = answering(*several, "192.0.2.1", LOOPBACK)
     policy = EgressPolicy(allowed=rules(["2001:db8::/32", "127.0.0.0/8"]))
-    backend = transport_module._CheckedBackend(policy, Lookups(answers), "apps")
+    backend = CheckedBackend(policy, Lookups(answers), "apps")
     tried = await backend._checked_addresses("login.example.com", 443)
     assert len(tried) == 8
     assert tried[:5] == [several[0], "192.0.2.1", several[1], LOOPBACK, several[2]]
@@ -616,13 +619,13 @@ async def test_connection_that_the_provider_has_closed_meanwhile_is_not_used_aga
 
 
 async def test_request_that_finds_every_connection_in_use_is_not_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_module, "_CONNECTIONS", 1)
+    monkeypatch.setattr(connections_module, "_CONNECTIONS", 1)
     headers_are_out, release = asyncio.Event(), asyncio.Event()
     held = sets_a_cookie_and_waits(headers_are_out, release)
     async with HostileProvider(held, replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
         first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps"))
         await headers_are_out.wait()
-        monkeypatch.setattr(transport_module, "CONNECT_TIMEOUT", SHORT)
+        monkeypatch.setattr(connections_module, "CONNECT_TIMEOUT", SHORT)
         with pytest.raises(NotDelivered, match="PoolTimeout"):
             await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
         release.set()
@@ -633,7 +636,8 @@ async def test_request_that_finds_every_connection_in_use_is_not_delivered(monke
 
 async def test_provider_that_nobody_asks_any_more_costs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is let go when another one is asked for the first time, and can be asked again."""
-    monkeypatch.setattr(transport_module, "_IDLE_SECONDS", -1.0)
+    monkeypatch.setattr(transport_module, "IDLE_SECONDS", -1.0)
+    monkeypatch.setattr(connections_module, "IDLE_SECONDS", -1.0)
     behave = replies(200, keeps_open=True)
     async with HostileProvider(behave) as left, HostileProvider(behave) as other, Transport(ON_LOOPBACK) as transport:
         left.keeps_open = other.keeps_open = True
@@ -649,6 +653,7 @@ async def test_two_who_ask_new_providers_at_once_let_go_of_the_same_old_ones(mon
         transport = await stack.enter_async_context(Transport(ON_LOOPBACK))
         for provider in providers[:3]:
             await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
-        monkeypatch.setattr(transport_module, "_IDLE_SECONDS", -1.0)
+        monkeypatch.setattr(transport_module, "IDLE_SECONDS", -1.0)
+        monkeypatch.setattr(connections_module, "IDLE_SECONDS", -1.0)
         both = (transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps") for provider in providers[3:])
         assert [reply.status for reply in await asyncio.gather(*both)] == [200, 200]

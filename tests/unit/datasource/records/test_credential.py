@@ -18,27 +18,26 @@ from datasource.records.credential import (
     LARGEST_CAPTURED,
     CredentialData,
     CredentialFacts,
-    RevocableToken,
     Unreadable,
     UnreadableCredential,
-    adoption_patch,
-    facts_patch,
-    hold_patch,
     is_ours,
-    manifest,
-    patch,
     read_data,
     read_facts,
-    release_patch,
-    revocable_token,
-    revocation_deadline,
-    revocation_is_due,
-    revoked_patch,
     stored_in,
     tombstone,
+)
+from datasource.records.credential_patches import (
+    adoption_patch,
+    credential_manifest,
+    credential_patch,
+    facts_patch,
+    hold_patch,
+    release_patch,
+    revoked_patch,
     tombstone_patch,
 )
 from datasource.records.intent import Intent
+from datasource.records.revocable_token import RevocableToken, revocable_token, revocation_deadline, revocation_is_due
 from tests.unit.datasource.builders import NOW, UID, credential_data, facts, metadata, secret
 
 LEAST_ANNOTATIONS = {Annotation.CREDENTIAL_ID: "cred-1", Annotation.FINGERPRINT: "fp-1"}
@@ -54,13 +53,15 @@ OWNER = {
 
 def created(given_facts: CredentialFacts, data: CredentialData | None) -> dict[str, Any]:
     """The manifest as the API server would get it: through JSON."""
-    body = manifest(namespace="shop", datasource_name="sales", datasource_uid=UID, facts=given_facts, data=data)
+    body = credential_manifest(
+        namespace="shop", datasource_name="sales", datasource_uid=UID, facts=given_facts, data=data
+    )
     decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
     return decoded
 
 
 def replaced(given_facts: CredentialFacts, data: CredentialData | None) -> dict[str, Any]:
-    body = patch(datasource_name="sales", resource_version="7", facts=given_facts, data=data)
+    body = credential_patch(datasource_name="sales", resource_version="7", facts=given_facts, data=data)
     decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
     return decoded
 
@@ -289,9 +290,20 @@ def test_altered_annotation_is_named_and_its_value_is_not(annotations: dict[str,
         assert value == "" or len(value) < 4 or value not in caught.value.what
 
 
+def test_what_cannot_be_read_tells_the_requests_that_were_handled_while_that_can_be_read() -> None:
+    damaged = LEAST_ANNOTATIONS | {Annotation.REVISION: "many"}
+    told = HandledSet(clear_credential=("digest",))
+    assert stored_in(metadata(annotations=damaged | {Annotation.HANDLED: told.encode()})) == Unreadable(
+        "annotation datasource.dev/revision cannot be read", handled=told
+    )
+    found = stored_in(metadata(annotations=damaged | {Annotation.HANDLED: "{"}))
+    assert isinstance(found, Unreadable)
+    assert found.handled is None
+
+
 def test_what_cannot_be_read_is_a_value_that_tells_the_remedy() -> None:
     found = stored_in(metadata(annotations=LEAST_ANNOTATIONS | {Annotation.REVISION: "many"}))
-    assert found == Unreadable("annotation datasource.dev/revision cannot be read")
+    assert found == Unreadable("annotation datasource.dev/revision cannot be read", handled=HandledSet())
     assert "sales-oauth2-credential cannot be read" in found.advice("sales")
     assert stored_in(metadata(annotations=LEAST_ANNOTATIONS)) == read_facts(metadata(annotations=LEAST_ANNOTATIONS))
 
@@ -414,7 +426,7 @@ def stored_secret(
     data: CredentialData | RevocableToken | None = None, facts_: CredentialFacts | None = None, **metadata_: Any
 ) -> Secret:
     """A credential Secret as a live GET returns it; data and facts as they are written."""
-    whole = manifest(
+    whole = credential_manifest(
         namespace="shop", datasource_name="calendar", datasource_uid=UID, facts=facts_ or facts(verdict=None), data=None
     )
     encoded = encoded_data({} if data is None else msgspec.structs.asdict(data))
@@ -499,7 +511,7 @@ def test_tombstone_that_waits_for_a_revocation_is_read_back() -> None:
 
 
 def test_new_credential_leaves_nothing_of_a_token_to_be_revoked() -> None:
-    patched = patch(datasource_name="calendar", resource_version="7", facts=facts(), data=credential_data())
+    patched = credential_patch(datasource_name="calendar", resource_version="7", facts=facts(), data=credential_data())
     assert set(patched["data"]) >= set(RevocableToken.__struct_fields__)
     assert patched["metadata"]["annotations"]["datasource.dev/revoke-until"] is None
 

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from datasource.api.spec import InvalidSpec, OAuth2, parse
+from datasource.api.spec import InvalidSpec, OAuth2
+from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.token_request import BodyFormat, Client, ClientAuthentication, RequestOptions
@@ -265,7 +266,7 @@ def test_scopes_of_a_reply_may_have_commas_between_them_unless_they_have_them_wi
 def by_issuer(issuer: str, **changes: Any) -> OAuth2:
     """Parameters whose issuer is on loopback."""
     raw = raw_spec(issuer=issuer, **changes)
-    parsed = parse(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
+    parsed = parse_spec(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
     assert parsed is not None
     return parsed
 
@@ -297,6 +298,19 @@ async def test_metadata_that_cannot_be_believed_matters_only_to_who_depends_on_i
         assert await look_up_metadata(discovery, by_issuer(provider.origin), tenant="apps") is None
         with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.issuer tells no endpoints: .*answered 404"):
             await look_up_metadata(discovery, by_issuer(provider.origin, tokenURL=None), tenant="apps")
+
+
+@pytest.mark.parametrize(
+    "query", ["state=x", "a=b&redirect_uri=https%3A%2F%2Fevil.example.com", "%63lient_id=", "nonce"]
+)
+def test_metadata_whose_authorize_url_sets_what_the_flow_sets_is_refused_before_anything_is_begun(query: str) -> None:
+    error = refused(metadata(authorization_endpoint=f"{ISSUER}/auth?{query}"), **BY_ISSUER)
+    assert error.field == "spec.oauth2.issuer"
+    assert "which the flow sets itself" in str(error)
+
+
+def test_other_parameters_in_the_authorize_url_of_metadata_stay() -> None:
+    assert holds(metadata(authorization_endpoint=f"{ISSUER}/auth?p=b2c"), **BY_ISSUER).authorize_url.endswith("?p=b2c")
 
 
 @pytest.mark.parametrize(

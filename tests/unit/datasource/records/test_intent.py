@@ -70,3 +70,7 @@ def test_first_intent_counts_one_send() -> None:
 
 def test_next_intent_remembers_the_sends_that_nobody_knows_of() -> None:
     assert next_intent(intent(sends=2), US, intent_id="intent-3", now=NOW).sends == 3
+
+
+def test_intent_that_was_surely_not_sent_counts_no_send() -> None:
+    assert next_intent(intent(sends=2), US, intent_id="intent-3", now=NOW, was_sent=False).sends == 2

@@ -69,7 +69,17 @@ def test_spec_may_say_how_long_before_its_end_it_is_due(refresh_before: timedelt
 
 @pytest.mark.parametrize("lifetime", [timedelta(0), SECOND, -HOUR], ids=["nothing", "a second", "less than nothing"])
 def test_shortest_lifetime_makes_no_storm(lifetime: timedelta) -> None:
-    assert age_when_due(lasting(lifetime)) == SHORTEST_PAUSE
+    assert age_when_due(lasting(lifetime, revision=1)) == SHORTEST_PAUSE
+
+
+@pytest.mark.parametrize("lifetime", [timedelta(0), SECOND])
+def test_pause_grows_to_a_minute_where_no_refresh_can_keep_up(lifetime: timedelta) -> None:
+    ages = [age_when_due(lasting(lifetime, revision=revision)) for revision in (1, 2, 3, 4, 5, 6, 1_000_000)]
+    assert ages == [each * SECOND for each in (5, 10, 20, 40, 60, 60, 60)]
+
+
+def test_lifetime_that_refreshes_can_keep_up_with_is_kept_up_with() -> None:
+    assert age_when_due(lasting(SHORTEST_PAUSE, revision=1000)) == SHORTEST_PAUSE
 
 
 @pytest.mark.parametrize("refresh_before", [None, 10 * MINUTE])

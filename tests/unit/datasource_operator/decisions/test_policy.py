@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasource.api.names import credential_secret_name, default_token_secret_name
-from datasource.api.objects import OwnerReference, Status
+from datasource.api.objects import HandledEcho, OwnerReference, Status
 from datasource.api.requests import HandledSet, Requests
 from datasource.api.spec import InvalidSpec, Spec
 from datasource.api.states import Progress, Reason, State
@@ -707,8 +707,49 @@ def test_a_clear_request_needs_no_valid_parameters(wanted: Spec) -> None:
     assert isinstance(next_step(live(observed(credential(), wanted=wanted, requests=CLEAR))), Clear)
 
 
-def test_an_unreadable_credential_is_not_cleared() -> None:
-    assert reason_of(live(observed(UNREADABLE, requests=CLEAR))) is Reason.CREDENTIAL_UNREADABLE
+@pytest.mark.parametrize(
+    ("unreadable", "status"),
+    [
+        pytest.param(UNREADABLE, None, id="nobody knows of any"),
+        pytest.param(UNREADABLE, Status(handled=HandledEcho(clear_credential="0")), id="the status tells of another"),
+        pytest.param(Unreadable("x", handled=handled(clear_credential="0")), None, id="the Secret tells of another"),
+    ],
+)
+def test_a_clear_is_acted_on_although_the_credential_is_unreadable(
+    unreadable: Unreadable, status: Status | None
+) -> None:
+    """The button of an incident: somebody who altered the Secret must not keep others from it."""
+    step = cleared_from(observed(unreadable, requests=CLEAR, status=status))
+    assert step.credential == unreadable
+    assert step.handled.pending(CLEAR) == Requests()
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "status"),
+    [
+        pytest.param(UNREADABLE, Status(handled=HandledEcho(clear_credential="1")), id="the status tells"),
+        pytest.param(Unreadable("x", handled=handled(clear_credential="1")), None, id="the Secret tells"),
+    ],
+)
+def test_a_clear_that_was_acted_on_clears_no_unreadable_credential(
+    unreadable: Unreadable, status: Status | None
+) -> None:
+    """Its annotation stands on the Datasource for ever; the credential was obtained since."""
+    assert reason_of(live(observed(unreadable, requests=CLEAR, status=status))) is Reason.CREDENTIAL_UNREADABLE
+
+
+def test_an_unreadable_credential_that_nobody_asks_to_clear_is_kept() -> None:
+    assert reason_of(live(observed(UNREADABLE))) is Reason.CREDENTIAL_UNREADABLE
+
+
+def test_a_clear_of_a_credential_that_does_not_go_is_told_and_takes_the_token_from_the_apps() -> None:
+    """Somebody deleted the Secret, and somebody's finalizer holds it: there is no place for a tombstone."""
+    leaving = live(
+        observed(msgspec.structs.replace(credential(), is_being_deleted=True), token_secret(), requests=CLEAR)
+    )
+    held = replace(leaving, surroundings=Surroundings(problem(Reason.SECRET_CONFLICT)))
+    assert isinstance(next_step(held), DeleteTokenSecret)
+    assert reason_of(replace(held, token_secrets=())) is Reason.SECRET_CONFLICT
 
 
 def test_there_is_nothing_to_clear_where_a_foreign_secret_has_the_name() -> None:

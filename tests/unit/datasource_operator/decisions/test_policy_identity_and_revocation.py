@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from datasource.api.names import REVOKE_FINALIZER
-from datasource.api.spec import Spec, parse
+from datasource.api.spec import Spec
+from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason, State
 from datasource.oauth2.identity import expected_identity_hash
 from datasource_operator.decisions.findings import find
@@ -41,7 +42,7 @@ HASH = expected_identity_hash(ADA)
 
 
 def with_policy(policy: str) -> Spec:
-    return parse(raw_spec() | {"deletionPolicy": policy}, allow_insecure_http=False)
+    return parse_spec(raw_spec() | {"deletionPolicy": policy}, allow_insecure_http=False)
 
 
 REVOKE, DELETE = with_policy("Revoke"), with_policy("Delete")
@@ -132,7 +133,7 @@ def test_credential_that_cannot_be_revoked_is_not_held_and_that_is_told() -> Non
 
 
 def test_credential_of_other_parameters_is_not_held() -> None:
-    other = parse(raw_spec(clientID="another") | {"deletionPolicy": "Revoke"}, allow_insecure_http=False)
+    other = parse_spec(raw_spec(clientID="another") | {"deletionPolicy": "Revoke"}, allow_insecure_http=False)
     assert not isinstance(next_step(live(observed(credential(is_revocable=True), wanted=other))), Hold)
     assert not isinstance(next_step(live(observed(tombstone(), wanted=REVOKE))), Hold)
 
@@ -147,3 +148,20 @@ def test_credential_that_is_being_deleted_counts_as_none() -> None:
 def test_credential_of_an_earlier_datasource_is_left_to_its_revocation() -> None:
     stored = credential(is_revocable=True, owners=DANGLING)
     assert isinstance(next_step(live(observed(stored, wanted=REVOKE))), Settle)
+
+
+def test_a_finalizer_is_not_put_where_our_rights_go_with_the_namespace() -> None:
+    """The namespace's deletion takes the Role first, and nobody could take the finalizer off."""
+    seen = live(observed(credential(is_revocable=True), wanted=REVOKE))
+    assert isinstance(next_step(seen), Hold)
+    without = replace(seen, rights_outlive_namespace=False)
+    assert not isinstance(next_step(without), Hold)
+    assert "go with it, so nothing is revoked at a deletion" in find(without).message
+    assert "go with it" not in find(replace(without, spec=DELETE)).message
+
+
+def test_a_finalizer_is_taken_off_where_our_rights_go_with_the_namespace() -> None:
+    """As an earlier version, or a cluster-wide installation, left it there."""
+    seen = live(held(wanted=REVOKE))
+    assert not isinstance(next_step(seen), Release)
+    assert isinstance(next_step(replace(seen, rights_outlive_namespace=False)), Release)

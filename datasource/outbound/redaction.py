@@ -1,0 +1,224 @@
+"""What a provider says, fit to be shown: without anything that was sent to it, and without anything that looks like a token.
+
+A provider may echo what it got, in whatever spelling its framework makes of it. So no list of spellings is looked for. The
+text is read as a browser, a JSON parser and a base64 decoder would read it, one after another and several times, and each
+character read knows where in the text it came from. What shows a secret in any of these readings is cut there.
+"""
+
+import html
+import re
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+from datasource.outbound.printable import printable
+
+CUT = "[…]"
+"""What stands where something was cut."""
+
+SHORTEST = 4
+"""Characters; of a shorter secret, every word would show some."""
+
+_LONGEST_TEXT = 1000
+"""Characters that are looked at; far fewer are shown."""
+
+_WINDOW = 12
+"""So many characters of a longer secret in a row are enough to be cut: it may come back shortened, or in lines."""
+
+_LAYERS = 4
+_ORDERED = 2
+_DEPTH = 2
+
+_PERCENT = r"(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
+_JSON = (
+    r"(?P<pair>\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2})"
+    r"|\\u(?P<unicode>[0-9A-Fa-f]{4})|\\x(?P<hex>[0-9A-Fa-f]{2})|\\(?P<plain>[^ux])"
+)
+_HTML = r"(?P<html>&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?)"
+_PLUS = r"(?P<plus>\+)"
+_ALL = re.compile("|".join((_PERCENT, _JSON, _HTML)), re.DOTALL)
+_EACH = tuple(re.compile(each, re.DOTALL) for each in (_PERCENT, f"{_PERCENT}|{_PLUS}", _JSON, _HTML))
+"""Read one after another in any order, for what was spelled so may itself look like a spelling."""
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{5,}")
+_HEX = re.compile(r"[0-9A-Fa-f]{8,}")
+_RUN = re.compile(r"[A-Za-z0-9._~+/=-]{20,}")
+_PIECE = re.compile(r"[A-Za-z0-9_~+-]{20,}")
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_CHANGES = 6
+"""Between small letters, capitals and digits: so many are in no word, and in nearly every token."""
+
+Span = tuple[int, int]
+_Read = list[tuple[str, Span]]
+"""Each character with the part of the text that it was read from."""
+
+
+def said(text: str, sent: Sequence[str] = ()) -> str:
+    """What a provider said, for a status, an Event, a log or a page; `sent` is what was sent to it and must not be shown."""
+    looked_at = text[:_LONGEST_TEXT]
+    spans = [*_found(looked_at, _searched(sent), 0), *_tokens(looked_at)]
+    if len(text) > _LONGEST_TEXT:
+        # What stands at the end may be the beginning of something.
+        spans.append((len(looked_at.rstrip().rpartition(" ")[0]), len(looked_at)))
+    return printable(_without(looked_at, spans))
+
+
+def _searched(sent: Sequence[str]) -> frozenset[str]:
+    """What is looked for, in small letters: the short ones whole, of the others each window."""
+    return frozenset(
+        folded[start : start + _WINDOW]
+        for folded in (_folded(secret) for secret in sent)
+        if len(folded) >= SHORTEST
+        for start in range(max(1, len(folded) - _WINDOW + 1))
+    )
+
+
+def _found(text: str, searched: frozenset[str], depth: int) -> Iterator[Span]:
+    """The parts of a text that show something, in whatever reading."""
+    if not searched:
+        return
+    for reading in _readings(text):
+        yield from _in_reading(reading, searched)
+        if depth < _DEPTH:
+            yield from _in_encoded(reading, searched, depth, _BASE64, _from_base64, 4)
+            yield from _in_encoded(reading, searched, depth, _HEX, _from_hex, 2)
+
+
+def _readings(text: str) -> Iterator[_Read]:
+    """What the text may be read as, each once, itself first."""
+    plain = [(character, (at, at + 1)) for at, character in enumerate(text)]
+    seen = {text}
+    yield plain
+    layer = [plain]
+    for _ in range(_ORDERED):
+        layer = [each for before in layer for escape in _EACH for each in _new(_decoded(before, escape), seen)]
+        yield from layer
+    mixed = plain
+    for _ in range(_LAYERS):
+        mixed = _decoded(mixed, _ALL)
+        yield from _new(mixed, seen)
+
+
+def _new(reading: _Read, seen: set[str]) -> Iterator[_Read]:
+    text = _text(reading)
+    if text not in seen:
+        seen.add(text)
+        yield reading
+
+
+def _decoded(reading: _Read, escape: re.Pattern[str]) -> _Read:
+    """The same with one layer of escapes read."""
+    text, decoded, at = _text(reading), list[tuple[str, Span]](), 0
+    for match in escape.finditer(text):
+        decoded += reading[at : match.start()]
+        for characters, start, end in _unescaped(match):
+            span = (reading[start][1][0], reading[end - 1][1][1])
+            decoded += ((character, span) for character in characters)
+        at = match.end()
+    return decoded + reading[at:]
+
+
+def _unescaped(match: re.Match[str]) -> Iterator[tuple[str, int, int]]:
+    """What an escape stands for, with the part of the text that it takes."""
+    start, end = match.span()
+    escape = match[0]
+    match match.lastgroup:
+        case "percent":
+            for character in _from_percent(escape):
+                width = 3 * character[1]
+                yield character[0], start, start + width
+                start += width
+        case "pair":
+            yield bytes.fromhex(escape.replace("\\u", "")).decode("utf-16-be"), start, end
+        case "unicode" | "hex":
+            yield chr(int(escape[2:], 16)), start, end
+        case "plain":
+            yield escape[1:], start, end
+        case "plus":
+            yield " ", start, end
+        case _:
+            yield html.unescape(escape), start, end
+
+
+def _from_percent(escape: str) -> Iterator[tuple[str, int]]:
+    """The characters of percent-encoded bytes, each with the number of its bytes; byte by byte where they are no UTF-8."""
+    raw = bytes.fromhex(escape.replace("%", ""))
+    try:
+        return ((character, len(character.encode())) for character in raw.decode())
+    except UnicodeDecodeError:
+        return ((character, 1) for character in raw.decode("latin-1"))
+
+
+def _in_reading(reading: _Read, searched: frozenset[str]) -> Iterator[Span]:
+    text = _folded(_text(reading))
+    for length in {len(each) for each in searched}:
+        for start in range(len(text) - length + 1):
+            if text[start : start + length] in searched:
+                yield reading[start][1][0], reading[start + length - 1][1][1]
+
+
+def _in_encoded(
+    reading: _Read,
+    searched: frozenset[str],
+    depth: int,
+    encoded: re.Pattern[str],
+    decode: Callable[[str], bytes],
+    width: int,
+) -> Iterator[Span]:
+    """Runs that show something once they are decoded, from whichever of their characters on."""
+    for match in encoded.finditer(_text(reading)):
+        for offset in range(width):
+            inner = decode(match[0][offset:])
+            texts = {inner.decode("latin-1"), inner.decode(errors="replace")}
+            if any(True for text in texts for _ in _found(text, searched, depth + 1)):
+                yield reading[match.start()][1][0], reading[match.end() - 1][1][1]
+                break
+
+
+def _from_base64(run: str) -> bytes:
+    # One character more than a multiple of four says nothing.
+    whole = run[: len(run) - (len(run) % 4 == 1)].replace("-", "+").replace("_", "/")
+    return b64decode(whole + "=" * (-len(whole) % 4))
+
+
+def _from_hex(run: str) -> bytes:
+    return bytes.fromhex(run[: len(run) // 2 * 2])
+
+
+def _tokens(text: str) -> Iterator[Span]:
+    """What looks like a token, whosever it is; identifiers that a provider's support asks for (UUIDs) stay."""
+    for reading in _readings(text):
+        for run in _RUN.finditer(_text(reading)):
+            if any(_looks_like_token(piece[0]) for piece in _PIECE.finditer(run[0])):
+                yield reading[run.start()][1][0], reading[run.end() - 1][1][1]
+
+
+def _looks_like_token(piece: str) -> bool:
+    if _UUID.fullmatch(piece):
+        return False
+    kinds = [_kind(character) for character in piece]
+    return sum(1 for one, other in pairwise(kinds) if one and other and one != other) >= _CHANGES
+
+
+def _kind(character: str) -> str:
+    if character.isdigit():
+        return "digit"
+    return ("small" if character.islower() else "capital") if character.isalpha() else ""
+
+
+def _without(text: str, spans: Sequence[Span]) -> str:
+    shown, at = "", 0
+    for start, end in sorted(spans):
+        if start >= at:
+            shown += text[at:start] + (CUT if start > at or not shown else "")
+        at = max(at, end)
+    return shown + text[at:]
+
+
+def _text(reading: _Read) -> str:
+    return "".join(character for character, _ in reading)
+
+
+def _folded(text: str) -> str:
+    """In small letters, one for one."""
+    return "".join(small if len(small := character.lower()) == 1 else character for character in text)

@@ -1,0 +1,163 @@
+"""Pure: what is written to a credential Secret: the whole of it, or one of the merge patches that change it.
+
+Each carries the resourceVersion of what was read: it fails with 409 if anybody wrote meanwhile.
+"""
+
+from typing import Any
+
+import msgspec
+
+from datasource.api.clock import rfc3339
+from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
+from datasource.api.objects import Metadata, Secret, encoded_data, owner_reference
+from datasource.records.credential import Change, CredentialData, CredentialFacts, StoredCredential
+from datasource.records.revocable_token import RevocableToken
+
+
+def credential_manifest(
+    *, namespace: str, datasource_name: str, datasource_uid: str, facts: CredentialFacts, data: CredentialData | None
+) -> dict[str, Any]:
+    """The whole Secret, for the POST that creates it. Without data it is a tombstone."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": SecretType.CREDENTIAL,
+        "metadata": {
+            "name": credential_secret_name(datasource_name),
+            "namespace": namespace,
+            "annotations": {
+                key: value for key, value in _annotations(datasource_name, facts).items() if value is not None
+            },
+            "ownerReferences": [owner_reference(datasource_name, datasource_uid)],
+        },
+        "data": {key: value for key, value in _encoded(data).items() if value is not None},
+    }
+
+
+def credential_patch(
+    *, datasource_name: str, resource_version: str, facts: CredentialFacts, data: CredentialData | None
+) -> dict[str, Any]:
+    """The merge patch that puts another credential, or a tombstone, in the place of what is stored.
+
+    It carries the resourceVersion: it fails with 409 if anybody wrote meanwhile. It leaves ownerReferences alone: changing
+    them takes the right to delete on some clusters (OwnerReferencesPermissionEnforcement); the operator adopts.
+    """
+    return {
+        "metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)},
+        # null takes everything out, also what somebody added: a tombstone holds no token.
+        "data": None if data is None else _encoded(data),
+    }
+
+
+def tombstone_patch(
+    *, datasource_name: str, secret: Secret, facts: CredentialFacts, token: RevocableToken | None
+) -> dict[str, Any]:
+    """The merge patch that clears a credential: of all its data, one token may stay until it is revoked."""
+    whole = credential_patch(
+        datasource_name=datasource_name, resource_version=secret.metadata.resource_version, facts=facts, data=None
+    )
+    if token is None:
+        return whole
+    gone: dict[str, str | None] = dict.fromkeys(secret.data or {})
+    return whole | {"data": gone | encoded_data(msgspec.structs.asdict(token))}
+
+
+def revoked_patch(metadata: Metadata) -> dict[str, Any]:
+    """The merge patch for when a revocation is over: our finalizer is gone, and of a tombstone's token nothing is left.
+
+    With the resourceVersion: a reply that was stored meanwhile is revoked, too, before the Secret goes.
+    """
+    changes: dict[str, Any] = {"resourceVersion": metadata.resource_version}
+    if metadata.deletion_timestamp is not None:
+        return {"metadata": changes | {"finalizers": _without_ours(metadata.finalizers)}}
+    return {"metadata": changes | {"annotations": {Annotation.REVOKE_UNTIL: None}}, "data": None}
+
+
+def hold_patch(metadata: Metadata, data: CredentialData) -> dict[str, Any]:
+    """The merge patch that puts our finalizer on a Secret, with what it takes to revoke its tokens without the Datasource."""
+    return {
+        "metadata": {
+            "resourceVersion": metadata.resource_version,
+            "finalizers": [*_without_ours(metadata.finalizers), REVOKE_FINALIZER],
+        },
+        "data": _encoded(data),
+    }
+
+
+def release_patch(credential: StoredCredential) -> dict[str, Any]:
+    """The merge patch that takes our finalizer away, and the copy of the client secret."""
+    return {
+        "metadata": {
+            "resourceVersion": credential.resource_version,
+            "finalizers": _without_ours(credential.finalizers),
+        },
+        "data": {"client_secret": None, "ca_bundle": None},
+    }
+
+
+def _without_ours(finalizers: tuple[str, ...]) -> list[str]:
+    return [finalizer for finalizer in finalizers if finalizer != REVOKE_FINALIZER]
+
+
+def facts_patch(*, datasource_name: str, resource_version: str, facts: CredentialFacts) -> dict[str, Any]:
+    """The merge patch that changes what is known of a credential and leaves its tokens alone: intents, verdicts."""
+    return {"metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)}}
+
+
+def change_patch(datasource_name: str, before: StoredCredential, change: Change) -> dict[str, Any]:
+    """The merge patch that puts a change over a credential, as it was read."""
+    version = before.resource_version
+    if change.data is None:
+        return facts_patch(datasource_name=datasource_name, resource_version=version, facts=change.facts)
+    return credential_patch(
+        datasource_name=datasource_name, resource_version=version, facts=change.facts, data=change.data
+    )
+
+
+def adoption_patch(*, resource_version: str, datasource_name: str, datasource_uid: str) -> dict[str, Any]:
+    """The merge patch that makes a Datasource the owner of a restored Secret."""
+    return {
+        "metadata": {
+            "resourceVersion": resource_version,
+            "annotations": {LAST_APPLIED: None},
+            "ownerReferences": [owner_reference(datasource_name, datasource_uid)],
+        }
+    }
+
+
+def _encoded(data: CredentialData | None) -> dict[str, str | None]:
+    return {} if data is None else encoded_data(msgspec.structs.asdict(data))
+
+
+def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str | None]:
+    return {
+        Annotation.DATASOURCE: datasource_name,
+        Annotation.ROLE: Role.CREDENTIAL,
+        Annotation.CREDENTIAL_ID: facts.credential_id,
+        Annotation.REVISION: str(facts.revision),
+        Annotation.REPLACES: facts.replaces or None,
+        Annotation.FINGERPRINT: facts.fingerprint or None,
+        Annotation.REQUESTED_SCOPES: " ".join(facts.requested_scopes) or None,
+        Annotation.GRANTED_SCOPES: " ".join(facts.granted_scopes) or None,
+        Annotation.EXPIRES_AT: None if facts.expires_at is None else rfc3339(facts.expires_at),
+        Annotation.REFRESHED_AT: None if facts.refreshed_at is None else rfc3339(facts.refreshed_at),
+        Annotation.HAS_REFRESH_TOKEN: "true" if facts.has_refresh_token else None,
+        Annotation.AUTHORIZED_AS: facts.authorized_as,
+        Annotation.TICKET_HASH: facts.ticket_hash,
+        Annotation.HANDLED: facts.handled.encode(),
+        Annotation.TOMBSTONE: facts.tombstone,
+        Annotation.INTENT: None if facts.intent is None else facts.intent.encode(),
+        Annotation.STORED_BY: facts.stored_by,
+        Annotation.VERDICT: facts.verdict,
+        Annotation.EXPECTED_IDENTITY: _identity_check(facts),
+        Annotation.REVOCABLE: "true" if facts.is_revocable else None,
+        Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
+        # Whoever applied a backup left a copy of the tokens there: a clear would not be one, and caches hold annotations.
+        LAST_APPLIED: None,
+    }
+
+
+def _identity_check(facts: CredentialFacts) -> str | None:
+    if facts.identity_checked is None:
+        return None
+    return f"{facts.identity_checked} {'fits' if facts.identity_fits else 'differs'}"

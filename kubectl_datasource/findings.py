@@ -1,0 +1,129 @@
+"""What the survey found, and what can be read from it. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from datasource.api.names import redirect_uri
+from datasource.api.objects import Lease
+from kubectl_datasource.installation import ConfigMap, Container, Deployment
+from kubectl_datasource.objects import Datasource
+from kubectl_datasource.rights import ACCOUNTS, Review
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """Something that could not be learnt, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, without its body."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in small letters."""
+    skew: timedelta | None = None
+    """How far the answering clock is ahead of this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection to a token endpoint, tried from here."""
+
+    place: str
+    trouble: str | None = None
+    """None: it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Everything that was looked at. Untold is what could not be."""
+
+    now: datetime
+    system_namespace: str
+    plugin_version: str = ""
+    kubernetes: str | Untold = Untold("not asked")
+    api_versions: tuple[str, ...] | Untold = Untold("not asked")
+    api_skew: timedelta | Untold = Untold("not asked")
+    deployments: tuple[Deployment, ...] | Untold = Untold("not asked")
+    config_maps: tuple[ConfigMap, ...] | Untold = Untold("not asked")
+    lease: Lease | Untold | None = Untold("not asked")
+    reviews: tuple[Review, ...] | Untold = Untold("not asked")
+    policies: frozenset[str] | Untold = Untold("not asked")
+    bindings: frozenset[str] | Untold = Untold("not asked")
+    datasources: tuple[Datasource, ...] | Untold = Untold("not asked")
+    callback: Answer | Untold | None = None
+    connections: tuple[Connection, ...] = field(default=())
+
+
+def settings_of(survey: Survey) -> Mapping[str, str] | Untold:
+    """The DATASOURCE_ variables that the processes were installed with."""
+    if isinstance(survey.config_maps, Untold):
+        return survey.config_maps
+    maps = {each.metadata.name: each.data for each in survey.config_maps}
+    deployments = () if isinstance(survey.deployments, Untold) else survey.deployments
+    for deployment in deployments:
+        return _environment(deployment.container, maps)
+    ours = [data for name, data in maps.items() if name.startswith("datasource-config")]
+    if len(ours) == 1:
+        return ours[0]
+    return Untold(f"no Deployment and not one ConfigMap datasource-config-... in namespace {survey.system_namespace}")
+
+
+def external_url_of(survey: Survey) -> str | None:
+    """Where the callback server should be: as installed, or else as a redirect URI in a status says."""
+    settings = settings_of(survey)
+    installed = "" if isinstance(settings, Untold) else settings.get("DATASOURCE_EXTERNAL_URL", "").rstrip("/")
+    if installed:
+        return installed
+    for datasource in datasources_seen(survey):
+        uri, end = datasource.status.redirect_uri or "", redirect_uri("", datasource.metadata.namespace)
+        if uri.endswith(end):
+            return uri.removesuffix(end)
+    return None
+
+
+def served_namespaces(survey: Survey) -> tuple[str, ...]:
+    """DATASOURCE_NAMESPACES; empty: all."""
+    settings = settings_of(survey)
+    text = "" if isinstance(settings, Untold) else settings.get("DATASOURCE_NAMESPACES", "")
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def service_account(survey: Survey, component: str) -> str:
+    """The ServiceAccount of a component: as its Deployment says, or else by its usual name."""
+    deployments = () if isinstance(survey.deployments, Untold) else survey.deployments
+    named = [each.spec.template.spec.service_account_name for each in deployments if each.component == component]
+    usual = next(account.default_name for account in ACCOUNTS if account.component == component)
+    return next((each for each in named if each), usual)
+
+
+def token_endpoints(datasources: Sequence[Datasource], limit: int) -> list[tuple[str, str, int]]:
+    """Scheme, host and port of each distinct token endpoint; those that cannot be read are left out."""
+    found: dict[tuple[str, str, int], None] = {}
+    for datasource in datasources:
+        url = None if datasource.oauth2 is None else datasource.oauth2.token_url
+        try:
+            split = urlsplit(url or "")
+            port = split.port or (443 if split.scheme == "https" else 80)
+        except ValueError:
+            continue
+        if split.scheme in {"https", "http"} and split.hostname:
+            found[split.scheme, split.hostname, port] = None
+    return list(found)[:limit]
+
+
+def _environment(container: Container, maps: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+    from_maps: dict[str, str] = {}
+    for source in container.env_from:
+        if source.config_map_ref is not None:
+            from_maps |= maps.get(source.config_map_ref.name, {})
+    return from_maps | {each.name: each.value for each in container.env}
+
+
+def datasources_seen(survey: Survey) -> tuple[Datasource, ...]:
+    return () if isinstance(survey.datasources, Untold) else survey.datasources

@@ -1,0 +1,91 @@
+"""The objects that an installation of ours consists of, typed: only the fields that `doctor` looks at."""
+
+import re
+
+import msgspec
+
+from datasource.api.objects import Metadata
+
+
+class ConfigMapRef(msgspec.Struct, frozen=True):
+    """A reference by name."""
+
+    name: str = ""
+
+
+class EnvFrom(msgspec.Struct, frozen=True, rename="camel"):
+    """Variables from a ConfigMap."""
+
+    config_map_ref: ConfigMapRef | None = None
+
+
+class Env(msgspec.Struct, frozen=True):
+    """One variable; those from a field or a Secret have no value here."""
+
+    name: str = ""
+    value: str = ""
+
+
+class Container(msgspec.Struct, frozen=True, rename="camel"):
+    """A container, as far as its version and settings go."""
+
+    image: str = ""
+    env: tuple[Env, ...] = ()
+    env_from: tuple[EnvFrom, ...] = ()
+
+
+class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """`spec.template.spec` of a Deployment."""
+
+    containers: tuple[Container, ...] = ()
+    service_account_name: str = ""
+
+
+class PodTemplate(msgspec.Struct, frozen=True):
+    """`spec.template` of a Deployment."""
+
+    spec: PodSpec = PodSpec()
+
+
+class DeploymentSpec(msgspec.Struct, frozen=True):
+    """`spec` of a Deployment."""
+
+    replicas: int = 1
+    template: PodTemplate = PodTemplate()
+
+
+class DeploymentStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """`status` of a Deployment."""
+
+    ready_replicas: int = 0
+    updated_replicas: int = 0
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """A Deployment."""
+
+    metadata: Metadata
+    spec: DeploymentSpec = DeploymentSpec()
+    status: DeploymentStatus = DeploymentStatus()
+
+    @property
+    def component(self) -> str:
+        """Which of ours it is: `operator`, `callback-server`."""
+        return self.metadata.labels.get("app.kubernetes.io/component", "")
+
+    @property
+    def container(self) -> Container:
+        """Its first container."""
+        return next(iter(self.spec.template.spec.containers), Container())
+
+    @property
+    def version(self) -> str:
+        """The tag of its image; empty where a digest stands alone."""
+        return re.sub(r"@.*", "", self.container.image).rpartition("/")[2].partition(":")[2]
+
+
+class ConfigMap(msgspec.Struct, frozen=True):
+    """A ConfigMap."""
+
+    metadata: Metadata
+    data: dict[str, str] = {}

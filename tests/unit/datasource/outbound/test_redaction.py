@@ -1,0 +1,148 @@
+"""What a provider says is shown without what was sent to it, in whatever spelling it comes back."""
+
+import html
+import json
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasource.outbound.redaction import CUT, said
+
+SECRET = "s3cr3t/+ \"&<'>ä%41\\x"
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "percent": lambda text: quote(text, safe=""),
+    "a form's": quote_plus,
+    "percent, small hex": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "percent, capitals": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON, all of it": lambda text: "".join(
+        f"\\u{int.from_bytes(unit):04x}" for unit in _units(text.encode("utf-16-be"))
+    ),
+    "JSON, capitals": lambda text: "".join(
+        f"\\u{int.from_bytes(unit):04X}" for unit in _units(text.encode("utf-16-be"))
+    ),
+    "JSON, slashes too": lambda text: json.dumps(text, ensure_ascii=False)[1:-1].replace("/", "\\/"),
+    "HTML": lambda text: html.escape(text),
+    "HTML, decimal": lambda text: "".join(f"&#{ord(character)};" for character in text),
+    "HTML, hex": lambda text: "".join(f"&#x{ord(character):X};" for character in text),
+    "base64": lambda text: b64encode(text.encode()).decode(),
+    "base64, URL-safe, unpadded": lambda text: urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    "base64 within more": lambda text: b64encode(b"client:" + text.encode() + b"\n").decode(),
+    "hex": lambda text: text.encode().hex(),
+    "hex, capitals": lambda text: text.encode().hex().upper(),
+    "capitals": lambda text: (
+        text.upper() if len(text.upper()) == len(text) and text.upper().lower() == text.lower() else text
+    ),
+}
+
+
+def _units(encoded: bytes) -> list[bytes]:
+    return [encoded[at : at + 2] for at in range(0, len(encoded), 2)]
+
+
+def test_what_was_sent_is_cut_and_the_rest_is_said() -> None:
+    assert said("The token rt-1234 has expired.", ["rt-1234"]) == f"The token {CUT} has expired."
+
+
+@pytest.mark.parametrize("outer", SPELLINGS)
+@pytest.mark.parametrize("inner", SPELLINGS)
+def test_no_spelling_of_a_spelling_is_shown(inner: str, outer: str) -> None:
+    spelled = SPELLINGS[outer](SPELLINGS[inner](SECRET))
+    shown = said(f"before {spelled} after", [SECRET])
+    assert spelled not in shown
+    assert shown == f"before {CUT} after" or (shown.startswith("before ") and CUT in shown)
+
+
+secrets_ = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=4, max_size=60).filter(
+    lambda text: text.strip() == text and CUT not in text
+)
+
+
+@given(
+    secret=secrets_,
+    inner=st.sampled_from(sorted(SPELLINGS)),
+    outer=st.sampled_from(sorted(SPELLINGS)),
+    before=st.text(st.characters(codec="ascii", categories=["Ll", "Zs"]), max_size=40),
+)
+def test_no_secret_is_shown_in_any_spelling(secret: str, inner: str, outer: str, before: str) -> None:
+    if outer == "capitals" and "base64" in inner:
+        # That is no base64 any more: nobody can read it.
+        return
+    spelled = SPELLINGS[outer](SPELLINGS[inner](secret))
+    shown = said(f"{before}|{spelled}|", [secret])
+    assert spelled not in shown
+    assert CUT in shown
+
+
+@given(text=st.text(), sent=st.lists(st.text()))
+def test_whatever_is_said_and_sent_nothing_raises(text: str, sent: list[str]) -> None:
+    assert len(said(text, sent)) <= 303
+
+
+@given(secret=secrets_.filter(lambda text: len(text) >= 20), start=st.integers(0, 8), length=st.integers(12, 20))
+def test_a_part_of_a_long_secret_is_cut_too(secret: str, start: int, length: int) -> None:
+    part = secret[start : start + length]
+    if len(part) >= 12:
+        assert part not in said(f"token {part}... is unknown", [secret])
+
+
+def test_secret_at_the_end_of_what_is_looked_at_is_not_half_shown() -> None:
+    for length in range(1980, 2005):
+        shown = said("%20" * (length // 3) + "." * (length % 3) + " hunter2-hunter2", ["hunter2-hunter2"])
+        assert "hunt" not in shown
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlMTIzNDU2Nzg5MA",
+        "ya29.a0AfH6SMBx7Kq2Lw9ZpR4tYvN8mC1dQeU5gT3hJ",
+        "1//0gK9xZ7Qw2RtYuIoP3aSdFgHjKlMnBvC",
+        "gho_16C7e42F292c6912E7710c838347Ae178B4a",
+        "xoxe.xoxp-1-Mi0yLTEyMzQ1Njc4OTAtMTIzNDU2Nzg5MC0x",
+        "0123456789abcdef0a1b2c3d4e5f6071",
+        "q7W/e9R+t2Y8u1I4o6P3a5S0d7F9g2H8j4K6l1Z3==",
+    ],
+)
+@pytest.mark.parametrize("spell", ["as it is", "percent", "HTML, decimal", "JSON, all of it"])
+def test_what_looks_like_a_token_is_cut_whosever_it_is(token: str, spell: str) -> None:
+    spelled = SPELLINGS[spell](token)
+    shown = said(f"bad token {spelled} (sorry)")
+    assert shown == f"bad token {CUT} (sorry)"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "AADSTS70043: The refresh token has expired due to sign-in frequency checks by conditional access.",
+        "AADSTS700082: Trace ID: 5a2d7c1e-0b1f-4a5e-9c3d-8e7f6a5b4c3d Timestamp: 2026-11-27 06:41:01Z",
+        "Token has been expired or revoked.",
+        "unknown, invalid, or expired refresh token",
+        "invalid_request_parameter_2 is missing, see https://docs.example.com/oauth2/errors#invalid-request",
+        "scope https://www.googleapis.com/auth/calendar.readonly is not allowed",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer is not supported",
+        "Der Token ist ungültig für example-client-2",
+        "100% of tokens & more \\ less &unknown; %zz",
+    ],
+)
+def test_words_of_a_provider_stay(words: str) -> None:
+    assert said(words, ["refresh-token-1", "abc"]) == words
+
+
+def test_text_that_costs_much_is_not_looked_at_whole() -> None:
+    assert len(said("%25" * 1_000_000, ["secret-1"])) <= 303
+
+
+def test_bytes_that_are_no_utf_8_are_read_one_by_one() -> None:
+    assert said("x %FFhunter2%FF y", ["hunter2"]) == f"x %FF{CUT}%FF y"
+    assert said("x %FF%68unter2 y", ["hunter2"]) == f"x %FF{CUT} y"
+
+
+def test_nothing_that_ends_a_line_is_shown() -> None:
+    assert said("a\nb\x1b[0m") == "a b [0m"
