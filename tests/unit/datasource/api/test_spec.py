@@ -8,6 +8,7 @@ import pytest
 from datasource.api.spec import (
     ClientSecretRef,
     DeletionPolicy,
+    InvalidSpec,
     OAuth2,
     Pkce,
     PrivateKeyRef,
