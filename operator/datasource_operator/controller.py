@@ -174,7 +174,7 @@ class Controller:
             replies_waiting=len(self._waiting),
             watches_silent_for=self._watches_silent_for(),
             last_event=seconds_since(self.datasource_event_at, self.monotonic),
-            unreadable=tuple(self.served.unreadable()),
+            readable=self.served.readable(),
         )
 
     def start(self) -> None:

@@ -7,7 +7,7 @@ scrape configuration renames (`namespace` is the pod's own).
 
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -86,8 +86,8 @@ class Workload:
     """Seconds."""
     last_event: float
     """Seconds since a watch told of a Datasource."""
-    unreadable: tuple[str, ...]
-    """Namespaces that are to be served and cannot be read; `*`: all."""
+    readable: Mapping[str, bool]
+    """Whether each namespace that is to be served can be read; `*`: all of them, which are read at once."""
 
 
 @dataclass(slots=True)
@@ -278,11 +278,11 @@ def _workload_families(load: Workload) -> Iterator[Metric]:
     )
     unreadable = GaugeMetricFamily(
         "datasource_namespace_unreadable",
-        "1 for a namespace that is to be served and cannot be read; * is all of them.",
+        "1 for a namespace that is to be served and cannot be read, 0 for one that can; * is all of them.",
         labels=_PER_NAMESPACE,
     )
-    for namespace in load.unreadable:
-        unreadable.add_metric((namespace,), 1)
+    for namespace, can_be_read in load.readable.items():
+        unreadable.add_metric((namespace,), 0 if can_be_read else 1)
     yield unreadable
 
 

@@ -85,6 +85,11 @@ class ServedScopes:
             if refused
         }
 
+    def readable(self) -> dict[str, bool]:
+        """Whether each scope can be read, by its name; `*` where all namespaces are read at once."""
+        unreadable = self.unreadable()
+        return {_name(scope): _name(scope) not in unreadable for scope in self.scopes}
+
     def unready(self) -> str | None:
         """Why the operator cannot work now; None while it can, in at least one namespace."""
         waiting = [scope for scope in self.scopes if not self._refused[scope] and self._listed[scope] < set(Source)]

@@ -28,7 +28,7 @@ IDLE = Workload(
     replies_waiting=0,
     watches_silent_for={SecretType.CREDENTIAL: 0.0, SecretType.TOKEN: 0.0},
     last_event=0.0,
-    unreadable=(),
+    readable={},
 )
 OURS = {"datasource_namespace": NAMESPACE, "datasource_name": NAME}
 EXPIRES = "datasource_access_token_expiration_timestamp_seconds"
@@ -211,7 +211,7 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
         replies_waiting=2,
         watches_silent_for={SecretType.CREDENTIAL: 7.0, SecretType.TOKEN: 8.0},
         last_event=10.0,
-        unreadable=("lost",),
+        readable={"lost": False, "here": True},
     )
     registry = scraped(Cache(), load=load)
     queue = {"name": "datasource"}
@@ -227,3 +227,4 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
     assert value(registry, "datasource_watch_silence_seconds", watch="tokens") == 8
     assert value(registry, "datasource_last_event_age_seconds") == 10
     assert value(registry, "datasource_namespace_unreadable", datasource_namespace="lost") == 1
+    assert value(registry, "datasource_namespace_unreadable", datasource_namespace="here") == 0

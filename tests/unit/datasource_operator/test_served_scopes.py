@@ -38,6 +38,7 @@ def test_a_namespace_that_is_refused_keeps_no_other_waiting() -> None:
     served.refused("lost", Source.TOKENS, "403 Forbidden: no")
     assert served.unready() is None
     assert served.unreadable() == {"lost": "token Secrets: 403 Forbidden: no"}
+    assert served.readable() == {"good": True, "lost": False}
 
 
 def test_where_nothing_can_be_read_the_operator_is_not_ready() -> None:
