@@ -213,7 +213,7 @@ ACCEPTED = [
     ("tokenSecret/template/data", {".netrc": "machine x login y password {{ access_token }}", "A_b-c.d": ""}),
     ("tokenSecret/template/data", {"a" * 253: "", ".a": "", "a..b": "", "-": ""}),
     ("tokenSecret/template/data", filled(8, 8186)),
-    ("tokenSecret/template/labels", {"app.kubernetes.io/name": "reader", "empty": ""}),
+    ("tokenSecret/template/labels", {"app.kubernetes.io/name": "reader", "app.kubernetes.io/version": ""}),
     ("refreshBefore", "1h30m"),
     ("refreshBefore", "0.5h"),
     ("suspend", True),

@@ -51,7 +51,11 @@ def image() -> Image:
 def containers() -> dict[str, dict[str, Any]]:
     """The containers of install.yaml, with their environment: what the ConfigMap and the Deployment say."""
     manifests = list(yaml.safe_load_all(INSTALL_YAML.read_text()))
-    (config,) = (each["data"] for each in manifests if each["kind"] == "ConfigMap")
+    (config,) = (
+        each["data"]
+        for each in manifests
+        if each["kind"] == "ConfigMap" and each["metadata"]["name"].startswith("datasource-config")
+    )
     found = {}
     for deployment in (each for each in manifests if each["kind"] == "Deployment"):
         (container,) = deployment["spec"]["template"]["spec"]["containers"]

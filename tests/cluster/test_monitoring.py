@@ -259,6 +259,8 @@ def test_replica_that_stands_by_tells_of_no_datasource(user: User, stack: Stack)
     assert {name for name in samples(text) if name.startswith("datasource_")} <= {
         "datasource_build_info",
         "datasource_watch_silence_seconds",
+        "datasource_namespace_unreadable",
+        "datasource_replies_waiting_for_store",
         "datasource_last_event_age_seconds",
         "datasource_refreshes_running",
         "datasource_refreshes_waiting",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from datasource.api.clock import parse_rfc3339
-from datasource.api.names import SecretType
+from datasource.api.names import LINK_KEYS_SECRET, SecretType
 from deploy.local.controlplane import ControlPlane
 from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process, Stack, install
 from tests.support.audit import ApiRequest, writes_by
@@ -158,12 +158,17 @@ def test_every_state_is_among_what_was_stored(upgraded: Upgraded) -> None:
 
 
 def test_nothing_is_written_but_what_was_asked_for(upgraded: Upgraded) -> None:
-    """One status for the one edit of each, the refresh that was interrupted, and the flow records that ran out.
+    """One status for the one edit of each, the refresh that was interrupted, the flow records that ran out, and keys for links.
 
     Where this version says something in other words, the status may have been written once more before the edit came.
     """
     interrupted = f"{INTERRUPTED}-oauth2-credential"
-    written = [(each.verb, each.resource, each.name) for each in upgraded.writes() if each.name != interrupted]
+    written = [
+        (each.verb, each.resource, each.name)
+        for each in upgraded.writes()
+        if each.name not in {interrupted, LINK_KEYS_SECRET}
+    ]
+    keys = [each.verb for each in upgraded.writes() if each.name == LINK_KEYS_SECRET]
     flows = [("delete", "secrets", name) for name in upgraded.swept]
     statuses = [("patch", "datasources/status", name) for name in upgraded.datasources()]
     reworded = [
@@ -173,6 +178,7 @@ def test_nothing_is_written_but_what_was_asked_for(upgraded: Upgraded) -> None:
     ]
 
     assert Counter(statuses + flows) <= Counter(written) <= Counter(statuses + flows + reworded)
+    assert keys == ["create"]
 
 
 def test_no_secret_is_changed(upgraded: Upgraded) -> None:
