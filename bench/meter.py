@@ -11,6 +11,8 @@ import msgspec
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+REVIEWS = frozenset({"selfsubjectaccessreviews"})
+"""Asked by POST; they store nothing."""
 
 
 def cpu_seconds(pid: int) -> float:
@@ -78,7 +80,7 @@ class Call:
     @property
     def is_write(self) -> bool:
         """Whether it changes something."""
-        return self.verb in WRITES
+        return self.verb in WRITES and self.resource not in REVIEWS
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}"
