@@ -293,14 +293,10 @@ class Controller:
 
     async def _warn_of_waiting_reply(self, key: Key, words: str) -> None:
         datasource = self.cache.datasource(key)
-        if datasource is None:
-            return
-        try:
+        if datasource is not None:
             await self._recorder.warn(
                 datasource.metadata, is_secret=False, reason="ReplyNotStored", action="Refresh", note=words
             )
-        except (ApiError, Unavailable) as error:
-            logger.warning("could not record an Event", datasource=str(key), error=str(error))
 
     async def _revoke(self, key: Key) -> Ending:
         pause = await self._revoker.revoke(key)

@@ -59,22 +59,19 @@ class EventRecorder:
         )
         if finding.state is not State.ERROR and not self._is_allowed():
             return
-        try:
-            await self._record(
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": KIND,
-                    "namespace": seen.namespace,
-                    "name": seen.name,
-                    "uid": seen.uid,
-                },
-                type_="Warning" if finding.state is State.ERROR else "Normal",
-                reason=finding.reason,
-                action="Reconcile",
-                note=f"{finding.state}: {finding.message}",
-            )
-        except (ApiError, Unavailable) as error:
-            logger.warning("could not record an Event", datasource=f"{seen.namespace}/{seen.name}", error=str(error))
+        await self._record(
+            {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "namespace": seen.namespace,
+                "name": seen.name,
+                "uid": seen.uid,
+            },
+            type_="Warning" if finding.state is State.ERROR else "Normal",
+            reason=finding.reason,
+            action="Reconcile",
+            note=f"{finding.state}: {finding.message}",
+        )
 
     def _is_allowed(self) -> bool:
         """Take one from the allowance for Normal Events, if there is one left."""
@@ -88,11 +85,7 @@ class EventRecorder:
         return True
 
     async def warn(self, about: Metadata, *, is_secret: bool, reason: str, action: str, note: str) -> None:
-        """Record a warning about a Datasource or a Secret.
-
-        Raises:
-            ApiError, Unavailable: it could not be written.
-        """
+        """Record a warning about a Datasource or a Secret. Where that fails, the log says so: nothing waits for an Event."""
         api_version, kind = ("v1", "Secret") if is_secret else (API_VERSION, KIND)
         regarding = {
             "apiVersion": api_version,
@@ -104,6 +97,14 @@ class EventRecorder:
         await self._record(regarding, type_="Warning", reason=reason, action=action, note=note)
 
     async def _record(self, regarding: dict[str, str], *, type_: str, reason: str, action: str, note: str) -> None:
+        try:
+            await self._write(regarding, type_=type_, reason=reason, action=action, note=note)
+        except (ApiError, Unavailable) as error:
+            # In a namespace that is being deleted nothing new may be made.
+            about = {regarding["kind"].lower(): f"{regarding['namespace']}/{regarding['name']}"}
+            logger.warning("could not record an Event", **about, error=str(error))
+
+    async def _write(self, regarding: dict[str, str], *, type_: str, reason: str, action: str, note: str) -> None:
         namespace = regarding["namespace"]
         name = _event_name(regarding, reason, note)
         if name in self._counts and await self._count(namespace, name):

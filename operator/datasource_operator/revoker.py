@@ -205,10 +205,10 @@ class Revoker:
         )
         try:
             about, is_secret = await self._subject(key, secret)
-            await self.recorder.warn(about, is_secret=is_secret, reason="RevocationFailed", action="Revoke", note=note)
         except (ApiError, Unavailable) as error:
-            # In a namespace that is being deleted nothing new may be made.
             logger.warning("could not record an Event", datasource=str(key), error=str(error))
+            return
+        await self.recorder.warn(about, is_secret=is_secret, reason="RevocationFailed", action="Revoke", note=note)
 
     async def _subject(self, key: Key, secret: Secret) -> tuple[Metadata, bool]:
         """What an Event is about: the Datasource, or the Secret where there is none any more."""
