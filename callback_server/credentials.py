@@ -12,8 +12,8 @@ from datasource.api.clock import Now
 from datasource.api.names import credential_secret_name
 from datasource.api.objects import PartialObject
 from datasource.api.requests import Requests
+from datasource.cluster.api_errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from datasource.cluster.credential_secrets import Absent, CredentialSecrets, Stale, standing
-from datasource.cluster.kube import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from datasource.records.credential import Change, CredentialData, CredentialFacts, StoredCredential
 from datasource.records.credential_patches import credential_patch
 

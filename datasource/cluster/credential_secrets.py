@@ -17,7 +17,8 @@ import structlog
 
 from datasource.api.names import Role, SecretType, credential_secret_name
 from datasource.api.objects import Metadata, Ownership, PartialObject, Secret, SecretHeader, ownership
-from datasource.cluster.kube import SECRETS, ApiError, Conflict, NotFound, Resource, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
+from datasource.cluster.resources import SECRETS, Resource
 from datasource.concurrency.backoff import Backoff, half_jitter
 from datasource.records.credential import Change, CredentialData, StoredCredential, Unreadable, is_ours, stored_in
 from datasource.records.credential_patches import change_patch, credential_manifest

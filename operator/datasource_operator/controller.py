@@ -14,8 +14,10 @@ import structlog
 
 from datasource.api.names import SecretType
 from datasource.api.objects import Datasource
-from datasource.cluster.kube import DATASOURCES, ApiError, Kube, Unavailable
+from datasource.cluster.api_errors import ApiError, Unavailable
+from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
+from datasource.cluster.resources import DATASOURCES
 from datasource.concurrency.fair_turns import FairTurns
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery

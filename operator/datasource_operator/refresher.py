@@ -22,10 +22,10 @@ from datasource.api.names import credential_secret_name
 from datasource.api.objects import Secret
 from datasource.api.requests import Requests
 from datasource.api.spec import DeletionPolicy, OAuth2, Spec
+from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale, Standing
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
-from datasource.cluster.kube import ApiError, Unavailable
 from datasource.oauth2.errors import OAuth2Error
 from datasource.oauth2.token_response import TokenResponse
 from datasource.providers.transport import Transport

@@ -12,7 +12,9 @@ import pytest
 
 from datasource.api.names import SecretType
 from datasource.api.objects import Metadata, PartialObject
-from datasource.cluster.kube import DATASOURCES, Kube, Resource, Unavailable, WatchEvent
+from datasource.cluster.api_errors import Unavailable
+from datasource.cluster.kube import Kube, WatchEvent
+from datasource.cluster.resources import DATASOURCES, Resource
 from datasource.outbound.egress import EgressPolicy
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from datasource.api.names import SecretType
 from datasource.api.objects import Metadata, PartialObject, Secret
 from datasource.api.requests import HandledSet
+from datasource.cluster.api_errors import Conflict, Forbidden, NotFound, Unavailable
 from datasource.cluster.credential_secrets import (
     STORE_BACKOFF,
     Absent,
@@ -28,7 +29,7 @@ from datasource.cluster.credential_secrets import (
     Written,
     standing,
 )
-from datasource.cluster.kube import Conflict, Forbidden, NotFound, Resource, Unavailable
+from datasource.cluster.resources import Resource
 from datasource.concurrency.backoff import no_jitter
 from datasource.records.credential import Change, CredentialFacts, StoredCredential, Unreadable
 from tests.unit.datasource.api_server import ApiServer, Reply, cuts, fails, json_reply
