@@ -25,6 +25,7 @@ class Kind(StrEnum):
     TOO_MANY_REQUESTS_THAT_LEAD_NOWHERE = "too_many_requests_that_lead_nowhere"
     TOO_MUCH_AT_ONCE = "too_much_at_once"
     THE_CLUSTER_DOES_NOT_ANSWER = "the_cluster_does_not_answer"
+    RIGHTS_ARE_NOT_THERE_YET = "rights_are_not_there_yet"
     SOMETHING_WENT_WRONG = "something_went_wrong"
     THIS_IS_NOT_THE_BROWSER_THAT_BEGAN = "this_is_not_the_browser_that_began"
     A_COOKIE_OF_ANOTHER_SITE_IS_IN_THE_WAY = "a_cookie_of_another_site_is_in_the_way"
@@ -136,6 +137,20 @@ def try_again_later() -> Refused:
         "The Kubernetes API server could not be reached, so nothing was changed. Try again in a minute.",
         HTTPStatus.SERVICE_UNAVAILABLE,
         timedelta(seconds=30),
+    )
+
+
+def may_not_read_yet(what: str, namespace: str) -> Refused:
+    """The operator has not given us the right yet, or cannot."""
+    return Refused(
+        Kind.RIGHTS_ARE_NOT_THERE_YET,
+        "Not ready yet",
+        f"The callback server may not read {what} in namespace {namespace} yet. The operator gives it that right, usually within "
+        "seconds. Nothing was changed, no code was used, and your link stays good: reload this page in a minute. If that does "
+        "not help, ask whoever runs the cluster to look at the installation:",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        timedelta(seconds=30),
+        command="kubectl datasource doctor",
     )
 
 
