@@ -1,4 +1,4 @@
-"""I/O: reads of what the operator gives us the right to. It does so a moment after a Datasource named it, and that is waited for.
+"""I/O: reads of what the operator gives us the right to, a moment after a Datasource named it: that moment is waited for.
 
 Only for whoever has a link or a flow of ours: strangers are to cost no waiting.
 """

@@ -1,4 +1,4 @@
-"""I/O: keep the Roles with which the callback server reads what Datasources name. `decisions/callback_rights.py` says what they give.
+"""I/O: keep the Roles with which the callback server reads what Datasources name; what they give is decided elsewhere.
 
 They follow the Datasources of a namespace: a burst of changes is one write, a start writes nothing, and what somebody edited or
 deleted is put right at the next look. Runs while this process leads; what Datasources need is remembered always.
@@ -75,9 +75,31 @@ class _Namespace:
     """By name of the Datasource."""
     stands: dict[int, bytes] = field(default_factory=dict)
     """The digest of each Role that stands with its RoleBinding, by number."""
+    size: int = 0
+    """How many bytes the names take."""
     written_at: float = float("-inf")
     refused: str = ""
     """Why the last write was refused."""
+
+    def add(self, name: str, needs: Needs) -> bool:
+        """Remember a Datasource; False where that is known already."""
+        before = self.needs.get(name)
+        if before == needs:
+            return False
+        self.size += bytes_of(name, needs) - (0 if before is None else bytes_of(name, before))
+        self.needs[name] = needs
+        return True
+
+    def drop(self, name: str) -> bool:
+        """Forget a Datasource; False where it was not known."""
+        before = self.needs.pop(name, None)
+        if before is None:
+            return False
+        self.size -= bytes_of(name, before)
+        if not self.needs:
+            # Perhaps the namespace went with it, and takes its Roles along.
+            self.stands = dict.fromkeys(self.stands, _UNKNOWN)
+        return True
 
     def wanted(self) -> dict[int, bytes]:
         return {number: digest(rules) for number, rules in roles_for(self.needs).items()}
@@ -109,19 +131,14 @@ class CallbackRights:
     def needed_by(self, key: Key, spec: Mapping[str, Any]) -> None:
         """A Datasource is there, with that spec."""
         known = self._namespaces.setdefault(key.namespace, _Namespace())
-        needs = needs_of(spec)
-        if known.needs.get(key.name) != needs:
-            known.needs[key.name] = needs
+        if known.add(key.name, needs_of(spec)):
             self._is_due(key.namespace)
 
     def needed_no_more(self, key: Key) -> None:
         """A Datasource is gone."""
         known = self._namespaces.get(key.namespace)
-        if known is None or known.needs.pop(key.name, None) is None:
+        if known is None or not known.drop(key.name):
             return
-        if not known.needs:
-            # Perhaps the namespace went with it, and takes its Roles along.
-            known.stands = dict.fromkeys(known.stands, _UNKNOWN)
         self._is_due(key.namespace)
         self._tidy(key.namespace, known)
 
@@ -228,7 +245,7 @@ class CallbackRights:
 
     def _is_due(self, namespace: str) -> None:
         known = self._namespaces[namespace]
-        pace = max(PACE.total_seconds(), bytes_of(known.needs) / _BYTES_PER_SECOND)
+        pace = max(PACE.total_seconds(), known.size / _BYTES_PER_SECOND)
         delay = max(GATHER.total_seconds(), known.written_at + pace - self.monotonic())
         self._queue.add(Key(namespace, ""), Priority.ROUTINE, delay=timedelta(seconds=delay))
 

@@ -1,4 +1,4 @@
-"""What the callback server's ServiceAccount reads, under the rights that the operator gives it: what Datasources name, and no more."""
+"""What the callback server reads under the rights that the operator gives it: what Datasources name, and no more."""
 
 import base64
 import json
@@ -65,7 +65,7 @@ def raw(thief: Cluster, method: str, path: str, body: Any, content_type: str, qu
     with open(user["tokenFile"]) as token:
         command = ["curl", "--silent", "--insecure", "-X", method, "-H", f"Authorization: Bearer {token.read()}"]
     command += ["-H", f"Content-Type: {content_type}", "--data", json.dumps(body), f"{server['server']}{path}{query}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True)
+    return subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own words
 
 
 def test_stolen_account_reads_no_secret_that_no_datasource_names(user: User, thief: Cluster, foreign: str) -> None:
@@ -159,7 +159,9 @@ def test_who_comes_before_the_right_is_told_so_loses_nothing_and_what_somebody_e
             assert "no code was used" in person.get(way_back).text
         finally:
             operator.start()
-        eventually("the RoleBinding is there again", lambda: RIGHTS in user.kubectl("get", "rolebindings", "-o", "name"))
+        eventually(
+            "the RoleBinding is there again", lambda: RIGHTS in user.kubectl("get", "rolebindings", "-o", "name")
+        )
         assert names_in(user) == expected("calendar")
         person.come_back(way_back)
     user.wait_for_reason("Authorized")

@@ -103,12 +103,9 @@ def roles_for(needs: Mapping[str, Needs]) -> dict[int, Rules]:
     return {number: tuple(_rules(found, needs)) for number, found in names.items()}
 
 
-def bytes_of(needs: Mapping[str, Needs]) -> int:
-    """How much the names take."""
-    return sum(
-        len(credential_secret_name(name)) + len(each.secret or "") + len(each.config_map or "")
-        for name, each in needs.items()
-    )
+def bytes_of(name: str, needs: Needs) -> int:
+    """How much the names of one Datasource take."""
+    return len(credential_secret_name(name)) + len(needs.secret or "") + len(needs.config_map or "")
 
 
 def digest(rules: Rules) -> bytes:
@@ -166,7 +163,7 @@ def _shared(needs: Needs) -> Needs:
 
 
 def _how_many(needs: Mapping[str, Needs]) -> int:
-    size, count = bytes_of(needs), 1
+    size, count = sum(bytes_of(name, each) for name, each in needs.items()), 1
     while count < MOST_ROLES and size > count * _NAMES_PER_ROLE:
         count *= 2
     return count
