@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from datasource.cluster.kube import CONFIG_MAPS, SECRETS, Forbidden, Kube, Resource
+from datasource.cluster.api_errors import Forbidden
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import CONFIG_MAPS, SECRETS, Resource
 
 T = TypeVar("T")
 

@@ -14,7 +14,9 @@ import structlog
 
 from datasource.api.names import FIELD_MANAGER, callback_rights_name
 from datasource.api.objects import PartialObject
-from datasource.cluster.kube import DATASOURCES, ApiError, Conflict, Invalid, Kube, NotFound, Resource, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, Invalid, NotFound, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import DATASOURCES, Resource
 from datasource.concurrency.fair_turns import FairTurns
 from datasource_operator.cache import Key
 from datasource_operator.decisions.callback_rights import (
@@ -34,7 +36,7 @@ from datasource_operator.decisions.callback_rights import (
     roles_for,
 )
 from datasource_operator.queue import Priority, WorkQueue
-from datasource_operator.served_scopes import Scope
+from datasource_operator.served_scopes import Scope, scope_name
 from datasource_operator.worker import Done, Ending, TryAgain, Worker
 
 logger = structlog.get_logger(__name__)
@@ -318,7 +320,7 @@ class CallbackRights:
 
     def _complain(self, scope: Scope, error: str) -> None:
         if scope not in self._complaints:
-            _warn(scope or "*", error)
+            _warn(scope_name(scope), error)
         self._complaints[scope] = error
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from callback_server.granted import PATIENCE, PAUSE, NotGranted, PatientReads
 from datasource.api.objects import ConfigMap, Secret
-from datasource.cluster.kube import CONFIG_MAPS, SECRETS, NotFound
+from datasource.cluster.api_errors import NotFound
+from datasource.cluster.resources import CONFIG_MAPS, SECRETS
 from tests.unit.datasource.api_server import ApiServer, fails, json_reply
 
 APP = {"metadata": {"name": "app", "namespace": "shop"}, "data": {}}

@@ -12,14 +12,8 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from datasource.cluster.kube import (
-    DATASOURCES,
-    Forbidden,
-    Invalid,
-    NotFound,
-    Resource,
-    Unavailable,
-)
+from datasource.cluster.api_errors import Forbidden, Invalid, NotFound, Unavailable
+from datasource.cluster.resources import DATASOURCES, Resource
 from datasource_operator.cache import Key
 from datasource_operator.callback_rights import (
     GATHER,
@@ -378,7 +372,7 @@ async def test_refused_scope_keeps_no_other_from_its_looks() -> None:
             async for page in whole(world.kube, resource, namespace, *rest, **more):
                 yield page
 
-        world.kube.pages = pages  # type: ignore[method-assign, assignment]
+        world.kube.pages = pages  # type: ignore[method-assign]
         world.kube.remove(ROLE_BINDINGS, "shop", NAME)
         await world.pass_time(keeper, LOOK_INTERVAL * 2 + PACE, step=5)
         assert keeper.refused() == 1
