@@ -12,6 +12,7 @@ import yaml
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
+from tests.support.over_bound import let_callback_server_patch_all_secrets
 from tests.support.user import eventually
 
 pytestmark = pytest.mark.cluster
@@ -20,8 +21,9 @@ POLICY = "callback-server-writes.datasource.dev"
 
 
 @pytest.fixture
-def callback_server_user(cluster: Cluster) -> Cluster:
-    """kubectl with the callback server's token, as whoever stole it would use it."""
+def callback_server_user(cluster: Cluster, namespace: str) -> Cluster:
+    """kubectl with the callback server's token, as whoever stole it would use it; policies alone are tried."""
+    let_callback_server_patch_all_secrets(cluster, namespace)
     return Cluster(cluster.kubeconfig_for(SYSTEM_NAMESPACE, CALLBACK_SERVER), cluster.folder)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
+from tests.support.over_bound import let_callback_server_patch_all_secrets
 from tests.support.user import eventually
 
 pytestmark = pytest.mark.cluster
@@ -124,6 +125,7 @@ STANDING = {
 def place(cluster: Cluster) -> Iterator[str]:
     """A namespace with a few Secrets in it."""
     cluster.kubectl("create", "namespace", PLACE)
+    let_callback_server_patch_all_secrets(cluster, PLACE)
     cluster.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items()}))
     yield PLACE
     cluster.kubectl("delete", "namespace", PLACE, "--wait=false")
