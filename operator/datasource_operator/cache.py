@@ -114,6 +114,12 @@ class Cache:
         """Whose a Secret was when it was last seen."""
         return self._belongs_to.get((metadata.namespace, metadata.name))
 
+    def holder(self, namespace: str, name: str) -> Key | None:
+        """Whose token Secret has that name."""
+        key = self._belongs_to.get((namespace, name))
+        known = None if key is None else self._known.get(key)
+        return key if known is not None and name in known.token_secrets else None
+
     def store_secret(self, metadata: Metadata) -> Key | None:
         """Remember a Secret of ours by its metadata; returns whose it is, or was; None where nothing new was learnt."""
         metadata = _lean_metadata(metadata)

@@ -17,6 +17,7 @@ from datasource.process.settings import Settings
 from datasource.records.credential import StoredCredential
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
 from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.renames import name_it_moves_to, stands_in_ring
 from datasource_operator.refresh_memory import RefreshMemory
 
 PARSED_SPECS_IN_ALL = 32 * 2**20
@@ -55,6 +56,19 @@ class Observer:
         Raises:
             DatasourceGone: it shows none.
         """
+        seen = self._observe(key, look_around=look_around)
+        return replace(seen, stands_in_ring=True) if self._stands_in_ring(key, seen) else seen
+
+    def _stands_in_ring(self, key: Key, seen: Observed) -> bool:
+        if name_it_moves_to(seen) is None:
+            return False
+
+        def moves_to(each: Key) -> str | None:
+            return None if self.cache.datasource(each) is None else name_it_moves_to(self._observe(each))
+
+        return stands_in_ring(key, moves_to, lambda name: self.cache.holder(key.namespace, name))
+
+    def _observe(self, key: Key, *, look_around: bool = False) -> Observed:
         datasource = self.cache.datasource(key)
         if datasource is None:
             raise DatasourceGone(str(key))

@@ -16,8 +16,9 @@ from datasource_operator.observer import (
     PARSED_SPECS_PER_NAMESPACE,
     SMALLEST_PARSED,
     DatasourceGone,
+    Observer,
 )
-from tests.support.builders import datasource, raw_spec
+from tests.support.builders import NAMESPACE, credential_metadata, datasource, raw_spec, token_secret_metadata
 from tests.support.reachable import reachable
 from tests.unit.datasource_operator.stand_ins import KubeInMemory
 from tests.unit.datasource_operator.working_steps import KEY, steps_on
@@ -84,3 +85,37 @@ def test_specs_of_one_namespace_push_out_nobody_elses() -> None:
     assert observer.observe(victim).spec is parsed
     assert observer._parsed_specs.held_in("attacker") <= PARSED_SPECS_PER_NAMESPACE
     assert observer.observe(first).spec == observer.observe(first).spec
+
+
+def trading(observer: Observer, names: dict[str, tuple[str, str]]) -> None:
+    """Authorized Datasources by name: which token Secret each has, and which one it is to have."""
+    for name, (has, wants) in names.items():
+        spec = raw_spec(token_secret={"name": wants})
+        observer.cache.store_datasource(replace(datasource(name=name), spec=spec))
+        observer.cache.store_secret(credential_metadata(name=name))
+        observer.cache.store_secret(token_secret_metadata(has, datasource=name))
+
+
+@pytest.mark.parametrize(
+    ("names", "in_ring"),
+    [
+        ({"a": ("s1", "s2"), "b": ("s2", "s1")}, {"a", "b"}),
+        ({"a": ("s1", "s2"), "b": ("s2", "s3"), "c": ("s3", "s1")}, {"a", "b", "c"}),
+        ({"a": ("s1", "s2"), "b": ("s2", "s2")}, set()),
+        ({"a": ("s1", "s2"), "b": ("s2", "free")}, set()),
+        ({"a": ("s1", "nobodys")}, set()),
+    ],
+)
+def test_datasources_that_want_each_others_token_secret_are_seen(
+    names: dict[str, tuple[str, str]], in_ring: set[str]
+) -> None:
+    observer = steps_on(KubeInMemory()).observer
+    trading(observer, names)
+    assert {name for name in names if observer.observe(Key(NAMESPACE, name)).stands_in_ring} == in_ring
+
+
+def test_whoever_waits_for_the_secret_of_a_datasource_that_is_gone_gives_up_nothing() -> None:
+    observer = steps_on(KubeInMemory()).observer
+    trading(observer, {"a": ("s1", "s2"), "b": ("s2", "s1")})
+    observer.cache.drop_datasource(Key(NAMESPACE, "b"))
+    assert not observer.observe(Key(NAMESPACE, "a")).stands_in_ring

@@ -333,7 +333,7 @@ def test_captured_fields_are_variables_of_the_template() -> None:
 
 @pytest.mark.parametrize(("length", "is_shared"), [(10, True), (LONGEST_SHARED, False)])
 def test_few_fields_are_kept_once_and_many_no_longer_than_their_secret(length: int, is_shared: bool) -> None:
-    tree = {"f:data": {f"f:{'k' * length}": {}}}
+    tree: dict[str, Any] = {"f:data": {f"f:{'k' * length}": {}}}
     one, another = (
         managed(ManagedFields(manager=FIELD_MANAGER, operation="Apply", fields_v1=dict(tree))) for _ in range(2)
     )
