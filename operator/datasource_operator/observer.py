@@ -10,8 +10,10 @@ from datasource.api.objects import Datasource, Secret
 from datasource.api.requests import requests_in
 from datasource.api.spec import InvalidSpec, Spec
 from datasource.api.spec_problems import parse_spec
+from datasource.cluster.api_errors import NotFound
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
-from datasource.cluster.kube import DATASOURCES, Kube, NotFound
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import DATASOURCES
 from datasource.concurrency.fair_cache import FairCache
 from datasource.process.settings import Settings
 from datasource.records.credential import StoredCredential

@@ -7,7 +7,15 @@ import pytest
 
 from datasource.process import logs
 from datasource.providers import connections, discovery, resolver, transport, verifier
-from datasource_operator import controller, event_rates, observer, provider_looks, refresh_pool, secret_poller
+from datasource_operator import (
+    controller,
+    event_rates,
+    observer,
+    provider_looks,
+    refresh_pool,
+    revocations,
+    secret_poller,
+)
 from deploy.local.cache import REPOSITORY
 
 MIB = 2**20
@@ -20,7 +28,7 @@ def seconds(pause: timedelta) -> int:
 TOLD: dict[str, tuple[list[int], list[int]]] = {
     "reconciliations at a time": ([controller.WORKERS_PER_NAMESPACE], [controller.WORKERS]),
     "refreshes at a time": ([refresh_pool.PER_NAMESPACE, refresh_pool.PER_PROVIDER], [refresh_pool.IN_ALL]),
-    "revocations at a time": ([controller.REVOCATIONS_PER_NAMESPACE], [controller.REVOCATION_WORKERS]),
+    "revocations at a time": ([revocations.WORKERS_PER_NAMESPACE], [revocations.WORKERS]),
     "looks at providers at a time": (
         [provider_looks.PER_NAMESPACE, provider_looks.PER_PROVIDER],
         [provider_looks.IN_ALL],
@@ -77,5 +85,5 @@ def test_a_row_tells_the_bounds_of_the_code(what: str) -> None:
 
 def test_whoever_may_send_at_all_finds_a_connection() -> None:
     """At one provider, whatever its Datasources do at the same time."""
-    at_once = refresh_pool.PER_PROVIDER + provider_looks.PER_PROVIDER + controller.REVOCATION_WORKERS
+    at_once = refresh_pool.PER_PROVIDER + provider_looks.PER_PROVIDER + revocations.WORKERS
     assert at_once < connections.CONNECTIONS_TO_ONE_PROVIDER
