@@ -145,6 +145,10 @@ class Api:
         named = {"apiVersion": resource.group_version, "kind": resource.kind}
         return [named | _without_managers(each) for each in found["items"]]
 
+    def resource_version(self, resource: Resource, namespace: str | None = None) -> str:
+        """That of a list made now: everything that was written before is in it."""
+        return str(self._asked("get", resource, namespace=namespace, limit=1)["metadata"]["resourceVersion"])
+
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """A new object."""
         return self._asked("create", resource_of(manifest), body=manifest, **_dry(dry_run), **_where(manifest))

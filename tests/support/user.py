@@ -116,10 +116,6 @@ class User:
         """All objects of a resource; `fields` is a selector."""
         return self.api.all_of(resource, self.namespace, fields=fields)
 
-    def patch(self, change: Manifest, name: str = "calendar", *, resource: Resource = DATASOURCES) -> None:
-        """Merge-patch the Datasource, or another object."""
-        self.api.patch(resource, name, change, self.namespace)
-
     def status(self, name: str = "calendar") -> Manifest:
         """Its status."""
         return _status(self.get(name))
