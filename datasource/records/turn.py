@@ -22,6 +22,8 @@ class Turn(msgspec.Struct, frozen=True):
     """What the refresh token was sent with, and what is recorded with the reply."""
     client_secret_name: str | None = None
     """The Secret to correct where the provider rejects the client."""
+    failure_before: str | None = None
+    """What went wrong at the send before, where this process knows it."""
 
     def encode(self) -> bytes:
         """The record, as JSON."""
