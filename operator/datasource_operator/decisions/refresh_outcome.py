@@ -28,9 +28,6 @@ from datasource.records.intent import Intent
 from datasource.records.turn import Turn
 from datasource_operator.decisions.setbacks import BLOCKED_PAUSE, LONGEST_WORDS, Setback
 
-VERDICT_WAITS = timedelta(minutes=3)
-"""How long a refused refresh token rests after an answer that was lost, before it is sent for the last time."""
-
 _FIRST_AFTER_A_LOST_ANSWER = 2
 
 
@@ -219,7 +216,7 @@ def refresh_outcome(turn: Turn, answer: Answer, now: datetime) -> RefreshOutcome
         case InvalidGrant() if turn.intent.sends == _FIRST_AFTER_A_LOST_ANSWER:
             # The request whose answer was lost may still be at work, and the provider refuses a second one meanwhile
             # ("token request is already being processed").
-            return LeaveIntent(_setback(turn, answer, "It is tried once more.", VERDICT_WAITS))
+            return LeaveIntent(_setback(turn, answer, "It is tried once more.", turn.last_try_after))
         case InvalidGrant():
             return Verdict(turn, _verdict(turn), words=_words_of(turn, answer))
         case OAuth2Error(processed=Processed.NO):

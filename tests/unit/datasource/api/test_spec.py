@@ -3,9 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
-from datasource.api.presets import PRESETS, Preset
+from datasource.api.presets import PRESETS
 from datasource.api.spec import (
     ClientSecretRef,
     DeletionPolicy,
@@ -202,7 +203,7 @@ def test_nonce_may_be_asked_for_again_where_a_preset_sends_none_and_rules_add_up
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = {"nonce": False, "errorRules": [{"status": 403, "means": "invalidGrant"}]}
-    monkeypatch.setitem(PRESETS, "github", Preset("GitHub", "https://docs.example.com", False, options=options))
+    monkeypatch.setitem(PRESETS, "github", msgspec.structs.replace(PRESETS["github"], options=options))
     assert oauth2(provider="github").expanded().nonce is False
     assert oauth2(provider="github", nonce=True).expanded().nonce is True
     mine = oauth2(provider="github", errorRules=[{"status": 400, "means": "temporary"}]).expanded().error_rules

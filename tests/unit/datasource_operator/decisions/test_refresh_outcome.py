@@ -36,9 +36,8 @@ from datasource.outbound.egress import Denied
 from datasource.providers.discovery import MetadataMissing
 from datasource.records.credential import CredentialData
 from datasource.records.intent import Intent
-from datasource.records.turn import Turn
+from datasource.records.turn import LAST_TRY_AFTER, Turn
 from datasource_operator.decisions.refresh_outcome import (
-    VERDICT_WAITS,
     Answer,
     KeepRefreshToken,
     LeaveIntent,
@@ -155,7 +154,7 @@ def test_refused_grant_waits_for_one_more_try_after_a_lost_answer() -> None:
     """Salesforce refuses our second request while it still works at the first: "already being processed"."""
     outcome = refresh_outcome(turn(2), InvalidGrant("invalid_grant", "already being processed"), LATER)
     assert isinstance(outcome, LeaveIntent)
-    assert outcome.trouble.pause == VERDICT_WAITS
+    assert outcome.trouble.pause == LAST_TRY_AFTER
     assert "already being processed. It is tried once more." in outcome.trouble.message
 
 
