@@ -168,7 +168,7 @@ class OAuth2(
         theirs = msgspec.convert(self.preset.options, OAuth2)
         filled = {name: _first_written(getattr(self, name), getattr(theirs, name)) for name in self.__struct_fields__}
         filled["nonce"] = theirs.nonce if self.nonce is None else self.nonce
-        filled["error_rules"] = self.error_rules + theirs.error_rules
+        filled["error_rules"] = tuple(dict.fromkeys(self.error_rules + theirs.error_rules))
         if self.client_secret_ref is None:
             filled["client_authentication"] = self.client_authentication
         if self.pkce is Pkce.S256:
