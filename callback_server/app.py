@@ -78,7 +78,9 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
     credential_secrets = CredentialSecrets(kube, CALLBACK_FIELD_MANAGER, may_list=False)
-    observer = Observer(kube, credential_secrets, settings, discovery)
+    # A look takes 15 s where an issuer hangs at each of its places. Who is kept waiting by one tenant's issuers is of that tenant.
+    lookups = Places(in_all=64, per_namespace=8, reserved=32, longest_wait=5.0, longest_line=48)
+    observer = Observer(kube, credential_secrets, settings, discovery, lookups)
     clients = Clients(kube, settings.require_allowed_hosts, _now)
     flows = FlowStore(kube, settings.system_namespace, _now)
     link_keys = LinkKeyStore(kube, settings.system_namespace, _now)
@@ -88,7 +90,7 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
 
     looks = Looks(new_lane)
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
-    places = Places(in_all=64, per_namespace=16, longest_wait=5.0, longest_line=48)
+    places = Places(in_all=64, per_namespace=16, reserved=32, longest_wait=5.0, longest_line=48)
     return Services(
         dialog=DialogService(clients, transport, settings, observer, flows, looks, places, link_keys, _now),
         callback=CallbackService(

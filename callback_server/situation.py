@@ -1,8 +1,10 @@
 """I/O: a Datasource and its credential Secret, read live: nothing here is cached."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from callback_server import refusals
+from callback_server.limits import Places
 from datasource.api.names import credential_secret_name, ticket_in
 from datasource.api.objects import Datasource, Status
 from datasource.api.requests import HandledSet, Requests, requests_in
@@ -74,6 +76,8 @@ class Observer:
     credential_secrets: CredentialSecrets
     settings: Settings
     discovery: Discovery
+    lookups: Places
+    """For who waits for a provider's metadata, which is read before anything is begun."""
 
     async def datasource(self, namespace: str, name: str) -> Datasource | None:
         """The Datasource, if there is one that we serve."""
@@ -109,11 +113,15 @@ class Observer:
 
         Raises:
             Refused: an endpoint depends on it, and it cannot be had.
+            Exceeded: too many of that namespace wait for metadata.
         """
+        issuer = situation.oauth2.expanded().issuer
+        is_at_hand = not issuer or self.discovery.is_known(issuer, ca_bundle=ca_bundle)
         try:
-            return await look_up_metadata(
-                self.discovery, situation.oauth2, tenant=situation.namespace, ca_bundle=ca_bundle
-            )
+            async with nullcontext() if is_at_hand else self.lookups.one(situation.namespace):
+                return await look_up_metadata(
+                    self.discovery, situation.oauth2, tenant=situation.namespace, ca_bundle=ca_bundle
+                )
         except MetadataUnavailable as error:
             raise refusals.provider_is_silent(str(error)) from None
         except InvalidSpec as error:
