@@ -29,7 +29,7 @@ from callback_server.dialog import LARGEST_FORM, DialogService, parse_form
 from callback_server.done import DoneService
 from callback_server.flows import FlowStore
 from callback_server.identity import IdentityCheck
-from callback_server.limits import Exceeded, Misses, Pace, Places
+from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 from callback_server.looks import Lane, Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
@@ -78,7 +78,7 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
     credential_secrets = CredentialSecrets(kube, CALLBACK_FIELD_MANAGER, may_list=False)
-    # A look takes 15 s where an issuer hangs at each of its places. Who is kept waiting by one tenant's issuers is of that tenant.
+    # A look takes 15 s where an issuer hangs at each of its places: only its own tenant waits for it.
     lookups = Places(in_all=64, per_namespace=8, reserved=32, longest_wait=5.0, longest_line=48)
     observer = Observer(kube, credential_secrets, settings, discovery, lookups)
     clients = Clients(kube, settings.require_allowed_hosts, _now)
@@ -92,7 +92,9 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
     places = Places(in_all=64, per_namespace=16, reserved=32, longest_wait=5.0, longest_line=48)
     return Services(
-        dialog=DialogService(clients, transport, settings, observer, flows, looks, places, link_keys, _now),
+        dialog=DialogService(
+            clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), places, link_keys, _now
+        ),
         callback=CallbackService(
             clients,
             transport,

@@ -188,7 +188,7 @@ class CallbackService:
             raise error.refused from None
         facts, data = authorized_by(authorizer, facts, data)
         try:
-            await self.credentials.store(situation, facts, data, requests=flow.requests, until=flow.expires_at)
+            await self.credentials.store(situation, facts, data, known=flow.known, until=flow.expires_at)
         except Refused:
             await self.revoker.revoke_dropped(situation, prepared.material, data)
             raise
@@ -290,7 +290,7 @@ def authorized_by(
 
 def clear_is_newer(situation: Situation, flow: Flow) -> bool:
     """Whether a clear was asked for that the flow did not know of when it began."""
-    handled = situation.handled.with_requests(flow.requests)
+    handled = situation.handled.with_all(flow.known)
     return handled.pending(situation.requests).clear_credential is not None
 
 

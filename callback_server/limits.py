@@ -143,6 +143,27 @@ class Misses:
             bucket.take()
 
 
+class Clicks:
+    """How often one link may begin an authorization. Each writes a record, which takes the place of another one's."""
+
+    PER_LINK = (0.5, 20)
+    """Per second, and at once: a crowd that follows a link in a chat, or somebody who has no patience."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._buckets = Buckets(monotonic, most=_KEYS)
+
+    def count(self, link: Hashable) -> None:
+        """Count one; to be called for live links only.
+
+        Raises:
+            Exceeded: there were too many.
+        """
+        per_second, burst = self.PER_LINK
+        bucket = self._buckets.of(link, per_second=per_second, burst=burst)
+        bucket.require()
+        bucket.take()
+
+
 class Places:
     """How much may be done at one time: in all, and for one namespace. People come in crowds: who finds no place waits.
 

@@ -8,7 +8,6 @@ import pytest
 
 from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.refusals import Refused
-from datasource.api.requests import Requests
 from datasource.api.spec import OAuth2
 from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.identity import expected_identity_hash, read_kept_claims
@@ -35,7 +34,6 @@ def flow(nonce: str | None = "n-1") -> Flow:
         cookie_hash="",
         ticket_hash="",
         redirect_uri="",
-        requests=Requests(),
         created_at=NOW,
         expires_at=NOW + timedelta(minutes=10),
         code_verifier=None,

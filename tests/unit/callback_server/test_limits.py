@@ -1,12 +1,13 @@
 """How much strangers may cost, and that they cannot use it up for others."""
 
 import asyncio
+import contextlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callback_server.limits import Bucket, Exceeded, Misses, Pace, Places
+from callback_server.limits import Bucket, Clicks, Exceeded, Misses, Pace, Places
 
 
 class Clock:
@@ -130,6 +131,24 @@ def test_what_is_beyond_the_bound_is_not_remembered() -> None:
     for number in range(10_000):
         counted(misses, f"made-up-{number}", "x", 1)
     assert len(misses._buckets) <= 400
+
+
+def test_link_begins_so_many_authorizations_and_no_link_uses_up_what_is_for_another() -> None:
+    clock = Clock()
+    clicks = Clicks(clock)
+
+    def begun(link: str, times: int) -> int:
+        taken = 0
+        for _ in range(times):
+            with contextlib.suppress(Exceeded):
+                clicks.count(link)
+                taken += 1
+        return taken
+
+    assert begun("one", 100) == 20
+    assert begun("another", 5) == 5
+    clock.seconds += 10
+    assert begun("one", 100) == 5
 
 
 NOBODY_WAITS = 0.0
