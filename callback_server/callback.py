@@ -252,6 +252,7 @@ def new_credential(
         has_refresh_token=response.refresh_token is not None,
         ticket_hash=flow.ticket_hash,
         is_revocable=effective.revocation_url is not None,
+        promised=None if flow.metadata is None else flow.metadata.promises,
     )
     data = CredentialData(
         access_token=response.access_token,
@@ -305,7 +306,8 @@ def _check_answer(situation: Situation, flow: Flow, response: AuthorizationRespo
     """The issuer first: an error may be a trick, too (RFC 9207 section 2.4)."""
     promised = flow.metadata is not None and flow.metadata.authorization_response_iss_parameter_supported
     try:
-        check_issuer(response.iss, expected=situation.oauth2.expanded().issuer, required=promised)
+        whole = situation.oauth2.expanded()
+        check_issuer(response.iss, expected=whole.issuer, authorize_url=whole.authorize_url, required=promised)
     except RefusedCallback as error:
         raise refusals.issuer_is_another(str(error)) from None
     if response.error is not None:

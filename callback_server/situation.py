@@ -47,6 +47,12 @@ class Situation:
         return HandledSet() if self.credential is None else self.credential.facts.handled
 
     @property
+    def promised(self) -> ProviderMetadata | None:
+        """What the issuer promised when the credential or tombstone that there is was obtained."""
+        promised = None if self.credential is None else self.credential.facts.promised
+        return promised if promised is not None and promised.issuer == self.oauth2.expanded().issuer else None
+
+    @property
     def parameters_hash(self) -> str:
         """What the person agrees to."""
         return parameters_hash(self.oauth2)
@@ -109,7 +115,7 @@ class Observer:
         )
 
     async def metadata(self, situation: Situation, ca_bundle: str | None) -> ProviderMetadata | None:
-        """What the provider says of itself now; None where nothing depends on it.
+        """What the provider says of itself now, or promised earlier; None where nothing depends on it.
 
         Raises:
             Refused: an endpoint depends on it, and it cannot be had.
@@ -119,13 +125,14 @@ class Observer:
         is_at_hand = not issuer or self.discovery.is_known(issuer, ca_bundle=ca_bundle)
         try:
             async with nullcontext() if is_at_hand else self.lookups.one(situation.namespace):
-                return await look_up_metadata(
+                found = await look_up_metadata(
                     self.discovery, situation.oauth2, tenant=situation.namespace, ca_bundle=ca_bundle
                 )
         except MetadataUnavailable as error:
             raise refusals.provider_is_silent(str(error)) from None
         except InvalidSpec as error:
             raise refusals.not_configured(str(error)) from None
+        return found or situation.promised
 
     def _parsed(self, datasource: Datasource) -> tuple[Spec, OAuth2]:
         try:

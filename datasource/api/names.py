@@ -66,6 +66,7 @@ class Annotation(StrEnum):
     EXPECTED_IDENTITY = "datasource.dev/expected-identity"
     REVOCABLE = "datasource.dev/revocable"
     REVOKE_UNTIL = "datasource.dev/revoke-until"
+    PROMISED = "datasource.dev/promised"
     CONTENT = "datasource.dev/content"
 
     # On a client Secret, written by its owner: the hosts it may be sent to.

@@ -54,6 +54,16 @@ class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
             id_token_signing_alg_values_supported=None,
         )
 
+    @property
+    def promises(self) -> "ProviderMetadata":
+        """What it promises, without its endpoints: what a credential remembers for when the document is out of reach."""
+        return ProviderMetadata(
+            issuer=self.issuer,
+            require_pushed_authorization_requests=self.require_pushed_authorization_requests,
+            authorization_response_iss_parameter_supported=self.authorization_response_iss_parameter_supported,
+            code_challenge_methods_supported=("S256",) if self.supports_s256 else None,
+        )
+
 
 _ENDPOINTS = (
     "authorization_endpoint",

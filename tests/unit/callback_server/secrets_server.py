@@ -29,7 +29,7 @@ class SecretsServer:
         """Answer one request."""
         self.methods[request.method] += 1
         if request.method == "POST":
-            return self._create(await request.json())
+            return self._create(await request.json(), dry_run="dryRun" in request.query)
         name = request.path.rpartition("/")[2]
         if name == self.sweeps_before_get and request.method == "GET":
             self.secrets.pop(name, None)
@@ -43,21 +43,34 @@ class SecretsServer:
                 != (stored["metadata"]["resourceVersion"])
             ):
                 return failure(409, "Conflict")
-            stored["data"] = stored["data"] | patch["data"]
-            self._touch(stored)
+            if "dryRun" not in request.query:
+                self._merge(stored, patch)
         answer = web.json_response(stored)
         if self.moves_on:
             self._touch(stored)
         return answer
 
-    def _create(self, manifest: dict[str, Any]) -> web.Response:
-        name = manifest["metadata"]["name"]
-        if name in self.secrets:
-            return failure(409, "AlreadyExists")
-        self.secrets[name] = manifest
-        manifest["metadata"]["uid"] = name
+    def put(self, manifest: dict[str, Any]) -> None:
+        """Somebody made a Secret."""
+        manifest["metadata"].setdefault("uid", manifest["metadata"]["name"])
+        self.secrets[manifest["metadata"]["name"]] = manifest
         self._touch(manifest)
+
+    def _create(self, manifest: dict[str, Any], *, dry_run: bool) -> web.Response:
+        if manifest["metadata"]["name"] in self.secrets:
+            return failure(409, "AlreadyExists")
+        if not dry_run:
+            self.put(manifest)
         return web.json_response(manifest, status=201)
+
+    def _merge(self, stored: dict[str, Any], patch: dict[str, Any]) -> None:
+        """A merge patch (RFC 7386) of annotations and data."""
+        kept = stored["metadata"].get("annotations", {}) | patch["metadata"].get("annotations", {})
+        stored["metadata"]["annotations"] = {key: value for key, value in kept.items() if value is not None}
+        if "data" in patch:
+            data = {} if patch["data"] is None else stored.get("data", {}) | patch["data"]
+            stored["data"] = {key: value for key, value in data.items() if value is not None}
+        self._touch(stored)
 
     def _touch(self, stored: dict[str, Any]) -> None:
         self.version += 1
