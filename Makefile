@@ -57,6 +57,7 @@ generate: docs manifests ## write everything that is generated and kept in the r
 docs: $(READY) ## write what is generated in docs/ and SECURITY.md
 	@$(RUN) -m generators.api_reference
 	@$(RUN) -m generators.security_map
+	@$(RUN) -m generators.providers_page
 
 manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml
 	@$(RUN) -m generators.dashboard

@@ -38,10 +38,11 @@ from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, is_from_our_page
 from callback_server.situation import Observer
 from datasource.api.names import CALLBACK_FIELD_MANAGER
+from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import Clients
 from datasource.cluster.credential_secrets import CredentialSecrets
 from datasource.cluster.dropped_grants import DroppedGrants
-from datasource.cluster.kube import ApiError, Kube, Unavailable
+from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
