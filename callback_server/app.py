@@ -142,10 +142,10 @@ def create_app(served: Services) -> Starlette:
         return await (begin if request.method == "POST" else show)(request)
 
     async def callback(request: Request) -> Response:
-        namespace = request.path_params["namespace"]
-        if not _NAMESPACE.fullmatch(namespace):
+        namespace, name = request.path_params["namespace"], request.path_params.get("name")
+        if not _NAMESPACE.fullmatch(namespace) or not (name is None or _NAME.fullmatch(name)):
             raise refusals.unknown_flow()
-        done_id = await served.callback.finish(namespace, request.scope["query_string"], _cookie(request))
+        done_id = await served.callback.finish(namespace, name, request.scope["query_string"], _cookie(request))
         # A clean URL: code and state leave the address bar and the history.
         return RedirectResponse(f"{settings.external_url}/done/{done_id}", HTTPStatus.SEE_OTHER)
 
@@ -169,12 +169,13 @@ def create_app(served: Services) -> Starlette:
         answer.headers.update(getattr(error, "headers", None) or {})
         return answer
 
-    way_back = Route("/callback/{namespace}", callback)
-    # Starlette adds HEAD to GET. Whoever looks at a link before it is opened, as scanners do, must not spend the code.
-    way_back.methods = {"GET"}
+    ways_back = [Route("/callback/{namespace}", callback), Route("/callback/{namespace}/{name}", callback)]
+    for way_back in ways_back:
+        # Starlette adds HEAD to GET. Whoever looks at a link before it is opened, as scanners do, must not spend the code.
+        way_back.methods = {"GET"}
     routes = [
         Route("/authorize/{namespace}/{name}", authorize, methods=["GET", "POST"]),
-        way_back,
+        *ways_back,
         Route("/done/{done_id}", done),
     ]
     # A path with one slash more is another path: the redirect that Starlette makes of it is built from the Host header.

@@ -38,6 +38,7 @@ from datasource.records.flow import (
     FlowKey,
     Outcome,
     StoredFlow,
+    came_back_to,
     flow_key_origin,
     parse_flow_key,
     state_is_of,
@@ -59,7 +60,7 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True)
 class CallbackService:
-    """What stands behind `/callback/{namespace}`."""
+    """What stands behind `/callback/{namespace}` and `/callback/{namespace}/{name}`."""
 
     clients: Clients
     transport: Transport
@@ -74,8 +75,10 @@ class CallbackService:
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
-    async def finish(self, namespace: str, query: bytes, cookie: str | None) -> str:
+    async def finish(self, namespace: str, name: str | None, query: bytes, cookie: str | None) -> str:
         """Finish the flow that the query belongs to; returns the id of its done page, which tells how it ended.
+
+        `name` is that of the Datasource, where the redirect URI has it.
 
         A reload, or a second callback at once, exchanges nothing: it gets the same id.
 
@@ -85,7 +88,7 @@ class CallbackService:
             ApiError, Unavailable: the API server refused or did not answer before anything was spent.
         """
         response = _parsed(query)
-        key, stored = await self._flow_of(response, namespace, cookie)
+        key, stored = await self._flow_of(response, (namespace, name), cookie)
         if stored.flow.claim is None:
             # Only now: strangers must not take places.
             async with self.places.one(namespace):
@@ -93,7 +96,7 @@ class CallbackService:
         return stored.flow.done_id
 
     async def _flow_of(
-        self, response: AuthorizationResponse, namespace: str, cookie: str | None
+        self, response: AuthorizationResponse, place: tuple[str, str | None], cookie: str | None
     ) -> tuple[FlowKey, StoredFlow]:
         key = parse_flow_key(response.state or "")
         if key is None:
@@ -103,7 +106,7 @@ class CallbackService:
         origin = flow_key_origin(key, Purpose.STATE, self.link_keys.current, self.now())
         lane = self.looks.lane(origin, key.digest, refused=refusals.unknown_flow())
         stored = await lane.record(key, has_key=lambda found: state_is_of(key, found.flow))
-        if stored is None or not state_is_of(key, stored.flow) or stored.flow.namespace != namespace:
+        if stored is None or not state_is_of(key, stored.flow) or not came_back_to(stored.flow, *place):
             raise refusals.unknown_flow()
         if not is_same_browser(cookie, stored.flow.cookie_hash):
             raise refusals.cookie_is_missing()

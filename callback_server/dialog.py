@@ -18,7 +18,7 @@ from callback_server.metrics import count_begun
 from callback_server.pages import Dialog, Form, Onward
 from callback_server.security import form_token, form_token_fits, is_form_token
 from callback_server.situation import Observer, Situation, effective_parameters
-from datasource.api.names import authorization_link, redirect_uri, ticket_in
+from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
 from datasource.api.requests import HandledSet
 from datasource.cluster.clients import (
@@ -154,7 +154,7 @@ class DialogService:
                 requested=HandledSet().with_requests(situation.requests),
                 cookie_hash=cookie_hash(cookie),
                 ticket_hash=ticket_hash(ticket),
-                redirect_uri=redirect_uri(self.settings.external_url, situation.namespace),
+                redirect_uri=situation.redirect_uri(self.settings.external_url),
                 created_at=self.now(),
                 expires_at=self.now() + FLOW_LIFETIME,
                 metadata=None if metadata is None else metadata.without_lists,

@@ -12,7 +12,6 @@ from starlette.responses import HTMLResponse
 from callback_server.refusals import Refused
 from callback_server.security import origin, page_headers, style_source
 from callback_server.situation import Situation
-from datasource.api.names import redirect_uri
 from datasource.api.spec import OAuth2, Pkce
 from datasource.api.states import State
 from datasource.records.effective import Effective, Source
@@ -99,7 +98,7 @@ class Dialog:
     @property
     def redirect_uri(self) -> str:
         """What to register with the service."""
-        return redirect_uri(self.external_url, self.situation.namespace)
+        return self.situation.redirect_uri(self.external_url)
 
     @property
     def authorize_host(self) -> str:

@@ -8,7 +8,7 @@ from callback_server.limits import Places
 from datasource.api.names import credential_secret_name, ticket_in
 from datasource.api.objects import Datasource, Status
 from datasource.api.requests import HandledSet, Requests, requests_in
-from datasource.api.spec import InvalidSpec, OAuth2, Spec, missing_fields
+from datasource.api.spec import InvalidSpec, OAuth2, Spec, missing_fields, redirect_uri_of
 from datasource.api.spec_problems import parse_spec
 from datasource.cluster.api_errors import Forbidden, NotFound
 from datasource.cluster.credential_secrets import CredentialSecrets, Leaving, NotOurs
@@ -58,6 +58,10 @@ class Situation:
     def parameters_hash(self) -> str:
         """What the person agrees to."""
         return parameters_hash(self.oauth2)
+
+    def redirect_uri(self, external_url: str) -> str:
+        """What to register with the provider."""
+        return redirect_uri_of(self.oauth2, external_url, self.namespace, self.name)
 
     def ticket_is_live(self, ticket: str) -> bool:
         """Whether the link with that ticket is offered now, and not used up by a credential stored since."""

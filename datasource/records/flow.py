@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from datasource.api.clock import Moment, parse_rfc3339, rfc3339
-from datasource.api.names import FLOW_KEY, Annotation, Role, SecretType, flow_secret_name, uid_digest
+from datasource.api.names import FLOW_KEY, Annotation, Role, SecretType, flow_secret_name, redirect_uri, uid_digest
 from datasource.api.objects import Metadata, Secret, encoded_data
 from datasource.api.requests import HandledSet, Requests
 from datasource.oauth2.provider_metadata import ProviderMetadata
@@ -102,6 +102,13 @@ class StoredFlow(msgspec.Struct, frozen=True):
 
     flow: Flow
     resource_version: str
+
+
+def came_back_to(flow: Flow, namespace: str, name: str | None) -> bool:
+    """Whether an answer came to the path of the redirect URI that its request named; the server may have moved since."""
+    own, shared = redirect_uri("", flow.namespace, flow.name), redirect_uri("", flow.namespace)
+    path = own if flow.redirect_uri.endswith(own) else shared
+    return flow.redirect_uri.endswith(path) and redirect_uri("", namespace, name) == path
 
 
 def new_flow_key(

@@ -12,7 +12,7 @@ from callback_server.limits import Places
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.credential import CredentialFacts
 from tests.support.hostile_provider import Behaviour, HostileProvider, closed_port, replies, stays_silent
-from tests.unit.callback_server.world import World, come_back, world
+from tests.unit.callback_server.world import EXTERNAL, World, come_back, world
 
 STORED = "The new credential was stored"
 
@@ -65,6 +65,30 @@ async def test_answer_that_names_an_issuer_above_the_authorize_url_is_taken() ->
         cluster.add("shop", "calendar", **endpoints(provider))
         sent_to = await cluster.sent_to(browser, "shop", "calendar")
         assert STORED in await come_back(browser, sent_to, iss=f"{provider.origin}/a")
+
+
+# Where the answer comes back to.
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "path"), [(None, "/callback/shop"), ("PerDatasource", "/callback/shop/calendar")]
+)
+async def test_answer_is_taken_at_the_redirect_uri_that_was_asked_for_and_nowhere_else(
+    asked_for: str | None, path: str
+) -> None:
+    async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", redirectURI=asked_for, **endpoints(provider))
+        page = await browser.get(cluster.links["shop", "calendar"])
+        assert f"<code>{EXTERNAL}{path}</code>" in page.text
+        sent_to = await cluster.sent_to(browser, "shop", "calendar")
+        assert sent_to.params["redirect_uri"] == EXTERNAL + path
+        elsewhere = {"/callback/shop", "/callback/shop/calendar", "/callback/shop/mail", "/callback/sales/calendar"}
+        for other in elsewhere - {path}:
+            moved = sent_to.copy_set_param("redirect_uri", EXTERNAL + other)
+            assert "This authorization is not known" in await come_back(browser, moved)
+        assert provider.requests == []
+        assert STORED in await come_back(browser, sent_to)
+        assert provider.requests[-1].form["redirect_uri"] == EXTERNAL + path
 
 
 # What was promised once.

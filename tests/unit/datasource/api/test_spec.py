@@ -16,6 +16,7 @@ from datasource.api.spec import (
     Spec,
     TokenSecret,
     TokenSecretTemplate,
+    redirect_uri_of,
 )
 from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.token_request import ClientAuthentication
@@ -184,12 +185,20 @@ def test_every_option_is_read() -> None:
         bearerTokenTypes=["bot"],
         errorCodes={"bad": "invalid_grant"},
         capturedFields={"tokenResponse": ["instance_url"], "callback": ["realmId"]},
+        redirectURI="PerDatasource",
     )
+    assert redirect_uri_of(parsed, "https://x", "shop", "calendar") == "https://x/callback/shop/calendar"
     assert parsed.private_key_ref == PrivateKeyRef("signing", "private-key", "key-1", "PS256")
     assert parsed.effective_client_authentication() is ClientAuthentication.PRIVATE_KEY_JWT
     assert parsed.pushed_authorization is PushedAuthorization.REQUIRED
     assert parsed.captured_names == ("instance_url", "realmId")
     assert parsed.expanded() is parsed
+
+
+@pytest.mark.parametrize("written", [None, "PerNamespace"])
+def test_redirect_uri_is_of_the_namespace_unless_asked_for_otherwise(written: str | None) -> None:
+    assert redirect_uri_of(oauth2(redirectURI=written), "https://x", "shop", "calendar") == "https://x/callback/shop"
+    assert redirect_uri_of(None, "https://x", "shop", "calendar") == "https://x/callback/shop"
 
 
 def test_issuer_or_preset_tells_the_urls() -> None:

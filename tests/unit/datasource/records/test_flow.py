@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.api.names import FLOW_SLOTS, Annotation, SecretType, uid_digest
+from datasource.api.names import FLOW_SLOTS, Annotation, SecretType, redirect_uri, uid_digest
 from datasource.api.objects import Secret
 from datasource.api.requests import HandledSet, Requests
 from datasource.oauth2.provider_metadata import ProviderMetadata
@@ -19,6 +19,7 @@ from datasource.records.flow import (
     Outcome,
     StoredFlow,
     UnreadableFlow,
+    came_back_to,
     done_id_is_of,
     flow_key_origin,
     has_expired,
@@ -307,6 +308,34 @@ def ago(minutes: int) -> dict[str, Any]:
 )
 def test_slot_is_taken_from_whom_it_hurts_least(taken: dict[int, StoredFlow], slot: int) -> None:
     assert slot_to_give_up(taken) == slot
+
+
+# Where an answer comes back to.
+
+MOVED = "https://moved.example.com/prefix"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "path", "fits"),
+    [
+        (redirect_uri(MOVED, "shop"), ("shop", None), True),
+        (redirect_uri(MOVED, "shop"), ("shop", "sales"), False),
+        (redirect_uri(MOVED, "shop"), ("sales", None), False),
+        (redirect_uri(MOVED, "shop", "sales"), ("shop", "sales"), True),
+        (redirect_uri(MOVED, "shop", "sales"), ("shop", None), False),
+        (redirect_uri(MOVED, "shop", "sales"), ("shop", "other"), False),
+        (redirect_uri(MOVED, "other", "sales"), ("other", "sales"), False),
+        ("", ("shop", None), False),
+    ],
+)
+def test_answer_fits_the_redirect_uri_of_its_request(recorded: str, path: tuple[str, str | None], fits: bool) -> None:
+    assert came_back_to(flow(redirect_uri=recorded), *path) is fits
+
+
+def test_namespace_named_callback_is_no_way_into_another() -> None:
+    confusing = flow(namespace="callback", name="shop", redirect_uri=redirect_uri(MOVED, "callback", "shop"))
+    assert came_back_to(confusing, "callback", "shop")
+    assert not came_back_to(confusing, "shop", None)
 
 
 # What v0.1.0 wrote, and what is not written any more.
