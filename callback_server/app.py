@@ -35,7 +35,7 @@ from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
-from callback_server.security import ALWAYS, is_from_our_page
+from callback_server.security import ALWAYS, is_from_our_page, is_navigation
 from callback_server.situation import Observer
 from datasource.api.names import CALLBACK_FIELD_MANAGER
 from datasource.cluster.api_errors import ApiError, Unavailable
@@ -122,6 +122,8 @@ def create_app(served: Services) -> Starlette:
 
     async def show(request: Request) -> Response:
         namespace, name = _place(request)
+        if not is_navigation(request.headers):
+            raise refusals.form_is_not_ours()
         cookie = _cookie(request)
         fresh = cookie or new_cookie(served.token_bytes)
         dialog = await served.dialog.show(namespace, name, request.query_params.get("ticket", ""), fresh)

@@ -101,7 +101,9 @@ def check_claims(
     if not expires >= (now - LEEWAY).timestamp():
         raise IdentityMismatch("The id_token has expired.")
     issued = claims.get("iat")
-    if issued is not None and not (_is_number(issued) and issued <= (now + LEEWAY).timestamp()):
+    if not _is_number(issued):
+        raise IdentityMismatch("The id_token does not say when it was issued (iat).")
+    if not issued <= (now + LEEWAY).timestamp():
         raise IdentityMismatch("The id_token was issued in the future.")
     if nonce is not None and claims.get("nonce") != nonce:
         raise IdentityMismatch("The id_token's nonce is not the one sent: it is not of this authorization.")

@@ -50,7 +50,8 @@ def parameters(issuer: str | None, **oauth2: Any) -> OAuth2:
 
 
 def claims(issuer: str, **changes: Any) -> bytes:
-    usual = {"iss": issuer, "sub": "user-1", "aud": "my-app", "exp": (NOW + timedelta(hours=1)).timestamp()}
+    times = {"exp": (NOW + timedelta(hours=1)).timestamp(), "iat": NOW.timestamp()}
+    usual = {"iss": issuer, "sub": "user-1", "aud": "my-app", "email_verified": True} | times
     return json.dumps(usual | {"nonce": "n-1", "email": "ada@example.com"} | changes).encode()
 
 
