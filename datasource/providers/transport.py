@@ -7,78 +7,47 @@ A name is resolved once, what it leads to is judged, and what was judged is conn
 second answer. Through a proxy only what is written can be judged; the proxy itself was named by whoever installed us.
 """
 
+import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache, partial
+from functools import partial
 from typing import cast
 
 import httpcore
 import httpx
 
-from datasource.oauth2.errors import (
-    EgressDenied,
-    NotDelivered,
-    OAuth2Error,
-    OutcomeUnknown,
-    ReplyTooLarge,
-)
+from datasource.concurrency.fair_cache import FairCache
+from datasource.oauth2.errors import EgressDenied, NotDelivered
 from datasource.outbound.egress import EgressPolicy
-from datasource.outbound.provider_request import ProviderRequest, UnusableReply
+from datasource.outbound.provider_request import ProviderRequest, Reply
 from datasource.outbound.proxies import Proxies
 from datasource.outbound.trust import add_bundle
 from datasource.process.metrics import provider_timed
 from datasource.providers.connecting import CheckedBackend
 from datasource.providers.connections import CONNECT_TIMEOUT, IDLE_SECONDS, Connection, ProviderConnections
 from datasource.providers.deadline import deadline_of
+from datasource.providers.progress import FAILURES, Progress, failure
 from datasource.providers.resolver import Lookups, NameServers, Resolve
 from datasource.providers.wire import Wire, WiredBackend
+
+TRUST_IN_ALL = 24 * 2**20
+"""Bytes of what is kept ready to trust a CA bundle by: to make it anew costs 20 ms of CPU at each request."""
+
+TRUST_PER_NAMESPACE = 4 * 2**20
+"""Room for three bundles, or four small ones."""
+
+_TRUST_COST = 2**20
+"""The system's authorities, which each bundle comes on top of."""
+
+_BUNDLE_GROWTH = 4
 
 _NO_LOGIN = httpx.Auth()
 """Not even what a URL would carry."""
 
 _ACTED_ON = frozenset({b"location", b"set-cookie"})
 """Headers by which an httpx client would build a redirect, or keep a cookie: nothing of a reply is to be acted on."""
-
-_NEVER_SENT = (
-    httpcore.ConnectError,
-    httpcore.ConnectTimeout,
-    httpcore.PoolTimeout,
-    httpcore.UnsupportedProtocol,
-    httpcore.ProxyError,
-)
-_NO_WHOLE_ANSWER = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.TimeoutException,
-    OSError,  # ssl.SSLError comes through where TLS fails after the handshake.
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A whole reply; header names in lower case."""
-
-    status: int
-    headers: dict[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-
-@dataclass(slots=True)
-class _Progress:
-    """On whose behalf a request is sent, how large its reply may be, and how far it has come."""
-
-    tenant: str
-    largest_reply: int
-    is_written: bool = False
-    """Whether a byte of it may have been sent."""
-    reply: Reply | None = None
-    """Once it is whole it counts, whatever goes wrong while the connection is put away."""
-
-    def write(self) -> None:
-        self.is_written = True
 
 
 class Transport:
@@ -105,7 +74,7 @@ class Transport:
         self._lookups = Lookups(resolve or self._name_servers)
         self._shared = self._client(httpx.create_ssl_context(verify))
         # What many Datasources of one company name is read once.
-        self._context_trusting = lru_cache(maxsize=16)(_context_trusting)
+        self._trust: FairCache[bytes, ssl.SSLContext] = FairCache(TRUST_IN_ALL, TRUST_PER_NAMESPACE)
 
     async def __aenter__(self) -> "Transport":
         return self
@@ -128,80 +97,63 @@ class Transport:
         Raises:
             EgressDenied: no request may go there.
             NotDelivered: the provider was not reached.
-            OutcomeUnknown: it may have acted on the request; ReplyTooLarge where its answer could not be read.
-            UnusableReply: the reply is whole but compressed although we asked for none.
+            OutcomeUnknown: it may have acted on the request; ReplyTooLarge where its answer could not be read. What can be read
+                of an answer stands in it.
+            UnusableReply: the reply is coded in a way that is not read.
         """
-        progress = _Progress(tenant, request.largest_reply)
+        progress = Progress(tenant, request.largest_reply)
         http_request, host = _http_request(request, progress)
         denied = self._egress.host_denial(host)
         if denied is not None:
             raise EgressDenied(host, denied)
         try:
             with provider_timed(host):
-                async with deadline_of(deadline), self._trusting(ca_bundle) as client:
+                async with deadline_of(deadline), self._trusting(ca_bundle, tenant) as client:
                     return await _exchange(client, http_request, progress)
-        except (*_NEVER_SENT, *_NO_WHOLE_ANSWER, UnicodeError) as error:
-            if progress.reply is not None:
-                return progress.reply
-            raise _failure(error, host, progress, deadline) from error
+        except FAILURES as error:
+            readable = progress.reply or progress.readable()
+            # Where the status says that nothing was granted, it says enough, whole or not.
+            if readable is not None and (progress.reply is not None or not readable.is_success):
+                return readable
+            raise failure(error, host, progress, deadline) from error
 
     @asynccontextmanager
-    async def _trusting(self, ca_bundle: str | None) -> AsyncIterator[httpx.AsyncClient]:
+    async def _trusting(self, ca_bundle: str | None, tenant: str) -> AsyncIterator[httpx.AsyncClient]:
         if ca_bundle is None:
             yield self._shared
             return
         # Connections of its own, for one request: one that was made under this trust must serve nobody else.
-        async with self._client(self._context_trusting(ca_bundle)) as client:
+        async with self._client(self._context_trusting(ca_bundle, tenant)) as client:
             yield client
+
+    def _context_trusting(self, ca_bundle: str, tenant: str) -> ssl.SSLContext:
+        digest = hashlib.sha256(ca_bundle.encode()).digest()
+        context = self._trust.get(digest, tenant)
+        if context is None:
+            context = _context_trusting(ca_bundle)
+            self._trust.put(digest, context, tenant, cost=_TRUST_COST + _BUNDLE_GROWTH * len(ca_bundle))
+        return context
 
     def _client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
         to_providers = _ToProviders(context, self._egress, self._proxies, self._lookups)
         return httpx.AsyncClient(transport=to_providers, trust_env=False)
 
 
-async def _exchange(client: httpx.AsyncClient, request: httpx.Request, progress: "_Progress") -> Reply:
-    """Send a request and read the whole reply; raises what httpcore raises, and ReplyTooLarge."""
+async def _exchange(client: httpx.AsyncClient, request: httpx.Request, progress: Progress) -> Reply:
+    """Send a request and read the whole reply; raises what httpcore raises, ReplyTooLarge and UnusableReply."""
     answer = await client.send(request, stream=True, auth=_NO_LOGIN, follow_redirects=False)
     try:
-        try:
-            body = await _body(answer)
-        except (ReplyTooLarge, UnusableReply):
-            # Where the status says that nothing was granted, it says enough.
-            if answer.is_success:
-                raise
-            body = b""
-        progress.reply = Reply(status=answer.status_code, headers=dict(answer.headers.items()), body=body)
+        progress.status, progress.headers = answer.status_code, dict(answer.headers.items())
+        # aiter_raw would put the connection away before the reply is known to be whole.
+        async for part in cast(httpx.AsyncByteStream, answer.stream):
+            progress.body += part
+        progress.reply = progress.received()
         return progress.reply
     finally:
         await answer.aclose()
 
 
-async def _body(answer: httpx.Response) -> bytes:
-    if answer.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnusableReply("The reply is compressed although that was not asked for.")
-    # aiter_raw would put the connection away before the reply is known to be whole.
-    stream = cast(httpx.AsyncByteStream, answer.stream)
-    return b"".join([part async for part in stream])
-
-
-def _failure(error: Exception, host: str, progress: _Progress, deadline: timedelta) -> OAuth2Error:
-    """What it means that a request has failed: above all, whether it may have been processed."""
-    within = f"within {deadline.total_seconds():g} s"
-    match error:
-        case UnicodeError():
-            # Names that a resolver cannot even be asked for.
-            return NotDelivered(f"{host} is no host that can be reached.")
-        case TimeoutError() if not progress.is_written:
-            return NotDelivered(f"{host} could not be reached {within}.")
-        case TimeoutError():
-            return OutcomeUnknown(f"{host} gave no whole answer {within}.")
-        case _ if isinstance(error, _NEVER_SENT) or not progress.is_written:
-            return NotDelivered(f"{host} could not be reached ({type(error).__name__}).")
-        case _:
-            return OutcomeUnknown(f"{host} gave no whole answer ({type(error).__name__}).")
-
-
-def _http_request(request: ProviderRequest, progress: _Progress) -> tuple[httpx.Request, str]:
+def _http_request(request: ProviderRequest, progress: Progress) -> tuple[httpx.Request, str]:
     """The request, and its host as the request names it: another reader of URLs might see another one.
 
     Raises:
@@ -242,7 +194,7 @@ class _ToProviders(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; raises what httpcore raises, and ReplyTooLarge."""
-        progress: _Progress = request.extensions["progress"]
+        progress: Progress = request.extensions["progress"]
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,

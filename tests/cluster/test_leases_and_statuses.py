@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
-from tests.support.user import eventually
+from tests.support.patience import eventually
 
 pytestmark = pytest.mark.cluster
 
