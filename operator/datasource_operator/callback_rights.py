@@ -37,6 +37,7 @@ from datasource_operator.decisions.callback_rights import (
 )
 from datasource_operator.queue import Priority, WorkQueue
 from datasource_operator.served_scopes import Scope, scope_name
+from datasource_operator.tasks import spawn
 from datasource_operator.worker import Done, Ending, TryAgain, Worker
 
 logger = structlog.get_logger(__name__)
@@ -151,15 +152,17 @@ class CallbackRights:
 
     # While this process leads.
 
+    def start(self) -> list[asyncio.Task[None]]:
+        """Begin to keep the Roles as they should be; whoever leads no more cancels these tasks."""
+        writers = (spawn(f"writer {number} of callback rights", self._worker.run) for number in range(WORKERS))
+        return [spawn("rights of the callback server", self.run), *writers]
+
     async def run(self) -> None:
-        """Keep the Roles as they should be, for ever."""
+        """Look now and then, for ever."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._keep_looking())
-                for _ in range(WORKERS):
-                    tasks.create_task(self._worker.run())
+            await self._keep_looking()
         finally:
-            # Somebody else writes from now on.
+            # Somebody else may write from now on.
             self._looked_at.clear()
             self._complaints.clear()
             for namespace, known in list(self._namespaces.items()):

@@ -196,9 +196,8 @@ class Controller:
         self._refresher.is_stopping = False
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
-        work += [("rights of the callback server", self._callback_rights.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
-        tasks = [spawn(name, run) for name, run in work] + self._revocations.start()
+        tasks = [spawn(name, run) for name, run in work] + self._revocations.start() + self._callback_rights.start()
         try:
             await asyncio.gather(*tasks)
         finally:

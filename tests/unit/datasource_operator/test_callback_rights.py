@@ -1,7 +1,6 @@
 """Roles of the callback server: written where they differ, few times, put right, taken away, and told where they cannot be."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from datasource_operator.callback_rights import (
     CallbackRights,
 )
 from datasource_operator.decisions.callback_rights import LABELS, ServiceAccount
+from datasource_operator.tasks import cancel
 from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
 
 T = TypeVar("T")
@@ -122,12 +122,10 @@ class World:
 
     @asynccontextmanager
     async def leads(self, keeper: CallbackRights) -> AsyncIterator[CallbackRights]:
-        task = asyncio.create_task(keeper.run())
+        tasks = keeper.start()
         await self.pass_time(keeper, GATHER * 2)
         yield keeper
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await cancel(tasks)
 
     def datasource(self, keeper: CallbackRights, key: Key, spec: Mapping[str, Any] = APP) -> None:
         self.kube.has_datasource(key)
@@ -434,3 +432,16 @@ async def test_namespace_that_shrinks_gives_its_further_roles_back() -> None:
         await world.pass_time(keeper, PACE * 4)
     assert [each["metadata"]["name"] for each in world.kube.stored(ROLES)] == [NAME]
     assert [each["metadata"]["name"] for each in world.kube.stored(ROLE_BINDINGS)] == [NAME]
+
+
+async def test_who_leads_no_more_stops_at_once_even_where_looks_fail() -> None:
+    """A failure beside a cancellation must not swallow it: this process would never end its work."""
+    world = World()
+    keeper = world.keeper()
+    world.kube.list_fails = KeyError("a bug")
+    tasks = keeper.start()
+    await asyncio.sleep(0)
+    for each in tasks:
+        each.cancel()
+    done, _ = await asyncio.wait(tasks, timeout=5)
+    assert len(done) == len(tasks)
