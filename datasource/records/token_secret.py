@@ -68,7 +68,7 @@ class TokenSecretPlan:
         variables = self._variables(facts, data)
         problem = size_problem(self.templates, {name: len(value.encode()) for name, value in variables.items()})
         if problem is not None:
-            raise problem
+            raise problem.error()
         return {
             "apiVersion": "v1",
             "kind": "Secret",

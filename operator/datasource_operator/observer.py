@@ -9,7 +9,7 @@ import msgspec
 
 from datasource.api.objects import Datasource, Secret
 from datasource.api.requests import requests_in
-from datasource.api.spec import InvalidSpec, Spec
+from datasource.api.spec import InvalidSpec, Spec, SpecProblem
 from datasource.api.spec_problems import parse_spec
 from datasource.cluster.api_errors import NotFound
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
@@ -39,7 +39,7 @@ class Observer:
     memory: RefreshMemory
     credential_secrets: CredentialSecrets
     now: Callable[[], datetime]
-    _parse: Callable[[bytes], Spec | InvalidSpec] = field(init=False, repr=False)
+    _parse: Callable[[bytes], Spec | SpecProblem] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # A Datasource is looked at several times in a row while it is worked on.
@@ -104,13 +104,12 @@ class Observer:
             raise Stale("the credential Secret is gone, or not ours")
         return secret
 
-    def _parsed(self, datasource: Datasource) -> Spec | InvalidSpec:
+    def _parsed(self, datasource: Datasource) -> Spec | SpecProblem:
         return self._parse(PackedSpec(datasource.spec).packed)
 
-    def _newly_parsed(self, spec: bytes) -> Spec | InvalidSpec:
+    def _newly_parsed(self, spec: bytes) -> Spec | SpecProblem:
         allow_insecure_http, egress = self.settings.allow_insecure_http, self.settings.egress
         try:
             return parse_spec(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
         except InvalidSpec as error:
-            # It outlives this call, and the frames that it came through should not.
-            return error.alone()
+            return error.problem

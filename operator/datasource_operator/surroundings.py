@@ -109,5 +109,5 @@ class SurroundingsReader:
             return
         endpoints = effective(oauth2, metadata).endpoints
         for problem in egress_problems(endpoints, self.settings.egress):
-            raise problem
+            raise problem.error()
         material.require_allowed(endpoints)

@@ -14,7 +14,7 @@ import msgspec
 from datasource.api.names import FIELD_MANAGER, KIND, Annotation, Role, credential_secret_name
 from datasource.api.objects import Datasource, ManagedFields, Metadata, OwnerReference, Status
 from datasource.api.requests import HandledSet, Requests
-from datasource.api.spec import InvalidSpec, Spec
+from datasource.api.spec import Spec, SpecProblem
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
@@ -60,14 +60,14 @@ def spec_without_oauth2() -> Spec:
     return parse_spec({"url": "https://api.example.com"}, allow_insecure_http=False)
 
 
-def invalid_spec() -> InvalidSpec:
+def invalid_spec() -> SpecProblem:
     """What parsing says of a token URL that is not https."""
-    return InvalidSpec("spec.oauth2.tokenURL", "is not https", "Use https://.")
+    return SpecProblem("spec.oauth2.tokenURL", "is not https", "Use https://.")
 
 
-def too_large() -> InvalidSpec:
+def too_large() -> SpecProblem:
     """What rendering says of a token that is too long for its template."""
-    return InvalidSpec("spec.tokenSecret.template.data", "makes a Secret of 600,000 bytes", "Take text out.")
+    return SpecProblem("spec.tokenSecret.template.data", "makes a Secret of 600,000 bytes", "Take text out.")
 
 
 def fingerprint_of(wanted: Spec) -> str:
@@ -126,7 +126,7 @@ def handled(**values: str) -> HandledSet:
 def observed(
     credential: StoredCredential | Unreadable | None = None,
     *token_secrets: StoredTokenSecret,
-    wanted: Spec | InvalidSpec | None = None,
+    wanted: Spec | SpecProblem | None = None,
     requests: Requests | None = None,
     status: Status | None = None,
     **changes: Any,

@@ -5,7 +5,7 @@ Every check is a sentence; its message tells a person what to do.
 
 from collections.abc import Callable
 
-from datasource.api.spec import DeletionPolicy, InvalidSpec, Spec, missing_fields
+from datasource.api.spec import DeletionPolicy, Spec, SpecProblem, missing_fields
 from datasource.api.states import Reason
 from datasource.api.template_problems import LARGEST_TEMPLATE, template_size
 from datasource.records.credential import Unreadable
@@ -27,7 +27,7 @@ SUSPENDED = "spec.suspend is true: nothing is refreshed and no link is offered u
 
 def spec_is_invalid(seen: Observed) -> Finding | None:
     """What the API server's schema could not see."""
-    return Finding(Reason.INVALID_CONFIGURATION, str(seen.spec)) if isinstance(seen.spec, InvalidSpec) else None
+    return Finding(Reason.INVALID_CONFIGURATION, str(seen.spec)) if isinstance(seen.spec, SpecProblem) else None
 
 
 def template_is_unusable(seen: Observed) -> Finding | None:

@@ -119,14 +119,14 @@ def test_bound_secret_may_be_sent_to_its_hosts(hosts: str, changes: dict[str, An
 def test_bound_secret_is_sent_to_nobody_else(hosts: str, changes: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidSpec, match="may not be sent to") as caught:
         used(secret({"client-secret": "s3cret"}, annotations=allowed_hosts(hosts)), **changes)
-    assert caught.value.field == f"spec.oauth2.{field}"
+    assert caught.value.problem.field == f"spec.oauth2.{field}"
 
 
 def test_where_the_flag_says_so_a_secret_must_name_its_hosts() -> None:
     unbound = secret({"client-secret": "s3cret"})
     with pytest.raises(InvalidSpec, match="does not say to which hosts it may be sent") as caught:
         usable(unbound, REF, oauth2(), required=True)
-    assert caught.value.field == "spec.oauth2.clientSecretRef"
+    assert caught.value.problem.field == "spec.oauth2.clientSecretRef"
     assert "kubectl annotate secret my-app datasource.dev/allowed-hosts=login.example.com" in str(caught.value)
 
 
@@ -149,7 +149,7 @@ def test_every_endpoint_that_a_secret_is_sent_to_is_checked() -> None:
     check_allowed_hosts(secret(annotations=allowed_hosts("a.example b.example")), endpoints, required=True)
     with pytest.raises(InvalidSpec) as caught:
         check_allowed_hosts(secret(annotations=allowed_hosts("a.example")), endpoints, required=False)
-    assert caught.value.field == "spec.oauth2.pushedURL"
+    assert caught.value.problem.field == "spec.oauth2.pushedURL"
 
 
 def test_nothing_that_is_told_carries_the_secret() -> None:
@@ -210,7 +210,7 @@ def test_secret_is_checked_against_endpoints_that_the_provider_tells() -> None:
     found.require_allowed({"tokenURL": "https://login.example.com/t"})
     with pytest.raises(InvalidSpec, match="may not be sent to") as caught:
         found.require_allowed({"tokenURL": "https://evil.example.com/t"})
-    assert caught.value.field == "spec.oauth2.tokenURL"
+    assert caught.value.problem.field == "spec.oauth2.tokenURL"
 
 
 def test_secret_bound_to_nobody_may_be_sent_anywhere_and_does_not_print() -> None:

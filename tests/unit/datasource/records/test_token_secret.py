@@ -7,7 +7,7 @@ import pytest
 
 from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import ManagedFields, Metadata, Secret
-from datasource.api.spec import InvalidSpec
+from datasource.api.spec import InvalidSpec, SpecProblem
 from datasource.records.credential import CredentialFacts
 from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan, read_stored
 from tests.unit.datasource.builders import UID, credential_data, facts, spec
@@ -126,11 +126,11 @@ def test_what_is_written_reads_back_as_planned() -> None:
 # Its size.
 
 
-def too_large(data: dict[str, str] | None, **stored: Any) -> InvalidSpec:
+def too_large(data: dict[str, str] | None, **stored: Any) -> SpecProblem:
     wanted = planned(None if data is None else {"data": data})
     with pytest.raises(InvalidSpec) as caught:
         wanted.manifest(facts(), credential_data(**stored))
-    return caught.value
+    return caught.value.problem
 
 
 def test_secret_that_would_be_too_large_is_told_with_its_largest_key() -> None:
