@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -44,6 +44,7 @@ from datasource.cluster.credential_secrets import CredentialSecrets
 from datasource.cluster.dropped_grants import DroppedGrants
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
+from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
@@ -56,10 +57,6 @@ BODY_TIMEOUT = 10.0
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +77,9 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
     credential_secrets = CredentialSecrets(kube, CALLBACK_FIELD_MANAGER, may_list=False)
     observer = Observer(kube, credential_secrets, settings, discovery)
-    clients = Clients(kube, settings.require_allowed_hosts, _now)
-    flows = FlowStore(kube, settings.system_namespace, _now)
-    link_keys = LinkKeyStore(kube, settings.system_namespace, _now)
+    clients = Clients(kube, settings.require_allowed_hosts, utc_now)
+    flows = FlowStore(kube, settings.system_namespace, utc_now)
+    link_keys = LinkKeyStore(kube, settings.system_namespace, utc_now)
 
     def new_lane() -> Lane:
         return Lane(observer, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
@@ -91,7 +88,7 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
     places = Places(in_all=64, per_namespace=16, longest_wait=5.0, longest_line=48)
     return Services(
-        dialog=DialogService(clients, transport, settings, observer, flows, looks, places, link_keys, _now),
+        dialog=DialogService(clients, transport, settings, observer, flows, looks, places, link_keys, utc_now),
         callback=CallbackService(
             clients,
             transport,
@@ -100,10 +97,10 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
             looks,
             places,
             link_keys,
-            CredentialStore(credential_secrets, _now),
-            GrantRevoker(DroppedGrants(transport, clients, credential_secrets, _now), kube),
-            IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), _now),
-            _now,
+            CredentialStore(credential_secrets, utc_now),
+            GrantRevoker(DroppedGrants(transport, clients, credential_secrets, utc_now), kube),
+            IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), utc_now),
+            utc_now,
         ),
         done=DoneService(settings, observer, flows, looks, link_keys),
         settings=settings,

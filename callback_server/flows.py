@@ -50,7 +50,7 @@ class FlowStore:
         """
         for slot in range(FLOW_SLOTS):
             flow = make(slot)
-            manifest = records.manifest(flow, system_namespace=self.namespace, slot=slot)
+            manifest = records.flow_manifest(flow, system_namespace=self.namespace, slot=slot)
             try:
                 await self.kube.create(SECRETS, self.namespace, manifest, Secret, manager=CALLBACK_FIELD_MANAGER)
             except Conflict:
@@ -108,7 +108,7 @@ class FlowStore:
             flow, taken = make(slot), secrets[slot]
             try:
                 if taken is None:
-                    manifest = records.manifest(flow, system_namespace=self.namespace, slot=slot)
+                    manifest = records.flow_manifest(flow, system_namespace=self.namespace, slot=slot)
                     await self.kube.create(SECRETS, self.namespace, manifest, Secret, manager=CALLBACK_FIELD_MANAGER)
                 else:
                     patch = records.replacement_patch(flow, slot=slot, resource_version=taken.metadata.resource_version)

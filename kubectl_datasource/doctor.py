@@ -10,13 +10,11 @@ from urllib.parse import urlsplit
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import VERSION, redirect_uri
 from datasource.api.objects import Lease
+from datasource.process.installation import OLDEST_KUBERNETES
 from kubectl_datasource.findings import Answer, Survey, Untold, datasources_seen, service_account, settings_of
 from kubectl_datasource.installation import Deployment
 from kubectl_datasource.rights import ACCOUNTS
 from kubectl_datasource.words import duration
-
-OLDEST_KUBERNETES = (1, 31)
-"""Selectable fields of CRDs, which ours has, are on by default since then."""
 
 TOLERATED_SKEW = timedelta(seconds=60)
 

@@ -139,7 +139,7 @@ class Discovery:
     async def _ask(self, asked: _Asked, tenant: str) -> ProviderMetadata:
         found: ProviderMetadata | Failure
         try:
-            found = await self._fetched(asked, tenant)
+            found = await self._fetch(asked, tenant)
         except MetadataNotAskedFor:
             raise  # It is no failure of the issuer, so it is told to nobody else.
         except (MetadataUnavailable, MetadataUnusable) as error:
@@ -168,7 +168,7 @@ class Discovery:
             self._known.popitem(last=False)
         return entry
 
-    async def _fetched(self, asked: _Asked, tenant: str) -> ProviderMetadata:
+    async def _fetch(self, asked: _Asked, tenant: str) -> ProviderMetadata:
         """Ask at each place until a document fits; otherwise the failure that says most."""
         failures: list[MetadataUnavailable | MetadataUnusable] = []
         for url in well_known_urls(asked.issuer):

@@ -11,7 +11,7 @@ import structlog
 
 from datasource.oauth2.errors import MetadataNotAskedFor, MetadataUnavailable, MetadataUnusable
 from datasource.oauth2.provider_metadata import ProviderMetadata
-from datasource.oauth2.signature import SigningKey, UnknownKey, parse_key_set, verified_claims
+from datasource.oauth2.signature import UnknownKey, VerificationKey, parse_key_set, verified_claims
 from datasource.providers.discovery import Discovery, Failure, read_document
 from datasource.providers.transport import Transport
 
@@ -41,7 +41,7 @@ class _Kept:
     """What is known of an issuer's keys; times by the monotonic clock."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    keys: tuple[SigningKey, ...] | None = None
+    keys: tuple[VerificationKey, ...] | None = None
     fetched_at: float = float("-inf")
     asked_at: float = float("-inf")
     failure: Failure | None = None
@@ -92,8 +92,8 @@ class IdTokenVerifier:
         metadata: ProviderMetadata,
         tenant: str,
         *,
-        older_than: tuple[SigningKey, ...] | None = None,
-    ) -> tuple[SigningKey, ...]:
+        older_than: tuple[VerificationKey, ...] | None = None,
+    ) -> tuple[VerificationKey, ...]:
         kept = self._kept.setdefault(place, _Kept())
         self._kept.move_to_end(place)
         while len(self._kept) > MOST_ISSUERS:
@@ -106,7 +106,7 @@ class IdTokenVerifier:
             return kept.keys
         raise (kept.failure or KEYS_UNAVAILABLE).error()
 
-    def _is_due(self, kept: _Kept, older_than: tuple[SigningKey, ...] | None) -> bool:
+    def _is_due(self, kept: _Kept, older_than: tuple[VerificationKey, ...] | None) -> bool:
         now = self._monotonic()
         if now < kept.asked_at + REFETCH_PAUSE.total_seconds():
             return False
@@ -116,7 +116,7 @@ class IdTokenVerifier:
     async def _fetch(self, kept: _Kept, place: _Place, metadata: ProviderMetadata, tenant: str) -> None:
         asked_before, kept.asked_at = kept.asked_at, self._monotonic()
         try:
-            kept.keys = await self._fetched(metadata, place.ca_bundle, tenant)
+            kept.keys = await self._fetch_keys(metadata, place.ca_bundle, tenant)
         except MetadataNotAskedFor:
             kept.asked_at = asked_before
             raise
@@ -126,7 +126,9 @@ class IdTokenVerifier:
         else:
             kept.fetched_at, kept.failure = kept.asked_at, None
 
-    async def _fetched(self, metadata: ProviderMetadata, ca_bundle: str | None, tenant: str) -> tuple[SigningKey, ...]:
+    async def _fetch_keys(
+        self, metadata: ProviderMetadata, ca_bundle: str | None, tenant: str
+    ) -> tuple[VerificationKey, ...]:
         uri = metadata.jwks_uri
         if uri is None:
             raise MetadataUnusable("The provider's metadata has no jwks_uri, so id_tokens cannot be verified.")

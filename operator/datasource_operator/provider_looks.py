@@ -15,10 +15,10 @@ from datasource.api.spec import InvalidSpec, OAuth2, SpecProblem
 from datasource.concurrency.fairness import FairBulkhead
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.outbound.provider import provider_of
 from datasource.providers.discovery import Discovery
 from datasource.providers.metadata_lookup import look_up_metadata
 from datasource_operator.cache import Key
-from datasource_operator.refresh_pool import provider_of
 
 logger = structlog.get_logger(__name__)
 

@@ -19,8 +19,8 @@ from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
 from datasource.records.fingerprint import fingerprint
-from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan
-from datasource_operator.decisions.findings import find
+from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan_token_secret
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings, Trouble
 from datasource_operator.decisions.status import Surface, wanted_status
 
@@ -160,7 +160,7 @@ def surface(external_url: str = EXTERNAL_URL, random_byte: bytes = b"r") -> Surf
 
 def settled(seen: Observed) -> Observed:
     """The same Datasource, with the status that it should have."""
-    return replace(seen, status=wanted_status(seen, find(seen), surface()))
+    return replace(seen, status=wanted_status(seen, finding_of(seen), surface()))
 
 
 def problem(reason: Reason = Reason.CLIENT_SECRET_NOT_FOUND) -> Finding:
@@ -181,7 +181,9 @@ def trouble(reason: Reason = Reason.REFRESH_FAILING, *, try_again_in: timedelta 
 
 def planned(for_: StoredCredential | None = None, wanted: Spec | None = None) -> TokenSecretPlan:
     """The token Secret that a credential and a spec ask for."""
-    return plan(namespace=NAMESPACE, name=NAME, uid=UID, spec=wanted or spec(), facts=(for_ or credential()).facts)
+    return plan_token_secret(
+        namespace=NAMESPACE, name=NAME, uid=UID, spec=wanted or spec(), facts=(for_ or credential()).facts
+    )
 
 
 def token_secret(

@@ -193,7 +193,7 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
 )
 
 
-def find(seen: Observed) -> Finding:
+def finding_of(seen: Observed) -> Finding:
     """Tell what holds."""
     finding = next(finding for check in CHAIN if (finding := check(seen)) is not None)
     return _while_suspended(finding) if seen.is_suspended else finding

@@ -107,7 +107,8 @@ class KeepRefreshToken:
 
     def change(self, found: CredentialFacts) -> Change:
         """The same revision: it is still the old access token that stands there."""
-        data = msgspec.structs.replace(self.turn.data, refresh_token=_successor(self.turn.data, self.response))
+        kept, replied = self.turn.data, as_replied(self.turn.data, self.response)
+        data = msgspec.structs.replace(kept, refresh_token=replied.refresh_token)
         return Change(msgspec.structs.replace(found, intent=None, stored_by=self.turn.intent.id), data)
 
     def stands(self, found: CredentialFacts) -> bool:
@@ -163,18 +164,13 @@ class Verdict:
 
 
 def as_replied(sent: CredentialData, response: TokenResponse) -> CredentialData:
-    """The tokens that hold from now on, beside what was sent."""
+    """The tokens that hold from now on, beside what was sent. Whoever needs one of them takes it from here."""
     return msgspec.structs.replace(
         sent,
         access_token=response.access_token,
         token_type=response.token_type,
-        refresh_token=_successor(sent, response),
+        refresh_token=successor(sent.refresh_token, response),
     )
-
-
-def _successor(sent: CredentialData, response: TokenResponse) -> str | None:
-    """A reply without a refresh token keeps the old one (RFC 6749 section 6)."""
-    return successor(sent.refresh_token, response)
 
 
 RefreshOutcome = Store | KeepRefreshToken | TakeBack | LeaveIntent | Verdict

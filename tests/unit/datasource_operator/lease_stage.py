@@ -18,10 +18,11 @@ from datasource.api.objects import Lease
 from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import LEASES, Resource
+from datasource.process.installation import LEASE_NAME
 from datasource_operator.decisions.election import (
     LOOK_EVERY,
 )
-from datasource_operator.lease import LEASE_NAME, LeaseElector
+from datasource_operator.lease import LeaseElector
 from tests.unit.datasource_operator.merge_patch import merge_patched
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from datasource.cluster.api_errors import Forbidden, Invalid, Unavailable
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.resources import DATASOURCES
 from datasource_operator.cache import Cache, Key
-from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.status_writer import UNKNOWN_FOR, StatusWriter
 from tests.support.builders import NAME, NAMESPACE, UID, credential, observed, surface
@@ -59,7 +59,7 @@ class Bench:
     async def write(self) -> None:
         """Write the status for what holds, seen from the status that stands."""
         seen = observed(credential(granted_scopes=("read",)), status=self.status)
-        await self.writer.write(KEY, seen, find(seen), began=0.0)
+        await self.writer.write(KEY, seen, finding_of(seen), began=0.0)
 
     @property
     def status(self) -> Status:
@@ -112,7 +112,7 @@ async def test_field_that_somebody_else_took_away_meanwhile_is_a_conflict() -> N
     seen = observed(credential(granted_scopes=("read", "write")), status=bench.status)
     bench.kube.alter = drops("tokenSecretName")
     with pytest.raises(Stale):
-        await bench.writer.write(KEY, seen, find(seen), began=0.0)
+        await bench.writer.write(KEY, seen, finding_of(seen), began=0.0)
 
 
 async def test_status_that_is_refused_still_says_what_holds_and_what_was_refused() -> None:

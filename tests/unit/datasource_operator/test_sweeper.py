@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from datasource.api.names import Annotation, SecretType, flow_secret_name, uid_digest
 from datasource.api.requests import Requests
-from datasource.records.flow import Flow, manifest
+from datasource.records.flow import Flow, flow_manifest
 from datasource_operator.sweeper import FlowSweeper
 from tests.support.builders import NAME, NAMESPACE, NOW, UID
 from tests.unit.datasource.api_server import ApiServer, Reply, fails
@@ -47,7 +47,7 @@ def flow_record(expires_at: datetime, *, slot: int = 0) -> dict[str, Any]:
         created_at=expires_at - timedelta(minutes=10),
         expires_at=expires_at,
     )
-    return manifest(flow, system_namespace=SYSTEM, slot=slot)
+    return flow_manifest(flow, system_namespace=SYSTEM, slot=slot)
 
 
 def slot_name(slot: int) -> str:

@@ -25,7 +25,7 @@ from datasource.records.effective import (
     Source,
     client_for,
     code_options,
-    effective,
+    effective_oauth2,
     needs_metadata,
     read_recorded_client,
     recorded_client,
@@ -52,7 +52,7 @@ def metadata(**changes: Any) -> ProviderMetadata:
 
 
 def holds(said: ProviderMetadata | None = None, **changes: Any) -> Effective:
-    return effective(oauth2(**changes), said)
+    return effective_oauth2(oauth2(**changes), said)
 
 
 def refused(said: ProviderMetadata | None, **changes: Any) -> SpecProblem:

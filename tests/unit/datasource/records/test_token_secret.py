@@ -9,7 +9,7 @@ from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import ManagedFields, Metadata, Secret
 from datasource.api.spec import InvalidSpec, SpecProblem
 from datasource.records.credential import CredentialFacts
-from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan, read_stored
+from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan_token_secret, read_stored
 from tests.unit.datasource.builders import UID, credential_data, facts, spec
 
 TEMPLATE: dict[str, Any] = {
@@ -33,7 +33,7 @@ def planned(
     parsed = spec(token_secret=wanted)
     if url is not None:
         parsed = msgspec.structs.replace(parsed, url=url)
-    return plan(namespace="shop", name="sales", uid=UID, spec=parsed, facts=facts(**changed_facts))
+    return plan_token_secret(namespace="shop", name="sales", uid=UID, spec=parsed, facts=facts(**changed_facts))
 
 
 def written(wanted: TokenSecretPlan, given_facts: CredentialFacts | None = None) -> Secret:
@@ -175,7 +175,7 @@ def written_with(data: dict[str, str], access_token: str) -> dict[str, str]:
 
 def test_captured_fields_count_in_bytes() -> None:
     captured = credential_data(captured=None).with_captured({"note": "😀" * 2048})
-    wanted = plan(
+    wanted = plan_token_secret(
         namespace="shop",
         name="sales",
         uid=UID,
@@ -315,7 +315,7 @@ def test_what_is_read_of_a_secret_is_enough_to_delete_exactly_it() -> None:
 
 
 def test_captured_fields_are_variables_of_the_template() -> None:
-    wanted = plan(
+    wanted = plan_token_secret(
         namespace="shop",
         name="sales",
         uid=UID,
