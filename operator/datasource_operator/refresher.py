@@ -26,41 +26,39 @@ from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
-from datasource.oauth2.errors import OAuth2Error
-from datasource.oauth2.token_response import TokenResponse
 from datasource.process.clock import utc_now
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.credential import (
-    CredentialData,
     CredentialFacts,
     StoredCredential,
     UnreadableCredential,
-    read_data,
 )
 from datasource.records.credential_patches import facts_patch
 from datasource.records.intent import SLOWEST_START, Intent, Process, may_be_taken, next_intent
-from datasource.records.recorded_endpoints import misdirected_endpoint
+from datasource.records.recorded_endpoints import data_to_refresh_with
 from datasource.records.standing import Standing
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.obstacles import immutable_secret
 from datasource_operator.decisions.refresh_outcome import (
-    BLOCKED_PAUSE,
     KeepRefreshToken,
     LeaveIntent,
-    Setback,
     Store,
     TakeBack,
     Verdict,
+    refresh_outcome,
+    tokens_in,
+)
+from datasource_operator.decisions.setbacks import (
+    BLOCKED_PAUSE,
+    Setback,
     another_process_refreshes,
     api_server_refused,
-    as_replied,
     client_is_not_ready,
     credential_is_damaged,
     intent_took_too_long,
-    refresh_outcome,
     reply_could_not_be_stored,
     reply_waits,
     stopped_before_it_was_sent,
@@ -171,9 +169,8 @@ class Refresher:
                 # Between the two a crash would lose the grant.
                 seconds_from_request_to_store=round(self.monotonic() - sent_at, 3),
             )
-        if not isinstance(answer, OAuth2Error):
-            response = answer if isinstance(answer, TokenResponse) else answer.response
-            grant = DroppedGrant(key.namespace, key.name, as_replied(turn.data, response), material)
+        if (replied := tokens_in(turn.data, answer)) is not None:
+            grant = DroppedGrant(key.namespace, key.name, replied, material)
             if outcome.revoke:
                 await self._dropped_grants.revoke(grant)
             elif not stands:
@@ -240,7 +237,7 @@ class Refresher:
             if begun.secret.immutable:
                 finding = immutable_secret(name, key.namespace, is_credential=True)
                 raise NotNow(reply_could_not_be_stored(finding.reason, finding.message, name))
-            data = _readable_data(begun.secret, begun.facts, material.parameters)
+            data = data_to_refresh_with(begun.secret, begun.facts, material.parameters)
             material.require_allowed(
                 {"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint or data.token_endpoint}
             )
@@ -260,6 +257,8 @@ class Refresher:
             requests=Requests(refresh=seen.requests.refresh),
             data=material.recorded_in(data, is_to_be_revoked=is_to_be_revoked),
             client_secret_name=None if material.secret is None else material.secret.name,
+            last_try_after=self.steps.settings.last_try_after,
+            failure_before=None if seen.trouble is None else seen.trouble.message,
         )
 
     async def _take_back(self, key: Key, begun: _Begun, setback: Setback) -> NoReturn:
@@ -334,17 +333,3 @@ def _has_moved_on(found: CredentialFacts, sent: CredentialFacts) -> bool:
 
 def _words(error: ApiError | Unavailable) -> str:
     return error.message if isinstance(error, ApiError) else str(error)
-
-
-def _readable_data(secret: Secret, facts: CredentialFacts, parameters: OAuth2) -> CredentialData:
-    data = read_data(secret)
-    if data.fingerprint != facts.fingerprint:
-        raise UnreadableCredential("data key fingerprint differs from the annotation")
-    if data.refresh_token is None:
-        raise UnreadableCredential("data key refresh_token is missing")
-    misdirected = misdirected_endpoint(
-        parameters, token_endpoint=data.token_endpoint, refresh_endpoint=data.refresh_endpoint
-    )
-    if misdirected is not None:
-        raise UnreadableCredential(f"data key {misdirected} is not what spec.oauth2 names")
-    return data

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from datasource.api.spec import OAuth2, Spec
+from datasource.api.spec import OAuth2, Spec, parse_duration
 from datasource.api.states import State
 from datasource.outbound.provider import provider_of
 from datasource.records.schedule import refresh_due
@@ -94,7 +94,13 @@ def _due_at(seen: Observed) -> datetime | None:
     if seen.facts is None or not isinstance(seen.spec, Spec):
         return None
     refresh_before = seen.spec.refresh_before_duration()
-    return refresh_due(seen.facts, refresh_before=refresh_before, first_seen=seen.first_seen or seen.now)
+    default = None if seen.oauth2 is None else parse_duration(seen.oauth2.expanded().default_lifetime)
+    return refresh_due(
+        seen.facts,
+        refresh_before=refresh_before,
+        first_seen=seen.first_seen or seen.now,
+        default_lifetime=default,
+    )
 
 
 def _refresh(seen: Observed) -> Refresh:
