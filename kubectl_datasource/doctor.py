@@ -11,27 +11,20 @@ from datasource.api.clock import parse_rfc3339
 from datasource.api.names import VERSION, redirect_uri
 from datasource.api.objects import Lease
 from datasource.process.installation import OLDEST_KUBERNETES
-from kubectl_datasource.findings import Answer, Survey, Untold, datasources_seen, service_account, settings_of
-from kubectl_datasource.installation import Deployment
+from kubectl_datasource.findings import (
+    Answer,
+    Survey,
+    Untold,
+    datasources_seen,
+    redirect_uris,
+    service_account,
+    settings_of,
+)
+from kubectl_datasource.installation import POLICIES, Deployment
 from kubectl_datasource.rights import ACCOUNTS
 from kubectl_datasource.words import duration
 
 TOLERATED_SKEW = timedelta(seconds=60)
-
-POLICIES = (
-    "callback-role-bindings.datasource.dev",
-    "callback-roles.datasource.dev",
-    "callback-server-writes.datasource.dev",
-    "client-secret-reference.datasource.dev",
-    "lease-writes.datasource.dev",
-    "operator-events.datasource.dev",
-    "operator-writes.datasource.dev",
-    "secret-writes.datasource.dev",
-    "status-writes.datasource.dev",
-    "template-keys.datasource.dev",
-    "token-secret.datasource.dev",
-)
-"""The admission policies of deploy/base/cluster; a unit test holds them to it."""
 
 _INSTALL = "Apply the overlay, or the chart, again: docs/admin.md."
 _SET_URL = "Set it to the public URL of the callback server: https:// (http:// on loopback only)."
@@ -195,7 +188,7 @@ def external_url_fits(survey: Survey) -> Check:
     differing = [
         each.place
         for each in datasources_seen(survey)
-        if each.status.redirect_uri not in {None, redirect_uri(url, each.metadata.namespace)}
+        if each.status.redirect_uri not in {None, *redirect_uris(url, each)}
     ]
     if differing:
         return Check(
@@ -206,7 +199,9 @@ def external_url_fits(survey: Survey) -> Check:
             "Restart both Deployments, so that they take the setting up; if the URL was changed on purpose, register the new "
             "redirect URIs with the services.",
         )
-    return Check(name, Verdict.OK, f"{url}; redirect URIs to register: {redirect_uri(url, 'NAMESPACE')}")
+    return Check(
+        name, Verdict.OK, f"{url}; redirect URIs to register: {redirect_uri(url, 'NAMESPACE')}, or as each status says"
+    )
 
 
 OUR_HEADERS = {

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from datasource.api.objects import Lease
-from kubectl_datasource.doctor import OUR_HEADERS, POLICIES, Check, Verdict, examine, worst
+from kubectl_datasource.doctor import OUR_HEADERS, Check, Verdict, examine, worst
 from kubectl_datasource.findings import (
     Answer,
     Connection,
@@ -16,7 +16,7 @@ from kubectl_datasource.findings import (
     served_namespaces,
     token_endpoints,
 )
-from kubectl_datasource.installation import ConfigMap, Deployment
+from kubectl_datasource.installation import POLICIES, ConfigMap, Deployment
 from kubectl_datasource.rights import ACCOUNTS, ResourceAttributes, Review, ReviewSpec, ReviewStatus
 from tests.unit.kubectl_datasource.builders import NOW, OAUTH2, datasource
 
@@ -205,6 +205,13 @@ def test_policy_without_a_binding_protects_nothing() -> None:
 )
 def test_external_url_must_be_that_of_the_redirect_uris(url: str, verdict: Verdict) -> None:
     assert check("External URL", config_maps=config(EXTERNAL_URL=url)).verdict is verdict
+
+
+def test_redirect_uri_of_a_datasource_alone_differs_from_nothing() -> None:
+    own = datasource(name="calendar", redirectURI=f"{REDIRECT_URI}/calendar")
+    assert check("External URL", datasources=(own,)).verdict is Verdict.OK
+    another = datasource(name="calendar", redirectURI=f"{REDIRECT_URI}/mail")
+    assert check("External URL", datasources=(another,)).verdict is Verdict.FAILED
 
 
 def test_first_of_many_that_differ_is_named() -> None:
