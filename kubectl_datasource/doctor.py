@@ -1,15 +1,14 @@
 """`doctor`: what the survey found, judged. Pure; `survey.py` asks."""
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
-from enum import StrEnum
 from urllib.parse import urlsplit
 
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import VERSION, redirect_uri
 from datasource.api.objects import Lease
+from kubectl_datasource.checks import Check, Verdict
 from kubectl_datasource.findings import (
     Answer,
     Survey,
@@ -46,26 +45,6 @@ POLICIES = (
 _INSTALL = "Apply the overlay, or the chart, again: docs/admin.md."
 _SET_URL = "Set it to the public URL of the callback server: https:// (http:// on loopback only)."
 _LOOK_AT_OPERATOR = "Look whether the operator runs and reaches the API server; its logs tell."
-
-
-class Verdict(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-    """It could not be looked at, mostly for want of rights; that alone fails nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check and what came of it."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-    remedy: str = ""
 
 
 def examine(survey: Survey) -> list[Check]:
@@ -294,12 +273,6 @@ def token_endpoints_are_reachable(survey: Survey) -> Iterator[Check]:
                 f"not reached from here: {connection.trouble}",
                 "If the pods cannot reach it either, refreshes fail: look at the egress rules of their namespace.",
             )
-
-
-def worst(checks: Iterable[Check]) -> Verdict:
-    """What the whole comes to."""
-    verdicts = {check.verdict for check in checks}
-    return next((each for each in (Verdict.FAILED, Verdict.WARNING) if each in verdicts), Verdict.OK)
 
 
 def _readiness(name: str, deployment: Deployment, survey: Survey) -> Check:

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from datasource.api.objects import Lease
-from kubectl_datasource.doctor import OUR_HEADERS, POLICIES, Check, Verdict, examine, worst
+from kubectl_datasource.checks import Check, Verdict
+from kubectl_datasource.doctor import OUR_HEADERS, POLICIES, examine
 from kubectl_datasource.findings import (
     Answer,
     Connection,
@@ -297,12 +298,3 @@ def test_token_endpoints_are_tried_once_each_and_not_without_end() -> None:
     many = [datasource(oauth2=OAUTH2 | {"tokenURL": url}) for url in urls] + [datasource(oauth2=None)]
     assert token_endpoints(many, 10) == [("https", "a", 443), ("https", "a", 8443), ("http", "b", 80)]
     assert len(token_endpoints(many, 2)) == 2
-
-
-def test_worst_verdict_counts_and_what_is_unknown_does_not() -> None:
-    def of(*verdicts: Verdict) -> Verdict:
-        return worst(Check("c", verdict, "") for verdict in verdicts)
-
-    assert of(Verdict.OK, Verdict.UNKNOWN) is Verdict.OK
-    assert of(Verdict.WARNING, Verdict.OK) is Verdict.WARNING
-    assert of(Verdict.WARNING, Verdict.FAILED) is Verdict.FAILED
