@@ -43,6 +43,9 @@ POLICIES = (
 """The admission policies of deploy/base/cluster; a unit test holds them to it."""
 
 _INSTALL = "Apply the overlay, or the chart, again: docs/admin.md."
+_GIVEN_BY_OPERATOR = (
+    f"{_INSTALL} Rights on Secrets by name are given by the operator: if they stay away, its logs say why it cannot."
+)
 _SET_URL = "Set it to the public URL of the callback server: https:// (http:// on loopback only)."
 _LOOK_AT_OPERATOR = "Look whether the operator runs and reaches the API server; its logs tell."
 
@@ -152,7 +155,7 @@ def rights_are_given(survey: Survey) -> Iterator[Check]:
         ]
         missing = [str(each.spec.resource_attributes) for each in own if not each.status.allowed]
         if missing:
-            yield Check(name, Verdict.FAILED, f"missing: {'; '.join(missing)}", _INSTALL)
+            yield Check(name, Verdict.FAILED, f"missing: {'; '.join(missing)}", _GIVEN_BY_OPERATOR)
         else:
             yield Check(name, Verdict.OK, f"all {len(own)} are given")
 

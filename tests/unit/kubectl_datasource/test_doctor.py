@@ -13,6 +13,7 @@ from kubectl_datasource.findings import (
     Connection,
     Survey,
     Untold,
+    credentials_to_ask_for,
     external_url_of,
     served_namespaces,
     token_endpoints,
@@ -282,6 +283,16 @@ def test_endpoint_out_of_reach_is_a_warning_since_pods_are_elsewhere() -> None:
     found = check(name, connections=(Connection("login.example.com:443", "refused"),))
     assert found.verdict is Verdict.WARNING
     assert "from here" in found.detail
+
+
+def test_rights_on_one_credential_of_each_served_namespace_are_asked_for_and_not_without_end() -> None:
+    many = tuple(datasource(name=name, namespace=place) for place, name in (("a", "x"), ("a", "y"), ("b", "z")))
+    survey = replace(SOUND, datasources=many)
+    assert credentials_to_ask_for(survey, 20) == [("a", "x-oauth2-credential"), ("b", "z-oauth2-credential")]
+    assert credentials_to_ask_for(survey, 1) == [("a", "x-oauth2-credential")]
+    listed = replace(survey, deployments=(), config_maps=config(NAMESPACES="b"))
+    assert credentials_to_ask_for(listed, 20) == [("b", "z-oauth2-credential")]
+    assert credentials_to_ask_for(replace(SOUND, datasources=Untold("no rights")), 20) == []
 
 
 def test_token_endpoints_are_tried_once_each_and_not_without_end() -> None:
