@@ -36,7 +36,8 @@ from tests.support.builders import (
     token_secret_metadata,
     trouble,
 )
-from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
+from tests.unit.datasource_operator.stand_ins import Clock
 
 KEY = Key(NAMESPACE, NAME)
 OTHER = Key(NAMESPACE, "orders")

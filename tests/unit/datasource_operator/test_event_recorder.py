@@ -16,7 +16,7 @@ from datasource_operator import event_recorder
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.event_recorder import EventRecorder
 from tests.support.builders import NAME, NAMESPACE, NOW, UID, observed
-from tests.unit.datasource_operator.stand_ins import KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
 
 AUTHORIZED = Finding(Reason.AUTHORIZED, "A credential is stored.")
 CLEARED = Finding(Reason.CREDENTIAL_CLEARED, "The credential was cleared on request.")
@@ -176,7 +176,7 @@ async def test_what_was_told_long_ago_is_forgotten_first(monkeypatch: pytest.Mon
     bench.kube.calls.clear()
     for name in ("a", "b"):
         await bench.announce(CLEARED, observed(name=name))
-    assert [call.verb for call in bench.kube.calls] == ["merge_patch", "create", "merge_patch"]
+    assert bench.kube.verbs == ["merge_patch", "create", "merge_patch"]
 
 
 # What the API server asks of an Event (events.k8s.io validation).

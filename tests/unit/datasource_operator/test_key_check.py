@@ -12,7 +12,7 @@ from datasource.cluster.resources import DATASOURCES, Resource
 from datasource_operator.cache import Cache, Key
 from datasource_operator.key_check import KeyCheck
 from tests.support.builders import datasource
-from tests.unit.datasource_operator.stand_ins import KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
 
 HERE, GONE, ELSEWHERE = Key("shop", "orders"), Key("shop", "calendar"), Key("hr", "people")
 

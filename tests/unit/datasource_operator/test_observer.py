@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from datasource.api.spec import InvalidSpec
 from datasource_operator.observer import DatasourceGone
 from tests.support.builders import datasource, raw_spec
+from tests.support.kube_in_memory import KubeInMemory
 from tests.support.reachable import reachable
-from tests.unit.datasource_operator.stand_ins import KubeInMemory
 from tests.unit.datasource_operator.working_steps import KEY, steps_on
 
 
