@@ -17,6 +17,7 @@ from pathlib import Path
 from bench.bare import Bare
 from bench.figures import Report, Wanted
 from bench.fleet import Fleet
+from bench.imitation import LIFETIME
 from bench.meter import AuditLog, Calls, cpu_seconds, service_account
 from bench.objects import Maker
 from datasource_operator.decisions.election import micro_time
@@ -150,11 +151,11 @@ def _is_held(lease: Manifest | None) -> bool:
 
 
 @asynccontextmanager
-async def world(name: str, report: Report, *, latency: float = 0.0) -> AsyncIterator[World]:
-    """A fresh world; the provider takes `latency` seconds to answer."""
+async def world(name: str, report: Report, *, latency: float = 0.0, lifetime: int = LIFETIME) -> AsyncIterator[World]:
+    """A fresh world; the provider takes `latency` seconds to answer, and its access tokens live for `lifetime` seconds."""
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
-    with ControlPlane(folder / "cluster") as control_plane, _provider(folder, latency) as provider_url:
+    with ControlPlane(folder / "cluster") as control_plane, _provider(folder, latency, lifetime) as provider_url:
         install(control_plane.cluster)
         (pages,) = free_ports(1)
         stack = Stack(control_plane.cluster, folder / "logs", pages)
@@ -181,9 +182,9 @@ def _admin_token(control_plane: ControlPlane) -> str:
 
 
 @contextlib.contextmanager
-def _provider(folder: Path, latency: float) -> Iterator[str]:
+def _provider(folder: Path, latency: float, lifetime: int) -> Iterator[str]:
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "bench.imitation", str(port), str(latency)]
+    command = [sys.executable, "-m", "bench.imitation", str(port), str(latency), str(lifetime)]
     child = Child("provider-imitation", command, folder / "logs" / "provider.log", env={"PYTHONPATH": str(REPOSITORY)})
     child.start()
     url = f"http://127.0.0.1:{port}"

@@ -7,6 +7,7 @@ order that is compared: the third uid or resourceVersion that was seen has the n
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from datasource.api.objects import PartialObject
 from datasource.cluster.api_errors import ApiError
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import EVENTS, LEASES, SECRETS, Resource
+from datasource_operator.callback_rights import ROLE_BINDINGS, ROLES
 from deploy.local.cluster import Cluster
 from tests.support.api import CRDS, api_of
 from tests.support.kube_in_memory import KubeInMemory
@@ -85,10 +87,9 @@ class Play:
 
         async def read() -> list[Any]:
             events = []
-            async with asyncio.timeout(30):
-                async for event in self.kube.watch_metadata(
-                    SECRETS, self.namespace, field_selector=selector, resource_version=since
-                ):
+            stream = self.kube.watch_metadata(SECRETS, self.namespace, field_selector=selector, resource_version=since)
+            async with asyncio.timeout(30), aclosing(stream):  # type: ignore[type-var]
+                async for event in stream:
                     if event.type != "BOOKMARK":
                         events.append([event.type, msgspec.to_builtins(event.object)])
                     if event.object.metadata.name == until:
@@ -217,6 +218,76 @@ async def deletions(play: Play) -> None:
     assert held["metadata"]["deletionTimestamp"]
 
 
+async def applied(play: Play) -> None:
+    async def apply(what: str, manifest: Manifest, manager: str = MANAGER, resource: Resource = SECRETS) -> None:
+        name = manifest["metadata"]["name"]
+        asked = play.kube.apply(resource, play.namespace, name, manifest, Manifest, manager=manager)
+        await play.ask(what, asked)
+
+    both = {"labels": {"x": "1", "y": "1"}, "annotations": {"a": "1"}}
+    await apply("what is not there", secret("s", type="example.com/t", data={"k": "eA==", "l": "eA=="}, metadata=both))
+    await apply("the same again", secret("s", type="example.com/t", data={"k": "eA==", "l": "eA=="}, metadata=both))
+    await apply("less of it", secret("s", type="example.com/t", data={"k": "eA=="}, metadata={"labels": {"x": "1"}}))
+    await apply("more by another", secret("s", data={"m": "eA=="}, metadata={"labels": {"x": "1"}}), "another")
+    await apply("nothing of it", secret("s"))
+    await apply("nothing by the other", secret("s"), "another")
+    await apply("another type", secret("s", type="example.com/u"))
+
+    await play.create("by a POST", secret("p", data={"k": "eA==", "l": "eA=="}, metadata={"labels": {"x": "1"}}))
+    await apply("over it", secret("p", data={"k": "eA==", "m": "eA=="}, metadata={"labels": {"x": "2"}}))
+    await apply("less than that", secret("p", data={"k": "eQ=="}))
+    await play.patch("by a patch", "p", {"data": {"k": "eg=="}, "metadata": {"labels": {"x": "3"}}})
+    await apply("nothing over that", secret("p"))
+    await apply("what was patched", secret("p", data={"k": "eQ=="}))
+    await apply("and nothing", secret("p"))
+
+    held = {"finalizers": ["example.com/f", "example.com/g"]}
+    await apply("held twice", secret("h", metadata=held))
+    await apply("held by another, too", secret("h", metadata={"finalizers": ["example.com/h"]}), "another")
+    await apply("held once", secret("h", metadata={"finalizers": ["example.com/g"]}))
+    await play.delete("delete it", "h")
+    await apply("held anew", secret("h", metadata={"finalizers": ["example.com/new"]}))
+    await apply("let go by one", secret("h"))
+    await apply("and by the other", secret("h"), "another")
+    await play.get("it is gone", "h")
+
+
+async def rights(play: Play) -> None:
+    group = "rbac.authorization.k8s.io"
+    named: Manifest = {"metadata": {"name": "r", "labels": {"x": "1"}}}
+    role = named | {"apiVersion": f"{group}/v1", "kind": "Role"}
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": ["a"]}
+    binding = named | {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "r"},
+        "subjects": [{"kind": "ServiceAccount", "name": "s", "namespace": play.namespace}],
+    }
+
+    async def apply(what: str, resource: Resource, manifest: Manifest) -> None:
+        await play.ask(what, play.kube.apply(resource, play.namespace, "r", manifest, Manifest, manager=MANAGER))
+
+    await apply("a Role", ROLES, role | {"rules": [rule, rule | {"resourceNames": ["b"]}]})
+    await apply("with fewer rules", ROLES, role | {"rules": [rule]})
+    await apply("a RoleBinding", ROLE_BINDINGS, binding)
+    await apply(
+        "of somebody else", ROLE_BINDINGS, binding | {"subjects": [{"kind": "User", "name": "u", "apiGroup": group}]}
+    )
+    await apply("to another Role", ROLE_BINDINGS, binding | {"roleRef": binding["roleRef"] | {"name": "q"}})
+    await play.ask(
+        "labelled", _all(play.kube.pages(ROLES, play.namespace, Manifest, label_selector="x=1", page_size=5))
+    )
+    await play.ask(
+        "otherwise", _all(play.kube.pages(ROLES, play.namespace, Manifest, label_selector="x=2", page_size=5))
+    )
+    await play.delete("another one", "r", ROLES, uid=STRANGER)
+    await play.delete("that very one", "r", ROLES)
+
+
+async def _all(pages: AsyncIterator[list[Any]]) -> list[str]:
+    return [each["metadata"]["name"] async for page in pages for each in page]
+
+
 async def lists(play: Play) -> None:
     for name, type_ in (("l-3", "example.com/t"), ("l-1", "Opaque"), ("l-2", "example.com/t")):
         await play.create(f"create {name}", secret(name, type=type_))
@@ -319,6 +390,8 @@ SCENES: tuple[Callable[[Play], Awaitable[None]], ...] = (
     data_and_types,
     rehearsals,
     deletions,
+    applied,
+    rights,
     lists,
     leases,
     events,

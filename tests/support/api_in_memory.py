@@ -17,18 +17,24 @@ import msgspec
 from datasource.api.clock import rfc3339
 from datasource.cluster.api_errors import Conflict, Expired, NotFound
 from datasource.cluster.resources import Resource
+from tests.support.api_ownership import Ownership
 from tests.support.api_rules import (
     OF_THE_SERVER,
     Manifest,
     defaulted,
     has_status,
     kind_of,
+    labelled,
     modified,
     patched,
     qualified,
+    replaced,
     selected,
     validate,
 )
+
+BY_HAND = "by-hand"
+"""Who manages what nobody says they manage."""
 
 
 class Address(NamedTuple):
@@ -67,6 +73,7 @@ class ApiServerInMemory:
     _versions: Iterator[int] = field(default_factory=lambda: itertools.count(101))
     version: int = 100
     _compacted: int = 0
+    _owners: dict[Address, Ownership] = field(default_factory=dict)
 
     # By hand.
 
@@ -98,7 +105,13 @@ class ApiServerInMemory:
         return copy.deepcopy(self._object(resource, namespace, name))
 
     def create(
-        self, resource: Resource, namespace: str, manifest: Mapping[str, Any], *, dry_run: bool = False
+        self,
+        resource: Resource,
+        namespace: str,
+        manifest: Mapping[str, Any],
+        *,
+        manager: str = BY_HAND,
+        dry_run: bool = False,
     ) -> Manifest:
         """POST."""
         created = _as_json(manifest)
@@ -118,9 +131,12 @@ class ApiServerInMemory:
         if has_status(resource):
             created.pop("status", None)
         created = defaulted(resource, created)
-        self.admit(resource, created, None)
-        validate(resource, created, None)
-        return created if dry_run else self._store(address, "ADDED", created)
+        self._check(resource, created, None)
+        if dry_run:
+            return created
+        self._owners[address] = Ownership()
+        self._owners[address].updated(manager, None, created)
+        return self._store(address, "ADDED", created)
 
     def merge_patch(
         self,
@@ -129,6 +145,7 @@ class ApiServerInMemory:
         name: str,
         patch: Mapping[str, Any],
         *,
+        manager: str = BY_HAND,
         subresource: str | None = None,
         dry_run: bool = False,
     ) -> Manifest:
@@ -144,12 +161,39 @@ class ApiServerInMemory:
             why = "the object has been modified; please apply your changes to the latest version and try again"
             raise modified(qualified(resource), name, why)
         after = defaulted(resource, patched(resource, before, asked, subresource))
-        self.admit(resource, after, before)
-        validate(resource, after, before)
-        if after == before:
-            return copy.deepcopy(before)
+        self._check(resource, after, before)
         if dry_run:
             return after
+        self._owned(address).updated(manager, before, after)
+        return self._change(address, before, after)
+
+    def apply(
+        self, resource: Resource, namespace: str, name: str, manifest: Mapping[str, Any], *, manager: str
+    ) -> Manifest:
+        """Server-side apply, forced. It creates what does not exist."""
+        address, asked = Address(resource.plural, namespace, name), _as_json(manifest)
+        if address not in self.objects:
+            created = self.create(resource, namespace, asked)
+            self._owners[address] = Ownership()
+            self._owners[address].applied(manager, {}, asked)
+            return created
+        before = self._object(resource, namespace, name)
+        ownership = copy.deepcopy(self._owned(address))
+        after = defaulted(resource, replaced(resource, before, ownership.applied(manager, before, asked), None))
+        self._check(resource, after, before)
+        self._owners[address] = ownership
+        return self._change(address, before, after)
+
+    def _check(self, resource: Resource, after: Manifest, before: Manifest | None) -> None:
+        self.admit(resource, after, before)
+        validate(resource, after, before)
+
+    def _owned(self, address: Address) -> Ownership:
+        return self._owners.setdefault(address, Ownership())
+
+    def _change(self, address: Address, before: Manifest, after: Manifest) -> Manifest:
+        if after == before:
+            return copy.deepcopy(before)
         if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
             self._remove(address)
             return after
@@ -188,13 +232,18 @@ class ApiServerInMemory:
                 marked["metadata"]["generation"] += 1
             self._store(address, "MODIFIED", marked)
 
-    def listed(self, resource: Resource, namespace: str | None, field_selector: str = "") -> tuple[list[Manifest], str]:
+    def listed(
+        self, resource: Resource, namespace: str | None, field_selector: str = "", *, label_selector: str = ""
+    ) -> tuple[list[Manifest], str]:
         """LIST of one namespace or of all, in the order of names, and the resourceVersion to watch from."""
-        wanted = selected(resource, field_selector)
+        has_fields, has_labels = selected(resource, field_selector), labelled(label_selector)
         found = [
             (address, content)
             for address, content in self.objects.items()
-            if address[0] == resource.plural and namespace in {None, "", address[1]} and wanted(content)
+            if address[0] == resource.plural
+            and namespace in {None, "", address[1]}
+            and has_fields(content)
+            and has_labels(content)
         ]
         return [copy.deepcopy(content) for _, content in sorted(found, key=lambda each: each[0])], str(self.version)
 
@@ -235,6 +284,7 @@ class ApiServerInMemory:
 
     def _remove(self, address: Address) -> None:
         content = copy.deepcopy(self.objects.pop(address))
+        self._owners.pop(address, None)
         self.version = next(self._versions)
         content["metadata"]["resourceVersion"] = str(self.version)
         self._tell("DELETED", address, content)

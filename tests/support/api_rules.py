@@ -5,6 +5,8 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from datasource.cluster.api_errors import Conflict, Invalid
 from datasource.cluster.resources import Resource
 from tests.support.merge_patch import merge_patched
@@ -46,7 +48,12 @@ def modified(what: str, name: str, why: str) -> Conflict:
 
 
 def patched(resource: Resource, before: Manifest, asked: Mapping[str, Any], subresource: str | None) -> Manifest:
-    after = copy.deepcopy(merge_patched(before, asked))
+    """What a merge patch makes of an object."""
+    return replaced(resource, before, copy.deepcopy(merge_patched(before, asked)), subresource)
+
+
+def replaced(resource: Resource, before: Manifest, after: Manifest, subresource: str | None) -> Manifest:
+    """An object that stands in the place of another, as far as a write can say so."""
     kept = {key: before["metadata"][key] for key in OF_THE_SERVER if key in before["metadata"]}
     kept["uid"] = after["metadata"].get("uid") or kept["uid"]
     after["metadata"] = {key: each for key, each in after["metadata"].items() if key not in OF_THE_SERVER} | kept
@@ -102,6 +109,11 @@ def _problems(resource: Resource, after: Manifest, before: Manifest | None) -> I
     match resource.plural:
         case "leases":
             yield from _lease_problems(after.get("spec", {}))
+        case "rolebindings" if before is not None and after["roleRef"] != before["roleRef"]:
+            # Named as in Go: that is how the API server prints it.
+            named = {"APIGroup": "apiGroup", "Kind": "kind", "Name": "name"}
+            shown = msgspec.json.encode({key: after["roleRef"][name] for key, name in named.items()}).decode()
+            yield f"roleRef: Invalid value: {shown}: cannot change roleRef"
         case "secrets":
             yield from _secret_problems(after, before or {"type": after["type"]})
 
@@ -138,6 +150,12 @@ def selected(resource: Resource, text: str) -> Callable[[Manifest], bool]:
     """What a field selector asks for (`metadata.name=a,type!=t`)."""
     terms = [_term(resource, each) for each in text.split(",") if each]
     return lambda content: all(fits(content) for fits in terms)
+
+
+def labelled(text: str) -> Callable[[Manifest], bool]:
+    """What a label selector asks for (`a=1,b=2`)."""
+    wanted = dict(each.split("=", 1) for each in text.split(",") if each)
+    return lambda content: wanted.items() <= content["metadata"].get("labels", {}).items()
 
 
 def _term(resource: Resource, text: str) -> Callable[[Manifest], bool]:

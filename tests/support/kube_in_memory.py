@@ -87,7 +87,7 @@ class KubeInMemory(Kube):
         dry_run: bool = False,
     ) -> T:
         call = Call("create", resource, namespace, manifest["metadata"]["name"], manager=manager, body=manifest)
-        create = partial(self.server.create, resource, namespace, manifest, dry_run=dry_run)
+        create = partial(self.server.create, resource, namespace, manifest, manager=manager, dry_run=dry_run)
         return msgspec.convert(await self.requested(call, create), type_)
 
     async def merge_patch(
@@ -103,9 +103,23 @@ class KubeInMemory(Kube):
         dry_run: bool = False,
     ) -> T:
         call = Call("merge_patch", resource, namespace, name, manager=manager, body=patch)
-        change = partial(self.server.merge_patch, resource, namespace, name, patch)
+        change = partial(self.server.merge_patch, resource, namespace, name, patch, manager=manager)
         patched = await self.requested(call, partial(change, subresource=subresource, dry_run=dry_run))
         return msgspec.convert(patched, type_)
+
+    async def apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        manifest: Mapping[str, Any],
+        type_: type[T],
+        *,
+        manager: str,
+    ) -> T:
+        call = Call("apply", resource, namespace, name, manager=manager, body=manifest)
+        apply = partial(self.server.apply, resource, namespace, name, manifest, manager=manager)
+        return msgspec.convert(await self.requested(call, apply), type_)
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
         delete = partial(self.server.delete, resource, namespace, name, uid=uid, resource_version=resource_version)
@@ -119,6 +133,14 @@ class KubeInMemory(Kube):
         for start in range(0, max(len(found), 1), page_size):
             page = found[start : start + page_size]
             yield [msgspec.convert({"metadata": each["metadata"]}, PartialObject) for each in page], version
+
+    async def pages(
+        self, resource: Resource, namespace: str | None, type_: type[T], *, label_selector: str, page_size: int
+    ) -> AsyncIterator[list[T]]:
+        list_ = partial(self.server.listed, resource, namespace, label_selector=label_selector)
+        found, _ = await self.requested(Call("list", resource, namespace or "", ""), list_)
+        for start in range(0, max(len(found), 1), page_size):
+            yield [msgspec.convert(each, type_) for each in found[start : start + page_size]]
 
     async def watch_metadata(
         self, resource: Resource, namespace: str | None, *, field_selector: str, resource_version: str

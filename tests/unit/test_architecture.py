@@ -10,13 +10,7 @@ from deploy.local.cache import REPOSITORY
 
 LOOKING = (
     "bench",
-    "tests/cluster",
-    "tests/deploy",
-    "tests/docs",
-    "tests/e2e",
-    "tests/faults",
-    "tests/support",
-    "tests/upgrade",
+    *(f"tests/{each}" for each in ("adversary", "cluster", "deploy", "docs", "e2e", "faults", "support", "upgrade")),
 )
 """What looks at our processes from outside, and measures them."""
 
