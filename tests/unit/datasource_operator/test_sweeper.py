@@ -12,7 +12,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from datasource.api.names import Annotation, SecretType, flow_secret_name, uid_digest
-from datasource.api.requests import Requests
 from datasource.cluster.api_errors import ApiError, Forbidden
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
@@ -41,7 +40,6 @@ def flow_record(expires_at: datetime, *, slot: int = 0) -> dict[str, Any]:
         uid=UID,
         parameters_hash="p",
         replaces="",
-        requests=Requests(),
         cookie_hash="c",
         ticket_hash="t",
         redirect_uri="https://connect.example.com/callback/shop",
