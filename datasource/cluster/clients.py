@@ -101,7 +101,7 @@ class Clients:
 
     kube: ReadsObjects
     require_allowed_hosts: bool
-    """Whether a Secret that does not say to which hosts it may be sent is sent to none. No default: that would fail open."""
+    """Whether a Secret that lists no allowed hosts may be sent nowhere. There is no default: that would fail open."""
     now: Now
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 

@@ -42,19 +42,21 @@ def test_reference_may_name_another_key() -> None:
 
 @pytest.mark.parametrize("values", [None, {"other": "x"}, {"client-secret": ""}])
 def test_missing_or_empty_key_is_told_with_the_remedy(values: dict[str, str] | None) -> None:
-    with pytest.raises(ClientSecretNotFound, match="Secret my-app has no key client-secret") as caught:
+    with pytest.raises(
+        ClientSecretNotFound, match="names key client-secret, which is missing or empty in Secret my-app"
+    ) as caught:
         used(secret(values))
     assert "clientSecretRef.key" in str(caught.value)
 
 
 def test_value_that_is_no_text_is_refused() -> None:
-    with pytest.raises(InvalidSpec, match="names key client-secret, which is not text"):
+    with pytest.raises(InvalidSpec, match="names key client-secret, whose value is not text"):
         used(secret({"client-secret": b"\xff"}))
 
 
 @pytest.mark.parametrize("type_", sorted(REFUSED_TYPES))
 def test_secret_of_a_refused_type_is_never_sent(type_: str) -> None:
-    with pytest.raises(InvalidSpec, match="of type"):
+    with pytest.raises(InvalidSpec, match="whose type"):
         used(secret({"client-secret": "s3cret"}, type_=type_))
 
 
@@ -124,7 +126,7 @@ def test_bound_secret_is_sent_to_nobody_else(hosts: str, changes: dict[str, Any]
 
 def test_where_the_flag_says_so_a_secret_must_name_its_hosts() -> None:
     unbound = secret({"client-secret": "s3cret"})
-    with pytest.raises(InvalidSpec, match="does not say to which hosts it may be sent") as caught:
+    with pytest.raises(InvalidSpec, match="does not list the hosts that it may be sent to") as caught:
         usable(unbound, REF, oauth2(), required=True)
     assert caught.value.problem.field == "spec.oauth2.clientSecretRef"
     assert "kubectl annotate secret my-app datasource.dev/allowed-hosts=login.example.com" in str(caught.value)
