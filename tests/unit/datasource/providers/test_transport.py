@@ -1,6 +1,7 @@
 """Was the request delivered? The transport against a provider on loopback that does its worst."""
 
 import asyncio
+import hashlib
 import ssl
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from datasource.providers import transport as transport_module
 from datasource.providers.connecting import CheckedBackend, first_connected
 from datasource.providers.connections import Connection, ProviderConnections
 from datasource.providers.resolver import Lookups, Resolve
-from datasource.providers.transport import Reply, Transport
+from datasource.providers.transport import TRUST_PER_NAMESPACE, Reply, Transport
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.hostile_provider import (
     GOOD_REPLY,
@@ -30,6 +31,7 @@ from tests.support.hostile_provider import (
     Certificate,
     HostileProvider,
     ProviderThatWantsAClientCertificate,
+    ReceivedRequest,
     closed_port,
     cuts_after_the_request,
     cuts_in_the_body,
@@ -619,7 +621,7 @@ async def test_connection_that_the_provider_has_closed_meanwhile_is_not_used_aga
 
 
 async def test_request_that_finds_every_connection_in_use_is_not_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections_module, "_CONNECTIONS", 1)
+    monkeypatch.setattr(connections_module, "CONNECTIONS_TO_ONE_PROVIDER", 1)
     headers_are_out, release = asyncio.Event(), asyncio.Event()
     held = sets_a_cookie_and_waits(headers_are_out, release)
     async with HostileProvider(held, replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
@@ -657,3 +659,52 @@ async def test_two_who_ask_new_providers_at_once_let_go_of_the_same_old_ones(mon
         monkeypatch.setattr(connections_module, "IDLE_SECONDS", -1.0)
         both = (transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps") for provider in providers[3:])
         assert [reply.status for reply in await asyncio.gather(*both)] == [200, 200]
+
+
+async def test_whoever_names_many_ca_bundles_makes_only_his_own_costly() -> None:
+    """To trust a bundle anew takes 20 ms of CPU."""
+    certificate = self_signed()
+    async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+        async with Transport(ON_LOOPBACK) as transport:
+
+            async def ask(bundle: str, tenant: str) -> None:
+                await transport.send(request_to(provider.url), deadline=PATIENT, tenant=tenant, ca_bundle=bundle)
+
+            await ask(certificate.certificate, "victim")
+            (kept,) = [entry.value for entry in transport._trust._entries.values()]
+            for number in range(8):
+                await ask(f"{certificate.certificate}# {number}\n", "attacker")
+            digest = hashlib.sha256(certificate.certificate.encode()).digest()
+            assert transport._trust.peek(digest) is kept
+            assert transport._trust.held_in("attacker") <= TRUST_PER_NAMESPACE
+            assert len(transport._trust) == 1 + TRUST_PER_NAMESPACE // 2**20 - 1
+
+
+async def test_hosts_that_hang_behind_a_proxy_hold_up_nobody_elses_requests() -> None:
+    """The proxy is everybody's: what goes through it is counted for each provider, not for the proxy."""
+    all_wait, waiting = asyncio.Event(), 0
+    many = connections_module.CONNECTIONS_TO_ONE_PROVIDER + 20
+
+    async def behave(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        nonlocal waiting
+        if request.headers["host"].startswith("victim"):
+            await replies(200)(request, writer)
+            return
+        waiting += 1
+        if waiting == many:
+            all_wait.set()
+        await asyncio.Event().wait()
+
+    async with HostileProvider(behave) as provider, ConnectProxy(provider.port) as proxy:
+        async with Transport(EgressPolicy(), proxies_in({"HTTP_PROXY": proxy.url}), resolve=never_asked) as transport:
+
+            async def ask(host: str, tenant: str) -> Reply:
+                return await transport.send(request_to(f"http://{host}/token"), deadline=PATIENT, tenant=tenant)
+
+            hanging = [asyncio.create_task(ask(f"evil-{n % 8}.example.com", "attacker")) for n in range(many)]
+            await all_wait.wait()
+            assert (await ask("victim.example.com", "victim")).status == 200
+            assert not any(task.done() for task in hanging)
+            for task in hanging:
+                task.cancel()
+            await asyncio.gather(*hanging, return_exceptions=True)
