@@ -22,7 +22,17 @@ def test_what_else_stands_in_the_query_is_kept_unless_it_stands_twice() -> None:
 
 def test_error_is_read() -> None:
     response = parse_callback(b"error=access_denied&error_description=No+thanks&state=st-1")
-    assert response == AuthorizationResponse(state="st-1", error="access_denied", error_description="No thanks")
+    assert (response.state, response.code) == ("st-1", None)
+    assert (response.error, response.error_description) == ("access_denied", "No thanks")
+
+
+def test_words_of_a_stranger_are_not_gone_through_before_somebody_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone_through: list[str] = []
+    monkeypatch.setattr("datasource.oauth2.callback.said", lambda text, _: gone_through.append(text) or text)
+    response = parse_callback(b"error=access_denied&error_description=No+thanks&state=st-1")
+    assert gone_through == []
+    assert "No thanks" not in repr(response)
+    assert response.error_description == "No thanks"
 
 
 @pytest.mark.parametrize("empty", [b"code=c&state=", b"code=c"])
