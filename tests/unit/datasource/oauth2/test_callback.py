@@ -28,7 +28,12 @@ def test_error_is_read() -> None:
 
 def test_words_of_a_stranger_are_not_gone_through_before_somebody_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
     gone_through: list[str] = []
-    monkeypatch.setattr("datasource.oauth2.callback.said", lambda text, _: gone_through.append(text) or text)
+
+    def said(text: str, _: object) -> str:
+        gone_through.append(text)
+        return text
+
+    monkeypatch.setattr("datasource.oauth2.callback.said", said)
     response = parse_callback(b"error=access_denied&error_description=No+thanks&state=st-1")
     assert gone_through == []
     assert "No thanks" not in repr(response)
