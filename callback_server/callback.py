@@ -251,6 +251,9 @@ def new_credential(
         requested_scopes=scopes,
         granted_scopes=scopes if response.scopes is None else response.scopes,
         expires_at=response.expires_at,
+        told_lifetime=response.told_lifetime,
+        expiry_hint=response.expiry_hint,
+        grant_expires_at=response.grant_expires_at,
         refreshed_at=refreshed_at,
         has_refresh_token=response.refresh_token is not None,
         ticket_hash=flow.ticket_hash,
@@ -286,6 +289,7 @@ def authorized_by(
     known = msgspec.structs.replace(
         facts,
         authorized_as=authorizer.shown,
+        identity_problem=authorizer.problem,
         identity_checked=authorizer.checked,
         identity_fits=authorizer.checked is not None,
     )

@@ -137,7 +137,8 @@ class DialogService:
     ) -> tuple[Flow, str]:
         """Record a flow; returns it with the state, of which it keeps only a hash."""
         verifier = new_secret(self.token_bytes) if effective.code_challenge_is_sent else None
-        nonce = new_secret(self.token_bytes) if "openid" in effective.parameters.scopes else None
+        wants_nonce = "openid" in effective.parameters.scopes and effective.parameters.nonce is not False
+        nonce = new_secret(self.token_bytes) if wants_nonce else None
         states: dict[str, str] = {}
 
         def make(slot: int) -> Flow:

@@ -11,11 +11,11 @@ import msgspec
 from datasource.api.names import default_token_secret_name, redirect_uri
 from datasource.api.presets import PRESETS, Preset
 from datasource.api.spelling import spelled
+from datasource.oauth2.error_reply import ErrorCode, ErrorRule
 from datasource.oauth2.token_request import (
     BodyFormat,
     ClientAuthentication,
 )
-from datasource.oauth2.token_response import ErrorCode
 
 _DURATION = re.compile(r"([0-9]{1,9}(\.[0-9]{1,9})?[smh])+")
 _DURATION_PART = re.compile(r"([0-9.]+)([smh])")
@@ -64,6 +64,14 @@ class AssertionAudience(StrEnum):
 
     ISSUER = "issuer"
     TOKEN_URL = "tokenURL"  # noqa: S105 - a choice, not a token
+
+
+class AssertionType(StrEnum):
+    """The `typ` of a client assertion."""
+
+    JWT = "JWT"
+    CLIENT_AUTHENTICATION = "client-authentication+jwt"
+    """As draft-ietf-oauth-rfc7523bis has it: some providers take no other, and some take only JWT."""
 
 
 class RedirectURI(StrEnum):
@@ -153,9 +161,14 @@ class OAuth2(
     bearer_token_types: tuple[str, ...] = ()
     error_codes: dict[str, ErrorCode] = {}
     captured_fields: CapturedFields = CapturedFields()
+    nonce: bool | None = None
+    """False: none is sent with the scope openid."""
+    error_rules: tuple[ErrorRule, ...] = ()
+    """How errors are known that errorCodes cannot name, and what they mean."""
     ca_bundle: str | None = None
     ca_bundle_ref: CABundleRef | None = None
     redirect_uri: RedirectURI | None = None
+    assertion_type: AssertionType | None = None
 
     @property
     def preset(self) -> Preset | None:
@@ -171,6 +184,8 @@ class OAuth2(
             return self
         theirs = msgspec.convert(self.preset.options, OAuth2)
         filled = {name: _first_written(getattr(self, name), getattr(theirs, name)) for name in self.__struct_fields__}
+        filled["nonce"] = theirs.nonce if self.nonce is None else self.nonce
+        filled["error_rules"] = tuple(dict.fromkeys(self.error_rules + theirs.error_rules))
         if self.client_secret_ref is None:
             filled["client_authentication"] = self.client_authentication
         if self.pkce is Pkce.S256:

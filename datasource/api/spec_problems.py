@@ -9,7 +9,7 @@ import msgspec
 
 from datasource.api.names import CREDENTIAL_SUFFIX
 from datasource.api.presets import PRESETS
-from datasource.api.spec import InvalidSpec, OAuth2, Pkce, Spec, parse_duration
+from datasource.api.spec import AssertionAudience, AssertionType, InvalidSpec, OAuth2, Pkce, Spec, parse_duration
 from datasource.oauth2.authorize import RESERVED_PARAMETERS
 from datasource.oauth2.client_assertion import CLIENT_ASSERTION_ALGORITHMS
 from datasource.oauth2.token_request import RESERVED_TOKEN_PARAMETERS, SECRET_PARAMETERS, ClientAuthentication
@@ -171,6 +171,7 @@ def _client_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
             "is none for a client without a secret",
             "Use S256, or name a secret in clientSecretRef.",
         )
+    yield from _assertion_problems(oauth2.expanded())
     for place, ref in (("clientSecretRef", oauth2.client_secret_ref), ("privateKeyRef", oauth2.private_key_ref)):
         if ref is not None and ref.name.endswith(CREDENTIAL_SUFFIX):
             yield InvalidSpec(
@@ -187,6 +188,23 @@ def _client_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
         )
 
 
+def _assertion_problems(whole: OAuth2) -> Iterator[InvalidSpec]:
+    """Whoever reads the type relies on the audience: the issuer alone (draft-ietf-oauth-rfc7523bis)."""
+    field, of_type = "spec.oauth2.assertionType", f"is {whole.assertion_type}"
+    if whole.assertion_type is not AssertionType.CLIENT_AUTHENTICATION:
+        return
+    if whole.assertion_audience is AssertionAudience.TOKEN_URL:
+        yield InvalidSpec(
+            field,
+            f"{of_type} beside assertionAudience tokenURL",
+            "Leave one of the two out: such an assertion is addressed to the issuer.",
+        )
+    if whole.issuer is None:
+        yield InvalidSpec(
+            field, f"{of_type} without an issuer, to which it is addressed", "Set spec.oauth2.issuer, or use JWT."
+        )
+
+
 def _identity_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
     whole = oauth2.expanded()
     if oauth2.expected_identity and whole.issuer is None:
@@ -194,6 +212,12 @@ def _identity_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
             "spec.oauth2.expectedIdentity",
             "cannot be checked without an issuer, whose keys verify the id_token",
             "Set spec.oauth2.issuer.",
+        )
+    if oauth2.expected_identity and whole.nonce is False:
+        yield InvalidSpec(
+            "spec.oauth2.nonce",
+            "is false beside expectedIdentity, and without a nonce an id_token may be of another authorization",
+            "Leave one of the two out.",
         )
     if oauth2.expected_identity and "openid" not in whole.scopes:
         yield InvalidSpec(
@@ -215,6 +239,13 @@ def _reply_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
         if text is not None and (lifetime is None or lifetime < SHORTEST_LIFETIME):
             yield InvalidSpec(
                 f"spec.oauth2.{field}", "is not a duration of at least one minute", "Write it like 30m or 2h."
+            )
+    for rule in oauth2.error_rules:
+        if (rule.path, rule.error, rule.description, rule.status) == (None, None, None, None):
+            yield InvalidSpec(
+                "spec.oauth2.errorRules",
+                "has an entry that matches every reply",
+                "Say path, error, description or status.",
             )
     captured = oauth2.captured_fields
     # Apps mount what the template makes of captured fields, and must never see a refresh token.

@@ -68,8 +68,11 @@ def require_same_subject(claims: Mapping[str, Any], kept: Mapping[str, Any]) -> 
     Raises:
         IdentityChanged: it has not.
     """
-    if (claims.get("iss"), claims.get("sub")) != (kept.get("iss"), kept.get("sub")):
-        raise IdentityChanged("The id_token of the refresh is about somebody else than the one who authorized.")
+    for name in ("iss", "sub"):
+        if claims.get(name) != kept.get(name):
+            raise IdentityChanged(
+                f"The id_token of the refresh is about somebody else than the one who authorized: its {name} differs."
+            )
 
 
 def _can_match(value: object) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from datasource.oauth2.errors import MetadataUnusable
-from datasource.oauth2.strict_json import json_object, utf8
+from datasource.oauth2.strict_json import json_object, text_of
 from datasource.outbound.endpoint import endpoint_problem
 from datasource.outbound.printable import printable
 from datasource.outbound.provider_request import ProviderRequest
@@ -121,8 +121,7 @@ def parse_provider_metadata(body: bytes, *, issuer: str, allow_insecure_http: bo
     Raises:
         MetadataUnusable: it is no such document, or is about another issuer, or an endpoint in it cannot be used.
     """
-    text = utf8(body)
-    members = None if text is None else json_object(text)
+    members = json_object(text_of(body))
     if members is None:
         raise MetadataUnusable("The provider's metadata is no JSON object.")
     named = members.get("issuer")

@@ -5,8 +5,9 @@ token is sent or handed out the data is read, and tokens go only to the endpoint
 one request, so they never disagree unless somebody edited them.
 """
 
+import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
@@ -64,6 +65,16 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """The ID of the intent whose reply this revision is; None for the first."""
     verdict: Reason | None = None
     """Why the refresh token is never sent again."""
+    verdict_message: str | None = None
+    """The same in the provider's words."""
+    told_lifetime: timedelta | None = None
+    """How long an access token lasts, as the provider told it last; None where it never did."""
+    expiry_hint: datetime | None = None
+    """Where no lifetime is known: when to refresh at the latest."""
+    grant_expires_at: datetime | None = None
+    """When the refresh token runs out, where the provider tells."""
+    identity_problem: str | None = None
+    """Why it is not known who authorized, although the provider sent an id_token."""
     identity_checked: str | None = None
     """Hash of the expectedIdentity that the stored identity was compared with; None: with none."""
     identity_fits: bool = False
@@ -153,6 +164,8 @@ T = TypeVar("T")
 
 LARGEST_CAPTURED = 288 * 1024
 """Bytes of captured fields that are kept: more than all that one spec can name."""
+
+_WHOLE_SECONDS = re.compile("[1-9][0-9]{0,8}")
 
 _DATA_KEYS = CredentialData.__struct_fields__
 
@@ -289,6 +302,11 @@ def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
         intent=_parsed(annotations, Annotation.INTENT, Intent.decode),
         stored_by=annotations.get(Annotation.STORED_BY),
         verdict=_parsed(annotations, Annotation.VERDICT, Reason),
+        verdict_message=annotations.get(Annotation.VERDICT_MESSAGE),
+        told_lifetime=_parsed(annotations, Annotation.TOLD_LIFETIME, _seconds),
+        expiry_hint=_parsed(annotations, Annotation.EXPIRY_HINT, parse_rfc3339),
+        grant_expires_at=_parsed(annotations, Annotation.GRANT_EXPIRES_AT, parse_rfc3339),
+        identity_problem=annotations.get(Annotation.IDENTITY_PROBLEM),
         identity_checked=identity_checked,
         identity_fits=verdict == "fits",
         is_revocable=Annotation.REVOCABLE in annotations,
@@ -298,6 +316,12 @@ def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
     if facts.tombstone is None and not facts.fingerprint:
         raise UnreadableCredential(f"annotation {Annotation.FINGERPRINT} is missing")
     return facts
+
+
+def _seconds(text: str) -> timedelta:
+    if not _WHOLE_SECONDS.fullmatch(text):
+        raise ValueError(text)
+    return timedelta(seconds=int(text))
 
 
 def _parsed(annotations: Mapping[str, str], key: Annotation, parse: Callable[[str], T]) -> T | None:

@@ -44,6 +44,7 @@ def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
         redirect_uri=redirect_uri_of(seen.oauth2, surface.external_url, seen.namespace, seen.name),
         expires_at=None if facts is None or facts.expires_at is None else rfc3339(facts.expires_at),
         refreshed_at=None if facts is None or facts.refreshed_at is None else rfc3339(facts.refreshed_at),
+        grant_expires_at=None if facts is None or facts.grant_expires_at is None else rfc3339(facts.grant_expires_at),
         granted_scopes=None if facts is None or not facts.granted_scopes else _bounded_scopes(facts.granted_scopes),
         authorized_as=None if facts is None or facts.authorized_as is None else _cut(facts.authorized_as, TEXT_LIMIT),
         token_secret_name=seen.spec.token_secret_name(seen.name) if isinstance(seen.spec, Spec) else None,

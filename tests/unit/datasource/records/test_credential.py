@@ -403,6 +403,11 @@ _facts = st.builds(
     | st.builds(Intent, id=_words, process=_words, pod=_words, at=st.just(NOW), sends=st.integers(1, 9)),
     stored_by=st.none() | _words,
     verdict=st.none() | st.sampled_from(Reason),
+    verdict_message=st.none() | st.text(max_size=20),
+    told_lifetime=st.none() | st.integers(1, 10**8).map(lambda seconds: timedelta(seconds=seconds)),
+    expiry_hint=_moments,
+    grant_expires_at=_moments,
+    identity_problem=st.none() | st.text(max_size=20),
 )
 
 
@@ -411,6 +416,12 @@ def test_any_facts_survive_creation_and_replacement(before: CredentialFacts, aft
     body = created(before, credential_data())
     assert read_facts(stored(body).metadata).facts == before
     assert read_facts(stored(merged(body, replaced(after, None))).metadata).facts == after
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "soon", "1" * 10, "\u0661"])
+def test_lifetime_that_somebody_altered_is_unreadable(text: str) -> None:
+    with pytest.raises(UnreadableCredential, match="told-lifetime"):
+        read_facts(annotated(TOLD_LIFETIME=text))
 
 
 @given(st.dictionaries(st.sampled_from(Annotation), st.text(max_size=30)))
