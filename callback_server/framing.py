@@ -32,6 +32,9 @@ def head_problem(received: bytes) -> str | None:
     # A CR at the very end may be half of a line's end.
     if _UNSURE_END_OF_LINE.search(head[:-1] if head.endswith(b"\r") else head):
         return "a line does not end by CR and LF"
+    # Before the end, too: whoever sends lines without end is not read again at each.
+    if head.count(b"\n") > MOST_FIELDS + 2:
+        return f"there are more than {MOST_FIELDS} header lines"
     if end is None:
         return None
     request, *lines = head[:-4].split(b"\r\n")
@@ -41,8 +44,6 @@ def head_problem(received: bytes) -> str | None:
 
 
 def _fields_problem(lines: list[bytes]) -> str | None:
-    if len(lines) > MOST_FIELDS:
-        return f"there are more than {MOST_FIELDS} header lines"
     seen: set[bytes] = set()
     for line in lines:
         # A line that begins with white space (obs-fold) is no field, either, nor one with a space before the colon.
