@@ -205,12 +205,6 @@ def test_every_option_is_read() -> None:
     assert parsed.expanded() is parsed
 
 
-@pytest.mark.parametrize("written", [None, "PerNamespace"])
-def test_redirect_uri_is_of_the_namespace_unless_asked_for_otherwise(written: str | None) -> None:
-    assert redirect_uri_of(oauth2(redirectURI=written), "https://x", "shop", "calendar") == "https://x/callback/shop"
-    assert redirect_uri_of(None, "https://x", "shop", "calendar") == "https://x/callback/shop"
-
-
 def test_nonce_may_be_asked_for_again_where_a_preset_sends_none_and_rules_add_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -220,6 +214,12 @@ def test_nonce_may_be_asked_for_again_where_a_preset_sends_none_and_rules_add_up
     assert oauth2(provider="github", nonce=True).expanded().nonce is True
     mine = oauth2(provider="github", errorRules=[{"status": 400, "means": "temporary"}]).expanded().error_rules
     assert [rule.status for rule in mine] == [400, 403]
+
+
+@pytest.mark.parametrize("written", [None, "PerNamespace"])
+def test_redirect_uri_is_of_the_namespace_unless_asked_for_otherwise(written: str | None) -> None:
+    assert redirect_uri_of(oauth2(redirectURI=written), "https://x", "shop", "calendar") == "https://x/callback/shop"
+    assert redirect_uri_of(None, "https://x", "shop", "calendar") == "https://x/callback/shop"
 
 
 def test_issuer_or_preset_tells_the_urls() -> None:

@@ -39,7 +39,7 @@ from tests.support.builders import (
     tombstone,
     trouble,
 )
-from tests.unit.datasource_operator.merge_patch import merge_patched
+from tests.support.merge_patch import merge_patched
 
 LATER = timedelta(hours=3)
 EARLIER = "2026-06-30T08:00:00Z"
