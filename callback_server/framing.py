@@ -16,7 +16,8 @@ _END = re.compile(rb"\n\r?\n")
 _UNSURE_END_OF_LINE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 # RFC 9112 section 3; the target is a path (section 3.2.1): we are no proxy, and nobody asks about us as a whole.
 _REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} /[\x21-\x22\x24-\x7e]* HTTP/1\.[01]")
-_FIELD = re.compile(rb"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>[\t\x20-\x7e\x80-\xff]*?)[ \t]*")
+# Other control characters in a value may stand (RFC 9110 section 5.5): a page says it to whoever has a planted cookie with one.
+_FIELD = re.compile(rb"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>[^\x00\r\n]*?)[ \t]*")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _ONCE = frozenset({b"content-length", b"host"})
 

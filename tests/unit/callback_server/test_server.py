@@ -262,6 +262,7 @@ async def test_doubtful_head_behind_a_good_request_is_refused_too(before: bytes)
         pytest.param(b"GET / HTTP/1.0\r\n\r\n", id="a load balancer's check"),
         pytest.param(POST + b"Content-Length: 5\r\n\r\nhello", id="a form"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=\xe9\r\nX-Empty:\r\n\r\n", id="bytes and nothing"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a\x1c=b\r\n\r\n", id="a planted cookie"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"Cookie: a\r\n" * 99 + b"\r\n", id="a hundred fields"),
     ],
 )
