@@ -258,6 +258,12 @@ _KEY: dict[str, Any] = PUBLIC | {"privateKeyRef": {"name": "signing"}}
     [
         pytest.param({"privateKeyRef": {"name": "signing"}}, "privateKeyRef", id="a key beside a secret"),
         pytest.param({"clientAuthentication": "private_key_jwt"}, "clientAuthentication", id="no key"),
+        pytest.param({"assertionType": "client-authentication+jwt"}, "assertionType", id="a type without an issuer"),
+        pytest.param(
+            {"assertionType": "client-authentication+jwt", "provider": "okta", "issuer": "https://x.okta.com"},
+            "assertionType",
+            id="a type that is for the issuer, and a preset that addresses the token URL",
+        ),
         pytest.param(_KEY | {"clientAuthentication": "none"}, "clientAuthentication", id="none beside a key"),
         pytest.param(
             _KEY | {"clientAuthentication": "client_secret_post"}, "clientAuthentication", id="a secret's way"

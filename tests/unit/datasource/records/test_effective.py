@@ -180,6 +180,8 @@ def test_secret_goes_to_no_endpoint_that_is_not_listed() -> None:
 
 # Clients.
 
+TYPED = "client-authentication+jwt"
+
 
 def pem() -> str:
     text: bytes = ec.generate_private_key(ec.SECP256R1()).private_bytes(
@@ -225,6 +227,19 @@ def test_assertion_is_addressed_to_one_audience(changes: Mapping[str, Any], audi
     assertion = jwt.decode(made.assertion, ECKey.import_key(text), algorithms=["ES256"])
     assert assertion.claims["aud"] == audience
     assert assertion.header["kid"] == "key-1"
+
+
+@pytest.mark.parametrize(("written", "type_"), [(None, "JWT"), ("JWT", "JWT"), (TYPED, TYPED)])
+def test_assertion_has_the_type_that_was_asked_for(written: str | None, type_: str) -> None:
+    key = {"name": "signing"}
+    parameters = oauth2(clientSecretRef=None, privateKeyRef=key, issuer=ISSUER, assertionType=written)
+    text = pem()
+    recorded = read_recorded_client(recorded_client(parameters))
+    assert recorded is not None
+    for each in (parameters, recorded):
+        made = client(each, ClientSecret("signing", text))
+        assertion = jwt.decode(made.assertion or "", ECKey.import_key(text), algorithms=["ES256"])
+        assert (assertion.header["typ"], assertion.claims["aud"]) == (type_, ISSUER)
 
 
 # Options.
