@@ -86,6 +86,9 @@ def usable_client_secret(
         value = secret.value(ref.key)
     except ValueError:
         raise InvalidSpec(field, f"names key {ref.key}, which is not text", "Store it as UTF-8.") from None
+    if value is not None and isinstance(ref, ClientSecretRef):
+        # `echo secret > file`, or an editor, leaves a line end behind; no client secret has any (RFC 6749 appendix A.2).
+        value = value.rstrip("\r\n")
     if not value:
         raise ClientSecretNotFound(
             f"Secret {ref.name} has no key {ref.key} with a value, as {field} asks. "

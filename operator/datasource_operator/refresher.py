@@ -149,6 +149,7 @@ class Refresher:
         began_at = self.monotonic()
         begun = await self._begin(key, credential)
         turn = await self._turn(key, seen, begun, material)
+        material = material.as_recorded(turn.data)
         if self.is_stopping:
             # The API server may have been slow, and kubelet does not wait for ever.
             await self._take_back(key, begun, stopped_before_it_was_sent())
@@ -256,7 +257,7 @@ class Refresher:
             intent=begun.intent,
             resource_version=begun.secret.metadata.resource_version,
             requests=Requests(refresh=seen.requests.refresh),
-            data=material.recorded_in(data, is_to_be_revoked=is_to_be_revoked),
+            data=material.as_recorded(data).recorded_in(data, is_to_be_revoked=is_to_be_revoked),
             client_secret_name=None if material.secret is None else material.secret.name,
             last_try_after=self.steps.settings.last_try_after,
             failure_before=None if seen.trouble is None else seen.trouble.message,
