@@ -269,6 +269,7 @@ def new_credential(
         fingerprint=bound_to,
         client_id=effective.client_id,
         refresh_token=response.refresh_token,
+        redirect_uri=flow.redirect_uri if effective.parameters.redirect_uri_on_refresh else None,
         revocation_endpoint=effective.revocation_url,
         refresh_endpoint=effective.parameters.refresh_url or None,
     )

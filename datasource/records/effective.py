@@ -199,7 +199,8 @@ def client_for(
     client_id, method = parameters.client_id or "", parameters.effective_client_authentication()
     ref = parameters.private_key_ref
     if method is not ClientAuthentication.PRIVATE_KEY_JWT or ref is None or secret is None:
-        return Client(client_id, None if secret is None else secret.text, method)
+        named = parameters.client_id_in_body
+        return Client(client_id, None if secret is None else secret.text, method, is_named_in_the_body=named)
     to_token_url = parameters.assertion_audience is AssertionAudience.TOKEN_URL or not parameters.issuer
     assertion = client_assertion(
         usable_signing_key(secret.text, ref),
@@ -220,6 +221,7 @@ def recorded_client(parameters: OAuth2) -> str:
         issuer=parameters.issuer,
         client_authentication=parameters.effective_client_authentication(),
         assertion_audience=parameters.assertion_audience,
+        client_id_in_body=parameters.client_id_in_body,
     )
     return msgspec.json.encode(kept, order="deterministic").decode()
 

@@ -18,7 +18,7 @@ from typing import NoReturn
 import msgspec
 import structlog
 
-from datasource.api.names import credential_secret_name
+from datasource.api.names import credential_secret_name, redirect_uri
 from datasource.api.objects import Secret
 from datasource.api.requests import Requests
 from datasource.api.spec import DeletionPolicy, OAuth2, Spec
@@ -249,6 +249,10 @@ class Refresher:
             await self._take_back(key, begun, credential_is_damaged(error.unreadable.advice(key.name), name))
         except NotNow as not_now:
             await self._take_back(key, begun, not_now.setback)
+        if material.parameters.redirect_uri_on_refresh and data.redirect_uri is None:
+            # v0.1.0 did not record it.
+            here = redirect_uri(self.steps.settings.external_url, key.namespace)
+            data = msgspec.structs.replace(data, redirect_uri=here)
         is_to_be_revoked = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
         return Turn(
             namespace=key.namespace,
