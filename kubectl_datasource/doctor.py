@@ -10,7 +10,15 @@ from urllib.parse import urlsplit
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import VERSION, redirect_uri
 from datasource.api.objects import Lease
-from kubectl_datasource.findings import Answer, Survey, Untold, datasources_seen, service_account, settings_of
+from kubectl_datasource.findings import (
+    Answer,
+    Survey,
+    Untold,
+    datasources_seen,
+    redirect_uris,
+    service_account,
+    settings_of,
+)
 from kubectl_datasource.installation import Deployment
 from kubectl_datasource.rights import ACCOUNTS
 from kubectl_datasource.words import duration
@@ -197,7 +205,7 @@ def external_url_fits(survey: Survey) -> Check:
     differing = [
         each.place
         for each in datasources_seen(survey)
-        if each.status.redirect_uri not in {None, redirect_uri(url, each.metadata.namespace)}
+        if each.status.redirect_uri not in {None, *redirect_uris(url, each)}
     ]
     if differing:
         return Check(
@@ -208,7 +216,9 @@ def external_url_fits(survey: Survey) -> Check:
             "Restart both Deployments, so that they take the setting up; if the URL was changed on purpose, register the new "
             "redirect URIs with the services.",
         )
-    return Check(name, Verdict.OK, f"{url}; redirect URIs to register: {redirect_uri(url, 'NAMESPACE')}")
+    return Check(
+        name, Verdict.OK, f"{url}; redirect URIs to register: {redirect_uri(url, 'NAMESPACE')}, or as each status says"
+    )
 
 
 OUR_HEADERS = {

@@ -81,10 +81,17 @@ def external_url_of(survey: Survey) -> str | None:
     if installed:
         return installed
     for datasource in datasources_seen(survey):
-        uri, end = datasource.status.redirect_uri or "", redirect_uri("", datasource.metadata.namespace)
-        if uri.endswith(end):
-            return uri.removesuffix(end)
+        uri = datasource.status.redirect_uri or ""
+        for end in redirect_uris("", datasource):
+            if uri.endswith(end):
+                return uri.removesuffix(end)
     return None
+
+
+def redirect_uris(url: str, datasource: Datasource) -> tuple[str, str]:
+    """Those that a Datasource may have: one of its own (spec.oauth2.redirectURI), or the one of its namespace."""
+    place = datasource.metadata
+    return redirect_uri(url, place.namespace, place.name), redirect_uri(url, place.namespace)
 
 
 def served_namespaces(survey: Survey) -> tuple[str, ...]:

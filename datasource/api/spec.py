@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from datasource.api.names import default_token_secret_name
+from datasource.api.names import default_token_secret_name, redirect_uri
 from datasource.api.presets import PRESETS, Preset
 from datasource.api.spelling import spelled
 from datasource.oauth2.error_reply import ErrorCode, ErrorRule
@@ -64,6 +64,13 @@ class AssertionAudience(StrEnum):
 
     ISSUER = "issuer"
     TOKEN_URL = "tokenURL"  # noqa: S105 - a choice, not a token
+
+
+class RedirectURI(StrEnum):
+    """Whether Datasources of a namespace share a redirect URI."""
+
+    PER_NAMESPACE = "PerNamespace"
+    PER_DATASOURCE = "PerDatasource"
 
 
 class ClientSecretRef(msgspec.Struct, frozen=True):
@@ -155,6 +162,7 @@ class OAuth2(
     """How errors are known that errorCodes cannot name, and what they mean."""
     ca_bundle: str | None = None
     ca_bundle_ref: CABundleRef | None = None
+    redirect_uri: RedirectURI | None = None
 
     @property
     def preset(self) -> Preset | None:
@@ -222,6 +230,12 @@ class OAuth2(
         """The captured fields that a template may use."""
         captured = self.expanded().captured_fields
         return captured.token_response + captured.callback
+
+
+def redirect_uri_of(oauth2: OAuth2 | None, external_url: str, namespace: str, name: str) -> str:
+    """The redirect URI of a Datasource, as its parameters ask for it."""
+    is_its_own = oauth2 is not None and oauth2.redirect_uri is RedirectURI.PER_DATASOURCE
+    return redirect_uri(external_url, namespace, name if is_its_own else None)
 
 
 def _first_written(mine: Any, theirs: Any) -> Any:

@@ -109,6 +109,8 @@ def check_claims(
     # Not `<`: NaN, which json.loads lets through, is never less than anything.
     if not expires >= (now - LEEWAY).timestamp():
         raise IdentityMismatch(f"The id_token has expired{_by(now.timestamp() - expires)}.")
+    if claims.get("iat") is None:
+        raise IdentityMismatch("The id_token does not say when it was issued (iat).")
     for moment in (claims.get("iat"), claims.get("nbf")):
         if moment is not None and not (_is_number(moment) and moment <= (now + LEEWAY).timestamp()):
             off = _by(moment - now.timestamp()) if _is_number(moment) else ""

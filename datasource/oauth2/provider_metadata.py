@@ -44,6 +44,26 @@ class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         """Whether it lists S256; a document without the list says that PKCE is not supported (RFC 8414 section 2)."""
         return "S256" in (self.code_challenge_methods_supported or ())
 
+    @property
+    def without_lists(self) -> "ProviderMetadata":
+        """The same for a record: of the lists, which a provider may make long, only whether S256 is in it."""
+        return msgspec.structs.replace(
+            self,
+            code_challenge_methods_supported=("S256",) if self.supports_s256 else None,
+            token_endpoint_auth_methods_supported=None,
+            id_token_signing_alg_values_supported=None,
+        )
+
+    @property
+    def promises(self) -> "ProviderMetadata":
+        """What it promises, without its endpoints: what a credential remembers for when the document is out of reach."""
+        return ProviderMetadata(
+            issuer=self.issuer,
+            require_pushed_authorization_requests=self.require_pushed_authorization_requests,
+            authorization_response_iss_parameter_supported=self.authorization_response_iss_parameter_supported,
+            code_challenge_methods_supported=("S256",) if self.supports_s256 else None,
+        )
+
 
 _ENDPOINTS = (
     "authorization_endpoint",

@@ -17,6 +17,7 @@ from datasource.api.names import REVOKE_FINALIZER, Annotation, Role, credential_
 from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.intent import Intent
 
 
@@ -82,6 +83,8 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """Whether a revocation endpoint was known when the tokens were obtained."""
     revoke_until: datetime | None = None
     """On a tombstone that keeps a token to be revoked: when to give that up."""
+    promised: ProviderMetadata | None = None
+    """What the issuer's metadata promised when the credential was obtained: it holds while the document is out of reach."""
 
 
 class StoredCredential(msgspec.Struct, frozen=True):
@@ -251,6 +254,7 @@ def tombstone(
         # Where there was nothing to clear, there is still nothing that was cleared.
         tombstone=before.tombstone or Reason.CREDENTIAL_CLEARED,
         revoke_until=revoke_until,
+        promised=before.promised,
     )
 
 
@@ -268,6 +272,14 @@ def _identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]
     """Which expectedIdentity was compared with, and how that went; an altered annotation is as if none was."""
     checked, _, verdict = annotations.get(Annotation.EXPECTED_IDENTITY, "").partition(" ")
     return (checked, verdict) if checked and verdict in {"fits", "differs"} else (None, "")
+
+
+def _promised_in(annotations: Mapping[str, str]) -> ProviderMetadata | None:
+    """What was promised; an altered annotation is as if nothing was."""
+    try:
+        return msgspec.json.decode(annotations.get(Annotation.PROMISED, ""), type=ProviderMetadata).promises
+    except (ValueError, msgspec.MsgspecError):
+        return None
 
 
 def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
@@ -301,6 +313,7 @@ def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
         identity_fits=verdict == "fits",
         is_revocable=Annotation.REVOCABLE in annotations,
         revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
+        promised=_promised_in(annotations),
     )
     if facts.tombstone is None and not facts.fingerprint:
         raise UnreadableCredential(f"annotation {Annotation.FINGERPRINT} is missing")

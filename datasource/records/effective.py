@@ -164,6 +164,13 @@ def _pushed_authorization_url(whole: OAuth2, said: ProviderMetadata, authorize_u
                 "Use auto, or leave it out.",
             )
         return None
+    is_of_this_url = said.authorization_endpoint in (None, authorize_url)
+    if url is None and said.require_pushed_authorization_requests and is_of_this_url:
+        raise InvalidSpec(
+            "spec.oauth2.pushedAuthorizationURL",
+            "is not written; the provider's metadata requires it, and cannot be read now or tells none",
+            "Try again in a minute, or write it.",
+        )
     if mode is PushedAuthorization.REQUIRED and url is None:
         raise InvalidSpec(
             "spec.oauth2.pushedAuthorization",

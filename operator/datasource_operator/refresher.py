@@ -29,15 +29,13 @@ from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.credential import (
-    CredentialData,
     CredentialFacts,
     StoredCredential,
     UnreadableCredential,
-    read_data,
 )
 from datasource.records.credential_patches import facts_patch
 from datasource.records.intent import SLOWEST_START, Intent, Process, may_be_taken, next_intent
-from datasource.records.recorded_endpoints import misdirected_endpoint
+from datasource.records.sendable_data import sendable_data
 from datasource.records.standing import Standing
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
@@ -239,7 +237,7 @@ class Refresher:
             if begun.secret.immutable:
                 finding = immutable_secret(name, key.namespace, is_credential=True)
                 raise NotNow(reply_could_not_be_stored(finding.reason, finding.message, name))
-            data = _readable_data(begun.secret, begun.facts, material.parameters)
+            data = sendable_data(begun.secret, begun.facts, material.parameters, self._callback_url(key))
             material.require_allowed(
                 {"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint or data.token_endpoint}
             )
@@ -249,10 +247,6 @@ class Refresher:
             await self._take_back(key, begun, credential_is_damaged(error.unreadable.advice(key.name), name))
         except NotNow as not_now:
             await self._take_back(key, begun, not_now.setback)
-        if material.parameters.redirect_uri_on_refresh and data.redirect_uri is None:
-            # v0.1.0 did not record it.
-            here = redirect_uri(self.steps.settings.external_url, key.namespace)
-            data = msgspec.structs.replace(data, redirect_uri=here)
         is_to_be_revoked = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
         return Turn(
             namespace=key.namespace,
@@ -266,6 +260,9 @@ class Refresher:
             last_try_after=self.steps.settings.last_try_after,
             failure_before=None if seen.trouble is None else seen.trouble.message,
         )
+
+    def _callback_url(self, key: Key) -> str:
+        return redirect_uri(self.steps.settings.external_url, key.namespace)
 
     async def _take_back(self, key: Key, begun: _Begun, setback: Setback) -> NoReturn:
         """Nothing was sent: the intent goes.
@@ -339,17 +336,3 @@ def _has_moved_on(found: CredentialFacts, sent: CredentialFacts) -> bool:
 
 def _words(error: ApiError | Unavailable) -> str:
     return error.message if isinstance(error, ApiError) else str(error)
-
-
-def _readable_data(secret: Secret, facts: CredentialFacts, parameters: OAuth2) -> CredentialData:
-    data = read_data(secret)
-    if data.fingerprint != facts.fingerprint:
-        raise UnreadableCredential("data key fingerprint differs from the annotation")
-    if data.refresh_token is None:
-        raise UnreadableCredential("data key refresh_token is missing")
-    misdirected = misdirected_endpoint(
-        parameters, token_endpoint=data.token_endpoint, refresh_endpoint=data.refresh_endpoint
-    )
-    if misdirected is not None:
-        raise UnreadableCredential(f"data key {misdirected} is not what spec.oauth2 names")
-    return data

@@ -10,6 +10,7 @@ from deploy.local.cache import REPOSITORY
 
 LOOKING = (
     "bench",
+    "tests/adversary",
     "tests/cluster",
     "tests/deploy",
     "tests/docs",

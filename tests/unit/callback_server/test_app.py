@@ -95,6 +95,25 @@ async def test_malformed_request_is_refused_without_a_read(method: str, path: st
     assert server.requests == []
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}, id="a script"),
+        pytest.param({"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, id="a frame"),
+        pytest.param({"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, id="an image"),
+    ],
+)
+async def test_another_app_of_our_origin_reads_no_form_of_ours(headers: dict[str, str]) -> None:
+    """The instance: an app below another path; its scripts could fetch the page, and send its form for the visitor."""
+    async with served() as (client, server):
+        sent = {"Sec-Fetch-Site": "same-origin"} | headers
+        answer = await client.get(f"/authorize/shop/calendar?ticket={ticket()}", headers=sent)
+        assert answer.status_code == 403
+        assert "<form" not in answer.text
+        assert "set-cookie" not in answer.headers
+        assert server.requests == []
+
+
 async def test_form_without_a_token_is_refused_without_a_read() -> None:
     async with served() as (client, server):
         for fields in ({"ticket": NOT_THE_TICKET}, {"ticket": NOT_THE_TICKET, "token": "x"}, {"ticket": "x"}):

@@ -8,7 +8,6 @@ import pytest
 
 from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.refusals import Refused
-from datasource.api.requests import Requests
 from datasource.api.spec import OAuth2
 from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.identity import expected_identity_hash, read_kept_claims
@@ -35,7 +34,6 @@ def flow(nonce: str | None = "n-1", code_verifier: str | None = None) -> Flow:
         cookie_hash="",
         ticket_hash="",
         redirect_uri="",
-        requests=Requests(),
         created_at=NOW,
         expires_at=NOW + timedelta(minutes=10),
         code_verifier=code_verifier,
@@ -52,7 +50,8 @@ def parameters(issuer: str | None, **oauth2: Any) -> OAuth2:
 
 
 def claims(issuer: str, **changes: Any) -> bytes:
-    usual = {"iss": issuer, "sub": "user-1", "aud": "my-app", "exp": (NOW + timedelta(hours=1)).timestamp()}
+    times = {"exp": (NOW + timedelta(hours=1)).timestamp(), "iat": NOW.timestamp()}
+    usual = {"iss": issuer, "sub": "user-1", "aud": "my-app", "email_verified": True} | times
     return json.dumps(usual | {"nonce": "n-1", "email": "ada@example.com"} | changes).encode()
 
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import Condition, Metadata, Status
-from datasource.api.states import Reason, State
+from datasource.api.states import Reason
 from datasource.cluster.api_errors import Conflict, Forbidden, Invalid, Unavailable
 from datasource.cluster.resources import EVENTS
 from datasource.process.metrics import LEFT_OUT
@@ -86,11 +86,20 @@ async def test_events_are_written_under_our_name() -> None:
     ]
 
 
+ASKED_FOR = {
+    "Authorized",
+    "AuthorizationRequired",
+    "CredentialCleared",
+    "ParametersChanged",
+    "OAuth2Missing",
+    "ParametersIncomplete",
+}
+
+
 @pytest.mark.parametrize("reason", Reason)
-async def test_only_an_error_is_a_warning(reason: Reason) -> None:
-    finding = Finding(reason, "")
-    (event,) = await Bench().announce(finding)
-    assert event["type"] == ("Warning" if finding.state is State.ERROR else "Normal")
+async def test_whatever_takes_a_token_from_apps_is_a_warning_unless_somebody_asked_for_it(reason: Reason) -> None:
+    (event,) = await Bench().announce(Finding(reason, ""))
+    assert event["type"] == ("Normal" if reason in ASKED_FOR else "Warning")
 
 
 @pytest.mark.parametrize("message", ["A credential is stored.", "A new one was asked for."])

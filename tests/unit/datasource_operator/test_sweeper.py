@@ -14,7 +14,6 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from datasource.api.names import Annotation, SecretType, flow_secret_name, uid_digest
-from datasource.api.requests import Requests
 from datasource.records.flow import Flow, manifest
 from datasource_operator.sweeper import FlowSweeper
 from tests.support.builders import NAME, NAMESPACE, NOW, UID
@@ -40,7 +39,6 @@ def flow_record(expires_at: datetime, *, slot: int = 0) -> dict[str, Any]:
         uid=UID,
         parameters_hash="p",
         replaces="",
-        requests=Requests(),
         cookie_hash="c",
         ticket_hash="t",
         redirect_uri="https://connect.example.com/callback/shop",

@@ -207,6 +207,13 @@ def test_external_url_must_be_that_of_the_redirect_uris(url: str, verdict: Verdi
     assert check("External URL", config_maps=config(EXTERNAL_URL=url)).verdict is verdict
 
 
+def test_redirect_uri_of_a_datasource_alone_differs_from_nothing() -> None:
+    own = datasource(name="calendar", redirectURI=f"{REDIRECT_URI}/calendar")
+    assert check("External URL", datasources=(own,)).verdict is Verdict.OK
+    another = datasource(name="calendar", redirectURI=f"{REDIRECT_URI}/mail")
+    assert check("External URL", datasources=(another,)).verdict is Verdict.FAILED
+
+
 def test_first_of_many_that_differ_is_named() -> None:
     many = (
         datasource(name="a", redirectURI="https://old/callback/shop"),

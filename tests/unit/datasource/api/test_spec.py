@@ -18,6 +18,7 @@ from datasource.api.spec import (
     Spec,
     TokenSecret,
     TokenSecretTemplate,
+    redirect_uri_of,
 )
 from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.error_reply import ErrorMeaning, ErrorRule
@@ -189,7 +190,9 @@ def test_every_option_is_read() -> None:
         errorRules=[{"error": "busy", "means": "temporary"}],
         nonce=False,
         capturedFields={"tokenResponse": ["instance_url"], "callback": ["realmId"]},
+        redirectURI="PerDatasource",
     )
+    assert redirect_uri_of(parsed, "https://x", "shop", "calendar") == "https://x/callback/shop/calendar"
     assert parsed.private_key_ref == PrivateKeyRef("signing", "private-key", "key-1", "PS256")
     assert parsed.effective_client_authentication() is ClientAuthentication.PRIVATE_KEY_JWT
     assert parsed.pushed_authorization is PushedAuthorization.REQUIRED
@@ -208,6 +211,12 @@ def test_nonce_may_be_asked_for_again_where_a_preset_sends_none_and_rules_add_up
     assert oauth2(provider="github", nonce=True).expanded().nonce is True
     mine = oauth2(provider="github", errorRules=[{"status": 400, "means": "temporary"}]).expanded().error_rules
     assert [rule.status for rule in mine] == [400, 403]
+
+
+@pytest.mark.parametrize("written", [None, "PerNamespace"])
+def test_redirect_uri_is_of_the_namespace_unless_asked_for_otherwise(written: str | None) -> None:
+    assert redirect_uri_of(oauth2(redirectURI=written), "https://x", "shop", "calendar") == "https://x/callback/shop"
+    assert redirect_uri_of(None, "https://x", "shop", "calendar") == "https://x/callback/shop"
 
 
 def test_issuer_or_preset_tells_the_urls() -> None:

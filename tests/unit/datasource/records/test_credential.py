@@ -13,6 +13,7 @@ from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Rol
 from datasource.api.objects import Metadata, OwnerReference, Secret, encoded_data
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.revocation import TokenTypeHint
 from datasource.records.credential import (
     LARGEST_CAPTURED,
@@ -633,3 +634,39 @@ def test_captured_fields_that_somebody_altered_are_unreadable(text: str) -> None
     }
     with pytest.raises(UnreadableCredential, match="captured"):
         read_data(secret(values))
+
+
+# What an issuer promised.
+
+SAID = ProviderMetadata(
+    issuer="https://login.example.com",
+    authorization_response_iss_parameter_supported=True,
+    require_pushed_authorization_requests=True,
+    code_challenge_methods_supported=("S256",),
+)
+
+
+def test_promises_outlive_a_clear() -> None:
+    before = facts(promised=SAID)
+    assert tombstone(before, credential_id="cred-2", handled=HandledSet()).promised == SAID
+
+
+@pytest.mark.parametrize("promised", [None, SAID, ProviderMetadata(issuer="https://login.example.com")])
+def test_promises_are_read_back(promised: ProviderMetadata | None) -> None:
+    assert read_facts(stored_secret(facts_=facts(promised=promised)).metadata).facts.promised == promised
+
+
+def read_promised(written: str) -> ProviderMetadata | None:
+    metadata_ = stored_secret().metadata
+    annotations = {**metadata_.annotations, "datasource.dev/promised": written}
+    return read_facts(msgspec.structs.replace(metadata_, annotations=annotations)).facts.promised
+
+
+@pytest.mark.parametrize("altered", ["", "{", "[]", "{}", '{"issuer": 5}', "\ud800"])
+def test_altered_promises_are_as_if_there_were_none(altered: str) -> None:
+    assert read_promised(altered) is None
+
+
+def test_endpoint_that_somebody_wrote_among_the_promises_leads_nowhere() -> None:
+    forged = '{"issuer": "https://login.example.com", "token_endpoint": "https://evil.example.com/token"}'
+    assert read_promised(forged) == ProviderMetadata(issuer="https://login.example.com")

@@ -159,6 +159,15 @@ def test_pushed_request_that_cannot_be_is_told() -> None:
     assert "requires it" in str(refused(said, pushedAuthorization="never", **BY_ISSUER))
 
 
+def test_request_that_must_be_pushed_is_not_sent_otherwise() -> None:
+    said = metadata(require_pushed_authorization_requests=True)
+    assert "pushedAuthorizationURL" in str(refused(said, **BY_ISSUER))
+    pushed = holds(said, pushedAuthorizationURL="https://p.example/", **BY_ISSUER)
+    assert pushed.pushed_authorization_url == "https://p.example/"
+    elsewhere = holds(said, **(BY_ISSUER | {"authorizeURL": "https://other.example.com/authorize"}))
+    assert elsewhere.pushed_authorization_url is None, "what another server requires does not hold here"
+
+
 def test_secret_goes_to_no_endpoint_that_is_not_listed() -> None:
     said = metadata(pushed_authorization_request_endpoint=PAR)
     endpoints = holds(said, refreshURL="https://refresh.example.com/", **BY_ISSUER).endpoints
