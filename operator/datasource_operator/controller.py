@@ -82,6 +82,7 @@ class Controller:
     _recorder: EventRecorder = field(init=False)
     _waiting: WaitingReplies = field(init=False)
     _refresher: Refresher = field(init=False)
+    _status: StatusWriter = field(init=False)
     _reconciler: Reconciler = field(init=False)
     _link_keys: LinkKeyKeeper = field(init=False)
     _reconciling: Worker = field(init=False)
@@ -118,8 +119,16 @@ class Controller:
             lambda key, delay: self.queue.add(key, Priority.ROUTINE, delay=delay),
         )
         surface = Surface(self.settings.external_url, secrets.token_bytes, lambda: link_keys.current)
-        status = StatusWriter(self.kube, self.cache, surface, recorder.announce)
-        self._reconciler = Reconciler(self._steps, status, self._follow_up)
+        self._status = StatusWriter(
+            self.kube,
+            self.cache,
+            surface,
+            recorder.announce,
+            self.monotonic,
+            self._warn,
+            lambda key, delay: self.queue.add(key, Priority.ROUTINE, delay=delay),
+        )
+        self._reconciler = Reconciler(self._steps, self._status, self._follow_up)
         self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
         # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.
         self._refreshing = Worker("refresh", self.queue, self._refresh)
@@ -159,6 +168,7 @@ class Controller:
             refreshes_running=self._pool.running,
             refreshes_waiting=self._pool.waiting,
             replies_waiting=len(self._waiting),
+            left_to_another=self._status.rivals.left,
             watches_silent_for=self._watches_silent_for(),
             last_event=seconds_since(self.datasource_event_at, self.monotonic),
             readable=self.served.readable(),
@@ -188,6 +198,7 @@ class Controller:
             self.queue.add(key)
         self.queue.resume()
         self._refresher.is_stopping = False
+        self._status.rivals.begin_anew()
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
@@ -252,6 +263,7 @@ class Controller:
         self._pool.forget(key)
         self._steps.providers.forget(key)
         self._steps.token_secrets.let_go(key)
+        self._status.forget(key)
         self._revocations.follow(key)
 
     async def _reconcile(self, key: Key) -> Ending:
@@ -277,11 +289,12 @@ class Controller:
         return LookAgain()
 
     async def _warn_of_waiting_reply(self, key: Key, words: str) -> None:
+        await self._warn(key, reason="ReplyNotStored", action="Refresh", note=words)
+
+    async def _warn(self, key: Key, *, reason: str, action: str, note: str) -> None:
         datasource = self.cache.datasource(key)
         if datasource is not None:
-            await self._recorder.warn(
-                datasource.metadata, is_secret=False, reason="ReplyNotStored", action="Refresh", note=words
-            )
+            await self._recorder.warn(datasource.metadata, is_secret=False, reason=reason, action=action, note=note)
 
     def _look_again(self, key: Key) -> None:
         if self.cache.datasource(key) is not None:
