@@ -308,7 +308,9 @@ def installed_external_url(cluster: Cluster, url: str) -> Iterator[None]:
     (name,) = [each["metadata"]["name"] for each in maps if each["metadata"]["name"].startswith("datasource-config")]
 
     def write(value: str) -> None:
-        patch = json.dumps({"data": {"DATASOURCE_EXTERNAL_URL": value}})
+        # What the operator of the tests is told by its environment.
+        allowed = {"DATASOURCE_EGRESS_ALLOW": "127.0.0.1" if value else ""}
+        patch = json.dumps({"data": {"DATASOURCE_EXTERNAL_URL": value, **allowed}})
         cluster.kubectl("patch", "configmap", name, "-n", SYSTEM_NAMESPACE, "--type=merge", "-p", patch)
 
     write(url)
