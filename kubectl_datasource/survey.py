@@ -198,7 +198,7 @@ def _connections(datasources: tuple[Datasource, ...], egress: EgressPolicy) -> t
     if not endpoints:
         return ()
     with ThreadPoolExecutor(len(endpoints)) as pool:
-        return tuple(pool.map(lambda endpoint: _connection(*endpoint, egress), endpoints))
+        return tuple(pool.map(lambda each: _connection(each[0], each[1], each[2], egress), endpoints))
 
 
 def _connection(scheme: str, host: str, port: int, egress: EgressPolicy) -> Connection:
