@@ -150,6 +150,10 @@ class Controller:
         """When the stalest watch last did anything, by the monotonic clock."""
         return min(watch.alive_at for watch in self._watches)
 
+    def history_went_back(self) -> bool:
+        """Whether a watch showed that the API server was restored to an earlier state."""
+        return any(watch.history_went_back for watch in self._watches)
+
     def _watches_silent_for(self) -> dict[SecretType, float]:
         silences: dict[SecretType, float] = {}
         for watch in self._watches:
