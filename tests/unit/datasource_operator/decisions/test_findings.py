@@ -2,13 +2,15 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
+from datasource.api.requests import Requests
 from datasource.api.states import Reason
 from datasource_operator.decisions.findings import find
 from datasource_operator.decisions.predicates import LATE_AFTER
 from datasource_operator.decisions.status import wanted_status
-from tests.support.builders import NOW, credential, observed, surface
+from tests.support.builders import NOW, credential, observed, spec, surface, trouble
 
 SECOND = timedelta(seconds=1)
 
@@ -40,3 +42,22 @@ def test_operator_that_just_began_has_time_to_refresh_what_ran_out_meanwhile() -
     """No write at a restart for what is mended in a moment."""
     seen = observed(credential(expires_at=NOW - timedelta(hours=5)), first_seen=NOW - SECOND)
     assert find(seen).reason is Reason.AUTHORIZED
+
+
+@pytest.mark.parametrize(
+    ("requests", "says"),
+    [(Requests(refresh="1"), True), (Requests(), False), (Requests(new_credential="1"), False)],
+)
+def test_a_refresh_that_was_asked_for_and_waits_for_the_end_of_a_pause_is_told(requests: Requests, says: bool) -> None:
+    """The token works still, so the state is AUTHORIZED; whoever asked would hear nothing."""
+    alive = credential(expires_at=NOW + timedelta(hours=1))
+    finding = find(observed(alive, requests=requests, trouble=trouble()))
+    assert finding.reason is Reason.AUTHORIZED
+    assert ("was asked for failed, and is tried again within 5 minutes" in finding.message) == says
+    assert (trouble().message in finding.message) == says
+
+
+def test_a_refresh_that_was_asked_for_while_suspended_waits_for_nothing_else() -> None:
+    suspended = msgspec.structs.replace(spec(), suspend=True)
+    seen = observed(credential(), wanted=suspended, requests=Requests(refresh="1"), trouble=trouble())
+    assert "is tried again within" not in find(seen).message
