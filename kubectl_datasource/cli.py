@@ -187,7 +187,9 @@ def doctor(system_namespace: str, external_url: str | None, output: str | None, 
 @output_option("json")
 def providers(name: str | None, output: str | None) -> Exit:
     """List the services that have a preset; with a NAME, how to register an application there, and what to know."""
-    return commands.providers(name, output)
+    from kubectl_datasource import provider_commands
+
+    return provider_commands.providers(name, output)
 
 
 @cli.command(epilog=EXIT_CODES)
@@ -208,6 +210,7 @@ def create(name: str, apply: bool, scopes: Sequence[str], **options: Any) -> Exi
 
     For example: kubectl datasource create calendar --provider google --client-id ID --scope email
     """
+    from kubectl_datasource import provider_commands
     from kubectl_datasource.creating import Wanted
 
     fields = {"issuer": "issuer", "authorizeURL": "authorize_url", "tokenURL": "token_url"}
@@ -221,7 +224,7 @@ def create(name: str, apply: bool, scopes: Sequence[str], **options: Any) -> Exi
         endpoints=given,
         **options,
     )
-    return commands.create(Kubectl(**cluster), wanted, apply=apply)
+    return provider_commands.create(Kubectl(**cluster), wanted, apply=apply)
 
 
 @cli.command(epilog=EXIT_CODES)

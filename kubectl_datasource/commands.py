@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -25,9 +25,6 @@ from kubectl_datasource.remedies import advice_for, reads_client_secret
 from kubectl_datasource.screen import Screen, may_open_browser, open_browser
 from kubectl_datasource.waiting import Ended, Going, Judge, wait_for
 from kubectl_datasource.words import Cell, printable
-
-if TYPE_CHECKING:
-    from kubectl_datasource.creating import Wanted
 
 T = TypeVar("T")
 
@@ -177,39 +174,6 @@ def doctor(kubectl: Kubectl, system_namespace: str, external_url: str | None, ou
             if each.remedy:
                 screen.show(f"        {printable(each.remedy)}")
     return Exit.NOT_AS_WANTED if worst(checks) is Verdict.FAILED else Exit.FINE
-
-
-def providers(name: str | None, output: str | None) -> Exit:
-    """Tell what presets there are, or all that is known of one. No cluster is asked."""
-    from datasource.api.presets import PRESETS
-    from kubectl_datasource import creating
-
-    screen = Screen.of_process()
-    if name is not None:
-        preset = creating.preset_named(name)
-        screen.show_json(creating.as_json(name, preset)) if output == "json" else screen.show(*creating.told(name))
-    elif output == "json":
-        screen.show_json({"items": [creating.as_json(key, each) for key, each in PRESETS.items()]})
-    else:
-        screen.show(*creating.table())
-    return Exit.FINE
-
-
-def create(kubectl: Kubectl, wanted: "Wanted", *, apply: bool) -> Exit:
-    """Print the manifest of a Datasource, or apply it; to stderr, what is left to do."""
-    import yaml
-
-    from kubectl_datasource import creating
-
-    screen = Screen.of_process()
-    text = yaml.safe_dump(creating.manifest(wanted), sort_keys=False, allow_unicode=True, width=float("inf"))
-    if apply:
-        screen.show(printable(kubectl.run("apply", "-f", "-", stdin=text).strip()))
-    else:
-        sys.stdout.write(text)
-    for line in creating.next_steps(wanted):
-        screen.note(line)
-    return Exit.FINE
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ class Kind(StrEnum):
     TOO_MANY_REQUESTS_THAT_LEAD_NOWHERE = "too_many_requests_that_lead_nowhere"
     TOO_MUCH_AT_ONCE = "too_much_at_once"
     THE_CLUSTER_DOES_NOT_ANSWER = "the_cluster_does_not_answer"
+    RIGHTS_ARE_NOT_THERE_YET = "rights_are_not_there_yet"
     SOMETHING_WENT_WRONG = "something_went_wrong"
     THIS_IS_NOT_THE_BROWSER_THAT_BEGAN = "this_is_not_the_browser_that_began"
     A_COOKIE_OF_ANOTHER_SITE_IS_IN_THE_WAY = "a_cookie_of_another_site_is_in_the_way"

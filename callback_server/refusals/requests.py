@@ -67,6 +67,20 @@ def try_again_later() -> Refused:
     )
 
 
+def may_not_read_yet(what: str, namespace: str) -> Refused:
+    """The operator has not given us the right yet, or cannot."""
+    return Refused(
+        Kind.RIGHTS_ARE_NOT_THERE_YET,
+        "Not ready yet",
+        f"The callback server may not read {what} in namespace {namespace} yet. The operator gives it that right, usually "
+        "within seconds. Nothing was changed, no code was used, and your link stays good: reload this page in a minute. "
+        "If that does not help, ask whoever runs the cluster to look at the installation:",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        timedelta(seconds=30),
+        command="kubectl datasource doctor",
+    )
+
+
 def something_went_wrong() -> Refused:
     """A bug of ours."""
     return Refused(

@@ -200,6 +200,19 @@ class Kube:
                 return
             params["continue"] = page.metadata.continue_
 
+    async def pages(
+        self, resource: Resource, namespace: str | None, type_: type[T], *, label_selector: str, page_size: int
+    ) -> AsyncIterator[list[T]]:
+        """List whole objects with a label, page by page."""
+        params = {"limit": str(page_size), "labelSelector": label_selector}
+        while True:
+            body = await self._connection.request("GET", resource.path(namespace), params=params)
+            page: _List[T] = _decoded(body, _List[type_])  # type: ignore[valid-type]
+            yield page.items or []
+            if not page.metadata.continue_:
+                return
+            params["continue"] = page.metadata.continue_
+
     async def watch_metadata(
         self, resource: Resource, namespace: str | None, *, field_selector: str, resource_version: str
     ) -> AsyncIterator[WatchEvent[PartialObject]]:

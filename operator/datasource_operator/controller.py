@@ -23,6 +23,8 @@ from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.intent import Process
 from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.callback_rights import CallbackRights
+from datasource_operator.decisions.callback_rights import ServiceAccount
 from datasource_operator.decisions.status import Surface
 from datasource_operator.decisions.timing import Comeback
 from datasource_operator.event_recorder import EventRecorder
@@ -85,6 +87,7 @@ class Controller:
     _status: StatusWriter = field(init=False)
     _reconciler: Reconciler = field(init=False)
     _link_keys: LinkKeyKeeper = field(init=False)
+    _callback_rights: CallbackRights = field(init=False)
     _reconciling: Worker = field(init=False)
     _refreshing: Worker = field(init=False)
     served: ServedScopes = field(init=False)
@@ -118,6 +121,8 @@ class Controller:
             self.cache.datasource_keys,
             lambda key, delay: self.queue.add(key, Priority.ROUTINE, delay=delay),
         )
+        account = ServiceAccount(self.settings.system_namespace, self.settings.callback_server_account)
+        self._callback_rights = CallbackRights(self.kube, account, self.scopes, self.monotonic, self.random)
         surface = Surface(self.settings.external_url, secrets.token_bytes, lambda: link_keys.current)
         self._status = StatusWriter(
             self.kube,
@@ -176,6 +181,7 @@ class Controller:
             watches_silent_for=self._watches_silent_for(),
             last_event=seconds_since(self.datasource_event_at, self.monotonic),
             readable=self.served.readable(),
+            callback_rights_refused=self._callback_rights.refused(),
         )
 
     def start(self) -> None:
@@ -205,6 +211,7 @@ class Controller:
         self._status.rivals.begin_anew()
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
+        work += [("rights of the callback server", self._callback_rights.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
         tasks = [spawn(name, run) for name, run in work] + self._revocations.start()
         try:
@@ -224,6 +231,7 @@ class Controller:
         if self.cache.store_datasource(trimmed(datasource)):
             is_new = before is None or before.metadata.generation != datasource.metadata.generation
             self.queue.add(key, Priority.SOMEBODY_WAITS if is_new else Priority.ROUTINE)
+            self._callback_rights.needed_by(key, datasource.spec)
 
     def datasource_deleted(self, datasource: Datasource) -> None:
         """A watch showed that a Datasource is gone; its Secrets are the garbage collector's."""
@@ -261,6 +269,7 @@ class Controller:
         if self.cache.datasource(key) is not None:
             return
         self.queue.forget(key)
+        self._callback_rights.needed_no_more(key)
         self._surroundings.forget(key)
         self._memory.forget(key)
         self._poller.forget(key)

@@ -175,6 +175,21 @@ async def test_list_that_expires_between_two_pages_is_expired() -> None:
         await result_of(list_all, page("a", version="5", continue_="more"), fails(410, "Expired"))
 
 
+async def test_whole_objects_with_a_label_come_page_by_page() -> None:
+    empty = json_reply({"metadata": {"resourceVersion": "5"}, "items": None})
+    async with ApiServer(page("a", "b", version="5", continue_="more"), empty) as server, server.kube() as kube:
+        pages = [
+            [item.metadata.name for item in found]
+            async for found in kube.pages(SECRETS, None, Secret, label_selector="tier=one", page_size=2)
+        ]
+    assert pages == [["a", "b"], []]
+    first, second = server.requests
+    assert first.path == "/api/v1/secrets"
+    assert first.query == {"limit": "2", "labelSelector": "tier=one"}
+    assert second.query == {"limit": "2", "labelSelector": "tier=one", "continue": "more"}
+    assert "PartialObject" not in first.headers["Accept"]
+
+
 # Watches.
 
 
