@@ -17,7 +17,7 @@ import structlog
 
 from datasource.api.names import API_VERSION, FIELD_MANAGER, KIND
 from datasource.api.objects import Metadata, PartialObject
-from datasource.api.states import State
+from datasource.api.states import MEANING
 from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import EVENTS
@@ -63,7 +63,7 @@ class EventRecorder:
                 "name": seen.name,
                 "uid": seen.uid,
             },
-            type_="Warning" if finding.state is State.ERROR else "Normal",
+            type_="Warning" if MEANING[finding.reason].is_warning else "Normal",
             reason=finding.reason,
             action="Reconcile",
             note=f"{finding.state}: {finding.message}",

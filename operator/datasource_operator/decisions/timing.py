@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from datasource.api.spec import OAuth2, Spec
+from datasource.api.spec import OAuth2, Spec, parse_duration
 from datasource.api.states import State
 from datasource.records.schedule import refresh_due
 from datasource_operator.decisions.observed import Finding, Observed
@@ -93,7 +93,13 @@ def _due_at(seen: Observed) -> datetime | None:
     if seen.facts is None or not isinstance(seen.spec, Spec):
         return None
     refresh_before = seen.spec.refresh_before_duration()
-    return refresh_due(seen.facts, refresh_before=refresh_before, first_seen=seen.first_seen or seen.now)
+    default = None if seen.oauth2 is None else parse_duration(seen.oauth2.expanded().default_lifetime)
+    return refresh_due(
+        seen.facts,
+        refresh_before=refresh_before,
+        first_seen=seen.first_seen or seen.now,
+        default_lifetime=default,
+    )
 
 
 def _refresh(seen: Observed) -> Refresh:

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import Condition, Metadata, Status
-from datasource.api.states import Reason, State
+from datasource.api.states import Reason
 from datasource.cluster.api_errors import Conflict, Forbidden, Invalid, Unavailable
 from datasource.cluster.resources import EVENTS
 from datasource.process.metrics import LEFT_OUT
@@ -18,7 +18,7 @@ from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.event_rates import NORMAL_AT_ONCE, THEN_EVERY, WARNINGS_OF_AN_OBJECT_AT_ONCE
 from datasource_operator.event_recorder import EventRecorder
 from tests.support.builders import NAME, NAMESPACE, NOW, UID, observed
-from tests.unit.datasource_operator.stand_ins import KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
 
 AUTHORIZED = Finding(Reason.AUTHORIZED, "A credential is stored.")
 REJECTED = Finding(Reason.CLIENT_REJECTED, "The provider rejects the client.")
@@ -86,11 +86,20 @@ async def test_events_are_written_under_our_name() -> None:
     ]
 
 
+ASKED_FOR = {
+    "Authorized",
+    "AuthorizationRequired",
+    "CredentialCleared",
+    "ParametersChanged",
+    "OAuth2Missing",
+    "ParametersIncomplete",
+}
+
+
 @pytest.mark.parametrize("reason", Reason)
-async def test_only_an_error_is_a_warning(reason: Reason) -> None:
-    finding = Finding(reason, "")
-    (event,) = await Bench().announce(finding)
-    assert event["type"] == ("Warning" if finding.state is State.ERROR else "Normal")
+async def test_whatever_takes_a_token_from_apps_is_a_warning_unless_somebody_asked_for_it(reason: Reason) -> None:
+    (event,) = await Bench().announce(Finding(reason, ""))
+    assert event["type"] == ("Normal" if reason in ASKED_FOR else "Warning")
 
 
 @pytest.mark.parametrize("message", ["A credential is stored.", "A new one was asked for."])
@@ -179,7 +188,7 @@ async def test_what_was_told_long_ago_is_forgotten_first(monkeypatch: pytest.Mon
     bench.kube.calls.clear()
     for name in ("a", "b"):
         await bench.announce(CLEARED, observed(name=name))
-    assert [call.verb for call in bench.kube.calls] == ["merge_patch", "create", "merge_patch"]
+    assert bench.kube.verbs == ["merge_patch", "create", "merge_patch"]
 
 
 # What the API server asks of an Event (events.k8s.io validation).

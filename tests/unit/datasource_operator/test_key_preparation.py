@@ -11,9 +11,10 @@ from datasource_operator.cache import Key
 from datasource_operator.refresh_sender import RefreshSender
 from tests.support.builders import NOW, facts
 from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, replies
+from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource.oauth2.test_signature import RSA
 from tests.unit.datasource.providers.test_verifier import Issuer, publishes
-from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+from tests.unit.datasource_operator.stand_ins import Clock
 
 KEY = Key("shop", "calendar")
 OPENID = facts(requested_scopes=("openid", "offline_access"))
