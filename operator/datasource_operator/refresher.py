@@ -143,6 +143,7 @@ class Refresher:
     async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
         await self._require_turn(key, credential.facts)
         material = await self._material(key, oauth2)
+        await self.sender.prepare(key, credential.facts, material)
         if self.is_stopping:
             raise Stale("whoever leads next refreshes it")
         began_at = self.monotonic()
