@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from starlette.responses import HTMLResponse
 
@@ -20,6 +19,7 @@ from datasource.api.objects import Datasource
 from datasource.api.states import State
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.oauth2.scopes import scopes_not_granted
+from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
 from datasource.records.credential import CredentialFacts
 from datasource.records.effective import Effective
@@ -57,7 +57,7 @@ class DoneService:
         if cookie is None:
             raise refusals.cookie_is_missing()
         # Whoever is not the browser that began gets no further than this look.
-        origin = flow_key_origin(key, Purpose.DONE, self.link_keys.current, datetime.now(UTC))
+        origin = flow_key_origin(key, Purpose.DONE, self.link_keys.current, utc_now())
         lane = self.looks.lane(origin, key.digest, refused=refusals.unknown_flow())
         found = await lane.record(key, has_key=lambda found: done_id_is_of(key, found.flow))
         flow = _own_flow(key, cookie, found)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from datasource.api.names import redirect_uri
+from datasource.api.names import credential_secret_name, redirect_uri
 from datasource.api.objects import Lease
+from datasource.outbound.egress import EgressPolicy, InvalidRule, Rules, rules
 from kubectl_datasource.installation import ConfigMap, Container, Deployment
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.rights import ACCOUNTS, Review
@@ -37,6 +38,8 @@ class Connection:
     place: str
     trouble: str | None = None
     """None: it was made."""
+    is_tried: bool = True
+    """Whether it was tried at all: whoever may edit a Datasource must not have this machine connect to its own network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,20 @@ def settings_of(survey: Survey) -> Mapping[str, str] | Untold:
     return Untold(f"no Deployment and not one ConfigMap datasource-config-... in namespace {survey.system_namespace}")
 
 
+def egress_of(survey: Survey) -> EgressPolicy:
+    """Where the installation lets requests go; the strictest where that cannot be told."""
+    settings = settings_of(survey)
+    told = {} if isinstance(settings, Untold) else settings
+
+    def listed(name: str) -> Rules:
+        return rules(entry.strip() for entry in told.get(name, "").split(",") if entry.strip())
+
+    try:
+        return EgressPolicy(listed("DATASOURCE_EGRESS_ALLOW"), listed("DATASOURCE_EGRESS_DENY"))
+    except InvalidRule:
+        return EgressPolicy()
+
+
 def external_url_of(survey: Survey) -> str | None:
     """Where the callback server should be: as installed, or else as a redirect URI in a status says."""
     settings = settings_of(survey)
@@ -107,6 +124,17 @@ def service_account(survey: Survey, component: str) -> str:
     named = [each.spec.template.spec.service_account_name for each in deployments if each.component == component]
     usual = next(account.default_name for account in ACCOUNTS if account.component == component)
     return next((each for each in named if each), usual)
+
+
+def credentials_to_ask_for(survey: Survey, limit: int) -> list[tuple[str, str]]:
+    """Namespace and name of one credential Secret in each served namespace: the rights of a namespace come together."""
+    served = served_namespaces(survey)
+    found: dict[str, str] = {}
+    for datasource in datasources_seen(survey):
+        metadata = datasource.metadata
+        if not served or metadata.namespace in served:
+            found.setdefault(metadata.namespace, credential_secret_name(metadata.name))
+    return list(found.items())[:limit]
 
 
 def token_endpoints(datasources: Sequence[Datasource], limit: int) -> list[tuple[str, str, int]]:

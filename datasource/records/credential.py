@@ -269,7 +269,7 @@ def _size(field: tuple[str, str]) -> int:
 
 
 def _identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]:
-    """Which expectedIdentity was compared with, and how that went; an altered annotation is as if none was."""
+    """Which expectedIdentity was compared with, and how that went; an altered annotation counts as none."""
     checked, _, verdict = annotations.get(Annotation.EXPECTED_IDENTITY, "").partition(" ")
     return (checked, verdict) if checked and verdict in {"fits", "differs"} else (None, "")
 

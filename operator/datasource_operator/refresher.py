@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NoReturn
 
 import msgspec
@@ -26,6 +26,7 @@ from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
+from datasource.process.clock import utc_now
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.credential import (
@@ -102,7 +103,7 @@ class Refresher:
     memory: RefreshMemory
     process: Process
     verifier: IdTokenVerifier
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -142,6 +143,7 @@ class Refresher:
     async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
         await self._require_turn(key, credential.facts)
         material = await self._material(key, oauth2)
+        await self.sender.prepare(key, credential.facts, material)
         if self.is_stopping:
             raise Stale("whoever leads next refreshes it")
         began_at = self.monotonic()

@@ -12,6 +12,7 @@ from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
 from tests.support.api import CONFIG_MAPS, DATASOURCES, POLICIES, SECRETS, Api, Manifest, api_of, refusal
+from tests.support.over_bound import let_callback_server_patch_all_secrets
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.cluster
@@ -26,8 +27,9 @@ def admin(cluster: Cluster) -> Api:
 
 
 @pytest.fixture
-def callback_server_user(cluster: Cluster) -> Api:
-    """The API with the callback server's token, as whoever stole it would use it."""
+def callback_server_user(cluster: Cluster, namespace: str) -> Api:
+    """The API with the callback server's token, as whoever stole it would use it; policies alone are tried."""
+    let_callback_server_patch_all_secrets(cluster, namespace)
     return api_of(cluster.kubeconfig_for(SYSTEM_NAMESPACE, CALLBACK_SERVER))
 
 
@@ -236,6 +238,26 @@ def test_who_moves_a_token_must_be_allowed_to_read_it(admin: Api, editor: Api, n
         {"tokenSecret": {"template": {"labels": {"app.kubernetes.io/name": "reader"}}}},
     ):
         assert change(editor, harmless) == "", harmless
+
+
+@pytest.mark.parametrize(
+    "trust",
+    [{"caBundleRef": {"name": "mine"}}, {"caBundle": "-----BEGIN CERTIFICATE-----\n"}],
+    ids=["in a ConfigMap", "in the spec"],
+)
+def test_who_says_by_whom_a_public_clients_provider_is_known_must_be_allowed_to_read_its_refresh_token(
+    admin: Api, editor: Api, namespace: str, trust: dict[str, Any]
+) -> None:
+    change = standing(admin, namespace)
+
+    said = change(editor, {"oauth2": trust})
+    assert "may not get Secret calendar-oauth2-credential" in said
+    assert "who may pass for the provider" in said
+    assert change(admin, {"oauth2": trust}) == ""
+    # A new one has no refresh token yet.
+    whole = datasource(namespace, clientID="public", **trust)
+    whole["metadata"]["name"] = "new"
+    assert create(editor, whole) == ""
 
 
 def test_who_names_a_token_secret_must_be_allowed_to_read_it(editor: Api, namespace: str) -> None:

@@ -2,34 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from datasource.api.names import SecretType
-from datasource.api.objects import PartialObject
-from datasource.cluster.api_errors import ApiError, Forbidden, NotFound
-from datasource.cluster.kube import Kube
+from datasource.api.objects import Metadata, PartialObject
+from datasource.cluster.api_errors import ApiError, Expired, Forbidden, NotFound
+from datasource.cluster.kube import Kube, WatchEvent
 from datasource.cluster.resources import Resource
 from datasource_operator.cache import Cache
 from datasource_operator.secret_watch import SecretWatch
 from datasource_operator.served_scopes import ServedScopes
+from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
 
 
-class Pages(Kube):
-    """Answers a list with empty pages, or with a refusal, and is asked no more after it."""
+class OnePage(KubeInMemory):
+    """Answers a list with one page, and never with the next one."""
 
-    def __init__(self, answers: list[ApiError | None]) -> None:
-        self.answers = answers
-
-    async def metadata_pages(
-        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
-    ) -> AsyncIterator[tuple[list[PartialObject], str]]:
-        for answer in self.answers:
-            if answer is not None:
-                raise answer
-            yield [], "1"
-        await asyncio.Event().wait()
+    async def metadata_pages(self, *arguments: Any, **keywords: Any) -> AsyncIterator[tuple[list[PartialObject], str]]:
+        async for page in super().metadata_pages(*arguments, **keywords):
+            yield page
+            await asyncio.Event().wait()
 
 
 def watch_on(kube: Kube, clock: Clock, served: ServedScopes) -> SecretWatch:
@@ -48,7 +43,7 @@ async def begun(watch: SecretWatch) -> None:
 @pytest.mark.parametrize("error", [Forbidden(403, "Forbidden", "no"), NotFound(404, "NotFound", "gone")])
 async def test_a_refusal_is_told_for_the_namespace_and_is_no_silence(error: ApiError) -> None:
     clock, served = Clock(), ServedScopes(("shop",))
-    watch = watch_on(Pages([error]), clock, served)
+    watch = watch_on(KubeInMemory(failure=error), clock, served)
     clock.now += 100
     await begun(watch)
     assert served.unreadable() == {"shop": f"token Secrets: {error}"}
@@ -57,17 +52,58 @@ async def test_a_refusal_is_told_for_the_namespace_and_is_no_silence(error: ApiE
 
 async def test_what_passes_by_itself_is_no_refusal() -> None:
     served = ServedScopes(("shop",))
-    await begun(watch_on(Pages([ApiError(500, "InternalError", "broken")]), Clock(), served))
+    await begun(watch_on(KubeInMemory(failure=ApiError(500, "InternalError", "broken")), Clock(), served))
     assert served.unreadable() == {}
 
 
 async def test_each_page_of_a_long_list_is_a_sign_of_life() -> None:
     """A list may take longer than liveness waits for a watch; a restart would only begin it anew."""
     clock = Clock()
-    watch = watch_on(Pages([None]), clock, ServedScopes(("shop",)))
+    watch = watch_on(OnePage(), clock, ServedScopes(("shop",)))
     pages = watch._list()
     clock.now += 1000
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await pages
     assert watch.alive_at == watch.heard_at == clock()
+
+
+class Versions(Kube):
+    """Answers lists with one resourceVersion after the other; each watch tells of some, and then it is expired."""
+
+    def __init__(self, listed: list[str], told: list[str]) -> None:
+        self.listed, self.told = listed, told
+
+    async def metadata_pages(
+        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
+    ) -> AsyncIterator[tuple[list[PartialObject], str]]:
+        if not self.listed:
+            await asyncio.Event().wait()
+        yield [], self.listed.pop(0)
+
+    async def watch_metadata(
+        self, resource: Resource, namespace: str | None, *, field_selector: str, resource_version: str
+    ) -> AsyncIterator[WatchEvent[PartialObject]]:
+        for version in self.told:
+            yield WatchEvent("BOOKMARK", PartialObject(Metadata(name="", resource_version=version)))
+        raise Expired(410, "Expired", "too old")
+
+
+@pytest.mark.parametrize(
+    ("listed", "told", "went_back"),
+    [
+        (["10", "12"], [], False),
+        (["10", "10"], [], False),
+        (["10", "30"], ["20", "25"], False),
+        (["10", "9"], [], True),
+        (["10", "15"], ["20"], True),
+        (["10", "5", "40"], [], True),
+    ],
+)
+async def test_an_api_server_that_was_restored_to_an_earlier_state_is_noticed(
+    listed: list[str], told: list[str], went_back: bool
+) -> None:
+    watch = watch_on(Versions(listed, told), Clock(), ServedScopes(("shop",)))
+    await begun(watch)
+    assert listed == []
+    assert watch.history_went_back == went_back
