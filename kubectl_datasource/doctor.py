@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import VERSION, redirect_uri
 from datasource.api.objects import Lease
+from datasource.process.installation import OLDEST_KUBERNETES
 from kubectl_datasource.checks import Check, Verdict
 from kubectl_datasource.findings import (
     Answer,
@@ -18,29 +19,11 @@ from kubectl_datasource.findings import (
     service_account,
     settings_of,
 )
-from kubectl_datasource.installation import Deployment
+from kubectl_datasource.installation import POLICIES, Deployment
 from kubectl_datasource.rights import ACCOUNTS
 from kubectl_datasource.words import duration
 
-OLDEST_KUBERNETES = (1, 31)
-"""Selectable fields of CRDs, which ours has, are on by default since then."""
-
 TOLERATED_SKEW = timedelta(seconds=60)
-
-POLICIES = (
-    "callback-role-bindings.datasource.dev",
-    "callback-roles.datasource.dev",
-    "callback-server-writes.datasource.dev",
-    "client-secret-reference.datasource.dev",
-    "lease-writes.datasource.dev",
-    "operator-events.datasource.dev",
-    "operator-writes.datasource.dev",
-    "secret-writes.datasource.dev",
-    "status-writes.datasource.dev",
-    "template-keys.datasource.dev",
-    "token-secret.datasource.dev",
-)
-"""The admission policies of deploy/base/cluster; a unit test holds them to it."""
 
 _INSTALL = "Apply the overlay, or the chart, again: docs/admin.md."
 _GIVEN_BY_OPERATOR = (

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
@@ -18,6 +18,8 @@ import msgspec
 from datasource.api.names import GROUP
 from datasource.api.objects import Lease
 from datasource.outbound.egress import EgressPolicy
+from datasource.process.clock import utc_now
+from datasource.process.installation import LEASE_NAME
 from kubectl_datasource.exits import NotFound, Problem, Unreachable
 from kubectl_datasource.findings import (
     Answer,
@@ -39,7 +41,6 @@ from kubectl_datasource.rights import ACCOUNTS, Review, reviews, reviews_of_cred
 CONNECT_TIMEOUT = 5.0
 ENDPOINTS_TRIED = 10
 NAMESPACES_TRIED = 20
-LEASE_NAME = "datasource-operator"
 
 _DATE = re.compile(r"\bDate: (\w{3}, \d{2} \w{3} \d{4} \d{2}:\d{2}:\d{2} GMT)")
 
@@ -60,7 +61,7 @@ def survey(
     """
     tell("asking the API server")
     found = Survey(
-        now=datetime.now(UTC),
+        now=utc_now(),
         system_namespace=system_namespace,
         plugin_version=plugin_version,
         kubernetes=_told(lambda: str(kubectl.json("version")["serverVersion"]["gitVersion"])),
@@ -111,7 +112,7 @@ def _api_skew(kubectl: Kubectl) -> timedelta | Untold:
 
 
 def _skew(date: str) -> timedelta:
-    return parsedate_to_datetime(date) - datetime.now(UTC).replace(microsecond=0)
+    return parsedate_to_datetime(date) - utc_now().replace(microsecond=0)
 
 
 def _listed(kubectl: Kubectl, type_: type[T], *arguments: str) -> tuple[T, ...]:

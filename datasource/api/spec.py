@@ -22,17 +22,28 @@ _DURATION_PART = re.compile(r"([0-9.]+)([smh])")
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
 
 
+class SpecProblem(msgspec.Struct, frozen=True):
+    """Why a spec cannot be used as it is. It may be kept; an exception may not, its traceback leads to what frames hold."""
+
+    field: str
+    problem: str
+    """The rest of the sentence that begins with the field."""
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.problem}. {self.remedy}"
+
+    def error(self) -> "InvalidSpec":
+        """For whoever cannot go on with it."""
+        return InvalidSpec(self.field, self.problem, self.remedy)
+
+
 class InvalidSpec(Exception):
-    """The spec cannot be used as it is; names the field and the remedy."""
+    """The same, for whoever cannot go on; caught at the next edge and never kept."""
 
     def __init__(self, field: str, problem: str, remedy: str) -> None:
-        super().__init__(f"{field} {problem}. {remedy}")
-        self.field = field
-
-    def alone(self) -> "InvalidSpec":
-        """The same, to be kept: nothing leads from it to the frames that it came through, nor to what they hold."""
-        self.__cause__ = self.__context__ = None
-        return self.with_traceback(None)
+        self.problem = SpecProblem(field, problem, remedy)
+        super().__init__(str(self.problem))
 
 
 class Pkce(StrEnum):

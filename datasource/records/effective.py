@@ -75,7 +75,7 @@ def needs_metadata(oauth2: OAuth2) -> bool:
     return not whole.authorize_url or not whole.token_url
 
 
-def effective(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effective:
+def effective_oauth2(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effective:
     """Work out what holds.
 
     Args:

@@ -14,7 +14,7 @@ from datasource.cluster.api_errors import ApiError, Forbidden, Invalid, Unavaila
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.resources import DATASOURCES, Resource
 from datasource_operator.cache import Cache, Key
-from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.rivals import LEAVE_IT_FOR, TOLERATED
 from datasource_operator.status_writer import ANOTHER_INSTALLATION, REFUSED_FOR, UNKNOWN_FOR, StatusWriter
@@ -65,7 +65,7 @@ class Bench:
     async def write(self) -> None:
         """Write the status for what holds, seen from the status that stands."""
         seen = observed(credential(granted_scopes=("read",)), status=self.status)
-        await self.writer.write(KEY, seen, find(seen), began=0.0)
+        await self.writer.write(KEY, seen, finding_of(seen), began=0.0)
 
     @property
     def status(self) -> Status:
@@ -118,7 +118,7 @@ async def test_field_that_somebody_else_took_away_meanwhile_is_a_conflict() -> N
     seen = observed(credential(granted_scopes=("read", "write")), status=bench.status)
     bench.kube.alter = drops("tokenSecretName")
     with pytest.raises(Stale):
-        await bench.writer.write(KEY, seen, find(seen), began=0.0)
+        await bench.writer.write(KEY, seen, finding_of(seen), began=0.0)
 
 
 async def test_status_that_is_refused_still_says_what_holds_and_what_was_refused() -> None:
@@ -165,7 +165,7 @@ async def test_an_edit_is_followed_by_a_whole_status_at_once() -> None:
     bench.kube.refuses = None
     bench.kube.object(DATASOURCES, NAMESPACE, NAME)["metadata"]["generation"] = 2
     seen = observed(credential(granted_scopes=("read",)), status=bench.status, generation=2)
-    await bench.writer.write(KEY, seen, find(seen), began=0.0)
+    await bench.writer.write(KEY, seen, finding_of(seen), began=0.0)
     assert bench.status.granted_scopes == ("read",)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from datasource.api.objects import Lease
 from kubectl_datasource.checks import Check, Verdict
-from kubectl_datasource.doctor import OUR_HEADERS, POLICIES, examine
+from kubectl_datasource.doctor import OUR_HEADERS, examine
 from kubectl_datasource.findings import (
     Answer,
     Connection,
@@ -18,7 +18,7 @@ from kubectl_datasource.findings import (
     served_namespaces,
     token_endpoints,
 )
-from kubectl_datasource.installation import ConfigMap, Deployment
+from kubectl_datasource.installation import POLICIES, ConfigMap, Deployment
 from kubectl_datasource.rights import ACCOUNTS, ResourceAttributes, Review, ReviewSpec, ReviewStatus
 from tests.unit.kubectl_datasource.builders import NOW, OAUTH2, datasource
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from datasource.api.spec import InvalidSpec, OAuth2
+from datasource.api.spec import InvalidSpec, OAuth2, SpecProblem
 from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.error_reply import ErrorMeaning, ErrorRule
 from datasource.oauth2.errors import MetadataUnavailable
@@ -27,7 +27,7 @@ from datasource.records.effective import (
     Source,
     client_for,
     code_options,
-    effective,
+    effective_oauth2,
     needs_metadata,
     read_recorded_client,
     recorded_client,
@@ -54,13 +54,13 @@ def metadata(**changes: Any) -> ProviderMetadata:
 
 
 def holds(said: ProviderMetadata | None = None, **changes: Any) -> Effective:
-    return effective(oauth2(**changes), said)
+    return effective_oauth2(oauth2(**changes), said)
 
 
-def refused(said: ProviderMetadata | None, **changes: Any) -> InvalidSpec:
+def refused(said: ProviderMetadata | None, **changes: Any) -> SpecProblem:
     with pytest.raises(InvalidSpec) as caught:
         holds(said, **changes)
-    return caught.value
+    return caught.value.problem
 
 
 def test_metadata_fills_in_what_is_not_written() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from datasource.api.requests import Requests
 from datasource.api.states import Reason
-from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.predicates import LATE_AFTER
 from datasource_operator.decisions.status import wanted_status
 from tests.support.builders import NOW, credential, observed, spec, surface, trouble
@@ -30,7 +30,7 @@ def test_nothing_is_ready_over_a_token_that_has_been_dead_for_minutes(
     dead_for: timedelta, is_late: bool, first_seen: object
 ) -> None:
     seen = observed(credential(expires_at=NOW - dead_for), first_seen=first_seen)
-    finding = find(seen)
+    finding = finding_of(seen)
     late = is_late and first_seen is not None
     assert finding.reason is (Reason.REFRESH_FAILING if late else Reason.AUTHORIZED)
     ready = wanted_status(seen, finding, surface()).condition("Ready")
@@ -41,7 +41,7 @@ def test_nothing_is_ready_over_a_token_that_has_been_dead_for_minutes(
 def test_operator_that_just_began_has_time_to_refresh_what_ran_out_meanwhile() -> None:
     """No write at a restart for what is mended in a moment."""
     seen = observed(credential(expires_at=NOW - timedelta(hours=5)), first_seen=NOW - SECOND)
-    assert find(seen).reason is Reason.AUTHORIZED
+    assert finding_of(seen).reason is Reason.AUTHORIZED
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_operator_that_just_began_has_time_to_refresh_what_ran_out_meanwhile() -
 def test_a_refresh_that_was_asked_for_and_waits_for_the_end_of_a_pause_is_told(requests: Requests, says: bool) -> None:
     """The token works still, so the state is AUTHORIZED; whoever asked would hear nothing."""
     alive = credential(expires_at=NOW + timedelta(hours=1))
-    finding = find(observed(alive, requests=requests, trouble=trouble()))
+    finding = finding_of(observed(alive, requests=requests, trouble=trouble()))
     assert finding.reason is Reason.AUTHORIZED
     assert ("was asked for failed, and is tried again within 5 minutes" in finding.message) == says
     assert (trouble().message in finding.message) == says
@@ -60,4 +60,4 @@ def test_a_refresh_that_was_asked_for_and_waits_for_the_end_of_a_pause_is_told(r
 def test_a_refresh_that_was_asked_for_while_suspended_waits_for_nothing_else() -> None:
     suspended = msgspec.structs.replace(spec(), suspend=True)
     seen = observed(credential(), wanted=suspended, requests=Requests(refresh="1"), trouble=trouble())
-    assert "is tried again within" not in find(seen).message
+    assert "is tried again within" not in finding_of(seen).message
