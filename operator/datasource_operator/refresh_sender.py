@@ -121,5 +121,6 @@ class RefreshSender:
             data.refresh_endpoint or data.token_endpoint,
             self.clients.client(material, token_endpoint=data.token_endpoint),
             refresh_token=data.refresh_token or "",
+            redirect_uri=data.redirect_uri if material.parameters.redirect_uri_on_refresh else None,
             options=refresh_options(material.parameters),
         )

@@ -208,7 +208,7 @@ def finding_of(seen: Observed) -> Finding:
 
 
 def _while_suspended(finding: Finding) -> Finding:
-    """The same state and reason, and nobody is sent to a link that there is not."""
+    """The same state and reason, but the message mentions no link: while suspended there is none."""
     what = finding.message if finding.message_without_link is None else finding.message_without_link
     return Finding(finding.reason, f"{what} {SUSPENDED}", is_suspended=True)
 
