@@ -46,25 +46,6 @@ def test_operator_that_just_began_has_time_to_refresh_what_ran_out_meanwhile() -
     assert finding_of(seen).reason is Reason.AUTHORIZED
 
 
-@pytest.mark.parametrize(
-    ("requests", "says"),
-    [(Requests(refresh="1"), True), (Requests(), False), (Requests(new_credential="1"), False)],
-)
-def test_a_refresh_that_was_asked_for_and_waits_for_the_end_of_a_pause_is_told(requests: Requests, says: bool) -> None:
-    """The token works still, so the state is AUTHORIZED; whoever asked would hear nothing."""
-    alive = credential(expires_at=NOW + timedelta(hours=1))
-    finding = finding_of(observed(alive, requests=requests, trouble=trouble()))
-    assert finding.reason is Reason.AUTHORIZED
-    assert ("was asked for failed, and is tried again within 5 minutes" in finding.message) == says
-    assert (trouble().message in finding.message) == says
-
-
-def test_a_refresh_that_was_asked_for_while_suspended_waits_for_nothing_else() -> None:
-    suspended = msgspec.structs.replace(spec(), suspend=True)
-    seen = observed(credential(), wanted=suspended, requests=Requests(refresh="1"), trouble=trouble())
-    assert "is tried again within" not in finding_of(seen).message
-
-
 def message(**changes: Any) -> str:
     return finding_of(observed(credential(**{"granted_scopes": (), **changes}))).message
 
@@ -99,9 +80,28 @@ def test_words_of_the_provider_stand_behind_a_dead_grant(verdict: Reason) -> Non
 
 
 def test_failure_that_a_new_credential_may_mend_has_a_link() -> None:
-    trouble = Trouble("credential-1", 1, Reason.REFRESH_FAILING, "401.", NOW, asks_for_a_person=True)
-    dead = observed(credential(expires_at=NOW - SECOND), trouble=trouble)
+    failure = Trouble("credential-1", 1, Reason.REFRESH_FAILING, "401.", NOW, asks_for_a_person=True)
+    dead = observed(credential(expires_at=NOW - SECOND), trouble=failure)
     assert finding_of(dead).needs_person
     assert finding_of(dead).message == "401. Open status.authorizationLink for that."
     # While the token lives nobody is asked.
-    assert not finding_of(observed(credential(granted_scopes=()), trouble=trouble)).needs_person
+    assert not finding_of(observed(credential(granted_scopes=()), trouble=failure)).needs_person
+
+
+@pytest.mark.parametrize(
+    ("requests", "says"),
+    [(Requests(refresh="1"), True), (Requests(), False), (Requests(new_credential="1"), False)],
+)
+def test_a_refresh_that_was_asked_for_and_waits_for_the_end_of_a_pause_is_told(requests: Requests, says: bool) -> None:
+    """The token works still, so the state is AUTHORIZED; whoever asked would hear nothing."""
+    alive = credential(expires_at=NOW + timedelta(hours=1))
+    finding = finding_of(observed(alive, requests=requests, trouble=trouble()))
+    assert finding.reason is Reason.AUTHORIZED
+    assert ("was asked for failed, and is tried again within 5 minutes" in finding.message) == says
+    assert (trouble().message in finding.message) == says
+
+
+def test_a_refresh_that_was_asked_for_while_suspended_waits_for_nothing_else() -> None:
+    suspended = msgspec.structs.replace(spec(), suspend=True)
+    seen = observed(credential(), wanted=suspended, requests=Requests(refresh="1"), trouble=trouble())
+    assert "is tried again within" not in finding_of(seen).message
