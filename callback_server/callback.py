@@ -170,7 +170,7 @@ class CallbackService:
 
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared) -> None:
         situation = prepared.situation
-        response = await self._exchanged(flow, prepared)
+        response = await self._exchange(flow, prepared)
         facts, data = new_credential(
             situation,
             prepared.effective,
@@ -196,7 +196,7 @@ class CallbackService:
             await self.revoker.revoke_dropped(situation, prepared.material, data)
             raise
 
-    async def _exchanged(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
+    async def _exchange(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
         request = authorization_code_request(
             prepared.effective.token_url,
             self._client(prepared),

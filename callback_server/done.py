@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from starlette.responses import HTMLResponse
 
@@ -18,6 +17,7 @@ from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
 from datasource.api.states import State
 from datasource.cluster.link_keys import LinkKeyStore
+from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
 from datasource.records.effective import Effective
 from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, done_id_is_of, flow_key_origin, parse_flow_key
@@ -54,7 +54,7 @@ class DoneService:
         if cookie is None:
             raise refusals.cookie_is_missing()
         # Whoever is not the browser that began gets no further than this look.
-        origin = flow_key_origin(key, Purpose.DONE, self.link_keys.current, datetime.now(UTC))
+        origin = flow_key_origin(key, Purpose.DONE, self.link_keys.current, utc_now())
         lane = self.looks.lane(origin, key.digest, refused=refusals.unknown_flow())
         found = await lane.record(key, has_key=lambda found: done_id_is_of(key, found.flow))
         flow = _own_flow(key, cookie, found)

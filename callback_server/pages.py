@@ -274,7 +274,7 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
 
 def _pkce_note(oauth2: OAuth2, whole: OAuth2) -> str:
     """RFC 9700 section 2.1.1: PKCE, or the nonce of OpenID Connect, tells the person's own code from a stolen one."""
-    if whole.pkce is Pkce.NONE and "openid" not in whole.scopes:
+    if whole.pkce is Pkce.NONE and ("openid" not in whole.scopes or whole.nonce is False):
         return "nothing tells a stolen code from your own: with the scope openid a nonce would"
     return "" if oauth2.pkce is whole.pkce else _FROM_PRESET
 

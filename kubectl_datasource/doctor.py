@@ -1,15 +1,15 @@
 """`doctor`: what the survey found, judged. Pure; `survey.py` asks."""
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
-from enum import StrEnum
 from urllib.parse import urlsplit
 
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import VERSION, redirect_uri
 from datasource.api.objects import Lease
+from datasource.process.installation import OLDEST_KUBERNETES
+from kubectl_datasource.checks import Check, Verdict
 from kubectl_datasource.findings import (
     Answer,
     Survey,
@@ -19,53 +19,18 @@ from kubectl_datasource.findings import (
     service_account,
     settings_of,
 )
-from kubectl_datasource.installation import Deployment
+from kubectl_datasource.installation import POLICIES, Deployment
 from kubectl_datasource.rights import ACCOUNTS
 from kubectl_datasource.words import duration
 
-OLDEST_KUBERNETES = (1, 31)
-"""Selectable fields of CRDs, which ours has, are on by default since then."""
-
 TOLERATED_SKEW = timedelta(seconds=60)
 
-POLICIES = (
-    "callback-role-bindings.datasource.dev",
-    "callback-roles.datasource.dev",
-    "callback-server-writes.datasource.dev",
-    "client-secret-reference.datasource.dev",
-    "lease-writes.datasource.dev",
-    "operator-events.datasource.dev",
-    "operator-writes.datasource.dev",
-    "secret-writes.datasource.dev",
-    "status-writes.datasource.dev",
-    "template-keys.datasource.dev",
-    "token-secret.datasource.dev",
-)
-"""The admission policies of deploy/base/cluster; a unit test holds them to it."""
-
 _INSTALL = "Apply the overlay, or the chart, again: docs/admin.md."
+_GIVEN_BY_OPERATOR = (
+    f"{_INSTALL} Rights on Secrets by name are given by the operator: if they stay away, its logs say why it cannot."
+)
 _SET_URL = "Set it to the public URL of the callback server: https:// (http:// on loopback only)."
 _LOOK_AT_OPERATOR = "Look whether the operator runs and reaches the API server; its logs tell."
-
-
-class Verdict(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-    """It could not be looked at, mostly for want of rights; that alone fails nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check and what came of it."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-    remedy: str = ""
 
 
 def examine(survey: Survey) -> list[Check]:
@@ -173,7 +138,7 @@ def rights_are_given(survey: Survey) -> Iterator[Check]:
         ]
         missing = [str(each.spec.resource_attributes) for each in own if not each.status.allowed]
         if missing:
-            yield Check(name, Verdict.FAILED, f"missing: {'; '.join(missing)}", _INSTALL)
+            yield Check(name, Verdict.FAILED, f"missing: {'; '.join(missing)}", _GIVEN_BY_OPERATOR)
         else:
             yield Check(name, Verdict.OK, f"all {len(own)} are given")
 
@@ -294,12 +259,6 @@ def token_endpoints_are_reachable(survey: Survey) -> Iterator[Check]:
                 f"not reached from here: {connection.trouble}",
                 "If the pods cannot reach it either, refreshes fail: look at the egress rules of their namespace.",
             )
-
-
-def worst(checks: Iterable[Check]) -> Verdict:
-    """What the whole comes to."""
-    verdicts = {check.verdict for check in checks}
-    return next((each for each in (Verdict.FAILED, Verdict.WARNING) if each in verdicts), Verdict.OK)
 
 
 def _readiness(name: str, deployment: Deployment, survey: Survey) -> Check:

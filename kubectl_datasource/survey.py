@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
@@ -17,12 +17,15 @@ import msgspec
 
 from datasource.api.names import GROUP
 from datasource.api.objects import Lease
+from datasource.process.clock import utc_now
+from datasource.process.installation import LEASE_NAME
 from kubectl_datasource.exits import NotFound, Problem, Unreachable
 from kubectl_datasource.findings import (
     Answer,
     Connection,
     Survey,
     Untold,
+    credentials_to_ask_for,
     external_url_of,
     served_namespaces,
     service_account,
@@ -31,11 +34,11 @@ from kubectl_datasource.findings import (
 from kubectl_datasource.installation import ConfigMap, Deployment
 from kubectl_datasource.kubectl import Kubectl
 from kubectl_datasource.objects import Datasource
-from kubectl_datasource.rights import ACCOUNTS, Review, reviews, user_name
+from kubectl_datasource.rights import ACCOUNTS, Review, reviews, reviews_of_credentials, user_name
 
 CONNECT_TIMEOUT = 5.0
 ENDPOINTS_TRIED = 10
-LEASE_NAME = "datasource-operator"
+NAMESPACES_TRIED = 20
 
 _DATE = re.compile(r"\bDate: (\w{3}, \d{2} \w{3} \d{4} \d{2}:\d{2}:\d{2} GMT)")
 
@@ -56,7 +59,7 @@ def survey(
     """
     tell("asking the API server")
     found = Survey(
-        now=datetime.now(UTC),
+        now=utc_now(),
         system_namespace=system_namespace,
         plugin_version=plugin_version,
         kubernetes=_told(lambda: str(kubectl.json("version")["serverVersion"]["gitVersion"])),
@@ -107,7 +110,7 @@ def _api_skew(kubectl: Kubectl) -> timedelta | Untold:
 
 
 def _skew(date: str) -> timedelta:
-    return parsedate_to_datetime(date) - datetime.now(UTC).replace(microsecond=0)
+    return parsedate_to_datetime(date) - utc_now().replace(microsecond=0)
 
 
 def _listed(kubectl: Kubectl, type_: type[T], *arguments: str) -> tuple[T, ...]:
@@ -149,6 +152,8 @@ def _reviews(kubectl: Kubectl, found: Survey) -> tuple[Review, ...]:
             found.system_namespace,
         )
     ]
+    callback_server = user_name(found.system_namespace, service_account(found, "callback-server"))
+    asked += reviews_of_credentials(callback_server, credentials_to_ask_for(found, NAMESPACES_TRIED))
     listed = msgspec.json.encode({"apiVersion": "v1", "kind": "List", "items": asked}).decode()
     return tuple(msgspec.convert(each, Review) for each in kubectl.jsons("create", "-f", "-", stdin=listed))
 

@@ -10,7 +10,15 @@ from enum import StrEnum
 
 import msgspec
 
-from datasource.api.spec import AssertionAudience, InvalidSpec, OAuth2, Pkce, PushedAuthorization, parse_duration
+from datasource.api.spec import (
+    AssertionAudience,
+    AssertionType,
+    InvalidSpec,
+    OAuth2,
+    Pkce,
+    PushedAuthorization,
+    parse_duration,
+)
 from datasource.oauth2.authorize import reserved_parameter_in
 from datasource.oauth2.client_assertion import client_assertion
 from datasource.oauth2.lifetimes import LONGEST_LIFETIME
@@ -75,7 +83,7 @@ def needs_metadata(oauth2: OAuth2) -> bool:
     return not whole.authorize_url or not whole.token_url
 
 
-def effective(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effective:
+def effective_oauth2(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effective:
     """Work out what holds.
 
     Args:
@@ -186,6 +194,7 @@ def client_for(
         audience=token_endpoint if to_token_url else parameters.issuer or "",
         now=now,
         token_bytes=token_bytes,
+        type_=parameters.assertion_type or AssertionType.JWT,
     )
     return Client(client_id, None, method, assertion)
 
@@ -199,6 +208,7 @@ def recorded_client(parameters: OAuth2) -> str:
         issuer=parameters.issuer,
         client_authentication=parameters.effective_client_authentication(),
         assertion_audience=parameters.assertion_audience,
+        assertion_type=parameters.assertion_type,
     )
     return msgspec.json.encode(kept, order="deterministic").decode()
 

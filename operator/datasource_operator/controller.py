@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 import structlog
@@ -17,10 +17,12 @@ from datasource.api.objects import Datasource
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.concurrency.fair_turns import FairTurns
+from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
+from datasource.records.credential import CredentialFacts
 from datasource.records.intent import Process
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.callback_rights import CallbackRights
@@ -55,10 +57,6 @@ WORKERS = 32
 """Writes in flight: etcd gives throughput to concurrency, not to latency."""
 
 WORKERS_PER_NAMESPACE = 28
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(slots=True)
@@ -101,7 +99,7 @@ class Controller:
         self._surroundings = SurroundingsSchedule(self.monotonic)
         self._memory = RefreshMemory(self.monotonic, self.random)
         self._poller = SecretPoller(self.kube, self._surroundings_changed, self.monotonic)
-        recorder = EventRecorder(self.kube, socket.gethostname(), _now)
+        recorder = EventRecorder(self.kube, socket.gethostname(), utc_now)
         discovery = Discovery(self.transport, self.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
         self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
         self._steps.providers.looked = self._provider_looked_at
@@ -113,10 +111,10 @@ class Controller:
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
         revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
-        link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, _now)
+        link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
         self._link_keys = LinkKeyKeeper(
             link_keys,
-            _now,
+            utc_now,
             self.cache.datasource_keys,
             lambda key, delay: self.queue.add(key, Priority.ROUTINE, delay=delay),
         )
@@ -170,6 +168,10 @@ class Controller:
             callback_rights_refused=self._callback_rights.refused(),
         )
 
+    def seen_before(self, key: Key, facts: CredentialFacts, now: datetime) -> datetime | None:
+        """When a revision of a credential was first seen here, by the clock that shows `now`; None: not yet."""
+        return self._memory.seen_before(key, facts, now)
+
     def start(self) -> None:
         """Start to watch. Call it before kopf starts: kopf cancels at its end what was started after it."""
         check = KeyCheck(self.kube, self.cache, self.scopes, self._forget_if_gone)
@@ -194,7 +196,7 @@ class Controller:
             self.queue.add(key)
         self.queue.resume()
         self._refresher.is_stopping = False
-        sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
+        sweeper = FlowSweeper(self.kube, self.settings.system_namespace, utc_now)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
         work += [("rights of the callback server", self._callback_rights.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]

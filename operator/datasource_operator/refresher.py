@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NoReturn
 
 import msgspec
@@ -26,18 +26,17 @@ from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
+from datasource.process.clock import utc_now
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.credential import (
-    CredentialData,
     CredentialFacts,
     StoredCredential,
     UnreadableCredential,
-    read_data,
 )
 from datasource.records.credential_patches import facts_patch
 from datasource.records.intent import SLOWEST_START, Intent, Process, may_be_taken, next_intent
-from datasource.records.recorded_endpoints import misdirected_endpoint
+from datasource.records.recorded_endpoints import data_to_refresh_with
 from datasource.records.standing import Standing
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
@@ -104,7 +103,7 @@ class Refresher:
     memory: RefreshMemory
     process: Process
     verifier: IdTokenVerifier
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -238,7 +237,7 @@ class Refresher:
             if begun.secret.immutable:
                 finding = immutable_secret(name, key.namespace, is_credential=True)
                 raise NotNow(reply_could_not_be_stored(finding.reason, finding.message, name))
-            data = _readable_data(begun.secret, begun.facts, material.parameters)
+            data = data_to_refresh_with(begun.secret, begun.facts, material.parameters)
             material.require_allowed(
                 {"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint or data.token_endpoint}
             )
@@ -334,17 +333,3 @@ def _has_moved_on(found: CredentialFacts, sent: CredentialFacts) -> bool:
 
 def _words(error: ApiError | Unavailable) -> str:
     return error.message if isinstance(error, ApiError) else str(error)
-
-
-def _readable_data(secret: Secret, facts: CredentialFacts, parameters: OAuth2) -> CredentialData:
-    data = read_data(secret)
-    if data.fingerprint != facts.fingerprint:
-        raise UnreadableCredential("data key fingerprint differs from the annotation")
-    if data.refresh_token is None:
-        raise UnreadableCredential("data key refresh_token is missing")
-    misdirected = misdirected_endpoint(
-        parameters, token_endpoint=data.token_endpoint, refresh_endpoint=data.refresh_endpoint
-    )
-    if misdirected is not None:
-        raise UnreadableCredential(f"data key {misdirected} is not what spec.oauth2 names")
-    return data

@@ -101,6 +101,7 @@ class Serving:
             workload=controller.workload,
             is_leading=lambda: elector.is_leading,
             per_object=self.settings.metrics_per_object,
+            seen_before=controller.seen_before,
         )
         REGISTRY.register(collector)
         self._signs = Signs(

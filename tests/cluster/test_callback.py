@@ -343,6 +343,15 @@ def test_public_client_and_body_authentication_work(user: User, person: Person) 
         user.wait_for_reason("Authorized", name)
 
 
+def test_datasource_with_a_redirect_uri_of_its_own_authorizes_with_it(user: User, person: Person) -> None:
+    own = f"{user.external_url}/callback/{user.namespace}/calendar"
+    link = user.ready_to_authorize(redirectURI="PerDatasource")
+    user.provider.register_client(user.client_id, CLIENT_SECRET, [own])
+
+    assert user.status()["redirectURI"] == own
+    assert "The new credential was stored" in person.authorize(link).text
+
+
 def test_server_with_a_path_prefix_serves_and_links_below_it(user: User, stack: Stack, person: Person) -> None:
     (port,) = free_ports(1)
     prefixed = f"http://localhost:{port}/connect"

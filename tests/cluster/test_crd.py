@@ -148,6 +148,12 @@ REFUSED = [
     ("oauth2/privateKeyRef", {"name": "s", "namespace": "x"}, 'unknown field "spec.oauth2.privateKeyRef.namespace"'),
     ("oauth2/clientAuthentication", "private_key_jwt", "name a private key in privateKeyRef"),
     ("oauth2/assertionAudience", "anybody", "spec.oauth2.assertionAudience: Unsupported value"),
+    ("oauth2/assertionType", "jwt", "spec.oauth2.assertionType: Unsupported value"),
+    (
+        "oauth2",
+        {**COMPLETE["oauth2"], "assertionType": "client-authentication+jwt", "assertionAudience": "tokenURL"},
+        "leave one of the two out, such an assertion is addressed to the issuer",
+    ),
     ("oauth2/authorizeParameters", {"state": "mine"}, "spec.oauth2.authorizeParameters must not set client_id"),
     ("oauth2/authorizeParameters", {"": "x"}, "has a name that is empty"),
     ("oauth2/authorizeParameters", {"nonce": ""}, "spec.oauth2.authorizeParameters must not set client_id"),

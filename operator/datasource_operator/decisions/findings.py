@@ -5,7 +5,7 @@ Every check is a sentence; its message tells a person what to do.
 
 from collections.abc import Callable, Iterator
 
-from datasource.api.spec import DeletionPolicy, InvalidSpec, Spec, missing_fields
+from datasource.api.spec import DeletionPolicy, Spec, SpecProblem, missing_fields
 from datasource.api.states import Reason
 from datasource.api.template_problems import LARGEST_TEMPLATE, template_size
 from datasource.oauth2.scopes import scopes_not_granted
@@ -28,7 +28,7 @@ SUSPENDED = "spec.suspend is true: nothing is refreshed and no link is offered u
 
 def spec_is_invalid(seen: Observed) -> Finding | None:
     """What the API server's schema could not see."""
-    return Finding(Reason.INVALID_CONFIGURATION, str(seen.spec)) if isinstance(seen.spec, InvalidSpec) else None
+    return Finding(Reason.INVALID_CONFIGURATION, str(seen.spec)) if isinstance(seen.spec, SpecProblem) else None
 
 
 def template_is_unusable(seen: Observed) -> Finding | None:
@@ -201,7 +201,7 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
 )
 
 
-def find(seen: Observed) -> Finding:
+def finding_of(seen: Observed) -> Finding:
     """Tell what holds."""
     finding = next(finding for check in CHAIN if (finding := check(seen)) is not None)
     return _while_suspended(finding) if seen.is_suspended else finding

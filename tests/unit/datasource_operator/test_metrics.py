@@ -13,7 +13,9 @@ from datasource.api.clock import rfc3339
 from datasource.api.names import SecretType
 from datasource.api.objects import Condition, Datasource, Status
 from datasource.api.states import MEANING, Reason, State
-from datasource_operator.cache import Cache
+from datasource.records.credential import StoredCredential
+from datasource.records.schedule import refresh_due
+from datasource_operator.cache import Cache, Key
 from datasource_operator.metrics import OperatorCollector, Workload
 from tests.support.builders import NAME, NAMESPACE, NOW, credential_metadata, datasource
 
@@ -81,11 +83,23 @@ def waiting_cache(since: datetime = NOW - timedelta(hours=2), *, link: bool = Tr
     return cache
 
 
-def scraped(cache: Cache, *, leads: bool = True, per_object: bool = True, load: Workload = IDLE) -> CollectorRegistry:
+def scraped(
+    cache: Cache,
+    *,
+    leads: bool = True,
+    per_object: bool = True,
+    load: Workload = IDLE,
+    first_seen: datetime | None = None,
+) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(
         OperatorCollector(
-            cache=cache, workload=lambda: load, is_leading=lambda: leads, per_object=per_object, now=lambda: NOW
+            cache=cache,
+            workload=lambda: load,
+            is_leading=lambda: leads,
+            per_object=per_object,
+            seen_before=lambda key, facts, now: first_seen,
+            now=lambda: NOW,
         )
     )
     return registry
@@ -120,6 +134,18 @@ def test_refresh_before_moves_the_due_time() -> None:
     assert first is not None
     assert second is not None
     assert first < second
+
+
+def test_due_time_is_the_one_that_refreshes_are_decided_by() -> None:
+    """A clock that runs ahead where the token was stored makes no refresh late, and no metric says that it is not due yet."""
+    ahead, hour = timedelta(hours=3), timedelta(hours=1)
+    cache, first_seen = authorized_cache(expires_in=ahead + hour, age=-ahead), NOW - hour
+    stored = cache.credential(Key(NAMESPACE, NAME))
+    assert isinstance(stored, StoredCredential)
+    decided = refresh_due(stored.facts, refresh_before=None, first_seen=first_seen)
+    assert decided is not None
+    assert value(scraped(cache, first_seen=first_seen), DUE, **OURS) == decided.timestamp()
+    assert decided < NOW, "by the stored time alone it would be due in three hours"
 
 
 def test_suspended_datasource_is_counted_and_never_overdue() -> None:
@@ -212,6 +238,7 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
         watches_silent_for={SecretType.CREDENTIAL: 7.0, SecretType.TOKEN: 8.0},
         last_event=10.0,
         readable={"lost": False, "here": True},
+        callback_rights_refused=3,
     )
     registry = scraped(Cache(), load=load)
     queue = {"name": "datasource"}
@@ -228,3 +255,4 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
     assert value(registry, "datasource_last_event_age_seconds") == 10
     assert value(registry, "datasource_namespace_unreadable", datasource_namespace="lost") == 1
     assert value(registry, "datasource_namespace_unreadable", datasource_namespace="here") == 0
+    assert value(registry, "datasource_callback_rights_refused_namespaces") == 3

@@ -6,17 +6,19 @@ import msgspec
 import pytest
 
 from datasource.api.objects import Lease
-from kubectl_datasource.doctor import OUR_HEADERS, POLICIES, Check, Verdict, examine, worst
+from kubectl_datasource.checks import Check, Verdict
+from kubectl_datasource.doctor import OUR_HEADERS, examine
 from kubectl_datasource.findings import (
     Answer,
     Connection,
     Survey,
     Untold,
+    credentials_to_ask_for,
     external_url_of,
     served_namespaces,
     token_endpoints,
 )
-from kubectl_datasource.installation import ConfigMap, Deployment
+from kubectl_datasource.installation import POLICIES, ConfigMap, Deployment
 from kubectl_datasource.rights import ACCOUNTS, ResourceAttributes, Review, ReviewSpec, ReviewStatus
 from tests.unit.kubectl_datasource.builders import NOW, OAUTH2, datasource
 
@@ -283,6 +285,16 @@ def test_endpoint_out_of_reach_is_a_warning_since_pods_are_elsewhere() -> None:
     assert "from here" in found.detail
 
 
+def test_rights_on_one_credential_of_each_served_namespace_are_asked_for_and_not_without_end() -> None:
+    many = tuple(datasource(name=name, namespace=place) for place, name in (("a", "x"), ("a", "y"), ("b", "z")))
+    survey = replace(SOUND, datasources=many)
+    assert credentials_to_ask_for(survey, 20) == [("a", "x-oauth2-credential"), ("b", "z-oauth2-credential")]
+    assert credentials_to_ask_for(survey, 1) == [("a", "x-oauth2-credential")]
+    listed = replace(survey, deployments=(), config_maps=config(NAMESPACES="b"))
+    assert credentials_to_ask_for(listed, 20) == [("b", "z-oauth2-credential")]
+    assert credentials_to_ask_for(replace(SOUND, datasources=Untold("no rights")), 20) == []
+
+
 def test_token_endpoints_are_tried_once_each_and_not_without_end() -> None:
     urls = [
         "https://a/token",
@@ -297,12 +309,3 @@ def test_token_endpoints_are_tried_once_each_and_not_without_end() -> None:
     many = [datasource(oauth2=OAUTH2 | {"tokenURL": url}) for url in urls] + [datasource(oauth2=None)]
     assert token_endpoints(many, 10) == [("https", "a", 443), ("https", "a", 8443), ("http", "b", 80)]
     assert len(token_endpoints(many, 2)) == 2
-
-
-def test_worst_verdict_counts_and_what_is_unknown_does_not() -> None:
-    def of(*verdicts: Verdict) -> Verdict:
-        return worst(Check("c", verdict, "") for verdict in verdicts)
-
-    assert of(Verdict.OK, Verdict.UNKNOWN) is Verdict.OK
-    assert of(Verdict.WARNING, Verdict.OK) is Verdict.WARNING
-    assert of(Verdict.WARNING, Verdict.FAILED) is Verdict.FAILED

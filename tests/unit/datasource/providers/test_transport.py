@@ -19,7 +19,7 @@ from datasource.outbound.provider_request import SHORT_REPLY, ProviderRequest, R
 from datasource.outbound.proxies import proxies_in
 from datasource.providers import connections as connections_module
 from datasource.providers import transport as transport_module
-from datasource.providers.connecting import CheckedBackend, first_connected
+from datasource.providers.connecting import CheckedBackend, connect_to_first
 from datasource.providers.connections import Connection, ProviderConnections
 from datasource.providers.resolver import Lookups, Resolve
 from datasource.providers.transport import TRUST_PER_NAMESPACE, Transport
@@ -456,7 +456,7 @@ async def test_address_that_does_not_answer_is_overtaken_and_let_go() -> None:
             was_let_go.set()
         raise AssertionError("nothing sets that event")
 
-    assert await first_connected(["first", "second"], connect) is second
+    assert await connect_to_first(["first", "second"], connect) is second
     assert was_let_go.is_set()
     assert not second.is_closed
 
@@ -474,7 +474,7 @@ async def test_where_no_address_answers_the_last_failure_is_told() -> None:
         raise httpcore.ConnectError(address)
 
     with pytest.raises(httpcore.ConnectError, match="second"):
-        await first_connected(["first", "second"], connect)
+        await connect_to_first(["first", "second"], connect)
 
 
 async def test_of_two_connections_at_once_one_is_closed() -> None:
@@ -487,7 +487,7 @@ async def test_of_two_connections_at_once_one_is_closed() -> None:
         await second_is_tried.wait()
         return streams[address]
 
-    won = await first_connected(list(streams), connect)
+    won = await connect_to_first(list(streams), connect)
 
     (lost,) = (stream for stream in streams.values() if stream is not won)
     assert lost.is_closed

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from datasource.api.spec import InvalidSpec, OAuth2
+from datasource.api.spec import InvalidSpec, OAuth2, SpecProblem
 from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.error_reply import ErrorMeaning, ErrorRule
 from datasource.oauth2.errors import MetadataUnavailable
@@ -27,7 +27,7 @@ from datasource.records.effective import (
     Source,
     client_for,
     code_options,
-    effective,
+    effective_oauth2,
     needs_metadata,
     read_recorded_client,
     recorded_client,
@@ -54,13 +54,13 @@ def metadata(**changes: Any) -> ProviderMetadata:
 
 
 def holds(said: ProviderMetadata | None = None, **changes: Any) -> Effective:
-    return effective(oauth2(**changes), said)
+    return effective_oauth2(oauth2(**changes), said)
 
 
-def refused(said: ProviderMetadata | None, **changes: Any) -> InvalidSpec:
+def refused(said: ProviderMetadata | None, **changes: Any) -> SpecProblem:
     with pytest.raises(InvalidSpec) as caught:
         holds(said, **changes)
-    return caught.value
+    return caught.value.problem
 
 
 def test_metadata_fills_in_what_is_not_written() -> None:
@@ -180,6 +180,8 @@ def test_secret_goes_to_no_endpoint_that_is_not_listed() -> None:
 
 # Clients.
 
+TYPED = "client-authentication+jwt"
+
 
 def pem() -> str:
     text: bytes = ec.generate_private_key(ec.SECP256R1()).private_bytes(
@@ -225,6 +227,19 @@ def test_assertion_is_addressed_to_one_audience(changes: Mapping[str, Any], audi
     assertion = jwt.decode(made.assertion, ECKey.import_key(text), algorithms=["ES256"])
     assert assertion.claims["aud"] == audience
     assert assertion.header["kid"] == "key-1"
+
+
+@pytest.mark.parametrize(("written", "type_"), [(None, "JWT"), ("JWT", "JWT"), (TYPED, TYPED)])
+def test_assertion_has_the_type_that_was_asked_for(written: str | None, type_: str) -> None:
+    key = {"name": "signing"}
+    parameters = oauth2(clientSecretRef=None, privateKeyRef=key, issuer=ISSUER, assertionType=written)
+    text = pem()
+    recorded = read_recorded_client(recorded_client(parameters))
+    assert recorded is not None
+    for each in (parameters, recorded):
+        made = client(each, ClientSecret("signing", text))
+        assertion = jwt.decode(made.assertion or "", ECKey.import_key(text), algorithms=["ES256"])
+        assert (assertion.header["typ"], assertion.claims["aud"]) == (type_, ISSUER)
 
 
 # Options.
