@@ -172,6 +172,9 @@ class OAuth2(
     bearer_token_types: tuple[str, ...] = ()
     error_codes: dict[str, ErrorCode] = {}
     captured_fields: CapturedFields = CapturedFields()
+    client_id_in_body: bool = False
+    """Beside Basic."""
+    redirect_uri_on_refresh: bool = False
     nonce: bool | None = None
     """False: none is sent with the scope openid."""
     error_rules: tuple[ErrorRule, ...] = ()

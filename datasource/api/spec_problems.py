@@ -21,7 +21,12 @@ from datasource.api.spec import (
 )
 from datasource.oauth2.authorize import RESERVED_PARAMETERS
 from datasource.oauth2.client_assertion import CLIENT_ASSERTION_ALGORITHMS
-from datasource.oauth2.token_request import RESERVED_TOKEN_PARAMETERS, SECRET_PARAMETERS, ClientAuthentication
+from datasource.oauth2.token_request import (
+    RESERVED_TOKEN_PARAMETERS,
+    SECRET_PARAMETERS,
+    WITHOUT_A_SECRET,
+    ClientAuthentication,
+)
 from datasource.outbound.egress import REMEDY, EgressPolicy
 from datasource.outbound.endpoint import endpoint_problem
 from datasource.outbound.trust import LARGEST_BUNDLE, UnusableBundle, check_bundle
@@ -170,11 +175,11 @@ def _client_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
         yield SpecProblem(field, f"is {method} without a client secret", "Name one in clientSecretRef.")
     if method is ClientAuthentication.PRIVATE_KEY_JWT and oauth2.private_key_ref is None:
         yield SpecProblem(field, f"is {method} without a private key", "Name one in privateKeyRef.")
-    if method is ClientAuthentication.NONE and oauth2.client_secret_ref is not None:
-        yield SpecProblem(field, "is none beside a clientSecretRef", "Leave one of the two out.")
-    if method is ClientAuthentication.NONE and oauth2.private_key_ref is not None:
-        yield SpecProblem(field, "is none beside a privateKeyRef", "Leave one of the two out.")
-    if method is ClientAuthentication.NONE and oauth2.pkce is Pkce.NONE:
+    if method in WITHOUT_A_SECRET and oauth2.client_secret_ref is not None:
+        yield SpecProblem(field, f"is {method} beside a clientSecretRef", "Leave one of the two out.")
+    if method in WITHOUT_A_SECRET and oauth2.private_key_ref is not None:
+        yield SpecProblem(field, f"is {method} beside a privateKeyRef", "Leave one of the two out.")
+    if method in WITHOUT_A_SECRET and oauth2.pkce is Pkce.NONE:
         yield SpecProblem(
             "spec.oauth2.pkce",
             "is none for a client without a secret",

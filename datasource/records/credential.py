@@ -124,6 +124,8 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
     """Verified claims of who authorized, as JSON; None where no issuer vouched for them."""
     refresh_endpoint: str | None = None
     """Where it is not the token endpoint."""
+    redirect_uri: str | None = None
+    """Where the code was sent to."""
     captured: str | None = None
     """What else of the provider's answers is kept: a JSON object of texts."""
 
