@@ -33,13 +33,27 @@ comes when all are taken is let go at once."""
 class StrictConnection(h11.Connection):
     """h11's side of a connection, which mends no head: every one passes here, wherever uvicorn asks for the next event."""
 
+    _has_news = False
+    """Whether a line of a head may have ended since it was judged. To judge it at each byte that drips in costs too much."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Called when bytes came."""
+        self._has_news = self._has_news or b"\n" in data
+        super().receive_data(data)
+
+    def start_next_cycle(self) -> None:
+        """Called when a request was answered; the next one may have come already."""
+        super().start_next_cycle()
+        self._has_news = True
+
     def next_event(self) -> Any:
         """The next event.
 
         Raises:
             h11.RemoteProtocolError: what came is no request; uvicorn answers 400 and closes.
         """
-        if self.their_state is h11.IDLE:
+        if self.their_state is h11.IDLE and self._has_news:
+            self._has_news = False
             received, _ = self.trailing_data
             problem = head_problem(received)
             if problem is not None:

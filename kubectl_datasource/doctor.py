@@ -179,7 +179,8 @@ def external_url_fits(survey: Survey) -> Check:
             f"DATASOURCE_EXTERNAL_URL is {url}, but the redirect URI in the status of {differing[0]} is another"
             + (f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""),
             "Restart both Deployments, so that they take the setting up; if the URL was changed on purpose, register the new "
-            "redirect URIs with the services.",
+            "redirect URIs with the services. If another installation serves that namespace, too (kubectl get leases -A), "
+            "remove one, or name different namespaces in DATASOURCE_NAMESPACES of each.",
         )
     return Check(
         name, Verdict.OK, f"{url}; redirect URIs to register: {redirect_uri(url, 'NAMESPACE')}, or as each status says"
@@ -252,6 +253,13 @@ def token_endpoints_are_reachable(survey: Survey) -> Iterator[Check]:
         name = f"Token endpoint {connection.place}"
         if connection.trouble is None:
             yield Check(name, Verdict.OK, "reached from here; the pods may be on another network")
+        elif not connection.is_tried:
+            yield Check(
+                name,
+                Verdict.UNKNOWN,
+                f"not tried: {connection.trouble}",
+                "The pods do not connect there either, unless DATASOURCE_EGRESS_ALLOW names it.",
+            )
         else:
             yield Check(
                 name,

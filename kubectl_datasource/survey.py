@@ -17,6 +17,7 @@ import msgspec
 
 from datasource.api.names import GROUP
 from datasource.api.objects import Lease
+from datasource.outbound.egress import EgressPolicy
 from datasource.process.clock import utc_now
 from datasource.process.installation import LEASE_NAME
 from kubectl_datasource.exits import NotFound, Problem, Unreachable
@@ -26,6 +27,7 @@ from kubectl_datasource.findings import (
     Survey,
     Untold,
     credentials_to_ask_for,
+    egress_of,
     external_url_of,
     served_namespaces,
     service_account,
@@ -80,7 +82,7 @@ def survey(
     return replace(
         found,
         callback=None if url is None else _answer(_page(url, datasources, found)),
-        connections=_connections(datasources),
+        connections=_connections(datasources, egress_of(found)),
     )
 
 
@@ -196,18 +198,27 @@ def _headers(status: int, headers: Any) -> Answer:
     return Answer(status, small, skew)
 
 
-def _connections(datasources: tuple[Datasource, ...]) -> tuple[Connection, ...]:
+def _connections(datasources: tuple[Datasource, ...], egress: EgressPolicy) -> tuple[Connection, ...]:
     endpoints = token_endpoints(datasources, ENDPOINTS_TRIED)
     if not endpoints:
         return ()
     with ThreadPoolExecutor(len(endpoints)) as pool:
-        return tuple(pool.map(lambda endpoint: _connection(*endpoint), endpoints))
+        return tuple(pool.map(lambda each: _connection(each[0], each[1], each[2], egress), endpoints))
 
 
-def _connection(scheme: str, host: str, port: int) -> Connection:
+def _connection(scheme: str, host: str, port: int, egress: EgressPolicy) -> Connection:
+    """Try to connect to an endpoint, which somebody else wrote, as far as the pods would do it, too."""
     place = f"{host}:{port}"
+    denied = egress.host_denial(host)
+    if denied is not None:
+        return Connection(place, f"{host} leads to {denied}", is_tried=False)
     try:
-        with socket.create_connection((host, port), CONNECT_TIMEOUT) as plain:
+        (*_, (address, *_)) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        denied = egress.address_denial(host, str(address))
+        if denied is not None:
+            return Connection(place, f"{host} leads to {denied}", is_tried=False)
+        # What was judged is connected to: another look at the name could lead elsewhere.
+        with socket.create_connection((str(address), port), CONNECT_TIMEOUT) as plain:
             if scheme == "https":
                 with ssl.create_default_context().wrap_socket(plain, server_hostname=host):
                     pass

@@ -77,6 +77,14 @@ class AssertionAudience(StrEnum):
     TOKEN_URL = "tokenURL"  # noqa: S105 - a choice, not a token
 
 
+class AssertionType(StrEnum):
+    """The `typ` of a client assertion."""
+
+    JWT = "JWT"
+    CLIENT_AUTHENTICATION = "client-authentication+jwt"
+    """As draft-ietf-oauth-rfc7523bis has it: some providers take no other, and some take only JWT."""
+
+
 class RedirectURI(StrEnum):
     """Whether Datasources of a namespace share a redirect URI."""
 
@@ -164,6 +172,9 @@ class OAuth2(
     bearer_token_types: tuple[str, ...] = ()
     error_codes: dict[str, ErrorCode] = {}
     captured_fields: CapturedFields = CapturedFields()
+    client_id_in_body: bool = False
+    """Beside Basic."""
+    redirect_uri_on_refresh: bool = False
     nonce: bool | None = None
     """False: none is sent with the scope openid."""
     error_rules: tuple[ErrorRule, ...] = ()
@@ -171,6 +182,7 @@ class OAuth2(
     ca_bundle: str | None = None
     ca_bundle_ref: CABundleRef | None = None
     redirect_uri: RedirectURI | None = None
+    assertion_type: AssertionType | None = None
 
     @property
     def preset(self) -> Preset | None:

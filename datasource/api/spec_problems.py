@@ -9,10 +9,24 @@ import msgspec
 
 from datasource.api.names import CREDENTIAL_SUFFIX
 from datasource.api.presets import PRESETS
-from datasource.api.spec import InvalidSpec, OAuth2, Pkce, Spec, SpecProblem, parse_duration
+from datasource.api.spec import (
+    AssertionAudience,
+    AssertionType,
+    InvalidSpec,
+    OAuth2,
+    Pkce,
+    Spec,
+    SpecProblem,
+    parse_duration,
+)
 from datasource.oauth2.authorize import RESERVED_PARAMETERS
 from datasource.oauth2.client_assertion import CLIENT_ASSERTION_ALGORITHMS
-from datasource.oauth2.token_request import RESERVED_TOKEN_PARAMETERS, SECRET_PARAMETERS, ClientAuthentication
+from datasource.oauth2.token_request import (
+    RESERVED_TOKEN_PARAMETERS,
+    SECRET_PARAMETERS,
+    WITHOUT_A_SECRET,
+    ClientAuthentication,
+)
 from datasource.outbound.egress import REMEDY, EgressPolicy
 from datasource.outbound.endpoint import endpoint_problem
 from datasource.outbound.trust import LARGEST_BUNDLE, UnusableBundle, check_bundle
@@ -161,16 +175,17 @@ def _client_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
         yield SpecProblem(field, f"is {method} without a client secret", "Name one in clientSecretRef.")
     if method is ClientAuthentication.PRIVATE_KEY_JWT and oauth2.private_key_ref is None:
         yield SpecProblem(field, f"is {method} without a private key", "Name one in privateKeyRef.")
-    if method is ClientAuthentication.NONE and oauth2.client_secret_ref is not None:
-        yield SpecProblem(field, "is none beside a clientSecretRef", "Leave one of the two out.")
-    if method is ClientAuthentication.NONE and oauth2.private_key_ref is not None:
-        yield SpecProblem(field, "is none beside a privateKeyRef", "Leave one of the two out.")
-    if method is ClientAuthentication.NONE and oauth2.pkce is Pkce.NONE:
+    if method in WITHOUT_A_SECRET and oauth2.client_secret_ref is not None:
+        yield SpecProblem(field, f"is {method} beside a clientSecretRef", "Leave one of the two out.")
+    if method in WITHOUT_A_SECRET and oauth2.private_key_ref is not None:
+        yield SpecProblem(field, f"is {method} beside a privateKeyRef", "Leave one of the two out.")
+    if method in WITHOUT_A_SECRET and oauth2.pkce is Pkce.NONE:
         yield SpecProblem(
             "spec.oauth2.pkce",
             "is none for a client without a secret",
             "Use S256, or name a secret in clientSecretRef.",
         )
+    yield from _assertion_problems(oauth2.expanded())
     for place, ref in (("clientSecretRef", oauth2.client_secret_ref), ("privateKeyRef", oauth2.private_key_ref)):
         if ref is not None and ref.name.endswith(CREDENTIAL_SUFFIX):
             yield SpecProblem(
@@ -184,6 +199,23 @@ def _client_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
             "spec.oauth2.privateKeyRef.algorithm",
             "is not an algorithm for a private key",
             f"Use one of {', '.join(CLIENT_ASSERTION_ALGORITHMS)}, or leave it out.",
+        )
+
+
+def _assertion_problems(whole: OAuth2) -> Iterator[SpecProblem]:
+    """Whoever reads the type relies on the audience: the issuer alone (draft-ietf-oauth-rfc7523bis)."""
+    field, of_type = "spec.oauth2.assertionType", f"is {whole.assertion_type}"
+    if whole.assertion_type is not AssertionType.CLIENT_AUTHENTICATION:
+        return
+    if whole.assertion_audience is AssertionAudience.TOKEN_URL:
+        yield SpecProblem(
+            field,
+            f"{of_type} beside assertionAudience tokenURL",
+            "Leave one of the two out: such an assertion is addressed to the issuer.",
+        )
+    if whole.issuer is None:
+        yield SpecProblem(
+            field, f"{of_type} without an issuer, to which it is addressed", "Set spec.oauth2.issuer, or use JWT."
         )
 
 

@@ -5,7 +5,7 @@ That is a client secret or a private key from a Secret, and a CA bundle, inline 
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -26,7 +26,7 @@ from datasource.records.client_secret import (
     usable_client_secret,
 )
 from datasource.records.credential import CredentialData
-from datasource.records.effective import client_for, recorded_client
+from datasource.records.effective import authenticating_as_recorded, client_for, recorded_client
 
 T = TypeVar("T")
 
@@ -80,6 +80,10 @@ class ClientMaterial:
                 self.secret.require_allowed(endpoints)
             except InvalidSpec as error:
                 raise _unusable(error.problem, self.secret.name) from None
+
+    def as_recorded(self, data: CredentialData) -> "ClientMaterial":
+        """The same, for tokens that are there: what the spec leaves open is as it was when they were obtained."""
+        return replace(self, parameters=authenticating_as_recorded(self.parameters, data.client_parameters))
 
     def recorded_in(self, data: CredentialData, *, is_to_be_revoked: bool) -> CredentialData:
         """The data of tokens with how the client authenticated, and where they are revoked on deletion also with what.

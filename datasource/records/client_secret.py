@@ -88,6 +88,9 @@ def usable_client_secret(
         raise InvalidSpec(
             field, f"names key {ref.key}, whose value is not text", "Store the value as UTF-8 text."
         ) from None
+    if value is not None and isinstance(ref, ClientSecretRef):
+        # `echo secret > file`, or an editor, leaves a line end behind; no client secret has any (RFC 6749 appendix A.2).
+        value = value.rstrip("\r\n")
     if not value:
         raise ClientSecretNotFound(
             f"{field} names key {ref.key}, which is missing or empty in Secret {ref.name}. "

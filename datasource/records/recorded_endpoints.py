@@ -6,9 +6,7 @@ fingerprint would send them anywhere, so what the spec names is held against wha
 
 from urllib.parse import urlsplit
 
-from datasource.api.objects import Secret
 from datasource.api.spec import OAuth2
-from datasource.records.credential import CredentialData, CredentialFacts, UnreadableCredential, read_data
 
 
 def misdirected_endpoint(
@@ -43,25 +41,6 @@ def misdirected_endpoint(
         if recorded and is_known and recorded != named and _origin(recorded) != _origin(token_endpoint):
             return key
     return None
-
-
-def data_to_refresh_with(secret: Secret, facts: CredentialFacts, oauth2: OAuth2) -> CredentialData:
-    """The data of a credential Secret, where its refresh token may be sent to what is recorded beside it.
-
-    Raises:
-        UnreadableCredential: data and annotations disagree, there is no refresh token, or it would go elsewhere.
-    """
-    data = read_data(secret)
-    if data.fingerprint != facts.fingerprint:
-        raise UnreadableCredential("data key fingerprint differs from the annotation")
-    if data.refresh_token is None:
-        raise UnreadableCredential("data key refresh_token is missing")
-    misdirected = misdirected_endpoint(
-        oauth2, token_endpoint=data.token_endpoint, refresh_endpoint=data.refresh_endpoint
-    )
-    if misdirected is not None:
-        raise UnreadableCredential(f"data key {misdirected} is not what spec.oauth2 names")
-    return data
 
 
 def _origin(url: str) -> tuple[str, str]:

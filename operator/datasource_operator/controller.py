@@ -82,6 +82,7 @@ class Controller:
     _recorder: EventRecorder = field(init=False)
     _waiting: WaitingReplies = field(init=False)
     _refresher: Refresher = field(init=False)
+    _status: StatusWriter = field(init=False)
     _reconciler: Reconciler = field(init=False)
     _link_keys: LinkKeyKeeper = field(init=False)
     _callback_rights: CallbackRights = field(init=False)
@@ -121,8 +122,16 @@ class Controller:
         account = ServiceAccount(self.settings.system_namespace, self.settings.callback_server_account)
         self._callback_rights = CallbackRights(self.kube, account, self.scopes, self.monotonic, self.random)
         surface = Surface(self.settings.external_url, secrets.token_bytes, lambda: link_keys.current)
-        status = StatusWriter(self.kube, self.cache, surface, recorder.announce)
-        self._reconciler = Reconciler(self._steps, status, self._follow_up)
+        self._status = StatusWriter(
+            self.kube,
+            self.cache,
+            surface,
+            recorder.announce,
+            self.monotonic,
+            self._warn,
+            lambda key, delay: self.queue.add(key, Priority.ROUTINE, delay=delay),
+        )
+        self._reconciler = Reconciler(self._steps, self._status, self._follow_up)
         self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
         # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.
         self._refreshing = Worker("refresh", self.queue, self._refresh)
@@ -144,6 +153,10 @@ class Controller:
         """When the stalest watch last did anything, by the monotonic clock."""
         return min(watch.alive_at for watch in self._watches)
 
+    def history_went_back(self) -> bool:
+        """Whether a watch showed that the API server was restored to an earlier state."""
+        return any(watch.history_went_back for watch in self._watches)
+
     def _watches_silent_for(self) -> dict[SecretType, float]:
         silences: dict[SecretType, float] = {}
         for watch in self._watches:
@@ -162,6 +175,7 @@ class Controller:
             refreshes_running=self._pool.running,
             refreshes_waiting=self._pool.waiting,
             replies_waiting=len(self._waiting),
+            left_to_another=self._status.rivals.left,
             watches_silent_for=self._watches_silent_for(),
             last_event=seconds_since(self.datasource_event_at, self.monotonic),
             readable=self.served.readable(),
@@ -196,6 +210,7 @@ class Controller:
             self.queue.add(key)
         self.queue.resume()
         self._refresher.is_stopping = False
+        self._status.rivals.begin_anew()
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, utc_now)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
         work += [("rights of the callback server", self._callback_rights.run)]
@@ -263,6 +278,7 @@ class Controller:
         self._pool.forget(key)
         self._steps.providers.forget(key)
         self._steps.token_secrets.let_go(key)
+        self._status.forget(key)
         self._revocations.follow(key)
 
     async def _reconcile(self, key: Key) -> Ending:
@@ -288,11 +304,12 @@ class Controller:
         return LookAgain()
 
     async def _warn_of_waiting_reply(self, key: Key, words: str) -> None:
+        await self._warn(key, reason="ReplyNotStored", action="Refresh", note=words)
+
+    async def _warn(self, key: Key, *, reason: str, action: str, note: str) -> None:
         datasource = self.cache.datasource(key)
         if datasource is not None:
-            await self._recorder.warn(
-                datasource.metadata, is_secret=False, reason="ReplyNotStored", action="Refresh", note=words
-            )
+            await self._recorder.warn(datasource.metadata, is_secret=False, reason=reason, action=action, note=note)
 
     def _look_again(self, key: Key) -> None:
         if self.cache.datasource(key) is not None:

@@ -83,6 +83,8 @@ class Workload:
     refreshes_waiting: int
     replies_waiting: int
     """Replies that are in memory alone."""
+    left_to_another: int
+    """Statuses that another installation writes, too."""
     watches_silent_for: dict[SecretType, float]
     """Seconds."""
     last_event: float
@@ -278,6 +280,11 @@ def _workload_families(load: Workload) -> Iterator[Metric]:
         "datasource_replies_waiting_for_store",
         "Replies of providers that the API server does not take; they are in this process's memory alone.",
         value=load.replies_waiting,
+    )
+    yield GaugeMetricFamily(
+        "datasource_statuses_left_to_another_installation",
+        "Datasources whose status another installation writes, too; this one has stopped to write it.",
+        value=load.left_to_another,
     )
     silence = GaugeMetricFamily(
         "datasource_watch_silence_seconds",

@@ -18,7 +18,7 @@ from typing import NoReturn
 import msgspec
 import structlog
 
-from datasource.api.names import credential_secret_name
+from datasource.api.names import credential_secret_name, redirect_uri
 from datasource.api.objects import Secret
 from datasource.api.requests import Requests
 from datasource.api.spec import DeletionPolicy, OAuth2, Spec
@@ -36,7 +36,7 @@ from datasource.records.credential import (
 )
 from datasource.records.credential_patches import facts_patch
 from datasource.records.intent import SLOWEST_START, Intent, Process, may_be_taken, next_intent
-from datasource.records.recorded_endpoints import data_to_refresh_with
+from datasource.records.sendable_data import sendable_data
 from datasource.records.standing import Standing
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
@@ -143,11 +143,13 @@ class Refresher:
     async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
         await self._require_turn(key, credential.facts)
         material = await self._material(key, oauth2)
+        await self.sender.prepare(key, credential.facts, material)
         if self.is_stopping:
             raise Stale("whoever leads next refreshes it")
         began_at = self.monotonic()
         begun = await self._begin(key, credential)
         turn = await self._turn(key, seen, begun, material)
+        material = material.as_recorded(turn.data)
         if self.is_stopping:
             # The API server may have been slow, and kubelet does not wait for ever.
             await self._take_back(key, begun, stopped_before_it_was_sent())
@@ -237,7 +239,7 @@ class Refresher:
             if begun.secret.immutable:
                 finding = immutable_secret(name, key.namespace, is_credential=True)
                 raise NotNow(reply_could_not_be_stored(finding.reason, finding.message, name))
-            data = data_to_refresh_with(begun.secret, begun.facts, material.parameters)
+            data = sendable_data(begun.secret, begun.facts, material.parameters, self._callback_url(key))
             material.require_allowed(
                 {"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint or data.token_endpoint}
             )
@@ -255,11 +257,14 @@ class Refresher:
             intent=begun.intent,
             resource_version=begun.secret.metadata.resource_version,
             requests=Requests(refresh=seen.requests.refresh),
-            data=material.recorded_in(data, is_to_be_revoked=is_to_be_revoked),
+            data=material.as_recorded(data).recorded_in(data, is_to_be_revoked=is_to_be_revoked),
             client_secret_name=None if material.secret is None else material.secret.name,
             last_try_after=self.steps.settings.last_try_after,
             failure_before=None if seen.trouble is None else seen.trouble.message,
         )
+
+    def _callback_url(self, key: Key) -> str:
+        return redirect_uri(self.steps.settings.external_url, key.namespace)
 
     async def _take_back(self, key: Key, begun: _Begun, setback: Setback) -> NoReturn:
         """Nothing was sent: the intent goes.

@@ -23,7 +23,7 @@ from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
 from datasource.oauth2.errors import OAuth2Error, Throttled
 from datasource.oauth2.revocation import is_worth_another_try, revocation_request
-from datasource.oauth2.token_request import Client, ClientAuthentication
+from datasource.oauth2.token_request import WITHOUT_A_SECRET, Client
 from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
 from datasource.providers.exchange import revoke_token
@@ -145,7 +145,7 @@ class Revoker:
         recorded = read_recorded_client(token.client_parameters)
         if recorded is not None and token.client_secret is not None:
             return recorded, ClientSecret(credential_secret_name(key.name), token.client_secret)
-        if recorded is not None and recorded.effective_client_authentication() is ClientAuthentication.NONE:
+        if recorded is not None and recorded.effective_client_authentication() in WITHOUT_A_SECRET:
             return recorded, None
         if same is None:
             raise NotRevoked(

@@ -112,6 +112,7 @@ class Serving:
             watches_alive_at=controller.watches_alive_at,
             datasources_alive_at=lambda: requests.alive_at,
             answered_at=lambda: self.kube.answered_at,
+            history_went_back=controller.history_went_back,
         )
         try:
             await self._run_kopf(controller, elector, requests)

@@ -142,7 +142,10 @@ class Steps:
             if seen.oauth2 is None or data.fingerprint != fingerprint(seen.oauth2):
                 raise UnreadableCredential("data key fingerprint differs from the annotation")
         patch = adoption_patch(
-            resource_version=secret.metadata.resource_version, datasource_name=key.name, datasource_uid=seen.uid
+            resource_version=secret.metadata.resource_version,
+            datasource_name=key.name,
+            datasource_uid=seen.uid,
+            owners=secret.metadata.owner_references,
         )
         await self.credential_secrets.swap(*key, patch, PartialObject)
         logger.info("adopted a restored credential", datasource=str(key), credential=credential.facts.credential_id)

@@ -112,7 +112,7 @@ def credential_is_stored(seen: Observed) -> Finding | None:
     """AUTHORIZED says this and no more; a further link may be offered beside it."""
     if not credential_is_usable(seen):
         return None
-    return _with_offer(seen, Reason.AUTHORIZED, _stored(seen))
+    return _with_offer(seen, Reason.AUTHORIZED, f"{_stored(seen)}{_refresh_that_waits(seen)}")
 
 
 def credential_was_cleared(seen: Observed) -> Finding | None:
@@ -208,7 +208,7 @@ def finding_of(seen: Observed) -> Finding:
 
 
 def _while_suspended(finding: Finding) -> Finding:
-    """The same state and reason, and nobody is sent to a link that there is not."""
+    """The same state and reason, but the message mentions no link: while suspended there is none."""
     what = finding.message if finding.message_without_link is None else finding.message_without_link
     return Finding(finding.reason, f"{what} {SUSPENDED}", is_suspended=True)
 
@@ -248,6 +248,13 @@ def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
     else:
         return Finding(reason, message)
     return Finding(reason, f"{message} {offer}", needs_person=True, message_without_link=message)
+
+
+def _refresh_that_waits(seen: Observed) -> str:
+    """Somebody asked for a refresh, and the pause after a failure is not over."""
+    if seen.pending.refresh is None or seen.trouble is None or seen.is_suspended:
+        return ""
+    return f" The refresh that was asked for failed, and is tried again within 5 minutes. {seen.trouble.message}"
 
 
 def _stored(seen: Observed) -> str:

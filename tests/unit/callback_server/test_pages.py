@@ -85,9 +85,13 @@ def test_without_metadata_at_hand_it_is_said_where_an_endpoint_comes_from() -> N
     assert rows["Token URL"].values == ("told by the issuer's metadata",)
 
 
-@pytest.mark.parametrize(("scopes", "warns"), [([], True), (["read"], True), (["openid"], False)])
-def test_dialog_says_where_nothing_tells_a_stolen_code(scopes: list[str], warns: bool) -> None:
-    (row,) = (each for each in shown_parameters(oauth2(pkce="none", scopes=scopes), None) if each.label == "PKCE")
+@pytest.mark.parametrize(
+    ("scopes", "nonce", "warns"),
+    [([], None, True), (["read"], None, True), (["openid"], None, False), (["openid"], False, True)],
+)
+def test_dialog_says_where_nothing_tells_a_stolen_code(scopes: list[str], nonce: bool | None, warns: bool) -> None:
+    rows = shown_parameters(oauth2(pkce="none", scopes=scopes, nonce=nonce), None)
+    (row,) = (each for each in rows if each.label == "PKCE")
     assert ("stolen code" in row.source) is warns
 
 

@@ -1,6 +1,7 @@
 """HTTP as strangers speak it: a real server on loopback, with a small app behind it."""
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from callback_server import server as server_module
+from callback_server.framing import MOST_FIELDS, head_problem
 from callback_server.server import LARGEST_HEAD, server_of
 from callback_server.turns import MOST_IN_A_TURN
 
@@ -256,6 +258,35 @@ async def test_doubtful_head_is_refused_in_whatever_pieces_it_comes(at: int) -> 
         assert (await answer_of(connection)).startswith(b"HTTP/1.1 400")
 
 
+async def test_head_that_drips_is_judged_once_for_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each byte it would take seconds for one head."""
+    judged: list[int] = []
+
+    def judge(received: bytes) -> str | None:
+        judged.append(len(received))
+        return head_problem(received)
+
+    monkeypatch.setattr(server_module, "head_problem", judge)
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 500 + b"\r\n\r\n"
+    async with listening() as port:
+        reader, writer = await connected(port)
+        writer.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(len(head)):
+            writer.write(head[at : at + 1])
+            await asyncio.sleep(0)
+        assert b"200 OK" in await reader.readuntil(b"hello")
+        writer.close()
+    # Four lines, and nothing of the next request.
+    assert 1 <= len(judged) <= 5
+
+
+async def test_lines_without_end_are_refused_before_they_fill_the_head() -> None:
+    async with listening() as port:
+        connection = await connected(port)
+        connection[1].write(b"GET / HTTP/1.1\r\n" + b"a:\r\n" * (MOST_FIELDS + 2))
+        assert (await answer_of(connection)).startswith(b"HTTP/1.1 400")
+
+
 @pytest.mark.parametrize(
     "before",
     [
@@ -282,6 +313,7 @@ async def test_doubtful_head_behind_a_good_request_is_refused_too(before: bytes)
         pytest.param(b"GET / HTTP/1.0\r\n\r\n", id="a load balancer's check"),
         pytest.param(POST + b"Content-Length: 5\r\n\r\nhello", id="a form"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=\xe9\r\nX-Empty:\r\n\r\n", id="bytes and nothing"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a\x1c=b\r\n\r\n", id="a planted cookie"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"Cookie: a\r\n" * 99 + b"\r\n", id="a hundred fields"),
     ],
 )

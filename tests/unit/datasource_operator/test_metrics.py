@@ -28,6 +28,7 @@ IDLE = Workload(
     refreshes_running=0,
     refreshes_waiting=0,
     replies_waiting=0,
+    left_to_another=0,
     watches_silent_for={SecretType.CREDENTIAL: 0.0, SecretType.TOKEN: 0.0},
     last_event=0.0,
     readable={},
@@ -235,6 +236,7 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
         refreshes_running=5,
         refreshes_waiting=6,
         replies_waiting=2,
+        left_to_another=3,
         watches_silent_for={SecretType.CREDENTIAL: 7.0, SecretType.TOKEN: 8.0},
         last_event=10.0,
         readable={"lost": False, "here": True},
@@ -250,6 +252,7 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
     assert value(registry, "datasource_refreshes_running") == 5
     assert value(registry, "datasource_refreshes_waiting") == 6
     assert value(registry, "datasource_replies_waiting_for_store") == 2
+    assert value(registry, "datasource_statuses_left_to_another_installation") == 3
     assert value(registry, "datasource_watch_silence_seconds", watch="credentials") == 7
     assert value(registry, "datasource_watch_silence_seconds", watch="tokens") == 8
     assert value(registry, "datasource_last_event_age_seconds") == 10

@@ -285,6 +285,15 @@ def test_endpoint_out_of_reach_is_a_warning_since_pods_are_elsewhere() -> None:
     assert "from here" in found.detail
 
 
+def test_endpoint_that_was_not_tried_is_no_finding_and_says_why() -> None:
+    name = "Token endpoint 10.0.0.1:443"
+    connection = Connection("10.0.0.1:443", "10.0.0.1 leads to a private network", is_tried=False)
+    found = check(name, connections=(connection,))
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.detail == "not tried: 10.0.0.1 leads to a private network"
+    assert "DATASOURCE_EGRESS_ALLOW" in found.remedy
+
+
 def test_rights_on_one_credential_of_each_served_namespace_are_asked_for_and_not_without_end() -> None:
     many = tuple(datasource(name=name, namespace=place) for place, name in (("a", "x"), ("a", "y"), ("b", "z")))
     survey = replace(SOUND, datasources=many)

@@ -9,6 +9,7 @@ import pytest
 
 from datasource.api.presets import PRESETS
 from datasource.api.spec import (
+    AssertionType,
     ClientSecretRef,
     DeletionPolicy,
     InvalidSpec,
@@ -193,7 +194,9 @@ def test_every_option_is_read() -> None:
         nonce=False,
         capturedFields={"tokenResponse": ["instance_url"], "callback": ["realmId"]},
         redirectURI="PerDatasource",
+        assertionType="JWT",
     )
+    assert parsed.assertion_type is AssertionType.JWT
     assert redirect_uri_of(parsed, "https://x", "shop", "calendar") == "https://x/callback/shop/calendar"
     assert parsed.private_key_ref == PrivateKeyRef("signing", "private-key", "key-1", "PS256")
     assert parsed.effective_client_authentication() is ClientAuthentication.PRIVATE_KEY_JWT

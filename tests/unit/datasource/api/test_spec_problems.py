@@ -258,6 +258,12 @@ _KEY: dict[str, Any] = PUBLIC | {"privateKeyRef": {"name": "signing"}}
     [
         pytest.param({"privateKeyRef": {"name": "signing"}}, "privateKeyRef", id="a key beside a secret"),
         pytest.param({"clientAuthentication": "private_key_jwt"}, "clientAuthentication", id="no key"),
+        pytest.param({"assertionType": "client-authentication+jwt"}, "assertionType", id="a type without an issuer"),
+        pytest.param(
+            {"assertionType": "client-authentication+jwt", "provider": "okta", "issuer": "https://x.okta.com"},
+            "assertionType",
+            id="a type that is for the issuer, and a preset that addresses the token URL",
+        ),
         pytest.param(_KEY | {"clientAuthentication": "none"}, "clientAuthentication", id="none beside a key"),
         pytest.param(
             _KEY | {"clientAuthentication": "client_secret_post"}, "clientAuthentication", id="a secret's way"
@@ -332,3 +338,42 @@ EXPECTED = {
 def test_identity_that_nobody_could_verify_is_refused(missing: dict[str, Any]) -> None:
     with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.expectedIdentity"):
         oauth2(**EXPECTED | missing)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"clientAuthentication": "basic_without_secret"}, "basic_without_secret beside a clientSecretRef"),
+        (
+            {"clientAuthentication": "basic_without_secret", "clientSecretRef": None, "pkce": "none"},
+            "is none for a client without a secret",
+        ),
+        (
+            {
+                "nonce": False,
+                "issuer": "https://a.example.com",
+                "scopes": ["openid"],
+                "expectedIdentity": {"sub": "ada"},
+            },
+            "spec.oauth2.nonce is false beside expectedIdentity",
+        ),
+        ({"errorRules": [{"means": "temporary"}]}, "has an entry that matches every reply"),
+    ],
+)
+def test_option_that_does_not_go_with_another_is_told(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidSpec, match=told):
+        parse_spec(raw_spec(**changes), allow_insecure_http=False)
+
+
+def test_options_of_odd_services_are_accepted() -> None:
+    raw = raw_spec(
+        clientSecretRef=None,
+        clientAuthentication="basic_without_secret",
+        clientIDInBody=True,
+        redirectURIOnRefresh=True,
+        nonce=False,
+        errorRules=[{"status": 400, "means": "temporary"}],
+    )
+    parsed = parse_spec(raw, allow_insecure_http=False).oauth2
+    assert parsed is not None
+    assert (parsed.client_id_in_body, parsed.redirect_uri_on_refresh) == (True, True)

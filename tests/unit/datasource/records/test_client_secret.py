@@ -35,6 +35,17 @@ def test_value_under_the_key_is_the_client_secret() -> None:
     assert used(secret({"client-secret": "s3cret", "other": "x"})) == "s3cret"
 
 
+@pytest.mark.parametrize("text", ["s3cret\n", "s3cret\r\n", "s3cret\n\n"])
+def test_line_end_that_an_editor_left_is_no_part_of_the_secret(text: str) -> None:
+    assert used(secret({"client-secret": text})) == "s3cret"
+    with pytest.raises(ClientSecretNotFound):
+        used(secret({"client-secret": text.removeprefix("s3cret")}))
+
+
+def test_blanks_are_part_of_the_secret() -> None:
+    assert used(secret({"client-secret": " s3 cret "})) == " s3 cret "
+
+
 def test_reference_may_name_another_key() -> None:
     ref = ClientSecretRef(name="my-app", key="other")
     assert usable(secret({"client-secret": "s3cret", "other": "x"}), ref, oauth2()).text == "x"

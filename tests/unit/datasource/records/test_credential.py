@@ -136,7 +136,9 @@ def test_what_was_written_is_read_back() -> None:
     read = read_facts(secret_.metadata)
     assert read.facts == facts()
     assert read.owners == (
-        OwnerReference(uid=UID, kind="Datasource", name="sales", api_version="datasource.dev/v1alpha1"),
+        OwnerReference(
+            uid=UID, kind="Datasource", name="sales", api_version="datasource.dev/v1alpha1", controller=True
+        ),
     )
     assert read_data(secret_) == credential_data()
 
@@ -237,6 +239,24 @@ def test_adoption_changes_the_owner_and_drops_the_copy_that_kubectl_apply_left()
     body = adoption_patch(resource_version="7", datasource_name="sales", datasource_uid=UID)
     annotations = {LAST_APPLIED: None}
     assert body == {"metadata": {"resourceVersion": "7", "annotations": annotations, "ownerReferences": [OWNER]}}
+
+
+@pytest.mark.parametrize("controls", [True, False])
+def test_adoption_leaves_other_owners_as_they_are(controls: bool) -> None:
+    backup = {
+        "apiVersion": "backup.example.com/v1",
+        "kind": "Backup",
+        "name": "b",
+        "uid": "b-1",
+        "controller": controls,
+    }
+    before = created(facts(), credential_data())
+    before["metadata"]["ownerReferences"] = [backup | {"blockOwnerDeletion": True}]
+    owners = stored(before).metadata.owner_references
+    body = adoption_patch(resource_version="7", datasource_name="sales", datasource_uid=UID, owners=owners)
+    *others, ours = body["metadata"]["ownerReferences"]
+    assert others == [backup | {"blockOwnerDeletion": True}]
+    assert ours == (OWNER if not controls else {name: OWNER[name] for name in ("apiVersion", "kind", "name", "uid")})
 
 
 def test_tombstone_keeps_no_copy_of_the_tokens_in_an_annotation() -> None:

@@ -8,7 +8,8 @@ import pytest
 from datasource.api.objects import Secret, encoded_data
 from datasource.api.spec import OAuth2
 from datasource.records.credential import CredentialData, CredentialFacts, UnreadableCredential
-from datasource.records.recorded_endpoints import data_to_refresh_with, misdirected_endpoint
+from datasource.records.recorded_endpoints import misdirected_endpoint
+from datasource.records.sendable_data import sendable_data
 from tests.unit.datasource.builders import credential_data, metadata
 
 TOKEN = "https://login.example.com/token"
@@ -88,7 +89,9 @@ def to_refresh_with(**changes: str | None) -> CredentialData:
     values = {"token_endpoint": TOKEN, "fingerprint": "fp-1", "refresh_token": "rt-1", **changes}
     encoded = encoded_data(msgspec.structs.asdict(credential_data(**values)))
     secret = Secret(metadata=metadata(), data={key: text for key, text in encoded.items() if text is not None})
-    return data_to_refresh_with(secret, CredentialFacts("c-1", fingerprint="fp-1"), WRITTEN)
+    return sendable_data(
+        secret, CredentialFacts("c-1", fingerprint="fp-1"), WRITTEN, "https://connect.example.com/callback/shop"
+    )
 
 
 def test_data_that_agree_with_the_annotations_are_refreshed_with() -> None:

@@ -1,0 +1,21 @@
+"""The done page: what it says of a credential that will be missed for something later."""
+
+from callback_server.done import gaps
+from datasource.records.credential import CredentialFacts
+from tests.support.builders import NOW, facts
+
+
+def test_credential_that_is_all_that_was_asked_for_has_no_gaps() -> None:
+    assert list(gaps(facts(requested_scopes=("openid", "read"), granted_scopes=("read",)))) == []
+
+
+def test_scope_that_a_person_left_out_is_named() -> None:
+    (gap,) = gaps(facts(requested_scopes=("read", "write"), granted_scopes=("read",)))
+    assert gap == "The service did not grant all that was asked for; this is missing: write."
+
+
+def test_missing_refresh_token_is_told_with_the_time_to_come_back() -> None:
+    (gap,) = gaps(CredentialFacts("c", expires_at=NOW))
+    assert gap == "The service gave no refresh token, so somebody has to come back at 2026-07-01T12:00:00Z."
+    (gap,) = gaps(CredentialFacts("c"))
+    assert "when the access token runs out" in gap
