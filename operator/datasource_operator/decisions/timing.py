@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from datasource.api.spec import OAuth2, Spec
 from datasource.api.states import State
+from datasource.records.credential import CredentialFacts
 from datasource.records.schedule import refresh_due
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
@@ -49,11 +50,13 @@ class Comeback:
 
 def refresh_is_wanted(seen: Observed) -> bool:
     """Whether to send the refresh token now: it is due, or somebody asked; and the last failure is long enough ago."""
-    if not credential_is_usable(seen) or seen.facts is None or not seen.facts.has_refresh_token or seen.is_suspended:
+    if not credential_is_usable(seen) or seen.facts is None or not isinstance(seen.spec, Spec):
+        return False
+    if not seen.facts.has_refresh_token or seen.spec.suspend:
         return False
     if seen.trouble is not None:
         return seen.trouble.try_again_at <= seen.now
-    due = _due_at(seen)
+    due = _due_at(seen, seen.facts, seen.spec)
     return seen.pending.refresh is not None or (due is not None and due <= seen.now)
 
 
@@ -62,8 +65,8 @@ def wake_at(seen: Observed, finding: Finding) -> datetime | None:
     if seen.facts is None or not credential_is_there(seen):
         return None
     times: list[datetime | None] = []
-    if credential_is_usable(seen) and not seen.is_suspended:
-        times.append(_due_at(seen) if seen.trouble is None else seen.trouble.try_again_at)
+    if isinstance(seen.spec, Spec) and credential_is_usable(seen) and not seen.spec.suspend:
+        times.append(_due_at(seen, seen.facts, seen.spec) if seen.trouble is None else seen.trouble.try_again_at)
         times.append(late_at(seen))
     if finding.state is State.AUTHORIZED or outlives_its_grant(seen) or seen.template_problem is not None:
         times.append(seen.facts.expires_at)
@@ -89,11 +92,9 @@ def comeback(seen: Observed, settled: Settle) -> Comeback:
     )
 
 
-def _due_at(seen: Observed) -> datetime | None:
-    if seen.facts is None or not isinstance(seen.spec, Spec):
-        return None
-    refresh_before = seen.spec.refresh_before_duration()
-    return refresh_due(seen.facts, refresh_before=refresh_before, first_seen=seen.first_seen or seen.now)
+def _due_at(seen: Observed, facts: CredentialFacts, spec: Spec) -> datetime | None:
+    refresh_before = spec.refresh_before_duration()
+    return refresh_due(facts, refresh_before=refresh_before, first_seen=seen.first_seen or seen.now)
 
 
 def _refresh(seen: Observed) -> Refresh:
