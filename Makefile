@@ -10,7 +10,7 @@ TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check lint unit faults bench tools generate docs manifests fixtures lock format clean
+.PHONY: help demo test check lint unit faults adversary bench tools generate docs manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,6 +40,9 @@ faults: tools ## many refreshes on two replicas under one fault after another, 1
 	@$(RUN) -m tests.faults.fault_run
 	RANDOM_WALK=long RANDOM_WALK_SEED=$${FAULTS_SEED:-1} $(VENV)/bin/pytest tests/cluster/test_random_walk.py --capture=no
 
+adversary: tools ## one tenant attacks with all it may do, the other must notice nothing; twice 5 minutes, ADVERSARY_SECONDS, ADVERSARY_SEED
+	@$(RUN) -m tests.adversary
+
 bench: tools ## what the operator costs beside a raw driver, about 35 minutes; BENCH="storm idle" for some of them
 	@$(RUN) -m bench $(BENCH)
 
@@ -57,6 +60,7 @@ generate: docs manifests ## write everything that is generated and kept in the r
 docs: $(READY) ## write what is generated in docs/ and SECURITY.md
 	@$(RUN) -m generators.api_reference
 	@$(RUN) -m generators.security_map
+	@$(RUN) -m generators.providers_page
 
 manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml
 	@$(RUN) -m generators.dashboard

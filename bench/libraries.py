@@ -28,7 +28,8 @@ from kubernetes.aio import client as official_aio
 from kubernetes.aio import config as official_aio_config
 
 from datasource.api.objects import PartialObject
-from datasource.cluster.kube import CONFIG_MAPS, Kube
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import CONFIG_MAPS
 from datasource.oauth2.id_token import check_claims
 from datasource.oauth2.provider_metadata import parse_provider_metadata
 from datasource.oauth2.revocation import TokenTypeHint, revocation_request

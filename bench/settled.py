@@ -16,7 +16,7 @@ from bench.meter import Busy, Calls, cpu_seconds, resident_kib
 from bench.world import Operator, World, world
 from bench.writing import RUNS
 from datasource.api.names import SecretType
-from datasource.cluster.kube import LEASES
+from datasource.cluster.resources import LEASES
 from datasource_operator.decisions.election import RENEW_EVERY
 from deploy.local.cache import REPOSITORY
 from deploy.local.processes import StackError

@@ -17,9 +17,10 @@ from pathlib import Path
 from bench.bare import Bare, Refused, load_json
 from bench.figures import Report, Wanted
 from bench.fleet import Fleet
+from bench.imitation import LIFETIME
 from bench.meter import AuditLog, Calls, cpu_seconds, service_account
 from bench.objects import Maker
-from datasource.cluster.kube import LEASES
+from datasource.cluster.resources import LEASES
 from datasource_operator.decisions.election import micro_time
 from datasource_operator.lease import LEASE_NAME
 from deploy.local.cache import BUILD, REPOSITORY
@@ -154,11 +155,11 @@ class World:
 
 
 @asynccontextmanager
-async def world(name: str, report: Report, *, latency: float = 0.0) -> AsyncIterator[World]:
-    """A fresh world; the provider takes `latency` seconds to answer."""
+async def world(name: str, report: Report, *, latency: float = 0.0, lifetime: int = LIFETIME) -> AsyncIterator[World]:
+    """A fresh world; the provider takes `latency` seconds to answer, and its access tokens live for `lifetime` seconds."""
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
-    with ControlPlane(folder / "cluster") as control_plane, _provider(folder, latency) as provider_url:
+    with ControlPlane(folder / "cluster") as control_plane, _provider(folder, latency, lifetime) as provider_url:
         install(control_plane.cluster)
         (pages,) = free_ports(1)
         stack = Stack(control_plane.cluster, folder / "logs", pages)
@@ -184,9 +185,9 @@ def _admin_token(control_plane: ControlPlane) -> str:
 
 
 @contextlib.contextmanager
-def _provider(folder: Path, latency: float) -> Iterator[str]:
+def _provider(folder: Path, latency: float, lifetime: int) -> Iterator[str]:
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "bench.imitation", str(port), str(latency)]
+    command = [sys.executable, "-m", "bench.imitation", str(port), str(latency), str(lifetime)]
     child = Child("provider-imitation", command, folder / "logs" / "provider.log", env={"PYTHONPATH": str(REPOSITORY)})
     child.start()
     url = f"http://127.0.0.1:{port}"

@@ -28,6 +28,7 @@ from callback_server.credentials import CredentialStore
 from callback_server.dialog import LARGEST_FORM, DialogService, parse_form
 from callback_server.done import DoneService
 from callback_server.flows import FlowStore
+from callback_server.granted import NotGranted, PatientReads
 from callback_server.identity import IdentityCheck
 from callback_server.limits import Exceeded, Misses, Pace, Places
 from callback_server.looks import Lane, Looks
@@ -38,10 +39,11 @@ from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, is_from_our_page
 from callback_server.situation import Observer
 from datasource.api.names import CALLBACK_FIELD_MANAGER
+from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import Clients
 from datasource.cluster.credential_secrets import CredentialSecrets
 from datasource.cluster.dropped_grants import DroppedGrants
-from datasource.cluster.kube import ApiError, Kube, Unavailable
+from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
@@ -77,14 +79,18 @@ class Services:
 def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
-    credential_secrets = CredentialSecrets(kube, CALLBACK_FIELD_MANAGER, may_list=False)
+    patient = PatientReads(kube)
+    credential_secrets = CredentialSecrets(patient, CALLBACK_FIELD_MANAGER, may_list=False)
     observer = Observer(kube, credential_secrets, settings, discovery)
-    clients = Clients(kube, settings.require_allowed_hosts, _now)
+    # Strangers are to cost no waiting.
+    impatient = CredentialSecrets(kube, CALLBACK_FIELD_MANAGER, may_list=False)
+    glance = Observer(kube, impatient, settings, discovery)
+    clients = Clients(patient, settings.require_allowed_hosts, _now)
     flows = FlowStore(kube, settings.system_namespace, _now)
     link_keys = LinkKeyStore(kube, settings.system_namespace, _now)
 
     def new_lane() -> Lane:
-        return Lane(observer, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
+        return Lane(glance, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
 
     looks = Looks(new_lane)
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
@@ -270,6 +276,8 @@ def _whole_seconds(exceeded: Exceeded) -> timedelta:
 async def _api_failed(request: Request, error: Exception) -> Response:
     # The route, not the URL: a callback's query carries the code.
     logger.warning("the API server refused or did not answer", route=route_of(request.scope), error=str(error))
+    if isinstance(error, NotGranted):
+        return _refusal(refusals.may_not_read_yet(error.what, error.namespace))
     return refusal_page(refusals.try_again_later())
 
 

@@ -21,8 +21,8 @@ from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.api.spec import DeletionPolicy
+from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, Clients
-from datasource.cluster.kube import ApiError, Unavailable
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, check_issuer, parse_callback
 from datasource.oauth2.errors import OAuth2Error

@@ -12,10 +12,11 @@ from datasource.api.clock import Now
 from datasource.api.names import credential_secret_name
 from datasource.api.objects import PartialObject
 from datasource.api.requests import Requests
-from datasource.cluster.credential_secrets import Absent, CredentialSecrets, Stale, standing
-from datasource.cluster.kube import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
+from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.records.credential import Change, CredentialData, CredentialFacts, StoredCredential
 from datasource.records.credential_patches import credential_patch
+from datasource.records.standing import Absent, standing
 
 logger = structlog.get_logger(__name__)
 

@@ -12,6 +12,7 @@ import structlog
 from callback_server import refusals
 from callback_server.cookie import cookie_hash
 from callback_server.flows import FlowStore, NoSlot
+from callback_server.granted import NotGranted
 from callback_server.limits import Places
 from callback_server.looks import Looks
 from callback_server.metrics import count_begun
@@ -222,22 +223,20 @@ def what_is_missing(situation: Situation) -> Iterator[None]:
 
     Raises:
         Refused: with that.
+        NotGranted: our rights do not reach it.
     """
     try:
         yield
     except ClientMaterialMissing as error:
         raise refusals.not_configured(str(error)) from None
-    except SecretsForbidden:
-        raise refusals.not_configured(_unreadable("Secrets", situation.namespace)) from None
-    except ConfigMapsForbidden:
-        raise refusals.not_configured(_unreadable("ConfigMaps", situation.namespace)) from None
-
-
-def _unreadable(kind: str, namespace: str) -> str:
-    return (
-        f"The callback server may not read {kind} in namespace {namespace}. "
-        "Ask whoever runs the cluster to give it the rights of deploy/ there."
-    )
+    except SecretsForbidden as error:
+        ref = situation.oauth2.client_secret_ref or situation.oauth2.private_key_ref
+        raise NotGranted(error, what=f"Secret {ref.name if ref else ''}", namespace=situation.namespace) from None
+    except ConfigMapsForbidden as error:
+        bundle = situation.oauth2.ca_bundle_ref
+        raise NotGranted(
+            error, what=f"ConfigMap {bundle.name if bundle else ''}", namespace=situation.namespace
+        ) from None
 
 
 def parse_form(content_type: str, body: bytes) -> dict[str, str]:

@@ -8,7 +8,9 @@ import msgspec
 
 from datasource.api.names import CALLBACK_FIELD_MANAGER, FLOW_SLOTS, flow_secret_name, uid_digest
 from datasource.api.objects import Secret
-from datasource.cluster.kube import SECRETS, Conflict, Kube, NotFound, Unavailable
+from datasource.cluster.api_errors import Conflict, NotFound, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import SECRETS
 from datasource.records import flow as records
 from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, UnreadableFlow, read_flow
 

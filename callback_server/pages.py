@@ -217,8 +217,7 @@ def shown_parameters(oauth2: OAuth2, effective: Effective | None) -> tuple[Shown
 def _service(oauth2: OAuth2) -> Iterator[Shown]:
     preset = oauth2.preset
     if preset is not None:
-        note = "" if preset.tried else "follows its documentation, not tried against the live service"
-        yield Shown("Service", (preset.title,), note)
+        yield Shown("Service", (preset.title,))
     issuer = oauth2.expanded().issuer
     if issuer:
         yield Shown("Issuer", (issuer,), _source(oauth2, "issuer"))

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from callback_server.situation import Situation
 from datasource.api.objects import PartialObject
+from datasource.cluster.api_errors import ApiError, NotFound, Unavailable
 from datasource.cluster.clients import ClientMaterial
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
-from datasource.cluster.kube import DATASOURCES, ApiError, Kube, NotFound, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import DATASOURCES
 from datasource.records.credential import CredentialData
 
 

@@ -8,8 +8,10 @@ from datasource.api.objects import Datasource, Status
 from datasource.api.requests import HandledSet, Requests, requests_in
 from datasource.api.spec import InvalidSpec, OAuth2, Spec, missing_fields
 from datasource.api.spec_problems import parse_spec
+from datasource.cluster.api_errors import Forbidden, NotFound
 from datasource.cluster.credential_secrets import CredentialSecrets, Leaving, NotOurs
-from datasource.cluster.kube import DATASOURCES, Forbidden, Kube, NotFound
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import DATASOURCES
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.process.settings import Settings

@@ -42,7 +42,24 @@ class Name(click.ParamType[str]):
         return [CompletionItem(name) for name in names if name.startswith(incomplete) and name not in taken]
 
 
+class Provider(click.ParamType[str]):
+    """The name of a preset. The list is read where it is needed only."""
+
+    name = "provider"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take it as it is: the command says which ones there are."""
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names of presets."""
+        from datasource.api.presets import PRESETS
+
+        return [CompletionItem(name, help=each.title) for name, each in PRESETS.items() if name.startswith(incomplete)]
+
+
 NAME = Name()
+PROVIDER = Provider()
 
 
 def cluster_options(*, all_namespaces: bool = False) -> Callable[[F], F]:
@@ -163,6 +180,51 @@ def doctor(system_namespace: str, external_url: str | None, output: str | None, 
     """
     cluster["all_namespaces"] = cluster["all_namespaces"] or cluster["namespace"] is None
     return commands.doctor(Kubectl(**cluster), system_namespace, external_url, output)
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.argument("name", required=False, type=PROVIDER)
+@output_option("json")
+def providers(name: str | None, output: str | None) -> Exit:
+    """List the services that have a preset; with a NAME, how to register an application there, and what to know."""
+    from kubectl_datasource import provider_commands
+
+    return provider_commands.providers(name, output)
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.argument("name", type=NAME)
+@click.option("--provider", type=PROVIDER, help="A preset; `kubectl datasource providers` lists them.")
+@click.option("--client-id", help="The client ID; left out until the application is registered.")
+@click.option("--client-secret-name", type=NAME, help="The Secret with the client secret.  [default: NAME-client]")
+@click.option("--public", is_flag=True, help="A public client: one without a secret.")
+@click.option("--scope", "scopes", multiple=True, help="A scope; say it once for each.")
+@click.option("--url", help="The API's URL, where the preset does not know it.")
+@click.option("--issuer", help="The provider's issuer identifier, where a service has one for each customer.")
+@click.option("--authorize-url", help="The authorize URL, where neither preset nor issuer tells it.")
+@click.option("--token-url", help="The token URL, where neither preset nor issuer tells it.")
+@click.option("--apply", is_flag=True, help="Apply it, instead of printing it.")
+@cluster_options()
+def create(name: str, apply: bool, scopes: Sequence[str], **options: Any) -> Exit:
+    """Print the manifest of a Datasource, and the command for the Secret with its client secret; --apply applies it.
+
+    For example: kubectl datasource create calendar --provider google --client-id ID --scope email
+    """
+    from kubectl_datasource import provider_commands
+    from kubectl_datasource.creating import Wanted
+
+    fields = {"issuer": "issuer", "authorizeURL": "authorize_url", "tokenURL": "token_url"}
+    given = {field: value for field, key in fields.items() if (value := options.pop(key))}
+    cluster = {key: options.pop(key) for key in ("context", "kubeconfig", "namespace")}
+    wanted = Wanted(
+        name=name,
+        namespace=cluster["namespace"],
+        client_secret=options.pop("client_secret_name"),
+        scopes=tuple(scopes),
+        endpoints=given,
+        **options,
+    )
+    return provider_commands.create(Kubectl(**cluster), wanted, apply=apply)
 
 
 @cli.command(epilog=EXIT_CODES)

@@ -21,11 +21,15 @@ OLDEST_KUBERNETES = (1, 31)
 TOLERATED_SKEW = timedelta(seconds=60)
 
 POLICIES = (
+    "callback-role-bindings.datasource.dev",
+    "callback-roles.datasource.dev",
     "callback-server-writes.datasource.dev",
     "client-secret-reference.datasource.dev",
+    "lease-writes.datasource.dev",
     "operator-events.datasource.dev",
     "operator-writes.datasource.dev",
     "secret-writes.datasource.dev",
+    "status-writes.datasource.dev",
     "template-keys.datasource.dev",
     "token-secret.datasource.dev",
 )

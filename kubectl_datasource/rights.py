@@ -29,6 +29,8 @@ class Account:
 
 
 _LINK_KEYS = "datasource-link-keys"
+_CALLBACK_RIGHTS = "datasource-callback-rights"
+_LEASE = "datasource-operator"
 
 OPERATOR = Account(
     "operator",
@@ -39,10 +41,15 @@ OPERATOR = Account(
         Rule("", "secrets", ("get", "list", "watch", "create", "patch", "delete")),
         Rule("events.k8s.io", "events", ("create", "patch")),
         Rule("", "configmaps", ("get",)),
+        Rule("rbac.authorization.k8s.io", "roles", ("list", "create")),
+        Rule("rbac.authorization.k8s.io", "roles", ("get", "patch", "delete"), _CALLBACK_RIGHTS),
+        Rule("rbac.authorization.k8s.io", "rolebindings", ("list", "create")),
+        Rule("rbac.authorization.k8s.io", "rolebindings", ("get", "patch", "delete"), _CALLBACK_RIGHTS),
     ),
     system=(
         Rule("", "secrets", ("list", "delete")),
-        Rule("coordination.k8s.io", "leases", ("get", "create", "patch")),
+        Rule("coordination.k8s.io", "leases", ("create",)),
+        Rule("coordination.k8s.io", "leases", ("get", "patch"), _LEASE),
         Rule("", "secrets", ("create",)),
         Rule("", "secrets", ("get", "patch"), _LINK_KEYS),
     ),
@@ -51,11 +58,8 @@ OPERATOR = Account(
 CALLBACK_SERVER = Account(
     "callback-server",
     "datasource-callback-server",
-    served=(
-        Rule("datasource.dev", "datasources", ("get",)),
-        Rule("", "secrets", ("get", "create", "patch")),
-        Rule("", "configmaps", ("get",)),
-    ),
+    # What Datasources name is given by the operator, in Roles of its own.
+    served=(Rule("datasource.dev", "datasources", ("get",)), Rule("", "secrets", ("create",))),
     system=(Rule("", "secrets", ("get", "create", "patch")), Rule("", "secrets", ("get",), _LINK_KEYS)),
 )
 

@@ -91,6 +91,9 @@ def default_token_secret_name(datasource_name: str) -> str:
 LINK_KEYS_SECRET = "datasource-link-keys"  # noqa: S105 - a name, not a key
 """The Secret of the system namespace with the keys that mark links and states (`records/link_keys.py`)."""
 
+CALLBACK_RIGHTS = "datasource-callback-rights"
+"""The Role with which the callback server reads what the Datasources of a namespace name, and its RoleBinding."""
+
 FLOW_SLOTS = 10
 """How many authorizations of one Datasource can be under way at once."""
 
@@ -105,6 +108,11 @@ def uid_digest(uid: str) -> str:
 def flow_secret_name(digest: str, slot: int) -> str:
     """The name of one flow record: `datasource-flow-<uid digest>-<slot>`."""
     return f"datasource-flow-{digest}-{slot}"
+
+
+def callback_rights_name(number: int) -> str:
+    """The name of such a Role: the first has no number, of more the second ends in -1."""
+    return f"{CALLBACK_RIGHTS}-{number}" if number else CALLBACK_RIGHTS
 
 
 FLOW_KEY = re.compile(

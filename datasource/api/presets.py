@@ -1,7 +1,9 @@
-"""I/O, once, at import: presets.toml, the options that well-known services want. Data, and nothing that decides."""
+"""I/O, once, at import: presets.toml, what is known of well-known services. Data, and nothing that decides."""
 
 import tomllib
 from collections.abc import Mapping
+from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +11,55 @@ import msgspec
 
 from datasource.api.spelling import spelled
 
+REDIRECT_URI = "{redirect URI}"
+"""Stands in the steps of a registration for what the dialog shows."""
+
+
+class Rotation(StrEnum):
+    """Whether a refresh brings a new refresh token, and ends the old one (RFC 6749 section 6)."""
+
+    ROTATES = "rotates"
+    STAYS = "stays"
+    MAY_ROTATE = "may rotate"
+    NONE = "none"
+    """The service gives no refresh token."""
+
 
 class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=spelled):
-    """What `spec.oauth2.provider` stands for; `options` are fields of spec.oauth2 as written in YAML."""
+    """What `spec.oauth2.provider` stands for; `options` are fields of spec.oauth2 as written in YAML.
+
+    The texts are for people: docs/providers.md, the dialog and the plugin show them. Nothing is decided with them.
+    """
 
     title: str
     source: str
+    date: date
+    """When the entry was last gone through."""
     tried: bool
+    register: str
+    """Where an application is registered."""
+    steps: tuple[str, ...]
+    scopes: tuple[str, ...]
+    """An example, among it whatever yields a refresh token."""
+    access_token: str
+    """How long one lasts, in words."""
+    refresh_token: Rotation
+    url: str | None = None
+    """Its API, where that is one URL for everybody: an example of spec.url."""
+    refresh_lifetime: str | None = None
+    """How long a refresh token lasts, in words; None where the documentation does not say."""
+    consent_ends: str | None = None
+    notes: tuple[str, ...] = ()
     issuer_example: str | None = None
     """How an issuer is written where the service has none for everybody."""
+    url_examples: dict[str, str] = {}
+    """How endpoints are written where each customer has a host and the service has no metadata, by field."""
     options: dict[str, Any] = {}
+
+    @property
+    def asks_for(self) -> Mapping[str, str]:
+        """The fields of spec.oauth2 that tell the customer's own host or tenant, with an example each."""
+        return self.url_examples if self.issuer_example is None else {"issuer": self.issuer_example}
 
 
 PRESETS: Mapping[str, Preset] = msgspec.convert(

@@ -193,7 +193,7 @@ class OAuth2(
         required = {"clientID": whole.client_id}
         if whole.issuer:
             pass
-        elif self.preset is not None and self.preset.issuer_example is not None:
+        elif self.preset is not None and "issuer" in self.preset.asks_for:
             required["issuer"] = whole.issuer
         else:
             required |= {"authorizeURL": whole.authorize_url, "tokenURL": whole.token_url}

@@ -15,7 +15,8 @@ from datasource.api.objects import ConfigMap, Secret
 from datasource.api.spec import CABundleRef, InvalidSpec, OAuth2
 from datasource.api.spec_problems import bundle_problems
 from datasource.api.states import Reason
-from datasource.cluster.kube import CONFIG_MAPS, SECRETS, Forbidden, NotFound, Resource
+from datasource.cluster.api_errors import Forbidden, NotFound
+from datasource.cluster.resources import CONFIG_MAPS, SECRETS, Resource
 from datasource.oauth2.token_request import Client
 from datasource.records.client_secret import (
     ClientSecret,

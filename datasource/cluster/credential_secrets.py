@@ -9,18 +9,20 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum, auto
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
 from datasource.api.names import Role, SecretType, credential_secret_name
 from datasource.api.objects import Metadata, Ownership, PartialObject, Secret, SecretHeader, ownership
-from datasource.cluster.kube import SECRETS, ApiError, Conflict, NotFound, Resource, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
+from datasource.cluster.resources import SECRETS
+from datasource.cluster.secrets_api import SecretsApi
 from datasource.concurrency.backoff import Backoff, half_jitter
-from datasource.records.credential import Change, CredentialData, StoredCredential, Unreadable, is_ours, stored_in
+from datasource.records.credential import Change, StoredCredential, Unreadable, is_ours, stored_in
 from datasource.records.credential_patches import change_patch, credential_manifest
+from datasource.records.standing import Absent, Standing, Written
 
 logger = structlog.get_logger(__name__)
 
@@ -29,45 +31,6 @@ STORE_BACKOFF = Backoff(timedelta(milliseconds=200), timedelta(seconds=5), half_
 
 T = TypeVar("T")
 Answer = TypeVar("Answer", PartialObject, Secret)
-
-
-class SecretsApi(Protocol):
-    """What is needed of Kube."""
-
-    async def get(
-        self, resource: Resource, namespace: str, name: str, type_: type[T], *, metadata_only: bool = False
-    ) -> T:
-        """Read one live."""
-
-    async def create(
-        self,
-        resource: Resource,
-        namespace: str,
-        manifest: Mapping[str, Any],
-        type_: type[T],
-        *,
-        manager: str,
-        dry_run: bool = False,
-    ) -> T:
-        """POST a new one."""
-
-    async def merge_patch(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        patch: Mapping[str, Any],
-        type_: type[T],
-        *,
-        manager: str,
-        dry_run: bool = False,
-    ) -> T:
-        """Patch one that exists."""
-
-    async def list_metadata(
-        self, resource: Resource, namespace: str, *, field_selector: str = ""
-    ) -> tuple[list[PartialObject], str]:
-        """List the metadata of some."""
 
 
 class Stale(Exception):
@@ -84,44 +47,6 @@ class Leaving(msgspec.Struct, frozen=True):
 
 Found = StoredCredential | Unreadable | NotOurs | Leaving | None
 """What stands under the name of a credential Secret; None: nothing. A tombstone is a StoredCredential, too."""
-
-
-class Absent(msgspec.Struct, frozen=True):
-    """No credential Secret; one that is made belongs to the Datasource of that uid."""
-
-    owner: str
-
-
-class Standing(Enum):
-    """What a re-read says about a write whose answer was a conflict or none at all."""
-
-    STORED = auto()
-    """Ours is there."""
-    TRY_AGAIN = auto()
-    """What we replace is still there; somebody merely labelled it, or the write never arrived."""
-    LOST = auto()
-    """Something else is there, or it is gone: a newer decision than ours."""
-
-
-def standing(found: StoredCredential | None, *, replaces: str, ours: str) -> Standing:
-    """Decide by credential IDs alone; empty stands for no credential Secret."""
-    found_id = "" if found is None else found.facts.credential_id
-    if found_id == ours:
-        return Standing.STORED
-    return Standing.TRY_AGAIN if found_id == replaces else Standing.LOST
-
-
-class Written(msgspec.Struct, frozen=True):
-    """How a write that was tried until it was clear ended."""
-
-    stands: bool
-    resource_version: str | None = None
-    """What the answer to our own write said; None where it was read back, or does not stand."""
-    data: CredentialData | None = None
-    """The tokens that stand in that version, where our write brought any."""
-
-    def __repr__(self) -> str:
-        return f"Written(stands={self.stands}, resource_version={self.resource_version})"
 
 
 Before = TypeVar("Before", StoredCredential, StoredCredential | Absent)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import structlog
 
 from datasource.api.clock import Now
+from datasource.cluster.api_errors import ApiError, Forbidden, Unavailable
 from datasource.cluster.clients import ClientMaterial, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets
-from datasource.cluster.kube import ApiError, Forbidden, Unavailable
 from datasource.oauth2.errors import OAuth2Error
 from datasource.oauth2.revocation import revocation_request, token_and_hint
 from datasource.providers.exchange import revoke_token_patiently

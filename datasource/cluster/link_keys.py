@@ -10,7 +10,9 @@ import structlog
 
 from datasource.api.names import FIELD_MANAGER, LINK_KEYS_SECRET
 from datasource.api.objects import Secret
-from datasource.cluster.kube import SECRETS, ApiError, Conflict, Forbidden, Kube, NotFound, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, Forbidden, NotFound, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import SECRETS
 from datasource.records.link_keys import (
     LinkKeys,
     UnreadableLinkKeys,

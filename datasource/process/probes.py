@@ -1,17 +1,19 @@
 """I/O: /healthz, /readyz and /metrics for kubelet and Prometheus, on a port of their own; both processes serve them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from datasource.process.stalls import StallWatch
 
 Sign = Callable[[], str | None]
 """Says what is wrong; None while all is well."""
 
 
 async def serve_probes(host: str, port: int, *, stalled: Sign, unready: Sign) -> web.AppRunner:
-    """Serve probes and metrics until the runner is cleaned up.
+    """Serve probes and metrics until the runner is cleaned up; one of the metrics is how long this event loop stood still.
 
     Args:
         host: where to listen.
@@ -33,11 +35,18 @@ async def serve_probes(host: str, port: int, *, stalled: Sign, unready: Sign) ->
         )
 
     app = web.Application()
+    app.cleanup_ctx.append(_stalls_watched)
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
     return runner
+
+
+async def _stalls_watched(_: web.Application) -> AsyncIterator[None]:
+    watch = StallWatch()
+    yield
+    await watch.aclose()
 
 
 def _answer(problem: str | None) -> web.Response:

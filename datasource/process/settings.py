@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True):
     """How long a revocation is tried again: a namespace that is being deleted must not wait for ever."""
     rights_outlive_namespaces: bool = True
     """Whether the operator's rights come from a ClusterRole; no variable: the API server tells."""
+    callback_server_account: str = "datasource-callback-server"
+    """The ServiceAccount of the callback server, in the system namespace: the operator gives it rights."""
     metrics_per_object: bool = True
     """Whether each Datasource has series of its own, with its name and namespace in the labels."""
 
@@ -65,6 +67,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         require_allowed_hosts=_switch(environ, "DATASOURCE_REQUIRE_ALLOWED_HOSTS"),
         pod_uid=environ.get("DATASOURCE_POD_UID") or None,
         revocation_patience=_seconds(environ, "DATASOURCE_REVOCATION_SECONDS", default=300),
+        callback_server_account=environ.get("DATASOURCE_CALLBACK_SERVER_ACCOUNT") or "datasource-callback-server",
         metrics_per_object=_switch(environ, "DATASOURCE_METRICS_PER_OBJECT", default="true"),
     )
 

@@ -5,16 +5,16 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 import structlog
 
 from datasource.api.names import SecretType
 from datasource.api.objects import Datasource
-from datasource.cluster.kube import DATASOURCES, ApiError, Kube, Unavailable
+from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.concurrency.fair_turns import FairTurns
 from datasource.process.settings import Settings
@@ -23,9 +23,12 @@ from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.intent import Process
 from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.callback_rights import CallbackRights
+from datasource_operator.decisions.callback_rights import ServiceAccount
 from datasource_operator.decisions.status import Surface
 from datasource_operator.decisions.timing import Comeback
 from datasource_operator.event_recorder import EventRecorder
+from datasource_operator.key_check import KeyCheck
 from datasource_operator.link_key_keeper import LinkKeyKeeper
 from datasource_operator.metrics import QUEUE_SECONDS, Workload, count_reconcile, seconds_since
 from datasource_operator.queue import Priority, WorkQueue
@@ -33,6 +36,7 @@ from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresh_pool import RefreshPool
 from datasource_operator.refresher import Refresher
+from datasource_operator.revocations import Revocations
 from datasource_operator.revoker import Revoker
 from datasource_operator.secret_poller import SecretPoller
 from datasource_operator.secret_watch import SecretWatch
@@ -41,8 +45,9 @@ from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
 from datasource_operator.surroundings_schedule import SurroundingsSchedule
 from datasource_operator.sweeper import FlowSweeper
+from datasource_operator.tasks import cancel, spawn
 from datasource_operator.waiting_replies import WaitingReplies
-from datasource_operator.worker import Done, Ending, LookAgain, TryAgain, Worker
+from datasource_operator.worker import Done, Ending, LookAgain, Worker
 
 logger = structlog.get_logger(__name__)
 
@@ -50,15 +55,6 @@ WORKERS = 32
 """Writes in flight: etcd gives throughput to concurrency, not to latency."""
 
 WORKERS_PER_NAMESPACE = 28
-
-REVOCATION_WORKERS = 64
-"""Revocations under way: workers of their own, so that a provider that hangs holds up nothing else."""
-
-REVOCATIONS_PER_NAMESPACE = 8
-"""Whose revocation URLs hang holds up his own finalizers, and nobody else's."""
-
-KEY_CHECK_INTERVAL = timedelta(hours=1)
-"""How often the set of keys is compared with a LIST: a watch that was renewed never tells of deletions it missed."""
 
 
 def _now() -> datetime:
@@ -79,7 +75,7 @@ class Controller:
     queue: WorkQueue[Key] = field(init=False)
     datasource_event_at: float = field(init=False)
     """When a watch last told of a Datasource, by the monotonic clock; before the first time, when we began."""
-    _revocations: WorkQueue[Key] = field(init=False)
+    _revocations: Revocations = field(init=False)
     _surroundings: SurroundingsSchedule = field(init=False)
     _poller: SecretPoller = field(init=False)
     _memory: RefreshMemory = field(init=False)
@@ -88,23 +84,20 @@ class Controller:
     _recorder: EventRecorder = field(init=False)
     _waiting: WaitingReplies = field(init=False)
     _refresher: Refresher = field(init=False)
-    _revoker: Revoker = field(init=False)
     _reconciler: Reconciler = field(init=False)
     _link_keys: LinkKeyKeeper = field(init=False)
+    _callback_rights: CallbackRights = field(init=False)
     _reconciling: Worker = field(init=False)
     _refreshing: Worker = field(init=False)
-    _revoking: Worker = field(init=False)
     served: ServedScopes = field(init=False)
     _watches: list[SecretWatch] = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.datasource_event_at = self.monotonic()
-        self.queue = self._queue(FairTurns(WORKERS, WORKERS_PER_NAMESPACE, WORKERS - WORKERS_PER_NAMESPACE))
+        turns: FairTurns[Key] = FairTurns(WORKERS, WORKERS_PER_NAMESPACE, WORKERS - WORKERS_PER_NAMESPACE)
+        self.queue = WorkQueue(self.monotonic, self.random, turns, lambda key: key.namespace)
         self.queue.taken = QUEUE_SECONDS.observe
-        self._revocations = self._queue(
-            FairTurns(REVOCATION_WORKERS, REVOCATIONS_PER_NAMESPACE, REVOCATION_WORKERS // 4)
-        )
         self._surroundings = SurroundingsSchedule(self.monotonic)
         self._memory = RefreshMemory(self.monotonic, self.random)
         self._poller = SecretPoller(self.kube, self._surroundings_changed, self.monotonic)
@@ -118,7 +111,8 @@ class Controller:
         self._recorder = recorder
         self._waiting = WaitingReplies(self._warn_of_waiting_reply, self.queue.add, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
-        self._revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
+        revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
+        self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
         link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, _now)
         self._link_keys = LinkKeyKeeper(
             link_keys,
@@ -126,11 +120,12 @@ class Controller:
             self.cache.datasource_keys,
             lambda key, delay: self.queue.add(key, Priority.ROUTINE, delay=delay),
         )
+        account = ServiceAccount(self.settings.system_namespace, self.settings.callback_server_account)
+        self._callback_rights = CallbackRights(self.kube, account, self.scopes, self.monotonic, self.random)
         surface = Surface(self.settings.external_url, secrets.token_bytes, lambda: link_keys.current)
         status = StatusWriter(self.kube, self.cache, surface, recorder.announce)
         self._reconciler = Reconciler(self._steps, status, self._follow_up)
         self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
-        self._revoking = Worker("revoke", self._revocations, self._revoke, self._after_revoking)
         # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.
         self._refreshing = Worker("refresh", self.queue, self._refresh)
         self._pool = RefreshPool(self._refreshing.work_on)
@@ -141,9 +136,6 @@ class Controller:
             for namespace in self.scopes
             for secret_type in (SecretType.CREDENTIAL, SecretType.TOKEN)
         ]
-
-    def _queue(self, turns: FairTurns[Key]) -> WorkQueue[Key]:
-        return WorkQueue(self.monotonic, self.random, turns, lambda key: key.namespace)
 
     @property
     def scopes(self) -> tuple[str | None, ...]:
@@ -175,17 +167,20 @@ class Controller:
             watches_silent_for=self._watches_silent_for(),
             last_event=seconds_since(self.datasource_event_at, self.monotonic),
             readable=self.served.readable(),
+            callback_rights_refused=self._callback_rights.refused(),
         )
 
     def start(self) -> None:
         """Start to watch. Call it before kopf starts: kopf cancels at its end what was started after it."""
-        self._spawn("key check", self._check_keys)
+        check = KeyCheck(self.kube, self.cache, self.scopes, self._forget_if_gone)
+        self._tasks.append(spawn("key check", check.run))
         for watch in self._watches:
-            self._spawn(f"watch of {watch.secret_type} in {watch.namespace or 'all namespaces'}", watch.run)
+            name = f"watch of {watch.secret_type} in {watch.namespace or 'all namespaces'}"
+            self._tasks.append(spawn(name, watch.run))
 
     async def stop(self) -> None:
         """End what `start` started."""
-        await _cancel(self._tasks)
+        await cancel(self._tasks)
 
     async def lead(self) -> None:
         """Do the work, until cancelled: only one process at a time may.
@@ -197,20 +192,18 @@ class Controller:
         await self._link_keys.begin()
         for key in self.cache.datasource_keys():
             self.queue.add(key)
-        for key in self.cache.revocations_due():
-            self._revocations.add(key)
         self.queue.resume()
         self._refresher.is_stopping = False
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
+        work += [("rights of the callback server", self._callback_rights.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
-        work += [(f"revocation worker {number}", self._revoking.run) for number in range(REVOCATION_WORKERS)]
-        tasks = [asyncio.create_task(_keep_alive(name, run), name=name) for name, run in work]
+        tasks = [spawn(name, run) for name, run in work] + self._revocations.start()
         try:
             await asyncio.gather(*tasks)
         finally:
             self._refresher.is_stopping = True
-            await _cancel(tasks)
+            await cancel(tasks)
             await self._steps.providers.stop()
             await self._pool.drain()
             self._steps.token_secrets.let_go_of_all()
@@ -223,6 +216,7 @@ class Controller:
         if self.cache.store_datasource(trimmed(datasource)):
             is_new = before is None or before.metadata.generation != datasource.metadata.generation
             self.queue.add(key, Priority.SOMEBODY_WAITS if is_new else Priority.ROUTINE)
+            self._callback_rights.needed_by(key, datasource.spec)
 
     def datasource_deleted(self, datasource: Datasource) -> None:
         """A watch showed that a Datasource is gone; its Secrets are the garbage collector's."""
@@ -238,9 +232,8 @@ class Controller:
                 self.queue.add(key)
 
     def _secret_changed(self, key: Key) -> None:
-        if self.cache.datasource(key) is not None:
-            self.queue.add(key)
-        self._revoke_if_due(key)
+        self._look_again(key)
+        self._revocations.follow(key)
 
     def _provider_looked_at(self, key: Key) -> None:
         """Judge what a look at a provider showed: for a Datasource that nobody edited there is no other occasion."""
@@ -261,13 +254,14 @@ class Controller:
         if self.cache.datasource(key) is not None:
             return
         self.queue.forget(key)
+        self._callback_rights.needed_no_more(key)
         self._surroundings.forget(key)
         self._memory.forget(key)
         self._poller.forget(key)
         self._pool.forget(key)
         self._steps.providers.forget(key)
         self._steps.token_secrets.let_go(key)
-        self._revoke_if_due(key)
+        self._revocations.follow(key)
 
     async def _reconcile(self, key: Key) -> Ending:
         if not self.served.has_secrets_of(key.namespace):
@@ -284,7 +278,7 @@ class Controller:
 
     def _after_reconciling(self, key: Key) -> None:
         # What we write ourselves is no news when a watch shows it: a clear is noticed here.
-        self._revoke_if_due(key)
+        self._revocations.follow(key)
         self._forget_if_gone(key)
 
     async def _refresh(self, key: Key) -> Ending:
@@ -298,24 +292,9 @@ class Controller:
                 datasource.metadata, is_secret=False, reason="ReplyNotStored", action="Refresh", note=words
             )
 
-    async def _revoke(self, key: Key) -> Ending:
-        pause = await self._revoker.revoke(key)
-        return Done() if pause is None else TryAgain(pause)
-
-    def _after_revoking(self, key: Key) -> None:
+    def _look_again(self, key: Key) -> None:
         if self.cache.datasource(key) is not None:
-            # What it wrote is no news when a watch shows it.
             self.queue.add(key)
-        # What was stored while the last one ended has brought nobody here.
-        self._revoke_if_due(key)
-
-    def _revoke_if_due(self, key: Key) -> None:
-        """A key that waits for its next try is left to wait: a provider that asks for a minute means it."""
-        if not self.cache.revocation_is_due(key):
-            # Somebody else revoked it, or the Secret is gone: a standby would keep every key that ever was due.
-            self._revocations.forget(key)
-        elif key not in self._revocations:
-            self._revocations.add(key)
 
     def _follow_up(self, key: Key, outcome: Comeback) -> None:
         self._poller.wait_for(key, outcome.watched_secret)
@@ -328,44 +307,6 @@ class Controller:
             self._surroundings.look(key, after=outcome.look_after)
         if outcome.refresh is not None:
             self._pool.submit(key, outcome.refresh.provider, is_urgent=outcome.refresh.is_urgent)
-
-    async def _check_keys(self) -> None:
-        while True:
-            await asyncio.sleep(KEY_CHECK_INTERVAL.total_seconds())
-            for scope in self.scopes:
-                try:
-                    await self.drop_missed_deletions(scope)
-                except (ApiError, Unavailable) as error:
-                    logger.warning("could not compare keys", namespace=scope or "*", error=str(error))
-
-    async def drop_missed_deletions(self, scope: str | None) -> None:
-        """Forget Datasources that a full list of a scope no longer has."""
-        suspects = {key for key in self.cache.datasource_keys() if scope in {None, key.namespace}}
-        listed, _ = await self.kube.list_metadata(DATASOURCES, scope)
-        suspects -= {Key(item.metadata.namespace, item.metadata.name) for item in listed}
-        for key in suspects:
-            logger.info("missed a deletion", datasource=str(key))
-            self.cache.drop_datasource(key)
-            self._forget_if_gone(key)
-
-    def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        self._tasks.append(asyncio.create_task(_keep_alive(name, work), name=name))
-
-
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel tasks, and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _keep_alive(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await work()
-        except Exception:
-            logger.exception("a task ended that never should, starting it again", task=name)
-            await asyncio.sleep(1)
 
 
 def datasource_in(raw: object) -> Datasource:

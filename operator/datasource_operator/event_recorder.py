@@ -18,7 +18,9 @@ import structlog
 from datasource.api.names import API_VERSION, FIELD_MANAGER, KIND
 from datasource.api.objects import Metadata, PartialObject
 from datasource.api.states import State
-from datasource.cluster.kube import EVENTS, ApiError, Conflict, Kube, NotFound, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import EVENTS
 from datasource_operator.decisions.observed import Finding, Observed
 
 logger = structlog.get_logger(__name__)

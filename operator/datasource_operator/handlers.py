@@ -8,7 +8,7 @@ from typing import Any
 import kopf
 
 from datasource.api.names import GROUP, PLURAL, VERSION
-from datasource.cluster.kube import login
+from datasource.cluster.login import login
 from datasource_operator.controller import Controller, datasource_in
 from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.kopf_storage import NoDiffBase, NoProgress

@@ -13,7 +13,8 @@ import aiohttp
 from kubernetes.aio.client.configuration import Configuration
 from yarl import URL
 
-from datasource.cluster.kube import DATASOURCES, bearer_token, ssl_context
+from datasource.cluster.login import bearer_token, ssl_context
+from datasource.cluster.resources import DATASOURCES
 from datasource.outbound.proxies import proxies_in
 from datasource_operator.served_scopes import Scope, Source
 

@@ -4,7 +4,8 @@ import re
 
 import structlog
 
-from datasource.cluster.kube import ApiError, Kube, ServerVersion, Unavailable
+from datasource.cluster.api_errors import ApiError, Unavailable
+from datasource.cluster.kube import Kube, ServerVersion
 
 logger = structlog.get_logger(__name__)
 

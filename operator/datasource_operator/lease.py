@@ -29,7 +29,9 @@ from prometheus_client import Gauge
 
 from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import Lease
-from datasource.cluster.kube import LEASES, ApiError, Conflict, Kube, NotFound, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import LEASES
 from datasource_operator.decisions.election import (
     LEASE_DURATION,
     LOOK_EVERY,

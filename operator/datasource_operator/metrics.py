@@ -88,6 +88,8 @@ class Workload:
     """Seconds since a watch told of a Datasource."""
     readable: Mapping[str, bool]
     """Whether each namespace that is to be served can be read; `*`: all of them, which are read at once."""
+    callback_rights_refused: int = 0
+    """Namespaces in which the Roles of the callback server could not be written."""
 
 
 @dataclass(slots=True)
@@ -284,6 +286,11 @@ def _workload_families(load: Workload) -> Iterator[Metric]:
     for namespace, can_be_read in load.readable.items():
         unreadable.add_metric((namespace,), 0 if can_be_read else 1)
     yield unreadable
+    yield GaugeMetricFamily(
+        "datasource_callback_rights_refused_namespaces",
+        "Namespaces in which the Roles with which the callback server reads Secrets could not be seen to.",
+        value=load.callback_rights_refused,
+    )
 
 
 def _named(

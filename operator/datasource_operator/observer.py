@@ -11,8 +11,10 @@ from datasource.api.objects import Datasource, Secret
 from datasource.api.requests import requests_in
 from datasource.api.spec import InvalidSpec, Spec
 from datasource.api.spec_problems import parse_spec
+from datasource.cluster.api_errors import NotFound
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
-from datasource.cluster.kube import DATASOURCES, Kube, NotFound
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import DATASOURCES
 from datasource.process.settings import Settings
 from datasource.records.credential import StoredCredential
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed

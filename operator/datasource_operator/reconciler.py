@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from datasource.cluster.api_errors import Forbidden, Invalid
 from datasource.cluster.credential_secrets import Stale
-from datasource.cluster.kube import Forbidden, Invalid
 from datasource.records.credential import UnreadableCredential
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Observed, Refusal

@@ -22,10 +22,10 @@ from datasource.api.names import credential_secret_name
 from datasource.api.objects import Secret
 from datasource.api.requests import Requests
 from datasource.api.spec import DeletionPolicy, OAuth2, Spec
+from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
-from datasource.cluster.credential_secrets import CredentialSecrets, Stale, Standing
+from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
-from datasource.cluster.kube import ApiError, Unavailable
 from datasource.oauth2.errors import OAuth2Error
 from datasource.oauth2.token_response import TokenResponse
 from datasource.providers.transport import Transport
@@ -40,6 +40,7 @@ from datasource.records.credential import (
 from datasource.records.credential_patches import facts_patch
 from datasource.records.intent import SLOWEST_START, Intent, Process, may_be_taken, next_intent
 from datasource.records.recorded_endpoints import misdirected_endpoint
+from datasource.records.standing import Standing
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Observed

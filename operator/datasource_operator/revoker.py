@@ -16,9 +16,11 @@ from datasource.api.names import FIELD_MANAGER, credential_secret_name
 from datasource.api.objects import Datasource, Metadata, PartialObject, Secret
 from datasource.api.spec import InvalidSpec, OAuth2
 from datasource.api.spec_problems import parse_spec
+from datasource.cluster.api_errors import ApiError, NotFound, Unavailable
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
-from datasource.cluster.kube import DATASOURCES, ApiError, Kube, NotFound, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import DATASOURCES
 from datasource.oauth2.errors import OAuth2Error, Throttled
 from datasource.oauth2.revocation import is_worth_another_try, revocation_request
 from datasource.oauth2.token_request import Client, ClientAuthentication

@@ -4,7 +4,9 @@ import msgspec
 import structlog
 
 from datasource.api.names import FIELD_MANAGER
-from datasource.cluster.kube import ApiError, Kube, Resource, Unavailable
+from datasource.cluster.api_errors import ApiError, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import Resource
 from datasource.process.settings import Settings
 
 logger = structlog.get_logger(__name__)

@@ -11,7 +11,9 @@ from datetime import timedelta
 import structlog
 
 from datasource.api.objects import PartialObject
-from datasource.cluster.kube import SECRETS, ApiError, Kube, NotFound, Unavailable
+from datasource.cluster.api_errors import ApiError, NotFound, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import SECRETS
 from datasource.concurrency.backoff import Backoff, no_jitter
 from datasource_operator.cache import Key
 

@@ -10,7 +10,9 @@ import structlog
 
 from datasource.api.names import Role, SecretType
 from datasource.api.objects import PartialObject
-from datasource.cluster.kube import SECRETS, ApiError, Expired, Forbidden, Kube, NotFound, Unavailable
+from datasource.cluster.api_errors import ApiError, Expired, Forbidden, NotFound, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import SECRETS
 from datasource.concurrency.backoff import Backoff, no_jitter
 from datasource_operator.cache import Cache, Key
 from datasource_operator.served_scopes import ServedScopes, Source

@@ -26,6 +26,11 @@ class Source(StrEnum):
 _SECRETS = frozenset({Source.CREDENTIALS, Source.TOKENS})
 
 
+def scope_name(scope: Scope) -> str:
+    """A scope as logs and metrics tell it; `*` where all namespaces are read at once."""
+    return scope or "*"
+
+
 def _nobody(_: Scope) -> None:
     """Nobody wants to know."""
 
@@ -49,7 +54,7 @@ class ServedScopes:
         """Everything of a source has been listed."""
         was_open = self._is_open(scope)
         if self._refused[scope].pop(source, None) is not None:
-            logger.info("can read again", what=source, namespace=_name(scope))
+            logger.info("can read again", what=source, namespace=scope_name(scope))
         self._listed[scope].add(source)
         if self._is_open(scope) and not was_open:
             self.opened(scope)
@@ -61,7 +66,7 @@ class ServedScopes:
             logger.warning(
                 "cannot read: only this namespace stands still, and it is tried again",
                 what=source,
-                namespace=_name(scope),
+                namespace=scope_name(scope),
                 error=why,
             )
         self._refused[scope][source] = why
@@ -80,7 +85,7 @@ class ServedScopes:
         # Prometheus asks from a thread of its own.
         found = [(scope, list(refused.items())) for scope, refused in list(self._refused.items())]
         return {
-            _name(scope): "; ".join(f"{source}: {why}" for source, why in refused)
+            scope_name(scope): "; ".join(f"{source}: {why}" for source, why in refused)
             for scope, refused in found
             if refused
         }
@@ -88,7 +93,7 @@ class ServedScopes:
     def readable(self) -> dict[str, bool]:
         """Whether each scope can be read, by its name; `*` where all namespaces are read at once."""
         unreadable = self.unreadable()
-        return {_name(scope): _name(scope) not in unreadable for scope in self.scopes}
+        return {scope_name(scope): scope_name(scope) not in unreadable for scope in self.scopes}
 
     def unready(self) -> str | None:
         """Why the operator cannot work now; None while it can, in at least one namespace."""
@@ -104,12 +109,10 @@ class ServedScopes:
         return self._listed[scope] >= _SECRETS and not (_SECRETS & self._refused[scope].keys())
 
     def _look_whether_to_begin(self) -> None:
+        if self._may_begin.is_set():
+            return
         is_decided = all(
             self._listed[scope] >= _SECRETS or _SECRETS & self._refused[scope].keys() for scope in self.scopes
         )
         if is_decided and any(self._listed[scope] >= _SECRETS for scope in self.scopes):
             self._may_begin.set()
-
-
-def _name(scope: Scope) -> str:
-    return scope or "*"

@@ -15,7 +15,9 @@ import structlog
 from prometheus_client import REGISTRY
 
 from datasource.api.names import GROUP, PLURAL
-from datasource.cluster.kube import DATASOURCES, ApiError, Kube, Unavailable
+from datasource.cluster.api_errors import ApiError, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import DATASOURCES
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
 from datasource_operator.controller import Controller

@@ -11,8 +11,10 @@ import structlog
 from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import Datasource, Status
 from datasource.api.requests import requests_in
+from datasource.cluster.api_errors import Invalid, NotFound
 from datasource.cluster.credential_secrets import Stale
-from datasource.cluster.kube import DATASOURCES, Invalid, Kube, NotFound
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import DATASOURCES
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.status import (

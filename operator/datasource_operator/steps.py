@@ -13,13 +13,14 @@ from datasource.api.names import FIELD_MANAGER, SecretType, credential_secret_na
 from datasource.api.objects import PartialObject, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.spec import OAuth2
+from datasource.cluster.api_errors import Conflict
 from datasource.cluster.clients import (
     ClientMaterial,
     ClientMaterialMissing,
     Clients,
 )
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
-from datasource.cluster.kube import Conflict, Kube
+from datasource.cluster.kube import Kube
 from datasource.oauth2.identity import expected_identity_hash, mismatched_claim, read_kept_claims
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery

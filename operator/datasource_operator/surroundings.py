@@ -7,6 +7,7 @@ from datasource.api.objects import PartialObject
 from datasource.api.spec import InvalidSpec, OAuth2, Spec
 from datasource.api.spec_problems import egress_problems
 from datasource.api.states import Reason
+from datasource.cluster.api_errors import NotFound
 from datasource.cluster.clients import (
     ClientMaterial,
     ClientMaterialMissing,
@@ -14,7 +15,8 @@ from datasource.cluster.clients import (
     ConfigMapsForbidden,
     SecretsForbidden,
 )
-from datasource.cluster.kube import SECRETS, Kube, NotFound
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import SECRETS
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.process.settings import Settings
 from datasource.records.credential import is_ours

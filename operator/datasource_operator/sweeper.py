@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from datasource.api.names import SecretType
-from datasource.cluster.kube import SECRETS, ApiError, Conflict, Kube, NotFound, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import SECRETS
 from datasource.records.flow import has_expired
 
 logger = structlog.get_logger(__name__)

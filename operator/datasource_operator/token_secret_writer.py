@@ -7,8 +7,10 @@ import structlog
 from datasource.api.names import FIELD_MANAGER, SecretType
 from datasource.api.objects import PartialObject
 from datasource.api.spec import InvalidSpec
+from datasource.cluster.api_errors import Conflict, NotFound
 from datasource.cluster.credential_secrets import Stale
-from datasource.cluster.kube import SECRETS, Conflict, Kube, NotFound
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import SECRETS
 from datasource.records.credential import (
     CredentialData,
     StoredCredential,

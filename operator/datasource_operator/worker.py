@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import structlog
 
+from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.credential_secrets import Stale
-from datasource.cluster.kube import ApiError, Unavailable
 from datasource_operator.cache import Key
 from datasource_operator.metrics import ReconcileResult
 from datasource_operator.queue import WorkQueue

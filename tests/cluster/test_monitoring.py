@@ -258,6 +258,7 @@ def test_replica_that_stands_by_tells_of_no_datasource(user: User, stack: Stack)
     assert "leader_election_master_status" in samples(text)
     assert {name for name in samples(text) if name.startswith("datasource_")} <= {
         "datasource_build_info",
+        "datasource_event_loop_stall_seconds",
         "datasource_watch_silence_seconds",
         "datasource_namespace_unreadable",
         "datasource_replies_waiting_for_store",

@@ -355,11 +355,15 @@ def test_policies_pass_the_type_check(cluster: Cluster) -> None:
     policies = cluster.get("validatingadmissionpolicies")["items"]
 
     assert {each["metadata"]["name"] for each in policies} == {
+        "callback-role-bindings.datasource.dev",
+        "callback-roles.datasource.dev",
         "callback-server-writes.datasource.dev",
         "client-secret-reference.datasource.dev",
+        "lease-writes.datasource.dev",
         "operator-events.datasource.dev",
         "operator-writes.datasource.dev",
         "secret-writes.datasource.dev",
+        "status-writes.datasource.dev",
         "template-keys.datasource.dev",
         "token-secret.datasource.dev",
     }

@@ -8,6 +8,7 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import msgspec
@@ -74,11 +75,15 @@ def junk(load: Load, chance: random.Random) -> bytes:
     return ("\r\n".join([*head, "", ""]) + body).encode()
 
 
+Junk = Callable[[Load, random.Random], bytes]
+
+
 class Client:
     """Keeps one connection open, as a browser does, and opens another where it was closed."""
 
-    def __init__(self, load: Load, chance: random.Random) -> None:
+    def __init__(self, load: Load, chance: random.Random, made: Junk) -> None:
         self._load = load
+        self._made = made
         self._chance = chance
         self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -92,7 +97,7 @@ class Client:
         if self._connection is None:
             self._connection = await asyncio.open_connection("127.0.0.1", place.port)
         reader, writer = self._connection
-        writer.write(junk(self._load, self._chance))
+        writer.write(self._made(self._load, self._chance))
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = next(line for line in head.split("\r\n") if line.startswith("content-length:"))
         await reader.readexactly(int(length.partition(":")[2]))
@@ -107,15 +112,15 @@ class Client:
             self._connection = None
 
 
-async def run(load: Load) -> Outcome:
-    """Send it all."""
+async def run(load: Load, made: Junk = junk) -> Outcome:
+    """Send it all; each request is what `made` makes."""
     outcome = Outcome(statuses={}, broken=0, requests=0)
     statuses: Counter[str] = Counter()
     deadline = time.monotonic() + load.seconds
 
     async def client(number: int) -> None:
         chance = random.Random(number)  # noqa: S311 - junk, the same in every run
-        one = Client(load, chance)
+        one = Client(load, chance, made)
         while time.monotonic() < deadline and outcome.requests < load.most_requests:
             outcome.requests += 1
             try:

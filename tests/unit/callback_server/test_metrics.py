@@ -1,8 +1,5 @@
 """What the callback server counts: routes and kinds, nothing that a request chooses."""
 
-import re
-from pathlib import Path
-
 import httpx
 import pytest
 from prometheus_client import REGISTRY
@@ -14,7 +11,6 @@ from starlette.routing import Mount, Route
 
 from callback_server import refusals
 from callback_server.metrics import RequestMetrics, count_refused
-from callback_server.refusals import Kind
 
 
 async def done(_: Request) -> Response:
@@ -71,16 +67,3 @@ def test_refusal_is_counted_by_its_kind() -> None:
     before = found()
     count_refused(refusals.link_has_ended())
     assert found() == before + 1
-
-
-def test_label_of_a_kind_is_one_word() -> None:
-    for kind in Kind:
-        assert re.fullmatch("[a-z0-9_]+", kind)
-
-
-def test_each_kind_belongs_to_one_refusal() -> None:
-    """Discovery that is down and a token endpoint that is down are two series."""
-    source = Path(refusals.__file__).read_text()
-    named = re.findall(r"Refused\(\s*(Kind\.\w+)", source)
-    assert sorted(named) == sorted(f"Kind.{kind.name}" for kind in Kind)
-    assert len(named) == len(re.findall(r"(?<!class )Refused\(", source))

@@ -15,7 +15,9 @@ from prometheus_client import REGISTRY
 
 from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import Lease
-from datasource.cluster.kube import LEASES, ApiError, Conflict, Kube, NotFound, Resource, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import LEASES, Resource
 from datasource_operator.decisions.election import (
     LOOK_EVERY,
 )

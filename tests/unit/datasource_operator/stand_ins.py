@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from datasource.api.objects import PartialObject
-from datasource.cluster.kube import Conflict, Kube, NotFound, Resource
+from datasource.cluster.api_errors import Conflict, NotFound
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import Resource
 from tests.unit.datasource_operator.merge_patch import merge_patched
 
 T = TypeVar("T")

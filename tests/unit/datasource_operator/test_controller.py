@@ -12,7 +12,9 @@ import pytest
 
 from datasource.api.names import SecretType
 from datasource.api.objects import Metadata, PartialObject
-from datasource.cluster.kube import DATASOURCES, Kube, Resource, Unavailable, WatchEvent
+from datasource.cluster.api_errors import Unavailable
+from datasource.cluster.kube import Kube, WatchEvent
+from datasource.cluster.resources import Resource
 from datasource.outbound.egress import EgressPolicy
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
@@ -43,17 +45,14 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass
 class WatchedKube(KubeInMemory):
-    """Lists what it holds, and lets a test speak to whoever watches."""
+    """Lists nothing, and lets a test speak to whoever watches."""
 
-    listed: list[Key] = field(default_factory=list)
-    """The Datasources that a LIST shows."""
     events: dict[str, asyncio.Queue[WatchEvent[PartialObject]]] = field(default_factory=dict)
 
     async def list_metadata(
         self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
     ) -> tuple[list[PartialObject], str]:
-        found = self.listed if resource is DATASOURCES else []
-        return [PartialObject(metadata=Metadata(namespace=key.namespace, name=key.name)) for key in found], "1"
+        return [], "1"
 
     async def metadata_pages(
         self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
@@ -232,7 +231,7 @@ async def test_a_token_that_waits_for_its_revocation_needs_no_datasource() -> No
     kube = WatchedKube()
     async with watching(kube) as controller:
         await kube.show(SecretType.CREDENTIAL, to_be_revoked())
-        assert KEY in controller._revocations
+        assert KEY in controller._revocations.queue
         assert await due(controller) == []
 
 
@@ -240,28 +239,28 @@ async def test_a_revocation_that_waits_for_its_next_try_is_not_brought_forward()
     kube = WatchedKube()
     async with watching(kube) as controller:
         await kube.show(SecretType.CREDENTIAL, to_be_revoked())
-        await controller._revocations.take()
-        controller._revocations.retry(KEY, at_least=MINUTE)
-        controller._revocations.done(KEY)
+        await controller._revocations.queue.take()
+        controller._revocations.queue.retry(KEY, at_least=MINUTE)
+        controller._revocations.queue.done(KEY)
         await kube.show(SecretType.CREDENTIAL, to_be_revoked("8"))
-        assert controller._revocations.depth == 0
-        assert KEY in controller._revocations
+        assert controller._revocations.queue.depth == 0
+        assert KEY in controller._revocations.queue
 
 
 async def test_a_clear_that_we_wrote_ourselves_is_revoked_without_the_watch() -> None:
     controller = controller_on()
     controller.cache.store_secret(to_be_revoked())
     controller._after_reconciling(KEY)
-    assert controller._revocations.depth == 1
+    assert controller._revocations.queue.depth == 1
 
 
 async def test_what_a_revocation_wrote_is_looked_at_without_the_watch() -> None:
     controller = controller_on()
-    controller._after_revoking(KEY)
+    controller._revocations.worker.given_back(KEY)
     assert await due(controller) == []
     controller.datasource_changed(named(KEY))
     await due(controller)
-    controller._after_revoking(KEY)
+    controller._revocations.worker.given_back(KEY)
     assert await due(controller) == [KEY]
 
 
@@ -282,7 +281,7 @@ async def test_whoever_begins_to_lead_looks_at_everything() -> None:
             return Done()
 
         controller._reconciling.job = job
-        controller._revoking.job = revoke
+        controller._revocations.worker.job = revoke
         leads = asyncio.create_task(controller.lead())
         while len(looked) < 2:  # noqa: ASYNC110 - a turn of the loop each
             await asyncio.sleep(0)
@@ -290,16 +289,6 @@ async def test_whoever_begins_to_lead_looks_at_everything() -> None:
         leads.cancel()
         await asyncio.wait([leads])
         assert leads.cancelled()
-
-
-async def test_deletions_that_no_watch_told_of_are_noticed() -> None:
-    kube = WatchedKube(listed=[OTHER])
-    controller = controller_on(kube)
-    for key in (KEY, OTHER):
-        controller.datasource_changed(named(key))
-    await controller.drop_missed_deletions(None)
-    assert controller.cache.datasource_keys() == [OTHER]
-    assert await due(controller) == [OTHER]
 
 
 # What is gone.
@@ -342,7 +331,7 @@ def remember_all(controller: Controller, key: Key) -> None:
 async def empty(controller: Controller, clock: Clock) -> None:
     """Void places in a queue go when they are due."""
     clock.advance(timedelta(days=1))
-    for queue in (controller.queue, controller._revocations):
+    for queue in (controller.queue, controller._revocations.queue):
         queue.add(OTHER)
         queue.done(await queue.take())
 
@@ -415,9 +404,9 @@ async def test_a_revocation_outlives_its_datasource_and_not_its_secret() -> None
         controller.datasource_changed(named(KEY))
         await kube.show(SecretType.CREDENTIAL, to_be_revoked())
         controller.datasource_deleted(named(KEY, resource_version="6"))
-        assert KEY in controller._revocations
+        assert KEY in controller._revocations.queue
         await kube.show(SecretType.CREDENTIAL, to_be_revoked("8"), "DELETED")
-        assert KEY not in controller._revocations
+        assert KEY not in controller._revocations.queue
 
 
 async def test_a_standby_forgets_what_the_leader_revoked() -> None:
@@ -425,7 +414,7 @@ async def test_a_standby_forgets_what_the_leader_revoked() -> None:
     async with watching(kube) as controller:
         await kube.show(SecretType.CREDENTIAL, to_be_revoked())
         await kube.show(SecretType.CREDENTIAL, credential_metadata(resource_version="8"))
-        assert KEY not in controller._revocations
+        assert KEY not in controller._revocations.queue
 
 
 async def test_a_deletion_that_is_older_than_what_stands_there_forgets_nothing() -> None:

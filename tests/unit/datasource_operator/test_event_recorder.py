@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import Condition, Status
 from datasource.api.states import Reason, State
-from datasource.cluster.kube import EVENTS, Conflict, Forbidden, Invalid, Unavailable
+from datasource.cluster.api_errors import Conflict, Forbidden, Invalid, Unavailable
+from datasource.cluster.resources import EVENTS
 from datasource_operator import event_recorder
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.event_recorder import EventRecorder

@@ -3,7 +3,8 @@
 import pytest
 from yarl import URL
 
-from datasource.cluster.kube import DATASOURCES, login
+from datasource.cluster.login import login
+from datasource.cluster.resources import DATASOURCES
 from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.served_scopes import Scope, ServedScopes, Source
 from tests.unit.datasource.api_server import ApiServer, json_reply

@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasource.cluster.kube import NotFound
+from datasource.cluster.api_errors import NotFound
 from datasource_operator.decisions.election import (
     LEASE_DURATION,
     LOOK_EVERY,

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from datasource.api.objects import Lease
-from datasource.cluster.kube import Forbidden
+from datasource.cluster.api_errors import Forbidden
 from datasource_operator.decisions.election import (
     LEASE_DURATION,
     LOOK_EVERY,

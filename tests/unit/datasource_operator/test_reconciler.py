@@ -7,8 +7,10 @@ import msgspec
 import pytest
 
 from datasource.api.objects import Datasource, Metadata
+from datasource.cluster.api_errors import Forbidden, Invalid, Unavailable
 from datasource.cluster.credential_secrets import Stale
-from datasource.cluster.kube import DATASOURCES, Forbidden, Invalid, Kube, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import DATASOURCES
 from datasource.outbound.egress import EgressPolicy
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery

@@ -13,7 +13,8 @@ from datasource.api.names import credential_secret_name
 from datasource.api.objects import Datasource, Secret
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
-from datasource.cluster.kube import SECRETS, ApiError, Conflict, Forbidden, Invalid, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, Forbidden, Invalid, Unavailable
+from datasource.cluster.resources import SECRETS
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport

@@ -11,7 +11,7 @@ from datasource.api.clock import rfc3339
 from datasource.api.names import REVOKE_FINALIZER, SecretType, credential_secret_name
 from datasource.api.objects import Metadata, Secret
 from datasource.api.requests import HandledSet
-from datasource.cluster.kube import DATASOURCES, EVENTS, SECRETS
+from datasource.cluster.resources import DATASOURCES, EVENTS, SECRETS
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
 from datasource.records.credential import CredentialData, tombstone

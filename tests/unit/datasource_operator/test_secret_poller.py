@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from datasource.cluster.kube import SECRETS, Forbidden, Unavailable
+from datasource.cluster.api_errors import Forbidden, Unavailable
+from datasource.cluster.resources import SECRETS
 from datasource_operator import secret_poller
 from datasource_operator.cache import Key
 from datasource_operator.secret_poller import FIRST_PAUSE, LONGEST_PAUSE, SecretPoller

@@ -7,7 +7,9 @@ import pytest
 
 from datasource.api.names import SecretType
 from datasource.api.objects import PartialObject
-from datasource.cluster.kube import ApiError, Forbidden, Kube, NotFound, Resource
+from datasource.cluster.api_errors import ApiError, Forbidden, NotFound
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import Resource
 from datasource_operator.cache import Cache
 from datasource_operator.secret_watch import SecretWatch
 from datasource_operator.served_scopes import ServedScopes

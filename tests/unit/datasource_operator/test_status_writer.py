@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from datasource.api.objects import Status
+from datasource.cluster.api_errors import Forbidden, Invalid, Unavailable
 from datasource.cluster.credential_secrets import Stale
-from datasource.cluster.kube import DATASOURCES, Forbidden, Invalid, Unavailable
+from datasource.cluster.resources import DATASOURCES
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.findings import find
 from datasource_operator.decisions.observed import Finding, Observed

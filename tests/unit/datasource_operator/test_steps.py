@@ -5,7 +5,7 @@ import pytest
 from datasource.api.names import REVOKE_FINALIZER, Annotation, SecretType, credential_secret_name
 from datasource.api.requests import HandledSet, Requests
 from datasource.cluster.credential_secrets import Stale
-from datasource.cluster.kube import SECRETS
+from datasource.cluster.resources import SECRETS
 from datasource.records.credential import Unreadable
 from datasource_operator.decisions.steps import Clear, MarkHandled, ReadLive
 from datasource_operator.observer import DatasourceGone

@@ -4,7 +4,7 @@ from base64 import b64decode
 
 import pytest
 
-from datasource.cluster.kube import SECRETS
+from datasource.cluster.resources import SECRETS
 from datasource_operator.cache import Cache
 from datasource_operator.decisions.steps import WriteTokenSecret
 from datasource_operator.steps import Steps

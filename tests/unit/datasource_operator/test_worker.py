@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from datasource.cluster.api_errors import ApiError, Conflict, Unavailable
 from datasource.cluster.credential_secrets import Stale
-from datasource.cluster.kube import ApiError, Conflict, Unavailable
 from datasource.concurrency.fair_turns import FairTurns
 from datasource_operator.cache import Key
 from datasource_operator.metrics import ReconcileResult

@@ -1,7 +1,7 @@
 """Steps at work on an API server in memory, where one credential is stored."""
 
 from datasource.api.names import credential_secret_name
-from datasource.cluster.kube import SECRETS
+from datasource.cluster.resources import SECRETS
 from datasource.outbound.egress import EgressPolicy
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery

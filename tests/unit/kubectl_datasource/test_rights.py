@@ -29,7 +29,8 @@ def rules_of(path: str, account: Account) -> set[Rule]:
         rule for each in found if each["kind"] == "Role" and each["metadata"]["name"] in bound for rule in each["rules"]
     )
     return {
-        Rule(group, resource, tuple(rule["verbs"]), *rule.get("resourceNames", ()))
+        # Of several names the first stands for all of them.
+        Rule(group, resource, tuple(rule["verbs"]), *rule.get("resourceNames", ())[:1])
         for rule in rules
         for group in rule["apiGroups"]
         for resource in rule["resources"]

@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import pytest
+import yaml
 
-from datasource.api.presets import PRESETS
+from datasource.api.presets import PRESETS, REDIRECT_URI, Rotation
 from datasource.api.spec import InvalidSpec, OAuth2, Pkce
 from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.authorize import authorization_parameters, front_url
@@ -22,25 +23,17 @@ from datasource.providers.metadata_lookup import look_up_metadata
 from datasource.providers.transport import Transport
 from datasource.records.client_secret import ClientSecret
 from datasource.records.effective import Effective, client_for, code_options, effective, refresh_options, reply_options
+from deploy.local.cache import REPOSITORY
+from kubectl_datasource.creating import example
 from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, ReceivedRequest, replies
 from tests.unit.datasource.builders import raw_spec
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 FORM = "application/x-www-form-urlencoded"
 
-NAMES = [
-    "github",
-    "gitlab",
-    "google",
-    "microsoft-entra",
-    "atlassian",
-    "salesforce",
-    "slack",
-    "keycloak",
-    "okta",
-    "auth0",
-]
-WITH_AN_ISSUER_OF_ONES_OWN = {"microsoft-entra", "keycloak", "okta", "auth0"}
+NAMES = sorted(PRESETS)
+WITH_AN_ISSUER_OF_ONES_OWN = {"microsoft-entra", "keycloak", "okta", "auth0", "azure-devops"}
+WITH_URLS_OF_ONES_OWN = {"shopify"}
 
 
 def written(name: str, **fields: Any) -> OAuth2:
@@ -53,14 +46,53 @@ def written(name: str, **fields: Any) -> OAuth2:
 
 
 def test_presets_are_those_that_the_schema_knows() -> None:
-    assert sorted(PRESETS) == sorted(NAMES)
+    crd = yaml.safe_load((REPOSITORY / "crds" / "datasource.yaml").read_text())
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert spec["properties"]["oauth2"]["properties"]["provider"]["enum"] == list(PRESETS)
+
+
+def test_names_of_the_first_version_are_still_presets() -> None:
+    first = {
+        "github",
+        "gitlab",
+        "google",
+        "microsoft-entra",
+        "atlassian",
+        "salesforce",
+        "slack",
+        "keycloak",
+        "okta",
+        "auth0",
+    }
+    assert first <= set(PRESETS)
+    assert len(PRESETS) >= 30
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_preset_says_where_it_is_from_and_that_it_was_not_tried(name: str) -> None:
     preset = PRESETS[name]
     assert preset.source.startswith("https://")
+    assert date(2026, 1, 1) <= preset.date <= datetime.now(UTC).date()
     assert preset.tried is False
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_preset_tells_how_to_register_an_application(name: str) -> None:
+    preset = PRESETS[name]
+    assert preset.register.startswith("https://")
+    assert sum(REDIRECT_URI in step for step in preset.steps) == 1
+    for text in (*preset.steps, *preset.notes, *filter(None, [preset.consent_ends])):
+        assert text.endswith("."), text
+        assert len(text.split()) <= 25, text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_example_of_a_preset_lacks_nothing_and_is_valid(name: str) -> None:
+    raw = example(name)["spec"]
+    oauth2 = parse_spec(raw, allow_insecure_http=False).oauth2
+    assert oauth2 is not None
+    assert oauth2.missing() == ()
+    assert oauth2.provider == name
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -75,10 +107,10 @@ def test_preset_is_made_of_options_that_a_user_could_write(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_preset_leaves_nothing_to_write_but_what_registration_tells(name: str) -> None:
-    missing = written(name).missing()
-    assert missing == (("issuer",) if name in WITH_AN_ISSUER_OF_ONES_OWN else ())
+    left = {"issuer"} if name in WITH_AN_ISSUER_OF_ONES_OWN else set()
+    left |= {"authorizeURL", "tokenURL"} if name in WITH_URLS_OF_ONES_OWN else set()
+    assert set(written(name).missing()) == left == set(PRESETS[name].asks_for)
     assert written(name, issuer="https://login.example.com").missing() == ()
-    assert (PRESETS[name].issuer_example is not None) == (name in WITH_AN_ISSUER_OF_ONES_OWN)
 
 
 def test_what_is_written_wins() -> None:
@@ -351,6 +383,63 @@ async def test_entra_metadata_of_every_tenant_is_refused() -> None:
     async with HostileProvider(by_method(document, says(**GOOD))) as provider, Transport(ON_LOOPBACK) as transport:
         with pytest.raises(InvalidSpec, match="tenantid"):
             await Service("microsoft-entra", provider, transport).effective()
+
+
+def _reply(name: str, number: int) -> dict[str, Any]:
+    """What the service answers the code, then a refresh, by what presets.toml says of it."""
+    preset = PRESETS[name]
+    options = preset.options
+    reply: dict[str, Any] = {"access_token": f"at-{number}", "token_type": "Bearer"}
+    if options.get("missingTokenTypeAllowed"):
+        del reply["token_type"]
+    if preset.access_token[0].isdigit():
+        reply["expires_in"] = 3600
+    if preset.refresh_token is Rotation.ROTATES or (number == 1 and preset.refresh_token is not Rotation.NONE):
+        reply["refresh_token"] = f"rt-{number}"
+    separator = options.get("scopeSeparator", " ")
+    if preset.scopes:
+        reply["scope"] = separator.join(preset.scopes)
+    for path in options.get("capturedFields", {}).get("tokenResponse", ()):
+        reply[path] = f"the {path}"
+    return reply
+
+
+def _authenticates(request: ReceivedRequest, options: dict[str, Any]) -> bool:
+    """Whether the client secret came where the preset says that the service wants it, and nowhere else."""
+    body = json.loads(request.body) if options.get("bodyFormat") == "json" else request.form
+    in_header = request.headers.get("authorization", "").startswith("Basic ")
+    in_body = body.get("client_secret") == "s3cret"
+    posts = options.get("clientAuthentication") == "client_secret_post"
+    return (in_header, in_body) == (not posts, posts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_whole_flow_goes_through_a_service_that_behaves_as_the_preset_says(name: str) -> None:
+    preset = PRESETS[name]
+    options = preset.options
+    # Only metadata of a service with an issuer of its own is looked at, and Entra's does not list S256.
+    document = {} if options.get("pkce") == "S256Unadvertised" else {"code_challenge_methods_supported": ["S256"]}
+    behaviour = by_method(document, says(**_reply(name, 1)), says(**_reply(name, 2)))
+    async with HostileProvider(behaviour) as provider, Transport(ON_LOOPBACK) as transport:
+        elsewhere = {"refreshURL": f"{provider.origin}/refresh"} if "refreshURL" in options else {}
+        fields: dict[str, Any] = {"scopes": list(preset.scopes)} | elsewhere
+        if name in WITH_URLS_OF_ONES_OWN:
+            fields |= {"authorizeURL": f"{provider.origin}/authorize", "tokenURL": provider.url, "issuer": None}
+        service = Service(name, provider, transport, **fields)
+        query = await service.authorize_query()
+        first, second = await service.exchange(), await service.refresh()
+    assert query.get("scope", "") == options.get("scopeSeparator", " ").join(preset.scopes)
+    assert options.get("authorizeParameters", {}).items() <= query.items()
+    assert all(_authenticates(request, options) for request in provider.requests)
+    assert (first.access_token, second.access_token) == ("at-1", "at-2")
+    assert (first.refresh_token is None) == (preset.refresh_token is Rotation.NONE)
+    assert second.refresh_token == ("rt-2" if preset.refresh_token is Rotation.ROTATES else None)
+    assert first.scopes == (preset.scopes or first.scopes)
+    if preset.access_token[0].isdigit():
+        assert first.expires_at == NOW + timedelta(hours=1)
+    assert first.captured == {
+        path: f"the {path}" for path in options.get("capturedFields", {}).get("tokenResponse", ())
+    }
 
 
 @pytest.mark.parametrize("name", ["gitlab", "keycloak", "okta", "auth0"])

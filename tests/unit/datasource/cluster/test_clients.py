@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from datasource.api.states import Reason
+from datasource.cluster.api_errors import Forbidden, Unavailable
 from datasource.cluster.clients import (
     ClientMaterial,
     ClientMaterialMissing,
@@ -13,7 +14,7 @@ from datasource.cluster.clients import (
     ConfigMapsForbidden,
     SecretsForbidden,
 )
-from datasource.cluster.kube import Forbidden, Kube, Unavailable
+from datasource.cluster.kube import Kube
 from datasource.oauth2.token_request import ClientAuthentication
 from datasource.records.client_secret import ClientSecret
 from datasource.records.effective import read_recorded_client

@@ -16,21 +16,12 @@ from hypothesis import strategies as st
 from datasource.api.names import SecretType
 from datasource.api.objects import Metadata, PartialObject, Secret
 from datasource.api.requests import HandledSet
-from datasource.cluster.credential_secrets import (
-    STORE_BACKOFF,
-    Absent,
-    CredentialSecrets,
-    Found,
-    Leaving,
-    NotOurs,
-    Stale,
-    Standing,
-    Written,
-    standing,
-)
-from datasource.cluster.kube import Conflict, Forbidden, NotFound, Resource, Unavailable
+from datasource.cluster.api_errors import Conflict, Forbidden, NotFound, Unavailable
+from datasource.cluster.credential_secrets import STORE_BACKOFF, CredentialSecrets, Found, Leaving, NotOurs, Stale
+from datasource.cluster.resources import Resource
 from datasource.concurrency.backoff import no_jitter
 from datasource.records.credential import Change, CredentialFacts, StoredCredential, Unreadable
+from datasource.records.standing import Absent, Standing, Written, standing
 from tests.unit.datasource.api_server import ApiServer, Reply, cuts, fails, json_reply
 from tests.unit.datasource.builders import credential_data
 
@@ -42,31 +33,6 @@ WHOLE_PAUSES = dataclasses.replace(STORE_BACKOFF, jitter=no_jitter)
 
 def stored(credential_id: str, resource_version: str = "1") -> StoredCredential:
     return StoredCredential(CredentialFacts(credential_id=credential_id), resource_version, owners=())
-
-
-@pytest.mark.parametrize(
-    ("found", "replaces", "expected"),
-    [
-        (stored("ours"), "old", Standing.STORED),
-        (stored("ours"), "", Standing.STORED),
-        (stored("old"), "old", Standing.TRY_AGAIN),
-        (None, "", Standing.TRY_AGAIN),
-        (None, "old", Standing.LOST),
-        (stored("newer"), "old", Standing.LOST),
-        (stored("newer"), "", Standing.LOST),
-    ],
-    ids=[
-        "ours replaced it",
-        "ours was created",
-        "merely labelled",
-        "the create never arrived",
-        "deleted meanwhile",
-        "replaced or cleared meanwhile",
-        "somebody else was first",
-    ],
-)
-def test_newer_decisions_than_ours_stay(found: StoredCredential | None, replaces: str, expected: Standing) -> None:
-    assert standing(found, replaces=replaces, ours="ours") is expected
 
 
 # Reads, on an API server on loopback.
@@ -315,10 +281,6 @@ async def test_write_that_is_answered_stands_at_the_version_of_the_answer() -> N
     assert request.body["metadata"]["resourceVersion"] == "1"
     assert request.body["data"]["access_token"] == "YXQtMQ=="
     assert room.heard == [("shop", "sales", "8")]
-
-
-async def test_what_was_written_does_not_print_its_tokens() -> None:
-    assert "at-1" not in repr(Written(True, "8", NEW.data))
 
 
 async def test_whoever_writes_hears_what_keeps_it_from_standing() -> None:

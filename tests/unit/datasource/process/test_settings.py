@@ -43,6 +43,7 @@ def test_every_setting_is_read() -> None:
         HTTPS_PROXY="http://proxy.example.com:3128",
         NO_PROXY="10.0.0.0/8",
         DATASOURCE_METRICS_PER_OBJECT="false",
+        DATASOURCE_CALLBACK_SERVER_ACCOUNT="connect",
     )
     assert read == Settings(
         egress=EgressPolicy(
@@ -58,6 +59,7 @@ def test_every_setting_is_read() -> None:
         log_format="text",
         kubeconfig="/etc/kubeconfig",
         pod_uid="pod-1",
+        callback_server_account="connect",
         metrics_per_object=False,
     )
 

@@ -1,0 +1,50 @@
+"""Whoever authorized is not who is expected, or it cannot be told who that is."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from callback_server.refusals.refused import Kind, Refused
+
+
+def identity_does_not_fit(what: str) -> Refused:
+    """The id_token is not for us."""
+    return Refused(
+        Kind.ID_TOKEN_CANNOT_BE_USED,
+        "The service's answer cannot be used",
+        f"{what} Nothing was stored. Check spec.oauth2.issuer and spec.oauth2.clientID, then try again.",
+        HTTPStatus.BAD_GATEWAY,
+    )
+
+
+def identity_cannot_be_verified(what: str) -> Refused:
+    """Before the code was spent: the issuer's keys are not to be had."""
+    return Refused(
+        Kind.WHO_AUTHORIZES_CANNOT_BE_VERIFIED,
+        "Who authorizes cannot be verified",
+        f"{what} The code was not used and nothing was stored. Check spec.oauth2.issuer, or try again in a minute.",
+        HTTPStatus.BAD_GATEWAY,
+    )
+
+
+def identity_is_unknown() -> Refused:
+    """spec.oauth2.expectedIdentity is set, and the service told nothing."""
+    return Refused(
+        Kind.WHO_AUTHORIZED_IS_UNKNOWN,
+        "Who authorized is unknown",
+        "The service sent no id_token, so it cannot be told whether you are the one that spec.oauth2.expectedIdentity names. "
+        "Nothing was stored. Check that the application may use the scope openid.",
+        HTTPStatus.FORBIDDEN,
+    )
+
+
+def somebody_else_authorized(expected: Mapping[str, str]) -> Refused:
+    """Says what the spec says, which the dialog's reader may know, and nothing of whoever came."""
+    wanted = ", ".join(f"{claim} {value}" for claim, value in expected.items())
+    return Refused(
+        Kind.SOMEBODY_ELSE_IS_EXPECTED,
+        "Somebody else is expected",
+        f"This Datasource may only be authorized by: {wanted}. You are signed in at the service as somebody else, or the "
+        "service does not say that you are that one. Nothing was stored, and the access you gave was taken back where the "
+        "service allows that. Sign out there, sign in with the right account, and open the Datasource's link again.",
+        HTTPStatus.FORBIDDEN,
+    )

@@ -1,0 +1,69 @@
+"""What a refusal is: a page, the kind that metrics count, and what to type."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from http import HTTPStatus
+
+
+class Kind(StrEnum):
+    """One word for a refusal, for metrics and logs. A dashboard counts by it: a heading may change, this may not."""
+
+    THERE_IS_NO_SUCH_PAGE = "there_is_no_such_page"
+    THIS_LINK_HAS_ENDED = "this_link_has_ended"
+    TOO_MANY_REQUESTS_THAT_LEAD_NOWHERE = "too_many_requests_that_lead_nowhere"
+    TOO_MUCH_AT_ONCE = "too_much_at_once"
+    THE_CLUSTER_DOES_NOT_ANSWER = "the_cluster_does_not_answer"
+    RIGHTS_ARE_NOT_THERE_YET = "rights_are_not_there_yet"
+    SOMETHING_WENT_WRONG = "something_went_wrong"
+    THIS_IS_NOT_THE_BROWSER_THAT_BEGAN = "this_is_not_the_browser_that_began"
+    A_COOKIE_OF_ANOTHER_SITE_IS_IN_THE_WAY = "a_cookie_of_another_site_is_in_the_way"
+    THIS_PAGE_IS_OUT_OF_DATE = "this_page_is_out_of_date"
+    THIS_AUTHORIZATION_IS_NOT_KNOWN = "this_authorization_is_not_known"
+    THE_ANSWER_CANNOT_BE_USED = "the_answer_cannot_be_used"
+    THE_DATASOURCE_IS_SUSPENDED = "the_datasource_is_suspended"
+    THE_DATASOURCE_WAS_SUSPENDED_MEANWHILE = "the_datasource_was_suspended_meanwhile"
+    THIS_AUTHORIZATION_TOOK_TOO_LONG = "this_authorization_took_too_long"
+    THE_DATASOURCE_IS_GONE = "the_datasource_is_gone"
+    THE_PARAMETERS_WERE_CHANGED_MEANWHILE = "the_parameters_were_changed_meanwhile"
+    THE_CREDENTIAL_WAS_CLEARED_MEANWHILE = "the_credential_was_cleared_meanwhile"
+    SOMEBODY_ELSE_WAS_FIRST = "somebody_else_was_first"
+    THE_CREDENTIAL_WAS_DROPPED = "the_credential_was_dropped"
+    TOO_MANY_AT_ONCE = "too_many_at_once"
+    THE_DATASOURCE_IS_NOT_READY_FOR_THIS = "the_datasource_is_not_ready_for_this"
+    A_SECRET_IS_IN_THE_WAY = "a_secret_is_in_the_way"  # noqa: S105
+    THE_CREDENTIAL_COULD_NOT_BE_STORED = "the_credential_could_not_be_stored"
+    THE_SERVICE_REFUSED_THE_REQUEST = "the_service_refused_the_request"
+    STORE_WAS_REFUSED = "store_was_refused"
+    CONSENT_WAS_DENIED = "consent_was_denied"
+    THE_ANSWER_COMES_FROM_SOMEBODY_ELSE = "the_answer_comes_from_somebody_else"
+    METADATA_CANNOT_BE_READ = "metadata_cannot_be_read"
+    PUSHED_REQUEST_WAS_REFUSED = "pushed_request_was_refused"
+    THE_SERVICE_DOES_NOT_ACCEPT_THE_CLIENT = "the_service_does_not_accept_the_client"
+    THE_SERVICE_DOES_NOT_ACCEPT_THE_CODE = "the_service_does_not_accept_the_code"
+    THE_TOKEN_URL_MAY_NOT_BE_CALLED = "the_token_url_may_not_be_called"  # noqa: S105
+    THE_SERVICE_DOES_NOT_ANSWER = "the_service_does_not_answer"
+    THE_SERVICES_ANSWER_CANNOT_BE_USED = "the_services_answer_cannot_be_used"
+    ID_TOKEN_CANNOT_BE_USED = "id_token_cannot_be_used"  # noqa: S105
+    WHO_AUTHORIZES_CANNOT_BE_VERIFIED = "who_authorizes_cannot_be_verified"
+    WHO_AUTHORIZED_IS_UNKNOWN = "who_authorized_is_unknown"
+    SOMEBODY_ELSE_IS_EXPECTED = "somebody_else_is_expected"
+
+
+@dataclass(eq=False)
+class Refused(Exception):
+    """Shown as a page of its own, or, once there is a flow record, as the outcome of the flow."""
+
+    kind: Kind
+    title: str
+    message: str
+    status: HTTPStatus = HTTPStatus.BAD_REQUEST
+    retry_after: timedelta | None = None
+    command: str | None = None
+    """What to type."""
+    is_miss: bool = False
+    """Whether strangers can bring it about by guessing: answered so often and no more."""
+
+
+FIND_THE_LINK = "kubectl get datasource NAME -o jsonpath='{.status.authorizationLink}'"
+"""Shows the current link."""

@@ -1,0 +1,110 @@
+"""The service where a person authorizes says no, says nothing, or says what cannot be used."""
+
+from datetime import timedelta
+from http import HTTPStatus
+
+from callback_server.refusals.refused import Kind, Refused
+from datasource.oauth2.errors import (
+    EgressDenied,
+    InvalidClient,
+    InvalidGrant,
+    NotDelivered,
+    OAuth2Error,
+    OutcomeUnknown,
+    Throttled,
+)
+
+
+def consent_was_denied(error: str, description: str | None) -> Refused:
+    """`access_denied` and its kin (RFC 6749 section 4.1.2.1)."""
+    said = f"{error}: {description.rstrip('.')}" if description else error
+    if error == "access_denied":
+        return Refused(
+            Kind.CONSENT_WAS_DENIED, "Consent was denied", f"The service answered {said}. Nothing was stored."
+        )
+    return Refused(
+        Kind.THE_SERVICE_REFUSED_THE_REQUEST,
+        "The service refused the request",
+        f"The service answered {said}. Nothing was stored. "
+        "If it names a parameter, correct it in spec.oauth2 or in the application's registration.",
+    )
+
+
+def issuer_is_another(what: str) -> Refused:
+    """RFC 9207: another authorization server may be playing a trick."""
+    return Refused(
+        Kind.THE_ANSWER_COMES_FROM_SOMEBODY_ELSE,
+        "The answer comes from somebody else",
+        f"{what} The code was not used and nothing was stored.",
+    )
+
+
+def provider_is_silent(what: str) -> Refused:
+    """The provider's metadata, on which an endpoint depends, cannot be read now."""
+    return Refused(
+        Kind.METADATA_CANNOT_BE_READ,
+        "The service does not answer",
+        f"The endpoints come from the metadata of spec.oauth2.issuer, and {what} Nothing was started. Try again in a minute.",
+        HTTPStatus.BAD_GATEWAY,
+        timedelta(seconds=60),
+    )
+
+
+def request_was_not_taken(error: OAuth2Error) -> Refused:
+    """A pushed authorization request failed (RFC 9126 section 2.3): nothing was spent, nobody was sent anywhere."""
+    if isinstance(error, InvalidClient):
+        return exchange_failed(error)
+    return Refused(
+        Kind.PUSHED_REQUEST_WAS_REFUSED,
+        "The service refused the request",
+        f"{_sentence(error)} Nothing was started. If it names a parameter, correct it in spec.oauth2 or in the application's "
+        "registration; otherwise try again in a minute.",
+        HTTPStatus.BAD_GATEWAY,
+    )
+
+
+def exchange_failed(error: OAuth2Error) -> Refused:
+    """The token endpoint did not give tokens; what to do follows from the class of the error."""
+    match error:
+        case InvalidClient():
+            return Refused(
+                Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_CLIENT,
+                "The service does not accept the client",
+                f"{error}. Compare spec.oauth2.clientID, the client Secret and spec.oauth2.clientAuthentication with the "
+                "application's registration, then try again.",
+                HTTPStatus.BAD_GATEWAY,
+            )
+        case InvalidGrant():
+            return Refused(
+                Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_CODE,
+                "The service does not accept the code",
+                f"{error}. A code works once and for a short time, and the redirect URI must be registered exactly as "
+                "shown. Try again.",
+                HTTPStatus.BAD_GATEWAY,
+            )
+        case EgressDenied():
+            return Refused(
+                Kind.THE_TOKEN_URL_MAY_NOT_BE_CALLED,
+                "The token URL may not be called",
+                f"spec.oauth2.tokenURL: {error} Nothing was stored.",
+                HTTPStatus.BAD_GATEWAY,
+            )
+        case NotDelivered() | Throttled() | OutcomeUnknown():
+            return Refused(
+                Kind.THE_SERVICE_DOES_NOT_ANSWER,
+                "The service does not answer",
+                f"{error} Nothing was stored. Check spec.oauth2.tokenURL, or try again in a minute.",
+                HTTPStatus.BAD_GATEWAY,
+            )
+        case _:
+            return Refused(
+                Kind.THE_SERVICES_ANSWER_CANNOT_BE_USED,
+                "The service's answer cannot be used",
+                f"{_sentence(error)} Nothing was stored. Check spec.oauth2.tokenURL and the application's registration.",
+                HTTPStatus.BAD_GATEWAY,
+            )
+
+
+def _sentence(error: OAuth2Error) -> str:
+    """What a provider said ends as it likes; a sentence of ours may follow."""
+    return f"{str(error).rstrip('.')}."

@@ -1,0 +1,46 @@
+"""As the Datasource and its Secrets stand, no credential can be asked for or stored."""
+
+from http import HTTPStatus
+
+from callback_server.refusals.refused import Kind, Refused
+
+
+def not_configured(message: str) -> Refused:
+    """The spec, or the client Secret that it names, cannot be used as it is."""
+    return Refused(
+        Kind.THE_DATASOURCE_IS_NOT_READY_FOR_THIS, "The Datasource is not ready for this", message, HTTPStatus.CONFLICT
+    )
+
+
+def name_is_taken(secret: str) -> Refused:
+    """Somebody else's Secret has the name under which the credential would be kept."""
+    return Refused(
+        Kind.A_SECRET_IS_IN_THE_WAY,
+        "A Secret is in the way",
+        f"Secret {secret} exists and is not ours. It was not touched, the code was not used and nothing was stored. "
+        "Rename or delete that Secret, then open the Datasource's link again.",
+        HTTPStatus.CONFLICT,
+    )
+
+
+def write_is_refused(secret: str, why: str) -> Refused:
+    """A dry run showed that the credential could not be stored."""
+    return Refused(
+        Kind.THE_CREDENTIAL_COULD_NOT_BE_STORED,
+        "The credential could not be stored",
+        f"The API server would not accept Secret {secret} ({why}). The code was not used. "
+        "Ask whoever runs the cluster to look at the rights of the callback server and at quotas.",
+        HTTPStatus.CONFLICT,
+    )
+
+
+def store_was_refused(secret: str, why: str) -> Refused:
+    """The rehearsal went well, and the write itself was refused until the flow was over."""
+    return Refused(
+        Kind.STORE_WAS_REFUSED,
+        "The credential could not be stored",
+        f"The API server did not accept Secret {secret} ({why}), for as long as this authorization lasted. The new tokens were "
+        "dropped. Ask whoever runs the cluster to look at the rights of the callback server and at quotas, then open the "
+        "Datasource's link again.",
+        HTTPStatus.CONFLICT,
+    )

@@ -1,0 +1,79 @@
+"""Pure: what the API server says when it does not do what it was asked, and what stands where it says nothing."""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+
+import msgspec
+
+
+class ApiError(Exception):
+    """The API server refused; `status` is HTTP's, `reason` Kubernetes' (metav1.Status)."""
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+
+class NotFound(ApiError):
+    """404."""
+
+
+class Forbidden(ApiError):
+    """403: RBAC or an admission policy."""
+
+
+class Conflict(ApiError):
+    """409: it exists already, or somebody wrote meanwhile."""
+
+
+class Invalid(ApiError):
+    """400 or 422: the API server does not accept the object, for example because it is immutable."""
+
+
+class Expired(ApiError):
+    """410: the resourceVersion is too old to go on from."""
+
+
+class Unavailable(Exception):
+    """No answer, or none that says what happened: a write may or may not have been done; re-read to know."""
+
+    retry_after: timedelta | None = None
+    """As an ApiError has it; nobody asked for a pause here."""
+
+
+_ERRORS: Mapping[int, type[ApiError]] = {
+    400: Invalid,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Expired,
+    422: Invalid,
+}
+
+
+class Status(msgspec.Struct):
+    """What a refusal says (metav1.Status)."""
+
+    reason: str = ""
+    message: str = ""
+    code: int = 0
+
+
+def api_error(code: int, status: Status, retry_after: str | None = None) -> ApiError:
+    """The error of a refusal; `retry_after` is the header, which counts where it is a number of seconds."""
+    seconds = re.fullmatch("[0-9]{1,9}", retry_after or "")
+    wait = None if seconds is None else timedelta(seconds=int(seconds[0]))
+    return _ERRORS.get(code, ApiError)(code, status.reason, status.message, wait)
+
+
+def refusal(code: int, content: bytes, retry_after: str | None) -> ApiError:
+    """The error of an answer that is no success; whoever answered need not have been the API server."""
+    try:
+        status = msgspec.json.decode(content, type=Status)
+    except (ValueError, RecursionError):
+        status = Status(message=content[:200].decode(errors="replace"))
+    return api_error(code, status, retry_after)

@@ -1,0 +1,160 @@
+"""I/O: the sessions with the API server: logged in, bounded, through the proxy that the environment names.
+
+aiohttp carries them. The API classes of kubernetes.aio are not used: they cost more than twice the CPU of a bare session
+(docs/decisions.md#kubernetes-client).
+"""
+
+import asyncio
+import logging
+import math
+import os
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import msgspec
+from kubernetes.aio.client.configuration import Configuration
+
+from datasource.cluster.api_errors import Unavailable, refusal
+from datasource.cluster.login import credentials, login, ssl_context
+from datasource.outbound.proxies import proxies_in
+
+logger = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT = timedelta(seconds=20)
+CONNECT_TIMEOUT = timedelta(seconds=5)
+SILENCE_TIMEOUT = timedelta(seconds=90)
+"""How long a watch may say nothing: the API server sends a bookmark about once a minute."""
+
+REQUESTS_IN_FLIGHT = 64
+"""Connections for requests. Watches have others: there are two for each namespace that is served."""
+
+_TOKEN_LIFETIME = 60.0
+
+
+class Connection:
+    """Requests and watches on the API server that a login leads to. Use it as an async context manager.
+
+    Every method raises ApiError (or a subclass of it) for a refusal, and Unavailable where no answer came.
+    """
+
+    def __init__(self, kubeconfig: str | None, user_agent: str) -> None:
+        self._kubeconfig = kubeconfig
+        self._user_agent = user_agent
+        self._session: aiohttp.ClientSession
+        self._watches: aiohttp.ClientSession
+        self._configuration: Configuration
+        self._credentials: dict[str, str]
+        self._token_read_at = -math.inf
+        self.answered_at = 0.0
+        """When the API server last answered, by the monotonic clock."""
+
+    async def __aenter__(self) -> "Connection":
+        self._configuration = await login(self._kubeconfig)
+        self._credentials = credentials(self._configuration)
+        self._token_read_at = time.monotonic()
+        # A watch holds its connection for minutes: it has a session of its own, so that it takes none from requests.
+        self._session, self._watches = self._new_session(REQUESTS_IN_FLIGHT), self._new_session(0)
+        return self
+
+    def _new_session(self, connections: int) -> aiohttp.ClientSession:
+        """A session with so many connections at the most; 0: as many as are asked for."""
+        return aiohttp.ClientSession(
+            base_url=self._configuration.host.rstrip("/") + "/",
+            connector=aiohttp.TCPConnector(ssl=ssl_context(self._configuration), limit=connections),
+            # Not trust_env: aiohttp would look into the environment, and for a netrc, in a thread for every request.
+            proxy=proxies_in(os.environ).proxy_for(self._configuration.host),
+            read_bufsize=2**18,
+            headers={"User-Agent": self._user_agent},
+            # Not `connect`: that would end a request that waits for others to give their connections back.
+            timeout=aiohttp.ClientTimeout(
+                total=REQUEST_TIMEOUT.total_seconds(), sock_connect=CONNECT_TIMEOUT.total_seconds()
+            ),
+        )
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(self._session.close(), self._watches.close())
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """Send one request; returns the body of the answer."""
+        response, content = await self._send(method, path, params=params, headers=headers, body=body)
+        if response.status == 401:
+            # The token ran out under us; the file may hold a new one by now.
+            self._token_read_at = -math.inf
+            response, content = await self._send(method, path, params=params, headers=headers, body=body)
+        if response.status >= 300:
+            raise refusal(response.status, content, response.headers.get("Retry-After"))
+        return content
+
+    async def watch(
+        self, path: str, *, params: Mapping[str, str], headers: Mapping[str, str]
+    ) -> AsyncGenerator[bytes, None]:
+        """Begin a watch; returns line after line until the API server ends it."""
+        all_headers = {**headers, **await self._authorization()}
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_TIMEOUT.total_seconds(), sock_read=SILENCE_TIMEOUT.total_seconds()
+        )
+        try:
+            async with self._watches.get(
+                path.lstrip("/"), params=params, headers=all_headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status >= 300:
+                    raise refusal(response.status, await response.read(), response.headers.get("Retry-After"))
+                async for line in _lines(response.content):
+                    self.answered_at = time.monotonic()
+                    yield line
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"watch of {path.rpartition('/')[2]}: {type(error).__name__}: {error}") from error
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        all_headers = {"Content-Type": "application/json", **(headers or {}), **await self._authorization()}
+        data = None if body is None else msgspec.json.encode(body)
+        try:
+            async with self._session.request(
+                method, path.lstrip("/"), params=params, headers=all_headers, data=data, allow_redirects=False
+            ) as response:
+                content = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
+        self.answered_at = time.monotonic()
+        return response, content
+
+    async def _authorization(self) -> dict[str, str]:
+        if time.monotonic() - self._token_read_at > _TOKEN_LIFETIME:
+            try:
+                self._configuration = await login(self._kubeconfig)
+            except Exception as error:  # an empty or half-written kubeconfig makes the loader fall over in many ways
+                logger.warning("could not read the API server login again: %s", error)
+            self._token_read_at = time.monotonic()
+            self._credentials = credentials(self._configuration)
+        return self._credentials
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length: a StreamReader's own iteration gives up at its buffer's size."""
+    pending = bytearray()
+    async for chunk in stream.iter_any():
+        pending += chunk
+        *lines, rest = pending.split(b"\n")
+        pending = bytearray(rest)
+        for line in lines:
+            if line:
+                yield bytes(line)

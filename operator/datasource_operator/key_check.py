@@ -1,0 +1,50 @@
+"""I/O: compares the Datasources that we know with those that exist: a renewed watch never tells of deletions it missed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from datasource.cluster.api_errors import ApiError, Unavailable
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import DATASOURCES
+from datasource_operator.cache import Cache, Key
+from datasource_operator.served_scopes import Scope, scope_name
+
+logger = structlog.get_logger(__name__)
+
+INTERVAL = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCheck:
+    """Drops from the cache what a full list no longer has."""
+
+    kube: Kube
+    cache: Cache
+    scopes: tuple[Scope, ...]
+    dropped: Callable[[Key], None]
+    """Told of each Datasource that is gone."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def run(self) -> None:
+        """Compare once an hour, for ever."""
+        while True:
+            await self.sleep(INTERVAL.total_seconds())
+            for scope in self.scopes:
+                try:
+                    await self.drop_missed_deletions(scope)
+                except (ApiError, Unavailable) as error:
+                    logger.warning("could not compare keys", namespace=scope_name(scope), error=str(error))
+
+    async def drop_missed_deletions(self, scope: Scope) -> None:
+        """Forget Datasources that a full list of a scope no longer has."""
+        suspects = {key for key in self.cache.datasource_keys() if scope in {None, key.namespace}}
+        listed, _ = await self.kube.list_metadata(DATASOURCES, scope)
+        suspects -= {Key(item.metadata.namespace, item.metadata.name) for item in listed}
+        for key in suspects:
+            logger.info("missed a deletion", datasource=str(key))
+            self.cache.drop_datasource(key)
+            self.dropped(key)

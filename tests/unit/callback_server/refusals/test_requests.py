@@ -1,0 +1,47 @@
+"""Answers to requests that lead nowhere: a stranger learns nothing from them."""
+
+from datetime import timedelta
+from http import HTTPStatus
+
+import pytest
+
+from callback_server import refusals
+from callback_server.refusals import Refused
+
+GUESSED = [
+    refusals.page_not_found(),
+    refusals.link_has_ended(),
+    refusals.cookie_is_missing(),
+    refusals.cookie_is_not_ours(),
+    refusals.form_is_not_ours(),
+    refusals.unknown_flow(),
+    refusals.not_an_authorization_response("It has no state."),
+]
+
+
+@pytest.mark.parametrize("refused", GUESSED, ids=lambda refused: refused.kind)
+def test_what_a_stranger_can_bring_about_by_guessing_counts_as_a_miss(refused: Refused) -> None:
+    assert refused.is_miss
+
+
+@pytest.mark.parametrize(
+    "refused", [refusals.busy(timedelta(seconds=3)), refusals.try_again_later(), refusals.something_went_wrong()]
+)
+def test_what_is_not_the_visitor_s_doing_is_no_miss(refused: Refused) -> None:
+    assert not refused.is_miss
+
+
+@pytest.mark.parametrize(("pause", "told"), [(0.2, "1 s"), (1.4, "1 s"), (90, "90 s")])
+def test_whoever_is_held_back_is_told_for_how_long(pause: float, told: str) -> None:
+    refused = refusals.busy(timedelta(seconds=pause))
+
+    assert refused.message.endswith(f"reload this page in {told}.")
+    assert refused.status is HTTPStatus.TOO_MANY_REQUESTS
+    assert refused.retry_after == timedelta(seconds=pause)
+
+
+def test_many_misses_are_answered_with_the_way_to_the_link() -> None:
+    refused = refusals.too_many_misses(timedelta(seconds=5))
+
+    assert refused.retry_after == timedelta(seconds=5)
+    assert refused.command == "kubectl get datasource NAME -o jsonpath='{.status.authorizationLink}'"

@@ -1,0 +1,436 @@
+"""Roles of the callback server: written where they differ, few times, put right, taken away, and told where they cannot be."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from datasource.cluster.api_errors import Forbidden, Invalid, NotFound, Unavailable
+from datasource.cluster.resources import DATASOURCES, Resource
+from datasource_operator.cache import Key
+from datasource_operator.callback_rights import (
+    GATHER,
+    LOOK_AGAIN,
+    LOOK_INTERVAL,
+    PACE,
+    ROLE_BINDINGS,
+    ROLES,
+    TELL_WITHIN,
+    CallbackRights,
+)
+from datasource_operator.decisions.callback_rights import LABELS, ServiceAccount
+from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+
+T = TypeVar("T")
+
+ACCOUNT = ServiceAccount("datasource-system", "datasource-callback-server")
+NAME = "datasource-callback-rights"
+APP = {"oauth2": {"clientSecretRef": {"name": "app"}}}
+SALES = Key("shop", "sales")
+
+
+@dataclass
+class Rbac(KubeInMemory):
+    """Roles and RoleBindings in memory; `refuses` is raised for writes in a namespace."""
+
+    writes: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """(verb, resource, namespace, name)"""
+    refuses: dict[str, Exception] = field(default_factory=dict)
+    list_fails: Exception | None = None
+
+    async def apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        manifest: Mapping[str, Any],
+        type_: type[T],
+        *,
+        manager: str,
+    ) -> T:
+        self._write("apply", resource, namespace, name)
+        before = self.objects.get((resource.plural, namespace, name))
+        if resource is ROLE_BINDINGS and before and before["roleRef"] != manifest["roleRef"]:
+            raise Invalid(422, "Invalid", "roleRef is immutable")
+        content = {
+            key: value for key, value in msgspec.json.decode(msgspec.json.encode(manifest)).items() if key != "metadata"
+        }
+        self.put(resource, namespace, name, **content)
+        self.objects[resource.plural, namespace, name]["metadata"] |= {"labels": LABELS, "uid": "u"}
+        return msgspec.convert(self.objects[resource.plural, namespace, name], type_)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
+        self._write("delete", resource, namespace, name)
+        if (resource.plural, namespace, name) not in self.objects:
+            raise NotFound(404, "NotFound", "gone")
+        self.remove(resource, namespace, name)
+
+    async def pages(
+        self, resource: Resource, namespace: str | None, type_: type[T], *, label_selector: str, page_size: int
+    ) -> AsyncIterator[list[T]]:
+        if self.list_fails is not None:
+            raise self.list_fails
+        for found in self.stored(resource):
+            metadata = found["metadata"]
+            if namespace in {None, metadata["namespace"]} and metadata.get("labels") == LABELS:
+                yield [msgspec.convert(found, type_)]
+
+    def _write(self, verb: str, resource: Resource, namespace: str, name: str) -> None:
+        self.writes.append((verb, resource.plural, namespace, name))
+        if namespace in self.refuses:
+            raise self.refuses[namespace]
+
+    def names(self, namespace: str = "shop", name: str = NAME) -> list[list[str]]:
+        """Of each rule of a Role."""
+        return [rule["resourceNames"] for rule in self.objects["roles", namespace, name]["rules"]]
+
+    def has_datasource(self, key: Key) -> None:
+        self.put(DATASOURCES, *key)
+
+
+@dataclass
+class World:
+    """Roles, and time that moves as far as somebody waits."""
+
+    kube: Rbac = field(default_factory=Rbac)
+    clock: Clock = field(default_factory=Clock)
+    scopes: tuple[str | None, ...] = (None,)
+
+    def keeper(self) -> CallbackRights:
+        return CallbackRights(self.kube, ACCOUNT, self.scopes, self.clock, lambda: 0.0, self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        until = self.clock.now + seconds
+        while self.clock.now < until:  # noqa: ASYNC110 - the clock is the test's
+            await asyncio.sleep(0)
+
+    async def pass_time(self, keeper: CallbackRights, time: timedelta, step: float = 0.1) -> None:
+        """Let time pass, and everything happen that is due meanwhile."""
+        until = self.clock.now + time.total_seconds()
+        while self.clock.now < until:
+            self.clock.now = min(until, self.clock.now + step)
+            keeper._queue._wake.set()
+            for _ in range(30):
+                await asyncio.sleep(0)
+
+    @asynccontextmanager
+    async def leads(self, keeper: CallbackRights) -> AsyncIterator[CallbackRights]:
+        task = asyncio.create_task(keeper.run())
+        await self.pass_time(keeper, GATHER * 2)
+        yield keeper
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    def datasource(self, keeper: CallbackRights, key: Key, spec: Mapping[str, Any] = APP) -> None:
+        self.kube.has_datasource(key)
+        keeper.needed_by(key, spec)
+
+    def gone(self, keeper: CallbackRights, key: Key) -> None:
+        self.kube.remove(DATASOURCES, *key)
+        keeper.needed_no_more(key)
+
+
+async def settled() -> World:
+    """One Datasource in namespace shop, with its Role."""
+    world = World()
+    keeper = world.keeper()
+    world.datasource(keeper, SALES)
+    async with world.leads(keeper):
+        assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]
+    world.kube.writes.clear()
+    return world
+
+
+async def test_role_and_its_binding_come_with_the_first_datasource() -> None:
+    world = World()
+    keeper = world.keeper()
+    async with world.leads(keeper):
+        world.datasource(keeper, SALES)
+        await world.pass_time(keeper, GATHER * 2)
+    assert world.kube.writes == [("apply", "roles", "shop", NAME), ("apply", "rolebindings", "shop", NAME)]
+    assert keeper.refused() == 0
+
+
+async def test_restart_writes_nothing() -> None:
+    world = await settled()
+    keeper = world.keeper()
+    world.datasource(keeper, SALES)
+    async with world.leads(keeper):
+        await world.pass_time(keeper, LOOK_INTERVAL, step=5)
+    assert world.kube.writes == []
+
+
+async def test_burst_of_datasources_is_one_write_and_a_stream_of_them_one_every_two_seconds() -> None:
+    world = World()
+    keeper = world.keeper()
+    async with world.leads(keeper):
+        for number in range(500):
+            world.datasource(keeper, Key("shop", f"burst-{number}"))
+        await world.pass_time(keeper, GATHER * 2)
+        assert len(world.kube.writes) == 2
+        for number in range(100):
+            world.datasource(keeper, Key("shop", f"stream-{number}"))
+            await world.pass_time(keeper, timedelta(milliseconds=100))
+        await world.pass_time(keeper, PACE)
+    assert len(world.kube.names()[0]) == 600
+    assert len(world.kube.writes) <= 2 * (1 + 7)
+
+
+async def test_names_of_many_kibibytes_are_written_less_often() -> None:
+    world = World()
+    keeper = world.keeper()
+    async with world.leads(keeper):
+        for number in range(2000):
+            world.datasource(keeper, Key("shop", f"{number}".rjust(235, "a")))
+        await world.pass_time(keeper, PACE)
+        world.kube.writes.clear()
+        world.datasource(keeper, Key("shop", "one-more"))
+        await world.pass_time(keeper, PACE)
+        assert world.kube.writes == []
+        await world.pass_time(keeper, PACE * 3)
+        assert len(world.kube.writes) == 2
+
+
+async def test_what_changes_nothing_is_not_written() -> None:
+    world = await settled()
+    keeper = world.keeper()
+    world.datasource(keeper, SALES)
+    async with world.leads(keeper):
+        world.datasource(keeper, SALES, {**APP, "suspend": True})
+        await world.pass_time(keeper, PACE * 2)
+        assert world.kube.writes == []
+        world.datasource(keeper, SALES, {"oauth2": {"clientSecretRef": {"name": "other"}}})
+        await world.pass_time(keeper, PACE * 2)
+    assert world.kube.names() == [["sales-oauth2-credential"], ["other"]]
+
+
+async def test_roles_go_with_the_last_datasource_the_binding_first() -> None:
+    world = await settled()
+    keeper = world.keeper()
+    world.datasource(keeper, SALES)
+    async with world.leads(keeper):
+        world.gone(keeper, SALES)
+        await world.pass_time(keeper, PACE * 2)
+    assert world.kube.writes == [("delete", "rolebindings", "shop", NAME), ("delete", "roles", "shop", NAME)]
+    assert keeper._namespaces == {}
+
+
+async def test_roles_of_a_namespace_whose_datasources_went_while_nobody_led_go_at_the_start() -> None:
+    world = await settled()
+    world.kube.remove(DATASOURCES, *SALES)
+    keeper = world.keeper()
+    async with world.leads(keeper):
+        await world.pass_time(keeper, PACE)
+    assert world.kube.stored(ROLES) == world.kube.stored(ROLE_BINDINGS) == []
+
+
+async def test_namespace_that_went_and_came_again_under_its_name_gets_its_roles_again() -> None:
+    world = await settled()
+    keeper = world.keeper()
+    world.datasource(keeper, SALES)
+    async with world.leads(keeper):
+        world.gone(keeper, SALES)
+        world.kube.remove(ROLES, "shop", NAME)
+        world.kube.remove(ROLE_BINDINGS, "shop", NAME)
+        world.datasource(keeper, SALES)
+        await world.pass_time(keeper, PACE * 2)
+        assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]
+
+
+@pytest.mark.parametrize(
+    ("resource", "change"),
+    [
+        (ROLES, {"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}),
+        (ROLES, {"rules": None}),
+        (ROLES, {"metadata": {"name": NAME, "namespace": "shop", "resourceVersion": "9", "labels": {}}}),
+        (ROLE_BINDINGS, {"subjects": [{"kind": "User", "name": "mallory"}]}),
+        (ROLE_BINDINGS, {"roleRef": {"kind": "ClusterRole", "name": "admin"}}),
+        (ROLES, None),
+        (ROLE_BINDINGS, None),
+    ],
+)
+async def test_what_somebody_edited_or_deleted_is_put_right_at_the_next_look(
+    resource: Resource, change: dict[str, Any] | None
+) -> None:
+    world = await settled()
+    whole = msgspec.json.encode(world.kube.objects["rolebindings", "shop", NAME]["subjects"])
+    keeper = world.keeper()
+    world.datasource(keeper, SALES)
+    async with world.leads(keeper):
+        if change is None:
+            world.kube.remove(resource, "shop", NAME)
+        else:
+            world.kube.objects[resource.plural, "shop", NAME] |= change
+        await world.pass_time(keeper, LOOK_INTERVAL + PACE, step=5)
+    assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]
+    assert msgspec.json.encode(world.kube.objects["rolebindings", "shop", NAME]["subjects"]) == whole
+    assert world.kube.objects["rolebindings", "shop", NAME]["roleRef"]["name"] == NAME
+
+
+async def test_role_of_somebody_else_under_our_label_stays() -> None:
+    world = await settled()
+    world.kube.put(ROLES, "shop", "theirs", rules=[])
+    world.kube.objects["roles", "shop", "theirs"]["metadata"]["labels"] = LABELS
+    keeper = world.keeper()
+    world.datasource(keeper, SALES)
+    async with world.leads(keeper):
+        await world.pass_time(keeper, PACE)
+    assert world.kube.writes == []
+
+
+async def test_nothing_is_taken_away_before_the_watch_has_told_of_every_datasource() -> None:
+    world = await settled()
+    keeper = world.keeper()
+    async with world.leads(keeper):
+        await world.pass_time(keeper, timedelta(seconds=TELL_WITHIN - 2))
+        assert world.kube.writes == []
+        keeper.needed_by(SALES, APP)
+        await world.pass_time(keeper, PACE * 2)
+    assert world.kube.writes == []
+
+
+async def test_watch_that_tells_of_nothing_for_long_is_waited_for() -> None:
+    world = await settled()
+    keeper = world.keeper()
+    async with world.leads(keeper):
+        await world.pass_time(keeper, timedelta(seconds=3 * TELL_WITHIN), step=1)
+        assert world.kube.writes == []
+
+
+async def test_namespace_in_which_they_cannot_be_written_is_told_once_and_stops_no_other() -> None:
+    world = World()
+    keeper = world.keeper()
+    world.kube.refuses["shop"] = Forbidden(403, "Forbidden", "cannot patch roles")
+    with capture_logs() as logs:
+        async with world.leads(keeper):
+            for key in (SALES, Key("bank", "sales")):
+                world.datasource(keeper, key)
+            await world.pass_time(keeper, timedelta(seconds=30))
+            assert keeper.refused() == 1
+            assert world.kube.names("bank") == [["sales-oauth2-credential"], ["app"]]
+            told = [each for each in logs if "rights of the callback server" in each["event"]]
+            assert [(each["namespace"], "cannot patch roles" in each["error"]) for each in told] == [("shop", True)]
+            world.kube.refuses.clear()
+            await world.pass_time(keeper, timedelta(minutes=2), step=1)
+            assert keeper.refused() == 0
+    assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]
+
+
+async def test_namespace_that_is_going_away_is_nothing_to_tell() -> None:
+    world = World()
+    keeper = world.keeper()
+    world.kube.refuses["shop"] = Forbidden(403, "Forbidden", "unable to create: it is being terminated")
+    with capture_logs() as logs:
+        async with world.leads(keeper):
+            world.datasource(keeper, SALES)
+            await world.pass_time(keeper, PACE)
+            assert keeper.refused() == 0
+            world.kube.refuses.clear()
+            world.gone(keeper, SALES)
+            await world.pass_time(keeper, timedelta(minutes=2), step=1)
+    assert logs == []
+    assert keeper._namespaces == {}
+
+
+async def test_scope_whose_roles_cannot_be_listed_is_told_once_and_looked_at_again() -> None:
+    world = World(scopes=("shop", "bank"))
+    keeper = world.keeper()
+    world.kube.list_fails = Forbidden(403, "Forbidden", "cannot list roles")
+    with capture_logs() as logs:
+        async with world.leads(keeper):
+            world.datasource(keeper, SALES)
+            await world.pass_time(keeper, LOOK_AGAIN * 3, step=1)
+            assert keeper.refused() == 2
+            assert [each["namespace"] for each in logs] == ["shop", "bank"]
+            assert world.kube.writes == [], "what stands there is not known"
+            world.kube.list_fails = None
+            await world.pass_time(keeper, LOOK_AGAIN * 2, step=1)
+            assert keeper.refused() == 0
+    assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]
+
+
+async def test_refused_scope_keeps_no_other_from_its_looks() -> None:
+    world = await settled()
+    world.scopes = ("shop", "bank")
+    keeper = world.keeper()
+    world.datasource(keeper, SALES)
+    whole = Rbac.pages
+
+    async with world.leads(keeper):
+
+        async def pages(resource: Resource, namespace: str | None, *rest: Any, **more: Any) -> AsyncIterator[list[Any]]:
+            if namespace == "bank":
+                raise Forbidden(403, "Forbidden", "no")
+            async for page in whole(world.kube, resource, namespace, *rest, **more):
+                yield page
+
+        world.kube.pages = pages  # type: ignore[method-assign]
+        world.kube.remove(ROLE_BINDINGS, "shop", NAME)
+        await world.pass_time(keeper, LOOK_INTERVAL * 2 + PACE, step=5)
+        assert keeper.refused() == 1
+    assert ("rolebindings", "shop", NAME) in world.kube.objects
+
+
+async def test_answer_that_does_not_come_is_tried_again() -> None:
+    world = World()
+    keeper = world.keeper()
+    world.kube.refuses["shop"] = Unavailable("no answer")
+    async with world.leads(keeper):
+        world.datasource(keeper, SALES)
+        await world.pass_time(keeper, PACE)
+        assert len(world.kube.writes) >= 1
+        world.kube.refuses.clear()
+        await world.pass_time(keeper, timedelta(minutes=1), step=1)
+    assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]
+
+
+async def test_who_stands_by_remembers_what_is_needed_and_nothing_of_what_is_gone() -> None:
+    world = World()
+    keeper = world.keeper()
+    for number in range(100):
+        key = Key(f"shop-{number}", "sales")
+        keeper.needed_by(key, APP)
+        keeper.needed_no_more(key)
+    keeper.needed_no_more(SALES)
+    keeper.needed_no_more(Key("shop-1", "sales"))
+    assert keeper._namespaces == {}
+    assert len(keeper._queue) == 0
+    world.datasource(keeper, SALES)
+    async with world.leads(keeper):
+        assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]
+
+
+async def test_who_leads_again_looks_at_what_another_wrote_meanwhile() -> None:
+    world = World()
+    keeper = world.keeper()
+    world.datasource(keeper, SALES)
+    async with world.leads(keeper):
+        pass
+    world.kube.objects["roles", "shop", NAME]["rules"] = []
+    async with world.leads(keeper):
+        await world.pass_time(keeper, PACE)
+    assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]
+
+
+async def test_namespace_that_shrinks_gives_its_further_roles_back() -> None:
+    world = World()
+    keeper = world.keeper()
+    keys = [Key("shop", f"{number}".rjust(235, "a")) for number in range(1000)]
+    async with world.leads(keeper):
+        for key in keys:
+            world.datasource(keeper, key)
+        await world.pass_time(keeper, PACE)
+        assert len(world.kube.stored(ROLES)) == 4
+        for key in keys[1:]:
+            world.gone(keeper, key)
+        await world.pass_time(keeper, PACE * 4)
+    assert [each["metadata"]["name"] for each in world.kube.stored(ROLES)] == [NAME]
+    assert [each["metadata"]["name"] for each in world.kube.stored(ROLE_BINDINGS)] == [NAME]
