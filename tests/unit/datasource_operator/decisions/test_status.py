@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from datasource.api.names import ticket_in
@@ -48,6 +48,7 @@ from tests.support.builders import (
     trouble,
 )
 from tests.unit.datasource_operator.merge_patch import merge_patched
+from tests.unit.walks import walks
 
 LATER = timedelta(hours=3)
 EARLIER = "2026-06-30T08:00:00Z"
@@ -396,7 +397,7 @@ def test_there_is_no_patch_exactly_where_nothing_differs(current: Status, other:
 
 
 @given(STATUSES)
-@settings(max_examples=50)
+@walks(20, 50)
 def test_a_status_written_once_needs_no_second_patch(current: Status) -> None:
     seen = observed(credential(), status=current)
     wanted = wanted_status(seen, find(seen), surface())
@@ -459,7 +460,7 @@ def touches(patch: Any, path: tuple[str, ...]) -> bool:
 
 
 @given(STATUSES, STATUSES, STATUSES)
-@settings(max_examples=50)
+@walks(20, 50)
 def test_of_a_patch_is_left_what_the_other_does_not_touch(current: Status, wanted: Status, other: Status) -> None:
     patch, refused = status_patch(current, wanted) or {}, status_patch(current, other) or {}
     assert set(leaves(without(patch, refused))) == {path for path in leaves(patch) if not touches(refused, path)}
@@ -467,7 +468,7 @@ def test_of_a_patch_is_left_what_the_other_does_not_touch(current: Status, wante
 
 def test_what_a_provider_writes_fits_into_the_schema() -> None:
     """Or the whole status could not be written, for as long as the credential lives."""
-    schema = yaml.safe_load(Path("crds/datasource.yaml").read_text())["spec"]["versions"][0]["schema"][
+    schema = yaml.load(Path("crds/datasource.yaml").read_text(), yaml.CSafeLoader)["spec"]["versions"][0]["schema"][
         "openAPIV3Schema"
     ]
     fields = schema["properties"]["status"]["properties"]
