@@ -1,4 +1,8 @@
-"""I/O: a bare aiohttp session on the API server, with none of our code in it, for loading, watching and the raw driver."""
+"""I/O: a bare aiohttp session on the API server, with none of our code in it, for loading, watching and the raw driver.
+
+It stays bare where everything else here uses the official client (tests/support/api.py). The raw driver is there to be the
+fastest that anybody could be. Loading and watching take their CPU from the process that is measured.
+"""
 
 import asyncio
 import json

@@ -1,5 +1,6 @@
 """I/O: many Datasources in a namespace of their own, prepared for a bench, and the raw drivers for them."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from datasource.api.objects import Datasource, PartialObject, Secret
 from datasource.records.credential import CredentialData, CredentialFacts, read_data, read_facts
 from datasource.records.credential_patches import credential_patch, facts_patch
 from datasource.records.intent import Intent
+from tests.support.api import Api
 
 
 @dataclass(slots=True)
@@ -54,11 +56,11 @@ class Fleet:
     def __len__(self) -> int:
         return len(self.names)
 
-    async def make_namespace(self) -> None:
+    async def make_namespace(self, api: Api) -> None:
         """Make the namespace, and the client Secret in it."""
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
-        await self._load.post("/api/v1/namespaces", manifest, PartialObject)
-        await self._load.post(self._secrets, self.maker.client_secret(self.namespace), PartialObject)
+        for each in (manifest, self.maker.client_secret(self.namespace)):
+            await asyncio.to_thread(api.create, each)
 
     async def apply(self, created: Callable[[Member], None] = lambda _: None) -> None:
         """Apply all Datasources; `created` is called with each."""

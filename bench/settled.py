@@ -16,7 +16,6 @@ from bench.meter import Busy, Calls, cpu_seconds, resident_kib
 from bench.world import Operator, World, world
 from bench.writing import RUNS
 from datasource.api.names import SecretType
-from datasource.cluster.resources import LEASES
 from datasource_operator.decisions.election import RENEW_EVERY
 from deploy.local.cache import REPOSITORY
 from deploy.local.processes import StackError
@@ -182,7 +181,7 @@ class _IdleRaw:
                 msgspec.json.decode(line)
 
     async def _renew(self) -> None:
-        path = LEASES.path(SYSTEM_NAMESPACE)
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases"
         metadata = {"name": "bench-raw", "namespace": SYSTEM_NAMESPACE}
         await self._raw.post(
             path, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}, dict

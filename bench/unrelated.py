@@ -15,7 +15,6 @@ from bench.figures import Report, never_above
 from bench.wiretap import Wiretap
 from bench.world import World, world
 from bench.writing import RUNS, is_quiet
-from datasource.api.objects import PartialObject
 from deploy.local.stack import OPERATOR
 
 SECRETS = 5000
@@ -99,7 +98,7 @@ async def _heard_by_raw(api: Bare) -> AsyncIterator[_Heard]:
 
 async def _make_unrelated(here: World, count: int) -> list[str]:
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _MARK}}
-    await here.load.post("/api/v1/namespaces", manifest, PartialObject)
+    await asyncio.to_thread(here.api.create, manifest)
     value = b64encode(secrets.token_bytes(SIZE)).decode()
     names = [f"{_MARK}-{number:05d}" for number in range(count)]
 

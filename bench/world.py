@@ -14,25 +14,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.bare import Bare, Refused, load_json
+from bench.bare import Bare
 from bench.figures import Report, Wanted
 from bench.fleet import Fleet
 from bench.imitation import LIFETIME
 from bench.meter import AuditLog, Calls, cpu_seconds, service_account
 from bench.objects import Maker
-from datasource.cluster.resources import LEASES
 from datasource_operator.decisions.election import micro_time
 from datasource_operator.lease import LEASE_NAME
 from deploy.local.cache import BUILD, REPOSITORY
 from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import Child, free_ports
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Process, Stack, install
+from tests.support.api import LEASES, Api, Manifest, api_of
 
 FOLDER = BUILD / "bench"
 RAW_AGENT = "bench-raw"
 LOAD_AGENT = "bench-load"
-
-_LEASES = LEASES.path(SYSTEM_NAMESPACE)
 
 
 @dataclass(slots=True)
@@ -56,13 +54,17 @@ class Operator:
 
 @dataclass(slots=True)
 class World:
-    """Everything that runs. `load` plays people, `raw` is the raw driver under the operator's ServiceAccount."""
+    """Everything that runs. `load` plays many people at once, `raw` is the raw driver under the operator's ServiceAccount.
+
+    What is done once, and not measured, goes through `api`, the official client.
+    """
 
     name: str
     report: Report
     control_plane: ControlPlane
     stack: Stack
     maker: Maker
+    api: Api
     load: Bare
     raw: Bare
     raw_callback: Bare
@@ -77,7 +79,7 @@ class World:
     async def fleet(self, count: int, name: str = "") -> Fleet:
         """`count` Datasources in a namespace of their own, not applied yet."""
         fleet = Fleet(self.load, self.maker, name or f"{self.name}-{next(self._numbers)}", count)
-        await fleet.make_namespace()
+        await fleet.make_namespace(self.api)
         return fleet
 
     @asynccontextmanager
@@ -113,20 +115,17 @@ class World:
         release = {
             "spec": {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": micro_time(datetime.now(UTC))}
         }
-        await self.load.patch(f"{_LEASES}/{LEASE_NAME}", release, dict)
-        while True:
-            lease = await self._lease()
-            if lease["spec"].get("holderIdentity"):
-                acquired = datetime.fromisoformat(lease["spec"]["acquireTime"])
-                return time.monotonic() - (datetime.now(UTC) - acquired).total_seconds()
-            await asyncio.sleep(0.02)
+        await asyncio.to_thread(self.api.patch, LEASES, LEASE_NAME, release, SYSTEM_NAMESPACE)
+        lease = await asyncio.to_thread(
+            self.api.wait, "the operator leads", LEASES, LEASE_NAME, _is_held, SYSTEM_NAMESPACE
+        )
+        assert lease is not None
+        acquired = datetime.fromisoformat(lease["spec"]["acquireTime"])
+        return time.monotonic() - (datetime.now(UTC) - acquired).total_seconds()
 
     async def is_led(self) -> bool:
         """Whether an operator holds the Lease."""
-        try:
-            return bool((await self._lease())["spec"].get("holderIdentity"))
-        except Refused:
-            return False
+        return _is_held(await asyncio.to_thread(self.api.find, LEASES, LEASE_NAME, SYSTEM_NAMESPACE))
 
     def calls(self, *, raw: bool, user: str = OPERATOR) -> Calls:
         """What our process, or the raw driver in its place, asked of the API server since the last look at the audit log."""
@@ -134,10 +133,6 @@ class World:
         if raw:
             return self.audit.calls(name, agent=RAW_AGENT)
         return self.audit.calls(name, without_agent=RAW_AGENT)
-
-    async def _lease(self) -> dict[str, dict[str, str]]:
-        lease: dict[str, dict[str, str]] = load_json(await self.load.send("GET", f"{_LEASES}/{LEASE_NAME}"))
-        return lease
 
     async def _hold_lease(self) -> None:
         held = {
@@ -147,11 +142,12 @@ class World:
             "renewTime": micro_time(datetime.now(UTC)),
         }
         metadata = {"name": LEASE_NAME, "namespace": SYSTEM_NAMESPACE}
-        try:
-            await self.load.patch(f"{_LEASES}/{LEASE_NAME}", {"spec": held}, dict)
-        except Refused:
-            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": held}
-            await self.load.post(_LEASES, lease, dict)
+        lease = {"apiVersion": LEASES.group_version, "kind": LEASES.kind, "metadata": metadata, "spec": held}
+        await asyncio.to_thread(self.api.apply, lease, manager="bench")
+
+
+def _is_held(lease: Manifest | None) -> bool:
+    return lease is not None and bool(lease["spec"].get("holderIdentity"))
 
 
 @asynccontextmanager
@@ -170,7 +166,8 @@ async def world(name: str, report: Report, *, latency: float = 0.0, lifetime: in
         ):
             maker = Maker(provider_url, stack.external_url)
             with AuditLog(control_plane.audit_log) as audit:
-                yield World(name, report, control_plane, stack, maker, load, raw, raw_callback, audit)
+                api = api_of(control_plane.kubeconfig)
+                yield World(name, report, control_plane, stack, maker, api, load, raw, raw_callback, audit)
 
 
 def _bare(control_plane: ControlPlane, account: str | None, agent: str) -> Bare:

@@ -184,7 +184,7 @@ class DialogService:
                 self.transport, request, tenant=namespace, now=self.now, ca_bundle=material.ca_bundle
             )
         except OAuth2Error as error:
-            logger.warning("a pushed authorization request failed", error=str(error))
+            logger.warning("a pushed authorization request failed", namespace=namespace, error=str(error))
             raise refusals.request_was_not_taken(error) from None
         return pushed_url(effective.authorize_url, client_id=effective.client_id, request_uri=reference)
 

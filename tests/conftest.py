@@ -17,6 +17,7 @@ from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
 from deploy.local.provider import install as install_provider
 from deploy.local.stack import Process, Stack, install
+from tests.support.api import NAMESPACES, api_of
 from tests.support.user import User
 
 RUNS = BUILD / "tests"
@@ -103,9 +104,10 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     """A namespace of the test's own."""
     readable = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
     name = f"{readable}-{next(_numbers)}"
-    cluster.kubectl("create", "namespace", name)
+    api = api_of(cluster.kubeconfig)
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    api.delete(NAMESPACES, name)
 
 
 @pytest.fixture

@@ -57,20 +57,27 @@ class Meaning:
 
     state: State
     progress: Progress = Progress.WAITING
+    takes_away: bool = False
+    """Whether it takes a token from apps, or keeps one from them, and nobody asked for that."""
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether an Event that tells of it is a Warning (Kubernetes convention: somebody may have to act)."""
+        return self.takes_away or self.state is State.ERROR
 
 
 MEANING: dict[Reason, Meaning] = {
     Reason.AUTHORIZED: Meaning(State.AUTHORIZED),
-    Reason.REFRESH_FAILING: Meaning(State.AUTHORIZED, Progress.RECONCILING),
+    Reason.REFRESH_FAILING: Meaning(State.AUTHORIZED, Progress.RECONCILING, takes_away=True),
     Reason.AUTHORIZATION_REQUIRED: Meaning(State.NOT_AUTHORIZED),
     Reason.CREDENTIAL_CLEARED: Meaning(State.NOT_AUTHORIZED),
     Reason.PARAMETERS_CHANGED: Meaning(State.NOT_AUTHORIZED),
-    Reason.GRANT_REVOKED: Meaning(State.NOT_AUTHORIZED),
-    Reason.TOKEN_EXPIRED: Meaning(State.NOT_AUTHORIZED),
-    Reason.REFRESH_INTERRUPTED: Meaning(State.NOT_AUTHORIZED),
+    Reason.GRANT_REVOKED: Meaning(State.NOT_AUTHORIZED, takes_away=True),
+    Reason.TOKEN_EXPIRED: Meaning(State.NOT_AUTHORIZED, takes_away=True),
+    Reason.REFRESH_INTERRUPTED: Meaning(State.NOT_AUTHORIZED, takes_away=True),
     Reason.OAUTH2_MISSING: Meaning(State.NOT_CONFIGURED, Progress.STALLED),
     Reason.PARAMETERS_INCOMPLETE: Meaning(State.NOT_CONFIGURED, Progress.STALLED),
-    Reason.CLIENT_SECRET_NOT_FOUND: Meaning(State.NOT_CONFIGURED, Progress.RECONCILING),
+    Reason.CLIENT_SECRET_NOT_FOUND: Meaning(State.NOT_CONFIGURED, Progress.RECONCILING, takes_away=True),
     Reason.SECRET_CONFLICT: Meaning(State.ERROR, Progress.STALLED),
     Reason.CREDENTIAL_UNREADABLE: Meaning(State.ERROR),
     Reason.CLIENT_REJECTED: Meaning(State.ERROR, Progress.STALLED),

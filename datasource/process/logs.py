@@ -1,11 +1,60 @@
-"""I/O: logs of both processes, as JSON for machines or as text for people."""
+"""I/O: logs of both processes, as JSON for machines or as text for people.
+
+Each namespace may say each thing so often: whoever makes endless errors drowns nobody else's lines. The next line that is
+written says how many were left out; lines that name no namespace are all written.
+"""
 
 import logging
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 import structlog
 
+from datasource.concurrency.fair_rate import FairRate
+from datasource.process.metrics import LEFT_OUT
 from datasource.process.settings import LogFormat
+
+LINES_AT_ONCE = 100
+"""Lines with the same message about one namespace that are written however fast they come."""
+
+THEN_A_LINE_EVERY = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class FairLines:
+    """A structlog processor that leaves out what one namespace says too often."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    _rate: FairRate[tuple[str, str]] = field(default_factory=lambda: FairRate(LINES_AT_ONCE, THEN_A_LINE_EVERY))
+
+    def __call__(self, _: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        """The line, perhaps with how many were left out before it.
+
+        Raises:
+            structlog.DropEvent: it is left out.
+        """
+        namespace = _namespace_of(line)
+        if namespace is None:
+            return line
+        admitted = self._rate.admit((namespace, str(line.get("event"))), self.monotonic())
+        if admitted is None:
+            LEFT_OUT.labels("log line").inc()
+            raise structlog.DropEvent
+        if admitted.left_out:
+            line["left_out"] = admitted.left_out
+        return line
+
+
+def _namespace_of(line: structlog.typing.EventDict) -> str | None:
+    """Whom a line is about."""
+    about = line.get("datasource") or line.get("secret")
+    if isinstance(about, str) and "/" in about:
+        return about.partition("/")[0]
+    namespace = line.get("namespace")
+    return namespace if isinstance(namespace, str) else None
 
 
 def configure_logging(log_format: LogFormat) -> None:
@@ -23,7 +72,13 @@ def configure_logging(log_format: LogFormat) -> None:
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        # First of all: what is left out costs next to nothing.
+        processors=[
+            structlog.stdlib.filter_by_level,
+            FairLines(),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from prometheus_client import Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 MOST_HOSTS = 50
 """Providers that get series of their own."""
@@ -24,6 +24,16 @@ PROVIDER_SECONDS = Histogram(
     ["host", "outcome"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30),
 )
+
+
+LEFT_OUT = Counter(
+    "datasource_left_out",
+    "Log lines and Kubernetes Events that were not written, since their namespace or object had too many of them.",
+    ["what"],
+)
+for _what in ("log line", "Event"):
+    # There from the start: a rate needs a zero to rise from.
+    LEFT_OUT.labels(_what)
 
 
 @dataclass(slots=True)

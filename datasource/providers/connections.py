@@ -13,9 +13,8 @@ import httpcore
 from datasource.providers.wire import Wire
 
 CONNECT_TIMEOUT = timedelta(seconds=5)
-_CONNECTIONS = 100
-"""To one provider, or to one proxy."""
-
+CONNECTIONS_TO_ONE_PROVIDER = 100
+"""At a time; through a proxy they are counted for each provider, too. Who may send at all has places: those are fewer."""
 
 IDLE_SECONDS = 5.0
 
@@ -54,7 +53,7 @@ class ProviderConnections:
     def __init__(self, new_connection: Callable[[str], Connection]) -> None:
         self._new_connection = new_connection
         self._idle: deque[Connection] = deque()
-        self._room = asyncio.Semaphore(_CONNECTIONS)
+        self._room = asyncio.Semaphore(CONNECTIONS_TO_ONE_PROVIDER)
         self._under_way = 0
         self._used_at = time.monotonic()
 

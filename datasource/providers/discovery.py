@@ -5,14 +5,16 @@ issuer cannot be reached, what it said before goes on to hold for a day.
 """
 
 import asyncio
-from collections import OrderedDict
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
+from datasource.concurrency.fair_cache import FairCache
 from datasource.oauth2.errors import (
     EgressDenied,
     MetadataNotAskedFor,
@@ -40,14 +42,39 @@ LONGEST_GRACE = timedelta(days=1)
 DEADLINE = timedelta(seconds=5)
 """For each of the places where a document may stand."""
 
-MOST_ISSUERS = 1024
+KEPT_IN_ALL = 16 * 2**20
+"""Bytes that documents take at most; a usual one is counted for some 5 KiB."""
+
+KEPT_PER_NAMESPACE = 2**20
+"""Bytes of what a namespace asks about: whoever names many issuers forgets his own."""
+
+_PARSED_GROWTH = 16
+_SMALLEST_ENTRY = 1024
+
+
+class Trusted(NamedTuple):
+    """An issuer, and a digest of the authorities by which it is trusted beside the system's: what one tenant trusts is no word
+    for another."""
+
+    issuer: str
+    ca_digest: bytes | None
+
+    @classmethod
+    def by(cls, issuer: str, ca_bundle: str | None) -> "Trusted":
+        """An issuer as whoever names that bundle trusts it."""
+        return cls(issuer, None if ca_bundle is None else hashlib.sha256(ca_bundle.encode()).digest())
 
 
 class _Asked(NamedTuple):
-    """Whose metadata, and by which authorities beside the system's."""
+    """Whose metadata, by which authorities, and on whose behalf."""
 
     issuer: str
     ca_bundle: str | None
+    tenant: str
+
+    @property
+    def trusted(self) -> Trusted:
+        return Trusted.by(self.issuer, self.ca_bundle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +116,12 @@ class Discovery:
         self._transport = transport
         self._monotonic = monotonic
         self._allow_insecure_http = allow_insecure_http
-        self._known: OrderedDict[_Asked, _Entry] = OrderedDict()
-        self._asking: dict[tuple[_Asked, str | None], asyncio.Task[ProviderMetadata]] = {}
+        self._known: FairCache[Trusted, _Entry] = FairCache(KEPT_IN_ALL, KEPT_PER_NAMESPACE)
+        self._asking: dict[tuple[Trusted, str | None], asyncio.Task[ProviderMetadata]] = {}
 
     def is_known(self, issuer: str, *, ca_bundle: str | None = None) -> bool:
         """Whether `metadata` answers at once, an error included."""
-        entry = self._known.get(_Asked(issuer, ca_bundle))
+        entry = self._known.peek(Trusted.by(issuer, ca_bundle))
         return entry is not None and self._monotonic() < entry.fresh_until
 
     async def metadata(self, issuer: str, *, tenant: str, ca_bundle: str | None = None) -> ProviderMetadata:
@@ -109,48 +136,47 @@ class Discovery:
             MetadataUnavailable: it cannot be reached now, and has not been for long.
             MetadataUnusable: there is no document, or one that cannot be believed.
         """
-        asked = _Asked(issuer, ca_bundle)
-        entry = self._known.get(asked)
+        asked = _Asked(issuer, ca_bundle, tenant)
+        entry = self._known.get(asked.trusted, tenant)
         if entry is not None and self._monotonic() < entry.fresh_until:
-            self._known.move_to_end(asked)
             return _told(entry)
         try:
-            return await self._together(asked, tenant)
+            return await self._together(asked)
         except MetadataNotAskedFor:
             # Whoever began had no room to ask; that must not keep others from it.
-            return await self._together(asked, tenant, by_itself=True)
+            return await self._together(asked, by_itself=True)
 
-    async def _together(self, asked: _Asked, tenant: str, *, by_itself: bool = False) -> ProviderMetadata:
+    async def _together(self, asked: _Asked, *, by_itself: bool = False) -> ProviderMetadata:
         """One request for all who wait, or for all of a tenant (single flight)."""
-        flight = (asked, tenant if by_itself else None)
+        flight = (asked.trusted, asked.tenant if by_itself else None)
         asking = self._asking.get(flight)
         if asking is None:
-            asking = asyncio.create_task(self._ask(asked, tenant), name=f"metadata of {asked.issuer}")
+            asking = asyncio.create_task(self._ask(asked), name=f"metadata of {asked.issuer}")
             self._asking[flight] = asking
             asking.add_done_callback(lambda task: self._end(flight, task))
         # Shielded: one who gives up does not take the answer from the others.
         return await asyncio.shield(asking)
 
-    def _end(self, flight: tuple[_Asked, str | None], asking: asyncio.Task[ProviderMetadata]) -> None:
+    def _end(self, flight: tuple[Trusted, str | None], asking: asyncio.Task[ProviderMetadata]) -> None:
         del self._asking[flight]
         if not asking.cancelled():
             asking.exception()  # looked at, also where everybody who asked has gone away
 
-    async def _ask(self, asked: _Asked, tenant: str) -> ProviderMetadata:
+    async def _ask(self, asked: _Asked) -> ProviderMetadata:
         found: ProviderMetadata | Failure
         try:
-            found = await self._fetched(asked, tenant)
+            found = await self._fetched(asked)
         except MetadataNotAskedFor:
             raise  # It is no failure of the issuer, so it is told to nobody else.
         except (MetadataUnavailable, MetadataUnusable) as error:
-            logger.warning("no metadata", issuer=asked.issuer, error=str(error))
+            logger.warning("no metadata", namespace=asked.tenant, issuer=asked.issuer, error=str(error))
             found = Failure.of(error)
         entry = self._remember(asked, found)
         return _told(entry)
 
     def _remember(self, asked: _Asked, found: ProviderMetadata | Failure) -> _Entry:
         now = self._monotonic()
-        before = self._known.get(asked)
+        before = self._known.peek(asked.trusted)
         if isinstance(found, ProviderMetadata):
             until = now + LIFETIME.total_seconds()
             entry = _Entry(found, until, until + LONGEST_GRACE.total_seconds())
@@ -162,26 +188,23 @@ class Discovery:
                 if holds_on and before is not None
                 else _Entry(found, until, 0.0)
             )
-        self._known[asked] = entry
-        self._known.move_to_end(asked)
-        while len(self._known) > MOST_ISSUERS:
-            self._known.popitem(last=False)
+        self._known.put(asked.trusted, entry, asked.tenant, cost=_cost(asked.issuer, entry.found))
         return entry
 
-    async def _fetched(self, asked: _Asked, tenant: str) -> ProviderMetadata:
+    async def _fetched(self, asked: _Asked) -> ProviderMetadata:
         """Ask at each place until a document fits; otherwise the failure that says most."""
         failures: list[MetadataUnavailable | MetadataUnusable] = []
         for url in well_known_urls(asked.issuer):
             try:
-                return await self._document(url, asked, tenant)
+                return await self._document(url, asked)
             except MetadataNotAskedFor:
                 raise
             except (MetadataUnavailable, MetadataUnusable) as error:
                 failures.append(error)
         raise max(failures, key=_telling)
 
-    async def _document(self, url: str, asked: _Asked, tenant: str) -> ProviderMetadata:
-        body = await read_document(self._transport, url, tenant=tenant, ca_bundle=asked.ca_bundle)
+    async def _document(self, url: str, asked: _Asked) -> ProviderMetadata:
+        body = await read_document(self._transport, url, tenant=asked.tenant, ca_bundle=asked.ca_bundle)
         return parse_provider_metadata(body, issuer=asked.issuer, allow_insecure_http=self._allow_insecure_http)
 
 
@@ -222,3 +245,9 @@ def _told(entry: _Entry) -> ProviderMetadata:
     if isinstance(entry.found, ProviderMetadata):
         return entry.found
     raise entry.found.error()
+
+
+def _cost(issuer: str, found: ProviderMetadata | Failure) -> int:
+    """About how many bytes it takes to keep, rather more."""
+    said = len(found.text) if isinstance(found, Failure) else _PARSED_GROWTH * len(msgspec.json.encode(found))
+    return _SMALLEST_ENTRY + len(issuer) + said

@@ -7,17 +7,19 @@ A name is resolved once, what it leads to is judged, and what was judged is conn
 second answer. Through a proxy only what is written can be judged; the proxy itself was named by whoever installed us.
 """
 
+import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache, partial
+from functools import partial
 from typing import cast
 
 import httpcore
 import httpx
 
+from datasource.concurrency.fair_cache import FairCache
 from datasource.oauth2.errors import (
     EgressDenied,
     NotDelivered,
@@ -35,6 +37,17 @@ from datasource.providers.connections import CONNECT_TIMEOUT, IDLE_SECONDS, Conn
 from datasource.providers.deadline import deadline_of
 from datasource.providers.resolver import Lookups, NameServers, Resolve
 from datasource.providers.wire import Wire, WiredBackend
+
+TRUST_IN_ALL = 24 * 2**20
+"""Bytes of what is kept ready to trust a CA bundle by: to make it anew costs 20 ms of CPU at each request."""
+
+TRUST_PER_NAMESPACE = 4 * 2**20
+"""Room for three bundles, or four small ones."""
+
+_TRUST_COST = 2**20
+"""The system's authorities, which each bundle comes on top of."""
+
+_BUNDLE_GROWTH = 4
 
 _NO_LOGIN = httpx.Auth()
 """Not even what a URL would carry."""
@@ -105,7 +118,7 @@ class Transport:
         self._lookups = Lookups(resolve or self._name_servers)
         self._shared = self._client(httpx.create_ssl_context(verify))
         # What many Datasources of one company name is read once.
-        self._context_trusting = lru_cache(maxsize=16)(_context_trusting)
+        self._trust: FairCache[bytes, ssl.SSLContext] = FairCache(TRUST_IN_ALL, TRUST_PER_NAMESPACE)
 
     async def __aenter__(self) -> "Transport":
         return self
@@ -138,7 +151,7 @@ class Transport:
             raise EgressDenied(host, denied)
         try:
             with provider_timed(host):
-                async with deadline_of(deadline), self._trusting(ca_bundle) as client:
+                async with deadline_of(deadline), self._trusting(ca_bundle, tenant) as client:
                     return await _exchange(client, http_request, progress)
         except (*_NEVER_SENT, *_NO_WHOLE_ANSWER, UnicodeError) as error:
             if progress.reply is not None:
@@ -146,13 +159,21 @@ class Transport:
             raise _failure(error, host, progress, deadline) from error
 
     @asynccontextmanager
-    async def _trusting(self, ca_bundle: str | None) -> AsyncIterator[httpx.AsyncClient]:
+    async def _trusting(self, ca_bundle: str | None, tenant: str) -> AsyncIterator[httpx.AsyncClient]:
         if ca_bundle is None:
             yield self._shared
             return
         # Connections of its own, for one request: one that was made under this trust must serve nobody else.
-        async with self._client(self._context_trusting(ca_bundle)) as client:
+        async with self._client(self._context_trusting(ca_bundle, tenant)) as client:
             yield client
+
+    def _context_trusting(self, ca_bundle: str, tenant: str) -> ssl.SSLContext:
+        digest = hashlib.sha256(ca_bundle.encode()).digest()
+        context = self._trust.get(digest, tenant)
+        if context is None:
+            context = _context_trusting(ca_bundle)
+            self._trust.put(digest, context, tenant, cost=_TRUST_COST + _BUNDLE_GROWTH * len(ca_bundle))
+        return context
 
     def _client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
         to_providers = _ToProviders(context, self._egress, self._proxies, self._lookups)

@@ -1,18 +1,18 @@
 """I/O: id_tokens verified with the keys of the configured issuer, which are fetched from where its metadata says, and kept."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 
+from datasource.concurrency.fair_cache import FairCache
 from datasource.oauth2.errors import MetadataNotAskedFor, MetadataUnavailable, MetadataUnusable
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.signature import SigningKey, UnknownKey, parse_key_set, verified_claims
-from datasource.providers.discovery import Discovery, Failure, read_document
+from datasource.providers.discovery import Discovery, Failure, Trusted, read_document
 from datasource.providers.transport import Transport
 
 logger = structlog.get_logger(__name__)
@@ -24,16 +24,28 @@ LONGEST_GRACE = timedelta(days=1)
 REFETCH_PAUSE = timedelta(minutes=1)
 """How soon keys are fetched again, whatever an id_token names: a stranger's tokens must not make us storm a provider."""
 
-MOST_ISSUERS = 1024
+KEPT_IN_ALL = 16 * 2**20
+"""Bytes that key sets take at most; a usual one is counted for 14 KiB."""
+
+KEPT_PER_NAMESPACE = 2**20
+
+_KEY_COST = 4096
+_SMALLEST_ENTRY = 2048
 
 KEYS_UNAVAILABLE = Failure("The provider's keys cannot be read now.", is_unusable=False)
 
 
-class _Place(NamedTuple):
-    """Whose keys, and by which certificate authorities: what one tenant trusts is no word for another."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Whose keys, by which certificate authorities, and on whose behalf they are asked for."""
 
     issuer: str
     ca_bundle: str | None
+    tenant: str
+
+    @property
+    def trusted(self) -> Trusted:
+        return Trusted.by(self.issuer, self.ca_bundle)
 
 
 @dataclass(slots=True)
@@ -54,7 +66,7 @@ class IdTokenVerifier:
         self._transport = transport
         self._discovery = discovery
         self._monotonic = monotonic
-        self._kept: OrderedDict[_Place, _Kept] = OrderedDict()
+        self._kept: FairCache[Trusted, _Kept] = FairCache(KEPT_IN_ALL, KEPT_PER_NAMESPACE)
 
     async def prepare(self, issuer: str, *, tenant: str, ca_bundle: str | None = None) -> None:
         """Have the keys at hand: a code must not be spent on an id_token that nobody can verify.
@@ -64,7 +76,7 @@ class IdTokenVerifier:
             MetadataUnusable: the issuer publishes none that can be used.
         """
         metadata = await self._discovery.metadata(issuer, tenant=tenant, ca_bundle=ca_bundle)
-        await self._keys(_Place(issuer, ca_bundle), metadata, tenant)
+        await self._keys(_Place(issuer, ca_bundle, tenant), metadata)
 
     async def claims(
         self, id_token: str, issuer: str, *, tenant: str, ca_bundle: str | None = None
@@ -75,33 +87,29 @@ class IdTokenVerifier:
             IdentityMismatch: it is not signed by the issuer.
             MetadataUnavailable, MetadataUnusable: there are no keys to tell by.
         """
-        place = _Place(issuer, ca_bundle)
+        place = _Place(issuer, ca_bundle, tenant)
         metadata = await self._discovery.metadata(issuer, tenant=tenant, ca_bundle=ca_bundle)
         supported = metadata.id_token_signing_alg_values_supported
-        keys = await self._keys(place, metadata, tenant)
+        keys = await self._keys(place, metadata)
         try:
             return verified_claims(id_token, keys, supported=supported)
         except UnknownKey:
             # Rotated since (OIDC Core section 10.1.1).
-            newer = await self._keys(place, metadata, tenant, older_than=keys)
+            newer = await self._keys(place, metadata, older_than=keys)
             return verified_claims(id_token, newer, supported=supported)
 
     async def _keys(
-        self,
-        place: _Place,
-        metadata: ProviderMetadata,
-        tenant: str,
-        *,
-        older_than: tuple[SigningKey, ...] | None = None,
+        self, place: _Place, metadata: ProviderMetadata, *, older_than: tuple[SigningKey, ...] | None = None
     ) -> tuple[SigningKey, ...]:
-        kept = self._kept.setdefault(place, _Kept())
-        self._kept.move_to_end(place)
-        while len(self._kept) > MOST_ISSUERS:
-            self._kept.popitem(last=False)
+        kept = self._kept.get(place.trusted, place.tenant)
+        if kept is None:
+            kept = _Kept()
+            self._keep(place, kept)
         # One request for all who wait.
         async with kept.lock:
             if self._is_due(kept, older_than):
-                await self._fetch(kept, place, metadata, tenant)
+                await self._fetch(kept, place, metadata)
+                self._keep(place, kept)
         if kept.keys is not None and self._monotonic() < kept.fetched_at + (LIFETIME + LONGEST_GRACE).total_seconds():
             return kept.keys
         raise (kept.failure or KEYS_UNAVAILABLE).error()
@@ -113,21 +121,26 @@ class IdTokenVerifier:
         is_old = now >= kept.fetched_at + LIFETIME.total_seconds()
         return kept.keys is None or is_old or kept.keys is older_than
 
-    async def _fetch(self, kept: _Kept, place: _Place, metadata: ProviderMetadata, tenant: str) -> None:
+    def _keep(self, place: _Place, kept: _Kept) -> None:
+        failure = 0 if kept.failure is None else len(kept.failure.text)
+        cost = _SMALLEST_ENTRY + len(place.issuer) + _KEY_COST * len(kept.keys or ()) + failure
+        self._kept.put(place.trusted, kept, place.tenant, cost=cost)
+
+    async def _fetch(self, kept: _Kept, place: _Place, metadata: ProviderMetadata) -> None:
         asked_before, kept.asked_at = kept.asked_at, self._monotonic()
         try:
-            kept.keys = await self._fetched(metadata, place.ca_bundle, tenant)
+            kept.keys = await self._fetched(metadata, place)
         except MetadataNotAskedFor:
             kept.asked_at = asked_before
             raise
         except (MetadataUnavailable, MetadataUnusable) as error:
-            logger.warning("no keys of an issuer", issuer=place.issuer, error=str(error))
+            logger.warning("no keys of an issuer", namespace=place.tenant, issuer=place.issuer, error=str(error))
             kept.failure = Failure.of(error)
         else:
             kept.fetched_at, kept.failure = kept.asked_at, None
 
-    async def _fetched(self, metadata: ProviderMetadata, ca_bundle: str | None, tenant: str) -> tuple[SigningKey, ...]:
+    async def _fetched(self, metadata: ProviderMetadata, place: _Place) -> tuple[SigningKey, ...]:
         uri = metadata.jwks_uri
         if uri is None:
             raise MetadataUnusable("The provider's metadata has no jwks_uri, so id_tokens cannot be verified.")
-        return parse_key_set(await read_document(self._transport, uri, tenant=tenant, ca_bundle=ca_bundle))
+        return parse_key_set(await read_document(self._transport, uri, tenant=place.tenant, ca_bundle=place.ca_bundle))

@@ -141,12 +141,20 @@ def read_stored(metadata: Metadata) -> StoredTokenSecret:
         resource_version=metadata.resource_version,
         content=metadata.annotations.get(Annotation.CONTENT, ""),
         owners=metadata.owner_references,
-        fields=_shared(frozenset(_our_fields(metadata))),
+        fields=_shared_fields(frozenset(_our_fields(metadata))),
     )
 
 
 def _base64(text: str) -> str:
     return b64encode(text.encode()).decode()
+
+
+LONGEST_SHARED = 1024
+"""Characters of field names that are kept once for all: longer ones stay no longer than the Secret that has them."""
+
+
+def _shared_fields(fields: frozenset[str]) -> frozenset[str]:
+    return _shared(fields) if sum(map(len, fields)) <= LONGEST_SHARED else fields
 
 
 @lru_cache(maxsize=1024)

@@ -4,14 +4,10 @@ It issues refresh tokens for `offline_access`, rotates them, and revokes the who
 `python -m deploy.local.provider` installs it ahead of time.
 """
 
-import hashlib
 import json
-import os
 import secrets
 import shutil
-import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -22,8 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from deploy.local import tools
-from deploy.local.cache import cache_folder, locked
+from deploy.local import npm, tools
 from deploy.local.processes import Child, StackError, free_ports
 from deploy.local.progress import Say, say
 
@@ -31,7 +26,6 @@ DEMO_LOGIN = "demo"
 DEMO_PASSWORD = "demo"  # noqa: S105 - the demo tells everybody
 
 _SOURCE = Path(__file__).with_name("provider")
-_PACKAGE_FILES = ("package.json", "package-lock.json", ".npmrc")
 
 _CONTROL_SECONDS = 10.0
 
@@ -333,32 +327,7 @@ def install(out: Say = say) -> Path:
     Raises:
         StackError: npm failed.
     """
-    lock = (_SOURCE / "package-lock.json").read_bytes()
-    folder = cache_folder() / "provider" / hashlib.sha256(lock).hexdigest()[:16]
-    if not folder.exists():
-        with locked(folder.parent, out):
-            if not folder.exists():
-                _fetch(folder, out)
-    return folder / "node_modules"
-
-
-def _fetch(folder: Path, out: Say) -> None:
-    out("      fetching the identity provider with npm")
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        fetched = Path(temporary) / "fetched"
-        fetched.mkdir()
-        for name in _PACKAGE_FILES:
-            shutil.copy(_SOURCE / name, fetched)
-        node = tools.node()
-        # npm is a Node script, and its first line looks for node on PATH.
-        environ = {**os.environ, "PATH": os.pathsep.join([str(node.node.parent), os.environ.get("PATH", os.defpath)])}
-        options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--no-update-notifier"]
-        command = [str(node.npm), "ci", *options]
-        done = subprocess.run(command, cwd=fetched, env=environ, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise StackError(f"npm could not fetch the identity provider:\n{done.stderr or done.stdout}")
-        # Renamed whole: an interrupted fetch leaves no half folder behind.
-        fetched.rename(folder)
+    return npm.install(_SOURCE, "the identity provider", out)
 
 
 def main() -> None:

@@ -114,6 +114,12 @@ class Cache:
         """Whose a Secret was when it was last seen."""
         return self._belongs_to.get((metadata.namespace, metadata.name))
 
+    def holder(self, namespace: str, name: str) -> Key | None:
+        """Whose token Secret has that name."""
+        key = self._belongs_to.get((namespace, name))
+        known = None if key is None else self._known.get(key)
+        return key if known is not None and name in known.token_secrets else None
+
     def store_secret(self, metadata: Metadata) -> Key | None:
         """Remember a Secret of ours by its metadata; returns whose it is, or was; None where nothing new was learnt."""
         metadata = _lean_metadata(metadata)
@@ -256,7 +262,7 @@ def _lean_status(status: Status) -> Status:
         status,
         state=_interned(status.state),
         redirect_uri=_interned(status.redirect_uri),
-        granted_scopes=None if status.granted_scopes is None else _shared(status.granted_scopes),
+        granted_scopes=None if status.granted_scopes is None else _shared_scopes(status.granted_scopes),
         conditions=None if status.conditions is None else tuple(_lean_condition(each) for each in status.conditions),
     )
 
@@ -289,14 +295,22 @@ def _lean_credential(stored: StoredCredential) -> StoredCredential:
     facts = msgspec.structs.replace(
         stored.facts,
         fingerprint=intern(stored.facts.fingerprint),
-        requested_scopes=_shared(stored.facts.requested_scopes),
-        granted_scopes=_shared(stored.facts.granted_scopes),
+        requested_scopes=_shared_scopes(stored.facts.requested_scopes),
+        granted_scopes=_shared_scopes(stored.facts.granted_scopes),
     )
     return msgspec.structs.replace(stored, facts=facts)
 
 
 def _interned(text: str | None) -> str | None:
     return None if text is None else intern(str(text))
+
+
+LONGEST_SHARED = 512
+"""Characters of scopes that are kept once for all: longer ones are few, and stay no longer than whoever has them."""
+
+
+def _shared_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    return _shared(scopes) if sum(len(scope) + 1 for scope in scopes) <= LONGEST_SHARED else scopes
 
 
 @lru_cache(maxsize=4096)

@@ -3,36 +3,32 @@
 The name of an Event follows from what it says. So a second operator, or a restarted one, meets the Event that is there
 instead of adding another.
 
-Where very many Datasources change at once, an Event for each would be one write more for each, and nobody reads a thousand:
-after a hundred, only one a second is written of those that warn of nothing. Status, logs and metrics tell of all.
+`event_rates` bounds how many are written about whom.
 """
 
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
 from datasource.api.names import API_VERSION, FIELD_MANAGER, KIND
 from datasource.api.objects import Metadata, PartialObject
-from datasource.api.states import State
+from datasource.api.states import MEANING
 from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import EVENTS
+from datasource.process.metrics import LEFT_OUT
 from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.event_rates import EventRates
 
 logger = structlog.get_logger(__name__)
 
 _REMEMBERED = 10_000
 _NOTE_LENGTH = 1024
-
-AT_ONCE = 100
-"""Normal Events that are written however fast they come."""
-
-THEN_EVERY = timedelta(seconds=1)
-"""How soon each of them may be followed by another."""
 
 
 @dataclass(slots=True)
@@ -42,9 +38,9 @@ class EventRecorder:
     kube: Kube
     instance: str
     now: Callable[[], datetime]
+    monotonic: Callable[[], float] = time.monotonic
     _counts: OrderedDict[str, int] = field(default_factory=OrderedDict)
-    _allowance: float = AT_ONCE
-    _allowed_at: datetime | None = None
+    _rates: EventRates = field(default_factory=EventRates)
 
     async def announce(self, seen: Observed, finding: Finding, *, seconds: float) -> None:
         """Tell of a new state or reason, which took so many seconds to find; nothing where both stood already."""
@@ -59,8 +55,6 @@ class EventRecorder:
             before=seen.status.state,
             seconds=round(seconds, 3),
         )
-        if finding.state is not State.ERROR and not self._is_allowed():
-            return
         await self._record(
             {
                 "apiVersion": API_VERSION,
@@ -69,22 +63,11 @@ class EventRecorder:
                 "name": seen.name,
                 "uid": seen.uid,
             },
-            type_="Warning" if finding.state is State.ERROR else "Normal",
+            type_="Warning" if MEANING[finding.reason].is_warning else "Normal",
             reason=finding.reason,
             action="Reconcile",
             note=f"{finding.state}: {finding.message}",
         )
-
-    def _is_allowed(self) -> bool:
-        """Take one from the allowance for Normal Events, if there is one left."""
-        now = self.now()
-        if self._allowed_at is not None:
-            self._allowance = min(self._allowance + max((now - self._allowed_at) / THEN_EVERY, 0.0), AT_ONCE)
-        self._allowed_at = now
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
 
     async def warn(self, about: Metadata, *, is_secret: bool, reason: str, action: str, note: str) -> None:
         """Record a warning about a Datasource or a Secret. Where that fails, the log says so: nothing waits for an Event."""
@@ -98,7 +81,16 @@ class EventRecorder:
         }
         await self._record(regarding, type_="Warning", reason=reason, action=action, note=note)
 
+    def _is_admitted(self, regarding: dict[str, str], type_: str) -> bool:
+        namespace, now = regarding["namespace"], self.monotonic()
+        if type_ == "Warning":
+            return self._rates.admits_warning(namespace, regarding["uid"], now)
+        return self._rates.admits_normal(namespace, now)
+
     async def _record(self, regarding: dict[str, str], *, type_: str, reason: str, action: str, note: str) -> None:
+        if not self._is_admitted(regarding, type_):
+            LEFT_OUT.labels("Event").inc()
+            return
         try:
             await self._write(regarding, type_=type_, reason=reason, action=action, note=note)
         except (ApiError, Unavailable) as error:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 
 import msgspec
 
@@ -15,14 +14,23 @@ from datasource.cluster.api_errors import NotFound
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
+from datasource.concurrency.fair_cache import FairCache
 from datasource.process.settings import Settings
 from datasource.records.credential import StoredCredential
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
 from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.renames import name_it_moves_to, stands_in_ring
 from datasource_operator.refresh_memory import RefreshMemory
 
-PARSED_SPECS = 4096
-"""How many specs are kept parsed; those of one shape and content count once."""
+PARSED_SPECS_IN_ALL = 32 * 2**20
+"""Bytes that parsed specs take at most, and few take a quarter of what they are counted for; equal ones count once."""
+
+PARSED_SPECS_PER_NAMESPACE = 4 * 2**20
+
+PARSED_GROWTH = 12
+"""How many bytes a parsed spec takes at most for one of its JSON: many short strings take most."""
+
+SMALLEST_PARSED = 2048
 
 
 class DatasourceGone(Exception):
@@ -39,11 +47,10 @@ class Observer:
     memory: RefreshMemory
     credential_secrets: CredentialSecrets
     now: Callable[[], datetime]
-    _parse: Callable[[bytes], Spec | InvalidSpec] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        # A Datasource is looked at several times in a row while it is worked on.
-        self._parse = lru_cache(maxsize=PARSED_SPECS)(self._newly_parsed)
+    _parsed_specs: FairCache[bytes, Spec | InvalidSpec] = field(
+        default_factory=lambda: FairCache(PARSED_SPECS_IN_ALL, PARSED_SPECS_PER_NAMESPACE), repr=False
+    )
+    """A Datasource is looked at several times in a row while it is worked on."""
 
     def observe(self, key: Key, *, look_around: bool = False) -> Observed:
         """What the cache shows of a Datasource.
@@ -51,6 +58,19 @@ class Observer:
         Raises:
             DatasourceGone: it shows none.
         """
+        seen = self._observe(key, look_around=look_around)
+        return replace(seen, stands_in_ring=True) if self._stands_in_ring(key, seen) else seen
+
+    def _stands_in_ring(self, key: Key, seen: Observed) -> bool:
+        if name_it_moves_to(seen) is None:
+            return False
+
+        def moves_to(each: Key) -> str | None:
+            return None if self.cache.datasource(each) is None else name_it_moves_to(self._observe(each))
+
+        return stands_in_ring(key, moves_to, lambda name: self.cache.holder(key.namespace, name))
+
+    def _observe(self, key: Key, *, look_around: bool = False) -> Observed:
         datasource = self.cache.datasource(key)
         if datasource is None:
             raise DatasourceGone(str(key))
@@ -105,7 +125,12 @@ class Observer:
         return secret
 
     def _parsed(self, datasource: Datasource) -> Spec | InvalidSpec:
-        return self._parse(PackedSpec(datasource.spec).packed)
+        packed, namespace = PackedSpec(datasource.spec).packed, datasource.metadata.namespace
+        parsed = self._parsed_specs.get(packed, namespace)
+        if parsed is None:
+            parsed = self._newly_parsed(packed)
+            self._parsed_specs.put(packed, parsed, namespace, cost=SMALLEST_PARSED + PARSED_GROWTH * len(packed))
+        return parsed
 
     def _newly_parsed(self, spec: bytes) -> Spec | InvalidSpec:
         allow_insecure_http, egress = self.settings.allow_insecure_http, self.settings.egress

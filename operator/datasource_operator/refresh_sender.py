@@ -95,7 +95,12 @@ class RefreshSender:
         try:
             return await self.verifier.claims(id_token, issuer, tenant=namespace, ca_bundle=ca_bundle)
         except (MetadataUnavailable, MetadataUnusable) as error:
-            logger.warning("no keys to verify an id_token of a refresh with", issuer=issuer, error=str(error))
+            logger.warning(
+                "no keys to verify an id_token of a refresh with",
+                namespace=namespace,
+                issuer=issuer,
+                error=str(error),
+            )
             return unverified_claims(id_token)
 
     def _request(self, data: CredentialData, material: ClientMaterial) -> ProviderRequest:

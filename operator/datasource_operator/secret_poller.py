@@ -1,9 +1,11 @@
 """I/O: look again for Secrets that are not ours to watch: a missing client Secret, a foreign one that has our name.
 
-One GET (metadata only) for each distinct Secret, however many Datasources wait for it: after 2 s, rising to 60 s.
+One GET (metadata only) for each distinct Secret, however many Datasources wait for it: after 2 s, rising to 60 s. Whoever waits
+for very many Secrets waits longer, and nobody else does.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,6 +25,9 @@ FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(seconds=60)
 _BACKOFF = Backoff(FIRST_PAUSE, LONGEST_PAUSE, no_jitter, growth=1.5)
 _TICK = 0.5
+
+LOOKS_PER_NAMESPACE = 20
+"""Of what is due in one namespace, so much is looked at in each round, twice a second; those that wait longest first."""
 
 
 @dataclass(slots=True)
@@ -68,10 +73,19 @@ class SecretPoller:
         """Look at whatever is due, for ever."""
         while True:
             await asyncio.sleep(_TICK)
-            now = self.monotonic()
-            due = [place for place, watched in self._watched.items() if watched.due <= now]
-            for place in due:
+            for place in self._due():
                 await self._look(place)
+
+    def _due(self) -> list[tuple[str, str]]:
+        now, taken = self.monotonic(), Counter[str]()
+        waiting = sorted((watched.due, place) for place, watched in self._watched.items() if watched.due <= now)
+        due = []
+        for _, place in waiting:
+            namespace, _ = place
+            taken[namespace] += 1
+            if taken[namespace] <= LOOKS_PER_NAMESPACE:
+                due.append(place)
+        return due
 
     def _leave(self, key: Key, secret: str) -> None:
         self._waits_for.pop(key, None)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from datasource.api.names import REVOKE_FINALIZER, Role, SecretType, credential_secret_name
+from datasource.api.names import REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
 from datasource.api.objects import PartialObject
 from datasource.api.spec import InvalidSpec, OAuth2, Spec
 from datasource.api.spec_problems import egress_problems
@@ -84,8 +84,13 @@ class SurroundingsReader:
             )
         )
         role = Role.TOKEN if type_ is SecretType.TOKEN else Role.CREDENTIAL
-        if foreign or any(not is_ours(each.metadata, seen.name, role) for each in ours):
+        if foreign:
             return Surroundings(secret_conflict(name, role), name)
+        for each in ours:
+            if not is_ours(each.metadata, seen.name, role):
+                return Surroundings(
+                    secret_conflict(name, role, each.metadata.annotations.get(Annotation.DATASOURCE)), name
+                )
         for each in ours:
             # With our own finalizer alone it goes by itself: a revocation is under way.
             others = tuple(finalizer for finalizer in each.metadata.finalizers if finalizer != REVOKE_FINALIZER)

@@ -11,6 +11,7 @@ import pytest
 
 from deploy.local.cluster import Cluster
 from deploy.local.stack import SYSTEM_NAMESPACE, Process
+from tests.support.api import SECRETS
 from tests.support.person import Person, parameters_of
 from tests.support.user import CLIENT_SECRET, User
 
@@ -155,7 +156,7 @@ def test_cve_2023_40029_no_secret_stands_in_an_annotation_that_keeps_what_was_ap
 
     secrets = user.provider.secrets().all() | {CLIENT_SECRET}
     for namespace in (user.namespace, SYSTEM_NAMESPACE):
-        for stored in user.cluster.get("secrets", "-n", namespace)["items"]:
+        for stored in user.api.all_of(SECRETS, namespace):
             if stored["type"].startswith("datasource.dev/"):
                 metadata = json.dumps(stored["metadata"])
                 assert "last-applied-configuration" not in metadata

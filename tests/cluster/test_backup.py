@@ -18,6 +18,7 @@ from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
 from deploy.local.provider import Provider
 from deploy.local.stack import Process, Stack, install
+from tests.support.api import CRDS, api_of
 from tests.support.person import Person
 from tests.support.plugin import Plugin, administrator, editor
 from tests.support.user import User, eventually
@@ -278,9 +279,9 @@ def without_suspend(other_cluster: Cluster) -> Iterator[None]:
     """The CRD of the other cluster as it was before there was spec.suspend."""
 
     def write(change: Callable[[dict[str, Any]], object]) -> None:
-        definition = other_cluster.get("crd", "datasources.datasource.dev")
+        definition = api_of(other_cluster.kubeconfig).get(CRDS, "datasources.datasource.dev")
         change(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
-        other_cluster.kubectl("replace", "-f", "-", stdin=json.dumps(definition))
+        api_of(other_cluster.kubeconfig).replace(definition)
 
     def is_known() -> bool:
         return other_cluster.kubectl("explain", "datasource.spec.suspend", check=False).returncode == 0

@@ -13,6 +13,7 @@ import pytest
 from deploy.local.processes import free_ports
 from deploy.local.provider import Authentication
 from deploy.local.stack import SYSTEM_NAMESPACE, Process, Stack
+from tests.support.api import SECRETS
 from tests.support.person import OUR_COOKIE, Person, forms_in, parameters_of
 from tests.support.refresh import leads_on_to
 from tests.support.user import CLIENT_SECRET, User, eventually
@@ -78,11 +79,11 @@ def test_looking_at_the_dialog_changes_nothing(user: User, person: Person) -> No
 
 
 def flow_records(user: User) -> list[str]:
-    listed = user.cluster.get("secret", "-n", SYSTEM_NAMESPACE, "--field-selector", "type=datasource.dev/oauth2-flow")
+    listed = user.api.all_of(SECRETS, SYSTEM_NAMESPACE, fields="type=datasource.dev/oauth2-flow")
     owner = f"{user.namespace}/calendar"
     return [
         each["metadata"]["name"]
-        for each in listed["items"]
+        for each in listed
         if each["metadata"]["annotations"]["datasource.dev/datasource"] == owner
     ]
 
@@ -228,11 +229,11 @@ def test_error_is_shown_escaped(user: User, person: Person) -> None:
 def test_flow_that_took_too_long_spends_nothing(user: User, person: Person) -> None:
     callback = person.consent(person.begin(user.ready_to_authorize()))
     (record,) = flow_records(user)
-    secret = user.cluster.get("secret", record, "-n", SYSTEM_NAMESPACE)
+    secret = user.api.get(SECRETS, record, SYSTEM_NAMESPACE)
     flow = json.loads(base64.b64decode(secret["data"]["flow"]))
     flow["expiresAt"] = "2020-01-01T00:00:00Z"
     change = {"data": {"flow": base64.b64encode(json.dumps(flow).encode()).decode()}}
-    user.cluster.kubectl("patch", "secret", record, "-n", SYSTEM_NAMESPACE, "--type=merge", "-p", json.dumps(change))
+    user.api.patch(SECRETS, record, change, SYSTEM_NAMESPACE)
 
     page = person.come_back(callback).text
 

@@ -18,6 +18,7 @@ from deploy.local.stack import Process, Stack
 from generators import argocd as argocd_files
 from tests.cluster.test_states import CASES, authorized, edit
 from tests.support import argocd
+from tests.support.api import CLUSTER_ROLES, CONFIG_MAPS, api_of
 from tests.support.kstatus import Computed, computed
 from tests.support.person import Person
 from tests.support.user import User, eventually
@@ -148,10 +149,7 @@ def produced(
         user.wait_for_reason("SecretsForbidden")
         found[SECRETS_FORBIDDEN.title] = user.get()
     # Nobody but the API server has had it in hand.
-    unseen = cluster.kubectl(
-        "create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(user.datasource(name="unseen"))
-    )
-    found[UNSEEN] = json.loads(unseen.stdout)
+    found[UNSEEN] = user.api.create(user.datasource(name="unseen"), dry_run=True)
     yield found
     for each in users:
         cluster.kubectl("delete", "namespace", each.namespace, "--wait=false")
@@ -161,9 +159,8 @@ class secrets_forbidden:
     """The operator may not read Secrets."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        role = json.loads(cluster.kubectl("get", "clusterrole", "datasource-operator", "-o", "json").stdout)
-        self._rules = role["rules"]
+        self._api = api_of(cluster.kubeconfig)
+        self._rules = self._api.get(CLUSTER_ROLES, "datasource-operator")["rules"]
 
     def __enter__(self) -> None:
         self._set(
@@ -174,8 +171,7 @@ class secrets_forbidden:
         self._set(self._rules)
 
     def _set(self, rules: list[dict[str, Any]]) -> None:
-        patch = json.dumps({"rules": rules})
-        self._cluster.kubectl("patch", "clusterrole", "datasource-operator", "--type=merge", "-p", patch)
+        self._api.patch(CLUSTER_ROLES, "datasource-operator", {"rules": rules})
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +311,7 @@ def test_patch_of_the_docs_leaves_what_argocd_cm_had(cluster: Cluster, namespace
     patch = ["patch", "configmap", "argocd-cm", "--patch-file", str(argocd_files.RESULT)]
     cluster.kubectl("-n", namespace, *patch)
 
-    data = cluster.get("configmap", "argocd-cm", "-n", namespace)["data"]
+    data = api_of(cluster.kubeconfig).get(CONFIG_MAPS, "argocd-cm", namespace)["data"]
     assert data == {"url": "https://argocd.example.com"} | yaml.safe_load(argocd_files.RESULT.read_text())["data"]
 
 

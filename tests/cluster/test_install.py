@@ -21,6 +21,7 @@ from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
 from deploy.local.stack import Stack
 from generators.manifests import CHART, INSTALL_YAML
+from tests.support.api import CONFIG_MAPS, api_of
 from tests.support.helm import Values, helm, in_order
 from tests.support.person import Person
 from tests.support.user import User, eventually
@@ -62,7 +63,7 @@ def chart_values(port: int, **values: Any) -> Values:
 @contextmanager
 def processes(cluster: Cluster, folder: Path, port: int) -> Iterator[Stack]:
     """Both processes, under the chart's ServiceAccounts, with the settings that its ConfigMap gives to the pods."""
-    settings = cluster.get("configmap", "datasource-config", "-n", SYSTEM)["data"]
+    settings = api_of(cluster.kubeconfig).get(CONFIG_MAPS, "datasource-config", SYSTEM)["data"]
     stack = Stack(cluster, folder / "logs", port, environ=settings, system_namespace=SYSTEM)
     running = [stack.operator("chart-operator"), stack.callback_server("chart-callback-server")]
     try:

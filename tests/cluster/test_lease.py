@@ -21,6 +21,7 @@ from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import Child
+from tests.support.api import LEASES, api_of
 from tests.support.user import PATIENCE
 
 pytestmark = pytest.mark.cluster
@@ -89,11 +90,8 @@ class Place:
 
     async def spec(self) -> dict[str, Any]:
         """What the Lease says; empty while there is none."""
-        found = await asyncio.to_thread(
-            self.cluster.kubectl, "get", "leases", "-n", self.namespace, "-o", "json", check=False
-        )
-        items = json.loads(found.stdout or '{"items": []}')["items"]
-        return next((item["spec"] for item in items if item["metadata"]["name"] == LEASE_NAME), {})
+        found = await asyncio.to_thread(api_of(self.cluster.kubeconfig).find, LEASES, LEASE_NAME, self.namespace)
+        return {} if found is None else dict(found["spec"])
 
     async def kubectl(self, *arguments: str) -> None:
         """Do something by hand, while the electors go on."""

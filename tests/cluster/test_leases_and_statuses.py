@@ -1,4 +1,4 @@
-"""Who writes Leases and statuses: RBAC says who at all, and the policies hold our accounts, and everybody's links, to what is ours."""
+"""Who writes Leases and statuses: RBAC says who at all; policies hold our accounts, and everybody's links, to what is ours."""
 
 import json
 import subprocess

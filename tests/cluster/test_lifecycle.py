@@ -7,6 +7,7 @@ import pytest
 
 from deploy.local.controlplane import ControlPlane
 from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process, Stack
+from tests.support.api import DATASOURCES, EVENTS, NAMESPACES, SECRETS
 from tests.support.audit import ApiRequest, requests_by, writes_by
 from tests.support.person import Person
 from tests.support.user import User, eventually
@@ -39,8 +40,7 @@ def test_namespace_can_be_deleted_while_the_operator_is_down(user: User, operato
     operator.stop()
     try:
         user.cluster.kubectl("delete", "namespace", user.namespace, "--timeout=60s")
-        found = user.cluster.kubectl("get", "namespace", user.namespace, "--ignore-not-found").stdout
-        assert found == ""
+        assert user.api.find(NAMESPACES, user.namespace) is None
     finally:
         operator.start()
         user.cluster.kubectl("create", "namespace", user.namespace)
@@ -115,7 +115,7 @@ def test_restart_over_settled_objects_writes_nothing(
     user.kubectl("create", "-f", "-", stdin="\n---\n".join(json.dumps(each) for each in many))
 
     def all_settled() -> bool:
-        items = json.loads(user.kubectl("get", "datasource", "-o", "json"))["items"]
+        items = user.all_of(DATASOURCES)
         return len(items) == 201 and all(each["status"]["observedGeneration"] == 1 for each in items)
 
     eventually("all are settled", all_settled)
@@ -140,7 +140,7 @@ def test_restart_over_settled_objects_writes_nothing(
 
 def versions(user: User) -> dict[str, str]:
     """resourceVersions of everything that the operator could have written, markers aside."""
-    listed = json.loads(user.kubectl("get", "datasources,secrets,events.v1.events.k8s.io", "-o", "json"))["items"]
+    listed = [each for resource in (DATASOURCES, SECRETS, EVENTS) for each in user.all_of(resource)]
     names = {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in listed}
     return {name: version for name, version in names.items() if "/marker-" not in name}
 

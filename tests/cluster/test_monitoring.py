@@ -267,4 +267,6 @@ def test_replica_that_stands_by_tells_of_no_datasource(user: User, stack: Stack)
         "datasource_refreshes_waiting",
         "datasource_refreshes_total",
         "datasource_refreshes_created",
+        "datasource_left_out_total",
+        "datasource_left_out_created",
     }

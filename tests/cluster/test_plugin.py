@@ -15,6 +15,7 @@ from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.processes import free_ports
 from deploy.local.stack import SYSTEM_NAMESPACE, Process
+from tests.support.api import CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, api_of
 from tests.support.person import Person
 from tests.support.plugin import ESCAPE, Plugin, administrator, closed_port_kubeconfig, editor
 from tests.support.user import CLIENT_SECRET, User, eventually
@@ -304,12 +305,12 @@ def test_explain_shows_the_events_to_whoever_may_read_them(user: User, plugin: P
 @contextmanager
 def installed_external_url(cluster: Cluster, url: str) -> Iterator[None]:
     """The setting as an overlay would have it; the processes of the tests get theirs from the environment."""
-    maps = cluster.get("configmaps", "-n", SYSTEM_NAMESPACE)["items"]
-    (name,) = [each["metadata"]["name"] for each in maps if each["metadata"]["name"].startswith("datasource-config")]
+    api = api_of(cluster.kubeconfig)
+    names = [each["metadata"]["name"] for each in api.all_of(CONFIG_MAPS, SYSTEM_NAMESPACE)]
+    (name,) = [each for each in names if each.startswith("datasource-config")]
 
     def write(value: str) -> None:
-        patch = json.dumps({"data": {"DATASOURCE_EXTERNAL_URL": value}})
-        cluster.kubectl("patch", "configmap", name, "-n", SYSTEM_NAMESPACE, "--type=merge", "-p", patch)
+        api.patch(CONFIG_MAPS, name, {"data": {"DATASOURCE_EXTERNAL_URL": value}}, SYSTEM_NAMESPACE)
 
     write(url)
     try:
@@ -349,14 +350,14 @@ def test_doctor_finds_a_sound_installation_sound(user: User) -> None:
 
 def test_doctor_names_the_right_that_is_missing(user: User) -> None:
     plugin = administrator(user.cluster, user.namespace)
-    binding = user.cluster.get("clusterrolebinding", "datasource-callback-server")
-    user.cluster.kubectl("delete", "clusterrolebinding", "datasource-callback-server")
+    binding = user.api.get(CLUSTER_ROLE_BINDINGS, "datasource-callback-server")
+    user.api.delete(CLUSTER_ROLE_BINDINGS, "datasource-callback-server")
     try:
         broken = plugin.run("doctor")
     finally:
         for field in ("uid", "resourceVersion", "creationTimestamp"):
             binding["metadata"].pop(field)
-        user.cluster.kubectl("create", "-f", "-", stdin=json.dumps(binding))
+        user.api.create(binding)
 
     assert broken.returncode == 1
     assert "Rights of the callback server: missing: get datasources.datasource.dev in all namespaces" in broken.stdout

@@ -1,9 +1,8 @@
 """The admission policies of deploy/: what they refuse, with which words, and that they refuse nobody else."""
 
 import base64
-import json
-import subprocess
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +11,8 @@ import yaml
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
-from tests.support.user import eventually
+from tests.support.api import CONFIG_MAPS, DATASOURCES, POLICIES, SECRETS, Api, Manifest, api_of, refusal
+from tests.support.patience import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -20,9 +20,15 @@ POLICY = "callback-server-writes.datasource.dev"
 
 
 @pytest.fixture
-def callback_server_user(cluster: Cluster) -> Cluster:
-    """kubectl with the callback server's token, as whoever stole it would use it."""
-    return Cluster(cluster.kubeconfig_for(SYSTEM_NAMESPACE, CALLBACK_SERVER), cluster.folder)
+def admin(cluster: Cluster) -> Api:
+    """The API for whom no policy is meant."""
+    return api_of(cluster.kubeconfig)
+
+
+@pytest.fixture
+def callback_server_user(cluster: Cluster) -> Api:
+    """The API with the callback server's token, as whoever stole it would use it."""
+    return api_of(cluster.kubeconfig_for(SYSTEM_NAMESPACE, CALLBACK_SERVER))
 
 
 def secret(name: str, type_: str, namespace: str, owner: str | None = None) -> dict[str, Any]:
@@ -35,8 +41,9 @@ def secret(name: str, type_: str, namespace: str, owner: str | None = None) -> d
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": type_, "data": {"key": "eA=="}}
 
 
-def create(cluster: Cluster, manifest: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    return cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest), check=False)
+def create(who: Api, manifest: Manifest) -> str:
+    """What is said against it; empty: it would be done. Nothing is stored."""
+    return refusal(who.create, manifest, dry_run=True)
 
 
 CREDENTIAL, TOKEN, FLOW = (
@@ -54,11 +61,9 @@ CREDENTIAL, TOKEN, FLOW = (
     ],
 )
 def test_callback_server_may_write_our_types(
-    callback_server_user: Cluster, namespace: str, name: str, type_: str, place: str, owner: str
+    callback_server_user: Api, namespace: str, name: str, type_: str, place: str, owner: str
 ) -> None:
-    done = create(callback_server_user, secret(name, type_, namespace if place == "own" else place, owner))
-
-    assert done.returncode == 0, done.stderr
+    assert create(callback_server_user, secret(name, type_, namespace if place == "own" else place, owner)) == ""
 
 
 @pytest.mark.parametrize(
@@ -78,51 +83,44 @@ def test_callback_server_may_write_our_types(
     ],
 )
 def test_callback_server_may_write_nothing_else(
-    callback_server_user: Cluster, namespace: str, name: str, type_: str, owner: str | None, message: str
+    callback_server_user: Api, namespace: str, name: str, type_: str, owner: str | None, message: str
 ) -> None:
-    done = create(callback_server_user, secret(name, type_, namespace, owner))
-
-    assert done.returncode != 0
-    assert message in done.stderr
+    assert message in create(callback_server_user, secret(name, type_, namespace, owner))
 
 
 def test_callback_server_may_not_alter_a_secret_of_somebody_else(
-    cluster: Cluster, callback_server_user: Cluster, namespace: str
+    admin: Api, callback_server_user: Api, namespace: str
 ) -> None:
-    cluster.kubectl("create", "-f", "-", stdin=json.dumps(secret("theirs", "Opaque", namespace)))
+    admin.create(secret("theirs", "Opaque", namespace))
 
-    change = json.dumps({"data": {"key": base64.b64encode(b"stolen").decode()}})
-    done = callback_server_user.kubectl("patch", "secret", "theirs", "-n", namespace, "-p", change, check=False)
+    change = {"data": {"key": base64.b64encode(b"stolen").decode()}}
+    said = refusal(callback_server_user.patch, SECRETS, "theirs", change, namespace)
 
-    assert done.returncode != 0
-    assert "the callback server may write only" in done.stderr
+    assert "the callback server may write only" in said
 
 
 def test_callback_server_may_not_make_a_secret_of_somebody_else_its_own(
-    cluster: Cluster, callback_server_user: Cluster, namespace: str
+    admin: Api, callback_server_user: Api, namespace: str
 ) -> None:
     """The type of a Secret cannot change, so it must not be given the annotations of a credential either."""
     name = "calendar-oauth2-credential"
-    cluster.kubectl("create", "-f", "-", stdin=json.dumps(secret(name, "Opaque", namespace)))
+    admin.create(secret(name, "Opaque", namespace))
 
-    change = json.dumps({"metadata": {"annotations": {"datasource.dev/datasource": "calendar"}}})
-    done = callback_server_user.kubectl("patch", "secret", name, "-n", namespace, "-p", change, check=False)
+    change = {"metadata": {"annotations": {"datasource.dev/datasource": "calendar"}}}
 
-    assert done.returncode != 0
-    assert "is of type Opaque" in done.stderr
+    assert "is of type Opaque" in refusal(callback_server_user.patch, SECRETS, name, change, namespace)
 
 
 @pytest.mark.parametrize("verb", ["update", "delete", "deletecollection", "list", "watch"])
 @pytest.mark.parametrize("resource", ["secrets", "configmaps", "datasources.datasource.dev"])
 def test_callback_server_has_no_other_verb_on_anything(
-    callback_server_user: Cluster, namespace: str, verb: str, resource: str
+    callback_server_user: Api, namespace: str, verb: str, resource: str
 ) -> None:
-    said = callback_server_user.kubectl("auth", "can-i", verb, resource, "-n", namespace, check=False)
-    assert said.stdout.strip() == "no"
+    assert not callback_server_user.may(verb, resource, namespace)
 
 
 def test_callback_server_may_write_credentials_only_where_datasources_are_served(
-    cluster: Cluster, callback_server_user: Cluster, namespace: str
+    cluster: Cluster, admin: Api, callback_server_user: Api, namespace: str
 ) -> None:
     """The overlay for a list of namespaces fills the list into the policy; the one for all of them is put back after it."""
 
@@ -133,30 +131,28 @@ def test_callback_server_may_write_credentials_only_where_datasources_are_served
             for each in yaml.safe_load_all(rendered)
             if each["metadata"]["name"] == POLICY and each["kind"] == "ValidatingAdmissionPolicy"
         )
-        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump(policy))
+        admin.apply(policy, manager="kubectl")
 
     credential = secret("calendar-oauth2-credential", CREDENTIAL, namespace, "calendar")
     apply_policy_of("namespaces")
     try:
         eventually(
             "the list is in force",
-            lambda: "this namespace is not served" in create(callback_server_user, credential).stderr,
+            lambda: "this namespace is not served" in create(callback_server_user, credential),
         )
         flow = secret("datasource-flow-0123456789abcdef-0", FLOW, SYSTEM_NAMESPACE, f"{namespace}/calendar")
-        assert create(callback_server_user, flow).returncode == 0
+        assert create(callback_server_user, flow) == ""
     finally:
         apply_policy_of("cluster-wide")
-    eventually("all are served again", lambda: create(callback_server_user, credential).returncode == 0)
+    eventually("all are served again", lambda: create(callback_server_user, credential) == "")
 
 
-def test_everybody_else_writes_secrets_as_before(cluster: Cluster, namespace: str) -> None:
-    done = create(cluster, secret("mine", "Opaque", namespace))
-
-    assert done.returncode == 0, done.stderr
+def test_everybody_else_writes_secrets_as_before(admin: Api, namespace: str) -> None:
+    assert create(admin, secret("mine", "Opaque", namespace)) == ""
 
 
 @pytest.fixture
-def editor(cluster: Cluster, namespace: str) -> Cluster:
+def editor(cluster: Cluster, namespace: str) -> Api:
     """Somebody who may edit Datasources, and may read the Secret `readable` only."""
     cluster.kubectl("create", "serviceaccount", "editor", "-n", namespace)
     cluster.kubectl("create", "role", "edit", "--verb=*", "--resource=datasources.datasource.dev", "-n", namespace)
@@ -165,7 +161,7 @@ def editor(cluster: Cluster, namespace: str) -> Cluster:
     for role in ("edit", "read"):
         subject = f"--serviceaccount={namespace}:editor"
         cluster.kubectl("create", "rolebinding", role, f"--role={role}", subject, "-n", namespace)
-    return Cluster(cluster.kubeconfig_for(namespace, "editor"), cluster.folder)
+    return api_of(cluster.kubeconfig_for(namespace, "editor"))
 
 
 def datasource(namespace: str, **oauth2: Any) -> dict[str, Any]:
@@ -177,62 +173,51 @@ def datasource(namespace: str, **oauth2: Any) -> dict[str, Any]:
     }
 
 
-def test_who_names_a_client_secret_must_be_allowed_to_read_it(editor: Cluster, namespace: str) -> None:
+def test_who_names_a_client_secret_must_be_allowed_to_read_it(editor: Api, namespace: str) -> None:
     refused = create(editor, datasource(namespace, clientSecretRef={"name": "hidden"}))
     allowed = create(editor, datasource(namespace, clientSecretRef={"name": "readable"}))
     public = create(editor, datasource(namespace, clientID="public"))
     key = create(editor, datasource(namespace, privateKeyRef={"name": "hidden"}))
     readable_key = create(editor, datasource(namespace, privateKeyRef={"name": "readable"}))
 
-    assert refused.returncode != 0
-    assert "spec.oauth2.clientSecretRef names Secret hidden" in refused.stderr
-    assert "ask for that right" in refused.stderr
-    assert key.returncode != 0
-    assert "spec.oauth2.privateKeyRef names Secret hidden" in key.stderr
-    assert readable_key.returncode == 0, readable_key.stderr
-    assert allowed.returncode == 0, allowed.stderr
-    assert public.returncode == 0, public.stderr
+    assert "spec.oauth2.clientSecretRef names Secret hidden" in refused
+    assert "ask for that right" in refused
+    assert "spec.oauth2.privateKeyRef names Secret hidden" in key
+    assert (readable_key, allowed, public) == ("", "", "")
 
 
-def test_who_redirects_a_client_secret_must_be_allowed_to_read_it(
-    cluster: Cluster, editor: Cluster, namespace: str
-) -> None:
+def test_who_redirects_a_client_secret_must_be_allowed_to_read_it(admin: Api, editor: Api, namespace: str) -> None:
     whole = datasource(namespace, clientSecretRef={"name": "hidden"}, tokenURL="https://login.example.com/token")
-    cluster.kubectl("create", "-f", "-", stdin=json.dumps(whole))
+    admin.create(whole)
 
-    def patched(oauth2: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-        change = json.dumps({"spec": {"oauth2": oauth2}})
-        return editor.kubectl(
-            "patch", "datasource", "calendar", "-n", namespace, "--type=merge", "-p", change, check=False
-        )
+    def patched(oauth2: dict[str, Any]) -> str:
+        return refusal(editor.patch, DATASOURCES, "calendar", {"spec": {"oauth2": oauth2}}, namespace)
 
-    assert "spec.oauth2.clientSecretRef" in patched({"tokenURL": "https://evil.example.com/token"}).stderr
-    assert "spec.oauth2.clientSecretRef" in patched({"issuer": "https://evil.example.com"}).stderr
+    assert "spec.oauth2.clientSecretRef" in patched({"tokenURL": "https://evil.example.com/token"})
+    assert "spec.oauth2.clientSecretRef" in patched({"issuer": "https://evil.example.com"})
     for field in ("refreshURL", "pushedAuthorizationURL", "revocationURL"):
-        assert "spec.oauth2.clientSecretRef" in patched({field: "https://evil.example.com/"}).stderr
-    assert "spec.oauth2.clientSecretRef" in patched({"provider": "google"}).stderr
-    assert "spec.oauth2.clientSecretRef" in patched({"caBundleRef": {"name": "mine"}}).stderr
-    assert "spec.oauth2.clientSecretRef" in patched({"clientSecretRef": {"name": "other"}}).stderr
-    assert patched({"scopes": ["read"]}).returncode == 0
-    assert patched({"clientSecretRef": None}).returncode == 0
+        assert "spec.oauth2.clientSecretRef" in patched({field: "https://evil.example.com/"})
+    assert "spec.oauth2.clientSecretRef" in patched({"provider": "google"})
+    assert "spec.oauth2.clientSecretRef" in patched({"caBundleRef": {"name": "mine"}})
+    assert "spec.oauth2.clientSecretRef" in patched({"clientSecretRef": {"name": "other"}})
+    assert patched({"scopes": ["read"]}) == ""
+    assert patched({"clientSecretRef": None}) == ""
 
 
-def standing(cluster: Cluster, namespace: str, **spec: Any) -> Callable[[Cluster, dict[str, Any]], str]:
+def standing(admin: Api, namespace: str, **spec: Any) -> Callable[[Api, dict[str, Any]], str]:
     """A Datasource that is there; yields how somebody changes its spec, and what the API server says to that if it refuses."""
     whole = datasource(namespace, clientID="public")
     whole["spec"] |= spec
-    cluster.kubectl("create", "-f", "-", stdin=json.dumps(whole))
+    admin.create(whole)
 
-    def change(who: Cluster, changed: dict[str, Any]) -> str:
-        where = ("datasource", "calendar", "-n", namespace, "--type=merge", "--dry-run=server")
-        done = who.kubectl("patch", *where, "-p", json.dumps({"spec": changed}), check=False)
-        return "" if done.returncode == 0 else done.stderr
+    def change(who: Api, changed: dict[str, Any]) -> str:
+        return refusal(who.patch, DATASOURCES, "calendar", {"spec": changed}, namespace, dry_run=True)
 
     return change
 
 
-def test_who_moves_a_token_must_be_allowed_to_read_it(cluster: Cluster, editor: Cluster, namespace: str) -> None:
-    change = standing(cluster, namespace)
+def test_who_moves_a_token_must_be_allowed_to_read_it(admin: Api, editor: Api, namespace: str) -> None:
+    change = standing(admin, namespace)
 
     for moved in (
         {"tokenSecret": {"name": "readable"}},
@@ -243,7 +228,7 @@ def test_who_moves_a_token_must_be_allowed_to_read_it(cluster: Cluster, editor: 
         said = change(editor, moved)
         assert "may not get Secret calendar-token" in said, moved
         assert "ask for that right" in said
-        assert change(cluster, moved) == ""
+        assert change(admin, moved) == ""
     for harmless in (
         {"suspend": True},
         {"oauth2": {"scopes": ["read"]}},
@@ -253,21 +238,19 @@ def test_who_moves_a_token_must_be_allowed_to_read_it(cluster: Cluster, editor: 
         assert change(editor, harmless) == "", harmless
 
 
-def test_who_names_a_token_secret_must_be_allowed_to_read_it(editor: Cluster, namespace: str) -> None:
+def test_who_names_a_token_secret_must_be_allowed_to_read_it(editor: Api, namespace: str) -> None:
     def named(name: str) -> dict[str, Any]:
         whole = datasource(namespace, clientID="public")
         whole["spec"]["tokenSecret"] = {"name": name}
         return whole
 
-    assert "may not get Secret calendar-token" in create(editor, named("readable")).stderr
-    assert "may not get Secret" in create(editor, named("hidden")).stderr
-    assert create(editor, named("calendar-token")).returncode == 0
+    assert "may not get Secret calendar-token" in create(editor, named("readable"))
+    assert "may not get Secret" in create(editor, named("hidden"))
+    assert create(editor, named("calendar-token")) == ""
 
 
-def test_who_may_read_a_token_moves_it_where_they_may_read_it(
-    cluster: Cluster, editor: Cluster, namespace: str
-) -> None:
-    change = standing(cluster, namespace, tokenSecret={"name": "readable"})
+def test_who_may_read_a_token_moves_it_where_they_may_read_it(admin: Api, editor: Api, namespace: str) -> None:
+    change = standing(admin, namespace, tokenSecret={"name": "readable"})
 
     assert change(editor, {"url": "https://other.example.com"}) == ""
     assert "may not get Secret hidden" in change(editor, {"tokenSecret": {"name": "hidden"}})
@@ -285,46 +268,47 @@ OBEYED = [
 
 
 def test_labels_and_annotations_that_other_controllers_obey_are_refused_unless_they_are_listed(
-    cluster: Cluster, namespace: str
+    admin: Api, namespace: str
 ) -> None:
-    change = standing(cluster, namespace, tokenSecret={"template": {"labels": {"app.kubernetes.io/name": "reader"}}})
+    change = standing(admin, namespace, tokenSecret={"template": {"labels": {"app.kubernetes.io/name": "reader"}}})
 
     for place, key, value in OBEYED:
         template = {"template": {place: {key: value}}}
-        said = change(cluster, {"tokenSecret": template})
+        said = change(admin, {"tokenSecret": template})
         assert f"has a label or annotation {key}, which is not on the list" in said, key
         whole = datasource(namespace, clientID="public")
         whole["spec"]["tokenSecret"] = template
-        assert "datasource-template-keys in namespace datasource-system" in create(cluster, whole).stderr, key
+        assert "datasource-template-keys in namespace datasource-system" in create(admin, whole), key
     listed = {"reloader.stakater.com/match": "true"}
-    assert change(cluster, {"tokenSecret": {"template": {"annotations": listed}}}) == ""
+    assert change(admin, {"tokenSecret": {"template": {"annotations": listed}}}) == ""
 
 
-def test_template_of_before_goes_on_and_the_platform_team_lists_more(cluster: Cluster, namespace: str) -> None:
+def test_template_of_before_goes_on_and_the_platform_team_lists_more(admin: Api, namespace: str) -> None:
     def list_keys(*keys: str) -> None:
-        data = json.dumps({"data": {"keys": "\n".join(keys)}})
-        cluster.kubectl("patch", "configmap", "datasource-template-keys", "-n", SYSTEM_NAMESPACE, "-p", data)
+        admin.patch(CONFIG_MAPS, "datasource-template-keys", {"data": {"keys": "\n".join(keys)}}, SYSTEM_NAMESPACE)
 
-    shipped = cluster.get("configmap", "datasource-template-keys", "-n", SYSTEM_NAMESPACE)["data"]["keys"].split()
+    shipped = admin.get(CONFIG_MAPS, "datasource-template-keys", SYSTEM_NAMESPACE)["data"]["keys"].split()
     whole = datasource(namespace, clientID="public")
     whole["spec"]["tokenSecret"] = {"template": {"labels": {"theirs.example.com/tier": "one"}}}
     list_keys(*shipped, "  theirs.example.com/tier  ")
     try:
-        eventually("the longer list is in force", lambda: create(cluster, whole).returncode == 0)
-        change = standing(cluster, namespace, tokenSecret=whole["spec"]["tokenSecret"])
-        assert change(cluster, {"tokenSecret": {"template": {"labels": {"theirs.example.com/tier": "two"}}}}) == ""
+        eventually("the longer list is in force", lambda: create(admin, whole) == "")
+        change = standing(admin, namespace, tokenSecret=whole["spec"]["tokenSecret"])
+        assert change(admin, {"tokenSecret": {"template": {"labels": {"theirs.example.com/tier": "two"}}}}) == ""
     finally:
         list_keys(*shipped)
-    eventually("the shorter one is", lambda: create(cluster, whole).returncode != 0)
+    eventually("the shorter one is", lambda: create(admin, whole) != "")
 
-    assert change(cluster, {"suspend": True}) == ""
-    assert change(cluster, {"tokenSecret": {"template": {"data": {"a": "b"}}}}) == ""
-    assert change(cluster, {"tokenSecret": {"template": {"labels": {"theirs.example.com/tier": None}}}}) == ""
+    assert change(admin, {"suspend": True}) == ""
+    assert change(admin, {"tokenSecret": {"template": {"data": {"a": "b"}}}}) == ""
+    assert change(admin, {"tokenSecret": {"template": {"labels": {"theirs.example.com/tier": None}}}}) == ""
     two = {"tokenSecret": {"template": {"labels": {"theirs.example.com/tier": "two"}}}}
-    assert "theirs.example.com/tier, which is not on the list" in change(cluster, two)
+    assert "theirs.example.com/tier, which is not on the list" in change(admin, two)
 
 
-def test_who_writes_a_secret_of_our_types_must_be_allowed_to_read_it(cluster: Cluster, namespace: str) -> None:
+def test_who_writes_a_secret_of_our_types_must_be_allowed_to_read_it(
+    cluster: Cluster, admin: Api, namespace: str
+) -> None:
     """Tokens and the client secret are sent to the endpoints in a credential: `create secrets` alone writes none."""
     cluster.kubectl("create", "serviceaccount", "writer", "-n", namespace)
     cluster.kubectl("create", "role", "write", "--verb=create,patch", "--resource=secrets", "-n", namespace)
@@ -333,26 +317,24 @@ def test_who_writes_a_secret_of_our_types_must_be_allowed_to_read_it(cluster: Cl
     for role in ("write", "read"):
         subject = f"--serviceaccount={namespace}:writer"
         cluster.kubectl("create", "rolebinding", role, f"--role={role}", subject, "-n", namespace)
-    writer = Cluster(cluster.kubeconfig_for(namespace, "writer"), cluster.folder)
+    writer = api_of(cluster.kubeconfig_for(namespace, "writer"))
     there = secret("calendar-oauth2-credential", CREDENTIAL, namespace, "calendar")
     there["metadata"]["ownerReferences"] = []
-    cluster.kubectl("create", "-f", "-", stdin=json.dumps(there))
+    admin.create(there)
 
     for name, type_ in (("x-oauth2-credential", CREDENTIAL), ("x-token", TOKEN), ("datasource-flow-0-0", FLOW)):
-        done = create(writer, secret(name, type_, namespace, "x"))
-        assert f"may not get Secrets of that name in namespace {namespace}" in done.stderr, done.stderr
+        said = create(writer, secret(name, type_, namespace, "x"))
+        assert f"may not get Secrets of that name in namespace {namespace}" in said, said
     there["data"] = {"token_endpoint": "eA=="}
-    # kubectl patch would read it first.
-    altered = ("apply", "--server-side", "--force-conflicts", "-f", "-")
-    done = writer.kubectl(*altered, stdin=json.dumps(there), check=False)
-    assert "may not get Secrets of that name" in done.stderr, done.stderr
+    said = refusal(writer.apply, there)
+    assert "may not get Secrets of that name" in said, said
     readable = secret("readable-oauth2-credential", CREDENTIAL, namespace, "readable")
     for allowed in (readable, secret("mine", "Opaque", namespace)):
-        assert create(writer, allowed).returncode == 0, create(writer, allowed).stderr
+        assert create(writer, allowed) == ""
 
 
-def test_policies_pass_the_type_check(cluster: Cluster) -> None:
-    policies = cluster.get("validatingadmissionpolicies")["items"]
+def test_policies_pass_the_type_check(admin: Api) -> None:
+    policies = admin.all_of(POLICIES)
 
     assert {each["metadata"]["name"] for each in policies} == {
         "callback-role-bindings.datasource.dev",
@@ -368,9 +350,13 @@ def test_policies_pass_the_type_check(cluster: Cluster) -> None:
         "token-secret.datasource.dev",
     }
     for policy in policies:
-        name = policy["metadata"]["name"]
         generation = policy["metadata"]["generation"]
-        observed = f"--for=jsonpath={{.status.observedGeneration}}={generation}"
-        cluster.kubectl("wait", f"validatingadmissionpolicy/{name}", observed)
-        checked = cluster.get("validatingadmissionpolicy", name)["status"]
-        assert checked.get("typeChecking", {}).get("expressionWarnings", []) == []
+        checked = admin.wait(
+            "its types were checked", POLICIES, policy["metadata"]["name"], partial(_is_observed, generation)
+        )
+        assert checked is not None
+        assert checked["status"].get("typeChecking", {}).get("expressionWarnings", []) == []
+
+
+def _is_observed(generation: int, policy: Manifest | None) -> bool:
+    return policy is not None and policy.get("status", {}).get("observedGeneration") == generation

@@ -46,6 +46,7 @@ from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import StackError
 from deploy.local.provider import Provider, TokenRequest
 from deploy.local.stack import Process, Stack
+from tests.support.api import DATASOURCES, SECRETS
 from tests.support.hostile_provider import ON_LOOPBACK
 from tests.support.person import Person, forms_in
 from tests.support.refresh import leads_on_to
@@ -697,9 +698,8 @@ class Walk(RuleBasedStateMachine):
 
     def seen(self) -> Seen:
         """Read the Datasource and all Secrets."""
-        items = json.loads(self.user.kubectl("get", "datasources,secrets", "-o", "json"))["items"]
-        (datasource,) = [each for each in items if each["kind"] == "Datasource"]
-        return Seen(datasource, {each["metadata"]["name"]: each for each in items if each["kind"] == "Secret"})
+        (datasource,) = self.user.all_of(DATASOURCES)
+        return Seen(datasource, {each["metadata"]["name"]: each for each in self.user.all_of(SECRETS)})
 
     def eventually(self, what: str, is_so: Callable[[Seen], object]) -> None:
         """Wait until it is so."""

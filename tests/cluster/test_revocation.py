@@ -11,6 +11,7 @@ import pytest
 
 from deploy.local.provider import RevocationRequest
 from deploy.local.stack import Process, Stack
+from tests.support.api import EVENTS, NAMESPACES
 from tests.support.person import Person
 from tests.support.user import CLIENT_SECRET, User, eventually
 
@@ -89,8 +90,7 @@ def delete(user: User) -> None:
 
 
 def failures(user: User) -> list[dict[str, Any]]:
-    found = json.loads(user.kubectl("get", "events.v1.events.k8s.io", "-o", "json"))["items"]
-    return [each for each in found if each["reason"] == "RevocationFailed"]
+    return [each for each in user.all_of(EVENTS) if each["reason"] == "RevocationFailed"]
 
 
 def test_clear_revokes_the_grant_and_leaves_nothing_of_it(user: User) -> None:
@@ -339,10 +339,7 @@ def test_deletion_of_a_namespace_revokes_and_ends(user: User) -> None:
     user.cluster.kubectl("delete", "namespace", user.namespace, "--wait=false")
 
     eventually_revoked(user, token)
-    eventually(
-        "the namespace is gone",
-        lambda: user.cluster.kubectl("get", "namespace", user.namespace, check=False).returncode != 0,
-    )
+    user.api.wait("the namespace is gone", NAMESPACES, user.namespace, lambda seen: seen is None)
     # The fixture deletes it at the end.
     user.cluster.kubectl("create", "namespace", user.namespace)
 

@@ -7,6 +7,7 @@ import pytest
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
 from tests.conftest import RUNS
+from tests.support.api import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, api_of
 from tests.support.audit import ApiRequest, requests_by
 
 pytestmark = [pytest.mark.cluster, pytest.mark.last]
@@ -18,11 +19,12 @@ _ASKED_BY_KUBECTL = {("", "", "get"), ("authorization.k8s.io", "selfsubjectacces
 def granted(cluster: Cluster, service_account: str) -> set[tuple[str, str, str]]:
     """(group, resource, verb) of every rule bound to a ServiceAccount by deploy/."""
     rules: set[tuple[str, str, str]] = set()
-    for kind in ("clusterrolebinding", "rolebinding"):
-        scope = () if kind == "clusterrolebinding" else ("-n", SYSTEM_NAMESPACE)
-        for binding in cluster.get(kind, *scope)["items"]:
+    api = api_of(cluster.kubeconfig)
+    for bindings, namespace in ((CLUSTER_ROLE_BINDINGS, None), (ROLE_BINDINGS, SYSTEM_NAMESPACE)):
+        for binding in api.all_of(bindings, namespace):
             if any(_is(subject, service_account) for subject in binding.get("subjects", [])):
-                role = cluster.get(binding["roleRef"]["kind"].lower(), binding["roleRef"]["name"], *scope)
+                roles = CLUSTER_ROLES if binding["roleRef"]["kind"] == "ClusterRole" else ROLES
+                role = api.get(roles, binding["roleRef"]["name"], namespace if roles is ROLES else None)
                 rules |= {
                     (group, resource, verb)
                     for rule in role["rules"]
@@ -62,6 +64,5 @@ def test_no_right_was_missing(cluster: Cluster, service_account: str) -> None:
 def test_callback_server_can_neither_list_nor_watch_secrets(cluster: Cluster) -> None:
     user = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{CALLBACK_SERVER}"
     for verb in ("list", "watch", "delete", "deletecollection", "update"):
-        for scope in (("-A",), ("-n", SYSTEM_NAMESPACE), ("-n", "default")):
-            said = cluster.kubectl("auth", "can-i", verb, "secrets", "--as", user, *scope, check=False)
-            assert said.stdout.strip() == "no", (verb, scope)
+        for namespace in (None, SYSTEM_NAMESPACE, "default"):
+            assert not api_of(cluster.kubeconfig).may(verb, "secrets", namespace, user=user), (verb, namespace)

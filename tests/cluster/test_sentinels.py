@@ -11,6 +11,7 @@ from joserfc.jwk import ECKey
 from deploy.local.provider import Authentication, Provider
 from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.conftest import ISSUED, RUNS
+from tests.support.api import SECRETS
 from tests.support.person import Person
 from tests.support.user import CLIENT_SECRET, User, new_private_key
 
@@ -105,7 +106,7 @@ def assert_nothing_is_found(user: User, provider: Provider, pages: list[str]) ->
         assert found_in(page, issued) == []
     assert found_in(user.kubectl("get", "datasources,events.v1.events.k8s.io", "-o", "json"), issued) == []
     for namespace in (user.namespace, SYSTEM_NAMESPACE):
-        secrets = user.cluster.get("secrets", "-n", namespace)["items"]
+        secrets = user.api.all_of(SECRETS, namespace)
         metadata = json.dumps([each["metadata"] for each in secrets])
         assert found_in(metadata, issued) == []
     assert "last-applied-configuration" not in json.dumps(user.credential())

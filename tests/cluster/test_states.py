@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from deploy.local.cluster import Cluster
+from tests.support.api import CLUSTER_ROLES
 from tests.support.person import Person
 from tests.support.user import User, eventually
 
@@ -210,12 +211,10 @@ def test_unreadable_credential_is_an_error_and_loses_nothing(user: User) -> None
 
 
 def test_forbidden_secrets_are_an_error_that_heals(user: User, cluster: Cluster) -> None:
-    binding = "clusterrolebinding", "datasource-operator"
-    kept = cluster.kubectl("get", *binding, "-o", "json").stdout
     user.create_client_secret()
     user.apply(user.datasource(user.oauth2()))
     user.wait_for_reason("AuthorizationRequired")
-    role = json.loads(cluster.kubectl("get", "clusterrole", "datasource-operator", "-o", "json").stdout)
+    role = user.api.get(CLUSTER_ROLES, "datasource-operator")
     rules = [
         {**rule, "verbs": ["list", "watch"]} if rule["resources"] == ["secrets"] else rule for rule in role["rules"]
     ]
@@ -231,7 +230,6 @@ def test_forbidden_secrets_are_an_error_that_heals(user: User, cluster: Cluster)
         cluster.kubectl(
             "patch", "clusterrole", "datasource-operator", "--type=merge", "-p", json.dumps({"rules": role["rules"]})
         )
-    assert kept
     edit(user, {"oauth2": {"clientID": user.client_id}})
     user.wait_for_reason("AuthorizationRequired")
 

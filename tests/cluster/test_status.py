@@ -9,12 +9,11 @@ import pytest
 import yaml
 
 from deploy.local.cache import REPOSITORY
+from tests.support.api import DATASOURCES, POLICIES, POLICY_BINDINGS, refusal
 from tests.support.person import Person
 from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.cluster
-
-CRD = "datasources.datasource.dev"
 
 
 def authorize(user: User) -> None:
@@ -36,13 +35,9 @@ def is_at_least(user: User, number: int) -> bool:
 
 def refused(user: User) -> bool:
     """Whether the API server refuses what the operator would write."""
-    patch = json.dumps({"status": {"state": "ERROR"}})
-    done = user.cluster.kubectl(
-        *("-n", user.namespace, "patch", CRD, "calendar", "--subresource=status", "--type=merge", "--dry-run=server"),
-        *("-p", patch),
-        check=False,
-    )
-    return "no status today" in done.stderr
+    change, status = {"status": {"state": "ERROR"}}, "status"
+    patch = partial(user.api.patch, DATASOURCES, "calendar", change, user.namespace, subresource=status, dry_run=True)
+    return "no status today" in refusal(patch)
 
 
 @pytest.fixture
@@ -78,12 +73,14 @@ def no_status(user: User) -> Iterator[None]:
         },
     }
     authorize(user)
-    user.cluster.kubectl("create", "-f", "-", stdin=yaml.safe_dump_all([policy, binding]))
+    user.api.create(policy)
+    user.api.create(binding)
     try:
         eventually("the policy is in force", lambda: refused(user))
         yield
     finally:
-        user.cluster.kubectl("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", name)
+        user.api.delete(POLICY_BINDINGS, name)
+        user.api.delete(POLICIES, name)
 
 
 @pytest.mark.usefixtures("no_status")

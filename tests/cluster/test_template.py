@@ -13,6 +13,7 @@ from datasource_operator.lease import LEASE_NAME
 from deploy.local.cache import REPOSITORY
 from deploy.local.controlplane import ControlPlane
 from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process
+from tests.support.api import LEASES
 from tests.support.audit import requests_by
 from tests.support.hostile_provider import HostileProvider, consents_at_once, replies, served
 from tests.support.person import Person
@@ -70,9 +71,7 @@ def peak_bytes(process: Process) -> int:
 
 
 def lease(user: User) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads(
-        user.cluster.kubectl("-n", SYSTEM_NAMESPACE, "get", "lease", LEASE_NAME, "-o", "json").stdout
-    )["spec"]
+    read = user.api.get(LEASES, LEASE_NAME, SYSTEM_NAMESPACE)["spec"]
     return {name: read[name] for name in ("holderIdentity", "leaseTransitions")}
 
 

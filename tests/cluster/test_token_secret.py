@@ -87,6 +87,43 @@ def test_renamed_leaves_no_old_one_behind(user: User) -> None:
     eventually("the old one is gone", lambda: user.secret("calendar-token") is None)
 
 
+def renamed(user: User, names: dict[str, str]) -> str:
+    """Manifests that ask for these token Secrets, by Datasource, for one apply."""
+    wanted = [user.datasource(user.oauth2(), name=each, tokenSecret={"name": name}) for each, name in names.items()]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": wanted})
+
+
+def test_datasources_that_trade_names_all_end_with_their_own_token(user: User) -> None:
+    """Three in a ring by one apply, as GitOps does it; then two, one after the other."""
+    user.register_application()
+    user.create_client_secret()
+    own = {"one": "t1", "two": "t2", "three": "t3"}
+    user.kubectl("apply", "-f", "-", stdin=renamed(user, own))
+    for each in own:
+        user.wait_for_reason("AuthorizationRequired", each)
+        with Person() as person:
+            person.authorize(user.link(each))
+        user.wait_for_reason("Authorized", each)
+    tokens = {each: user.decoded(name, "access_token") for each, name in own.items()}
+    assert len(set(tokens.values())) == 3
+
+    def hold(names: dict[str, str]) -> bool:
+        return all(user.decoded(name, "access_token") == tokens[each] for each, name in names.items())
+
+    ring = {"one": "t2", "two": "t3", "three": "t1"}
+    user.kubectl("apply", "-f", "-", stdin=renamed(user, ring))
+    eventually("each has its token under the new name", lambda: hold(ring))
+
+    user.kubectl("apply", "-f", "-", stdin=renamed(user, {"one": "t3"}))
+    user.wait_for_message("holds the token of Datasource two", "one")
+    assert hold(ring)
+    user.kubectl("apply", "-f", "-", stdin=renamed(user, {"two": "t2"}))
+    swapped = {"one": "t3", "two": "t2", "three": "t1"}
+    eventually("the two have traded", lambda: hold(swapped))
+    for each in own:
+        user.wait_for_reason("Authorized", each)
+
+
 def test_deleted_comes_back(user: User) -> None:
     authorize(user)
     before = user.secret("calendar-token")

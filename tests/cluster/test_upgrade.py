@@ -16,6 +16,7 @@ from datasource.api.clock import parse_rfc3339
 from datasource.api.names import LINK_KEYS_SECRET, SecretType
 from deploy.local.controlplane import ControlPlane
 from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process, Stack, install
+from tests.support.api import SECRETS
 from tests.support.audit import ApiRequest, writes_by
 from tests.support.user import User, eventually
 from tests.upgrade.stored import FIXTURES, NAMESPACE, Object, kept, put, version_of_this_checkout
@@ -107,7 +108,7 @@ def _look_at_everything(upgraded: Upgraded, operator: Process) -> None:
 
 
 def _flows(user: User) -> set[str]:
-    return {each["metadata"]["name"] for each in user.cluster.get("secrets", "-n", SYSTEM_NAMESPACE)["items"]}
+    return {each["metadata"]["name"] for each in user.api.all_of(SECRETS, SYSTEM_NAMESPACE)}
 
 
 def _is_observed(user: User, name: str) -> bool:

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from deploy.local.browser import chromium
 from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.conftest import ARTEFACTS
+from tests.support.api import SECRETS
 from tests.support.user import User
 
 Shoot = Callable[[Page, str], None]
@@ -63,6 +64,6 @@ def violations(page: Page) -> str:
 
 def flows(user: User) -> int:
     """How many flow records there are for this user's Datasource."""
-    secrets = user.cluster.get("secret", "-n", SYSTEM_NAMESPACE, "--field-selector", "type=datasource.dev/oauth2-flow")
+    secrets = user.api.all_of(SECRETS, SYSTEM_NAMESPACE, fields="type=datasource.dev/oauth2-flow")
     owner = f"{user.namespace}/calendar"
-    return sum(each["metadata"]["annotations"]["datasource.dev/datasource"] == owner for each in secrets["items"])
+    return sum(each["metadata"]["annotations"]["datasource.dev/datasource"] == owner for each in secrets)

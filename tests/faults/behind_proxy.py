@@ -13,6 +13,7 @@ from deploy.local.controlplane import ControlPlane
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Stack
 from tests.faults.api_proxy import ApiProxy
 from tests.faults.kubelet import Kubelet
+from tests.support.api import LEASES, NO_ANSWER, api_of
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,6 @@ def _proxy(control_plane: ControlPlane) -> ApiProxy:
 
 def _release_lease(control_plane: ControlPlane, namespace: str) -> None:
     """In the name of the dead leader: waiting for its Lease to expire would cost 15 s at each kill."""
-    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE_NAME}"
     # It may not be there yet, or the API server may be away: then the Lease expires.
-    with suppress(OSError):
-        body = {"spec": release(datetime.now(UTC))}
-        control_plane.api("PATCH", path, body, content_type="application/merge-patch+json")
+    with suppress(*NO_ANSWER):
+        api_of(control_plane.kubeconfig).patch(LEASES, LEASE_NAME, {"spec": release(datetime.now(UTC))}, namespace)

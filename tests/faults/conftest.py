@@ -13,8 +13,8 @@ from deploy.local.provider import Provider
 from deploy.local.stack import Stack, install
 from tests.faults import behind_proxy
 from tests.faults.behind_proxy import BehindProxy
-from tests.faults.impatient_user import ImpatientUser
 from tests.faults.stage import Stage
+from tests.support.user import User
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +79,7 @@ def stage(
     request: pytest.FixtureRequest,
 ) -> Stage:
     """Where a test plays its scenarios: a namespace, somebody in it, and both processes calm."""
-    user = ImpatientUser(control_plane.cluster, namespace, provider, stack.external_url, control_plane=control_plane)
+    user = User(control_plane.cluster, namespace, provider, stack.external_url)
     log = folder / "logs" / f"faults-{_module(request)}-{_in_a_file_name(request.node.name)}.log"
     return Stage(control_plane, user, disturbed_operator, disturbed_callback_server, log)
 

@@ -32,6 +32,7 @@ from deploy.local.provider import Provider, TokenRequest
 from deploy.local.provider import install as install_provider
 from deploy.local.stack import Process, Stack, install
 from tests.faults.balancer import Balancer
+from tests.support.api import DATASOURCES, NO_ANSWER, SECRETS, api_of
 from tests.support.person import Person
 from tests.support.user import User, eventually
 
@@ -102,11 +103,11 @@ class DeadTokens:
         self._thread.join()
 
     def _run(self) -> None:
-        path = f"/api/v1/namespaces/{NAMESPACE}/secrets?fieldSelector=type%3Ddatasource.dev/oauth2-token"
+        api = api_of(self._control_plane.kubeconfig)
         last = datetime.now(UTC)
         while not self._ending.wait(1.0):
-            with suppress(OSError, ValueError):
-                items = self._control_plane.api("GET", path)["items"]
+            with suppress(*NO_ANSWER):
+                items = api.all_of(SECRETS, NAMESPACE, fields=f"type={SecretType.TOKEN}")
                 now = datetime.now(UTC)
                 first_death = min((_expiry(item) + NOTICED_WITHIN for item in items), default=now)
                 # What ran out while the API server did not answer counts, too: apps had a dead token then.
@@ -145,8 +146,7 @@ class Storm:
 
     def datasources(self) -> dict[str, dict[str, Any]]:
         """All of them, by name."""
-        listed = json.loads(self.user.kubectl("get", "datasources", "-o", "json"))["items"]
-        return {each["metadata"]["name"]: each for each in listed}
+        return {each["metadata"]["name"]: each for each in self.user.all_of(DATASOURCES)}
 
     def authorize(self, names: Sequence[str]) -> int:
         """Go through the flow for each that offers a link, until all are AUTHORIZED or nothing moves any more."""
@@ -167,7 +167,7 @@ class Storm:
         done = 0
         while not ending.wait(2.0):
             name = self.random.choice(self.names)
-            with suppress(StackError, AssertionError, KeyError, OSError, ValueError):
+            with suppress(*NO_ANSWER, StackError, AssertionError, KeyError, OSError, ValueError):
                 self.user.annotate("new-credential", str(time.time_ns()), name)
                 for _ in range(20):
                     link = self.user.status(name).get("authorizationLink")
@@ -221,7 +221,7 @@ class Storm:
         stuck = self.names
         while stuck and time.monotonic() < deadline:
             time.sleep(1)
-            with suppress(StackError, OSError):
+            with suppress(*NO_ANSWER):
                 unresolved = self.unresolved()
                 found = self.datasources().items()
                 stuck = [name for name, each in found if name in unresolved or not _is_settled(each)]
@@ -231,8 +231,8 @@ class Storm:
 
     def unresolved(self) -> set[str]:
         """Whose refresh is under way, or had an answer that nobody knows: how that ends is not told yet."""
-        path = f"/api/v1/namespaces/{NAMESPACE}/secrets?fieldSelector=type%3D{SecretType.CREDENTIAL}"
-        found = [each["metadata"]["annotations"] for each in self.control_plane.api("GET", path)["items"]]
+        kept = self.user.all_of(SECRETS, fields=f"type={SecretType.CREDENTIAL}")
+        found = [each["metadata"]["annotations"] for each in kept]
         return {each[Annotation.DATASOURCE] for each in found if Annotation.INTENT in each}
 
     def _count(self, row: Row) -> None:

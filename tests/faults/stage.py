@@ -171,14 +171,12 @@ class Stage:
 
     def eventually(self, story: Story, case: Case, is_so: Callable[[], object]) -> None:
         """Wait for something that a story comes to."""
-        eventually(
-            f"{story} goes on", is_so, lambda: world.end_state(self.control_plane, self.user.namespace, case.name)
-        )
+        eventually(f"{story} goes on", is_so, lambda: world.end_state(self.user.api, self.user.namespace, case.name))
 
     def outcome(self, case: Case) -> Outcome:
         """What is left of a story."""
         return Outcome(
-            end=world.end_state(self.control_plane, self.user.namespace, case.name),
+            end=world.end_state(self.user.api, self.user.namespace, case.name),
             churn=self._churn.of(self.user.namespace, case.name),
         )
 

@@ -163,7 +163,7 @@ def tell_disturbed(story: Story, stage: Stage, blow: Blow, case: Case, told: Tol
 
 
 def reasons(stage: Stage, case: Case) -> set[str]:
-    return world.reasons(stage.control_plane, stage.user.namespace, case.name)
+    return world.reasons(stage.user.api, stage.user.namespace, case.name)
 
 
 def spent_twice(stage: Stage) -> int:

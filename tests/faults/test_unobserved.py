@@ -148,7 +148,7 @@ def test_restart_in_the_past_destroys_nothing_newer(stage: Stage, subtests: pyte
         with stage.operator.kubelet.down():
             for past, case in cases.items():
                 past.asked.do(case)
-            snapshot = world.resource_version(stage.control_plane)
+            snapshot = world.resource_version(stage.user.api)
         for past, case in cases.items():
             stage.eventually(authorized, case, partial(past.asked.until, case))
             stage.play(Story(past.name, past.since), case)

@@ -26,10 +26,10 @@ from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Stack
 from tests.faults import behind_proxy, world
 from tests.faults.api_proxy import everything, is_read_of_many, is_watch, token_file_of, write_secret
 from tests.faults.behind_proxy import BehindProxy
-from tests.faults.impatient_user import ImpatientUser
 from tests.faults.stage import Case, Outcome, Stage, Story
 from tests.faults.stories import SECRETS_DELETED, STORIES
-from tests.support.user import eventually
+from tests.support.api import NAMESPACES, ROLE_BINDINGS, ROLES, api_of
+from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -264,21 +264,23 @@ def silenced(
 
 @contextmanager
 def namespace_of_its_own(control_plane: ControlPlane, name: str) -> Iterator[str]:
-    control_plane.cluster.kubectl("create", "namespace", name)
+    api = api_of(control_plane.kubeconfig)
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
-    control_plane.cluster.kubectl("delete", "namespace", name, "--wait=false")
+    api.delete(NAMESPACES, name)
 
 
 def allow_lease_in(namespace: str, control_plane: ControlPlane) -> None:
     """An election of its own, or one operator would stand by: the rights that deploy/ gives in the system namespace."""
-    for kind in ("role", "rolebinding"):
-        right = control_plane.cluster.get("-n", SYSTEM_NAMESPACE, kind, f"{OPERATOR}-lease")
+    api = api_of(control_plane.kubeconfig)
+    for resource in (ROLES, ROLE_BINDINGS):
+        right = api.get(resource, f"{OPERATOR}-lease", SYSTEM_NAMESPACE)
         right["metadata"] = {"name": right["metadata"]["name"], "namespace": namespace}
-        control_plane.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(right))
+        api.apply(right)
 
 
-def user_in(namespace: str, control_plane: ControlPlane, provider: Provider, stack: Stack) -> ImpatientUser:
-    return ImpatientUser(control_plane.cluster, namespace, provider, stack.external_url, control_plane=control_plane)
+def user_in(namespace: str, control_plane: ControlPlane, provider: Provider, stack: Stack) -> User:
+    return User(control_plane.cluster, namespace, provider, stack.external_url)
 
 
 def begun(stage: Stage) -> dict[Story, Case]:
@@ -318,7 +320,7 @@ def replace_token(stage: Stage) -> str:
 
 def compact(control_plane: ControlPlane) -> None:
     """Have etcd forget everything but the present."""
-    revision = world.resource_version(control_plane)
+    revision = world.resource_version(api_of(control_plane.kubeconfig))
     request = urllib.request.Request(  # noqa: S310 - our own etcd
         f"{control_plane.etcd_client_url}/v3/kv/compaction",
         data=json.dumps({"revision": revision, "physical": True}).encode(),

@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datasource.api.names import Annotation, credential_secret_name
-from deploy.local.controlplane import ControlPlane
-
-DATASOURCES = "/apis/datasource.dev/v1alpha1/namespaces/{}/datasources"
-EVENTS = "/apis/events.k8s.io/v1/namespaces/{}/events"
-SECRETS = "/api/v1/namespaces/{}/secrets"
+from tests.support.api import DATASOURCES, EVENTS, NAMESPACES, SECRETS, Api
 
 _PRESENT_OR_NOT = ("authorizationLink", "expiresAt", "refreshedAt")
 
@@ -28,11 +24,10 @@ class _Named:
         return text.replace(self.namespace, "NAMESPACE").replace(self.name, "NAME")
 
 
-def end_state(control_plane: ControlPlane, namespace: str, name: str) -> dict[str, Any]:
+def end_state(api: Api, namespace: str, name: str) -> dict[str, Any]:
     """A Datasource and its Secrets, without what differs from run to run: IDs, times, tokens, names."""
-    datasources = control_plane.api("GET", DATASOURCES.format(namespace))["items"]
-    secrets = control_plane.api("GET", SECRETS.format(namespace))["items"]
-    datasource = next((each for each in datasources if each["metadata"]["name"] == name), None)
+    secrets = api.all_of(SECRETS, namespace)
+    datasource = api.find(DATASOURCES, name, namespace)
     uid = None if datasource is None else datasource["metadata"]["uid"]
     ours = {each["metadata"]["name"]: each for each in secrets if each["metadata"]["name"].startswith(f"{name}-")}
     access_token = ours.get(credential_secret_name(name), {}).get("data", {}).get("access_token")
@@ -118,13 +113,11 @@ class Churn:
             self._seen[reference["namespace"], "created" if created else "deleted", reference["name"]] += 1
 
 
-def reasons(control_plane: ControlPlane, namespace: str, name: str) -> set[str]:
+def reasons(api: Api, namespace: str, name: str) -> set[str]:
     """Of every state that users were told of by an Event."""
-    events = control_plane.api("GET", EVENTS.format(namespace))["items"]
-    return {each["reason"] for each in events if each["regarding"]["name"] == name}
+    return {each["reason"] for each in api.all_of(EVENTS, namespace) if each["regarding"]["name"] == name}
 
 
-def resource_version(control_plane: ControlPlane) -> str:
+def resource_version(api: Api) -> str:
     """The newest resourceVersion of all."""
-    listed = control_plane.api("GET", "/api/v1/namespaces?limit=1")
-    return str(listed["metadata"]["resourceVersion"])
+    return api.resource_version(NAMESPACES)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +12,10 @@ from joserfc.jwk import ECKey
 
 from deploy.local.cluster import Cluster
 from deploy.local.provider import Provider
-
-PATIENCE = 30.0
-"""Seconds until a wait gives up: a bound against hanging, not a measure of anything."""
+from tests.support.api import DATASOURCES, EVENTS, SECRETS, Api, Manifest, Resource, api_of
+from tests.support.patience import PATIENCE as PATIENCE
+from tests.support.patience import GaveUp as GaveUp
+from tests.support.patience import eventually as eventually
 
 CLIENT_SECRET = "sentinel-client-secret-8c1f"
 
@@ -28,24 +28,12 @@ def new_private_key() -> str:
     ).decode()
 
 
-class GaveUp(AssertionError):
-    """What was waited for did not happen; the text says what was there instead."""
-
-
-def eventually(
-    what: str, is_so: Callable[[], object], seen: Callable[[], object] = lambda: "", *, seconds: float = PATIENCE
-) -> None:
-    """Wait until `is_so()` is true."""
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise GaveUp(f"{what}: not within {seconds:.0f} s. There is: {seen()}")
-        time.sleep(0.1)
-
-
 @dataclass
 class User:
-    """Works in one namespace. Datasources are called `calendar` where no other name is given."""
+    """Works in one namespace. Datasources are called `calendar` where no other name is given.
+
+    Writes with kubectl, as people do; reads and waits through the official client, which starts no process for it.
+    """
 
     cluster: Cluster
     namespace: str
@@ -115,15 +103,22 @@ class User:
         """Run kubectl in the namespace; returns what it printed."""
         return self.cluster.kubectl("-n", self.namespace, *arguments, stdin=stdin).stdout
 
-    def get(self, name: str = "calendar") -> dict[str, Any]:
-        """The whole Datasource."""
-        parsed: dict[str, Any] = json.loads(self.kubectl("get", "datasource", name, "-o", "json"))
-        return parsed
+    @property
+    def api(self) -> Api:
+        """The API server."""
+        return api_of(self.cluster.kubeconfig)
 
-    def status(self, name: str = "calendar") -> dict[str, Any]:
+    def get(self, name: str = "calendar") -> Manifest:
+        """The whole Datasource."""
+        return self.api.get(DATASOURCES, name, self.namespace)
+
+    def all_of(self, resource: Resource, *, fields: str | None = None) -> list[Manifest]:
+        """All objects of a resource; `fields` is a selector."""
+        return self.api.all_of(resource, self.namespace, fields=fields)
+
+    def status(self, name: str = "calendar") -> Manifest:
         """Its status."""
-        status: dict[str, Any] = self.get(name).get("status", {})
-        return status
+        return _status(self.get(name))
 
     def state(self, name: str = "calendar") -> str:
         """Its state, as the STATE column shows it."""
@@ -131,8 +126,7 @@ class User:
 
     def ready(self, name: str = "calendar") -> dict[str, Any]:
         """Its Ready condition; empty where there is none."""
-        conditions = self.status(name).get("conditions", [])
-        return next((each for each in conditions if each["type"] == "Ready"), {})
+        return _ready(self.status(name))
 
     def reason(self, name: str = "calendar") -> str:
         """The reason of its Ready condition."""
@@ -142,24 +136,26 @@ class User:
         """The authorization link in its status."""
         return str(self.status(name)["authorizationLink"])
 
+    def wait_for_status(self, what: str, is_so: Callable[[Manifest], object], name: str = "calendar") -> None:
+        """Until its status is as it should be; a Datasource that is not there has an empty one."""
+        self.api.wait(f"{name}: {what}", DATASOURCES, name, lambda seen: is_so(_status(seen)), self.namespace)
+
     def wait_for_reason(self, reason: str, name: str = "calendar") -> None:
         """Until the Ready condition has that reason."""
-        eventually(f"{name} becomes {reason}", lambda: self.reason(name) == reason, lambda: self.status(name))
+        self.wait_for_status(f"it becomes {reason}", lambda seen: _ready(seen).get("reason") == reason, name)
 
     def wait_for_message(self, part: str, name: str = "calendar") -> None:
         """Until the Ready condition says something."""
-        eventually(f"{name} says so", lambda: part in self.ready(name).get("message", ""), lambda: self.status(name))
+        self.wait_for_status(f"it says {part!r}", lambda seen: part in _ready(seen).get("message", ""), name)
 
     def wait_for_link(self, name: str = "calendar") -> None:
         """Until a link is offered."""
-        eventually("a link is offered", lambda: "authorizationLink" in self.status(name), lambda: self.status(name))
+        self.wait_for_status("a link is offered", lambda seen: "authorizationLink" in seen, name)
 
     def wait_for_handled(self, request: str, value: str, name: str = "calendar") -> None:
         """Until the operator says that it acted on that value of a request."""
-        eventually(
-            f"{request}={value} is handled",
-            lambda: self.status(name).get("handled", {}).get(request) == value,
-            lambda: self.status(name),
+        self.wait_for_status(
+            f"{request}={value} is handled", lambda seen: seen.get("handled", {}).get(request) == value, name
         )
 
     def annotate(self, key: str, value: str | None, name: str = "calendar") -> None:
@@ -171,11 +167,9 @@ class User:
         """Ask to clear the credential."""
         self.annotate("clear-credential", value, name)
 
-    def secret(self, name: str) -> dict[str, Any] | None:
+    def secret(self, name: str) -> Manifest | None:
         """A Secret, or None."""
-        printed = self.kubectl("get", "secret", name, "--ignore-not-found", "-o", "json")
-        parsed: dict[str, Any] | None = json.loads(printed) if printed.strip() else None
-        return parsed
+        return self.api.find(SECRETS, name, self.namespace)
 
     def decoded(self, secret: str, key: str) -> str | None:
         """The text under a key of a Secret, or None."""
@@ -183,7 +177,7 @@ class User:
         encoded = None if found is None else found.get("data", {}).get(key)
         return None if encoded is None else base64.b64decode(encoded).decode()
 
-    def credential(self, name: str = "calendar") -> dict[str, Any] | None:
+    def credential(self, name: str = "calendar") -> Manifest | None:
         """The credential Secret."""
         return self.secret(f"{name}-oauth2-credential")
 
@@ -192,7 +186,15 @@ class User:
         secret = self.credential(name)
         return "" if secret is None else str(secret["metadata"]["annotations"]["datasource.dev/credential-id"])
 
-    def events(self, name: str = "calendar") -> list[dict[str, Any]]:
+    def events(self, name: str = "calendar") -> list[Manifest]:
         """The Events about a Datasource."""
-        found = json.loads(self.kubectl("get", "events.v1.events.k8s.io", "-o", "json"))["items"]
-        return [each for each in found if each["regarding"]["name"] == name]
+        return [each for each in self.all_of(EVENTS) if each["regarding"]["name"] == name]
+
+
+def _status(datasource: Manifest | None) -> Manifest:
+    found: Manifest = (datasource or {}).get("status", {})
+    return found
+
+
+def _ready(status: Manifest) -> Manifest:
+    return next((each for each in status.get("conditions", []) if each["type"] == "Ready"), {})

@@ -116,6 +116,8 @@ class Observed:
     """When this process first saw this revision of the credential; None: now."""
     rights_outlive_namespace: bool = True
     """Whether our rights come from a ClusterRole. A Role goes with its namespace, before what our finalizer holds there."""
+    stands_in_ring: bool = False
+    """Whether its token Secret is to be renamed to one whose owner waits, perhaps by way of others, for this one's name."""
     too_large: InvalidSpec | None = None
     """What came of rendering the token Secret for this very revision: it would be too large."""
 

@@ -39,8 +39,14 @@ def immutable_secret(name: str, namespace: str, *, is_credential: bool) -> Findi
     return Finding(Reason.SECRET_CONFLICT, f"Secret {name} cannot be written: somebody made it immutable. {remedy}")
 
 
-def secret_conflict(name: str, role: Role) -> Finding:
-    """A name we need is taken."""
+def secret_conflict(name: str, role: Role, holder: str | None = None) -> Finding:
+    """A name we need is taken; by which Datasource, where it is one."""
+    if role is Role.TOKEN and holder is not None:
+        return Finding(
+            Reason.SECRET_CONFLICT,
+            f"Secret {name} holds the token of Datasource {holder}. Choose another name in spec.tokenSecret.name, or give "
+            f"{holder} another one: then this Datasource takes it.",
+        )
     remedy = (
         "Rename or delete it, or choose another name in spec.tokenSecret.name."
         if role is Role.TOKEN

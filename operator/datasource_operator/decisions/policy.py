@@ -95,6 +95,9 @@ _NOTHING_IS_SURE = frozenset(
 
 
 def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
+    if seen.stands_in_ring:
+        # What it is given up for is the same token under the new name.
+        return DeleteTokenSecret(seen.token_secrets[0])
     if finding.reason in _NOTHING_IS_SURE and not _must_not_be_used(seen):
         return None
     ours = tuple(

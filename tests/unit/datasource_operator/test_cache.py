@@ -12,7 +12,7 @@ from datasource.api.names import FIELD_MANAGER, LAST_APPLIED, Annotation, Role
 from datasource.api.objects import Datasource, Metadata, Status
 from datasource.api.states import Reason, State
 from datasource.records.credential import StoredCredential, Unreadable
-from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
+from datasource_operator.cache import LONGEST_SHARED, Cache, Key, PackedSpec, trimmed
 from tests.support.builders import (
     NAME,
     NAMESPACE,
@@ -382,3 +382,15 @@ def test_a_spec_kept_small_is_the_spec() -> None:
     assert PackedSpec(packed) == whole
     assert packed.get("suspend") is None
     assert (sorted(packed), len(packed)) == (["oauth2", "url"], 2)
+
+
+@pytest.mark.parametrize(("length", "is_shared"), [(10, True), (LONGEST_SHARED, False)])
+def test_few_scopes_are_kept_once_and_many_no_longer_than_their_credential(length: int, is_shared: bool) -> None:
+    cache, kept = Cache(), []
+    for name in ("one", "another"):
+        cache.store_secret(credential_metadata(name=name, granted_scopes=f"{'s' * length} read"))
+        credential = cache.credential(Key("shop", name))
+        assert isinstance(credential, StoredCredential)
+        kept.append(credential.facts.granted_scopes)
+    assert kept[0] == kept[1] == ("s" * length, "read")
+    assert (kept[0] is kept[1]) == is_shared

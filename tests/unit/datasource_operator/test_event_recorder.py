@@ -8,17 +8,20 @@ import pytest
 from structlog.testing import capture_logs
 
 from datasource.api.names import FIELD_MANAGER
-from datasource.api.objects import Condition, Status
-from datasource.api.states import Reason, State
+from datasource.api.objects import Condition, Metadata, Status
+from datasource.api.states import Reason
 from datasource.cluster.api_errors import Conflict, Forbidden, Invalid, Unavailable
 from datasource.cluster.resources import EVENTS
+from datasource.process.metrics import LEFT_OUT
 from datasource_operator import event_recorder
 from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.event_rates import NORMAL_AT_ONCE, THEN_EVERY, WARNINGS_OF_AN_OBJECT_AT_ONCE
 from datasource_operator.event_recorder import EventRecorder
 from tests.support.builders import NAME, NAMESPACE, NOW, UID, observed
 from tests.unit.datasource_operator.stand_ins import KubeInMemory
 
 AUTHORIZED = Finding(Reason.AUTHORIZED, "A credential is stored.")
+REJECTED = Finding(Reason.CLIENT_REJECTED, "The provider rejects the client.")
 CLEARED = Finding(Reason.CREDENTIAL_CLEARED, "The credential was cleared on request.")
 
 
@@ -41,7 +44,7 @@ class Bench:
 
     def restart(self) -> None:
         """Begin with a recorder that remembers nothing."""
-        self.recorder = EventRecorder(self.kube, "operator-1", lambda: self.now)
+        self.recorder = EventRecorder(self.kube, "operator-1", lambda: self.now, lambda: self.now.timestamp())
 
     async def announce(self, finding: Finding, seen: Observed | None = None) -> list[dict[str, Any]]:
         """Announce a finding; returns the Events there are then."""
@@ -83,11 +86,20 @@ async def test_events_are_written_under_our_name() -> None:
     ]
 
 
+ASKED_FOR = {
+    "Authorized",
+    "AuthorizationRequired",
+    "CredentialCleared",
+    "ParametersChanged",
+    "OAuth2Missing",
+    "ParametersIncomplete",
+}
+
+
 @pytest.mark.parametrize("reason", Reason)
-async def test_only_an_error_is_a_warning(reason: Reason) -> None:
-    finding = Finding(reason, "")
-    (event,) = await Bench().announce(finding)
-    assert event["type"] == ("Warning" if finding.state is State.ERROR else "Normal")
+async def test_whatever_takes_a_token_from_apps_is_a_warning_unless_somebody_asked_for_it(reason: Reason) -> None:
+    (event,) = await Bench().announce(Finding(reason, ""))
+    assert event["type"] == ("Normal" if reason in ASKED_FOR else "Warning")
 
 
 @pytest.mark.parametrize("message", ["A credential is stored.", "A new one was asked for."])
@@ -243,6 +255,10 @@ async def test_a_change_is_logged_with_what_it_was_before() -> None:
     ]
 
 
+def left_out() -> float:
+    return float(LEFT_OUT.labels("Event")._value.get())
+
+
 async def announce_many(bench: Bench, count: int, finding: Finding) -> int:
     """Announce a finding about so many Datasources; returns how many Events there are then."""
     for number in range(count):
@@ -251,26 +267,42 @@ async def announce_many(bench: Bench, count: int, finding: Finding) -> int:
 
 
 async def test_a_crowd_that_changes_at_once_is_not_told_one_by_one() -> None:
-    bench = Bench()
-    assert await announce_many(bench, event_recorder.AT_ONCE + 50, AUTHORIZED) == event_recorder.AT_ONCE
+    bench, before = Bench(), left_out()
+    assert await announce_many(bench, NORMAL_AT_ONCE + 50, AUTHORIZED) == NORMAL_AT_ONCE
+    assert left_out() - before == 50
 
 
 async def test_after_a_crowd_events_are_told_again_bit_by_bit() -> None:
     bench = Bench()
-    await announce_many(bench, event_recorder.AT_ONCE, AUTHORIZED)
-    bench.now += 3 * event_recorder.THEN_EVERY
-    assert await announce_many(bench, 10, CLEARED) == event_recorder.AT_ONCE + 3
+    await announce_many(bench, NORMAL_AT_ONCE, AUTHORIZED)
+    bench.now += 3 * THEN_EVERY
+    assert await announce_many(bench, 10, CLEARED) == NORMAL_AT_ONCE + 3
 
 
-async def test_time_without_events_saves_up_no_more_than_the_usual() -> None:
+async def test_a_crowd_in_one_namespace_keeps_no_event_of_another_out() -> None:
     bench = Bench()
-    await announce_many(bench, event_recorder.AT_ONCE, AUTHORIZED)
-    bench.now += timedelta(days=1)
-    assert await announce_many(bench, event_recorder.AT_ONCE + 50, CLEARED) == 2 * event_recorder.AT_ONCE
+    await announce_many(bench, NORMAL_AT_ONCE + 50, AUTHORIZED)
+    events = await bench.announce(AUTHORIZED, observed(namespace="victim", uid="victim"))
+    assert "victim" in {event["metadata"]["namespace"] for event in events}
 
 
 async def test_warnings_of_a_crowd_are_all_told() -> None:
     bench = Bench()
-    await announce_many(bench, event_recorder.AT_ONCE, AUTHORIZED)
-    rejected = Finding(Reason.CLIENT_REJECTED, "The provider rejects the client.")
-    assert await announce_many(bench, 50, rejected) == event_recorder.AT_ONCE + 50
+    await announce_many(bench, NORMAL_AT_ONCE, AUTHORIZED)
+    assert await announce_many(bench, 150, REJECTED) == NORMAL_AT_ONCE + 150
+
+
+async def test_a_datasource_that_fails_anew_all_the_time_is_told_a_few_times() -> None:
+    bench = Bench()
+    for number in range(50):
+        await bench.announce(replace(REJECTED, message=f"It says {number}."), observed(uid="one"))
+    assert len(bench.kube.stored(EVENTS)) == WARNINGS_OF_AN_OBJECT_AT_ONCE
+    assert len(await bench.announce(REJECTED, observed(uid="another"))) == WARNINGS_OF_AN_OBJECT_AT_ONCE + 1
+
+
+async def test_what_is_warned_of_beside_states_counts_as_well() -> None:
+    bench = Bench()
+    about = Metadata(name=NAME, namespace=NAMESPACE, uid=UID)
+    for number in range(50):
+        await bench.recorder.warn(about, is_secret=False, reason="Failed", action="Revoke", note=f"No {number}.")
+    assert len(bench.kube.stored(EVENTS)) == WARNINGS_OF_AN_OBJECT_AT_ONCE

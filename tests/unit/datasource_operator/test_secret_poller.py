@@ -13,7 +13,7 @@ from datasource.cluster.api_errors import Forbidden, Unavailable
 from datasource.cluster.resources import SECRETS
 from datasource_operator import secret_poller
 from datasource_operator.cache import Key
-from datasource_operator.secret_poller import FIRST_PAUSE, LONGEST_PAUSE, SecretPoller
+from datasource_operator.secret_poller import FIRST_PAUSE, LONGEST_PAUSE, LOOKS_PER_NAMESPACE, SecretPoller
 from tests.unit.datasource_operator.stand_ins import Call, Clock, KubeInMemory
 
 CALENDAR = Key("shop", "calendar")
@@ -241,3 +241,24 @@ async def test_failures_lengthen_the_pauses_too() -> None:
         bench.kube.failure = Unavailable("no answer")
         bench.poller.wait_for(CALENDAR, "my-app")
         assert (await bench.pauses(12))[-1] == 60
+
+
+async def test_whoever_waits_for_very_many_secrets_keeps_nobody_else_waiting() -> None:
+    async with running() as bench:
+        for number in range(500):
+            bench.poller.wait_for(Key("greedy", f"ds-{number}"), f"missing-{number}")
+        bench.poller.wait_for(ELSEWHERE, "my-app")
+        bench.clock.advance(FIRST_PAUSE)
+        first_round = bench.poller._due()
+        assert ("other", "my-app") in first_round
+        assert len(first_round) == LOOKS_PER_NAMESPACE + 1
+
+
+async def test_of_very_many_secrets_each_is_looked_for_in_its_turn() -> None:
+    async with running() as bench:
+        for number in range(3 * LOOKS_PER_NAMESPACE):
+            bench.poller.wait_for(Key("greedy", f"ds-{number}"), f"missing-{number}")
+        bench.clock.advance(FIRST_PAUSE)
+        for _ in range(30):
+            await bench.look()
+        assert len({call.name for call in bench.kube.calls}) == 3 * LOOKS_PER_NAMESPACE

@@ -4,9 +4,16 @@ import subprocess
 from pathlib import Path
 
 from deploy.local.cache import REPOSITORY
-from generators import api_reference, argocd, dashboard, manifests, security_map
+from generators import api_reference, argocd, dashboard, manifests, providers_page, security_map
 
-GENERATED = {api_reference.PAGE, argocd.RESULT, dashboard.RESULT, manifests.INSTALL_YAML, security_map.PAGE}
+GENERATED = {
+    api_reference.PAGE,
+    argocd.RESULT,
+    dashboard.RESULT,
+    manifests.INSTALL_YAML,
+    providers_page.PAGE,
+    security_map.PAGE,
+}
 PARTLY_BY_HAND = {security_map.POLICY}
 
 

@@ -5,13 +5,15 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import structlog
 
-from datasource.process.logs import configure_logging
+from datasource.process import logs
+from datasource.process.logs import LINES_AT_ONCE, FairLines, configure_logging
+from datasource.process.metrics import LEFT_OUT
 from datasource.process.settings import LogFormat
 
 QUIET = ("httpx", "httpcore", "kopf.objects", "kopf.activities")
@@ -131,3 +133,65 @@ def test_debug_lines_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
         structlog.get_logger("ours").debug("detail")
         logging.getLogger("theirs").debug("detail")
         assert lines(capsys) == []
+
+
+# One tenant's endless errors.
+
+
+def fair_lines() -> tuple[FairLines, list[float]]:
+    clock = [0.0]
+    return FairLines(lambda: clock[0]), clock
+
+
+def passes(lines: FairLines, event: str, **fields: object) -> dict[str, Any] | None:
+    try:
+        return dict(lines(None, "warning", {"event": event, **fields}))
+    except structlog.DropEvent:
+        return None
+
+
+def passed(lines: FairLines, count: int, event: str, **fields: object) -> int:
+    return sum(passes(lines, event, **fields) is not None for _ in range(count))
+
+
+def test_endless_lines_about_one_namespace_are_left_out_and_counted() -> None:
+    fair, clock = fair_lines()
+    before = LEFT_OUT.labels("log line")._value.get()
+    for number in range(500):
+        passes(fair, "a refresh failed", datasource=f"loud/{number}")
+    assert LEFT_OUT.labels("log line")._value.get() - before == 500 - LINES_AT_ONCE
+    clock[0] = 1.0
+    assert passes(fair, "a refresh failed", datasource="loud/x") == {
+        "event": "a refresh failed",
+        "datasource": "loud/x",
+        "left_out": 500 - LINES_AT_ONCE,
+    }
+
+
+def test_endless_lines_drown_neither_other_namespaces_nor_other_messages_nor_the_installation() -> None:
+    fair, _ = fair_lines()
+    passed(fair, 500, "a refresh failed", datasource="loud/a")
+    assert passes(fair, "a refresh failed", datasource="loud/b") is None
+    assert passes(fair, "a refresh failed", datasource="quiet/a") is not None
+    assert passes(fair, "state changed", datasource="loud/a") is not None
+    assert passed(fair, 500, "cannot renew", lease="datasource-operator") == 500
+
+
+@pytest.mark.parametrize("field", [{"datasource": "loud/a"}, {"secret": "loud/a"}, {"namespace": "loud"}])
+def test_a_line_is_counted_for_the_namespace_that_it_names(field: dict[str, str]) -> None:
+    fair, _ = fair_lines()
+    assert passed(fair, 500, "no metadata", **field) == LINES_AT_ONCE
+    assert passes(fair, "no metadata", secret="a", namespace="loud") is None
+
+
+def test_left_out_lines_are_missing_from_the_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "THEN_A_LINE_EVERY", timedelta(days=1))
+    with configured("json"):
+        for _ in range(LINES_AT_ONCE + 20):
+            structlog.get_logger("ours").warning("a refresh failed", datasource="loud/a")
+        structlog.get_logger("ours").warning("a refresh failed", datasource="quiet/a")
+        written = [line["datasource"] for line in lines(capsys)]
+    assert written.count("loud/a") == LINES_AT_ONCE
+    assert written[-1] == "quiet/a"

@@ -63,7 +63,7 @@ async def test_connection_that_the_provider_has_closed_meanwhile_is_not_used_aga
 
 
 async def test_request_that_finds_every_connection_in_use_is_not_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections_module, "_CONNECTIONS", 1)
+    monkeypatch.setattr(connections_module, "CONNECTIONS_TO_ONE_PROVIDER", 1)
     headers_are_out, release = asyncio.Event(), asyncio.Event()
     held = sets_a_cookie_and_waits(headers_are_out, release)
     async with HostileProvider(held, replies(200)) as provider, Transport(ON_LOOPBACK) as transport:

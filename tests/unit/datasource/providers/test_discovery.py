@@ -17,9 +17,9 @@ from datasource.providers import resolver as resolver_module
 from datasource.providers.discovery import (
     DEADLINE,
     FAILURE_LIFETIME,
+    KEPT_PER_NAMESPACE,
     LIFETIME,
     LONGEST_GRACE,
-    MOST_ISSUERS,
     Discovery,
     Failure,
     _Asked,
@@ -264,16 +264,18 @@ async def test_request_that_was_cancelled_is_made_again() -> None:
         assert (await discovery.metadata(provider.origin, tenant="apps")).issuer == provider.origin
 
 
-async def test_number_of_issuers_kept_is_bounded() -> None:
+async def test_whoever_names_many_issuers_forgets_his_own_and_nobody_elses() -> None:
     async with provider_that(MISSING) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, Clock())
-        for number in range(MOST_ISSUERS + 1):
-            discovery._remember(_Asked(f"{provider.origin}/{number}", None), Failure("none", is_unusable=True))
+        none = Failure("none", is_unusable=True)
+        discovery._remember(_Asked(f"{provider.origin}/victim", None, "victim"), none)
+        for number in range(KEPT_PER_NAMESPACE // 1024):
+            discovery._remember(_Asked(f"{provider.origin}/{number}", f"bundle {number}" * 1000, "attacker"), none)
+        assert discovery._known.held <= KEPT_PER_NAMESPACE + 2048
         with pytest.raises(MetadataUnusable, match="none"):
-            await discovery.metadata(f"{provider.origin}/1", tenant="apps")
+            await discovery.metadata(f"{provider.origin}/victim", tenant="victim")
         assert provider.requests == []
-        with pytest.raises(MetadataUnusable, match="answered 404"):
-            await discovery.metadata(f"{provider.origin}/0", tenant="apps")
+        assert not discovery.is_known(f"{provider.origin}/0", ca_bundle="bundle 0" * 1000)
 
 
 async def test_operators_flag_reaches_the_documents() -> None:

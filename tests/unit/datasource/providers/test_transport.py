@@ -1,6 +1,7 @@
 """Was the request delivered? The transport against a provider on loopback that does its worst."""
 
 import asyncio
+import hashlib
 import ssl
 import sys
 from collections.abc import Callable, Sequence
@@ -13,9 +14,10 @@ from datasource.oauth2.errors import EgressDenied, NotDelivered, OAuth2Error, Ou
 from datasource.outbound.egress import EgressPolicy
 from datasource.outbound.provider_request import SHORT_REPLY, UnusableReply
 from datasource.outbound.proxies import proxies_in
+from datasource.providers import connections as connections_module
 from datasource.providers import transport as transport_module
 from datasource.providers.connections import Connection, ProviderConnections
-from datasource.providers.transport import Reply, Transport
+from datasource.providers.transport import TRUST_PER_NAMESPACE, Reply, Transport
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.hostile_provider import (
     GOOD_REPLY,
@@ -25,6 +27,7 @@ from tests.support.hostile_provider import (
     Certificate,
     HostileProvider,
     ProviderThatWantsAClientCertificate,
+    ReceivedRequest,
     closed_port,
     cuts_after_the_request,
     cuts_in_the_body,
@@ -430,3 +433,52 @@ async def test_ca_bundle_adds_to_the_authorities_of_the_system(monkeypatch: pyte
             assert (
                 await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps", ca_bundle=bundle)
             ).status == 200
+
+
+async def test_whoever_names_many_ca_bundles_makes_only_his_own_costly() -> None:
+    """To trust a bundle anew takes 20 ms of CPU."""
+    certificate = self_signed()
+    async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+        async with Transport(ON_LOOPBACK) as transport:
+
+            async def ask(bundle: str, tenant: str) -> None:
+                await transport.send(request_to(provider.url), deadline=PATIENT, tenant=tenant, ca_bundle=bundle)
+
+            await ask(certificate.certificate, "victim")
+            (kept,) = [entry.value for entry in transport._trust._entries.values()]
+            for number in range(8):
+                await ask(f"{certificate.certificate}# {number}\n", "attacker")
+            digest = hashlib.sha256(certificate.certificate.encode()).digest()
+            assert transport._trust.peek(digest) is kept
+            assert transport._trust.held_in("attacker") <= TRUST_PER_NAMESPACE
+            assert len(transport._trust) == 1 + TRUST_PER_NAMESPACE // 2**20 - 1
+
+
+async def test_hosts_that_hang_behind_a_proxy_hold_up_nobody_elses_requests() -> None:
+    """The proxy is everybody's: what goes through it is counted for each provider, not for the proxy."""
+    all_wait, waiting = asyncio.Event(), 0
+    many = connections_module.CONNECTIONS_TO_ONE_PROVIDER + 20
+
+    async def behave(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        nonlocal waiting
+        if request.headers["host"].startswith("victim"):
+            await replies(200)(request, writer)
+            return
+        waiting += 1
+        if waiting == many:
+            all_wait.set()
+        await asyncio.Event().wait()
+
+    async with HostileProvider(behave) as provider, ConnectProxy(provider.port) as proxy:
+        async with Transport(EgressPolicy(), proxies_in({"HTTP_PROXY": proxy.url}), resolve=never_asked) as transport:
+
+            async def ask(host: str, tenant: str) -> Reply:
+                return await transport.send(request_to(f"http://{host}/token"), deadline=PATIENT, tenant=tenant)
+
+            hanging = [asyncio.create_task(ask(f"evil-{n % 8}.example.com", "attacker")) for n in range(many)]
+            await all_wait.wait()
+            assert (await ask("victim.example.com", "victim")).status == 200
+            assert not any(task.done() for task in hanging)
+            for task in hanging:
+                task.cancel()
+            await asyncio.gather(*hanging, return_exceptions=True)

@@ -13,7 +13,7 @@ from datasource.oauth2.errors import MetadataNotAskedFor, MetadataUnavailable, M
 from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.signature import UnknownKey
 from datasource.providers import verifier as module
-from datasource.providers.discovery import Discovery
+from datasource.providers.discovery import Discovery, Trusted
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import LIFETIME, LONGEST_GRACE, REFETCH_PAUSE, IdTokenVerifier
 from tests.support.hostile_provider import (
@@ -202,13 +202,16 @@ async def test_what_one_tenant_trusts_is_no_word_for_another() -> None:
         assert bench.issuer.fetched == 2
 
 
-async def test_no_more_issuers_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_ISSUERS", 1)
+@pytest.mark.parametrize(("who_asks_elsewhere", "fetched"), [("apps", 2), ("attacker", 1)])
+async def test_whoever_names_many_issuers_forgets_his_own_keys(
+    monkeypatch: pytest.MonkeyPatch, who_asks_elsewhere: str, fetched: int
+) -> None:
+    monkeypatch.setattr(module, "KEPT_PER_NAMESPACE", 8192)
     async with Bench(Issuer(publishes(RSA))) as bench, Issuer(publishes(OTHER_RSA)) as other:
         await bench.claims(signed())
-        await bench.verifier.claims(signed(OTHER_RSA), other.origin, tenant="apps")
+        await bench.verifier.claims(signed(OTHER_RSA), other.origin, tenant=who_asks_elsewhere)
         await bench.claims(signed())
-        assert bench.issuer.fetched == 2
+        assert bench.issuer.fetched == fetched
 
 
 async def test_tenant_without_room_to_ask_keeps_no_keys_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +238,7 @@ async def test_failure_that_is_kept_holds_nothing_of_what_was_on_the_way(behavio
     async with Bench(Issuer(behaviour)) as bench:
         with pytest.raises((MetadataUnavailable, MetadataUnusable)):
             await bench.verifier.prepare(bench.issuer.origin, tenant="apps")
-        (kept,) = bench.verifier._kept.values()
+        kept = bench.verifier._kept.peek(Trusted.by(bench.issuer.origin, None))
+        assert kept is not None
         assert kept.failure is not None
         assert not any(isinstance(each, BaseException | TracebackType) for each in reachable(kept.failure))

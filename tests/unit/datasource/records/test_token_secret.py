@@ -9,7 +9,7 @@ from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import ManagedFields, Metadata, Secret
 from datasource.api.spec import InvalidSpec
 from datasource.records.credential import CredentialFacts
-from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan, read_stored
+from datasource.records.token_secret import LONGEST_SHARED, StoredTokenSecret, TokenSecretPlan, plan, read_stored
 from tests.unit.datasource.builders import UID, credential_data, facts, spec
 
 TEMPLATE: dict[str, Any] = {
@@ -329,3 +329,13 @@ def test_captured_fields_are_variables_of_the_template() -> None:
     body = wanted.manifest(facts(), data)
     made = msgspec.json.decode(msgspec.json.encode(body), type=Secret)
     assert made.value("where") == "https://shop.example.com[]"
+
+
+@pytest.mark.parametrize(("length", "is_shared"), [(10, True), (LONGEST_SHARED, False)])
+def test_few_fields_are_kept_once_and_many_no_longer_than_their_secret(length: int, is_shared: bool) -> None:
+    tree: dict[str, Any] = {"f:data": {f"f:{'k' * length}": {}}}
+    one, another = (
+        managed(ManagedFields(manager=FIELD_MANAGER, operation="Apply", fields_v1=dict(tree))) for _ in range(2)
+    )
+    assert one.fields == another.fields
+    assert (one.fields is another.fields) == is_shared

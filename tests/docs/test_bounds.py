@@ -1,0 +1,89 @@
+"""docs/admin.md tells the bounds that the code has."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from datasource.process import logs
+from datasource.providers import connections, discovery, resolver, transport, verifier
+from datasource_operator import (
+    controller,
+    event_rates,
+    observer,
+    provider_looks,
+    refresh_pool,
+    revocations,
+    secret_poller,
+)
+from deploy.local.cache import REPOSITORY
+
+MIB = 2**20
+
+
+def seconds(pause: timedelta) -> int:
+    return int(pause.total_seconds())
+
+
+TOLD: dict[str, tuple[list[int], list[int]]] = {
+    "reconciliations at a time": ([controller.WORKERS_PER_NAMESPACE], [controller.WORKERS]),
+    "refreshes at a time": ([refresh_pool.PER_NAMESPACE, refresh_pool.PER_PROVIDER], [refresh_pool.IN_ALL]),
+    "revocations at a time": ([revocations.WORKERS_PER_NAMESPACE], [revocations.WORKERS]),
+    "looks at providers at a time": (
+        [provider_looks.PER_NAMESPACE, provider_looks.PER_PROVIDER],
+        [provider_looks.IN_ALL],
+    ),
+    "lookups of names at a time": ([resolver.MOST_OF_A_TENANT, resolver.MOST_OF_A_DOMAIN], [resolver.MOST_IN_ALL]),
+    "connections to one provider at a time": ([], [connections.CONNECTIONS_TO_ONE_PROVIDER]),
+    "looks for missing Secrets, each half second": ([secret_poller.LOOKS_PER_NAMESPACE], []),
+    "parsed specs in memory": (
+        [observer.PARSED_SPECS_PER_NAMESPACE // MIB],
+        [observer.PARSED_SPECS_IN_ALL // MIB],
+    ),
+    "providers' metadata in memory": ([discovery.KEPT_PER_NAMESPACE // MIB], [discovery.KEPT_IN_ALL // MIB]),
+    "providers' keys in memory": ([verifier.KEPT_PER_NAMESPACE // MIB], [verifier.KEPT_IN_ALL // MIB]),
+    "CA bundles that are ready for use": ([transport.TRUST_PER_NAMESPACE // MIB], [transport.TRUST_IN_ALL // MIB]),
+    "log lines with one message": ([logs.LINES_AT_ONCE, seconds(logs.THEN_A_LINE_EVERY)], []),
+    "Normal Events": (
+        [event_rates.NORMAL_AT_ONCE, seconds(event_rates.THEN_EVERY)],
+        [event_rates.NORMAL_AT_ONCE, seconds(event_rates.THEN_EVERY)],
+    ),
+    "Warning Events": (
+        [
+            event_rates.WARNINGS_AT_ONCE,
+            seconds(event_rates.THEN_EVERY),
+            event_rates.WARNINGS_OF_AN_OBJECT_AT_ONCE,
+            seconds(event_rates.THEN_A_WARNING_OF_AN_OBJECT_EVERY) // 60,
+        ],
+        [],
+    ),
+    "Datasources, with spec, status and request annotations in memory": ([], []),
+}
+
+
+def rows() -> dict[str, list[str]]:
+    page = (REPOSITORY / "docs" / "admin.md").read_text()
+    section = page.partition("### What tenants share\n")[2].partition("\n## ")[0]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")]
+    return {row[0]: row[1:] for row in cells[2:]}
+
+
+def numbers(cell: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", cell)]
+
+
+def test_each_bound_has_a_row() -> None:
+    assert list(rows()) == list(TOLD)
+
+
+@pytest.mark.parametrize("what", TOLD)
+def test_a_row_tells_the_bounds_of_the_code(what: str) -> None:
+    of_one_namespace, in_all, beyond, _ = rows()[what]
+    assert (numbers(of_one_namespace), numbers(in_all)) == TOLD[what]
+    assert beyond
+
+
+def test_whoever_may_send_at_all_finds_a_connection() -> None:
+    """At one provider, whatever its Datasources do at the same time."""
+    at_once = refresh_pool.PER_PROVIDER + provider_looks.PER_PROVIDER + revocations.WORKERS
+    assert at_once < connections.CONNECTIONS_TO_ONE_PROVIDER
