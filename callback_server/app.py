@@ -30,13 +30,13 @@ from callback_server.done import DoneService
 from callback_server.flows import FlowStore
 from callback_server.granted import NotGranted, PatientReads
 from callback_server.identity import IdentityCheck
-from callback_server.limits import Exceeded, Misses, Pace, Places
+from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 from callback_server.looks import Lane, Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
-from callback_server.security import ALWAYS, is_from_our_page
+from callback_server.security import ALWAYS, is_from_our_page, is_navigation
 from callback_server.situation import Observer
 from datasource.api.names import CALLBACK_FIELD_MANAGER
 from datasource.cluster.api_errors import ApiError, Unavailable
@@ -79,12 +79,14 @@ class Services:
 def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
+    # A look takes 15 s where an issuer hangs at each of its places: only its own tenant waits for it.
+    lookups = Places(in_all=64, per_namespace=8, reserved=32, longest_wait=5.0, longest_line=48)
     patient = PatientReads(kube)
     credential_secrets = CredentialSecrets(patient, CALLBACK_FIELD_MANAGER, may_list=False)
-    observer = Observer(kube, credential_secrets, settings, discovery)
+    observer = Observer(kube, credential_secrets, settings, discovery, lookups)
     # Strangers are to cost no waiting.
     impatient = CredentialSecrets(kube, CALLBACK_FIELD_MANAGER, may_list=False)
-    glance = Observer(kube, impatient, settings, discovery)
+    glance = Observer(kube, impatient, settings, discovery, lookups)
     clients = Clients(patient, settings.require_allowed_hosts, _now)
     flows = FlowStore(kube, settings.system_namespace, _now)
     link_keys = LinkKeyStore(kube, settings.system_namespace, _now)
@@ -94,9 +96,11 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
 
     looks = Looks(new_lane)
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
-    places = Places(in_all=64, per_namespace=16, longest_wait=5.0, longest_line=48)
+    places = Places(in_all=64, per_namespace=16, reserved=32, longest_wait=5.0, longest_line=48)
     return Services(
-        dialog=DialogService(clients, transport, settings, observer, flows, looks, places, link_keys, _now),
+        dialog=DialogService(
+            clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), places, link_keys, _now
+        ),
         callback=CallbackService(
             clients,
             transport,
@@ -123,6 +127,8 @@ def create_app(served: Services) -> Starlette:
 
     async def show(request: Request) -> Response:
         namespace, name = _place(request)
+        if not is_navigation(request.headers):
+            raise refusals.form_is_not_ours()
         cookie = _cookie(request)
         fresh = cookie or new_cookie(served.token_bytes)
         dialog = await served.dialog.show(namespace, name, request.query_params.get("ticket", ""), fresh)
@@ -143,10 +149,10 @@ def create_app(served: Services) -> Starlette:
         return await (begin if request.method == "POST" else show)(request)
 
     async def callback(request: Request) -> Response:
-        namespace = request.path_params["namespace"]
-        if not _NAMESPACE.fullmatch(namespace):
+        namespace, name = request.path_params["namespace"], request.path_params.get("name")
+        if not _NAMESPACE.fullmatch(namespace) or not (name is None or _NAME.fullmatch(name)):
             raise refusals.unknown_flow()
-        done_id = await served.callback.finish(namespace, request.scope["query_string"], _cookie(request))
+        done_id = await served.callback.finish(namespace, name, request.scope["query_string"], _cookie(request))
         # A clean URL: code and state leave the address bar and the history.
         return RedirectResponse(f"{settings.external_url}/done/{done_id}", HTTPStatus.SEE_OTHER)
 
@@ -170,12 +176,13 @@ def create_app(served: Services) -> Starlette:
         answer.headers.update(getattr(error, "headers", None) or {})
         return answer
 
-    way_back = Route("/callback/{namespace}", callback)
-    # Starlette adds HEAD to GET. Whoever looks at a link before it is opened, as scanners do, must not spend the code.
-    way_back.methods = {"GET"}
+    ways_back = [Route("/callback/{namespace}", callback), Route("/callback/{namespace}/{name}", callback)]
+    for way_back in ways_back:
+        # Starlette adds HEAD to GET. Whoever looks at a link before it is opened, as scanners do, must not spend the code.
+        way_back.methods = {"GET"}
     routes = [
         Route("/authorize/{namespace}/{name}", authorize, methods=["GET", "POST"]),
-        way_back,
+        *ways_back,
         Route("/done/{done_id}", done),
     ]
     # A path with one slash more is another path: the redirect that Starlette makes of it is built from the Host header.

@@ -38,6 +38,7 @@ from datasource.records.flow import (
     FlowKey,
     Outcome,
     StoredFlow,
+    came_back_to,
     flow_key_origin,
     parse_flow_key,
     state_is_of,
@@ -59,7 +60,7 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True)
 class CallbackService:
-    """What stands behind `/callback/{namespace}`."""
+    """What stands behind `/callback/{namespace}` and `/callback/{namespace}/{name}`."""
 
     clients: Clients
     transport: Transport
@@ -74,8 +75,10 @@ class CallbackService:
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
-    async def finish(self, namespace: str, query: bytes, cookie: str | None) -> str:
+    async def finish(self, namespace: str, name: str | None, query: bytes, cookie: str | None) -> str:
         """Finish the flow that the query belongs to; returns the id of its done page, which tells how it ended.
+
+        `name` is that of the Datasource, where the redirect URI has it.
 
         A reload, or a second callback at once, exchanges nothing: it gets the same id.
 
@@ -85,7 +88,7 @@ class CallbackService:
             ApiError, Unavailable: the API server refused or did not answer before anything was spent.
         """
         response = _parsed(query)
-        key, stored = await self._flow_of(response, namespace, cookie)
+        key, stored = await self._flow_of(response, (namespace, name), cookie)
         if stored.flow.claim is None:
             # Only now: strangers must not take places.
             async with self.places.one(namespace):
@@ -93,7 +96,7 @@ class CallbackService:
         return stored.flow.done_id
 
     async def _flow_of(
-        self, response: AuthorizationResponse, namespace: str, cookie: str | None
+        self, response: AuthorizationResponse, place: tuple[str, str | None], cookie: str | None
     ) -> tuple[FlowKey, StoredFlow]:
         key = parse_flow_key(response.state or "")
         if key is None:
@@ -103,7 +106,7 @@ class CallbackService:
         origin = flow_key_origin(key, Purpose.STATE, self.link_keys.current, self.now())
         lane = self.looks.lane(origin, key.digest, refused=refusals.unknown_flow())
         stored = await lane.record(key, has_key=lambda found: state_is_of(key, found.flow))
-        if stored is None or not state_is_of(key, stored.flow) or stored.flow.namespace != namespace:
+        if stored is None or not state_is_of(key, stored.flow) or not came_back_to(stored.flow, *place):
             raise refusals.unknown_flow()
         if not is_same_browser(cookie, stored.flow.cookie_hash):
             raise refusals.cookie_is_missing()
@@ -188,7 +191,7 @@ class CallbackService:
             raise error.refused from None
         facts, data = authorized_by(authorizer, facts, data)
         try:
-            await self.credentials.store(situation, facts, data, requests=flow.requests, until=flow.expires_at)
+            await self.credentials.store(situation, facts, data, known=flow.known, until=flow.expires_at)
         except Refused:
             await self.revoker.revoke_dropped(situation, prepared.material, data)
             raise
@@ -248,10 +251,14 @@ def new_credential(
         requested_scopes=scopes,
         granted_scopes=scopes if response.scopes is None else response.scopes,
         expires_at=response.expires_at,
+        told_lifetime=response.told_lifetime,
+        expiry_hint=response.expiry_hint,
+        grant_expires_at=response.grant_expires_at,
         refreshed_at=refreshed_at,
         has_refresh_token=response.refresh_token is not None,
         ticket_hash=flow.ticket_hash,
         is_revocable=effective.revocation_url is not None,
+        promised=None if flow.metadata is None else flow.metadata.promises,
     )
     data = CredentialData(
         access_token=response.access_token,
@@ -282,6 +289,7 @@ def authorized_by(
     known = msgspec.structs.replace(
         facts,
         authorized_as=authorizer.shown,
+        identity_problem=authorizer.problem,
         identity_checked=authorizer.checked,
         identity_fits=authorizer.checked is not None,
     )
@@ -290,7 +298,7 @@ def authorized_by(
 
 def clear_is_newer(situation: Situation, flow: Flow) -> bool:
     """Whether a clear was asked for that the flow did not know of when it began."""
-    handled = situation.handled.with_requests(flow.requests)
+    handled = situation.handled.with_all(flow.known)
     return handled.pending(situation.requests).clear_credential is not None
 
 
@@ -305,7 +313,8 @@ def _check_answer(situation: Situation, flow: Flow, response: AuthorizationRespo
     """The issuer first: an error may be a trick, too (RFC 9207 section 2.4)."""
     promised = flow.metadata is not None and flow.metadata.authorization_response_iss_parameter_supported
     try:
-        check_issuer(response.iss, expected=situation.oauth2.expanded().issuer, required=promised)
+        whole = situation.oauth2.expanded()
+        check_issuer(response.iss, expected=whole.issuer, authorize_url=whole.authorize_url, required=promised)
     except RefusedCallback as error:
         raise refusals.issuer_is_another(str(error)) from None
     if response.error is not None:

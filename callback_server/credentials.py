@@ -11,7 +11,7 @@ from callback_server.situation import Situation
 from datasource.api.clock import Now
 from datasource.api.names import credential_secret_name
 from datasource.api.objects import PartialObject
-from datasource.api.requests import Requests
+from datasource.api.requests import HandledSet
 from datasource.cluster.api_errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.records.credential import Change, CredentialData, CredentialFacts, StoredCredential
@@ -58,9 +58,9 @@ class CredentialStore:
         await self.credential_secrets.swap(*place, patch, PartialObject, dry_run=True)
 
     async def store(
-        self, situation: Situation, facts: CredentialFacts, data: CredentialData, *, requests: Requests, until: datetime
+        self, situation: Situation, facts: CredentialFacts, data: CredentialData, *, known: HandledSet, until: datetime
     ) -> None:
-        """Store a credential that the provider has issued.
+        """Store a credential that the provider has issued; it answers the requests that are `known`.
 
         An API server that does not answer is waited for as long as the process lives; one that refuses, until `until`.
 
@@ -70,7 +70,7 @@ class CredentialStore:
 
         def change(before: StoredCredential | Absent) -> Change:
             handled = situation.handled if isinstance(before, Absent) else before.facts.handled
-            return Change(msgspec.structs.replace(facts, handled=handled.with_requests(requests)), data)
+            return Change(msgspec.structs.replace(facts, handled=handled.with_all(known)), data)
 
         # Where there was nothing to replace, what cannot be found is the namespace.
         refused = REFUSALS if situation.credential is not None else (*REFUSALS, NotFound)

@@ -13,14 +13,15 @@ from callback_server import refusals
 from callback_server.cookie import cookie_hash
 from callback_server.flows import FlowStore, NoSlot
 from callback_server.granted import NotGranted
-from callback_server.limits import Places
+from callback_server.limits import Clicks, Places
 from callback_server.looks import Looks
 from callback_server.metrics import count_begun
 from callback_server.pages import Dialog, Form, Onward
 from callback_server.security import form_token, form_token_fits, is_form_token
 from callback_server.situation import Observer, Situation, effective_parameters
-from datasource.api.names import authorization_link, redirect_uri, ticket_in
+from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
+from datasource.api.requests import HandledSet
 from datasource.cluster.clients import (
     ClientMaterial,
     ClientMaterialMissing,
@@ -57,6 +58,7 @@ class DialogService:
     observer: Observer
     flows: FlowStore
     looks: Looks
+    clicks: Clicks
     places: Places
     link_keys: LinkKeyStore
     now: Callable[[], datetime]
@@ -100,7 +102,8 @@ class DialogService:
         shown = (effective.authorize_url, effective.token_url)
         if not form_token_fits(token, cookie, situation, ticket, *shown):
             raise refusals.form_is_not_ours()
-        # Only now: strangers must not take places.
+        # Only now: strangers must not use up what is for who has the link.
+        self.clicks.count(ticket_hash(ticket))
         async with self.places.one(namespace):
             with what_is_missing(situation):
                 secret = await self.clients.client_secret(situation.namespace, situation.oauth2, effective.endpoints)
@@ -134,7 +137,8 @@ class DialogService:
     ) -> tuple[Flow, str]:
         """Record a flow; returns it with the state, of which it keeps only a hash."""
         verifier = new_secret(self.token_bytes) if effective.code_challenge_is_sent else None
-        nonce = new_secret(self.token_bytes) if "openid" in effective.parameters.scopes else None
+        wants_nonce = "openid" in effective.parameters.scopes and effective.parameters.nonce is not False
+        nonce = new_secret(self.token_bytes) if wants_nonce else None
         states: dict[str, str] = {}
 
         def make(slot: int) -> Flow:
@@ -149,13 +153,13 @@ class DialogService:
                 uid=situation.uid,
                 parameters_hash=situation.parameters_hash,
                 replaces=situation.credential_id,
-                requests=situation.requests,
+                requested=HandledSet().with_requests(situation.requests),
                 cookie_hash=cookie_hash(cookie),
                 ticket_hash=ticket_hash(ticket),
-                redirect_uri=redirect_uri(self.settings.external_url, situation.namespace),
+                redirect_uri=situation.redirect_uri(self.settings.external_url),
                 created_at=self.now(),
                 expires_at=self.now() + FLOW_LIFETIME,
-                metadata=metadata,
+                metadata=None if metadata is None else metadata.without_lists,
             )
             states[flow.state_hash] = state.text
             return flow

@@ -1,8 +1,9 @@
 """I/O: flow records in the API server, so that any replica can finish any flow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from random import SystemRandom
 
 import msgspec
 
@@ -15,6 +16,16 @@ from datasource.records import flow as records
 from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, UnreadableFlow, read_flow
 
 _ROUNDS = 5
+
+_TRIED = 5
+"""In how many slots a new flow is put if they are empty. Where five of the ten are, these are the others one time in 252."""
+
+_LOOKED_AT = 3
+"""How many flows under way are looked at then, before the oldest of them gives way to the new one."""
+
+
+def _in_random_order() -> Sequence[int]:
+    return SystemRandom().sample(range(FLOW_SLOTS), FLOW_SLOTS)
 
 
 class NoSlot(Exception):
@@ -41,22 +52,41 @@ class FlowStore:
     kube: Kube
     namespace: str
     now: Callable[[], datetime]
+    slots: Callable[[], Sequence[int]] = _in_random_order
 
     async def begin(self, make: Callable[[int], Flow], uid: str) -> Flow:
-        """Record a new flow in the first slot that is free; `make` builds it for a slot.
+        """Record a new flow in a slot that is free, else in place of another; `make` builds it for a slot.
+
+        Slots are tried in an order that nobody knows, and only a few of them: a click costs little however many
+        authorizations are under way, and nobody can aim at one of them.
 
         Raises:
             NoSlot: there is none.
         """
-        for slot in range(FLOW_SLOTS):
+        slots = self.slots()
+        for slot in slots[:_TRIED]:
             flow = make(slot)
-            manifest = records.manifest(flow, system_namespace=self.namespace, slot=slot)
-            try:
-                await self.kube.create(SECRETS, self.namespace, manifest, Secret, manager=CALLBACK_FIELD_MANAGER)
-            except Conflict:
+            if await self._created(flow, slot):
+                return flow
+        taken: dict[int, StoredFlow] = {}
+        for slot in slots:
+            secret = await self._secret(flow_secret_name(uid_digest(uid), slot))
+            record = None if secret is None else _readable(secret)
+            if record is not None and not record.flow.has_expired(self.now()):
+                taken[slot] = record
+                if sum(each.flow.claim is None for each in taken.values()) == _LOOKED_AT:
+                    break
                 continue
-            return flow
-        return await self._replace_one(make, uid_digest(uid))
+            flow = make(slot)
+            version = None if secret is None else secret.metadata.resource_version
+            if await (self._created(flow, slot) if version is None else self._replaced(flow, slot, version)):
+                return flow
+        while taken:
+            slot = records.slot_to_give_up(taken)
+            flow = make(slot)
+            if await self._replaced(flow, slot, taken.pop(slot).resource_version):
+                return flow
+        raise NoSlot
 
     async def find(self, key: FlowKey) -> StoredFlow | None:
         """The record that a key points to. Whether the key is the record's own is for the caller to check."""
@@ -101,25 +131,22 @@ class FlowStore:
         )
         return StoredFlow(flow=flow, resource_version=written.metadata.resource_version)
 
-    async def _replace_one(self, make: Callable[[int], Flow], digest: str) -> Flow:
-        for _ in range(_ROUNDS):
-            secrets = [await self._secret(flow_secret_name(digest, slot)) for slot in range(FLOW_SLOTS)]
-            slot = records.free_slot([_readable(secret) for secret in secrets], self.now())
-            flow, taken = make(slot), secrets[slot]
-            try:
-                if taken is None:
-                    manifest = records.manifest(flow, system_namespace=self.namespace, slot=slot)
-                    await self.kube.create(SECRETS, self.namespace, manifest, Secret, manager=CALLBACK_FIELD_MANAGER)
-                else:
-                    patch = records.replacement_patch(flow, slot=slot, resource_version=taken.metadata.resource_version)
-                    name = taken.metadata.name
-                    await self.kube.merge_patch(
-                        SECRETS, self.namespace, name, patch, Secret, manager=CALLBACK_FIELD_MANAGER
-                    )
-            except (Conflict, NotFound):
-                continue
-            return flow
-        raise NoSlot
+    async def _created(self, flow: Flow, slot: int) -> bool:
+        manifest = records.manifest(flow, system_namespace=self.namespace, slot=slot)
+        try:
+            await self.kube.create(SECRETS, self.namespace, manifest, Secret, manager=CALLBACK_FIELD_MANAGER)
+        except Conflict:
+            return False
+        return True
+
+    async def _replaced(self, flow: Flow, slot: int, resource_version: str) -> bool:
+        patch = records.replacement_patch(flow, slot=slot, resource_version=resource_version)
+        name = flow_secret_name(uid_digest(flow.uid), slot)
+        try:
+            await self.kube.merge_patch(SECRETS, self.namespace, name, patch, Secret, manager=CALLBACK_FIELD_MANAGER)
+        except (Conflict, NotFound):
+            return False
+        return True
 
     async def _secret(self, name: str) -> Secret | None:
         try:
@@ -128,9 +155,7 @@ class FlowStore:
             return None
 
 
-def _readable(secret: Secret | None) -> StoredFlow | None:
-    if secret is None:
-        return None
+def _readable(secret: Secret) -> StoredFlow | None:
     try:
         return read_flow(secret)
     except UnreadableFlow:

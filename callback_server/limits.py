@@ -7,10 +7,11 @@ one time (`Places`, by namespace, so that one tenant's slow provider holds up no
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+
+from datasource.concurrency.fair_turns import FairTurns
 
 _KEYS = 4096
 """How many keys are remembered for their junk."""
@@ -142,22 +143,50 @@ class Misses:
             bucket.take()
 
 
+class Clicks:
+    """How often one link may begin an authorization. Each writes a record, which takes the place of another one's."""
+
+    PER_LINK = (0.5, 20)
+    """Per second, and at once: a crowd that follows a link in a chat, or somebody who has no patience."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._buckets = Buckets(monotonic, most=_KEYS)
+
+    def count(self, link: Hashable) -> None:
+        """Count one; to be called for live links only.
+
+        Raises:
+            Exceeded: there were too many.
+        """
+        per_second, burst = self.PER_LINK
+        bucket = self._buckets.of(link, per_second=per_second, burst=burst)
+        bucket.require()
+        bucket.take()
+
+
 class Places:
     """How much may be done at one time: in all, and for one namespace. People come in crowds: who finds no place waits.
+
+    Namespaces have their turns one after another (`datasource.concurrency.fair_turns`), and the last places are for those that
+    hold none. So a tenant whose services hang holds up himself, and not others, with however many namespaces of a few.
 
     Args:
         in_all: how many places there are.
         per_namespace: how many of them one namespace may have.
+        reserved: how many of them are for namespaces that hold none.
         longest_wait: seconds until who waits is sent away.
         longest_line: how many of one namespace may wait; each holds a connection that others may need.
     """
 
-    def __init__(self, *, in_all: int, per_namespace: int, longest_wait: float, longest_line: int) -> None:
-        self._in_all = asyncio.Semaphore(in_all)
-        self._per_namespace = per_namespace
+    def __init__(
+        self, *, in_all: int, per_namespace: int, longest_wait: float, longest_line: int, reserved: int = 0
+    ) -> None:
+        self._turns: FairTurns[object] = FairTurns(in_all, per_namespace, reserved)
+        self._most_people = per_namespace + longest_line
         self._longest_wait = longest_wait
-        self._longest_line = longest_line
-        self._lines: dict[str, _Line] = {}
+        self._people: Counter[str] = Counter()
+        """By namespace: those who have a place or wait for one."""
+        self._waiting: dict[object, asyncio.Future[None]] = {}
 
     @asynccontextmanager
     async def one(self, namespace: str) -> AsyncIterator[None]:
@@ -166,32 +195,47 @@ class Places:
         Raises:
             Exceeded: there was none for longer than anybody should wait, or too many wait already.
         """
-        line = self._lines.setdefault(namespace, _Line(asyncio.Semaphore(self._per_namespace)))
-        if line.people >= self._per_namespace + self._longest_line:
+        if self._people[namespace] >= self._most_people:
             raise Exceeded(self._longest_wait)
-        line.people += 1
+        self._people[namespace] += 1
+        person = object()
         try:
-            async with AsyncExitStack() as held:
-                await self._enter(held, line)
+            await self._enter(person, namespace)
+            try:
                 yield
+            finally:
+                self._leave(person)
         finally:
-            line.people -= 1
-            if not line.people:
-                del self._lines[namespace]
+            self._people[namespace] -= 1
+            if not self._people[namespace]:
+                del self._people[namespace]
 
-    async def _enter(self, held: AsyncExitStack, line: "_Line") -> None:
+    async def _enter(self, person: object, namespace: str) -> None:
+        turn = self._waiting[person] = asyncio.get_running_loop().create_future()
+        self._turns.submit(person, namespace=namespace, is_urgent=False)
+        self._let_in()
         try:
             async with asyncio.timeout(self._longest_wait):
-                # In this order: a crowd of one namespace stands in its own line, and only its first ones in that of all.
-                await held.enter_async_context(line.places)
-                await held.enter_async_context(self._in_all)
-        except TimeoutError:
-            raise Exceeded(self._longest_wait) from None
+                await turn
+        except BaseException as error:
+            if self._waiting.pop(person, None) is not None:
+                self._turns.forget(person)
+            elif not turn.cancelled():
+                # The turn came at the very moment of giving up.
+                self._leave(person)
+            if isinstance(error, TimeoutError):
+                raise Exceeded(self._longest_wait) from None
+            raise
 
+    def _leave(self, person: object) -> None:
+        self._turns.leave(person)
+        self._let_in()
 
-@dataclass(slots=True)
-class _Line:
-    """Those of one namespace who have a place or wait for one."""
-
-    places: asyncio.Semaphore
-    people: int = 0
+    def _let_in(self) -> None:
+        while (person := self._turns.take()) is not None:
+            turn = self._waiting.pop(person)
+            if turn.cancelled():
+                # Whoever it is gives up, and has not come to say so.
+                self._turns.leave(person)
+            else:
+                turn.set_result(None)

@@ -12,7 +12,6 @@ from starlette.responses import HTMLResponse
 from callback_server.refusals import Refused
 from callback_server.security import origin, page_headers, style_source
 from callback_server.situation import Situation
-from datasource.api.names import redirect_uri
 from datasource.api.spec import OAuth2, Pkce
 from datasource.api.states import State
 from datasource.records.effective import Effective, Source
@@ -99,7 +98,7 @@ class Dialog:
     @property
     def redirect_uri(self) -> str:
         """What to register with the service."""
-        return redirect_uri(self.external_url, self.situation.namespace)
+        return self.situation.redirect_uri(self.external_url)
 
     @property
     def authorize_host(self) -> str:
@@ -249,7 +248,7 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
         source = "from the issuer's metadata" if effective.source("pushed_authorization_url") is Source.METADATA else ""
         yield Shown("Request pushed to", (effective.pushed_authorization_url,), source)
     if whole.pkce is not Pkce.S256:
-        yield Shown("PKCE", (whole.pkce,), "" if oauth2.pkce is whole.pkce else _FROM_PRESET)
+        yield Shown("PKCE", (whole.pkce,), _pkce_note(oauth2, whole))
     lists = {"resource": "Resources", "refresh_url": "Refresh URL", "audience": "Audience", "token_path": "Token path"}
     lists |= {
         "body_format": "Body of requests",
@@ -271,6 +270,13 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
             yield Shown(label, pairs, _source(oauth2, field))
     if whole.captured_names:
         yield Shown("Captured fields", whole.captured_names, _source(oauth2, "captured_fields"))
+
+
+def _pkce_note(oauth2: OAuth2, whole: OAuth2) -> str:
+    """RFC 9700 section 2.1.1: PKCE, or the nonce of OpenID Connect, tells the person's own code from a stolen one."""
+    if whole.pkce is Pkce.NONE and "openid" not in whole.scopes:
+        return "nothing tells a stolen code from your own: with the scope openid a nonce would"
+    return "" if oauth2.pkce is whole.pkce else _FROM_PRESET
 
 
 _FROM_PRESET = "from the preset"

@@ -34,11 +34,24 @@ def form_token_fits(presented: str, cookie: str, situation: Situation, ticket: s
 
 def is_from_our_page(headers: Mapping[str, str], external_url: str) -> bool:
     """Whether the browser says that a POST comes from a page of ours (Fetch Metadata; Origin where it does not speak it)."""
+    if not is_navigation(headers):
+        return False
     site = headers.get("sec-fetch-site")
     if site is not None and site != "same-origin":
         return False
     sent_origin = headers.get("origin")
     return sent_origin is None or sent_origin == origin(external_url)
+
+
+def is_navigation(headers: Mapping[str, str]) -> bool:
+    """Whether the browser says that a page is to be shown as such: no script reads it, and no other page holds it.
+
+    An app below another path of our origin could fetch a page of ours, and send its form.
+    """
+    return (
+        headers.get("sec-fetch-mode", "navigate") == "navigate"
+        and headers.get("sec-fetch-dest", "document") == "document"
+    )
 
 
 def origin(url: str) -> str | None:

@@ -3,9 +3,15 @@
 import asyncio
 from typing import Any
 
+import h11
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from callback_server.framing import head_problem
+
+logger = structlog.get_logger(__name__)
 
 LARGEST_HEAD = 32_768
 """Bytes of request line and headers. An authorization response may carry a code of several thousand."""
@@ -21,10 +27,32 @@ CONNECTIONS = 1024
 comes when all are taken is let go at once."""
 
 
+class StrictConnection(h11.Connection):
+    """h11's side of a connection, which mends no head: every one passes here, wherever uvicorn asks for the next event."""
+
+    def next_event(self) -> Any:
+        """The next event.
+
+        Raises:
+            h11.RemoteProtocolError: what came is no request; uvicorn answers 400 and closes.
+        """
+        if self.their_state is h11.IDLE:
+            received, _ = self.trailing_data
+            problem = head_problem(received)
+            if problem is not None:
+                logger.info("a request was refused for its head", problem=problem)
+                raise h11.RemoteProtocolError(problem)
+        return super().next_event()
+
+
 class BoundedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with what it leaves open: an end to waiting for a head, and to how many may wait."""
+    """uvicorn's HTTP/1.1 with what it leaves open: an end to waiting for a head, to how many may wait, to odd heads."""
 
     _head_timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn = StrictConnection(h11.SERVER, LARGEST_HEAD)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called by the event loop."""
@@ -76,7 +104,6 @@ def server_of(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
         "server_header": False,
         # redirect_uri, links and limits come from the settings, never from a request's headers.
         "proxy_headers": False,
-        "h11_max_incomplete_event_size": LARGEST_HEAD,
         "timeout_keep_alive": KEEP_ALIVE,
         # A reply that is not stored yet is worth more than a quick end.
         "timeout_graceful_shutdown": None,

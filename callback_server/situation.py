@@ -1,12 +1,14 @@
 """I/O: a Datasource and its credential Secret, read live: nothing here is cached."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from callback_server import refusals
+from callback_server.limits import Places
 from datasource.api.names import credential_secret_name, ticket_in
 from datasource.api.objects import Datasource, Status
 from datasource.api.requests import HandledSet, Requests, requests_in
-from datasource.api.spec import InvalidSpec, OAuth2, Spec, missing_fields
+from datasource.api.spec import InvalidSpec, OAuth2, Spec, missing_fields, redirect_uri_of
 from datasource.api.spec_problems import parse_spec
 from datasource.cluster.api_errors import Forbidden, NotFound
 from datasource.cluster.credential_secrets import CredentialSecrets, Leaving, NotOurs
@@ -47,9 +49,19 @@ class Situation:
         return HandledSet() if self.credential is None else self.credential.facts.handled
 
     @property
+    def promised(self) -> ProviderMetadata | None:
+        """What the issuer promised when the credential or tombstone that there is was obtained."""
+        promised = None if self.credential is None else self.credential.facts.promised
+        return promised if promised is not None and promised.issuer == self.oauth2.expanded().issuer else None
+
+    @property
     def parameters_hash(self) -> str:
         """What the person agrees to."""
         return parameters_hash(self.oauth2)
+
+    def redirect_uri(self, external_url: str) -> str:
+        """What to register with the provider."""
+        return redirect_uri_of(self.oauth2, external_url, self.namespace, self.name)
 
     def ticket_is_live(self, ticket: str) -> bool:
         """Whether the link with that ticket is offered now, and not used up by a credential stored since."""
@@ -76,6 +88,8 @@ class Observer:
     credential_secrets: CredentialSecrets
     settings: Settings
     discovery: Discovery
+    lookups: Places
+    """For who waits for a provider's metadata, which is read before anything is begun."""
 
     async def datasource(self, namespace: str, name: str) -> Datasource | None:
         """The Datasource, if there is one that we serve."""
@@ -107,19 +121,24 @@ class Observer:
         )
 
     async def metadata(self, situation: Situation, ca_bundle: str | None) -> ProviderMetadata | None:
-        """What the provider says of itself now; None where nothing depends on it.
+        """What the provider says of itself now, or promised earlier; None where nothing depends on it.
 
         Raises:
             Refused: an endpoint depends on it, and it cannot be had.
+            Exceeded: too many of that namespace wait for metadata.
         """
+        issuer = situation.oauth2.expanded().issuer
+        is_at_hand = not issuer or self.discovery.is_known(issuer, ca_bundle=ca_bundle)
         try:
-            return await look_up_metadata(
-                self.discovery, situation.oauth2, tenant=situation.namespace, ca_bundle=ca_bundle
-            )
+            async with nullcontext() if is_at_hand else self.lookups.one(situation.namespace):
+                found = await look_up_metadata(
+                    self.discovery, situation.oauth2, tenant=situation.namespace, ca_bundle=ca_bundle
+                )
         except MetadataUnavailable as error:
             raise refusals.provider_is_silent(str(error)) from None
         except InvalidSpec as error:
             raise refusals.not_configured(str(error)) from None
+        return found or situation.promised
 
     def _parsed(self, datasource: Datasource) -> tuple[Spec, OAuth2]:
         try:

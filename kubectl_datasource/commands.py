@@ -153,7 +153,8 @@ def doctor(kubectl: Kubectl, system_namespace: str, external_url: str | None, ou
     # HTTP and TLS take longer to import than all the rest.
     from importlib.metadata import version
 
-    from kubectl_datasource.doctor import Verdict, examine, worst
+    from kubectl_datasource.checks import Verdict, worst
+    from kubectl_datasource.doctor import examine
     from kubectl_datasource.survey import survey
 
     screen = Screen.of_process()

@@ -1,16 +1,23 @@
 """`doctor`: what the survey found, judged. Pure; `survey.py` asks."""
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
-from enum import StrEnum
 from urllib.parse import urlsplit
 
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import VERSION, redirect_uri
 from datasource.api.objects import Lease
-from kubectl_datasource.findings import Answer, Survey, Untold, datasources_seen, service_account, settings_of
+from kubectl_datasource.checks import Check, Verdict
+from kubectl_datasource.findings import (
+    Answer,
+    Survey,
+    Untold,
+    datasources_seen,
+    redirect_uris,
+    service_account,
+    settings_of,
+)
 from kubectl_datasource.installation import Deployment
 from kubectl_datasource.rights import ACCOUNTS
 from kubectl_datasource.words import duration
@@ -36,28 +43,11 @@ POLICIES = (
 """The admission policies of deploy/base/cluster; a unit test holds them to it."""
 
 _INSTALL = "Apply the overlay, or the chart, again: docs/admin.md."
+_GIVEN_BY_OPERATOR = (
+    f"{_INSTALL} Rights on Secrets by name are given by the operator: if they stay away, its logs say why it cannot."
+)
 _SET_URL = "Set it to the public URL of the callback server: https:// (http:// on loopback only)."
 _LOOK_AT_OPERATOR = "Look whether the operator runs and reaches the API server; its logs tell."
-
-
-class Verdict(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-    """It could not be looked at, mostly for want of rights; that alone fails nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check and what came of it."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-    remedy: str = ""
 
 
 def examine(survey: Survey) -> list[Check]:
@@ -165,7 +155,7 @@ def rights_are_given(survey: Survey) -> Iterator[Check]:
         ]
         missing = [str(each.spec.resource_attributes) for each in own if not each.status.allowed]
         if missing:
-            yield Check(name, Verdict.FAILED, f"missing: {'; '.join(missing)}", _INSTALL)
+            yield Check(name, Verdict.FAILED, f"missing: {'; '.join(missing)}", _GIVEN_BY_OPERATOR)
         else:
             yield Check(name, Verdict.OK, f"all {len(own)} are given")
 
@@ -197,7 +187,7 @@ def external_url_fits(survey: Survey) -> Check:
     differing = [
         each.place
         for each in datasources_seen(survey)
-        if each.status.redirect_uri not in {None, redirect_uri(url, each.metadata.namespace)}
+        if each.status.redirect_uri not in {None, *redirect_uris(url, each)}
     ]
     if differing:
         return Check(
@@ -208,7 +198,9 @@ def external_url_fits(survey: Survey) -> Check:
             "Restart both Deployments, so that they take the setting up; if the URL was changed on purpose, register the new "
             "redirect URIs with the services.",
         )
-    return Check(name, Verdict.OK, f"{url}; redirect URIs to register: {redirect_uri(url, 'NAMESPACE')}")
+    return Check(
+        name, Verdict.OK, f"{url}; redirect URIs to register: {redirect_uri(url, 'NAMESPACE')}, or as each status says"
+    )
 
 
 OUR_HEADERS = {
@@ -284,12 +276,6 @@ def token_endpoints_are_reachable(survey: Survey) -> Iterator[Check]:
                 f"not reached from here: {connection.trouble}",
                 "If the pods cannot reach it either, refreshes fail: look at the egress rules of their namespace.",
             )
-
-
-def worst(checks: Iterable[Check]) -> Verdict:
-    """What the whole comes to."""
-    verdicts = {check.verdict for check in checks}
-    return next((each for each in (Verdict.FAILED, Verdict.WARNING) if each in verdicts), Verdict.OK)
 
 
 def _readiness(name: str, deployment: Deployment, survey: Survey) -> Check:

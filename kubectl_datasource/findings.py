@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from datasource.api.names import redirect_uri
+from datasource.api.names import credential_secret_name, redirect_uri
 from datasource.api.objects import Lease
 from kubectl_datasource.installation import ConfigMap, Container, Deployment
 from kubectl_datasource.objects import Datasource
@@ -81,10 +81,17 @@ def external_url_of(survey: Survey) -> str | None:
     if installed:
         return installed
     for datasource in datasources_seen(survey):
-        uri, end = datasource.status.redirect_uri or "", redirect_uri("", datasource.metadata.namespace)
-        if uri.endswith(end):
-            return uri.removesuffix(end)
+        uri = datasource.status.redirect_uri or ""
+        for end in redirect_uris("", datasource):
+            if uri.endswith(end):
+                return uri.removesuffix(end)
     return None
+
+
+def redirect_uris(url: str, datasource: Datasource) -> tuple[str, str]:
+    """Those that a Datasource may have: one of its own (spec.oauth2.redirectURI), or the one of its namespace."""
+    place = datasource.metadata
+    return redirect_uri(url, place.namespace, place.name), redirect_uri(url, place.namespace)
 
 
 def served_namespaces(survey: Survey) -> tuple[str, ...]:
@@ -100,6 +107,17 @@ def service_account(survey: Survey, component: str) -> str:
     named = [each.spec.template.spec.service_account_name for each in deployments if each.component == component]
     usual = next(account.default_name for account in ACCOUNTS if account.component == component)
     return next((each for each in named if each), usual)
+
+
+def credentials_to_ask_for(survey: Survey, limit: int) -> list[tuple[str, str]]:
+    """Namespace and name of one credential Secret in each served namespace: the rights of a namespace come together."""
+    served = served_namespaces(survey)
+    found: dict[str, str] = {}
+    for datasource in datasources_seen(survey):
+        metadata = datasource.metadata
+        if not served or metadata.namespace in served:
+            found.setdefault(metadata.namespace, credential_secret_name(metadata.name))
+    return list(found.items())[:limit]
 
 
 def token_endpoints(datasources: Sequence[Datasource], limit: int) -> list[tuple[str, str, int]]:

@@ -112,11 +112,25 @@ def user_name(system_namespace: str, service_account: str) -> str:
 def reviews(account: Account, user: str, served: Iterable[str], system_namespace: str) -> list[dict[str, Any]]:
     """One SubjectAccessReview for each right; no `served` namespaces: all of them."""
     places = [(namespace, account.served) for namespace in tuple(served) or ("",)]
-    asked = (
-        attributes
-        for namespace, rules in [*places, (system_namespace, account.system)]
-        for attributes in _attributes(rules, namespace)
+    return _reviews(
+        user,
+        (
+            attributes
+            for namespace, rules in [*places, (system_namespace, account.system)]
+            for attributes in _attributes(rules, namespace)
+        ),
     )
+
+
+def reviews_of_credentials(user: str, credentials: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Whether the callback server may read credential Secrets, by namespace and name: the operator gives it that right."""
+    return _reviews(
+        user,
+        (ResourceAttributes("get", "", "secrets", namespace=namespace, name=name) for namespace, name in credentials),
+    )
+
+
+def _reviews(user: str, asked: Iterable[ResourceAttributes]) -> list[dict[str, Any]]:
     return [
         {
             "apiVersion": "authorization.k8s.io/v1",

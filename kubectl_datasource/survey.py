@@ -23,6 +23,7 @@ from kubectl_datasource.findings import (
     Connection,
     Survey,
     Untold,
+    credentials_to_ask_for,
     external_url_of,
     served_namespaces,
     service_account,
@@ -31,10 +32,11 @@ from kubectl_datasource.findings import (
 from kubectl_datasource.installation import ConfigMap, Deployment
 from kubectl_datasource.kubectl import Kubectl
 from kubectl_datasource.objects import Datasource
-from kubectl_datasource.rights import ACCOUNTS, Review, reviews, user_name
+from kubectl_datasource.rights import ACCOUNTS, Review, reviews, reviews_of_credentials, user_name
 
 CONNECT_TIMEOUT = 5.0
 ENDPOINTS_TRIED = 10
+NAMESPACES_TRIED = 20
 LEASE_NAME = "datasource-operator"
 
 _DATE = re.compile(r"\bDate: (\w{3}, \d{2} \w{3} \d{4} \d{2}:\d{2}:\d{2} GMT)")
@@ -149,6 +151,8 @@ def _reviews(kubectl: Kubectl, found: Survey) -> tuple[Review, ...]:
             found.system_namespace,
         )
     ]
+    callback_server = user_name(found.system_namespace, service_account(found, "callback-server"))
+    asked += reviews_of_credentials(callback_server, credentials_to_ask_for(found, NAMESPACES_TRIED))
     listed = msgspec.json.encode({"apiVersion": "v1", "kind": "List", "items": asked}).decode()
     return tuple(msgspec.convert(each, Review) for each in kubectl.jsons("create", "-f", "-", stdin=listed))
 

@@ -40,11 +40,14 @@ def identity_is_unknown() -> Refused:
 def somebody_else_authorized(expected: Mapping[str, str]) -> Refused:
     """Says what the spec says, which the dialog's reader may know, and nothing of whoever came."""
     wanted = ", ".join(f"{claim} {value}" for claim, value in expected.items())
+    of_email = (
+        "An e-mail address counts only where the service says that it is verified. " if "email" in expected else ""
+    )
     return Refused(
         Kind.SOMEBODY_ELSE_IS_EXPECTED,
         "Somebody else is expected",
         f"This Datasource may only be authorized by: {wanted}. You are signed in at the service as somebody else, or the "
-        "service does not say that you are that one. Nothing was stored, and the access you gave was taken back where the "
-        "service allows that. Sign out there, sign in with the right account, and open the Datasource's link again.",
+        f"service does not say that you are that one. {of_email}Nothing was stored, and the access you gave was taken back "
+        "where the service allows that. Sign out there, sign in with the right account, and open the Datasource's link again.",
         HTTPStatus.FORBIDDEN,
     )

@@ -63,9 +63,15 @@ class Annotation(StrEnum):
     INTENT = "datasource.dev/intent"
     STORED_BY = "datasource.dev/stored-by"
     VERDICT = "datasource.dev/verdict"
+    VERDICT_MESSAGE = "datasource.dev/verdict-message"
+    TOLD_LIFETIME = "datasource.dev/told-lifetime"
+    EXPIRY_HINT = "datasource.dev/expiry-hint"
+    GRANT_EXPIRES_AT = "datasource.dev/grant-expires-at"
+    IDENTITY_PROBLEM = "datasource.dev/identity-problem"
     EXPECTED_IDENTITY = "datasource.dev/expected-identity"
     REVOCABLE = "datasource.dev/revocable"
     REVOKE_UNTIL = "datasource.dev/revoke-until"
+    PROMISED = "datasource.dev/promised"
     CONTENT = "datasource.dev/content"
 
     # On a client Secret, written by its owner: the hosts it may be sent to.
@@ -123,12 +129,14 @@ FLOW_KEY = re.compile(
 that says that we made it. v0.1.0 made them without one, and takes those that have one."""
 
 
-def redirect_uri(external_url: str, namespace: str) -> str:
+def redirect_uri(external_url: str, namespace: str, name: str | None = None) -> str:
     """What to register with the provider (RFC 6749 section 3.1.2).
 
-    It carries the namespace: the provider's registration then binds the tenant.
+    It carries the namespace: the provider's registration then binds the tenant. With a name it is that of one Datasource alone
+    (RFC 9700 section 4.4.2): the answer of one provider is then none for the Datasource of another.
     """
-    return f"{external_url}/callback/{quote(namespace, safe='')}"
+    place = "/".join(quote(part, safe="") for part in (namespace, name) if part is not None)
+    return f"{external_url}/callback/{place}"
 
 
 def authorization_link(external_url: str, namespace: str, name: str, ticket: str) -> str:

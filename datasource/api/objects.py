@@ -140,6 +140,7 @@ class Status(
     redirect_uri: str | None = None
     expires_at: str | None = None
     refreshed_at: str | None = None
+    grant_expires_at: str | None = None
     granted_scopes: tuple[str, ...] | None = None
     authorized_as: str | None = None
     token_secret_name: str | None = None

@@ -48,6 +48,14 @@ class HandledSet(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
             refresh=_with(self.refresh, requests.refresh),
         )
 
+    def with_all(self, other: "HandledSet") -> "HandledSet":
+        """The set with the digests of another one, too."""
+        return HandledSet(
+            clear_credential=_with_digests(self.clear_credential, other.clear_credential),
+            new_credential=_with_digests(self.new_credential, other.new_credential),
+            refresh=_with_digests(self.refresh, other.refresh),
+        )
+
     def pending(self, requests: Requests) -> Requests:
         """What of `requests` was not acted on yet."""
         return Requests(
@@ -80,9 +88,11 @@ def _digest(value: str) -> str:
 
 
 def _with(digests: tuple[str, ...], value: str | None) -> tuple[str, ...]:
-    if value is None or _digest(value) in digests:
-        return digests
-    return (*digests, _digest(value))[-HANDLED_LIMIT:]
+    return digests if value is None else _with_digests(digests, (_digest(value),))
+
+
+def _with_digests(digests: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return (*digests, *(digest for digest in more if digest not in digests))[-HANDLED_LIMIT:]
 
 
 def _unless_in(digests: tuple[str, ...], value: str | None) -> str | None:

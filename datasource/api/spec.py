@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from datasource.api.names import default_token_secret_name
+from datasource.api.names import default_token_secret_name, redirect_uri
 from datasource.api.presets import PRESETS, Preset
 from datasource.api.spelling import spelled
+from datasource.oauth2.error_reply import ErrorCode, ErrorRule
 from datasource.oauth2.token_request import (
     BodyFormat,
     ClientAuthentication,
 )
-from datasource.oauth2.token_response import ErrorCode
 
 _DURATION = re.compile(r"([0-9]{1,9}(\.[0-9]{1,9})?[smh])+")
 _DURATION_PART = re.compile(r"([0-9.]+)([smh])")
@@ -64,6 +64,13 @@ class AssertionAudience(StrEnum):
 
     ISSUER = "issuer"
     TOKEN_URL = "tokenURL"  # noqa: S105 - a choice, not a token
+
+
+class RedirectURI(StrEnum):
+    """Whether Datasources of a namespace share a redirect URI."""
+
+    PER_NAMESPACE = "PerNamespace"
+    PER_DATASOURCE = "PerDatasource"
 
 
 class ClientSecretRef(msgspec.Struct, frozen=True):
@@ -146,8 +153,13 @@ class OAuth2(
     bearer_token_types: tuple[str, ...] = ()
     error_codes: dict[str, ErrorCode] = {}
     captured_fields: CapturedFields = CapturedFields()
+    nonce: bool | None = None
+    """False: none is sent with the scope openid."""
+    error_rules: tuple[ErrorRule, ...] = ()
+    """How errors are known that errorCodes cannot name, and what they mean."""
     ca_bundle: str | None = None
     ca_bundle_ref: CABundleRef | None = None
+    redirect_uri: RedirectURI | None = None
 
     @property
     def preset(self) -> Preset | None:
@@ -163,6 +175,8 @@ class OAuth2(
             return self
         theirs = msgspec.convert(self.preset.options, OAuth2)
         filled = {name: _first_written(getattr(self, name), getattr(theirs, name)) for name in self.__struct_fields__}
+        filled["nonce"] = theirs.nonce if self.nonce is None else self.nonce
+        filled["error_rules"] = tuple(dict.fromkeys(self.error_rules + theirs.error_rules))
         if self.client_secret_ref is None:
             filled["client_authentication"] = self.client_authentication
         if self.pkce is Pkce.S256:
@@ -213,6 +227,12 @@ class OAuth2(
         """The captured fields that a template may use."""
         captured = self.expanded().captured_fields
         return captured.token_response + captured.callback
+
+
+def redirect_uri_of(oauth2: OAuth2 | None, external_url: str, namespace: str, name: str) -> str:
+    """The redirect URI of a Datasource, as its parameters ask for it."""
+    is_its_own = oauth2 is not None and oauth2.redirect_uri is RedirectURI.PER_DATASOURCE
+    return redirect_uri(external_url, namespace, name if is_its_own else None)
 
 
 def _first_written(mine: Any, theirs: Any) -> Any:

@@ -195,6 +195,12 @@ def _identity_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
             "cannot be checked without an issuer, whose keys verify the id_token",
             "Set spec.oauth2.issuer.",
         )
+    if oauth2.expected_identity and whole.nonce is False:
+        yield InvalidSpec(
+            "spec.oauth2.nonce",
+            "is false beside expectedIdentity, and without a nonce an id_token may be of another authorization",
+            "Leave one of the two out.",
+        )
     if oauth2.expected_identity and "openid" not in whole.scopes:
         yield InvalidSpec(
             "spec.oauth2.expectedIdentity",
@@ -215,6 +221,13 @@ def _reply_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
         if text is not None and (lifetime is None or lifetime < SHORTEST_LIFETIME):
             yield InvalidSpec(
                 f"spec.oauth2.{field}", "is not a duration of at least one minute", "Write it like 30m or 2h."
+            )
+    for rule in oauth2.error_rules:
+        if (rule.path, rule.error, rule.description, rule.status) == (None, None, None, None):
+            yield InvalidSpec(
+                "spec.oauth2.errorRules",
+                "has an entry that matches every reply",
+                "Say path, error, description or status.",
             )
     captured = oauth2.captured_fields
     # Apps mount what the template makes of captured fields, and must never see a refresh token.

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
+from urllib.parse import SplitResult, parse_qsl
 
+from datasource.outbound.endpoint import split_url
 from datasource.outbound.redaction import said
 
 _QUERY_LENGTH = 16_384
@@ -66,15 +67,51 @@ def parse_callback(query: bytes) -> AuthorizationResponse:
     )
 
 
-def check_issuer(received: str | None, *, expected: str | None, required: bool) -> None:
+def check_issuer(received: str | None, *, expected: str | None, authorize_url: str | None, required: bool) -> None:
     """Compare `iss` as RFC 9207 section 2.4 asks: character by character, on error responses too.
 
+    Where no issuer is known, the answer must at least come from where the browser was sent: the authorize URL stands below
+    the issuer, as it does at GitHub, Okta or Keycloak. Anything else cannot be compared, and is refused.
+
+    Args:
+        received: the parameter, if the answer has it.
+        expected: what the spec names.
+        authorize_url: where the browser was sent.
+        required: whether the provider promised to name itself.
+
     Raises:
-        RefusedCallback: it is another issuer's, or missing where it is required.
+        RefusedCallback: it is another issuer's, or nobody can tell whose, or it is missing where it is required.
     """
     if received is None:
         if required:
             raise RefusedCallback("The provider promises to name itself (iss) and did not.")
         return
-    if expected is not None and received != expected:
-        raise RefusedCallback("The answer comes from another issuer than spec.oauth2.issuer names.")
+    if expected is not None:
+        if received != expected:
+            raise RefusedCallback("The answer comes from another issuer than spec.oauth2.issuer names.")
+        return
+    if not _stands_below(authorize_url or "", received):
+        raise RefusedCallback(
+            f"The answer names the issuer {said(received)}. spec.oauth2.authorizeURL does not stand below that, so nobody can "
+            "tell whether the answer comes from the service that was asked. If the service's own documentation names that "
+            "issuer, write it into spec.oauth2.issuer."
+        )
+
+
+def _stands_below(url: str, issuer: str) -> bool:
+    """Whether a URL has the origin of an issuer, and a path below its path."""
+    there, above = split_url(url), split_url(issuer)
+    if (
+        there is None
+        or above is None
+        or not above.hostname
+        or "?" in issuer
+        or "#" in issuer
+        or above.username is not None
+    ):
+        return False
+    return _origin(there) == _origin(above) and there.path.startswith(above.path.rstrip("/") + "/")
+
+
+def _origin(split: SplitResult) -> tuple[str, str | None, int | None]:
+    return split.scheme, split.hostname, split.port or {"https": 443, "http": 80}.get(split.scheme)

@@ -10,6 +10,8 @@
 | UnexpectedStatus       | perhaps    | from 500 on; below it was refused             |
 | InvalidGrant           | yes        | never again with this code or refresh token   |
 | InvalidClient          | no         | after client ID or secret were corrected      |
+| Unauthorized           | no         | after the client, or a new consent            |
+| TemporarilyRefused     | no         | again, in a while                             |
 | ProviderRefused        | no         | after whatever the provider says              |
 | RedirectRefused        | no         | after the token URL was corrected             |
 | MalformedTokenResponse | yes        | after provider or token URL were corrected    |
@@ -22,6 +24,9 @@ from datetime import timedelta
 from enum import StrEnum
 
 from datasource.outbound.egress import REMEDY, Denied
+from datasource.outbound.provider_request import Reply
+
+_NOTHING_THERE = frozenset({404, 405})
 
 
 class Processed(StrEnum):
@@ -37,6 +42,8 @@ class OAuth2Error(Exception):
 
     processed = Processed.PERHAPS
     """Perhaps, until a class knows better: what may be used up is then sent with care."""
+    refresh_token: str | None = None
+    """A new one that can be read in a reply with tokens (2xx), whatever else is wrong with that: it is to be stored."""
 
 
 class NotDelivered(OAuth2Error):
@@ -67,13 +74,18 @@ class Throttled(OAuth2Error):
 
     processed = Processed.NO
 
-    def __init__(self, status: int, retry_after: timedelta | None) -> None:
-        super().__init__(f"The provider answered {status}: it is overloaded or asks for fewer requests.")
+    def __init__(self, status: int, retry_after: timedelta | None, words: str = "") -> None:
+        super().__init__(
+            f"The provider answered {status}: it is overloaded or asks for fewer requests.{_it_says(words)}"
+        )
         self.retry_after = retry_after
 
 
 class OutcomeUnknown(OAuth2Error):
     """The request was sent and no whole answer came: it may have been processed."""
+
+    received: Reply | None = None
+    """What came of one with tokens (2xx)."""
 
 
 class ReplyTooLarge(OutcomeUnknown):
@@ -99,7 +111,20 @@ class InvalidGrant(ProviderRefused):
 
 
 class InvalidClient(ProviderRefused):
-    """`invalid_client`, or 401: the provider does not accept client ID and client secret."""
+    """`invalid_client`: the provider does not accept client ID and client secret."""
+
+
+class TemporarilyRefused(ProviderRefused):
+    """An error of which spec.oauth2.errorRules says that it goes by."""
+
+
+class Unauthorized(OAuth2Error):
+    """401 without an OAuth error: of a proxy before the provider, or of one that tells so of a client, or of a dead grant."""
+
+    processed = Processed.NO
+
+    def __init__(self, words: str = "") -> None:
+        super().__init__(f"The provider answered 401, and no OAuth error says of what.{_it_says(words)}")
 
 
 class MalformedTokenResponse(OAuth2Error):
@@ -109,10 +134,12 @@ class MalformedTokenResponse(OAuth2Error):
 
 
 class UnexpectedStatus(OAuth2Error):
-    """A reply with a status that the token endpoint should not send, and no OAuth error in it."""
+    """A reply with a status that grants nothing, and no OAuth error in it that says why."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"The provider answered {status} without an OAuth error. Is this the token URL?")
+    def __init__(self, status: int, words: str = "", *, is_page: bool = False, endpoint: str = "token URL") -> None:
+        what = " with a web page" if is_page else ""
+        wrong_place = f" Is this the {endpoint}?" if is_page or status in _NOTHING_THERE else ""
+        super().__init__(f"The provider answered {status}{what}.{_it_says(words)}{wrong_place}")
         self.processed = Processed.PERHAPS if status >= 500 else Processed.NO
         self.status = status
 
@@ -122,11 +149,15 @@ class RedirectRefused(OAuth2Error):
 
     processed = Processed.NO
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, endpoint: str = "token URL") -> None:
         super().__init__(
-            f"The token URL answered with a redirect ({status}), which is never followed. Correct the token URL."
+            f"The {endpoint} answered with a redirect ({status}), which is never followed. Correct the {endpoint}."
         )
         self.status = status
+
+
+def _it_says(words: str) -> str:
+    return f" It says: {words.rstrip('.')}." if words else ""
 
 
 class MetadataUnavailable(OAuth2Error):

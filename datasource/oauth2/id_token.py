@@ -22,6 +22,10 @@ class IdentityMismatch(Exception):
     """The id_token is not for us, not of this authorization, or not readable. Safe to show."""
 
 
+class OfAnotherAuthorization(IdentityMismatch):
+    """Its nonce is one that we did not send for it: the code may have been somebody else's (RFC 9700 section 4.5)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who authorized."""
@@ -65,12 +69,17 @@ def claims_in(payload: bytes) -> Mapping[str, Any]:
         IdentityMismatch: there are none.
     """
     try:
-        claims = json.loads(payload)
+        # Half a character (a surrogate alone) can be neither stored nor shown, and would end in an exception far from here.
+        claims = json.loads(_whole_characters(json.dumps(json.loads(payload), ensure_ascii=False)))
     except (ValueError, RecursionError):
         raise IdentityMismatch("The id_token cannot be read.") from None
     if not isinstance(claims, dict):
         raise IdentityMismatch("The id_token carries no claims.")
     return claims
+
+
+def _whole_characters(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def check_claims(
@@ -99,13 +108,30 @@ def check_claims(
         raise IdentityMismatch("The id_token does not say when it expires.")
     # Not `<`: NaN, which json.loads lets through, is never less than anything.
     if not expires >= (now - LEEWAY).timestamp():
-        raise IdentityMismatch("The id_token has expired.")
-    issued = claims.get("iat")
-    if issued is not None and not (_is_number(issued) and issued <= (now + LEEWAY).timestamp()):
-        raise IdentityMismatch("The id_token was issued in the future.")
-    if nonce is not None and claims.get("nonce") != nonce:
-        raise IdentityMismatch("The id_token's nonce is not the one sent: it is not of this authorization.")
+        raise IdentityMismatch(f"The id_token has expired{_by(now.timestamp() - expires)}.")
+    if claims.get("iat") is None:
+        raise IdentityMismatch("The id_token does not say when it was issued (iat).")
+    for moment in (claims.get("iat"), claims.get("nbf")):
+        if moment is not None and not (_is_number(moment) and moment <= (now + LEEWAY).timestamp()):
+            off = _by(moment - now.timestamp()) if _is_number(moment) else ""
+            raise IdentityMismatch(f"The id_token is of the future{off}.")
+    _check_nonce(claims, nonce)
     return Identity(issuer=iss, subject=sub, shown=_shown(claims, sub))
+
+
+def _check_nonce(claims: Mapping[str, Any], nonce: str | None) -> None:
+    if nonce is None or claims.get("nonce") == nonce:
+        return
+    if claims.get("nonce") is None:
+        raise IdentityMismatch(
+            "The id_token has no nonce, although one was sent. Where the service never has one, set spec.oauth2.nonce to false."
+        )
+    raise OfAnotherAuthorization("The id_token's nonce is not the one sent: it is not of this authorization.")
+
+
+def _by(seconds: float) -> str:
+    """How far a clock is off, in words."""
+    return f", by {seconds:.0f} s of our clock: compare the clocks" if abs(seconds) < 1e9 else ""
 
 
 def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:

@@ -25,12 +25,12 @@ def mismatched_claim(claims: Mapping[str, Any], expected: Mapping[str, str]) -> 
     """The first of the expected claims that does not match; None where all do.
 
     Texts match letter by letter, lists by one of their entries, booleans and integers as JSON writes them. `email` counts only
-    where the provider does not say that it is unverified.
+    where the provider says that it is verified: at some services anybody may write any address into an account of his.
     """
     for name, value in expected.items():
         if not _matches(claims.get(name), value):
             return name
-        if name == "email" and claims.get("email_verified") in (False, "false"):
+        if name == "email" and claims.get("email_verified") not in (True, "true"):
             return name
     return None
 
@@ -68,8 +68,11 @@ def require_same_subject(claims: Mapping[str, Any], kept: Mapping[str, Any]) -> 
     Raises:
         IdentityChanged: it has not.
     """
-    if (claims.get("iss"), claims.get("sub")) != (kept.get("iss"), kept.get("sub")):
-        raise IdentityChanged("The id_token of the refresh is about somebody else than the one who authorized.")
+    for name in ("iss", "sub"):
+        if claims.get(name) != kept.get(name):
+            raise IdentityChanged(
+                f"The id_token of the refresh is about somebody else than the one who authorized: its {name} differs."
+            )
 
 
 def _can_match(value: object) -> bool:

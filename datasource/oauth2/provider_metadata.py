@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from datasource.oauth2.errors import MetadataUnusable
-from datasource.oauth2.strict_json import json_object, utf8
+from datasource.oauth2.strict_json import json_object, text_of
 from datasource.outbound.endpoint import endpoint_problem
 from datasource.outbound.printable import printable
 from datasource.outbound.provider_request import ProviderRequest
@@ -43,6 +43,26 @@ class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     def supports_s256(self) -> bool:
         """Whether it lists S256; a document without the list says that PKCE is not supported (RFC 8414 section 2)."""
         return "S256" in (self.code_challenge_methods_supported or ())
+
+    @property
+    def without_lists(self) -> "ProviderMetadata":
+        """The same for a record: of the lists, which a provider may make long, only whether S256 is in it."""
+        return msgspec.structs.replace(
+            self,
+            code_challenge_methods_supported=("S256",) if self.supports_s256 else None,
+            token_endpoint_auth_methods_supported=None,
+            id_token_signing_alg_values_supported=None,
+        )
+
+    @property
+    def promises(self) -> "ProviderMetadata":
+        """What it promises, without its endpoints: what a credential remembers for when the document is out of reach."""
+        return ProviderMetadata(
+            issuer=self.issuer,
+            require_pushed_authorization_requests=self.require_pushed_authorization_requests,
+            authorization_response_iss_parameter_supported=self.authorization_response_iss_parameter_supported,
+            code_challenge_methods_supported=("S256",) if self.supports_s256 else None,
+        )
 
 
 _ENDPOINTS = (
@@ -101,8 +121,7 @@ def parse_provider_metadata(body: bytes, *, issuer: str, allow_insecure_http: bo
     Raises:
         MetadataUnusable: it is no such document, or is about another issuer, or an endpoint in it cannot be used.
     """
-    text = utf8(body)
-    members = None if text is None else json_object(text)
+    members = json_object(text_of(body))
     if members is None:
         raise MetadataUnusable("The provider's metadata is no JSON object.")
     named = members.get("issuer")

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from datasource.oauth2.error_reply import raise_for_reply
 from datasource.oauth2.errors import MalformedTokenResponse
-from datasource.oauth2.strict_json import json_object, utf8
+from datasource.oauth2.strict_json import json_object, text_of
 from datasource.oauth2.token_request import Client, client_request
-from datasource.oauth2.token_response import raise_for_reply
 from datasource.outbound.provider_request import ProviderRequest
 
 _LONGEST_REFERENCE = 2048
@@ -25,9 +25,17 @@ def parse_pushed_authorization(
     Raises:
         OAuth2Error: one of its subclasses, for everything that is none.
     """
-    text = utf8(body)
-    members = None if text is None else json_object(text)
-    raise_for_reply(status, members, headers, received_at=received_at, sent=sent)
+    text = text_of(body)
+    members = json_object(text)
+    raise_for_reply(
+        status,
+        members,
+        headers,
+        received_at=received_at,
+        text="" if members is not None else text,
+        sent=sent,
+        endpoint="pushed authorization request URL",
+    )
     reference = None if members is None else members.get("request_uri")
     if not isinstance(reference, str) or not 0 < len(reference) <= _LONGEST_REFERENCE or not reference.isprintable():
         raise MalformedTokenResponse("The reply has no request_uri. Is this the pushed authorization request URL?")

@@ -7,7 +7,9 @@ also stands for a token that the provider does not know (section 2.2).
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
+from datasource.oauth2.error_reply import retry_after, words_of
 from datasource.oauth2.errors import (
     InvalidClient,
     NotDelivered,
@@ -17,9 +19,8 @@ from datasource.oauth2.errors import (
     RedirectRefused,
     Throttled,
 )
-from datasource.oauth2.strict_json import json_object, utf8
+from datasource.oauth2.strict_json import json_object, text_of
 from datasource.oauth2.token_request import Client, client_request
-from datasource.oauth2.token_response import retry_after
 from datasource.outbound.provider_request import ProviderRequest
 from datasource.outbound.redaction import said
 
@@ -51,26 +52,34 @@ def check_revocation_response(
     Raises:
         OAuth2Error: one of its subclasses; `is_worth_another_try` tells whether to send the request again.
     """
-    if 200 <= status < 300:
-        # The content of the body says nothing (section 2.2).
+    members = json_object(text_of(body)) or {}
+    if 200 <= status < 300 and not _says_no(members):
         return
     if 300 <= status < 400:
-        raise RedirectRefused(status)
+        raise RedirectRefused(status, "revocation URL")
     if status in {429, 503}:
         # With 503 the token is still alive (section 2.2.1).
         raise Throttled(status, retry_after(headers.get("retry-after"), now))
     if status >= 500:
         raise OutcomeUnknown(f"The revocation endpoint answered {status}.")
-    text = utf8(body)
-    found = (json_object(text) or {}).get("error") if text is not None else None
-    error = found if isinstance(found, str) and found else f"status {status}"
-    if error in {"invalid_token", "invalid_grant"}:
-        # Not in RFC 7009, which answers 200; Google and others answer so for a token that is dead already.
+    found = members.get("error")
+    error = found if isinstance(found, str) and found else words_of(members, sent=sent) or f"status {status}"
+    if error in _DEAD_ALREADY:
         return
     shown = said(error, sent)
     if status == 401 or error == "invalid_client":
         raise InvalidClient(shown)
     raise ProviderRefused(shown)
+
+
+_DEAD_ALREADY = frozenset({"invalid_token", "invalid_grant", "token_revoked", "token_expired", "invalid_auth"})
+"""Errors for a token that is dead already. RFC 7009 answers 200; Google and others answer so, the last three are Slack's."""
+
+
+def _says_no(members: Mapping[str, Any]) -> bool:
+    """Whether the body of a 200 takes it back, as Slack's does. By RFC 7009 it says nothing (section 2.2)."""
+    error = members.get("error")
+    return members.get("ok") is False or members.get("success") is False or (isinstance(error, str) and error != "")
 
 
 def is_worth_another_try(error: OAuth2Error) -> bool:

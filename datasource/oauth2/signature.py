@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 
 from datasource.oauth2.errors import MetadataUnusable
 from datasource.oauth2.id_token import IdentityMismatch, claims_in, jwt_parts
-from datasource.oauth2.strict_json import json_object, utf8
+from datasource.oauth2.strict_json import json_object, text_of
 from datasource.outbound.printable import printable
 
 _KEY_TYPES = {
@@ -61,8 +61,7 @@ def parse_key_set(body: bytes) -> tuple[SigningKey, ...]:
     Raises:
         MetadataUnusable: it is no such set, or has no key that could have signed an id_token.
     """
-    text = utf8(body)
-    members = None if text is None else json_object(text)
+    members = json_object(text_of(body))
     entries = None if members is None else members.get("keys")
     if not isinstance(entries, list) or len(entries) > _MOST_KEYS:
         raise MetadataUnusable(f"The provider's keys (jwks_uri) are no JWK Set of at most {_MOST_KEYS} keys.")
@@ -87,7 +86,7 @@ def verified_claims(
         IdentityMismatch: it is no JWT, is signed in a way that proves nothing, or by somebody else.
     """
     header, _, _ = jwt_parts(id_token)
-    members = json_object(utf8(header) or "") or {}
+    members = json_object(text_of(header)) or {}
     algorithm, kid = members.get("alg"), members.get("kid")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         said = printable(algorithm) if isinstance(algorithm, str) else "nothing"
@@ -120,7 +119,7 @@ def _the_key(keys: tuple[SigningKey, ...], algorithm: str, kid: object) -> Signi
 
 
 def _signing_key(entry: object) -> SigningKey | None:
-    if not isinstance(entry, dict) or entry.get("use") not in {None, "sig"}:
+    if not isinstance(entry, dict) or not _is_for_signatures(entry):
         return None
     key_type, kid, algorithm = entry.get("kty"), entry.get("kid"), entry.get("alg")
     # Symmetric keys have no place in a public document, and private members no place in a public key.
@@ -136,6 +135,16 @@ def _signing_key(entry: object) -> SigningKey | None:
         algorithm=algorithm if isinstance(algorithm, str) else None,
         key=key,
     )
+
+
+def _is_for_signatures(entry: Mapping[str, Any]) -> bool:
+    """By `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3), of which a stranger makes what they like."""
+    use, operations = entry.get("use"), entry.get("key_ops")
+    return (use is None or use == "sig") and (operations is None or (_names(operations, "verify")))
+
+
+def _names(values: object, name: str) -> bool:
+    return isinstance(values, list) and name in values
 
 
 def _imported(public: Mapping[str, Any]) -> RSAKey | ECKey | OKPKey | None:

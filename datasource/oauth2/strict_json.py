@@ -11,6 +11,9 @@ MOST_ELEMENTS = 10_000
 """Commas and brackets, those in texts included. A megabyte of numbers takes half a second, in which nobody else has a turn."""
 
 _BRACKETS = re.compile(r"[\[\]{}]")
+_TEXTS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_BEFORE_JSON = re.compile(r"(?:\)\]\}'?,?|while ?\(1\);|for ?\(;;\);)\s*")
+"""What some servers put before JSON, so that no page can run it as a script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +26,40 @@ class Number:
 def json_object(text: str) -> dict[str, Any] | None:
     """Parse a JSON object, numbers as `Number`; None where the text is none, or has more than MOST_ELEMENTS, or nests
     deeper than DEEPEST_JSON."""
+    found = _object_in(text)
+    return None if found is None or found[1] != len(text) else found[0]
+
+
+def leading_json_object(text: str) -> dict[str, Any] | None:
+    """The same, whatever stands behind it: a warning, a script of a proxy, the end of a chunk."""
+    guard = _BEFORE_JSON.match(text)
+    found = _object_in(text if guard is None else text[guard.end() :])
+    return None if found is None else found[0]
+
+
+def _object_in(text: str) -> tuple[dict[str, Any], int] | None:
+    """An object and where it ends."""
     if not text.startswith("{") or _elements(text) > MOST_ELEMENTS or _depth(text) > DEEPEST_JSON:
         return None
     try:
-        # Numbers stay text: nothing can overflow, and what is wrong with one costs that member only.
-        parsed = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=Number)
+        parsed, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         return None
-    return parsed if isinstance(parsed, dict) else None
+    return (parsed, end) if isinstance(parsed, dict) else None
 
 
-def utf8(body: bytes) -> str | None:
-    """The text of a body without white space and byte order mark around it; None where it is not UTF-8."""
-    try:
-        return body.decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        return None
+# Numbers stay text: nothing can overflow, and what is wrong with one costs that member only. Control characters in texts cost
+# nothing.
+_DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=Number, strict=False)
+
+
+def text_of(body: bytes) -> str:
+    """The text of a body, without white space and byte order mark around it.
+
+    What cannot be decoded is replaced: a name in Latin-1 is not worth the tokens beside it, which are ASCII.
+    """
+    encoding = json.detect_encoding(body[:4])
+    return body.decode("utf-8-sig" if encoding == "utf-8" else encoding, errors="replace").strip()
 
 
 def _elements(text: str) -> int:
@@ -46,9 +67,9 @@ def _elements(text: str) -> int:
 
 
 def _depth(text: str) -> int:
-    """How deep the brackets nest, at most; those in strings count too, which errs on the safe side."""
+    """How deep the brackets nest, at most; those in texts do not count."""
     depth = deepest = 0
-    for character in _BRACKETS.findall(text):
+    for character in _BRACKETS.findall(_TEXTS.sub("", text)):
         if character in "[{":
             depth += 1
             deepest = max(deepest, depth)

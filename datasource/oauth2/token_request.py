@@ -110,7 +110,7 @@ def client_request(
     """A POST with which the client authenticates, one way; `parameters` name each once, but for `resource`."""
     headers = {
         "Accept": "application/json",
-        # What a server compresses all the same is refused: a small bomb would make much memory.
+        # What a server compresses all the same is read within a bound: a small bomb would make much memory.
         "Accept-Encoding": "identity",
         "Content-Type": "application/x-www-form-urlencoded" if body_format is BodyFormat.FORM else "application/json",
         "User-Agent": "datasource-operator",

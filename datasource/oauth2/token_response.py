@@ -2,53 +2,31 @@
 
 Pure: any status, headers and bytes in, a TokenResponse or an OAuth2Error out, nothing else. What is strict: the status, the
 error member, access_token and token_type. What is lenient: expires_in, scope, refresh_token of a strange type: the grant has
-been made by then, and refusing it would lose it.
+been made by then, and refusing it would lose it. A refresh token that can be read is never lost: where the reply is refused
+for something else, the error carries it (docs/decisions.md#readable-refresh-tokens).
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl
 
-from datasource.oauth2.errors import (
-    InvalidClient,
-    InvalidGrant,
-    MalformedTokenResponse,
-    OAuth2Error,
-    OutcomeUnknown,
-    ProviderRefused,
-    RedirectRefused,
-    Throttled,
-    UnexpectedStatus,
-)
-from datasource.oauth2.strict_json import Number, json_object, utf8
+from datasource.oauth2.error_reply import ErrorCode, ErrorRule, is_page, raise_for_reply, words_of
+from datasource.oauth2.errors import MalformedTokenResponse, OAuth2Error, OutcomeUnknown
+from datasource.oauth2.lifetimes import LONGEST_LIFETIME, expiry_hint, told_grant_lifetime, told_lifetime
+from datasource.oauth2.reply_members import LONGEST_TOKEN, members_of, readable_refresh_token, refresh_token_of
+from datasource.oauth2.strict_json import Number, text_of
 from datasource.outbound.printable import printable
+from datasource.outbound.provider_request import Reply
 from datasource.outbound.redaction import said
-
-LONGEST_LIFETIME = timedelta(days=3650)
-"""A longer expires_in is taken as this: ten years."""
 
 LONGEST_CAPTURED = 2048
 """Characters of a captured field."""
 
-_LONGEST_TOKEN = 65_536
-_VISIBLE = re.compile(r"[\x20-\x7e]+")  # VSCHAR of RFC 6749 appendix A.12: what an Authorization header can carry
+_VISIBLE = re.compile(r"[\x21-\x7e]+")  # What an Authorization header can carry; RFC 6750 section 2.1 allows even less.
 _SCOPE = re.compile(r"[\x21-\x7e]+")
 _LONGEST_SCOPES = 16_384
-_MOST_ESCAPES = 20_000  # Of a form; three tokens of 64 KiB need fewer.
-_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
-
-
-class ErrorCode(StrEnum):
-    """The errors of RFC 6749 section 5.2 that decide what comes next; some providers have names of their own for them."""
-
-    INVALID_GRANT = "invalid_grant"
-    INVALID_CLIENT = "invalid_client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +38,9 @@ class ReplyOptions:
     token_path_may_be_missing: bool = False
     """Whether the reply itself will do where there is none: a refresh is often answered without the detour."""
     default_lifetime: timedelta | None = None
-    """Where the provider tells none."""
+    """Where the provider tells none, and never told one for these tokens."""
+    last_lifetime: timedelta | None = None
+    """What it told for these tokens before."""
     longest_lifetime: timedelta = LONGEST_LIFETIME
     """A longer expires_in is taken as this."""
     missing_token_type_allowed: bool = False
@@ -68,6 +48,8 @@ class ReplyOptions:
     """In lower case."""
     error_codes: Mapping[str, ErrorCode] = field(default_factory=dict)
     """The provider's own names for errors of the standard."""
+    error_rules: tuple[ErrorRule, ...] = ()
+    """How its other errors are known, and what they mean."""
     scope_separator: str = " "
     """What stands between scopes, besides white space."""
     captured: tuple[str, ...] = ()
@@ -90,6 +72,12 @@ class TokenResponse:
     """None: those that were asked for."""
     captured: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The members asked for that were there, as texts."""
+    told_lifetime: timedelta | None = None
+    """What the provider told, now or before; None where `expires_at` is a guess of ours, or there is none."""
+    expiry_hint: datetime | None = None
+    """Where nothing tells a lifetime: when to refresh at the latest, by what the access token says of itself."""
+    grant_expires_at: datetime | None = None
+    """When the refresh token runs out; None where the provider did not tell."""
 
 
 def parse_token_response(
@@ -108,42 +96,51 @@ def parse_token_response(
     Raises:
         OAuth2Error: one of its subclasses, for everything that is not a token response.
     """
-    members = _members(headers.get("content-type", ""), body)
-    raise_for_reply(status, members, headers, received_at=received_at, error_codes=options.error_codes, sent=sent)
-    if members is None:
-        raise MalformedTokenResponse("The reply is neither a JSON object nor a form. Is this the token URL?")
-    return _token_response(members, received_at, options, sent)
+    return _parsed(Reply(status, headers, body), received_at, options, sent, is_whole=True)
 
 
-def raise_for_reply(
-    status: int,
-    members: Mapping[str, Any] | None,
-    headers: Mapping[str, str],
-    *,
-    received_at: datetime,
-    error_codes: Mapping[str, ErrorCode] = _STANDARD.error_codes,
-    sent: Sequence[str] = (),
-) -> None:
-    """Tell by status and error member whether a reply is an answer to build on.
+def parse_what_came(
+    reply: Reply, error: OutcomeUnknown, *, received_at: datetime, options: ReplyOptions, sent: Sequence[str] = ()
+) -> TokenResponse:
+    """The tokens in a reply that broke off behind them: a connection that nobody closes, or closes too early.
 
     Raises:
-        OAuth2Error: one of its subclasses, where it is not.
+        OAuth2Error: the tokens did not come whole; it is `error`, with a refresh token that came nevertheless.
     """
-    if 300 <= status < 400:
-        raise RedirectRefused(status)
-    if status in {429, 503}:
-        raise Throttled(status, retry_after(headers.get("retry-after"), received_at))
-    if status in {502, 504}:
-        raise OutcomeUnknown(f"A gateway answered {status}: whether the provider acted on the request is unknown.")
-    if (
-        members is not None
-        and (error := _oauth_error(status, members, headers, received_at, error_codes, sent)) is not None
-    ):
-        raise error
-    if status == 401:
-        raise InvalidClient("invalid_client", "status 401")
-    if not 200 <= status < 300:
-        raise UnexpectedStatus(status)
+    try:
+        return _parsed(reply, received_at, options, sent, is_whole=False)
+    except OAuth2Error as refused:
+        error.refresh_token = refused.refresh_token
+    raise error
+
+
+def _parsed(
+    reply: Reply, received_at: datetime, options: ReplyOptions, sent: Sequence[str], *, is_whole: bool
+) -> TokenResponse:
+    text, content_type = text_of(reply.body), reply.headers.get("content-type", "")
+    members = members_of(text, content_type) if is_whole or text.startswith("{") else None
+    try:
+        raise_for_reply(
+            reply.status,
+            members,
+            reply.headers,
+            received_at=received_at,
+            error_codes=options.error_codes,
+            # Rules are for errors: one that is too wide must not cost tokens.
+            rules=() if reply.is_success and _has_token(members, options) else options.error_rules,
+            text="" if reply.is_success or members is not None else text,
+            sent=sent,
+        )
+        if members is None:
+            page = " Is this the token URL?" if is_page(text) else ""
+            raise MalformedTokenResponse(f"The reply is neither a JSON object nor a form.{page}")
+        return _token_response(members, received_at, options, sent)
+    except OAuth2Error as error:
+        if reply.is_success:
+            error.refresh_token = readable_refresh_token(
+                text, members, options.token_path, is_whole=is_whole, sent=sent
+            )
+        raise
 
 
 def successor(refresh_token: str | None, response: TokenResponse) -> str | None:
@@ -151,83 +148,41 @@ def successor(refresh_token: str | None, response: TokenResponse) -> str | None:
     return response.refresh_token or refresh_token
 
 
-def retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """Read Retry-After (RFC 9110 section 10.2.3): seconds or a date; at most a day, None where it makes no sense."""
-    if value is None:
-        return None
-    wait = _seconds_of(value.strip(), now)
-    return None if wait is None else min(max(wait, timedelta(0)), timedelta(days=1))
-
-
-def _seconds_of(value: str, now: datetime) -> timedelta | None:
-    if value.isascii() and value.isdecimal() and len(value) <= 9:
-        return timedelta(seconds=int(value))
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - now
-
-
-def _members(content_type: str, body: bytes) -> dict[str, Any] | None:
-    """The reply's members: a JSON object or a form, whatever the content type claims (GitHub sends forms)."""
-    text = utf8(body)
-    if text is None:
-        return None
-    if "x-www-form-urlencoded" in content_type.lower():
-        return _form(text) or json_object(text)
-    return json_object(text) or _form(text)
-
-
-def _form(text: str) -> dict[str, Any] | None:
-    if "=" not in text or text.startswith(("{", "[", "<")) or text.count("%") > _MOST_ESCAPES:
-        return None
-    try:
-        return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=100))
-    except ValueError:
-        return None
-
-
-def _oauth_error(
-    status: int,
-    members: Mapping[str, Any],
-    headers: Mapping[str, str],
-    received_at: datetime,
-    error_codes: Mapping[str, ErrorCode],
-    sent: Sequence[str],
-) -> OAuth2Error | None:
-    """An error reply, also with status 200 (GitHub, Slack)."""
-    error = members.get("error")
-    if not isinstance(error, str) or not error:
-        return None
-    code = said(error, sent)
-    description = members.get("error_description")
-    shown = said(description, sent) if isinstance(description, str) and description else None
-    meant = error_codes.get(error, error)
-    if meant == ErrorCode.INVALID_GRANT:
-        return InvalidGrant(code, shown)
-    if meant == ErrorCode.INVALID_CLIENT or status == 401:
-        return InvalidClient(code, shown)
-    if error == "temporarily_unavailable":
-        return Throttled(status, retry_after(headers.get("retry-after"), received_at))
-    if status >= 500:
-        return UnexpectedStatus(status)
-    return ProviderRefused(code, shown)
-
-
 def _token_response(
     reply: dict[str, Any], received_at: datetime, options: ReplyOptions, sent: Sequence[str]
 ) -> TokenResponse:
     members = _at_token_path(reply, options)
-    return TokenResponse(
-        access_token=_access_token(members),
+    response = TokenResponse(
+        access_token=_access_token(members, sent),
         token_type=_token_type(members, options, sent),
-        expires_at=_expires_at(members.get("expires_in"), received_at, options),
-        refresh_token=_token_or_none(members.get("refresh_token")),
+        refresh_token=refresh_token_of(members.get("refresh_token")),
         id_token=_token_or_none(members.get("id_token")),
         scopes=_scopes(members.get("scope"), options.scope_separator),
         captured=_captured(reply, options.captured),
     )
+    return _with_lifetimes(response, members, received_at, options)
+
+
+def _with_lifetimes(
+    response: TokenResponse, members: Mapping[str, Any], received_at: datetime, options: ReplyOptions
+) -> TokenResponse:
+    """What is told holds, then what was told before, then what the spec says."""
+    told = told_lifetime(members.get("expires_in")) or options.last_lifetime
+    lifetime = told or options.default_lifetime
+    grant = told_grant_lifetime(members)
+    return replace(
+        response,
+        told_lifetime=told,
+        expires_at=None if lifetime is None else received_at + min(lifetime, options.longest_lifetime),
+        expiry_hint=expiry_hint(response.access_token, received_at) if lifetime is None else None,
+        grant_expires_at=None if grant is None else received_at + grant,
+    )
+
+
+def _has_token(members: Mapping[str, Any] | None, options: ReplyOptions) -> bool:
+    found = _at(members, options.token_path)
+    places = (found, members) if options.token_path_may_be_missing else (found,)
+    return any(isinstance(place, dict) and _token_or_none(place.get("access_token")) is not None for place in places)
 
 
 def _at_token_path(reply: dict[str, Any], options: ReplyOptions) -> dict[str, Any]:
@@ -260,22 +215,29 @@ def captured_text(value: object) -> str | None:
     return text if isinstance(text, str) and len(text) <= LONGEST_CAPTURED and text.isprintable() else None
 
 
-def _access_token(members: dict[str, Any]) -> str:
+def _access_token(members: dict[str, Any], sent: Sequence[str]) -> str:
     token = _token_or_none(members.get("access_token"))
     if token is None:
-        raise MalformedTokenResponse("The reply has no access_token that can be used. Is this the token URL?")
+        words = words_of(members, sent=sent)
+        says = f" It says: {words.rstrip('.')}." if words else ""
+        raise MalformedTokenResponse(f"The reply has no access_token that can be used.{says}")
     return token
 
 
 def _token_type(members: dict[str, Any], options: ReplyOptions, sent: Sequence[str]) -> str:
     token_type = members.get("token_type")
-    if token_type is None and options.missing_token_type_allowed:
-        return "Bearer"
-    if not isinstance(token_type, str) or not token_type:
-        raise MalformedTokenResponse("The reply has no token_type, which RFC 6749 section 5.1 requires.")
-    if token_type.lower() not in options.bearer_token_types:
+    if token_type is None or token_type == "":
+        if options.missing_token_type_allowed:
+            return "Bearer"
         raise MalformedTokenResponse(
-            f"The reply's token_type is {said(token_type, sent)}; only Bearer tokens can be used."
+            "The reply has no token_type, which RFC 6749 section 5.1 requires. Where the service's documentation says that "
+            "its tokens are Bearer tokens, set spec.oauth2.missingTokenTypeAllowed to true."
+        )
+    named = token_type.strip() if isinstance(token_type, str) else "no text"
+    if named.lower() not in options.bearer_token_types:
+        raise MalformedTokenResponse(
+            f"The reply's token_type is {said(named, sent)}, and only Bearer tokens can be used. Where the service's "
+            "documentation says that these are, add the name to spec.oauth2.bearerTokenTypes."
         )
     return "Bearer"
 
@@ -284,27 +246,7 @@ def _token_or_none(value: object) -> str | None:
     """A token; None for null, "", and what is none: the access token beside it is worth keeping."""
     if not isinstance(value, str):
         return None
-    return value if len(value) <= _LONGEST_TOKEN and _VISIBLE.fullmatch(value) else None
-
-
-def _expires_at(value: object, received_at: datetime, options: ReplyOptions) -> datetime | None:
-    """When the token runs out; None where nobody tells. Never an exception: the code is spent."""
-    told = _lifetime(value)
-    lifetime = options.default_lifetime if told is None else told
-    return None if lifetime is None else received_at + min(lifetime, options.longest_lifetime)
-
-
-def _lifetime(value: object) -> timedelta | None:
-    """What expires_in says; None where it is missing or makes no sense."""
-    if isinstance(value, Number):
-        seconds = float(value.text)
-    elif isinstance(value, str) and _NUMBER.fullmatch(value):
-        seconds = float(value)
-    else:
-        return None
-    if math.isnan(seconds):
-        return None
-    return timedelta(seconds=min(max(seconds, 0.0), LONGEST_LIFETIME.total_seconds()))
+    return value if len(value) <= LONGEST_TOKEN and _VISIBLE.fullmatch(value) else None
 
 
 def _scopes(value: object, separator: str) -> tuple[str, ...] | None:

@@ -22,5 +22,19 @@ class ProviderRequest:
     """What it carries that nobody may be shown, although the provider may say it again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back; header names in lower case, the body as it reads without content coding."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether its status is 2xx: only such a reply grants anything."""
+        return 200 <= self.status < 300
+
+
 class UnusableReply(Exception):
     """A reply came, whole, in a form that is never opened. What that means depends on the request, so its sender says it."""

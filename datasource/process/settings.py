@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True):
     """From the downward API: a process that was restarted in its pod knows the refresh that its predecessor left."""
     revocation_patience: timedelta = timedelta(minutes=5)
     """How long a revocation is tried again: a namespace that is being deleted must not wait for ever."""
+    last_try_after: timedelta = timedelta(minutes=3)
+    """How long a refresh token that was refused after a lost answer rests before it is sent for the last time."""
     rights_outlive_namespaces: bool = True
     """Whether the operator's rights come from a ClusterRole; no variable: the API server tells."""
     callback_server_account: str = "datasource-callback-server"
@@ -67,6 +69,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         require_allowed_hosts=_switch(environ, "DATASOURCE_REQUIRE_ALLOWED_HOSTS"),
         pod_uid=environ.get("DATASOURCE_POD_UID") or None,
         revocation_patience=_seconds(environ, "DATASOURCE_REVOCATION_SECONDS", default=300),
+        last_try_after=_seconds(environ, "DATASOURCE_LAST_TRY_SECONDS", default=180),
         callback_server_account=environ.get("DATASOURCE_CALLBACK_SERVER_ACCOUNT") or "datasource-callback-server",
         metrics_per_object=_switch(environ, "DATASOURCE_METRICS_PER_OBJECT", default="true"),
     )

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from datasource.concurrency.backoff import Backoff, no_jitter
-from datasource.oauth2.errors import MalformedTokenResponse, OAuth2Error
+from datasource.oauth2.errors import MalformedTokenResponse, OAuth2Error, OutcomeUnknown
 from datasource.oauth2.pushed_authorization import parse_pushed_authorization
 from datasource.oauth2.revocation import check_revocation_response, is_worth_another_try
-from datasource.oauth2.token_response import ReplyOptions, TokenResponse, parse_token_response
-from datasource.outbound.provider_request import ProviderRequest, UnusableReply
-from datasource.providers.transport import Reply, Transport
+from datasource.oauth2.token_response import ReplyOptions, TokenResponse, parse_token_response, parse_what_came
+from datasource.outbound.provider_request import ProviderRequest, Reply, UnusableReply
+from datasource.providers.transport import Transport
 
 DEADLINE = timedelta(seconds=20)
 
@@ -38,15 +38,20 @@ async def request_token(
     Raises:
         OAuth2Error: one of its subclasses; its class tells whether the request may have been processed.
     """
-    sent_at = now()
-    reply = await _reply(transport, request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
+    sent_at, options = now(), options or ReplyOptions()
     # The lifetime counts from before the request: a slow reply never makes a token look younger than it is.
+    try:
+        reply = await _reply(transport, request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
+    except OutcomeUnknown as error:
+        if error.received is None:
+            raise
+        return parse_what_came(error.received, error, received_at=sent_at, options=options, sent=request.secrets)
     return parse_token_response(
         reply.status,
         reply.headers,
         reply.body,
         received_at=sent_at,
-        options=options or ReplyOptions(),
+        options=options,
         sent=request.secrets,
     )
 

@@ -11,7 +11,6 @@ import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import cast
@@ -20,21 +19,16 @@ import httpcore
 import httpx
 
 from datasource.concurrency.fair_cache import FairCache
-from datasource.oauth2.errors import (
-    EgressDenied,
-    NotDelivered,
-    OAuth2Error,
-    OutcomeUnknown,
-    ReplyTooLarge,
-)
+from datasource.oauth2.errors import EgressDenied, NotDelivered
 from datasource.outbound.egress import EgressPolicy
-from datasource.outbound.provider_request import ProviderRequest, UnusableReply
+from datasource.outbound.provider_request import ProviderRequest, Reply
 from datasource.outbound.proxies import Proxies
 from datasource.outbound.trust import add_bundle
 from datasource.process.metrics import provider_timed
 from datasource.providers.connecting import CheckedBackend
 from datasource.providers.connections import CONNECT_TIMEOUT, IDLE_SECONDS, Connection, ProviderConnections
 from datasource.providers.deadline import deadline_of
+from datasource.providers.progress import FAILURES, Progress, failure
 from datasource.providers.resolver import Lookups, NameServers, Resolve
 from datasource.providers.wire import Wire, WiredBackend
 
@@ -54,44 +48,6 @@ _NO_LOGIN = httpx.Auth()
 
 _ACTED_ON = frozenset({b"location", b"set-cookie"})
 """Headers by which an httpx client would build a redirect, or keep a cookie: nothing of a reply is to be acted on."""
-
-_NEVER_SENT = (
-    httpcore.ConnectError,
-    httpcore.ConnectTimeout,
-    httpcore.PoolTimeout,
-    httpcore.UnsupportedProtocol,
-    httpcore.ProxyError,
-)
-_NO_WHOLE_ANSWER = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.TimeoutException,
-    OSError,  # ssl.SSLError comes through where TLS fails after the handshake.
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A whole reply; header names in lower case."""
-
-    status: int
-    headers: dict[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-
-@dataclass(slots=True)
-class _Progress:
-    """On whose behalf a request is sent, how large its reply may be, and how far it has come."""
-
-    tenant: str
-    largest_reply: int
-    is_written: bool = False
-    """Whether a byte of it may have been sent."""
-    reply: Reply | None = None
-    """Once it is whole it counts, whatever goes wrong while the connection is put away."""
-
-    def write(self) -> None:
-        self.is_written = True
 
 
 class Transport:
@@ -141,10 +97,11 @@ class Transport:
         Raises:
             EgressDenied: no request may go there.
             NotDelivered: the provider was not reached.
-            OutcomeUnknown: it may have acted on the request; ReplyTooLarge where its answer could not be read.
-            UnusableReply: the reply is whole but compressed although we asked for none.
+            OutcomeUnknown: it may have acted on the request; ReplyTooLarge where its answer could not be read. What can be read
+                of an answer stands in it.
+            UnusableReply: the reply is coded in a way that is not read.
         """
-        progress = _Progress(tenant, request.largest_reply)
+        progress = Progress(tenant, request.largest_reply)
         http_request, host = _http_request(request, progress)
         denied = self._egress.host_denial(host)
         if denied is not None:
@@ -153,10 +110,12 @@ class Transport:
             with provider_timed(host):
                 async with deadline_of(deadline), self._trusting(ca_bundle, tenant) as client:
                     return await _exchange(client, http_request, progress)
-        except (*_NEVER_SENT, *_NO_WHOLE_ANSWER, UnicodeError) as error:
-            if progress.reply is not None:
-                return progress.reply
-            raise _failure(error, host, progress, deadline) from error
+        except FAILURES as error:
+            readable = progress.reply or progress.readable()
+            # Where the status says that nothing was granted, it says enough, whole or not.
+            if readable is not None and (progress.reply is not None or not readable.is_success):
+                return readable
+            raise failure(error, host, progress, deadline) from error
 
     @asynccontextmanager
     async def _trusting(self, ca_bundle: str | None, tenant: str) -> AsyncIterator[httpx.AsyncClient]:
@@ -180,49 +139,21 @@ class Transport:
         return httpx.AsyncClient(transport=to_providers, trust_env=False)
 
 
-async def _exchange(client: httpx.AsyncClient, request: httpx.Request, progress: "_Progress") -> Reply:
-    """Send a request and read the whole reply; raises what httpcore raises, and ReplyTooLarge."""
+async def _exchange(client: httpx.AsyncClient, request: httpx.Request, progress: Progress) -> Reply:
+    """Send a request and read the whole reply; raises what httpcore raises, ReplyTooLarge and UnusableReply."""
     answer = await client.send(request, stream=True, auth=_NO_LOGIN, follow_redirects=False)
     try:
-        try:
-            body = await _body(answer)
-        except (ReplyTooLarge, UnusableReply):
-            # Where the status says that nothing was granted, it says enough.
-            if answer.is_success:
-                raise
-            body = b""
-        progress.reply = Reply(status=answer.status_code, headers=dict(answer.headers.items()), body=body)
+        progress.status, progress.headers = answer.status_code, dict(answer.headers.items())
+        # aiter_raw would put the connection away before the reply is known to be whole.
+        async for part in cast(httpx.AsyncByteStream, answer.stream):
+            progress.body += part
+        progress.reply = progress.received()
         return progress.reply
     finally:
         await answer.aclose()
 
 
-async def _body(answer: httpx.Response) -> bytes:
-    if answer.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnusableReply("The reply is compressed although that was not asked for.")
-    # aiter_raw would put the connection away before the reply is known to be whole.
-    stream = cast(httpx.AsyncByteStream, answer.stream)
-    return b"".join([part async for part in stream])
-
-
-def _failure(error: Exception, host: str, progress: _Progress, deadline: timedelta) -> OAuth2Error:
-    """What it means that a request has failed: above all, whether it may have been processed."""
-    within = f"within {deadline.total_seconds():g} s"
-    match error:
-        case UnicodeError():
-            # Names that a resolver cannot even be asked for.
-            return NotDelivered(f"{host} is no host that can be reached.")
-        case TimeoutError() if not progress.is_written:
-            return NotDelivered(f"{host} could not be reached {within}.")
-        case TimeoutError():
-            return OutcomeUnknown(f"{host} gave no whole answer {within}.")
-        case _ if isinstance(error, _NEVER_SENT) or not progress.is_written:
-            return NotDelivered(f"{host} could not be reached ({type(error).__name__}).")
-        case _:
-            return OutcomeUnknown(f"{host} gave no whole answer ({type(error).__name__}).")
-
-
-def _http_request(request: ProviderRequest, progress: _Progress) -> tuple[httpx.Request, str]:
+def _http_request(request: ProviderRequest, progress: Progress) -> tuple[httpx.Request, str]:
     """The request, and its host as the request names it: another reader of URLs might see another one.
 
     Raises:
@@ -263,7 +194,7 @@ class _ToProviders(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; raises what httpcore raises, and ReplyTooLarge."""
-        progress: _Progress = request.extensions["progress"]
+        progress: Progress = request.extensions["progress"]
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,

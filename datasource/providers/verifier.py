@@ -79,9 +79,17 @@ class IdTokenVerifier:
         await self._keys(_Place(issuer, ca_bundle, tenant), metadata)
 
     async def claims(
-        self, id_token: str, issuer: str, *, tenant: str, ca_bundle: str | None = None
+        self, id_token: str, issuer: str, *, tenant: str, ca_bundle: str | None = None, is_asked_once: bool = False
     ) -> Mapping[str, Any]:
         """The claims of an id_token that the issuer signed; what they say is not looked at.
+
+        Args:
+            id_token: as the token endpoint sent it.
+            issuer: the configured one.
+            tenant: on whose behalf keys are fetched.
+            ca_bundle: by which its server is trusted beside the system's authorities.
+            is_asked_once: whether a code was spent for it. Then newer keys are fetched whenever the last were: no other
+                id_token comes in its place.
 
         Raises:
             IdentityMismatch: it is not signed by the issuer.
@@ -95,11 +103,16 @@ class IdTokenVerifier:
             return verified_claims(id_token, keys, supported=supported)
         except UnknownKey:
             # Rotated since (OIDC Core section 10.1.1).
-            newer = await self._keys(place, metadata, older_than=keys)
+            newer = await self._keys(place, metadata, older_than=keys, at_once=is_asked_once)
             return verified_claims(id_token, newer, supported=supported)
 
     async def _keys(
-        self, place: _Place, metadata: ProviderMetadata, *, older_than: tuple[SigningKey, ...] | None = None
+        self,
+        place: _Place,
+        metadata: ProviderMetadata,
+        *,
+        older_than: tuple[SigningKey, ...] | None = None,
+        at_once: bool = False,
     ) -> tuple[SigningKey, ...]:
         kept = self._kept.get(place.trusted, place.tenant)
         if kept is None:
@@ -107,16 +120,16 @@ class IdTokenVerifier:
             self._keep(place, kept)
         # One request for all who wait.
         async with kept.lock:
-            if self._is_due(kept, older_than):
+            if self._is_due(kept, older_than, at_once):
                 await self._fetch(kept, place, metadata)
                 self._keep(place, kept)
         if kept.keys is not None and self._monotonic() < kept.fetched_at + (LIFETIME + LONGEST_GRACE).total_seconds():
             return kept.keys
         raise (kept.failure or KEYS_UNAVAILABLE).error()
 
-    def _is_due(self, kept: _Kept, older_than: tuple[SigningKey, ...] | None) -> bool:
+    def _is_due(self, kept: _Kept, older_than: tuple[SigningKey, ...] | None, at_once: bool) -> bool:
         now = self._monotonic()
-        if now < kept.asked_at + REFETCH_PAUSE.total_seconds():
+        if now < kept.asked_at + REFETCH_PAUSE.total_seconds() and not (at_once and kept.keys is older_than):
             return False
         is_old = now >= kept.fetched_at + LIFETIME.total_seconds()
         return kept.keys is None or is_old or kept.keys is older_than

@@ -5,8 +5,9 @@ token is sent or handed out the data is read, and tokens go only to the endpoint
 one request, so they never disagree unless somebody edited them.
 """
 
+import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from datasource.api.names import REVOKE_FINALIZER, Annotation, Role, credential_
 from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.intent import Intent
 
 
@@ -63,6 +65,16 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """The ID of the intent whose reply this revision is; None for the first."""
     verdict: Reason | None = None
     """Why the refresh token is never sent again."""
+    verdict_message: str | None = None
+    """The same in the provider's words."""
+    told_lifetime: timedelta | None = None
+    """How long an access token lasts, as the provider told it last; None where it never did."""
+    expiry_hint: datetime | None = None
+    """Where no lifetime is known: when to refresh at the latest."""
+    grant_expires_at: datetime | None = None
+    """When the refresh token runs out, where the provider tells."""
+    identity_problem: str | None = None
+    """Why it is not known who authorized, although the provider sent an id_token."""
     identity_checked: str | None = None
     """Hash of the expectedIdentity that the stored identity was compared with; None: with none."""
     identity_fits: bool = False
@@ -71,6 +83,8 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """Whether a revocation endpoint was known when the tokens were obtained."""
     revoke_until: datetime | None = None
     """On a tombstone that keeps a token to be revoked: when to give that up."""
+    promised: ProviderMetadata | None = None
+    """What the issuer's metadata promised when the credential was obtained: it holds while the document is out of reach."""
 
 
 class StoredCredential(msgspec.Struct, frozen=True):
@@ -150,6 +164,8 @@ T = TypeVar("T")
 
 LARGEST_CAPTURED = 288 * 1024
 """Bytes of captured fields that are kept: more than all that one spec can name."""
+
+_WHOLE_SECONDS = re.compile("[1-9][0-9]{0,8}")
 
 _DATA_KEYS = CredentialData.__struct_fields__
 
@@ -236,6 +252,7 @@ def tombstone(
         # Where there was nothing to clear, there is still nothing that was cleared.
         tombstone=before.tombstone or Reason.CREDENTIAL_CLEARED,
         revoke_until=revoke_until,
+        promised=before.promised,
     )
 
 
@@ -253,6 +270,14 @@ def _identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]
     """Which expectedIdentity was compared with, and how that went; an altered annotation is as if none was."""
     checked, _, verdict = annotations.get(Annotation.EXPECTED_IDENTITY, "").partition(" ")
     return (checked, verdict) if checked and verdict in {"fits", "differs"} else (None, "")
+
+
+def _promised_in(annotations: Mapping[str, str]) -> ProviderMetadata | None:
+    """What was promised; an altered annotation is as if nothing was."""
+    try:
+        return msgspec.json.decode(annotations.get(Annotation.PROMISED, ""), type=ProviderMetadata).promises
+    except (ValueError, msgspec.MsgspecError):
+        return None
 
 
 def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
@@ -277,14 +302,26 @@ def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
         intent=_parsed(annotations, Annotation.INTENT, Intent.decode),
         stored_by=annotations.get(Annotation.STORED_BY),
         verdict=_parsed(annotations, Annotation.VERDICT, Reason),
+        verdict_message=annotations.get(Annotation.VERDICT_MESSAGE),
+        told_lifetime=_parsed(annotations, Annotation.TOLD_LIFETIME, _seconds),
+        expiry_hint=_parsed(annotations, Annotation.EXPIRY_HINT, parse_rfc3339),
+        grant_expires_at=_parsed(annotations, Annotation.GRANT_EXPIRES_AT, parse_rfc3339),
+        identity_problem=annotations.get(Annotation.IDENTITY_PROBLEM),
         identity_checked=identity_checked,
         identity_fits=verdict == "fits",
         is_revocable=Annotation.REVOCABLE in annotations,
         revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
+        promised=_promised_in(annotations),
     )
     if facts.tombstone is None and not facts.fingerprint:
         raise UnreadableCredential(f"annotation {Annotation.FINGERPRINT} is missing")
     return facts
+
+
+def _seconds(text: str) -> timedelta:
+    if not _WHOLE_SECONDS.fullmatch(text):
+        raise ValueError(text)
+    return timedelta(seconds=int(text))
 
 
 def _parsed(annotations: Mapping[str, str], key: Annotation, parse: Callable[[str], T]) -> T | None:

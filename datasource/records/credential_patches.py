@@ -3,6 +3,7 @@
 Each carries the resourceVersion of what was read: it fails with 409 if anybody wrote meanwhile.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -149,12 +150,22 @@ def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str 
         Annotation.INTENT: None if facts.intent is None else facts.intent.encode(),
         Annotation.STORED_BY: facts.stored_by,
         Annotation.VERDICT: facts.verdict,
+        Annotation.VERDICT_MESSAGE: facts.verdict_message,
+        Annotation.TOLD_LIFETIME: _seconds(facts.told_lifetime),
+        Annotation.EXPIRY_HINT: None if facts.expiry_hint is None else rfc3339(facts.expiry_hint),
+        Annotation.GRANT_EXPIRES_AT: None if facts.grant_expires_at is None else rfc3339(facts.grant_expires_at),
+        Annotation.IDENTITY_PROBLEM: facts.identity_problem,
         Annotation.EXPECTED_IDENTITY: _identity_check(facts),
         Annotation.REVOCABLE: "true" if facts.is_revocable else None,
         Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
+        Annotation.PROMISED: None if facts.promised is None else msgspec.json.encode(facts.promised).decode(),
         # Whoever applied a backup left a copy of the tokens there: a clear would not be one, and caches hold annotations.
         LAST_APPLIED: None,
     }
+
+
+def _seconds(lifetime: timedelta | None) -> str | None:
+    return None if lifetime is None else str(max(1, int(lifetime.total_seconds())))
 
 
 def _identity_check(facts: CredentialFacts) -> str | None:

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
@@ -13,10 +13,12 @@ import msgspec
 from datasource.api.spec import AssertionAudience, InvalidSpec, OAuth2, Pkce, PushedAuthorization, parse_duration
 from datasource.oauth2.authorize import reserved_parameter_in
 from datasource.oauth2.client_assertion import client_assertion
+from datasource.oauth2.lifetimes import LONGEST_LIFETIME
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.token_request import BodyFormat, Client, ClientAuthentication, RequestOptions
-from datasource.oauth2.token_response import LONGEST_LIFETIME, ReplyOptions
+from datasource.oauth2.token_response import ReplyOptions
 from datasource.records.client_secret import ClientSecret, usable_signing_key
+from datasource.records.credential import CredentialFacts
 
 
 class Source(StrEnum):
@@ -134,6 +136,13 @@ def _pushed_authorization_url(whole: OAuth2, said: ProviderMetadata, authorize_u
                 "Use auto, or leave it out.",
             )
         return None
+    is_of_this_url = said.authorization_endpoint in (None, authorize_url)
+    if url is None and said.require_pushed_authorization_requests and is_of_this_url:
+        raise InvalidSpec(
+            "spec.oauth2.pushedAuthorizationURL",
+            "is not written; the provider's metadata requires it, and cannot be read now or tells none",
+            "Try again in a minute, or write it.",
+        )
     if mode is PushedAuthorization.REQUIRED and url is None:
         raise InvalidSpec(
             "spec.oauth2.pushedAuthorization",
@@ -212,19 +221,36 @@ def refresh_options(parameters: OAuth2) -> RequestOptions:
     return RequestOptions(parameters.refresh_parameters, parameters.resource, parameters.body_format or BodyFormat.FORM)
 
 
-def reply_options(parameters: OAuth2, *, is_refresh: bool = False) -> ReplyOptions:
-    """Where the provider's replies differ from the standard."""
+def reply_options(parameters: OAuth2, *, refreshed: CredentialFacts | None = None) -> ReplyOptions:
+    """Where the provider's replies differ from the standard.
+
+    Args:
+        parameters: filled in from the preset.
+        refreshed: what is known of the tokens that are refreshed; None where a code is exchanged.
+    """
+    is_refresh = refreshed is not None
     return ReplyOptions(
         token_path=tuple((parameters.token_path or "").split(".")) if parameters.token_path else (),
         token_path_may_be_missing=is_refresh,
         default_lifetime=parse_duration(parameters.default_lifetime),
+        last_lifetime=None if refreshed is None else _last_lifetime(refreshed, parameters),
         longest_lifetime=min(parse_duration(parameters.max_lifetime) or LONGEST_LIFETIME, LONGEST_LIFETIME),
-        missing_token_type_allowed=parameters.missing_token_type_allowed,
+        # What is refreshed is a Bearer token, and a reply that leaves the type out changes nothing about that.
+        missing_token_type_allowed=is_refresh or parameters.missing_token_type_allowed,
         bearer_token_types=frozenset({"bearer", *(name.lower() for name in parameters.bearer_token_types)}),
         error_codes=parameters.error_codes,
+        error_rules=parameters.error_rules,
         scope_separator=parameters.scope_separator or _usual_scope_separator(parameters.scopes),
         captured=parameters.captured_fields.token_response,
     )
+
+
+def _last_lifetime(facts: CredentialFacts, parameters: OAuth2) -> timedelta | None:
+    """What the provider told for these tokens before. v0.1.0 kept only when they run out."""
+    if facts.told_lifetime is not None or parameters.default_lifetime or facts.expires_at is None:
+        return facts.told_lifetime
+    lived = facts.expires_at - (facts.refreshed_at or facts.expires_at)
+    return lived if lived > timedelta(0) else None
 
 
 def _usual_scope_separator(scopes: tuple[str, ...]) -> str:

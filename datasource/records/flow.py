@@ -7,7 +7,7 @@ know to come back (the `state`, the id of the done page) says which record it is
 import hashlib
 import hmac
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from datasource.api.clock import Moment, parse_rfc3339, rfc3339
-from datasource.api.names import FLOW_KEY, Annotation, Role, SecretType, flow_secret_name, uid_digest
+from datasource.api.names import FLOW_KEY, Annotation, Role, SecretType, flow_secret_name, redirect_uri, uid_digest
 from datasource.api.objects import Metadata, Secret, encoded_data
-from datasource.api.requests import Requests
+from datasource.api.requests import HandledSet, Requests
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.link_keys import LinkKeys, Origin, Purpose
 
@@ -68,12 +68,15 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
     uid: str
     parameters_hash: str
     replaces: str
-    requests: Requests
     cookie_hash: str
     ticket_hash: str
     redirect_uri: str
     created_at: Moment
     expires_at: Moment
+    requested: HandledSet = HandledSet()
+    """Digests of the requests that stood when the flow began: an annotation may have 256 KiB, a record may not."""
+    requests: Requests = Requests()
+    """The same as v0.1.0 wrote it, in full."""
     metadata: ProviderMetadata | None = None
     """What the provider said of itself when the flow began: it ends with the endpoints that the person saw."""
     claim: str | None = None
@@ -88,12 +91,24 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
         """Whether its 10 minutes are over."""
         return now >= self.expires_at
 
+    @property
+    def known(self) -> HandledSet:
+        """The requests that whoever began it knew of."""
+        return self.requested.with_requests(self.requests)
+
 
 class StoredFlow(msgspec.Struct, frozen=True):
     """A flow record as read: the flow and what a compare-and-swap on it needs."""
 
     flow: Flow
     resource_version: str
+
+
+def came_back_to(flow: Flow, namespace: str, name: str | None) -> bool:
+    """Whether an answer came to the path of the redirect URI that its request named; the server may have moved since."""
+    own, shared = redirect_uri("", flow.namespace, flow.name), redirect_uri("", flow.namespace)
+    path = own if flow.redirect_uri.endswith(own) else shared
+    return flow.redirect_uri.endswith(path) and redirect_uri("", namespace, name) == path
 
 
 def new_flow_key(
@@ -138,15 +153,9 @@ def done_id_is_of(key: FlowKey, flow: Flow) -> bool:
     return hmac.compare_digest(key.text, flow.done_id)
 
 
-def free_slot(records: Sequence[StoredFlow | None], now: datetime) -> int:
-    """Which slot to take once none is empty: an expired or unreadable one, else the oldest unclaimed, else the oldest."""
-    for slot, record in enumerate(records):
-        if record is None or record.flow.has_expired(now):
-            return slot
-    taken = [
-        (record.flow.claim is not None, record.flow.created_at, slot) for slot, record in enumerate(records) if record
-    ]
-    return min(taken)[2]
+def slot_to_give_up(taken: Mapping[int, StoredFlow]) -> int:
+    """Which of some slots a new flow gets, all of which are taken: the oldest unclaimed, else the oldest."""
+    return min(taken, key=lambda slot: (taken[slot].flow.claim is not None, taken[slot].flow.created_at, slot))
 
 
 def manifest(flow: Flow, *, system_namespace: str, slot: int) -> dict[str, Any]:

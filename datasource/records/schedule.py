@@ -1,6 +1,7 @@
 """When a credential is due for its refresh. Pure: the clock is an argument, the jitter follows from the credential."""
 
 import hashlib
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from datasource.records.credential import CredentialFacts
@@ -20,20 +21,56 @@ _LIFETIME_SHARE = 2 / 3
 _EARLIEST_SHARE = 1 / 3
 
 
-def refresh_due(facts: CredentialFacts, *, refresh_before: timedelta | None, first_seen: datetime) -> datetime | None:
+SHORTEST_GRANT_PAUSE = timedelta(minutes=1)
+"""The same where it is the refresh token that runs out: its end may be one that no refresh moves."""
+
+
+def refresh_due(
+    facts: CredentialFacts,
+    *,
+    refresh_before: timedelta | None,
+    first_seen: datetime,
+    default_lifetime: timedelta | None = None,
+) -> datetime | None:
     """When to refresh: at two thirds of the lifetime, or `refresh_before` it ends, earlier by a jitter; None: never.
+
+    The lifetime is that of the access token. Where nobody tells one, it is what the token says of itself, or what the spec
+    says by now. A refresh token that runs out sooner is used at two thirds of its own.
 
     Args:
         facts: whose `expires_at` and `refreshed_at` are by the clock of whoever stored them.
         refresh_before: what the spec asks for; never sooner than a third of the lifetime.
+        default_lifetime: what the spec says of tokens whose lifetime is not told.
         first_seen: when this process first saw this revision, by its own clock. The token is at least as old, so a clock
             that runs ahead where it was stored makes no refresh late.
     """
-    if facts.expires_at is None or facts.refreshed_at is None or not facts.has_refresh_token:
+    if facts.refreshed_at is None or not facts.has_refresh_token:
         return None
-    lifetime = max(facts.expires_at - facts.refreshed_at, timedelta(0))
-    age = _age_when_due(lifetime, refresh_before) - _jitter(facts, lifetime)
-    return min(facts.refreshed_at, first_seen) + max(age, lifetime * _EARLIEST_SHARE, _floor(facts, lifetime))
+    ages = [*_by_the_access_token(facts, refresh_before, default_lifetime), *_by_the_refresh_token(facts)]
+    return min(facts.refreshed_at, first_seen) + min(ages) if ages else None
+
+
+def _by_the_access_token(
+    facts: CredentialFacts, refresh_before: timedelta | None, default_lifetime: timedelta | None
+) -> Iterator[timedelta]:
+    lifetimes = (_lifetime(facts, facts.expires_at), default_lifetime, _lifetime(facts, facts.expiry_hint))
+    lifetime = next((each for each in lifetimes if each is not None), None)
+    if lifetime is not None:
+        age = _age_when_due(lifetime, refresh_before) - _jitter(facts, lifetime)
+        yield max(age, lifetime * _EARLIEST_SHARE, _floor(facts, lifetime))
+
+
+def _by_the_refresh_token(facts: CredentialFacts) -> Iterator[timedelta]:
+    lifetime = _lifetime(facts, facts.grant_expires_at)
+    if lifetime is not None:
+        age: timedelta = lifetime * _LIFETIME_SHARE
+        yield max(age - _jitter(facts, lifetime), SHORTEST_GRANT_PAUSE)
+
+
+def _lifetime(facts: CredentialFacts, end: datetime | None) -> timedelta | None:
+    if end is None or facts.refreshed_at is None:
+        return None
+    return max(end - facts.refreshed_at, timedelta(0))
 
 
 def _floor(facts: CredentialFacts, lifetime: timedelta) -> timedelta:

@@ -1,11 +1,15 @@
 """A refresh's turn: our intent stands on the credential Secret, and from here on every way out is a write. A record: it can be
 written down and read again, so that a reply outlives the process that got it."""
 
+from datetime import timedelta
+
 import msgspec
 
 from datasource.api.requests import Requests
 from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.intent import Intent
+
+LAST_TRY_AFTER = timedelta(minutes=3)
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -22,6 +26,10 @@ class Turn(msgspec.Struct, frozen=True):
     """What the refresh token was sent with, and what is recorded with the reply."""
     client_secret_name: str | None = None
     """The Secret to correct where the provider rejects the client."""
+    last_try_after: timedelta = LAST_TRY_AFTER
+    """How long a refused refresh token rests after an answer that was lost, before it is sent for the last time."""
+    failure_before: str | None = None
+    """What went wrong at the send before, where this process knows it."""
 
     def encode(self) -> bytes:
         """The record, as JSON."""

@@ -115,6 +115,8 @@ class Stack:
             "DATASOURCE_HEALTH_LISTEN": f"127.0.0.1:{health_port}",
             # Where the provider of the local stack is; without this the operator would refuse to call it.
             "DATASOURCE_EGRESS_ALLOW": "127.0.0.1",
+            # The local provider never works at two requests at once.
+            "DATASOURCE_LAST_TRY_SECONDS": "1",
             **self.environ,
             **environ,
         }

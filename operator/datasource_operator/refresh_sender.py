@@ -60,7 +60,7 @@ class RefreshSender:
                 tenant=key.namespace,
                 now=self.now,
                 deadline=REQUEST_DEADLINE,
-                options=reply_options(parameters, is_refresh=True),
+                options=reply_options(parameters, refreshed=turn.facts),
                 ca_bundle=ca_bundle,
             )
         except OAuth2Error as error:
@@ -86,7 +86,9 @@ class RefreshSender:
         except (IdentityChanged, IdentityMismatch) as error:
             REFRESHES.labels(type(error).__name__).inc()
             logger.error("an id_token of a refresh was refused", datasource=str(key), error=str(error))
-            return Unproven(response, error)
+            # Where nobody is expected, only somebody else's name says that the tokens are not ours.
+            is_refused = isinstance(error, IdentityChanged) or parameters.expected_identity
+            return Unproven(response, error) if is_refused else response
         return response
 
     async def _claims(self, id_token: str, issuer: str, namespace: str, ca_bundle: str | None) -> Mapping[str, Any]:

@@ -26,8 +26,6 @@ from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
-from datasource.oauth2.errors import OAuth2Error
-from datasource.oauth2.token_response import TokenResponse
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.credential import (
@@ -46,20 +44,22 @@ from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.obstacles import immutable_secret
 from datasource_operator.decisions.refresh_outcome import (
-    BLOCKED_PAUSE,
     KeepRefreshToken,
     LeaveIntent,
-    Setback,
     Store,
     TakeBack,
     Verdict,
+    refresh_outcome,
+    tokens_in,
+)
+from datasource_operator.decisions.setbacks import (
+    BLOCKED_PAUSE,
+    Setback,
     another_process_refreshes,
     api_server_refused,
-    as_replied,
     client_is_not_ready,
     credential_is_damaged,
     intent_took_too_long,
-    refresh_outcome,
     reply_could_not_be_stored,
     reply_waits,
     stopped_before_it_was_sent,
@@ -170,9 +170,8 @@ class Refresher:
                 # Between the two a crash would lose the grant.
                 seconds_from_request_to_store=round(self.monotonic() - sent_at, 3),
             )
-        if not isinstance(answer, OAuth2Error):
-            response = answer if isinstance(answer, TokenResponse) else answer.response
-            grant = DroppedGrant(key.namespace, key.name, as_replied(turn.data, response), material)
+        if (replied := tokens_in(turn.data, answer)) is not None:
+            grant = DroppedGrant(key.namespace, key.name, replied, material)
             if outcome.revoke:
                 await self._dropped_grants.revoke(grant)
             elif not stands:
@@ -259,6 +258,8 @@ class Refresher:
             requests=Requests(refresh=seen.requests.refresh),
             data=material.recorded_in(data, is_to_be_revoked=is_to_be_revoked),
             client_secret_name=None if material.secret is None else material.secret.name,
+            last_try_after=self.steps.settings.last_try_after,
+            failure_before=None if seen.trouble is None else seen.trouble.message,
         )
 
     async def _take_back(self, key: Key, begun: _Begun, setback: Setback) -> NoReturn:

@@ -9,8 +9,9 @@ import pytest
 
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Process
+from tests.support.patience import eventually
 from tests.support.person import Person
-from tests.support.user import User, eventually
+from tests.support.user import User
 
 pytestmark = pytest.mark.cluster
 

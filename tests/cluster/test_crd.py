@@ -109,6 +109,11 @@ REFUSED = [
     ("oauth2/clientAuthentication", "basic", "spec.oauth2.clientAuthentication: Unsupported value"),
     ("oauth2/clientAuthentication", "none", "leave one of the two out"),
     ("oauth2/pkce", "plain", "spec.oauth2.pkce: Unsupported value"),
+    (
+        "oauth2/redirectURI",
+        "https://x/",
+        'Unsupported value: "https://x/": supported values: "PerNamespace", "PerDatasource"',
+    ),
     ("oauth2/tokenParameters", {"grant_type": "password"}, "spec.oauth2.tokenParameters must not set grant_type"),
     ("oauth2/tokenParameters", {"client_secret": "x"}, "spec.oauth2.tokenParameters must not set grant_type"),
     ("oauth2/refreshParameters", {"refresh_token": "x"}, "spec.oauth2.refreshParameters must not set grant_type"),

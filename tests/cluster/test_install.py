@@ -92,6 +92,15 @@ def test_chart_gives_the_rights_that_an_authorization_takes(
         user.annotate("refresh", "1")
         user.wait_for_handled("refresh", "1")
 
+    def can_get(secret: str, namespace: str) -> str:
+        account = f"system:serviceaccount:{SYSTEM}:datasource-callback-server"
+        what = ("auth", "can-i", "get", secret, "--as", account, "-n", namespace)
+        return bare.kubectl(*what, check=False).stdout.strip()
+
+    assert can_get("secret/calendar-oauth2-credential", TEAM) == "yes"
+    assert [can_get("secret/others", TEAM), can_get("secrets", TEAM), can_get("secret/app", "team-b")] == ["no"] * 3
+    assert can_get("configmap/kube-root-ca.crt", TEAM) == "no"
+
 
 def test_policy_of_the_chart_holds_the_callback_server_of_the_chart(bare: Cluster) -> None:
     helm_on(bare, "install", RELEASE, str(CHART), "--create-namespace", values=chart_values(8080))

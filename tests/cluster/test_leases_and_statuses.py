@@ -1,4 +1,4 @@
-"""Who writes Leases and statuses: RBAC says who at all; policies hold our accounts, and everybody's links, to what is ours."""
+"""Who writes Leases and statuses: RBAC says who at all; the policies hold our accounts, and everybody's links."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
-from tests.support.user import eventually
+from tests.support.patience import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -121,9 +121,10 @@ def patch_status(whoever: Cluster, namespace: str, **status: Any) -> Done:
 
 
 def test_nobody_writes_a_status_that_leads_people_to_another_host(
-    thieves: dict[str, Cluster], cluster: Cluster, namespace: str, written: str, external_url: str
+    thieves: dict[str, Cluster], cluster: Cluster, namespace: str, written: str, external_url: str, over_bound: None
 ) -> None:
     """The operator's account, stolen, and whoever else has the right."""
+    # kubectl reads a status before it patches it, which the operator may not: hence all rights.
     elsewhere = "https://connect.example.com.evil.example/authorize/x/y?ticket=1"
     eventually(
         "the policy is in force",
@@ -186,8 +187,7 @@ def test_status_writes_of_the_callback_server_are_refused_whatever_its_rights_an
     assert found["spec"]["url"] == "https://api.example.com"
 
 
-def test_who_may_edit_datasources_writes_no_status(cluster: Cluster, namespace: str) -> None:
-    for role in ("edit", "admin", "datasource-editor", "datasource-viewer"):
-        rules = cluster.get("clusterrole", role)["rules"]
-        assert [rule for rule in rules if "datasources/status" in rule.get("resources", [])] == [], role
-        assert [rule for rule in rules if "*" in rule.get("resources", [])] == [], role
+def test_no_role_that_we_give_to_people_writes_a_status(cluster: Cluster) -> None:
+    for role in ("datasource-editor", "datasource-viewer"):
+        resources = {each for rule in cluster.get("clusterrole", role)["rules"] for each in rule["resources"]}
+        assert resources == {"datasources"}, role

@@ -260,6 +260,7 @@ def test_replica_that_stands_by_tells_of_no_datasource(user: User, stack: Stack)
         "datasource_build_info",
         "datasource_event_loop_stall_seconds",
         "datasource_watch_silence_seconds",
+        "datasource_callback_rights_refused_namespaces",
         "datasource_namespace_unreadable",
         "datasource_replies_waiting_for_store",
         "datasource_last_event_age_seconds",

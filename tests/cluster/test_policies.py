@@ -12,6 +12,7 @@ from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
 from tests.support.api import CONFIG_MAPS, DATASOURCES, POLICIES, SECRETS, Api, Manifest, api_of, refusal
+from tests.support.over_bound import let_callback_server_patch_all_secrets
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.cluster
@@ -26,8 +27,9 @@ def admin(cluster: Cluster) -> Api:
 
 
 @pytest.fixture
-def callback_server_user(cluster: Cluster) -> Api:
-    """The API with the callback server's token, as whoever stole it would use it."""
+def callback_server_user(cluster: Cluster, namespace: str) -> Api:
+    """The API with the callback server's token, as whoever stole it would use it; policies alone are tried."""
+    let_callback_server_patch_all_secrets(cluster, namespace)
     return api_of(cluster.kubeconfig_for(SYSTEM_NAMESPACE, CALLBACK_SERVER))
 
 

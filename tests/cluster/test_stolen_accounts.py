@@ -9,6 +9,7 @@ import pytest
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
 from tests.support.api import NAMESPACES, SECRETS, Api, api_of, refusal
+from tests.support.over_bound import let_callback_server_patch_all_secrets
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.cluster
@@ -124,6 +125,7 @@ def place(cluster: Cluster) -> Iterator[str]:
     """A namespace with a few Secrets in it."""
     api = api_of(cluster.kubeconfig)
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}})
+    let_callback_server_patch_all_secrets(cluster, PLACE)
     for each in items():
         api.create(each)
     yield PLACE

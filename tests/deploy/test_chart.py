@@ -168,6 +168,29 @@ def test_second_release_shares_no_name_with_the_first() -> None:
     assert bindings == {each["metadata"]["name"] for each in of_kind(second, "ValidatingAdmissionPolicy")}
 
 
+def test_rights_that_are_given_by_name_reach_the_account_and_keep_their_names_in_a_second_release() -> None:
+    account = {"callbackServer": {"serviceAccount": {"create": False, "name": "connect"}}}
+    manifests = rendered({"namespaces": ["team-b"], "fullnameOverride": "acme", **account}, namespace="platform")
+
+    settings = only(manifests, "ConfigMap", "acme-config")["data"]
+    assert settings["DATASOURCE_CALLBACK_SERVER_ACCOUNT"] == "connect"
+    policy = only(manifests, "ValidatingAdmissionPolicy", "acme-callback-role-bindings.datasource.dev")
+    text = json.dumps(policy["spec"])
+    assert "subject.name == 'connect'" in text
+    assert "'system:serviceaccount:platform:acme-operator'" in text
+    for role, name in (("acme-operator", "datasource-callback-rights"), ("acme-operator-lease", "datasource-operator")):
+        named = [rule["resourceNames"] for rule in only(manifests, "Role", role)["rules"] if "resourceNames" in rule]
+        assert [names[0] for names in named] == [name], role
+    lease = only(manifests, "ValidatingAdmissionPolicy", "acme-lease-writes.datasource.dev")
+    assert "object.metadata.name == 'datasource-' + 'operator'" in json.dumps(lease["spec"])
+
+
+def test_policy_on_statuses_is_told_the_external_url() -> None:
+    policy = only(rendered({}), "ValidatingAdmissionPolicy", "status-writes.datasource.dev")
+    (url,) = (each["expression"] for each in policy["spec"]["variables"] if each["name"] == "externalURL")
+    assert url == "'https://connect.example.com'.trim()"
+
+
 def test_viewer_is_aggregated_to_nothing() -> None:
     aggregating = {
         each["metadata"]["name"]: {
@@ -321,6 +344,7 @@ def test_settings_reach_the_environment() -> None:
         "DATASOURCE_EXTERNAL_URL": "https://connect.example.com",
         "DATASOURCE_SYSTEM_NAMESPACE": "platform",
         "DATASOURCE_NAMESPACES": "a,b",
+        "DATASOURCE_CALLBACK_SERVER_ACCOUNT": "datasource-callback-server",
         "DATASOURCE_ALLOW_INSECURE_HTTP": "true",
         "DATASOURCE_EGRESS_ALLOW": "login.corp.example,10.0.0.0/8",
         "DATASOURCE_EGRESS_DENY": ".evil.example",

@@ -20,6 +20,7 @@ class ApiRequest:
     name: str
     status: int
     dry_run: bool
+    user_agent: str = ""
 
 
 def requests_by(user: str, audit_log: Path, *, since: int = 0) -> list[ApiRequest]:
@@ -60,4 +61,5 @@ def _request(event: dict[str, object]) -> ApiRequest:
         name=str(reference.get("name", "")),
         status=int(str(response.get("code", 0))),
         dry_run="dryRun=" in str(event["requestURI"]),
+        user_agent=str(event.get("userAgent", "")),
     )

@@ -255,11 +255,11 @@ def _gzipped(size: int) -> bytes:
     return b"".join(compressor.compress(_CHUNK) for _ in range(size // len(_CHUNK))) + compressor.flush()
 
 
-def endless_body() -> Behaviour:
+def endless_body(*, status: int = 200) -> Behaviour:
     """A chunked body that never ends."""
 
     async def behave(_: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
-        writer.write(_head(200, "Transfer-Encoding: chunked"))
+        writer.write(_head(status, "Transfer-Encoding: chunked"))
         while True:
             writer.write(f"{len(_CHUNK):x}\r\n".encode() + _CHUNK + b"\r\n")
             await writer.drain()

@@ -10,13 +10,7 @@ from deploy.local.cache import REPOSITORY
 
 LOOKING = (
     "bench",
-    "tests/cluster",
-    "tests/deploy",
-    "tests/docs",
-    "tests/e2e",
-    "tests/faults",
-    "tests/support",
-    "tests/upgrade",
+    *(f"tests/{each}" for each in ("adversary", "cluster", "deploy", "docs", "e2e", "faults", "support", "upgrade")),
 )
 """What looks at our processes from outside, and measures them."""
 
@@ -24,7 +18,11 @@ OUR_CLIENT = "datasource.cluster"
 
 GIVEN_TO_OUR_CODE = {
     "bench/libraries.py": "weighs our client against the official one",
+    "tests/cluster/test_api_in_memory.py": "compares the verbs in memory with our client on a real API server",
     "tests/cluster/test_lease.py": "runs the elector, which works through a connection that it is given",
+    "tests/support/api_in_memory.py": "refuses with the errors that our code knows",
+    "tests/support/api_rules.py": "refuses with the errors that our code knows",
+    "tests/support/kube_in_memory.py": "has the verbs of our client, for unit tests",
 }
 """Files that may, and why. They do not look at anything through it."""
 

@@ -3,11 +3,12 @@
 Every check is a sentence; its message tells a person what to do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from datasource.api.spec import DeletionPolicy, InvalidSpec, Spec, missing_fields
 from datasource.api.states import Reason
 from datasource.api.template_problems import LARGEST_TEMPLATE, template_size
+from datasource.oauth2.scopes import scopes_not_granted
 from datasource.records.credential import Unreadable
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
@@ -89,6 +90,8 @@ def refreshing_fails(seen: Observed) -> Finding | None:
     """A credential is stored, but apps have a dead token."""
     if not credential_is_usable(seen) or seen.trouble is None or not access_token_is_dead(seen):
         return None
+    if seen.trouble.asks_for_a_person:
+        return _with_link(Reason.REFRESH_FAILING, seen.trouble.message)
     return _with_offer(seen, Reason.REFRESH_FAILING, seen.trouble.message)
 
 
@@ -123,13 +126,18 @@ def refresh_token_is_dead(seen: Observed) -> Finding | None:
     """The provider said so, and the verdict stands on the Secret: the token is never sent again."""
     if not credential_is_there(seen) or seen.facts is None or seen.facts.verdict is None:
         return None
+    said = f" {seen.facts.verdict_message}" if seen.facts.verdict_message else ""
     if seen.facts.verdict is Reason.REFRESH_INTERRUPTED:
         return _person_needed(
             Reason.REFRESH_INTERRUPTED,
-            "A refresh was interrupted: its answer was lost, and the provider does not accept the old refresh token any more",
+            "A refresh was interrupted: what it led to is not known, and the provider does not accept the old refresh token "
+            "any more",
+            said,
         )
     return _person_needed(
-        Reason.GRANT_REVOKED, "The provider does not accept the refresh token any more: it was revoked or has run out"
+        Reason.GRANT_REVOKED,
+        "The provider does not accept the refresh token any more: it was revoked or has run out",
+        said,
     )
 
 
@@ -205,6 +213,32 @@ def _while_suspended(finding: Finding) -> Finding:
     return Finding(finding.reason, f"{what} {SUSPENDED}", is_suspended=True)
 
 
+def _known_gaps(seen: Observed) -> Iterator[str]:
+    """What the service left out, or somebody at its page, that will be missed later."""
+    facts = seen.facts
+    if facts is None:
+        return
+    if missing := scopes_not_granted(facts.requested_scopes, facts.granted_scopes):
+        yield f"Asked for and not granted: {', '.join(missing)}."
+    if facts.identity_problem is not None:
+        yield f"Who authorized is not known. {facts.identity_problem}"
+    if not facts.has_refresh_token:
+        yield "The service gave no refresh token: when the access token runs out, somebody has to come back."
+    elif facts.expires_at is None and (seen.oauth2 is None or not seen.oauth2.expanded().default_lifetime):
+        how = (
+            "and the token is not refreshed"
+            if facts.expiry_hint is None
+            else "so the token's own exp says when to refresh"
+        )
+        yield f"The service does not tell how long its tokens last, {how}: set spec.oauth2.defaultLifetime."
+
+
+def _with_link(reason: Reason, message: str) -> Finding:
+    """A finding about a stored credential that another one may mend."""
+    offer = "Open status.authorizationLink for that."
+    return Finding(reason, f"{message} {offer}", needs_person=True, message_without_link=message)
+
+
 def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
     """A finding about a stored credential, with a link to get another where one is wanted."""
     if seen.pending.new_credential is not None:
@@ -217,7 +251,7 @@ def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
 
 
 def _stored(seen: Observed, spec: Spec) -> str:
-    said = ["A credential is stored."]
+    said = ["A credential is stored.", *_known_gaps(seen)]
     if spec.deletion_policy is DeletionPolicy.REVOKE and not seen.rights_outlive_namespace:
         said.append(
             "spec.deletionPolicy is Revoke, but the operator's rights in this namespace go with it, so nothing is revoked "
@@ -237,10 +271,10 @@ def _stored(seen: Observed, spec: Spec) -> str:
     return " ".join(said)
 
 
-def _person_needed(reason: Reason, what: str) -> Finding:
+def _person_needed(reason: Reason, what: str, said: str = "") -> Finding:
     return Finding(
         reason,
-        f"{what}: open status.authorizationLink and choose Get new credential.",
+        f"{what}: open status.authorizationLink and choose Get new credential.{said}",
         needs_person=True,
-        message_without_link=f"{what}.",
+        message_without_link=f"{what}.{said}",
     )

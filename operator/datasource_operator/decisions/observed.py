@@ -88,6 +88,8 @@ class Trouble:
     try_again_at: datetime
     look_again_at: str | None = None
     """The Secret whose change may mend it."""
+    asks_for_a_person: bool = False
+    """Whether a new credential may be what mends it."""
 
 
 @dataclass(frozen=True)

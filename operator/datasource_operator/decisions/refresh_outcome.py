@@ -4,49 +4,31 @@
 table of every class of error, at a first send and at a later one, is decisions/test_refresh_outcome.py of the unit tests.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
 
 from datasource.api.states import Reason
-from datasource.oauth2.errors import EgressDenied, InvalidClient, InvalidGrant, OAuth2Error, Processed, Throttled
+from datasource.oauth2.errors import (
+    EgressDenied,
+    InvalidClient,
+    InvalidGrant,
+    OAuth2Error,
+    Processed,
+    Throttled,
+    Unauthorized,
+)
 from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.identity import IdentityChanged
 from datasource.oauth2.token_response import TokenResponse, successor
 from datasource.records.credential import Change, CredentialData, CredentialFacts
 from datasource.records.intent import Intent
 from datasource.records.turn import Turn
-from datasource_operator.decisions.observed import Trouble
+from datasource_operator.decisions.setbacks import BLOCKED_PAUSE, LONGEST_WORDS, Setback
 
-BLOCKED_PAUSE = timedelta(minutes=1)
-"""How soon to try again what only a person can mend; a change of the Secret concerned is noticed sooner."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setback:
-    """The access token was not renewed: what to tell, and when to try again."""
-
-    reason: Reason
-    message: str
-    pause: timedelta | None = None
-    """None: it grows from one failure to the next."""
-    at_least: timedelta = timedelta(0)
-    """What the provider asked for, where the pause grows."""
-    look_again_at: str | None = None
-    """The Secret whose change may mend it."""
-
-    def trouble(self, facts: CredentialFacts, pause: timedelta, now: datetime) -> Trouble:
-        """What is remembered of it, for the revision that was not renewed."""
-        return Trouble(
-            credential_id=facts.credential_id,
-            revision=facts.revision,
-            reason=self.reason,
-            message=self.message,
-            try_again_at=now + pause,
-            look_again_at=self.look_again_at,
-        )
+_FIRST_AFTER_A_LOST_ANSWER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +62,9 @@ class Store:
             revision=turn.facts.revision + 1,
             granted_scopes=found.granted_scopes if response.scopes is None else response.scopes,
             expires_at=response.expires_at,
+            told_lifetime=response.told_lifetime,
+            expiry_hint=response.expiry_hint,
+            grant_expires_at=response.grant_expires_at or found.grant_expires_at,
             refreshed_at=self.received_at,
             has_refresh_token=True,
             is_revocable=data.revocation_endpoint is not None,
@@ -88,6 +73,7 @@ class Store:
             stored_by=turn.intent.id,
             # Somebody who took over may have been told invalid_grant, because our request had rotated the token.
             verdict=None,
+            verdict_message=None,
         )
         return Change(facts, data)
 
@@ -101,13 +87,15 @@ class KeepRefreshToken:
     """Nothing of the reply reaches apps. But the old refresh token may be used up, and the grant is not to be lost."""
 
     turn: Turn
-    response: TokenResponse
+    refresh_token: str | None = field(repr=False)
+    """The new one; None where the reply had none, and the old one stays."""
     trouble: Setback
     revoke: bool = False
 
     def change(self, found: CredentialFacts) -> Change:
         """The same revision: it is still the old access token that stands there."""
-        data = msgspec.structs.replace(self.turn.data, refresh_token=_successor(self.turn.data, self.response))
+        sent = self.turn.data
+        data = msgspec.structs.replace(sent, refresh_token=self.refresh_token or sent.refresh_token)
         return Change(msgspec.structs.replace(found, intent=None, stored_by=self.turn.intent.id), data)
 
     def stands(self, found: CredentialFacts) -> bool:
@@ -151,11 +139,21 @@ class Verdict:
     trouble: Setback | None = None
     revoke: bool = False
     """Whether the reply that came is to be revoked: its tokens are somebody else's."""
+    words: str = ""
+    """Why, in the provider's words."""
 
     def change(self, found: CredentialFacts) -> Change:
         """The verdict in the place of the intent; a request for a refresh is answered with it."""
         handled = found.handled.with_requests(self.turn.requests)
-        return Change(msgspec.structs.replace(found, intent=None, verdict=self.verdict, handled=handled))
+        return Change(
+            msgspec.structs.replace(
+                found,
+                intent=None,
+                verdict=self.verdict,
+                verdict_message=self.words[:LONGEST_WORDS] or None,
+                handled=handled,
+            )
+        )
 
     def stands(self, found: CredentialFacts) -> bool:
         """Whether it was written, though no answer said so."""
@@ -170,6 +168,19 @@ def as_replied(sent: CredentialData, response: TokenResponse) -> CredentialData:
         token_type=response.token_type,
         refresh_token=_successor(sent, response),
     )
+
+
+def tokens_in(sent: CredentialData, answer: Answer) -> CredentialData | None:
+    """The tokens that an answer brought, beside what was sent; None where it brought none."""
+    match answer:
+        case TokenResponse():
+            return as_replied(sent, answer)
+        case Unproven():
+            return as_replied(sent, answer.response)
+        case OAuth2Error(refresh_token=str()):
+            return msgspec.structs.replace(sent, refresh_token=answer.refresh_token)
+        case _:
+            return None
 
 
 def _successor(sent: CredentialData, response: TokenResponse) -> str | None:
@@ -187,14 +198,27 @@ def refresh_outcome(turn: Turn, answer: Answer, now: datetime) -> RefreshOutcome
             return Store(turn, answer, now)
         case Unproven(error=IdentityChanged()):
             # The grant is somebody else's now: apps get nothing of it, and nobody may go on with it.
-            return Verdict(turn, _verdict(turn), Setback(Reason.REFRESH_FAILING, str(answer.error)), revoke=True)
+            return Verdict(
+                turn,
+                Reason.GRANT_REVOKED,
+                Setback(Reason.REFRESH_FAILING, str(answer.error)),
+                revoke=True,
+                words=f"{answer.error} So it was revoked.",
+            )
         case Unproven():
             message = (
                 f"The access token could not be refreshed. {answer.error} It was dropped, the refresh token is kept."
             )
-            return KeepRefreshToken(turn, answer.response, Setback(Reason.REFRESH_FAILING, message))
+            return KeepRefreshToken(turn, answer.response.refresh_token, Setback(Reason.REFRESH_FAILING, message))
+        case OAuth2Error(refresh_token=str()):
+            # Before anything else is judged: whatever the reply lacks, the old refresh token may be used up by it.
+            return KeepRefreshToken(turn, answer.refresh_token, _setback(turn, answer, "Its refresh token is kept."))
+        case InvalidGrant() if turn.intent.sends == _FIRST_AFTER_A_LOST_ANSWER:
+            # The request whose answer was lost may still be at work, and the provider refuses a second one meanwhile
+            # ("token request is already being processed").
+            return LeaveIntent(_setback(turn, answer, "It is tried once more.", turn.last_try_after))
         case InvalidGrant():
-            return Verdict(turn, _verdict(turn))
+            return Verdict(turn, _verdict(turn), words=_words_of(turn, answer))
         case OAuth2Error(processed=Processed.NO):
             return TakeBack(turn.intent, _setback(turn, answer))
         case _:
@@ -206,9 +230,28 @@ def _verdict(turn: Turn) -> Literal[Reason.GRANT_REVOKED, Reason.REFRESH_INTERRU
     return Reason.REFRESH_INTERRUPTED if turn.intent.sends > 1 else Reason.GRANT_REVOKED
 
 
-def _setback(turn: Turn, error: OAuth2Error) -> Setback:
+def _words_of(turn: Turn, error: InvalidGrant) -> str:
+    """Why the grant is dead, as the provider says it, and what went wrong before."""
+    before = (
+        f" The refresh before it failed: {turn.failure_before}" if turn.failure_before and turn.intent.sends > 1 else ""
+    )
+    return f"{error}.{before}"
+
+
+def _setback(turn: Turn, error: OAuth2Error, what_next: str = "", pause: timedelta | None = None) -> Setback:
     where = "spec.oauth2.tokenURL: " if isinstance(error, EgressDenied) else ""
     message = f"The access token could not be refreshed. {where}{error}"
+    if what_next:
+        return Setback(Reason.REFRESH_FAILING, f"{message.rstrip('.')}. {what_next}", pause)
+    if isinstance(error, Unauthorized):
+        return Setback(
+            Reason.REFRESH_FAILING,
+            f"{message} Either the client secret does not hold any more: compare spec.oauth2.clientID and the client Secret "
+            "with the application's registration. Or the grant is gone: get a new credential.",
+            BLOCKED_PAUSE,
+            look_again_at=turn.client_secret_name,
+            asks_for_a_person=True,
+        )
     if isinstance(error, InvalidClient):
         return Setback(
             Reason.CLIENT_REJECTED,
@@ -219,73 +262,3 @@ def _setback(turn: Turn, error: OAuth2Error) -> Setback:
         )
     wait = error.retry_after if isinstance(error, Throttled) else None
     return Setback(Reason.REFRESH_FAILING, message, at_least=wait or timedelta(0))
-
-
-# Before anything was sent.
-
-
-def another_process_refreshes(pause: timedelta) -> Setback:
-    """Somebody else's intent stands on the Secret."""
-    return Setback(
-        Reason.REFRESH_FAILING,
-        "Another process began to refresh the token and has not finished; it is taken over if it stays so.",
-        pause,
-    )
-
-
-def client_is_not_ready(error: Exception, secret: str | None) -> Setback:
-    """What the client authenticates with is missing, or may not go where the tokens came from."""
-    return Setback(
-        Reason.REFRESH_FAILING,
-        f"The access token cannot be refreshed: {error}",
-        BLOCKED_PAUSE,
-        look_again_at=secret,
-    )
-
-
-def credential_is_damaged(advice: str, secret: str) -> Setback:
-    """Somebody edited the credential Secret between two looks."""
-    return Setback(Reason.CREDENTIAL_UNREADABLE, advice, BLOCKED_PAUSE, look_again_at=secret)
-
-
-def reply_could_not_be_stored(reason: Reason, message: str, secret: str) -> Setback:
-    """The credential Secret cannot be written, so nothing is sent."""
-    return Setback(reason, message, BLOCKED_PAUSE, look_again_at=secret)
-
-
-_LONGEST_WORDS = 1024
-
-
-def api_server_refused(words: str, retry_after: timedelta | None) -> Setback:
-    """The intent could not be written, or what the request takes could not be read: nothing was sent."""
-    return Setback(
-        Reason.REFRESH_FAILING,
-        "The access token could not be refreshed: the API server refuses what the operator reads and writes before it sends "
-        f"a refresh token, or does not answer. It says: {words[:_LONGEST_WORDS]}",
-        at_least=retry_after or timedelta(0),
-    )
-
-
-def reply_waits(words: str) -> Setback:
-    """The reply is in memory alone."""
-    return Setback(
-        Reason.REFRESH_FAILING,
-        "The provider has answered, and the API server does not take the new tokens. They are in the operator's memory "
-        "alone: do not restart the operator, correct what refuses the write to the credential Secret. It is tried every few "
-        f"seconds. The API server says: {words[:_LONGEST_WORDS]}",
-        BLOCKED_PAUSE,
-    )
-
-
-def intent_took_too_long() -> Setback:
-    """Another replica may take the intent over before our request would have ended."""
-    return Setback(
-        Reason.REFRESH_FAILING,
-        "The refresh was not sent: the API server took so long to write that it begins that another replica could begin it, "
-        "too.",
-    )
-
-
-def stopped_before_it_was_sent() -> Setback:
-    """This process ends, or leads no longer: whoever leads next begins anew."""
-    return Setback(Reason.REFRESH_FAILING, "The refresh was not begun: the operator was stopping.", timedelta(0))

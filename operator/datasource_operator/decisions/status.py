@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from datasource.api.clock import rfc3339
-from datasource.api.names import authorization_link, redirect_uri, ticket_in
+from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Condition, HandledEcho, Status
 from datasource.api.requests import echo
-from datasource.api.spec import Spec
+from datasource.api.spec import Spec, redirect_uri_of
 from datasource.api.states import MEANING, Progress, Reason, State
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
@@ -41,9 +41,10 @@ def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
     return Status(
         state=finding.state,
         authorization_link=_link(seen, surface) if finding.needs_person else None,
-        redirect_uri=redirect_uri(surface.external_url, seen.namespace),
+        redirect_uri=redirect_uri_of(seen.oauth2, surface.external_url, seen.namespace, seen.name),
         expires_at=None if facts is None or facts.expires_at is None else rfc3339(facts.expires_at),
         refreshed_at=None if facts is None or facts.refreshed_at is None else rfc3339(facts.refreshed_at),
+        grant_expires_at=None if facts is None or facts.grant_expires_at is None else rfc3339(facts.grant_expires_at),
         granted_scopes=None if facts is None or not facts.granted_scopes else _bounded_scopes(facts.granted_scopes),
         authorized_as=None if facts is None or facts.authorized_as is None else _cut(facts.authorized_as, TEXT_LIMIT),
         token_secret_name=seen.spec.token_secret_name(seen.name) if isinstance(seen.spec, Spec) else None,

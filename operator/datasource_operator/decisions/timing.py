@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from datasource.api.spec import OAuth2, Spec
+from datasource.api.spec import OAuth2, Spec, parse_duration
 from datasource.api.states import State
 from datasource.records.credential import CredentialFacts
 from datasource.records.schedule import refresh_due
@@ -93,8 +93,13 @@ def comeback(seen: Observed, settled: Settle) -> Comeback:
 
 
 def _due_at(seen: Observed, facts: CredentialFacts, spec: Spec) -> datetime | None:
-    refresh_before = spec.refresh_before_duration()
-    return refresh_due(facts, refresh_before=refresh_before, first_seen=seen.first_seen or seen.now)
+    default = None if seen.oauth2 is None else parse_duration(seen.oauth2.expanded().default_lifetime)
+    return refresh_due(
+        facts,
+        refresh_before=spec.refresh_before_duration(),
+        first_seen=seen.first_seen or seen.now,
+        default_lifetime=default,
+    )
 
 
 def _refresh(seen: Observed) -> Refresh:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from aiohttp import web
 
+from callback_server import granted
 from callback_server.app import create_app, services
 from datasource.api.names import authorization_link, redirect_uri
 from datasource.outbound.egress import EgressPolicy
@@ -20,7 +21,7 @@ from datasource.records.fingerprint import parameters_hash
 from datasource.records.flow import new_flow_key
 from datasource.records.link_keys import KEY_LIFETIME, LENIENCE, LinkKeys, Purpose
 from datasource.records.ticket import TicketScope, issue_ticket, marked_ticket
-from tests.unit.datasource.api_server import ApiServer
+from tests.unit.datasource.api_server import ApiServer, Reply
 from tests.unit.datasource.builders import oauth2, raw_spec
 
 EXTERNAL = "https://connect.example.com"
@@ -53,16 +54,56 @@ async def holds_one_datasource(request: web.Request) -> web.StreamResponse:
 
 @asynccontextmanager
 async def served(
-    external_url: str = EXTERNAL, keys: LinkKeys | None = None
+    external_url: str = EXTERNAL, keys: LinkKeys | None = None, api: Reply = holds_one_datasource
 ) -> AsyncIterator[tuple[httpx.AsyncClient, ApiServer]]:
     settings = Settings(external_url=external_url, system_namespace="datasource-system")
-    async with ApiServer(holds_one_datasource) as server, server.kube() as kube, Transport(EgressPolicy()) as transport:
+    async with ApiServer(api) as server, server.kube() as kube, Transport(EgressPolicy()) as transport:
         wired = services(kube, transport, settings)
         wired.link_keys.current = keys or LinkKeys()
         app = create_app(wired)
         http = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=http, base_url=EXTERNAL) as client:
             yield client, server
+
+
+# Rights that are not there yet.
+
+
+def refuses(what: str) -> Reply:
+    """An API server that holds the Datasource, and shows nothing of that kind."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if f"/{what}/" in request.path:
+            body = {"kind": "Status", "reason": "Forbidden", "message": f"cannot get resource {what}", "code": 403}
+            return web.json_response(body, status=403)
+        return await holds_one_datasource(request)
+
+    return answer
+
+
+async def shown_without_rights(monkeypatch: pytest.MonkeyPatch, what: str) -> tuple[httpx.Response, ApiServer]:
+    monkeypatch.setattr(granted, "PATIENCE", granted.PAUSE / 4)
+    async with served(api=refuses(what)) as (client, server):
+        return await client.get(f"/authorize/shop/calendar?ticket={ticket()}"), server
+
+
+async def test_link_before_the_right_to_read_says_what_cannot_be_read_and_that_it_stays_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer, _ = await shown_without_rights(monkeypatch, "secrets")
+    assert answer.status_code == 503
+    assert "may not read Secret calendar-oauth2-credential in namespace shop yet" in answer.text
+    assert "your link stays good" in answer.text
+    assert answer.headers["Retry-After"] == "30"
+
+
+async def test_stranger_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though a right may come in a moment: who has no link of ours costs one read, and no time."""
+    monkeypatch.setattr(granted, "PAUSE", timedelta(days=1))
+    async with served(api=refuses("secrets")) as (client, server):
+        answer = await client.get(f"/authorize/shop/calendar?ticket={NOT_THE_TICKET}")
+    assert answer.status_code == 404
+    assert [request.path for request in server.requests if "/secrets/" in request.path] == []
 
 
 # Junk.
@@ -93,6 +134,25 @@ async def test_malformed_request_is_refused_without_a_read(method: str, path: st
         answer = await client.request(method, path)
     assert answer.status_code == status
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}, id="a script"),
+        pytest.param({"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, id="a frame"),
+        pytest.param({"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, id="an image"),
+    ],
+)
+async def test_another_app_of_our_origin_reads_no_form_of_ours(headers: dict[str, str]) -> None:
+    """The instance: an app below another path; its scripts could fetch the page, and send its form for the visitor."""
+    async with served() as (client, server):
+        sent = {"Sec-Fetch-Site": "same-origin"} | headers
+        answer = await client.get(f"/authorize/shop/calendar?ticket={ticket()}", headers=sent)
+        assert answer.status_code == 403
+        assert "<form" not in answer.text
+        assert "set-cookie" not in answer.headers
+        assert server.requests == []
 
 
 async def test_form_without_a_token_is_refused_without_a_read() -> None:

@@ -31,7 +31,7 @@ async def store(room: Room, at: Situation, *, now: datetime = NOW) -> None:
     """Store the new credential; each look at the clock takes four minutes."""
     clock = iter(now + timedelta(minutes=4) * step for step in range(99))
     await CredentialStore(room.secrets, lambda: next(clock)).store(
-        at, FACTS, credential_data(), requests=Requests(new_credential="n"), until=UNTIL
+        at, FACTS, credential_data(), known=HandledSet().with_requests(Requests(new_credential="n")), until=UNTIL
     )
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.refusals import Refused
-from datasource.api.requests import Requests
 from datasource.api.spec import OAuth2
 from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.identity import expected_identity_hash, read_kept_claims
@@ -23,7 +22,7 @@ from tests.unit.datasource.providers.test_verifier import Bench, Issuer, publish
 ADA = {"email": "ada@example.com"}
 
 
-def flow(nonce: str | None = "n-1") -> Flow:
+def flow(nonce: str | None = "n-1", code_verifier: str | None = None) -> Flow:
     """A flow of which only the nonce matters here."""
     return Flow(
         namespace="shop",
@@ -35,10 +34,9 @@ def flow(nonce: str | None = "n-1") -> Flow:
         cookie_hash="",
         ticket_hash="",
         redirect_uri="",
-        requests=Requests(),
         created_at=NOW,
         expires_at=NOW + timedelta(minutes=10),
-        code_verifier=None,
+        code_verifier=code_verifier,
         nonce=nonce,
         done_id="",
     )
@@ -52,7 +50,8 @@ def parameters(issuer: str | None, **oauth2: Any) -> OAuth2:
 
 
 def claims(issuer: str, **changes: Any) -> bytes:
-    usual = {"iss": issuer, "sub": "user-1", "aud": "my-app", "exp": (NOW + timedelta(hours=1)).timestamp()}
+    times = {"exp": (NOW + timedelta(hours=1)).timestamp(), "iat": NOW.timestamp()}
+    usual = {"iss": issuer, "sub": "user-1", "aud": "my-app", "email_verified": True} | times
     return json.dumps(usual | {"nonce": "n-1", "email": "ada@example.com"} | changes).encode()
 
 
@@ -61,11 +60,19 @@ def response(id_token: str | None) -> TokenResponse:
 
 
 async def authorizer(
-    bench: Bench, id_token: str | None, *, issuer: str | None = "", nonce: str | None = "n-1", **oauth2: Any
+    bench: Bench,
+    id_token: str | None,
+    *,
+    issuer: str | None = "",
+    nonce: str | None = "n-1",
+    code_verifier: str | None = None,
+    **oauth2: Any,
 ) -> Authorizer:
+    """Options whose name is taken have a line behind it."""
+    oauth2 = {name.rstrip("_"): value for name, value in oauth2.items()}
     check = IdentityCheck(bench.verifier, lambda: NOW)
     named = bench.issuer.origin if issuer == "" else issuer
-    return await check.authorizer(parameters(named, **oauth2), flow(nonce), response(id_token), None)
+    return await check.authorizer(parameters(named, **oauth2), flow(nonce, code_verifier), response(id_token), None)
 
 
 async def test_the_one_expected_is_shown_and_kept() -> None:
@@ -87,18 +94,52 @@ async def test_anybody_else_is_refused_in_words_that_tell_nothing_of_them() -> N
     assert "eve" not in caught.value.refused.message
 
 
-async def test_token_signed_by_somebody_else_is_refused() -> None:
+async def test_token_signed_by_somebody_else_is_refused_where_somebody_is_expected() -> None:
     async with Bench(Issuer(publishes(RSA))) as bench:
         token = signed(OTHER_RSA, payload=claims(bench.issuer.origin), kid="k-1")
         with pytest.raises(NotAccepted, match="cannot be used"):
-            await authorizer(bench, token)
+            await authorizer(bench, token, expectedIdentity=ADA)
+        assert await authorizer(bench, token) == Authorizer(
+            problem="The id_token's signature is not by the provider's key."
+        )
 
 
-@pytest.mark.parametrize("changes", [{"nonce": "n-2"}, {"aud": "other-app"}, {"exp": 1}, {"iss": "https://other"}])
-async def test_token_that_is_not_for_us_is_refused(changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "changes", [{"nonce": None}, {"aud": "other-app"}, {"exp": 1}, {"iss": "https://other"}, {"nbf": 9e9}, {"sub": 5}]
+)
+async def test_token_that_does_not_fit_costs_the_name_and_not_the_grant(changes: dict[str, Any]) -> None:
+    """LinkedIn sends no nonce."""
     async with Bench(Issuer(publishes(RSA))) as bench:
+        token = signed(payload=claims(bench.issuer.origin, **changes))
+        found = await authorizer(bench, token)
+        assert (found.shown, found.kept, found.checked) == (None, None, None)
+        assert found.problem is not None
         with pytest.raises(NotAccepted):
-            await authorizer(bench, signed(payload=claims(bench.issuer.origin, **changes)))
+            await authorizer(bench, token, expectedIdentity=ADA)
+
+
+async def test_nonce_of_another_authorization_is_refused_where_no_verifier_keeps_codes_apart() -> None:
+    async with Bench(Issuer(publishes(RSA))) as bench:
+        token = signed(payload=claims(bench.issuer.origin, nonce="n-2"))
+        with pytest.raises(NotAccepted):
+            await authorizer(bench, token)
+        found = await authorizer(bench, token, code_verifier="v-1")
+        assert found.problem is not None
+
+
+async def test_nonce_is_not_compared_where_the_spec_sends_none() -> None:
+    async with Bench(Issuer(publishes(RSA))) as bench:
+        token = signed(payload=claims(bench.issuer.origin, nonce=None))
+        assert (await authorizer(bench, token, nonce=None, nonce_=False)).shown == "ada@example.com"
+
+
+async def test_half_a_character_in_a_claim_loses_no_credential() -> None:
+    async with Bench(Issuer(publishes(RSA))) as bench:
+        payload = claims(bench.issuer.origin, name="Ad\ud800", email="a\udc00@example.com")
+        found = await authorizer(bench, signed(payload=payload))
+        assert found.shown == "a\ufffd@example.com"
+        assert found.kept is not None
+        found.kept.encode()
 
 
 async def test_nobody_is_let_in_without_an_id_token_where_somebody_is_expected() -> None:
@@ -120,8 +161,18 @@ async def test_keys_that_cannot_be_had_are_told_before_a_code_is_spent() -> None
         check = IdentityCheck(bench.verifier, lambda: NOW)
         with pytest.raises(Refused, match="cannot be verified"):
             await check.prepare(parameters(bench.issuer.origin), flow(), None)
+        token = signed(payload=claims(bench.issuer.origin))
         with pytest.raises(NotAccepted):
-            await authorizer(bench, signed(payload=claims(bench.issuer.origin)))
+            await authorizer(bench, token, expectedIdentity=ADA)
+        assert "could not be verified" in str((await authorizer(bench, token)).problem)
+
+
+async def test_keys_that_nobody_can_use_cost_no_consent_where_nobody_is_expected() -> None:
+    async with Bench(Issuer(replies(200, b'{"keys": []}'))) as bench:
+        check = IdentityCheck(bench.verifier, lambda: NOW)
+        await check.prepare(parameters(bench.issuer.origin), flow(), None)
+        with pytest.raises(Refused, match="cannot be verified"):
+            await check.prepare(parameters(bench.issuer.origin, expectedIdentity=ADA), flow(), None)
 
 
 async def test_keys_are_not_asked_for_where_no_id_token_is() -> None:

@@ -1,12 +1,13 @@
 """How much strangers may cost, and that they cannot use it up for others."""
 
 import asyncio
+import contextlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callback_server.limits import Bucket, Exceeded, Misses, Pace, Places
+from callback_server.limits import Bucket, Clicks, Exceeded, Misses, Pace, Places
 
 
 class Clock:
@@ -132,6 +133,24 @@ def test_what_is_beyond_the_bound_is_not_remembered() -> None:
     assert len(misses._buckets) <= 400
 
 
+def test_link_begins_so_many_authorizations_and_no_link_uses_up_what_is_for_another() -> None:
+    clock = Clock()
+    clicks = Clicks(clock)
+
+    def begun(link: str, times: int) -> int:
+        taken = 0
+        for _ in range(times):
+            with contextlib.suppress(Exceeded):
+                clicks.count(link)
+                taken += 1
+        return taken
+
+    assert begun("one", 100) == 20
+    assert begun("another", 5) == 5
+    clock.seconds += 10
+    assert begun("one", 100) == 5
+
+
 NOBODY_WAITS = 0.0
 ONE_HANGS = 3600.0
 
@@ -213,4 +232,66 @@ async def test_namespaces_in_which_nobody_is_are_not_remembered() -> None:
         with pytest.raises(Exceeded):
             async with places.one("sales"):
                 pass
-    assert not places._lines
+    assert not places._people
+    assert not places._waiting
+
+
+async def test_a_few_namespaces_of_one_tenant_leave_places_to_others() -> None:
+    """The instance: four namespaces with services that hang, each with more people than it has places."""
+    places = Places(in_all=64, per_namespace=16, reserved=32, longest_wait=ONE_HANGS, longest_line=48)
+    release = asyncio.Event()
+
+    async def hang_in(namespace: str) -> None:
+        async with places.one(namespace):
+            await release.wait()
+
+    crowd = [asyncio.create_task(hang_in(f"tenant-{number % 4}")) for number in range(4 * 64)]
+    await asyncio.sleep(0)
+    for number in range(28):
+        async with asyncio.timeout(5), places.one(f"other-{number}"):
+            pass
+    release.set()
+    await asyncio.gather(*crowd)
+
+
+async def test_namespaces_have_their_turns_one_after_another_whatever_the_number_of_people_in_each() -> None:
+    places = Places(in_all=1, per_namespace=1, longest_wait=ONE_HANGS, longest_line=48)
+    served: list[str] = []
+
+    async def person(namespace: str) -> None:
+        async with places.one(namespace):
+            served.append(namespace)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(person(namespace) for namespace in ["crowd"] * 20 + ["shop"] + ["sales"] * 2))
+    assert served[:6] == ["crowd", "crowd", "shop", "sales", "crowd", "sales"]
+    assert len(served) == 23
+
+
+@pytest.mark.parametrize("moment", ["while waiting", "as the turn comes"])
+async def test_place_of_whoever_goes_away_is_given_on(moment: str) -> None:
+    places = Places(in_all=1, per_namespace=1, longest_wait=ONE_HANGS, longest_line=48)
+    release = asyncio.Event()
+
+    async def hold() -> None:
+        async with places.one("shop"):
+            await release.wait()
+        # The turn of the next one has come by now, and its task has not.
+        if moment == "as the turn comes":
+            gone.cancel()
+
+    holder = asyncio.create_task(hold())
+    await asyncio.sleep(0)
+    gone = asyncio.create_task(hang(places, release))
+    next_one = asyncio.create_task(hang(places, release))
+    await asyncio.sleep(0)
+    if moment == "while waiting":
+        gone.cancel()
+    release.set()
+    await asyncio.gather(holder, next_one)
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    async with places.one("sales"):
+        pass
+    assert not places._people
+    assert not places._waiting

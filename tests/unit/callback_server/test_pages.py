@@ -85,6 +85,12 @@ def test_without_metadata_at_hand_it_is_said_where_an_endpoint_comes_from() -> N
     assert rows["Token URL"].values == ("told by the issuer's metadata",)
 
 
+@pytest.mark.parametrize(("scopes", "warns"), [([], True), (["read"], True), (["openid"], False)])
+def test_dialog_says_where_nothing_tells_a_stolen_code(scopes: list[str], warns: bool) -> None:
+    (row,) = (each for each in shown_parameters(oauth2(pkce="none", scopes=scopes), None) if each.label == "PKCE")
+    assert ("stolen code" in row.source) is warns
+
+
 @pytest.mark.parametrize("has_form", [True, False])
 def test_form_is_sent_to_us_alone_and_the_host_of_the_effective_authorize_url_is_named(has_form: bool) -> None:
     parameters = oauth2(issuer=ISSUER)

@@ -36,6 +36,10 @@ EXTERNAL_URL = "https://connect.example.com/prefix"
         ({"origin": "https://connect.example.com.evil.com"}, False),
         ({"origin": "http://connect.example.com"}, False),
         ({"sec-fetch-site": "same-origin", "origin": "https://evil.com"}, False),
+        ({"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}, True),
+        ({"sec-fetch-site": "same-origin", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}, False),
+        ({"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"}, False),
+        ({"sec-fetch-site": "same-origin", "sec-fetch-mode": "no-cors"}, False),
     ],
 )
 def test_post_must_come_from_a_page_of_ours(headers: dict[str, str], is_ours: bool) -> None:

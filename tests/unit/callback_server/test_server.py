@@ -146,3 +146,98 @@ async def test_websockets_are_not_spoken() -> None:
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
         assert b"200 OK" in await reader.readuntil(b"hello")
         writer.close()
+
+
+POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+DOUBTFUL = {
+    "a length beside a transfer coding": POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a transfer coding beside a length": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "one length twice": POST + b"Content-Length: 5\r\ncontent-length: 5\r\n\r\nhello",
+    "a list of lengths": POST + b"Content-Length: 5, 5\r\n\r\nhello",
+    "a length with a sign": POST + b"Content-Length: +5\r\n\r\nhello",
+    "two transfer codings": POST + b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a list of transfer codings": POST + b"Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
+    "a transfer coding in HTTP/1.0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks": POST + b"Transfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "a field that goes on in the next line": POST + b"X-A: b\r\n Transfer-Encoding: chunked\r\n\r\n",
+    "a first line that goes on": b"GET / HTTP/1.1\r\n X-A: b\r\nHost: x\r\n\r\n",
+    "a space before the colon": POST + b"Content-Length : 5\r\n\r\nhello",
+    "LF alone": b"GET / HTTP/1.1\nHost: x\n\n",
+    "LF alone in the middle": POST + b"X-A: b\nContent-Length: 5\r\n\r\nhello",
+    "LF alone at the end": b"GET / HTTP/1.1\r\nHost: x\r\n\n",
+    "CR alone": POST + b"X-A: b\rContent-Length: 5\r\n\r\nhello",
+    "a null byte": POST + b"X-A: \x00\r\n\r\n",
+    "an empty line first": b"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an absolute target": b"GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a target of a tunnel": b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an asterisk": b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a fragment": b"GET /#x HTTP/1.1\r\nHost: x\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\nX-A: b\r\n\r\n",
+    "another version": b"GET / HTTP/1.9\r\nHost: x\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "two spaces": b"GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a thousand fields": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-A: b\r\n" * 1000 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("head", DOUBTFUL.values(), ids=DOUBTFUL.keys())
+async def test_head_that_two_could_read_in_two_ways_is_answered_400_and_the_connection_is_closed(head: bytes) -> None:
+    async with listening() as port:
+        connection = await connected(port)
+        connection[1].write(head + SMUGGLED)
+        answer = await answer_of(connection)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"hello" not in answer
+
+
+@pytest.mark.parametrize("at", range(1, 60, 7))
+async def test_doubtful_head_is_refused_in_whatever_pieces_it_comes(at: int) -> None:
+    head = DOUBTFUL["a length beside a transfer coding"]
+    async with listening() as port:
+        connection = await connected(port)
+        for piece in (head[:at], head[at:]):
+            connection[1].write(piece)
+            await asyncio.sleep(0.01)
+        assert (await answer_of(connection)).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(REQUEST, id="a request"),
+        pytest.param(POST + b"Content-Length: 5\r\n\r\nhello", id="a form that the answer did not wait for"),
+    ],
+)
+async def test_doubtful_head_behind_a_good_request_is_refused_too(before: bytes) -> None:
+    async with listening() as port:
+        connection = await connected(port)
+        connection[1].write(before[:-1])
+        # The answer is complete before the request is, where there is a body.
+        await asyncio.sleep(0.05)
+        connection[1].write(before[-1:] + DOUBTFUL["one length twice"] + SMUGGLED)
+        answer = await answer_of(connection)
+    assert answer.count(b"hello") == 1
+    assert answer.count(b"HTTP/1.1 400") == 1
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(b"GET /?a=%0d%0a HTTP/1.1\r\nhost:x\r\n\r\n", id="no space behind the colon"),
+        pytest.param(b"GET / HTTP/1.0\r\n\r\n", id="a load balancer's check"),
+        pytest.param(POST + b"Content-Length: 5\r\n\r\nhello", id="a form"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=\xe9\r\nX-Empty:\r\n\r\n", id="bytes and nothing"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"Cookie: a\r\n" * 99 + b"\r\n", id="a hundred fields"),
+    ],
+)
+async def test_what_browsers_and_proxies_send_is_served(request_: bytes) -> None:
+    async with listening() as port:
+        reader, writer = await connected(port)
+        writer.write(request_)
+        answer = await reader.readuntil(b"hello")
+        writer.close()
+    assert b"200 OK" in answer

@@ -2,94 +2,53 @@
 
 import dataclasses
 import html
-import itertools
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import msgspec
 
 from callback_server.app import Services, create_app, services
 from callback_server.cookie import COOKIE
 from datasource.api.names import Annotation, authorization_link, credential_secret_name
 from datasource.api.objects import encoded_data
 from datasource.api.spec_problems import parse_spec
-from datasource.cluster.api_errors import Conflict
-from datasource.cluster.resources import DATASOURCES, SECRETS, Resource
+from datasource.cluster.resources import DATASOURCES, SECRETS
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
 from datasource.records.fingerprint import parameters_hash
 from datasource.records.ticket import TicketScope, issue_ticket
+from tests.support.api_in_memory import Address
+from tests.support.api_rules import Manifest
 from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider
+from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource.builders import UID, raw_spec
-from tests.unit.datasource_operator.stand_ins import KubeInMemory
 
 T = TypeVar("T")
 
 EXTERNAL = "https://connect.example.com"
 SYSTEM = "datasource-system"
-DATASOURCE = (DATASOURCES.plural, "shop", "calendar")
-CREDENTIAL = (SECRETS.plural, "shop", credential_secret_name("calendar"))
+DATASOURCE = Address(DATASOURCES.plural, "shop", "calendar")
+CREDENTIAL = Address(SECRETS.plural, "shop", credential_secret_name("calendar"))
 
 
-class SwappingKube(KubeInMemory):
-    """Gives each write a resourceVersion, and takes no patch of another one than stands there."""
+class Connection(KubeInMemory):
+    """A connection to an API server in memory whose objects are looked at, and altered, by their addresses."""
 
-    _versions = itertools.count(1000)
-
-    async def create(
-        self,
-        resource: Resource,
-        namespace: str,
-        manifest: Mapping[str, Any],
-        type_: type[T],
-        *,
-        manager: str,
-        dry_run: bool = False,
-    ) -> T:
-        before = deepcopy(self.objects)
-        await super().create(resource, namespace, manifest, type_, manager=manager)
-        return self._written(
-            (resource.plural, namespace, manifest["metadata"]["name"]), type_, before if dry_run else None
-        )
-
-    async def merge_patch(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        patch: Mapping[str, Any],
-        type_: type[T],
-        *,
-        manager: str,
-        subresource: str | None = None,
-        dry_run: bool = False,
-    ) -> T:
-        before = deepcopy(self.objects)
-        stands = self._object(resource, namespace, name)["metadata"].get("resourceVersion", "")
-        if patch.get("metadata", {}).get("resourceVersion", stands) != stands:
-            raise Conflict(409, "Conflict", "the object has been modified")
-        await super().merge_patch(resource, namespace, name, patch, type_, manager=manager)
-        return self._written((resource.plural, namespace, name), type_, before if dry_run else None)
-
-    def _written(self, key: tuple[str, str, str], type_: type[T], instead: dict[Any, Any] | None) -> T:
-        self.objects[key]["metadata"]["resourceVersion"] = str(next(self._versions))
-        written = msgspec.convert(self.objects[key], type_)
-        if instead is not None:
-            self.objects = instead
-        return written
+    @property
+    def objects(self) -> dict[Address, Manifest]:
+        """What is stored."""
+        return self.server.objects
 
 
 @dataclass
 class Visit:
     """One browser, and what is behind the page that it looks at."""
 
-    kube: SwappingKube
+    kube: Connection
     provider: HostileProvider
     client: httpx.AsyncClient
     sleeps: list[float]
@@ -156,12 +115,12 @@ class Visit:
         owner = {"apiVersion": "datasource.dev/v1alpha1", "kind": "Datasource", "name": "calendar", "uid": UID}
         metadata = {
             "namespace": "shop",
-            "name": CREDENTIAL[2],
+            "name": CREDENTIAL.name,
             "resourceVersion": "9",
             "annotations": dict(annotations),
             "ownerReferences": [owner | {"controller": True}],
         }
-        self.kube.objects[CREDENTIAL] = {"metadata": metadata, "type": "datasource.dev/oauth2-credential"}
+        self.kube.put(SECRETS, "shop", CREDENTIAL.name, metadata=metadata, type="datasource.dev/oauth2-credential")
 
 
 def new_cookie_jar(visit: Visit) -> None:
@@ -173,7 +132,7 @@ def new_cookie_jar(visit: Visit) -> None:
 @asynccontextmanager
 async def visit(*behaviours: Behaviour, **oauth2: Any) -> AsyncIterator[Visit]:
     """Somebody before a Datasource that waits for a credential."""
-    kube, sleeps = SwappingKube(), list[float]()
+    kube, sleeps = Connection(), list[float]()
     async with HostileProvider(*behaviours) as provider, Transport(ON_LOOPBACK) as transport:
         spec = raw_spec(tokenURL=provider.url, **oauth2)
         settings = Settings(EXTERNAL, SYSTEM, allow_insecure_http=True, egress=ON_LOOPBACK)
@@ -198,17 +157,12 @@ def _patient(wired: Services, sleep: Callable[[float], Awaitable[None]]) -> Serv
     return dataclasses.replace(wired, done=dataclasses.replace(wired.done, sleep=sleep))
 
 
-def _store(kube: SwappingKube, spec: dict[str, Any]) -> None:
+def _store(kube: Connection, spec: dict[str, Any]) -> None:
     oauth2 = parse_spec(spec, allow_insecure_http=True, egress=ON_LOOPBACK).oauth2
     assert oauth2 is not None
     scope = TicketScope(uid=UID, parameters_hash=parameters_hash(oauth2), replaces="")
     ticket = issue_ticket(scope, lambda size: bytes(range(size)))
-    kube.objects[DATASOURCE] = {
-        "metadata": {"name": "calendar", "namespace": "shop", "uid": UID, "resourceVersion": "1"},
-        "spec": spec,
-        "status": {
-            "state": "NOT AUTHORIZED",
-            "authorizationLink": authorization_link(EXTERNAL, "shop", "calendar", ticket),
-        },
-    }
+    link = authorization_link(EXTERNAL, "shop", "calendar", ticket)
+    status = {"state": "NOT AUTHORIZED", "authorizationLink": link}
+    kube.put(DATASOURCES, "shop", "calendar", metadata={"uid": UID}, spec=spec, status=status)
     kube.put(SECRETS, "shop", "my-app", type="Opaque", data=encoded_data({"client-secret": "app-secret"}))

@@ -2,29 +2,24 @@
 
 import asyncio
 import contextlib
-import itertools
 import selectors
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 from prometheus_client import REGISTRY
 
 from datasource.api.names import FIELD_MANAGER
-from datasource.api.objects import Lease
-from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
-from datasource.cluster.kube import Kube
-from datasource.cluster.resources import LEASES, Resource
+from datasource.cluster.api_errors import ApiError, NotFound, Unavailable
+from datasource.cluster.resources import LEASES
 from datasource_operator.decisions.election import (
     LOOK_EVERY,
 )
 from datasource_operator.lease import LEASE_NAME, LeaseElector
-from tests.unit.datasource_operator.merge_patch import merge_patched
-
-T = TypeVar("T")
+from tests.support.api_in_memory import ApiServerInMemory
+from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 
 SYSTEM = "datasource-system"
 NOW = datetime(2026, 7, 1, 14, 0, tzinfo=UTC)
@@ -114,13 +109,9 @@ class Trip:
 
 
 @dataclass
-class ApiServer:
-    """One Lease, with the API server's resourceVersions and conflicts; `frozen` it does and answers nothing."""
+class ApiServer(ApiServerInMemory):
+    """The API server where the Lease is; `frozen` it does and answers nothing."""
 
-    lease: dict[str, Any] | None = None
-    writes: list[dict[str, Any]] = field(default_factory=list)
-    """The spec after each write."""
-    _versions: Iterator[int] = field(default_factory=lambda: itertools.count(101))
     _thawed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -141,104 +132,48 @@ class ApiServer:
     @property
     def spec(self) -> dict[str, Any]:
         """What the Lease says."""
-        assert self.lease is not None
-        spec: dict[str, Any] = self.lease["spec"]
+        spec: dict[str, Any] = self.read(LEASES, SYSTEM, LEASE_NAME)["spec"]
         return spec
 
-    def read(self) -> Lease:
-        """GET."""
-        if self.lease is None:
-            raise NotFound(404, "NotFound", "no such Lease")
-        return msgspec.convert(self.lease, Lease)
+    def patch_lease(self, patch: Mapping[str, Any]) -> None:
+        """`kubectl patch lease`: no compare-and-swap."""
+        self.merge_patch(LEASES, SYSTEM, LEASE_NAME, patch)
 
-    def create(self, manifest: Mapping[str, Any]) -> Lease:
-        """POST."""
-        if self.lease is not None:
-            raise Conflict(409, "AlreadyExists", "it exists")
-        return self._store(dict(manifest))
-
-    def patch(self, patch: Mapping[str, Any]) -> Lease:
-        """PATCH; without a resourceVersion, as people do it, it always succeeds."""
-        if self.lease is None:
-            raise NotFound(404, "NotFound", "no such Lease")
-        wanted = patch.get("metadata", {}).get("resourceVersion")
-        if wanted not in {None, self.lease["metadata"]["resourceVersion"]}:
-            raise Conflict(409, "Conflict", "somebody wrote meanwhile")
-        return self._store(merge_patched(self.lease, patch))
-
-    def delete(self) -> None:
-        """`kubectl delete lease`."""
-        self.lease = None
-
-    def _store(self, lease: dict[str, Any]) -> Lease:
-        assert lease["spec"]["leaseDurationSeconds"] > 0, "as the API server's validation has it"
-        self.lease = {**lease, "metadata": {**lease["metadata"], "resourceVersion": str(next(self._versions))}}
-        self.writes.append(self.spec)
-        return self.read()
+    def delete_lease(self) -> None:
+        """`kubectl delete lease`, whether there is one or not."""
+        with contextlib.suppress(NotFound):
+            self.delete(LEASES, SYSTEM, LEASE_NAME)
 
 
 @dataclass
-class Line(Kube):
+class Line(KubeInMemory):
     """One candidate's connection to the API server."""
 
-    server: ApiServer
+    server: ApiServer = field(default_factory=ApiServer)
     trip: Callable[[], Trip] = Trip
     is_cut: bool = False
-    calls: list[str] = field(default_factory=list)
-    _under_way: set[asyncio.Task[Lease]] = field(default_factory=set)
+    _under_way: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    async def get(
-        self, resource: Resource, namespace: str, name: str, type_: type[T], *, metadata_only: bool = False
-    ) -> T:
-        assert (resource, namespace, name, metadata_only) == (LEASES, SYSTEM, LEASE_NAME, False)
-        return await self._call("get", self.server.read, type_)
-
-    async def create(
-        self,
-        resource: Resource,
-        namespace: str,
-        manifest: Mapping[str, Any],
-        type_: type[T],
-        *,
-        manager: str,
-        dry_run: bool = False,
-    ) -> T:
-        assert (resource, namespace, manager, dry_run) == (LEASES, SYSTEM, FIELD_MANAGER, False)
-        assert (manifest["apiVersion"], manifest["kind"]) == ("coordination.k8s.io/v1", "Lease")
-        return await self._call("create", lambda: self.server.create(manifest), type_)
-
-    async def merge_patch(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        patch: Mapping[str, Any],
-        type_: type[T],
-        *,
-        manager: str,
-        subresource: str | None = None,
-        dry_run: bool = False,
-    ) -> T:
-        assert (resource, namespace, name, manager, dry_run) == (LEASES, SYSTEM, LEASE_NAME, FIELD_MANAGER, False)
-        assert patch["metadata"]["resourceVersion"], "a write that is no compare-and-swap"
-        return await self._call("merge_patch", lambda: self.server.patch(patch), type_)
-
-    async def _call(self, verb: str, do: Callable[[], Lease], type_: type[T]) -> T:
-        self.calls.append(verb)
+    async def requested(self, call: Call, answer: Answer) -> Any:
+        assert (call.resource, call.namespace, call.name) == (LEASES, SYSTEM, LEASE_NAME)
+        if call.body is not None:
+            assert call.manager == FIELD_MANAGER
+        if call.verb == "merge_patch":
+            assert call.body is not None
+            assert call.body["metadata"]["resourceVersion"], "a write that is no compare-and-swap"
+        self.calls.append(call)
         # Whoever asked may stop waiting: what is on its way arrives and is done nevertheless.
-        task = asyncio.create_task(self._travel(do, self.trip()))
+        task = asyncio.create_task(self._travel(answer, self.trip()))
         self._under_way.add(task)
         task.add_done_callback(self._arrived)
-        answer = await asyncio.shield(task)
-        assert isinstance(answer, type_)
-        return answer
+        return await asyncio.shield(task)
 
-    def _arrived(self, task: asyncio.Task[Lease]) -> None:
+    def _arrived(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()
 
-    async def _travel(self, do: Callable[[], Lease], trip: Trip) -> Lease:
+    async def _travel(self, do: Answer, trip: Trip) -> Any:
         await self._pass(trip.there)
         if trip.fate is Fate.LOST:
             raise Unavailable("connection reset")
@@ -281,7 +216,7 @@ class Stage:
 
     def enter(self, name: str, **options: Any) -> "Candidate":
         """A process starts."""
-        candidate = Candidate(name, self, Line(self.server), **options)
+        candidate = Candidate(name, self, Line(server=self.server), **options)
         candidate.start()
         self.candidates[name] = candidate
         return candidate

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from datasource.cluster.api_errors import Forbidden, Invalid, NotFound, Unavailable
+from datasource.cluster.api_errors import Forbidden, Unavailable
 from datasource.cluster.resources import DATASOURCES, Resource
 from datasource_operator.cache import Key
 from datasource_operator.callback_rights import (
@@ -26,9 +26,8 @@ from datasource_operator.callback_rights import (
     CallbackRights,
 )
 from datasource_operator.decisions.callback_rights import LABELS, ServiceAccount
-from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
-
-T = TypeVar("T")
+from tests.support.kube_in_memory import Answer, Call, KubeInMemory
+from tests.unit.datasource_operator.stand_ins import Clock
 
 ACCOUNT = ServiceAccount("datasource-system", "datasource-callback-server")
 NAME = "datasource-callback-rights"
@@ -45,51 +44,18 @@ class Rbac(KubeInMemory):
     refuses: dict[str, Exception] = field(default_factory=dict)
     list_fails: Exception | None = None
 
-    async def apply(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        manifest: Mapping[str, Any],
-        type_: type[T],
-        *,
-        manager: str,
-    ) -> T:
-        self._write("apply", resource, namespace, name)
-        before = self.objects.get((resource.plural, namespace, name))
-        if resource is ROLE_BINDINGS and before and before["roleRef"] != manifest["roleRef"]:
-            raise Invalid(422, "Invalid", "roleRef is immutable")
-        content = {
-            key: value for key, value in msgspec.json.decode(msgspec.json.encode(manifest)).items() if key != "metadata"
-        }
-        self.put(resource, namespace, name, **content)
-        self.objects[resource.plural, namespace, name]["metadata"] |= {"labels": LABELS, "uid": "u"}
-        return msgspec.convert(self.objects[resource.plural, namespace, name], type_)
-
-    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
-        self._write("delete", resource, namespace, name)
-        if (resource.plural, namespace, name) not in self.objects:
-            raise NotFound(404, "NotFound", "gone")
-        self.remove(resource, namespace, name)
-
-    async def pages(
-        self, resource: Resource, namespace: str | None, type_: type[T], *, label_selector: str, page_size: int
-    ) -> AsyncIterator[list[T]]:
-        if self.list_fails is not None:
+    async def requested(self, call: Call, answer: Answer) -> Any:
+        if call.verb == "list" and self.list_fails is not None:
             raise self.list_fails
-        for found in self.stored(resource):
-            metadata = found["metadata"]
-            if namespace in {None, metadata["namespace"]} and metadata.get("labels") == LABELS:
-                yield [msgspec.convert(found, type_)]
-
-    def _write(self, verb: str, resource: Resource, namespace: str, name: str) -> None:
-        self.writes.append((verb, resource.plural, namespace, name))
-        if namespace in self.refuses:
-            raise self.refuses[namespace]
+        if call.verb in {"apply", "delete"}:
+            self.writes.append((call.verb, call.resource.plural, call.namespace, call.name))
+            if call.namespace in self.refuses:
+                raise self.refuses[call.namespace]
+        return await super().requested(call, answer)
 
     def names(self, namespace: str = "shop", name: str = NAME) -> list[list[str]]:
         """Of each rule of a Role."""
-        return [rule["resourceNames"] for rule in self.objects["roles", namespace, name]["rules"]]
+        return [rule["resourceNames"] for rule in self.object(ROLES, namespace, name)["rules"]]
 
     def has_datasource(self, key: Key) -> None:
         self.put(DATASOURCES, *key)
@@ -261,24 +227,23 @@ async def test_what_somebody_edited_or_deleted_is_put_right_at_the_next_look(
     resource: Resource, change: dict[str, Any] | None
 ) -> None:
     world = await settled()
-    whole = msgspec.json.encode(world.kube.objects["rolebindings", "shop", NAME]["subjects"])
+    whole = msgspec.json.encode(world.kube.object(ROLE_BINDINGS, "shop", NAME)["subjects"])
     keeper = world.keeper()
     world.datasource(keeper, SALES)
     async with world.leads(keeper):
         if change is None:
             world.kube.remove(resource, "shop", NAME)
         else:
-            world.kube.objects[resource.plural, "shop", NAME] |= change
+            world.kube.object(resource, "shop", NAME).update(change)
         await world.pass_time(keeper, LOOK_INTERVAL + PACE, step=5)
     assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]
-    assert msgspec.json.encode(world.kube.objects["rolebindings", "shop", NAME]["subjects"]) == whole
-    assert world.kube.objects["rolebindings", "shop", NAME]["roleRef"]["name"] == NAME
+    assert msgspec.json.encode(world.kube.object(ROLE_BINDINGS, "shop", NAME)["subjects"]) == whole
+    assert world.kube.object(ROLE_BINDINGS, "shop", NAME)["roleRef"]["name"] == NAME
 
 
 async def test_role_of_somebody_else_under_our_label_stays() -> None:
     world = await settled()
-    world.kube.put(ROLES, "shop", "theirs", rules=[])
-    world.kube.objects["roles", "shop", "theirs"]["metadata"]["labels"] = LABELS
+    world.kube.put(ROLES, "shop", "theirs", rules=[], metadata={"labels": LABELS})
     keeper = world.keeper()
     world.datasource(keeper, SALES)
     async with world.leads(keeper):
@@ -376,7 +341,7 @@ async def test_refused_scope_keeps_no_other_from_its_looks() -> None:
         world.kube.remove(ROLE_BINDINGS, "shop", NAME)
         await world.pass_time(keeper, LOOK_INTERVAL * 2 + PACE, step=5)
         assert keeper.refused() == 1
-    assert ("rolebindings", "shop", NAME) in world.kube.objects
+    assert ("rolebindings", "shop", NAME) in world.kube.server.objects
 
 
 async def test_answer_that_does_not_come_is_tried_again() -> None:
@@ -414,7 +379,7 @@ async def test_who_leads_again_looks_at_what_another_wrote_meanwhile() -> None:
     world.datasource(keeper, SALES)
     async with world.leads(keeper):
         pass
-    world.kube.objects["roles", "shop", NAME]["rules"] = []
+    world.kube.object(ROLES, "shop", NAME)["rules"] = []
     async with world.leads(keeper):
         await world.pass_time(keeper, PACE)
     assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]

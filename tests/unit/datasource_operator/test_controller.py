@@ -4,17 +4,17 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from datasource.api.names import SecretType
-from datasource.api.objects import Metadata, PartialObject
+from datasource.api.objects import Metadata
 from datasource.cluster.api_errors import Unavailable
-from datasource.cluster.kube import Kube, WatchEvent
-from datasource.cluster.resources import Resource
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import SECRETS
 from datasource.outbound.egress import EgressPolicy
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
@@ -36,42 +36,25 @@ from tests.support.builders import (
     token_secret_metadata,
     trouble,
 )
-from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
+from tests.unit.datasource_operator.stand_ins import Clock
 
 KEY = Key(NAMESPACE, NAME)
 OTHER = Key(NAMESPACE, "orders")
 MINUTE = timedelta(minutes=1)
 
 
-@dataclass
 class WatchedKube(KubeInMemory):
-    """Lists nothing, and lets a test speak to whoever watches."""
-
-    events: dict[str, asyncio.Queue[WatchEvent[PartialObject]]] = field(default_factory=dict)
-
-    async def list_metadata(
-        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
-    ) -> tuple[list[PartialObject], str]:
-        return [], "1"
-
-    async def metadata_pages(
-        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
-    ) -> AsyncIterator[tuple[list[PartialObject], str]]:
-        yield [], "1"
-
-    async def watch_metadata(
-        self, resource: Resource, namespace: str | None, *, field_selector: str = "", resource_version: str = ""
-    ) -> AsyncIterator[WatchEvent[PartialObject]]:
-        events = self.events.setdefault(field_selector, asyncio.Queue())
-        while True:
-            yield await events.get()
+    """Lets a test say what whoever watches is told."""
 
     async def show(self, secret_type: SecretType, metadata: Metadata, what: str = "MODIFIED") -> None:
-        """Have the watch of that type tell of a Secret."""
-        event = WatchEvent(what, PartialObject(metadata=metadata))  # type: ignore[arg-type]
-        await self.events[f"type={secret_type}"].put(event)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        """Store a Secret, or delete it, and give the watch of that type time to tell of it."""
+        plain = {key: value for key, value in msgspec.to_builtins(metadata).items() if value is not None}
+        self.put(SECRETS, metadata.namespace, metadata.name, type=secret_type, metadata=plain)
+        if what == "DELETED":
+            self.remove(SECRETS, metadata.namespace, metadata.name)
+        for _ in range(4):
+            await asyncio.sleep(0)
 
 
 def controller_on(kube: Kube | None = None, clock: Clock | None = None, random: float = 0.5) -> Controller:
@@ -97,7 +80,7 @@ async def watching(kube: WatchedKube) -> AsyncIterator[Controller]:
     """A controller whose watches run, and that does not lead."""
     controller = controller_on(kube)
     controller.start()
-    while not (controller.served.has_secrets_of(NAMESPACE) and len(kube.events) == 2):  # noqa: ASYNC110 - a turn of the loop each
+    while not (controller.served.has_secrets_of(NAMESPACE) and len(kube.server.changed) == 2):  # noqa: ASYNC110 - a turn of the loop each
         await asyncio.sleep(0)
     yield controller
     await controller.stop()

@@ -18,7 +18,7 @@ from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.event_rates import NORMAL_AT_ONCE, THEN_EVERY, WARNINGS_OF_AN_OBJECT_AT_ONCE
 from datasource_operator.event_recorder import EventRecorder
 from tests.support.builders import NAME, NAMESPACE, NOW, UID, observed
-from tests.unit.datasource_operator.stand_ins import KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
 
 AUTHORIZED = Finding(Reason.AUTHORIZED, "A credential is stored.")
 REJECTED = Finding(Reason.CLIENT_REJECTED, "The provider rejects the client.")
@@ -188,7 +188,7 @@ async def test_what_was_told_long_ago_is_forgotten_first(monkeypatch: pytest.Mon
     bench.kube.calls.clear()
     for name in ("a", "b"):
         await bench.announce(CLEARED, observed(name=name))
-    assert [call.verb for call in bench.kube.calls] == ["merge_patch", "create", "merge_patch"]
+    assert bench.kube.verbs == ["merge_patch", "create", "merge_patch"]
 
 
 # What the API server asks of an Event (events.k8s.io validation).

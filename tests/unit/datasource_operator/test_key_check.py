@@ -1,42 +1,44 @@
 """Deletions that no watch told of."""
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from datasource.api.objects import Metadata, PartialObject
 from datasource.cluster.api_errors import Unavailable
-from datasource.cluster.resources import DATASOURCES, Resource
+from datasource.cluster.resources import DATASOURCES
 from datasource_operator.cache import Cache, Key
 from datasource_operator.key_check import KeyCheck
 from tests.support.builders import datasource
-from tests.unit.datasource_operator.stand_ins import KubeInMemory
+from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 
 HERE, GONE, ELSEWHERE = Key("shop", "orders"), Key("shop", "calendar"), Key("hr", "people")
 
 
-class ListedKube(KubeInMemory):
-    """Lists the Datasources that there are, by namespace; does not answer for a namespace that is not there."""
+@dataclass
+class PartlySilent(KubeInMemory):
+    """Answers for some scopes only; `meanwhile` happens while a list is read."""
 
-    listed: dict[str | None, list[Key]]
+    answers_for: frozenset[str | None] = frozenset({None})
+    meanwhile: Callable[[], object] = lambda: None
 
-    async def list_metadata(
-        self, resource: Resource, namespace: str | None, **_: Any
-    ) -> tuple[list[PartialObject], str]:
-        assert resource is DATASOURCES
-        if namespace not in self.listed:
+    async def requested(self, call: Call, answer: Answer) -> Any:
+        if (call.namespace or None) not in self.answers_for:
             raise Unavailable("no answer")
-        return [PartialObject(Metadata(namespace=key.namespace, name=key.name)) for key in self.listed[namespace]], "1"
+        listed = await super().requested(call, answer)
+        self.meanwhile()
+        return listed
 
 
 def check_of(
     listed: dict[str | None, list[Key]], scopes: tuple[str | None, ...] = (None,)
 ) -> tuple[KeyCheck, list[Key]]:
-    """A check of a cache that knows all three, and what it drops."""
-    kube, cache, dropped = ListedKube(), Cache(), list[Key]()
-    kube.listed = listed
+    """A check of a cache that knows all three, and what it drops; only what is listed is there, by scope."""
+    kube, cache, dropped = PartlySilent(answers_for=frozenset(listed)), Cache(), list[Key]()
+    for key in {each for keys in listed.values() for each in keys}:
+        kube.put(DATASOURCES, key.namespace, key.name)
     for key in (HERE, GONE, ELSEWHERE):
         cache.store_datasource(datasource(namespace=key.namespace, name=key.name))
     return KeyCheck(kube, cache, scopes, dropped.append), dropped
@@ -63,16 +65,9 @@ async def test_what_appeared_while_the_list_was_read_is_kept() -> None:
     check, dropped = check_of({None: [HERE, GONE, ELSEWHERE]})
     new = Key("shop", "new")
 
-    class KubeThatTakesLong(ListedKube):
-        async def list_metadata(
-            self, resource: Resource, namespace: str | None, **_: Any
-        ) -> tuple[list[PartialObject], str]:
-            check.cache.store_datasource(datasource(namespace=new.namespace, name=new.name))
-            return await super().list_metadata(resource, namespace)
-
-    kube = KubeThatTakesLong()
-    kube.listed = {None: [HERE, GONE, ELSEWHERE]}
-    await KeyCheck(kube, check.cache, (None,), dropped.append).drop_missed_deletions(None)
+    assert isinstance(check.kube, PartlySilent)
+    check.kube.meanwhile = lambda: check.cache.store_datasource(datasource(namespace=new.namespace, name=new.name))
+    await check.drop_missed_deletions(None)
 
     assert dropped == []
     assert new in check.cache.datasource_keys()

@@ -1,10 +1,12 @@
 """kopf keeps nothing of us in users' objects, and compares nothing: with the real kopf around it."""
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import kopf
 import pytest
+from kopf._cogs.structs.bodies import RawBody
+from kopf._cogs.structs.ids import HandlerId
 
 from datasource_operator.kopf_storage import NoDiffBase, NoProgress
 from tests.support.builders import raw_spec
@@ -17,7 +19,7 @@ RAW: dict[str, Any] = {
 
 
 def body() -> kopf.Body:
-    return kopf.Body(deepcopy(RAW))
+    return kopf.Body(cast(RawBody, deepcopy(RAW)))
 
 
 def test_nothing_is_compared_whatever_the_object_says() -> None:
@@ -40,7 +42,8 @@ def test_nothing_is_written_to_an_object_of_a_user() -> None:
 
 def test_no_handler_is_believed_to_have_come_far() -> None:
     """Whoever writes a progress into a status by hand stops no handler with it."""
-    assert NoProgress().fetch(key="h", body=body()) is None
+    storage: kopf.ProgressStorage = NoProgress()
+    assert storage.fetch(key=HandlerId("handler"), body=body()) is None
 
 
 def test_essence_goes_through_as_it_is() -> None:

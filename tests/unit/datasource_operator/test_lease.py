@@ -18,7 +18,6 @@ from tests.unit.datasource_operator.lease_stage import (
     NO_TIME,
     SECOND,
     SYSTEM,
-    ApiServer,
     Fate,
     Line,
     Stage,
@@ -66,8 +65,8 @@ def test_a_leader_goes_on_and_a_standby_writes_nothing() -> None:
         a, b = await stage.leader_and_standby()
         await passes(timedelta(minutes=5))
         assert stage.began == [("a", stage.began[0][1])]
-        assert set(b.line.calls) == {"get"}
-        assert set(a.line.calls[2:]) == {"merge_patch"}, "a renewal is one request"
+        assert set(b.line.verbs) == {"get"}
+        assert set(a.line.verbs[2:]) == {"merge_patch"}, "a renewal is one request"
         assert stage.server.spec["leaseTransitions"] == 0
         assert stage.server.spec["acquireTime"] < stage.server.spec["renewTime"]
 
@@ -104,7 +103,7 @@ def test_the_metric_says_who_leads() -> None:
 
 
 def test_every_process_has_a_name_of_its_own() -> None:
-    names = {LeaseElector(Line(ApiServer()), SYSTEM).identity for _ in range(2)}
+    names = {LeaseElector(Line(), SYSTEM).identity for _ in range(2)}
     assert len(names) == 2
 
 
@@ -249,7 +248,7 @@ def test_a_standby_that_ends_writes_nothing() -> None:
         stage = Stage()
         _, b = await stage.leader_and_standby()
         await b.stop()
-        assert set(b.line.calls) == {"get"}
+        assert set(b.line.verbs) == {"get"}
 
     play(scene())
 
@@ -261,7 +260,7 @@ def test_a_process_that_ends_while_it_acquires_releases_what_it_may_have_got(the
         a = stage.enter("a")
         a.line.trip = lambda: Trip(there=there, back=SECOND / 5 - there)
         await passes(SECOND / 4)
-        assert a.line.calls == ["get", "create"]
+        assert a.line.verbs == ["get", "create"]
         await a.stop()
         assert stage.server.spec["holderIdentity"] == ""
 

@@ -31,7 +31,7 @@ def test_a_label_does_not_interrupt_the_work() -> None:
         a, _ = await stage.leader_and_standby()
         with capture_logs() as logs:
             for _ in range(10):
-                stage.server.patch({"metadata": {"labels": {"looked-at": str(clock())}}})
+                stage.server.patch_lease({"metadata": {"labels": {"looked-at": str(clock())}}})
                 await passes(RENEW_EVERY * 1.5)
         assert logs == []
         assert a.elector.is_leading
@@ -45,11 +45,11 @@ def test_a_deleted_lease_is_made_anew_by_its_holder() -> None:
         stage = Stage()
         a, b = await stage.leader_and_standby()
         acquired_at = stage.server.spec["acquireTime"]
-        stage.server.delete()
+        stage.server.delete_lease()
         await passes(timedelta(minutes=1))
         assert a.elector.is_leading
         assert len(stage.began) == 1
-        assert set(b.line.calls) == {"get"}
+        assert set(b.line.verbs) == {"get"}
         assert stage.server.spec["acquireTime"] == acquired_at
 
     play(scene())
@@ -59,9 +59,9 @@ def test_a_deleted_lease_whose_holder_died_is_made_anew_by_another() -> None:
     async def scene() -> None:
         stage = Stage()
         a, _ = await stage.leader_and_standby()
-        stage.server.patch({"spec": {"leaseTransitions": 6}})
+        stage.server.patch_lease({"spec": {"leaseTransitions": 6}})
         await passes(2 * RENEW_EVERY)
-        stage.server.delete()
+        stage.server.delete_lease()
         a.kill()
         deleted_at = clock()
         assert (await stage.leader(within=RECREATE_AFTER + FAILOVER_AFTER_SIGKILL)).name == "b"
@@ -77,12 +77,12 @@ def test_a_lease_that_comes_and_goes_while_nobody_looks_is_not_taken_for_one_tha
         a, b = await stage.leader_and_standby()
         c = stage.enter("c")
         await passes(3 * LOOK_EVERY)
-        stage.server.delete()
+        stage.server.delete_lease()
         a.kill()
         await passes(RECREATE_AFTER - 2 * LOOK_EVERY)
         c.line.is_cut = True
         await until(lambda: b.elector.is_leading, within=RECREATE_AFTER + FAILOVER_AFTER_SIGKILL)
-        stage.server.delete()
+        stage.server.delete_lease()
         b.line.is_cut, c.line.is_cut = True, False
         await passes(timedelta(minutes=1))
         assert stage.working == ["c"]
@@ -93,19 +93,21 @@ def test_a_lease_that_comes_and_goes_while_nobody_looks_is_not_taken_for_one_tha
 
 def handed_over(server: ApiServer) -> None:
     """To the one that stands by."""
-    server.patch({"spec": {"holderIdentity": "b"}})
+    server.patch_lease({"spec": {"holderIdentity": "b"}})
 
 
 def handed_to_nobody_known(server: ApiServer) -> None:
-    server.patch({"spec": {"holderIdentity": "somebody"}})
+    server.patch_lease({"spec": {"holderIdentity": "somebody"}})
 
 
 def emptied(server: ApiServer) -> None:
-    server.patch({"spec": {"holderIdentity": ""}})
+    server.patch_lease({"spec": {"holderIdentity": ""}})
 
 
 def wiped(server: ApiServer) -> None:
-    server.patch({"spec": {"holderIdentity": None, "renewTime": None, "acquireTime": None, "leaseTransitions": None}})
+    server.patch_lease(
+        {"spec": {"holderIdentity": None, "renewTime": None, "acquireTime": None, "leaseTransitions": None}}
+    )
 
 
 @pytest.mark.parametrize("alter", [handed_over, handed_to_nobody_known, emptied, wiped])
@@ -143,7 +145,7 @@ def test_an_old_copy_that_is_restored_by_hand_gives_nobody_the_lease() -> None:
         a.line.is_cut = False
         await passes(2 * REQUEST_DEADLINE)
         b.line.is_cut = True
-        stage.server.patch({"spec": copy})
+        stage.server.patch_lease({"spec": copy})
         await passes(timedelta(minutes=1))
         assert len(stage.began) == 3
         assert stage.working == ["a"]

@@ -122,7 +122,7 @@ class Play:
                 self.cast[event.whom] = self._newcomer()
                 candidate.kill()
             case Trouble.DELETE:
-                self.stage.server.delete()
+                self.stage.server.delete_lease()
             case Trouble.HAND_OVER:
                 self._patch({"spec": {"holderIdentity": candidate.name}})
             case Trouble.EMPTY:
@@ -132,7 +132,7 @@ class Play:
 
     def _patch(self, patch: Mapping[str, Any]) -> None:
         with contextlib.suppress(NotFound):
-            self.stage.server.patch(patch)
+            self.stage.server.patch_lease(patch)
 
     def _newcomer(self) -> Candidate:
         newcomer = self.stage.enter(

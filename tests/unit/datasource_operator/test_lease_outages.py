@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from datasource.api.objects import Lease
 from datasource.cluster.api_errors import Forbidden
 from datasource_operator.decisions.election import (
     LEASE_DURATION,
@@ -122,11 +121,11 @@ def test_a_renewal_without_a_clear_answer_is_looked_up(fate: Fate) -> None:
     async def scene() -> None:
         stage = Stage()
         a, _ = await stage.leader_and_standby()
-        before = len(a.line.calls)
+        before = len(a.line.verbs)
         fates = iter([fate])
         a.line.trip = lambda: Trip(next(fates, Fate.ANSWERED))
-        await until(lambda: len(a.line.calls) >= before + 4, within=timedelta(minutes=1))
-        assert a.line.calls[before : before + 4] == ["merge_patch", "get", "merge_patch", "merge_patch"]
+        await until(lambda: len(a.line.verbs) >= before + 4, within=timedelta(minutes=1))
+        assert a.line.verbs[before : before + 4] == ["merge_patch", "get", "merge_patch", "merge_patch"]
         assert len(stage.began) == 1
         assert a.elector.is_leading
 
@@ -140,7 +139,7 @@ def test_an_acquisition_without_an_answer_is_found_to_be_ours() -> None:
         fates = iter([Fate.ANSWERED, Fate.DONE_UNANSWERED])
         a.line.trip = lambda: Trip(next(fates, Fate.ANSWERED))
         await stage.leader(within=3 * LOOK_EVERY)
-        assert a.line.calls == ["get", "create", "get", "merge_patch"]
+        assert a.line.verbs == ["get", "create", "get", "merge_patch"]
 
     play(scene())
 
@@ -150,7 +149,7 @@ def test_an_acquisition_that_is_done_long_after_we_gave_it_up_is_found_to_be_our
         stage = Stage()
         a, b = await stage.leader_and_standby()
         a.kill()
-        await until(lambda: "merge_patch" in b.line.calls, within=FAILOVER_AFTER_SIGKILL)
+        await until(lambda: "merge_patch" in b.line.verbs, within=FAILOVER_AFTER_SIGKILL)
         stage.server.freeze()
         await passes(timedelta(minutes=1))
         assert stage.working == []
@@ -180,7 +179,7 @@ def test_an_answer_that_comes_too_late_makes_nobody_leader() -> None:
         stage = Stage()
         a = stage.enter("a")
         a.line.trip = lambda: Trip(back=SECOND)
-        await until(lambda: a.line.calls == ["get", "create"], within=3 * SECOND)
+        await until(lambda: a.line.verbs == ["get", "create"], within=3 * SECOND)
         a.clock_offset += RENEW_DEADLINE.total_seconds()
         a.line.trip = Trip
         await passes(SECOND * 1.5)
@@ -250,7 +249,7 @@ def test_whoever_may_not_read_leases_stands_by_until_they_may(monkeypatch: pytes
         with monkeypatch.context() as forbidden, capture_logs() as logs:
             refusal = Forbidden(403, "Forbidden", "leases is forbidden")
 
-            def refuse() -> Lease:
+            def refuse(*_: object) -> None:
                 raise refusal
 
             forbidden.setattr(stage.server, "read", refuse)

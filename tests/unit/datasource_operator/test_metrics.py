@@ -212,6 +212,7 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
         watches_silent_for={SecretType.CREDENTIAL: 7.0, SecretType.TOKEN: 8.0},
         last_event=10.0,
         readable={"lost": False, "here": True},
+        callback_rights_refused=3,
     )
     registry = scraped(Cache(), load=load)
     queue = {"name": "datasource"}
@@ -228,3 +229,4 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
     assert value(registry, "datasource_last_event_age_seconds") == 10
     assert value(registry, "datasource_namespace_unreadable", datasource_namespace="lost") == 1
     assert value(registry, "datasource_namespace_unreadable", datasource_namespace="here") == 0
+    assert value(registry, "datasource_callback_rights_refused_namespaces") == 3

@@ -19,8 +19,8 @@ from datasource_operator.observer import (
     Observer,
 )
 from tests.support.builders import NAMESPACE, credential_metadata, datasource, raw_spec, token_secret_metadata
+from tests.support.kube_in_memory import KubeInMemory
 from tests.support.reachable import reachable
-from tests.unit.datasource_operator.stand_ins import KubeInMemory
 from tests.unit.datasource_operator.working_steps import KEY, steps_on
 
 

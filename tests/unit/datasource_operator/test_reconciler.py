@@ -35,7 +35,8 @@ from tests.support.builders import (
     surface,
     token_secret_metadata,
 )
-from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
+from tests.unit.datasource_operator.stand_ins import Clock
 
 KEY = Key(NAMESPACE, NAME)
 DISCOVERY = Discovery(Transport(EgressPolicy()), Clock())  # nobody here has an issuer
@@ -60,17 +61,13 @@ def unconfigured(**metadata: Any) -> dict[str, Any]:
 async def test_a_status_that_somebody_wiped_while_it_was_written_is_looked_at_again() -> None:
     """The patch held only what differed from the status that was seen."""
     kube, cache = KubeInMemory(), Cache()
-    kube.objects[DATASOURCES.plural, NAMESPACE, NAME] = unconfigured()
+    kube.put(DATASOURCES, NAMESPACE, NAME, **unconfigured())
     cache.store_datasource(trimmed(typed(unconfigured())))
     await reconciler(kube, cache).reconcile(KEY)
-    settled = kube.objects[DATASOURCES.plural, NAMESPACE, NAME]
-    configured = {"url": "https://api.example.com", "oauth2": {"clientID": "my-app"}}
-    seen = settled | {"spec": configured, "metadata": settled["metadata"] | {"generation": 2, "resourceVersion": "8"}}
+    configured = {"spec": {"oauth2": {"clientID": "my-app"}}}
+    seen = kube.server.merge_patch(DATASOURCES, NAMESPACE, NAME, configured)
     cache.store_datasource(trimmed(typed(seen)))
-    kube.objects[DATASOURCES.plural, NAMESPACE, NAME] = seen | {
-        "status": {},
-        "metadata": seen["metadata"] | {"resourceVersion": "9"},
-    }
+    kube.server.merge_patch(DATASOURCES, NAMESPACE, NAME, {"status": None}, subresource="status")
     with pytest.raises(Stale):
         await reconciler(kube, cache).reconcile(KEY)
 
@@ -78,7 +75,7 @@ async def test_a_status_that_somebody_wiped_while_it_was_written_is_looked_at_ag
 async def reconcile(stored: dict[str, Any], cached: Datasource) -> None:
     """Reconcile what was cached, while that is stored."""
     kube, cache = KubeInMemory(), Cache()
-    kube.objects[DATASOURCES.plural, NAMESPACE, NAME] = stored
+    kube.put(DATASOURCES, NAMESPACE, NAME, **stored)
     cache.store_datasource(trimmed(cached))
     await reconciler(kube, cache).reconcile(KEY)
 

@@ -37,7 +37,8 @@ from tests.support.hostile_provider import (
     cuts_after_the_request,
     replies,
 )
-from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
+from tests.unit.datasource_operator.stand_ins import Clock
 
 KEY = Key(NAMESPACE, NAME)
 
@@ -168,7 +169,7 @@ def id_token(**claims: Any) -> str:
     return f"{part({'alg': 'RS256', 'kid': 'k'})}.{part(claims)}.{part({})}"
 
 
-async def came_back(kept: dict[str, Any] | None, **changes: Any) -> Answer:
+async def came_back(kept: dict[str, Any] | None, *, expected: dict[str, str] | None = None, **changes: Any) -> Answer:
     """The answer of an issuer whose keys are not to be had, with an id_token about somebody."""
     async with HostileProvider(replies(404, b"")) as issuer:
         claims: dict[str, Any] = {
@@ -180,7 +181,7 @@ async def came_back(kept: dict[str, Any] | None, **changes: Any) -> Answer:
         }
         identity = None if kept is None else json.dumps({"iss": issuer.origin, "sub": "ada"} | kept)
         async with bench(granting(id_token=id_token(**(claims | changes)))) as here:
-            here.given(issuer=issuer.origin, scopes=["openid"])
+            here.given(issuer=issuer.origin, scopes=["openid"], expectedIdentity=expected)
             return await here.send(identity=identity)
 
 
@@ -203,7 +204,7 @@ async def test_tokens_about_the_one_who_authorized_are_taken_while_no_keys_are_t
 async def test_tokens_that_are_not_of_the_one_who_authorized_are_not_taken(
     changes: dict[str, Any], kind: type[Exception]
 ) -> None:
-    answer = await came_back({}, **changes)
+    answer = await came_back({}, expected={"email": "ada@example.com"}, **changes)
     assert isinstance(answer, Unproven)
     assert isinstance(answer.error, kind)
     assert answer.response.refresh_token == "rt-2", "the old one is spent: this one is what the grant hangs on"
@@ -211,3 +212,10 @@ async def test_tokens_that_are_not_of_the_one_who_authorized_are_not_taken(
 
 async def test_where_nobody_is_known_nobody_is_compared() -> None:
     assert isinstance(await came_back(None, sub="eve"), TokenResponse)
+
+
+async def test_where_nobody_is_expected_only_somebody_elses_name_keeps_the_tokens_from_apps() -> None:
+    """Providers send id_tokens with a refresh that are old, or for another client of theirs."""
+    assert isinstance(await came_back({}, exp=0), TokenResponse)
+    assert isinstance(await came_back({}, aud="another-app"), TokenResponse)
+    assert isinstance(await came_back({}, exp=0, sub="eve"), Unproven)

@@ -13,7 +13,7 @@ from datasource.api.names import credential_secret_name
 from datasource.api.objects import Datasource, Secret
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
-from datasource.cluster.api_errors import ApiError, Conflict, Forbidden, Invalid, Unavailable
+from datasource.cluster.api_errors import ApiError, Forbidden, Invalid, Unavailable
 from datasource.cluster.resources import SECRETS
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
@@ -28,7 +28,8 @@ from datasource_operator.refresher import Refresher
 from datasource_operator.steps import Steps
 from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, fingerprint_of, raw_spec
 from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, replies
-from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+from tests.support.kube_in_memory import Answer, Call, KubeInMemory
+from tests.unit.datasource_operator.stand_ins import Clock
 
 KEY = Key(NAMESPACE, NAME)
 PUBLIC = {"clientSecretRef": None}
@@ -37,21 +38,15 @@ ANSWER = b'{"access_token": "at-2", "token_type": "Bearer", "expires_in": 3600, 
 
 @dataclass
 class ApiServer(KubeInMemory):
-    """Swaps by resourceVersion, as the real one does; calls `written` after each write."""
+    """Calls `written` after each write."""
 
     written: Callable[[], None] = lambda: None
 
-    async def merge_patch(self, *arguments: Any, **keywords: Any) -> Any:
-        resource, namespace, name, patch, type_ = arguments
-        stored = self.objects[resource.plural, namespace, name]
-        if patch["metadata"]["resourceVersion"] != stored["metadata"]["resourceVersion"]:
-            raise Conflict(409, "Conflict", "the object has been modified")
-        await super().merge_patch(*arguments, **keywords)
-        self._version += 1
-        patched = self.objects[resource.plural, namespace, name]
-        patched["metadata"]["resourceVersion"] = str(self._version)
-        self.written()
-        return msgspec.convert(patched, type_)
+    async def requested(self, call: Call, answer: Answer) -> Any:
+        answered = await super().requested(call, answer)
+        if call.verb == "merge_patch":
+            self.written()
+        return answered
 
 
 @dataclass
@@ -93,8 +88,8 @@ class Bench:
         stored = credential_manifest(
             namespace=NAMESPACE, datasource_name=NAME, datasource_uid=UID, facts=due, data=data
         )
-        metadata = stored["metadata"] | {"resourceVersion": "7", "namespace": NAMESPACE}
-        self.kube.objects["secrets", NAMESPACE, credential_secret_name(NAME)] = stored | {"metadata": metadata}
+        metadata = stored["metadata"] | {"resourceVersion": "7"}
+        self.kube.put(SECRETS, NAMESPACE, credential_secret_name(NAME), **stored | {"metadata": metadata})
         cache.store_secret(self.secret.metadata)
         raw = {"metadata": {"name": NAME, "namespace": NAMESPACE, "uid": UID, "generation": 1, "resourceVersion": "5"}}
         cache.store_datasource(msgspec.convert(raw | {"spec": raw_spec(**oauth2)}, Datasource))
@@ -102,7 +97,7 @@ class Bench:
     @property
     def secret(self) -> Secret:
         """The credential Secret as it stands."""
-        return msgspec.convert(self.kube.objects["secrets", NAMESPACE, credential_secret_name(NAME)], Secret)
+        return msgspec.convert(self.kube.object(SECRETS, NAMESPACE, credential_secret_name(NAME)), Secret)
 
     @property
     def stored(self) -> Any:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ from datasource.cluster.resources import SECRETS
 from datasource_operator import secret_poller
 from datasource_operator.cache import Key
 from datasource_operator.secret_poller import FIRST_PAUSE, LONGEST_PAUSE, LOOKS_PER_NAMESPACE, SecretPoller
-from tests.unit.datasource_operator.stand_ins import Call, Clock, KubeInMemory
+from tests.support.kube_in_memory import Answer, Call, KubeInMemory
+from tests.unit.datasource_operator.stand_ins import Clock
 
 CALENDAR = Key("shop", "calendar")
 ORDERS = Key("shop", "orders")
@@ -214,9 +216,9 @@ async def test_whoever_leaves_during_a_look_is_not_told() -> None:
         class Leaving(KubeInMemory):
             """Answers only after whoever asked has left."""
 
-            def _called(self, call: Call) -> None:
-                super()._called(call)
+            async def requested(self, call: Call, answer: Answer) -> Any:
                 bench.poller.wait_for(CALENDAR, None)
+                return await super().requested(call, answer)
 
         bench.poller.kube = Leaving()
         assert await bench.pass_time(FIRST_PAUSE) == []

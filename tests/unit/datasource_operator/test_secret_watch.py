@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -9,27 +10,20 @@ from datasource.api.names import SecretType
 from datasource.api.objects import PartialObject
 from datasource.cluster.api_errors import ApiError, Forbidden, NotFound
 from datasource.cluster.kube import Kube
-from datasource.cluster.resources import Resource
 from datasource_operator.cache import Cache
 from datasource_operator.secret_watch import SecretWatch
 from datasource_operator.served_scopes import ServedScopes
+from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
 
 
-class Pages(Kube):
-    """Answers a list with empty pages, or with a refusal, and is asked no more after it."""
+class OnePage(KubeInMemory):
+    """Answers a list with one page, and never with the next one."""
 
-    def __init__(self, answers: list[ApiError | None]) -> None:
-        self.answers = answers
-
-    async def metadata_pages(
-        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
-    ) -> AsyncIterator[tuple[list[PartialObject], str]]:
-        for answer in self.answers:
-            if answer is not None:
-                raise answer
-            yield [], "1"
-        await asyncio.Event().wait()
+    async def metadata_pages(self, *arguments: Any, **keywords: Any) -> AsyncIterator[tuple[list[PartialObject], str]]:
+        async for page in super().metadata_pages(*arguments, **keywords):
+            yield page
+            await asyncio.Event().wait()
 
 
 def watch_on(kube: Kube, clock: Clock, served: ServedScopes) -> SecretWatch:
@@ -48,7 +42,7 @@ async def begun(watch: SecretWatch) -> None:
 @pytest.mark.parametrize("error", [Forbidden(403, "Forbidden", "no"), NotFound(404, "NotFound", "gone")])
 async def test_a_refusal_is_told_for_the_namespace_and_is_no_silence(error: ApiError) -> None:
     clock, served = Clock(), ServedScopes(("shop",))
-    watch = watch_on(Pages([error]), clock, served)
+    watch = watch_on(KubeInMemory(failure=error), clock, served)
     clock.now += 100
     await begun(watch)
     assert served.unreadable() == {"shop": f"token Secrets: {error}"}
@@ -57,14 +51,14 @@ async def test_a_refusal_is_told_for_the_namespace_and_is_no_silence(error: ApiE
 
 async def test_what_passes_by_itself_is_no_refusal() -> None:
     served = ServedScopes(("shop",))
-    await begun(watch_on(Pages([ApiError(500, "InternalError", "broken")]), Clock(), served))
+    await begun(watch_on(KubeInMemory(failure=ApiError(500, "InternalError", "broken")), Clock(), served))
     assert served.unreadable() == {}
 
 
 async def test_each_page_of_a_long_list_is_a_sign_of_life() -> None:
     """A list may take longer than liveness waits for a watch; a restart would only begin it anew."""
     clock = Clock()
-    watch = watch_on(Pages([None]), clock, ServedScopes(("shop",)))
+    watch = watch_on(OnePage(), clock, ServedScopes(("shop",)))
     pages = watch._list()
     clock.now += 1000
     with pytest.raises(TimeoutError):

@@ -10,13 +10,15 @@ import pytest
 from datasource.api.objects import Status
 from datasource.cluster.api_errors import Forbidden, Invalid, Unavailable
 from datasource.cluster.credential_secrets import Stale
-from datasource.cluster.resources import DATASOURCES
+from datasource.cluster.resources import DATASOURCES, Resource
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.findings import find
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.status_writer import UNKNOWN_FOR, StatusWriter
+from tests.support.api_rules import Manifest
 from tests.support.builders import NAME, NAMESPACE, UID, credential, observed, surface
-from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
+from tests.unit.datasource_operator.stand_ins import Clock
 
 KEY = Key(NAMESPACE, NAME)
 Change = Callable[[dict[str, Any]], None]
@@ -29,15 +31,14 @@ class ApiServer(KubeInMemory):
     alter: Change = lambda _: None
     refuses: str | None = None
 
-    async def merge_patch(self, *arguments: Any, **keywords: Any) -> Any:
-        patch = arguments[3]
-        if self.refuses is not None and self.refuses in patch["status"]:
-            self.calls.append(patch)
+    def __post_init__(self) -> None:
+        self.server.admit = self.admit
+
+    def admit(self, _: Resource, after: Manifest, before: Manifest | None) -> None:
+        status = after["status"]
+        if self.refuses is not None and status.get(self.refuses) != (before or {}).get("status", {}).get(self.refuses):
             raise Invalid(422, "Invalid", f"status.{self.refuses}: Too long: may not be more than 1 bytes")
-        await super().merge_patch(*arguments, **keywords)
-        stored = self.objects[DATASOURCES.plural, NAMESPACE, NAME]
-        self.alter(stored["status"])
-        return msgspec.convert(stored, arguments[4])
+        self.alter(status)
 
 
 @dataclass
@@ -50,8 +51,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.writer = StatusWriter(self.kube, Cache(), surface(), self.announce, self.clock)
-        self.kube.put(DATASOURCES, NAMESPACE, NAME)
-        self.kube.objects[DATASOURCES.plural, NAMESPACE, NAME]["metadata"] |= {"uid": UID, "generation": 1}
+        self.kube.put(DATASOURCES, NAMESPACE, NAME, metadata={"uid": UID, "generation": 1})
 
     async def announce(self, seen: Observed, finding: Finding, *, seconds: float) -> None:
         self.announced.append(finding)
@@ -63,7 +63,7 @@ class Bench:
 
     @property
     def status(self) -> Status:
-        stored = self.kube.objects[DATASOURCES.plural, NAMESPACE, NAME]
+        stored = self.kube.object(DATASOURCES, NAMESPACE, NAME)
         return msgspec.convert(stored.get("status", {}), Status)
 
 

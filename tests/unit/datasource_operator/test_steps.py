@@ -10,17 +10,17 @@ from datasource.records.credential import Unreadable
 from datasource_operator.decisions.steps import Clear, MarkHandled, ReadLive
 from datasource_operator.observer import DatasourceGone
 from tests.support.builders import NAME, NAMESPACE, credential, observed
-from tests.unit.datasource_operator.stand_ins import KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource_operator.working_steps import KEY, steps_on
 
-SECRET = (SECRETS.plural, NAMESPACE, credential_secret_name(NAME))
+SECRET = (SECRETS, NAMESPACE, credential_secret_name(NAME))
 
 
 async def test_a_clear_leaves_a_tombstone_without_tokens() -> None:
     kube = KubeInMemory()
     steps = steps_on(kube)
     await steps.take(Clear(credential(resource_version="7"), HandledSet()), observed(credential()))
-    left = kube.objects[SECRET]
+    left = kube.object(*SECRET)
     assert left["metadata"]["annotations"]["datasource.dev/tombstone"] == "CredentialCleared"
     assert not left.get("data")
 
@@ -29,10 +29,10 @@ async def test_a_clear_leaves_a_tombstone_without_tokens() -> None:
 async def test_a_clear_of_what_cannot_be_read_leaves_a_tombstone_without_tokens(annotation: str) -> None:
     kube = KubeInMemory()
     steps = steps_on(kube)
-    kube.objects[SECRET]["metadata"]["annotations"][annotation] = "{"
+    kube.object(*SECRET)["metadata"]["annotations"][annotation] = "{"
     handled = HandledSet().with_requests(Requests(clear_credential="1"))
     await steps.take(Clear(Unreadable("annotation cannot be read"), handled), observed())
-    left = kube.objects[SECRET]
+    left = kube.object(*SECRET)
     assert left["metadata"]["annotations"]["datasource.dev/tombstone"] == "CredentialCleared"
     assert left["metadata"]["annotations"]["datasource.dev/handled"] == handled.encode()
     assert not left.get("data")
@@ -42,10 +42,10 @@ async def test_a_clear_of_what_was_restored_meanwhile_with_the_request_handled_t
     kube = KubeInMemory()
     steps = steps_on(kube)
     handled = HandledSet().with_requests(Requests(clear_credential="1"))
-    kube.objects[SECRET]["metadata"]["annotations"][Annotation.HANDLED] = handled.encode()
+    kube.object(*SECRET)["metadata"]["annotations"][Annotation.HANDLED] = handled.encode()
     with pytest.raises(Stale):
         await steps.take(Clear(Unreadable("annotation cannot be read"), handled), observed())
-    assert [call.verb for call in kube.calls] == ["get"]
+    assert kube.verbs == ["get"]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ async def test_a_secret_that_does_not_go_is_told_with_the_finalizer_that_holds_i
     kube = KubeInMemory()
     steps = steps_on(kube)
     leaving = {"deletionTimestamp": "2026-07-01T14:00:00Z", "finalizers": list(finalizers)}
-    kube.objects[SECRET]["metadata"] |= leaving
+    kube.object(*SECRET)["metadata"] |= leaving
     conflict = await steps.surroundings.conflict(observed(), credential_secret_name(NAME), SecretType.CREDENTIAL)
     assert (conflict.problem is not None) is is_told
     if conflict.problem is not None:
@@ -71,7 +71,7 @@ async def test_a_clear_of_what_somebody_changed_meanwhile_touches_nothing() -> N
     steps = steps_on(kube)
     with pytest.raises(Stale):
         await steps.take(Clear(credential(resource_version="6"), HandledSet()), observed(credential()))
-    assert [call.verb for call in kube.calls] == ["get"]
+    assert kube.verbs == ["get"]
 
 
 async def test_requests_that_were_handled_stand_on_the_credential() -> None:
@@ -79,7 +79,7 @@ async def test_requests_that_were_handled_stand_on_the_credential() -> None:
     steps = steps_on(kube)
     handled = HandledSet().with_requests(observed().requests)
     await steps.take(MarkHandled(credential(resource_version="7"), handled), observed(credential()))
-    assert [call.verb for call in kube.calls] == ["merge_patch"]
+    assert kube.verbs == ["merge_patch"]
 
 
 async def test_a_live_read_that_finds_no_datasource_ends_the_work() -> None:

@@ -18,7 +18,8 @@ from datasource_operator.decisions.observed import Observed, Surroundings
 from datasource_operator.provider_looks import ProviderLooks
 from datasource_operator.surroundings import SurroundingsReader
 from tests.support.builders import NAME, NAMESPACE, NOW, invalid_spec, observed, spec, spec_without_oauth2
-from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
+from tests.unit.datasource_operator.stand_ins import Clock
 
 TOKEN_SECRET, CREDENTIAL_SECRET = f"{NAME}-token", credential_secret_name(NAME)
 NAMES = [
@@ -38,7 +39,7 @@ def put(kube: KubeInMemory, name: str, type_: str, role: str = "", **metadata: A
     """A Secret of that name, ours where it has a role."""
     kube.put(SECRETS, NAMESPACE, name, type=type_)
     annotations = {Annotation.DATASOURCE: NAME, Annotation.ROLE: role} if role else {}
-    kube.objects[SECRETS.plural, NAMESPACE, name]["metadata"] |= {"annotations": dict(annotations), **metadata}
+    kube.object(SECRETS, NAMESPACE, name)["metadata"] |= {"annotations": dict(annotations), **metadata}
 
 
 async def look(kube: KubeInMemory, seen: Observed | None = None, **settings: Any) -> Surroundings:
@@ -111,7 +112,7 @@ async def test_secret_of_ours_is_in_nobodys_way(name: str, type_: str, role: str
 async def test_foreign_secret_is_told_watched_and_never_read(name: str, type_: str, role: str, foreign: str) -> None:
     kube = cluster()
     put(kube, name, "Opaque" if foreign == "another type" else type_, "" if "nobody" in foreign else role)
-    annotations = kube.objects[SECRETS.plural, NAMESPACE, name]["metadata"]["annotations"]
+    annotations = kube.object(SECRETS, NAMESPACE, name)["metadata"]["annotations"]
     if foreign == "of another Datasource":
         annotations[Annotation.DATASOURCE] = "another"
     if foreign == "in another role":

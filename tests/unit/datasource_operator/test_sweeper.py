@@ -1,27 +1,27 @@
-"""Expired flow records go, and nothing else; over HTTP, against as much of an API server as a sweep needs."""
+"""Expired flow records go, and nothing else, on an API server in memory."""
 
 import asyncio
 import contextlib
-import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from aiohttp import web
 from structlog.testing import capture_logs
 
 from datasource.api.names import Annotation, SecretType, flow_secret_name, uid_digest
-from datasource.api.requests import Requests
+from datasource.cluster.api_errors import ApiError, Forbidden
+from datasource.cluster.kube import Kube
+from datasource.cluster.resources import SECRETS
 from datasource.records.flow import Flow, manifest
 from datasource_operator.sweeper import FlowSweeper
 from tests.support.builders import NAME, NAMESPACE, NOW, UID
-from tests.unit.datasource.api_server import ApiServer, Reply, fails
+from tests.support.kube_in_memory import Answer, Call, KubeInMemory
+from tests.unit.datasource.api_server import ApiServer
 
 SYSTEM = "datasource-system"
-SECRETS_PATH = f"/api/v1/namespaces/{SYSTEM}/secrets"
 PAST = NOW - timedelta(seconds=1)
 FUTURE = NOW + timedelta(seconds=1)
 
@@ -40,7 +40,6 @@ def flow_record(expires_at: datetime, *, slot: int = 0) -> dict[str, Any]:
         uid=UID,
         parameters_hash="p",
         replaces="",
-        requests=Requests(),
         cookie_hash="c",
         ticket_hash="t",
         redirect_uri="https://connect.example.com/callback/shop",
@@ -56,61 +55,40 @@ def slot_name(slot: int) -> str:
 
 
 @dataclass
-class Secrets:
-    """The Secrets of one namespace, with LIST by field selector and DELETE with preconditions."""
+class Secrets(KubeInMemory):
+    """The Secrets of our namespace, and what happens meanwhile."""
 
-    there: dict[str, dict[str, Any]] = field(default_factory=dict)
     before_delete: Meanwhile = lambda: None
     """What others do between the LIST and the first DELETE."""
-    _versions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    refusals: list[ApiError] = field(default_factory=list)
+    """What the next requests are answered with."""
 
-    def put(self, secret: dict[str, Any]) -> None:
+    @property
+    def there(self) -> list[str]:
+        """The names of all."""
+        return [each["metadata"]["name"] for each in self.stored(SECRETS)]
+
+    def keep(self, secret: dict[str, Any]) -> None:
         """Create or replace a Secret."""
-        name, version = secret["metadata"]["name"], str(next(self._versions))
-        described = {**secret["metadata"], "resourceVersion": version, "uid": f"uid-of-{name}"}
-        self.there[name] = {**secret, "metadata": described}
+        self.put(SECRETS, SYSTEM, secret["metadata"]["name"], **secret)
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Serve one request."""
-        if request.method == "GET" and request.path == SECRETS_PATH:
-            return self._list(request.query["fieldSelector"])
-        if request.method == "DELETE" and request.path.startswith(SECRETS_PATH + "/"):
+    async def requested(self, call: Call, answer: Answer) -> Any:
+        if call.verb == "delete":
             meanwhile, self.before_delete = self.before_delete, lambda: None
             meanwhile()
-            body = await request.json()
-            return await self._delete(request.path.removeprefix(SECRETS_PATH + "/"), body["preconditions"])(request)
-        return web.Response(status=405)
-
-    def _list(self, selector: str) -> web.Response:
-        key, _, wanted = selector.partition("=")
-        items = [{"metadata": secret["metadata"]} for secret in self.there.values() if secret[key] == wanted]
-        return web.json_response({"metadata": {"resourceVersion": "9"}, "items": items or None})
-
-    def _delete(self, name: str, preconditions: dict[str, str]) -> Reply:
-        secret = self.there.get(name)
-        if secret is None:
-            return fails(404, "NotFound")
-        if any(secret["metadata"][key] != value for key, value in preconditions.items()):
-            return fails(409, "Conflict")
-        del self.there[name]
-        return _succeeds
+        if self.refusals:
+            raise self.refusals.pop()
+        return await super().requested(call, answer)
 
 
-async def _succeeds(_: web.Request) -> web.StreamResponse:
-    return web.json_response({"kind": "Status", "status": "Success"})
-
-
-@asynccontextmanager
-async def sweeping(*replies: Reply) -> AsyncIterator[FlowSweeper]:
-    """A sweeper whose API server answers so, and that would sweep again at once."""
-    async with ApiServer(*replies) as server, server.kube() as kube:
-        yield FlowSweeper(kube, SYSTEM, lambda: NOW, interval=timedelta(0))
+def sweeper_of(kube: Kube) -> FlowSweeper:
+    """One that would sweep again at once."""
+    return FlowSweeper(kube, SYSTEM, lambda: NOW, interval=timedelta(0))
 
 
 async def swept(secrets: Secrets) -> int:
     """How many records one sweep deleted, as it says."""
-    async with sweeping(secrets.answer) as sweeper:
-        return await sweeper.sweep()
+    return await sweeper_of(secrets).sweep()
 
 
 async def test_an_empty_namespace_has_nothing_to_sweep() -> None:
@@ -120,9 +98,9 @@ async def test_an_empty_namespace_has_nothing_to_sweep() -> None:
 async def test_expired_records_go_and_others_stay() -> None:
     secrets = Secrets()
     for slot, expires_at in enumerate((PAST, FUTURE, NOW)):
-        secrets.put(flow_record(expires_at, slot=slot))
+        secrets.keep(flow_record(expires_at, slot=slot))
     assert await swept(secrets) == 2
-    assert list(secrets.there) == [slot_name(1)]
+    assert secrets.there == [slot_name(1)]
 
 
 @pytest.mark.parametrize("says", [None, "", "soon", "2026-07-01T14:00:00"])
@@ -133,14 +111,14 @@ async def test_a_record_that_does_not_say_when_it_expires_goes(says: str | None)
     if says is not None:
         annotations[Annotation.EXPIRES_AT] = says
     secrets = Secrets()
-    secrets.put(record)
+    secrets.keep(record)
     assert await swept(secrets) == 1
 
 
 @pytest.mark.parametrize("type_", [SecretType.CREDENTIAL, SecretType.TOKEN, "Opaque"])
 async def test_secrets_of_other_types_stay_whatever_they_say(type_: str) -> None:
     secrets = Secrets()
-    secrets.put({**flow_record(PAST), "type": type_})
+    secrets.keep({**flow_record(PAST), "type": type_})
     assert await swept(secrets) == 0
     assert len(secrets.there) == 1
 
@@ -148,20 +126,20 @@ async def test_secrets_of_other_types_stay_whatever_they_say(type_: str) -> None
 async def test_a_slot_that_somebody_took_meanwhile_stays() -> None:
     """The callback server writes a new flow over an expired one."""
     secrets = Secrets()
-    secrets.put(flow_record(PAST, slot=0))
-    secrets.put(flow_record(PAST, slot=1))
-    secrets.before_delete = lambda: secrets.put(flow_record(FUTURE, slot=0))
+    secrets.keep(flow_record(PAST, slot=0))
+    secrets.keep(flow_record(PAST, slot=1))
+    secrets.before_delete = lambda: secrets.keep(flow_record(FUTURE, slot=0))
     assert await swept(secrets) == 1
-    assert list(secrets.there) == [slot_name(0)]
+    assert secrets.there == [slot_name(0)]
 
 
 async def test_a_record_that_another_sweeper_took_is_not_counted() -> None:
     secrets = Secrets()
-    secrets.put(flow_record(PAST, slot=0))
-    secrets.put(flow_record(PAST, slot=1))
-    secrets.before_delete = lambda: secrets.there.__delitem__(slot_name(0))
+    secrets.keep(flow_record(PAST, slot=0))
+    secrets.keep(flow_record(PAST, slot=1))
+    secrets.before_delete = lambda: secrets.remove(SECRETS, SYSTEM, slot_name(0))
     assert await swept(secrets) == 1
-    assert secrets.there == {}
+    assert secrets.there == []
 
 
 async def until(is_so: Callable[[], object]) -> None:
@@ -183,18 +161,18 @@ async def in_background(work: Awaitable[None]) -> AsyncIterator[asyncio.Future[N
 
 async def test_it_sweeps_again_and_again() -> None:
     secrets = Secrets()
-    async with sweeping(secrets.answer) as sweeper, in_background(sweeper.run()):
+    async with in_background(sweeper_of(secrets).run()):
         for _ in range(2):
-            secrets.put(flow_record(PAST))
+            secrets.keep(flow_record(PAST))
             await until(lambda: not secrets.there)
 
 
-@pytest.mark.parametrize("failure", [fails(403, "Forbidden"), fails(500, "InternalError")])
-async def test_a_sweep_that_fails_is_logged_and_tried_again(failure: Reply) -> None:
-    secrets = Secrets()
-    secrets.put(flow_record(PAST))
+@pytest.mark.parametrize("refusal", [Forbidden(403, "Forbidden", "no"), ApiError(500, "InternalError", "no")])
+async def test_a_sweep_that_fails_is_logged_and_tried_again(refusal: ApiError) -> None:
+    secrets = Secrets(refusals=[refusal])
+    secrets.keep(flow_record(PAST))
     with capture_logs() as logs:
-        async with sweeping(failure, secrets.answer) as sweeper, in_background(sweeper.run()) as task:
+        async with in_background(sweeper_of(secrets).run()) as task:
             await until(lambda: not secrets.there)
             assert not task.done()
     assert [(entry["event"], entry["log_level"], entry["namespace"]) for entry in logs] == [
@@ -206,7 +184,7 @@ async def test_an_api_server_that_is_gone_is_logged_and_tried_again() -> None:
     async with ApiServer() as server, server.kube() as kube:
         await server.stop()
         with capture_logs() as logs:
-            async with in_background(FlowSweeper(kube, SYSTEM, lambda: NOW, interval=timedelta(0)).run()) as task:
+            async with in_background(sweeper_of(kube).run()) as task:
                 await until(lambda: len(logs) > 1)
                 assert not task.done()
     assert {entry["event"] for entry in logs} == {"could not sweep flow records"}

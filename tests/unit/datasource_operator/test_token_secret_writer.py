@@ -9,7 +9,7 @@ from datasource_operator.cache import Cache
 from datasource_operator.decisions.steps import WriteTokenSecret
 from datasource_operator.steps import Steps
 from tests.support.builders import NAME, NAMESPACE, credential, observed, planned
-from tests.unit.datasource_operator.stand_ins import KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource_operator.test_reconciler import reconciler
 from tests.unit.datasource_operator.working_steps import KEY, data, steps_on
 
@@ -18,7 +18,7 @@ async def token_written(steps: Steps, kube: KubeInMemory) -> tuple[str, list[str
     """Write the token Secret of version 7; returns the token in it and the verbs that it took."""
     before = len(kube.calls)
     await steps.take(WriteTokenSecret(planned(), credential(resource_version="7"), None), observed(credential()))
-    written = kube.objects[SECRETS.plural, NAMESPACE, f"{NAME}-token"]
+    written = kube.object(SECRETS, NAMESPACE, f"{NAME}-token")
     return b64decode(written["data"]["access_token"]).decode(), [call.verb for call in kube.calls[before:]]
 
 

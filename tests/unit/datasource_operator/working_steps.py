@@ -12,7 +12,8 @@ from datasource_operator.cache import Cache, Key
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.steps import Steps
 from tests.support.builders import NAME, NAMESPACE, UID, credential, datasource, fingerprint_of, spec
-from tests.unit.datasource_operator.stand_ins import Clock, KubeInMemory
+from tests.support.kube_in_memory import KubeInMemory
+from tests.unit.datasource_operator.stand_ins import Clock
 
 KEY = Key(NAMESPACE, NAME)
 DISCOVERY = Discovery(Transport(EgressPolicy()), Clock())  # nobody here has an issuer
@@ -39,7 +40,7 @@ def steps_on(kube: KubeInMemory) -> Steps:
         data=data("stored"),
     )
     stored["metadata"]["resourceVersion"] = "7"
-    kube.objects[SECRETS.plural, NAMESPACE, credential_secret_name(NAME)] = stored
+    kube.put(SECRETS, NAMESPACE, credential_secret_name(NAME), **stored)
     cache = Cache()
     cache.store_datasource(datasource())
     settings = Settings(external_url="https://connect.example.com", system_namespace="datasource-system")

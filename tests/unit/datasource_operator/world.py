@@ -40,7 +40,7 @@ from datasource_operator.decisions.steps import (
 )
 from datasource_operator.reconciler import STEPS_LIMIT
 from tests.support.builders import OURS, surface, too_large
-from tests.unit.datasource_operator.merge_patch import merge_patched
+from tests.support.merge_patch import merge_patched
 
 Credential = StoredCredential | Unreadable | None
 

@@ -5,15 +5,17 @@ from typing import Any
 import pytest
 
 from datasource.api.objects import Lease
-from kubectl_datasource.doctor import OUR_HEADERS, POLICIES, Check, Verdict, examine, worst
+from kubectl_datasource.checks import Check, Verdict
+from kubectl_datasource.doctor import OUR_HEADERS, POLICIES, examine
 from kubectl_datasource.findings import (
     Answer,
     Connection,
     Survey,
     Untold,
+    credentials_to_ask_for,
 )
 from tests.unit.kubectl_datasource.builders import NOW, datasource
-from tests.unit.kubectl_datasource.installed import SOUND, URL, config, deployment, lease, reviewed
+from tests.unit.kubectl_datasource.installed import REDIRECT_URI, SOUND, URL, config, deployment, lease, reviewed
 
 
 def check(name: str, **changes: Any) -> Check:
@@ -135,10 +137,11 @@ def test_external_url_must_be_that_of_the_redirect_uris(url: str, verdict: Verdi
     assert check("External URL", config_maps=config(EXTERNAL_URL=url)).verdict is verdict
 
 
-def test_external_url_that_nobody_tells_is_not_called_wrong() -> None:
-    maps = config(EXTERNAL_URL=URL)
-    assert check("External URL", deployments=(), config_maps=maps + maps).verdict is Verdict.OK
-    assert check("External URL", deployments=(), config_maps=()).verdict is Verdict.UNKNOWN
+def test_redirect_uri_of_a_datasource_alone_differs_from_nothing() -> None:
+    own = datasource(name="calendar", redirectURI=f"{REDIRECT_URI}/calendar")
+    assert check("External URL", datasources=(own,)).verdict is Verdict.OK
+    another = datasource(name="calendar", redirectURI=f"{REDIRECT_URI}/mail")
+    assert check("External URL", datasources=(another,)).verdict is Verdict.FAILED
 
 
 def test_first_of_many_that_differ_is_named() -> None:
@@ -189,10 +192,11 @@ def test_endpoint_out_of_reach_is_a_warning_since_pods_are_elsewhere() -> None:
     assert "from here" in found.detail
 
 
-def test_worst_verdict_counts_and_what_is_unknown_does_not() -> None:
-    def of(*verdicts: Verdict) -> Verdict:
-        return worst(Check("c", verdict, "") for verdict in verdicts)
-
-    assert of(Verdict.OK, Verdict.UNKNOWN) is Verdict.OK
-    assert of(Verdict.WARNING, Verdict.OK) is Verdict.WARNING
-    assert of(Verdict.WARNING, Verdict.FAILED) is Verdict.FAILED
+def test_rights_on_one_credential_of_each_served_namespace_are_asked_for_and_not_without_end() -> None:
+    many = tuple(datasource(name=name, namespace=place) for place, name in (("a", "x"), ("a", "y"), ("b", "z")))
+    survey = replace(SOUND, datasources=many)
+    assert credentials_to_ask_for(survey, 20) == [("a", "x-oauth2-credential"), ("b", "z-oauth2-credential")]
+    assert credentials_to_ask_for(survey, 1) == [("a", "x-oauth2-credential")]
+    listed = replace(survey, deployments=(), config_maps=config(NAMESPACES="b"))
+    assert credentials_to_ask_for(listed, 20) == [("b", "z-oauth2-credential")]
+    assert credentials_to_ask_for(replace(SOUND, datasources=Untold("no rights")), 20) == []

@@ -7,7 +7,15 @@ import pytest
 import yaml
 
 from kubectl_datasource.doctor import POLICIES
-from kubectl_datasource.rights import ACCOUNTS, Account, ResourceAttributes, Rule, reviews, user_name
+from kubectl_datasource.rights import (
+    ACCOUNTS,
+    Account,
+    ResourceAttributes,
+    Rule,
+    reviews,
+    reviews_of_credentials,
+    user_name,
+)
 
 BASE = Path(__file__).parents[3] / "deploy" / "base"
 USER = user_name("datasource-system", "datasource-operator")
@@ -86,6 +94,19 @@ def test_each_right_is_asked_for_in_each_namespace() -> None:
 def test_without_a_list_of_namespaces_all_of_them_are_asked_for() -> None:
     asked = reviews(ACCOUNTS[1], USER, (), "datasource-system")
     assert "namespace" not in asked[0]["spec"]["resourceAttributes"]
+
+
+def test_credentials_are_asked_for_by_name() -> None:
+    (asked,) = reviews_of_credentials(USER, [("shop", "sales-oauth2-credential")])
+    assert asked["spec"] == {
+        "user": USER,
+        "resourceAttributes": {
+            "verb": "get",
+            "resource": "secrets",
+            "namespace": "shop",
+            "name": "sales-oauth2-credential",
+        },
+    }
 
 
 def test_right_reads_as_rbac_writes_it() -> None:

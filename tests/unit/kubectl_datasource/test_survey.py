@@ -62,7 +62,11 @@ def page() -> Iterator[type[Page]]:
 
 def look(url: str | None = None, said: list[str] | None = None) -> Survey:
     return survey(
-        Kubectl(all_namespaces=True), "datasource-system", "0.1.0", url, [].append if said is None else said.append
+        Kubectl(all_namespaces=True),
+        "datasource-system",
+        "0.1.0",
+        url,
+        list[str]().append if said is None else said.append,
     )
 
 
@@ -99,8 +103,8 @@ def test_everything_that_is_there_is_seen(cluster: Cluster) -> None:
     assert isinstance(found.api_skew, timedelta)
     assert abs(found.api_skew - HOUR) < timedelta(minutes=2)
     assert found.lease is not None
-    assert found.policies == {"one", "two"}
-    assert found.bindings == {"one"}, "a binding that warns enforces nothing"
+    assert found.policies == frozenset({"one", "two"})
+    assert found.bindings == frozenset({"one"}), "a binding that warns enforces nothing"
     assert not isinstance(found.datasources, Untold)
     assert [each.metadata.name for each in found.datasources] == ["calendar"]
     assert not isinstance(found.reviews, Untold)

@@ -25,7 +25,13 @@ def test_what_a_stranger_can_bring_about_by_guessing_counts_as_a_miss(refused: R
 
 
 @pytest.mark.parametrize(
-    "refused", [refusals.busy(timedelta(seconds=3)), refusals.try_again_later(), refusals.something_went_wrong()]
+    "refused",
+    [
+        refusals.busy(timedelta(seconds=3)),
+        refusals.try_again_later(),
+        refusals.may_not_read_yet("Secret app", "shop"),
+        refusals.something_went_wrong(),
+    ],
 )
 def test_what_is_not_the_visitor_s_doing_is_no_miss(refused: Refused) -> None:
     assert not refused.is_miss
@@ -45,3 +51,11 @@ def test_many_misses_are_answered_with_the_way_to_the_link() -> None:
 
     assert refused.retry_after == timedelta(seconds=5)
     assert refused.command == "kubectl get datasource NAME -o jsonpath='{.status.authorizationLink}'"
+
+
+def test_who_comes_before_the_right_is_told_what_is_missing_and_that_nothing_is_lost() -> None:
+    refused = refusals.may_not_read_yet("Secret app", "shop")
+
+    assert "may not read Secret app in namespace shop yet" in refused.message
+    assert "your link stays good" in refused.message
+    assert refused.command == "kubectl datasource doctor"

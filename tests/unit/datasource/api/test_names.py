@@ -73,6 +73,7 @@ def test_every_slot_can_be_told_in_a_flow_key() -> None:
 @pytest.mark.parametrize("external", [EXTERNAL, EXTERNAL + "/prefix", "http://localhost:8080"])
 def test_redirect_uri_carries_the_namespace(external: str) -> None:
     assert redirect_uri(external, "shop") == f"{external}/callback/shop"
+    assert redirect_uri(external, "shop", "cal.endar") == f"{external}/callback/shop/cal.endar"
 
 
 def test_link_carries_namespace_name_and_ticket() -> None:

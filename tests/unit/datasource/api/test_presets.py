@@ -22,6 +22,7 @@ from datasource.providers.exchange import request_token
 from datasource.providers.metadata_lookup import look_up_metadata
 from datasource.providers.transport import Transport
 from datasource.records.client_secret import ClientSecret
+from datasource.records.credential import CredentialFacts
 from datasource.records.effective import Effective, client_for, code_options, effective, refresh_options, reply_options
 from deploy.local.cache import REPOSITORY
 from kubectl_datasource.creating import example
@@ -198,7 +199,7 @@ class Service:
         request = refresh_request(
             holds.token_url, self._client(holds), refresh_token="rt-1", options=refresh_options(holds.parameters)
         )
-        options = reply_options(holds.parameters, is_refresh=True)
+        options = reply_options(holds.parameters, refreshed=CredentialFacts("c"))
         return await request_token(self.transport, request, tenant="apps", now=lambda: NOW, options=options)
 
     def _client(self, holds: Effective) -> Any:

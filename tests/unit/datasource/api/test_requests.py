@@ -85,6 +85,11 @@ def test_full_set_fits_into_an_annotation() -> None:
     assert len(handled.encode()) < 16_384
 
 
+@given(handled=_handled, requests=_requests)
+def test_digests_of_requests_do_what_the_requests_do(handled: HandledSet, requests: Requests) -> None:
+    assert handled.with_all(HandledSet().with_requests(requests)) == handled.with_requests(requests)
+
+
 def test_encoding_is_pinned() -> None:
     # It stands in stored Secrets.
     handled = HandledSet(clear_credential=("a",), new_credential=("b",), refresh=("c", "d"))

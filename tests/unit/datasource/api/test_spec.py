@@ -3,8 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from datasource.api.presets import PRESETS
 from datasource.api.spec import (
     ClientSecretRef,
     DeletionPolicy,
@@ -16,8 +18,10 @@ from datasource.api.spec import (
     Spec,
     TokenSecret,
     TokenSecretTemplate,
+    redirect_uri_of,
 )
 from datasource.api.spec_problems import parse_spec
+from datasource.oauth2.error_reply import ErrorMeaning, ErrorRule
 from datasource.oauth2.token_request import ClientAuthentication
 from tests.unit.datasource.builders import oauth2, raw_spec, spec
 
@@ -183,13 +187,36 @@ def test_every_option_is_read() -> None:
         missingTokenTypeAllowed=True,
         bearerTokenTypes=["bot"],
         errorCodes={"bad": "invalid_grant"},
+        errorRules=[{"error": "busy", "means": "temporary"}],
+        nonce=False,
         capturedFields={"tokenResponse": ["instance_url"], "callback": ["realmId"]},
+        redirectURI="PerDatasource",
     )
+    assert redirect_uri_of(parsed, "https://x", "shop", "calendar") == "https://x/callback/shop/calendar"
     assert parsed.private_key_ref == PrivateKeyRef("signing", "private-key", "key-1", "PS256")
     assert parsed.effective_client_authentication() is ClientAuthentication.PRIVATE_KEY_JWT
     assert parsed.pushed_authorization is PushedAuthorization.REQUIRED
+    assert parsed.error_rules == (ErrorRule(ErrorMeaning.TEMPORARY, error="busy"),)
+    assert parsed.nonce is False
     assert parsed.captured_names == ("instance_url", "realmId")
     assert parsed.expanded() is parsed
+
+
+def test_nonce_may_be_asked_for_again_where_a_preset_sends_none_and_rules_add_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = {"nonce": False, "errorRules": [{"status": 403, "means": "invalidGrant"}]}
+    monkeypatch.setitem(PRESETS, "github", msgspec.structs.replace(PRESETS["github"], options=options))
+    assert oauth2(provider="github").expanded().nonce is False
+    assert oauth2(provider="github", nonce=True).expanded().nonce is True
+    mine = oauth2(provider="github", errorRules=[{"status": 400, "means": "temporary"}]).expanded().error_rules
+    assert [rule.status for rule in mine] == [400, 403]
+
+
+@pytest.mark.parametrize("written", [None, "PerNamespace"])
+def test_redirect_uri_is_of_the_namespace_unless_asked_for_otherwise(written: str | None) -> None:
+    assert redirect_uri_of(oauth2(redirectURI=written), "https://x", "shop", "calendar") == "https://x/callback/shop"
+    assert redirect_uri_of(None, "https://x", "shop", "calendar") == "https://x/callback/shop"
 
 
 def test_issuer_or_preset_tells_the_urls() -> None:

@@ -2,13 +2,11 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,16 +14,16 @@ from hypothesis import strategies as st
 from datasource.api.names import SecretType
 from datasource.api.objects import Metadata, PartialObject, Secret
 from datasource.api.requests import HandledSet
-from datasource.cluster.api_errors import Conflict, Forbidden, NotFound, Unavailable
+from datasource.cluster.api_errors import Forbidden, Unavailable
 from datasource.cluster.credential_secrets import STORE_BACKOFF, CredentialSecrets, Found, Leaving, NotOurs, Stale
-from datasource.cluster.resources import Resource
+from datasource.cluster.resources import SECRETS
 from datasource.concurrency.backoff import no_jitter
 from datasource.records.credential import Change, CredentialFacts, StoredCredential, Unreadable
 from datasource.records.standing import Absent, Standing, Written, standing
+from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 from tests.unit.datasource.api_server import ApiServer, Reply, cuts, fails, json_reply
 from tests.unit.datasource.builders import credential_data
 
-T = TypeVar("T")
 WHOLE_PAUSES = dataclasses.replace(STORE_BACKOFF, jitter=no_jitter)
 
 # What a re-read says about a write whose answer was a conflict, or none.
@@ -393,98 +391,54 @@ class Disturbance(Enum):
 
 
 @dataclass
-class DisturbedSecrets:
-    """One Secret as an API server keeps it, with compare-and-swap, and a disturbance before each request."""
+class DisturbedSecrets(KubeInMemory):
+    """An API server with a disturbance before each request, or after it."""
 
-    disturbances: list[Disturbance]
-    there: dict[str, Any] | None
-    version: int = 10
+    disturbances: list[Disturbance] = field(default_factory=list)
     overwritten: list[str] = field(default_factory=list)
     """The IDs of the credentials that our writes were put over; empty for none."""
 
-    async def get(
-        self, resource: Resource, namespace: str, name: str, type_: type[T], *, metadata_only: bool = False
-    ) -> T:
-        with self._disturbed():
-            if self.there is None:
-                raise NotFound(404, "NotFound", "gone")
-            return msgspec.convert(self.there, type_)
-
-    async def create(
-        self,
-        resource: Resource,
-        namespace: str,
-        manifest: Mapping[str, Any],
-        type_: type[T],
-        *,
-        manager: str,
-        dry_run: bool = False,
-    ) -> T:
-        with self._disturbed():
-            if self.there is not None:
-                raise Conflict(409, "AlreadyExists", "there")
-            return self._write(manifest["metadata"]["annotations"], type_)
-
-    async def merge_patch(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        patch: Mapping[str, Any],
-        type_: type[T],
-        *,
-        manager: str,
-        dry_run: bool = False,
-    ) -> T:
-        with self._disturbed():
-            if self.there is None:
-                raise NotFound(404, "NotFound", "gone")
-            if patch["metadata"]["resourceVersion"] != self.there["metadata"]["resourceVersion"]:
-                raise Conflict(409, "Conflict", "newer")
-            return self._write(patch["metadata"]["annotations"], type_)
-
-    async def list_metadata(
-        self, resource: Resource, namespace: str, *, field_selector: str = ""
-    ) -> tuple[list[PartialObject], str]:
-        raise AssertionError("nobody lists here")
-
     @property
     def credential_id(self) -> str:
-        return "" if self.there is None else self.there["metadata"]["annotations"]["datasource.dev/credential-id"]
+        """Which credential stands there; empty for none."""
+        stored = self.stored(SECRETS)
+        return stored[0]["metadata"]["annotations"]["datasource.dev/credential-id"] if stored else ""
 
-    def _write(self, annotations: Mapping[str, str | None], type_: type[T]) -> T:
-        self.overwritten.append(self.credential_id)
-        self._put({key: value for key, value in annotations.items() if value is not None})
-        return msgspec.convert(self.there, type_)
-
-    def _put(self, annotations: Mapping[str, str]) -> None:
-        self.version += 1
-        self.there = secret_object(annotations, resourceVersion=str(self.version))
-
-    @contextmanager
-    def _disturbed(self) -> Iterator[None]:
+    async def requested(self, call: Call, answer: Answer) -> Any:
         disturbance = self.disturbances.pop() if self.disturbances else Disturbance.NOTHING
+        self._disturb(disturbance)
+        before = self.credential_id
+        answered = await super().requested(call, answer)
+        if call.verb != "get":
+            self.overwritten.append(before)
+        if disturbance is Disturbance.ANSWER_LOST:
+            raise Unavailable("cut")
+        return answered
+
+    def _disturb(self, disturbance: Disturbance) -> None:
+        number = str(self.server.version)
         match disturbance:
-            case Disturbance.LABELLED if self.there is not None:
-                self._put(self.there["metadata"]["annotations"])
+            case Disturbance.LABELLED if self.credential_id:
+                self.server.merge_patch(SECRETS, "shop", SECRET, {"metadata": {"labels": {"number": number}}})
             case Disturbance.REPLACED:
-                self._put(READABLE | {"datasource.dev/credential-id": f"another-{self.version}"})
-            case Disturbance.DELETED:
-                self.there = None
+                another = secret_object(READABLE | {"datasource.dev/credential-id": f"another-{number}"})
+                del another["metadata"]["resourceVersion"]
+                self.put(SECRETS, "shop", SECRET, **another)
+            case Disturbance.DELETED if self.credential_id:
+                self.remove(SECRETS, "shop", SECRET)
             case Disturbance.NEVER_ARRIVED:
                 raise Unavailable("nobody there")
             case Disturbance.REFUSED:
                 raise Forbidden(403, "Forbidden", "no")
-        yield
-        if disturbance is Disturbance.ANSWER_LOST:
-            raise Unavailable("cut")
 
 
 @given(st.lists(st.sampled_from(Disturbance), max_size=12), st.booleans())
 def test_whatever_happens_nothing_newer_is_overwritten_and_it_is_told_whether_ours_stood(
     disturbances: list[Disturbance], is_first: bool
 ) -> None:
-    api = DisturbedSecrets(list(disturbances), None if is_first else secret_object(READABLE))
+    api = DisturbedSecrets(disturbances=list(disturbances))
+    if not is_first:
+        api.put(SECRETS, "shop", SECRET, **secret_object(READABLE))
     heard: list[str | None] = []
 
     async def no_pause(_: float) -> None:

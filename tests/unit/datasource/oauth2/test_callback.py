@@ -112,17 +112,23 @@ def test_error_is_printable_whatever_it_was(error: str, description: str) -> Non
     assert len(response.error) <= 303
 
 
+AUTHORIZE = "https://login.example.com/realms/a/authorize?x=y"
+
+
 @pytest.mark.parametrize(
     ("received", "expected", "required"),
     [
         pytest.param(ISSUER, ISSUER, True, id="the expected one"),
         pytest.param(None, ISSUER, False, id="none, and none is promised"),
         pytest.param(None, None, False, id="none, and none is known"),
-        pytest.param("https://other.example.com", None, True, id="any, where the spec names none"),
+        pytest.param("https://login.example.com", None, True, id="of the host, where the spec names none"),
+        pytest.param("https://login.example.com/", None, True, id="with a slash"),
+        pytest.param("https://login.example.com/realms/a", None, True, id="with a path"),
+        pytest.param("https://LOGIN.example.com:443/realms/a", None, True, id="the same origin in other letters"),
     ],
 )
 def test_issuer_is_accepted(received: str | None, expected: str | None, required: bool) -> None:
-    check_issuer(received, expected=expected, required=required)
+    check_issuer(received, expected=expected, authorize_url=AUTHORIZE, required=required)
 
 
 @pytest.mark.parametrize(
@@ -137,4 +143,40 @@ def test_issuer_is_accepted(received: str | None, expected: str | None, required
 )
 def test_issuer_is_refused(received: str | None, required: bool) -> None:
     with pytest.raises(RefusedCallback):
-        check_issuer(received, expected=ISSUER, required=required)
+        check_issuer(received, expected=ISSUER, authorize_url=AUTHORIZE, required=required)
+
+
+@pytest.mark.parametrize(
+    "received",
+    [
+        "https://evil.example.com",
+        "https://login.example.com.evil.example.com",
+        "https://login.example.com@evil.example.com",
+        "https://user@login.example.com",
+        "https://login.example.com:8443",
+        "http://login.example.com",
+        "https://login.example.com/realms/b",
+        "https://login.example.com/realms/a/authorize",
+        "https://login.example.com/rea",
+        "https://login.example.com/?x=y",
+        "https://login.example.com/#x",
+        "https://login.example.com:x",
+        "https://",
+        "https:",
+        "//login.example.com",
+        "/",
+        "",
+        "login.example.com",
+        "https://login.example.com/ ",
+        "https://login.example.com/\u0000",
+    ],
+)
+def test_issuer_that_nothing_is_known_of_is_refused_with_what_to_write(received: str) -> None:
+    with pytest.raises(RefusedCallback) as caught:
+        check_issuer(received, expected=None, authorize_url=AUTHORIZE, required=False)
+    assert "spec.oauth2.issuer" in str(caught.value)
+
+
+def test_issuer_is_refused_where_no_authorize_url_is_known_either() -> None:
+    with pytest.raises(RefusedCallback):
+        check_issuer(ISSUER, expected=None, authorize_url=None, required=False)

@@ -68,6 +68,8 @@ def test_only_what_was_surely_not_acted_on_says_no() -> None:
         "NotDelivered",
         "ProviderRefused",
         "RedirectRefused",
+        "TemporarilyRefused",
         "Throttled",
         "TooManyLookups",
+        "Unauthorized",
     }

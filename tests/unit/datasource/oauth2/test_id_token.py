@@ -28,6 +28,7 @@ def claims(**changes: object) -> dict[str, Any]:
         "sub": "user-1",
         "aud": "my-app",
         "exp": (NOW + timedelta(hours=1)).timestamp(),
+        "iat": NOW.timestamp(),
         "nonce": "n-1",
     }
     return {name: value for name, value in (good | changes).items() if value is not ABSENT}
@@ -110,6 +111,7 @@ def test_good_claims_say_who_authorized() -> None:
         pytest.param({"exp": float("nan")}, id="an end that is not a number"),
         pytest.param({"exp": (NOW - LEEWAY).timestamp() - 1}, id="an end beyond the leeway"),
         pytest.param({"iat": (NOW + LEEWAY).timestamp() + 1}, id="issued beyond the leeway"),
+        pytest.param({"iat": ABSENT}, id="no beginning"),
         pytest.param({"iat": "now"}, id="issued at a text"),
         pytest.param({"iat": True}, id="issued at true"),
         pytest.param({"iat": float("nan")}, id="issued at what is not a number"),

@@ -75,9 +75,23 @@ async def test_token_is_sent_with_the_client_authentication_of_the_token_endpoin
 
 
 @pytest.mark.parametrize("status", [200, 204])
-@pytest.mark.parametrize("body", [b"", b"{}", refusal("anything"), b"<html>"])
-def test_success_means_dead_whatever_the_body_says(status: int, body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"error": ""}', b'{"ok": true}', b"<html>", b"[]"])
+def test_success_means_dead_whatever_else_the_body_says(status: int, body: bytes) -> None:
     answered(status, body)
+
+
+@pytest.mark.parametrize(
+    "body", [refusal("not_authed"), b'{"ok": false, "error": "ratelimited"}', b'{"ok": false}', b'{"success": false}']
+)
+def test_success_that_its_own_body_takes_back_is_none(body: bytes) -> None:
+    """Slack answers auth.revoke so."""
+    with pytest.raises(ProviderRefused):
+        answered(200, body)
+
+
+@pytest.mark.parametrize("error", ["token_revoked", "invalid_auth"])
+def test_token_that_slack_does_not_know_any_more_is_dead(error: str) -> None:
+    answered(200, b'{"ok": false, "error": "%s"}' % error.encode())
 
 
 @pytest.mark.parametrize("error", ["invalid_token", "invalid_grant"])

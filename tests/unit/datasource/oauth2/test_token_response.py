@@ -1,7 +1,9 @@
 """The token endpoint's reply: every quirk that providers have, and that nothing escapes but an OAuth2Error."""
 
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from datasource.oauth2.error_reply import ErrorCode, ErrorMeaning, ErrorRule, retry_after
 from datasource.oauth2.errors import (
     InvalidClient,
     InvalidGrant,
@@ -20,18 +23,19 @@ from datasource.oauth2.errors import (
     ProviderRefused,
     RedirectRefused,
     Throttled,
+    Unauthorized,
     UnexpectedStatus,
 )
+from datasource.oauth2.lifetimes import LONGEST_LIFETIME
 from datasource.oauth2.strict_json import DEEPEST_JSON
 from datasource.oauth2.token_response import (
-    LONGEST_LIFETIME,
-    ErrorCode,
     ReplyOptions,
     TokenResponse,
     parse_token_response,
-    retry_after,
+    parse_what_came,
     successor,
 )
+from datasource.outbound.provider_request import Reply
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 JSON = "application/json"
@@ -71,6 +75,7 @@ def test_full_reply_is_read() -> None:
         refresh_token="rt-2",
         id_token="a.b.c",
         scopes=("read", "write"),
+        told_lifetime=timedelta(hours=1),
     )
 
 
@@ -91,10 +96,10 @@ def test_tokens_do_not_print() -> None:
         pytest.param("3599.5", timedelta(seconds=3599.5), id="a fraction"),
         pytest.param('"3599.5"', timedelta(seconds=3599.5), id="a fraction as text"),
         pytest.param("3.6e3", timedelta(hours=1), id="a number with an exponent"),
-        pytest.param("0", timedelta(0), id="zero"),
-        pytest.param("-0.0", timedelta(0), id="less than nothing by a sign"),
-        pytest.param("-5", timedelta(0), id="a negative number is over at once"),
-        pytest.param("-1e400", timedelta(0), id="a negative number beyond all floats"),
+        pytest.param("0", None, id="zero, as some say of a token that lasts for ever"),
+        pytest.param("-0.0", None, id="less than nothing by a sign"),
+        pytest.param("-5", None, id="a negative number"),
+        pytest.param("-1e400", None, id="a negative number beyond all floats"),
         pytest.param("1e400", LONGEST_LIFETIME, id="a number beyond all floats"),
         pytest.param("9" * 5000, LONGEST_LIFETIME, id="a number of 5000 digits"),
         pytest.param("Infinity", LONGEST_LIFETIME, id="Infinity"),
@@ -102,6 +107,9 @@ def test_tokens_do_not_print() -> None:
         pytest.param("315360001", LONGEST_LIFETIME, id="a second more than ten years"),
         pytest.param("NaN", None, id="NaN"),
         pytest.param('"NaN"', None, id="NaN as text"),
+        pytest.param('" 3600 "', timedelta(hours=1), id="blanks around it"),
+        pytest.param('"+3600"', timedelta(hours=1), id="a sign before it"),
+        pytest.param('"0"', None, id="zero as text"),
         pytest.param('"soon"', None, id="a word"),
         pytest.param('"-5"', None, id="a negative number as text"),
         pytest.param('"3600 s"', None, id="a number with a unit"),
@@ -125,7 +133,7 @@ def test_token_is_kept_whatever_expires_in_says(literal: str, expected: timedelt
     [
         ("3600", timedelta(hours=1)),
         ("3599.5", timedelta(seconds=3599.5)),
-        ("0", timedelta(0)),
+        ("0", None),
         ("soon", None),
         ("1e400", None),
         ("", None),
@@ -177,11 +185,13 @@ def test_scopes_fit_into_an_annotation(scope: str) -> None:
     [
         pytest.param("null", id="null"),
         pytest.param('""', id="empty"),
-        pytest.param("5", id="a number"),
         pytest.param("false", id="false"),
+        pytest.param("1e3", id="no whole number"),
         pytest.param('["rt-2"]', id="a list"),
         pytest.param('"rt\\n2"', id="with a line break"),
-        pytest.param('"r\\u00fct"', id="not ASCII"),
+        pytest.param('"  "', id="blanks"),
+        pytest.param('"rt\\ud800"', id="half a character"),
+        pytest.param('"rt\\ufffd"', id="not decoded"),
         pytest.param('"' + "r" * 65_537 + '"', id="longer than 64 KiB"),
     ],
 )
@@ -262,8 +272,6 @@ def test_json_may_nest_as_deep_as_any_provider_needs() -> None:
         pytest.param(b'"at-1"', id="a text"),
         pytest.param(b'[{"access_token": "at-1", "token_type": "Bearer"}]', id="a list"),
         pytest.param(reply()[:-1], id="JSON cut short"),
-        pytest.param(reply() + reply(), id="two objects"),
-        pytest.param(reply().decode().encode("utf-16"), id="UTF-16"),
         pytest.param(b'{"access_token": "at\xff", "token_type": "Bearer"}', id="bytes that are not UTF-8"),
         pytest.param(b"access_token=at%ff&token_type=bearer", id="a form that is not UTF-8"),
         pytest.param(b"a=1&" * 101, id="a form with more than 100 fields"),
@@ -324,9 +332,9 @@ def error(code: object, **more: object) -> bytes:
         pytest.param(400, error("invalid_client"), InvalidClient, id="400 invalid_client"),
         pytest.param(401, error("invalid_client"), InvalidClient, id="401 invalid_client"),
         pytest.param(200, error("invalid_client"), InvalidClient, id="200 invalid_client"),
-        pytest.param(401, error("unauthorized"), InvalidClient, id="401 with an error of its own"),
-        pytest.param(401, HTML, InvalidClient, id="401 with a page"),
-        pytest.param(401, reply(), InvalidClient, id="401 with a token"),
+        pytest.param(401, error("unauthorized"), ProviderRefused, id="401 with an error of its own"),
+        pytest.param(401, HTML, Unauthorized, id="401 with a page"),
+        pytest.param(401, reply(), Unauthorized, id="401 with a token"),
         pytest.param(400, error("invalid_scope"), ProviderRefused, id="400 invalid_scope"),
         pytest.param(403, error("access_denied"), ProviderRefused, id="403 with an error"),
         pytest.param(200, error("bad_verification_code"), ProviderRefused, id="200 with an error, as GitHub does"),
@@ -526,10 +534,7 @@ def test_arbitrary_forms_raise_nothing_but_an_oauth2_error(
     check_anything(status, headers, urlencode(members).encode())
 
 
-# Brackets in texts count as depth too, on purpose; tokens have none.
-_tokens = st.text(
-    alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="[]{}"), min_size=1, max_size=80
-)
+_tokens = st.text(alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=80)
 
 _scope_tokens = st.from_regex(r"[!#-Z^-z|~]{1,20}", fullmatch=True)
 
@@ -537,7 +542,7 @@ _scope_tokens = st.from_regex(r"[!#-Z^-z|~]{1,20}", fullmatch=True)
 @given(
     access_token=_tokens,
     refresh_token=_tokens,
-    seconds=st.integers(0, 315_360_000),
+    seconds=st.integers(1, 315_360_000),
     scopes=st.lists(_scope_tokens, min_size=1, max_size=4),
     as_form=st.booleans(),
 )
@@ -558,6 +563,7 @@ def test_good_reply_comes_out_as_it_went_in(
         expires_at=NOW + timedelta(seconds=seconds),
         refresh_token=refresh_token,
         scopes=tuple(scopes),
+        told_lifetime=timedelta(seconds=seconds),
     )
 
 
@@ -591,7 +597,9 @@ def test_default_lifetime_is_no_longer_than_the_longest() -> None:
 def test_missing_token_type_is_allowed_where_that_is_said_and_a_wrong_one_never() -> None:
     lenient = ReplyOptions(missing_token_type_allowed=True)
     assert parse_with(lenient, b'{"access_token": "at-1"}').token_type == "Bearer"
-    for body in (reply(token_type="mac"), reply(token_type=""), reply(token_type=5)):
+    assert parse_with(lenient, reply(token_type="")).token_type == "Bearer"
+    assert parse_with(lenient, reply(token_type=None)).token_type == "Bearer"
+    for body in (reply(token_type="mac"), reply(token_type=5)):
         with pytest.raises(MalformedTokenResponse):
             parse_with(lenient, body)
 
@@ -701,3 +709,163 @@ def test_form_that_takes_long_to_read_is_none(body: bytes) -> None:
 def test_scope_of_more_than_anybody_means_is_not_looked_at() -> None:
     body = b'{"access_token": "a", "token_type": "bearer", "scope": "' + b"a " * 60_000 + b'"}'
     assert parse_token_response(200, {}, body, received_at=NOW).scopes is None
+
+
+# What real providers send: nothing that can be read is lost.
+
+AS_IT_COMES = [
+    pytest.param(reply(refresh_token="rt-2") + b"<script>1</script>", id="a proxy's script behind it"),
+    pytest.param(reply(refresh_token="rt-2") + reply(), id="two objects"),
+    pytest.param(b")]}',\n" + reply(refresh_token="rt-2"), id="a guard against scripts before it"),
+    pytest.param(b"while(1);" + reply(refresh_token="rt-2"), id="another guard"),
+    pytest.param(reply(refresh_token="rt-2").decode().encode("utf-16"), id="UTF-16"),
+    pytest.param(reply(refresh_token="rt-2", name="x")[:-2] + b'\xe9"}', id="a name in Latin-1"),
+    pytest.param(b"access_token=at-1&token_type=bearer&refresh_token=rt-2&name=%e9", id="a form with Latin-1"),
+    pytest.param(reply(refresh_token="rt-2")[:-1] + b', "x": "a\nb"}', id="a line break in a text"),
+    pytest.param(reply(refresh_token="rt-2", x="[" * 40), id="40 brackets in a text"),
+]
+
+
+@pytest.mark.parametrize("body", AS_IT_COMES)
+def test_reply_is_read_whatever_stands_around_the_tokens(body: bytes) -> None:
+    response = parse(body)
+    assert (response.access_token, response.refresh_token) == ("at-1", "rt-2")
+
+
+@pytest.mark.parametrize(("literal", "token"), [("12345", "12345"), ('"r\\u00fct"', "rüt"), ('"a b"', "a b")])
+def test_odd_refresh_token_is_kept_as_it_is_written(literal: str, token: str) -> None:
+    assert parse(reply_with("refresh_token", literal)).refresh_token == token
+
+
+REFUSED = [
+    pytest.param(reply(refresh_token="rt-2", token_type="mac"), id="another token type"),
+    pytest.param(reply(refresh_token="rt-2", token_type=5), id="a token type that is a number"),
+    pytest.param(b'{"access_token": "at-1", "refresh_token": "rt-2"}', id="no token type"),
+    pytest.param(b'{"token_type": "bearer", "refresh_token": "rt-2"}', id="no access token"),
+    pytest.param(reply(refresh_token="rt-2", access_token="a b"), id="an access token with a blank"),
+    pytest.param(reply(refresh_token="rt-2", access_token="a" * 65_537), id="an access token that is too long"),
+    pytest.param(reply(refresh_token="rt-2", error="x"), id="an error beside it"),
+    pytest.param(reply(refresh_token="rt-2")[:-1], id="JSON cut short"),
+    pytest.param(reply(refresh_token="rt-2")[:-1] + b",}", id="a comma too many"),
+    pytest.param(reply(refresh_token="rt-2")[:-1] + b', "x": ' + b"[" * 40 + b"]" * 40 + b"}", id="too deep"),
+    pytest.param(reply(refresh_token="rt-2")[:-1] + b', "x": [1' + b",1" * 10_000 + b"]}", id="too many elements"),
+    pytest.param(b"<b>Notice</b>: x in y.php" + reply(refresh_token="rt-2"), id="a warning of PHP before it"),
+    pytest.param(b'{"refresh_token": 12, "x"', id="a number, and no end"),
+    pytest.param(b"a=1&" * 101 + b"refresh_token=rt-2", id="a form with more than 100 fields"),
+    pytest.param(b'{"access_token": "at-1", "refresh_token": "r\\u0074-2", ', id="an escape in it"),
+]
+
+
+@pytest.mark.parametrize("body", REFUSED)
+def test_readable_refresh_token_is_carried_by_whatever_refuses_the_reply(body: bytes) -> None:
+    with pytest.raises(OAuth2Error) as caught:
+        parse(body)
+    assert caught.value.refresh_token in {"rt-2", "12"}
+    assert "rt-2" not in str(caught.value) + repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(reply(refresh_token="rt-1", token_type="mac"), id="the one that was sent"),
+        pytest.param(b'{"refresh_token": "a"} {"refresh_token": "b"}'[1:], id="two, and nobody knows which"),
+        pytest.param(b'{"refresh_token": "rt-', id="half of one"),
+        pytest.param(b'{"refresh_token": 12', id="a number, and perhaps the beginning of one"),
+        pytest.param(b'{"refresh_token": "\\ud8zz", ', id="one that no JSON has"),
+        pytest.param(b"token_type=bearer&refresh_token=", id="an empty one"),
+        pytest.param(HTML, id="none"),
+    ],
+)
+def test_what_is_no_new_refresh_token_is_not_carried(body: bytes) -> None:
+    with pytest.raises(OAuth2Error) as caught:
+        parse_token_response(200, {}, body, received_at=NOW, sent=["rt-1"])
+    assert caught.value.refresh_token is None
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 500, 503])
+def test_reply_that_grants_nothing_tells_no_refresh_token(status: int) -> None:
+    with pytest.raises(OAuth2Error) as caught:
+        parse(reply(refresh_token="rt-2"), status)
+    assert caught.value.refresh_token is None
+
+
+def test_refresh_token_is_looked_for_where_the_token_is() -> None:
+    slack = ReplyOptions(token_path=("authed_user",))
+    body = b'{"refresh_token": "bot", "authed_user": {"refresh_token": "rt-2"}}'
+    with pytest.raises(MalformedTokenResponse) as caught:
+        parse_with(slack, body)
+    assert caught.value.refresh_token == "rt-2"
+    with pytest.raises(MalformedTokenResponse, match="tokenPath") as caught:
+        parse_with(slack, b'{"refresh_token": "rt-2", "token_type": "bot"}')
+    assert caught.value.refresh_token == "rt-2"
+
+
+@pytest.mark.parametrize(
+    ("body", "token"),
+    [
+        pytest.param(b'{"access_token": "at", "refresh_token": "rt-2", "x', "rt-2", id="JSON"),
+        pytest.param(b"access_token=at-1&refresh_token=rt-2&x", "rt-2", id="a form"),
+        pytest.param(b"access_token=at-1&refresh_token=rt-", None, id="a form cut within it"),
+        pytest.param(b"", None, id="nothing"),
+    ],
+)
+def test_refresh_token_of_a_reply_that_broke_off_is_carried(body: bytes, token: str | None) -> None:
+    lost = OutcomeUnknown("lost")
+    with pytest.raises(OutcomeUnknown, match="lost") as caught:
+        parse_what_came(Reply(200, {}, body), lost, received_at=NOW, options=ReplyOptions())
+    assert caught.value.refresh_token == token
+
+
+def test_tokens_that_came_whole_are_taken_though_the_reply_has_no_end() -> None:
+    came = Reply(200, {}, reply(refresh_token="rt-2"))
+    response = parse_what_came(came, OutcomeUnknown("lost"), received_at=NOW, options=ReplyOptions())
+    assert (response.access_token, response.refresh_token) == ("at-1", "rt-2")
+
+
+def test_rule_for_errors_costs_no_tokens() -> None:
+    wide = ReplyOptions(error_rules=(ErrorRule(ErrorMeaning.INVALID_GRANT, status=200),))
+    assert parse_with(wide, reply()).access_token == "at-1"
+    with pytest.raises(InvalidGrant):
+        parse_with(wide, b'{"ok": false}')
+    assert parse_with(replace(wide, token_path=("a",), token_path_may_be_missing=True), reply()).access_token == "at-1"
+
+
+def test_remedy_is_named_where_a_token_type_is_missing_or_another() -> None:
+    with pytest.raises(MalformedTokenResponse, match="missingTokenTypeAllowed"):
+        parse(b'{"access_token": "at-1"}')
+    with pytest.raises(MalformedTokenResponse, match=r"token_type is mac.*bearerTokenTypes"):
+        parse(reply(token_type="mac"))
+
+
+def test_words_of_a_success_without_a_token_are_shown() -> None:
+    with pytest.raises(MalformedTokenResponse, match=r"no access_token that can be used\. It says: no such app\.$"):
+        parse(b'{"message": "no such app."}')
+
+
+@pytest.mark.parametrize(("body", "is_asked"), [(HTML, True), (b"OK", False)])
+def test_token_url_is_doubted_only_where_a_page_came(body: bytes, is_asked: bool) -> None:
+    with pytest.raises(MalformedTokenResponse) as caught:
+        parse(body)
+    assert ("Is this the token URL?" in str(caught.value)) is is_asked
+
+
+LAST = ReplyOptions(last_lifetime=timedelta(minutes=40), default_lifetime=timedelta(minutes=20))
+
+
+def test_lifetime_that_is_not_told_is_the_last_one_told_then_the_one_of_the_spec() -> None:
+    assert lifetime(parse_with(LAST, reply(expires_in=600))) == timedelta(minutes=10)
+    untold = parse_with(LAST, reply(expires_in="1 hour"))
+    assert (lifetime(untold), untold.told_lifetime) == (timedelta(minutes=40), timedelta(minutes=40))
+    by_the_spec = parse_with(replace(LAST, last_lifetime=None), reply())
+    assert (lifetime(by_the_spec), by_the_spec.told_lifetime) == (timedelta(minutes=20), None)
+
+
+def test_token_that_says_of_itself_when_it_ends_gives_a_hint() -> None:
+    payload = urlsafe_b64encode(json.dumps({"exp": NOW.timestamp() + 3600}).encode()).decode().rstrip("=")
+    response = parse(reply(access_token=f"e30.{payload}.c2ln"))
+    assert (response.expires_at, response.expiry_hint) == (None, NOW + timedelta(hours=1))
+
+
+def test_end_of_the_refresh_token_is_read() -> None:
+    assert parse(reply(refresh_expires_in=1800)).grant_expires_at == NOW + timedelta(minutes=30)
+    assert parse(reply()).grant_expires_at is None

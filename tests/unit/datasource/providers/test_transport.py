@@ -1,6 +1,7 @@
 """Was the request delivered? The transport against a provider on loopback that does its worst."""
 
 import asyncio
+import gzip
 import hashlib
 import ssl
 import sys
@@ -10,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from datasource.oauth2.errors import EgressDenied, NotDelivered, OAuth2Error, OutcomeUnknown
+from datasource.oauth2.errors import EgressDenied, NotDelivered, OAuth2Error, OutcomeUnknown, ReplyTooLarge
 from datasource.outbound.egress import EgressPolicy
-from datasource.outbound.provider_request import SHORT_REPLY, UnusableReply
+from datasource.outbound.provider_request import SHORT_REPLY, Reply, UnusableReply
 from datasource.outbound.proxies import proxies_in
 from datasource.providers import connections as connections_module
 from datasource.providers import transport as transport_module
 from datasource.providers.connections import Connection, ProviderConnections
-from datasource.providers.transport import TRUST_PER_NAMESPACE, Reply, Transport
+from datasource.providers.transport import TRUST_PER_NAMESPACE, Transport
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.hostile_provider import (
     GOOD_REPLY,
@@ -176,10 +177,30 @@ def test_no_module_is_forbidden_to_the_rest_of_the_process() -> None:
     assert [name for name, module in sys.modules.items() if module is None] == []
 
 
-async def test_gzip_bomb_is_refused_unopened() -> None:
+async def test_gzip_bomb_is_opened_no_further_than_a_reply_may_be() -> None:
     async with HostileProvider(gzip_bomb()) as provider:
+        with pytest.raises(ReplyTooLarge) as caught:
+            await send(provider.url)
+    assert caught.value.received is not None
+    assert len(caught.value.received.body) == SHORT_REPLY
+
+
+async def test_reply_that_is_compressed_although_none_was_asked_for_is_read() -> None:
+    coded = replies(200, gzip.compress(GOOD_REPLY), headers=("Content-Encoding: gzip",))
+    async with HostileProvider(coded) as provider:
+        assert (await send(provider.url)).body == GOOD_REPLY
+
+
+async def test_reply_that_is_coded_in_a_way_that_is_not_read_is_unusable() -> None:
+    async with HostileProvider(replies(200, headers=("Content-Encoding: br",))) as provider:
         with pytest.raises(UnusableReply, match="compressed"):
             await send(provider.url)
+
+
+async def test_refusal_counts_though_its_body_never_ends() -> None:
+    async with HostileProvider(endless_body(status=400)) as provider:
+        reply = await send(provider.url)
+    assert reply.status == 400
 
 
 async def test_identity_is_no_compression() -> None:

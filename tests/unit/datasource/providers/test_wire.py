@@ -17,10 +17,10 @@ from datasource.oauth2.token_request import (
     authorization_code_request,
     refresh_request,
 )
-from datasource.outbound.provider_request import SHORT_REPLY, ProviderRequest
+from datasource.outbound.provider_request import SHORT_REPLY, ProviderRequest, Reply
 from datasource.providers.discovery import read_document
 from datasource.providers.exchange import request_token
-from datasource.providers.transport import Reply, Transport
+from datasource.providers.transport import Transport
 from datasource.providers.wire import LARGEST_HEAD, MOST_LINES, MOST_PIECES, PIECE, Wire
 from tests.support.builders import NOW
 from tests.support.hostile_provider import (

@@ -12,6 +12,7 @@ from datasource.api.names import Annotation, Role
 from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.credential import (
     LARGEST_CAPTURED,
     CredentialFacts,
@@ -227,6 +228,11 @@ _facts = st.builds(
     | st.builds(Intent, id=_words, process=_words, pod=_words, at=st.just(NOW), sends=st.integers(1, 9)),
     stored_by=st.none() | _words,
     verdict=st.none() | st.sampled_from(Reason),
+    verdict_message=st.none() | st.text(max_size=20),
+    told_lifetime=st.none() | st.integers(1, 10**8).map(lambda seconds: timedelta(seconds=seconds)),
+    expiry_hint=_moments,
+    grant_expires_at=_moments,
+    identity_problem=st.none() | st.text(max_size=20),
 )
 
 
@@ -235,6 +241,12 @@ def test_any_facts_survive_creation_and_replacement(before: CredentialFacts, aft
     body = created(before, credential_data())
     assert read_facts(stored(body).metadata).facts == before
     assert read_facts(stored(merged(body, replaced(after, None))).metadata).facts == after
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "soon", "1" * 10, "\u0661"])
+def test_lifetime_that_somebody_altered_is_unreadable(text: str) -> None:
+    with pytest.raises(UnreadableCredential, match="told-lifetime"):
+        read_facts(annotated(TOLD_LIFETIME=text))
 
 
 @given(st.dictionaries(st.sampled_from(Annotation), st.text(max_size=30)))
@@ -299,3 +311,39 @@ def test_captured_fields_that_somebody_altered_are_unreadable(text: str) -> None
     }
     with pytest.raises(UnreadableCredential, match="captured"):
         read_data(secret(values))
+
+
+# What an issuer promised.
+
+SAID = ProviderMetadata(
+    issuer="https://login.example.com",
+    authorization_response_iss_parameter_supported=True,
+    require_pushed_authorization_requests=True,
+    code_challenge_methods_supported=("S256",),
+)
+
+
+def test_promises_outlive_a_clear() -> None:
+    before = facts(promised=SAID)
+    assert tombstone(before, credential_id="cred-2", handled=HandledSet()).promised == SAID
+
+
+@pytest.mark.parametrize("promised", [None, SAID, ProviderMetadata(issuer="https://login.example.com")])
+def test_promises_are_read_back(promised: ProviderMetadata | None) -> None:
+    assert read_facts(stored_secret(facts_=facts(promised=promised)).metadata).facts.promised == promised
+
+
+def read_promised(written: str) -> ProviderMetadata | None:
+    metadata_ = stored_secret().metadata
+    annotations = {**metadata_.annotations, "datasource.dev/promised": written}
+    return read_facts(msgspec.structs.replace(metadata_, annotations=annotations)).facts.promised
+
+
+@pytest.mark.parametrize("altered", ["", "{", "[]", "{}", '{"issuer": 5}', "\ud800"])
+def test_altered_promises_are_as_if_there_were_none(altered: str) -> None:
+    assert read_promised(altered) is None
+
+
+def test_endpoint_that_somebody_wrote_among_the_promises_leads_nowhere() -> None:
+    forged = '{"issuer": "https://login.example.com", "token_endpoint": "https://evil.example.com/token"}'
+    assert read_promised(forged) == ProviderMetadata(issuer="https://login.example.com")

@@ -11,10 +11,12 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from datasource.api.spec import InvalidSpec, OAuth2
+from datasource.oauth2.error_reply import ErrorMeaning, ErrorRule
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.token_request import BodyFormat, Client, ClientAuthentication, RequestOptions
 from datasource.oauth2.token_response import ReplyOptions
 from datasource.records.client_secret import ClientSecret
+from datasource.records.credential import CredentialFacts
 from datasource.records.effective import (
     Effective,
     Source,
@@ -150,6 +152,15 @@ def test_pushed_request_that_cannot_be_is_told() -> None:
     assert "requires it" in str(refused(said, pushedAuthorization="never", **BY_ISSUER))
 
 
+def test_request_that_must_be_pushed_is_not_sent_otherwise() -> None:
+    said = metadata(require_pushed_authorization_requests=True)
+    assert "pushedAuthorizationURL" in str(refused(said, **BY_ISSUER))
+    pushed = holds(said, pushedAuthorizationURL="https://p.example/", **BY_ISSUER)
+    assert pushed.pushed_authorization_url == "https://p.example/"
+    elsewhere = holds(said, **(BY_ISSUER | {"authorizeURL": "https://other.example.com/authorize"}))
+    assert elsewhere.pushed_authorization_url is None, "what another server requires does not hold here"
+
+
 def test_secret_goes_to_no_endpoint_that_is_not_listed() -> None:
     said = metadata(pushed_authorization_request_endpoint=PAR)
     endpoints = holds(said, refreshURL="https://refresh.example.com/", **BY_ISSUER).endpoints
@@ -216,7 +227,20 @@ def test_assertion_is_addressed_to_one_audience(changes: Mapping[str, Any], audi
 def test_standard_parameters_make_standard_options() -> None:
     assert code_options(oauth2()) == refresh_options(oauth2()) == RequestOptions()
     assert reply_options(oauth2()) == ReplyOptions(scope_separator=",")
-    assert reply_options(oauth2(), is_refresh=True) == ReplyOptions(token_path_may_be_missing=True, scope_separator=",")
+    assert reply_options(oauth2(), refreshed=CredentialFacts("c")) == ReplyOptions(
+        token_path_may_be_missing=True, missing_token_type_allowed=True, scope_separator=","
+    )
+
+
+def test_reply_to_a_refresh_lasts_as_long_as_was_told_before() -> None:
+    told = CredentialFacts("c", told_lifetime=timedelta(minutes=40))
+    assert reply_options(oauth2(), refreshed=told).last_lifetime == timedelta(minutes=40)
+    before = CredentialFacts("c", refreshed_at=NOW, expires_at=NOW + timedelta(minutes=30))
+    assert reply_options(oauth2(), refreshed=before).last_lifetime == timedelta(minutes=30)
+    # v0.1.0 may have made it of defaultLifetime, which may be another by now.
+    assert reply_options(oauth2(defaultLifetime="1h"), refreshed=before).last_lifetime is None
+    for odd in (CredentialFacts("c", expires_at=NOW), CredentialFacts("c", refreshed_at=NOW, expires_at=NOW)):
+        assert reply_options(oauth2(), refreshed=odd).last_lifetime is None
 
 
 def test_options_are_read_from_what_is_written() -> None:
@@ -232,6 +256,7 @@ def test_options_are_read_from_what_is_written() -> None:
         bearerTokenTypes=["BOT"],
         scopeSeparator=",",
         errorCodes={"gone": "invalid_grant"},
+        errorRules=[{"path": "errors.code", "error": "x", "means": "temporary"}],
         capturedFields={"tokenResponse": ["instance_url"]},
     )
     resources = ("https://api.example.com",)
@@ -242,6 +267,7 @@ def test_options_are_read_from_what_is_written() -> None:
     assert (options.default_lifetime, options.longest_lifetime) == (timedelta(minutes=30), timedelta(hours=2))
     assert options.bearer_token_types == {"bearer", "bot"}
     assert (options.missing_token_type_allowed, options.scope_separator) == (True, ",")
+    assert options.error_rules == (ErrorRule(ErrorMeaning.TEMPORARY, path="errors.code", error="x"),)
     assert (options.error_codes, options.captured) == ({"gone": "invalid_grant"}, ("instance_url",))
 
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.api.names import FLOW_SLOTS, Annotation, SecretType, uid_digest
+from datasource.api.names import FLOW_SLOTS, Annotation, SecretType, redirect_uri, uid_digest
 from datasource.api.objects import Secret
-from datasource.api.requests import Requests
+from datasource.api.requests import HandledSet, Requests
+from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.flow import (
     FLOW_LIFETIME,
     Flow,
@@ -18,9 +19,9 @@ from datasource.records.flow import (
     Outcome,
     StoredFlow,
     UnreadableFlow,
+    came_back_to,
     done_id_is_of,
     flow_key_origin,
-    free_slot,
     has_expired,
     key_hash,
     manifest,
@@ -28,6 +29,7 @@ from datasource.records.flow import (
     parse_flow_key,
     read_flow,
     replacement_patch,
+    slot_to_give_up,
     state_is_of,
 )
 from datasource.records.link_keys import KNOWN_AFTER, LENIENCE, LinkKeys, Origin, Purpose
@@ -49,7 +51,7 @@ def flow(**changes: Any) -> Flow:
         "uid": UID,
         "parameters_hash": "ph",
         "replaces": "cred-0",
-        "requests": Requests(refresh="1"),
+        "requested": HandledSet().with_requests(Requests(refresh="1")),
         "cookie_hash": "ch",
         "ticket_hash": "th",
         "redirect_uri": "https://connect.example.com/callback/shop",
@@ -202,7 +204,7 @@ def test_name_of_the_record_is_the_one_its_state_leads_to() -> None:
     "changes",
     [
         pytest.param({}, id="under way"),
-        pytest.param({"code_verifier": None, "nonce": None, "requests": Requests()}, id="with the least in it"),
+        pytest.param({"code_verifier": None, "nonce": None, "requested": HandledSet()}, id="with the least in it"),
         pytest.param({"claim": "claim-1"}, id="claimed"),
         pytest.param(
             {"claim": "c", "outcome": Outcome.STORED, "outcome_title": "Done", "outcome_message": "…"}, id="ended"
@@ -292,22 +294,73 @@ def ago(minutes: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("records", "slot"),
+    ("taken", "slot"),
     [
-        pytest.param([record(**ago(3)), None, record(**ago(9))], 1, id="an unreadable one"),
-        pytest.param([record(**ago(3)), record(**ago(10)), record(**ago(11))], 1, id="the first that has expired"),
+        pytest.param({4: record(**ago(3)), 1: record(**ago(9)), 7: record(**ago(5))}, 1, id="the oldest"),
         pytest.param(
-            [record(**ago(3), claim="c"), record(**ago(11), claim="c")], 1, id="an expired one though claimed"
-        ),
-        pytest.param([record(**ago(3)), record(**ago(9)), record(**ago(5))], 1, id="else the oldest"),
-        pytest.param(
-            [record(**ago(9), claim="c"), record(**ago(5)), record(**ago(3))], 1, id="else the oldest unclaimed"
+            {4: record(**ago(9), claim="c"), 1: record(**ago(5)), 7: record(**ago(3))}, 1, id="the oldest unclaimed"
         ),
         pytest.param(
-            [record(**ago(3), claim="c"), record(**ago(9), claim="c")], 1, id="else the oldest of the claimed"
+            {4: record(**ago(3), claim="c"), 7: record(**ago(9), claim="c")}, 7, id="else the oldest of the claimed"
         ),
-        pytest.param([record(**ago(3)), record(**ago(3))], 0, id="the first of two that are as old"),
+        pytest.param({4: record(**ago(3)), 1: record(**ago(3))}, 1, id="the first of two that are as old"),
     ],
 )
-def test_slot_is_taken_from_whom_it_hurts_least(records: list[StoredFlow | None], slot: int) -> None:
-    assert free_slot(records, NOW) == slot
+def test_slot_is_taken_from_whom_it_hurts_least(taken: dict[int, StoredFlow], slot: int) -> None:
+    assert slot_to_give_up(taken) == slot
+
+
+# Where an answer comes back to.
+
+MOVED = "https://moved.example.com/prefix"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "path", "fits"),
+    [
+        (redirect_uri(MOVED, "shop"), ("shop", None), True),
+        (redirect_uri(MOVED, "shop"), ("shop", "sales"), False),
+        (redirect_uri(MOVED, "shop"), ("sales", None), False),
+        (redirect_uri(MOVED, "shop", "sales"), ("shop", "sales"), True),
+        (redirect_uri(MOVED, "shop", "sales"), ("shop", None), False),
+        (redirect_uri(MOVED, "shop", "sales"), ("shop", "other"), False),
+        (redirect_uri(MOVED, "other", "sales"), ("other", "sales"), False),
+        ("", ("shop", None), False),
+    ],
+)
+def test_answer_fits_the_redirect_uri_of_its_request(recorded: str, path: tuple[str, str | None], fits: bool) -> None:
+    assert came_back_to(flow(redirect_uri=recorded), *path) is fits
+
+
+def test_namespace_named_callback_is_no_way_into_another() -> None:
+    confusing = flow(namespace="callback", name="shop", redirect_uri=redirect_uri(MOVED, "callback", "shop"))
+    assert came_back_to(confusing, "callback", "shop")
+    assert not came_back_to(confusing, "shop", None)
+
+
+# What v0.1.0 wrote, and what is not written any more.
+
+
+def test_record_of_v0_1_0_knows_its_requests() -> None:
+    as_written = msgspec.json.decode(WRITTEN)
+    del as_written["requested"]
+    as_written["requests"] = {"clear_credential": "c", "new_credential": None, "refresh": None}
+    read = read_flow(flow_secret(msgspec.json.encode(as_written))).flow
+    assert read.known == HandledSet().with_requests(Requests(clear_credential="c"))
+
+
+def test_record_does_not_grow_with_what_people_write_into_annotations() -> None:
+    """The instance: 321 kB for one click on a Datasource with long annotations."""
+    long = HandledSet().with_requests(Requests("c" * 250_000, "n" * 250_000, "r" * 250_000))
+    methods = tuple(f"m-{number}" * 30 for number in range(99))
+    said = ProviderMetadata(
+        issuer="https://login.example.com",
+        code_challenge_methods_supported=("S256", *methods),
+        token_endpoint_auth_methods_supported=methods,
+        id_token_signing_alg_values_supported=methods,
+    )
+    written = msgspec.json.encode(flow(requested=long, metadata=said.without_lists))
+    assert len(written) < 2000
+    assert flow(requested=long).known == long
+    assert said.without_lists.supports_s256
+    assert not ProviderMetadata(issuer="x", code_challenge_methods_supported=methods).without_lists.supports_s256

@@ -39,6 +39,38 @@ def test_credential_is_never_due(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("default", "hint", "latest"),
+    [
+        pytest.param(None, HOUR, 40 * MINUTE, id="by what the token says of itself"),
+        pytest.param(2 * HOUR, None, 80 * MINUTE, id="by what the spec says by now"),
+        pytest.param(2 * HOUR, HOUR, 80 * MINUTE, id="by the spec rather than by the token"),
+    ],
+)
+def test_token_of_which_nobody_tells_a_lifetime_is_due_all_the_same(
+    default: timedelta | None, hint: timedelta | None, latest: timedelta
+) -> None:
+    untold = lasting(HOUR, expires_at=None, expiry_hint=None if hint is None else NOW + hint)
+    due = refresh_due(untold, refresh_before=None, first_seen=NOW, default_lifetime=default)
+    assert due is not None
+    assert latest * 0.8 <= due - NOW <= latest
+
+
+def test_refresh_token_that_runs_out_first_is_used_at_two_thirds() -> None:
+    """Keycloak tells refresh_expires_in 1800 beside expires_in 3600."""
+    age = age_when_due(lasting(HOUR, grant_expires_at=NOW + 30 * MINUTE))
+    assert 16 * MINUTE <= age <= 20 * MINUTE
+    assert (
+        16 * MINUTE <= age_when_due(lasting(HOUR, expires_at=None, grant_expires_at=NOW + 30 * MINUTE)) <= 20 * MINUTE
+    )
+    assert age_when_due(lasting(HOUR, grant_expires_at=NOW + 9 * HOUR)) == age_when_due(lasting(HOUR))
+
+
+def test_end_of_a_grant_that_no_refresh_moves_makes_no_storm() -> None:
+    assert age_when_due(lasting(HOUR, grant_expires_at=NOW + SECOND)) == MINUTE
+    assert age_when_due(lasting(HOUR, grant_expires_at=NOW - HOUR)) == MINUTE
+
+
+@pytest.mark.parametrize(
     ("lifetime", "latest"),
     [
         pytest.param(HOUR, 40 * MINUTE, id="two thirds of an hour"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from datasource.api.spec import Spec
 from datasource.api.states import Reason
@@ -39,7 +40,7 @@ STEPS: tuple[Step, ...] = (
 )
 
 
-def expecting(identity: Mapping[str, str], **oauth2: object) -> Spec:
+def expecting(identity: Mapping[str, str], **oauth2: Any) -> Spec:
     """A spec that names who may authorize, and an issuer to vouch for it."""
-    usual: dict[str, object] = {"issuer": "https://login.example.com", "scopes": ["openid"]}
+    usual: dict[str, Any] = {"issuer": "https://login.example.com", "scopes": ["openid"]}
     return spec(expectedIdentity=dict(identity), **(usual | oauth2))

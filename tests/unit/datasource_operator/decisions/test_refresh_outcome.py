@@ -1,6 +1,7 @@
 """What follows from each answer to a refresh, at a first send and at one after a lost answer."""
 
 from collections.abc import Iterator
+from dataclasses import replace as dataclass_replace
 from datetime import timedelta
 
 import msgspec
@@ -22,8 +23,10 @@ from datasource.oauth2.errors import (
     ProviderRefused,
     RedirectRefused,
     ReplyTooLarge,
+    TemporarilyRefused,
     Throttled,
     TooManyLookups,
+    Unauthorized,
     UnexpectedStatus,
 )
 from datasource.oauth2.id_token import IdentityMismatch
@@ -33,28 +36,20 @@ from datasource.outbound.egress import Denied
 from datasource.providers.discovery import MetadataMissing
 from datasource.records.credential import CredentialData
 from datasource.records.intent import Intent
-from datasource.records.turn import Turn
+from datasource.records.turn import LAST_TRY_AFTER, Turn
 from datasource_operator.decisions.refresh_outcome import (
-    BLOCKED_PAUSE,
     Answer,
     KeepRefreshToken,
     LeaveIntent,
     RefreshOutcome,
-    Setback,
     Store,
     TakeBack,
     Unproven,
     Verdict,
-    another_process_refreshes,
-    api_server_refused,
-    client_is_not_ready,
-    credential_is_damaged,
-    intent_took_too_long,
     refresh_outcome,
-    reply_could_not_be_stored,
-    reply_waits,
-    stopped_before_it_was_sent,
+    tokens_in,
 )
+from datasource_operator.decisions.setbacks import BLOCKED_PAUSE
 from tests.support.builders import NOW, facts
 
 LATER = NOW + timedelta(seconds=3)
@@ -96,6 +91,8 @@ ERRORS: tuple[tuple[OAuth2Error, type[RefreshOutcome], Reason | None], ...] = (
     (ProviderRefused("server_error"), TakeBack, Reason.REFRESH_FAILING),
     (InvalidGrant("invalid_grant"), Verdict, None),
     (InvalidClient("invalid_client"), TakeBack, Reason.CLIENT_REJECTED),
+    (TemporarilyRefused("invalid_grant", "already being processed"), TakeBack, Reason.REFRESH_FAILING),
+    (Unauthorized(), TakeBack, Reason.REFRESH_FAILING),
     (MalformedTokenResponse(), LeaveIntent, Reason.REFRESH_FAILING),
     (UnexpectedStatus(404), TakeBack, Reason.REFRESH_FAILING),
     (UnexpectedStatus(500), LeaveIntent, Reason.REFRESH_FAILING),
@@ -107,7 +104,7 @@ ERRORS: tuple[tuple[OAuth2Error, type[RefreshOutcome], Reason | None], ...] = (
 )
 
 
-@pytest.mark.parametrize("sends", [1, 2], ids=["first send", "second send"])
+@pytest.mark.parametrize("sends", [1, 3], ids=["first send", "last send"])
 @pytest.mark.parametrize(("error", "kind", "reason"), ERRORS, ids=lambda case: type(case).__name__)
 def test_every_error_has_its_outcome(
     error: OAuth2Error, kind: type[RefreshOutcome], reason: Reason | None, sends: int
@@ -129,10 +126,18 @@ def test_no_class_of_error_is_missing_in_the_table() -> None:
     assert ours == {type(error) for error, _, _ in ERRORS}
 
 
+SOMEBODY_ELSE = Unproven(REPLY, IdentityChanged("Its sub differs."))
+
+
 @pytest.mark.parametrize(
-    ("sends", "verdict"), [(1, Reason.GRANT_REVOKED), (2, Reason.REFRESH_INTERRUPTED), (3, Reason.REFRESH_INTERRUPTED)]
+    ("answer", "sends", "verdict"),
+    [
+        (InvalidGrant("invalid_grant"), 1, Reason.GRANT_REVOKED),
+        (InvalidGrant("invalid_grant"), 3, Reason.REFRESH_INTERRUPTED),
+        (SOMEBODY_ELSE, 1, Reason.GRANT_REVOKED),
+        (SOMEBODY_ELSE, 2, Reason.GRANT_REVOKED),
+    ],
 )
-@pytest.mark.parametrize("answer", [InvalidGrant("invalid_grant"), Unproven(REPLY, IdentityChanged("sub"))], ids=type)
 def test_dead_grant_is_written_down(answer: Answer, sends: int, verdict: Reason) -> None:
     """After a lost answer the grant was most likely rotated away by it."""
     outcome = refresh_outcome(turn(sends), answer, LATER)
@@ -143,6 +148,83 @@ def test_dead_grant_is_written_down(answer: Answer, sends: int, verdict: Reason)
     assert outcome.revoke is isinstance(answer, Unproven)
     assert outcome.stands(written.facts)
     assert not outcome.stands(turn(sends).facts)
+
+
+def test_refused_grant_waits_for_one_more_try_after_a_lost_answer() -> None:
+    """Salesforce refuses our second request while it still works at the first: "already being processed"."""
+    outcome = refresh_outcome(turn(2), InvalidGrant("invalid_grant", "already being processed"), LATER)
+    assert isinstance(outcome, LeaveIntent)
+    assert outcome.trouble.pause == LAST_TRY_AFTER
+    assert "already being processed. It is tried once more." in outcome.trouble.message
+
+
+def test_verdict_has_the_providers_words_and_the_failure_before() -> None:
+    lost = msgspec.structs.replace(turn(3), failure_before="login.example.com gave no whole answer.")
+    for given, words in (
+        (turn(), "The provider refused: invalid_grant: User disabled."),
+        (
+            lost,
+            "The provider refused: invalid_grant: User disabled. The refresh before it failed: login.example.com gave no "
+            "whole answer.",
+        ),
+    ):
+        outcome = refresh_outcome(given, InvalidGrant("invalid_grant", "User disabled"), LATER)
+        assert isinstance(outcome, Verdict)
+        assert outcome.change(given.facts).facts.verdict_message == words
+    ended_by_us = refresh_outcome(turn(), SOMEBODY_ELSE, LATER)
+    assert isinstance(ended_by_us, Verdict)
+    assert ended_by_us.change(turn().facts).facts.verdict_message == "Its sub differs. So it was revoked."
+
+
+@pytest.mark.parametrize("error", [error for error, _, _ in ERRORS], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("sends", [1, 2, 3])
+def test_readable_refresh_token_is_stored_before_anything_else_is_judged(
+    monkeypatch: pytest.MonkeyPatch, error: OAuth2Error, sends: int
+) -> None:
+    monkeypatch.setattr(error, "refresh_token", "rt-2")
+    outcome = refresh_outcome(turn(sends), error, LATER)
+    assert isinstance(outcome, KeepRefreshToken)
+    written = outcome.change(turn(sends).facts)
+    assert written.data is not None
+    assert (written.data.access_token, written.data.refresh_token) == ("at-1", "rt-2")
+    assert (written.facts.revision, written.facts.intent, written.facts.verdict) == (4, None, turn().facts.verdict)
+    assert outcome.trouble.message.endswith("Its refresh token is kept.")
+    assert "rt-2" not in repr(outcome)
+    brought = tokens_in(DATA, error)
+    assert brought is not None
+    assert (brought.access_token, brought.refresh_token) == ("at-1", "rt-2")
+
+
+def test_answer_without_tokens_brings_none() -> None:
+    assert tokens_in(DATA, OutcomeUnknown()) is None
+    for answer in (REPLY, Unproven(REPLY, IdentityMismatch("x"))):
+        brought = tokens_in(DATA, answer)
+        assert brought is not None
+        assert (brought.access_token, brought.refresh_token) == ("at-2", "rt-2")
+
+
+def test_401_that_names_nobody_says_both_and_asks_for_a_person() -> None:
+    outcome = refresh_outcome(turn(), Unauthorized("who are you?"), LATER)
+    assert outcome.trouble is not None
+    assert (outcome.trouble.asks_for_a_person, outcome.trouble.look_again_at) == (True, "app")
+    assert "who are you?" in outcome.trouble.message
+    assert "client secret" in outcome.trouble.message
+    assert "grant is gone" in outcome.trouble.message
+    assert outcome.trouble.trouble(turn().facts, BLOCKED_PAUSE, LATER).asks_for_a_person
+
+
+def test_lifetimes_are_stored_with_the_reply() -> None:
+    found = msgspec.structs.replace(turn().facts, grant_expires_at=NOW, verdict_message="x")
+    told = dataclass_replace(REPLY, told_lifetime=timedelta(hours=1), expiry_hint=LATER)
+    outcome = refresh_outcome(turn(), told, LATER)
+    assert isinstance(outcome, Store)
+    facts_now = outcome.change(found).facts
+    assert (facts_now.told_lifetime, facts_now.expiry_hint) == (timedelta(hours=1), LATER)
+    # What is not told again still holds.
+    assert (facts_now.grant_expires_at, facts_now.verdict_message) == (NOW, None)
+    later = refresh_outcome(turn(), dataclass_replace(REPLY, grant_expires_at=LATER), LATER)
+    assert isinstance(later, Store)
+    assert later.change(found).facts.grant_expires_at == LATER
 
 
 def test_reply_is_stored_as_the_next_revision() -> None:
@@ -215,54 +297,3 @@ def test_nothing_of_a_reply_can_be_printed() -> None:
     assert not [
         token for token in ("at-1", "at-2", "rt-1", "rt-2") if token in repr((outcome, outcome.change(turn().facts)))
     ]
-
-
-# Before anything was sent.
-
-SAID = "exceeded quota: small " + "x" * 5000
-BEFORE_IT_WAS_SENT = {
-    "another process": another_process_refreshes(timedelta(seconds=9)),
-    "client": client_is_not_ready(ValueError("Secret app has no key client-secret."), "app"),
-    "damaged": credential_is_damaged("Secret calendar-oauth2-credential cannot be read.", "calendar-oauth2-credential"),
-    "not stored": reply_could_not_be_stored(Reason.SECRET_CONFLICT, "Secret x is immutable.", "x"),
-    "refused": api_server_refused(SAID, timedelta(seconds=30)),
-    "waits": reply_waits(SAID),
-    "too long": intent_took_too_long(),
-    "stopping": stopped_before_it_was_sent(),
-}
-
-
-@pytest.mark.parametrize("setback", BEFORE_IT_WAS_SENT.values(), ids=BEFORE_IT_WAS_SENT)
-def test_setback_is_remembered_for_the_revision_that_it_happened_to(setback: Setback) -> None:
-    """The next revision proves that it is over."""
-    happened_to = msgspec.structs.replace(facts(), revision=41)
-    remembered = setback.trouble(happened_to, timedelta(seconds=17), LATER)
-    assert (remembered.credential_id, remembered.revision) == (happened_to.credential_id, 41)
-    assert remembered.try_again_at == LATER + timedelta(seconds=17)
-    assert (remembered.reason, remembered.message) == (setback.reason, setback.message)
-    assert remembered.look_again_at == setback.look_again_at
-    assert len(setback.message) < 2048, "the words of the API server have no end of their own"
-
-
-def test_what_nobody_need_mend_is_tried_again_without_anybody() -> None:
-    mends_itself = ("another process", "client", "refused", "waits", "too long", "stopping")
-    assert {BEFORE_IT_WAS_SENT[name].reason for name in mends_itself} == {Reason.REFRESH_FAILING}
-
-
-@pytest.mark.parametrize(
-    ("name", "secret"), [("client", "app"), ("damaged", "calendar-oauth2-credential"), ("not stored", "x")]
-)
-def test_what_a_secret_mends_is_noticed_when_it_changes(name: str, secret: str) -> None:
-    assert (BEFORE_IT_WAS_SENT[name].look_again_at, BEFORE_IT_WAS_SENT[name].pause) == (secret, BLOCKED_PAUSE)
-
-
-def test_words_of_the_api_server_are_passed_on_as_far_as_they_fit() -> None:
-    for name in ("refused", "waits"):
-        assert SAID[:1024] in BEFORE_IT_WAS_SENT[name].message
-    assert BEFORE_IT_WAS_SENT["refused"].at_least == timedelta(seconds=30)
-    assert api_server_refused("no", None).at_least == timedelta(0)
-
-
-def test_what_stopped_is_begun_at_once_by_whoever_leads_next() -> None:
-    assert BEFORE_IT_WAS_SENT["stopping"].pause == timedelta(0)
-    assert BEFORE_IT_WAS_SENT["another process"].pause == timedelta(seconds=9)

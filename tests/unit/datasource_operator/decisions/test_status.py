@@ -47,7 +47,7 @@ from tests.support.builders import (
     tombstone,
     trouble,
 )
-from tests.unit.datasource_operator.merge_patch import merge_patched
+from tests.support.merge_patch import merge_patched
 from tests.unit.walks import walks
 
 LATER = timedelta(hours=3)
@@ -89,6 +89,11 @@ def test_a_new_datasource_is_told_its_redirect_uri_before_anything_is_filled_in(
     assert status.state == State.NOT_CONFIGURED
     assert status.redirect_uri == "https://connect.example.com/callback/shop"
     assert status.authorization_link is None
+
+
+def test_redirect_uri_is_the_one_that_the_spec_asks_for() -> None:
+    own = status_of(observed(wanted=spec(redirectURI="PerDatasource")))
+    assert own.redirect_uri == "https://connect.example.com/callback/shop/calendar"
 
 
 def test_an_authorized_datasource_shows_what_was_granted_to_whom_and_until_when() -> None:

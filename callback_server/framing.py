@@ -1,0 +1,60 @@
+"""The head of a request as RFC 9112 writes it, and nothing that two readers could take for two things. Pure.
+
+A proxy before us and the parser behind us must see the same requests. Where a head leaves room for doubt (a length beside a
+transfer coding, a line that goes on in the next one, a line that ends by LF alone), one of them may take for the body what is
+the next request to the other: so somebody sends requests in the name of whoever uses the same connection after him. Lenient
+parsers mend such heads. We refuse them before the parser sees them. Chunks are refused as a whole (RFC 9112 section 6.1 lets a
+server ask for a length): their ends, extensions and trailers leave the most room, and browsers send forms with a length.
+"""
+
+import re
+
+MOST_FIELDS = 100
+"""Header lines of one request. Browsers send about twenty, proxies add a few."""
+
+_END = re.compile(rb"\n\r?\n")
+_UNSURE_END_OF_LINE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+# RFC 9112 section 3; the target is a path (section 3.2.1): we are no proxy, and nobody asks about us as a whole.
+_REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} /[\x21-\x22\x24-\x7e]* HTTP/1\.[01]")
+_FIELD = re.compile(rb"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>[\t\x20-\x7e\x80-\xff]*?)[ \t]*")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_ONCE = frozenset({b"content-length", b"host"})
+
+
+def head_problem(received: bytes) -> str | None:
+    """What stands against a head, or against what of one has come; None where nothing does yet.
+
+    Args:
+        received: from the first byte of the request. What stands behind its head is not looked at.
+    """
+    end = _END.search(received)
+    head = received if end is None else received[: end.end()]
+    # A CR at the very end may be half of a line's end.
+    if _UNSURE_END_OF_LINE.search(head[:-1] if head.endswith(b"\r") else head):
+        return "a line does not end by CR and LF"
+    if end is None:
+        return None
+    request, *lines = head[:-4].split(b"\r\n")
+    if _REQUEST_LINE.fullmatch(request) is None:
+        return "the request line is none of HTTP/1.1 with a path"
+    return _fields_problem(lines)
+
+
+def _fields_problem(lines: list[bytes]) -> str | None:
+    if len(lines) > MOST_FIELDS:
+        return f"there are more than {MOST_FIELDS} header lines"
+    seen: set[bytes] = set()
+    for line in lines:
+        # A line that begins with white space (obs-fold) is no field, either, nor one with a space before the colon.
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            return "a header line cannot be read"
+        name = field["name"].lower()
+        if name == b"transfer-encoding":
+            return "the body comes in chunks, without a length"
+        if name == b"content-length" and _LENGTH.fullmatch(field["value"]) is None:
+            return "content-length is no number"
+        if name in _ONCE and name in seen:
+            return f"{name.decode()} stands twice"
+        seen.add(name)
+    return None

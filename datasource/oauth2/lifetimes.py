@@ -1,0 +1,55 @@
+"""How long tokens and the grant behind them last, by what a reply tells. Pure, and never an exception: the code is spent."""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from datasource.oauth2.id_token import IdentityMismatch, unverified_claims
+from datasource.oauth2.strict_json import Number
+
+LONGEST_LIFETIME = timedelta(days=3650)
+"""A longer expires_in is taken as this: ten years."""
+
+_NUMBER = re.compile(r"\+?[0-9]{1,12}(\.[0-9]{1,6})?")
+
+_OF_THE_GRANT = ("refresh_token_expires_in", "refresh_expires_in", "x_refresh_token_expires_in")
+"""No standard has it. GitHub and LinkedIn say it so; Keycloak; QuickBooks."""
+
+SHORTEST_HINT, LONGEST_HINT = timedelta(minutes=5), timedelta(hours=24)
+
+
+def told_lifetime(value: object) -> timedelta | None:
+    """What expires_in says; None where it is missing or makes no sense.
+
+    0 and less is what some servers say of a token that lasts for ever, and no token is dead as soon as it is made.
+    """
+    if isinstance(value, Number):
+        seconds = float(value.text)
+    elif isinstance(value, str) and _NUMBER.fullmatch(value.strip(" ")):
+        seconds = float(value)
+    else:
+        return None
+    if math.isnan(seconds) or seconds <= 0:
+        return None
+    return timedelta(seconds=min(seconds, LONGEST_LIFETIME.total_seconds()))
+
+
+def told_grant_lifetime(members: Mapping[str, Any]) -> timedelta | None:
+    """How long the refresh token lasts, where a reply tells that."""
+    told = (told_lifetime(members.get(name)) for name in _OF_THE_GRANT)
+    return next((lifetime for lifetime in told if lifetime is not None), None)
+
+
+def expiry_hint(access_token: str, now: datetime) -> datetime | None:
+    """When an access token that is a JWT says that it runs out (RFC 9068 section 2.2): nothing to rely on, for it is the API's
+    to read. So it is a reason to refresh, within bounds, and no more."""
+    try:
+        expires = unverified_claims(access_token).get("exp")
+    except IdentityMismatch:
+        return None
+    if isinstance(expires, bool) or not isinstance(expires, int | float) or math.isnan(expires):
+        return None
+    left = min(max(expires - now.timestamp(), SHORTEST_HINT.total_seconds()), LONGEST_HINT.total_seconds())
+    return now + timedelta(seconds=left)

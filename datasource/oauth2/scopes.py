@@ -1,0 +1,26 @@
+"""Scopes that were asked for against those that were granted (RFC 6749 section 3.3). Pure."""
+
+from collections.abc import Sequence
+
+_SELDOM_SAID_AGAIN = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
+"""Of OpenID Connect. Many services grant them and leave them out of `scope`, or call them by another name there."""
+
+MOST_NAMED = 10
+
+
+def scopes_not_granted(requested: Sequence[str], granted: Sequence[str]) -> tuple[str, ...]:
+    """What was asked for and is not among what was granted; of many the first ten, and how many more.
+
+    The long form of a scope counts as the short one (https://graph.microsoft.com/User.Read and User.Read), in whatever letters.
+    """
+    if not granted:
+        return ()
+    known = {name for scope in granted for name in _names(scope)}
+    missing = [scope for scope in requested if scope not in _SELDOM_SAID_AGAIN and not _names(scope) & known]
+    more = len(missing) - MOST_NAMED
+    return (*missing[:MOST_NAMED], *([f"and {more} more"] if more > 0 else []))
+
+
+def _names(scope: str) -> frozenset[str]:
+    small = scope.lower().rstrip("/")
+    return frozenset({small, small.rpartition("/")[2]}) if "://" in small else frozenset({small})

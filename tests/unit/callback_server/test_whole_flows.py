@@ -1,0 +1,228 @@
+"""Authorizations from the link to the credential, with a provider on loopback: whose answer is believed, who waits for whom."""
+
+import asyncio
+import dataclasses
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from callback_server.limits import Places
+from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.records.credential import CredentialFacts
+from tests.support.hostile_provider import Behaviour, HostileProvider, closed_port, replies, stays_silent
+from tests.unit.callback_server.world import EXTERNAL, World, come_back, world
+
+STORED = "The new credential was stored"
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits_for_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callback_server.done.LOOKS", 1)
+
+
+def endpoints(provider: HostileProvider) -> dict[str, Any]:
+    return {"authorizeURL": f"{provider.origin}/a/authorize", "tokenURL": provider.url}
+
+
+async def test_credential_is_stored_and_no_more_than_digests_of_requests_is_recorded() -> None:
+    async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
+        asked = {"datasource.dev/new-credential": "n" * 200_000, "datasource.dev/refresh": "r" * 60_000}
+        cluster.add("shop", "calendar", annotations=asked, **endpoints(provider))
+        page = await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        assert STORED in page
+        assert all(len(json.dumps(each)) < 4000 for each in cluster.secrets["datasource-system"].secrets.values())
+        credential = cluster.credential("shop", "calendar")
+        assert credential is not None
+        handled = json.loads(credential["metadata"]["annotations"]["datasource.dev/handled"])
+        assert {name: len(digests) for name, digests in handled.items()} == {"newCredential": 1, "refresh": 1}
+
+
+# Whose answer it is.
+
+
+@pytest.mark.parametrize("error", [None, "access_denied"])
+async def test_answer_that_names_an_issuer_of_elsewhere_spends_nothing_where_the_spec_names_none(
+    error: str | None,
+) -> None:
+    """The instance: iss of another server was accepted where no issuer is set."""
+    async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", **endpoints(provider))
+        sent_to = await cluster.sent_to(browser, "shop", "calendar")
+        code = "c-1" if error is None else None
+        page = await come_back(browser, sent_to, iss="https://honest.example.com", code=code, error=error)
+        assert "The answer comes from somebody else" in page
+        assert "https://honest.example.com" in page
+        assert "write it into spec.oauth2.issuer" in page
+        assert "access_denied" not in page
+        assert provider.requests == []
+        assert cluster.credential("shop", "calendar") is None
+
+
+async def test_answer_that_names_an_issuer_above_the_authorize_url_is_taken() -> None:
+    async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", **endpoints(provider))
+        sent_to = await cluster.sent_to(browser, "shop", "calendar")
+        assert STORED in await come_back(browser, sent_to, iss=f"{provider.origin}/a")
+
+
+# Where the answer comes back to.
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "path"), [(None, "/callback/shop"), ("PerDatasource", "/callback/shop/calendar")]
+)
+async def test_answer_is_taken_at_the_redirect_uri_that_was_asked_for_and_nowhere_else(
+    asked_for: str | None, path: str
+) -> None:
+    async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", redirectURI=asked_for, **endpoints(provider))
+        page = await browser.get(cluster.links["shop", "calendar"])
+        assert f"<code>{EXTERNAL}{path}</code>" in page.text
+        sent_to = await cluster.sent_to(browser, "shop", "calendar")
+        assert sent_to.params["redirect_uri"] == EXTERNAL + path
+        elsewhere = {"/callback/shop", "/callback/shop/calendar", "/callback/shop/mail", "/callback/sales/calendar"}
+        for other in elsewhere - {path}:
+            moved = sent_to.copy_set_param("redirect_uri", EXTERNAL + other)
+            assert "This authorization is not known" in await come_back(browser, moved)
+        assert provider.requests == []
+        assert STORED in await come_back(browser, sent_to)
+        assert provider.requests[-1].form["redirect_uri"] == EXTERNAL + path
+
+
+# What was promised once.
+
+
+def promised(issuer: str, **promises: object) -> CredentialFacts:
+    """A tombstone of a credential whose issuer promised something."""
+    said = msgspec.convert({"issuer": issuer} | promises, ProviderMetadata)
+    return CredentialFacts(credential_id="cred-1", fingerprint="fp", promised=said)
+
+
+IS_OUT_OF_REACH: Behaviour = replies(503)
+
+
+async def test_iss_that_was_promised_once_is_asked_for_while_the_metadata_is_out_of_reach() -> None:
+    async with world() as cluster, HostileProvider(IS_OUT_OF_REACH) as provider, cluster.new_client() as browser:
+        before = promised(provider.origin, authorization_response_iss_parameter_supported=True)
+        options = endpoints(provider) | {"issuer": provider.origin, "pkce": "S256Unadvertised"}
+        cluster.add("shop", "calendar", replaces=before, **options)
+        page = await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        assert "promises to name itself" in page
+        assert all(request.method == "GET" for request in provider.requests), "no code was spent"
+
+
+async def test_promise_of_another_issuer_is_none() -> None:
+    async with world() as cluster, HostileProvider(IS_OUT_OF_REACH) as provider, cluster.new_client() as browser:
+        before = promised("https://earlier.example.com", authorization_response_iss_parameter_supported=True)
+        cluster.add("shop", "calendar", replaces=before, **endpoints(provider), issuer=provider.origin)
+        await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        assert provider.requests[-1].method == "POST", "the code went to the token endpoint"
+
+
+async def test_request_that_had_to_be_pushed_is_not_sent_by_the_browser_while_the_metadata_is_out_of_reach() -> None:
+    async with world() as cluster, HostileProvider(IS_OUT_OF_REACH) as provider, cluster.new_client() as browser:
+        before = promised(
+            provider.origin,
+            require_pushed_authorization_requests=True,
+            code_challenge_methods_supported=("S256",),
+        )
+        cluster.add("shop", "calendar", replaces=before, **endpoints(provider), issuer=provider.origin)
+        page = await cluster.begin(browser, "shop", "calendar")
+        assert page.status_code == 409
+        assert "spec.oauth2.pushedAuthorizationURL" in page.text
+
+
+async def test_s256_that_was_not_promised_stays_so_while_the_metadata_is_out_of_reach() -> None:
+    async with world() as cluster, HostileProvider(IS_OUT_OF_REACH) as provider, cluster.new_client() as browser:
+        cluster.add(
+            "shop", "calendar", replaces=promised(provider.origin), **endpoints(provider), issuer=provider.origin
+        )
+        page = await cluster.begin(browser, "shop", "calendar")
+        assert page.status_code == 409
+        assert "S256Unadvertised" in page.text
+
+
+async def test_promises_are_kept_with_the_credential() -> None:
+    async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
+        document = {
+            "issuer": provider.origin,
+            "authorization_endpoint": f"{provider.origin}/a/authorize",
+            "token_endpoint": provider.url,
+            "code_challenge_methods_supported": ["plain", "S256"],
+            "authorization_response_iss_parameter_supported": True,
+        }
+        provider.behaviours = (replies(200, json.dumps(document).encode()), replies(200))
+        cluster.add("shop", "calendar", issuer=provider.origin, authorizeURL=None, tokenURL=None)
+        sent_to = await cluster.sent_to(browser, "shop", "calendar")
+        assert STORED in await come_back(browser, sent_to, iss=provider.origin)
+        credential = cluster.credential("shop", "calendar")
+        assert credential is not None
+        assert json.loads(credential["metadata"]["annotations"]["datasource.dev/promised"]) == {
+            "issuer": provider.origin,
+            "authorization_response_iss_parameter_supported": True,
+            "code_challenge_methods_supported": ["S256"],
+        }
+
+
+# Who waits for whom.
+
+
+def with_few_places(cluster: World, reserved: int) -> World:
+    """The same with a handful of places; to be called before a browser is made."""
+    places = Places(in_all=8, per_namespace=2, reserved=reserved, longest_wait=0.3, longest_line=4)
+    served = cluster.services
+    cluster.services = dataclasses.replace(
+        served,
+        callback=dataclasses.replace(served.callback, places=places),
+        dialog=dataclasses.replace(served.dialog, places=places),
+    )
+    return cluster
+
+
+async def test_token_endpoints_that_hang_in_four_namespaces_keep_no_other_namespace_from_authorizing() -> None:
+    """The instance: four namespaces of one tenant held all exchange places."""
+    async with (
+        world() as cluster,
+        HostileProvider(stays_silent()) as silent,
+        HostileProvider(replies(200)) as provider,
+        with_few_places(cluster, reserved=4).new_client() as browser,
+    ):
+        cluster.add("shop", "calendar", **endpoints(provider))
+        for tenant in ("t-1", "t-2", "t-3", "t-4"):
+            for name in ("a", "b", "c"):
+                cluster.add(tenant, name, **endpoints(silent))
+        began = [(place, await cluster.sent_to(browser, *place)) for place in cluster.links if place[0] != "shop"]
+        hanging = [asyncio.create_task(come_back(browser, sent_to)) for _, sent_to in began]
+        async with asyncio.timeout(10):
+            while len(silent.requests) < 6:  # noqa: ASYNC110 - the provider has no event for it
+                await asyncio.sleep(0.01)
+        page = await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        assert STORED in page
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_issuers_that_hang_keep_no_other_namespace_from_its_own() -> None:
+    async with world() as cluster, HostileProvider(stays_silent()) as silent:
+        lookups = Places(in_all=8, per_namespace=2, reserved=4, longest_wait=0.3, longest_line=4)
+        observer = dataclasses.replace(cluster.services.dialog.observer, lookups=lookups)
+        cluster.services = dataclasses.replace(
+            cluster.services, dialog=dataclasses.replace(cluster.services.dialog, observer=observer)
+        )
+        for tenant in ("t-1", "t-2", "t-3"):
+            for name in ("a", "b", "c"):
+                cluster.add(tenant, name, **endpoints(silent), issuer=f"{silent.origin}/{tenant}/{name}")
+        browser = cluster.new_client()
+        hanging = [asyncio.create_task(browser.get(link)) for link in cluster.links.values()]
+        with closed_port() as port:
+            nobody = f"http://127.0.0.1:{port}"
+            cluster.add("shop", "calendar", authorizeURL=f"{nobody}/a", tokenURL=f"{nobody}/t", issuer=nobody)
+            await asyncio.sleep(0.1)
+            answer = await browser.get(cluster.links["shop", "calendar"])
+        assert answer.status_code == 200
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)

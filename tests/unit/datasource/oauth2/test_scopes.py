@@ -1,0 +1,30 @@
+"""Scopes that were asked for against those that were granted."""
+
+import pytest
+
+from datasource.oauth2.scopes import MOST_NAMED, scopes_not_granted
+
+
+@pytest.mark.parametrize(
+    ("requested", "granted", "missing"),
+    [
+        ("read write", "read", ("write",)),
+        ("read write", "write read more", ()),
+        ("read", "", ()),
+        ("", "read", ()),
+        ("openid offline_access email read", "read", ()),
+        ("User.Read", "https://graph.microsoft.com/user.read", ()),
+        ("https://graph.microsoft.com/User.Read", "User.Read", ()),
+        ("https://www.googleapis.com/auth/drive", "https://www.googleapis.com/auth/drive.file", (None,)),
+        ("crm/read", "read", ("crm/read",)),
+        ("https://api.example.com/", "https://api.example.com", ()),
+    ],
+)
+def test_what_was_not_granted_is_named(requested: str, granted: str, missing: tuple[str | None, ...]) -> None:
+    expected = tuple(requested if scope is None else scope for scope in missing)
+    assert scopes_not_granted(requested.split(), granted.split()) == expected
+
+
+def test_of_many_the_first_are_named_and_the_others_counted() -> None:
+    named = scopes_not_granted([f"s-{number}" for number in range(MOST_NAMED + 3)], ["other"])
+    assert (named[0], named[-1], len(named)) == ("s-0", "and 3 more", MOST_NAMED + 1)
