@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parent
+UNIT = Path(__file__).parents[1]
 SOURCE = UNIT.parent.parent
 
 PACKAGES = {
