@@ -37,7 +37,7 @@ lint: $(READY)
 	$(VENV)/bin/lint-imports
 
 unit: $(READY)
-	$(VENV)/bin/pytest tests/unit --numprocesses 2 --dist worksteal --cov --cov-report=term --cov-fail-under=100
+	$(VENV)/bin/pytest tests/unit --numprocesses 2 --cov --cov-report=term --cov-fail-under=100
 
 faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes, then a long random walk; FAULTS_SECONDS, FAULTS_SEED
 	@$(RUN) -m tests.faults.fault_run

@@ -22,8 +22,8 @@ from datasource.outbound.egress import EgressPolicy, rules
 from datasource.records.credential import CredentialData, CredentialFacts, StoredCredential
 from datasource.records.credential_patches import credential_manifest
 from datasource.records.fingerprint import fingerprint
-from datasource.records.token_secret import plan
-from datasource_operator.decisions.findings import find
+from datasource.records.token_secret import plan_token_secret
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.status import Surface, status_patch, wanted_status
 
@@ -110,7 +110,7 @@ class Maker:
     def token_secret(self, datasource: Datasource, facts: CredentialFacts, data: CredentialData) -> dict[str, Any]:
         """The Secret that apps mount."""
         metadata = datasource.metadata
-        due = plan(
+        due = plan_token_secret(
             namespace=metadata.namespace,
             name=metadata.name,
             uid=metadata.uid,
@@ -122,7 +122,7 @@ class Maker:
     def status(self, datasource: Datasource, facts: CredentialFacts | None, now: datetime) -> dict[str, Any]:
         """The patch that brings the status to what the operator makes of it."""
         seen = self._observed(datasource, facts, now)
-        patch = status_patch(datasource.status, wanted_status(seen, find(seen), self._surface))
+        patch = status_patch(datasource.status, wanted_status(seen, finding_of(seen), self._surface))
         assert patch is not None
         return patch
 

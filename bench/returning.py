@@ -247,7 +247,7 @@ class RawFlows:
             created_at=_now(),
             expires_at=_now() + FLOW_LIFETIME,
         )
-        manifest = records.manifest(flow, system_namespace=SYSTEM_NAMESPACE, slot=0)
+        manifest = records.flow_manifest(flow, system_namespace=SYSTEM_NAMESPACE, slot=0)
         created = await self.raw.post(f"{_FLOWS}?{_MANAGED}", manifest, PartialObject)
         return flow, f"{_FLOWS}/{created.metadata.name}", created.metadata.resource_version
 

@@ -20,8 +20,8 @@ from bench.fleet import Fleet
 from bench.imitation import LIFETIME
 from bench.meter import AuditLog, Calls, cpu_seconds, service_account
 from bench.objects import Maker
-from datasource_operator.decisions.election import micro_time
-from datasource_operator.lease import LEASE_NAME
+from datasource.api.clock import micro_time
+from datasource.process.installation import LEASE_NAME
 from deploy.local.cache import BUILD, REPOSITORY
 from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import Child, free_ports

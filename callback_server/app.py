@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -45,6 +45,7 @@ from datasource.cluster.credential_secrets import CredentialSecrets
 from datasource.cluster.dropped_grants import DroppedGrants
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
+from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
@@ -57,10 +58,6 @@ BODY_TIMEOUT = 10.0
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +84,9 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     # Strangers are to cost no waiting.
     impatient = CredentialSecrets(kube, CALLBACK_FIELD_MANAGER, may_list=False)
     glance = Observer(kube, impatient, settings, discovery, lookups)
-    clients = Clients(patient, settings.require_allowed_hosts, _now)
-    flows = FlowStore(kube, settings.system_namespace, _now)
-    link_keys = LinkKeyStore(kube, settings.system_namespace, _now)
+    clients = Clients(patient, settings.require_allowed_hosts, utc_now)
+    flows = FlowStore(kube, settings.system_namespace, utc_now)
+    link_keys = LinkKeyStore(kube, settings.system_namespace, utc_now)
 
     def new_lane() -> Lane:
         return Lane(glance, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
@@ -99,7 +96,7 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     places = Places(in_all=64, per_namespace=16, reserved=32, longest_wait=5.0, longest_line=48)
     return Services(
         dialog=DialogService(
-            clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), places, link_keys, _now
+            clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), places, link_keys, utc_now
         ),
         callback=CallbackService(
             clients,
@@ -109,10 +106,10 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
             looks,
             places,
             link_keys,
-            CredentialStore(credential_secrets, _now),
-            GrantRevoker(DroppedGrants(transport, clients, credential_secrets, _now), kube),
-            IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), _now),
-            _now,
+            CredentialStore(credential_secrets, utc_now),
+            GrantRevoker(DroppedGrants(transport, clients, credential_secrets, utc_now), kube),
+            IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), utc_now),
+            utc_now,
         ),
         done=DoneService(settings, observer, flows, looks, link_keys),
         settings=settings,

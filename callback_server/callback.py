@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
@@ -28,6 +28,7 @@ from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, c
 from datasource.oauth2.errors import OAuth2Error
 from datasource.oauth2.token_request import Client, authorization_code_request
 from datasource.oauth2.token_response import TokenResponse, captured_text
+from datasource.outbound.redaction import said
 from datasource.providers.exchange import request_token
 from datasource.providers.transport import Transport
 from datasource.records.credential import CredentialData, CredentialFacts
@@ -99,6 +100,9 @@ class CallbackService:
         self, response: AuthorizationResponse, place: tuple[str, str | None], cookie: str | None
     ) -> tuple[FlowKey, StoredFlow]:
         key = parse_flow_key(response.state or "")
+        if key is None and response.state is None and response.error is not None:
+            # Some services leave it out, against RFC 6749 section 4.1.2.1. What they say is all that is known.
+            raise refusals.refused_without_state(response.error, response.error_description)
         if key is None:
             raise refusals.unknown_flow()
         if cookie is None:
@@ -159,6 +163,8 @@ class CallbackService:
         effective = effective_parameters(situation, flow.metadata)
         with what_is_missing(situation):
             material = await self.clients.material(situation.namespace, situation.oauth2, effective.endpoints)
+        # How the client authenticates may be told by the provider's metadata.
+        material = replace(material, parameters=effective.parameters)
         await self.identity.prepare(effective.parameters, flow, material.ca_bundle)
         await self.credentials.rehearse(situation)
         self.clients.client(material, token_endpoint=effective.token_url)
@@ -170,7 +176,7 @@ class CallbackService:
 
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared) -> None:
         situation = prepared.situation
-        response = await self._exchanged(flow, prepared)
+        response = await self._exchange(flow, prepared)
         facts, data = new_credential(
             situation,
             prepared.effective,
@@ -196,7 +202,7 @@ class CallbackService:
             await self.revoker.revoke_dropped(situation, prepared.material, data)
             raise
 
-    async def _exchanged(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
+    async def _exchange(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
         request = authorization_code_request(
             prepared.effective.token_url,
             self._client(prepared),
@@ -217,7 +223,7 @@ class CallbackService:
             )
         except OAuth2Error as error:
             logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))
-            raise refusals.exchange_failed(error) from None
+            raise refusals.exchange_failed(error, named_server(prepared.response)) from None
 
     async def _record(self, claimed: ClaimedFlow, refused: Refused | None) -> None:
         """Tell the done page; it finds a stored credential by itself where this cannot be written."""
@@ -267,6 +273,7 @@ def new_credential(
         fingerprint=bound_to,
         client_id=effective.client_id,
         refresh_token=response.refresh_token,
+        redirect_uri=flow.redirect_uri if effective.parameters.redirect_uri_on_refresh else None,
         revocation_endpoint=effective.revocation_url,
         refresh_endpoint=effective.parameters.refresh_url or None,
     )
@@ -280,6 +287,15 @@ def captured_on_the_way_back(effective: Effective, response: AuthorizationRespon
     names = effective.parameters.captured_fields.callback
     found = {name: captured_text(response.other.get(name)) for name in names}
     return {name: text for name, text in found.items() if text is not None}
+
+
+def named_server(response: AuthorizationResponse) -> str | None:
+    """The server that keeps the account, where the service names one (Zoho: accounts-server).
+
+    A browser brought it, so nothing is sent there.
+    """
+    named = response.other.get("accounts-server")
+    return said(named) if named else None
 
 
 def authorized_by(

@@ -45,7 +45,7 @@ class CredentialStore:
         except (Forbidden, Invalid) as error:
             name = credential_secret_name(situation.name)
             logger.warning("the credential could not be stored", secret=name, error=error.message)
-            raise refusals.write_is_refused(name, error.reason) from None
+            raise refusals.write_is_refused(name, error.message) from None
 
     async def _rehearse(self, situation: Situation, facts: CredentialFacts) -> None:
         place, before = (situation.namespace, situation.name), situation.credential
@@ -88,6 +88,6 @@ class CredentialStore:
                 gives_up=gives_up,
             )
         except refused as error:
-            raise refusals.store_was_refused(credential_secret_name(situation.name), error.reason) from None
+            raise refusals.store_was_refused(credential_secret_name(situation.name), error.message) from None
         if not written.stands:
             raise refusals.dropped_after_exchange()

@@ -1,9 +1,8 @@
 """The done page: how a flow ended, with the dialog around it; honest about whether the state is AUTHORIZED already."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from starlette.responses import HTMLResponse
 
@@ -14,11 +13,15 @@ from callback_server.looks import Looks
 from callback_server.pages import Banner, Dialog, Message, dialog_page, message_page, progress_page, refusal_page
 from callback_server.refusals import Refused
 from callback_server.situation import Observer, Situation, effective_parameters
+from datasource.api.clock import rfc3339
 from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
 from datasource.api.states import State
 from datasource.cluster.link_keys import LinkKeyStore
+from datasource.oauth2.scopes import scopes_not_granted
+from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
+from datasource.records.credential import CredentialFacts
 from datasource.records.effective import Effective
 from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, done_id_is_of, flow_key_origin, parse_flow_key
 from datasource.records.link_keys import Purpose
@@ -54,7 +57,7 @@ class DoneService:
         if cookie is None:
             raise refusals.cookie_is_missing()
         # Whoever is not the browser that began gets no further than this look.
-        origin = flow_key_origin(key, Purpose.DONE, self.link_keys.current, datetime.now(UTC))
+        origin = flow_key_origin(key, Purpose.DONE, self.link_keys.current, utc_now())
         lane = self.looks.lane(origin, key.digest, refused=refusals.unknown_flow())
         found = await lane.record(key, has_key=lambda found: done_id_is_of(key, found.flow))
         flow = _own_flow(key, cookie, found)
@@ -154,4 +157,16 @@ def _success_message(flow: Flow, situation: Situation | None) -> str:
     if not _is_seen_by_operator(flow, situation):
         return "The operator has not taken it up yet."
     secret = situation.status.token_secret_name
-    return f"The Datasource is AUTHORIZED. Apps find the access token in Secret {secret}. You can close this page."
+    missed = "" if situation.credential is None else "".join(f" {gap}" for gap in gaps(situation.credential.facts))
+    return (
+        f"The Datasource is AUTHORIZED. Apps find the access token in Secret {secret}.{missed} You can close this page."
+    )
+
+
+def gaps(facts: CredentialFacts) -> Iterator[str]:
+    """What will be missed later, for the one who can mend it now."""
+    if missing := scopes_not_granted(facts.requested_scopes, facts.granted_scopes):
+        yield f"The service did not grant all that was asked for; this is missing: {', '.join(missing)}."
+    if not facts.has_refresh_token:
+        when = "when the access token runs out" if facts.expires_at is None else f"at {rfc3339(facts.expires_at)}"
+        yield f"The service gave no refresh token, so somebody has to come back {when}."

@@ -66,7 +66,7 @@ class FlowStore:
         slots = self.slots()
         for slot in slots[:_TRIED]:
             flow = make(slot)
-            if await self._created(flow, slot):
+            if await self._create(flow, slot):
                 return flow
         taken: dict[int, StoredFlow] = {}
         for slot in slots:
@@ -79,12 +79,12 @@ class FlowStore:
                 continue
             flow = make(slot)
             version = None if secret is None else secret.metadata.resource_version
-            if await (self._created(flow, slot) if version is None else self._replaced(flow, slot, version)):
+            if await (self._create(flow, slot) if version is None else self._replace(flow, slot, version)):
                 return flow
         while taken:
             slot = records.slot_to_give_up(taken)
             flow = make(slot)
-            if await self._replaced(flow, slot, taken.pop(slot).resource_version):
+            if await self._replace(flow, slot, taken.pop(slot).resource_version):
                 return flow
         raise NoSlot
 
@@ -131,15 +131,15 @@ class FlowStore:
         )
         return StoredFlow(flow=flow, resource_version=written.metadata.resource_version)
 
-    async def _created(self, flow: Flow, slot: int) -> bool:
-        manifest = records.manifest(flow, system_namespace=self.namespace, slot=slot)
+    async def _create(self, flow: Flow, slot: int) -> bool:
+        manifest = records.flow_manifest(flow, system_namespace=self.namespace, slot=slot)
         try:
             await self.kube.create(SECRETS, self.namespace, manifest, Secret, manager=CALLBACK_FIELD_MANAGER)
         except Conflict:
             return False
         return True
 
-    async def _replaced(self, flow: Flow, slot: int, resource_version: str) -> bool:
+    async def _replace(self, flow: Flow, slot: int, resource_version: str) -> bool:
         patch = records.replacement_patch(flow, slot=slot, resource_version=resource_version)
         name = flow_secret_name(uid_digest(flow.uid), slot)
         try:

@@ -268,13 +268,19 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
         pairs = tuple(f"{name}={value}" for name, value in getattr(whole, field).items())
         if pairs:
             yield Shown(label, pairs, _source(oauth2, field))
+    if whole.redirect_uri_on_refresh:
+        yield Shown("Redirect URI on refresh", ("sent",), _source(oauth2, "redirect_uri_on_refresh"))
+    if whole.client_id_in_body:
+        yield Shown("Client ID in the body", ("beside the header",), _source(oauth2, "client_id_in_body"))
+    if whole.nonce is False:
+        yield Shown("Nonce", ("none is sent",), "" if oauth2.nonce is False else _FROM_PRESET)
     if whole.captured_names:
         yield Shown("Captured fields", whole.captured_names, _source(oauth2, "captured_fields"))
 
 
 def _pkce_note(oauth2: OAuth2, whole: OAuth2) -> str:
     """RFC 9700 section 2.1.1: PKCE, or the nonce of OpenID Connect, tells the person's own code from a stolen one."""
-    if whole.pkce is Pkce.NONE and "openid" not in whole.scopes:
+    if whole.pkce is Pkce.NONE and ("openid" not in whole.scopes or whole.nonce is False):
         return "nothing tells a stolen code from your own: with the scope openid a nonce would"
     return "" if oauth2.pkce is whole.pkce else _FROM_PRESET
 

@@ -1,6 +1,8 @@
-"""I/O: HTTP as strangers may speak it: short heads, no long silence, so many connections and no more."""
+"""I/O: HTTP as strangers may speak it: short heads, no long silence, so many connections and no more, in turns."""
 
 import asyncio
+from collections import deque
+from functools import partial
 from typing import Any
 
 import h11
@@ -10,6 +12,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from callback_server.framing import head_problem
+from callback_server.turns import Turns
 
 logger = structlog.get_logger(__name__)
 
@@ -30,13 +33,27 @@ comes when all are taken is let go at once."""
 class StrictConnection(h11.Connection):
     """h11's side of a connection, which mends no head: every one passes here, wherever uvicorn asks for the next event."""
 
+    _has_news = False
+    """Whether a line of a head may have ended since it was judged. To judge it at each byte that drips in costs too much."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Called when bytes came."""
+        self._has_news = self._has_news or b"\n" in data
+        super().receive_data(data)
+
+    def start_next_cycle(self) -> None:
+        """Called when a request was answered; the next one may have come already."""
+        super().start_next_cycle()
+        self._has_news = True
+
     def next_event(self) -> Any:
         """The next event.
 
         Raises:
             h11.RemoteProtocolError: what came is no request; uvicorn answers 400 and closes.
         """
-        if self.their_state is h11.IDLE:
+        if self.their_state is h11.IDLE and self._has_news:
+            self._has_news = False
             received, _ = self.trailing_data
             problem = head_problem(received)
             if problem is not None:
@@ -50,9 +67,12 @@ class BoundedProtocol(H11Protocol):
 
     _head_timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, turns: Turns, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn = StrictConnection(h11.SERVER, LARGEST_HEAD)
+        self._turns = turns
+        self._pieces: deque[bytes] = deque()
+        """What came and waits for its turn."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called by the event loop."""
@@ -66,6 +86,23 @@ class BoundedProtocol(H11Protocol):
         """Called by the event loop."""
         self._head_came()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the event loop."""
+        # Somebody who asks and has to wait is no idle connection.
+        self._unset_keepalive_if_required()
+        self._pieces.append(data)
+        if not self._turns.take(self._take_piece):
+            # What has not been read yet waits in the kernel.
+            self.flow.pause_reading()
+
+    def _take_piece(self) -> None:
+        piece = self._pieces.popleft()
+        if self.transport.is_closing():
+            return
+        if not self._pieces:
+            self.flow.resume_reading()
+        super().data_received(piece)
 
     def handle_events(self) -> None:
         """Called when bytes came."""
@@ -94,8 +131,9 @@ class BoundedProtocol(H11Protocol):
 
 def server_of(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
     """A server of the app, not started yet."""
+    turns = Turns(lambda begin: asyncio.get_running_loop().call_soon(begin))
     options: dict[str, Any] = {
-        "http": BoundedProtocol,
+        "http": partial(BoundedProtocol, turns=turns),
         "ws": "none",
         "lifespan": "off",
         # The access log would carry codes and tickets.

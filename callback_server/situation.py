@@ -20,7 +20,7 @@ from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.metadata_lookup import look_up_metadata
 from datasource.records.credential import StoredCredential, Unreadable
-from datasource.records.effective import Effective, effective
+from datasource.records.effective import Effective, effective_oauth2
 from datasource.records.fingerprint import parameters_hash
 from datasource.records.ticket import TicketScope, same_ticket, ticket_fits, ticket_hash
 
@@ -176,6 +176,6 @@ def effective_parameters(situation: Situation, metadata: ProviderMetadata | None
         Refused: what is written and what the provider says of itself do not go together.
     """
     try:
-        return effective(situation.oauth2, metadata)
+        return effective_oauth2(situation.oauth2, metadata)
     except InvalidSpec as error:
         raise refusals.not_configured(str(error)) from None

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from kubectl_datasource.objects import Datasource
 
 if TYPE_CHECKING:
     from datasource.api.spec import OAuth2
-
-SYSTEM_NAMESPACE = "datasource-system"
 
 
 @dataclass(frozen=True, slots=True)

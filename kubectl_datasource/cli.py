@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from kubectl_datasource import commands
-from kubectl_datasource.advice import SYSTEM_NAMESPACE
 from kubectl_datasource.exits import EXIT_CODES, Exit, Problem
 from kubectl_datasource.kubectl import Kubectl
 

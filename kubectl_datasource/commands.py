@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,8 @@ import click
 
 from datasource.api.clock import rfc3339
 from datasource.api.names import Annotation, SecretType
+from datasource.process.clock import utc_now
+from datasource.process.installation import SYSTEM_NAMESPACE
 from kubectl_datasource import asking, authorizing, explaining, listing
 from kubectl_datasource.advice import Case
 from kubectl_datasource.asking import Request
@@ -32,17 +34,13 @@ SUSPENDED_WITHIN = timedelta(seconds=60)
 SETTLES_WITHIN = timedelta(seconds=2)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def list_datasources(kubectl: Kubectl, output: str | None) -> Exit:
     """Print the table, or JSON."""
     screen, found = Screen.of_process(), listing.by_place(kubectl.datasources())
     if output == "json":
         screen.show_json({"items": [listing.as_json(each) for each in found]})
     elif found:
-        screen.show(*listing.table(found, _now(), namespaces=kubectl.all_namespaces, wide=output == "wide"))
+        screen.show(*listing.table(found, utc_now(), namespaces=kubectl.all_namespaces, wide=output == "wide"))
     else:
         screen.note(
             "There are no Datasources." if kubectl.all_namespaces else "There are no Datasources in this namespace."
@@ -125,9 +123,9 @@ def refresh(kubectl: Kubectl, names: Sequence[str], *, seconds: int | None, outp
 
 def _refresh_of(datasource: Datasource) -> Request | Ended:
     # refreshedAt has whole seconds: a refresh within the second of the last one could not be told from none.
-    while datasource.status.refreshed_at == rfc3339(_now()):
+    while datasource.status.refreshed_at == rfc3339(utc_now()):
         time.sleep(0.1)
-    return asking.refresh(datasource, _value(), _now)
+    return asking.refresh(datasource, _value(), utc_now)
 
 
 def explain(kubectl: Kubectl, name: str, output: str | None) -> Exit:
@@ -143,7 +141,7 @@ def explain(kubectl: Kubectl, name: str, output: str | None) -> Exit:
     if output == "json":
         screen.show_json(explaining.explained_json(datasource, advice, events))
     else:
-        screen.show(*explaining.explained(datasource, advice, events, _now()))
+        screen.show(*explaining.explained(datasource, advice, events, utc_now()))
     is_ready = datasource.ready is not None and datasource.ready.status == "True" and datasource.is_looked_at
     return Exit.FINE if is_ready else Exit.NOT_AS_WANTED
 
@@ -247,8 +245,8 @@ def _suspend(kubectl: Kubectl, screen: Screen, datasources: list[Any]) -> frozen
         if there.suspend(name).get("spec", {}).get("suspend") is not True:
             raise Problem(
                 "The Datasources of this cluster have no spec.suspend.",
-                "Stop the operator instead while you export and restore: kubectl scale -n datasource-system "
-                "deployment/datasource-operator --replicas=0",
+                "Stop the operator instead while you export and restore: kubectl scale "
+                f"-n {SYSTEM_NAMESPACE} deployment/datasource-operator --replicas=0",
             )
         ended = _wait(screen, partial(there.datasource, name), partial(_is_quiet, there), SUSPENDED_WITHIN)
         if ended.exit is not Exit.FINE:
@@ -278,7 +276,7 @@ def _wait(screen: Screen, look: Callable[[], Datasource], judge: Judge[T], timeo
 
 
 def _value() -> str:
-    return asking.new_value(_now(), secrets.token_bytes(4))
+    return asking.new_value(utc_now(), secrets.token_bytes(4))
 
 
 def _confirm(kubectl: Kubectl, names: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import VERSION, redirect_uri
 from datasource.api.objects import Lease
+from datasource.process.installation import OLDEST_KUBERNETES
 from kubectl_datasource.checks import Check, Verdict
 from kubectl_datasource.findings import (
     Answer,
@@ -18,29 +19,11 @@ from kubectl_datasource.findings import (
     service_account,
     settings_of,
 )
-from kubectl_datasource.installation import Deployment
+from kubectl_datasource.installation import POLICIES, Deployment
 from kubectl_datasource.rights import ACCOUNTS
 from kubectl_datasource.words import duration
 
-OLDEST_KUBERNETES = (1, 31)
-"""Selectable fields of CRDs, which ours has, are on by default since then."""
-
 TOLERATED_SKEW = timedelta(seconds=60)
-
-POLICIES = (
-    "callback-role-bindings.datasource.dev",
-    "callback-roles.datasource.dev",
-    "callback-server-writes.datasource.dev",
-    "client-secret-reference.datasource.dev",
-    "lease-writes.datasource.dev",
-    "operator-events.datasource.dev",
-    "operator-writes.datasource.dev",
-    "secret-writes.datasource.dev",
-    "status-writes.datasource.dev",
-    "template-keys.datasource.dev",
-    "token-secret.datasource.dev",
-)
-"""The admission policies of deploy/base/cluster; a unit test holds them to it."""
 
 _INSTALL = "Apply the overlay, or the chart, again: docs/admin.md."
 _GIVEN_BY_OPERATOR = (
@@ -196,7 +179,8 @@ def external_url_fits(survey: Survey) -> Check:
             f"DATASOURCE_EXTERNAL_URL is {url}, but the redirect URI in the status of {differing[0]} is another"
             + (f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""),
             "Restart both Deployments, so that they take the setting up; if the URL was changed on purpose, register the new "
-            "redirect URIs with the services.",
+            "redirect URIs with the services. If another installation serves that namespace, too (kubectl get leases -A), "
+            "remove one, or name different namespaces in DATASOURCE_NAMESPACES of each.",
         )
     return Check(
         name, Verdict.OK, f"{url}; redirect URIs to register: {redirect_uri(url, 'NAMESPACE')}, or as each status says"
@@ -269,6 +253,13 @@ def token_endpoints_are_reachable(survey: Survey) -> Iterator[Check]:
         name = f"Token endpoint {connection.place}"
         if connection.trouble is None:
             yield Check(name, Verdict.OK, "reached from here; the pods may be on another network")
+        elif not connection.is_tried:
+            yield Check(
+                name,
+                Verdict.UNKNOWN,
+                f"not tried: {connection.trouble}",
+                "The pods do not connect there either, unless DATASOURCE_EGRESS_ALLOW names it.",
+            )
         else:
             yield Check(
                 name,

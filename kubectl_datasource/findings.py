@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from datasource.api.names import credential_secret_name, redirect_uri
 from datasource.api.objects import Lease
+from datasource.outbound.egress import EgressPolicy, InvalidRule, Rules, rules
 from kubectl_datasource.installation import ConfigMap, Container, Deployment
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.rights import ACCOUNTS, Review
@@ -37,6 +38,8 @@ class Connection:
     place: str
     trouble: str | None = None
     """None: it was made."""
+    is_tried: bool = True
+    """Whether it was tried at all: whoever may edit a Datasource must not have this machine connect to its own network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,20 @@ def settings_of(survey: Survey) -> Mapping[str, str] | Untold:
     if len(ours) == 1:
         return ours[0]
     return Untold(f"no Deployment and not one ConfigMap datasource-config-... in namespace {survey.system_namespace}")
+
+
+def egress_of(survey: Survey) -> EgressPolicy:
+    """Where the installation lets requests go; the strictest where that cannot be told."""
+    settings = settings_of(survey)
+    told = {} if isinstance(settings, Untold) else settings
+
+    def listed(name: str) -> Rules:
+        return rules(entry.strip() for entry in told.get(name, "").split(",") if entry.strip())
+
+    try:
+        return EgressPolicy(listed("DATASOURCE_EGRESS_ALLOW"), listed("DATASOURCE_EGRESS_DENY"))
+    except InvalidRule:
+        return EgressPolicy()
 
 
 def external_url_of(survey: Survey) -> str | None:

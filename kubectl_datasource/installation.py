@@ -6,6 +6,21 @@ import msgspec
 
 from datasource.api.objects import Metadata
 
+POLICIES = (
+    "callback-role-bindings.datasource.dev",
+    "callback-roles.datasource.dev",
+    "callback-server-writes.datasource.dev",
+    "client-secret-reference.datasource.dev",
+    "lease-writes.datasource.dev",
+    "operator-events.datasource.dev",
+    "operator-writes.datasource.dev",
+    "secret-writes.datasource.dev",
+    "status-writes.datasource.dev",
+    "template-keys.datasource.dev",
+    "token-secret.datasource.dev",
+)
+"""The admission policies of deploy/base/cluster; a unit test holds them to it."""
+
 
 class ConfigMapRef(msgspec.Struct, frozen=True):
     """A reference by name."""

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from datasource.api.names import credential_secret_name
 from datasource.api.states import Reason
+from datasource.process.installation import SYSTEM_NAMESPACE
 from kubectl_datasource.advice import (
-    SYSTEM_NAMESPACE,
     Advice,
     Case,
     ClientSecret,

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
@@ -17,6 +17,9 @@ import msgspec
 
 from datasource.api.names import GROUP
 from datasource.api.objects import Lease
+from datasource.outbound.egress import EgressPolicy
+from datasource.process.clock import utc_now
+from datasource.process.installation import LEASE_NAME
 from kubectl_datasource.exits import NotFound, Problem, Unreachable
 from kubectl_datasource.findings import (
     Answer,
@@ -24,6 +27,7 @@ from kubectl_datasource.findings import (
     Survey,
     Untold,
     credentials_to_ask_for,
+    egress_of,
     external_url_of,
     served_namespaces,
     service_account,
@@ -37,7 +41,6 @@ from kubectl_datasource.rights import ACCOUNTS, Review, reviews, reviews_of_cred
 CONNECT_TIMEOUT = 5.0
 ENDPOINTS_TRIED = 10
 NAMESPACES_TRIED = 20
-LEASE_NAME = "datasource-operator"
 
 _DATE = re.compile(r"\bDate: (\w{3}, \d{2} \w{3} \d{4} \d{2}:\d{2}:\d{2} GMT)")
 
@@ -58,7 +61,7 @@ def survey(
     """
     tell("asking the API server")
     found = Survey(
-        now=datetime.now(UTC),
+        now=utc_now(),
         system_namespace=system_namespace,
         plugin_version=plugin_version,
         kubernetes=_told(lambda: str(kubectl.json("version")["serverVersion"]["gitVersion"])),
@@ -79,7 +82,7 @@ def survey(
     return replace(
         found,
         callback=None if url is None else _answer(_page(url, datasources, found)),
-        connections=_connections(datasources),
+        connections=_connections(datasources, egress_of(found)),
     )
 
 
@@ -109,7 +112,7 @@ def _api_skew(kubectl: Kubectl) -> timedelta | Untold:
 
 
 def _skew(date: str) -> timedelta:
-    return parsedate_to_datetime(date) - datetime.now(UTC).replace(microsecond=0)
+    return parsedate_to_datetime(date) - utc_now().replace(microsecond=0)
 
 
 def _listed(kubectl: Kubectl, type_: type[T], *arguments: str) -> tuple[T, ...]:
@@ -195,18 +198,27 @@ def _headers(status: int, headers: Any) -> Answer:
     return Answer(status, small, skew)
 
 
-def _connections(datasources: tuple[Datasource, ...]) -> tuple[Connection, ...]:
+def _connections(datasources: tuple[Datasource, ...], egress: EgressPolicy) -> tuple[Connection, ...]:
     endpoints = token_endpoints(datasources, ENDPOINTS_TRIED)
     if not endpoints:
         return ()
     with ThreadPoolExecutor(len(endpoints)) as pool:
-        return tuple(pool.map(lambda endpoint: _connection(*endpoint), endpoints))
+        return tuple(pool.map(lambda each: _connection(each[0], each[1], each[2], egress), endpoints))
 
 
-def _connection(scheme: str, host: str, port: int) -> Connection:
+def _connection(scheme: str, host: str, port: int, egress: EgressPolicy) -> Connection:
+    """Try to connect to an endpoint, which somebody else wrote, as far as the pods would do it, too."""
     place = f"{host}:{port}"
+    denied = egress.host_denial(host)
+    if denied is not None:
+        return Connection(place, f"{host} leads to {denied}", is_tried=False)
     try:
-        with socket.create_connection((host, port), CONNECT_TIMEOUT) as plain:
+        (*_, (address, *_)) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        denied = egress.address_denial(host, str(address))
+        if denied is not None:
+            return Connection(place, f"{host} leads to {denied}", is_tried=False)
+        # What was judged is connected to: another look at the name could lead elsewhere.
+        with socket.create_connection((str(address), port), CONNECT_TIMEOUT) as plain:
             if scheme == "https":
                 with ssl.create_default_context().wrap_socket(plain, server_hostname=host):
                     pass

@@ -37,6 +37,7 @@ from callback_server.refusals.service import (
     exchange_failed,
     issuer_is_another,
     provider_is_silent,
+    refused_without_state,
     request_was_not_taken,
 )
 from callback_server.refusals.storing import name_is_taken, not_configured, store_was_refused, write_is_refused
@@ -67,6 +68,7 @@ __all__ = [
     "page_not_found",
     "parameters_changed_meanwhile",
     "provider_is_silent",
+    "refused_without_state",
     "request_was_not_taken",
     "somebody_else_authorized",
     "something_went_wrong",

@@ -40,6 +40,9 @@ class Kind(StrEnum):
     METADATA_CANNOT_BE_READ = "metadata_cannot_be_read"
     PUSHED_REQUEST_WAS_REFUSED = "pushed_request_was_refused"
     THE_SERVICE_DOES_NOT_ACCEPT_THE_CLIENT = "the_service_does_not_accept_the_client"
+    THE_SERVICE_REFUSED_WITHOUT_STATE = "the_service_refused_without_state"
+    THE_SERVICE_DOES_NOT_ACCEPT_THE_REQUEST = "the_service_does_not_accept_the_request"
+    THE_SERVICE_ASKS_FOR_PATIENCE = "the_service_asks_for_patience"
     THE_SERVICE_DOES_NOT_ACCEPT_THE_CODE = "the_service_does_not_accept_the_code"
     THE_TOKEN_URL_MAY_NOT_BE_CALLED = "the_token_url_may_not_be_called"  # noqa: S105
     THE_SERVICE_DOES_NOT_ANSWER = "the_service_does_not_answer"

@@ -142,7 +142,7 @@ def unknown_flow() -> Refused:
 
 
 def not_an_authorization_response(what: str) -> Refused:
-    """The callback's query is none that a provider sends."""
+    """No provider sends a query like that of this callback."""
     return Refused(
         Kind.THE_ANSWER_CANNOT_BE_USED,
         "The answer cannot be used",

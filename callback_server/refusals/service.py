@@ -1,5 +1,6 @@
 """The service where a person authorizes says no, says nothing, or says what cannot be used."""
 
+import dataclasses
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -11,7 +12,9 @@ from datasource.oauth2.errors import (
     NotDelivered,
     OAuth2Error,
     OutcomeUnknown,
+    TemporarilyRefused,
     Throttled,
+    Unauthorized,
 )
 
 
@@ -27,6 +30,19 @@ def consent_was_denied(error: str, description: str | None) -> Refused:
         "The service refused the request",
         f"The service answered {said}. Nothing was stored. "
         "If it names a parameter, correct it in spec.oauth2 or in the application's registration.",
+    )
+
+
+def refused_without_state(error: str, description: str | None) -> Refused:
+    """An error that belongs to nobody's authorization, as far as can be told."""
+    said = f"{error}: {description.rstrip('.')}" if description else error
+    return Refused(
+        Kind.THE_SERVICE_REFUSED_WITHOUT_STATE,
+        "The service refused the request",
+        f"The service answered {said}. It did not say which authorization that is about, so nothing was changed and nothing "
+        "was stored. If it names a parameter, correct it in spec.oauth2 or in the application's registration. Then open the "
+        "Datasource's link again.",
+        is_miss=True,
     )
 
 
@@ -52,7 +68,7 @@ def provider_is_silent(what: str) -> Refused:
 
 def request_was_not_taken(error: OAuth2Error) -> Refused:
     """A pushed authorization request failed (RFC 9126 section 2.3): nothing was spent, nobody was sent anywhere."""
-    if isinstance(error, InvalidClient):
+    if isinstance(error, InvalidClient | Unauthorized):
         return exchange_failed(error)
     return Refused(
         Kind.PUSHED_REQUEST_WAS_REFUSED,
@@ -63,9 +79,41 @@ def request_was_not_taken(error: OAuth2Error) -> Refused:
     )
 
 
-def exchange_failed(error: OAuth2Error) -> Refused:
-    """The token endpoint did not give tokens; what to do follows from the class of the error."""
+def exchange_failed(error: OAuth2Error, named_server: str | None = None) -> Refused:
+    """The token endpoint did not give tokens; what to do follows from the class of the error.
+
+    Args:
+        error: what came of the request.
+        named_server: where the service says that the account is kept.
+    """
+    refused = _exchange_failed(error)
+    if named_server is None:
+        return refused
+    return dataclasses.replace(
+        refused,
+        message=f"{refused.message} The service names {named_server} as the server of this account: if that is not the host of "
+        "spec.oauth2.tokenURL, the account may be kept in another data centre. Nothing was sent there.",
+    )
+
+
+def _exchange_failed(error: OAuth2Error) -> Refused:
     match error:
+        case Unauthorized():
+            return Refused(
+                Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_REQUEST,
+                "The service does not accept the request",
+                f"{_sentence(error)} Nothing was stored. Compare spec.oauth2.clientID, the client Secret and "
+                "spec.oauth2.clientAuthentication with the application's registration. If they are right, it is the code "
+                "that is not accepted: try again.",
+                HTTPStatus.BAD_GATEWAY,
+            )
+        case TemporarilyRefused():
+            return Refused(
+                Kind.THE_SERVICE_ASKS_FOR_PATIENCE,
+                "The service asks for patience",
+                f"{_sentence(error)} Nothing was stored. Try again in a minute.",
+                HTTPStatus.BAD_GATEWAY,
+            )
         case InvalidClient():
             return Refused(
                 Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_CLIENT,

@@ -28,7 +28,7 @@ def write_is_refused(secret: str, why: str) -> Refused:
     return Refused(
         Kind.THE_CREDENTIAL_COULD_NOT_BE_STORED,
         "The credential could not be stored",
-        f"The API server would not accept Secret {secret} ({why}). The code was not used. "
+        f"The API server would not accept Secret {secret}. It says: {_words(why)}. The code was not used. "
         "Ask whoever runs the cluster to look at the rights of the callback server and at quotas.",
         HTTPStatus.CONFLICT,
     )
@@ -39,8 +39,16 @@ def store_was_refused(secret: str, why: str) -> Refused:
     return Refused(
         Kind.STORE_WAS_REFUSED,
         "The credential could not be stored",
-        f"The API server did not accept Secret {secret} ({why}), for as long as this authorization lasted. The new tokens were "
-        "dropped. Ask whoever runs the cluster to look at the rights of the callback server and at quotas, then open the "
-        "Datasource's link again.",
+        f"The API server did not accept Secret {secret}, for as long as this authorization lasted. It says: {_words(why)}. The "
+        "new tokens were dropped. Ask whoever runs the cluster to look at the callback server's rights and at quotas, then "
+        "open the Datasource's link again.",
         HTTPStatus.CONFLICT,
     )
+
+
+_LONGEST_WORDS = 1024
+
+
+def _words(why: str) -> str:
+    """What the API server says: a quota, a webhook or a policy tells nobody else what it wants."""
+    return why[:_LONGEST_WORDS].strip().rstrip(".") or "nothing"

@@ -31,3 +31,8 @@ def parse_rfc3339(text: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{text!r} is beyond all time in UTC") from None
+
+
+def micro_time(moment: datetime) -> str:
+    """A MicroTime (meta/v1): RFC 3339 in UTC with microseconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -18,6 +18,8 @@ class OwnerReference(msgspec.Struct, frozen=True, rename=spelled):
     kind: str = ""
     name: str = ""
     api_version: str = ""
+    controller: bool | None = None
+    block_owner_deletion: bool | None = None
 
 
 class ManagedFields(msgspec.Struct, frozen=True, rename=spelled):

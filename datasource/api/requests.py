@@ -1,6 +1,7 @@
 """Requests by annotation, each acted on once per value, and the bounded set of values already handled."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -21,12 +22,26 @@ class Requests(msgspec.Struct, frozen=True):
     refresh: str | None = None
 
 
+_SHORTENED = re.compile("\0sha256:([0-9a-f]{64})")
+"""A long value as it is kept in memory. Nobody writes a NUL into an annotation, and who does means his own Datasource."""
+
+
+def shortened(value: str) -> str:
+    """A value that says the same and takes little memory: an annotation may have 256 KiB."""
+    return value if len(value) <= _ECHO_LENGTH else f"\0sha256:{_digest(value)}"
+
+
 def requests_in(annotations: Mapping[str, str]) -> Requests:
-    """Read the requests that the annotations of a Datasource make."""
+    """Read the requests that the annotations of a Datasource make; long values are shortened."""
+
+    def read(name: str) -> str | None:
+        value = annotations.get(name)
+        return None if value is None else shortened(value)
+
     return Requests(
-        clear_credential=annotations.get(Annotation.CLEAR_CREDENTIAL),
-        new_credential=annotations.get(Annotation.NEW_CREDENTIAL),
-        refresh=annotations.get(Annotation.REFRESH),
+        clear_credential=read(Annotation.CLEAR_CREDENTIAL),
+        new_credential=read(Annotation.NEW_CREDENTIAL),
+        refresh=read(Annotation.REFRESH),
     )
 
 
@@ -80,10 +95,13 @@ class HandledSet(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
 
 def echo(value: str) -> str:
     """A request's value as `status.handled` shows it: long ones by their digest."""
-    return value if len(value) <= _ECHO_LENGTH else f"sha256:{_digest(value)}"
+    return value if len(value) <= _ECHO_LENGTH and _SHORTENED.fullmatch(value) is None else f"sha256:{_digest(value)}"
 
 
 def _digest(value: str) -> str:
+    digest = _SHORTENED.fullmatch(value)
+    if digest is not None:
+        return digest[1]
     return hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()
 
 

@@ -22,17 +22,28 @@ _DURATION_PART = re.compile(r"([0-9.]+)([smh])")
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
 
 
+class SpecProblem(msgspec.Struct, frozen=True):
+    """Why a spec cannot be used as it is. It may be kept; an exception may not, its traceback leads to what frames hold."""
+
+    field: str
+    problem: str
+    """The rest of the sentence that begins with the field."""
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.problem}. {self.remedy}"
+
+    def error(self) -> "InvalidSpec":
+        """For whoever cannot go on with it."""
+        return InvalidSpec(self.field, self.problem, self.remedy)
+
+
 class InvalidSpec(Exception):
-    """The spec cannot be used as it is; names the field and the remedy."""
+    """The same, for whoever cannot go on; caught at the next edge and never kept."""
 
     def __init__(self, field: str, problem: str, remedy: str) -> None:
-        super().__init__(f"{field} {problem}. {remedy}")
-        self.field = field
-
-    def alone(self) -> "InvalidSpec":
-        """The same, to be kept: nothing leads from it to the frames that it came through, nor to what they hold."""
-        self.__cause__ = self.__context__ = None
-        return self.with_traceback(None)
+        self.problem = SpecProblem(field, problem, remedy)
+        super().__init__(str(self.problem))
 
 
 class Pkce(StrEnum):
@@ -64,6 +75,14 @@ class AssertionAudience(StrEnum):
 
     ISSUER = "issuer"
     TOKEN_URL = "tokenURL"  # noqa: S105 - a choice, not a token
+
+
+class AssertionType(StrEnum):
+    """The `typ` of a client assertion."""
+
+    JWT = "JWT"
+    CLIENT_AUTHENTICATION = "client-authentication+jwt"
+    """As draft-ietf-oauth-rfc7523bis has it: some providers take no other, and some take only JWT."""
 
 
 class RedirectURI(StrEnum):
@@ -153,6 +172,9 @@ class OAuth2(
     bearer_token_types: tuple[str, ...] = ()
     error_codes: dict[str, ErrorCode] = {}
     captured_fields: CapturedFields = CapturedFields()
+    client_id_in_body: bool = False
+    """Beside Basic."""
+    redirect_uri_on_refresh: bool = False
     nonce: bool | None = None
     """False: none is sent with the scope openid."""
     error_rules: tuple[ErrorRule, ...] = ()
@@ -160,6 +182,7 @@ class OAuth2(
     ca_bundle: str | None = None
     ca_bundle_ref: CABundleRef | None = None
     redirect_uri: RedirectURI | None = None
+    assertion_type: AssertionType | None = None
 
     @property
     def preset(self) -> Preset | None:

@@ -9,10 +9,24 @@ import msgspec
 
 from datasource.api.names import CREDENTIAL_SUFFIX
 from datasource.api.presets import PRESETS
-from datasource.api.spec import InvalidSpec, OAuth2, Pkce, Spec, parse_duration
+from datasource.api.spec import (
+    AssertionAudience,
+    AssertionType,
+    InvalidSpec,
+    OAuth2,
+    Pkce,
+    Spec,
+    SpecProblem,
+    parse_duration,
+)
 from datasource.oauth2.authorize import RESERVED_PARAMETERS
 from datasource.oauth2.client_assertion import CLIENT_ASSERTION_ALGORITHMS
-from datasource.oauth2.token_request import RESERVED_TOKEN_PARAMETERS, SECRET_PARAMETERS, ClientAuthentication
+from datasource.oauth2.token_request import (
+    RESERVED_TOKEN_PARAMETERS,
+    SECRET_PARAMETERS,
+    WITHOUT_A_SECRET,
+    ClientAuthentication,
+)
 from datasource.outbound.egress import REMEDY, EgressPolicy
 from datasource.outbound.endpoint import endpoint_problem
 from datasource.outbound.trust import LARGEST_BUNDLE, UnusableBundle, check_bundle
@@ -38,11 +52,11 @@ def parse_spec(raw: Mapping[str, Any], *, allow_insecure_http: bool, egress: Egr
             "spec", f"does not fit the schema: {error}", "Compare it with `kubectl explain datasource.spec`."
         ) from None
     for problem in _problems(spec, allow_insecure_http=allow_insecure_http, egress=egress):
-        raise problem
+        raise problem.error()
     return spec
 
 
-def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) -> Iterator[InvalidSpec]:
+def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) -> Iterator[SpecProblem]:
     if spec.oauth2 is not None:
         yield from _preset_problems(spec.oauth2)
         yield from _endpoint_problems(spec.oauth2, allow_insecure_http=allow_insecure_http)
@@ -54,14 +68,14 @@ def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) ->
         yield from _reply_problems(spec.oauth2)
 
 
-def _preset_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+def _preset_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
     if oauth2.provider and oauth2.preset is None:
-        yield InvalidSpec(
+        yield SpecProblem(
             "spec.oauth2.provider", "is not a known preset", f"Use one of {', '.join(PRESETS)}, or leave it out."
         )
 
 
-def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
+def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator[SpecProblem]:
     endpoints = {
         "issuer": oauth2.issuer,
         "authorizeURL": oauth2.authorize_url,
@@ -75,31 +89,31 @@ def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator
             yield from _url_problems(f"spec.oauth2.{name}", url, allow_insecure_http=allow_insecure_http)
 
 
-def _egress_problems(oauth2: OAuth2, egress: EgressPolicy) -> Iterator[InvalidSpec]:
+def _egress_problems(oauth2: OAuth2, egress: EgressPolicy) -> Iterator[SpecProblem]:
     return egress_problems(oauth2.expanded().called_endpoints(), egress)
 
 
-def egress_problems(endpoints: Mapping[str, str], egress: EgressPolicy) -> Iterator[InvalidSpec]:
+def egress_problems(endpoints: Mapping[str, str], egress: EgressPolicy) -> Iterator[SpecProblem]:
     """Endpoints, by field of spec.oauth2, to whose hosts no request may go."""
     for name, url in endpoints.items():
         denied = egress.host_denial(urlsplit(url).hostname or "")
         if denied is not None:
-            yield InvalidSpec(f"spec.oauth2.{name}", f"leads to {denied}: no request may go there", REMEDY)
+            yield SpecProblem(f"spec.oauth2.{name}", f"leads to {denied}: no request may go there", REMEDY)
 
 
-def _trust_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+def _trust_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
     if oauth2.ca_bundle is not None and oauth2.ca_bundle_ref is not None:
-        yield InvalidSpec("spec.oauth2.caBundleRef", "stands beside a caBundle", "Leave one of the two out.")
+        yield SpecProblem("spec.oauth2.caBundleRef", "stands beside a caBundle", "Leave one of the two out.")
     if oauth2.ca_bundle is not None:
         yield from bundle_problems("spec.oauth2.caBundle", oauth2.ca_bundle)
 
 
-def bundle_problems(field: str, pem: str) -> Iterator[InvalidSpec]:
+def bundle_problems(field: str, pem: str) -> Iterator[SpecProblem]:
     """What is wrong with a CA bundle, wherever it is from."""
     try:
         check_bundle(pem)
     except UnusableBundle as error:
-        yield InvalidSpec(
+        yield SpecProblem(
             field,
             str(error),
             f"Give the certificates of the provider's authorities, each from BEGIN to END CERTIFICATE, in at most "
@@ -107,13 +121,13 @@ def bundle_problems(field: str, pem: str) -> Iterator[InvalidSpec]:
         )
 
 
-def _url_problems(field: str, url: str, *, allow_insecure_http: bool) -> Iterator[InvalidSpec]:
+def _url_problems(field: str, url: str, *, allow_insecure_http: bool) -> Iterator[SpecProblem]:
     found = endpoint_problem(url, allow_insecure_http=allow_insecure_http)
     if found is not None:
-        yield InvalidSpec(field, found.problem, found.remedy)
+        yield SpecProblem(field, found.problem, found.remedy)
 
 
-def _parameter_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+def _parameter_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
     queries = {
         "authorizeURL": (oauth2.authorize_url, RESERVED_PARAMETERS),
         # Credentials never stand in a URL: proxies and servers log them.
@@ -123,7 +137,7 @@ def _parameter_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
     for field, (url, reserved) in queries.items():
         for name, _ in parse_qsl(urlsplit(url or "").query, keep_blank_values=True):
             if name in reserved:
-                yield InvalidSpec(
+                yield SpecProblem(
                     f"spec.oauth2.{field}", f"sets {name} in its query", "Leave that out: the flow sets it itself."
                 )
     maps = {
@@ -134,13 +148,13 @@ def _parameter_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
     for field, (parameters, reserved) in maps.items():
         for name in parameters:
             if name in reserved:
-                yield InvalidSpec(f"spec.oauth2.{field}", f"sets {name}", "Leave that out: the flow sets it itself.")
+                yield SpecProblem(f"spec.oauth2.{field}", f"sets {name}", "Leave that out: the flow sets it itself.")
             if name == "resource" and oauth2.resource:
-                yield InvalidSpec(
+                yield SpecProblem(
                     f"spec.oauth2.{field}", "sets resource beside spec.oauth2.resource", "Use one of the two."
                 )
     if oauth2.audience and "audience" in oauth2.authorize_parameters:
-        yield InvalidSpec(
+        yield SpecProblem(
             "spec.oauth2.authorizeParameters", "sets audience beside spec.oauth2.audience", "Use one of the two."
         )
 
@@ -148,61 +162,79 @@ def _parameter_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
 _WITH_A_SECRET = frozenset({ClientAuthentication.CLIENT_SECRET_BASIC, ClientAuthentication.CLIENT_SECRET_POST})
 
 
-def _client_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+def _client_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
     method = oauth2.effective_client_authentication()
     field = "spec.oauth2.clientAuthentication"
     if oauth2.client_secret_ref is not None and oauth2.private_key_ref is not None:
-        yield InvalidSpec(
+        yield SpecProblem(
             "spec.oauth2.privateKeyRef",
             "stands beside a clientSecretRef",
             "Leave one of the two out: a client has one way.",
         )
     if method in _WITH_A_SECRET and oauth2.client_secret_ref is None:
-        yield InvalidSpec(field, f"is {method} without a client secret", "Name one in clientSecretRef.")
+        yield SpecProblem(field, f"is {method} without a client secret", "Name one in clientSecretRef.")
     if method is ClientAuthentication.PRIVATE_KEY_JWT and oauth2.private_key_ref is None:
-        yield InvalidSpec(field, f"is {method} without a private key", "Name one in privateKeyRef.")
-    if method is ClientAuthentication.NONE and oauth2.client_secret_ref is not None:
-        yield InvalidSpec(field, "is none beside a clientSecretRef", "Leave one of the two out.")
-    if method is ClientAuthentication.NONE and oauth2.private_key_ref is not None:
-        yield InvalidSpec(field, "is none beside a privateKeyRef", "Leave one of the two out.")
-    if method is ClientAuthentication.NONE and oauth2.pkce is Pkce.NONE:
-        yield InvalidSpec(
+        yield SpecProblem(field, f"is {method} without a private key", "Name one in privateKeyRef.")
+    if method in WITHOUT_A_SECRET and oauth2.client_secret_ref is not None:
+        yield SpecProblem(field, f"is {method} beside a clientSecretRef", "Leave one of the two out.")
+    if method in WITHOUT_A_SECRET and oauth2.private_key_ref is not None:
+        yield SpecProblem(field, f"is {method} beside a privateKeyRef", "Leave one of the two out.")
+    if method in WITHOUT_A_SECRET and oauth2.pkce is Pkce.NONE:
+        yield SpecProblem(
             "spec.oauth2.pkce",
             "is none for a client without a secret",
             "Use S256, or name a secret in clientSecretRef.",
         )
+    yield from _assertion_problems(oauth2.expanded())
     for place, ref in (("clientSecretRef", oauth2.client_secret_ref), ("privateKeyRef", oauth2.private_key_ref)):
         if ref is not None and ref.name.endswith(CREDENTIAL_SUFFIX):
-            yield InvalidSpec(
+            yield SpecProblem(
                 f"spec.oauth2.{place}.name",
                 "names a credential Secret",
                 "Name the Secret that holds what the client authenticates with.",
             )
     key = oauth2.private_key_ref
     if key is not None and key.algorithm is not None and key.algorithm not in CLIENT_ASSERTION_ALGORITHMS:
-        yield InvalidSpec(
+        yield SpecProblem(
             "spec.oauth2.privateKeyRef.algorithm",
             "is not an algorithm for a private key",
             f"Use one of {', '.join(CLIENT_ASSERTION_ALGORITHMS)}, or leave it out.",
         )
 
 
-def _identity_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+def _assertion_problems(whole: OAuth2) -> Iterator[SpecProblem]:
+    """Whoever reads the type relies on the audience: the issuer alone (draft-ietf-oauth-rfc7523bis)."""
+    field, of_type = "spec.oauth2.assertionType", f"is {whole.assertion_type}"
+    if whole.assertion_type is not AssertionType.CLIENT_AUTHENTICATION:
+        return
+    if whole.assertion_audience is AssertionAudience.TOKEN_URL:
+        yield SpecProblem(
+            field,
+            f"{of_type} beside assertionAudience tokenURL",
+            "Leave one of the two out: such an assertion is addressed to the issuer.",
+        )
+    if whole.issuer is None:
+        yield SpecProblem(
+            field, f"{of_type} without an issuer, to which it is addressed", "Set spec.oauth2.issuer, or use JWT."
+        )
+
+
+def _identity_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
     whole = oauth2.expanded()
     if oauth2.expected_identity and whole.issuer is None:
-        yield InvalidSpec(
+        yield SpecProblem(
             "spec.oauth2.expectedIdentity",
             "cannot be checked without an issuer, whose keys verify the id_token",
             "Set spec.oauth2.issuer.",
         )
     if oauth2.expected_identity and whole.nonce is False:
-        yield InvalidSpec(
+        yield SpecProblem(
             "spec.oauth2.nonce",
             "is false beside expectedIdentity, and without a nonce an id_token may be of another authorization",
             "Leave one of the two out.",
         )
     if oauth2.expected_identity and "openid" not in whole.scopes:
-        yield InvalidSpec(
+        yield SpecProblem(
             "spec.oauth2.expectedIdentity",
             "cannot be checked without the scope openid, which is what yields an id_token",
             "Add openid to spec.oauth2.scopes.",
@@ -215,16 +247,16 @@ _TOKENS = frozenset({"access_token", "refresh_token", "id_token"})
 _CALLBACK = frozenset({"code", "state", "iss", "error", "error_description", "id_token", "access_token"})
 
 
-def _reply_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
+def _reply_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
     for field, text in (("defaultLifetime", oauth2.default_lifetime), ("maxLifetime", oauth2.max_lifetime)):
         lifetime = parse_duration(text)
         if text is not None and (lifetime is None or lifetime < SHORTEST_LIFETIME):
-            yield InvalidSpec(
+            yield SpecProblem(
                 f"spec.oauth2.{field}", "is not a duration of at least one minute", "Write it like 30m or 2h."
             )
     for rule in oauth2.error_rules:
         if (rule.path, rule.error, rule.description, rule.status) == (None, None, None, None):
-            yield InvalidSpec(
+            yield SpecProblem(
                 "spec.oauth2.errorRules",
                 "has an entry that matches every reply",
                 "Say path, error, description or status.",
@@ -237,6 +269,6 @@ def _reply_problems(oauth2: OAuth2) -> Iterator[InvalidSpec]:
     ):
         for name in names:
             if name.rpartition(".")[2] in reserved:
-                yield InvalidSpec(
+                yield SpecProblem(
                     f"spec.oauth2.capturedFields.{field}", f"names {name}", "Leave that out: it is not for apps."
                 )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from datasource.api.names import GROUP
-from datasource.api.spec import InvalidSpec, Spec, TokenSecretTemplate
+from datasource.api.spec import Spec, SpecProblem, TokenSecretTemplate
 from datasource.api.template import rendered_size, unknown_variables, uses
 
 LARGEST_SECRET = 512 * 1024
@@ -28,13 +28,13 @@ _LONGEST_PREFIX = 253
 _LONGEST_SHOWN = 253
 
 
-def template_problem(spec: Spec) -> InvalidSpec | None:
+def template_problem(spec: Spec) -> SpecProblem | None:
     """Why no token Secret can be made of a spec's template, whatever the token; None where one can.
 
     Apart from what `parse_spec` refuses: the credential is none the worse for it, and goes on being refreshed. Worked out once
     for each spec: a template may be long, and is looked at in every run.
     """
-    known: dict[str, InvalidSpec | None] = spec.__dict__
+    known: dict[str, SpecProblem | None] = spec.__dict__
     if "template_problem" not in known:
         captured = () if spec.oauth2 is None else spec.oauth2.captured_names
         known["template_problem"] = next(_template_problems(spec.token_secret.template, captured), None)
@@ -46,7 +46,7 @@ def template_size(template: TokenSecretTemplate) -> int:
     return sum(map(_bytes_of, (template.labels, template.annotations, template.data)))
 
 
-def size_problem(data: Mapping[str, str], sizes: Mapping[str, int]) -> InvalidSpec | None:
+def size_problem(data: Mapping[str, str], sizes: Mapping[str, int]) -> SpecProblem | None:
     """Whether the Secret would be too large, counted before anything is rendered.
 
     Args:
@@ -58,7 +58,7 @@ def size_problem(data: Mapping[str, str], sizes: Mapping[str, int]) -> InvalidSp
     if total <= LARGEST_SECRET:
         return None
     largest = max(by_key, key=lambda key: by_key[key])
-    return InvalidSpec(
+    return SpecProblem(
         f"{_TEMPLATE}.data",
         f"makes a Secret of {total:,} bytes; at most {LARGEST_SECRET:,} are allowed, keys and base64 included. "
         f"Its largest key is {largest} with {by_key[largest]:,} bytes{_most_of(data[largest], sizes)}",
@@ -84,35 +84,35 @@ def _bytes_of(texts: Mapping[str, str]) -> int:
     return sum(len(key.encode()) + len(value.encode()) for key, value in texts.items())
 
 
-def _template_problems(template: TokenSecretTemplate, captured: tuple[str, ...]) -> Iterator[InvalidSpec]:
+def _template_problems(template: TokenSecretTemplate, captured: tuple[str, ...]) -> Iterator[SpecProblem]:
     yield from _data_problems(template.data, captured)
     yield from _metadata_key_problems("labels", template.labels)
     for key, value in template.labels.items():
         if not _LABEL_VALUE.fullmatch(value):
-            yield InvalidSpec(
+            yield SpecProblem(
                 f"{_TEMPLATE}.labels[{key}]",
                 "has a value that no label can have",
                 "Use up to 63 letters, digits, - _ and ., with a letter or digit at both ends.",
             )
     yield from _metadata_key_problems("annotations", template.annotations)
     if (size := _bytes_of(template.annotations)) > LARGEST_ANNOTATIONS:
-        yield InvalidSpec(
+        yield SpecProblem(
             f"{_TEMPLATE}.annotations",
             f"has {size:,} bytes; at most {LARGEST_ANNOTATIONS:,} are allowed",
             "Take some out, or shorten them.",
         )
 
 
-def _data_problems(data: Mapping[str, str], captured: tuple[str, ...]) -> Iterator[InvalidSpec]:
+def _data_problems(data: Mapping[str, str], captured: tuple[str, ...]) -> Iterator[SpecProblem]:
     for key, text in data.items():
         if not _SECRET_KEY.fullmatch(key) or key == "." or key.startswith(".."):
-            yield InvalidSpec(
+            yield SpecProblem(
                 f"{_TEMPLATE}.data[{key[:_LONGEST_PREFIX]}]",
                 "is not a key that a Secret can have",
                 "Use up to 253 letters, digits, - _ and ., not . alone and no two dots in front.",
             )
         for variable in unknown_variables(text, captured):
-            yield InvalidSpec(
+            yield SpecProblem(
                 f"{_TEMPLATE}.data[{key}]",
                 f"uses the unknown variable {{{{ {_shown(variable)} }}}}",
                 "See `kubectl explain datasource.spec.tokenSecret.template.data` for the known ones.",
@@ -125,14 +125,14 @@ def _shown(name: str) -> str:
     return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]} ..."
 
 
-def _metadata_key_problems(place: str, texts: Mapping[str, str]) -> Iterator[InvalidSpec]:
+def _metadata_key_problems(place: str, texts: Mapping[str, str]) -> Iterator[SpecProblem]:
     for key in texts:
         found = _METADATA_KEY.fullmatch(key)
         if found is None or len(found["prefix"] or "/") - 1 > _LONGEST_PREFIX:
-            yield InvalidSpec(
+            yield SpecProblem(
                 f"{_TEMPLATE}.{place}[{key[:_LONGEST_PREFIX]}]",
                 "is not a key that Kubernetes accepts",
                 "Use up to 63 letters, digits, - _ and ., and perhaps a DNS name and / in front.",
             )
         elif key.startswith(f"{GROUP}/"):
-            yield InvalidSpec(f"{_TEMPLATE}.{place}[{key}]", "is the operator's own", "Choose another key.")
+            yield SpecProblem(f"{_TEMPLATE}.{place}[{key}]", "is the operator's own", "Choose another key.")

@@ -1,4 +1,4 @@
-"""Pure: what the API server says when it does not do what it was asked, and what stands where it says nothing."""
+"""Pure: the errors of requests to the API server: it refused, or it did not answer."""
 
 import re
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class Expired(ApiError):
 
 
 class Unavailable(Exception):
-    """No answer, or none that says what happened: a write may or may not have been done; re-read to know."""
+    """No answer came, or one that does not say what happened. A write may have been done: read again to know."""
 
     retry_after: timedelta | None = None
     """As an ApiError has it; nobody asked for a pause here."""
@@ -71,7 +71,7 @@ def api_error(code: int, status: Status, retry_after: str | None = None) -> ApiE
 
 
 def refusal(code: int, content: bytes, retry_after: str | None) -> ApiError:
-    """The error of an answer that is no success; whoever answered need not have been the API server."""
+    """The error of an unsuccessful answer. It need not be the API server that answered: a proxy may stand between."""
     try:
         status = msgspec.json.decode(content, type=Status)
     except (ValueError, RecursionError):

@@ -5,14 +5,14 @@ That is a client secret or a private key from a Secret, and a CA bundle, inline 
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from datasource.api.clock import Now
 from datasource.api.objects import ConfigMap, Secret
-from datasource.api.spec import CABundleRef, InvalidSpec, OAuth2
+from datasource.api.spec import CABundleRef, InvalidSpec, OAuth2, SpecProblem
 from datasource.api.spec_problems import bundle_problems
 from datasource.api.states import Reason
 from datasource.cluster.api_errors import Forbidden, NotFound
@@ -26,7 +26,7 @@ from datasource.records.client_secret import (
     usable_client_secret,
 )
 from datasource.records.credential import CredentialData
-from datasource.records.effective import client_for, recorded_client
+from datasource.records.effective import authenticating_as_recorded, client_for, recorded_client
 
 T = TypeVar("T")
 
@@ -79,7 +79,11 @@ class ClientMaterial:
             try:
                 self.secret.require_allowed(endpoints)
             except InvalidSpec as error:
-                raise _unusable(error, self.secret.name) from None
+                raise _unusable(error.problem, self.secret.name) from None
+
+    def as_recorded(self, data: CredentialData) -> "ClientMaterial":
+        """The same, for tokens that are there: what the spec leaves open is as it was when they were obtained."""
+        return replace(self, parameters=authenticating_as_recorded(self.parameters, data.client_parameters))
 
     def recorded_in(self, data: CredentialData, *, is_to_be_revoked: bool) -> CredentialData:
         """The data of tokens with how the client authenticated, and where they are revoked on deletion also with what.
@@ -101,7 +105,7 @@ class Clients:
 
     kube: ReadsObjects
     require_allowed_hosts: bool
-    """Whether a Secret that does not say to which hosts it may be sent is sent to none. No default: that would fail open."""
+    """Whether a Secret that lists no allowed hosts may be sent nowhere. There is no default: that would fail open."""
     now: Now
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
@@ -143,7 +147,7 @@ class Clients:
         except ClientSecretNotFound as error:
             raise ClientMaterialMissing(Reason.CLIENT_SECRET_NOT_FOUND, str(error), secret=ref.name) from None
         except InvalidSpec as error:
-            raise _unusable(error, ref.name) from None
+            raise _unusable(error.problem, ref.name) from None
 
     async def ca_bundle(self, namespace: str, oauth2: OAuth2) -> str | None:
         """The certificate authorities alone, in PEM; None for no more than the system's. Errors are those of `material`."""
@@ -154,7 +158,7 @@ class Clients:
             config_map = await self.kube.get(CONFIG_MAPS, namespace, ref.name, ConfigMap)
         except NotFound:
             raise _unusable(
-                InvalidSpec(
+                SpecProblem(
                     _CA_BUNDLE_FIELD,
                     f"names ConfigMap {ref.name}, which does not exist",
                     f"Create it: kubectl create configmap {ref.name} -n {namespace} --from-file={ref.key}=...",
@@ -187,7 +191,7 @@ def _usable_bundle(config_map: ConfigMap, ref: CABundleRef) -> str:
     bundle = (config_map.data or {}).get(ref.key)
     if bundle is None:
         raise _unusable(
-            InvalidSpec(
+            SpecProblem(
                 _CA_BUNDLE_FIELD,
                 f"names key {ref.key}, which ConfigMap {ref.name} does not have",
                 "Add the key, or name another in caBundleRef.key.",
@@ -198,5 +202,5 @@ def _usable_bundle(config_map: ConfigMap, ref: CABundleRef) -> str:
     return bundle
 
 
-def _unusable(problem: InvalidSpec, secret: str | None = None) -> ClientMaterialMissing:
+def _unusable(problem: SpecProblem, secret: str | None = None) -> ClientMaterialMissing:
     return ClientMaterialMissing(Reason.INVALID_CONFIGURATION, str(problem), secret=secret)

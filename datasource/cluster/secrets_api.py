@@ -1,4 +1,4 @@
-"""I/O: the verbs of Kube that are needed for Secrets, for whoever has others behind them."""
+"""I/O: the verbs of Kube that Secrets need, as a protocol: others than Kube may implement them."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar

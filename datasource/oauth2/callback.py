@@ -21,10 +21,25 @@ class AuthorizationResponse:
     state: str | None
     code: str | None = field(default=None, repr=False)
     iss: str | None = None
-    error: str | None = None
-    error_description: str | None = None
+    error_as_sent: str | None = field(default=None, repr=False)
+    description_as_sent: str | None = field(default=None, repr=False)
+    """Whoever opened the callback wrote these two. To make a text fit to be shown takes long: not for everybody who comes."""
     other: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What else stands in the query, once each: some providers tell there which account it is."""
+
+    @property
+    def error(self) -> str | None:
+        """Fit to be shown."""
+        return self._shown(self.error_as_sent)
+
+    @property
+    def error_description(self) -> str | None:
+        """Fit to be shown."""
+        return self._shown(self.description_as_sent)
+
+    def _shown(self, text: str | None) -> str | None:
+        # The redirect of an error carries the state, and whoever made it may have put that into the words, too.
+        return None if text is None else said(text, [self.state or ""])
 
 
 _PROTOCOL = frozenset({"code", "state", "iss", "error", "error_description"})
@@ -55,14 +70,12 @@ def parse_callback(query: bytes) -> AuthorizationResponse:
         raise RefusedCallback("The query carries both a code and an error.")
     if code is None and error is None:
         raise RefusedCallback("The query carries neither a code nor an error.")
-    # The redirect of an error carries the state, and whoever made it may have put that into the words, too.
-    sent = [values.get("state", "")]
     return AuthorizationResponse(
         state=values.get("state") or None,
         code=code,
         iss=values.get("iss"),
-        error=None if error is None else said(error, sent),
-        error_description=said(values["error_description"], sent) if values.get("error_description") else None,
+        error_as_sent=error,
+        description_as_sent=values.get("error_description") or None,
         other={name: value for name, value in values.items() if name not in _PROTOCOL | ambiguous},
     )
 

@@ -76,7 +76,13 @@ def signing_key(text: str, *, key_id: str | None = None, algorithm: str | None =
 
 
 def client_assertion(
-    key: SigningKey, *, client_id: str, audience: str, now: datetime, token_bytes: Callable[[int], bytes]
+    key: SigningKey,
+    *,
+    client_id: str,
+    audience: str,
+    now: datetime,
+    token_bytes: Callable[[int], bytes],
+    type_: str = "JWT",
 ) -> str:
     """Make an assertion for one request; every one has a fresh `jti`, so that it can be used once.
 
@@ -86,8 +92,9 @@ def client_assertion(
         audience: whom it is for. One text: a list would let one provider present it to another (draft-ietf-oauth-rfc7523bis).
         now: an aware moment.
         token_bytes: the randomness.
+        type_: the `typ` of its header.
     """
-    header = {"alg": key.algorithm, "typ": "JWT"} | ({} if key.key_id is None else {"kid": key.key_id})
+    header = {"alg": key.algorithm, "typ": type_} | ({} if key.key_id is None else {"kid": key.key_id})
     claims = {
         "iss": client_id,
         "sub": client_id,

@@ -46,7 +46,7 @@ class UnknownKey(IdentityMismatch):
 
 
 @dataclass(frozen=True, slots=True)
-class SigningKey:
+class VerificationKey:
     """A public key of an issuer, and what it says that it is for."""
 
     kid: str | None
@@ -55,7 +55,7 @@ class SigningKey:
     key: RSAKey | ECKey | OKPKey = field(repr=False)
 
 
-def parse_key_set(body: bytes) -> tuple[SigningKey, ...]:
+def parse_key_set(body: bytes) -> tuple[VerificationKey, ...]:
     """Parse a JWK Set (RFC 7517 section 5); keys of other kinds and uses, and unusable ones, are passed over.
 
     Raises:
@@ -65,14 +65,14 @@ def parse_key_set(body: bytes) -> tuple[SigningKey, ...]:
     entries = None if members is None else members.get("keys")
     if not isinstance(entries, list) or len(entries) > _MOST_KEYS:
         raise MetadataUnusable(f"The provider's keys (jwks_uri) are no JWK Set of at most {_MOST_KEYS} keys.")
-    keys = tuple(key for entry in entries if (key := _signing_key(entry)) is not None)
+    keys = tuple(key for entry in entries if (key := _verification_key(entry)) is not None)
     if not keys:
         raise MetadataUnusable("The provider's keys (jwks_uri) have none that an id_token can be signed with.")
     return keys
 
 
 def verified_claims(
-    id_token: str, keys: Iterable[SigningKey], *, supported: tuple[str, ...] | None = None
+    id_token: str, keys: Iterable[VerificationKey], *, supported: tuple[str, ...] | None = None
 ) -> Mapping[str, Any]:
     """The claims of an id_token whose signature is by one of the keys.
 
@@ -106,7 +106,7 @@ def verified_claims(
     return claims_in(verified.payload)
 
 
-def _the_key(keys: tuple[SigningKey, ...], algorithm: str, kid: object) -> SigningKey:
+def _the_key(keys: tuple[VerificationKey, ...], algorithm: str, kid: object) -> VerificationKey:
     """The one key; without a kid it must be the only one that fits (OIDC Core section 10.1)."""
     fitting = [key for key in keys if key.key_type == _KEY_TYPES[algorithm] and key.algorithm in {None, algorithm}]
     if kid is not None:
@@ -118,7 +118,7 @@ def _the_key(keys: tuple[SigningKey, ...], algorithm: str, kid: object) -> Signi
     return fitting[0]
 
 
-def _signing_key(entry: object) -> SigningKey | None:
+def _verification_key(entry: object) -> VerificationKey | None:
     if not isinstance(entry, dict) or not _is_for_signatures(entry):
         return None
     key_type, kid, algorithm = entry.get("kty"), entry.get("kid"), entry.get("alg")
@@ -129,7 +129,7 @@ def _signing_key(entry: object) -> SigningKey | None:
     key = _imported(public) if all(isinstance(value, str) for value in public.values()) else None
     if key is None:
         return None
-    return SigningKey(
+    return VerificationKey(
         kid=kid if isinstance(kid, str) else None,
         key_type=key_type,
         algorithm=algorithm if isinstance(algorithm, str) else None,

@@ -37,7 +37,15 @@ class ClientAuthentication(StrEnum):
     CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method, not a secret
     CLIENT_SECRET_POST = "client_secret_post"  # noqa: S105 - a method, not a secret
     PRIVATE_KEY_JWT = "private_key_jwt"
+    BASIC_WITHOUT_SECRET = "basic_without_secret"  # noqa: S105 - a method, not a secret
+    """Basic with an empty password: a public client at a service that wants the header all the same (Reddit)."""
     NONE = "none"
+
+
+WITHOUT_A_SECRET = frozenset({ClientAuthentication.NONE, ClientAuthentication.BASIC_WITHOUT_SECRET})
+"""Ways of public clients."""
+
+_BASIC = frozenset({ClientAuthentication.CLIENT_SECRET_BASIC, ClientAuthentication.BASIC_WITHOUT_SECRET})
 
 
 class BodyFormat(StrEnum):
@@ -55,6 +63,8 @@ class Client:
     client_secret: str | None = field(repr=False)
     authentication: ClientAuthentication
     assertion: str | None = field(default=None, repr=False)
+    is_named_in_the_body: bool = False
+    """Whether `client_id` stands in the body beside Basic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +100,20 @@ def authorization_code_request(
 
 
 def refresh_request(
-    token_url: str, client: Client, *, refresh_token: str, options: RequestOptions = _PLAIN
+    token_url: str,
+    client: Client,
+    *,
+    refresh_token: str,
+    redirect_uri: str | None = None,
+    options: RequestOptions = _PLAIN,
 ) -> ProviderRequest:
-    """Refresh an access token (RFC 6749 section 6); scope is left out: the same as granted."""
+    """Refresh an access token (RFC 6749 section 6); scope is left out: the same as granted.
+
+    The standard knows no `redirect_uri` here; some services want the one that the code was obtained with.
+    """
     parameters = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    if redirect_uri is not None:
+        parameters["redirect_uri"] = redirect_uri
     return _token_request(token_url, client, parameters, options)
 
 
@@ -116,7 +136,7 @@ def client_request(
         "User-Agent": "datasource-operator",
     }
     ours = _in_the_body(client)
-    if client.authentication is ClientAuthentication.CLIENT_SECRET_BASIC:
+    if client.authentication in _BASIC:
         headers["Authorization"] = _basic(client.client_id, client.client_secret or "")
     pairs = [pair for pair in parameters if pair[0] not in ours] + list(ours.items())
     body = urlencode(pairs).encode() if body_format is BodyFormat.FORM else _json(pairs)
@@ -133,8 +153,8 @@ def _with_options(parameters: Mapping[str, str], options: RequestOptions) -> lis
 def _in_the_body(client: Client) -> dict[str, str]:
     """What the client says of itself in the body."""
     match client.authentication:
-        case ClientAuthentication.CLIENT_SECRET_BASIC:
-            return {}
+        case ClientAuthentication.CLIENT_SECRET_BASIC | ClientAuthentication.BASIC_WITHOUT_SECRET:
+            return {"client_id": client.client_id} if client.is_named_in_the_body else {}
         case ClientAuthentication.CLIENT_SECRET_POST:
             return {"client_id": client.client_id, "client_secret": client.client_secret or ""}
         case ClientAuthentication.PRIVATE_KEY_JWT:

@@ -1,8 +1,8 @@
-"""Where requests may go: a table of what is denied, and what the platform team adds to or takes from it. Pure.
+"""Where requests may go: a table of denied names and addresses, which the platform team adds to and takes from. Pure.
 
-Two questions, because an address is known only once a name is resolved: `host_denial` judges what is written in a URL, and
-`address_denial` the address that is connected to. The second is the one that holds: a name may lead anywhere, and elsewhere
-the next moment (DNS rebinding).
+There are two checks, because an address is known only once a name is resolved. `host_denial` judges the host that is written in
+a URL. `address_denial` judges the address that is connected to. Only the second is proof: a name may lead anywhere, and
+somewhere else a moment later (DNS rebinding).
 """
 
 import re
@@ -25,17 +25,20 @@ class InvalidRule(ValueError):
 
 
 class Denied(StrEnum):
-    """What is denied; reads on after `leads to`. It names a kind and never an address: that would tell about a network."""
+    """Why a host is denied, as the end of a sentence: `spec.oauth2.tokenURL leads to ...`.
 
-    NO_HOST = "no host that its spelling tells without doubt"
+    Each names a kind and never an address: an address would tell a tenant about the network.
+    """
+
+    NO_HOST = "a host that is neither a valid name nor a valid address"
     THIS_MACHINE = "the machine that asks (loopback)"
     LINK_LOCAL = "a link-local address"
     METADATA = "a cloud's metadata service"
-    IN_CLUSTER = "a Service of the cluster, or a name without a domain"
+    IN_CLUSTER = "a Service of the cluster, or a host name without a domain"
     PRIVATE = "a private network"
-    TRANSLATED = "an address that stands for another one"
-    NO_UNICAST = "an address that no single host has"
-    BY_FLAG = "what the platform team denies (DATASOURCE_EGRESS_DENY)"
+    TRANSLATED = "an address that is translated into another one (NAT64, Teredo)"
+    NO_UNICAST = "a multicast, broadcast or reserved address"
+    BY_FLAG = "a host or network that the platform team denies (DATASOURCE_EGRESS_DENY)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ NAMES: tuple[tuple[Denied, str, tuple[str, ...]], ...] = (
     (Denied.METADATA, "AWS", ("instance-data.ec2.internal",)),
     (Denied.IN_CLUSTER, "Kubernetes: DNS for Services and Pods", (".svc", ".pod", ".cluster.local")),
 )
-"""Names that are denied without being resolved; one that begins with a dot stands for all that end so."""
+"""Names that are denied without being resolved. One that begins with a dot stands for every name that ends with it."""
 
 _EMBEDDINGS: tuple[tuple[str, IPv6Network, int], ...] = (
     ("RFC 4291 section 2.5.5.2: IPv4-mapped", IPv6Network("::ffff:0:0/96"), 0),
@@ -96,10 +99,10 @@ _EMBEDDINGS: tuple[tuple[str, IPv6Network, int], ...] = (
     ("RFC 6052 section 2.1: NAT64", IPv6Network("64:ff9b::/96"), 0),
     ("RFC 3056 section 2: 6to4", IPv6Network("2002::/16"), 80),
 )
-"""Where an IPv6 address carries an IPv4 address: the prefix, and how many bits stand behind it."""
+"""IPv6 prefixes whose addresses carry an IPv4 address, and how many bits follow that address."""
 
 _ISATAP = (0x00005EFE, 0x02005EFE)
-"""RFC 5214 section 6.1: these 32 bits, then an IPv4 address, whatever the prefix."""
+"""RFC 5214 section 6.1: under any prefix, one of these 32 bits and then an IPv4 address."""
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
@@ -125,20 +128,20 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """The table above; `allowed` takes from it, `denied` adds to it and wins over `allowed`."""
+    """The table above with the lists of the platform team: `denied` adds to it, `allowed` makes exceptions; `denied` wins."""
 
     allowed: Rules = Rules()
     denied: Rules = Rules()
 
     def host_denial(self, host: str) -> Denied | None:
-        """Why no request may go to a host, as far as its spelling tells; None where nothing speaks against it."""
+        """Why no request may go to a host, judged by what is written; None where nothing is wrong with that."""
         read = read_host(host)
         if read is None:
             return Denied.NO_HOST
         return self._name_denial(read) if isinstance(read, str) else next(self._address_denials(read), None)
 
     def address_denial(self, host: str, address: str) -> Denied | None:
-        """Why an address may not be connected to, to which the host of a URL was resolved; a zone id is passed over."""
+        """Why the address that a host was resolved to may not be connected to; None where it may. A zone id is ignored."""
         denials = tuple(self._address_denials(ip_address(address.partition("%")[0])))
         # Whoever controls the zone of an allowed name must not reach loopback or metadata with it.
         if self.allows_name(host) and all(denial is Denied.PRIVATE for denial in denials):
@@ -146,7 +149,7 @@ class EgressPolicy:
         return next(iter(denials), None)
 
     def allows_name(self, host: str) -> bool:
-        """Whether the platform team allowed this very name, or all that end like it."""
+        """Whether the platform team allows this very name, or every name with its ending."""
         read = read_host(host)
         return isinstance(read, str) and self.allowed.has_name(read) and not self.denied.has_name(read)
 
@@ -156,7 +159,7 @@ class EgressPolicy:
         return None if self.allowed.has_name(name) else _name_in_table(name)
 
     def _address_denials(self, address: Address) -> Iterator[Denied]:
-        """What speaks against an address and against those that it carries."""
+        """Every reason against an address, and against the IPv4 addresses that it carries."""
         faces = _faces(address)
         if any(self.denied.has_address(face) for face in faces):
             yield Denied.BY_FLAG
@@ -197,10 +200,10 @@ def _faces(address: Address) -> tuple[Address, ...]:
 
 
 def read_host(host: str) -> str | Address | None:
-    """The host of a URL as a resolver would understand it: a name in lower case, an address, or None for what is neither.
+    """The host of a URL as a resolver would understand it: a name in lower case, an address, or None if it is neither.
 
-    Only ASCII: what looks like digits or dots in other scripts becomes digits and dots on the way (IDNA), so international
-    names must be written as xn--.
+    Only ASCII is accepted. IDNA turns characters of other scripts that look like digits or dots into digits and dots, so
+    international names must be written as xn--.
     """
     if not host.isascii():
         return None

@@ -30,7 +30,7 @@ def endpoint_problem(url: str, *, allow_insecure_http: bool) -> UrlProblem | Non
         return UrlProblem("carries a user name or password", "Take everything before the @ out of it.")
     if "#" in url:
         return UrlProblem("carries a fragment", "Take the # and what follows out of it (RFC 6749 section 3.1).")
-    if split.scheme == "http" and not allow_insecure_http and not _is_loopback(split.hostname):
+    if split.scheme == "http" and not allow_insecure_http and not is_loopback(split.hostname):
         return UrlProblem("is not https", "Use https://; plain http is for loopback, or wants the operator's flag.")
     return None
 
@@ -47,7 +47,8 @@ def split_url(url: str) -> SplitResult | None:
     return split
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     if host == "localhost":
         return True
     try:

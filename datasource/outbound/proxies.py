@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
+from datasource.outbound.endpoint import is_loopback
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -33,7 +35,8 @@ class Proxies:
 
     def _is_bypassed(self, split: SplitResult) -> bool:
         host = (split.hostname or "").removesuffix(".")
-        if _is_loopback(host):
+        if is_loopback(host):
+            # What is on this machine is never asked of another one.
             return True
         port = split.port or _DEFAULT_PORTS.get(split.scheme)
         return any(_matches(entry, host, port) for entry in self.bypass)
@@ -92,14 +95,6 @@ def _matches(entry: str, host: str, port: int | None) -> bool:
 def _is_below(host: str, name: str) -> bool:
     name = name.removeprefix("*")
     return host.endswith(name) if name.startswith(".") else host == name or host.endswith(f".{name}")
-
-
-def _is_loopback(host: str) -> bool:
-    """What is on this machine is never asked of another one."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:

@@ -9,6 +9,7 @@ import html
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from datasource.outbound.printable import printable
@@ -40,6 +41,9 @@ _ALL = re.compile("|".join((_PERCENT, _JSON, _HTML)), re.DOTALL)
 _EACH = tuple(re.compile(each, re.DOTALL) for each in (_PERCENT, f"{_PERCENT}|{_PLUS}", _JSON, _HTML))
 """Read one after another in any order, for what was spelled so may itself look like a spelling."""
 
+_ESCAPES = frozenset("%\\&+")
+"""What each of them begins with."""
+
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{5,}")
 _HEX = re.compile(r"[0-9A-Fa-f]{8,}")
 _RUN = re.compile(r"[A-Za-z0-9._~+/=-]{20,}")
@@ -48,15 +52,46 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
 _CHANGES = 6
 """Between small letters, capitals and digits: so many are in no word, and in nearly every token."""
 
+_MOST_EFFORT = 30_000
+"""Characters of all readings. What takes more is cut whole: whoever wrote it wanted it to take long."""
+
+_PER_READING = 40
+"""Characters that could have been read in the time that it takes to begin with a reading."""
+
 Span = tuple[int, int]
 _Read = list[tuple[str, Span]]
 """Each character with the part of the text that it was read from."""
 
 
+class _TooMuch(Exception):
+    """The text is read in too many ways."""
+
+
+@dataclass(slots=True)
+class _Effort:
+    """How much may still be read. The event loop waits for it, and a stranger may have written the text."""
+
+    left: int
+
+    def spend(self, text: str) -> None:
+        """Another reading.
+
+        Raises:
+            _TooMuch: it is one too many.
+        """
+        self.left -= len(text) + _PER_READING
+        if self.left < 0:
+            raise _TooMuch
+
+
 def said(text: str, sent: Sequence[str] = ()) -> str:
     """What a provider said, for a status, an Event, a log or a page; `sent` is what was sent to it and must not be shown."""
     looked_at = text[:_LONGEST_TEXT]
-    spans = [*_found(looked_at, _searched(sent), 0), *_tokens(looked_at)]
+    effort = _Effort(_MOST_EFFORT)
+    try:
+        spans = [*_found(looked_at, _searched(sent), 0, effort), *_tokens(looked_at, effort)]
+    except _TooMuch:
+        spans = [(0, len(looked_at))]
     if len(text) > _LONGEST_TEXT:
         # What stands at the end may be the beginning of something.
         spans.append((len(looked_at.rstrip().rpartition(" ")[0]), len(looked_at)))
@@ -73,35 +108,42 @@ def _searched(sent: Sequence[str]) -> frozenset[str]:
     )
 
 
-def _found(text: str, searched: frozenset[str], depth: int) -> Iterator[Span]:
+def _found(text: str, searched: frozenset[str], depth: int, effort: "_Effort") -> Iterator[Span]:
     """The parts of a text that show something, in whatever reading."""
-    if not searched:
+    # No reading is longer than what is read: what is shorter than anything that is looked for shows none of it.
+    if not searched or len(text) < min(map(len, searched)):
         return
-    for reading in _readings(text):
+    for reading in _readings(text, effort):
         yield from _in_reading(reading, searched)
         if depth < _DEPTH:
-            yield from _in_encoded(reading, searched, depth, _BASE64, _from_base64, 4)
-            yield from _in_encoded(reading, searched, depth, _HEX, _from_hex, 2)
+            yield from _in_encoded(reading, searched, depth, effort, _AS_BASE64)
+            yield from _in_encoded(reading, searched, depth, effort, _AS_HEX)
 
 
-def _readings(text: str) -> Iterator[_Read]:
+def _readings(text: str, effort: "_Effort") -> Iterator[_Read]:
     """What the text may be read as, each once, itself first."""
     plain = [(character, (at, at + 1)) for at, character in enumerate(text)]
-    seen = {text}
+    effort.spend(text)
     yield plain
+    if _ESCAPES.isdisjoint(text):
+        return
+    seen = {text}
     layer = [plain]
     for _ in range(_ORDERED):
-        layer = [each for before in layer for escape in _EACH for each in _new(_decoded(before, escape), seen)]
+        layer = [each for before in layer for escape in _EACH for each in _new(before, escape, seen, effort)]
         yield from layer
     mixed = plain
     for _ in range(_LAYERS):
+        yield from _new(mixed, _ALL, seen, effort)
         mixed = _decoded(mixed, _ALL)
-        yield from _new(mixed, seen)
 
 
-def _new(reading: _Read, seen: set[str]) -> Iterator[_Read]:
+def _new(before: _Read, escape: re.Pattern[str], seen: set[str], effort: "_Effort") -> Iterator[_Read]:
+    """What one layer of escapes makes of a reading, if it makes another one."""
+    reading = _decoded(before, escape)
     text = _text(reading)
     if text not in seen:
+        effort.spend(text)
         seen.add(text)
         yield reading
 
@@ -109,6 +151,8 @@ def _new(reading: _Read, seen: set[str]) -> Iterator[_Read]:
 def _decoded(reading: _Read, escape: re.Pattern[str]) -> _Read:
     """The same with one layer of escapes read."""
     text, decoded, at = _text(reading), list[tuple[str, Span]](), 0
+    if escape.search(text) is None:
+        return reading
     for match in escape.finditer(text):
         decoded += reading[at : match.start()]
         for characters, start, end in _unescaped(match):
@@ -158,19 +202,14 @@ def _in_reading(reading: _Read, searched: frozenset[str]) -> Iterator[Span]:
 
 
 def _in_encoded(
-    reading: _Read,
-    searched: frozenset[str],
-    depth: int,
-    encoded: re.Pattern[str],
-    decode: Callable[[str], bytes],
-    width: int,
+    reading: _Read, searched: frozenset[str], depth: int, effort: "_Effort", encoding: "_Encoding"
 ) -> Iterator[Span]:
     """Runs that show something once they are decoded, from whichever of their characters on."""
-    for match in encoded.finditer(_text(reading)):
-        for offset in range(width):
-            inner = decode(match[0][offset:])
+    for match in encoding.run.finditer(_text(reading)):
+        for offset in range(encoding.width):
+            inner = encoding.decode(match[0][offset:])
             texts = {inner.decode("latin-1"), inner.decode(errors="replace")}
-            if any(True for text in texts for _ in _found(text, searched, depth + 1)):
+            if any(True for text in texts for _ in _found(text, searched, depth + 1, effort)):
                 yield reading[match.start()][1][0], reading[match.end() - 1][1][1]
                 break
 
@@ -185,9 +224,23 @@ def _from_hex(run: str) -> bytes:
     return bytes.fromhex(run[: len(run) // 2 * 2])
 
 
-def _tokens(text: str) -> Iterator[Span]:
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    """How bytes may be written as text."""
+
+    run: re.Pattern[str]
+    decode: Callable[[str], bytes]
+    width: int
+    """Characters in which a byte begins."""
+
+
+_AS_BASE64 = _Encoding(_BASE64, _from_base64, 4)
+_AS_HEX = _Encoding(_HEX, _from_hex, 2)
+
+
+def _tokens(text: str, effort: "_Effort") -> Iterator[Span]:
     """What looks like a token, whosever it is; identifiers that a provider's support asks for (UUIDs) stay."""
-    for reading in _readings(text):
+    for reading in _readings(text, effort):
         for run in _RUN.finditer(_text(reading)):
             if any(_looks_like_token(piece[0]) for piece in _PIECE.finditer(run[0])):
                 yield reading[run.start()][1][0], reading[run.end() - 1][1][1]

@@ -9,6 +9,7 @@ import msgspec
 from datasource.outbound.egress import EgressPolicy, InvalidRule, Rules, rules
 from datasource.outbound.endpoint import split_url
 from datasource.outbound.proxies import InvalidProxy, Proxies, proxies_in
+from datasource.process.installation import SYSTEM_NAMESPACE
 
 
 class InvalidSettings(Exception):
@@ -57,7 +58,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
     """
     return Settings(
         external_url=_external_url(environ),
-        system_namespace=environ.get("DATASOURCE_SYSTEM_NAMESPACE") or "datasource-system",
+        system_namespace=environ.get("DATASOURCE_SYSTEM_NAMESPACE") or SYSTEM_NAMESPACE,
         namespaces=tuple(name.strip() for name in environ.get("DATASOURCE_NAMESPACES", "").split(",") if name.strip()),
         allow_insecure_http=_switch(environ, "DATASOURCE_ALLOW_INSECURE_HTTP"),
         log_format=_log_format(environ),

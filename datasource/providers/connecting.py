@@ -45,7 +45,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
 
         try:
             async with asyncio.timeout(timeout):
-                return await first_connected(await self._checked_addresses(host, port), connect)
+                return await connect_to_first(await self._checked_addresses(host, port), connect)
         except TimeoutError:
             raise httpcore.ConnectTimeout from None
 
@@ -80,7 +80,7 @@ def _alternating(addresses: Sequence[str]) -> Sequence[str]:
     return [address for pair in zip_longest(first, others) for address in pair if address is not None]
 
 
-async def first_connected(
+async def connect_to_first(
     addresses: Sequence[str], connect: Callable[[str], Awaitable[httpcore.AsyncNetworkStream]]
 ) -> httpcore.AsyncNetworkStream:
     """The first connection that stands; an address that takes long gets company from the next (RFC 8305 section 5).

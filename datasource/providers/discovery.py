@@ -165,7 +165,7 @@ class Discovery:
     async def _ask(self, asked: _Asked) -> ProviderMetadata:
         found: ProviderMetadata | Failure
         try:
-            found = await self._fetched(asked)
+            found = await self._fetch(asked)
         except MetadataNotAskedFor:
             raise  # It is no failure of the issuer, so it is told to nobody else.
         except (MetadataUnavailable, MetadataUnusable) as error:
@@ -191,7 +191,7 @@ class Discovery:
         self._known.put(asked.trusted, entry, asked.tenant, cost=_cost(asked.issuer, entry.found))
         return entry
 
-    async def _fetched(self, asked: _Asked) -> ProviderMetadata:
+    async def _fetch(self, asked: _Asked) -> ProviderMetadata:
         """Ask at each place until a document fits; otherwise the failure that says most."""
         failures: list[MetadataUnavailable | MetadataUnusable] = []
         for url in well_known_urls(asked.issuer):

@@ -11,7 +11,7 @@ import structlog
 from datasource.concurrency.fair_cache import FairCache
 from datasource.oauth2.errors import MetadataNotAskedFor, MetadataUnavailable, MetadataUnusable
 from datasource.oauth2.provider_metadata import ProviderMetadata
-from datasource.oauth2.signature import SigningKey, UnknownKey, parse_key_set, verified_claims
+from datasource.oauth2.signature import UnknownKey, VerificationKey, parse_key_set, verified_claims
 from datasource.providers.discovery import Discovery, Failure, Trusted, read_document
 from datasource.providers.transport import Transport
 
@@ -53,7 +53,7 @@ class _Kept:
     """What is known of an issuer's keys; times by the monotonic clock."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    keys: tuple[SigningKey, ...] | None = None
+    keys: tuple[VerificationKey, ...] | None = None
     fetched_at: float = float("-inf")
     asked_at: float = float("-inf")
     failure: Failure | None = None
@@ -111,9 +111,9 @@ class IdTokenVerifier:
         place: _Place,
         metadata: ProviderMetadata,
         *,
-        older_than: tuple[SigningKey, ...] | None = None,
+        older_than: tuple[VerificationKey, ...] | None = None,
         at_once: bool = False,
-    ) -> tuple[SigningKey, ...]:
+    ) -> tuple[VerificationKey, ...]:
         kept = self._kept.get(place.trusted, place.tenant)
         if kept is None:
             kept = _Kept()
@@ -127,7 +127,7 @@ class IdTokenVerifier:
             return kept.keys
         raise (kept.failure or KEYS_UNAVAILABLE).error()
 
-    def _is_due(self, kept: _Kept, older_than: tuple[SigningKey, ...] | None, at_once: bool) -> bool:
+    def _is_due(self, kept: _Kept, older_than: tuple[VerificationKey, ...] | None, at_once: bool) -> bool:
         now = self._monotonic()
         if now < kept.asked_at + REFETCH_PAUSE.total_seconds() and not (at_once and kept.keys is older_than):
             return False
@@ -142,7 +142,7 @@ class IdTokenVerifier:
     async def _fetch(self, kept: _Kept, place: _Place, metadata: ProviderMetadata) -> None:
         asked_before, kept.asked_at = kept.asked_at, self._monotonic()
         try:
-            kept.keys = await self._fetched(metadata, place)
+            kept.keys = await self._fetch_keys(metadata, place)
         except MetadataNotAskedFor:
             kept.asked_at = asked_before
             raise
@@ -152,7 +152,7 @@ class IdTokenVerifier:
         else:
             kept.fetched_at, kept.failure = kept.asked_at, None
 
-    async def _fetched(self, metadata: ProviderMetadata, place: _Place) -> tuple[SigningKey, ...]:
+    async def _fetch_keys(self, metadata: ProviderMetadata, place: _Place) -> tuple[VerificationKey, ...]:
         uri = metadata.jwks_uri
         if uri is None:
             raise MetadataUnusable("The provider's metadata has no jwks_uri, so id_tokens cannot be verified.")

@@ -20,7 +20,7 @@ REFUSED_TYPES = frozenset(
         "helm.sh/release.v1",
     }
 )
-"""Types that never hold a client secret: naming one would post a credential of something else to the token URL."""
+"""Secrets of these types hold other credentials. A spec that names one would have them posted to the token URL."""
 
 
 class ClientSecretNotFound(Exception):
@@ -35,7 +35,7 @@ class ClientSecret:
     """Of the Secret."""
     text: str = field(repr=False)
     allowed_hosts: frozenset[str] | None = None
-    """The hosts that whoever keeps it lets it be sent to; None: any."""
+    """The hosts that its owner lets it be sent to; None: any."""
 
     def require_allowed(self, endpoints: Mapping[str, str]) -> None:
         """Check the endpoints that it may be sent to, by the fields of spec.oauth2.
@@ -48,7 +48,7 @@ class ClientSecret:
                 raise InvalidSpec(
                     f"spec.oauth2.{name}",
                     f"is on a host that Secret {self.name} may not be sent to",
-                    f"Its annotation {Annotation.ALLOWED_HOSTS} names the hosts it may: ask whoever keeps that Secret.",
+                    f"Its annotation {Annotation.ALLOWED_HOSTS} lists the allowed hosts. Ask its owner to add this one.",
                 )
 
 
@@ -60,14 +60,14 @@ def usable_client_secret(
     *,
     require_allowed_hosts: bool,
 ) -> ClientSecret:
-    """What is in a Secret, if that may be used so and sent to `endpoints` and those that are known without the provider.
+    """The client secret or private key in a Secret, if it may be sent to `endpoints` and to those that the spec names.
 
     Args:
         secret: what was read.
-        ref: what names it.
-        oauth2: the parameters that it stands in.
-        endpoints: where it is sent, by the fields of spec.oauth2, beside what the parameters say or in place of that.
-        require_allowed_hosts: whether a Secret that does not say to which hosts it may be sent is sent to none.
+        ref: the reference that names it.
+        oauth2: the parameters that the reference is part of.
+        endpoints: further endpoints by field of spec.oauth2; they replace what the parameters say.
+        require_allowed_hosts: whether a Secret that lists no allowed hosts may be sent nowhere.
 
     Raises:
         ClientSecretNotFound: the key is missing or empty.
@@ -77,19 +77,24 @@ def usable_client_secret(
     if secret.type in REFUSED_TYPES:
         raise InvalidSpec(
             field,
-            f"names Secret {ref.name} of type {secret.type}",
-            "Put what the client authenticates with into a Secret of its own, of type Opaque.",
+            f"names Secret {ref.name}, whose type {secret.type} is not for client secrets",
+            "Store the client secret or private key in a Secret of its own, of type Opaque.",
         )
     known = oauth2.expanded().secret_endpoints()
     check_allowed_hosts(secret, {**known, **endpoints}, required=require_allowed_hosts, field=field)
     try:
         value = secret.value(ref.key)
     except ValueError:
-        raise InvalidSpec(field, f"names key {ref.key}, which is not text", "Store it as UTF-8.") from None
+        raise InvalidSpec(
+            field, f"names key {ref.key}, whose value is not text", "Store the value as UTF-8 text."
+        ) from None
+    if value is not None and isinstance(ref, ClientSecretRef):
+        # `echo secret > file`, or an editor, leaves a line end behind; no client secret has any (RFC 6749 appendix A.2).
+        value = value.rstrip("\r\n")
     if not value:
         raise ClientSecretNotFound(
-            f"Secret {ref.name} has no key {ref.key} with a value, as {field} asks. "
-            f"Add the key, or name another in {field.rpartition('.')[2]}.key."
+            f"{field} names key {ref.key}, which is missing or empty in Secret {ref.name}. "
+            f"Add the key to the Secret, or name another one in {field.rpartition('.')[2]}.key."
         )
     if isinstance(ref, PrivateKeyRef):
         usable_signing_key(value, ref)
@@ -100,7 +105,7 @@ def usable_signing_key(text: str, ref: PrivateKeyRef) -> SigningKey:
     """The private key that a reference names.
 
     Raises:
-        InvalidSpec: it is none that signs assertions.
+        InvalidSpec: it cannot sign assertions.
     """
     try:
         return signing_key(text, key_id=ref.key_id, algorithm=ref.algorithm)
@@ -135,8 +140,8 @@ def check_allowed_hosts(
     Args:
         secret: with the annotation `datasource.dev/allowed-hosts`, or without.
         endpoints: URLs by the field of `spec.oauth2` that names them.
-        required: whether a Secret without the annotation may be sent to nobody, rather than to anybody.
-        field: what names the Secret.
+        required: whether a Secret without the annotation may be sent nowhere, rather than anywhere.
+        field: the field that names the Secret.
 
     Raises:
         InvalidSpec: it may not.
@@ -145,8 +150,8 @@ def check_allowed_hosts(
     if hosts is None and required:
         raise InvalidSpec(
             field,
-            f"names Secret {name}, which does not say to which hosts it may be sent",
-            "Whoever keeps that Secret must say so, here with: "
+            f"names Secret {name}, which does not list the hosts that it may be sent to",
+            "The Secret's owner must list them, for these endpoints with: "
             f"kubectl annotate secret {name} {Annotation.ALLOWED_HOSTS}={_hosts_of(endpoints) or 'HOST'}",
         )
     ClientSecret(name, "", hosts).require_allowed(endpoints)

@@ -124,6 +124,8 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
     """Verified claims of who authorized, as JSON; None where no issuer vouched for them."""
     refresh_endpoint: str | None = None
     """Where it is not the token endpoint."""
+    redirect_uri: str | None = None
+    """Where the code was sent to."""
     captured: str | None = None
     """What else of the provider's answers is kept: a JSON object of texts."""
 
@@ -267,7 +269,7 @@ def _size(field: tuple[str, str]) -> int:
 
 
 def _identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]:
-    """Which expectedIdentity was compared with, and how that went; an altered annotation is as if none was."""
+    """Which expectedIdentity was compared with, and how that went; an altered annotation counts as none."""
     checked, _, verdict = annotations.get(Annotation.EXPECTED_IDENTITY, "").partition(" ")
     return (checked, verdict) if checked and verdict in {"fits", "differs"} else (None, "")
 

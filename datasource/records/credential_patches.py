@@ -10,7 +10,7 @@ import msgspec
 
 from datasource.api.clock import rfc3339
 from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
-from datasource.api.objects import Metadata, Secret, encoded_data, owner_reference
+from datasource.api.objects import Metadata, OwnerReference, Secret, encoded_data, owner_reference
 from datasource.records.credential import Change, CredentialData, CredentialFacts, StoredCredential
 from datasource.records.revocable_token import RevocableToken
 
@@ -115,13 +115,22 @@ def change_patch(datasource_name: str, before: StoredCredential, change: Change)
     )
 
 
-def adoption_patch(*, resource_version: str, datasource_name: str, datasource_uid: str) -> dict[str, Any]:
-    """The merge patch that makes a Datasource the owner of a restored Secret."""
+def adoption_patch(
+    *, resource_version: str, datasource_name: str, datasource_uid: str, owners: tuple[OwnerReference, ...] = ()
+) -> dict[str, Any]:
+    """The merge patch that makes a Datasource the owner of a restored Secret, beside the owners that it has."""
+    ours = owner_reference(datasource_name, datasource_uid)
+    if any(owner.controller for owner in owners):
+        # A Secret has one controller at most.
+        del ours["controller"]
+    others = [
+        {name: value for name, value in msgspec.to_builtins(owner).items() if value is not None} for owner in owners
+    ]
     return {
         "metadata": {
             "resourceVersion": resource_version,
             "annotations": {LAST_APPLIED: None},
-            "ownerReferences": [owner_reference(datasource_name, datasource_uid)],
+            "ownerReferences": [*others, ours],
         }
     }
 

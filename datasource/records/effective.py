@@ -10,7 +10,15 @@ from enum import StrEnum
 
 import msgspec
 
-from datasource.api.spec import AssertionAudience, InvalidSpec, OAuth2, Pkce, PushedAuthorization, parse_duration
+from datasource.api.spec import (
+    AssertionAudience,
+    AssertionType,
+    InvalidSpec,
+    OAuth2,
+    Pkce,
+    PushedAuthorization,
+    parse_duration,
+)
 from datasource.oauth2.authorize import reserved_parameter_in
 from datasource.oauth2.client_assertion import client_assertion
 from datasource.oauth2.lifetimes import LONGEST_LIFETIME
@@ -75,7 +83,7 @@ def needs_metadata(oauth2: OAuth2) -> bool:
     return not whole.authorize_url or not whole.token_url
 
 
-def effective(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effective:
+def effective_oauth2(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effective:
     """Work out what holds.
 
     Args:
@@ -105,12 +113,40 @@ def effective(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effective:
     token_url = _required(whole.token_url or said.token_endpoint, "tokenURL", "token_endpoint")
     return Effective(
         written=oauth2,
-        parameters=whole,
+        parameters=_authenticating_as_told(whole, said, token_url),
         authorize_url=authorize_url,
         token_url=token_url,
         revocation_url=whole.revocation_url or said.revocation_endpoint,
         pushed_authorization_url=_pushed_authorization_url(whole, said, authorize_url),
     )
+
+
+def _authenticating_as_told(whole: OAuth2, said: ProviderMetadata, token_url: str) -> OAuth2:
+    """With a client secret, Basic is what is not written means (RFC 8414 section 2), unless the provider lists the body alone:
+    the wrong way would spend the code."""
+    listed = said.token_endpoint_auth_methods_supported or ()
+    basic, post = ClientAuthentication.CLIENT_SECRET_BASIC, ClientAuthentication.CLIENT_SECRET_POST
+    # A token URL that is written may be another server's.
+    is_told = token_url == said.token_endpoint and post in listed and basic not in listed
+    if not is_told or whole.client_authentication is not None or whole.client_secret_ref is None:
+        return whole
+    return msgspec.structs.replace(whole, client_authentication=post)
+
+
+def authenticating_as_recorded(whole: OAuth2, recorded: str | None) -> OAuth2:
+    """The parameters with the way in which the client authenticated for the tokens, where the spec says none: the provider's
+    metadata may have told it.
+
+    Args:
+        whole: filled in from the preset.
+        recorded: what `recorded_client` wrote.
+    """
+    client = read_recorded_client(recorded)
+    ways = {ClientAuthentication.CLIENT_SECRET_BASIC, ClientAuthentication.CLIENT_SECRET_POST}
+    if client is None or whole.client_authentication is not None or whole.client_secret_ref is None:
+        return whole
+    way = client.client_authentication
+    return msgspec.structs.replace(whole, client_authentication=way) if way in ways else whole
 
 
 def _required(url: str | None, field: str, member: str) -> str:
@@ -178,7 +214,8 @@ def client_for(
     client_id, method = parameters.client_id or "", parameters.effective_client_authentication()
     ref = parameters.private_key_ref
     if method is not ClientAuthentication.PRIVATE_KEY_JWT or ref is None or secret is None:
-        return Client(client_id, None if secret is None else secret.text, method)
+        named = parameters.client_id_in_body
+        return Client(client_id, None if secret is None else secret.text, method, is_named_in_the_body=named)
     to_token_url = parameters.assertion_audience is AssertionAudience.TOKEN_URL or not parameters.issuer
     assertion = client_assertion(
         usable_signing_key(secret.text, ref),
@@ -186,6 +223,7 @@ def client_for(
         audience=token_endpoint if to_token_url else parameters.issuer or "",
         now=now,
         token_bytes=token_bytes,
+        type_=parameters.assertion_type or AssertionType.JWT,
     )
     return Client(client_id, None, method, assertion)
 
@@ -199,6 +237,8 @@ def recorded_client(parameters: OAuth2) -> str:
         issuer=parameters.issuer,
         client_authentication=parameters.effective_client_authentication(),
         assertion_audience=parameters.assertion_audience,
+        assertion_type=parameters.assertion_type,
+        client_id_in_body=parameters.client_id_in_body,
     )
     return msgspec.json.encode(kept, order="deterministic").decode()
 

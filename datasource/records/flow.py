@@ -158,7 +158,7 @@ def slot_to_give_up(taken: Mapping[int, StoredFlow]) -> int:
     return min(taken, key=lambda slot: (taken[slot].flow.claim is not None, taken[slot].flow.created_at, slot))
 
 
-def manifest(flow: Flow, *, system_namespace: str, slot: int) -> dict[str, Any]:
+def flow_manifest(flow: Flow, *, system_namespace: str, slot: int) -> dict[str, Any]:
     """The Secret that records a flow, for POST; what `replacement_patch` writes in the place of an old one."""
     return {
         "apiVersion": "v1",
@@ -179,7 +179,7 @@ def manifest(flow: Flow, *, system_namespace: str, slot: int) -> dict[str, Any]:
 
 def replacement_patch(flow: Flow, *, slot: int, resource_version: str) -> dict[str, Any]:
     """The merge patch that writes a flow over what a record holds, or fails with 409 if anybody wrote meanwhile."""
-    whole = manifest(flow, system_namespace="", slot=slot)
+    whole = flow_manifest(flow, system_namespace="", slot=slot)
     annotations = whole["metadata"]["annotations"]
     return {"metadata": {"resourceVersion": resource_version, "annotations": annotations}, "data": whole["data"]}
 

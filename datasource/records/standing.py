@@ -1,4 +1,4 @@
-"""What a write to a credential Secret is put over, and whether it stands once its answer was unclear."""
+"""What a write to a credential Secret replaces, and how to tell whether it was stored when its answer was unclear."""
 
 from enum import Enum, auto
 

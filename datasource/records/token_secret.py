@@ -68,7 +68,7 @@ class TokenSecretPlan:
         variables = self._variables(facts, data)
         problem = size_problem(self.templates, {name: len(value.encode()) for name, value in variables.items()})
         if problem is not None:
-            raise problem
+            raise problem.error()
         return {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -114,7 +114,7 @@ class TokenSecretPlan:
         }
 
 
-def plan(*, namespace: str, name: str, uid: str, spec: Spec, facts: CredentialFacts) -> TokenSecretPlan:
+def plan_token_secret(*, namespace: str, name: str, uid: str, spec: Spec, facts: CredentialFacts) -> TokenSecretPlan:
     """Work out from spec and facts what the token Secret should be; no token is needed for it."""
     template = spec.token_secret.template
     templates = template.data or DEFAULT_DATA

@@ -14,6 +14,7 @@ import msgspec
 
 from datasource.api.names import Annotation, Role, credential_secret_name
 from datasource.api.objects import Condition, Datasource, Metadata, OwnerReference, Status
+from datasource.api.requests import shortened
 from datasource.records.credential import StoredCredential, Unreadable, stored_in
 from datasource.records.revocable_token import revocation_is_due
 from datasource.records.token_secret import StoredTokenSecret, read_stored
@@ -213,7 +214,7 @@ def trimmed(datasource: Datasource) -> Datasource:
     """A Datasource without what we never read: field ownership, labels and annotations of others."""
     metadata = datasource.metadata
     requests = {
-        key: value
+        key: shortened(value)
         for key, value in metadata.annotations.items()
         if key in {Annotation.CLEAR_CREDENTIAL, Annotation.NEW_CREDENTIAL, Annotation.REFRESH}
     }

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 import structlog
@@ -17,10 +17,12 @@ from datasource.api.objects import Datasource
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.concurrency.fair_turns import FairTurns
+from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
+from datasource.records.credential import CredentialFacts
 from datasource.records.intent import Process
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.callback_rights import CallbackRights
@@ -57,10 +59,6 @@ WORKERS = 32
 WORKERS_PER_NAMESPACE = 28
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(slots=True)
 class Controller:
     """Owns cache, queue, watches and workers. kopf only calls `datasource_changed` and `datasource_deleted`."""
@@ -84,6 +82,7 @@ class Controller:
     _recorder: EventRecorder = field(init=False)
     _waiting: WaitingReplies = field(init=False)
     _refresher: Refresher = field(init=False)
+    _status: StatusWriter = field(init=False)
     _reconciler: Reconciler = field(init=False)
     _link_keys: LinkKeyKeeper = field(init=False)
     _callback_rights: CallbackRights = field(init=False)
@@ -101,7 +100,7 @@ class Controller:
         self._surroundings = SurroundingsSchedule(self.monotonic)
         self._memory = RefreshMemory(self.monotonic, self.random)
         self._poller = SecretPoller(self.kube, self._surroundings_changed, self.monotonic)
-        recorder = EventRecorder(self.kube, socket.gethostname(), _now)
+        recorder = EventRecorder(self.kube, socket.gethostname(), utc_now)
         discovery = Discovery(self.transport, self.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
         self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
         self._steps.providers.looked = self._provider_looked_at
@@ -113,18 +112,26 @@ class Controller:
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
         revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
-        link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, _now)
+        link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
         self._link_keys = LinkKeyKeeper(
             link_keys,
-            _now,
+            utc_now,
             self.cache.datasource_keys,
             lambda key, delay: self.queue.add(key, Priority.ROUTINE, delay=delay),
         )
         account = ServiceAccount(self.settings.system_namespace, self.settings.callback_server_account)
         self._callback_rights = CallbackRights(self.kube, account, self.scopes, self.monotonic, self.random)
         surface = Surface(self.settings.external_url, secrets.token_bytes, lambda: link_keys.current)
-        status = StatusWriter(self.kube, self.cache, surface, recorder.announce)
-        self._reconciler = Reconciler(self._steps, status, self._follow_up)
+        self._status = StatusWriter(
+            self.kube,
+            self.cache,
+            surface,
+            recorder.announce,
+            self.monotonic,
+            self._warn,
+            lambda key, delay: self.queue.add(key, Priority.ROUTINE, delay=delay),
+        )
+        self._reconciler = Reconciler(self._steps, self._status, self._follow_up)
         self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
         # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.
         self._refreshing = Worker("refresh", self.queue, self._refresh)
@@ -146,6 +153,10 @@ class Controller:
         """When the stalest watch last did anything, by the monotonic clock."""
         return min(watch.alive_at for watch in self._watches)
 
+    def history_went_back(self) -> bool:
+        """Whether a watch showed that the API server was restored to an earlier state."""
+        return any(watch.history_went_back for watch in self._watches)
+
     def _watches_silent_for(self) -> dict[SecretType, float]:
         silences: dict[SecretType, float] = {}
         for watch in self._watches:
@@ -164,11 +175,16 @@ class Controller:
             refreshes_running=self._pool.running,
             refreshes_waiting=self._pool.waiting,
             replies_waiting=len(self._waiting),
+            left_to_another=self._status.rivals.left,
             watches_silent_for=self._watches_silent_for(),
             last_event=seconds_since(self.datasource_event_at, self.monotonic),
             readable=self.served.readable(),
             callback_rights_refused=self._callback_rights.refused(),
         )
+
+    def seen_before(self, key: Key, facts: CredentialFacts, now: datetime) -> datetime | None:
+        """When a revision of a credential was first seen here, by the clock that shows `now`; None: not yet."""
+        return self._memory.seen_before(key, facts, now)
 
     def start(self) -> None:
         """Start to watch. Call it before kopf starts: kopf cancels at its end what was started after it."""
@@ -194,7 +210,8 @@ class Controller:
             self.queue.add(key)
         self.queue.resume()
         self._refresher.is_stopping = False
-        sweeper = FlowSweeper(self.kube, self.settings.system_namespace, _now)
+        self._status.rivals.begin_anew()
+        sweeper = FlowSweeper(self.kube, self.settings.system_namespace, utc_now)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
         work += [("rights of the callback server", self._callback_rights.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
@@ -261,6 +278,7 @@ class Controller:
         self._pool.forget(key)
         self._steps.providers.forget(key)
         self._steps.token_secrets.let_go(key)
+        self._status.forget(key)
         self._revocations.follow(key)
 
     async def _reconcile(self, key: Key) -> Ending:
@@ -286,11 +304,12 @@ class Controller:
         return LookAgain()
 
     async def _warn_of_waiting_reply(self, key: Key, words: str) -> None:
+        await self._warn(key, reason="ReplyNotStored", action="Refresh", note=words)
+
+    async def _warn(self, key: Key, *, reason: str, action: str, note: str) -> None:
         datasource = self.cache.datasource(key)
         if datasource is not None:
-            await self._recorder.warn(
-                datasource.metadata, is_secret=False, reason="ReplyNotStored", action="Refresh", note=words
-            )
+            await self._recorder.warn(datasource.metadata, is_secret=False, reason=reason, action=action, note=note)
 
     def _look_again(self, key: Key) -> None:
         if self.cache.datasource(key) is not None:

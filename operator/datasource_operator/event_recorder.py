@@ -15,6 +15,7 @@ from datetime import datetime
 
 import structlog
 
+from datasource.api.clock import micro_time
 from datasource.api.names import API_VERSION, FIELD_MANAGER, KIND
 from datasource.api.objects import Metadata, PartialObject
 from datasource.api.states import MEANING
@@ -107,7 +108,7 @@ class EventRecorder:
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"name": name, "namespace": namespace},
-            "eventTime": _micro_time(self.now()),
+            "eventTime": micro_time(self.now()),
             "reportingController": "datasource.dev/operator",
             "reportingInstance": self.instance,
             "type": type_,
@@ -128,7 +129,7 @@ class EventRecorder:
     async def _count(self, namespace: str, name: str) -> bool:
         """Count an Event that is there; False where it ran out (they live for an hour or so)."""
         count = self._counts[name] + 1
-        series = {"count": count, "lastObservedTime": _micro_time(self.now())}
+        series = {"count": count, "lastObservedTime": micro_time(self.now())}
         try:
             await self.kube.merge_patch(
                 EVENTS, namespace, name, {"series": series}, PartialObject, manager=FIELD_MANAGER
@@ -149,8 +150,3 @@ class EventRecorder:
 def _event_name(regarding: dict[str, str], reason: str, message: str) -> str:
     said = "\n".join((regarding["uid"], reason, message))
     return f"{regarding['name'][:200]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
-
-
-def _micro_time(moment: datetime) -> str:
-    """metav1.MicroTime."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

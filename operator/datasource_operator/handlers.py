@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import kopf
 
 from datasource.api.names import GROUP, PLURAL, VERSION
 from datasource.cluster.login import login
+from datasource.process.clock import utc_now
 from datasource_operator.controller import Controller, datasource_in
 from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.kopf_storage import NoDiffBase, NoProgress
@@ -55,7 +56,7 @@ def register(
             server=configuration.host,
             aiohttp_session=requests.session(configuration),
             # Read again before the projected token runs out.
-            expiration=datetime.now(UTC) + LOGIN_LIFETIME,
+            expiration=utc_now() + LOGIN_LIFETIME,
         )
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)

@@ -30,10 +30,13 @@ class Signs:
     watches_alive_at: Callable[[], float]
     datasources_alive_at: Callable[[], float]
     answered_at: Callable[[], float]
+    history_went_back: Callable[[], bool] = lambda: False
     monotonic: Callable[[], float] = time.monotonic
 
     def stalled(self) -> str | None:
         """Why a restart would help; None while all is well."""
+        if self.history_went_back():
+            return "the API server was restored to an earlier state, and what is remembered is from a later one"
         since = self.oldest_work()
         if since is not None and self.monotonic() - since > STALLED_AFTER.total_seconds():
             return "a worker has been on one Datasource for too long"

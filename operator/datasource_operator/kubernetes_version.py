@@ -6,12 +6,11 @@ import structlog
 
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.kube import Kube, ServerVersion
+from datasource.process.installation import OLDEST_KUBERNETES
 
 logger = structlog.get_logger(__name__)
 
-OLDEST = (1, 31)
-"""Selectable fields of custom resources (on by default since 1.31) are the newest of what the CRD, the policies and the pods
-use; ValidatingAdmissionPolicy v1 and preStop sleep came with 1.30."""
+_OLDEST = ".".join(map(str, OLDEST_KUBERNETES))
 
 
 class ClusterTooOld(Exception):
@@ -19,8 +18,8 @@ class ClusterTooOld(Exception):
 
     def __init__(self, found: ServerVersion) -> None:
         super().__init__(
-            f"the cluster runs Kubernetes {found.git_version}, and {OLDEST[0]}.{OLDEST[1]} or newer is needed: the admission "
-            "policies that protect Secrets may not be in force here. Upgrade the cluster, or go back to the version of the "
+            f"the cluster runs Kubernetes {found.git_version}, and {_OLDEST} or newer is needed: the admission policies "
+            "that protect Secrets may not be in force here. Upgrade the cluster, or go back to the version of the "
             "operator that ran before."
         )
 
@@ -29,7 +28,7 @@ async def require_supported_cluster(kube: Kube) -> None:
     """Ask the API server for its version. Where it does not tell, that is logged and nothing else.
 
     Raises:
-        ClusterTooOld: it is older than `OLDEST`.
+        ClusterTooOld: it is older than `OLDEST_KUBERNETES`.
     """
     try:
         found = await kube.version()
@@ -38,7 +37,7 @@ async def require_supported_cluster(kube: Kube) -> None:
         logger.warning("the version of the cluster is not known", error=str(error))
         return
     number = number_of(found)
-    if number is not None and number < OLDEST:
+    if number is not None and number < OLDEST_KUBERNETES:
         raise ClusterTooOld(found)
     logger.info("cluster", kubernetes=found.git_version)
 

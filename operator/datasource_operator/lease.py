@@ -21,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -32,6 +32,8 @@ from datasource.api.objects import Lease
 from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import LEASES
+from datasource.process.clock import utc_now
+from datasource.process.installation import LEASE_NAME
 from datasource_operator.decisions.election import (
     LEASE_DURATION,
     LOOK_EVERY,
@@ -55,7 +57,6 @@ logger = structlog.get_logger(__name__)
 
 LEADS = Gauge("leader_election_master_status", "Whether this process leads (1) or stands by (0).", ["name"])
 
-LEASE_NAME = "datasource-operator"
 
 RENEW_DEADLINE = timedelta(seconds=10)
 """How long after its last renewal a leader ends; what is left of LEASE_DURATION is for its work to end in."""
@@ -79,10 +80,6 @@ async def _in_time(request: Awaitable[Lease]) -> Lease:
         return await request
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _identity() -> str:
     # Random, because a container that was restarted has the host name of the one before.
     return f"{socket.gethostname()}_{secrets.token_hex(8)}"
@@ -100,7 +97,7 @@ class LeaseElector:
     name: str = LEASE_NAME
     identity: str = field(default_factory=_identity)
     monotonic: Callable[[], float] = time.monotonic
-    now: Callable[[], datetime] = _now
+    now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _sighting: Sighting = field(default_factory=Sighting)
     _confirmed: LeaseRecord | None = None

@@ -9,7 +9,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from prometheus_client import Counter, Histogram
@@ -21,9 +21,10 @@ from datasource.api.names import SecretType
 from datasource.api.objects import Datasource
 from datasource.api.spec import parse_duration
 from datasource.api.states import MEANING, State
+from datasource.process.clock import utc_now
 from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
 from datasource.records.schedule import refresh_due
-from datasource_operator.cache import Cache
+from datasource_operator.cache import Cache, Key
 
 CONTROLLER = "datasource"
 
@@ -82,6 +83,8 @@ class Workload:
     refreshes_waiting: int
     replies_waiting: int
     """Replies that are in memory alone."""
+    left_to_another: int
+    """Statuses that another installation writes, too."""
     watches_silent_for: dict[SecretType, float]
     """Seconds."""
     last_event: float
@@ -110,7 +113,9 @@ class OperatorCollector(Collector):
     workload: Callable[[], Workload]
     is_leading: Callable[[], bool]
     per_object: bool
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    seen_before: Callable[[Key, CredentialFacts, datetime], datetime | None]
+    """When this process first saw a revision: what is due is told by the very times that decide on refreshes."""
+    now: Callable[[], datetime] = utc_now
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: asked at registration, when there is nothing to read yet."""
@@ -141,7 +146,7 @@ class OperatorCollector(Collector):
         totals, now = _Totals(), self.now()
         for datasource, credential in self.cache.pairs():
             place = (datasource.metadata.namespace, datasource.metadata.name)
-            about = _About.of(datasource, credential, now)
+            about = self._about(datasource, credential, now)
             _add_up(totals, place[0], about)
             if not self.per_object:
                 continue
@@ -154,6 +159,15 @@ class OperatorCollector(Collector):
         if self.per_object:
             yield from (expires, due, person)
         yield from _total_families(totals)
+
+    def _about(
+        self, datasource: Datasource, credential: StoredCredential | Unreadable | None, now: datetime
+    ) -> "_About":
+        seen = None
+        if isinstance(credential, StoredCredential):
+            key = Key(datasource.metadata.namespace, datasource.metadata.name)
+            seen = self.seen_before(key, credential.facts, now)
+        return _About.of(datasource, credential, first_seen=seen or now, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +183,15 @@ class _About:
     is_suspended: bool
 
     @staticmethod
-    def of(datasource: Datasource, credential: StoredCredential | Unreadable | None, now: datetime) -> "_About":
+    def of(
+        datasource: Datasource, credential: StoredCredential | Unreadable | None, *, first_seen: datetime, now: datetime
+    ) -> "_About":
         status = datasource.status
         ready = status.condition("Ready")
         state, reason = UNSEEN if status.state is None or ready is None else (status.state, ready.reason)
         is_suspended = datasource.spec.get("suspend") is True
         facts = credential.facts if isinstance(credential, StoredCredential) and state == State.AUTHORIZED else None
-        due_at = None if facts is None or is_suspended else _due_at(datasource, facts, now)
+        due_at = None if facts is None or is_suspended else _due_at(datasource, facts, first_seen)
         waits = state == State.NOT_AUTHORIZED and status.authorization_link is not None and ready is not None
         return _About(
             state=state,
@@ -188,10 +204,10 @@ class _About:
         )
 
 
-def _due_at(datasource: Datasource, facts: CredentialFacts, now: datetime) -> datetime | None:
+def _due_at(datasource: Datasource, facts: CredentialFacts, first_seen: datetime) -> datetime | None:
     refresh_before = datasource.spec.get("refreshBefore")
     before = parse_duration(refresh_before) if isinstance(refresh_before, str) else None
-    return refresh_due(facts, refresh_before=before, first_seen=facts.refreshed_at or now)
+    return refresh_due(facts, refresh_before=before, first_seen=first_seen)
 
 
 def _seconds_since(text: str, now: datetime) -> float:
@@ -264,6 +280,11 @@ def _workload_families(load: Workload) -> Iterator[Metric]:
         "datasource_replies_waiting_for_store",
         "Replies of providers that the API server does not take; they are in this process's memory alone.",
         value=load.replies_waiting,
+    )
+    yield GaugeMetricFamily(
+        "datasource_statuses_left_to_another_installation",
+        "Datasources whose status another installation writes, too; this one has stopped to write it.",
+        value=load.left_to_another,
     )
     silence = GaugeMetricFamily(
         "datasource_watch_silence_seconds",

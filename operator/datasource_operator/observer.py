@@ -8,7 +8,7 @@ import msgspec
 
 from datasource.api.objects import Datasource, Secret
 from datasource.api.requests import requests_in
-from datasource.api.spec import InvalidSpec, Spec
+from datasource.api.spec import InvalidSpec, Spec, SpecProblem
 from datasource.api.spec_problems import parse_spec
 from datasource.cluster.api_errors import NotFound
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
@@ -47,7 +47,7 @@ class Observer:
     memory: RefreshMemory
     credential_secrets: CredentialSecrets
     now: Callable[[], datetime]
-    _parsed_specs: FairCache[bytes, Spec | InvalidSpec] = field(
+    _parsed_specs: FairCache[bytes, Spec | SpecProblem] = field(
         default_factory=lambda: FairCache(PARSED_SPECS_IN_ALL, PARSED_SPECS_PER_NAMESPACE), repr=False
     )
     """A Datasource is looked at several times in a row while it is worked on."""
@@ -124,7 +124,7 @@ class Observer:
             raise Stale("the credential Secret is gone, or not ours")
         return secret
 
-    def _parsed(self, datasource: Datasource) -> Spec | InvalidSpec:
+    def _parsed(self, datasource: Datasource) -> Spec | SpecProblem:
         packed, namespace = PackedSpec(datasource.spec).packed, datasource.metadata.namespace
         parsed = self._parsed_specs.get(packed, namespace)
         if parsed is None:
@@ -132,10 +132,9 @@ class Observer:
             self._parsed_specs.put(packed, parsed, namespace, cost=SMALLEST_PARSED + PARSED_GROWTH * len(packed))
         return parsed
 
-    def _newly_parsed(self, spec: bytes) -> Spec | InvalidSpec:
+    def _newly_parsed(self, spec: bytes) -> Spec | SpecProblem:
         allow_insecure_http, egress = self.settings.allow_insecure_http, self.settings.egress
         try:
             return parse_spec(msgspec.json.decode(spec), allow_insecure_http=allow_insecure_http, egress=egress)
         except InvalidSpec as error:
-            # It outlives this call, and the frames that it came through should not.
-            return error.alone()
+            return error.problem

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import structlog
 
-from datasource.api.spec import InvalidSpec, OAuth2
+from datasource.api.spec import InvalidSpec, OAuth2, SpecProblem
 from datasource.concurrency.fairness import FairBulkhead
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.outbound.provider import provider_of
 from datasource.providers.discovery import Discovery
 from datasource.providers.metadata_lookup import look_up_metadata
 from datasource_operator.cache import Key
-from datasource_operator.refresh_pool import provider_of
 
 logger = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class _Told(NamedTuple):
     """What came of a look."""
 
     about: _About
-    found: ProviderMetadata | InvalidSpec | None
+    found: ProviderMetadata | SpecProblem | None
 
 
 @dataclass(slots=True)
@@ -75,8 +75,8 @@ class ProviderLooks:
         about = _About(oauth2, ca_bundle)
         told = self._told.pop(key, None)
         if told is not None and told.about == about:
-            if isinstance(told.found, InvalidSpec):
-                raise told.found
+            if isinstance(told.found, SpecProblem):
+                raise told.found.error()
             return told.found
         issuer = oauth2.expanded().issuer
         if not issuer or self.discovery.is_known(issuer, ca_bundle=ca_bundle):
@@ -125,14 +125,13 @@ class ProviderLooks:
             self._start_what_fits()
 
     async def _look(self, key: Key, about: _About) -> None:
-        found: ProviderMetadata | InvalidSpec | None
+        found: ProviderMetadata | SpecProblem | None
         try:
             found = await look_up_metadata(
                 self.discovery, about.oauth2, tenant=key.namespace, ca_bundle=about.ca_bundle
             )
         except InvalidSpec as error:
-            # It outlives this call, and the frames that it came through should not.
-            found = error.alone()
+            found = error.problem
         except MetadataUnavailable as error:
             # The link is offered all the same: whoever opens it is told, and a provider comes back.
             logger.info("a provider's metadata cannot be read now", datasource=str(key), error=str(error))

@@ -58,9 +58,17 @@ class RefreshMemory:
 
     def first_seen(self, key: Key, facts: CredentialFacts, now: datetime) -> datetime:
         """When this process first saw that revision, by the clock that shows `now`."""
+        seen = self.seen_before(key, facts, now)
+        if seen is not None:
+            return seen
+        self._sightings[key] = _Sighting(facts.credential_id, facts.revision, self.monotonic())
+        return now
+
+    def seen_before(self, key: Key, facts: CredentialFacts, now: datetime) -> datetime | None:
+        """The same, and None where it was not seen yet; may be asked from another thread, for it changes nothing."""
         seen = self._sightings.get(key)
         if seen is None or (seen.credential_id, seen.revision) != (facts.credential_id, facts.revision):
-            seen = self._sightings[key] = _Sighting(facts.credential_id, facts.revision, self.monotonic())
+            return None
         return now - timedelta(seconds=self.monotonic() - seen.at)
 
     def trouble(self, key: Key, facts: CredentialFacts, generation: int, now: datetime) -> Trouble | None:

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from datasource.concurrency.fairness import FairBulkhead
-from datasource.outbound.egress import read_host
-from datasource.outbound.endpoint import split_url
 from datasource_operator.cache import Key
 
 PER_PROVIDER = 16
@@ -42,9 +40,9 @@ class RefreshPool:
     def submit(self, key: Key, provider: str, *, is_urgent: bool = False) -> None:
         """Refresh a key when it is its turn; urgent ones (somebody asked) go first in their namespace.
 
-        `provider` is the host of its token endpoint, with or without a port.
+        `provider` is whoever answers at its token endpoint (datasource.outbound.provider).
         """
-        self._bulkhead.submit(key, namespace=key.namespace, provider=provider_at(provider), is_urgent=is_urgent)
+        self._bulkhead.submit(key, namespace=key.namespace, provider=provider, is_urgent=is_urgent)
         self._start_what_fits()
 
     def answered(self, key: Key) -> None:
@@ -87,17 +85,3 @@ class RefreshPool:
             del self._running[key]
             self._bulkhead.leave(key)
             self._start_what_fits()
-
-
-def provider_of(url: str) -> str:
-    """Who answers at a URL."""
-    split = split_url(url)
-    return "" if split is None else provider_at(split.netloc)
-
-
-def provider_at(netloc: str) -> str:
-    """Who answers there: the host as a resolver understands it. Whoever writes a URL makes no other provider of it with a port,
-    a final dot, capitals, or another spelling of an address. Empty where it names no host: nothing is sent there."""
-    split = split_url(f"//{netloc}")
-    host = None if split is None else read_host(split.hostname or "")
-    return "" if host is None else str(host)

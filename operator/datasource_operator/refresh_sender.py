@@ -18,7 +18,7 @@ from datasource.outbound.provider_request import ProviderRequest
 from datasource.providers.exchange import request_token
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
-from datasource.records.credential import CredentialData
+from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.effective import refresh_options, reply_options
 from datasource.records.intent import REQUEST_DEADLINE
 from datasource.records.turn import Turn
@@ -91,6 +91,16 @@ class RefreshSender:
             return Unproven(response, error) if is_refused else response
         return response
 
+    async def prepare(self, key: Key, facts: CredentialFacts, material: ClientMaterial) -> None:
+        """Have the issuer's keys at hand before anything is sent: while a reply is in memory alone, nobody is waited for."""
+        issuer = material.parameters.issuer
+        if issuer is None or "openid" not in facts.requested_scopes:
+            return
+        try:
+            await self.verifier.prepare(issuer, tenant=key.namespace, ca_bundle=material.ca_bundle)
+        except (MetadataUnavailable, MetadataUnusable) as error:
+            logger.info("no keys to verify an id_token of a refresh with yet", datasource=str(key), error=str(error))
+
     async def _claims(self, id_token: str, issuer: str, namespace: str, ca_bundle: str | None) -> Mapping[str, Any]:
         """Verified where the issuer's keys can be had. A refresh token is spent by now: while they cannot, the TLS of the token
         endpoint stands in for the signature (OIDC Core section 3.1.3.7 point 6), rather than to lose the grant."""
@@ -111,5 +121,6 @@ class RefreshSender:
             data.refresh_endpoint or data.token_endpoint,
             self.clients.client(material, token_endpoint=data.token_endpoint),
             refresh_token=data.refresh_token or "",
+            redirect_uri=data.redirect_uri if material.parameters.redirect_uri_on_refresh else None,
             options=refresh_options(material.parameters),
         )

@@ -12,13 +12,13 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NoReturn
 
 import msgspec
 import structlog
 
-from datasource.api.names import credential_secret_name
+from datasource.api.names import credential_secret_name, redirect_uri
 from datasource.api.objects import Secret
 from datasource.api.requests import Requests
 from datasource.api.spec import DeletionPolicy, OAuth2, Spec
@@ -26,18 +26,17 @@ from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
+from datasource.process.clock import utc_now
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.credential import (
-    CredentialData,
     CredentialFacts,
     StoredCredential,
     UnreadableCredential,
-    read_data,
 )
 from datasource.records.credential_patches import facts_patch
 from datasource.records.intent import SLOWEST_START, Intent, Process, may_be_taken, next_intent
-from datasource.records.recorded_endpoints import misdirected_endpoint
+from datasource.records.sendable_data import sendable_data
 from datasource.records.standing import Standing
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
@@ -104,7 +103,7 @@ class Refresher:
     memory: RefreshMemory
     process: Process
     verifier: IdTokenVerifier
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -144,11 +143,13 @@ class Refresher:
     async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
         await self._require_turn(key, credential.facts)
         material = await self._material(key, oauth2)
+        await self.sender.prepare(key, credential.facts, material)
         if self.is_stopping:
             raise Stale("whoever leads next refreshes it")
         began_at = self.monotonic()
         begun = await self._begin(key, credential)
         turn = await self._turn(key, seen, begun, material)
+        material = material.as_recorded(turn.data)
         if self.is_stopping:
             # The API server may have been slow, and kubelet does not wait for ever.
             await self._take_back(key, begun, stopped_before_it_was_sent())
@@ -238,7 +239,7 @@ class Refresher:
             if begun.secret.immutable:
                 finding = immutable_secret(name, key.namespace, is_credential=True)
                 raise NotNow(reply_could_not_be_stored(finding.reason, finding.message, name))
-            data = _readable_data(begun.secret, begun.facts, material.parameters)
+            data = sendable_data(begun.secret, begun.facts, material.parameters, self._callback_url(key))
             material.require_allowed(
                 {"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint or data.token_endpoint}
             )
@@ -256,11 +257,14 @@ class Refresher:
             intent=begun.intent,
             resource_version=begun.secret.metadata.resource_version,
             requests=Requests(refresh=seen.requests.refresh),
-            data=material.recorded_in(data, is_to_be_revoked=is_to_be_revoked),
+            data=material.as_recorded(data).recorded_in(data, is_to_be_revoked=is_to_be_revoked),
             client_secret_name=None if material.secret is None else material.secret.name,
             last_try_after=self.steps.settings.last_try_after,
             failure_before=None if seen.trouble is None else seen.trouble.message,
         )
+
+    def _callback_url(self, key: Key) -> str:
+        return redirect_uri(self.steps.settings.external_url, key.namespace)
 
     async def _take_back(self, key: Key, begun: _Begun, setback: Setback) -> NoReturn:
         """Nothing was sent: the intent goes.
@@ -334,17 +338,3 @@ def _has_moved_on(found: CredentialFacts, sent: CredentialFacts) -> bool:
 
 def _words(error: ApiError | Unavailable) -> str:
     return error.message if isinstance(error, ApiError) else str(error)
-
-
-def _readable_data(secret: Secret, facts: CredentialFacts, parameters: OAuth2) -> CredentialData:
-    data = read_data(secret)
-    if data.fingerprint != facts.fingerprint:
-        raise UnreadableCredential("data key fingerprint differs from the annotation")
-    if data.refresh_token is None:
-        raise UnreadableCredential("data key refresh_token is missing")
-    misdirected = misdirected_endpoint(
-        parameters, token_endpoint=data.token_endpoint, refresh_endpoint=data.refresh_endpoint
-    )
-    if misdirected is not None:
-        raise UnreadableCredential(f"data key {misdirected} is not what spec.oauth2 names")
-    return data

@@ -7,7 +7,7 @@ restarts, and the Datasource need not be there any more.
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Counter
@@ -23,7 +23,8 @@ from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
 from datasource.oauth2.errors import OAuth2Error, Throttled
 from datasource.oauth2.revocation import is_worth_another_try, revocation_request
-from datasource.oauth2.token_request import Client, ClientAuthentication
+from datasource.oauth2.token_request import WITHOUT_A_SECRET, Client
+from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
 from datasource.providers.exchange import revoke_token
 from datasource.providers.transport import Transport
@@ -63,7 +64,7 @@ class Revoker:
     cache: Cache
     settings: Settings
     recorder: EventRecorder
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    now: Callable[[], datetime] = utc_now
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     _clients: Clients = field(init=False, repr=False)
     _secrets: CredentialSecrets = field(init=False, repr=False)
@@ -82,7 +83,7 @@ class Revoker:
         if secret is None or not revocation_is_due(secret.metadata):
             return None
         try:
-            result = await self._revoked(key, secret)
+            result = await self._revoke_token(key, secret)
         except NotRevoked as failed:
             deadline = revocation_deadline(secret.metadata, self.settings.revocation_patience)
             if failed.try_again and deadline is not None and self.now() < deadline:
@@ -91,13 +92,13 @@ class Revoker:
                 return min(failed.at_least, max(deadline - self.now(), timedelta(0)))
             result = "given up"
             await self._tell(key, secret, str(failed))
-        if not await self._over(key, secret):
+        if not await self._finish(key, secret):
             return timedelta(0)
         REVOCATIONS.labels(result).inc()
         logger.info("a revocation ended", datasource=str(key), result=result)
         return None
 
-    async def _revoked(self, key: Key, secret: Secret) -> str:
+    async def _revoke_token(self, key: Key, secret: Secret) -> str:
         """Revoke the token in a Secret; returns how that ended.
 
         Raises:
@@ -144,7 +145,7 @@ class Revoker:
         recorded = read_recorded_client(token.client_parameters)
         if recorded is not None and token.client_secret is not None:
             return recorded, ClientSecret(credential_secret_name(key.name), token.client_secret)
-        if recorded is not None and recorded.effective_client_authentication() is ClientAuthentication.NONE:
+        if recorded is not None and recorded.effective_client_authentication() in WITHOUT_A_SECRET:
             return recorded, None
         if same is None:
             raise NotRevoked(
@@ -191,7 +192,7 @@ class Revoker:
             raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
         return spec.oauth2 if spec.oauth2 is not None and fingerprint(spec.oauth2) == token.fingerprint else None
 
-    async def _over(self, key: Key, secret: Secret) -> bool:
+    async def _finish(self, key: Key, secret: Secret) -> bool:
         """Leave nothing of the token, and let the Secret go; False where somebody wrote meanwhile: look again."""
         try:
             await self._secrets.swap(*key, revoked_patch(secret.metadata), PartialObject)

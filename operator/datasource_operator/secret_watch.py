@@ -42,6 +42,13 @@ class SecretWatch:
     heard_at: float = field(init=False)
     """When it last heard of the API server (monotonic): a list, an event, a bookmark."""
 
+    history_went_back: bool = False
+    """Whether a list was older than what was seen before it, as after a restore of etcd: the cache would pass over all that is
+    written from now on, until versions have caught up. A restart begins with an empty one."""
+
+    _newest: int = 0
+    """The newest resourceVersion that was seen."""
+
     def __post_init__(self) -> None:
         self.alive_at = self.heard_at = self.monotonic()
 
@@ -82,6 +89,15 @@ class SecretWatch:
                 present.add((item.metadata.namespace, item.metadata.name))
                 self._store(item)
         self._drop_all_but(present)
+        if int(resource_version) < self._newest and not self.history_went_back:
+            self.history_went_back = True
+            logger.error(
+                "the API server shows less than it did before, as after a restore of etcd: a restart is asked for",
+                secret_type=self.secret_type,
+                seen=self._newest,
+                shown=resource_version,
+            )
+        self._newest = max(self._newest, int(resource_version))
         return resource_version
 
     def _drop_all_but(self, present: set[tuple[str, str]]) -> None:
@@ -101,6 +117,7 @@ class SecretWatch:
             ):
                 self.alive_at = self.heard_at = self.monotonic()
                 resource_version = event.object.metadata.resource_version
+                self._newest = max(self._newest, int(resource_version))
                 match event.type:
                     case "ADDED" | "MODIFIED":
                         self._store(event.object)

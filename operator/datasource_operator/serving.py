@@ -101,6 +101,7 @@ class Serving:
             workload=controller.workload,
             is_leading=lambda: elector.is_leading,
             per_object=self.settings.metrics_per_object,
+            seen_before=controller.seen_before,
         )
         REGISTRY.register(collector)
         self._signs = Signs(
@@ -111,6 +112,7 @@ class Serving:
             watches_alive_at=controller.watches_alive_at,
             datasources_alive_at=lambda: requests.alive_at,
             answered_at=lambda: self.kube.answered_at,
+            history_went_back=controller.history_went_back,
         )
         try:
             await self._run_kopf(controller, elector, requests)

@@ -4,19 +4,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
 from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import Datasource, Status
 from datasource.api.requests import requests_in
-from datasource.cluster.api_errors import Invalid, NotFound
+from datasource.cluster.api_errors import ApiError, Invalid, NotFound
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.rivals import LEAVE_IT_FOR, Rivals, another_installation
 from datasource_operator.decisions.status import (
     Surface,
     dropped_fields,
@@ -27,6 +28,12 @@ from datasource_operator.decisions.status import (
 )
 
 logger = structlog.get_logger(__name__)
+
+REFUSED_FOR = timedelta(minutes=10)
+"""For how long a status that the API server refused is not sent again for the same generation; the essentials are."""
+
+ANOTHER_INSTALLATION = "AnotherInstallation"
+"""The reason of the Event."""
 
 UNKNOWN_FOR = timedelta(minutes=10)
 """For how long a field is left out that the API server dropped: somebody may have updated the CRD since."""
@@ -39,6 +46,25 @@ class Announce(Protocol):
         """`seconds` is what it took to find and write it."""
 
 
+class Warn(Protocol):
+    """Warns of something about a Datasource that is no state."""
+
+    async def __call__(self, key: Key, *, reason: str, action: str, note: str) -> None:
+        """Where it cannot be told, the log says so."""
+
+
+async def _warn_nobody(key: Key, *, reason: str, action: str, note: str) -> None:
+    """Where nobody listens."""
+
+
+class _Refused(NamedTuple):
+    """What the API server does not take, and until when (monotonic) it is not asked again."""
+
+    generation: int
+    until: float
+    words: str
+
+
 @dataclass(slots=True)
 class StatusWriter:
     """Writes what a reconciliation found."""
@@ -48,28 +74,54 @@ class StatusWriter:
     surface: Surface
     announce: Announce
     monotonic: Callable[[], float] = time.monotonic
+    warn: Warn = _warn_nobody
+    come_again: Callable[[Key, timedelta], None] = lambda _, __: None
+    """Told when a status that was not written is to be tried again, if nothing else happens before."""
+    rivals: Rivals[Key] = field(init=False)
+    _refused: dict[Key, _Refused] = field(default_factory=dict)
     _unknown: dict[str, float] = field(default_factory=dict)
     """Fields that the API server does not know, and until when (monotonic) we believe that: its CRD is older than we are."""
+
+    def __post_init__(self) -> None:
+        self.rivals = Rivals(self.monotonic)
+
+    def forget(self, key: Key) -> None:
+        """The Datasource is gone."""
+        self.rivals.forget(key)
+        self._refused.pop(key, None)
 
     async def write(self, key: Key, seen: Observed, finding: Finding, began: float) -> None:
         """Write the status for a finding; `began` is when (monotonic) the reconciliation began.
 
         Raises:
             Stale: what the status rests on changed meanwhile; decide again.
-            Invalid: the API server refused the status; what it said stands in the conditions.
             ApiError, Unavailable: it is not written; come again later.
         """
         wanted = wanted_status(seen, finding, self.surface)
         patch = self._patch(seen.status, wanted)
         if patch is None:
             return
+        if self.rivals.is_left_to_another(key, seen.status):
+            await self._tell_of_another(key, seen, wanted)
+            return
+        refused = self._refused.get(key)
+        if refused is not None and refused.generation == seen.generation and self.monotonic() < refused.until:
+            await self._write_essentials(key, seen, wanted, refused.words)
+            return
         try:
             written = await self._send(key, patch)
         except NotFound:
             return
-        except Invalid as error:
-            await self._write_essentials(key, seen, wanted, error)
-            raise
+        except ApiError as error:
+            if not _is_about_what_was_sent(error):
+                raise
+            logger.error("the API server refused a status", datasource=str(key), error=error.message)
+            until = self.monotonic() + REFUSED_FOR.total_seconds()
+            self._refused[key] = _Refused(seen.generation, until, error.message)
+            self.come_again(key, REFUSED_FOR)
+            await self._write_essentials(key, seen, wanted, error.message)
+            return
+        self._refused.pop(key, None)
         await self.announce(seen, finding, seconds=self.monotonic() - began)
         self._remember(dropped_fields(patch, written.status))
         # The answer shows the object as this very write left it: what differs from the patch is the API server's doing.
@@ -78,12 +130,32 @@ class StatusWriter:
             # The watch will show us the version that we have just stored, and that is nothing new to the cache.
             raise Stale("the Datasource changed while its status was written")
 
-    async def _write_essentials(self, key: Key, seen: Observed, wanted: Status, refused: Invalid) -> None:
+    async def _write_essentials(self, key: Key, seen: Observed, wanted: Status, words: str) -> None:
         """A status that cannot be written whole still says what holds, and that the rest was refused."""
-        logger.error("the API server refused a status", datasource=str(key), error=refused.message)
-        patch = self._patch(seen.status, essential_status(seen.status, wanted, refused.message))
-        if patch is not None:
+        patch = self._patch(seen.status, essential_status(seen.status, wanted, words))
+        if patch is None:
+            return
+        try:
             await self._send(key, patch)
+        except ApiError as error:
+            if not _is_about_what_was_sent(error):
+                raise
+            # To ask the same every minute would change nothing: the next look does.
+            logger.error("the API server refuses even a short status", datasource=str(key), error=error.message)
+
+    async def _tell_of_another(self, key: Key, seen: Observed, wanted: Status) -> None:
+        """Once for each time that a status is left to another installation."""
+        if not self.rivals.is_news(key):
+            return
+        logger.error(
+            "another installation writes this status, too: it is left to that one",
+            datasource=str(key),
+            theirs=seen.status.redirect_uri,
+            ours=wanted.redirect_uri,
+        )
+        self.come_again(key, LEAVE_IT_FOR)
+        note = another_installation(key.namespace, seen.status, wanted)
+        await self.warn(key, reason=ANOTHER_INSTALLATION, action="WriteStatus", note=note)
 
     async def _send(self, key: Key, patch: dict[str, Any]) -> Datasource:
         written = await self.kube.merge_patch(
@@ -96,6 +168,7 @@ class StatusWriter:
             subresource="status",
         )
         self.cache.store_datasource(trimmed(written))
+        self.rivals.wrote(key, written.status)
         return written
 
     def _patch(self, current: Status, wanted: Status) -> dict[str, Any] | None:
@@ -112,6 +185,11 @@ class StatusWriter:
         )
         until = self.monotonic() + UNKNOWN_FOR.total_seconds()
         self._unknown.update(dict.fromkeys(dropped, until))
+
+
+def _is_about_what_was_sent(error: ApiError) -> bool:
+    """Whether the same would be refused again; 413: it is too large for the API server, or for what is behind it."""
+    return isinstance(error, Invalid) or error.status == 413
 
 
 def _has_moved_on(written: Datasource, seen: Observed) -> bool:

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import assert_never
 
 import msgspec
@@ -22,6 +22,7 @@ from datasource.cluster.clients import (
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import Kube
 from datasource.oauth2.identity import expected_identity_hash, mismatched_claim, read_kept_claims
+from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.records.credential import (
@@ -80,7 +81,7 @@ class Steps:
     settings: Settings
     memory: RefreshMemory
     discovery: Discovery
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    now: Callable[[], datetime] = utc_now
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     credential_secrets: CredentialSecrets = field(init=False, repr=False)
     observer: Observer = field(init=False, repr=False)
@@ -141,7 +142,10 @@ class Steps:
             if seen.oauth2 is None or data.fingerprint != fingerprint(seen.oauth2):
                 raise UnreadableCredential("data key fingerprint differs from the annotation")
         patch = adoption_patch(
-            resource_version=secret.metadata.resource_version, datasource_name=key.name, datasource_uid=seen.uid
+            resource_version=secret.metadata.resource_version,
+            datasource_name=key.name,
+            datasource_uid=seen.uid,
+            owners=secret.metadata.owner_references,
         )
         await self.credential_secrets.swap(*key, patch, PartialObject)
         logger.info("adopted a restored credential", datasource=str(key), credential=credential.facts.credential_id)

@@ -20,7 +20,7 @@ from datasource.cluster.resources import SECRETS
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.process.settings import Settings
 from datasource.records.credential import is_ours
-from datasource.records.effective import effective
+from datasource.records.effective import effective_oauth2
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings
 from datasource_operator.decisions.obstacles import (
@@ -112,7 +112,7 @@ class SurroundingsReader:
         except (MetadataUnavailable, NotLookedYet):
             # The link is offered all the same: whoever opens it is told, and a provider comes back.
             return
-        endpoints = effective(oauth2, metadata).endpoints
+        endpoints = effective_oauth2(oauth2, metadata).endpoints
         for problem in egress_problems(endpoints, self.settings.egress):
-            raise problem
+            raise problem.error()
         material.require_allowed(endpoints)

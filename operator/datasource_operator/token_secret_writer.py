@@ -65,7 +65,7 @@ class TokenSecretWriter:
         try:
             manifest = step.plan.manifest(step.credential.facts, data)
         except InvalidSpec as error:
-            return replace(seen, too_large=error.alone())
+            return replace(seen, too_large=error.problem)
         if step.stored is None:
             return await self._create(key, seen, step, manifest)
         removal = step.plan.removal_patch(step.stored)

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 import uvloop
 
+from bench.bare import Bare
 from bench.figures import Report, machine, versions
 from bench.world import World, world
 from deploy.local.cache import REPOSITORY
@@ -33,7 +34,7 @@ from tests.adversary.namespaces import enter
 from tests.adversary.parameters import LIFETIME, MOST_EXTRA, Parameters
 from tests.adversary.pod import Pod
 from tests.adversary.targets import Target
-from tests.adversary.tenant import EGRESS_ALLOW, Tenant
+from tests.adversary.tenant import EGRESS_ALLOW, Tenant, identity
 from tests.adversary.victim import NAMESPACE, PEOPLES_NAMESPACE, Victim
 from tests.support.junk_load import Load, Outcome
 
@@ -94,15 +95,18 @@ class Hostile:
 
 @contextlib.asynccontextmanager
 async def _hostile(here: World, parameters: Parameters) -> AsyncIterator[Hostile]:
+    control_plane = here.control_plane
+    token = await asyncio.to_thread(identity, control_plane.cluster)
     with _provider(here) as port:
-        tenant = Tenant(here.load, parameters, port)
-        await tenant.move_in()
-        junk = _junk(here, parameters)
-        try:
-            yield Hostile(tenant, junk)
-        finally:
-            junk.kill()
-            junk.wait()
+        async with Bare(control_plane.url, control_plane.ca_file, token, "hostile") as session:
+            tenant = Tenant(session, parameters, port)
+            await tenant.move_in()
+            junk = _junk(here, parameters)
+            try:
+                yield Hostile(tenant, junk)
+            finally:
+                junk.kill()
+                junk.wait()
 
 
 @contextlib.contextmanager

@@ -20,11 +20,13 @@ from datasource.outbound.egress import EgressPolicy, rules
 from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.credential_patches import credential_manifest
 from datasource.records.fingerprint import fingerprint
+from deploy.local.cluster import Cluster
 from tests.adversary.parameters import Parameters
 from tests.adversary.targets import Target, host_of
 from tests.support.person import Person, parameters_of
 
 NAMESPACE = "hostile"
+_ACCOUNT = "tenant"
 EGRESS_ALLOW = "127.0.0.0/8"
 _EGRESS = EgressPolicy(allowed=rules([EGRESS_ALLOW]))
 _DATASOURCES = f"/apis/datasource.dev/v1alpha1/namespaces/{NAMESPACE}/datasources"
@@ -40,11 +42,25 @@ _FLOWS = (Target.KEYS, Target.BYTES, Target.NUMBERS, Target.EARLY, Target.HEADER
 """Whose providers the callback server is led to."""
 
 
+def identity(cluster: Cluster) -> str:
+    """Make his namespace, and a ServiceAccount that may there what whoever edits Datasources may; returns its token."""
+    cluster.kubectl("create", "namespace", NAMESPACE)
+    cluster.kubectl("-n", NAMESPACE, "create", "serviceaccount", _ACCOUNT)
+    # What is aggregated to `edit`: the local control plane has no controller that aggregates.
+    for role in ("system:aggregate-to-view", "system:aggregate-to-edit", "datasource-editor"):
+        cluster.kubectl(
+            *("-n", NAMESPACE, "create", "rolebinding", role.replace(":", "-")),
+            *(f"--clusterrole={role}", f"--serviceaccount={NAMESPACE}:{_ACCOUNT}"),
+        )
+    return cluster.service_account_token(NAMESPACE, _ACCOUNT)
+
+
 @dataclass(slots=True)
 class Tenant:
     """What he does all at once while `attack` runs."""
 
     load: Bare
+    """Under his own identity: as an administrator nothing would bound what he asks of the API server."""
     parameters: Parameters
     port: int
     """Of his provider."""
@@ -56,9 +72,7 @@ class Tenant:
         self._random = random.Random(self.parameters.seed)  # noqa: S311 - an attack that can be repeated
 
     async def move_in(self) -> None:
-        """Make the namespace and the client Secret."""
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        await self.load.post("/api/v1/namespaces", namespace, PartialObject)
+        """Make the client Secret."""
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",

@@ -343,6 +343,15 @@ def test_public_client_and_body_authentication_work(user: User, person: Person) 
         user.wait_for_reason("Authorized", name)
 
 
+def test_datasource_with_a_redirect_uri_of_its_own_authorizes_with_it(user: User, person: Person) -> None:
+    own = f"{user.external_url}/callback/{user.namespace}/calendar"
+    link = user.ready_to_authorize(redirectURI="PerDatasource")
+    user.provider.register_client(user.client_id, CLIENT_SECRET, [own])
+
+    assert user.status()["redirectURI"] == own
+    assert "The new credential was stored" in person.authorize(link).text
+
+
 def test_server_with_a_path_prefix_serves_and_links_below_it(user: User, stack: Stack, person: Person) -> None:
     (port,) = free_ports(1)
     prefixed = f"http://localhost:{port}/connect"
@@ -375,3 +384,15 @@ def test_sigterm_waits_for_an_exchange_under_way(user: User, callback_server: Pr
     assert user.credential_id() != ""
     user.wait_for_reason("Authorized")
     assert "callback server ended" in callback_server.child.log.read_text()
+
+
+def test_error_that_names_no_authorization_is_shown_and_acted_on_by_nobody(user: User, person: Person) -> None:
+    """Some services leave the state out."""
+    callback = person.consent(person.begin(user.ready_to_authorize()))
+    place, _, _ = callback.partition("?")
+
+    answer = person.get(f"{place}?error=invalid_scope&error_description=%3Cb%3Eno+such+scope")
+
+    assert answer.status_code == 400
+    assert "The service answered invalid_scope: &lt;b&gt;no such scope." in answer.text
+    assert "The new credential was stored" in person.come_back(callback).text

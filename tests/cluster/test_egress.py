@@ -130,7 +130,7 @@ def test_where_the_flag_says_so_a_client_secret_must_name_its_hosts(user: User, 
 
     user.wait_for_reason("InvalidConfiguration")
 
-    assert "which does not say to which hosts it may be sent" in user.ready()["message"]
+    assert "which does not list the hosts that it may be sent to" in user.ready()["message"]
     assert "kubectl annotate secret app datasource.dev/allowed-hosts=127.0.0.1" in user.ready()["message"]
     user.kubectl("annotate", "secret", "app", "datasource.dev/allowed-hosts=127.0.0.1")
     user.wait_for_reason("AuthorizationRequired")
@@ -153,7 +153,7 @@ def test_where_the_flag_says_so_the_callback_server_sends_no_secret_that_names_n
     try:
         refused = person.submit(person.get(link), "Get new credential")
         assert refused.status_code == 409
-        assert "which does not say to which hosts it may be sent" in refused.text
+        assert "which does not list the hosts that it may be sent to" in refused.text
 
         user.kubectl("annotate", "secret", "app", "datasource.dev/allowed-hosts=127.0.0.1")
         assert "The new credential was stored" in person.authorize(link).text

@@ -45,8 +45,8 @@ def token_in_use(user: User) -> str:
 
 
 def identity_was_refused(user: User, **claims: Any) -> str:
-    """The provider's id_token carries other claims; nothing is stored."""
-    link = ready(user)
+    """Somebody is expected, and the provider's id_token carries other claims; nothing is stored."""
+    link = ready(user, expectedIdentity={"email": "demo@example.com"})
     user.provider.fault(client_id=user.client_id, claims=claims)
     page = authorize(user, link)
     assert user.credential() is None
@@ -102,8 +102,19 @@ def test_email_that_is_not_verified_lets_nobody_in(user: User) -> None:
         pytest.param({"sub": None}, id="nobody"),
     ],
 )
-def test_id_token_that_is_not_for_us_stores_nothing(user: User, claims: dict[str, Any]) -> None:
+def test_id_token_that_is_not_for_us_stores_nothing_where_somebody_is_expected(
+    user: User, claims: dict[str, Any]
+) -> None:
     assert "cannot be used" in identity_was_refused(user, **claims)
+
+
+def test_id_token_that_is_not_for_us_costs_the_name_and_not_the_grant_where_nobody_is_expected(user: User) -> None:
+    link = ready(user)
+    user.provider.fault(client_id=user.client_id, claims={"nonce": None})
+    assert "The new credential was stored" in authorize(user, link)
+    user.wait_for_reason("Authorized")
+    assert "authorizedAs" not in user.status()
+    assert "spec.oauth2.nonce" in user.ready()["message"]
 
 
 def test_refused_person_does_not_cost_the_credential_there_is(user: User) -> None:
@@ -163,7 +174,7 @@ def test_refresh_that_is_about_somebody_else_gives_apps_nothing_and_ends_the_gra
 
 
 def test_refresh_with_a_broken_id_token_gives_apps_nothing_and_loses_no_grant(user: User) -> None:
-    authorize(user, ready(user), **ADA)
+    authorize(user, ready(user, expectedIdentity={"email": "ada@example.com"}), **ADA)
     user.wait_for_reason("Authorized")
     token = token_in_use(user)
     requests = len(user.provider.token_requests())

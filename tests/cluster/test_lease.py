@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from datasource.cluster.kube import Kube
+from datasource.process.installation import LEASE_NAME
 from datasource_operator.decisions.election import LEASE_DURATION, LOOK_EVERY
-from datasource_operator.lease import LEASE_NAME, LeaseElector
+from datasource_operator.lease import LeaseElector
 from deploy.local.build import KUBE_APISERVER
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster

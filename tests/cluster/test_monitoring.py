@@ -269,5 +269,6 @@ def test_replica_that_stands_by_tells_of_no_datasource(user: User, stack: Stack)
         "datasource_refreshes_total",
         "datasource_refreshes_created",
         "datasource_left_out_total",
+        "datasource_statuses_left_to_another_installation",
         "datasource_left_out_created",
     }

@@ -240,6 +240,26 @@ def test_who_moves_a_token_must_be_allowed_to_read_it(admin: Api, editor: Api, n
         assert change(editor, harmless) == "", harmless
 
 
+@pytest.mark.parametrize(
+    "trust",
+    [{"caBundleRef": {"name": "mine"}}, {"caBundle": "-----BEGIN CERTIFICATE-----\n"}],
+    ids=["in a ConfigMap", "in the spec"],
+)
+def test_who_says_by_whom_a_public_clients_provider_is_known_must_be_allowed_to_read_its_refresh_token(
+    admin: Api, editor: Api, namespace: str, trust: dict[str, Any]
+) -> None:
+    change = standing(admin, namespace)
+
+    said = change(editor, {"oauth2": trust})
+    assert "may not get Secret calendar-oauth2-credential" in said
+    assert "who may pass for the provider" in said
+    assert change(admin, {"oauth2": trust}) == ""
+    # A new one has no refresh token yet.
+    whole = datasource(namespace, clientID="public", **trust)
+    whole["metadata"]["name"] = "new"
+    assert create(editor, whole) == ""
+
+
 def test_who_names_a_token_secret_must_be_allowed_to_read_it(editor: Api, namespace: str) -> None:
     def named(name: str) -> dict[str, Any]:
         whole = datasource(namespace, clientID="public")

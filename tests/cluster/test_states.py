@@ -240,7 +240,7 @@ def test_missing_key_in_the_client_secret_names_secret_and_key(user: User) -> No
     user.wait_for_reason("ClientSecretNotFound")
 
     message = user.ready()["message"]
-    assert "Secret app has no key client-secret" in message
+    assert "names key client-secret, which is missing or empty in Secret app" in message
     assert "clientSecretRef.key" in message
 
     value = base64.b64encode(b"here").decode()

@@ -1,7 +1,9 @@
 """A status that cannot be written, or not whole: what apps need goes on."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 import yaml
 
 from deploy.local.cache import REPOSITORY
+from deploy.local.stack import Stack
 from tests.support.api import DATASOURCES, POLICIES, POLICY_BINDINGS, refusal
 from tests.support.person import Person
 from tests.support.user import User, eventually
@@ -33,16 +36,16 @@ def is_at_least(user: User, number: int) -> bool:
     return revision(user) >= number
 
 
-def refused(user: User) -> bool:
+def refused(user: User, status: dict[str, Any]) -> bool:
     """Whether the API server refuses what the operator would write."""
-    change, status = {"status": {"state": "ERROR"}}, "status"
-    patch = partial(user.api.patch, DATASOURCES, "calendar", change, user.namespace, subresource=status, dry_run=True)
+    change, at = {"status": status}, "status"
+    patch = partial(user.api.patch, DATASOURCES, "calendar", change, user.namespace, subresource=at, dry_run=True)
     return "no status today" in refusal(patch)
 
 
-@pytest.fixture
-def no_status(user: User) -> Iterator[None]:
-    """A policy of somebody refuses every status of the namespace, from when it is asked for on."""
+@contextmanager
+def policy_in_force(user: User, expression: str, is_in_force: Callable[[], bool]) -> Iterator[None]:
+    """A policy of somebody refuses the statuses of the namespace for which an expression does not hold."""
     name = f"no-status-{user.namespace}"
     rules = [
         {
@@ -58,7 +61,7 @@ def no_status(user: User) -> Iterator[None]:
         "metadata": {"name": name},
         "spec": {
             "matchConstraints": {"resourceRules": rules},
-            "validations": [{"expression": "false", "message": "no status today"}],
+            "validations": [{"expression": expression, "message": "no status today"}],
         },
     }
     namespaces = {"matchLabels": {"kubernetes.io/metadata.name": user.namespace}}
@@ -72,15 +75,79 @@ def no_status(user: User) -> Iterator[None]:
             "matchResources": {"namespaceSelector": namespaces},
         },
     }
-    authorize(user)
     user.api.create(policy)
     user.api.create(binding)
     try:
-        eventually("the policy is in force", lambda: refused(user))
+        eventually("the policy is in force", is_in_force)
         yield
     finally:
         user.api.delete(POLICY_BINDINGS, name)
         user.api.delete(POLICIES, name)
+
+
+@pytest.fixture
+def no_status(user: User) -> Iterator[None]:
+    """Every status of the namespace is refused, from when it is asked for on."""
+    authorize(user)
+    with policy_in_force(user, "false", lambda: refused(user, {"state": "ERROR"})):
+        yield
+
+
+def test_status_of_which_a_part_is_refused_says_so_and_what_holds_goes_on_being_told(user: User) -> None:
+    link = user.ready_to_authorize()
+    scopes = {"grantedScopes": ["read"]}
+    with policy_in_force(user, "!has(object.status.grantedScopes)", lambda: refused(user, scopes)), Person() as person:
+        person.authorize(link)
+        user.wait_for_message("no status today")
+        assert user.state() == "AUTHORIZED"
+        user.annotate("refresh", "1")
+        eventually("it was refreshed", partial(is_at_least, user, 2))
+        user.clear("1")
+        user.wait_for_reason("CredentialCleared")
+        assert "grantedScopes" not in user.status()
+
+
+def test_scopes_and_names_of_any_length_are_told_as_far_as_the_schema_lets_them(user: User) -> None:
+    authorize(user)
+    scopes = " ".join(["s" * 3000, *(f"scope-{number}" for number in range(1200))])
+    annotations = (f"datasource.dev/granted-scopes={scopes}", f"datasource.dev/authorized-as={'n' * 5000}")
+    user.kubectl("annotate", "secret", "calendar-oauth2-credential", "--overwrite", *annotations)
+    eventually("they are told", lambda: "and 202 more" in user.status().get("grantedScopes", []))
+    assert user.reason() == "Authorized"
+    assert len(user.status()["grantedScopes"]) == 1000
+    assert len(user.status()["authorizedAs"]) == 1024
+
+
+def test_two_installations_over_one_namespace_come_to_rest_and_say_so(user: User, stack: Stack) -> None:
+    user.apply(user.datasource())
+    user.wait_for_reason("OAuth2Missing")
+    elsewhere = f"{user.namespace}-system"
+    user.cluster.kubectl("create", "namespace", elsewhere)
+    other = stack.operator(
+        "operator-of-another-installation",
+        KUBECONFIG=str(user.cluster.kubeconfig),
+        DATASOURCE_SYSTEM_NAMESPACE=elsewhere,
+        DATASOURCE_NAMESPACES=user.namespace,
+        DATASOURCE_EXTERNAL_URL="https://other.example.com",
+    )
+    other.start()
+    try:
+        eventually(
+            "one of them says so",
+            lambda: any(each["reason"] == "AnotherInstallation" for each in user.events()),
+        )
+        (event,) = [each for each in user.events() if each["reason"] == "AnotherInstallation"]
+        assert "https://other.example.com/callback/" in event["note"]
+
+        def rests() -> bool:
+            before = user.get()["metadata"]["resourceVersion"]
+            time.sleep(1)
+            return bool(before == user.get()["metadata"]["resourceVersion"])
+
+        eventually("the status is written over no more", rests)
+    finally:
+        other.stop()
+        user.cluster.kubectl("delete", "namespace", elsewhere, "--wait=false")
 
 
 @pytest.mark.usefixtures("no_status")

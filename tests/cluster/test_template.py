@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from datasource_operator.lease import LEASE_NAME
+from datasource.process.installation import LEASE_NAME
 from deploy.local.cache import REPOSITORY
 from deploy.local.controlplane import ControlPlane
 from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process

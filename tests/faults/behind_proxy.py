@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from datasource.process.installation import LEASE_NAME
 from datasource_operator.decisions.election import release
-from datasource_operator.lease import LEASE_NAME
 from deploy.local.controlplane import ControlPlane
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Stack
 from tests.faults.api_proxy import ApiProxy

@@ -14,13 +14,13 @@ import msgspec
 from datasource.api.names import FIELD_MANAGER, KIND, Annotation, Role, credential_secret_name
 from datasource.api.objects import Datasource, ManagedFields, Metadata, OwnerReference, Status
 from datasource.api.requests import HandledSet, Requests
-from datasource.api.spec import InvalidSpec, Spec
+from datasource.api.spec import Spec, SpecProblem
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
 from datasource.records.fingerprint import fingerprint
-from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan
-from datasource_operator.decisions.findings import find
+from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan_token_secret
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings, Trouble
 from datasource_operator.decisions.status import Surface, wanted_status
 
@@ -60,14 +60,14 @@ def spec_without_oauth2() -> Spec:
     return parse_spec({"url": "https://api.example.com"}, allow_insecure_http=False)
 
 
-def invalid_spec() -> InvalidSpec:
+def invalid_spec() -> SpecProblem:
     """What parsing says of a token URL that is not https."""
-    return InvalidSpec("spec.oauth2.tokenURL", "is not https", "Use https://.")
+    return SpecProblem("spec.oauth2.tokenURL", "is not https", "Use https://.")
 
 
-def too_large() -> InvalidSpec:
+def too_large() -> SpecProblem:
     """What rendering says of a token that is too long for its template."""
-    return InvalidSpec("spec.tokenSecret.template.data", "makes a Secret of 600,000 bytes", "Take text out.")
+    return SpecProblem("spec.tokenSecret.template.data", "makes a Secret of 600,000 bytes", "Take text out.")
 
 
 def fingerprint_of(wanted: Spec) -> str:
@@ -126,7 +126,7 @@ def handled(**values: str) -> HandledSet:
 def observed(
     credential: StoredCredential | Unreadable | None = None,
     *token_secrets: StoredTokenSecret,
-    wanted: Spec | InvalidSpec | None = None,
+    wanted: Spec | SpecProblem | None = None,
     requests: Requests | None = None,
     status: Status | None = None,
     **changes: Any,
@@ -160,7 +160,7 @@ def surface(external_url: str = EXTERNAL_URL, random_byte: bytes = b"r") -> Surf
 
 def settled(seen: Observed) -> Observed:
     """The same Datasource, with the status that it should have."""
-    return replace(seen, status=wanted_status(seen, find(seen), surface()))
+    return replace(seen, status=wanted_status(seen, finding_of(seen), surface()))
 
 
 def problem(reason: Reason = Reason.CLIENT_SECRET_NOT_FOUND) -> Finding:
@@ -181,7 +181,9 @@ def trouble(reason: Reason = Reason.REFRESH_FAILING, *, try_again_in: timedelta 
 
 def planned(for_: StoredCredential | None = None, wanted: Spec | None = None) -> TokenSecretPlan:
     """The token Secret that a credential and a spec ask for."""
-    return plan(namespace=NAMESPACE, name=NAME, uid=UID, spec=wanted or spec(), facts=(for_ or credential()).facts)
+    return plan_token_secret(
+        namespace=NAMESPACE, name=NAME, uid=UID, spec=wanted or spec(), facts=(for_ or credential()).facts
+    )
 
 
 def token_secret(

@@ -9,9 +9,6 @@ from hypothesis import settings
 from tests.support.hostile_provider import self_signed
 from tests.unit.walks import walks
 
-MEASURED = tuple(Path(__file__).parent / place for place in ("datasource", "datasource_operator/decisions"))
-"""Whose tests have to run through every branch of what they mirror (pyproject.toml, [tool.coverage.run])."""
-
 _FROM_OUTSIDE = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "NETRC")
 
 settings.register_profile("unit", walks(30, 100))
@@ -30,16 +27,6 @@ def pytest_configure() -> None:
             structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
         ]
     )
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure only what the tests of a module cover of it.
-
-    That others pass through it shows nothing, and every call of theirs would take longer.
-    """
-    for item in items:
-        if not any(item.path.is_relative_to(place) for place in MEASURED):
-            item.add_marker("no_cover")
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,10 @@
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from datasource.api.clock import micro_time
 from datasource.api.objects import Lease
 
 LEASE_DURATION = timedelta(seconds=15)
@@ -176,8 +177,3 @@ def release(now: datetime) -> dict[str, Any]:
     """What to patch into the Lease's spec to let the next one begin at once."""
     seconds = int(RELEASED_DURATION.total_seconds())
     return {"holderIdentity": "", "leaseDurationSeconds": seconds, "renewTime": micro_time(now)}
-
-
-def micro_time(moment: datetime) -> str:
-    """A MicroTime (meta/v1): RFC 3339 in UTC with microseconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

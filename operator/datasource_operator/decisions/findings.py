@@ -5,7 +5,7 @@ Every check is a sentence; its message tells a person what to do.
 
 from collections.abc import Callable, Iterator
 
-from datasource.api.spec import DeletionPolicy, InvalidSpec, Spec, missing_fields
+from datasource.api.spec import DeletionPolicy, Spec, SpecProblem, missing_fields
 from datasource.api.states import Reason
 from datasource.api.template_problems import LARGEST_TEMPLATE, template_size
 from datasource.oauth2.scopes import scopes_not_granted
@@ -28,7 +28,7 @@ SUSPENDED = "spec.suspend is true: nothing is refreshed and no link is offered u
 
 def spec_is_invalid(seen: Observed) -> Finding | None:
     """What the API server's schema could not see."""
-    return Finding(Reason.INVALID_CONFIGURATION, str(seen.spec)) if isinstance(seen.spec, InvalidSpec) else None
+    return Finding(Reason.INVALID_CONFIGURATION, str(seen.spec)) if isinstance(seen.spec, SpecProblem) else None
 
 
 def template_is_unusable(seen: Observed) -> Finding | None:
@@ -112,7 +112,7 @@ def credential_is_stored(seen: Observed) -> Finding | None:
     """AUTHORIZED says this and no more; a further link may be offered beside it."""
     if not isinstance(seen.spec, Spec) or not credential_is_usable(seen):
         return None
-    return _with_offer(seen, Reason.AUTHORIZED, _stored(seen, seen.spec))
+    return _with_offer(seen, Reason.AUTHORIZED, f"{_stored(seen, seen.spec)}{_refresh_that_waits(seen)}")
 
 
 def credential_was_cleared(seen: Observed) -> Finding | None:
@@ -201,14 +201,14 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
 )
 
 
-def find(seen: Observed) -> Finding:
+def finding_of(seen: Observed) -> Finding:
     """Tell what holds."""
     finding = next(finding for check in CHAIN if (finding := check(seen)) is not None)
     return _while_suspended(finding) if seen.is_suspended else finding
 
 
 def _while_suspended(finding: Finding) -> Finding:
-    """The same state and reason, and nobody is sent to a link that there is not."""
+    """The same state and reason, but the message mentions no link: while suspended there is none."""
     what = finding.message if finding.message_without_link is None else finding.message_without_link
     return Finding(finding.reason, f"{what} {SUSPENDED}", is_suspended=True)
 
@@ -248,6 +248,13 @@ def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
     else:
         return Finding(reason, message)
     return Finding(reason, f"{message} {offer}", needs_person=True, message_without_link=message)
+
+
+def _refresh_that_waits(seen: Observed) -> str:
+    """Somebody asked for a refresh, and the pause after a failure is not over."""
+    if seen.pending.refresh is None or seen.trouble is None or seen.is_suspended:
+        return ""
+    return f" The refresh that was asked for failed, and is tried again within 5 minutes. {seen.trouble.message}"
 
 
 def _stored(seen: Observed, spec: Spec) -> str:

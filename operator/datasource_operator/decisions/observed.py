@@ -9,7 +9,7 @@ import msgspec
 
 from datasource.api.objects import Ownership, Status, ownership
 from datasource.api.requests import HandledSet, Requests
-from datasource.api.spec import InvalidSpec, OAuth2, Spec
+from datasource.api.spec import OAuth2, Spec, SpecProblem
 from datasource.api.states import MEANING, Progress, Reason, State
 from datasource.api.template_problems import template_problem
 from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
@@ -101,7 +101,7 @@ class Observed:
     uid: str
     generation: int
     being_deleted: bool
-    spec: Spec | InvalidSpec
+    spec: Spec | SpecProblem
     requests: Requests
     status: Status
     credential: StoredCredential | Unreadable | None
@@ -120,7 +120,7 @@ class Observed:
     """Whether our rights come from a ClusterRole. A Role goes with its namespace, before what our finalizer holds there."""
     stands_in_ring: bool = False
     """Whether its token Secret is to be renamed to one whose owner waits, perhaps by way of others, for this one's name."""
-    too_large: InvalidSpec | None = None
+    too_large: SpecProblem | None = None
     """What came of rendering the token Secret for this very revision: it would be too large."""
 
     @property
@@ -129,7 +129,7 @@ class Observed:
         return self.spec.oauth2 if isinstance(self.spec, Spec) else None
 
     @property
-    def template_problem(self) -> InvalidSpec | None:
+    def template_problem(self) -> SpecProblem | None:
         """Why no token Secret can be written, although the credential may be in order."""
         return self.too_large or (template_problem(self.spec) if isinstance(self.spec, Spec) else None)
 

@@ -7,8 +7,8 @@ from datasource.api.objects import Ownership, ownership
 from datasource.api.spec import Spec
 from datasource.api.states import Reason, State
 from datasource.records.credential import StoredCredential
-from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan
-from datasource_operator.decisions.findings import find
+from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan_token_secret
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
     credential_is_there,
@@ -42,7 +42,7 @@ def next_step(seen: Observed) -> Step:
         return step
     if was_refused(ReadLive(), seen):
         # Nothing can be read, so nothing is taken from anybody; but that much is said.
-        return _settle(seen, find(seen))
+        return _settle(seen, finding_of(seen))
     return ReadLive()
 
 
@@ -73,7 +73,7 @@ def _wanted_step(seen: Observed) -> Step:
         step = prepare(seen)
         if step is not None and not was_refused(step, seen):
             return step
-    finding = find(seen)
+    finding = finding_of(seen)
     step = _token_secret_step(seen, finding)
     return _settle(seen, finding) if step is None or was_refused(step, seen) else step
 
@@ -123,7 +123,7 @@ def _wanted_token_secret(seen: Observed, finding: Finding) -> TokenSecretPlan | 
     has_token = finding.state is State.AUTHORIZED or outlives_its_grant(seen)
     if not has_token or seen.facts is None or not isinstance(seen.spec, Spec):
         return None
-    return plan(namespace=seen.namespace, name=seen.name, uid=seen.uid, spec=seen.spec, facts=seen.facts)
+    return plan_token_secret(namespace=seen.namespace, name=seen.name, uid=seen.uid, spec=seen.spec, facts=seen.facts)
 
 
 def _is_as_wanted(stored: StoredTokenSecret, wanted: TokenSecretPlan, uid: str) -> bool:

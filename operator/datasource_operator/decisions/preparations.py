@@ -10,7 +10,7 @@ from datasource.api.states import State
 from datasource.oauth2.identity import expected_identity_hash
 from datasource.records.credential import StoredCredential, Unreadable
 from datasource.records.ticket import ticket_fits
-from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.predicates import (
     credential_is_there,
@@ -136,7 +136,7 @@ PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
 
 
 def _waits_for_person(seen: Observed) -> bool:
-    return find(replace(seen, surroundings=None)).state is State.NOT_AUTHORIZED
+    return finding_of(replace(seen, surroundings=None)).state is State.NOT_AUTHORIZED
 
 
 def _is_settled_waiting(seen: Observed) -> bool:

@@ -161,12 +161,12 @@ class Verdict:
 
 
 def as_replied(sent: CredentialData, response: TokenResponse) -> CredentialData:
-    """The tokens that hold from now on, beside what was sent."""
+    """The tokens that hold from now on, beside what was sent. Whoever needs one of them takes it from here."""
     return msgspec.structs.replace(
         sent,
         access_token=response.access_token,
         token_type=response.token_type,
-        refresh_token=_successor(sent, response),
+        refresh_token=successor(sent.refresh_token, response),
     )
 
 
@@ -181,11 +181,6 @@ def tokens_in(sent: CredentialData, answer: Answer) -> CredentialData | None:
             return msgspec.structs.replace(sent, refresh_token=answer.refresh_token)
         case _:
             return None
-
-
-def _successor(sent: CredentialData, response: TokenResponse) -> str | None:
-    """A reply without a refresh token keeps the old one (RFC 6749 section 6)."""
-    return successor(sent.refresh_token, response)
 
 
 RefreshOutcome = Store | KeepRefreshToken | TakeBack | LeaveIntent | Verdict

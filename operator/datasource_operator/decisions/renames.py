@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from datasource.api.spec import Spec
 from datasource.api.states import State
-from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.predicates import outlives_its_grant
 
@@ -25,7 +25,7 @@ def name_it_moves_to(seen: Observed) -> str | None:
     name = seen.spec.token_secret_name(seen.name)
     if any(stored.name == name for stored in seen.token_secrets):
         return None
-    has_a_token = find(replace(seen, surroundings=None)).state is State.AUTHORIZED or outlives_its_grant(seen)
+    has_a_token = finding_of(replace(seen, surroundings=None)).state is State.AUTHORIZED or outlives_its_grant(seen)
     return name if has_a_token else None
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
 from datasource.api.spec import OAuth2, Spec, parse_duration
 from datasource.api.states import State
+from datasource.outbound.provider import provider_of
 from datasource.records.credential import CredentialFacts
 from datasource.records.schedule import refresh_due
 from datasource_operator.decisions.observed import Finding, Observed
@@ -30,9 +30,10 @@ LONGEST_WAIT = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """A refresh that is wanted now: at which provider, and whether somebody asked for it."""
+    """A refresh that is wanted now, and whether somebody asked for it."""
 
     provider: str
+    """Whoever answers at the token endpoint (datasource.outbound.provider)."""
     is_urgent: bool
 
 
@@ -105,5 +106,5 @@ def _due_at(seen: Observed, facts: CredentialFacts, spec: Spec) -> datetime | No
 def _refresh(seen: Observed) -> Refresh:
     whole = OAuth2() if seen.oauth2 is None else seen.oauth2.expanded()
     return Refresh(
-        provider=urlsplit(whole.token_url or whole.issuer or "").netloc, is_urgent=seen.pending.refresh is not None
+        provider=provider_of(whole.token_url or whole.issuer or ""), is_urgent=seen.pending.refresh is not None
     )

@@ -11,7 +11,7 @@ import pytest
 from callback_server.callback import captured_on_the_way_back
 from datasource.api.names import Annotation
 from datasource.oauth2.callback import AuthorizationResponse
-from datasource.records.effective import effective
+from datasource.records.effective import effective_oauth2
 from tests.support.hostile_provider import ReceivedRequest, replies
 from tests.unit.callback_server.visits import DATASOURCE, Visit, new_cookie_jar, visit
 from tests.unit.datasource.builders import oauth2
@@ -183,6 +183,6 @@ async def test_credential_that_appears_during_the_exchange_is_not_overwritten() 
 
 
 def test_only_fields_that_the_spec_names_are_kept_of_what_a_browser_brought() -> None:
-    wanted = effective(oauth2(capturedFields={"callback": ["realmId", "missing"]}), None)
+    wanted = effective_oauth2(oauth2(capturedFields={"callback": ["realmId", "missing"]}), None)
     response = AuthorizationResponse(code="c", state="s", other={"realmId": "42", "evil": "x"})
     assert dict(captured_on_the_way_back(wanted, response)) == {"realmId": "42"}

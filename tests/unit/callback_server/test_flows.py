@@ -50,7 +50,7 @@ async def store(order: Iterable[int] = range(FLOW_SLOTS)) -> AsyncIterator[tuple
 async def fill(flows: FlowStore, held: SecretsServer, *makes: Callable[[int], Flow]) -> None:
     """One flow in each slot, in their order; what that cost is not counted."""
     for slot, make in enumerate(makes):
-        assert await flows._created(make(slot), slot)
+        assert await flows._create(make(slot), slot)
     held.methods.clear()
 
 

@@ -37,7 +37,8 @@ def test_part_of_a_good_head_is_waited_for() -> None:
         (GOOD.replace(b": 5", b": 0x5"), "no number"),
         (GOOD.replace(b": 5", b": "), "no number"),
         (GOOD.replace(b": 5", b": 9" + b"9" * 18), "no number"),
-        (GOOD.replace(b"X-B:\r\n", b"X-B:\r\n" * MOST_FIELDS), "header lines"),
+        (GOOD.replace(b"X-B:\r\n", b"X-B:\r\n" * (MOST_FIELDS - 2)), "header lines"),
+        (b"GET / HTTP/1.1\r\n" + b"X:\r\n" * (MOST_FIELDS + 2), "header lines"),
     ],
 )
 def test_what_is_wrong_is_said(head: bytes, problem: str) -> None:

@@ -13,7 +13,7 @@ from datasource.api.objects import Status
 from datasource.api.requests import Requests
 from datasource.api.spec import OAuth2, Spec
 from datasource.oauth2.provider_metadata import ProviderMetadata
-from datasource.records.effective import effective
+from datasource.records.effective import effective_oauth2
 from tests.support.refresh import leads_on_to, refresh_target
 
 ISSUER = "https://login.example.com"
@@ -31,7 +31,7 @@ def oauth2(**fields: Any) -> OAuth2:
 
 
 def shown(parameters: OAuth2, metadata: ProviderMetadata | None = None) -> dict[str, Shown]:
-    return {each.label: each for each in shown_parameters(parameters, effective(parameters, metadata))}
+    return {each.label: each for each in shown_parameters(parameters, effective_oauth2(parameters, metadata))}
 
 
 def test_what_is_written_is_shown_without_a_source() -> None:
@@ -85,9 +85,13 @@ def test_without_metadata_at_hand_it_is_said_where_an_endpoint_comes_from() -> N
     assert rows["Token URL"].values == ("told by the issuer's metadata",)
 
 
-@pytest.mark.parametrize(("scopes", "warns"), [([], True), (["read"], True), (["openid"], False)])
-def test_dialog_says_where_nothing_tells_a_stolen_code(scopes: list[str], warns: bool) -> None:
-    (row,) = (each for each in shown_parameters(oauth2(pkce="none", scopes=scopes), None) if each.label == "PKCE")
+@pytest.mark.parametrize(
+    ("scopes", "nonce", "warns"),
+    [([], None, True), (["read"], None, True), (["openid"], None, False), (["openid"], False, True)],
+)
+def test_dialog_says_where_nothing_tells_a_stolen_code(scopes: list[str], nonce: bool | None, warns: bool) -> None:
+    rows = shown_parameters(oauth2(pkce="none", scopes=scopes, nonce=nonce), None)
+    (row,) = (each for each in rows if each.label == "PKCE")
     assert ("stolen code" in row.source) is warns
 
 
@@ -105,7 +109,9 @@ def test_form_is_sent_to_us_alone_and_the_host_of_the_effective_authorize_url_is
         credential=None,
     )
     form = Form(action="/authorize/shop/calendar", ticket="t", token="f") if has_form else None
-    page = dialog_page(Dialog(situation, "https://connect.example.com", effective(parameters, METADATA), form=form))
+    page = dialog_page(
+        Dialog(situation, "https://connect.example.com", effective_oauth2(parameters, METADATA), form=form)
+    )
     text = bytes(page.body).decode()
     assert "form-action 'self';" in page.headers["content-security-policy"]
     assert f"<code>{ISSUER}/tok</code>" in text

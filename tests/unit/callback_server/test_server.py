@@ -1,14 +1,18 @@
 """HTTP as strangers speak it: a real server on loopback, with a small app behind it."""
 
 import asyncio
+import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from callback_server import server as server_module
+from callback_server.framing import MOST_FIELDS, head_problem
 from callback_server.server import LARGEST_HEAD, server_of
+from callback_server.turns import MOST_IN_A_TURN
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 SLOW_REQUEST = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -26,9 +30,9 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[int]:
+async def listening(served: ASGIApp | None = None) -> AsyncIterator[int]:
     """The port of a server that runs."""
-    server = server_of(app, "127.0.0.1", 0)
+    server = server_of(served or app, "127.0.0.1", 0)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # uvicorn would take those of pytest
     serving = asyncio.create_task(server._serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
@@ -148,6 +152,55 @@ async def test_websockets_are_not_spoken() -> None:
         writer.close()
 
 
+async def test_many_requests_of_one_moment_are_begun_a_few_in_each_turn_of_the_event_loop() -> None:
+    turn, begun = 0, Counter[int]()
+
+    def next_turn() -> None:
+        nonlocal turn
+        turn += 1
+        asyncio.get_running_loop().call_soon(next_turn)
+
+    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+        begun[turn] += 1
+        await app(scope, receive, send)
+
+    async with listening(counting) as port:
+        connections = [await connected(port) for _ in range(100)]
+        next_turn()
+        for _, writer in connections:
+            writer.write(REQUEST)
+        for reader, writer in connections:
+            assert b"200 OK" in await reader.readuntil(b"hello")
+            writer.close()
+    assert begun.total() == 100
+    # Those that were taken in one turn may begin in the same one as those of the next.
+    assert max(begun.values()) <= 2 * MOST_IN_A_TURN
+
+
+async def test_pieces_that_wait_for_their_turn_stay_in_their_order() -> None:
+    async with listening() as port:
+        connections = [await connected(port) for _ in range(20)]
+        for at in range(0, len(REQUEST), 7):
+            for _, writer in connections:
+                writer.write(REQUEST[at : at + 7])
+            await asyncio.sleep(0)
+        for reader, writer in connections:
+            assert b"200 OK" in await reader.readuntil(b"hello")
+            writer.close()
+
+
+async def test_who_goes_away_while_waiting_is_forgotten() -> None:
+    async with listening() as port:
+        connections = [await connected(port) for _ in range(50)]
+        for _, writer in connections:
+            writer.write(REQUEST)
+            writer.transport.abort()
+        reader, writer = await connected(port)
+        writer.write(REQUEST)
+        assert b"200 OK" in await reader.readuntil(b"hello")
+        writer.close()
+
+
 POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 DOUBTFUL = {
@@ -205,6 +258,35 @@ async def test_doubtful_head_is_refused_in_whatever_pieces_it_comes(at: int) -> 
         assert (await answer_of(connection)).startswith(b"HTTP/1.1 400")
 
 
+async def test_head_that_drips_is_judged_once_for_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each byte it would take seconds for one head."""
+    judged: list[int] = []
+
+    def judge(received: bytes) -> str | None:
+        judged.append(len(received))
+        return head_problem(received)
+
+    monkeypatch.setattr(server_module, "head_problem", judge)
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 500 + b"\r\n\r\n"
+    async with listening() as port:
+        reader, writer = await connected(port)
+        writer.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(len(head)):
+            writer.write(head[at : at + 1])
+            await asyncio.sleep(0)
+        assert b"200 OK" in await reader.readuntil(b"hello")
+        writer.close()
+    # Four lines, and nothing of the next request.
+    assert 1 <= len(judged) <= 5
+
+
+async def test_lines_without_end_are_refused_before_they_fill_the_head() -> None:
+    async with listening() as port:
+        connection = await connected(port)
+        connection[1].write(b"GET / HTTP/1.1\r\n" + b"a:\r\n" * (MOST_FIELDS + 2))
+        assert (await answer_of(connection)).startswith(b"HTTP/1.1 400")
+
+
 @pytest.mark.parametrize(
     "before",
     [
@@ -231,6 +313,7 @@ async def test_doubtful_head_behind_a_good_request_is_refused_too(before: bytes)
         pytest.param(b"GET / HTTP/1.0\r\n\r\n", id="a load balancer's check"),
         pytest.param(POST + b"Content-Length: 5\r\n\r\nhello", id="a form"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=\xe9\r\nX-Empty:\r\n\r\n", id="bytes and nothing"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a\x1c=b\r\n\r\n", id="a planted cookie"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"Cookie: a\r\n" * 99 + b"\r\n", id="a hundred fields"),
     ],
 )

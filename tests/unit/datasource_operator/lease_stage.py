@@ -14,10 +14,11 @@ from prometheus_client import REGISTRY
 from datasource.api.names import FIELD_MANAGER
 from datasource.cluster.api_errors import ApiError, NotFound, Unavailable
 from datasource.cluster.resources import LEASES
+from datasource.process.installation import LEASE_NAME
 from datasource_operator.decisions.election import (
     LOOK_EVERY,
 )
-from datasource_operator.lease import LEASE_NAME, LeaseElector
+from datasource_operator.lease import LeaseElector
 from tests.support.api_in_memory import ApiServerInMemory
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 

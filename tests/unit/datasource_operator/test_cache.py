@@ -394,3 +394,8 @@ def test_few_scopes_are_kept_once_and_many_no_longer_than_their_credential(lengt
         kept.append(credential.facts.granted_scopes)
     assert kept[0] == kept[1] == ("s" * length, "read")
     assert (kept[0] is kept[1]) == is_shared
+
+
+def test_a_long_request_takes_little_memory() -> None:
+    kept = trimmed(datasource(annotations={Annotation.REFRESH: "x" * 200_000}))
+    assert sum(map(len, kept.metadata.annotations.values())) < 100

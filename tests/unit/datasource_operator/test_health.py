@@ -35,6 +35,7 @@ class Operator:
     watches_alive_at: float | None = None
     datasources_alive_at: float | None = None
     answered_at: float = 1000.0
+    history_went_back: bool = False
 
     @property
     def signs(self) -> Signs:
@@ -49,11 +50,16 @@ class Operator:
                 self.clock() if self.datasources_alive_at is None else self.datasources_alive_at
             ),
             answered_at=lambda: self.answered_at,
+            history_went_back=lambda: self.history_went_back,
             monotonic=self.clock,
         )
 
 
 # Liveness.
+
+
+def test_an_operator_that_remembers_what_was_restored_away_is_restarted() -> None:
+    assert "restored to an earlier state" in str(Operator(history_went_back=True).signs.stalled())
 
 
 def test_an_operator_with_nothing_to_do_is_alive_for_ever() -> None:

@@ -13,7 +13,9 @@ from datasource.api.clock import rfc3339
 from datasource.api.names import SecretType
 from datasource.api.objects import Condition, Datasource, Status
 from datasource.api.states import MEANING, Reason, State
-from datasource_operator.cache import Cache
+from datasource.records.credential import StoredCredential
+from datasource.records.schedule import refresh_due
+from datasource_operator.cache import Cache, Key
 from datasource_operator.metrics import OperatorCollector, Workload
 from tests.support.builders import NAME, NAMESPACE, NOW, credential_metadata, datasource
 
@@ -26,6 +28,7 @@ IDLE = Workload(
     refreshes_running=0,
     refreshes_waiting=0,
     replies_waiting=0,
+    left_to_another=0,
     watches_silent_for={SecretType.CREDENTIAL: 0.0, SecretType.TOKEN: 0.0},
     last_event=0.0,
     readable={},
@@ -81,11 +84,23 @@ def waiting_cache(since: datetime = NOW - timedelta(hours=2), *, link: bool = Tr
     return cache
 
 
-def scraped(cache: Cache, *, leads: bool = True, per_object: bool = True, load: Workload = IDLE) -> CollectorRegistry:
+def scraped(
+    cache: Cache,
+    *,
+    leads: bool = True,
+    per_object: bool = True,
+    load: Workload = IDLE,
+    first_seen: datetime | None = None,
+) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(
         OperatorCollector(
-            cache=cache, workload=lambda: load, is_leading=lambda: leads, per_object=per_object, now=lambda: NOW
+            cache=cache,
+            workload=lambda: load,
+            is_leading=lambda: leads,
+            per_object=per_object,
+            seen_before=lambda key, facts, now: first_seen,
+            now=lambda: NOW,
         )
     )
     return registry
@@ -120,6 +135,18 @@ def test_refresh_before_moves_the_due_time() -> None:
     assert first is not None
     assert second is not None
     assert first < second
+
+
+def test_due_time_is_the_one_that_refreshes_are_decided_by() -> None:
+    """A clock that runs ahead where the token was stored makes no refresh late, and no metric says that it is not due yet."""
+    ahead, hour = timedelta(hours=3), timedelta(hours=1)
+    cache, first_seen = authorized_cache(expires_in=ahead + hour, age=-ahead), NOW - hour
+    stored = cache.credential(Key(NAMESPACE, NAME))
+    assert isinstance(stored, StoredCredential)
+    decided = refresh_due(stored.facts, refresh_before=None, first_seen=first_seen)
+    assert decided is not None
+    assert value(scraped(cache, first_seen=first_seen), DUE, **OURS) == decided.timestamp()
+    assert decided < NOW, "by the stored time alone it would be due in three hours"
 
 
 def test_suspended_datasource_is_counted_and_never_overdue() -> None:
@@ -209,6 +236,7 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
         refreshes_running=5,
         refreshes_waiting=6,
         replies_waiting=2,
+        left_to_another=3,
         watches_silent_for={SecretType.CREDENTIAL: 7.0, SecretType.TOKEN: 8.0},
         last_event=10.0,
         readable={"lost": False, "here": True},
@@ -224,6 +252,7 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
     assert value(registry, "datasource_refreshes_running") == 5
     assert value(registry, "datasource_refreshes_waiting") == 6
     assert value(registry, "datasource_replies_waiting_for_store") == 2
+    assert value(registry, "datasource_statuses_left_to_another_installation") == 3
     assert value(registry, "datasource_watch_silence_seconds", watch="credentials") == 7
     assert value(registry, "datasource_watch_silence_seconds", watch="tokens") == 8
     assert value(registry, "datasource_last_event_age_seconds") == 10

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from datasource.api.spec import InvalidSpec
+from datasource.api.spec import SpecProblem
 from datasource_operator.cache import Key
 from datasource_operator.observer import (
     PARSED_GROWTH,
@@ -38,7 +38,7 @@ def test_spec_that_cannot_be_used_is_kept_without_the_frames_that_it_came_throug
     observer = steps_on(KubeInMemory()).observer
     observer.cache.store_datasource(replace(datasource(resource_version="9"), spec=unusable))
     seen = observer.observe(KEY)
-    assert isinstance(seen.spec, InvalidSpec)
+    assert isinstance(seen.spec, SpecProblem)
     assert not any(isinstance(each, TracebackType | FrameType) for each in reachable(seen.spec))
 
 

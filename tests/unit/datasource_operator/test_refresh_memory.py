@@ -37,6 +37,14 @@ def memory(clock: Clock | None = None, random: float = 1.0) -> RefreshMemory:
     return RefreshMemory(clock or Clock(), lambda: random)
 
 
+def test_whoever_only_asks_makes_no_sighting() -> None:
+    remembered = memory()
+    assert remembered.seen_before(KEY, FACTS, NOW) is None
+    assert remembered.seen_before(KEY, FACTS, NOW) is None
+    remembered.first_seen(KEY, FACTS, NOW)
+    assert remembered.seen_before(KEY, FACTS, NOW) == NOW
+
+
 def test_a_revision_is_first_seen_once() -> None:
     clock = Clock()
     remembered = memory(clock)

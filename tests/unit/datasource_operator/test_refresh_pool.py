@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from datasource_operator.cache import Key
-from datasource_operator.refresh_pool import IN_ALL, PER_NAMESPACE, PER_PROVIDER, RefreshPool, provider_at
+from datasource_operator.refresh_pool import IN_ALL, PER_NAMESPACE, PER_PROVIDER, RefreshPool
 
 
 class Provider:
@@ -224,39 +224,6 @@ async def test_a_provider_that_hangs_leaves_places_to_the_others_of_its_namespac
     assert pool.running == PER_NAMESPACE == 2 * PER_PROVIDER
     provider.let_go()
     await pool.drain()
-
-
-async def test_ports_and_spellings_make_no_other_provider_of_a_host() -> None:
-    provider = Provider()
-    pool = RefreshPool(provider.refresh)
-    for number in range(IN_ALL):
-        host = ("login.example.com", "Login.Example.com", "login.example.com.")[number % 3]
-        pool.submit(key(number), f"{host}:{8000 + number}")
-    assert pool.running == PER_PROVIDER
-    provider.let_go()
-    await pool.drain()
-
-
-@pytest.mark.parametrize(
-    ("netloc", "provider"),
-    [
-        ("login.example.com", "login.example.com"),
-        ("LOGIN.example.com.:8443", "login.example.com"),
-        ("user:password@login.example.com", "login.example.com"),
-        ("127.1:80", "127.0.0.1"),
-        ("0x7f000001", "127.0.0.1"),
-        ("[0:0:0:0:0:0:0:1]:8443", "::1"),
-        ("[::1%25eth0]", "::1"),
-        ("", ""),
-        ("login.example.com:99999", ""),
-        ("[login", ""),
-        ("b\u00fccher.example", ""),
-        ("a b", ""),
-        ("login..example.com", ""),
-    ],
-)
-def test_a_provider_is_a_host(netloc: str, provider: str) -> None:
-    assert provider_at(netloc) == provider
 
 
 async def test_what_is_gone_is_not_refreshed_any_more() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from datasource.api.names import SecretType
-from datasource.api.objects import PartialObject
-from datasource.cluster.api_errors import ApiError, Forbidden, NotFound
-from datasource.cluster.kube import Kube
+from datasource.api.objects import Metadata, PartialObject
+from datasource.cluster.api_errors import ApiError, Expired, Forbidden, NotFound
+from datasource.cluster.kube import Kube, WatchEvent
+from datasource.cluster.resources import Resource
 from datasource_operator.cache import Cache
 from datasource_operator.secret_watch import SecretWatch
 from datasource_operator.served_scopes import ServedScopes
@@ -65,3 +66,44 @@ async def test_each_page_of_a_long_list_is_a_sign_of_life() -> None:
         async with asyncio.timeout(0.01):
             await pages
     assert watch.alive_at == watch.heard_at == clock()
+
+
+class Versions(Kube):
+    """Answers lists with one resourceVersion after the other; each watch tells of some, and then it is expired."""
+
+    def __init__(self, listed: list[str], told: list[str]) -> None:
+        self.listed, self.told = listed, told
+
+    async def metadata_pages(
+        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
+    ) -> AsyncIterator[tuple[list[PartialObject], str]]:
+        if not self.listed:
+            await asyncio.Event().wait()
+        yield [], self.listed.pop(0)
+
+    async def watch_metadata(
+        self, resource: Resource, namespace: str | None, *, field_selector: str, resource_version: str
+    ) -> AsyncIterator[WatchEvent[PartialObject]]:
+        for version in self.told:
+            yield WatchEvent("BOOKMARK", PartialObject(Metadata(name="", resource_version=version)))
+        raise Expired(410, "Expired", "too old")
+
+
+@pytest.mark.parametrize(
+    ("listed", "told", "went_back"),
+    [
+        (["10", "12"], [], False),
+        (["10", "10"], [], False),
+        (["10", "30"], ["20", "25"], False),
+        (["10", "9"], [], True),
+        (["10", "15"], ["20"], True),
+        (["10", "5", "40"], [], True),
+    ],
+)
+async def test_an_api_server_that_was_restored_to_an_earlier_state_is_noticed(
+    listed: list[str], told: list[str], went_back: bool
+) -> None:
+    watch = watch_on(Versions(listed, told), Clock(), ServedScopes(("shop",)))
+    await begun(watch)
+    assert listed == []
+    assert watch.history_went_back == went_back

@@ -2,19 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
 from datasource.api.objects import Status
-from datasource.cluster.api_errors import Forbidden, Invalid, Unavailable
+from datasource.api.states import Reason
+from datasource.cluster.api_errors import ApiError, Forbidden, Invalid, Unavailable
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.resources import DATASOURCES, Resource
 from datasource_operator.cache import Cache, Key
-from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed
-from datasource_operator.status_writer import UNKNOWN_FOR, StatusWriter
+from datasource_operator.decisions.rivals import LEAVE_IT_FOR, TOLERATED
+from datasource_operator.status_writer import ANOTHER_INSTALLATION, REFUSED_FOR, UNKNOWN_FOR, StatusWriter
 from tests.support.api_rules import Manifest
 from tests.support.builders import NAME, NAMESPACE, UID, credential, observed, surface
 from tests.support.kube_in_memory import KubeInMemory
@@ -48,9 +51,12 @@ class Bench:
     kube: ApiServer = field(default_factory=ApiServer)
     clock: Clock = field(default_factory=Clock)
     announced: list[Finding] = field(default_factory=list)
+    again: list[timedelta] = field(default_factory=list)
+    warned: list[tuple[Key, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.writer = StatusWriter(self.kube, Cache(), surface(), self.announce, self.clock)
+        self.writer.come_again = lambda key, delay: self.again.append(delay)
         self.kube.put(DATASOURCES, NAMESPACE, NAME, metadata={"uid": UID, "generation": 1})
 
     async def announce(self, seen: Observed, finding: Finding, *, seconds: float) -> None:
@@ -59,7 +65,7 @@ class Bench:
     async def write(self) -> None:
         """Write the status for what holds, seen from the status that stands."""
         seen = observed(credential(granted_scopes=("read",)), status=self.status)
-        await self.writer.write(KEY, seen, find(seen), began=0.0)
+        await self.writer.write(KEY, seen, finding_of(seen), began=0.0)
 
     @property
     def status(self) -> Status:
@@ -112,13 +118,12 @@ async def test_field_that_somebody_else_took_away_meanwhile_is_a_conflict() -> N
     seen = observed(credential(granted_scopes=("read", "write")), status=bench.status)
     bench.kube.alter = drops("tokenSecretName")
     with pytest.raises(Stale):
-        await bench.writer.write(KEY, seen, find(seen), began=0.0)
+        await bench.writer.write(KEY, seen, finding_of(seen), began=0.0)
 
 
 async def test_status_that_is_refused_still_says_what_holds_and_what_was_refused() -> None:
     bench = Bench(ApiServer(refuses="grantedScopes"))
-    with pytest.raises(Invalid):
-        await bench.write()
+    await bench.write()
     assert (bench.status.state, bench.status.granted_scopes) == ("AUTHORIZED", None)
     ready = bench.status.condition("Ready")
     assert ready is not None
@@ -126,19 +131,85 @@ async def test_status_that_is_refused_still_says_what_holds_and_what_was_refused
     assert "the API server refused them: status.grantedScopes: Too long" in ready.message
 
 
-async def test_status_that_is_refused_again_and_again_is_asked_for_once_each_time() -> None:
+async def test_status_that_is_refused_is_not_asked_for_again_before_a_while() -> None:
     bench = Bench(ApiServer(refuses="grantedScopes"))
-    for _ in range(2):
-        with pytest.raises(Invalid):
-            await bench.write()
-    refused_then_written, only_refused = 2, 1
-    assert len(bench.kube.calls) == refused_then_written + only_refused
+    for _ in range(50):
+        await bench.write()
+    refused_then_written = 2
+    assert len(bench.kube.calls) == refused_then_written
+    assert bench.again == [REFUSED_FOR]
     bench.kube.refuses = None
+    bench.clock.advance(REFUSED_FOR)
     await bench.write()
     assert bench.status.granted_scopes == ("read",)
     ready = bench.status.condition("Ready")
     assert ready is not None
     assert "refused" not in ready.message
+
+
+async def test_what_holds_is_told_while_parts_of_the_status_are_refused() -> None:
+    bench = Bench(ApiServer(refuses="grantedScopes"))
+    await bench.write()
+    seen = observed(credential(granted_scopes=("read",)), status=bench.status)
+    for words in ("It was cleared.", "Somebody is needed."):
+        await bench.writer.write(KEY, seen, Finding(Reason.CREDENTIAL_CLEARED, words), began=0.0)
+        assert bench.status.state == "NOT AUTHORIZED"
+        ready = bench.status.condition("Ready")
+        assert ready is not None
+        assert words in ready.message
+
+
+async def test_an_edit_is_followed_by_a_whole_status_at_once() -> None:
+    bench = Bench(ApiServer(refuses="grantedScopes"))
+    await bench.write()
+    bench.kube.refuses = None
+    bench.kube.object(DATASOURCES, NAMESPACE, NAME)["metadata"]["generation"] = 2
+    seen = observed(credential(granted_scopes=("read",)), status=bench.status, generation=2)
+    await bench.writer.write(KEY, seen, finding_of(seen), began=0.0)
+    assert bench.status.granted_scopes == ("read",)
+
+
+@pytest.mark.parametrize(
+    "error", [Invalid(422, "Invalid", "no"), ApiError(413, "RequestEntityTooLarge", "no")], ids=repr
+)
+async def test_status_of_which_nothing_is_taken_is_not_asked_for_all_the_time(error: Exception) -> None:
+    bench = Bench()
+    bench.kube.failure = error
+    for _ in range(50):
+        await bench.write()
+    assert bench.announced == []
+    bench.kube.failure = None
+    bench.clock.advance(REFUSED_FOR)
+    await bench.write()
+    assert bench.status.state == "AUTHORIZED"
+
+
+async def test_a_server_that_is_out_of_reach_after_it_refused_is_tried_again() -> None:
+    bench = Bench(ApiServer(refuses="grantedScopes"))
+    await bench.write()
+    bench.kube.failure = ApiError(500, "InternalError", "no")
+    seen = observed(credential(granted_scopes=("read",)), status=bench.status)
+    with pytest.raises(ApiError):
+        await bench.writer.write(KEY, seen, Finding(Reason.CREDENTIAL_CLEARED, "Cleared."), began=0.0)
+
+
+async def test_a_status_that_another_installation_writes_too_is_left_to_it_and_told_once() -> None:
+    bench = Bench()
+
+    async def warn(key: Key, *, reason: str, action: str, note: str) -> None:
+        bench.warned.append((key, reason))
+
+    bench.writer.warn = warn
+    for _ in range(20):
+        await bench.write()
+        stored = bench.kube.object(DATASOURCES, NAMESPACE, NAME)["status"]
+        stored["redirectURI"] = "https://theirs.example.com/callback/shop"
+    assert len(bench.kube.calls) == TOLERATED
+    assert bench.warned == [(KEY, ANOTHER_INSTALLATION)]
+    assert bench.again == [LEAVE_IT_FOR]
+    bench.writer.forget(KEY)
+    await bench.write()
+    assert len(bench.kube.calls) == TOLERATED + 1
 
 
 @pytest.mark.parametrize("error", [Forbidden(403, "Forbidden", "no"), Unavailable("down")], ids=repr)

@@ -15,7 +15,7 @@ from datasource.api.names import Annotation, SecretType, flow_secret_name, uid_d
 from datasource.cluster.api_errors import ApiError, Forbidden
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
-from datasource.records.flow import Flow, manifest
+from datasource.records.flow import Flow, flow_manifest
 from datasource_operator.sweeper import FlowSweeper
 from tests.support.builders import NAME, NAMESPACE, NOW, UID
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
@@ -46,7 +46,7 @@ def flow_record(expires_at: datetime, *, slot: int = 0) -> dict[str, Any]:
         created_at=expires_at - timedelta(minutes=10),
         expires_at=expires_at,
     )
-    return manifest(flow, system_namespace=SYSTEM, slot=slot)
+    return flow_manifest(flow, system_namespace=SYSTEM, slot=slot)
 
 
 def slot_name(slot: int) -> str:

@@ -5,13 +5,13 @@ from datetime import timedelta
 import msgspec
 
 from datasource.api.objects import Lease
-from kubectl_datasource.doctor import OUR_HEADERS, POLICIES
+from kubectl_datasource.doctor import OUR_HEADERS
 from kubectl_datasource.findings import (
     Answer,
     Connection,
     Survey,
 )
-from kubectl_datasource.installation import ConfigMap, Deployment
+from kubectl_datasource.installation import POLICIES, ConfigMap, Deployment
 from kubectl_datasource.rights import ACCOUNTS, ResourceAttributes, Review, ReviewSpec, ReviewStatus
 from tests.unit.kubectl_datasource.builders import NOW, datasource
 

@@ -6,7 +6,7 @@ import pytest
 
 from datasource.api.objects import Lease
 from kubectl_datasource.checks import Check, Verdict
-from kubectl_datasource.doctor import OUR_HEADERS, POLICIES, examine
+from kubectl_datasource.doctor import OUR_HEADERS, examine
 from kubectl_datasource.findings import (
     Answer,
     Connection,
@@ -14,6 +14,7 @@ from kubectl_datasource.findings import (
     Untold,
     credentials_to_ask_for,
 )
+from kubectl_datasource.installation import POLICIES
 from tests.unit.kubectl_datasource.builders import NOW, datasource
 from tests.unit.kubectl_datasource.installed import REDIRECT_URI, SOUND, URL, config, deployment, lease, reviewed
 
@@ -190,6 +191,15 @@ def test_endpoint_out_of_reach_is_a_warning_since_pods_are_elsewhere() -> None:
     found = check(name, connections=(Connection("login.example.com:443", "refused"),))
     assert found.verdict is Verdict.WARNING
     assert "from here" in found.detail
+
+
+def test_endpoint_that_was_not_tried_is_no_finding_and_says_why() -> None:
+    name = "Token endpoint 10.0.0.1:443"
+    connection = Connection("10.0.0.1:443", "10.0.0.1 leads to a private network", is_tried=False)
+    found = check(name, connections=(connection,))
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.detail == "not tried: 10.0.0.1 leads to a private network"
+    assert "DATASOURCE_EGRESS_ALLOW" in found.remedy
 
 
 def test_rights_on_one_credential_of_each_served_namespace_are_asked_for_and_not_without_end() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kubectl_datasource.doctor import POLICIES
+from kubectl_datasource.installation import POLICIES
 from kubectl_datasource.rights import (
     ACCOUNTS,
     Account,

@@ -17,4 +17,4 @@ def test_each_kind_belongs_to_one_refusal() -> None:
     source = "".join(module.read_text() for module in sorted(Path(refusals.__file__).parent.glob("*.py")))
     named = re.findall(r"Refused\(\s*(Kind\.\w+)", source)
     assert sorted(named) == sorted(f"Kind.{kind.name}" for kind in Kind)
-    assert len(named) == len(re.findall(r"(?<!class )Refused\(", source))
+    assert len(named) == len(re.findall(r"(?<!class )\bRefused\(", source))

@@ -12,7 +12,9 @@ from datasource.oauth2.errors import (
     OutcomeUnknown,
     ProviderRefused,
     RedirectRefused,
+    TemporarilyRefused,
     Throttled,
+    Unauthorized,
     UnexpectedStatus,
 )
 
@@ -22,6 +24,8 @@ from datasource.oauth2.errors import (
     [
         (InvalidClient("invalid_client"), "The service does not accept the client", "clientAuthentication"),
         (InvalidGrant("invalid_grant"), "The service does not accept the code", "redirect URI"),
+        (Unauthorized("no"), "The service does not accept the request", "try again"),
+        (TemporarilyRefused("busy"), "The service asks for patience", "Try again in a minute"),
         (NotDelivered("login.example.com could not be reached."), "The service does not answer", "tokenURL"),
         (Throttled(503, None), "The service does not answer", "try again"),
         (OutcomeUnknown("no answer."), "The service does not answer", "try again"),
@@ -43,6 +47,7 @@ def test_failed_exchange_says_what_to_do(error: OAuth2Error, title: str, remedy:
     ("error", "title"),
     [
         (InvalidClient("invalid_client"), "The service does not accept the client"),
+        (Unauthorized("no"), "The service does not accept the request"),
         (ProviderRefused("invalid_scope", "no such scope"), "The service refused the request"),
         (NotDelivered("login.example.com could not be reached."), "The service refused the request"),
     ],
@@ -64,3 +69,17 @@ def test_what_the_provider_said_and_what_we_say_are_two_sentences() -> None:
 def test_denied_consent_is_told_apart_from_other_errors() -> None:
     assert refusals.consent_was_denied("access_denied", "No.").title == "Consent was denied"
     assert refusals.consent_was_denied("invalid_scope", None).title == "The service refused the request"
+
+
+def test_error_that_belongs_to_no_authorization_is_shown_and_changes_nothing() -> None:
+    refused = refusals.refused_without_state("invalid_scope", "no such scope.")
+    assert "The service answered invalid_scope: no such scope. It did not say" in refused.message
+    assert "nothing was changed" in refused.message
+    assert refused.is_miss
+    assert "answered invalid_scope. It" in refusals.refused_without_state("invalid_scope", None).message
+
+
+def test_other_server_that_a_service_names_is_said_where_the_exchange_failed() -> None:
+    refused = refusals.exchange_failed(InvalidGrant("invalid_code"), "https://accounts.zoho.eu")
+    assert "https://accounts.zoho.eu as the server of this account" in refused.message
+    assert "Nothing was sent there." in refused.message

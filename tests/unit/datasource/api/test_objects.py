@@ -25,7 +25,7 @@ from tests.unit.datasource.builders import UID, metadata, secret
 
 
 def owner(uid: str, kind: str = "Datasource") -> OwnerReference:
-    return OwnerReference(uid=uid, kind=kind, name="sales", api_version="datasource.dev/v1alpha1")
+    return OwnerReference(uid=uid, kind=kind, name="sales", api_version="datasource.dev/v1alpha1", controller=True)
 
 
 def test_metadata_is_read_from_what_the_api_server_sends() -> None:

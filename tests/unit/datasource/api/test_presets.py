@@ -23,7 +23,14 @@ from datasource.providers.metadata_lookup import look_up_metadata
 from datasource.providers.transport import Transport
 from datasource.records.client_secret import ClientSecret
 from datasource.records.credential import CredentialFacts
-from datasource.records.effective import Effective, client_for, code_options, effective, refresh_options, reply_options
+from datasource.records.effective import (
+    Effective,
+    client_for,
+    code_options,
+    effective_oauth2,
+    refresh_options,
+    reply_options,
+)
 from deploy.local.cache import REPOSITORY
 from kubectl_datasource.creating import example
 from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, ReceivedRequest, replies
@@ -165,7 +172,7 @@ class Service:
             metadata = await look_up_metadata(discovery, self.oauth2, tenant="apps")
         finally:
             self.provider.requests = [each for each in self.provider.requests if each.method == "POST"]
-        return effective(self.oauth2, metadata)
+        return effective_oauth2(self.oauth2, metadata)
 
     async def authorize_query(self) -> dict[str, str]:
         holds = await self.effective()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasource.api.names import Annotation
 from datasource.api.requests import HANDLED_LIMIT, HandledSet, Requests, echo, requests_in
 
 _values = st.none() | st.text(max_size=10)
@@ -136,3 +137,25 @@ def test_any_value_can_be_echoed_and_remembered(value: str) -> None:
     assert len(echo(value)) <= 253
     requests = Requests(refresh=value)
     assert HandledSet().with_requests(requests).pending(requests) == Requests()
+
+
+LONG = "x" * 100_000
+
+
+def test_long_value_is_kept_as_its_digest_and_means_the_same() -> None:
+    kept = requests_in({Annotation.REFRESH: LONG}).refresh
+    assert kept is not None
+    assert len(kept) < 100
+    assert requests_in({Annotation.REFRESH: kept}).refresh == kept
+    assert echo(kept) == echo(LONG)
+    handled_by_v1 = HandledSet().with_requests(Requests(refresh=LONG))
+    assert handled_by_v1 == HandledSet().with_requests(Requests(refresh=kept))
+    assert handled_by_v1.pending(Requests(refresh=kept)) == Requests()
+
+
+@pytest.mark.parametrize("value", ["", "1", "sha256:" + "0" * 64, "x" * 253, "2026-01-01T00:00:00Z"])
+def test_value_of_usual_length_stays_as_it_is(value: str) -> None:
+    """Its digest, too: a request that an earlier version acted on is not acted on again."""
+    assert requests_in({Annotation.CLEAR_CREDENTIAL: value}).clear_credential == value
+    digest = hashlib.sha256(value.encode()).hexdigest()
+    assert HandledSet().with_requests(Requests(clear_credential=value)).clear_credential == (digest,)

@@ -1,5 +1,6 @@
 """The spec: what it says, and what is left out."""
 
+import gc
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from datasource.api.presets import PRESETS
 from datasource.api.spec import (
+    AssertionType,
     ClientSecretRef,
     DeletionPolicy,
     InvalidSpec,
@@ -38,9 +40,10 @@ def test_problem_that_is_kept_holds_no_frame_of_what_was_on_the_way() -> None:
         except ValueError as cause:
             raise InvalidSpec("spec", "is wrong", "Mend it.") from cause
     except InvalidSpec as raised:
-        kept = raised.alone()
-    assert (kept.__traceback__, kept.__cause__, kept.__context__) == (None, None, None)
-    assert (str(kept), kept.field) == ("spec is wrong. Mend it.", "spec")
+        kept = raised.problem
+    assert not isinstance(kept, BaseException)
+    assert all(isinstance(each, str | type) for each in gc.get_referents(kept))
+    assert str(kept) == str(kept.error()) == "spec is wrong. Mend it."
 
 
 def test_full_spec_is_read() -> None:
@@ -191,7 +194,9 @@ def test_every_option_is_read() -> None:
         nonce=False,
         capturedFields={"tokenResponse": ["instance_url"], "callback": ["realmId"]},
         redirectURI="PerDatasource",
+        assertionType="JWT",
     )
+    assert parsed.assertion_type is AssertionType.JWT
     assert redirect_uri_of(parsed, "https://x", "shop", "calendar") == "https://x/callback/shop/calendar"
     assert parsed.private_key_ref == PrivateKeyRef("signing", "private-key", "key-1", "PS256")
     assert parsed.effective_client_authentication() is ClientAuthentication.PRIVATE_KEY_JWT

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from datasource.api.spec import (
     InvalidSpec,
     Spec,
+    SpecProblem,
 )
 from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.authorize import RESERVED_PARAMETERS
@@ -23,10 +24,10 @@ PUBLIC: dict[str, Any] = {"clientSecretRef": None}
 """What makes a client public: no client secret."""
 
 
-def refused(raw: dict[str, Any], *, allow_insecure_http: bool = False) -> InvalidSpec:
+def refused(raw: dict[str, Any], *, allow_insecure_http: bool = False) -> SpecProblem:
     with pytest.raises(InvalidSpec) as caught:
         parse_spec(raw, allow_insecure_http=allow_insecure_http)
-    return caught.value
+    return caught.value.problem
 
 
 @pytest.mark.parametrize(
@@ -257,6 +258,12 @@ _KEY: dict[str, Any] = PUBLIC | {"privateKeyRef": {"name": "signing"}}
     [
         pytest.param({"privateKeyRef": {"name": "signing"}}, "privateKeyRef", id="a key beside a secret"),
         pytest.param({"clientAuthentication": "private_key_jwt"}, "clientAuthentication", id="no key"),
+        pytest.param({"assertionType": "client-authentication+jwt"}, "assertionType", id="a type without an issuer"),
+        pytest.param(
+            {"assertionType": "client-authentication+jwt", "provider": "okta", "issuer": "https://x.okta.com"},
+            "assertionType",
+            id="a type that is for the issuer, and a preset that addresses the token URL",
+        ),
         pytest.param(_KEY | {"clientAuthentication": "none"}, "clientAuthentication", id="none beside a key"),
         pytest.param(
             _KEY | {"clientAuthentication": "client_secret_post"}, "clientAuthentication", id="a secret's way"
@@ -308,7 +315,7 @@ def test_arbitrary_endpoint_is_refused_or_goes_by_https(url: str, field: str) ->
     try:
         spec(**change)
     except InvalidSpec as error:
-        check_names_a_field(error)
+        check_names_a_field(error.problem)
         return
     assert url == "" or url.lower().startswith(("https://", "http://"))
     assert "\\" not in url
@@ -316,7 +323,7 @@ def test_arbitrary_endpoint_is_refused_or_goes_by_https(url: str, field: str) ->
     assert url.isascii()
 
 
-def check_names_a_field(error: InvalidSpec) -> None:
+def check_names_a_field(error: SpecProblem) -> None:
     assert error.field.startswith("spec.oauth2.")
 
 
@@ -331,3 +338,42 @@ EXPECTED = {
 def test_identity_that_nobody_could_verify_is_refused(missing: dict[str, Any]) -> None:
     with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.expectedIdentity"):
         oauth2(**EXPECTED | missing)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"clientAuthentication": "basic_without_secret"}, "basic_without_secret beside a clientSecretRef"),
+        (
+            {"clientAuthentication": "basic_without_secret", "clientSecretRef": None, "pkce": "none"},
+            "is none for a client without a secret",
+        ),
+        (
+            {
+                "nonce": False,
+                "issuer": "https://a.example.com",
+                "scopes": ["openid"],
+                "expectedIdentity": {"sub": "ada"},
+            },
+            "spec.oauth2.nonce is false beside expectedIdentity",
+        ),
+        ({"errorRules": [{"means": "temporary"}]}, "has an entry that matches every reply"),
+    ],
+)
+def test_option_that_does_not_go_with_another_is_told(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidSpec, match=told):
+        parse_spec(raw_spec(**changes), allow_insecure_http=False)
+
+
+def test_options_of_odd_services_are_accepted() -> None:
+    raw = raw_spec(
+        clientSecretRef=None,
+        clientAuthentication="basic_without_secret",
+        clientIDInBody=True,
+        redirectURIOnRefresh=True,
+        nonce=False,
+        errorRules=[{"status": 400, "means": "temporary"}],
+    )
+    parsed = parse_spec(raw, allow_insecure_http=False).oauth2
+    assert parsed is not None
+    assert (parsed.client_id_in_body, parsed.redirect_uri_on_refresh) == (True, True)

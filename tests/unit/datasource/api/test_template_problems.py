@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from datasource.api.spec import (
-    InvalidSpec,
+    SpecProblem,
 )
 from datasource.api.spec_problems import parse_spec
 from datasource.api.template_problems import template_problem
@@ -14,11 +14,11 @@ from tests.unit.datasource.builders import oauth2, spec
 # The token Secret.
 
 
-def problem_of(**template: Any) -> InvalidSpec | None:
+def problem_of(**template: Any) -> SpecProblem | None:
     return template_problem(spec(token_secret={"template": template}))
 
 
-def refused_template(**template: Any) -> InvalidSpec:
+def refused_template(**template: Any) -> SpecProblem:
     problem = problem_of(**template)
     assert problem is not None
     return problem

@@ -74,7 +74,7 @@ async def test_private_key_that_is_not_there_is_told_with_the_command_that_creat
 
 async def test_secret_without_the_key_is_missing_too() -> None:
     async with ApiServer(json_reply(client_secret(key="other"))) as server, server.kube() as kube:
-        with pytest.raises(ClientMaterialMissing, match="has no key client-secret with a value") as caught:
+        with pytest.raises(ClientMaterialMissing, match="names key client-secret, which is missing or empty") as caught:
             await clients(kube).client_secret("shop", oauth2(), {})
     assert (caught.value.reason, caught.value.secret) == (Reason.CLIENT_SECRET_NOT_FOUND, "my-app")
 
@@ -89,7 +89,7 @@ async def test_secret_that_may_not_be_sent_there_is_told_with_the_secret_whose_c
 
 async def test_where_hosts_must_be_named_a_secret_without_them_is_not_had() -> None:
     async with ApiServer(json_reply(client_secret())) as server, server.kube() as kube:
-        with pytest.raises(ClientMaterialMissing, match="does not say to which hosts"):
+        with pytest.raises(ClientMaterialMissing, match="does not list the hosts"):
             await clients(kube, required=True).material("shop", oauth2(), {})
 
 

@@ -22,7 +22,22 @@ def test_what_else_stands_in_the_query_is_kept_unless_it_stands_twice() -> None:
 
 def test_error_is_read() -> None:
     response = parse_callback(b"error=access_denied&error_description=No+thanks&state=st-1")
-    assert response == AuthorizationResponse(state="st-1", error="access_denied", error_description="No thanks")
+    assert (response.state, response.code) == ("st-1", None)
+    assert (response.error, response.error_description) == ("access_denied", "No thanks")
+
+
+def test_words_of_a_stranger_are_not_gone_through_before_somebody_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone_through: list[str] = []
+
+    def said(text: str, _: object) -> str:
+        gone_through.append(text)
+        return text
+
+    monkeypatch.setattr("datasource.oauth2.callback.said", said)
+    response = parse_callback(b"error=access_denied&error_description=No+thanks&state=st-1")
+    assert gone_through == []
+    assert "No thanks" not in repr(response)
+    assert response.error_description == "No thanks"
 
 
 @pytest.mark.parametrize("empty", [b"code=c&state=", b"code=c"])

@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from datasource.oauth2.errors import MetadataUnusable
 from datasource.oauth2.id_token import IdentityMismatch
-from datasource.oauth2.signature import SigningKey, UnknownKey, parse_key_set, verified_claims
+from datasource.oauth2.signature import UnknownKey, VerificationKey, parse_key_set, verified_claims
 
 RSA = RSAKey.generate_key(2048, {"kid": "k-1", "alg": "RS256", "use": "sig"})
 OTHER_RSA = RSAKey.generate_key(2048, {"kid": "k-2"})
@@ -32,7 +32,7 @@ def key_set(*keys: Any, **changes: Any) -> bytes:
     return json.dumps({"keys": [entry | changes for entry in entries]}).encode()
 
 
-def keys(*given: Any, **changes: Any) -> tuple[SigningKey, ...]:
+def keys(*given: Any, **changes: Any) -> tuple[VerificationKey, ...]:
     return parse_key_set(key_set(*given, **changes))
 
 

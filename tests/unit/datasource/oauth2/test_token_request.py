@@ -224,3 +224,26 @@ def test_request_knows_what_it_carries_that_nobody_may_be_shown(authentication: 
     assert set(refresh.secrets) == {"rt-1", "the-secret", *proofs}
     assert set(exchange.secrets) == {"code-1", "verifier-1", "the-secret", *proofs}
     assert "rt-1" not in repr(refresh)
+
+
+def test_client_without_a_secret_sends_basic_with_an_empty_password_where_it_is_told_to() -> None:
+    """Reddit's installed apps."""
+    public = Client("my-app", None, ClientAuthentication.BASIC_WITHOUT_SECRET)
+    request = refresh_request(URL, public, refresh_token="rt-1")
+    assert basic_pair(request) == ("my-app", "")
+    assert form(request) == {"grant_type": "refresh_token", "refresh_token": "rt-1"}
+
+
+@pytest.mark.parametrize("method", [BASIC, ClientAuthentication.BASIC_WITHOUT_SECRET])
+def test_client_may_be_named_in_the_body_beside_the_header(method: ClientAuthentication) -> None:
+    named = Client("my-app", "s3cret" if method is BASIC else None, method, is_named_in_the_body=True)
+    request = refresh_request(URL, named, refresh_token="rt-1")
+    assert "Authorization" in request.headers
+    assert form(request)["client_id"] == "my-app"
+    assert "client_secret" not in form(request)
+
+
+def test_refresh_carries_a_redirect_uri_where_that_is_wanted() -> None:
+    uri = "https://connect.example.com/callback/shop"
+    assert form(refresh_request(URL, client(), refresh_token="rt-1", redirect_uri=uri))["redirect_uri"] == uri
+    assert "redirect_uri" not in form(refresh_request(URL, client(), refresh_token="rt-1"))

@@ -2,6 +2,8 @@
 
 import html
 import json
+import random
+import string
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
@@ -146,3 +148,31 @@ def test_bytes_that_are_no_utf_8_are_read_one_by_one() -> None:
 
 def test_nothing_that_ends_a_line_is_shown() -> None:
     assert said("a\nb\x1b[0m") == "a b [0m"
+
+
+# Whoever writes the text may want that it takes long. A stranger's 1,000 characters took a quarter of a second.
+
+STATE = "0123456789abcdef-0.Kx7_mQ2-vB9rT4wY1zN6cF3hJ8gD5sA0pL-eU7iO2kXqWv"
+"""What is looked for where a callback is answered."""
+
+
+def runs_that_may_be_base64(chance: random.Random) -> str:
+    letters = string.ascii_letters + string.digits
+    return "%2B".join("".join(chance.choices(letters, k=20)) for _ in range(45))
+
+
+def test_text_that_may_be_read_in_very_many_ways_is_cut_whole() -> None:
+    text = "Sorry. " + runs_that_may_be_base64(random.Random(1))  # noqa: S311 - the same in every run
+    assert said(text, [STATE]) == CUT
+
+
+def test_the_longest_prose_that_is_looked_at_is_shown_however_it_is_escaped() -> None:
+    prose = ("The client may not use this; see https:\\/\\/example.com\\/a%20b?x=1&amp;y=2+z. " * 12)[:999]
+    assert said(prose, [STATE]).startswith("The client may not use this; see https:")
+
+
+def test_what_is_sent_is_found_behind_many_readings_that_show_nothing() -> None:
+    text = "see%20this " * 40 + quote(quote(STATE[:20]))
+    shown = said(text, [STATE])
+    assert STATE[:20] not in shown
+    assert CUT in shown or shown.endswith("...")

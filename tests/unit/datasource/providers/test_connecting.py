@@ -8,7 +8,7 @@ import pytest
 
 from datasource.oauth2.errors import NotDelivered
 from datasource.outbound.egress import EgressPolicy, rules
-from datasource.providers.connecting import CheckedBackend, first_connected
+from datasource.providers.connecting import CheckedBackend, connect_to_first
 from datasource.providers.resolver import Lookups
 from datasource.providers.transport import Transport
 from tests.support.hostile_provider import (
@@ -105,7 +105,7 @@ async def test_address_that_does_not_answer_is_overtaken_and_let_go() -> None:
             was_let_go.set()
         raise AssertionError("nothing sets that event")
 
-    assert await first_connected(["first", "second"], connect) is second
+    assert await connect_to_first(["first", "second"], connect) is second
     assert was_let_go.is_set()
     assert not second.is_closed
 
@@ -123,7 +123,7 @@ async def test_where_no_address_answers_the_last_failure_is_told() -> None:
         raise httpcore.ConnectError(address)
 
     with pytest.raises(httpcore.ConnectError, match="second"):
-        await first_connected(["first", "second"], connect)
+        await connect_to_first(["first", "second"], connect)
 
 
 async def test_of_two_connections_at_once_one_is_closed() -> None:
@@ -136,7 +136,7 @@ async def test_of_two_connections_at_once_one_is_closed() -> None:
         await second_is_tried.wait()
         return streams[address]
 
-    won = await first_connected(list(streams), connect)
+    won = await connect_to_first(list(streams), connect)
 
     (lost,) = (stream for stream in streams.values() if stream is not won)
     assert lost.is_closed

@@ -18,6 +18,14 @@ from datasource.records.credential_patches import (
 from datasource.records.revocable_token import RevocableToken, revocable_token
 from tests.unit.datasource.builders import UID, credential_data, facts
 
+OWNER = {
+    "apiVersion": "datasource.dev/v1alpha1",
+    "kind": "Datasource",
+    "name": "sales",
+    "uid": UID,
+    "controller": True,
+}
+
 
 def created(given_facts: CredentialFacts, data: CredentialData | None) -> dict[str, Any]:
     """The manifest as the API server would get it: through JSON."""

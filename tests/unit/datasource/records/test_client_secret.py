@@ -35,6 +35,17 @@ def test_value_under_the_key_is_the_client_secret() -> None:
     assert used(secret({"client-secret": "s3cret", "other": "x"})) == "s3cret"
 
 
+@pytest.mark.parametrize("text", ["s3cret\n", "s3cret\r\n", "s3cret\n\n"])
+def test_line_end_that_an_editor_left_is_no_part_of_the_secret(text: str) -> None:
+    assert used(secret({"client-secret": text})) == "s3cret"
+    with pytest.raises(ClientSecretNotFound):
+        used(secret({"client-secret": text.removeprefix("s3cret")}))
+
+
+def test_blanks_are_part_of_the_secret() -> None:
+    assert used(secret({"client-secret": " s3 cret "})) == " s3 cret "
+
+
 def test_reference_may_name_another_key() -> None:
     ref = ClientSecretRef(name="my-app", key="other")
     assert usable(secret({"client-secret": "s3cret", "other": "x"}), ref, oauth2()).text == "x"
@@ -42,19 +53,21 @@ def test_reference_may_name_another_key() -> None:
 
 @pytest.mark.parametrize("values", [None, {"other": "x"}, {"client-secret": ""}])
 def test_missing_or_empty_key_is_told_with_the_remedy(values: dict[str, str] | None) -> None:
-    with pytest.raises(ClientSecretNotFound, match="Secret my-app has no key client-secret") as caught:
+    with pytest.raises(
+        ClientSecretNotFound, match="names key client-secret, which is missing or empty in Secret my-app"
+    ) as caught:
         used(secret(values))
     assert "clientSecretRef.key" in str(caught.value)
 
 
 def test_value_that_is_no_text_is_refused() -> None:
-    with pytest.raises(InvalidSpec, match="names key client-secret, which is not text"):
+    with pytest.raises(InvalidSpec, match="names key client-secret, whose value is not text"):
         used(secret({"client-secret": b"\xff"}))
 
 
 @pytest.mark.parametrize("type_", sorted(REFUSED_TYPES))
 def test_secret_of_a_refused_type_is_never_sent(type_: str) -> None:
-    with pytest.raises(InvalidSpec, match="of type"):
+    with pytest.raises(InvalidSpec, match="whose type"):
         used(secret({"client-secret": "s3cret"}, type_=type_))
 
 
@@ -119,14 +132,14 @@ def test_bound_secret_may_be_sent_to_its_hosts(hosts: str, changes: dict[str, An
 def test_bound_secret_is_sent_to_nobody_else(hosts: str, changes: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidSpec, match="may not be sent to") as caught:
         used(secret({"client-secret": "s3cret"}, annotations=allowed_hosts(hosts)), **changes)
-    assert caught.value.field == f"spec.oauth2.{field}"
+    assert caught.value.problem.field == f"spec.oauth2.{field}"
 
 
 def test_where_the_flag_says_so_a_secret_must_name_its_hosts() -> None:
     unbound = secret({"client-secret": "s3cret"})
-    with pytest.raises(InvalidSpec, match="does not say to which hosts it may be sent") as caught:
+    with pytest.raises(InvalidSpec, match="does not list the hosts that it may be sent to") as caught:
         usable(unbound, REF, oauth2(), required=True)
-    assert caught.value.field == "spec.oauth2.clientSecretRef"
+    assert caught.value.problem.field == "spec.oauth2.clientSecretRef"
     assert "kubectl annotate secret my-app datasource.dev/allowed-hosts=login.example.com" in str(caught.value)
 
 
@@ -149,7 +162,7 @@ def test_every_endpoint_that_a_secret_is_sent_to_is_checked() -> None:
     check_allowed_hosts(secret(annotations=allowed_hosts("a.example b.example")), endpoints, required=True)
     with pytest.raises(InvalidSpec) as caught:
         check_allowed_hosts(secret(annotations=allowed_hosts("a.example")), endpoints, required=False)
-    assert caught.value.field == "spec.oauth2.pushedURL"
+    assert caught.value.problem.field == "spec.oauth2.pushedURL"
 
 
 def test_nothing_that_is_told_carries_the_secret() -> None:
@@ -210,7 +223,7 @@ def test_secret_is_checked_against_endpoints_that_the_provider_tells() -> None:
     found.require_allowed({"tokenURL": "https://login.example.com/t"})
     with pytest.raises(InvalidSpec, match="may not be sent to") as caught:
         found.require_allowed({"tokenURL": "https://evil.example.com/t"})
-    assert caught.value.field == "spec.oauth2.tokenURL"
+    assert caught.value.problem.field == "spec.oauth2.tokenURL"
 
 
 def test_secret_bound_to_nobody_may_be_sent_anywhere_and_does_not_print() -> None:

@@ -24,9 +24,20 @@ from datasource.records.credential import (
     stored_in,
     tombstone,
 )
+from datasource.records.credential_patches import (
+    adoption_patch,
+)
 from datasource.records.intent import Intent
 from tests.unit.datasource.builders import NOW, UID, credential_data, facts, metadata, secret
-from tests.unit.datasource.records.credential_secrets import DELETED, created, merged, replaced, stored, stored_secret
+from tests.unit.datasource.records.credential_secrets import (
+    DELETED,
+    OWNER,
+    created,
+    merged,
+    replaced,
+    stored,
+    stored_secret,
+)
 
 LEAST_ANNOTATIONS = {Annotation.CREDENTIAL_ID: "cred-1", Annotation.FINGERPRINT: "fp-1"}
 
@@ -44,7 +55,9 @@ def test_what_was_written_is_read_back() -> None:
     read = read_facts(secret_.metadata)
     assert read.facts == facts()
     assert read.owners == (
-        OwnerReference(uid=UID, kind="Datasource", name="sales", api_version="datasource.dev/v1alpha1"),
+        OwnerReference(
+            uid=UID, kind="Datasource", name="sales", api_version="datasource.dev/v1alpha1", controller=True
+        ),
     )
     assert read_data(secret_) == credential_data()
 
@@ -69,6 +82,24 @@ def test_tombstone_survives_its_secret() -> None:
     buried = tombstone(facts(), credential_id="cred-2", handled=HandledSet(clear_credential=("digest-2",)))
     after = merged(created(facts(), credential_data()), replaced(buried, None))
     assert read_facts(stored(after).metadata).facts == buried
+
+
+@pytest.mark.parametrize("controls", [True, False])
+def test_adoption_leaves_other_owners_as_they_are(controls: bool) -> None:
+    backup = {
+        "apiVersion": "backup.example.com/v1",
+        "kind": "Backup",
+        "name": "b",
+        "uid": "b-1",
+        "controller": controls,
+    }
+    before = created(facts(), credential_data())
+    before["metadata"]["ownerReferences"] = [backup | {"blockOwnerDeletion": True}]
+    owners = stored(before).metadata.owner_references
+    body = adoption_patch(resource_version="7", datasource_name="sales", datasource_uid=UID, owners=owners)
+    *others, ours = body["metadata"]["ownerReferences"]
+    assert others == [backup | {"blockOwnerDeletion": True}]
+    assert ours == (OWNER if not controls else {name: OWNER[name] for name in ("apiVersion", "kind", "name", "uid")})
 
 
 # What somebody altered.

@@ -27,6 +27,7 @@ from datasource.records.revocable_token import RevocableToken, revocation_deadli
 from tests.unit.datasource.builders import NOW, UID, credential_data, facts
 from tests.unit.datasource.records.credential_secrets import (
     DELETED,
+    OWNER,
     a_token,
     created,
     merged,
@@ -34,14 +35,6 @@ from tests.unit.datasource.records.credential_secrets import (
     stored,
     stored_secret,
 )
-
-OWNER = {
-    "apiVersion": "datasource.dev/v1alpha1",
-    "kind": "Datasource",
-    "name": "sales",
-    "uid": UID,
-    "controller": True,
-}
 
 
 def test_manifest_is_the_secret_of_the_design() -> None:

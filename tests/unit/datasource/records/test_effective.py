@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from datasource.api.spec import InvalidSpec, OAuth2
+from datasource.api.spec import InvalidSpec, OAuth2, SpecProblem
 from datasource.oauth2.error_reply import ErrorMeaning, ErrorRule
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.token_request import BodyFormat, Client, ClientAuthentication, RequestOptions
@@ -20,9 +20,10 @@ from datasource.records.credential import CredentialFacts
 from datasource.records.effective import (
     Effective,
     Source,
+    authenticating_as_recorded,
     client_for,
     code_options,
-    effective,
+    effective_oauth2,
     needs_metadata,
     read_recorded_client,
     recorded_client,
@@ -48,13 +49,13 @@ def metadata(**changes: Any) -> ProviderMetadata:
 
 
 def holds(said: ProviderMetadata | None = None, **changes: Any) -> Effective:
-    return effective(oauth2(**changes), said)
+    return effective_oauth2(oauth2(**changes), said)
 
 
-def refused(said: ProviderMetadata | None, **changes: Any) -> InvalidSpec:
+def refused(said: ProviderMetadata | None, **changes: Any) -> SpecProblem:
     with pytest.raises(InvalidSpec) as caught:
         holds(said, **changes)
-    return caught.value
+    return caught.value.problem
 
 
 def test_metadata_fills_in_what_is_not_written() -> None:
@@ -174,6 +175,8 @@ def test_secret_goes_to_no_endpoint_that_is_not_listed() -> None:
 
 # Clients.
 
+TYPED = "client-authentication+jwt"
+
 
 def pem() -> str:
     text: bytes = ec.generate_private_key(ec.SECP256R1()).private_bytes(
@@ -221,6 +224,19 @@ def test_assertion_is_addressed_to_one_audience(changes: Mapping[str, Any], audi
     assert assertion.header["kid"] == "key-1"
 
 
+@pytest.mark.parametrize(("written", "type_"), [(None, "JWT"), ("JWT", "JWT"), (TYPED, TYPED)])
+def test_assertion_has_the_type_that_was_asked_for(written: str | None, type_: str) -> None:
+    key = {"name": "signing"}
+    parameters = oauth2(clientSecretRef=None, privateKeyRef=key, issuer=ISSUER, assertionType=written)
+    text = pem()
+    recorded = read_recorded_client(recorded_client(parameters))
+    assert recorded is not None
+    for each in (parameters, recorded):
+        made = client(each, ClientSecret("signing", text))
+        assertion = jwt.decode(made.assertion or "", ECKey.import_key(text), algorithms=["ES256"])
+        assert (assertion.header["typ"], assertion.claims["aud"]) == (type_, ISSUER)
+
+
 # Options.
 
 
@@ -230,6 +246,51 @@ def test_standard_parameters_make_standard_options() -> None:
     assert reply_options(oauth2(), refreshed=CredentialFacts("c")) == ReplyOptions(
         token_path_may_be_missing=True, missing_token_type_allowed=True, scope_separator=","
     )
+
+
+@pytest.mark.parametrize(
+    ("listed", "changes", "expected"),
+    [
+        pytest.param(("client_secret_post",), {}, "client_secret_post", id="the body alone"),
+        pytest.param(("private_key_jwt", "client_secret_post"), {}, "client_secret_post", id="no Basic"),
+        pytest.param(("client_secret_post", "client_secret_basic"), {}, "client_secret_basic", id="both"),
+        pytest.param(("client_secret_jwt",), {}, "client_secret_basic", id="neither"),
+        pytest.param(None, {}, "client_secret_basic", id="nothing is listed"),
+        pytest.param(
+            ("client_secret_post",),
+            {"clientAuthentication": "client_secret_basic"},
+            "client_secret_basic",
+            id="written",
+        ),
+        pytest.param(("client_secret_post",), {"clientSecretRef": None}, "none", id="a public client"),
+        pytest.param(
+            ("client_secret_post",), {"tokenURL": "https://b.example.com"}, "client_secret_basic", id="another server"
+        ),
+    ],
+)
+def test_client_authenticates_as_the_metadata_lists_where_nothing_is_written(
+    listed: tuple[str, ...] | None, changes: dict[str, Any], expected: str
+) -> None:
+    said = metadata(token_endpoint="https://login.example.com/token", token_endpoint_auth_methods_supported=listed)
+    assert effective_oauth2(oauth2(**changes), said).parameters.effective_client_authentication() == expected
+
+
+def test_refresh_authenticates_as_the_exchange_did_where_nothing_is_written() -> None:
+    listed = ("client_secret_post",)
+    said = metadata(token_endpoint="https://login.example.com/token", token_endpoint_auth_methods_supported=listed)
+    told = effective_oauth2(oauth2(), said)
+    recorded = recorded_client(told.parameters)
+    way = authenticating_as_recorded(oauth2(), recorded).effective_client_authentication()
+    assert way == "client_secret_post"
+    for spec, text in (
+        (oauth2(clientAuthentication="client_secret_basic"), recorded),
+        (oauth2(), None),
+        (oauth2(), recorded_client(oauth2(clientSecretRef=None))),
+    ):
+        assert authenticating_as_recorded(spec, text) == spec
+        assert authenticating_as_recorded(spec, text).effective_client_authentication() == "client_secret_basic"
+    public = oauth2(clientSecretRef=None)
+    assert authenticating_as_recorded(public, recorded) == public
 
 
 def test_reply_to_a_refresh_lasts_as_long_as_was_told_before() -> None:

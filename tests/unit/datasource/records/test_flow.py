@@ -22,9 +22,9 @@ from datasource.records.flow import (
     came_back_to,
     done_id_is_of,
     flow_key_origin,
+    flow_manifest,
     has_expired,
     key_hash,
-    manifest,
     new_flow_key,
     parse_flow_key,
     read_flow,
@@ -165,7 +165,7 @@ def test_state_and_done_id_are_told_apart() -> None:
 
 def test_record_keeps_the_hash_of_the_state_and_not_the_state() -> None:
     state = key(random=b"sentinel" * 4)
-    body = manifest(flow(state_hash=key_hash(state)), system_namespace="system", slot=3)
+    body = flow_manifest(flow(state_hash=key_hash(state)), system_namespace="system", slot=3)
     held = stored(body).value("flow")
     assert held is not None
     assert state.text not in held
@@ -183,7 +183,7 @@ def test_nothing_secret_prints() -> None:
 
 
 def test_manifest_is_the_secret_of_the_design() -> None:
-    body = manifest(flow(), system_namespace="system", slot=3)
+    body = flow_manifest(flow(), system_namespace="system", slot=3)
     assert stored(body).type == "datasource.dev/oauth2-flow"
     assert body["metadata"] == {
         "name": f"datasource-flow-{uid_digest(UID)}-3",
@@ -197,7 +197,7 @@ def test_manifest_is_the_secret_of_the_design() -> None:
 
 
 def test_name_of_the_record_is_the_one_its_state_leads_to() -> None:
-    assert manifest(flow(), system_namespace="system", slot=3)["metadata"]["name"] == key(slot=3).secret_name
+    assert flow_manifest(flow(), system_namespace="system", slot=3)["metadata"]["name"] == key(slot=3).secret_name
 
 
 @pytest.mark.parametrize(
@@ -212,13 +212,13 @@ def test_name_of_the_record_is_the_one_its_state_leads_to() -> None:
     ],
 )
 def test_what_was_written_is_read_back(changes: dict[str, Any]) -> None:
-    read = read_flow(stored(manifest(flow(**changes), system_namespace="system", slot=3)))
+    read = read_flow(stored(flow_manifest(flow(**changes), system_namespace="system", slot=3)))
     assert read.flow == flow(**changes)
 
 
 def test_replacement_is_a_compare_and_swap_of_the_whole_record() -> None:
     change = replacement_patch(flow(), slot=3, resource_version="7")
-    whole = manifest(flow(), system_namespace="system", slot=3)
+    whole = flow_manifest(flow(), system_namespace="system", slot=3)
     assert change == {
         "metadata": {"resourceVersion": "7", "annotations": whole["metadata"]["annotations"]},
         "data": whole["data"],

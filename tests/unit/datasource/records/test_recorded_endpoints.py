@@ -2,10 +2,15 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from datasource.api.objects import Secret, encoded_data
 from datasource.api.spec import OAuth2
+from datasource.records.credential import CredentialData, CredentialFacts, UnreadableCredential
 from datasource.records.recorded_endpoints import misdirected_endpoint
+from datasource.records.sendable_data import sendable_data
+from tests.unit.datasource.builders import credential_data, metadata
 
 TOKEN = "https://login.example.com/token"
 WRITTEN = OAuth2(client_id="app", authorize_url="https://login.example.com/authorize", token_url=TOKEN)
@@ -78,3 +83,30 @@ def test_other_endpoint_elsewhere_is_told_by_its_key(key: str) -> None:
 
 def test_refresh_endpoint_elsewhere_is_told_although_the_spec_names_none() -> None:
     assert found(refresh_endpoint="https://evil.example.com/r") == "refresh_endpoint"
+
+
+def to_refresh_with(**changes: str | None) -> CredentialData:
+    values = {"token_endpoint": TOKEN, "fingerprint": "fp-1", "refresh_token": "rt-1", **changes}
+    encoded = encoded_data(msgspec.structs.asdict(credential_data(**values)))
+    secret = Secret(metadata=metadata(), data={key: text for key, text in encoded.items() if text is not None})
+    return sendable_data(
+        secret, CredentialFacts("c-1", fingerprint="fp-1"), WRITTEN, "https://connect.example.com/callback/shop"
+    )
+
+
+def test_data_that_agree_with_the_annotations_are_refreshed_with() -> None:
+    assert to_refresh_with().refresh_token == "rt-1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"fingerprint": "fp-2"}, "data key fingerprint differs from the annotation"),
+        ({"refresh_token": None}, "data key refresh_token is missing"),
+        ({"token_endpoint": "https://evil.example.com"}, "data key token_endpoint is not what spec.oauth2 names"),
+        ({"refresh_endpoint": "https://evil.example.com"}, "data key refresh_endpoint is not what spec.oauth2 names"),
+    ],
+)
+def test_data_that_somebody_altered_are_not_sent_anywhere(changes: dict[str, str | None], why: str) -> None:
+    with pytest.raises(UnreadableCredential, match=why):
+        to_refresh_with(**changes)

@@ -7,9 +7,15 @@ import pytest
 
 from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import ManagedFields, Metadata, Secret
-from datasource.api.spec import InvalidSpec
+from datasource.api.spec import InvalidSpec, SpecProblem
 from datasource.records.credential import CredentialFacts
-from datasource.records.token_secret import LONGEST_SHARED, StoredTokenSecret, TokenSecretPlan, plan, read_stored
+from datasource.records.token_secret import (
+    LONGEST_SHARED,
+    StoredTokenSecret,
+    TokenSecretPlan,
+    plan_token_secret,
+    read_stored,
+)
 from tests.unit.datasource.builders import UID, credential_data, facts, spec
 
 TEMPLATE: dict[str, Any] = {
@@ -33,7 +39,7 @@ def planned(
     parsed = spec(token_secret=wanted)
     if url is not None:
         parsed = msgspec.structs.replace(parsed, url=url)
-    return plan(namespace="shop", name="sales", uid=UID, spec=parsed, facts=facts(**changed_facts))
+    return plan_token_secret(namespace="shop", name="sales", uid=UID, spec=parsed, facts=facts(**changed_facts))
 
 
 def written(wanted: TokenSecretPlan, given_facts: CredentialFacts | None = None) -> Secret:
@@ -126,11 +132,11 @@ def test_what_is_written_reads_back_as_planned() -> None:
 # Its size.
 
 
-def too_large(data: dict[str, str] | None, **stored: Any) -> InvalidSpec:
+def too_large(data: dict[str, str] | None, **stored: Any) -> SpecProblem:
     wanted = planned(None if data is None else {"data": data})
     with pytest.raises(InvalidSpec) as caught:
         wanted.manifest(facts(), credential_data(**stored))
-    return caught.value
+    return caught.value.problem
 
 
 def test_secret_that_would_be_too_large_is_told_with_its_largest_key() -> None:
@@ -175,7 +181,7 @@ def written_with(data: dict[str, str], access_token: str) -> dict[str, str]:
 
 def test_captured_fields_count_in_bytes() -> None:
     captured = credential_data(captured=None).with_captured({"note": "😀" * 2048})
-    wanted = plan(
+    wanted = plan_token_secret(
         namespace="shop",
         name="sales",
         uid=UID,
@@ -315,7 +321,7 @@ def test_what_is_read_of_a_secret_is_enough_to_delete_exactly_it() -> None:
 
 
 def test_captured_fields_are_variables_of_the_template() -> None:
-    wanted = plan(
+    wanted = plan_token_secret(
         namespace="shop",
         name="sales",
         uid=UID,

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from datasource.api.clock import micro_time
 from datasource.api.objects import Lease
 from datasource_operator.decisions.election import (
     COUNTED_GAP,
@@ -24,7 +25,6 @@ from datasource_operator.decisions.election import (
     WaitFor,
     claim,
     decide,
-    micro_time,
     release,
     vacancy,
 )

@@ -1,14 +1,18 @@
 """What holds, where the chain is asked about one thing."""
 
 from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
 
+from datasource.api.requests import Requests
 from datasource.api.states import Reason
-from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.findings import finding_of
+from datasource_operator.decisions.observed import Trouble
 from datasource_operator.decisions.predicates import LATE_AFTER
 from datasource_operator.decisions.status import wanted_status
-from tests.support.builders import NOW, credential, observed, surface
+from tests.support.builders import NOW, credential, observed, spec, surface, trouble
 
 SECOND = timedelta(seconds=1)
 
@@ -28,7 +32,7 @@ def test_nothing_is_ready_over_a_token_that_has_been_dead_for_minutes(
     dead_for: timedelta, is_late: bool, first_seen: object
 ) -> None:
     seen = observed(credential(expires_at=NOW - dead_for), first_seen=first_seen)
-    finding = find(seen)
+    finding = finding_of(seen)
     late = is_late and first_seen is not None
     assert finding.reason is (Reason.REFRESH_FAILING if late else Reason.AUTHORIZED)
     ready = wanted_status(seen, finding, surface()).condition("Ready")
@@ -39,4 +43,65 @@ def test_nothing_is_ready_over_a_token_that_has_been_dead_for_minutes(
 def test_operator_that_just_began_has_time_to_refresh_what_ran_out_meanwhile() -> None:
     """No write at a restart for what is mended in a moment."""
     seen = observed(credential(expires_at=NOW - timedelta(hours=5)), first_seen=NOW - SECOND)
-    assert find(seen).reason is Reason.AUTHORIZED
+    assert finding_of(seen).reason is Reason.AUTHORIZED
+
+
+def message(**changes: Any) -> str:
+    return finding_of(observed(credential(**{"granted_scopes": (), **changes}))).message
+
+
+def test_what_was_asked_for_and_not_granted_is_named() -> None:
+    said = message(requested_scopes=("openid", "read", "write"), granted_scopes=("read",))
+    assert said.startswith("A credential is stored. Asked for and not granted: write.")
+
+
+def test_grant_without_a_refresh_token_says_so_before_the_token_runs_out() -> None:
+    assert "somebody has to come back" in message(has_refresh_token=False)
+
+
+def test_lifetime_that_nobody_tells_is_said_with_the_field_to_set() -> None:
+    assert "the token is not refreshed: set spec.oauth2.defaultLifetime" in message(expires_at=None)
+    hinted = message(expires_at=None, expiry_hint=NOW)
+    assert "the token's own exp says when to refresh: set spec.oauth2.defaultLifetime" in hinted
+    set_by_now = observed(credential(expires_at=None, granted_scopes=()), wanted=spec(defaultLifetime="1h"))
+    assert finding_of(set_by_now).message == "A credential is stored."
+
+
+def test_id_token_that_did_not_fit_is_told() -> None:
+    said = message(identity_problem="The id_token has no nonce.")
+    assert "Who authorized is not known. The id_token has no nonce." in said
+
+
+@pytest.mark.parametrize("verdict", [Reason.GRANT_REVOKED, Reason.REFRESH_INTERRUPTED])
+def test_words_of_the_provider_stand_behind_a_dead_grant(verdict: Reason) -> None:
+    said = message(verdict=verdict, verdict_message="The provider refused: invalid_grant: User disabled.")
+    assert said.endswith("choose Get new credential. The provider refused: invalid_grant: User disabled.")
+    assert "invalid_grant" not in message(verdict=verdict)
+
+
+def test_failure_that_a_new_credential_may_mend_has_a_link() -> None:
+    failure = Trouble("credential-1", 1, Reason.REFRESH_FAILING, "401.", NOW, asks_for_a_person=True)
+    dead = observed(credential(expires_at=NOW - SECOND), trouble=failure)
+    assert finding_of(dead).needs_person
+    assert finding_of(dead).message == "401. Open status.authorizationLink for that."
+    # While the token lives nobody is asked.
+    assert not finding_of(observed(credential(granted_scopes=()), trouble=failure)).needs_person
+
+
+@pytest.mark.parametrize(
+    ("requests", "says"),
+    [(Requests(refresh="1"), True), (Requests(), False), (Requests(new_credential="1"), False)],
+)
+def test_a_refresh_that_was_asked_for_and_waits_for_the_end_of_a_pause_is_told(requests: Requests, says: bool) -> None:
+    """The token works still, so the state is AUTHORIZED; whoever asked would hear nothing."""
+    alive = credential(expires_at=NOW + timedelta(hours=1))
+    finding = finding_of(observed(alive, requests=requests, trouble=trouble()))
+    assert finding.reason is Reason.AUTHORIZED
+    assert ("was asked for failed, and is tried again within 5 minutes" in finding.message) == says
+    assert (trouble().message in finding.message) == says
+
+
+def test_a_refresh_that_was_asked_for_while_suspended_waits_for_nothing_else() -> None:
+    suspended = msgspec.structs.replace(spec(), suspend=True)
+    seen = observed(credential(), wanted=suspended, requests=Requests(refresh="1"), trouble=trouble())
+    assert "is tried again within" not in finding_of(seen).message

@@ -7,7 +7,7 @@ import pytest
 
 from datasource.api.objects import OwnerReference
 from datasource.api.requests import HandledSet, Requests
-from datasource.api.spec import InvalidSpec, Spec
+from datasource.api.spec import Spec, SpecProblem
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import MEANING, Progress, Reason, State
 from datasource.records.credential import StoredCredential, Unreadable
@@ -96,7 +96,7 @@ def test_immutable_secret_is_told_from_other_fields_that_cannot_change() -> None
     ids=["complete", "incomplete", "none", "unreadable"],
 )
 def test_parameters_and_their_fingerprint_come_and_go_together(
-    wanted: Spec | InvalidSpec, has_parameters: bool
+    wanted: Spec | SpecProblem, has_parameters: bool
 ) -> None:
     seen = observed(wanted=wanted)
     assert (seen.oauth2 is not None) is has_parameters

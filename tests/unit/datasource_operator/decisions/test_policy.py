@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from datasource.api.names import credential_secret_name, default_token_secret_name
 from datasource.api.objects import HandledEcho, OwnerReference, Status
 from datasource.api.requests import HandledSet, Requests
-from datasource.api.spec import InvalidSpec, Spec
+from datasource.api.spec import Spec, SpecProblem
 from datasource.api.states import Progress, Reason, State
 from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
 from datasource.records.token_secret import StoredTokenSecret
@@ -1120,7 +1120,7 @@ def test_the_owner_is_told_by_uid_alone() -> None:
 # Where decisions lead.
 
 # What is common comes several times: else hardly any example would be authorized.
-SPECS: tuple[Spec | InvalidSpec, ...] = (
+SPECS: tuple[Spec | SpecProblem, ...] = (
     *[spec()] * 6,
     spec(clientSecretRef=None),
     spec(scopes=["read"]),
@@ -1163,7 +1163,7 @@ CREDENTIALS: st.SearchStrategy[Credential] = st.integers(1, 10).flatmap(
 
 
 @st.composite
-def token_secret_sets(draw: st.DrawFn, stored: Credential, wanted: Spec | InvalidSpec) -> tuple[StoredTokenSecret, ...]:
+def token_secret_sets(draw: st.DrawFn, stored: Credential, wanted: Spec | SpecProblem) -> tuple[StoredTokenSecret, ...]:
     """Some token Secrets, one of them perhaps as it should be."""
     names = draw(st.lists(st.sampled_from(["calendar-token", "renamed", "older"]), unique=True))
     found = []

@@ -11,7 +11,7 @@ from datasource.api.spec import Spec
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason, State
 from datasource.oauth2.identity import expected_identity_hash
-from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.policy import next_step
 from datasource_operator.decisions.steps import (
@@ -72,13 +72,13 @@ def test_the_one_expected_stays_authorized() -> None:
     stored = credential(obtained_with=EXPECTED, identity_checked=HASH, identity_fits=True)
     seen = observed(stored, wanted=EXPECTED)
     assert isinstance(next_step(seen), WriteTokenSecret)
-    assert find(seen).reason is Reason.AUTHORIZED
+    assert finding_of(seen).reason is Reason.AUTHORIZED
 
 
 def test_tokens_of_somebody_else_are_kept_and_not_used() -> None:
     stored = credential(obtained_with=EXPECTED, identity_checked=HASH, identity_fits=False)
     seen = observed(stored, token_secret(stored, EXPECTED), wanted=EXPECTED)
-    finding = find(seen)
+    finding = finding_of(seen)
     assert (finding.state, finding.reason) == (State.NOT_AUTHORIZED, Reason.PARAMETERS_CHANGED)
     assert "spec.oauth2.expectedIdentity" in finding.message
     assert finding.needs_person
@@ -96,12 +96,12 @@ def test_dead_grant_of_somebody_else_gives_apps_nothing_either() -> None:
 
 def test_nobody_is_compared_where_nobody_is_expected() -> None:
     stored = credential(identity_checked=HASH, identity_fits=False)
-    assert find(observed(stored)).reason is Reason.AUTHORIZED
+    assert finding_of(observed(stored)).reason is Reason.AUTHORIZED
     assert isinstance(next_step(observed(stored)), WriteTokenSecret)
 
 
 def test_identity_is_not_compared_for_other_parameters_or_after_a_clear() -> None:
-    assert find(observed(credential(), wanted=EXPECTED)).reason is Reason.PARAMETERS_CHANGED
+    assert finding_of(observed(credential(), wanted=EXPECTED)).reason is Reason.PARAMETERS_CHANGED
     for stored in (credential(), tombstone()):
         assert not isinstance(next_step(live(observed(stored, wanted=EXPECTED))), CompareIdentity)
 
@@ -128,8 +128,8 @@ def test_invalid_spec_releases_nothing() -> None:
 def test_credential_that_cannot_be_revoked_is_not_held_and_that_is_told() -> None:
     seen = observed(credential(), wanted=REVOKE)
     assert isinstance(next_step(seen), WriteTokenSecret)
-    assert "spec.oauth2.revocationURL" in find(seen).message
-    assert find(held(wanted=REVOKE)).message == "A credential is stored."
+    assert "spec.oauth2.revocationURL" in finding_of(seen).message
+    assert finding_of(held(wanted=REVOKE)).message == "A credential is stored."
 
 
 def test_credential_of_other_parameters_is_not_held() -> None:
@@ -140,7 +140,7 @@ def test_credential_of_other_parameters_is_not_held() -> None:
 
 def test_credential_that_is_being_deleted_counts_as_none() -> None:
     seen = settled(live(held(is_being_deleted=True, wanted=DELETE)))
-    assert find(seen).reason is Reason.AUTHORIZATION_REQUIRED
+    assert finding_of(seen).reason is Reason.AUTHORIZATION_REQUIRED
     assert isinstance(next_step(seen), Settle)
     assert not refresh_is_wanted(seen)
 
@@ -156,8 +156,8 @@ def test_a_finalizer_is_not_put_where_our_rights_go_with_the_namespace() -> None
     assert isinstance(next_step(seen), Hold)
     without = replace(seen, rights_outlive_namespace=False)
     assert not isinstance(next_step(without), Hold)
-    assert "go with it, so nothing is revoked at a deletion" in find(without).message
-    assert "go with it" not in find(replace(without, spec=DELETE)).message
+    assert "go with it, so nothing is revoked at a deletion" in finding_of(without).message
+    assert "go with it" not in finding_of(replace(without, spec=DELETE)).message
 
 
 def test_a_finalizer_is_taken_off_where_our_rights_go_with_the_namespace() -> None:

@@ -10,7 +10,7 @@ import pytest
 from datasource.api.requests import Requests
 from datasource.api.spec import Spec
 from datasource.api.states import Progress, Reason, State
-from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.policy import next_step
 from datasource_operator.decisions.status import wanted_status
@@ -58,12 +58,12 @@ EVERYTHING = [
 
 @pytest.mark.parametrize("seen", EVERYTHING)
 def test_state_and_reason_are_what_they_are_without_it(seen: Observed) -> None:
-    assert find(seen).reason is find(resumed(seen)).reason
+    assert finding_of(seen).reason is finding_of(resumed(seen)).reason
 
 
 @pytest.mark.parametrize("seen", EVERYTHING)
 def test_nobody_is_sent_to_a_link_and_the_message_says_why(seen: Observed) -> None:
-    finding = find(seen)
+    finding = finding_of(seen)
     assert not finding.needs_person
     assert "spec.suspend is true" in finding.message
     assert "authorizationLink" not in finding.message
@@ -89,7 +89,7 @@ def test_a_link_that_stood_is_taken_away() -> None:
 
 def test_resuming_offers_the_link_and_the_refresh_again() -> None:
     waits = live(resumed(suspended()))
-    assert find(waits).needs_person
+    assert finding_of(waits).needs_person
     assert refresh_is_wanted(resumed(suspended(credential(), requests=Requests(refresh="1"))))
 
 
@@ -101,7 +101,7 @@ def test_the_token_secret_stays_in_order() -> None:
 
 def test_a_token_that_runs_out_is_told_and_waits_for_whoever_resumes() -> None:
     seen = suspended(credential(expires_at=NOW), token_secret(credential(expires_at=NOW)))
-    finding = find(seen)
+    finding = finding_of(seen)
     assert (finding.reason, finding.state) == (Reason.REFRESH_FAILING, State.AUTHORIZED)
     assert finding.progress is Progress.WAITING
     conditions = {each.type: each.status for each in wanted_status(seen, finding, surface()).conditions or ()}
@@ -117,8 +117,8 @@ def test_the_operator_wakes_to_tell_that_a_token_ran_out() -> None:
 
 def test_what_was_in_the_way_is_told_all_the_same() -> None:
     seen = live(suspended(), problem=problem())
-    assert find(seen).reason is Reason.CLIENT_SECRET_NOT_FOUND
-    assert find(seen).progress is Progress.RECONCILING
+    assert finding_of(seen).reason is Reason.CLIENT_SECRET_NOT_FOUND
+    assert finding_of(seen).progress is Progress.RECONCILING
 
 
 def test_a_clear_acts() -> None:

@@ -19,7 +19,7 @@ from datasource.api.spec import Spec
 from datasource.api.states import Reason, State
 from datasource.records.credential import Unreadable
 from datasource.records.ticket import ticket_fits
-from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import ticket_scope
 from datasource_operator.decisions.status import (
@@ -173,7 +173,7 @@ def test_where_no_person_can_help_there_is_no_link(seen: Observed) -> None:
 
 def other_random(seen: Observed) -> Status:
     """The wanted status, were a new ticket to be made with other random bytes."""
-    return wanted_status(seen, find(seen), surface(random_byte=b"s"))
+    return wanted_status(seen, finding_of(seen), surface(random_byte=b"s"))
 
 
 def test_a_link_that_stands_and_fits_is_kept() -> None:
@@ -207,7 +207,7 @@ def test_a_link_that_somebody_made_up_is_replaced() -> None:
 
 def test_a_standing_link_moves_with_the_external_url() -> None:
     waiting = settled(observed())
-    moved = wanted_status(waiting, find(waiting), surface("https://moved.example.com/prefix", b"s"))
+    moved = wanted_status(waiting, finding_of(waiting), surface("https://moved.example.com/prefix", b"s"))
     assert moved.authorization_link is not None
     assert moved.authorization_link.startswith("https://moved.example.com/prefix/authorize/shop/calendar?")
     assert ticket_in(moved.authorization_link) == ticket_in(waiting.status.authorization_link)
@@ -405,10 +405,10 @@ def test_there_is_no_patch_exactly_where_nothing_differs(current: Status, other:
 @walks(20, 50)
 def test_a_status_written_once_needs_no_second_patch(current: Status) -> None:
     seen = observed(credential(), status=current)
-    wanted = wanted_status(seen, find(seen), surface())
+    wanted = wanted_status(seen, finding_of(seen), surface())
     written = msgspec.convert(msgspec.to_builtins(wanted), Status)
     again = replace(seen, status=written, now=NOW + timedelta(minutes=1))
-    assert status_patch(written, wanted_status(again, find(again), surface(random_byte=b"s"))) is None
+    assert status_patch(written, wanted_status(again, finding_of(again), surface(random_byte=b"s"))) is None
 
 
 # What the API server does not take.

@@ -13,7 +13,7 @@ from datasource.api.spec import Spec
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.records.credential import StoredCredential
-from datasource_operator.decisions.findings import find
+from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Surroundings
 from datasource_operator.decisions.predicates import LATE_AFTER
 from datasource_operator.decisions.steps import Settle
@@ -48,7 +48,7 @@ SECOND = timedelta(seconds=1)
 def test_nobody_sleeps_for_longer_than_a_clock_may_be_trusted() -> None:
     """A clock may be set, and a machine that sleeps counts no time."""
     seen = observed(credential(expires_at=NOW + timedelta(days=90)))
-    settled = Settle(find(seen), wake_at(seen, find(seen)), False)
+    settled = Settle(finding_of(seen), wake_at(seen, finding_of(seen)), False)
     assert settled.wake_at is not None
     assert settled.wake_at > NOW + timedelta(days=30)
     assert comeback(seen, settled).wake_after == LONGEST_WAIT
@@ -57,10 +57,10 @@ def test_nobody_sleeps_for_longer_than_a_clock_may_be_trusted() -> None:
 def test_somebody_comes_when_a_token_becomes_late_though_nothing_else_happens() -> None:
     dead = credential(expires_at=NOW - SECOND, refreshed_at=NOW - timedelta(hours=1))
     seen = observed(dead, first_seen=NOW - SECOND)
-    wakes = wake_at(seen, find(seen))
+    wakes = wake_at(seen, finding_of(seen))
     assert wakes == NOW - SECOND + LATE_AFTER
     later = replace(seen, now=wakes)
-    assert find(later).reason is not find(seen).reason
+    assert finding_of(later).reason is not finding_of(seen).reason
 
 
 # When surroundings are looked at again, and what else brings somebody.
@@ -84,19 +84,19 @@ def test_somebody_looks_again_sooner_where_nothing_that_is_watched_can_mend_it(
 ) -> None:
     failed = None if wanted_trouble is None else replace(trouble(), look_again_at=wanted_trouble)
     seen = observed(surroundings=surroundings, trouble=failed)
-    back = comeback(seen, Settle(find(seen)))
+    back = comeback(seen, Settle(finding_of(seen)))
     assert (back.look_after, back.watched_secret) == (look_after, watched)
     assert back.refresh is None
 
 
 def test_what_is_in_order_brings_nobody_to_look_around() -> None:
     seen = observed(credential(expires_at=None))
-    assert comeback(seen, Settle(find(seen), wake_at(seen, find(seen)))) == Comeback()
+    assert comeback(seen, Settle(finding_of(seen), wake_at(seen, finding_of(seen)))) == Comeback()
 
 
 def test_nobody_comes_before_now() -> None:
     seen = observed(credential())
-    assert comeback(seen, Settle(find(seen), NOW - timedelta(days=9))).wake_after == timedelta(0)
+    assert comeback(seen, Settle(finding_of(seen), NOW - timedelta(days=9))).wake_after == timedelta(0)
 
 
 # Refreshes.
@@ -106,7 +106,7 @@ def test_nobody_comes_before_now() -> None:
     ("wanted", "provider"),
     [
         pytest.param(spec(), "login.example.com", id="where tokens come from"),
-        pytest.param(spec(tokenURL="https://b.example.com:8443/t"), "b.example.com:8443", id="with its port"),
+        pytest.param(spec(tokenURL="https://b.example.com:8443/t"), "b.example.com", id="whatever its port"),
         pytest.param(
             spec(tokenURL=None, authorizeURL=None, issuer="https://issuer.example.com/realm"),
             "issuer.example.com",
@@ -119,14 +119,14 @@ def test_nobody_comes_before_now() -> None:
 )
 def test_refresh_takes_its_turn_among_those_of_the_same_provider(wanted: Spec, provider: str) -> None:
     seen = observed(credential(), wanted=wanted)
-    back = comeback(seen, Settle(find(seen), refresh=True))
+    back = comeback(seen, Settle(finding_of(seen), refresh=True))
     assert back.refresh == Refresh(provider, is_urgent=False)
 
 
 def test_refresh_that_somebody_asked_for_goes_first_and_is_urgent_once() -> None:
     asked = Requests(refresh="1")
     for stored, is_urgent in ((credential(), True), (credential(handled=handled(refresh="1")), False)):
-        back = comeback(seen := observed(stored, requests=asked), Settle(find(seen), refresh=True))
+        back = comeback(seen := observed(stored, requests=asked), Settle(finding_of(seen), refresh=True))
         assert back.refresh is not None
         assert back.refresh.is_urgent is is_urgent
 
@@ -202,9 +202,19 @@ def test_between_now_and_the_next_look_nothing_changes(
         first_seen=NOW if seen_ago is None else NOW - timedelta(seconds=seen_ago),
         trouble=None if failed is None else trouble(try_again_in=timedelta(seconds=failed)),
     )
-    wakes = wake_at(seen, find(seen))
+    wakes = wake_at(seen, finding_of(seen))
     assert wakes is None or wakes > NOW
     later = replace(seen, now=NOW + timedelta(days=2) if wakes is None else wakes - timedelta(microseconds=1))
-    assert find(later) == find(seen)
+    assert finding_of(later) == finding_of(seen)
     if seen.trouble is None or not refresh_is_wanted(seen):
         assert refresh_is_wanted(later) == refresh_is_wanted(seen)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://login.example.com/token", "https://LOGIN.example.com.:8443/other/token", "https://login.example.com"],
+)
+def test_a_refresh_is_for_the_provider_that_answers_at_its_token_endpoint(url: str) -> None:
+    seen = observed(credential(), wanted=spec(tokenURL=url))
+    refresh = comeback(seen, Settle(finding_of(seen), None, True)).refresh
+    assert refresh == Refresh("login.example.com", is_urgent=False)

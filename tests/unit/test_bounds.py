@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[2]
 ROOMS = ("datasource", "operator/datasource_operator", "callback_server", "kubectl_datasource", "generators")
 
 LINES_OF_A_FILE = 350
