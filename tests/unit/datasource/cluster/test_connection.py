@@ -164,3 +164,19 @@ async def test_pause_that_the_api_server_asks_for_is_told(verb: Verb) -> None:
     with pytest.raises(ApiError) as caught:
         await result_of(verb, fails(429, "TooManyRequests", headers={"Retry-After": "7"}))
     assert caught.value.retry_after == timedelta(seconds=7)
+
+
+async def test_a_watch_whose_line_cannot_be_read_gives_its_connection_back_at_once() -> None:
+    never, closed = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await streams(b"<html>\n", never)(request)
+        finally:
+            closed.set()
+
+    async with ApiServer(answer) as server, server.kube() as kube:
+        with pytest.raises(Unavailable) as kept:  # whoever logs it holds its frames
+            await watch(kube)
+        await asyncio.wait_for(closed.wait(), timeout=10)
+    assert "cannot be read" in str(kept.value)
