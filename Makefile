@@ -18,6 +18,9 @@ help: ## what can be made
 demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, CLUSTER=local|kind|current
 	@$(RUN) -m deploy.local.demo
 
+# Random tests walk a short way at each commit, and the long one here.
+test: export UNIT_WALKS := long
+
 test: check tools ## everything: check, then the tests on a real API server and in a real browser
 	rm -rf build/tests
 	$(VENV)/bin/pytest tests --ignore=tests/unit -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile

@@ -110,9 +110,9 @@ def refreshing_is_late(seen: Observed) -> Finding | None:
 
 def credential_is_stored(seen: Observed) -> Finding | None:
     """AUTHORIZED says this and no more; a further link may be offered beside it."""
-    if not credential_is_usable(seen):
+    if not isinstance(seen.spec, Spec) or not credential_is_usable(seen):
         return None
-    return _with_offer(seen, Reason.AUTHORIZED, f"{_stored(seen)}{_refresh_that_waits(seen)}")
+    return _with_offer(seen, Reason.AUTHORIZED, f"{_stored(seen, seen.spec)}{_refresh_that_waits(seen)}")
 
 
 def credential_was_cleared(seen: Observed) -> Finding | None:
@@ -257,25 +257,24 @@ def _refresh_that_waits(seen: Observed) -> str:
     return f" The refresh that was asked for failed, and is tried again within 5 minutes. {seen.trouble.message}"
 
 
-def _stored(seen: Observed) -> str:
+def _stored(seen: Observed, spec: Spec) -> str:
     said = ["A credential is stored.", *_known_gaps(seen)]
-    if isinstance(seen.spec, Spec):
-        if seen.spec.deletion_policy is DeletionPolicy.REVOKE and not seen.rights_outlive_namespace:
-            said.append(
-                "spec.deletionPolicy is Revoke, but the operator's rights in this namespace go with it, so nothing is revoked "
-                "at a deletion: clear the credential before, which revokes it, or have the operator installed cluster-wide."
-            )
-        elif seen.spec.deletion_policy is DeletionPolicy.REVOKE and not is_to_be_revoked(seen):
-            said.append(
-                "spec.deletionPolicy is Revoke, but no revocation URL was known when it was obtained, so "
-                "nothing will be revoked: set spec.oauth2.revocationURL and get a new credential."
-            )
-        if (size := template_size(seen.spec.token_secret.template)) > LARGEST_TEMPLATE:
-            # An earlier version let it in, and it goes on working; an edit would be refused.
-            said.append(
-                f"spec.tokenSecret.template has {size:,} bytes, and a new one may have {LARGEST_TEMPLATE:,}: "
-                "shorten it when you change it next."
-            )
+    if spec.deletion_policy is DeletionPolicy.REVOKE and not seen.rights_outlive_namespace:
+        said.append(
+            "spec.deletionPolicy is Revoke, but the operator's rights in this namespace go with it, so nothing is revoked "
+            "at a deletion: clear the credential before, which revokes it, or have the operator installed cluster-wide."
+        )
+    elif spec.deletion_policy is DeletionPolicy.REVOKE and not is_to_be_revoked(seen):
+        said.append(
+            "spec.deletionPolicy is Revoke, but no revocation URL was known when it was obtained, so "
+            "nothing will be revoked: set spec.oauth2.revocationURL and get a new credential."
+        )
+    if (size := template_size(spec.token_secret.template)) > LARGEST_TEMPLATE:
+        # An earlier version let it in, and it goes on working; an edit would be refused.
+        said.append(
+            f"spec.tokenSecret.template has {size:,} bytes, and a new one may have {LARGEST_TEMPLATE:,}: "
+            "shorten it when you change it next."
+        )
     return " ".join(said)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datasource.api.names import Role, credential_secret_name
 from datasource.api.states import Reason
 from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
-from datasource_operator.decisions.steps import Step, WriteTokenSecret
+from datasource_operator.decisions.steps import DeleteTokenSecret, Step, WriteTokenSecret
 
 
 def secrets_forbidden(namespace: str, words: str = "") -> Finding:
@@ -71,9 +71,20 @@ def refused(step: Step, seen: Observed, refusal: Refusal) -> Observed:
     kinds = stood.refused | {type(step)}
     if stood.problem is not None:
         return replace(seen, surroundings=replace(stood, refused=kinds))
-    name = step.plan.name if isinstance(step, WriteTokenSecret) else credential_secret_name(seen.name)
+    name = _concerned(step, seen)
     watched = name if refusal.is_about_immutable_secret else None
     return replace(seen, surroundings=Surroundings(refused_step(step, name, seen, refusal), watched, kinds))
+
+
+def _concerned(step: Step, seen: Observed) -> str:
+    """The Secret that a step is about."""
+    match step:
+        case WriteTokenSecret():
+            return step.plan.name
+        case DeleteTokenSecret():
+            return step.stored.name
+        case _:
+            return credential_secret_name(seen.name)
 
 
 _LONGEST_WORDS = 1024
@@ -84,7 +95,7 @@ def refused_step(step: Step, name: str, seen: Observed, refusal: Refusal) -> Fin
     if refusal.is_about_rights:
         return secrets_forbidden(seen.namespace, words)
     if refusal.is_about_immutable_secret:
-        return immutable_secret(name, seen.namespace, is_credential=not isinstance(step, WriteTokenSecret))
+        return immutable_secret(name, seen.namespace, is_credential=name == credential_secret_name(seen.name))
     if refusal.is_forbidden or not isinstance(step, WriteTokenSecret):
         return Finding(
             Reason.SECRETS_FORBIDDEN,

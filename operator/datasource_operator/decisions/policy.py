@@ -103,7 +103,7 @@ def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
     ours = tuple(
         stored for stored in seen.token_secrets if ownership(stored.owners, seen.uid) is not Ownership.DANGLING
     )
-    wanted = _wanted_token_secret(seen) if finding.state is State.AUTHORIZED or outlives_its_grant(seen) else None
+    wanted = _wanted_token_secret(seen, finding)
     if wanted is not None and isinstance(seen.credential, StoredCredential):
         stored = next((stored for stored in ours if stored.name == wanted.name), None)
         if stored is None or not _is_as_wanted(stored, wanted, seen.uid):
@@ -119,8 +119,9 @@ def _must_not_be_used(seen: Observed) -> bool:
     return is_known and not credential_is_usable(seen) and not outlives_its_grant(seen)
 
 
-def _wanted_token_secret(seen: Observed) -> TokenSecretPlan | None:
-    if seen.facts is None or not isinstance(seen.spec, Spec):
+def _wanted_token_secret(seen: Observed, finding: Finding) -> TokenSecretPlan | None:
+    has_token = finding.state is State.AUTHORIZED or outlives_its_grant(seen)
+    if not has_token or seen.facts is None or not isinstance(seen.spec, Spec):
         return None
     return plan_token_secret(namespace=seen.namespace, name=seen.name, uid=seen.uid, spec=seen.spec, facts=seen.facts)
 

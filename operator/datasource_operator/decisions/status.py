@@ -173,13 +173,10 @@ def _conditions(seen: Observed, finding: Finding) -> tuple[Condition, ...]:
     """`Ready` always; `Reconciling` and `Stalled` only while True, as kstatus reads them."""
     ready = MEANING[finding.reason].state is State.AUTHORIZED and finding.reason is Reason.AUTHORIZED
     conditions = [_condition(seen, "Ready", "True" if ready else "False", finding)]
-    match finding.progress:
-        case Progress.RECONCILING:
-            conditions.append(_condition(seen, "Reconciling", "True", finding))
-        case Progress.STALLED:
-            conditions.append(_condition(seen, "Stalled", "True", finding))
-        case Progress.WAITING:
-            pass
+    if finding.progress is Progress.RECONCILING:
+        conditions.append(_condition(seen, "Reconciling", "True", finding))
+    elif finding.progress is Progress.STALLED:
+        conditions.append(_condition(seen, "Stalled", "True", finding))
     return tuple(conditions)
 
 

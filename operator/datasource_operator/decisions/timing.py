@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from datasource.api.spec import OAuth2, Spec, parse_duration
 from datasource.api.states import State
 from datasource.outbound.provider import provider_of
+from datasource.records.credential import CredentialFacts
 from datasource.records.schedule import refresh_due
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
@@ -50,11 +51,13 @@ class Comeback:
 
 def refresh_is_wanted(seen: Observed) -> bool:
     """Whether to send the refresh token now: it is due, or somebody asked; and the last failure is long enough ago."""
-    if not credential_is_usable(seen) or seen.facts is None or not seen.facts.has_refresh_token or seen.is_suspended:
+    if not credential_is_usable(seen) or seen.facts is None or not isinstance(seen.spec, Spec):
+        return False
+    if not seen.facts.has_refresh_token or seen.spec.suspend:
         return False
     if seen.trouble is not None:
         return seen.trouble.try_again_at <= seen.now
-    due = _due_at(seen)
+    due = _due_at(seen, seen.facts, seen.spec)
     return seen.pending.refresh is not None or (due is not None and due <= seen.now)
 
 
@@ -63,8 +66,8 @@ def wake_at(seen: Observed, finding: Finding) -> datetime | None:
     if seen.facts is None or not credential_is_there(seen):
         return None
     times: list[datetime | None] = []
-    if credential_is_usable(seen) and not seen.is_suspended:
-        times.append(_due_at(seen) if seen.trouble is None else seen.trouble.try_again_at)
+    if isinstance(seen.spec, Spec) and credential_is_usable(seen) and not seen.spec.suspend:
+        times.append(_due_at(seen, seen.facts, seen.spec) if seen.trouble is None else seen.trouble.try_again_at)
         times.append(late_at(seen))
     if finding.state is State.AUTHORIZED or outlives_its_grant(seen) or seen.template_problem is not None:
         times.append(seen.facts.expires_at)
@@ -90,14 +93,11 @@ def comeback(seen: Observed, settled: Settle) -> Comeback:
     )
 
 
-def _due_at(seen: Observed) -> datetime | None:
-    if seen.facts is None or not isinstance(seen.spec, Spec):
-        return None
-    refresh_before = seen.spec.refresh_before_duration()
+def _due_at(seen: Observed, facts: CredentialFacts, spec: Spec) -> datetime | None:
     default = None if seen.oauth2 is None else parse_duration(seen.oauth2.expanded().default_lifetime)
     return refresh_due(
-        seen.facts,
-        refresh_before=refresh_before,
+        facts,
+        refresh_before=spec.refresh_before_duration(),
         first_seen=seen.first_seen or seen.now,
         default_lifetime=default,
     )

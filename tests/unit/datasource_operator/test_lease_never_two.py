@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from datasource.cluster.api_errors import NotFound
@@ -28,6 +28,7 @@ from tests.unit.datasource_operator.lease_stage import (
     passes,
     play,
 )
+from tests.unit.walks import walks
 
 
 class Trouble(Enum):
@@ -172,13 +173,13 @@ def plays_well(seed: int, happens: list[Event]) -> None:
     play(scene())
 
 
-@settings(max_examples=40)
+@walks(12, 40)
 @given(st.integers(0, 2**16), events(FAULTS + RESTARTS))
 def test_never_two_work_at_once_through_faults_and_restarts(seed: int, happens: list[Event]) -> None:
     plays_well(seed, happens)
 
 
-@settings(max_examples=40)
+@walks(12, 40)
 @given(st.integers(0, 2**16), events(FAULTS + BY_HAND))
 def test_never_two_work_at_once_through_faults_and_alterations_by_hand(seed: int, happens: list[Event]) -> None:
     plays_well(seed, happens)

@@ -201,7 +201,7 @@ async def test_providers_that_hang_keep_no_other_tenant_waiting(hosts: int, name
     provider = Provider()
     pool = RefreshPool(provider.refresh)
     for host in range(hosts):
-        for number in range(2 * IN_ALL):
+        for number in range(2 * PER_NAMESPACE):
             attacker = Key(f"attacker-{number % namespaces}", f"{host}-{number}")
             pool.submit(attacker, f"{host}.hangs.example.net")
     assert 0 < pool.running < IN_ALL

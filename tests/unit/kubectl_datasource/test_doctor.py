@@ -2,7 +2,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 import pytest
 
 from datasource.api.objects import Lease
@@ -14,80 +13,10 @@ from kubectl_datasource.findings import (
     Survey,
     Untold,
     credentials_to_ask_for,
-    external_url_of,
-    served_namespaces,
-    token_endpoints,
 )
-from kubectl_datasource.installation import POLICIES, ConfigMap, Deployment
-from kubectl_datasource.rights import ACCOUNTS, ResourceAttributes, Review, ReviewSpec, ReviewStatus
-from tests.unit.kubectl_datasource.builders import NOW, OAUTH2, datasource
-
-URL = "https://connect.example.com"
-REDIRECT_URI = f"{URL}/callback/shop"
-
-
-def deployment(component: str, *, ready: int = 2, replicas: int = 2, image: str = "registry/x:0.1.0") -> Deployment:
-    raw = {
-        "metadata": {"name": f"datasource-{component}", "labels": {"app.kubernetes.io/component": component}},
-        "spec": {
-            "replicas": replicas,
-            "template": {
-                "spec": {
-                    "serviceAccountName": f"datasource-{component}",
-                    "containers": [{"image": image, "envFrom": [{"configMapRef": {"name": "datasource-config-1"}}]}],
-                }
-            },
-        },
-        "status": {"readyReplicas": ready, "updatedReplicas": replicas},
-    }
-    return msgspec.convert(raw, Deployment)
-
-
-def config(**data: str) -> tuple[ConfigMap, ...]:
-    raw = {
-        "metadata": {"name": "datasource-config-1"},
-        "data": {f"DATASOURCE_{key}": value for key, value in data.items()},
-    }
-    return (msgspec.convert(raw, ConfigMap),)
-
-
-def lease(age: timedelta = timedelta(seconds=1), holder: str = "operator-1") -> Lease:
-    renewed = (NOW - age).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    spec = {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15}
-    return msgspec.convert({"metadata": {"name": "datasource-operator"}, "spec": spec}, Lease)
-
-
-def reviewed(*, denied: str = "") -> tuple[Review, ...]:
-    return tuple(
-        Review(
-            ReviewSpec(
-                f"system:serviceaccount:datasource-system:{account.default_name}",
-                ResourceAttributes(verb, "", "secrets"),
-            ),
-            ReviewStatus(allowed=f"{account.component} {verb}" != denied),
-        )
-        for account in ACCOUNTS
-        for verb in ("get", "create")
-    )
-
-
-SOUND = Survey(
-    now=NOW,
-    system_namespace="datasource-system",
-    plugin_version="0.1.0",
-    kubernetes="v1.36.3",
-    api_versions=("v1alpha1",),
-    api_skew=timedelta(0),
-    deployments=(deployment("operator"), deployment("callback-server")),
-    config_maps=config(EXTERNAL_URL=URL),
-    lease=lease(),
-    reviews=reviewed(),
-    policies=frozenset(POLICIES),
-    bindings=frozenset(POLICIES),
-    datasources=(datasource(redirectURI=REDIRECT_URI),),
-    callback=Answer(404, OUR_HEADERS, timedelta(seconds=1)),
-    connections=(Connection("login.example.com:443"),),
-)
+from kubectl_datasource.installation import POLICIES
+from tests.unit.kubectl_datasource.builders import NOW, datasource
+from tests.unit.kubectl_datasource.installed import REDIRECT_URI, SOUND, URL, config, deployment, lease, reviewed
 
 
 def check(name: str, **changes: Any) -> Check:
@@ -224,27 +153,6 @@ def test_first_of_many_that_differ_is_named() -> None:
     assert check("External URL", datasources=many).detail.endswith("of shop/a is another (and 1 more)")
 
 
-def test_settings_are_those_of_the_deployment_or_else_of_the_only_config_map() -> None:
-    raw = msgspec.to_builtins(deployment("operator"))
-    raw["spec"]["template"]["spec"]["containers"][0]["env"] = [
-        {"name": "DATASOURCE_EXTERNAL_URL", "value": "https://own"}
-    ]
-    maps = config(EXTERNAL_URL=URL, NAMESPACES="shop, bank,")
-    with_own = replace(SOUND, deployments=(msgspec.convert(raw, Deployment),), config_maps=maps)
-    assert external_url_of(with_own) == "https://own"
-    assert served_namespaces(with_own) == ("shop", "bank")
-    assert external_url_of(replace(SOUND, deployments=(), config_maps=maps)) == URL
-    assert check("External URL", deployments=(), config_maps=maps + maps).verdict is Verdict.OK
-    assert check("External URL", deployments=(), config_maps=()).verdict is Verdict.UNKNOWN
-
-
-def test_redirect_uri_tells_the_external_url_to_whoever_may_not_read_settings() -> None:
-    blind = replace(SOUND, config_maps=Untold("forbidden"), deployments=Untold("forbidden"))
-    assert external_url_of(blind) == URL
-    assert external_url_of(replace(blind, datasources=(datasource(),))) is None
-    assert served_namespaces(blind) == ()
-
-
 @pytest.mark.parametrize(
     ("answer", "verdict", "says"),
     [
@@ -302,19 +210,3 @@ def test_rights_on_one_credential_of_each_served_namespace_are_asked_for_and_not
     listed = replace(survey, deployments=(), config_maps=config(NAMESPACES="b"))
     assert credentials_to_ask_for(listed, 20) == [("b", "z-oauth2-credential")]
     assert credentials_to_ask_for(replace(SOUND, datasources=Untold("no rights")), 20) == []
-
-
-def test_token_endpoints_are_tried_once_each_and_not_without_end() -> None:
-    urls = [
-        "https://a/token",
-        "https://a/other",
-        "https://a:8443/t",
-        "http://b/t",
-        "https://[",
-        "ftp://c",
-        "https://d:x/",
-        "",
-    ]
-    many = [datasource(oauth2=OAUTH2 | {"tokenURL": url}) for url in urls] + [datasource(oauth2=None)]
-    assert token_endpoints(many, 10) == [("https", "a", 443), ("https", "a", 8443), ("http", "b", 80)]
-    assert len(token_endpoints(many, 2)) == 2

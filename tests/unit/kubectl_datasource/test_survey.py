@@ -9,7 +9,7 @@ import pytest
 from datasource.outbound.egress import EgressPolicy, rules
 from kubectl_datasource.findings import Survey, Untold, egress_of
 from kubectl_datasource.survey import _connection
-from tests.unit.kubectl_datasource.test_doctor import SOUND, config
+from tests.unit.kubectl_datasource.installed import SOUND, config
 
 OPEN = EgressPolicy(rules(["127.0.0.1"]))
 

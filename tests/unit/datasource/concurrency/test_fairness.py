@@ -4,10 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from datasource.concurrency.fairness import FairBulkhead
+from tests.unit.walks import walks
 
 
 def bulkhead(
@@ -289,7 +290,7 @@ SUBMIT = st.tuples(st.just("submit"), KEYS, st.sampled_from("xyz"), st.booleans(
 OTHERS = st.tuples(st.sampled_from(["leave", "leave", "leave_provider", "forget"]), st.integers(0, 30))
 
 
-@settings(max_examples=300)
+@walks(60, 300)
 @given(
     bounds=st.tuples(st.integers(1, 8), st.integers(1, 5), st.integers(1, 4)),
     reserved=st.integers(0, 7),

@@ -44,12 +44,12 @@ def test_body_loses_white_space_and_byte_order_mark_around_it() -> None:
 
 _json = st.recursive(
     st.none() | st.booleans() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=10), inner, max_size=5),
+    max_leaves=10,
 )
 
 
-@given(st.dictionaries(st.text(), _json))
+@given(st.dictionaries(st.text(max_size=10), _json, max_size=5))
 def test_object_without_numbers_is_read_as_it_is(written: dict[str, Any]) -> None:
     assert json_object(json.dumps(written)) == written
 

@@ -6,22 +6,18 @@ import hashlib
 import ssl
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
-import httpcore
 import pytest
 
 from datasource.oauth2.errors import EgressDenied, NotDelivered, OAuth2Error, OutcomeUnknown, ReplyTooLarge
-from datasource.outbound.egress import EgressPolicy, rules
-from datasource.outbound.provider_request import SHORT_REPLY, ProviderRequest, Reply, UnusableReply
+from datasource.outbound.egress import EgressPolicy
+from datasource.outbound.provider_request import SHORT_REPLY, Reply, UnusableReply
 from datasource.outbound.proxies import proxies_in
 from datasource.providers import connections as connections_module
 from datasource.providers import transport as transport_module
-from datasource.providers.connecting import CheckedBackend, connect_to_first
 from datasource.providers.connections import Connection, ProviderConnections
-from datasource.providers.resolver import Lookups, Resolve
 from datasource.providers.transport import TRUST_PER_NAMESPACE, Transport
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.hostile_provider import (
@@ -48,15 +44,7 @@ from tests.support.hostile_provider import (
     speaks_no_http,
     stays_silent,
 )
-
-PATIENT = timedelta(seconds=10)
-"""A deadline that passes only if a test is broken."""
-SHORT = timedelta(milliseconds=300)
-
-
-def request_to(url: str, body: bytes = b"grant_type=refresh_token&refresh_token=rt-1") -> ProviderRequest:
-    headers = {"Authorization": "Basic c2VjcmV0", "Content-Type": "application/x-www-form-urlencoded"}
-    return ProviderRequest(url=url, headers=headers, body=body)
+from tests.unit.datasource.providers.requests import PATIENT, SHORT, answering, request_to
 
 
 async def send(url: str, *, deadline: timedelta = PATIENT, verify: ssl.SSLContext | bool = True) -> Reply:
@@ -301,24 +289,8 @@ def test_neither_reply_nor_request_prints_what_it_carries() -> None:
 # Where requests may go: judged by the address connected to.
 
 
-class HeldStream(httpcore.AsyncNetworkStream):
-    """A connection that says whether it was closed."""
-
-    is_closed = False
-
-    async def aclose(self) -> None:
-        self.is_closed = True
-
-
 async def never_asked(name: str, _: int) -> Sequence[str]:
     raise AssertionError(f"{name} was resolved")
-
-
-def answering(*addresses: str) -> Resolve:
-    async def resolve(_: str, __: int) -> Sequence[str]:
-        return addresses
-
-    return resolve
 
 
 async def test_name_that_leads_to_a_denied_address_is_not_connected_to() -> None:
@@ -340,42 +312,6 @@ async def test_denied_host_is_not_connected_to_however_it_is_written(host: str) 
     assert provider.connections == 0
 
 
-async def test_second_answer_of_the_dns_is_never_asked_for() -> None:
-    """DNS rebinding: a name that is judged once and resolved again leads elsewhere the second time."""
-    answers = [[LOOPBACK], ["127.0.0.2"]]
-    asked: list[str] = []
-
-    async def rebinding(name: str, _: int) -> Sequence[str]:
-        asked.append(name)
-        return answers[len(asked) - 1]
-
-    async with HostileProvider(replies(200)) as provider:
-        async with Transport(ON_LOOPBACK, resolve=rebinding) as transport:
-            await transport.send(
-                request_to(f"http://login.example.com:{provider.port}/token"), deadline=PATIENT, tenant="apps"
-            )
-    assert asked == ["login.example.com."]
-    assert len(provider.requests) == 1
-
-
-async def test_denied_addresses_of_a_name_are_passed_over() -> None:
-    answers = answering("169.254.169.254", "10.0.0.1", "::1", LOOPBACK)
-    async with HostileProvider(replies(200)) as provider, Transport(ON_LOOPBACK, resolve=answers) as transport:
-        url = f"http://login.example.com:{provider.port}/token"
-        assert (await transport.send(request_to(url), deadline=PATIENT, tenant="apps")).status == 200
-
-
-async def test_addresses_of_both_families_have_a_turn() -> None:
-    """A resolver lists one family first (RFC 6724); where that one leads nowhere the other must not come too late."""
-    several = [f"2001:db8::{number:x}" for number in range(1, 30)]
-    answers = answering(*several, "192.0.2.1", LOOPBACK)
-    policy = EgressPolicy(allowed=rules(["2001:db8::/32", "127.0.0.0/8"]))
-    backend = CheckedBackend(policy, Lookups(answers), "apps")
-    tried = await backend._checked_addresses("login.example.com", 443)
-    assert len(tried) == 8
-    assert tried[:5] == [several[0], "192.0.2.1", several[1], LOOPBACK, several[2]]
-
-
 async def test_host_and_certificate_stay_those_of_the_name() -> None:
     certificate = self_signed("login.example.com")
     async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
@@ -387,22 +323,6 @@ async def test_host_and_certificate_stay_those_of_the_name() -> None:
                 await transport.send(request_to(url.replace("login", "other")), deadline=PATIENT, tenant="apps")
     (request,) = provider.requests
     assert request.headers["host"] == url.removeprefix("https://").removesuffix("/token")
-
-
-async def test_name_is_whole_unless_the_platform_team_wrote_it() -> None:
-    """The search list of a pod would make a Service of payments.shop."""
-    asked: list[str] = []
-
-    async def nowhere(name: str, _: int) -> Sequence[str]:
-        asked.append(name)
-        return ()
-
-    policy = EgressPolicy(allowed=rules(["keycloak.auth"]))
-    async with Transport(policy, resolve=nowhere) as transport:
-        for host in ("payments.shop", "payments.shop.", "keycloak.auth"):
-            with pytest.raises(NotDelivered):
-                await transport.send(request_to(f"https://{host}/token"), deadline=PATIENT, tenant="apps")
-    assert asked == ["payments.shop.", "payments.shop.", "keycloak.auth"]
 
 
 async def test_name_that_is_unknown_is_not_delivered() -> None:
@@ -430,69 +350,6 @@ async def test_resolver_that_does_not_answer_is_not_delivered(monkeypatch: pytes
     async with Transport(EgressPolicy(), resolve=silent) as transport:
         with pytest.raises(NotDelivered, match="ConnectTimeout"):
             await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps")
-
-
-async def test_address_that_refuses_makes_way_for_the_next() -> None:
-    policy = EgressPolicy(allowed=rules(["127.0.0.0/8"]))
-    async with HostileProvider(replies(200)) as provider:
-        # Nothing listens on the first two: the provider is on 127.0.0.1 alone.
-        async with Transport(policy, resolve=answering("127.0.0.3", "127.0.0.2", LOOPBACK)) as transport:
-            reply = await transport.send(
-                request_to(f"http://login.example.com:{provider.port}/token"), deadline=PATIENT, tenant="apps"
-            )
-    assert reply.status == 200
-    assert provider.connections == 1
-
-
-async def test_address_that_does_not_answer_is_overtaken_and_let_go() -> None:
-    second, was_let_go = HeldStream(), asyncio.Event()
-
-    async def connect(address: str) -> HeldStream:
-        if address == "second":
-            return second
-        try:
-            await asyncio.Event().wait()
-        finally:
-            was_let_go.set()
-        raise AssertionError("nothing sets that event")
-
-    assert await connect_to_first(["first", "second"], connect) is second
-    assert was_let_go.is_set()
-    assert not second.is_closed
-
-
-async def test_where_no_address_answers_the_last_failure_is_told() -> None:
-    second_is_tried, first_has_failed = asyncio.Event(), asyncio.Event()
-
-    async def connect(address: str) -> HeldStream:
-        if address == "second":
-            second_is_tried.set()
-            await first_has_failed.wait()
-            await asyncio.sleep(0.05)  # until somebody has seen the first one fail
-        await second_is_tried.wait()
-        first_has_failed.set()
-        raise httpcore.ConnectError(address)
-
-    with pytest.raises(httpcore.ConnectError, match="second"):
-        await connect_to_first(["first", "second"], connect)
-
-
-async def test_of_two_connections_at_once_one_is_closed() -> None:
-    streams = {"first": HeldStream(), "second": HeldStream()}
-    second_is_tried = asyncio.Event()
-
-    async def connect(address: str) -> HeldStream:
-        if address == "second":
-            second_is_tried.set()
-        await second_is_tried.wait()
-        return streams[address]
-
-    won = await connect_to_first(list(streams), connect)
-
-    (lost,) = (stream for stream in streams.values() if stream is not won)
-    assert lost.is_closed
-    assert isinstance(won, HeldStream)
-    assert not won.is_closed
 
 
 # Through a proxy.
@@ -597,89 +454,6 @@ async def test_ca_bundle_adds_to_the_authorities_of_the_system(monkeypatch: pyte
             assert (
                 await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps", ca_bundle=bundle)
             ).status == 200
-
-
-async def test_connection_made_under_the_systems_trust_is_not_used_under_another() -> None:
-    certificate = self_signed()
-    behaviour = replies(200, keeps_open=True)
-    async with HostileProvider(behaviour, tls=certificate.server_context(), keeps_open=True) as provider:
-        async with Transport(ON_LOOPBACK, verify=certificate.trusting_context()) as transport:
-            for bundle in (None, None, certificate.certificate):
-                await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps", ca_bundle=bundle)
-    assert len(provider.requests) == 3
-    assert provider.connections == 2
-
-
-async def test_requests_to_one_provider_share_a_connection() -> None:
-    async with HostileProvider(replies(200, keeps_open=True)) as provider, Transport(ON_LOOPBACK) as transport:
-        provider.keeps_open = True
-        for _ in range(3):
-            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
-        assert (len(provider.requests), provider.connections) == (3, 1)
-
-
-async def test_requests_at_the_same_time_have_a_connection_each_and_the_next_ones_share_them() -> None:
-    headers_are_out, release = asyncio.Event(), asyncio.Event()
-    held = sets_a_cookie_and_waits(headers_are_out, release)
-    behaviours = (held, replies(200, keeps_open=True))
-    async with HostileProvider(*behaviours, keeps_open=True) as provider, Transport(ON_LOOPBACK) as transport:
-        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps"))
-        await headers_are_out.wait()
-        for _ in range(3):
-            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
-        assert provider.connections == 2
-        release.set()
-        assert (await first).body == GOOD_REPLY
-
-
-async def test_connection_that_the_provider_has_closed_meanwhile_is_not_used_again() -> None:
-    behave = replies(200, keeps_open=True)
-    async with HostileProvider(behave, keeps_open=True) as provider, Transport(ON_LOOPBACK) as transport:
-        await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
-        await provider.close_connections()
-        assert (await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")).status == 200
-        assert provider.connections == 2
-
-
-async def test_request_that_finds_every_connection_in_use_is_not_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections_module, "CONNECTIONS_TO_ONE_PROVIDER", 1)
-    headers_are_out, release = asyncio.Event(), asyncio.Event()
-    held = sets_a_cookie_and_waits(headers_are_out, release)
-    async with HostileProvider(held, replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
-        first = asyncio.create_task(transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps"))
-        await headers_are_out.wait()
-        monkeypatch.setattr(connections_module, "CONNECT_TIMEOUT", SHORT)
-        with pytest.raises(NotDelivered, match="PoolTimeout"):
-            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
-        release.set()
-        await first
-        assert (await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")).status == 200
-    assert len(provider.requests) == 2
-
-
-async def test_provider_that_nobody_asks_any_more_costs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is let go when another one is asked for the first time, and can be asked again."""
-    monkeypatch.setattr(transport_module, "IDLE_SECONDS", -1.0)
-    monkeypatch.setattr(connections_module, "IDLE_SECONDS", -1.0)
-    behave = replies(200, keeps_open=True)
-    async with HostileProvider(behave) as left, HostileProvider(behave) as other, Transport(ON_LOOPBACK) as transport:
-        left.keeps_open = other.keeps_open = True
-        for provider in (left, other, left):
-            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
-        assert (left.connections, other.connections) == (2, 1)
-
-
-async def test_two_who_ask_new_providers_at_once_let_go_of_the_same_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    behave = replies(200, keeps_open=True)
-    async with AsyncExitStack() as stack:
-        providers = [await stack.enter_async_context(HostileProvider(behave, keeps_open=True)) for _ in range(5)]
-        transport = await stack.enter_async_context(Transport(ON_LOOPBACK))
-        for provider in providers[:3]:
-            await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
-        monkeypatch.setattr(transport_module, "IDLE_SECONDS", -1.0)
-        monkeypatch.setattr(connections_module, "IDLE_SECONDS", -1.0)
-        both = (transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps") for provider in providers[3:])
-        assert [reply.status for reply in await asyncio.gather(*both)] == [200, 200]
 
 
 async def test_whoever_names_many_ca_bundles_makes_only_his_own_costly() -> None:

@@ -1,6 +1,5 @@
 """The credential Secret: facts in annotations, tokens in data, both written in one request."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,15 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType
-from datasource.api.objects import Metadata, OwnerReference, Secret, encoded_data
+from datasource.api.names import Annotation, Role
+from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
-from datasource.oauth2.revocation import TokenTypeHint
 from datasource.records.credential import (
     LARGEST_CAPTURED,
-    CredentialData,
     CredentialFacts,
     Unreadable,
     UnreadableCredential,
@@ -29,59 +26,20 @@ from datasource.records.credential import (
 )
 from datasource.records.credential_patches import (
     adoption_patch,
-    credential_manifest,
-    credential_patch,
-    facts_patch,
-    hold_patch,
-    release_patch,
-    revoked_patch,
-    tombstone_patch,
 )
 from datasource.records.intent import Intent
-from datasource.records.revocable_token import RevocableToken, revocable_token, revocation_deadline, revocation_is_due
 from tests.unit.datasource.builders import NOW, UID, credential_data, facts, metadata, secret
+from tests.unit.datasource.records.credential_secrets import (
+    DELETED,
+    OWNER,
+    created,
+    merged,
+    replaced,
+    stored,
+    stored_secret,
+)
 
 LEAST_ANNOTATIONS = {Annotation.CREDENTIAL_ID: "cred-1", Annotation.FINGERPRINT: "fp-1"}
-
-OWNER = {
-    "apiVersion": "datasource.dev/v1alpha1",
-    "kind": "Datasource",
-    "name": "sales",
-    "uid": UID,
-    "controller": True,
-}
-
-
-def created(given_facts: CredentialFacts, data: CredentialData | None) -> dict[str, Any]:
-    """The manifest as the API server would get it: through JSON."""
-    body = credential_manifest(
-        namespace="shop", datasource_name="sales", datasource_uid=UID, facts=given_facts, data=data
-    )
-    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
-    return decoded
-
-
-def replaced(given_facts: CredentialFacts, data: CredentialData | None) -> dict[str, Any]:
-    body = credential_patch(datasource_name="sales", resource_version="7", facts=given_facts, data=data)
-    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
-    return decoded
-
-
-def stored(body: Mapping[str, Any]) -> Secret:
-    return msgspec.convert(body, Secret)
-
-
-def merged(before: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """RFC 7386."""
-    result = dict(before)
-    for key, value in change.items():
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, dict):
-            result[key] = merged(result.get(key) or {}, value)
-        else:
-            result[key] = value
-    return result
 
 
 def annotated(**annotations: str) -> Metadata:
@@ -90,45 +48,6 @@ def annotated(**annotations: str) -> Metadata:
 
 
 # Writing and reading.
-
-
-def test_manifest_is_the_secret_of_the_design() -> None:
-    body = created(facts(), credential_data())
-    assert body["type"] == "datasource.dev/oauth2-credential"
-    assert body["metadata"]["name"] == "sales-oauth2-credential"
-    assert body["metadata"]["namespace"] == "shop"
-    assert body["metadata"]["ownerReferences"] == [OWNER]
-    assert body["metadata"]["annotations"] == {
-        "datasource.dev/datasource": "sales",
-        "datasource.dev/role": "credential",
-        "datasource.dev/credential-id": "cred-1",
-        "datasource.dev/revision": "3",
-        "datasource.dev/replaces": "cred-0",
-        "datasource.dev/fingerprint": "fp-1",
-        "datasource.dev/requested-scopes": "read offline_access",
-        "datasource.dev/granted-scopes": "read",
-        "datasource.dev/expires-at": "2026-07-01T13:00:00Z",
-        "datasource.dev/refreshed-at": "2026-07-01T12:00:00Z",
-        "datasource.dev/has-refresh-token": "true",
-        "datasource.dev/authorized-as": "ada@example.com",
-        "datasource.dev/handled": '{"refresh":["digest-1"]}',
-        "datasource.dev/ticket-hash": "th-1",
-        "datasource.dev/intent": Intent(id="intent-2", process="process-1", pod="pod-1", at=NOW, sends=2).encode(),
-        "datasource.dev/stored-by": "intent-1",
-        "datasource.dev/verdict": "GrantRevoked",
-        "datasource.dev/revocable": "true",
-    }
-    assert body["data"].keys() == {
-        "access_token",
-        "token_type",
-        "token_endpoint",
-        "fingerprint",
-        "client_id",
-        "refresh_token",
-        "revocation_endpoint",
-        "refresh_endpoint",
-        "captured",
-    }
 
 
 def test_what_was_written_is_read_back() -> None:
@@ -143,70 +62,9 @@ def test_what_was_written_is_read_back() -> None:
     assert read_data(secret_) == credential_data()
 
 
-def test_least_credential_is_written_without_what_it_has_not() -> None:
-    least = CredentialFacts(credential_id="cred-1", fingerprint="fp-1")
-    data = credential_data(refresh_token=None, revocation_endpoint=None)
-    body = created(least, data)
-    assert body["metadata"]["annotations"].keys() == {
-        "datasource.dev/datasource",
-        "datasource.dev/role",
-        "datasource.dev/credential-id",
-        "datasource.dev/revision",
-        "datasource.dev/fingerprint",
-        "datasource.dev/handled",
-    }
-    assert "refresh_token" not in body["data"]
-    assert read_facts(stored(body).metadata).facts == least
-    assert read_data(stored(body)) == data
-
-
-def test_tokens_stand_in_the_data_only() -> None:
-    body = created(facts(), credential_data(access_token="sentinel", refresh_token="sentinel"))
-    assert "sentinel" not in str(body["metadata"])
-    assert "sentinel" not in str(body["data"])  # base64
-    assert read_data(stored(body)).access_token == "sentinel"
-
-
 def test_tokens_do_not_print() -> None:
     shown = repr(credential_data(access_token="sentinel", refresh_token="sentinel"))
     assert shown == "CredentialData(token_endpoint='https://login.example.com/token', ...)"
-
-
-def test_patch_is_a_compare_and_swap_that_names_every_fact() -> None:
-    body = replaced(CredentialFacts(credential_id="cred-2", fingerprint="fp-2"), credential_data(refresh_token=None))
-    assert body["metadata"]["resourceVersion"] == "7"
-    assert body["metadata"]["annotations"]["datasource.dev/authorized-as"] is None
-    assert body["data"]["refresh_token"] is None
-    assert "ownerReferences" not in body["metadata"]
-
-
-def test_patch_leaves_nothing_of_the_credential_before() -> None:
-    after = merged(
-        created(facts(), credential_data()),
-        replaced(
-            CredentialFacts(credential_id="cred-2", fingerprint="fp-2"),
-            credential_data(refresh_token=None, revocation_endpoint=None),
-        ),
-    )
-    assert read_facts(stored(after).metadata).facts == CredentialFacts(credential_id="cred-2", fingerprint="fp-2")
-    assert read_data(stored(after)) == credential_data(refresh_token=None, revocation_endpoint=None)
-
-
-def test_patch_leaves_owners_to_the_operator() -> None:
-    assert "ownerReferences" not in replaced(facts(), credential_data())["metadata"]
-
-
-def test_tombstone_takes_out_all_data_even_what_somebody_added() -> None:
-    before = created(facts(), credential_data())
-    before["data"]["added"] = "eA=="
-    after = merged(before, replaced(tombstone(facts(), credential_id="cred-2", handled=HandledSet()), None))
-    assert stored(after).data is None
-
-
-def test_tombstone_can_be_created_without_data() -> None:
-    body = created(tombstone(None, credential_id="cred-1", handled=HandledSet()), None)
-    assert body["data"] == {}
-    assert read_facts(stored(body).metadata).facts.tombstone is Reason.AUTHORIZATION_REQUIRED
 
 
 def test_tombstone_keeps_what_must_outlive_the_credential() -> None:
@@ -226,21 +84,6 @@ def test_tombstone_survives_its_secret() -> None:
     assert read_facts(stored(after).metadata).facts == buried
 
 
-def test_patch_of_facts_is_a_compare_and_swap_that_leaves_the_tokens_alone() -> None:
-    judged = facts(intent=None, verdict=Reason.REFRESH_INTERRUPTED)
-    body = facts_patch(datasource_name="sales", resource_version="7", facts=judged)
-    assert body["metadata"]["resourceVersion"] == "7"
-    after = merged(created(facts(), credential_data()), msgspec.json.decode(msgspec.json.encode(body)))
-    assert read_facts(stored(after).metadata).facts == judged
-    assert read_data(stored(after)) == credential_data()
-
-
-def test_adoption_changes_the_owner_and_drops_the_copy_that_kubectl_apply_left() -> None:
-    body = adoption_patch(resource_version="7", datasource_name="sales", datasource_uid=UID)
-    annotations = {LAST_APPLIED: None}
-    assert body == {"metadata": {"resourceVersion": "7", "annotations": annotations, "ownerReferences": [OWNER]}}
-
-
 @pytest.mark.parametrize("controls", [True, False])
 def test_adoption_leaves_other_owners_as_they_are(controls: bool) -> None:
     backup = {
@@ -257,13 +100,6 @@ def test_adoption_leaves_other_owners_as_they_are(controls: bool) -> None:
     *others, ours = body["metadata"]["ownerReferences"]
     assert others == [backup | {"blockOwnerDeletion": True}]
     assert ours == (OWNER if not controls else {name: OWNER[name] for name in ("apiVersion", "kind", "name", "uid")})
-
-
-def test_tombstone_keeps_no_copy_of_the_tokens_in_an_annotation() -> None:
-    before = created(facts(), credential_data())
-    before["metadata"]["annotations"][LAST_APPLIED] = '{"data": {"refresh_token": "c2VudGluZWw="}}'
-    after = merged(before, replaced(tombstone(facts(), credential_id="cred-2", handled=HandledSet()), None))
-    assert "c2VudGluZWw=" not in str(after)
 
 
 # What somebody altered.
@@ -452,154 +288,6 @@ def test_arbitrary_annotations_raise_nothing_but_unreadable(annotations: dict[An
         return
     expires_at = read.facts.expires_at
     assert expires_at is None or expires_at.utcoffset() == timedelta(0)
-
-
-def stored_secret(
-    data: CredentialData | RevocableToken | None = None, facts_: CredentialFacts | None = None, **metadata_: Any
-) -> Secret:
-    """A credential Secret as a live GET returns it; data and facts as they are written."""
-    whole = credential_manifest(
-        namespace="shop", datasource_name="calendar", datasource_uid=UID, facts=facts_ or facts(verdict=None), data=None
-    )
-    encoded = encoded_data({} if data is None else msgspec.structs.asdict(data))
-    return Secret(
-        metadata=Metadata(
-            name="calendar-oauth2-credential",
-            namespace="shop",
-            resource_version="7",
-            annotations=whole["metadata"]["annotations"],
-            **metadata_,
-        ),
-        type=SecretType.CREDENTIAL,
-        data={key: value for key, value in encoded.items() if value is not None},
-    )
-
-
-def test_refresh_token_is_what_is_revoked_and_the_access_token_is_left_out() -> None:
-    token = revocable_token(stored_secret(credential_data()))
-    assert token is not None
-    assert (token.token, token.hint, token.access_token) == ("rt-1", TokenTypeHint.REFRESH_TOKEN, None)
-    assert token.revocation_endpoint == "https://login.example.com/revoke"
-    assert "rt-1" not in repr(token)
-
-
-@pytest.mark.parametrize(
-    ("data", "verdict"), [(credential_data(refresh_token=None), None), (credential_data(), Reason.GRANT_REVOKED)]
-)
-def test_access_token_is_revoked_where_there_is_no_living_refresh_token(
-    data: CredentialData, verdict: Reason | None
-) -> None:
-    token = revocable_token(stored_secret(data, facts(verdict=verdict)))
-    assert token is not None
-    assert (token.token, token.hint, token.refresh_token) == ("at-1", TokenTypeHint.ACCESS_TOKEN, None)
-
-
-def test_nothing_is_revoked_without_an_endpoint_or_a_token() -> None:
-    assert revocable_token(stored_secret(credential_data(revocation_endpoint=None))) is None
-    assert revocable_token(stored_secret()) is None
-    only_dead = msgspec.structs.replace(a_token(), access_token=None)
-    assert revocable_token(stored_secret(only_dead, facts(verdict=Reason.GRANT_REVOKED))) is None
-
-
-def test_altered_data_cannot_be_revoked() -> None:
-    broken = stored_secret(credential_data())
-    del (broken.data or {})["client_id"]
-    with pytest.raises(UnreadableCredential, match="client_id"):
-        revocable_token(broken)
-
-
-def a_token() -> RevocableToken:
-    token = revocable_token(stored_secret(credential_data()))
-    assert token is not None
-    return token
-
-
-def test_tombstone_keeps_one_token_until_it_is_revoked_and_nothing_else() -> None:
-    secret = stored_secret(credential_data())
-    (secret.data or {})["added"] = "eA=="
-    left = tombstone(facts(), credential_id="cred-2", handled=HandledSet(), revoke_until=NOW)
-    patched = tombstone_patch(datasource_name="calendar", secret=secret, facts=left, token=a_token())
-
-    assert patched["metadata"]["resourceVersion"] == "7"
-    assert patched["metadata"]["annotations"]["datasource.dev/revoke-until"] == "2026-07-01T12:00:00Z"
-    kept = {key for key, value in patched["data"].items() if value is not None}
-    assert kept == {"refresh_token", "revocation_endpoint", "token_endpoint", "fingerprint", "client_id"}
-    assert {key for key, value in patched["data"].items() if value is None} >= {"access_token", "token_type", "added"}
-
-
-def test_tombstone_without_anything_to_revoke_takes_out_all() -> None:
-    secret = stored_secret(credential_data())
-    patched = tombstone_patch(datasource_name="calendar", secret=secret, facts=facts(), token=None)
-    assert patched["data"] is None
-
-
-def test_tombstone_that_waits_for_a_revocation_is_read_back() -> None:
-    left = tombstone(facts(), credential_id="cred-2", handled=HandledSet(), revoke_until=NOW)
-    secret = stored_secret(a_token(), left)
-    assert read_facts(secret.metadata).facts == left
-    assert revocable_token(secret) == a_token()
-    assert revocation_is_due(secret.metadata)
-    assert revocation_deadline(secret.metadata, timedelta(minutes=5)) == NOW
-
-
-def test_new_credential_leaves_nothing_of_a_token_to_be_revoked() -> None:
-    patched = credential_patch(datasource_name="calendar", resource_version="7", facts=facts(), data=credential_data())
-    assert set(patched["data"]) >= set(RevocableToken.__struct_fields__)
-    assert patched["metadata"]["annotations"]["datasource.dev/revoke-until"] is None
-
-
-def test_end_of_a_revocation_leaves_nothing_of_the_token() -> None:
-    secret = stored_secret(a_token())
-    assert revoked_patch(secret.metadata) == {
-        "metadata": {"resourceVersion": "7", "annotations": {"datasource.dev/revoke-until": None}},
-        "data": None,
-    }
-
-
-DELETED = "2026-07-01T12:00:00Z"
-
-
-def test_end_of_a_revocation_lets_a_deleted_secret_go_as_far_as_we_hold_it() -> None:
-    held = stored_secret(
-        credential_data(), finalizers=("example.com/backup", REVOKE_FINALIZER), deletion_timestamp=DELETED
-    )
-    assert revocation_is_due(held.metadata)
-    assert revocation_deadline(held.metadata, timedelta(minutes=5)) == NOW + timedelta(minutes=5)
-    assert revoked_patch(held.metadata) == {"metadata": {"resourceVersion": "7", "finalizers": ["example.com/backup"]}}
-
-
-@pytest.mark.parametrize(
-    "metadata_",
-    [
-        {},
-        {"finalizers": (REVOKE_FINALIZER,)},
-        {"deletion_timestamp": DELETED},
-        {"finalizers": ("example.com/backup",), "deletion_timestamp": DELETED},
-    ],
-)
-def test_nothing_is_due_where_nothing_of_ours_holds_a_deleted_secret(metadata_: dict[str, Any]) -> None:
-    assert not revocation_is_due(stored_secret(credential_data(), **metadata_).metadata)
-
-
-@pytest.mark.parametrize("changes", [{"deletion_timestamp": "soon"}, {"annotations": {}}])
-def test_deadline_that_cannot_be_read_is_none(changes: dict[str, Any]) -> None:
-    changed = msgspec.structs.replace(stored_secret(a_token()).metadata, **changes)
-    assert revocation_deadline(changed, timedelta(minutes=5)) is None
-
-
-def test_hold_puts_our_finalizer_beside_those_of_others_and_release_takes_ours_only() -> None:
-    others = ("example.com/backup",)
-    secret = stored_secret(credential_data(), finalizers=others)
-    held = hold_patch(secret.metadata, credential_data(client_secret="s3cret"))
-    assert held["metadata"] == {"resourceVersion": "7", "finalizers": [*others, REVOKE_FINALIZER]}
-    assert held["data"]["client_secret"] is not None
-
-    credential = read_facts(msgspec.structs.replace(secret.metadata, finalizers=(*others, REVOKE_FINALIZER)))
-    assert credential.is_held
-    assert release_patch(credential) == {
-        "metadata": {"resourceVersion": "7", "finalizers": list(others)},
-        "data": {"client_secret": None, "ca_bundle": None},
-    }
 
 
 def test_credential_says_whether_it_is_being_deleted() -> None:

@@ -11,15 +11,10 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from datasource.api.spec import InvalidSpec, OAuth2, SpecProblem
-from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.error_reply import ErrorMeaning, ErrorRule
-from datasource.oauth2.errors import MetadataUnavailable
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.token_request import BodyFormat, Client, ClientAuthentication, RequestOptions
 from datasource.oauth2.token_response import ReplyOptions
-from datasource.providers.discovery import Discovery
-from datasource.providers.metadata_lookup import look_up_metadata
-from datasource.providers.transport import Transport
 from datasource.records.client_secret import ClientSecret
 from datasource.records.credential import CredentialFacts
 from datasource.records.effective import (
@@ -35,8 +30,7 @@ from datasource.records.effective import (
     refresh_options,
     reply_options,
 )
-from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider, closed_port, replies
-from tests.unit.datasource.builders import oauth2, raw_spec
+from tests.unit.datasource.builders import oauth2
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 ISSUER = "https://login.example.com"
@@ -350,41 +344,10 @@ def test_scopes_of_a_reply_may_have_commas_between_them_unless_they_have_them_wi
 # Looked up.
 
 
-def by_issuer(issuer: str, **changes: Any) -> OAuth2:
-    """Parameters whose issuer is on loopback."""
-    raw = raw_spec(issuer=issuer, **changes)
-    parsed = parse_spec(raw, allow_insecure_http=False, egress=ON_LOOPBACK).oauth2
-    assert parsed is not None
-    return parsed
-
-
 def test_metadata_is_needed_where_an_endpoint_is_not_told() -> None:
     assert not needs_metadata(oauth2(issuer=ISSUER))
     assert needs_metadata(oauth2(issuer=ISSUER, tokenURL=None))
     assert not needs_metadata(oauth2(provider="google", tokenURL=None, authorizeURL=None))
-
-
-async def test_without_an_issuer_nobody_is_asked() -> None:
-    async with Transport(ON_LOOPBACK) as transport:
-        assert await look_up_metadata(Discovery(transport, lambda: 0.0), oauth2(), tenant="apps") is None
-
-
-async def test_provider_that_is_down_matters_only_to_who_depends_on_it() -> None:
-    with closed_port() as port:
-        issuer = f"http://127.0.0.1:{port}"
-        async with Transport(ON_LOOPBACK) as transport:
-            discovery = Discovery(transport, lambda: 0.0)
-            assert await look_up_metadata(discovery, by_issuer(issuer), tenant="apps") is None
-            with pytest.raises(MetadataUnavailable):
-                await look_up_metadata(discovery, by_issuer(issuer, tokenURL=None), tenant="apps")
-
-
-async def test_metadata_that_cannot_be_believed_matters_only_to_who_depends_on_it() -> None:
-    async with HostileProvider(replies(404, b"")) as provider, Transport(ON_LOOPBACK) as transport:
-        discovery = Discovery(transport, lambda: 0.0)
-        assert await look_up_metadata(discovery, by_issuer(provider.origin), tenant="apps") is None
-        with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.issuer tells no endpoints: .*answered 404"):
-            await look_up_metadata(discovery, by_issuer(provider.origin, tokenURL=None), tenant="apps")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ from datasource_operator.decisions.election import (
     WaitFor,
     claim,
     decide,
+    release,
+    vacancy,
 )
 
 NOW = datetime(2026, 7, 1, 14, 0, tzinfo=UTC)
@@ -159,3 +161,35 @@ def test_a_lease_may_say_nothing() -> None:
     assert LeaseRecord.of(lease) == LeaseRecord(
         holder="", renew_time=None, acquire_time=None, duration=LEASE_DURATION, transitions=0, resource_version="7"
     )
+
+
+# What is written into a Lease.
+
+
+def _lease(spec: dict[str, Any]) -> LeaseRecord:
+    raw = {"metadata": {"name": "datasource-operator", "resourceVersion": "9"}, "spec": spec}
+    return LeaseRecord.of(msgspec.convert(raw, Lease))
+
+
+def test_release_is_known_as_one_and_acquired_at_once() -> None:
+    written = _lease(release(NOW))
+    assert written.is_released
+    assert decide(written, NO_TIME, ME) == Acquire()
+
+
+def test_lease_in_place_of_a_deleted_one_is_no_release_and_keeps_count() -> None:
+    """Whoever led may lead still: only time tells."""
+    written = _lease(vacancy(41))
+    assert not written.is_released
+    assert written.transitions == 41
+    assert decide(written, NO_TIME, ME) == WaitFor(LOOK_EVERY)
+    assert decide(written, LEASE_DURATION, ME) == Acquire()
+
+
+def test_claim_is_known_as_ours_by_whoever_made_it() -> None:
+    written = _lease(claim(None, ME, NOW))
+    assert not written.is_released
+    remembers = replace(ME, renew_times=frozenset({micro_time(NOW)}))
+    assert decide(written, NO_TIME, remembers) == Renew()
+    assert decide(written, NO_TIME, Me("other", remembers.renew_times)) == WaitFor(LOOK_EVERY)
+    assert decide(written, NO_TIME, ME) == WaitFor(LOOK_EVERY), "one that somebody wrote in our name"

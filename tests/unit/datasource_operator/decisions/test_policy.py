@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from datasource.api.names import credential_secret_name, default_token_secret_name
@@ -61,6 +61,7 @@ from tests.support.builders import (
     trouble,
 )
 from tests.unit.datasource_operator.world import Credential, World
+from tests.unit.walks import walks
 
 Owners = tuple[OwnerReference, ...]
 
@@ -1236,13 +1237,13 @@ def worlds(draw: st.DrawFn, *, watch_may_lag: bool = True) -> World:
 
 
 @given(worlds())
-@settings(max_examples=200)
+@walks(60, 200)
 def test_any_datasource_settles(world: World) -> None:
     assert isinstance(world.reconcile(), Nothing if world.datasource.being_deleted else Settle)
 
 
 @given(worlds(watch_may_lag=False))
-@settings(max_examples=200)
+@walks(60, 200)
 def test_a_restart_over_what_settled_writes_nothing(world: World) -> None:
     outcome = world.reconcile()
     world.datasource = replace(world.datasource, look_around=False)

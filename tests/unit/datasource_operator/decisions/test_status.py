@@ -1,5 +1,6 @@
 """What a user reads, and the patch that gets it there."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from datasource.api.names import ticket_in
@@ -21,7 +22,14 @@ from datasource.records.ticket import ticket_fits
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import ticket_scope
-from datasource_operator.decisions.status import dropped_fields, status_patch, wanted_status, without
+from datasource_operator.decisions.status import (
+    MESSAGE_LIMIT,
+    dropped_fields,
+    essential_status,
+    status_patch,
+    wanted_status,
+    without,
+)
 from tests.support.builders import (
     DANGLING,
     EXTERNAL_URL,
@@ -40,6 +48,7 @@ from tests.support.builders import (
     trouble,
 )
 from tests.support.merge_patch import merge_patched
+from tests.unit.walks import walks
 
 LATER = timedelta(hours=3)
 EARLIER = "2026-06-30T08:00:00Z"
@@ -393,7 +402,7 @@ def test_there_is_no_patch_exactly_where_nothing_differs(current: Status, other:
 
 
 @given(STATUSES)
-@settings(max_examples=50)
+@walks(20, 50)
 def test_a_status_written_once_needs_no_second_patch(current: Status) -> None:
     seen = observed(credential(), status=current)
     wanted = wanted_status(seen, finding_of(seen), surface())
@@ -435,9 +444,36 @@ def test_of_a_patch_nothing_is_left_without_itself(current: Status, wanted: Stat
     assert without(patch, {}) == (patch or {})
 
 
+def leaves(patch: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of everything that a patch sets or takes away."""
+    for key, value in patch.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*before, key))
+        else:
+            yield (*before, key)
+
+
+def touches(patch: Any, path: tuple[str, ...]) -> bool:
+    """Whether a patch decides about what stands there."""
+    for key in path:
+        if not isinstance(patch, dict):
+            return True
+        if key not in patch:
+            return False
+        patch = patch[key]
+    return True
+
+
+@given(STATUSES, STATUSES, STATUSES)
+@walks(20, 50)
+def test_of_a_patch_is_left_what_the_other_does_not_touch(current: Status, wanted: Status, other: Status) -> None:
+    patch, refused = status_patch(current, wanted) or {}, status_patch(current, other) or {}
+    assert set(leaves(without(patch, refused))) == {path for path in leaves(patch) if not touches(refused, path)}
+
+
 def test_what_a_provider_writes_fits_into_the_schema() -> None:
     """Or the whole status could not be written, for as long as the credential lives."""
-    schema = yaml.safe_load(Path("crds/datasource.yaml").read_text())["spec"]["versions"][0]["schema"][
+    schema = yaml.load(Path("crds/datasource.yaml").read_text(), yaml.CSafeLoader)["spec"]["versions"][0]["schema"][
         "openAPIV3Schema"
     ]
     fields = schema["properties"]["status"]["properties"]
@@ -453,3 +489,28 @@ def test_what_a_provider_writes_fits_into_the_schema() -> None:
     told = wanted_status(observed(), Finding(Reason.CLIENT_REJECTED, "x" * 50_000), surface()).condition("Ready")
     assert told is not None
     assert len(told.message) == fields["conditions"]["items"]["properties"]["message"]["maxLength"]
+
+
+# What is written where the API server refuses the whole.
+
+
+@given(STATUSES, STATUSES, st.text(max_size=200))
+def test_the_least_of_a_status_says_how_it_is_and_what_is_missing(current: Status, wanted: Status, said: str) -> None:
+    """Whoever waits for a state or a condition must not wait for ever because of a field that he does not read."""
+    least = essential_status(current, wanted, said)
+    assert (least.state, least.observed_generation) == (wanted.state, wanted.observed_generation)
+    for before, after in zip(wanted.conditions or (), least.conditions or (), strict=True):
+        assert (after.type, after.status, after.reason) == (before.type, before.status, before.reason)
+        assert after.message.startswith(before.message)
+        assert (said in after.message and "missing here" in after.message) is (before.type == "Ready")
+    kept = msgspec.structs.replace(
+        least, state=current.state, observed_generation=current.observed_generation, conditions=current.conditions
+    )
+    assert kept == current, "nothing else is touched: that may be what is refused"
+
+
+def test_the_least_of_a_status_fits_however_much_an_api_server_says() -> None:
+    ready = Condition("Ready", "False", "ClientRejected", "m" * 40_000, EARLIER)
+    least = essential_status(Status(), Status(conditions=(ready,)), "w" * 40_000).condition("Ready")
+    assert least is not None
+    assert len(least.message) == MESSAGE_LIMIT

@@ -1,0 +1,188 @@
+"""The way back: whatever happens in between, a code is exchanged once at most, and what comes of it is stored or told."""
+
+import asyncio
+import json
+from base64 import b64decode
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+import pytest
+
+from callback_server.callback import captured_on_the_way_back
+from datasource.api.names import Annotation
+from datasource.oauth2.callback import AuthorizationResponse
+from datasource.records.effective import effective_oauth2
+from tests.support.hostile_provider import ReceivedRequest, replies
+from tests.unit.callback_server.visits import DATASOURCE, Visit, new_cookie_jar, visit
+from tests.unit.datasource.builders import oauth2
+
+TOKENS = {
+    "access_token": "the-access-token",
+    "token_type": "Bearer",
+    "expires_in": 3600,
+    "refresh_token": "the-refresh-token",
+}
+GRANTS = replies(200, json.dumps(TOKENS).encode())
+SECRETS_OF_A_FLOW = ("the-code", "the-access-token", "the-refresh-token", "app-secret")
+
+
+async def test_code_is_exchanged_and_the_tokens_are_stored() -> None:
+    async with visit(GRANTS) as came:
+        page = await came.authorize()
+        (exchange,) = came.provider.requests
+        sent = parse_qs(exchange.body.decode())
+        assert (sent["grant_type"], sent["code"]) == (["authorization_code"], ["the-code"])
+        assert len(sent["code_verifier"][0]) >= 43
+        assert sent["redirect_uri"] == ["https://connect.example.com/callback/shop"]
+        assert came.credential is not None
+        data = {key: b64decode(value).decode() for key, value in came.credential["data"].items()}
+        assert (data["access_token"], data["refresh_token"]) == ("the-access-token", "the-refresh-token")
+        assert data["token_endpoint"] == came.provider.url
+    assert "The new credential was stored" in page.text
+
+
+async def test_neither_page_nor_address_shows_what_is_secret() -> None:
+    async with visit(GRANTS) as came:
+        returned = await came.come_back(await came.begin())
+        page = await came.end(returned)
+        shown = f"{returned.headers} {returned.text} {page.headers} {page.text}"
+    assert not [secret for secret in SECRETS_OF_A_FLOW if secret in shown]
+
+
+@pytest.mark.parametrize("how", ["one after the other", "at once"])
+async def test_callback_that_comes_several_times_spends_the_code_once(how: str) -> None:
+    async with visit(GRANTS) as came:
+        state = await came.begin()
+        if how == "at once":
+            answers = await asyncio.gather(*(came.come_back(state) for _ in range(5)))
+        else:
+            answers = [await came.come_back(state) for _ in range(3)]
+        assert len(came.provider.requests) == 1
+        assert len({answer.headers["location"] for answer in answers}) == 1, "all of them see how it ended"
+        assert "The new credential was stored" in (await came.end(answers[-1])).text
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(400, b'{"error": "invalid_grant"}', id="the code is refused"),
+        pytest.param(401, b'{"error": "invalid_client"}', id="the client is refused"),
+        pytest.param(500, b"", id="the provider is broken"),
+        pytest.param(200, b"<html>", id="no JSON"),
+        pytest.param(200, b'{"token_type": "Bearer"}', id="no token"),
+    ],
+)
+async def test_exchange_that_fails_stores_nothing_and_is_told(status: int, body: bytes) -> None:
+    async with visit(replies(status, body)) as came:
+        state = await came.begin()
+        page = await came.end(await came.come_back(state))
+        assert came.credential is None
+        again = await came.come_back(state)
+        assert len(came.provider.requests) == 1, "nor is it tried again"
+        assert again.status_code in {302, 303}
+    assert "The new credential was stored" not in page.text
+    assert "Get new credential" in page.text or "again" in page.text, "there is a way on"
+
+
+def clear(came: Visit) -> None:
+    came.datasource["metadata"]["annotations"] = {Annotation.CLEAR_CREDENTIAL: "now"}
+
+
+def suspend(came: Visit) -> None:
+    came.datasource["spec"]["suspend"] = True
+
+
+def edit(came: Visit) -> None:
+    came.datasource["spec"]["oauth2"]["scopes"] = ["everything"]
+
+
+def break_spec(came: Visit) -> None:
+    came.datasource["spec"]["oauth2"]["tokenURL"] = "ftp://x"
+
+
+def replace(came: Visit) -> None:
+    came.datasource["metadata"]["uid"] = "another"
+
+
+def delete(came: Visit) -> None:
+    del came.kube.objects[DATASOURCE]
+
+
+def store_another(came: Visit) -> None:
+    came.store_another()
+
+
+@pytest.mark.parametrize(
+    "happens", [clear, suspend, edit, break_spec, replace, delete, store_another], ids=lambda each: each.__name__
+)
+async def test_whatever_changed_while_the_person_was_away_no_code_is_spent(happens: Callable[[Visit], None]) -> None:
+    async with visit(GRANTS) as came:
+        state = await came.begin()
+        happens(came)
+        stood = came.credential
+        page = await came.end(await came.come_back(state))
+        assert came.provider.requests == []
+        assert came.credential == stood
+    assert "The new credential was stored" not in page.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param({"error": "access_denied", "error_description": "<b>no</b>"}, id="the person said no"),
+        pytest.param({"error": "server_error"}, id="the provider could not"),
+    ],
+)
+async def test_consent_that_was_denied_ends_the_flow(query: dict[str, str]) -> None:
+    async with visit(GRANTS) as came:
+        state = await came.begin()
+        page = await came.end(await came.come_back(state, **query))
+        assert came.provider.requests == []
+        # A code that comes afterwards belongs to nothing any more.
+        await came.come_back(state)
+        assert came.provider.requests == []
+    assert query["error"] in page.text
+    assert "<b>no</b>" not in page.text
+
+
+async def test_browser_that_did_not_begin_cannot_finish() -> None:
+    """Whoever is lured to the end of somebody else's flow would hand his own account over."""
+    async with visit(GRANTS) as came:
+        state = await came.begin()
+        new_cookie_jar(came)
+        answer = await came.come_back(state)
+        assert answer.status_code == 403
+        assert came.provider.requests == []
+        assert came.flow_records[0]["metadata"]["annotations"], "and the flow can still be finished by who began it"
+
+
+@pytest.mark.parametrize("namespace", ["other", "shop-2"])
+async def test_flow_ends_in_the_namespace_that_it_began_in(namespace: str) -> None:
+    """Each namespace has a redirect URI of its own, which a provider may have registered for another client."""
+    async with visit(GRANTS) as came:
+        state = await came.begin()
+        answer = await came.client.get(f"/callback/{namespace}", params={"state": state, "code": "the-code"})
+        assert answer.status_code == 400
+        assert came.provider.requests == []
+
+
+async def test_credential_that_appears_during_the_exchange_is_not_overwritten() -> None:
+    here: list[Visit] = []
+
+    async def meanwhile_another(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        here[0].store_another()
+        await GRANTS(request, writer)
+
+    async with visit(meanwhile_another) as came:
+        here.append(came)
+        page = await came.authorize()
+        assert len(came.provider.requests) == 1
+        assert came.credential is not None
+        assert came.credential["metadata"]["annotations"][Annotation.CREDENTIAL_ID] == "another"
+    assert "The new credential was stored" not in page.text
+
+
+def test_only_fields_that_the_spec_names_are_kept_of_what_a_browser_brought() -> None:
+    wanted = effective_oauth2(oauth2(capturedFields={"callback": ["realmId", "missing"]}), None)
+    response = AuthorizationResponse(code="c", state="s", other={"realmId": "42", "evil": "x"})
+    assert dict(captured_on_the_way_back(wanted, response)) == {"realmId": "42"}

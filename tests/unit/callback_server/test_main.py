@@ -1,0 +1,69 @@
+"""The process: it names a wrong setting and ends, serves while it runs, and ends in order when it is told to."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from callback_server.__main__ import main, run
+from datasource.process.settings import Settings
+from deploy.local.processes import free_ports
+from tests.unit.datasource.api_server import ApiServer, fails
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """As they were: whoever runs a process takes them for good."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATASOURCE_EXTERNAL_URL", "connect.example.com"),
+        ("DATASOURCE_LISTEN", "8080"),
+        ("DATASOURCE_HEALTH_LISTEN", "0.0.0.0:http"),
+        ("DATASOURCE_LOG_FORMAT", "xml"),
+    ],
+)
+def test_wrong_setting_ends_the_process_with_its_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATASOURCE_EXTERNAL_URL", "https://connect.example.com")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert str(ended.value.code).startswith(f"datasource-callback-server: {name} ")
+
+
+async def answer(client: httpx.AsyncClient, url: str) -> httpx.Response:
+    """What is answered there, once somebody listens."""
+    for _ in range(500):
+        try:
+            return await client.get(url)
+        except httpx.TransportError:
+            await asyncio.sleep(0.02)
+    raise AssertionError(f"nobody answers at {url}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_process_serves_until_it_is_told_to_end_and_then_listens_no_more(number: signal.Signals) -> None:
+    pages, probes = free_ports(2)
+    page = f"http://127.0.0.1:{pages}/authorize/shop/calendar?ticket={'A' * 48}"
+    async with ApiServer(fails(404, "NotFound")) as server, httpx.AsyncClient() as client:
+        settings = Settings("https://connect.example.com", "datasource-system", kubeconfig=str(server.kubeconfig))
+        running = asyncio.create_task(run(settings, ("127.0.0.1", pages), ("127.0.0.1", probes)))
+        assert (await answer(client, page)).status_code == 404
+        for path in ("healthz", "readyz"):
+            assert (await answer(client, f"http://127.0.0.1:{probes}/{path}")).status_code == 200
+        metrics = await answer(client, f"http://127.0.0.1:{probes}/metrics")
+        assert 'component="callback-server"' in metrics.text
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(running, 20)
+        for port in (pages, probes):
+            with pytest.raises(httpx.TransportError):
+                await client.get(f"http://127.0.0.1:{port}/")

@@ -1,0 +1,46 @@
+"""One step of each kind, and other things that several tests of decisions need."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from datasource.api.spec import Spec
+from datasource.api.states import Reason
+from datasource_operator.decisions.observed import Finding
+from datasource_operator.decisions.steps import (
+    Adopt,
+    Clear,
+    CompareIdentity,
+    DeleteTokenSecret,
+    Hold,
+    LookAround,
+    MarkHandled,
+    Nothing,
+    ReadLive,
+    Release,
+    Settle,
+    Step,
+    WriteTokenSecret,
+)
+from tests.support.builders import NOW, credential, handled, planned, spec, token_secret
+
+STEPS: tuple[Step, ...] = (
+    Nothing(),
+    ReadLive(),
+    LookAround(),
+    Adopt(credential()),
+    Clear(credential(), handled(clear_credential="1")),
+    MarkHandled(credential(), handled(refresh="1")),
+    CompareIdentity(credential(), {"email": "ada@example.com"}),
+    Hold(credential()),
+    Release(credential()),
+    WriteTokenSecret(planned(), credential(), None),
+    DeleteTokenSecret(token_secret()),
+    Settle(Finding(Reason.AUTHORIZED, "A credential is stored."), NOW + timedelta(hours=1), refresh=True),
+)
+
+
+def expecting(identity: Mapping[str, str], **oauth2: Any) -> Spec:
+    """A spec that names who may authorize, and an issuer to vouch for it."""
+    usual: dict[str, Any] = {"issuer": "https://login.example.com", "scopes": ["openid"]}
+    return spec(expectedIdentity=dict(identity), **(usual | oauth2))

@@ -1,0 +1,85 @@
+"""An installation in order, as a survey finds it, and its parts."""
+
+from datetime import timedelta
+
+import msgspec
+
+from datasource.api.objects import Lease
+from kubectl_datasource.doctor import OUR_HEADERS
+from kubectl_datasource.findings import (
+    Answer,
+    Connection,
+    Survey,
+)
+from kubectl_datasource.installation import POLICIES, ConfigMap, Deployment
+from kubectl_datasource.rights import ACCOUNTS, ResourceAttributes, Review, ReviewSpec, ReviewStatus
+from tests.unit.kubectl_datasource.builders import NOW, datasource
+
+URL = "https://connect.example.com"
+
+
+REDIRECT_URI = f"{URL}/callback/shop"
+
+
+def deployment(component: str, *, ready: int = 2, replicas: int = 2, image: str = "registry/x:0.1.0") -> Deployment:
+    raw = {
+        "metadata": {"name": f"datasource-{component}", "labels": {"app.kubernetes.io/component": component}},
+        "spec": {
+            "replicas": replicas,
+            "template": {
+                "spec": {
+                    "serviceAccountName": f"datasource-{component}",
+                    "containers": [{"image": image, "envFrom": [{"configMapRef": {"name": "datasource-config-1"}}]}],
+                }
+            },
+        },
+        "status": {"readyReplicas": ready, "updatedReplicas": replicas},
+    }
+    return msgspec.convert(raw, Deployment)
+
+
+def config(**data: str) -> tuple[ConfigMap, ...]:
+    raw = {
+        "metadata": {"name": "datasource-config-1"},
+        "data": {f"DATASOURCE_{key}": value for key, value in data.items()},
+    }
+    return (msgspec.convert(raw, ConfigMap),)
+
+
+def lease(age: timedelta = timedelta(seconds=1), holder: str = "operator-1") -> Lease:
+    renewed = (NOW - age).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    spec = {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15}
+    return msgspec.convert({"metadata": {"name": "datasource-operator"}, "spec": spec}, Lease)
+
+
+def reviewed(*, denied: str = "") -> tuple[Review, ...]:
+    return tuple(
+        Review(
+            ReviewSpec(
+                f"system:serviceaccount:datasource-system:{account.default_name}",
+                ResourceAttributes(verb, "", "secrets"),
+            ),
+            ReviewStatus(allowed=f"{account.component} {verb}" != denied),
+        )
+        for account in ACCOUNTS
+        for verb in ("get", "create")
+    )
+
+
+SOUND = Survey(
+    now=NOW,
+    system_namespace="datasource-system",
+    plugin_version="0.1.0",
+    kubernetes="v1.36.3",
+    api_versions=("v1alpha1",),
+    api_skew=timedelta(0),
+    deployments=(deployment("operator"), deployment("callback-server")),
+    config_maps=config(EXTERNAL_URL=URL),
+    lease=lease(),
+    reviews=reviewed(),
+    policies=frozenset(POLICIES),
+    bindings=frozenset(POLICIES),
+    datasources=(datasource(redirectURI=REDIRECT_URI),),
+    callback=Answer(404, OUR_HEADERS, timedelta(seconds=1)),
+    connections=(Connection("login.example.com:443"),),
+)

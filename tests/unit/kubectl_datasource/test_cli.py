@@ -1,0 +1,100 @@
+"""What somebody types, and what of it reaches kubectl."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from kubectl_datasource.cli import NAME, cli
+from tests.unit.kubectl_datasource.fake_cluster import Cluster, datasource, listing, plugin
+
+GET = "get datasources.datasource.dev"
+
+
+@pytest.mark.parametrize("name", ["--all", "-A", "", "a b", "A", "a_b", "x" * 254, ".a", "a-", "$(id)", "a/b", "ü"])
+def test_what_is_no_name_never_reaches_kubectl(name: str, cluster: Cluster) -> None:
+    for command in (["explain"], ["clear", "--yes"], ["refresh"], ["authorize"]):
+        assert plugin(*command, "--", name) == 2
+    assert plugin("list", "--namespace", name) == 2
+    assert cluster.asked == []
+
+
+@pytest.mark.parametrize("name", ["a", "0", "a.b-c", "x" * 253])
+def test_what_could_be_a_name_is_one(name: str) -> None:
+    assert NAME.convert(name, None, None) == name
+
+
+@pytest.mark.parametrize(
+    ("options", "flags"),
+    [
+        ([], []),
+        (["-n", "shop"], ["--namespace=shop"]),
+        (["--namespace=shop", "--context", "a b"], ["--namespace=shop", "--context=a b"]),
+        (["-A", "-n", "shop", "--kubeconfig", "/k"], ["--all-namespaces", "--kubeconfig=/k"]),
+    ],
+)
+def test_cluster_and_namespace_are_chosen_as_with_kubectl(
+    options: list[str], flags: list[str], cluster: Cluster
+) -> None:
+    cluster.says(GET, listing())
+    assert plugin("list", *options) == 0
+    (asked,) = cluster.asked
+    assert all(flag in asked for flag in flags)
+    assert ("--namespace=" in asked) is ("--namespace=shop" in flags)
+
+
+def test_doctor_looks_at_all_namespaces_unless_one_is_named(cluster: Cluster) -> None:
+    cluster.refuses("version", "The connection to the server was refused")
+    for options, scope in (([], "--all-namespaces"), (["-n", "shop"], "--namespace=shop")):
+        plugin("doctor", *options)
+        assert cluster.asked
+        assert scope in f"{cluster.asked[-1]} --all-namespaces" if not options else True
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_every_option_says_what_it_is_for(name: str) -> None:
+    options = [each for each in cli.commands[name].params if isinstance(each, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("name", [None, *cli.commands])
+def test_help_needs_no_cluster(name: str | None, option: str, cluster: Cluster) -> None:
+    ended = CliRunner().invoke(cli, [*([] if name is None else [name]), option])
+    assert ended.exit_code == 0
+    assert "Usage:" in ended.output
+    assert cluster.asked == []
+
+
+def test_version_is_that_of_the_package() -> None:
+    from importlib.metadata import version
+
+    assert version("datasource-operator") in CliRunner().invoke(cli, ["--version"]).output
+
+
+# Completion of names.
+
+
+def completed(incomplete: str, *, command: str = "clear", **given: object) -> list[str]:
+    with click.Context(cli.commands[command]) as context:
+        context.params = dict(given)
+        argument = next(each for each in cli.commands[command].params if isinstance(each, click.Argument))
+        return [each.value for each in NAME.shell_complete(context, argument, incomplete)]
+
+
+def test_names_are_completed_from_the_namespace_that_was_typed(cluster: Cluster) -> None:
+    cluster.says(GET, listing(*(datasource(name=name) for name in ("calendar", "contacts", "mail"))))
+    assert completed("c", namespace="shop") == ["calendar", "contacts"]
+    assert "--namespace=shop" in cluster.asked[0]
+
+
+def test_name_that_was_typed_already_is_not_offered_again(cluster: Cluster) -> None:
+    cluster.says(GET, listing(*(datasource(name=name) for name in ("calendar", "contacts"))))
+    assert completed("", names=("calendar",)) == ["contacts"]
+
+
+def test_cluster_that_does_not_answer_completes_nothing_and_says_nothing(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.refuses(GET, "The connection to the server was refused")
+    assert completed("") == []
+    assert capsys.readouterr() == ("", "")
