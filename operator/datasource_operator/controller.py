@@ -42,6 +42,7 @@ from datasource_operator.revocations import Revocations
 from datasource_operator.revoker import Revoker
 from datasource_operator.secret_poller import SecretPoller
 from datasource_operator.secret_watch import SecretWatch
+from datasource_operator.secret_watches import SecretWatches
 from datasource_operator.served_scopes import ServedScopes
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
@@ -89,7 +90,7 @@ class Controller:
     _reconciling: Worker = field(init=False)
     _refreshing: Worker = field(init=False)
     served: ServedScopes = field(init=False)
-    _watches: list[SecretWatch] = field(init=False)
+    watches: SecretWatches = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -138,31 +139,17 @@ class Controller:
         self._pool = RefreshPool(self._refreshing.work_on)
         self._refresher.sender.answered = self._pool.answered
         self.served = ServedScopes(self.scopes, self._scope_opened)
-        self._watches = [
+        watches = (
             SecretWatch(self.kube, self.cache, namespace, secret_type, self._secret_changed, self.served)
             for namespace in self.scopes
             for secret_type in (SecretType.CREDENTIAL, SecretType.TOKEN)
-        ]
+        )
+        self.watches = SecretWatches(tuple(watches), self.monotonic)
 
     @property
     def scopes(self) -> tuple[str | None, ...]:
         """What to list and watch: each namespace, or None for all of them at once."""
         return self.settings.namespaces or (None,)
-
-    def watches_alive_at(self) -> float:
-        """When the stalest watch last did anything, by the monotonic clock."""
-        return min(watch.alive_at for watch in self._watches)
-
-    def history_went_back(self) -> bool:
-        """Whether a watch showed that the API server was restored to an earlier state."""
-        return any(watch.history_went_back for watch in self._watches)
-
-    def _watches_silent_for(self) -> dict[SecretType, float]:
-        silences: dict[SecretType, float] = {}
-        for watch in self._watches:
-            longest = silences.get(watch.secret_type, 0.0)
-            silences[watch.secret_type] = max(seconds_since(watch.heard_at, self.monotonic), longest)
-        return silences
 
     def workload(self) -> Workload:
         """How busy we are."""
@@ -176,7 +163,7 @@ class Controller:
             refreshes_waiting=self._pool.waiting,
             replies_waiting=len(self._waiting),
             left_to_another=self._status.rivals.left,
-            watches_silent_for=self._watches_silent_for(),
+            watches_silent_for=self.watches.silent_for(),
             last_event=seconds_since(self.datasource_event_at, self.monotonic),
             readable=self.served.readable(),
             callback_rights_refused=self._callback_rights.refused(),
@@ -190,9 +177,7 @@ class Controller:
         """Start to watch. Call it before kopf starts: kopf cancels at its end what was started after it."""
         check = KeyCheck(self.kube, self.cache, self.scopes, self._forget_if_gone)
         self._tasks.append(spawn("key check", check.run))
-        for watch in self._watches:
-            name = f"watch of {watch.secret_type} in {watch.namespace or 'all namespaces'}"
-            self._tasks.append(spawn(name, watch.run))
+        self._tasks += self.watches.start()
 
     async def stop(self) -> None:
         """End what `start` started."""

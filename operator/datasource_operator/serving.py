@@ -109,10 +109,10 @@ class Serving:
             is_leading=lambda: elector.is_leading,
             oldest_work=controller.queue.oldest_work,
             overdue_since=controller.queue.overdue_since,
-            watches_alive_at=controller.watches_alive_at,
+            watches_alive_at=controller.watches.alive_at,
             datasources_alive_at=lambda: requests.alive_at,
             answered_at=lambda: self.kube.answered_at,
-            history_went_back=controller.history_went_back,
+            history_went_back=controller.watches.history_went_back,
         )
         try:
             await self._run_kopf(controller, elector, requests)
