@@ -100,9 +100,9 @@ class CallbackService:
         self, response: AuthorizationResponse, place: tuple[str, str | None], cookie: str | None
     ) -> tuple[FlowKey, StoredFlow]:
         key = parse_flow_key(response.state or "")
-        if key is None and response.state is None and response.error is not None:
+        if cookie is not None and response.state is None and response.error_as_sent is not None:
             # Some services leave it out, against RFC 6749 section 4.1.2.1. What they say is all that is known.
-            raise refusals.refused_without_state(response.error, response.error_description)
+            raise refusals.refused_without_state(response.error_as_sent, response.description_as_sent)
         if key is None:
             raise refusals.unknown_flow()
         if cookie is None:

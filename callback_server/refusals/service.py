@@ -16,6 +16,7 @@ from datasource.oauth2.errors import (
     Throttled,
     Unauthorized,
 )
+from datasource.outbound.printable import printable
 
 
 def consent_was_denied(error: str, description: str | None) -> Refused:
@@ -34,8 +35,13 @@ def consent_was_denied(error: str, description: str | None) -> Refused:
 
 
 def refused_without_state(error: str, description: str | None) -> Refused:
-    """An error that belongs to nobody's authorization, as far as can be told."""
-    said = f"{error}: {description.rstrip('.')}" if description else error
+    """An error that belongs to nobody's authorization, as far as can be told.
+
+    Nothing of ours was sent with it that could come back in its words, so they are only made fit for a page: that is cheap, and
+    anybody may have written them.
+    """
+    words = f"{error}: {description.rstrip('.')}" if description else error
+    said = printable(words[:_LONGEST_WORDS])
     return Refused(
         Kind.THE_SERVICE_REFUSED_WITHOUT_STATE,
         "The service refused the request",
@@ -44,6 +50,9 @@ def refused_without_state(error: str, description: str | None) -> Refused:
         "Datasource's link again.",
         is_miss=True,
     )
+
+
+_LONGEST_WORDS = 400
 
 
 def issuer_is_another(what: str) -> Refused:

@@ -6,7 +6,6 @@ can be read is read.
 
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 
 from datasource.outbound.provider_request import UnusableReply
 
@@ -70,7 +69,7 @@ def _inflated(body: bytes, largest: int, window: int) -> bytes:
         try:
             text += inflate.decompress(piece, largest + 1 - len(text))
         except zlib.error:
-            text += _before_the_damage(before, piece, largest + 1 - len(text))
+            text += before_the_damage(before, piece, largest + 1 - len(text))
             break
         if len(text) > largest:
             break
@@ -79,11 +78,14 @@ def _inflated(body: bytes, largest: int, window: int) -> bytes:
     return bytes(text)
 
 
-def _before_the_damage(inflate: "zlib._Decompress", piece: bytes, most: int) -> bytes:
+def before_the_damage(inflate: "zlib._Decompress", piece: bytes, most: int) -> bytes:
+    """One byte after another, up to the one that cannot be read."""
     text = bytearray()
-    with suppress(zlib.error):
-        for at in range(len(piece)):
+    for at in range(len(piece)):
+        try:
             text += inflate.decompress(piece[at : at + 1], most)
+        except zlib.error:
+            break
     return bytes(text)
 
 

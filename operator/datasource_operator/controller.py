@@ -41,8 +41,7 @@ from datasource_operator.refresher import Refresher
 from datasource_operator.revocations import Revocations
 from datasource_operator.revoker import Revoker
 from datasource_operator.secret_poller import SecretPoller
-from datasource_operator.secret_watch import SecretWatch
-from datasource_operator.secret_watches import SecretWatches
+from datasource_operator.secret_watch import SecretWatch, SecretWatches
 from datasource_operator.served_scopes import ServedScopes
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
@@ -139,12 +138,12 @@ class Controller:
         self._pool = RefreshPool(self._refreshing.work_on)
         self._refresher.sender.answered = self._pool.answered
         self.served = ServedScopes(self.scopes, self._scope_opened)
-        watches = (
+        watches = [
             SecretWatch(self.kube, self.cache, namespace, secret_type, self._secret_changed, self.served)
             for namespace in self.scopes
             for secret_type in (SecretType.CREDENTIAL, SecretType.TOKEN)
-        )
-        self.watches = SecretWatches(tuple(watches), self.monotonic)
+        ]
+        self.watches = SecretWatches(watches, self.monotonic)
 
     @property
     def scopes(self) -> tuple[str | None, ...]:

@@ -15,7 +15,9 @@ from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
 from datasource.concurrency.backoff import Backoff, no_jitter
 from datasource_operator.cache import Cache, Key
+from datasource_operator.metrics import seconds_since
 from datasource_operator.served_scopes import ServedScopes, Source
+from datasource_operator.tasks import spawn
 
 logger = structlog.get_logger(__name__)
 
@@ -136,3 +138,34 @@ class SecretWatch:
     def _tell(self, key: Key | None) -> None:
         if key is not None:
             self.changed(key)
+
+
+@dataclass(slots=True)
+class SecretWatches:
+    """The watches of all scopes, and what can be told of them together."""
+
+    watches: list[SecretWatch]
+    monotonic: Callable[[], float]
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Start them all."""
+        return [
+            spawn(f"watch of {each.secret_type} in {each.namespace or 'all namespaces'}", each.run)
+            for each in self.watches
+        ]
+
+    def alive_at(self) -> float:
+        """When the stalest one last did anything, by the monotonic clock."""
+        return min(watch.alive_at for watch in self.watches)
+
+    def history_went_back(self) -> bool:
+        """Whether one showed that the API server was restored to an earlier state."""
+        return any(watch.history_went_back for watch in self.watches)
+
+    def silent_for(self) -> dict[SecretType, float]:
+        """For how many seconds the most silent one of each type heard nothing."""
+        silences: dict[SecretType, float] = {}
+        for watch in self.watches:
+            longest = silences.get(watch.secret_type, 0.0)
+            silences[watch.secret_type] = max(seconds_since(watch.heard_at, self.monotonic), longest)
+        return silences

@@ -127,7 +127,7 @@ class Tenant:
     # Edits.
 
     async def _edits(self, doors: list[tuple[Target, int]]) -> None:
-        edits = (self._moves, self._moves, self._moves, self._boasts, self._begins_anew, self._asks_to_clear)
+        edits = (*[self._moves] * 5, self._boasts, self._begins_anew, self._asks_to_clear)
         async with asyncio.TaskGroup() as group:
             while True:
                 await asyncio.sleep(1 / self.parameters.edits)

@@ -181,8 +181,10 @@ class ApiServerInMemory:
         ownership = copy.deepcopy(self._owned(address))
         after = defaulted(resource, replaced(resource, before, ownership.applied(manager, before, asked), None))
         self._check(resource, after, before)
+        is_news = ownership != self._owned(address)
         self._owners[address] = ownership
-        return self._change(address, before, after)
+        # Who owns what is written, too, though nothing else may have changed.
+        return self._change(address, before, after, is_news=is_news)
 
     def _check(self, resource: Resource, after: Manifest, before: Manifest | None) -> None:
         self.admit(resource, after, before)
@@ -191,8 +193,8 @@ class ApiServerInMemory:
     def _owned(self, address: Address) -> Ownership:
         return self._owners.setdefault(address, Ownership())
 
-    def _change(self, address: Address, before: Manifest, after: Manifest) -> Manifest:
-        if after == before:
+    def _change(self, address: Address, before: Manifest, after: Manifest, *, is_news: bool = False) -> Manifest:
+        if after == before and not is_news:
             return copy.deepcopy(before)
         if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
             self._remove(address)

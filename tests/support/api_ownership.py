@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Manifest = dict[str, Any]
@@ -59,7 +60,8 @@ def without_fields(content: Manifest, gone: Iterable[Path]) -> Manifest:
             *higher, name = above
             parent = _below(result, higher)
             parent[name] = [each for each in parent.get(name, []) if _key(tuple(above), each) != last]
-        else:
+        elif not isinstance(_below(result, above).get(last), dict) or not _below(result, above)[last]:
+            # Who applied an empty map owns the map, and nothing that others have put into it.
             _below(result, above).pop(last, None)
     return result
 
@@ -80,18 +82,18 @@ def _put_into_list(content: Manifest, path: Path, key: str, value: Any) -> None:
         elements.append(value)
 
 
+@dataclass
 class Ownership:
     """Who owns which field of one object."""
 
-    def __init__(self) -> None:
-        self._owned: dict[Owner, set[Path]] = {}
+    _owned: dict[Owner, set[Path]] = field(default_factory=dict)
 
     def updated(self, manager: str, before: Manifest | None, after: Manifest) -> None:
         """Somebody created or patched it: what changed is theirs alone."""
         old, new = fields(before or {}), fields(after)
         changed = {path for path, value in new.items() if path not in old or old[path] != value}
         self._taken(changed | (set(old) - set(new)))
-        self._owned.setdefault((manager, "Update"), set()).update(changed)
+        self._own((manager, "Update"), self._owned.get((manager, "Update"), set()) | changed)
 
     def applied(self, manager: str, before: Manifest, manifest: Manifest) -> Manifest:
         """What applying a manifest, forced, makes of it; what they applied before and nobody else owns is taken out."""
@@ -99,8 +101,13 @@ class Ownership:
         others = {path for each, owned in self._owned.items() if each != owner for path in owned}
         gone = self._owned.get(owner, set()) - set(new) - others
         self._taken({path for path, value in new.items() if path in old and old[path] != value} | gone)
-        self._owned[owner] = set(new)
+        self._own(owner, set(new))
         return with_fields(without_fields(before, gone), new)
+
+    def _own(self, owner: Owner, paths: set[Path]) -> None:
+        """Who owns nothing is not remembered."""
+        owned = self._owned | {owner: paths}
+        self._owned = {each: theirs for each, theirs in owned.items() if theirs}
 
     def _taken(self, paths: set[Path]) -> None:
         for owned in self._owned.values():

@@ -127,3 +127,23 @@ def test_urgent_keys_never_come_more_often_in_a_row_than_is_said() -> None:
     waits(line, *(f"b/{number}" for number in range(10)))
     kinds = "".join(key[0] for key in in_turn(line))
     assert kinds == ("a" * URGENT_IN_A_ROW + "b") * 10
+
+
+def test_whoever_has_many_namespaces_that_hang_keeps_a_newcomer_waiting_for_one_turn_at_most() -> None:
+    """As with revocation URLs that hang: 64 places, 8 for each namespace, the last 16 for namespaces that have none."""
+    line = turns(in_all=64, per_namespace=8, reserved=16)
+    for namespace in range(70):
+        waits(line, *(f"hangs-{namespace}/{number}" for number in range(50)))
+    held = []
+    while (key := line.take()) is not None:
+        held.append(key)
+    assert len(held) == 64
+    waits(line, "victim/one")
+    line.leave(held[0])
+    # Before it go only those that have no place either: six, and whose place it was.
+    passed = []
+    while (key := line.take()) != "victim/one":
+        assert key is not None
+        passed.append(key)
+        line.leave(key)
+    assert len(passed) == 7

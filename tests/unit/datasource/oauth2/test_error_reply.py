@@ -30,7 +30,11 @@ STRAVA = {
     "message": "Bad Request",
     "errors": [{"resource": "RefreshToken", "field": "refresh_token", "code": "invalid"}],
 }
-SALESFORCE = {"error": "invalid_grant", "error_description": "token request is already being processed"}
+SALESFORCE = {
+    "error": "invalid_grant",
+    "error_description": "token request is already being processed",
+    "details": [{"code": "x"}],
+}
 ATLASSIAN = {"error": "unauthorized_client", "error_description": "refresh_token is invalid"}
 GOOGLE_API = {"error": {"code": 401, "message": "Request is missing required authentication", "status": "X"}}
 
@@ -71,6 +75,7 @@ def test_rule_says_what_an_error_means(rule: ErrorRule, status: int, members: An
         ErrorRule(CLIENT, error="invalid"),
         ErrorRule(CLIENT, path="errors.errorType"),
         ErrorRule(CLIENT, path="error.0"),
+        ErrorRule(CLIENT, path="details"),
         ErrorRule(CLIENT, path="error.9.x"),
         ErrorRule(CLIENT, error="invalid_grant", description="revoked"),
     ],

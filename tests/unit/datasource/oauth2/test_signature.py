@@ -133,6 +133,32 @@ def test_key_of_another_kind_is_not_used() -> None:
         verified_claims(token, keys(RSA))
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"use": ["sig"]},
+        {"use": {}},
+        {"use": "enc"},
+        {"key_ops": ["encrypt"]},
+        {"key_ops": "verify"},
+        {"key_ops": {"verify": 1}},
+        {"kty": ["RSA"]},
+        {"kty": None},
+        {"n": 5},
+    ],
+)
+def test_odd_entry_of_a_key_set_is_passed_over_and_costs_the_others_nothing(odd: dict[str, Any]) -> None:
+    """RFC 7517 section 5."""
+    good = RSA.as_dict(private=False, kid="k-1")
+    found = parse_key_set(json.dumps({"keys": [good | {"kid": "odd"} | odd, 5, None, [good], good]}).encode())
+    assert [key.kid for key in found] == ["k-1"]
+
+
+def test_key_for_verifying_is_one_for_signatures() -> None:
+    good = RSA.as_dict(private=False, kid="k-1") | {"key_ops": ["verify"], "use": "sig"}
+    assert len(parse_key_set(json.dumps({"keys": [good]}).encode())) == 1
+
+
 def test_critical_header_is_refused() -> None:
     token = f"{part({'alg': 'RS256', 'kid': 'k-1', 'crit': ['b64'], 'b64': False})}.{part(CLAIMS)}.c2ln"
     with pytest.raises(IdentityMismatch, match="critical"):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.outbound.content_coding import TooLarge, decoded
+from datasource.outbound.content_coding import TooLarge, before_the_damage, decoded
 from datasource.outbound.provider_request import UnusableReply
 
 TEXT = b'{"refresh_token": "rt-2"}' * 20
@@ -53,6 +53,10 @@ def test_beginning_of_what_was_damaged_is_read() -> None:
     read = decoded(damaged, "gzip", largest=2_000_000)
     assert len(read) > 1_000
     assert text.startswith(read[:1_000])
+
+
+def test_piece_without_damage_is_read_to_its_end() -> None:
+    assert before_the_damage(zlib.decompressobj(), zlib.compress(TEXT), 999) == TEXT
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "gzip, gzip, gzip", "compress"])

@@ -149,7 +149,8 @@ _ROUND: list[Callable[[bytes], bytes]] = [
 @given(
     token_type=_TOKEN_TYPES,
     access_token=_ACCESS,
-    more=_members.map(lambda members: {name: value for name, value in members.items() if name != "refresh_token"}),
+    # Where two stand in a reply that is broken off, nobody can say which is meant.
+    more=_members.filter(lambda members: '"refresh_token"' not in json.dumps(members)),
     around=st.sampled_from(_ROUND),
     charset=st.sampled_from(_charsets),
     coding=st.sampled_from(["", "gzip", "deflate", "gzip, deflate"]),
