@@ -119,7 +119,7 @@ def next_steps(wanted: Wanted) -> tuple[str, ...]:
     if wanted.client_id is None:
         lines += [
             "Register the application at the provider. Its redirect URI, once the Datasource is applied:",
-            f"  kubectl get datasource {wanted.name}{scope} -o jsonpath='{{.status.redirectURI}}'",
+            f"  kubectl get dsrc {wanted.name}{scope} -o jsonpath='{{.status.redirectURI}}'",
             "Then add the client ID: say --client-id, and apply again.",
         ]
     if wanted.secret_name is not None:

@@ -158,7 +158,7 @@ def _warnings(
     if suspended:
         yield (
             f"Suspended here: {', '.join(sorted(suspended))}. To go on here after all: "
-            'kubectl patch datasource NAME -n NAMESPACE --type=merge -p \'{"spec":{"suspend":false}}\''
+            'kubectl patch dsrc NAME -n NAMESPACE --type=merge -p \'{"spec":{"suspend":false}}\''
         )
     running = sorted(place for place in map(str, map(_datasource_of, with_tokens)) if place not in suspended)
     if running and suspended:

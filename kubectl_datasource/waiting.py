@@ -91,7 +91,7 @@ def is_suspended(datasource: Datasource) -> Ended:
     return Ended(
         Exit.NOT_AS_WANTED,
         f"{datasource.place} is suspended by spec.suspend. To go on: "
-        f'kubectl patch datasource {name} -n {namespace} --type=merge -p \'{{"spec":{{"suspend":false}}}}\'',
+        f'kubectl patch dsrc {name} -n {namespace} --type=merge -p \'{{"spec":{{"suspend":false}}}}\'',
     )
 
 

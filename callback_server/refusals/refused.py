@@ -68,5 +68,5 @@ class Refused(Exception):
     """Whether strangers can bring it about by guessing: answered so often and no more."""
 
 
-FIND_THE_LINK = "kubectl get datasource NAME -o jsonpath='{.status.authorizationLink}'"
+FIND_THE_LINK = "kubectl get dsrc NAME -o jsonpath='{.status.authorizationLink}'"
 """Shows the current link."""

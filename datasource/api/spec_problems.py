@@ -49,7 +49,7 @@ def parse_spec(raw: Mapping[str, Any], *, allow_insecure_http: bool, egress: Egr
         spec = msgspec.convert(raw, Spec)
     except msgspec.ValidationError as error:
         raise InvalidSpec(
-            "spec", f"does not fit the schema: {error}", "Compare it with `kubectl explain datasource.spec`."
+            "spec", f"does not fit the schema: {error}", "Compare it with `kubectl explain dsrc.spec`."
         ) from None
     for problem in _problems(spec, allow_insecure_http=allow_insecure_http, egress=egress):
         raise problem.error()

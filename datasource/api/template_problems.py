@@ -115,7 +115,7 @@ def _data_problems(data: Mapping[str, str], captured: tuple[str, ...]) -> Iterat
             yield SpecProblem(
                 f"{_TEMPLATE}.data[{key}]",
                 f"uses the unknown variable {{{{ {_shown(variable)} }}}}",
-                "See `kubectl explain datasource.spec.tokenSecret.template.data` for the known ones.",
+                "See `kubectl explain dsrc.spec.tokenSecret.template.data` for the known ones.",
             )
     if (too_large := size_problem(data, {})) is not None:
         yield too_large

@@ -248,9 +248,9 @@ def tell(cluster: Cluster, link: str, stack: Stack, provider: Provider) -> None:
 
   In another terminal:
       export KUBECONFIG={cluster.kubeconfig}
-      kubectl get datasource -w
+      kubectl get dsrc -w
       kubectl annotate --overwrite datasource {NAME} datasource.dev/clear-credential="$(date +%s)"
-      kubectl describe datasource {NAME}
+      kubectl describe dsrc {NAME}
 
   Ctrl-C stops everything. The state, live:
 """)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from datasource.api.clock import parse_rfc3339
-from datasource.api.names import LINK_KEYS_SECRET, SecretType
+from datasource.api.names import CALLBACK_RIGHTS, LINK_KEYS_SECRET, SecretType
 from deploy.local.controlplane import ControlPlane
 from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process, Stack, install
 from tests.support.api import SECRETS
@@ -159,17 +159,20 @@ def test_every_state_is_among_what_was_stored(upgraded: Upgraded) -> None:
 
 
 def test_nothing_is_written_but_what_was_asked_for(upgraded: Upgraded) -> None:
-    """One status for the one edit of each, the refresh that was interrupted, the flow records that ran out, and keys for links.
+    """One status for the one edit of each, the refresh that was interrupted, the flow records that ran out, keys for links,
+    and the rights of the callback server, which v0.1.0 gave it on all Secrets at once.
 
     Where this version says something in other words, the status may have been written once more before the edit came.
+    The refresh that waits for the process that began it is told again after the edit, which has everything looked at anew.
     """
     interrupted = f"{INTERRUPTED}-oauth2-credential"
     written = [
         (each.verb, each.resource, each.name)
         for each in upgraded.writes()
-        if each.name not in {interrupted, LINK_KEYS_SECRET}
+        if each.name not in {interrupted, LINK_KEYS_SECRET, CALLBACK_RIGHTS}
     ]
     keys = [each.verb for each in upgraded.writes() if each.name == LINK_KEYS_SECRET]
+    rights = {each.resource for each in upgraded.writes() if each.name == CALLBACK_RIGHTS}
     flows = [("delete", "secrets", name) for name in upgraded.swept]
     statuses = [("patch", "datasources/status", name) for name in upgraded.datasources()]
     reworded = [
@@ -178,8 +181,11 @@ def test_nothing_is_written_but_what_was_asked_for(upgraded: Upgraded) -> None:
         if _messages(upgraded.user.status(name)) != _messages(stored["status"])
     ]
 
-    assert Counter(statuses + flows) <= Counter(written) <= Counter(statuses + flows + reworded)
+    waits_again = [("patch", "datasources/status", INTERRUPTED)]
+
+    assert Counter(statuses + flows) <= Counter(written) <= Counter(statuses + flows + reworded + waits_again)
     assert keys == ["create"]
+    assert rights == {"roles", "rolebindings"}
 
 
 def test_no_secret_is_changed(upgraded: Upgraded) -> None:

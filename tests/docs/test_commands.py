@@ -33,7 +33,7 @@ ELSEWHERE: dict[str, str] = {
 }
 """Commands that are not typed here, and why."""
 
-ENDLESS = ("kubectl get datasource -w",)
+ENDLESS = ("kubectl get dsrc -w",)
 """What goes on until it is ended: enough that it has told something."""
 
 PATIENCE = 120

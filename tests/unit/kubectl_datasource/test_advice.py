@@ -25,7 +25,8 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        noting = 'for word; do printf "%s\\0" "$word"; done >> "$0.words"; printf "\\n\\0" >> "$0.words"'
+        # A file for each run: of two that are piped, the words would mix.
+        noting = 'for word; do printf "%s\\0" "$word"; done > "$0.words.$$"'
         reading = 'case "$*" in *"/dev/stdin"*|*"-f -"*) cat;; esac >> "$0.stdin"'
         script = folder / "kubectl"
         script.write_text(f"#!/bin/sh\n{noting}\n{reading}\n")
@@ -39,8 +40,7 @@ class Shell:
         subprocess.run(  # noqa: S603
             [bash, "-eu", "-c", line], input=typed, text=True, check=True, env=environ, cwd=self.folder
         )
-        calls = (self.folder / "kubectl.words").read_text().split("\n\0")
-        return [call.split("\0")[:-1] for call in calls if call]
+        return [path.read_text().split("\0")[:-1] for path in self.folder.glob("kubectl.words.*")]
 
     @property
     def stdin(self) -> str:

@@ -50,7 +50,7 @@ def test_many_misses_are_answered_with_the_way_to_the_link() -> None:
     refused = refusals.too_many_misses(timedelta(seconds=5))
 
     assert refused.retry_after == timedelta(seconds=5)
-    assert refused.command == "kubectl get datasource NAME -o jsonpath='{.status.authorizationLink}'"
+    assert refused.command == "kubectl get dsrc NAME -o jsonpath='{.status.authorizationLink}'"
 
 
 def test_who_comes_before_the_right_is_told_what_is_missing_and_that_nothing_is_lost() -> None:

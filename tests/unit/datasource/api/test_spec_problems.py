@@ -45,7 +45,7 @@ def refused(raw: dict[str, Any], *, allow_insecure_http: bool = False) -> SpecPr
 def test_spec_that_does_not_fit_the_schema_names_the_remedy(raw: dict[str, Any]) -> None:
     error = refused(raw)
     assert error.field == "spec"
-    assert "kubectl explain datasource.spec" in str(error)
+    assert "kubectl explain dsrc.spec" in str(error)
 
 
 # Endpoints.
