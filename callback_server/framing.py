@@ -40,7 +40,7 @@ def head_problem(received: bytes) -> str | None:
         return None
     request, *lines = head[:-4].split(b"\r\n")
     if _REQUEST_LINE.fullmatch(request) is None:
-        return "the request line is none of HTTP/1.1 with a path"
+        return "the request line is not a method, a path and HTTP/1.1"
     return _fields_problem(lines)
 
 

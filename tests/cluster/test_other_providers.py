@@ -86,10 +86,11 @@ def test_mock_server_is_found_by_its_issuer_authorized_and_refreshed(user: User,
         page = person.come_back(person.consent(person.begin(user.link())))
         assert "The new credential was stored" in page.text, page.text
         user.wait_for_reason("Authorized")
-        first = _stored(user, "access_token")
+        # Its access tokens differ by the second only.
+        first = _stored(user, "refresh_token")
         user.annotate("refresh", "1")
         user.wait_for_handled("refresh", "1")
-        eventually("another access token is stored", lambda: _stored(user, "access_token") != first, user.status)
+        eventually("what it answered is stored", lambda: _stored(user, "refresh_token") != first, user.status)
         assert user.reason() == "Authorized"
 
 

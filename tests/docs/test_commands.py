@@ -177,6 +177,7 @@ INSTALLS = (
     "kubectl delete -k ",
     "kubectl delete -f ",
     "kubectl label namespace ",
+    "kubectl delete roles,",
 )
 """Commands that install and remove: in a cluster where nothing runs."""
 

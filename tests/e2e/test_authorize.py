@@ -159,6 +159,7 @@ def test_used_link_has_ended_while_the_operator_is_down(
     user: User, page: Page, operator: Process, shoot: Shoot
 ) -> None:
     link = user.ready_to_authorize()
+    user.wait_for_callback_rights()
     operator.stop()
     try:
         authorize(page, link, DEMO_LOGIN, DEMO_PASSWORD)

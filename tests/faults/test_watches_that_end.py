@@ -277,6 +277,13 @@ def allow_lease_in(namespace: str, control_plane: ControlPlane) -> None:
         right = api.get(resource, f"{OPERATOR}-lease", SYSTEM_NAMESPACE)
         right["metadata"] = {"name": right["metadata"]["name"], "namespace": namespace}
         api.apply(right)
+    # The policy knows one Lease, that of the system namespace.
+    elsewhere = {
+        "matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [namespace]}]
+    }
+    change = json.dumps({"spec": {"matchResources": {"namespaceSelector": elsewhere}}})
+    binding = ("validatingadmissionpolicybinding", "lease-writes.datasource.dev")
+    control_plane.cluster.kubectl("patch", *binding, "--type=merge", "-p", change)
 
 
 def user_in(namespace: str, control_plane: ControlPlane, provider: Provider, stack: Stack) -> User:

@@ -10,9 +10,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jwk import ECKey
 
+from datasource.api.names import CALLBACK_RIGHTS
 from deploy.local.cluster import Cluster
 from deploy.local.provider import Provider
-from tests.support.api import DATASOURCES, EVENTS, SECRETS, Api, Manifest, Resource, api_of
+from tests.support.api import DATASOURCES, EVENTS, ROLES, SECRETS, Api, Manifest, Resource, api_of
 from tests.support.patience import PATIENCE as PATIENCE
 from tests.support.patience import GaveUp as GaveUp
 from tests.support.patience import eventually as eventually
@@ -151,6 +152,16 @@ class User:
     def wait_for_link(self, name: str = "calendar") -> None:
         """Until a link is offered."""
         self.wait_for_status("a link is offered", lambda seen: "authorizationLink" in seen, name)
+
+    def wait_for_callback_rights(self, name: str = "calendar") -> None:
+        """Until the callback server may read what it needs; the operator gives it that a moment after the link."""
+
+        def named() -> bool:
+            role = self.api.find(ROLES, CALLBACK_RIGHTS, self.namespace)
+            rules = [] if role is None else role["rules"]
+            return any(f"{name}-oauth2-credential" in rule.get("resourceNames", ()) for rule in rules)
+
+        eventually("the callback server has its rights", named)
 
     def wait_for_handled(self, request: str, value: str, name: str = "calendar") -> None:
         """Until the operator says that it acted on that value of a request."""
