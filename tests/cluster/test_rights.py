@@ -18,7 +18,7 @@ _OPEN_TO_ALL = {("", "", "get"), ("authorization.k8s.io", "selfsubjectaccessrevi
 _GIVEN_BY_THE_OPERATOR = {("", "secrets", "get"), ("", "secrets", "patch"), ("", "configmaps", "get")}
 """What the callback server may do with what Datasources name, in Roles that have gone by now."""
 
-_AGENTS = {OPERATOR: ("datasource-operator", "Python/"), CALLBACK_SERVER: ("datasource-callback-server",)}
+_AGENTS = {OPERATOR: ("datasource-operator", "kopf/"), CALLBACK_SERVER: ("datasource-callback-server",)}
 """How the processes call themselves; the watch of Datasources is kopf's. Tests try the accounts with other clients."""
 
 

@@ -22,7 +22,7 @@ import pytest
 from deploy.local.build import KUBE_APISERVER
 from deploy.local.controlplane import ControlPlane
 from deploy.local.provider import Provider
-from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Stack
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Stack
 from tests.faults import behind_proxy, world
 from tests.faults.api_proxy import everything, is_read_of_many, is_watch, token_file_of, write_secret
 from tests.faults.behind_proxy import BehindProxy
@@ -245,6 +245,7 @@ def silenced(
     with namespace_of_its_own(control_plane, "watches-in-silence") as namespace:
         user = user_in(namespace, control_plane, provider, stack)
         allow_lease_in(namespace, control_plane)
+        allow_callback_server_in(namespace, control_plane)
         with behind_proxy.operator(
             control_plane,
             stack,
@@ -284,6 +285,13 @@ def allow_lease_in(namespace: str, control_plane: ControlPlane) -> None:
     change = json.dumps({"spec": {"matchResources": {"namespaceSelector": elsewhere}}})
     binding = ("validatingadmissionpolicybinding", "lease-writes.datasource.dev")
     control_plane.cluster.kubectl("patch", *binding, "--type=merge", "-p", change)
+
+
+def allow_callback_server_in(namespace: str, control_plane: ControlPlane) -> None:
+    """What this operator would give to the callback server of its own system namespace, where none runs."""
+    there, account = ("-n", namespace), f"--serviceaccount={SYSTEM_NAMESPACE}:{CALLBACK_SERVER}"
+    control_plane.cluster.kubectl(*there, "create", "role", "callback", "--verb=get,patch", "--resource=secrets")
+    control_plane.cluster.kubectl(*there, "create", "rolebinding", "callback", "--role=callback", account)
 
 
 def user_in(namespace: str, control_plane: ControlPlane, provider: Provider, stack: Stack) -> User:

@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey
 from datasource.api.names import CALLBACK_RIGHTS
 from deploy.local.cluster import Cluster
 from deploy.local.provider import Provider
-from tests.support.api import DATASOURCES, EVENTS, ROLES, SECRETS, Api, Manifest, Resource, api_of
+from tests.support.api import DATASOURCES, EVENTS, ROLE_BINDINGS, ROLES, SECRETS, Api, Manifest, Resource, api_of
 from tests.support.patience import PATIENCE as PATIENCE
 from tests.support.patience import GaveUp as GaveUp
 from tests.support.patience import eventually as eventually
@@ -159,7 +159,8 @@ class User:
         def named() -> bool:
             role = self.api.find(ROLES, CALLBACK_RIGHTS, self.namespace)
             rules = [] if role is None else role["rules"]
-            return any(f"{name}-oauth2-credential" in rule.get("resourceNames", ()) for rule in rules)
+            is_bound = self.api.find(ROLE_BINDINGS, CALLBACK_RIGHTS, self.namespace) is not None
+            return is_bound and any(f"{name}-oauth2-credential" in rule.get("resourceNames", ()) for rule in rules)
 
         eventually("the callback server has its rights", named)
 
