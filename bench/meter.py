@@ -89,8 +89,8 @@ class Call:
 class Calls(Counter[Call]):
     """How often each kind of request was made."""
 
-    def writes(self, *, besides: frozenset[str] = frozenset({"leases", "events"})) -> int:
-        """How many writes, without those of the election and of Events."""
+    def writes(self, *, besides: frozenset[str] = frozenset({"leases", "events", "roles", "rolebindings"})) -> int:
+        """How many writes, without those of the election, of Events, and of rights, which are a few for each namespace."""
         return sum(count for call, count in self.items() if call.is_write and call.resource not in besides)
 
     def events(self) -> int:

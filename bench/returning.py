@@ -104,6 +104,8 @@ def _p99(samples: list[float]) -> float:
 async def _crowd(here: World, count: int) -> Crowd:
     """`count` people with a link, from the namespaces in turn."""
     fleets = [await waiting(here, count // NAMESPACES) for _ in range(NAMESPACES)]
+    for fleet in fleets:
+        await here.let_callback_server_in(fleet.namespace)
     by_namespace = [[(fleet, member) for member in fleet.members.values()] for fleet in fleets]
     return [each for turn in zip(*by_namespace, strict=True) for each in turn]
 

@@ -21,6 +21,7 @@ from bench.imitation import LIFETIME
 from bench.meter import AuditLog, Calls, cpu_seconds, service_account
 from bench.objects import Maker
 from datasource.api.clock import micro_time
+from datasource.api.names import CALLBACK_RIGHTS
 from datasource.process.installation import LEASE_NAME
 from deploy.local.cache import BUILD, REPOSITORY
 from deploy.local.controlplane import ControlPlane
@@ -109,6 +110,19 @@ class World:
             yield server.child.pid or 0
         finally:
             server.stop()
+
+    async def let_callback_server_in(self, namespace: str) -> None:
+        """Give it the rights that the operator gives by name, where none runs: what they cost the API server is the same."""
+        named = {"name": CALLBACK_RIGHTS, "namespace": namespace}
+        kinds = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": named}
+        rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "patch"]}]
+        account = {"kind": "ServiceAccount", "name": CALLBACK_SERVER, "namespace": SYSTEM_NAMESPACE}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": CALLBACK_RIGHTS}
+        for manifest in (
+            {**kinds, "kind": "Role", "rules": rules},
+            {**kinds, "kind": "RoleBinding", "subjects": [account], "roleRef": reference},
+        ):
+            await asyncio.to_thread(self.api.apply, manifest)
 
     async def let_lead(self) -> float:
         """Release the Lease; returns when (monotonic) the operator had taken it."""
