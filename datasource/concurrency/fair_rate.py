@@ -57,6 +57,12 @@ class FairRate(Generic[K]):
         bucket.left_out = 0
         return admitted
 
+    def take_back(self, key: K, admitted: Admitted) -> None:
+        """It was left out all the same, for another limit's sake: it used up nothing, and is told with the next."""
+        bucket = self._buckets[key]
+        bucket.left = min(bucket.left + 1, float(self.at_once))
+        bucket.left_out = admitted.left_out + 1
+
     def _bucket(self, key: K, now: float) -> _Bucket:
         bucket = self._buckets.get(key)
         if bucket is None:
