@@ -1,4 +1,4 @@
-"""What completes `kubectl datasource <TAB>`: kubectl runs the script `kubectl_complete-datasource`, shells ask with `__complete`.
+"""What completes `kubectl datasource <TAB>`: kubectl runs `kubectl_complete-datasource`, shells ask with `__complete`.
 
 Source: kubectl's plugin documentation. It gets the words after `datasource`, the unfinished one last, and answers as Cobra's
 completions do: a candidate a line, then a colon and a directive.

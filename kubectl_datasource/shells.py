@@ -18,7 +18,7 @@ __datasource_candidates() {
 __datasource_complete() {
     __datasource_candidates "${COMP_WORDS[@]:1:COMP_CWORD}"
 }
-__datasource_found=$(complete -p kubectl 2>/dev/null | sed -n 's/.* -F \([^ ]*\) .*/\1/p')
+__datasource_found=$(complete -p kubectl 2>/dev/null | sed -n 's/.* -F \([^ ]*\) .*/\1/p') || :
 if [ "$__datasource_found" != __datasource_complete_kubectl ]; then
     __datasource_before=$__datasource_found
 fi

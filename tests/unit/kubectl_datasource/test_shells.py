@@ -42,7 +42,7 @@ def typed_in_bash(*words: str, before: str = "", sourced: int = 1) -> list[str]:
     return run(
         "bash",
         f"""
-set -u
+set -euo pipefail
 {before}
 {script("bash") * sourced}
 COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}
