@@ -58,7 +58,7 @@ class FairLines:
     def _admit(self, key: tuple[str, str], now: float) -> Admitted | None:
         admitted = self._rate.admit(key, now)
         if admitted is not None and self._in_all.admit(admitted.is_first, now) is None:
-            self._rate.take_back(key, admitted)
+            self._rate.take_back(key, admitted, now)
             return None
         return admitted
 
