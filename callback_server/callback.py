@@ -261,6 +261,7 @@ def new_credential(
         expiry_hint=response.expiry_hint,
         grant_expires_at=response.grant_expires_at,
         refreshed_at=refreshed_at,
+        authorized_at=refreshed_at,
         has_refresh_token=response.refresh_token is not None,
         ticket_hash=flow.ticket_hash,
         is_revocable=effective.revocation_url is not None,

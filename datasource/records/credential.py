@@ -83,6 +83,8 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """Whether a revocation endpoint was known when the tokens were obtained."""
     revoke_until: datetime | None = None
     """On a tombstone that keeps a token to be revoked: when to give that up."""
+    authorized_at: datetime | None = None
+    """When a person got it; refreshes leave it. None: v0.1.0 stored it."""
     promised: ProviderMetadata | None = None
     """What the issuer's metadata promised when the credential was obtained: it holds while the document is out of reach."""
 
@@ -282,6 +284,14 @@ def _promised_in(annotations: Mapping[str, str]) -> ProviderMetadata | None:
         return None
 
 
+def _authorized_at_in(annotations: Mapping[str, str]) -> datetime | None:
+    """When a person got it; nothing rests on it, so an altered annotation is as if it was not told."""
+    try:
+        return parse_rfc3339(annotations.get(Annotation.AUTHORIZED_AT, ""))
+    except ValueError:
+        return None
+
+
 def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
     credential_id = annotations.get(Annotation.CREDENTIAL_ID)
     if not credential_id:
@@ -313,6 +323,7 @@ def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
         identity_fits=verdict == "fits",
         is_revocable=Annotation.REVOCABLE in annotations,
         revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
+        authorized_at=_authorized_at_in(annotations),
         promised=_promised_in(annotations),
     )
     if facts.tombstone is None and not facts.fingerprint:

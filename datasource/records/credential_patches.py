@@ -167,6 +167,7 @@ def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str 
         Annotation.EXPECTED_IDENTITY: _identity_check(facts),
         Annotation.REVOCABLE: "true" if facts.is_revocable else None,
         Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
+        Annotation.AUTHORIZED_AT: None if facts.authorized_at is None else rfc3339(facts.authorized_at),
         Annotation.PROMISED: None if facts.promised is None else msgspec.json.encode(facts.promised).decode(),
         # Whoever applied a backup left a copy of the tokens there: a clear would not be one, and caches hold annotations.
         LAST_APPLIED: None,

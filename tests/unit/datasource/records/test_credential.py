@@ -264,6 +264,7 @@ _facts = st.builds(
     expiry_hint=_moments,
     grant_expires_at=_moments,
     identity_problem=st.none() | st.text(max_size=20),
+    authorized_at=_moments,
 )
 
 
@@ -288,6 +289,10 @@ def test_arbitrary_annotations_raise_nothing_but_unreadable(annotations: dict[An
         return
     expires_at = read.facts.expires_at
     assert expires_at is None or expires_at.utcoffset() == timedelta(0)
+
+
+def test_time_of_authorization_that_somebody_altered_costs_no_credential() -> None:
+    assert read_facts(annotated(AUTHORIZED_AT="yesterday")).facts.authorized_at is None
 
 
 def test_credential_says_whether_it_is_being_deleted() -> None:
