@@ -212,13 +212,12 @@ class CallbackService:
             options=code_options(prepared.effective.parameters),
         )
         try:
-            options = reply_options(prepared.effective.parameters)
             return await request_token(
                 self.transport,
                 request,
                 tenant=flow.namespace,
                 now=self.now,
-                options=options,
+                options=reply_options(prepared.effective.parameters),
                 ca_bundle=prepared.material.ca_bundle,
             )
         except OAuth2Error as error:
