@@ -213,13 +213,12 @@ class CallbackService:
             options=code_options(prepared.effective.parameters),
         )
         try:
-            options = reply_options(prepared.effective.parameters)
             return await request_token(
                 self.transport,
                 request,
                 tenant=flow.namespace,
                 now=self.now,
-                options=options,
+                options=reply_options(prepared.effective.parameters),
                 ca_bundle=prepared.material.ca_bundle,
             )
         except OAuth2Error as error:
@@ -262,6 +261,7 @@ def new_credential(
         expiry_hint=response.expiry_hint,
         grant_expires_at=response.grant_expires_at,
         refreshed_at=refreshed_at,
+        authorized_at=refreshed_at,
         has_refresh_token=response.refresh_token is not None,
         ticket_hash=flow.ticket_hash,
         is_revocable=effective.revocation_url is not None,

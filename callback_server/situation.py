@@ -135,8 +135,10 @@ class Observer:
             Refused: an endpoint depends on it, and it cannot be had.
             Exceeded: too many of that namespace wait for metadata.
         """
-        issuer = situation.oauth2.expanded().issuer
-        is_at_hand = not issuer or self.discovery.is_known(issuer, ca_bundle=ca_bundle)
+        whole = situation.oauth2.expanded()
+        is_at_hand = not whole.issuer or self.discovery.is_known(
+            whole.issuer, ca_bundle=ca_bundle, discovery_url=whole.discovery_url
+        )
         try:
             async with nullcontext() if is_at_hand else self.lookups.one(situation.namespace):
                 found = await look_up_metadata(

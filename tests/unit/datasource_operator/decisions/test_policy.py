@@ -1147,6 +1147,18 @@ def test_where_nothing_may_be_read_that_is_said_without_reading_it() -> None:
     assert step.finding.reason is Reason.SECRETS_FORBIDDEN
 
 
+@pytest.mark.parametrize("refusal", [NO_RIGHT, QUOTA], ids=["no right", "a webhook or quota"])
+@pytest.mark.parametrize("stored", STARTING_POINTS.values(), ids=STARTING_POINTS)
+def test_nothing_is_cleared_where_it_may_not_be_read_live_and_that_is_said(
+    stored: StoredCredential | None, refusal: Refusal
+) -> None:
+    seen = refused(ReadLive(), observed(stored, requests=CLEAR), refusal)
+    step = next_step(seen)
+    assert isinstance(step, Settle)
+    assert step.finding.reason is Reason.SECRETS_FORBIDDEN
+    assert refusal.words in step.finding.message
+
+
 def test_of_several_refusals_the_first_is_told() -> None:
     seen = refused(Clear(None, HandledSet()), observed(credential()), QUOTA)
     again = refused(LookAround(), seen, IMMUTABLE)
