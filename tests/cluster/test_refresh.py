@@ -73,14 +73,15 @@ def test_short_lived_token_is_refreshed_before_it_runs_out(user: User) -> None:
     authorize(user, timedelta(seconds=20))
     first = user.secret("calendar-token")
 
-    eventually("it was refreshed twice", lambda: len(refreshes(user)) >= 2)
+    # A third may be under way already, and has no answer then.
+    eventually("it was refreshed twice", lambda: len([each for each in refreshes(user) if each.status]) >= 2)
 
     second = user.secret("calendar-token")
     assert first is not None
     assert second is not None
     assert first["data"]["access_token"] != second["data"]["access_token"]
     assert user.ready()["status"] == "True"
-    assert [each.status for each in refreshes(user)] == [200] * len(refreshes(user))
+    assert {each.status for each in refreshes(user)} <= {200, None}
     each_was_spent_once(user)
 
 
@@ -105,10 +106,15 @@ def test_refresh_costs_four_writes(user: User, control_plane: ControlPlane) -> N
     refreshed(user, "1")
 
     operator = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{OPERATOR}"
-    written = writes_by(operator, control_plane.audit_log, since=begun)
-    ours = [(each.verb, each.resource) for each in written if each.namespace == user.namespace]
+
+    def ours() -> list[tuple[str, str]]:
+        written = writes_by(operator, control_plane.audit_log, since=begun)
+        return [(each.verb, each.resource) for each in written if each.namespace == user.namespace]
+
+    # A write stands in the log a moment after it can be seen.
+    eventually("the last one is in the log", lambda: len(ours()) >= 4, ours)
     # The intent, the store, the token Secret, the status.
-    assert ours == [("patch", "secrets")] * 3 + [("patch", "datasources/status")]
+    assert ours() == [("patch", "secrets")] * 3 + [("patch", "datasources/status")]
 
 
 def test_refresh_without_a_refresh_token_is_handled_and_does_nothing(user: User) -> None:
@@ -402,7 +408,8 @@ def test_killed_between_request_and_store_is_told_as_interrupted_by_the_next_pro
     first = stack.operator("operator-killed", DATASOURCE_POD_UID="pod-1")
     first.start()
     try:
-        while_a_reply_is_held(user, first.child.kill)
+        # For long enough to be killed meanwhile, however busy the machine is; nobody waits for it.
+        while_a_reply_is_held(user, first.child.kill, hold=timedelta(seconds=30))
     finally:
         first.child.kill()
     again = stack.operator("operator-restarted", DATASOURCE_POD_UID="pod-1")

@@ -430,7 +430,7 @@ def test_replacement_of_the_same_name_waits_until_the_old_grant_is_revoked(user:
     token = authorize(user, deletion_policy="Revoke")
 
     delete(user)
-    user.kubectl("wait", "--for=delete", "datasource/calendar", "--timeout=20s")
+    user.kubectl("wait", "--for=delete", "datasource/calendar", "--timeout=60s")
     user.apply(user.datasource(user.oauth2(revocationURL=user.provider.revocation_url), deletionPolicy="Revoke"))
 
     user.wait_for_reason("AuthorizationRequired")
