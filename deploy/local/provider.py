@@ -227,7 +227,7 @@ class Provider:
     ) -> None:
         """Stage a fault for the next token (or revocation) requests, after those that are staged already.
 
-        `hold` waits first. Then: `status` answers so without acting, with the OAuth2 `error` and `retry_after` (seconds); `hang`
+        `hold` waits first. Then `status` answers so without acting, with the OAuth2 `error` and `retry_after` (s); `hang`
         never answers; `drop_before` cuts the connection without acting; otherwise the provider acts, waits for `hold_reply`, or
         until `let_go`, and answers, or with `drop_after` cuts the connection instead. `claims` replace those of the id_token in
         its answer, which is signed all the same; None takes one out.
