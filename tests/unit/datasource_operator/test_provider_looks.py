@@ -156,3 +156,19 @@ async def test_no_look_is_needed_without_an_issuer() -> None:
         assert oauth2 is not None
         assert await one.looks.metadata(KEY, oauth2, None) is None
         assert one.looks.running == 0
+
+
+async def test_metadata_that_stands_elsewhere_takes_a_place_of_whoever_is_asked() -> None:
+    issuer = "https://issuer.example.com"
+    document = {"issuer": issuer, "authorization_endpoint": f"{issuer}/auth", "token_endpoint": f"{issuer}/token"}
+    async with looking() as one, HostileProvider(replies(200, json.dumps(document).encode())) as provider:
+        raw = raw_spec(issuer=issuer, discoveryURL=f"{provider.origin}/meta", authorizeURL=None, tokenURL=None)
+        oauth2 = parse_spec(raw, allow_insecure_http=True, egress=LOCAL).oauth2
+        assert oauth2 is not None
+        await one.begin(KEY, oauth2)
+        assert await one.told() == KEY
+        found = await one.looks.metadata(KEY, oauth2, None)
+        assert found is not None
+        assert found.token_endpoint == f"{issuer}/token"
+        # What the place said is not what the issuer says.
+        assert not one.looks.discovery.is_known(issuer)
