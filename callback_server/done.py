@@ -34,6 +34,7 @@ from datasource.cluster.link_keys import LinkKeyStore
 from datasource.oauth2.scopes import scopes_not_granted
 from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
+from datasource.records.contents import StoredCredential
 from datasource.records.credential import CredentialFacts
 from datasource.records.effective import Effective
 from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, done_id_is_of, flow_key_origin, parse_flow_key
@@ -189,13 +190,14 @@ def _success_message(flow: Flow, situation: Situation | None) -> str:
         return "The Datasource cannot be shown as it is now: look at its state with kubectl describe."
     if not _is_seen_by_operator(flow, situation):
         return "The operator has not taken it up yet."
-    missed = "" if situation.credential is None else "".join(f" {gap}" for gap in gaps(situation.credential.facts))
+    stored = situation.credential
+    missed = "".join(f" {gap}" for gap in gaps(stored.facts)) if isinstance(stored, StoredCredential) else ""
     return f"The Datasource is AUTHORIZED.{missed} There is nothing more to do. You can close this page."
 
 
 def gained(situation: Situation) -> Iterator[Shown]:
     """What whoever consented should know: what was granted, for how long, and how to take it back."""
-    if situation.credential is None:
+    if not isinstance(situation.credential, StoredCredential):
         return
     facts, consent = situation.credential.facts, Consent(situation, UNBRANDED, "")
     if facts.authorized_as is not None:

@@ -216,6 +216,8 @@ def test_who_redirects_a_client_secret_must_be_allowed_to_read_it(admin: Api, ed
 
     assert "spec.oauth2.clientSecretRef" in patched({"tokenURL": "https://evil.example.com/token"})
     assert "spec.oauth2.clientSecretRef" in patched({"issuer": "https://evil.example.com"})
+    metadata = {"issuer": "https://login.example.com", "discoveryURL": "https://evil.example.com/meta"}
+    assert "spec.oauth2.clientSecretRef" in patched(metadata)
     for field in ("refreshURL", "pushedAuthorizationURL", "revocationURL"):
         assert "spec.oauth2.clientSecretRef" in patched({field: "https://evil.example.com/"})
     assert "spec.oauth2.clientSecretRef" in patched({"provider": "google"})

@@ -332,7 +332,11 @@ def test_settings_reach_the_environment() -> None:
                     "metricsPerObject": False,
                     "revocationSeconds": 999999,
                     "requireAllowedHosts": True,
-                    "branding": {"name": "Example Corp", "clusterName": "prod-eu", "supportAddress": "help@example.com"},
+                    "branding": {
+                        "name": "Example Corp",
+                        "clusterName": "prod-eu",
+                        "supportAddress": "help@example.com",
+                    },
                     "egress": {"allow": ["login.corp.example", "10.0.0.0/8"], "deny": [".evil.example"]},
                 },
             },

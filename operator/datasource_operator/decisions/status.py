@@ -26,7 +26,6 @@ from datasource.records.credential import Unreadable
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
 from datasource_operator.decisions.observed import Finding, Observed
-from datasource_operator.decisions.predicates import ticket_scope
 from datasource_operator.decisions.timing import next_refresh
 
 # What the CRD allows, in code points. A provider decides how long some texts are, and one too long would make the whole
@@ -198,7 +197,7 @@ def _cut(text: str, limit: int) -> str:
 
 def _link(seen: Observed, surface: Surface) -> str:
     """The link that stands, if its ticket still fits and it leads to us; else a new one."""
-    scope = ticket_scope(seen)
+    scope = seen.ticket_scope
     ticket = ticket_in(seen.status.authorization_link)
     keys = surface.link_keys()
     if ticket is None or not ticket_fits(ticket, scope):

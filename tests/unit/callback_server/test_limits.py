@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from callback_server.limits import Bucket, Clicks, Exceeded, Misses, Pace, Places
+from callback_server import app
+from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 
 
 class Clock:
@@ -28,42 +27,6 @@ def counted(misses: Misses, namespace: str | None, name: str | None, times: int)
         except Exceeded:
             return done
     return times
-
-
-def test_bucket_lets_a_burst_pass_and_then_one_after_another() -> None:
-    clock = Clock()
-    bucket = Bucket(clock, per_second=2, burst=3)
-    for _ in range(3):
-        assert bucket.wait() == 0
-        bucket.take()
-    assert bucket.wait() == pytest.approx(0.5)
-    clock.seconds += 0.5
-    assert bucket.wait() == 0
-    bucket.take()
-    assert bucket.wait() == pytest.approx(0.5)
-
-
-def test_bucket_that_was_left_alone_is_full_and_no_fuller() -> None:
-    clock = Clock()
-    bucket = Bucket(clock, per_second=2, burst=3)
-    clock.seconds += 3600
-    for _ in range(3):
-        assert bucket.wait() == 0
-        bucket.take()
-    assert bucket.wait() > 0
-
-
-@given(gaps=st.lists(st.floats(0, 2), min_size=1, max_size=200))
-def test_bucket_never_lets_more_pass_than_burst_and_rate(gaps: list[float]) -> None:
-    clock = Clock()
-    bucket = Bucket(clock, per_second=5, burst=4)
-    passed = 0
-    for gap in gaps:
-        clock.seconds += gap
-        if bucket.wait() == 0:
-            bucket.take()
-            passed += 1
-    assert passed <= 4 + 5 * sum(gaps) + 1e-6
 
 
 def test_line_is_stood_in_by_turns() -> None:
@@ -236,20 +199,23 @@ async def test_namespaces_in_which_nobody_is_are_not_remembered() -> None:
     assert not places._waiting
 
 
-async def test_a_few_namespaces_of_one_tenant_leave_places_to_others() -> None:
-    """The instance: four namespaces with services that hang, each with more people than it has places."""
-    places = Places(in_all=64, per_namespace=16, reserved=32, longest_wait=ONE_HANGS, longest_line=48)
+@pytest.mark.parametrize("per_namespace", [app.EXCHANGES_PER_NAMESPACE, app.LOOKS_PER_NAMESPACE])
+@pytest.mark.parametrize("namespaces", [4, 34, 190])
+async def test_namespaces_of_one_tenant_leave_places_to_others(namespaces: int, per_namespace: int) -> None:
+    """The instances: four, and then 34 namespaces whose services hang, with more people in each than it has places."""
+    places = app.places(per_namespace=per_namespace)
     release = asyncio.Event()
 
     async def hang_in(namespace: str) -> None:
         async with places.one(namespace):
             await release.wait()
 
-    crowd = [asyncio.create_task(hang_in(f"tenant-{number % 4}")) for number in range(4 * 64)]
+    crowd = [asyncio.create_task(hang_in(f"tenant-{number // 20}")) for number in range(20 * namespaces)]
     await asyncio.sleep(0)
-    for number in range(28):
-        async with asyncio.timeout(5), places.one(f"other-{number}"):
-            pass
+    # Not one after another: they do not leave before others come.
+    async with asyncio.timeout(5), contextlib.AsyncExitStack() as stays:
+        for number in range(2):
+            await stays.enter_async_context(places.one(f"other-{number}"))
     release.set()
     await asyncio.gather(*crowd)
 
