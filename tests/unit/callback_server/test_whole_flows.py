@@ -39,6 +39,38 @@ async def test_credential_is_stored_and_no_more_than_digests_of_requests_is_reco
         assert {name: len(digests) for name, digests in handled.items()} == {"newCredential": 1, "refresh": 1}
 
 
+async def test_header_for_a_gateway_goes_with_the_code_and_is_in_no_page_and_no_record() -> None:
+    refused = b'{"error": "invalid_request", "error_description": "Wrong key: s3cret"}'
+    async with world() as cluster, HostileProvider(replies(400, refused)) as provider, cluster.new_client() as browser:
+        headers = [
+            {"name": "X-Api-Key", "secretRef": {"name": "my-app", "key": "client-secret"}},
+            {"name": "User-Agent", "value": "gw-client/1"},
+        ]
+        pushed: dict[str, Any] = {"pushedAuthorizationURL": provider.url}
+        options = endpoints(provider) | {"clientSecretRef": None, "tokenHeaders": headers}
+        cluster.add("shop", "calendar", **options)
+        cluster.add("shop", "pushed", **options, **pushed)
+        page = await browser.get(cluster.links["shop", "calendar"])
+        assert "X-Api-Key: in Secret my-app, key client-secret" in page.text
+        refusals = [
+            await come_back(browser, await cluster.sent_to(browser, "shop", "calendar")),
+            (await cluster.begin(browser, "shop", "pushed")).text,
+        ]
+        assert [request.headers["x-api-key"] for request in provider.requests] == ["s3cret", "s3cret"]
+        assert {request.headers["user-agent"] for request in provider.requests} == {"gw-client/1"}
+        assert all("Wrong key" in said and "s3cret" not in said for said in refusals)
+        assert "s3cret" not in json.dumps(cluster.secrets["datasource-system"].secrets)
+
+
+async def test_header_that_is_not_there_is_told_before_anything_is_begun() -> None:
+    async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
+        headers = [{"name": "X-Api-Key", "secretRef": {"name": "my-app", "key": "api-key"}}]
+        cluster.add("shop", "calendar", tokenHeaders=headers, **endpoints(provider))
+        said = (await cluster.begin(browser, "shop", "calendar")).text
+        assert "spec.oauth2.tokenHeaders names key api-key, which is missing or empty in Secret my-app" in said
+        assert provider.requests == []
+
+
 # Whose answer it is.
 
 
