@@ -31,6 +31,7 @@ from datasource.oauth2.token_response import TokenResponse, captured_text
 from datasource.outbound.redaction import said
 from datasource.providers.exchange import request_token
 from datasource.providers.transport import Transport
+from datasource.records.contents import StoredTombstone
 from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.effective import Effective, code_options, reply_options
 from datasource.records.fingerprint import fingerprint
@@ -345,6 +346,5 @@ def _check_nothing_changed(situation: Situation, flow: Flow) -> None:
     if clear_is_newer(situation, flow):
         raise refusals.cleared_meanwhile()
     if situation.credential_id != flow.replaces:
-        credential = situation.credential
-        was_cleared = credential is not None and credential.facts.tombstone is not None
+        was_cleared = isinstance(situation.credential, StoredTombstone)
         raise refusals.cleared_meanwhile() if was_cleared else refusals.another_was_first()

@@ -14,6 +14,7 @@ from callback_server.security import origin, page_headers, style_source
 from callback_server.situation import Situation
 from datasource.api.spec import OAuth2, Pkce, RedirectURI, TokenHeader
 from datasource.api.states import State
+from datasource.records.contents import StoredCredential
 from datasource.oauth2.error_reply import ErrorRule
 from datasource.records.effective import Effective, Source
 
@@ -119,8 +120,7 @@ class Dialog:
     @property
     def replaces_one(self) -> bool:
         """Whether a credential is there that works until the new one is stored."""
-        credential = self.situation.credential
-        return credential is not None and credential.facts.tombstone is None
+        return isinstance(self.situation.credential, StoredCredential)
 
     @property
     def wants_offline_access(self) -> bool:

@@ -16,7 +16,8 @@ from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
 from datasource.concurrency.fair_cache import FairCache
 from datasource.process.settings import Settings
-from datasource.records.credential import StoredCredential
+from datasource.records.contents import Leaving, Readable, StoredCredential, contents_in, seen_from
+from datasource.records.credential import Unreadable, UnreadableCredential
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.renames import name_it_moves_to, stands_in_ring
@@ -74,7 +75,7 @@ class Observer:
         datasource = self.cache.datasource(key)
         if datasource is None:
             raise DatasourceGone(str(key))
-        now, credential = self.now(), self.cache.credential(key)
+        now, credential = self.now(), seen_from(self.cache.credential(key), datasource.metadata.uid)
         generation = datasource.metadata.generation
         facts = credential.facts if isinstance(credential, StoredCredential) else None
         return Observed(
@@ -122,6 +123,21 @@ class Observer:
         secret = await self.credential_secrets.whole(*key)
         if secret is None:
             raise Stale("the credential Secret is gone, or not ours")
+        return secret
+
+    async def unchanged(self, key: Key, credential: Readable) -> Secret:
+        """The same, where it still says what was seen of it.
+
+        Raises:
+            Stale: it says something else, is being deleted, or there is none of ours.
+            UnreadableCredential: somebody altered it.
+        """
+        secret = await self.credential(key)
+        found = contents_in(secret.metadata)
+        if isinstance(found, Unreadable):
+            raise UnreadableCredential(found.what)
+        if isinstance(found, Leaving) or found.facts != credential.facts:
+            raise Stale("the credential changed meanwhile")
         return secret
 
     def _parsed(self, datasource: Datasource) -> Spec | SpecProblem:

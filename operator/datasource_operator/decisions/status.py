@@ -16,7 +16,6 @@ from datasource.api.states import MEANING, Progress, Reason, State
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
 from datasource_operator.decisions.observed import Finding, Observed
-from datasource_operator.decisions.predicates import ticket_scope
 
 # What the CRD allows, in code points. A provider decides how long some texts are, and one too long would make the whole
 # status unwritable.
@@ -142,7 +141,7 @@ def _cut(text: str, limit: int) -> str:
 
 def _link(seen: Observed, surface: Surface) -> str:
     """The link that stands, if its ticket still fits and it leads to us; else a new one."""
-    scope = ticket_scope(seen)
+    scope = seen.ticket_scope
     ticket = ticket_in(seen.status.authorization_link)
     keys = surface.link_keys()
     if ticket is None or not ticket_fits(ticket, scope):

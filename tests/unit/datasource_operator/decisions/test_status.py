@@ -21,7 +21,6 @@ from datasource.records.credential import Unreadable
 from datasource.records.ticket import ticket_fits
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed
-from datasource_operator.decisions.predicates import ticket_scope
 from datasource_operator.decisions.status import (
     MESSAGE_LIMIT,
     dropped_fields,
@@ -153,7 +152,7 @@ def test_whoever_waits_for_a_person_gets_a_link_that_fits() -> None:
     assert link.startswith("https://connect.example.com/authorize/shop/calendar?ticket=")
     ticket = ticket_in(link)
     assert ticket is not None
-    assert ticket_fits(ticket, ticket_scope(observed()))
+    assert ticket_fits(ticket, observed().ticket_scope)
 
 
 WITHOUT_A_LINK = {
