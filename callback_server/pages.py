@@ -14,8 +14,8 @@ from callback_server.security import origin, page_headers, style_source
 from callback_server.situation import Situation
 from datasource.api.spec import OAuth2, Pkce, RedirectURI, TokenHeader
 from datasource.api.states import State
-from datasource.records.contents import StoredCredential
 from datasource.oauth2.error_reply import ErrorRule
+from datasource.records.contents import StoredCredential
 from datasource.records.effective import Effective, Source
 
 _TEMPLATES = Path(__file__).with_name("templates")

@@ -163,7 +163,7 @@ async def test_metadata_that_stands_elsewhere_takes_a_place_of_whoever_is_asked(
     document = {"issuer": issuer, "authorization_endpoint": f"{issuer}/auth", "token_endpoint": f"{issuer}/token"}
     async with looking() as one, HostileProvider(replies(200, json.dumps(document).encode())) as provider:
         raw = raw_spec(issuer=issuer, discoveryURL=f"{provider.origin}/meta", authorizeURL=None, tokenURL=None)
-        oauth2 = parse_spec(raw, allow_insecure_http=True, egress=ON_LOOPBACK).oauth2
+        oauth2 = parse_spec(raw, allow_insecure_http=True, egress=LOCAL).oauth2
         assert oauth2 is not None
         await one.begin(KEY, oauth2)
         assert await one.told() == KEY
