@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+from base64 import b64decode
 from typing import Any
 
 import msgspec
@@ -11,7 +12,14 @@ import pytest
 from callback_server.limits import Places
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.credential import CredentialFacts
-from tests.support.hostile_provider import Behaviour, HostileProvider, closed_port, replies, stays_silent
+from tests.support.hostile_provider import (
+    Behaviour,
+    HostileProvider,
+    ReceivedRequest,
+    closed_port,
+    replies,
+    stays_silent,
+)
 from tests.unit.callback_server.world import EXTERNAL, World, come_back, world
 
 STORED = "The new credential was stored"
@@ -258,3 +266,43 @@ async def test_issuers_that_hang_keep_no_other_namespace_from_its_own() -> None:
         for task in hanging:
             task.cancel()
         await asyncio.gather(*hanging, return_exceptions=True)
+
+
+# A reply that is of no use.
+
+
+async def test_consent_is_not_lost_by_an_access_token_that_cannot_be_used() -> None:
+    replied = iter(
+        [
+            {"access_token": "at-1", "token_type": "mac", "refresh_token": "rt-1"},
+            {"access_token": "at-2", "token_type": "Bearer", "refresh_token": "rt-2"},
+        ]
+    )
+
+    async def behave(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        await replies(200, json.dumps(next(replied)).encode())(request, writer)
+
+    async with world() as cluster, HostileProvider(behave) as provider, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", **endpoints(provider))
+        assert STORED in await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        credential = cluster.credential("shop", "calendar")
+        assert credential is not None
+        data = {name: b64decode(value).decode() for name, value in credential["data"].items()}
+        assert (data["access_token"], data["refresh_token"]) == ("at-2", "rt-2")
+
+
+async def test_grant_whose_tokens_are_of_no_use_is_revoked_and_the_first_failure_is_told() -> None:
+    useless = replies(200, b'{"access_token": "at-1", "token_type": "mac", "refresh_token": "rt-1"}')
+    async with (
+        world() as cluster,
+        HostileProvider(useless) as provider,
+        HostileProvider(replies(200, b"")) as revokes,
+        cluster.new_client() as browser,
+    ):
+        cluster.add("shop", "calendar", revocationURL=revokes.url, **endpoints(provider))
+        page = await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        assert "token_type is mac" in page
+        assert "spec.oauth2.bearerTokenTypes" in page
+        assert [request.form["token"] for request in revokes.requests] == ["rt-1"]
+        assert cluster.credential("shop", "calendar") is None
+        assert "rt-1" not in page
