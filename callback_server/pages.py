@@ -13,7 +13,7 @@ from callback_server.consent import Consent
 from callback_server.refusals import Refused
 from callback_server.security import origin, page_headers, style_source
 from callback_server.situation import Situation
-from datasource.api.spec import OAuth2, Pkce, RedirectURI
+from datasource.api.spec import OAuth2, Pkce, RedirectURI, TokenHeader
 from datasource.api.states import State
 from datasource.oauth2.error_reply import ErrorRule
 from datasource.process.settings import Branding
@@ -306,6 +306,8 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
         pairs = tuple(f"{name}={value}" for name, value in getattr(whole, field).items())
         if pairs:
             yield Shown(label, pairs, _source(oauth2, field))
+    if whole.token_headers:
+        yield Shown("Headers of token requests", tuple(_header(header) for header in whole.token_headers))
     if whole.redirect_uri is RedirectURI.PER_DATASOURCE:
         yield Shown("Redirect URI", ("of this Datasource alone",))
     if whole.redirect_uri_on_refresh:
@@ -323,6 +325,11 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
         yield Shown("Errors", rules, source if is_from_preset else "")
     if whole.captured_names:
         yield Shown("Captured fields", whole.captured_names, _source(oauth2, "captured_fields"))
+
+
+def _header(header: TokenHeader) -> str:
+    ref = header.secret_ref
+    return f"{header.name}: {header.value}" if ref is None else f"{header.name}: in Secret {ref.name}, key {ref.key}"
 
 
 def _error_rule(rule: ErrorRule) -> str:
