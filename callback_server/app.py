@@ -35,11 +35,12 @@ from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 from callback_server.looks import Lane, Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
-from callback_server.refusals import Refused
+from callback_server.references import new_reference
+from callback_server.refusals import Kind, Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, is_from_our_page, is_navigation
 from callback_server.situation import Observer
-from datasource.api.names import CALLBACK_FIELD_MANAGER
+from datasource.api.names import CALLBACK_FIELD_MANAGER, authorization_link
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import Clients
 from datasource.cluster.credential_secrets import CredentialSecrets
@@ -51,11 +52,22 @@ from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
+from datasource.records.ticket import is_ticket
 
 logger = structlog.get_logger(__name__)
 
 BODY_TIMEOUT = 10.0
 """Seconds for a form of a few hundred bytes."""
+
+EXCHANGES_PER_NAMESPACE = 16
+"""Authorizations of one namespace that are worked on at one time; thirty people of one course click at the same time."""
+
+LOOKS_PER_NAMESPACE = 8
+"""People of one namespace who wait for the metadata of a provider at one time."""
+
+PLACES = 256
+RESERVED_PLACES = 192
+"""Of each kind in all, and how many of them are for namespaces that hold none: to hold them all takes about 200 namespaces."""
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -74,11 +86,18 @@ class Services:
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
 
+def places(*, per_namespace: int) -> Places:
+    """Who waits for a provider that hangs holds a connection and 90 KiB, and nobody up: there may be many."""
+    return Places(
+        in_all=PLACES, per_namespace=per_namespace, reserved=RESERVED_PLACES, longest_wait=5.0, longest_line=48
+    )
+
+
 def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
     # A look takes 15 s where an issuer hangs at each of its places: only its own tenant waits for it.
-    lookups = Places(in_all=64, per_namespace=8, reserved=32, longest_wait=5.0, longest_line=48)
+    lookups = places(per_namespace=LOOKS_PER_NAMESPACE)
     patient = PatientReads(kube)
     credential_secrets = CredentialSecrets(patient, CALLBACK_FIELD_MANAGER, may_list=False)
     observer = Observer(kube, credential_secrets, settings, discovery, lookups)
@@ -94,10 +113,10 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
 
     looks = Looks(new_lane)
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
-    places = Places(in_all=64, per_namespace=16, reserved=32, longest_wait=5.0, longest_line=48)
+    exchanges = places(per_namespace=EXCHANGES_PER_NAMESPACE)
     return Services(
         dialog=DialogService(
-            clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), places, link_keys, utc_now
+            clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), exchanges, link_keys, utc_now
         ),
         callback=CallbackService(
             clients,
@@ -105,7 +124,7 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
             observer,
             flows,
             looks,
-            places,
+            exchanges,
             link_keys,
             CredentialStore(credential_secrets, utc_now),
             GrantRevoker(DroppedGrants(transport, clients, credential_secrets, utc_now), kube),
@@ -129,7 +148,8 @@ def create_app(served: Services) -> Starlette:
             raise refusals.form_is_not_ours()
         cookie = _cookie(request)
         fresh = cookie or new_cookie(served.token_bytes)
-        dialog = await served.dialog.show(namespace, name, request.query_params.get("ticket", ""), fresh)
+        ticket = request.state.ticket = request.query_params.get("ticket", "")
+        dialog = await served.dialog.show(namespace, name, ticket, fresh)
         response = dialog_page(dialog)
         if cookie is None:
             response.headers["Set-Cookie"] = set_cookie_header(fresh)
@@ -141,10 +161,22 @@ def create_app(served: Services) -> Starlette:
             raise refusals.form_is_not_ours()
         cookie = _cookie(request)
         form = parse_form(request.headers.get("content-type", ""), await _body(request))
+        request.state.ticket = form.get("ticket", "")
         return onward_page(await served.dialog.begin(namespace, name, form, cookie))
 
     async def authorize(request: Request) -> Response:
-        return await (begin if request.method == "POST" else show)(request)
+        try:
+            return await (begin if request.method == "POST" else show)(request)
+        except Refused as error:
+            done_id = await used_here(request) if error.kind is Kind.THIS_LINK_HAS_ENDED else None
+            if done_id is None:
+                raise
+            return RedirectResponse(f"{settings.external_url}/done/{done_id}", HTTPStatus.SEE_OTHER)
+
+    async def used_here(request: Request) -> str | None:
+        namespace, name = _place(request)
+        ticket, cookie = getattr(request.state, "ticket", ""), _cookie(request)
+        return None if cookie is None else await served.dialog.done_with(namespace, name, ticket, cookie)
 
     async def callback(request: Request) -> Response:
         namespace, name = request.path_params["namespace"], request.path_params.get("name")
@@ -157,6 +189,40 @@ def create_app(served: Services) -> Starlette:
     async def done(request: Request) -> Response:
         return await served.done.show(request.path_params["done_id"], _cookie(request))
 
+    def refusal(request: Request, error: Refused) -> Response:
+        count_refused(error)
+        namespace, name = _named_place(request)
+        reference = ""
+        if error.status is not HTTPStatus.TOO_MANY_REQUESTS:
+            # What is refused for its number would make as many lines.
+            reference = new_reference(served.token_bytes)
+            place = {"datasource": f"{namespace}/{name}"} if namespace and name else {"namespace": namespace or ""}
+            logger.info("refused", **place, kind=error.kind.value, reference=reference)
+        if namespace and name:
+            error = error.about(namespace, name)
+        ticket = getattr(request.state, "ticket", "")
+        again = None
+        if namespace and name and is_ticket(ticket):
+            again = authorization_link(settings.external_url, namespace, name, ticket)
+        return refusal_page(error, reference=reference, again=again, branding=settings.branding)
+
+    async def exceeded(request: Request, error: Exception) -> Response:
+        if not isinstance(error, Exceeded):
+            raise error
+        return refusal(request, refusals.busy(_whole_seconds(error)))
+
+    async def api_failed(request: Request, error: Exception) -> Response:
+        # The route, not the URL: a callback's query carries the code.
+        logger.warning("the API server refused or did not answer", route=route_of(request.scope), error=str(error))
+        if isinstance(error, NotGranted):
+            return refusal(request, refusals.may_not_read_yet(error.what, error.namespace))
+        return refusal(request, refusals.try_again_later())
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        """A bug: logged with its traceback by uvicorn, to which Starlette raises it again."""
+        logger.error("unexpected error", route=route_of(request.scope), error=type(error).__name__)
+        return refusal(request, refusals.something_went_wrong())
+
     async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, Refused):
             raise error
@@ -164,8 +230,8 @@ def create_app(served: Services) -> Starlette:
             try:
                 served.misses.count(*_named_place(request))
             except Exceeded as exceeded:
-                return _refusal(refusals.too_many_misses(_whole_seconds(exceeded)))
-        return _refusal(error)
+                return refusal(request, refusals.too_many_misses(_whole_seconds(exceeded)))
+        return refusal(request, error)
 
     async def http_error(request: Request, error: Exception) -> Response:
         page = refusals.page_not_found()
@@ -191,11 +257,11 @@ def create_app(served: Services) -> Starlette:
         middleware=[Middleware(RequestMetrics), Middleware(_AlwaysHeaders)],
         exception_handlers={
             Refused: refused,
-            Exceeded: _exceeded,
+            Exceeded: exceeded,
             HTTPException: http_error,
-            ApiError: _api_failed,
-            Unavailable: _api_failed,
-            Exception: _unexpected,
+            ApiError: api_failed,
+            Unavailable: api_failed,
+            Exception: unexpected,
         },
     )
     app.router.redirect_slashes = False
@@ -262,31 +328,6 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def _exceeded(_: Request, error: Exception) -> Response:
-    if not isinstance(error, Exceeded):
-        raise error
-    return _refusal(refusals.busy(_whole_seconds(error)))
-
-
-def _refusal(refused: Refused) -> Response:
-    count_refused(refused)
-    return refusal_page(refused)
-
-
 def _whole_seconds(exceeded: Exceeded) -> timedelta:
     """What Retry-After can say."""
     return timedelta(seconds=math.ceil(exceeded.retry_after))
-
-
-async def _api_failed(request: Request, error: Exception) -> Response:
-    # The route, not the URL: a callback's query carries the code.
-    logger.warning("the API server refused or did not answer", route=route_of(request.scope), error=str(error))
-    if isinstance(error, NotGranted):
-        return _refusal(refusals.may_not_read_yet(error.what, error.namespace))
-    return refusal_page(refusals.try_again_later())
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    """A bug: logged with its traceback by uvicorn, to which Starlette raises it again."""
-    logger.error("unexpected error", route=route_of(request.scope), error=type(error).__name__)
-    return refusal_page(refusals.something_went_wrong())

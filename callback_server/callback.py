@@ -18,6 +18,7 @@ from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.limits import Places
 from callback_server.looks import Looks
 from callback_server.metrics import count_refused, count_stored
+from callback_server.references import reference_of
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.situation import Observer, Situation, effective_parameters
@@ -35,7 +36,6 @@ from datasource.records.fingerprint import fingerprint
 from datasource.records.flow import (
     Flow,
     FlowKey,
-    Outcome,
     StoredFlow,
     came_back_to,
     flow_key_origin,
@@ -138,6 +138,7 @@ class CallbackService:
         log.info(
             "authorization ended",
             outcome="stored" if refused is None else refused.kind,
+            reference=reference_of(claimed.flow),
             # From the button to here, the person's time at the provider included.
             seconds=round((self.now() - stored.flow.created_at).total_seconds(), 1),
         )
@@ -215,10 +216,7 @@ class CallbackService:
     async def _record(self, claimed: ClaimedFlow, refused: Refused | None) -> None:
         """Tell the done page; it finds a stored credential by itself where this cannot be written."""
         try:
-            if refused is None:
-                await self.flows.record_outcome(claimed, Outcome.STORED)
-            else:
-                await self.flows.record_outcome(claimed, Outcome.NOT_STORED, refused.title, refused.message)
+            await self.flows.record_outcome(claimed, refused)
         except (ApiError, Unavailable) as error:
             logger.warning("could not record how an authorization ended", error=str(error))
 
@@ -248,6 +246,7 @@ def new_credential(
         expiry_hint=response.expiry_hint,
         grant_expires_at=response.grant_expires_at,
         refreshed_at=refreshed_at,
+        authorized_at=refreshed_at,
         has_refresh_token=response.refresh_token is not None,
         ticket_hash=flow.ticket_hash,
         is_revocable=effective.revocation_url is not None,

@@ -4,7 +4,7 @@ import dataclasses
 from datetime import timedelta
 from http import HTTPStatus
 
-from callback_server.refusals.refused import Kind, Refused
+from callback_server.refusals.refused import AGAIN, TELL, Kind, Refused
 from datasource.oauth2.errors import (
     EgressDenied,
     InvalidClient,
@@ -25,15 +25,20 @@ def consent_was_denied(error: str, description: str | None) -> Refused:
     said = f"{error}: {description}" if description else error
     if error == "access_denied":
         return Refused(
-            Kind.CONSENT_WAS_DENIED, "Consent was denied", f"The service answered {sentence(said)} Nothing was stored."
+            Kind.CONSENT_WAS_DENIED,
+            "Consent was denied",
+            f"The service answered {sentence(said)} Nothing was stored.",
+            advice="You did not allow the access, or the service did not. If that was a mistake, try again.",
         )
-    title, remedy = "The service refused the request", _CORRECT_IT
+    title, remedy, advice = "The service refused the request", _CORRECT_IT, TELL
     if error in {"temporarily_unavailable", "server_error"}:
         title, remedy = "The service is not ready", "Try again in a minute."
+        advice = f"{AGAIN} If it stays so, tell whoever sent you the link."
     return Refused(
         Kind.THE_SERVICE_REFUSED_THE_REQUEST,
         title,
         f"The service answered {sentence(said)} Nothing was stored. {remedy}",
+        advice=advice,
     )
 
 
@@ -54,6 +59,7 @@ def refused_without_state(error: str, description: str | None) -> Refused:
         f"The service answered {said}. It did not say which authorization that is about, so nothing was changed and nothing "
         "was stored. If it names a parameter, correct it in spec.oauth2 or in the application's registration. Then open the "
         "Datasource's link again.",
+        advice=TELL,
         is_miss=True,
     )
 
@@ -67,6 +73,7 @@ def issuer_is_another(what: str) -> Refused:
         Kind.THE_ANSWER_COMES_FROM_SOMEBODY_ELSE,
         "The answer comes from somebody else",
         f"{what} The code was not used and nothing was stored.",
+        advice=TELL,
     )
 
 
@@ -75,9 +82,11 @@ def provider_is_silent(what: str) -> Refused:
     return Refused(
         Kind.METADATA_CANNOT_BE_READ,
         "The service does not answer",
-        f"The endpoints come from the metadata of spec.oauth2.issuer, and {what} Nothing was started. Try again in a minute.",
+        f"The endpoints come from the metadata of spec.oauth2.issuer, and {what} Nothing was started.",
         HTTPStatus.BAD_GATEWAY,
         timedelta(seconds=60),
+        advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
+        can_try_again=True,
     )
 
 
@@ -86,7 +95,14 @@ def request_was_not_taken(error: OAuth2Error) -> Refused:
     if isinstance(error, InvalidClient | Unauthorized):
         return exchange_failed(error)
     title, message = _said_of_push(error)
-    return Refused(Kind.PUSHED_REQUEST_WAS_REFUSED, title, message, HTTPStatus.BAD_GATEWAY)
+    return Refused(
+        Kind.PUSHED_REQUEST_WAS_REFUSED,
+        title,
+        message,
+        HTTPStatus.BAD_GATEWAY,
+        advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
+        can_try_again=True,
+    )
 
 
 def _said_of_push(error: OAuth2Error) -> tuple[str, str]:
@@ -96,11 +112,11 @@ def _said_of_push(error: OAuth2Error) -> tuple[str, str]:
     if isinstance(error, NotDelivered | Throttled | OutcomeUnknown | TemporarilyRefused):
         return "The service does not answer", (
             f"{_sentence(error)} That was the endpoint for pushed requests (spec.oauth2.pushedAuthorizationURL, or the "
-            "metadata of spec.oauth2.issuer). Nothing was started. Try again in a minute."
+            "metadata of spec.oauth2.issuer). Nothing was started."
         )
     return "The service refused the request", (
-        f"{_sentence(error)} Nothing was started. {_CORRECT_IT} Otherwise try again in a minute. Where the service offers "
-        "pushed requests and does not take ours, set spec.oauth2.pushedAuthorization to never."
+        f"{_sentence(error)} Nothing was started. {_CORRECT_IT} Where the service offers pushed requests and does not take "
+        "ours, set spec.oauth2.pushedAuthorization to never."
     )
 
 
@@ -131,6 +147,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "spec.oauth2.clientAuthentication with the application's registration. If they are right, it is the code "
                 "that is not accepted: try again.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=TELL,
             )
         case TemporarilyRefused():
             return Refused(
@@ -138,6 +155,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "The service asks for patience",
                 f"{_sentence(error)} Nothing was stored. Try again in a minute.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
             )
         case InvalidClient():
             return Refused(
@@ -146,6 +164,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 f"{_sentence(error)} Compare spec.oauth2.clientID, the client Secret and "
                 "spec.oauth2.clientAuthentication with the application's registration, then try again.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=TELL,
             )
         case InvalidGrant():
             return Refused(
@@ -154,6 +173,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 f"{_sentence(error)} A code works once and for a short time, and the redirect URI must be registered exactly "
                 "as shown. Try again.",
                 HTTPStatus.BAD_GATEWAY,
+                advice="Please try again. If it stays so, tell whoever sent you the link.",
             )
         case EgressDenied():
             return Refused(
@@ -161,6 +181,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "The token URL may not be called",
                 f"spec.oauth2.tokenURL: {error} Nothing was stored.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=TELL,
             )
         case NotDelivered() | Throttled() | OutcomeUnknown() if not isinstance(error, ReplyTooLarge):
             return Refused(
@@ -168,6 +189,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "The service does not answer",
                 f"{_sentence(error)} Nothing was stored. Check spec.oauth2.tokenURL, or try again in a minute.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
             )
         case _:
             return Refused(
@@ -175,6 +197,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "The service's answer cannot be used",
                 f"{_sentence(error)} Nothing was stored. Check spec.oauth2.tokenURL and the application's registration.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=TELL,
             )
 
 

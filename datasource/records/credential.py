@@ -81,6 +81,8 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """What came of it."""
     is_revocable: bool = False
     """Whether a revocation endpoint was known when the tokens were obtained."""
+    authorized_at: datetime | None = None
+    """When a person got it; refreshes leave it. None: v0.1.0 stored it."""
     promised: ProviderMetadata | None = None
     """What the issuer's metadata promised when the credential was obtained: it holds while the document is out of reach."""
 
@@ -257,6 +259,14 @@ def _promised_in(annotations: Mapping[str, str]) -> ProviderMetadata | None:
         return None
 
 
+def _authorized_at_in(annotations: Mapping[str, str]) -> datetime | None:
+    """When a person got it; nothing rests on it, so an altered annotation is as if it was not told."""
+    try:
+        return parse_rfc3339(annotations.get(Annotation.AUTHORIZED_AT, ""))
+    except ValueError:
+        return None
+
+
 def _tombstone_facts(credential_id: str, reason: Reason, annotations: Mapping[str, str]) -> TombstoneFacts:
     return TombstoneFacts(
         credential_id=credential_id,
@@ -298,6 +308,7 @@ def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> Cre
         identity_checked=identity_checked,
         identity_fits=verdict == "fits",
         is_revocable=Annotation.REVOCABLE in annotations,
+        authorized_at=_authorized_at_in(annotations),
         promised=_promised_in(annotations),
     )
 

@@ -202,6 +202,7 @@ def _said_of_credential(facts: CredentialFacts) -> dict[str, str | None]:
         Annotation.IDENTITY_PROBLEM: facts.identity_problem,
         Annotation.EXPECTED_IDENTITY: _identity_check(facts),
         Annotation.REVOCABLE: "true" if facts.is_revocable else None,
+        Annotation.AUTHORIZED_AT: None if facts.authorized_at is None else rfc3339(facts.authorized_at),
         Annotation.PROMISED: _promised(facts.promised),
     }
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from datasource.api.objects import Datasource, Secret
+from datasource.api.objects import Datasource, LastAuthorization, Secret
 from datasource.api.requests import requests_in
 from datasource.api.spec import InvalidSpec, Spec, SpecProblem
 from datasource.api.spec_problems import parse_spec
@@ -48,6 +48,8 @@ class Observer:
     memory: RefreshMemory
     credential_secrets: CredentialSecrets
     now: Callable[[], datetime]
+    failed_authorization: Callable[[Key], LastAuthorization | None] = lambda _: None
+    """The last failure that a flow record told of."""
     _parsed_specs: FairCache[bytes, Spec | SpecProblem] = field(
         default_factory=lambda: FairCache(PARSED_SPECS_IN_ALL, PARSED_SPECS_PER_NAMESPACE), repr=False
     )
@@ -90,6 +92,7 @@ class Observer:
             credential=credential,
             token_secrets=self.cache.token_secrets(key),
             now=now,
+            failed_authorization=self.failed_authorization(key),
             look_around=look_around,
             rights_outlive_namespace=self.settings.rights_outlive_namespaces,
             trouble=None if facts is None else self.memory.trouble(key, facts, generation, now),

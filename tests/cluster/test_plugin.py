@@ -148,7 +148,7 @@ def test_interrupted_wait_ends_at_once_and_quietly(user: User, plugin: Plugin) -
         waiting.stdout.readline()
         waiting.send_signal(signal.SIGINT)
         try:
-            _, beside = waiting.communicate(timeout=30)
+            _, beside = waiting.communicate(timeout=60)
         finally:
             waiting.kill()
 
@@ -338,6 +338,7 @@ def test_doctor_finds_a_sound_installation_sound(user: User) -> None:
         "Operator": "warning",
         "Callback server": "warning",
         "Lease": "ok",
+        "Other installations": "ok",
         "Rights of the operator": "ok",
         "Rights of the callback server": "ok",
         "Admission policies": "ok",

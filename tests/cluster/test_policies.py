@@ -74,6 +74,25 @@ def test_callback_server_may_write_our_types(
 
 
 @pytest.mark.parametrize(
+    ("annotations", "is_allowed"),
+    [
+        ({"outcome": "not-stored", "outcome-message": "x" * 1024, "ended-at": "2026-07-01T12:00:00Z"}, True),
+        ({"outcome-message": "x" * 1025}, False),
+        ({"outcome": "stored"}, False),
+        ({"authorized-as": "ada@example.com"}, False),
+    ],
+)
+def test_flow_record_tells_how_it_ended_and_nothing_else(
+    callback_server_user: Api, annotations: dict[str, str], is_allowed: bool
+) -> None:
+    record = secret("datasource-flow-0123456789abcdef-0", FLOW, SYSTEM_NAMESPACE, "apps/calendar")
+    told = {f"datasource.dev/{key}": value for key, value in annotations.items()}
+    record["metadata"]["annotations"] = record["metadata"]["annotations"] | told
+    said = create(callback_server_user, record)
+    assert (said == "") if is_allowed else "A flow record may say in its annotations" in said
+
+
+@pytest.mark.parametrize(
     ("name", "type_", "owner", "message"),
     [
         ("mine", "Opaque", None, "is of type Opaque: the callback server may write only"),

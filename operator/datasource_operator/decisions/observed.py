@@ -7,7 +7,7 @@ from functools import cached_property
 
 import msgspec
 
-from datasource.api.objects import Ownership, Status, ownership
+from datasource.api.objects import LastAuthorization, Ownership, Status, ownership
 from datasource.api.requests import HandledSet, Requests
 from datasource.api.spec import OAuth2, Spec, SpecProblem
 from datasource.api.states import MEANING, Progress, Reason, State
@@ -123,6 +123,8 @@ class Observed:
     """Whether our rights come from a ClusterRole. A Role goes with its namespace, before what our finalizer holds there."""
     stands_in_ring: bool = False
     """Whether its token Secret is to be renamed to one whose owner waits, perhaps by way of others, for this one's name."""
+    failed_authorization: LastAuthorization | None = None
+    """The last one of which a flow record told."""
     too_large: SpecProblem | None = None
     """What came of rendering the token Secret for this very revision: it would be too large."""
 

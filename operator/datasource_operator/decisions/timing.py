@@ -75,6 +75,14 @@ def wake_at(seen: Observed, finding: Finding) -> datetime | None:
     return min((time for time in times if time is not None and time > seen.now), default=None)
 
 
+def next_refresh(seen: Observed) -> datetime | None:
+    """When the refresh is planned, by the clock of whoever stored the credential; None where none will come by itself."""
+    facts = seen.facts
+    if facts is None or not is_usable(facts, seen) or not isinstance(seen.spec, Spec) or seen.spec.suspend:
+        return None
+    return _due_at(facts, seen, seen.spec, first_seen=facts.refreshed_at)
+
+
 def comeback(seen: Observed, settled: Settle) -> Comeback:
     """What is left to do after a Datasource has settled."""
     problem = None if seen.surroundings is None else seen.surroundings.problem
@@ -94,12 +102,14 @@ def comeback(seen: Observed, settled: Settle) -> Comeback:
     )
 
 
-def _due_at(facts: CredentialFacts, seen: Observed, spec: Spec) -> datetime | None:
+def _due_at(
+    facts: CredentialFacts, seen: Observed, spec: Spec, *, first_seen: datetime | None = None
+) -> datetime | None:
     default = None if seen.oauth2 is None else parse_duration(seen.oauth2.expanded().default_lifetime)
     return refresh_due(
         facts,
         refresh_before=spec.refresh_before_duration(),
-        first_seen=seen.first_seen or seen.now,
+        first_seen=first_seen or seen.first_seen or seen.now,
         default_lifetime=default,
     )
 

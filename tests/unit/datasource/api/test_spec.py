@@ -22,6 +22,7 @@ from datasource.api.spec import (
     TokenHeader,
     TokenSecret,
     TokenSecretTemplate,
+    missing_fields,
     redirect_uri_of,
 )
 from datasource.api.spec_problems import parse_spec
@@ -262,3 +263,8 @@ def test_tokens_are_not_revoked_on_deletion_unless_asked_for() -> None:
         for changes in ({}, {"deletionPolicy": "Delete"}, {"deletionPolicy": "Revoke"})
     ]
     assert parsed == [DeletionPolicy.DELETE, DeletionPolicy.DELETE, DeletionPolicy.REVOKE]
+
+
+def test_fields_that_are_not_set_are_told_where_they_are_written() -> None:
+    told = missing_fields(["clientID", "tokenURL"])
+    assert told.startswith("Not set yet: spec.oauth2.clientID, spec.oauth2.tokenURL. ")

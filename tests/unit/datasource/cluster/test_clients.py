@@ -237,6 +237,15 @@ def test_public_client_is_recorded_without_a_secret() -> None:
     assert client.effective_client_authentication() is ClientAuthentication.NONE
 
 
+def test_tokens_that_are_there_are_authenticated_for_as_when_they_were_obtained() -> None:
+    posting = ClientMaterial(oauth2(clientAuthentication="client_secret_post"), _secret("s3cret"))
+    data = posting.recorded_in(credential_data(), is_to_be_revoked=False)
+    # The spec says nothing of it any more: the provider's metadata told it then.
+    material = ClientMaterial(oauth2(), _secret("s3cret"), PEM).as_recorded(data)
+    assert material.parameters.effective_client_authentication() is ClientAuthentication.CLIENT_SECRET_POST
+    assert (material.secret, material.ca_bundle) == (_secret("s3cret"), PEM)
+
+
 def _secret(text: str) -> ClientSecret:
     return ClientSecret("my-app", text)
 

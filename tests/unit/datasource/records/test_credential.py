@@ -226,6 +226,7 @@ _facts = st.builds(
     expiry_hint=_moments,
     grant_expires_at=_moments,
     identity_problem=st.none() | st.text(max_size=20),
+    authorized_at=_moments,
 )
 
 
@@ -250,6 +251,13 @@ def test_arbitrary_annotations_raise_nothing_but_unreadable(annotations: dict[An
         return
     expires_at = read.expires_at if isinstance(read, CredentialFacts) else read.revoke_until
     assert expires_at is None or expires_at.utcoffset() == timedelta(0)
+
+
+def test_time_of_authorization_that_somebody_altered_costs_no_credential() -> None:
+    annotations = stored_secret().metadata.annotations
+    found = read_facts({**annotations, "datasource.dev/authorized-at": "yesterday"})
+    assert isinstance(found, CredentialFacts)
+    assert found.authorized_at is None
 
 
 @pytest.mark.parametrize(("fits", "said"), [(True, "hash-1 fits"), (False, "hash-1 differs")])
