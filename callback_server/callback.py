@@ -17,6 +17,7 @@ from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.limits import Places
 from callback_server.looks import Looks
 from callback_server.metrics import count_refused, count_stored
+from callback_server.references import reference_of
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.situation import Observer, Situation, effective_parameters
@@ -38,7 +39,6 @@ from datasource.records.fingerprint import fingerprint
 from datasource.records.flow import (
     Flow,
     FlowKey,
-    Outcome,
     StoredFlow,
     came_back_to,
     flow_key_origin,
@@ -141,6 +141,7 @@ class CallbackService:
         log.info(
             "authorization ended",
             outcome="stored" if refused is None else refused.kind,
+            reference=reference_of(claimed.flow),
             # From the button to here, the person's time at the provider included.
             seconds=round((self.now() - stored.flow.created_at).total_seconds(), 1),
         )
@@ -228,10 +229,7 @@ class CallbackService:
     async def _record(self, claimed: ClaimedFlow, refused: Refused | None) -> None:
         """Tell the done page; it finds a stored credential by itself where this cannot be written."""
         try:
-            if refused is None:
-                await self.flows.record_outcome(claimed, Outcome.STORED)
-            else:
-                await self.flows.record_outcome(claimed, Outcome.NOT_STORED, refused.title, refused.message)
+            await self.flows.record_outcome(claimed, refused)
         except (ApiError, Unavailable) as error:
             logger.warning("could not record how an authorization ended", error=str(error))
 

@@ -282,6 +282,15 @@ class TokenSecret(msgspec.Struct, frozen=True, omit_defaults=True):
     template: TokenSecretTemplate = TokenSecretTemplate()
 
 
+class Display(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`spec.display`: what a tenant tells the person who consents, in plain text."""
+
+    title: str = ""
+    purpose: str = ""
+    owner: str = ""
+    contact: str = ""
+
+
 class Spec(
     msgspec.Struct,
     frozen=True,
@@ -297,6 +306,7 @@ class Spec(
     refresh_before: str | None = None
     suspend: bool = False
     """Neither refreshes nor links until it is false again; tokens stay."""
+    display: Display = Display()
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
 
     def token_secret_name(self, datasource_name: str) -> str:

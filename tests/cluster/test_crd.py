@@ -66,6 +66,12 @@ CERTIFICATES = "-----BEGIN CERTIFICATE-----\n"
 
 # field, value, a part of the message that names the field and the remedy
 REFUSED = [
+    ("display/title", "x" * 65, "spec.display.title: Too long"),
+    ("display/purpose", "x" * 257, "spec.display.purpose: Too long"),
+    ("display/owner", "a\nb", "spec.display.owner has a line break"),
+    ("display/title", "a\u202eb", "spec.display.title has a line break"),
+    ("display/contact", "see HTTPS://evil.example", "spec.display.contact must hold no URL"),
+    ("display/purpose", "go to www.evil.example", "spec.display.purpose must hold no URL"),
     ("url", None, "spec.url: Required value"),
     ("url", "", "spec.url"),
     ("url", "api.example.com", "spec.url must be an absolute URL such as"),
@@ -250,6 +256,9 @@ ACCEPTED = [
     ("refreshBefore", "1h30m"),
     ("refreshBefore", "0.5h"),
     ("suspend", True),
+    ("display", {}),
+    ("display/owner", "Équipe Météo 天気 ☀ #1"),
+    ("display/contact", "ada@example.com, #team-weather, ext. 12"),
     ("suspend", False),
 ]
 
