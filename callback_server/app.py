@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callback_server import refusals
 from callback_server.callback import CallbackService
+from callback_server.code_exchange import CodeExchange
 from callback_server.cookie import LookAlike, cookie_in, new_cookie, set_cookie_header
 from callback_server.credentials import CredentialStore
 from callback_server.dialog import LARGEST_FORM, DialogService, parse_form
@@ -119,7 +120,7 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
         ),
         callback=CallbackService(
             clients,
-            transport,
+            CodeExchange(transport, clients, utc_now),
             observer,
             flows,
             looks,

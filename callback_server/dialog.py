@@ -110,11 +110,12 @@ class DialogService:
         async with self.places.one(namespace):
             with what_is_missing(situation):
                 secret = await self.clients.client_secret(situation.namespace, situation.oauth2, effective.endpoints)
+                headers = await self.clients.headers(situation.namespace, situation.oauth2, effective.endpoints)
             flow, state = await self._record(situation, effective, metadata, ticket, cookie)
             count_begun()
             logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
             parameters = _request_parameters(effective, flow, state)
-            material = ClientMaterial(effective.parameters, secret, ca_bundle)
+            material = ClientMaterial(effective.parameters, secret, ca_bundle, headers)
             try:
                 url = await self._front_url(namespace, effective, material, parameters)
             except Refused as refused:
@@ -269,8 +270,7 @@ def what_is_missing(situation: Situation) -> Iterator[None]:
     except ClientMaterialMissing as error:
         raise refusals.not_configured(str(error)) from None
     except SecretsForbidden as error:
-        ref = situation.oauth2.client_secret_ref or situation.oauth2.private_key_ref
-        raise NotGranted(error, what=f"Secret {ref.name if ref else ''}", namespace=situation.namespace) from None
+        raise NotGranted(error, what=f"Secret {error.secret}", namespace=situation.namespace) from None
     except ConfigMapsForbidden as error:
         bundle = situation.oauth2.ca_bundle_ref
         raise NotGranted(

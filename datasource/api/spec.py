@@ -1,6 +1,5 @@
 """A Datasource's spec, typed. What is wrong with one is for spec_problems and template_problems to say."""
 
-import re
 from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
@@ -8,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from datasource.api.durations import parse_duration
 from datasource.api.names import default_token_secret_name, redirect_uri
 from datasource.api.presets import PRESETS, Preset
 from datasource.api.spelling import spelled
@@ -16,10 +16,6 @@ from datasource.oauth2.token_request import (
     BodyFormat,
     ClientAuthentication,
 )
-
-_DURATION = re.compile(r"([0-9]{1,9}(\.[0-9]{1,9})?[smh])+")
-_DURATION_PART = re.compile(r"([0-9.]+)([smh])")
-_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
 
 
 class SpecProblem(msgspec.Struct, frozen=True):
@@ -113,6 +109,21 @@ class PrivateKeyRef(msgspec.Struct, frozen=True, rename=spelled):
     """The JWS algorithm; None: the usual one for such a key."""
 
 
+class HeaderSecretRef(msgspec.Struct, frozen=True):
+    """Where the value of a header is: a key of a Secret in the Datasource's own namespace."""
+
+    name: str
+    key: str
+
+
+class TokenHeader(msgspec.Struct, frozen=True, omit_defaults=True, rename=spelled):
+    """A header of requests with which the client authenticates: its value, or where that is."""
+
+    name: str
+    value: str | None = None
+    secret_ref: HeaderSecretRef | None = None
+
+
 class CapturedFields(msgspec.Struct, frozen=True, omit_defaults=True, rename=spelled):
     """What else of the provider's answers is kept with the credential, by name."""
 
@@ -185,6 +196,8 @@ class OAuth2(
     assertion_type: AssertionType | None = None
     discovery_url: str | None = None
     """Where the metadata of the issuer stands, if not where the issuer says."""
+    token_headers: tuple[TokenHeader, ...] = ()
+    """What an API gateway before the provider asks for."""
 
     @property
     def preset(self) -> Preset | None:
@@ -247,6 +260,11 @@ class OAuth2(
         if self.private_key_ref is not None:
             return ClientAuthentication.PRIVATE_KEY_JWT
         return ClientAuthentication.NONE if self.client_secret_ref is None else ClientAuthentication.CLIENT_SECRET_BASIC
+
+    @property
+    def header_refs(self) -> tuple[HeaderSecretRef, ...]:
+        """Where the values of headers are that are not written."""
+        return tuple(header.secret_ref for header in self.token_headers if header.secret_ref is not None)
 
     @property
     def captured_names(self) -> tuple[str, ...]:
@@ -316,14 +334,6 @@ class Spec(
     def refresh_before_duration(self) -> timedelta | None:
         """`refreshBefore` as Go writes durations, such as 1h30m; None where it is not set or none."""
         return parse_duration(self.refresh_before)
-
-
-def parse_duration(text: str | None) -> timedelta | None:
-    """Read a duration as Go writes it; None where it is none."""
-    if text is None or not _DURATION.fullmatch(text):
-        return None
-    parts = _DURATION_PART.findall(text)
-    return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
 
 
 def missing_fields(fields: Iterable[str]) -> str:

@@ -149,6 +149,20 @@ REFUSED = [
     ("oauth2/errorRules", [{"status": 400, "means": "temporary"}] * 17, "spec.oauth2.errorRules"),
     ("oauth2/clientAuthentication", "basic_without_secret", "although clientSecretRef names a secret"),
     ("oauth2/caBundle", CERTIFICATES + "é" * 50_000, "spec.oauth2 is too large"),
+    *(
+        ("oauth2/tokenHeaders", [{"name": name, "value": "x"}], "spec.oauth2.tokenHeaders must not set Authorization")
+        for name in ("Authorization", "HOST", "cookie", "Content-Length", "Proxy-Authorization", "Transfer-Encoding")
+    ),
+    ("oauth2/tokenHeaders", [{"name": "X Key", "value": "x"}], "spec.oauth2.tokenHeaders[0].name"),
+    ("oauth2/tokenHeaders", [{"name": "X-Key"}], "neither or both of value and secretRef: say one of them"),
+    ("oauth2/tokenHeaders", [{"name": "X-Key", "value": "a\r\nHost: b"}], "spec.oauth2.tokenHeaders[0].value"),
+    ("oauth2/tokenHeaders", [{"name": "X", "value": "a"}, {"name": "x", "value": "b"}], "names a header twice"),
+    ("oauth2/tokenHeaders", [{"name": f"X-{n}", "value": "x"} for n in range(9)], "must have at most 8 items"),
+    (
+        "oauth2/tokenHeaders",
+        [{"name": "X", "secretRef": {"name": "x-oauth2-credential", "key": "access_token"}}],
+        "must not name a Secret that keeps tokens",
+    ),
     ("oauth2/capturedFields", {"tokenResponse": ["refresh_token"]}, "apps never see a refresh token"),
     ("oauth2/capturedFields", {"tokenResponse": ["authed_user.refresh_token"]}, "apps never see a refresh token"),
     ("oauth2/capturedFields", {"callback": ["code"]}, "must not name code, state and the like"),
@@ -245,6 +259,13 @@ ACCEPTED = [
     ("oauth2/errorRules", [{"description": "already being processed", "means": "temporary"}]),
     ("oauth2/nonce", False),
     ("oauth2/clientIDInBody", True),
+    (
+        "oauth2/tokenHeaders",
+        [
+            {"name": "User-Agent", "value": "my app/1 (x)"},
+            {"name": "X-Api-Key", "secretRef": {"name": "gw", "key": "k"}},
+        ],
+    ),
     ("oauth2/redirectURIOnRefresh", True),
     ("oauth2/maxLifetime", "12h"),
     ("oauth2/authorizeParameters", {"access_type": "offline", "prompt": "consent", "audience": ""}),

@@ -12,12 +12,14 @@ from datasource.api.spec import (
     AssertionType,
     ClientSecretRef,
     DeletionPolicy,
+    HeaderSecretRef,
     InvalidSpec,
     OAuth2,
     Pkce,
     PrivateKeyRef,
     PushedAuthorization,
     Spec,
+    TokenHeader,
     TokenSecret,
     TokenSecretTemplate,
     missing_fields,
@@ -196,9 +198,18 @@ def test_every_option_is_read() -> None:
         capturedFields={"tokenResponse": ["instance_url"], "callback": ["realmId"]},
         redirectURI="PerDatasource",
         assertionType="JWT",
+        tokenHeaders=[
+            {"name": "X-Api-Key", "secretRef": {"name": "gateway", "key": "api-key"}},
+            {"name": "User-Agent", "value": "my-app/1"},
+        ],
         discoveryURL="https://login.example.com/common/.well-known/openid-configuration",
         issuer="https://login.example.com/tenant",
     )
+    assert parsed.token_headers == (
+        TokenHeader("X-Api-Key", secret_ref=HeaderSecretRef("gateway", "api-key")),
+        TokenHeader("User-Agent", "my-app/1"),
+    )
+    assert parsed.header_refs == (HeaderSecretRef("gateway", "api-key"),)
     assert parsed.discovery_url == "https://login.example.com/common/.well-known/openid-configuration"
     assert parsed.assertion_type is AssertionType.JWT
     assert redirect_uri_of(parsed, "https://x", "shop", "calendar") == "https://x/callback/shop/calendar"
