@@ -9,12 +9,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.responses import HTMLResponse
 
+from callback_server.consent import Consent
 from callback_server.refusals import Refused
 from callback_server.security import origin, page_headers, style_source
 from callback_server.situation import Situation
-from datasource.api.spec import OAuth2, Pkce, RedirectURI
+from datasource.api.spec import OAuth2, Pkce, RedirectURI, TokenHeader
 from datasource.api.states import State
 from datasource.oauth2.error_reply import ErrorRule
+from datasource.process.settings import Branding
 from datasource.records.contents import StoredCredential
 from datasource.records.effective import Effective, Source
 
@@ -31,6 +33,9 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.globals["style"] = _STYLE
+
+
+UNBRANDED = Branding()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,10 @@ class Banner:
     title: str
     message: str
     is_success: bool
+    advice: str = ""
+    """What the person can do."""
+    reference: str = ""
+    """What stands in the log, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,14 @@ class Dialog:
     again: str | None = None
     """A link to begin once more."""
     show_reload: bool = False
+    branding: Branding = UNBRANDED
+    gained: tuple[Shown, ...] = ()
+    """What the person should know once a credential is stored."""
+
+    @property
+    def consent(self) -> Consent:
+        """What the person is asked."""
+        return Consent(self.situation, self.branding, self.authorize_host)
 
     @property
     def state(self) -> str:
@@ -171,10 +188,15 @@ class Message:
 
     title: str
     text: str
+    advice: str = ""
+    """What the person can do, who may know nothing of clusters."""
     command: str | None = None
     """What to type."""
     again: str | None = None
     """The link to begin again, where there is one."""
+    reference: str = ""
+    """What stands in the log, too."""
+    branding: Branding = UNBRANDED
 
 
 def message_page(message: Message, status: HTTPStatus = HTTPStatus.OK) -> HTMLResponse:
@@ -183,9 +205,20 @@ def message_page(message: Message, status: HTTPStatus = HTTPStatus.OK) -> HTMLRe
     return HTMLResponse(content, status_code=status, headers=page_headers(_STYLE_SOURCE))
 
 
-def refusal_page(refused: Refused) -> HTMLResponse:
-    """A page that says what did not work and what to do."""
-    page = message_page(Message(refused.title, refused.message, refused.command), refused.status)
+def refusal_page(
+    refused: Refused, *, reference: str = "", again: str | None = None, branding: Branding | None = None
+) -> HTMLResponse:
+    """A page that says what did not work and what to do; `again` is where the visitor came from, if that may help."""
+    message = Message(
+        refused.title,
+        refused.message,
+        refused.advice,
+        refused.command,
+        again if refused.can_try_again else None,
+        reference,
+        branding or UNBRANDED,
+    )
+    page = message_page(message, refused.status)
     if refused.retry_after is not None:
         page.headers["Retry-After"] = str(int(refused.retry_after.total_seconds()))
     return page
@@ -196,7 +229,8 @@ def progress_page() -> HTMLResponse:
     return message_page(
         Message(
             "The authorization is being finished",
-            "The service is being asked for the tokens. Reload this page in a moment.",
+            "The service is being asked for the tokens.",
+            advice="Please reload this page in a moment.",
         )
     )
 
@@ -272,6 +306,8 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
         pairs = tuple(f"{name}={value}" for name, value in getattr(whole, field).items())
         if pairs:
             yield Shown(label, pairs, _source(oauth2, field))
+    if whole.token_headers:
+        yield Shown("Headers of token requests", tuple(_header(header) for header in whole.token_headers))
     if whole.redirect_uri is RedirectURI.PER_DATASOURCE:
         yield Shown("Redirect URI", ("of this Datasource alone",))
     if whole.redirect_uri_on_refresh:
@@ -289,6 +325,11 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
         yield Shown("Errors", rules, source if is_from_preset else "")
     if whole.captured_names:
         yield Shown("Captured fields", whole.captured_names, _source(oauth2, "captured_fields"))
+
+
+def _header(header: TokenHeader) -> str:
+    ref = header.secret_ref
+    return f"{header.name}: {header.value}" if ref is None else f"{header.name}: in Secret {ref.name}, key {ref.key}"
 
 
 def _error_rule(rule: ErrorRule) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 from datetime import timedelta
 from http import HTTPStatus
 
-from callback_server.refusals.refused import Kind, Refused
+from callback_server.refusals.refused import AGAIN, TELL, Kind, Refused
 from datasource.oauth2.errors import (
     EgressDenied,
     InvalidClient,
@@ -24,13 +24,17 @@ def consent_was_denied(error: str, description: str | None) -> Refused:
     said = f"{error}: {description.rstrip('.')}" if description else error
     if error == "access_denied":
         return Refused(
-            Kind.CONSENT_WAS_DENIED, "Consent was denied", f"The service answered {said}. Nothing was stored."
+            Kind.CONSENT_WAS_DENIED,
+            "Consent was denied",
+            f"The service answered {said}. Nothing was stored.",
+            advice="You did not allow the access, or the service did not. If that was a mistake, try again.",
         )
     return Refused(
         Kind.THE_SERVICE_REFUSED_THE_REQUEST,
         "The service refused the request",
         f"The service answered {said}. Nothing was stored. "
         "If it names a parameter, correct it in spec.oauth2 or in the application's registration.",
+        advice=TELL,
     )
 
 
@@ -48,6 +52,7 @@ def refused_without_state(error: str, description: str | None) -> Refused:
         f"The service answered {said}. It did not say which authorization that is about, so nothing was changed and nothing "
         "was stored. If it names a parameter, correct it in spec.oauth2 or in the application's registration. Then open the "
         "Datasource's link again.",
+        advice=TELL,
         is_miss=True,
     )
 
@@ -61,6 +66,7 @@ def issuer_is_another(what: str) -> Refused:
         Kind.THE_ANSWER_COMES_FROM_SOMEBODY_ELSE,
         "The answer comes from somebody else",
         f"{what} The code was not used and nothing was stored.",
+        advice=TELL,
     )
 
 
@@ -69,9 +75,11 @@ def provider_is_silent(what: str) -> Refused:
     return Refused(
         Kind.METADATA_CANNOT_BE_READ,
         "The service does not answer",
-        f"The endpoints come from the metadata of spec.oauth2.issuer, and {what} Nothing was started. Try again in a minute.",
+        f"The endpoints come from the metadata of spec.oauth2.issuer, and {what} Nothing was started.",
         HTTPStatus.BAD_GATEWAY,
         timedelta(seconds=60),
+        advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
+        can_try_again=True,
     )
 
 
@@ -83,8 +91,10 @@ def request_was_not_taken(error: OAuth2Error) -> Refused:
         Kind.PUSHED_REQUEST_WAS_REFUSED,
         "The service refused the request",
         f"{_sentence(error)} Nothing was started. If it names a parameter, correct it in spec.oauth2 or in the application's "
-        "registration; otherwise try again in a minute.",
+        "registration.",
         HTTPStatus.BAD_GATEWAY,
+        advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
+        can_try_again=True,
     )
 
 
@@ -115,6 +125,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "spec.oauth2.clientAuthentication with the application's registration. If they are right, it is the code "
                 "that is not accepted: try again.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=TELL,
             )
         case TemporarilyRefused():
             return Refused(
@@ -122,6 +133,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "The service asks for patience",
                 f"{_sentence(error)} Nothing was stored. Try again in a minute.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
             )
         case InvalidClient():
             return Refused(
@@ -130,6 +142,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 f"{error}. Compare spec.oauth2.clientID, the client Secret and spec.oauth2.clientAuthentication with the "
                 "application's registration, then try again.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=TELL,
             )
         case InvalidGrant():
             return Refused(
@@ -138,6 +151,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 f"{error}. A code works once and for a short time, and the redirect URI must be registered exactly as "
                 "shown. Try again.",
                 HTTPStatus.BAD_GATEWAY,
+                advice="Please try again. If it stays so, tell whoever sent you the link.",
             )
         case EgressDenied():
             return Refused(
@@ -145,6 +159,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "The token URL may not be called",
                 f"spec.oauth2.tokenURL: {error} Nothing was stored.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=TELL,
             )
         case NotDelivered() | Throttled() | OutcomeUnknown():
             return Refused(
@@ -152,6 +167,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "The service does not answer",
                 f"{error} Nothing was stored. Check spec.oauth2.tokenURL, or try again in a minute.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
             )
         case _:
             return Refused(
@@ -159,6 +175,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "The service's answer cannot be used",
                 f"{_sentence(error)} Nothing was stored. Check spec.oauth2.tokenURL and the application's registration.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=TELL,
             )
 
 

@@ -121,6 +121,15 @@ ROWS: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ("clientIDInBody", True, "Client ID in the body", ("beside the header",)),
     ("redirectURIOnRefresh", True, "Redirect URI on refresh", ("sent",)),
     ("redirectURI", "PerDatasource", "Redirect URI", ("of this Datasource alone",)),
+    (
+        "tokenHeaders",
+        [
+            {"name": "User-Agent", "value": "<app>/1"},
+            {"name": "X-Api-Key", "secretRef": {"name": "gateway", "key": "key"}},
+        ],
+        "Headers of token requests",
+        ("User-Agent: <app>/1", "X-Api-Key: in Secret gateway, key key"),
+    ),
     ("nonce", False, "Nonce", ("none is sent",)),
 ]
 
