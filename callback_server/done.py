@@ -17,12 +17,12 @@ from callback_server.pages import (
     Banner,
     Dialog,
     Message,
-    Shown,
     dialog_page,
     message_page,
     progress_page,
     refusal_page,
 )
+from callback_server.parameter_rows import Shown
 from callback_server.references import reference_of
 from callback_server.refusals import Refused
 from callback_server.situation import Observer, Situation, effective_parameters
