@@ -262,11 +262,6 @@ class OAuth2(
         return ClientAuthentication.NONE if self.client_secret_ref is None else ClientAuthentication.CLIENT_SECRET_BASIC
 
     @property
-    def header_refs(self) -> tuple[HeaderSecretRef, ...]:
-        """Where the values of headers are that are not written."""
-        return tuple(header.secret_ref for header in self.token_headers if header.secret_ref is not None)
-
-    @property
     def captured_names(self) -> tuple[str, ...]:
         """The captured fields that a template may use."""
         captured = self.expanded().captured_fields
