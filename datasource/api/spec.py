@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from datasource.api.display import Display
 from datasource.api.durations import parse_duration
 from datasource.api.names import default_token_secret_name, redirect_uri
 from datasource.api.presets import PRESETS, Preset
@@ -293,15 +294,6 @@ class TokenSecret(msgspec.Struct, frozen=True, omit_defaults=True):
 
     name: str | None = None
     template: TokenSecretTemplate = TokenSecretTemplate()
-
-
-class Display(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`spec.display`: what a tenant tells the person who consents, in plain text."""
-
-    title: str = ""
-    purpose: str = ""
-    owner: str = ""
-    contact: str = ""
 
 
 class Spec(

@@ -8,10 +8,11 @@ import pytest
 from callback_server.consent import MOST_SHOWN, Consent, expected_account
 from callback_server.pages import Dialog, Form, dialog_page
 from callback_server.situation import Situation
+from datasource.api.display import Display
 from datasource.api.objects import Status
 from datasource.api.presets import PRESETS
 from datasource.api.requests import Requests
-from datasource.api.spec import Display, OAuth2, Spec
+from datasource.api.spec import OAuth2, Spec
 from datasource.process.settings import Branding
 from datasource.records.effective import effective_oauth2
 
