@@ -81,7 +81,7 @@ def test_outage_of_the_endpoint_for_pushed_requests_is_no_refusal_of_the_request
     refused = refusals.request_was_not_taken(error)
     assert refused.title == "The service does not answer"
     assert "spec.oauth2.pushedAuthorizationURL" in refused.message
-    assert "Try again in a minute" in refused.message
+    assert "try again in a minute" in refused.advice
 
 
 def test_endpoint_for_pushed_requests_that_may_not_be_called_is_named() -> None:

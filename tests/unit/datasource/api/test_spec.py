@@ -209,7 +209,6 @@ def test_every_option_is_read() -> None:
         TokenHeader("X-Api-Key", secret_ref=HeaderSecretRef("gateway", "api-key")),
         TokenHeader("User-Agent", "my-app/1"),
     )
-    assert parsed.header_refs == (HeaderSecretRef("gateway", "api-key"),)
     assert parsed.discovery_url == "https://login.example.com/common/.well-known/openid-configuration"
     assert parsed.assertion_type is AssertionType.JWT
     assert redirect_uri_of(parsed, "https://x", "shop", "calendar") == "https://x/callback/shop/calendar"
