@@ -10,7 +10,8 @@ TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults adversary bench tools generate docs manifests fixtures lock format clean
+.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults adversary bench release plugin tools generate docs manifests \
+	fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -70,6 +71,12 @@ adversary: tools ## one tenant attacks with all it may do, the other must notice
 bench: tools ## what the operator costs beside a raw driver, about 35 minutes; BENCH="storm idle" for some of them
 	@$(RUN) -m bench $(BENCH)
 
+release: $(READY) ## write everything that a release publishes into dist/; RELEASE_KEY and more, docs/release.md has them
+	@$(RUN) -m release
+
+plugin: $(READY) ## the kubectl plugin as one program for this platform, into build/plugin/
+	@$(RUN) -m release.program build/plugin
+
 tools: $(READY) ## fetch and build what the local stack needs, ahead of time
 	@$(RUN) -m deploy.local.tools
 	@$(RUN) -m deploy.local.build
@@ -85,8 +92,10 @@ docs: $(READY) ## write what is generated in docs/ and SECURITY.md
 	@$(RUN) -m generators.api_reference
 	@$(RUN) -m generators.security_map
 	@$(RUN) -m generators.providers_page
+	@$(RUN) -m generators.chart_readme
 
 manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml
+	@$(RUN) -m generators.version
 	@$(RUN) -m generators.dashboard
 	@$(RUN) -m generators.argocd
 	@$(RUN) -m generators.manifests

@@ -232,6 +232,8 @@ def main() -> None:
     try:
         say(f"      {control_plane_binaries()}")
         say(f"      {helm()}")
+        say(f"      {krew_validator()}")
+        say(f"      {actionlint()}")
     except StackError as error:
         sys.exit(str(error))
 

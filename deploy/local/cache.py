@@ -1,6 +1,5 @@
 """Where what takes long to make is kept between runs, outside of the repository."""
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,9 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
 @contextmanager
 def locked(folder: Path, say: Say) -> Iterator[None]:
     """Hold the folder's lock: the demo and the tests may want to fill it at the same time."""
+    # Windows has none, and needs none for what is made there (release/program.py).
+    import fcntl
+
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as lock:
         try:

@@ -1,6 +1,13 @@
 """What the values of the chart do, and what is said of values that are wrong."""
 
 import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -8,8 +15,11 @@ import yaml
 
 from deploy.local.cache import REPOSITORY
 from generators.manifests import CHART
+from generators.version import version
+from kubectl_datasource.doctor import OUR_HEADERS
 from tests.support.helm import Manifest, helm, in_order, of_kind, only, refusal, rendered
 
+URL = "https://connect.example.com"
 OPERATOR, CALLBACK_SERVER = "datasource-operator", "datasource-callback-server"
 DEPLOYMENTS = (OPERATOR, CALLBACK_SERVER)
 
@@ -37,6 +47,84 @@ def test_helm_lint_finds_nothing_to_warn_about() -> None:
     printed = in_order(helm("lint", "--strict", str(CHART), values={"externalURL": "https://connect.example.com"}))
     assert "[WARNING]" not in printed
     assert "[ERROR]" not in printed
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Callable[[dict[str, Any]], str]:
+    """What helm prints after an installation. It shows that to nobody without a cluster, so a manifest has it here."""
+    chart = tmp_path / "chart"
+    shutil.copytree(CHART, chart)
+    (chart / "templates" / "NOTES.txt").rename(chart / "notes")
+    (chart / "templates" / "notes.yaml").write_text('kind: Notes\ntext: {{ tpl (.Files.Get "notes") . | toJson }}\n')
+
+    def rendered_notes(values: dict[str, Any]) -> str:
+        options = ("--show-only", "templates/notes.yaml")
+        done = helm("template", "datasource", str(chart), *options, values={"externalURL": URL, **values})
+        return str(yaml.safe_load(in_order(done))["text"])
+
+    return rendered_notes
+
+
+def test_notes_say_that_an_image_without_a_registry_cannot_be_pulled(notes: Callable[[dict[str, Any]], str]) -> None:
+    assert "names no registry" in notes({})
+    assert "names no registry" not in notes({"image": {"registry": "registry.example.com"}})
+    assert "names no registry" not in notes({"image": {"repository": "registry.example.com/datasource-operator"}})
+
+
+def test_notes_say_how_a_url_of_this_machine_is_reached(notes: Callable[[dict[str, Any]], str]) -> None:
+    assert "port-forward service/datasource-callback-server 8080:80" in notes({"externalURL": "http://localhost:8080"})
+    assert "port-forward" not in notes({})
+
+
+def helm_test(values: dict[str, Any]) -> Manifest:
+    """The pod that `helm test` runs."""
+    done = helm("template", "datasource", str(CHART), "--namespace", "apps", values={"externalURL": URL, **values})
+    return only([each for each in yaml.safe_load_all(in_order(done)) if each], "Pod")
+
+
+def test_helm_test_asks_through_the_service_below_the_prefix() -> None:
+    (container,) = helm_test({"externalURL": f"{URL}/connect"})["spec"]["containers"]
+    assert container["command"][-1] == "http://datasource-callback-server.apps.svc:80/connect/authorize/helm/test"
+    assert container["image"] == f"datasource-operator:{version()}"
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers as its server was told."""
+
+    def do_GET(self) -> None:
+        status, headers = self.server.answer  # type: ignore[attr-defined]
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Nobody reads it."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ((404, OUR_HEADERS), 0),
+        ((404, {}), 1),
+        ((200, OUR_HEADERS), 1),
+        ((502, {}), 1),
+    ],
+    ids=["the callback server", "another server", "a page that there is not", "a proxy"],
+)
+def test_helm_test_knows_the_callback_server_by_its_answer(answer: tuple[int, dict[str, str]], code: int) -> None:
+    (container,) = helm_test({})["spec"]["containers"]
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        server.answer = answer  # type: ignore[attr-defined]
+        Thread(target=server.serve_forever, daemon=True).start()
+        command = [
+            sys.executable,
+            *container["command"][1:-1],
+            f"http://127.0.0.1:{server.server_port}/authorize/helm/test",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
+        server.shutdown()
+    assert done.returncode == code, done.stderr
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

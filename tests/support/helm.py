@@ -59,7 +59,7 @@ def rendered(
 ) -> list[Manifest]:
     """The objects of the chart; externalURL is set unless `values` sets it."""
     whole = {"externalURL": EXTERNAL_URL, **(values or {})}
-    text = in_order(helm("template", release, str(CHART), "--namespace", namespace, values=whole))
+    text = in_order(helm("template", release, str(CHART), "--namespace", namespace, "--skip-tests", values=whole))
     return [each for each in yaml.safe_load_all(text) if each]
 
 

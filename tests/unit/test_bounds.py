@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-ROOMS = ("datasource", "operator/datasource_operator", "callback_server", "kubectl_datasource", "generators")
+ROOMS = ("datasource", "operator/datasource_operator", "callback_server", "kubectl_datasource", "generators", "release")
 
 LINES_OF_A_FILE = 350
 LINES_OF_A_CLASS = 250

@@ -4,11 +4,12 @@ import subprocess
 from pathlib import Path
 
 from deploy.local.cache import REPOSITORY
-from generators import api_reference, argocd, dashboard, manifests, providers_page, security_map
+from generators import api_reference, argocd, chart_readme, dashboard, manifests, providers_page, security_map
 
 GENERATED = {
     api_reference.PAGE,
     argocd.RESULT,
+    chart_readme.PAGE,
     dashboard.RESULT,
     manifests.INSTALL_YAML,
     providers_page.PAGE,
