@@ -185,7 +185,8 @@ class Fleet:
         kept = await self._load.send("GET", f"{self._secrets}?fieldSelector=type%3Ddatasource.dev%2Foauth2-credential")
         for secret in msgspec.json.decode(kept, type=_Secrets).items:
             member = self.members[secret.metadata.name.removesuffix(credential_secret_name(""))]
-            member.facts = read_facts(secret.metadata).facts
+            facts = read_facts(secret.metadata.annotations)
+            member.facts = facts if isinstance(facts, CredentialFacts) else None
             member.credential_version = secret.metadata.resource_version
 
 

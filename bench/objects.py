@@ -19,7 +19,8 @@ from datasource.api.requests import Requests
 from datasource.api.spec import Spec
 from datasource.api.spec_problems import parse_spec
 from datasource.outbound.egress import EgressPolicy, rules
-from datasource.records.credential import CredentialData, CredentialFacts, StoredCredential
+from datasource.records.contents import StoredCredential
+from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.credential_patches import credential_manifest
 from datasource.records.fingerprint import fingerprint
 from datasource.records.token_secret import plan_token_secret

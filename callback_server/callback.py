@@ -31,6 +31,7 @@ from datasource.oauth2.token_response import TokenResponse, captured_text
 from datasource.outbound.redaction import said
 from datasource.providers.exchange import request_token
 from datasource.providers.transport import Transport
+from datasource.records.contents import StoredTombstone
 from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.effective import Effective, code_options, reply_options
 from datasource.records.fingerprint import fingerprint
@@ -212,13 +213,12 @@ class CallbackService:
             options=code_options(prepared.effective.parameters),
         )
         try:
-            options = reply_options(prepared.effective.parameters)
             return await request_token(
                 self.transport,
                 request,
                 tenant=flow.namespace,
                 now=self.now,
-                options=options,
+                options=reply_options(prepared.effective.parameters),
                 ca_bundle=prepared.material.ca_bundle,
             )
         except OAuth2Error as error:
@@ -261,6 +261,7 @@ def new_credential(
         expiry_hint=response.expiry_hint,
         grant_expires_at=response.grant_expires_at,
         refreshed_at=refreshed_at,
+        authorized_at=refreshed_at,
         has_refresh_token=response.refresh_token is not None,
         ticket_hash=flow.ticket_hash,
         is_revocable=effective.revocation_url is not None,
@@ -345,6 +346,5 @@ def _check_nothing_changed(situation: Situation, flow: Flow) -> None:
     if clear_is_newer(situation, flow):
         raise refusals.cleared_meanwhile()
     if situation.credential_id != flow.replaces:
-        credential = situation.credential
-        was_cleared = credential is not None and credential.facts.tombstone is not None
+        was_cleared = isinstance(situation.credential, StoredTombstone)
         raise refusals.cleared_meanwhile() if was_cleared else refusals.another_was_first()

@@ -14,7 +14,8 @@ from datasource.api.objects import PartialObject
 from datasource.api.requests import HandledSet
 from datasource.cluster.api_errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
-from datasource.records.credential import Change, CredentialData, CredentialFacts, StoredCredential
+from datasource.records.contents import Readable
+from datasource.records.credential import Change, CredentialData, CredentialFacts
 from datasource.records.credential_patches import credential_patch
 from datasource.records.standing import Absent, standing
 
@@ -68,7 +69,9 @@ class CredentialStore:
             Refused: another credential, or a clear, came first; or the API server would not have it.
         """
 
-        def change(before: StoredCredential | Absent) -> Change:
+        replaced: Readable | Absent = situation.credential or Absent(situation.uid)
+
+        def change(before: Readable | Absent) -> Change:
             handled = situation.handled if isinstance(before, Absent) else before.facts.handled
             return Change(msgspec.structs.replace(facts, handled=handled.with_all(known)), data)
 
@@ -82,9 +85,9 @@ class CredentialStore:
             written = await self.credential_secrets.write_until_it_stands(
                 situation.namespace,
                 situation.name,
-                situation.credential or Absent(situation.uid),
+                replaced,
                 change,
-                lambda found: standing(found, replaces=situation.credential_id, ours=facts.credential_id),
+                lambda found: standing(found, before=replaced, ours=facts.credential_id),
                 gives_up=gives_up,
             )
         except refused as error:

@@ -17,11 +17,13 @@ from callback_server.limits import Clicks, Places
 from callback_server.looks import Looks
 from callback_server.metrics import count_begun
 from callback_server.pages import Dialog, Form, Onward
+from callback_server.refusals import Refused
 from callback_server.security import form_token, form_token_fits, is_form_token
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
 from datasource.api.requests import HandledSet
+from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import (
     ClientMaterial,
     ClientMaterialMissing,
@@ -38,7 +40,7 @@ from datasource.process.settings import Settings
 from datasource.providers.exchange import push_authorization
 from datasource.providers.transport import Transport
 from datasource.records.effective import Effective
-from datasource.records.flow import FLOW_LIFETIME, Flow, FlowKey, key_hash, new_flow_key
+from datasource.records.flow import FLOW_LIFETIME, Flow, FlowKey, key_hash, new_flow_key, parse_flow_key
 from datasource.records.link_keys import Purpose
 from datasource.records.ticket import is_ticket, same_ticket, ticket_hash, ticket_origin
 
@@ -112,7 +114,11 @@ class DialogService:
             logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
             parameters = _request_parameters(effective, flow, state)
             material = ClientMaterial(effective.parameters, secret, ca_bundle)
-            url = await self._front_url(namespace, effective, material, parameters)
+            try:
+                url = await self._front_url(namespace, effective, material, parameters)
+            except Refused as refused:
+                await self._give_up(state, refused)
+                raise
             return Onward(situation.namespace, situation.name, url)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
@@ -169,6 +175,16 @@ class DialogService:
         except NoSlot:
             raise refusals.too_many_at_once() from None
         return begun, states[begun.state_hash]
+
+    async def _give_up(self, state: str, refused: Refused) -> None:
+        """Leave word for the platform team: the operator reads it from the record."""
+        key = parse_flow_key(state)
+        if key is None:
+            return
+        try:
+            await self.flows.give_up(key, self.token_bytes(16).hex(), refused.title, refused.message)
+        except (ApiError, Unavailable) as error:
+            logger.warning("could not record how an authorization ended", error=str(error))
 
     def _new_key(self, purpose: Purpose, uid: str, slot: int) -> FlowKey:
         return new_flow_key(

@@ -21,6 +21,7 @@ from datasource.cluster.link_keys import LinkKeyStore
 from datasource.oauth2.scopes import scopes_not_granted
 from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
+from datasource.records.contents import StoredCredential
 from datasource.records.credential import CredentialFacts
 from datasource.records.effective import Effective
 from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, done_id_is_of, flow_key_origin, parse_flow_key
@@ -157,7 +158,8 @@ def _success_message(flow: Flow, situation: Situation | None) -> str:
     if not _is_seen_by_operator(flow, situation):
         return "The operator has not taken it up yet."
     secret = situation.status.token_secret_name
-    missed = "" if situation.credential is None else "".join(f" {gap}" for gap in gaps(situation.credential.facts))
+    stored = situation.credential
+    missed = "".join(f" {gap}" for gap in gaps(stored.facts)) if isinstance(stored, StoredCredential) else ""
     return (
         f"The Datasource is AUTHORIZED. Apps find the access token in Secret {secret}.{missed} You can close this page."
     )

@@ -121,8 +121,20 @@ class FlowStore:
 
     async def record_outcome(self, claimed: ClaimedFlow, outcome: Outcome, title: str = "", message: str = "") -> None:
         """Say how a claimed flow ended."""
-        flow = msgspec.structs.replace(claimed.flow, outcome=outcome, outcome_title=title, outcome_message=message)
+        flow = self._ended(claimed.flow, outcome, title, message)
         await self._write(claimed.key, claimed.stored, flow)
+
+    async def give_up(self, key: FlowKey, claim_id: str, title: str, message: str) -> None:
+        """Say that a flow failed before anybody was sent anywhere; what took its slot meanwhile stays."""
+        stored = await self.find(key)
+        if stored is not None and records.state_is_of(key, stored.flow) and stored.flow.claim is None:
+            flow = msgspec.structs.replace(stored.flow, claim=claim_id)
+            await self._write(key, stored, self._ended(flow, Outcome.NOT_STORED, title, message))
+
+    def _ended(self, flow: Flow, outcome: Outcome, title: str, message: str) -> Flow:
+        return msgspec.structs.replace(
+            flow, outcome=outcome, outcome_title=title, outcome_message=message, ended_at=self.now()
+        )
 
     async def _write(self, key: FlowKey, stored: StoredFlow, flow: Flow) -> StoredFlow:
         patch = records.replacement_patch(flow, slot=key.slot, resource_version=stored.resource_version)

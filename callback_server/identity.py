@@ -60,7 +60,9 @@ class IdentityCheck:
         if issuer is None or not _is_asked_for(parameters, flow):
             return
         try:
-            await self.verifier.prepare(issuer, tenant=flow.namespace, ca_bundle=ca_bundle)
+            await self.verifier.prepare(
+                issuer, tenant=flow.namespace, ca_bundle=ca_bundle, discovery_url=parameters.discovery_url
+            )
         except MetadataUnavailable as error:
             raise refusals.identity_cannot_be_verified(str(error)) from None
         except MetadataUnusable as error:
@@ -81,7 +83,7 @@ class IdentityCheck:
                 raise NotAccepted(refusals.identity_is_unknown())
             return Authorizer()
         try:
-            claims = await self._claims(response.id_token, parameters.issuer, flow.namespace, ca_bundle)
+            claims = await self._claims(response.id_token, parameters, flow.namespace, ca_bundle)
             identity = check_claims(
                 claims, issuer=parameters.issuer, client_id=parameters.client_id or "", nonce=flow.nonce, now=self.now()
             )
@@ -99,12 +101,19 @@ class IdentityCheck:
         return Authorizer(identity.shown, kept_claims(claims), checked)
 
     async def _claims(
-        self, id_token: str, issuer: str | None, namespace: str, ca_bundle: str | None
+        self, id_token: str, parameters: OAuth2, namespace: str, ca_bundle: str | None
     ) -> Mapping[str, Any]:
-        if issuer is None:
+        if parameters.issuer is None:
             # Nobody vouches for the keys; TLS of the token endpoint is enough to show who authorized.
             return unverified_claims(id_token)
-        return await self.verifier.claims(id_token, issuer, tenant=namespace, ca_bundle=ca_bundle, is_asked_once=True)
+        return await self.verifier.claims(
+            id_token,
+            parameters.issuer,
+            tenant=namespace,
+            ca_bundle=ca_bundle,
+            discovery_url=parameters.discovery_url,
+            is_asked_once=True,
+        )
 
 
 def _is_asked_for(parameters: OAuth2, flow: Flow) -> bool:

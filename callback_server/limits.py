@@ -7,18 +7,15 @@ one time (`Places`, by namespace, so that one tenant's slow provider holds up no
 """
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 
 from datasource.concurrency.fair_turns import FairTurns
+from datasource.concurrency.token_bucket import LatestKeys, TokenBucket
 
 _KEYS = 4096
 """How many keys are remembered for their junk."""
-
-
-_ROUNDING = 1e-6
-"""Seconds; what sums of floats may be off."""
 
 
 class Exceeded(Exception):
@@ -29,65 +26,38 @@ class Exceeded(Exception):
         self.retry_after = retry_after
 
 
-class Bucket:
-    """A token bucket: `burst` at once, then `per_second` (as a theoretical arrival time, the GCRA of ITU-T I.371)."""
-
-    def __init__(self, monotonic: Callable[[], float], *, per_second: float, burst: int) -> None:
-        self._monotonic = monotonic
-        self._gap = 1 / per_second
-        self._slack = (burst - 1) * self._gap
-        self._next = monotonic()
-        """When the next one would come if all came evenly."""
-
-    def wait(self) -> float:
-        """Seconds until the next one may pass; 0 where it may now."""
-        wait = self._next - self._slack - self._monotonic()
-        return wait if wait > _ROUNDING else 0.0
-
-    def require(self) -> None:
-        """Check that the next one may pass now.
-
-        Raises:
-            Exceeded: it may not.
-        """
-        wait = self.wait()
-        if wait > 0:
-            raise Exceeded(wait)
-
-    def take(self) -> None:
-        """Let one pass, or let one stand in line."""
-        self._next = max(self._next, self._monotonic()) + self._gap
-
-    def give_back(self) -> None:
-        """Undo one `take`."""
-        self._next -= self._gap
-
-
 class Buckets:
-    """A bucket for each key; of more than `most`, the one that was silent for longest is forgotten."""
+    """A token bucket for each key; of more than `most`, the one that was silent for longest is forgotten."""
 
     def __init__(self, monotonic: Callable[[], float], *, most: int) -> None:
         self._monotonic = monotonic
-        self._most = most
-        self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
+        self._buckets: LatestKeys[Hashable, TokenBucket] = LatestKeys(most)
 
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def of(self, key: Hashable, *, per_second: float, burst: int) -> Bucket:
+    def of(self, key: Hashable, *, per_second: float, burst: int) -> TokenBucket:
         """The bucket of a key; the rate is that of a new one."""
-        bucket = self._buckets.setdefault(key, Bucket(self._monotonic, per_second=per_second, burst=burst))
-        self._buckets.move_to_end(key)
-        while len(self._buckets) > self._most:
-            self._buckets.popitem(last=False)
-        return bucket
+        return self._buckets.of(key, lambda: TokenBucket(self._monotonic(), per_second=per_second, burst=burst))
+
+
+def _require(bucket: TokenBucket, now: float) -> None:
+    """Check that the next one may pass now.
+
+    Raises:
+        Exceeded: it may not.
+    """
+    wait = bucket.wait(now)
+    if wait > 0:
+        raise Exceeded(wait)
 
 
 class Pace:
     """A line for what costs something: each comes in turn, and nobody stands longer than `longest_wait` seconds."""
 
     def __init__(self, monotonic: Callable[[], float], *, per_second: float, burst: int, longest_wait: float) -> None:
-        self._bucket = Bucket(monotonic, per_second=per_second, burst=burst)
+        self._monotonic = monotonic
+        self._bucket = TokenBucket(monotonic(), per_second=per_second, burst=burst)
         self._longest_wait = longest_wait
 
     def stand_in_line(self) -> float:
@@ -96,10 +66,11 @@ class Pace:
         Raises:
             Exceeded: the line is too long.
         """
-        wait = self._bucket.wait()
+        now = self._monotonic()
+        wait = self._bucket.wait(now)
         if wait > self._longest_wait:
             raise Exceeded(wait)
-        self._bucket.take()
+        self._bucket.take(now)
         return wait
 
     def step_out(self) -> None:
@@ -120,7 +91,8 @@ class Misses:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         per_second, burst = self.IN_ALL
-        self._in_all = Bucket(monotonic, per_second=per_second, burst=burst)
+        self._monotonic = monotonic
+        self._in_all = TokenBucket(monotonic(), per_second=per_second, burst=burst)
         self._buckets = Buckets(monotonic, most=_KEYS)
 
     def count(self, namespace: str | None, name: str | None) -> None:
@@ -129,7 +101,8 @@ class Misses:
         Raises:
             Exceeded: there were too many like it; the answer should say so.
         """
-        self._in_all.require()
+        now = self._monotonic()
+        _require(self._in_all, now)
         wanted: list[tuple[Hashable, tuple[float, int]]] = []
         if namespace is not None:
             wanted.append((namespace, self.PER_NAMESPACE))
@@ -137,10 +110,10 @@ class Misses:
             wanted.append(((namespace, name), self.PER_DATASOURCE))
         buckets = [self._buckets.of(key, per_second=rate, burst=burst) for key, (rate, burst) in wanted]
         for bucket in buckets:
-            bucket.require()
+            _require(bucket, now)
         # Counted only now: who goes on hammering hears of a second, and not of an hour.
         for bucket in (self._in_all, *buckets):
-            bucket.take()
+            bucket.take(now)
 
 
 class Clicks:
@@ -150,6 +123,7 @@ class Clicks:
     """Per second, and at once: a crowd that follows a link in a chat, or somebody who has no patience."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
         self._buckets = Buckets(monotonic, most=_KEYS)
 
     def count(self, link: Hashable) -> None:
@@ -160,8 +134,9 @@ class Clicks:
         """
         per_second, burst = self.PER_LINK
         bucket = self._buckets.of(link, per_second=per_second, burst=burst)
-        bucket.require()
-        bucket.take()
+        now = self._monotonic()
+        _require(bucket, now)
+        bucket.take(now)
 
 
 class Places:

@@ -58,6 +58,7 @@ class SharedReads(Generic[K, T]):
         self._pace = pace
         self._sleep = sleep
         self._latest: dict[K, _Read[T]] = {}
+        self._monotonic = monotonic
         self._doors = Buckets(monotonic, most=_DOORS)
 
     async def look(self, key: K, has_key: Callable[[T], bool]) -> T:
@@ -92,8 +93,8 @@ class SharedReads(Generic[K, T]):
             await asyncio.wait([after.task])
         per_second, burst = PER_DOOR
         door = self._doors.of(key, per_second=per_second, burst=burst)
-        await self._sleep(max(turn, door.wait()))
-        door.take()
+        await self._sleep(max(turn, door.wait(self._monotonic())))
+        door.take(self._monotonic())
         self._latest[key].has_begun = True
         return await self._read(key)
 

@@ -12,8 +12,10 @@ from starlette.responses import HTMLResponse
 from callback_server.refusals import Refused
 from callback_server.security import origin, page_headers, style_source
 from callback_server.situation import Situation
-from datasource.api.spec import OAuth2, Pkce
+from datasource.api.spec import OAuth2, Pkce, RedirectURI
 from datasource.api.states import State
+from datasource.oauth2.error_reply import ErrorRule
+from datasource.records.contents import StoredCredential
 from datasource.records.effective import Effective, Source
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -118,8 +120,7 @@ class Dialog:
     @property
     def replaces_one(self) -> bool:
         """Whether a credential is there that works until the new one is stored."""
-        credential = self.situation.credential
-        return credential is not None and credential.facts.tombstone is None
+        return isinstance(self.situation.credential, StoredCredential)
 
     @property
     def wants_offline_access(self) -> bool:
@@ -249,7 +250,8 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
         yield Shown("Request pushed to", (effective.pushed_authorization_url,), source)
     if whole.pkce is not Pkce.S256:
         yield Shown("PKCE", (whole.pkce,), _pkce_note(oauth2, whole))
-    lists = {"resource": "Resources", "refresh_url": "Refresh URL", "audience": "Audience", "token_path": "Token path"}
+    lists = {"discovery_url": "Discovery URL", "bearer_token_types": "Further token types"}
+    lists |= {"resource": "Resources", "refresh_url": "Refresh URL", "audience": "Audience", "token_path": "Token path"}
     lists |= {
         "body_format": "Body of requests",
         "default_lifetime": "Default lifetime",
@@ -263,19 +265,37 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
         "authorize_parameters": "Authorize parameters",
         "token_parameters": "Token parameters",
         "refresh_parameters": "Refresh parameters",
+        "expected_identity": "Who may authorize",
+        "error_codes": "Names of errors",
     }
     for field, label in maps.items():
         pairs = tuple(f"{name}={value}" for name, value in getattr(whole, field).items())
         if pairs:
             yield Shown(label, pairs, _source(oauth2, field))
+    if whole.redirect_uri is RedirectURI.PER_DATASOURCE:
+        yield Shown("Redirect URI", ("of this Datasource alone",))
     if whole.redirect_uri_on_refresh:
         yield Shown("Redirect URI on refresh", ("sent",), _source(oauth2, "redirect_uri_on_refresh"))
     if whole.client_id_in_body:
         yield Shown("Client ID in the body", ("beside the header",), _source(oauth2, "client_id_in_body"))
     if whole.nonce is False:
         yield Shown("Nonce", ("none is sent",), "" if oauth2.nonce is False else _FROM_PRESET)
+    if whole.missing_token_type_allowed:
+        yield Shown("Token type", ("may be missing",), _source(oauth2, "missing_token_type_allowed"))
+    if whole.error_rules:
+        rules = tuple(_error_rule(rule) for rule in whole.error_rules)
+        is_from_preset = not set(oauth2.error_rules) >= set(whole.error_rules)
+        source = "partly from the preset" if oauth2.error_rules else _FROM_PRESET
+        yield Shown("Errors", rules, source if is_from_preset else "")
     if whole.captured_names:
         yield Shown("Captured fields", whole.captured_names, _source(oauth2, "captured_fields"))
+
+
+def _error_rule(rule: ErrorRule) -> str:
+    """As one line of YAML."""
+    said = (rule.path, rule.error, rule.description, rule.status)
+    named = zip(("path", "error", "description", "status"), said, strict=True)
+    return ", ".join([f"{name}: {value}" for name, value in named if value is not None] + [f"means: {rule.means}"])
 
 
 def _pkce_note(oauth2: OAuth2, whole: OAuth2) -> str:

@@ -9,6 +9,7 @@ from datasource.cluster.clients import ClientMaterial
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
+from datasource.records.contents import StoredCredential
 from datasource.records.credential import CredentialData
 
 
@@ -32,7 +33,8 @@ class GrantRevoker:
         self, situation: Situation, material: ClientMaterial, data: CredentialData, authorized_as: str | None
     ) -> None:
         """Revoke the grant of somebody who is not expected; where it may be the one whose credential stands, drop it only."""
-        stands = None if situation.credential is None else situation.credential.facts.authorized_as
+        credential = situation.credential
+        stands = credential.facts.authorized_as if isinstance(credential, StoredCredential) else None
         if authorized_as is not None and stands is not None and authorized_as != stands:
             await self.grants.revoke(DroppedGrant(situation.namespace, situation.name, data, material))
         else:

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import assert_never
 
 from callback_server import refusals
 from callback_server.limits import Places
@@ -11,7 +12,7 @@ from datasource.api.requests import HandledSet, Requests, requests_in
 from datasource.api.spec import InvalidSpec, OAuth2, Spec, missing_fields, redirect_uri_of
 from datasource.api.spec_problems import parse_spec
 from datasource.cluster.api_errors import Forbidden, NotFound
-from datasource.cluster.credential_secrets import CredentialSecrets, Leaving, NotOurs
+from datasource.cluster.credential_secrets import CredentialSecrets, NotOurs
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
 from datasource.oauth2.errors import MetadataUnavailable
@@ -19,15 +20,23 @@ from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.metadata_lookup import look_up_metadata
-from datasource.records.credential import StoredCredential, Unreadable
+from datasource.records.contents import (
+    Leaving,
+    Readable,
+    StoredCredential,
+    StoredTombstone,
+    credential_id_in,
+    handled_by,
+)
+from datasource.records.credential import Unreadable
 from datasource.records.effective import Effective, effective_oauth2
 from datasource.records.fingerprint import parameters_hash
-from datasource.records.ticket import TicketScope, same_ticket, ticket_fits, ticket_hash
+from datasource.records.ticket import same_ticket, ticket_fits, ticket_hash, ticket_scope
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What was there a moment ago. `credential` is the Datasource's own, tombstones included."""
+    """What was there a moment ago. Where the credential Secret cannot be replaced, there is none: whoever asks is refused."""
 
     namespace: str
     name: str
@@ -36,17 +45,17 @@ class Situation:
     oauth2: OAuth2
     status: Status
     requests: Requests
-    credential: StoredCredential | None
+    credential: Readable | None
 
     @property
     def credential_id(self) -> str:
         """The ID of the credential or tombstone there is; empty where there is none."""
-        return "" if self.credential is None else self.credential.facts.credential_id
+        return credential_id_in(self.credential)
 
     @property
     def handled(self) -> HandledSet:
         """The requests already acted on."""
-        return HandledSet() if self.credential is None else self.credential.facts.handled
+        return handled_by(self.credential)
 
     @property
     def promised(self) -> ProviderMetadata | None:
@@ -72,8 +81,7 @@ class Situation:
 
     def ticket_was_issued(self, ticket: str) -> bool:
         """Whether a ticket is bound to what is there now: to make one up takes the uid. It is no proof that it is live."""
-        scope = TicketScope(uid=self.uid, parameters_hash=self.parameters_hash, replaces=self.credential_id)
-        return ticket_fits(ticket, scope)
+        return ticket_fits(ticket, ticket_scope(self.uid, self.oauth2, self.credential))
 
     def ticket_is_used(self, hash_: str) -> bool:
         """Whether the credential that is stored was obtained with that ticket."""
@@ -127,8 +135,10 @@ class Observer:
             Refused: an endpoint depends on it, and it cannot be had.
             Exceeded: too many of that namespace wait for metadata.
         """
-        issuer = situation.oauth2.expanded().issuer
-        is_at_hand = not issuer or self.discovery.is_known(issuer, ca_bundle=ca_bundle)
+        whole = situation.oauth2.expanded()
+        is_at_hand = not whole.issuer or self.discovery.is_known(
+            whole.issuer, ca_bundle=ca_bundle, discovery_url=whole.discovery_url
+        )
         try:
             async with nullcontext() if is_at_hand else self.lookups.one(situation.namespace):
                 found = await look_up_metadata(
@@ -152,7 +162,7 @@ class Observer:
             raise refusals.not_configured(missing_fields(missing))
         return spec, spec.oauth2
 
-    async def _credential(self, namespace: str, name: str, uid: str) -> StoredCredential | None:
+    async def _credential(self, namespace: str, name: str, uid: str) -> Readable | None:
         secret_name = credential_secret_name(name)
         found = await self.credential_secrets.facts(namespace, name, owner=uid)
         match found:
@@ -165,8 +175,10 @@ class Observer:
                 )
             case Unreadable():
                 raise refusals.not_configured(found.advice(name))
-            case _:
+            case StoredCredential() | StoredTombstone() | None:
                 return found
+            case _:
+                assert_never(found)
 
 
 def effective_parameters(situation: Situation, metadata: ProviderMetadata | None) -> Effective:

@@ -9,6 +9,7 @@ import click
 from kubectl_datasource.cli import cli
 from kubectl_datasource.exits import Exit, Problem
 from kubectl_datasource.screen import Screen
+from kubectl_datasource.shells import COMPLETE
 from kubectl_datasource.words import printable
 
 
@@ -20,11 +21,20 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit code."""
     try:
-        return _run(arguments)
+        return _complete(arguments[1:]) if list(arguments[:1]) == [COMPLETE] else _run(arguments)
     except BrokenPipeError:
         # Whoever read us, such as `head`, has seen enough. Python must not complain when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FINE
+
+
+def _complete(words: Sequence[str]) -> int:
+    """Answer a shell. What it asks about may look like options of ours, so no parser comes before."""
+    from kubectl_datasource.completion import answer
+
+    sys.stdout.write(answer(words))
+    sys.stdout.flush()
+    return Exit.FINE
 
 
 def _run(arguments: Sequence[str]) -> int:

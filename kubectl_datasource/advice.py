@@ -59,6 +59,19 @@ class ClientSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Where a command that is shown is to work: the namespace, None for the kubeconfig's own, and the cluster."""
+
+    namespace: str | None
+    flags: tuple[str, ...] = ()
+
+    def kubectl(self, *words: str) -> str:
+        """A line to copy into a shell: every word quoted where it has to be."""
+        namespace = [] if self.namespace is None else ["-n", self.namespace]
+        return shlex.join(["kubectl", *words, *namespace, *self.flags])
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """A Datasource whose reason is to be explained, and how kubectl reaches it."""
 
@@ -89,9 +102,14 @@ class Case:
         found = ((field, ref, key) for field, (ref, key) in named.items() if ref is not None)
         return next((ClientSecret(field, ref.name, ref.key or key) for field, ref, key in found), None)
 
+    @property
+    def target(self) -> Target:
+        """Where its commands work."""
+        return Target(self.datasource.metadata.namespace, self.flags)
+
     def kubectl(self, *words: str) -> str:
         """A line to copy into a shell: every word quoted where it has to be."""
-        return shlex.join(["kubectl", *words, "-n", self.datasource.metadata.namespace, *self.flags])
+        return self.target.kubectl(*words)
 
     def plugin(self, command: str, *options: str) -> str:
         """The same for a command of this plugin."""
@@ -109,15 +127,15 @@ def editing(case: Case) -> tuple[Command, ...]:
     return (Command(case.kubectl("edit", "datasource", case.name), "to correct it"),)
 
 
-def creating(case: Case, ref: ClientSecret) -> Command:
-    line = case.kubectl("create", "secret", "generic", ref.name, f"--from-file={ref.key}={ref.source}")
+def creating(target: Target, ref: ClientSecret) -> Command:
+    line = target.kubectl("create", "secret", "generic", ref.name, f"--from-file={ref.key}={ref.source}")
     return Command(ref.asking(line), f"creates it; {ref.source_is}")
 
 
-def replacing(case: Case, ref: ClientSecret) -> Command:
+def replacing(target: Target, ref: ClientSecret) -> Command:
     words = ["create", "secret", "generic", ref.name, f"--from-file={ref.key}={ref.source}", "--dry-run=client"]
-    apply = case.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-")
-    line = f"{ref.asking(case.kubectl(*words, '-o', 'yaml'))} | {apply}"
+    apply = target.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-")
+    line = f"{ref.asking(target.kubectl(*words, '-o', 'yaml'))} | {apply}"
     return Command(line, f"adds or replaces the key, if the Secret is there; {ref.source_is}")
 
 

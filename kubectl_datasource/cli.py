@@ -1,6 +1,7 @@
 """The commands and their options."""
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from datasource.process.installation import SYSTEM_NAMESPACE
 from kubectl_datasource import commands
 from kubectl_datasource.exits import EXIT_CODES, Exit, Problem
 from kubectl_datasource.kubectl import Kubectl
+from kubectl_datasource.shells import SHELLS, script
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -102,7 +104,7 @@ def wait_options(seconds: int) -> Callable[[F], F]:
 
 
 @click.group(context_settings=SETTINGS, epilog=EXIT_CODES)
-@click.version_option(package_name="datasource-operator", prog_name="kubectl datasource")
+@click.version_option(package_name="kubectl-datasource", prog_name="kubectl datasource")
 def cli() -> None:
     """Work with Datasources: see their state, get and clear credentials, find out what is wrong, back up."""
 
@@ -242,3 +244,29 @@ def export(names: Sequence[str], path: str, with_client_secrets: bool, suspend: 
     """
     wanted = commands.ExportOptions(tuple(names), path, with_client_secrets=with_client_secrets, suspend=suspend)
     return commands.export(Kubectl(**cluster), wanted)
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.option("--client", is_flag=True, help="Only that of this plugin; no cluster is asked.")
+@click.option(
+    "--system-namespace", type=NAME, default=SYSTEM_NAMESPACE, show_default=True, help="Where the operator runs."
+)
+@click.option("--context", help="The context of the kubeconfig to use.")
+@click.option("--kubeconfig", help="The kubeconfig to use.")
+@output_option("json")
+def version(client: bool, system_namespace: str, output: str | None, **cluster: Any) -> Exit:
+    """Tell the version of this plugin, of both processes and of the API in the cluster."""
+    from kubectl_datasource import versions
+
+    return versions.version(None if client else Kubectl(**cluster), system_namespace, output)
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> Exit:
+    """Print what completes `kubectl datasource` and `kubectl-datasource` in a shell.
+
+    For bash: source <(kubectl datasource completion bash), in ~/.bashrc after the line for kubectl's own completion.
+    """
+    sys.stdout.write(script(shell))
+    return Exit.FINE

@@ -149,15 +149,14 @@ def explain(kubectl: Kubectl, name: str, output: str | None) -> Exit:
 def doctor(kubectl: Kubectl, system_namespace: str, external_url: str | None, output: str | None) -> Exit:
     """Check the installation."""
     # HTTP and TLS take longer to import than all the rest.
-    from importlib.metadata import version
-
     from kubectl_datasource.checks import Verdict, worst
     from kubectl_datasource.doctor import examine
     from kubectl_datasource.survey import survey
+    from kubectl_datasource.versions import plugin_version
 
     screen = Screen.of_process()
     with screen.progress() as show:
-        found = survey(kubectl, system_namespace, version("datasource-operator"), external_url, show)
+        found = survey(kubectl, system_namespace, plugin_version(), external_url, show)
     checks = examine(found)
     if output == "json":
         listed = [

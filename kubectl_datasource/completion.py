@@ -1,10 +1,11 @@
-"""The script `kubectl_complete-datasource`: kubectl runs it to complete `kubectl datasource <TAB>`.
+"""What completes `kubectl datasource <TAB>`: kubectl runs `kubectl_complete-datasource`, shells ask with `__complete`.
 
 Source: kubectl's plugin documentation. It gets the words after `datasource`, the unfinished one last, and answers as Cobra's
 completions do: a candidate a line, then a colon and a directive.
 """
 
 import sys
+from collections.abc import Sequence
 
 from click.shell_completion import ShellComplete
 
@@ -14,13 +15,17 @@ NO_FILE_NAMES = 4
 """cobra.ShellCompDirectiveNoFileComp."""
 
 
+def answer(words: Sequence[str]) -> str:
+    """The candidates for the last of these words, and the directive."""
+    *before, incomplete = words or ("",)
+    candidates = ShellComplete(cli, {}, "kubectl datasource", "").get_completions(before, incomplete)
+    lines = [f"{each.value}\t{each.help}" if each.help else str(each.value) for each in candidates]
+    return "\n".join([*lines, f":{NO_FILE_NAMES}", ""])
+
+
 def main() -> None:
     """Print the candidates."""
-    *words, incomplete = sys.argv[1:] or [""]
-    completions = ShellComplete(cli, {}, "kubectl datasource", "").get_completions(words, incomplete)
-    for each in completions:
-        print(f"{each.value}\t{each.help}" if each.help else each.value)
-    print(f":{NO_FILE_NAMES}")
+    sys.stdout.write(answer(sys.argv[1:]))
 
 
 if __name__ == "__main__":

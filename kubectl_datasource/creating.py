@@ -1,6 +1,5 @@
 """The manifest of a new Datasource, from a preset and a few options, and what its author does next. Pure."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +8,8 @@ import msgspec
 
 from datasource.api.names import API_VERSION, KIND
 from datasource.api.presets import PRESETS, REDIRECT_URI, Preset
+from kubectl_datasource import advice
+from kubectl_datasource.advice import ClientSecret, Target
 from kubectl_datasource.exits import Misused
 from kubectl_datasource.words import Cell, Line, aligned
 
@@ -112,23 +113,21 @@ def example(name: str) -> dict[str, Any]:
     )
 
 
-def next_steps(wanted: Wanted) -> tuple[str, ...]:
+def next_steps(wanted: Wanted, target: Target) -> tuple[str, ...]:
     """What is left to do once the manifest is applied, a step a line. Commands stand indented on lines of their own."""
-    scope = f" -n {wanted.namespace}" if wanted.namespace else ""
     lines: list[str] = []
     if wanted.client_id is None:
         lines += [
             "Register the application at the provider. Its redirect URI, once the Datasource is applied:",
-            f"  kubectl get dsrc {wanted.name}{scope} -o jsonpath='{{.status.redirectURI}}'",
+            f"  {target.kubectl('get', 'dsrc', wanted.name, '-o', 'jsonpath={.status.redirectURI}')}",
             "Then add the client ID: say --client-id, and apply again.",
         ]
     if wanted.secret_name is not None:
         lines += [
             "Store the client secret. It is read from the terminal, and stays out of the shell's history:",
-            f'  read -rs SECRET && printf %s "$SECRET" | kubectl create secret generic {shlex.quote(wanted.secret_name)}'
-            f"{scope} --from-file={KEY}=/dev/stdin",
+            f"  {advice.creating(target, ClientSecret('clientSecretRef', wanted.secret_name, KEY)).line}",
         ]
-    return (*lines, "Get the credential:", f"  kubectl datasource authorize {wanted.name}{scope}")
+    return (*lines, "Get the credential:", f"  {target.kubectl('datasource', 'authorize', wanted.name)}")
 
 
 def told(name: str) -> tuple[str, ...]:

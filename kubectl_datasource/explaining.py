@@ -32,6 +32,7 @@ def explained(datasource: Datasource, advice: Advice, events: Sequence[Event] | 
         yield (Cell(printable(is_suspended(datasource).text), "yellow"),)
     if datasource.status.expires_at is not None:
         yield (Cell(f"The access token runs out: {when(datasource.status.expires_at, now)}"),)
+    yield from _people(datasource, now)
     yield (Cell(""),)
     yield (Cell(printable(advice.what)),)
     if advice.where:
@@ -57,6 +58,16 @@ def explained_json(datasource: Datasource, advice: Advice, events: Sequence[Even
             for event in latest(events)
         ],
     }
+
+
+def _people(datasource: Datasource, now: datetime) -> Iterator[Line]:
+    """Who got the credential, and how the last authorization failed."""
+    status = datasource.status
+    if status.last_authorized_as is not None:
+        yield (Cell(f"The last person who authorized: {printable(status.last_authorized_as)}"),)
+    last = status.last_authorization
+    if last is not None and last.has_failed:
+        yield (Cell(f"The last authorization failed, {when(last.time, now)}: {printable(last.message)}", "yellow"),)
 
 
 def _history(events: Sequence[Event] | None, now: datetime) -> Iterator[Line]:

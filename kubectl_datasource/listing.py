@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from datasource.api.states import State
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.words import Cell, Line, aligned, printable, relative
@@ -28,7 +30,7 @@ def table(datasources: Sequence[Datasource], now: datetime, *, namespaces: bool,
     headers = [
         *(["namespace"] if namespaces else []),
         *["name", "state", "ready", "expires", "authorized as"],
-        *(["reason", "refreshed", "token secret", "url"] if wide else []),
+        *(["reason", "refreshed", "next refresh", "last authorization", "token secret", "url"] if wide else []),
     ]
     rows = [_row(each, now, namespaces=namespaces, wide=wide) for each in datasources]
     return aligned(headers, rows)
@@ -63,7 +65,11 @@ def as_json(datasource: Datasource) -> dict[str, Any]:
         "message": datasource.message or None,
         "expiresAt": status.expires_at,
         "refreshedAt": status.refreshed_at,
+        "nextRefresh": status.next_refresh,
         "authorizedAs": status.authorized_as,
+        "authorizedAt": status.authorized_at,
+        "lastAuthorizedAs": status.last_authorized_as,
+        "lastAuthorization": msgspec.to_builtins(status.last_authorization),
         "tokenSecretName": status.token_secret_name,
         "waitsForPerson": status.authorization_link is not None,
         "isLookedAt": datasource.is_looked_at,
@@ -79,6 +85,8 @@ def _row(datasource: Datasource, now: datetime, *, namespaces: bool, wide: bool)
         texts = (
             datasource.reason,
             when(status.refreshed_at, now),
+            when(status.next_refresh, now),
+            "" if status.last_authorization is None else status.last_authorization.outcome,
             status.token_secret_name or "",
             datasource.url,
         )

@@ -4,6 +4,7 @@ import sys
 
 from datasource.api.presets import PRESETS
 from kubectl_datasource import creating
+from kubectl_datasource.advice import Target
 from kubectl_datasource.creating import Wanted, manifest, preset_named
 from kubectl_datasource.exits import Exit
 from kubectl_datasource.kubectl import Kubectl
@@ -35,6 +36,6 @@ def create(kubectl: Kubectl, wanted: Wanted, *, apply: bool) -> Exit:
         screen.show(printable(kubectl.run("apply", "-f", "-", stdin=text).strip()))
     else:
         sys.stdout.write(text)
-    for line in creating.next_steps(wanted):
+    for line in creating.next_steps(wanted, Target(kubectl.namespace, kubectl.flags)):
         screen.note(line)
     return Exit.FINE

@@ -153,7 +153,7 @@ def _oauth2_missing(case: Case) -> Advice:
         f"There are no OAuth2 parameters yet. Register an application at the service{register}, then fill them in.",
         ("spec.oauth2", "status.redirectURI"),
         (
-            creating(case, ClientSecret("clientSecretRef", f"{case.name}-app", "client-secret")),
+            creating(case.target, ClientSecret("clientSecretRef", f"{case.name}-app", "client-secret")),
             Command(case.patch({"oauth2": filled_in}), "with what the service told; leave out what there is not"),
         ),
     )
@@ -180,7 +180,7 @@ def _client_secret_not_found(case: Case) -> Advice:
     ref = case.client_secret
     if ref is None:
         return Advice("The client Secret is missing.", ("spec.oauth2.clientSecretRef",), editing(case))
-    create, add = creating(case, ref), replacing(case, ref)
+    create, add = creating(case.target, ref), replacing(case.target, ref)
     if case.client_secret_exists is None:
         commands: tuple[Command, ...] = (create, add)
     else:
@@ -244,7 +244,7 @@ def _client_rejected(case: Case) -> Advice:
         "The service does not accept the client ID and what it is proven with. Compare them with the application's "
         "registration. The credential is kept, and used again once they are right.",
         (*where, f"Secret {ref.name}, key {ref.key}"),
-        (replacing(case, ref), *editing(case)),
+        (replacing(case.target, ref), *editing(case)),
     )
 
 

@@ -65,9 +65,9 @@ def survey(
         system_namespace=system_namespace,
         plugin_version=plugin_version,
         kubernetes=_told(lambda: str(kubectl.json("version")["serverVersion"]["gitVersion"])),
-        api_versions=_told(lambda: _api_versions(kubectl)),
+        api_versions=_told(lambda: api_versions(kubectl)),
         api_skew=_told(lambda: _api_skew(kubectl)),
-        deployments=_told(lambda: _deployments(kubectl, system_namespace)),
+        deployments=_told(lambda: deployments(kubectl, system_namespace)),
         config_maps=_told(lambda: _listed(kubectl, ConfigMap, "configmaps", f"--namespace={system_namespace}")),
         lease=_told(lambda: _lease(kubectl, system_namespace)),
         policies=_told(lambda: _policies(kubectl)),
@@ -97,7 +97,7 @@ def _told(ask: Callable[[], T]) -> T | Untold:
         return Untold(f"the answer cannot be read: {error}")
 
 
-def _api_versions(kubectl: Kubectl) -> tuple[str, ...]:
+def api_versions(kubectl: Kubectl) -> tuple[str, ...]:
     """Discovery is open to every user, CRDs are not."""
     try:
         group = msgspec.json.decode(kubectl.run("get", "--raw", f"/apis/{GROUP}"))
@@ -120,7 +120,7 @@ def _listed(kubectl: Kubectl, type_: type[T], *arguments: str) -> tuple[T, ...]:
     return tuple(msgspec.convert(each, type_) for each in items)
 
 
-def _deployments(kubectl: Kubectl, namespace: str) -> tuple[Deployment, ...]:
+def deployments(kubectl: Kubectl, namespace: str) -> tuple[Deployment, ...]:
     selector = "app.kubernetes.io/name=datasource-operator"
     return _listed(kubectl, Deployment, "deployments", f"--namespace={namespace}", f"--selector={selector}")
 

@@ -8,6 +8,7 @@ compile() {
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host "$@"
 }
 compile --output-file requirements/run.txt pyproject.toml
-compile --extra plugin --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+compile --output-file requirements/dev.txt pyproject.toml packages/kubectl-datasource/pyproject.toml requirements/dev.in
 compile --output-file requirements/build.txt requirements/build.in
 compile --output-file requirements/tools.txt requirements/tools.in
+compile --output-file requirements/plugin.txt packages/kubectl-datasource/pyproject.toml requirements/plugin.in

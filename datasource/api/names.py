@@ -72,7 +72,13 @@ class Annotation(StrEnum):
     REVOCABLE = "datasource.dev/revocable"
     REVOKE_UNTIL = "datasource.dev/revoke-until"
     PROMISED = "datasource.dev/promised"
+    AUTHORIZED_AT = "datasource.dev/authorized-at"
     CONTENT = "datasource.dev/content"
+
+    # Facts, on a flow record alone: how the authorization ended.
+    OUTCOME = "datasource.dev/outcome"
+    OUTCOME_MESSAGE = "datasource.dev/outcome-message"
+    ENDED_AT = "datasource.dev/ended-at"
 
     # On a client Secret, written by its owner: the hosts it may be sent to.
     ALLOWED_HOSTS = "datasource.dev/allowed-hosts"

@@ -129,6 +129,24 @@ class HandledEcho(msgspec.Struct, frozen=True, rename=spelled, omit_defaults=Tru
     refresh: str | None = None
 
 
+class LastAuthorization(msgspec.Struct, frozen=True, rename=spelled):
+    """`status.lastAuthorization`: how the last attempt of a person ended."""
+
+    time: str
+    outcome: str
+    """Succeeded or Failed."""
+    message: str
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether no credential came of it."""
+        return self.outcome == FAILED
+
+
+SUCCEEDED = "Succeeded"
+FAILED = "Failed"
+
+
 class Status(
     msgspec.Struct,
     frozen=True,
@@ -145,6 +163,11 @@ class Status(
     grant_expires_at: str | None = None
     granted_scopes: tuple[str, ...] | None = None
     authorized_as: str | None = None
+    authorized_at: str | None = None
+    last_authorized_as: str | None = None
+    """Whom to ask, once nobody's credential is in use any more."""
+    next_refresh: str | None = None
+    last_authorization: LastAuthorization | None = None
     token_secret_name: str | None = None
     observed_generation: int | None = None
     handled: HandledEcho | None = None

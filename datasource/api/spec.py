@@ -183,6 +183,8 @@ class OAuth2(
     ca_bundle_ref: CABundleRef | None = None
     redirect_uri: RedirectURI | None = None
     assertion_type: AssertionType | None = None
+    discovery_url: str | None = None
+    """Where the metadata of the issuer stands, if not where the issuer says."""
 
     @property
     def preset(self) -> Preset | None:
@@ -219,7 +221,8 @@ class OAuth2(
 
     def called_endpoints(self) -> dict[str, str]:
         """Where we send requests, by field. The authorize URL is not among them: the browser goes there."""
-        return {**self.secret_endpoints(), **({"issuer": self.issuer} if self.issuer else {})}
+        metadata = {"discoveryURL": self.discovery_url} if self.discovery_url else {"issuer": self.issuer}
+        return {**self.secret_endpoints(), **{field: url for field, url in metadata.items() if url}}
 
     def missing(self) -> tuple[str, ...]:
         """The fields, as written in YAML, without which no credential can be got.

@@ -21,6 +21,7 @@ from datasource.api.spec import (
 )
 from datasource.oauth2.authorize import RESERVED_PARAMETERS
 from datasource.oauth2.client_assertion import CLIENT_ASSERTION_ALGORITHMS
+from datasource.oauth2.provider_metadata import has_placeholder
 from datasource.oauth2.token_request import (
     RESERVED_TOKEN_PARAMETERS,
     SECRET_PARAMETERS,
@@ -60,6 +61,7 @@ def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) ->
     if spec.oauth2 is not None:
         yield from _preset_problems(spec.oauth2)
         yield from _endpoint_problems(spec.oauth2, allow_insecure_http=allow_insecure_http)
+        yield from _discovery_problems(spec.oauth2.expanded())
         yield from _egress_problems(spec.oauth2, egress)
         yield from _trust_problems(spec.oauth2)
         yield from _parameter_problems(spec.oauth2)
@@ -78,6 +80,7 @@ def _preset_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
 def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator[SpecProblem]:
     endpoints = {
         "issuer": oauth2.issuer,
+        "discoveryURL": oauth2.discovery_url,
         "authorizeURL": oauth2.authorize_url,
         "tokenURL": oauth2.token_url,
         "refreshURL": oauth2.refresh_url,
@@ -87,6 +90,23 @@ def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator
     for name, url in endpoints.items():
         if url:
             yield from _url_problems(f"spec.oauth2.{name}", url, allow_insecure_http=allow_insecure_http)
+
+
+def _discovery_problems(whole: OAuth2) -> Iterator[SpecProblem]:
+    if not whole.discovery_url:
+        return
+    if not whole.issuer:
+        yield SpecProblem(
+            "spec.oauth2.discoveryURL",
+            "says where the metadata of an issuer stands, and there is no issuer",
+            "Set spec.oauth2.issuer to what the tokens name as their issuer (iss).",
+        )
+    elif has_placeholder(whole.issuer):
+        yield SpecProblem(
+            "spec.oauth2.issuer",
+            "has a placeholder in braces, and no token names such an issuer",
+            "Write the ID of your tenant in its place.",
+        )
 
 
 def _egress_problems(oauth2: OAuth2, egress: EgressPolicy) -> Iterator[SpecProblem]:
@@ -131,6 +151,7 @@ def _parameter_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
     queries = {
         "authorizeURL": (oauth2.authorize_url, RESERVED_PARAMETERS),
         # Credentials never stand in a URL: proxies and servers log them.
+        "discoveryURL": (oauth2.discovery_url, SECRET_PARAMETERS),
         "tokenURL": (oauth2.token_url, SECRET_PARAMETERS),
         "refreshURL": (oauth2.refresh_url, SECRET_PARAMETERS),
     }

@@ -15,12 +15,13 @@ import msgspec
 import structlog
 
 from datasource.api.names import Role, SecretType, credential_secret_name
-from datasource.api.objects import Metadata, Ownership, PartialObject, Secret, SecretHeader, ownership
+from datasource.api.objects import Metadata, PartialObject, Secret, SecretHeader
 from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
 from datasource.cluster.resources import SECRETS
 from datasource.cluster.secrets_api import SecretsApi
 from datasource.concurrency.backoff import Backoff, half_jitter
-from datasource.records.credential import Change, StoredCredential, Unreadable, is_ours, stored_in
+from datasource.records.contents import Contents, Readable, StoredCredential, contents_in, seen_from, still_there
+from datasource.records.credential import Change, TombstoneFacts, Unreadable, is_ours
 from datasource.records.credential_patches import change_patch, credential_manifest
 from datasource.records.standing import Absent, Standing, Written
 
@@ -41,16 +42,12 @@ class NotOurs(msgspec.Struct, frozen=True):
     """Something else stands under the name: of another type, or annotated as another's."""
 
 
-class Leaving(msgspec.Struct, frozen=True):
-    """It is being deleted, or belongs to an earlier Datasource of that name and is about to be."""
+Found = Contents | NotOurs | None
+"""What stands under the name of a credential Secret; None: nothing."""
 
 
-Found = StoredCredential | Unreadable | NotOurs | Leaving | None
-"""What stands under the name of a credential Secret; None: nothing. A tombstone is a StoredCredential, too."""
-
-
-Before = TypeVar("Before", StoredCredential, StoredCredential | Absent)
-"""Who only changes what is there has no use for its absence."""
+Before = TypeVar("Before", StoredCredential, Readable | Absent)
+"""Who only changes what is there has no use for its absence, or for a tombstone."""
 
 Heard = Callable[[str, str, Metadata | None], None]
 """Told by namespace and name of a Datasource what the API server said of its credential Secret; None: there is none."""
@@ -76,7 +73,7 @@ class CredentialSecrets:
     # Reads.
 
     async def facts(self, namespace: str, name: str, *, owner: str | None = None) -> Found:
-        """What the annotations say, live. With the uid of the Datasource as `owner` one that is leaving is told as such.
+        """What it holds, live. With the uid of the Datasource as `owner` what belongs to an earlier one is told as leaving.
 
         Raises:
             ApiError, Unavailable: the API server refused or did not answer.
@@ -88,9 +85,8 @@ class CredentialSecrets:
         self.heard(namespace, name, None if header is None else header.metadata)
         if header is None:
             return None
-        if owner is not None and _is_leaving(header.metadata, owner):
-            return Leaving()
-        return stored_in(header.metadata)
+        contents = contents_in(header.metadata)
+        return contents if owner is None else seen_from(contents, owner)
 
     async def facts_until_answered(
         self,
@@ -156,15 +152,18 @@ class CredentialSecrets:
 
     # Writes.
 
-    async def create(self, namespace: str, name: str, owner: str, change: Change, *, dry_run: bool = False) -> Metadata:
-        """Make the Secret, for the Datasource with that uid; without data it is a tombstone.
+    async def create(
+        self, namespace: str, name: str, owner: str, holding: Change | TombstoneFacts, *, dry_run: bool = False
+    ) -> Metadata:
+        """Make the Secret, for the Datasource with that uid.
 
         Raises:
             Conflict: there is one.
             ApiError, Unavailable: the API server refused or did not answer.
         """
+        facts, data = (holding.facts, holding.data) if isinstance(holding, Change) else (holding, None)
         manifest = credential_manifest(
-            namespace=namespace, datasource_name=name, datasource_uid=owner, facts=change.facts, data=change.data
+            namespace=namespace, datasource_name=name, datasource_uid=owner, facts=facts, data=data
         )
         created = await self.kube.create(
             SECRETS, namespace, manifest, PartialObject, manager=self.manager, dry_run=dry_run
@@ -197,7 +196,7 @@ class CredentialSecrets:
         name: str,
         before: Before,
         change: Callable[[Before], Change],
-        resolve: Callable[[StoredCredential | None], Standing],
+        resolve: Callable[[Readable | None], Standing | Before],
         *,
         gives_up: Callable[[ApiError | Unavailable], bool] = lambda _: False,
         failed: Callable[[ApiError | Unavailable], None] = lambda _: None,
@@ -211,7 +210,7 @@ class CredentialSecrets:
             name: of the Datasource.
             before: what the change is put over.
             change: makes it from what stands there now, which may carry somebody's labels since.
-            resolve: says of what was found after a write whether that stands.
+            resolve: says of what was found after a write whether that stands, or what to try it over again.
             gives_up: whether an error is not worth another try.
             failed: told of each error that keeps the change from standing, or us from reading whether it does.
 
@@ -232,14 +231,15 @@ class CredentialSecrets:
                     failed(error)
                 await self._pause_before_rereading(namespace, name, error, attempt)
             found = await self.facts_until_answered(namespace, name, gives_up=gives_up, failed=failed)
-            if not (found is None or isinstance(found, StoredCredential)):
+            there = found if isinstance(found, NotOurs) else still_there(found)
+            if isinstance(there, NotOurs | Unreadable):
                 return Written(False)
-            after = resolve(found)
-            if after is not Standing.TRY_AGAIN:
+            after = resolve(there)
+            if isinstance(after, Standing):
                 return Written(after is Standing.STORED)
-            before = before if found is None else found
+            before = after
 
-    async def _write(self, namespace: str, name: str, before: StoredCredential | Absent, change: Change) -> Metadata:
+    async def _write(self, namespace: str, name: str, before: Readable | Absent, change: Change) -> Metadata:
         if isinstance(before, Absent):
             return await self.create(namespace, name, before.owner, change)
         patch = change_patch(name, before, change)
@@ -281,7 +281,3 @@ class CredentialSecrets:
 
 def _is_ours(secret: Secret | SecretHeader, name: str) -> bool:
     return secret.type == SecretType.CREDENTIAL and is_ours(secret.metadata, name, Role.CREDENTIAL)
-
-
-def _is_leaving(metadata: Metadata, owner: str) -> bool:
-    return metadata.deletion_timestamp is not None or ownership(metadata.owner_references, owner) is Ownership.DANGLING

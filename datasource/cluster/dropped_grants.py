@@ -9,12 +9,13 @@ import structlog
 from datasource.api.clock import Now
 from datasource.cluster.api_errors import ApiError, Forbidden, Unavailable
 from datasource.cluster.clients import ClientMaterial, Clients
-from datasource.cluster.credential_secrets import CredentialSecrets
+from datasource.cluster.credential_secrets import CredentialSecrets, NotOurs
 from datasource.oauth2.errors import OAuth2Error
 from datasource.oauth2.revocation import revocation_request, token_and_hint
 from datasource.providers.exchange import revoke_token_patiently
 from datasource.providers.transport import Transport
-from datasource.records.credential import CredentialData, StoredCredential
+from datasource.records.contents import StoredTombstone, still_there
+from datasource.records.credential import CredentialData
 
 logger = structlog.get_logger(__name__)
 
@@ -86,4 +87,5 @@ class DroppedGrants:
                 error=str(error),
             )
             return False
-        return found is None or (isinstance(found, StoredCredential) and found.facts.tombstone is not None)
+        # What somebody deleted stands until it is gone.
+        return found is None or (not isinstance(found, NotOurs) and isinstance(still_there(found), StoredTombstone))

@@ -4,25 +4,22 @@ Each key has a token bucket: so much at once, then one after each pause. What wa
 that is let through.
 """
 
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Generic, TypeVar
+
+from datasource.concurrency.token_bucket import LatestKeys, TokenBucket
 
 K = TypeVar("K", bound=Hashable)
 
 MOST_KEYS = 10_000
 """How many keys are remembered; of more, those that were heard of longest ago begin anew."""
 
-_WHOLE = 1 - 1e-6
-"""What tenths of seconds add up to."""
-
 
 @dataclass(slots=True)
-class _Bucket:
-    left: float
-    filled_at: float
+class _Heard:
+    bucket: TokenBucket
     left_out: int = 0
 
 
@@ -42,26 +39,16 @@ class FairRate(Generic[K]):
 
     at_once: int
     then_every: timedelta
-    _buckets: OrderedDict[K, _Bucket] = field(default_factory=OrderedDict)
+    _heard: LatestKeys[K, _Heard] = field(default_factory=lambda: LatestKeys(MOST_KEYS))
 
     def admit(self, key: K, now: float) -> Admitted | None:
         """Whether one more is let through; None where it is to be left out."""
-        bucket = self._bucket(key, now)
-        bucket.left = min(bucket.left + (now - bucket.filled_at) / self.then_every.total_seconds(), self.at_once)
-        bucket.filled_at = now
-        if bucket.left < _WHOLE:
-            bucket.left_out += 1
+        per_second = 1 / self.then_every.total_seconds()
+        heard = self._heard.of(key, lambda: _Heard(TokenBucket(now, per_second=per_second, burst=self.at_once)))
+        if heard.bucket.wait(now) > 0:
+            heard.left_out += 1
             return None
-        admitted = Admitted(bucket.left_out, is_first=bucket.left == self.at_once)
-        bucket.left = max(bucket.left - 1, 0.0)
-        bucket.left_out = 0
+        admitted = Admitted(heard.left_out, is_first=heard.bucket.is_full(now))
+        heard.bucket.take(now)
+        heard.left_out = 0
         return admitted
-
-    def _bucket(self, key: K, now: float) -> _Bucket:
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = _Bucket(self.at_once, now)
-            if len(self._buckets) > MOST_KEYS:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(key)
-        return bucket

@@ -4,6 +4,7 @@ Pure: any bytes in, a ProviderMetadata or a MetadataUnusable out. Only what is u
 document is believed as a whole or not at all.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -19,6 +20,10 @@ from datasource.outbound.provider_request import ProviderRequest
 LONGEST_URL = 2048
 _LONGEST_LIST = 100
 _LONGEST_ITEM = 256
+_PLACEHOLDER = re.compile(r"\{[A-Za-z]{1,32}\}")
+"""Microsoft writes {tenantid} into an issuer, where a document is for all of its tenants."""
+
+_TENANT = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -110,13 +115,17 @@ def document_request(url: str) -> ProviderRequest:
     return ProviderRequest(url=url, headers=headers, body=b"", method="GET", largest_reply=LARGEST_DOCUMENT)
 
 
-def parse_provider_metadata(body: bytes, *, issuer: str, allow_insecure_http: bool) -> ProviderMetadata:
+def parse_provider_metadata(
+    body: bytes, *, issuer: str, allow_insecure_http: bool, may_be_of_many: bool = False
+) -> ProviderMetadata:
     """Parse a document that was fetched for an issuer.
 
     Args:
         body: as it came.
         issuer: the configured one; the document must name it, byte for byte (RFC 8414 section 3.3).
         allow_insecure_http: whether its endpoints may be http:// on other hosts than loopback.
+        may_be_of_many: whether it may be a document for many tenants, of which the configured issuer is one. Only where
+            somebody said where it stands: the place does not prove whose it is then.
 
     Raises:
         MetadataUnusable: it is no such document, or is about another issuer, or an endpoint in it cannot be used.
@@ -127,15 +136,41 @@ def parse_provider_metadata(body: bytes, *, issuer: str, allow_insecure_http: bo
     named = members.get("issuer")
     if not isinstance(named, str):
         raise MetadataUnusable("The provider's metadata names no issuer.")
-    if named != issuer:
-        raise MetadataUnusable(
-            f"The provider's metadata is about issuer {printable(named)}, not {printable(issuer)}: "
-            "the two must be the same, character by character."
-        )
+    if named != issuer and not (may_be_of_many and _is_one_of(issuer, named)):
+        raise MetadataUnusable(_is_about_another(named, issuer))
     said: dict[str, Any] = {name: _endpoint(members, name, allow_insecure_http) for name in _ENDPOINTS}
     said |= {name: _switch(members, name) for name in _SWITCHES}
     said |= {name: _list(members, name) for name in _LISTS}
     return ProviderMetadata(issuer=issuer, **said)
+
+
+def has_placeholder(issuer: str) -> bool:
+    """Whether an issuer is a pattern for many, such as https://login.microsoftonline.com/{tenantid}/v2.0."""
+    return _PLACEHOLDER.search(issuer) is not None
+
+
+def _is_one_of(issuer: str, pattern: str) -> bool:
+    """Whether an issuer is what comes of a pattern with one placeholder, which is a segment of the path or a part of one."""
+    parts = _PLACEHOLDER.split(pattern)
+    # In the place of the host it would be anybody.
+    if len(parts) != 2 or parts[0].count("/") < 3:
+        return False
+    before, after = parts
+    tenant = issuer.removeprefix(before).removesuffix(after)
+    return issuer == before + tenant + after and _TENANT.fullmatch(tenant) is not None
+
+
+def _is_about_another(named: str, issuer: str) -> str:
+    if not has_placeholder(named):
+        return (
+            f"The provider's metadata is about issuer {printable(named)}, not {printable(issuer)}: "
+            "the two must be the same, character by character."
+        )
+    return (
+        f"The provider's metadata is for many tenants: it is about issuer {printable(named)}, not {printable(issuer)}. "
+        "Name a tenant: set spec.oauth2.issuer to that with the ID of your tenant in the place of the braces. "
+        "Where people sign in at the address for many all the same, set spec.oauth2.discoveryURL to the URL of this document."
+    )
 
 
 def _endpoint(members: Mapping[str, Any], name: str, allow_insecure_http: bool) -> str | None:

@@ -3,7 +3,7 @@
 _TEXT_LENGTH = 300
 
 
-def printable(text: str) -> str:
+def printable(text: str, most: int = _TEXT_LENGTH) -> str:
     """What a stranger sent, fit for a line of a log or page: no control characters, not too long. Escaping is the page's."""
     shown = "".join(character if character.isprintable() else " " for character in text)
-    return shown if len(shown) <= _TEXT_LENGTH else shown[:_TEXT_LENGTH] + "..."
+    return shown if len(shown) <= most else shown[:most] + "..."

@@ -53,16 +53,17 @@ _SMALLEST_ENTRY = 1024
 
 
 class Trusted(NamedTuple):
-    """An issuer, and a digest of the authorities by which it is trusted beside the system's: what one tenant trusts is no word
-    for another."""
+    """An issuer, where its metadata is said to stand, and a digest of the authorities by which it is trusted beside the
+    system's: what one tenant trusts is no word for another."""
 
     issuer: str
+    discovery_url: str | None
     ca_digest: bytes | None
 
     @classmethod
-    def by(cls, issuer: str, ca_bundle: str | None) -> "Trusted":
-        """An issuer as whoever names that bundle trusts it."""
-        return cls(issuer, None if ca_bundle is None else hashlib.sha256(ca_bundle.encode()).digest())
+    def by(cls, issuer: str, ca_bundle: str | None, discovery_url: str | None = None) -> "Trusted":
+        """An issuer as whoever names that bundle, and that place for its metadata, trusts it."""
+        return cls(issuer, discovery_url, None if ca_bundle is None else hashlib.sha256(ca_bundle.encode()).digest())
 
 
 class _Asked(NamedTuple):
@@ -71,10 +72,16 @@ class _Asked(NamedTuple):
     issuer: str
     ca_bundle: str | None
     tenant: str
+    discovery_url: str | None = None
 
     @property
     def trusted(self) -> Trusted:
-        return Trusted.by(self.issuer, self.ca_bundle)
+        return Trusted.by(self.issuer, self.ca_bundle, self.discovery_url)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where the document may stand."""
+        return well_known_urls(self.issuer) if self.discovery_url is None else (self.discovery_url,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +126,27 @@ class Discovery:
         self._known: FairCache[Trusted, _Entry] = FairCache(KEPT_IN_ALL, KEPT_PER_NAMESPACE)
         self._asking: dict[tuple[Trusted, str | None], asyncio.Task[ProviderMetadata]] = {}
 
-    def is_known(self, issuer: str, *, ca_bundle: str | None = None) -> bool:
+    def is_known(self, issuer: str, *, ca_bundle: str | None = None, discovery_url: str | None = None) -> bool:
         """Whether `metadata` answers at once, an error included."""
-        entry = self._known.peek(Trusted.by(issuer, ca_bundle))
+        entry = self._known.peek(Trusted.by(issuer, ca_bundle, discovery_url))
         return entry is not None and self._monotonic() < entry.fresh_until
 
-    async def metadata(self, issuer: str, *, tenant: str, ca_bundle: str | None = None) -> ProviderMetadata:
+    async def metadata(
+        self, issuer: str, *, tenant: str, ca_bundle: str | None = None, discovery_url: str | None = None
+    ) -> ProviderMetadata:
         """The metadata of an issuer, at most an hour old while it can be reached.
 
         It is asked for on behalf of a tenant (its namespace), and told to all.
 
         With a `ca_bundle` its authorities are trusted beside the system's, and what is learnt so is told to nobody else:
-        whoever names a bundle could pass for the issuer.
+        whoever names a bundle could pass for the issuer. The same holds for a `discovery_url`: the document is read there, and
+        nowhere else.
 
         Raises:
             MetadataUnavailable: it cannot be reached now, and has not been for long.
             MetadataUnusable: there is no document, or one that cannot be believed.
         """
-        asked = _Asked(issuer, ca_bundle, tenant)
+        asked = _Asked(issuer, ca_bundle, tenant, discovery_url)
         entry = self._known.get(asked.trusted, tenant)
         if entry is not None and self._monotonic() < entry.fresh_until:
             return _told(entry)
@@ -194,7 +204,7 @@ class Discovery:
     async def _fetch(self, asked: _Asked) -> ProviderMetadata:
         """Ask at each place until a document fits; otherwise the failure that says most."""
         failures: list[MetadataUnavailable | MetadataUnusable] = []
-        for url in well_known_urls(asked.issuer):
+        for url in asked.places:
             try:
                 return await self._document(url, asked)
             except MetadataNotAskedFor:
@@ -205,7 +215,12 @@ class Discovery:
 
     async def _document(self, url: str, asked: _Asked) -> ProviderMetadata:
         body = await read_document(self._transport, url, tenant=asked.tenant, ca_bundle=asked.ca_bundle)
-        return parse_provider_metadata(body, issuer=asked.issuer, allow_insecure_http=self._allow_insecure_http)
+        return parse_provider_metadata(
+            body,
+            issuer=asked.issuer,
+            allow_insecure_http=self._allow_insecure_http,
+            may_be_of_many=asked.discovery_url is not None,
+        )
 
 
 async def read_document(transport: Transport, url: str, *, tenant: str, ca_bundle: str | None) -> bytes:

@@ -16,18 +16,20 @@ async def look_up_metadata(
         MetadataUnavailable: an endpoint depends on it, and it cannot be read now.
         InvalidSpec: an endpoint depends on it, and there is none that can be believed.
     """
-    issuer = oauth2.expanded().issuer
-    if not issuer:
+    whole = oauth2.expanded()
+    if not whole.issuer:
         return None
     try:
-        return await discovery.metadata(issuer, tenant=tenant, ca_bundle=ca_bundle)
+        return await discovery.metadata(
+            whole.issuer, tenant=tenant, ca_bundle=ca_bundle, discovery_url=whole.discovery_url
+        )
     except MetadataUnavailable:
         if needs_metadata(oauth2):
             raise
     except MetadataUnusable as error:
         if needs_metadata(oauth2):
             raise InvalidSpec(
-                "spec.oauth2.issuer",
+                "spec.oauth2.discoveryURL" if whole.discovery_url else "spec.oauth2.issuer",
                 f"tells no endpoints: {str(error).rstrip('.')}",
                 "Correct it, or write authorizeURL and tokenURL.",
             ) from None

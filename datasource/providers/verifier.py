@@ -42,10 +42,11 @@ class _Place:
     issuer: str
     ca_bundle: str | None
     tenant: str
+    discovery_url: str | None
 
     @property
     def trusted(self) -> Trusted:
-        return Trusted.by(self.issuer, self.ca_bundle)
+        return Trusted.by(self.issuer, self.ca_bundle, self.discovery_url)
 
 
 @dataclass(slots=True)
@@ -68,18 +69,27 @@ class IdTokenVerifier:
         self._monotonic = monotonic
         self._kept: FairCache[Trusted, _Kept] = FairCache(KEPT_IN_ALL, KEPT_PER_NAMESPACE)
 
-    async def prepare(self, issuer: str, *, tenant: str, ca_bundle: str | None = None) -> None:
+    async def prepare(
+        self, issuer: str, *, tenant: str, ca_bundle: str | None = None, discovery_url: str | None = None
+    ) -> None:
         """Have the keys at hand: a code must not be spent on an id_token that nobody can verify.
 
         Raises:
             MetadataUnavailable: they cannot be read now.
             MetadataUnusable: the issuer publishes none that can be used.
         """
-        metadata = await self._discovery.metadata(issuer, tenant=tenant, ca_bundle=ca_bundle)
-        await self._keys(_Place(issuer, ca_bundle, tenant), metadata)
+        place = _Place(issuer, ca_bundle, tenant, discovery_url)
+        await self._keys(place, await self._metadata(place))
 
     async def claims(
-        self, id_token: str, issuer: str, *, tenant: str, ca_bundle: str | None = None, is_asked_once: bool = False
+        self,
+        id_token: str,
+        issuer: str,
+        *,
+        tenant: str,
+        ca_bundle: str | None = None,
+        discovery_url: str | None = None,
+        is_asked_once: bool = False,
     ) -> Mapping[str, Any]:
         """The claims of an id_token that the issuer signed; what they say is not looked at.
 
@@ -88,6 +98,7 @@ class IdTokenVerifier:
             issuer: the configured one.
             tenant: on whose behalf keys are fetched.
             ca_bundle: by which its server is trusted beside the system's authorities.
+            discovery_url: where its metadata stands, if not where the issuer says.
             is_asked_once: whether a code was spent for it. Then newer keys are fetched whenever the last were: no other
                 id_token comes in its place.
 
@@ -95,8 +106,8 @@ class IdTokenVerifier:
             IdentityMismatch: it is not signed by the issuer.
             MetadataUnavailable, MetadataUnusable: there are no keys to tell by.
         """
-        place = _Place(issuer, ca_bundle, tenant)
-        metadata = await self._discovery.metadata(issuer, tenant=tenant, ca_bundle=ca_bundle)
+        place = _Place(issuer, ca_bundle, tenant, discovery_url)
+        metadata = await self._metadata(place)
         supported = metadata.id_token_signing_alg_values_supported
         keys = await self._keys(place, metadata)
         try:
@@ -105,6 +116,11 @@ class IdTokenVerifier:
             # Rotated since (OIDC Core section 10.1.1).
             newer = await self._keys(place, metadata, older_than=keys, at_once=is_asked_once)
             return verified_claims(id_token, newer, supported=supported)
+
+    async def _metadata(self, place: _Place) -> ProviderMetadata:
+        return await self._discovery.metadata(
+            place.issuer, tenant=place.tenant, ca_bundle=place.ca_bundle, discovery_url=place.discovery_url
+        )
 
     async def _keys(
         self,

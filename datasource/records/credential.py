@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from datasource.api.clock import parse_rfc3339
-from datasource.api.names import REVOKE_FINALIZER, Annotation, Role, credential_secret_name
+from datasource.api.names import Annotation, Role, credential_secret_name
 from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
@@ -28,6 +28,7 @@ class Unreadable(msgspec.Struct, frozen=True):
     """Names the annotation or key, never its value."""
     handled: HandledSet | None = None
     """The requests already acted on; None where that cannot be read either."""
+    owners: tuple[OwnerReference, ...] = ()
 
     def advice(self, datasource_name: str) -> str:
         """What a person reads."""
@@ -45,7 +46,7 @@ class UnreadableCredential(Exception):
 
 
 class CredentialFacts(msgspec.Struct, frozen=True):
-    """What the annotations of a credential Secret say; `tombstone` is set where it holds no credential any more."""
+    """What the annotations of a credential Secret say of the tokens in it."""
 
     credential_id: str
     revision: int = 1
@@ -59,7 +60,6 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     authorized_as: str | None = None
     ticket_hash: str | None = None
     handled: HandledSet = HandledSet()
-    tombstone: Reason | None = None
     intent: Intent | None = None
     stored_by: str | None = None
     """The ID of the intent whose reply this revision is; None for the first."""
@@ -81,26 +81,30 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """What came of it."""
     is_revocable: bool = False
     """Whether a revocation endpoint was known when the tokens were obtained."""
-    revoke_until: datetime | None = None
-    """On a tombstone that keeps a token to be revoked: when to give that up."""
+    authorized_at: datetime | None = None
+    """When a person got it; refreshes leave it. None: v0.1.0 stored it."""
     promised: ProviderMetadata | None = None
     """What the issuer's metadata promised when the credential was obtained: it holds while the document is out of reach."""
 
 
-class StoredCredential(msgspec.Struct, frozen=True):
-    """A credential Secret's facts with where they stand: what the operator keeps in memory of it."""
+class TombstoneFacts(msgspec.Struct, frozen=True):
+    """What the annotations of a credential Secret say where it holds no credential any more, or never did."""
 
-    facts: CredentialFacts
-    resource_version: str
-    owners: tuple[OwnerReference, ...]
-    finalizers: tuple[str, ...] = ()
-    is_being_deleted: bool = False
-    """Whether the Secret only stands because somebody's finalizer holds it."""
+    credential_id: str
+    """As a credential has one: a link is bound to what it would replace, and that may be a tombstone."""
+    reason: Reason
+    """Why: CredentialCleared, or AuthorizationRequired where there was nothing to clear."""
+    replaces: str = ""
+    handled: HandledSet = HandledSet()
+    ticket_hash: str | None = None
+    revoke_until: datetime | None = None
+    """Where it keeps a token to be revoked: when to give that up."""
+    promised: ProviderMetadata | None = None
+    """As that of the credential that was cleared."""
 
-    @property
-    def is_held(self) -> bool:
-        """Whether our finalizer holds the Secret until its tokens are revoked."""
-        return REVOKE_FINALIZER in self.finalizers
+
+Facts = CredentialFacts | TombstoneFacts
+"""What the annotations of a credential Secret say, where they can be read."""
 
 
 class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
@@ -155,7 +159,7 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a credential Secret is to say."""
+    """What a credential Secret is to say of its tokens."""
 
     facts: CredentialFacts
     data: CredentialData | None = None
@@ -172,34 +176,27 @@ _WHOLE_SECONDS = re.compile("[1-9][0-9]{0,8}")
 _DATA_KEYS = CredentialData.__struct_fields__
 
 
-def stored_in(metadata: Metadata) -> StoredCredential | Unreadable:
-    """What a credential Secret's annotations say, as a value that may be kept."""
-    try:
-        return read_facts(metadata)
-    except UnreadableCredential as error:
-        return msgspec.structs.replace(error.unreadable, handled=_handled_in(metadata.annotations))
-
-
-def _handled_in(annotations: Mapping[str, str]) -> HandledSet | None:
-    try:
-        return _parsed(annotations, Annotation.HANDLED, HandledSet.decode) or HandledSet()
-    except UnreadableCredential:
-        return None
-
-
-def read_facts(metadata: Metadata) -> StoredCredential:
+def read_facts(annotations: Mapping[str, str]) -> Facts:
     """Read a credential Secret's annotations.
 
     Raises:
         UnreadableCredential: somebody altered them.
     """
-    return StoredCredential(
-        facts=_facts(metadata.annotations),
-        resource_version=metadata.resource_version,
-        owners=metadata.owner_references,
-        finalizers=metadata.finalizers,
-        is_being_deleted=metadata.deletion_timestamp is not None,
-    )
+    credential_id = annotations.get(Annotation.CREDENTIAL_ID)
+    if not credential_id:
+        raise UnreadableCredential(f"annotation {Annotation.CREDENTIAL_ID} is missing")
+    reason = _parsed(annotations, Annotation.TOMBSTONE, Reason)
+    if reason is not None:
+        return _tombstone_facts(credential_id, reason, annotations)
+    return _credential_facts(credential_id, annotations)
+
+
+def handled_in(annotations: Mapping[str, str]) -> HandledSet | None:
+    """The requests already acted on, however readable the rest is; None where that cannot be read."""
+    try:
+        return _handled(annotations)
+    except UnreadableCredential:
+        return None
 
 
 def read_data(secret: Secret) -> CredentialData:
@@ -236,28 +233,6 @@ def data_values(secret: Secret) -> dict[str, str]:
     return values
 
 
-def tombstone(
-    before: CredentialFacts | None,
-    *,
-    credential_id: str,
-    handled: HandledSet,
-    revoke_until: datetime | None = None,
-) -> CredentialFacts:
-    """What is left of a credential after a clear: the requests handled, and why; where one is to be revoked, until when."""
-    if before is None:
-        return CredentialFacts(credential_id=credential_id, handled=handled, tombstone=Reason.AUTHORIZATION_REQUIRED)
-    return CredentialFacts(
-        credential_id=credential_id,
-        replaces=before.credential_id,
-        handled=handled,
-        ticket_hash=before.ticket_hash,
-        # Where there was nothing to clear, there is still nothing that was cleared.
-        tombstone=before.tombstone or Reason.CREDENTIAL_CLEARED,
-        revoke_until=revoke_until,
-        promised=before.promised,
-    )
-
-
 def is_ours(metadata: Metadata, datasource_name: str, role: Role) -> bool:
     """Whether a Secret of one of our types is the one of that Datasource in that role."""
     annotations = metadata.annotations
@@ -282,16 +257,36 @@ def _promised_in(annotations: Mapping[str, str]) -> ProviderMetadata | None:
         return None
 
 
-def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
-    credential_id = annotations.get(Annotation.CREDENTIAL_ID)
-    if not credential_id:
-        raise UnreadableCredential(f"annotation {Annotation.CREDENTIAL_ID} is missing")
+def _authorized_at_in(annotations: Mapping[str, str]) -> datetime | None:
+    """When a person got it; nothing rests on it, so an altered annotation is as if it was not told."""
+    try:
+        return parse_rfc3339(annotations.get(Annotation.AUTHORIZED_AT, ""))
+    except ValueError:
+        return None
+
+
+def _tombstone_facts(credential_id: str, reason: Reason, annotations: Mapping[str, str]) -> TombstoneFacts:
+    return TombstoneFacts(
+        credential_id=credential_id,
+        reason=reason,
+        replaces=annotations.get(Annotation.REPLACES, ""),
+        handled=_handled(annotations),
+        ticket_hash=annotations.get(Annotation.TICKET_HASH),
+        revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
+        promised=_promised_in(annotations),
+    )
+
+
+def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> CredentialFacts:
+    fingerprint = annotations.get(Annotation.FINGERPRINT)
+    if not fingerprint:
+        raise UnreadableCredential(f"annotation {Annotation.FINGERPRINT} is missing")
     identity_checked, verdict = _identity_check_in(annotations)
-    facts = CredentialFacts(
+    return CredentialFacts(
         credential_id=credential_id,
         revision=_parsed(annotations, Annotation.REVISION, int) or 1,
         replaces=annotations.get(Annotation.REPLACES, ""),
-        fingerprint=annotations.get(Annotation.FINGERPRINT, ""),
+        fingerprint=fingerprint,
         requested_scopes=tuple(annotations.get(Annotation.REQUESTED_SCOPES, "").split()),
         granted_scopes=tuple(annotations.get(Annotation.GRANTED_SCOPES, "").split()),
         expires_at=_parsed(annotations, Annotation.EXPIRES_AT, parse_rfc3339),
@@ -299,8 +294,7 @@ def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
         has_refresh_token=Annotation.HAS_REFRESH_TOKEN in annotations,
         authorized_as=annotations.get(Annotation.AUTHORIZED_AS),
         ticket_hash=annotations.get(Annotation.TICKET_HASH),
-        handled=_parsed(annotations, Annotation.HANDLED, HandledSet.decode) or HandledSet(),
-        tombstone=_parsed(annotations, Annotation.TOMBSTONE, Reason),
+        handled=_handled(annotations),
         intent=_parsed(annotations, Annotation.INTENT, Intent.decode),
         stored_by=annotations.get(Annotation.STORED_BY),
         verdict=_parsed(annotations, Annotation.VERDICT, Reason),
@@ -312,12 +306,13 @@ def _facts(annotations: Mapping[str, str]) -> CredentialFacts:
         identity_checked=identity_checked,
         identity_fits=verdict == "fits",
         is_revocable=Annotation.REVOCABLE in annotations,
-        revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
+        authorized_at=_authorized_at_in(annotations),
         promised=_promised_in(annotations),
     )
-    if facts.tombstone is None and not facts.fingerprint:
-        raise UnreadableCredential(f"annotation {Annotation.FINGERPRINT} is missing")
-    return facts
+
+
+def _handled(annotations: Mapping[str, str]) -> HandledSet:
+    return _parsed(annotations, Annotation.HANDLED, HandledSet.decode) or HandledSet()
 
 
 def _seconds(text: str) -> timedelta:

@@ -4,19 +4,22 @@ Each carries the resourceVersion of what was read: it fails with 409 if anybody 
 """
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
 from datasource.api.clock import rfc3339
 from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
 from datasource.api.objects import Metadata, OwnerReference, Secret, encoded_data, owner_reference
-from datasource.records.credential import Change, CredentialData, CredentialFacts, StoredCredential
+from datasource.api.states import Reason
+from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.records.contents import Readable
+from datasource.records.credential import Change, CredentialData, CredentialFacts, Facts, TombstoneFacts
 from datasource.records.revocable_token import RevocableToken
 
 
 def credential_manifest(
-    *, namespace: str, datasource_name: str, datasource_uid: str, facts: CredentialFacts, data: CredentialData | None
+    *, namespace: str, datasource_name: str, datasource_uid: str, facts: Facts, data: CredentialData | None
 ) -> dict[str, Any]:
     """The whole Secret, for the POST that creates it. Without data it is a tombstone."""
     return {
@@ -36,7 +39,7 @@ def credential_manifest(
 
 
 def credential_patch(
-    *, datasource_name: str, resource_version: str, facts: CredentialFacts, data: CredentialData | None
+    *, datasource_name: str, resource_version: str, facts: Facts, data: CredentialData | None
 ) -> dict[str, Any]:
     """The merge patch that puts another credential, or a tombstone, in the place of what is stored.
 
@@ -51,7 +54,7 @@ def credential_patch(
 
 
 def tombstone_patch(
-    *, datasource_name: str, secret: Secret, facts: CredentialFacts, token: RevocableToken | None
+    *, datasource_name: str, secret: Secret, facts: TombstoneFacts, token: RevocableToken | None
 ) -> dict[str, Any]:
     """The merge patch that clears a credential: of all its data, one token may stay until it is revoked."""
     whole = credential_patch(
@@ -85,7 +88,7 @@ def hold_patch(metadata: Metadata, data: CredentialData) -> dict[str, Any]:
     }
 
 
-def release_patch(credential: StoredCredential) -> dict[str, Any]:
+def release_patch(credential: Readable) -> dict[str, Any]:
     """The merge patch that takes our finalizer away, and the copy of the client secret."""
     return {
         "metadata": {
@@ -100,12 +103,12 @@ def _without_ours(finalizers: tuple[str, ...]) -> list[str]:
     return [finalizer for finalizer in finalizers if finalizer != REVOKE_FINALIZER]
 
 
-def facts_patch(*, datasource_name: str, resource_version: str, facts: CredentialFacts) -> dict[str, Any]:
+def facts_patch(*, datasource_name: str, resource_version: str, facts: Facts) -> dict[str, Any]:
     """The merge patch that changes what is known of a credential and leaves its tokens alone: intents, verdicts."""
     return {"metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)}}
 
 
-def change_patch(datasource_name: str, before: StoredCredential, change: Change) -> dict[str, Any]:
+def change_patch(datasource_name: str, before: Readable, change: Change) -> dict[str, Any]:
     """The merge patch that puts a change over a credential, as it was read."""
     version = before.resource_version
     if change.data is None:
@@ -139,10 +142,44 @@ def _encoded(data: CredentialData | None) -> dict[str, str | None]:
     return {} if data is None else encoded_data(msgspec.structs.asdict(data))
 
 
-def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str | None]:
+def _annotations(datasource_name: str, facts: Facts) -> dict[str, str | None]:
+    """Every annotation of ours: what these facts do not say, null takes away."""
     return {
+        **_NOT_SAID,
         Annotation.DATASOURCE: datasource_name,
         Annotation.ROLE: Role.CREDENTIAL,
+        # Whoever applied a backup left a copy of the tokens there: a clear would not be one, and caches hold annotations.
+        LAST_APPLIED: None,
+        **_said(facts),
+    }
+
+
+def _said(facts: Facts) -> dict[str, str | None]:
+    match facts:
+        case CredentialFacts():
+            return _said_of_credential(facts)
+        case TombstoneFacts():
+            return _said_of_tombstone(facts)
+        case _:
+            assert_never(facts)
+
+
+def _said_of_tombstone(facts: TombstoneFacts) -> dict[str, str | None]:
+    return {
+        Annotation.CREDENTIAL_ID: facts.credential_id,
+        # As every version wrote it.
+        Annotation.REVISION: "1",
+        Annotation.REPLACES: facts.replaces or None,
+        Annotation.TICKET_HASH: facts.ticket_hash,
+        Annotation.HANDLED: facts.handled.encode(),
+        Annotation.TOMBSTONE: facts.reason,
+        Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
+        Annotation.PROMISED: _promised(facts.promised),
+    }
+
+
+def _said_of_credential(facts: CredentialFacts) -> dict[str, str | None]:
+    return {
         Annotation.CREDENTIAL_ID: facts.credential_id,
         Annotation.REVISION: str(facts.revision),
         Annotation.REPLACES: facts.replaces or None,
@@ -155,7 +192,6 @@ def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str 
         Annotation.AUTHORIZED_AS: facts.authorized_as,
         Annotation.TICKET_HASH: facts.ticket_hash,
         Annotation.HANDLED: facts.handled.encode(),
-        Annotation.TOMBSTONE: facts.tombstone,
         Annotation.INTENT: None if facts.intent is None else facts.intent.encode(),
         Annotation.STORED_BY: facts.stored_by,
         Annotation.VERDICT: facts.verdict,
@@ -166,11 +202,13 @@ def _annotations(datasource_name: str, facts: CredentialFacts) -> dict[str, str 
         Annotation.IDENTITY_PROBLEM: facts.identity_problem,
         Annotation.EXPECTED_IDENTITY: _identity_check(facts),
         Annotation.REVOCABLE: "true" if facts.is_revocable else None,
-        Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
-        Annotation.PROMISED: None if facts.promised is None else msgspec.json.encode(facts.promised).decode(),
-        # Whoever applied a backup left a copy of the tokens there: a clear would not be one, and caches hold annotations.
-        LAST_APPLIED: None,
+        Annotation.AUTHORIZED_AT: None if facts.authorized_at is None else rfc3339(facts.authorized_at),
+        Annotation.PROMISED: _promised(facts.promised),
     }
+
+
+def _promised(promised: ProviderMetadata | None) -> str | None:
+    return None if promised is None else msgspec.json.encode(promised).decode()
 
 
 def _seconds(lifetime: timedelta | None) -> str | None:
@@ -181,3 +219,11 @@ def _identity_check(facts: CredentialFacts) -> str | None:
     if facts.identity_checked is None:
         return None
     return f"{facts.identity_checked} {'fits' if facts.identity_fits else 'differs'}"
+
+
+_NOT_SAID: dict[str, str | None] = dict.fromkeys(
+    [
+        *_said_of_credential(CredentialFacts(credential_id="")),
+        *_said_of_tombstone(TombstoneFacts(credential_id="", reason=Reason.CREDENTIAL_CLEARED)),
+    ]
+)

@@ -6,6 +6,7 @@ know to come back (the `state`, the id of the done page) says which record it is
 
 import hashlib
 import hmac
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -19,11 +20,14 @@ from datasource.api.names import FLOW_KEY, Annotation, Role, SecretType, flow_se
 from datasource.api.objects import Metadata, Secret, encoded_data
 from datasource.api.requests import HandledSet, Requests
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.outbound.printable import printable
 from datasource.records.link_keys import LinkKeys, Origin, Purpose
 
 FLOW_LIFETIME = timedelta(minutes=10)
 
 _DATA_KEY = "flow"
+
+_RECORD_NAME = re.compile(r"datasource-flow-(?P<digest>[0-9a-f]{16})-[0-9]")
 
 
 class UnreadableFlow(Exception):
@@ -83,6 +87,7 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
     outcome: Outcome = Outcome.UNDER_WAY
     outcome_title: str = ""
     outcome_message: str = ""
+    ended_at: Moment | None = None
 
     def __repr__(self) -> str:
         return f"Flow({self.namespace}/{self.name}, outcome={self.outcome})"
@@ -95,6 +100,16 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
     def known(self) -> HandledSet:
         """The requests that whoever began it knew of."""
         return self.requested.with_requests(self.requests)
+
+
+class FailedFlow(msgspec.Struct, frozen=True):
+    """What the annotations of a flow record say of an authorization that led to no credential."""
+
+    namespace: str
+    name: str
+    uid_digest: str
+    ended_at: datetime
+    message: str
 
 
 class StoredFlow(msgspec.Struct, frozen=True):
@@ -171,6 +186,7 @@ def flow_manifest(flow: Flow, *, system_namespace: str, slot: int) -> dict[str, 
                 Annotation.DATASOURCE: f"{flow.namespace}/{flow.name}",
                 Annotation.ROLE: Role.FLOW,
                 Annotation.EXPIRES_AT: rfc3339(flow.expires_at),
+                **{key: value for key, value in _how_it_ended(flow).items() if value is not None},
             },
         },
         "data": encoded_data({_DATA_KEY: msgspec.json.encode(flow).decode()}),
@@ -180,7 +196,8 @@ def flow_manifest(flow: Flow, *, system_namespace: str, slot: int) -> dict[str, 
 def replacement_patch(flow: Flow, *, slot: int, resource_version: str) -> dict[str, Any]:
     """The merge patch that writes a flow over what a record holds, or fails with 409 if anybody wrote meanwhile."""
     whole = flow_manifest(flow, system_namespace="", slot=slot)
-    annotations = whole["metadata"]["annotations"]
+    # null takes out how the one ended that had the slot before.
+    annotations = whole["metadata"]["annotations"] | _how_it_ended(flow)
     return {"metadata": {"resourceVersion": resource_version, "annotations": annotations}, "data": whole["data"]}
 
 
@@ -197,6 +214,39 @@ def read_flow(secret: Secret) -> StoredFlow:
     except (ValueError, msgspec.MsgspecError):
         raise UnreadableFlow(f"data key {_DATA_KEY} cannot be read") from None
     return StoredFlow(flow=flow, resource_version=secret.metadata.resource_version)
+
+
+LONGEST_MESSAGE = 1024
+"""Characters of how an authorization ended, as annotation and status have it."""
+
+
+def _how_it_ended(flow: Flow) -> dict[str, str | None]:
+    """Annotations for the operator, which reads no record: why no credential came of it. A stored one tells of itself."""
+    if flow.outcome is not Outcome.NOT_STORED or flow.ended_at is None:
+        return {Annotation.OUTCOME: None, Annotation.OUTCOME_MESSAGE: None, Annotation.ENDED_AT: None}
+    return {
+        Annotation.OUTCOME: flow.outcome,
+        Annotation.OUTCOME_MESSAGE: _cut(f"{flow.outcome_title}. {flow.outcome_message}"),
+        Annotation.ENDED_AT: rfc3339(flow.ended_at),
+    }
+
+
+def failed_flow(metadata: Metadata) -> FailedFlow | None:
+    """What a flow record's annotations say of an authorization that failed; None: nothing, or what nobody can read."""
+    annotations, record = metadata.annotations, _RECORD_NAME.fullmatch(metadata.name)
+    namespace, separator, name = annotations.get(Annotation.DATASOURCE, "").partition("/")
+    if annotations.get(Annotation.OUTCOME) != Outcome.NOT_STORED or record is None or not separator:
+        return None
+    try:
+        ended_at = parse_rfc3339(annotations.get(Annotation.ENDED_AT, ""))
+    except ValueError:
+        return None
+    message = _cut(annotations.get(Annotation.OUTCOME_MESSAGE, ""))
+    return FailedFlow(namespace, name, record["digest"], ended_at, message)
+
+
+def _cut(text: str) -> str:
+    return printable(text, LONGEST_MESSAGE - len("..."))
 
 
 def has_expired(metadata: Metadata, now: datetime) -> bool:

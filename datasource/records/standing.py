@@ -4,7 +4,8 @@ from enum import Enum, auto
 
 import msgspec
 
-from datasource.records.credential import CredentialData, StoredCredential
+from datasource.records.contents import Readable, credential_id_in
+from datasource.records.credential import CredentialData
 
 
 class Absent(msgspec.Struct, frozen=True):
@@ -14,22 +15,26 @@ class Absent(msgspec.Struct, frozen=True):
 
 
 class Standing(Enum):
-    """What a re-read says about a write whose answer was a conflict or none at all."""
+    """What a re-read says for sure about a write whose answer was a conflict or none at all."""
 
     STORED = auto()
     """Ours is there."""
-    TRY_AGAIN = auto()
-    """What we replace is still there; somebody merely labelled it, or the write never arrived."""
     LOST = auto()
     """Something else is there, or it is gone: a newer decision than ours."""
 
 
-def standing(found: StoredCredential | None, *, replaces: str, ours: str) -> Standing:
-    """Decide by credential IDs alone; empty stands for no credential Secret."""
-    found_id = "" if found is None else found.facts.credential_id
+def standing(found: Readable | None, *, before: Readable | Absent, ours: str) -> Standing | Readable | Absent:
+    """Decide by credential IDs alone.
+
+    What we replace may still be there: somebody merely labelled it, or the write never arrived. Then the answer is what the
+    write is to be tried over again.
+    """
+    found_id = credential_id_in(found)
     if found_id == ours:
         return Standing.STORED
-    return Standing.TRY_AGAIN if found_id == replaces else Standing.LOST
+    if found_id != ("" if isinstance(before, Absent) else credential_id_in(before)):
+        return Standing.LOST
+    return before if found is None else found
 
 
 class Written(msgspec.Struct, frozen=True):

@@ -14,6 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from datasource.api.spec import OAuth2
+from datasource.records.contents import Contents, credential_id_in
+from datasource.records.fingerprint import parameters_hash
 from datasource.records.link_keys import MARK_LENGTH, LinkKeys, Origin, Purpose
 
 _RANDOM_LENGTH = 32
@@ -30,6 +33,15 @@ class TicketScope:
     parameters_hash: str
     replaces: str
     """The ID of the credential (or tombstone) there is; empty where there is none."""
+
+
+def ticket_scope(uid: str, oauth2: OAuth2 | None, credential: Contents | None) -> TicketScope:
+    """What a link offered now is bound to: who asks, for what, and what a new credential would replace."""
+    return TicketScope(
+        uid=uid,
+        parameters_hash="" if oauth2 is None else parameters_hash(oauth2),
+        replaces=credential_id_in(credential),
+    )
 
 
 def issue_ticket(scope: TicketScope, token_bytes: Callable[[int], bytes]) -> str:

@@ -43,6 +43,8 @@ CONTAINERD_SHIM = Binary(
 )
 CTR = Binary("ctr", "github.com/containerd/containerd/v2/cmd/ctr", 1)
 PAUSE = Binary("pause", ".", 1)
+KREW_VALIDATOR = Binary("validate-krew-manifest", "sigs.k8s.io/krew/cmd/validate-krew-manifest", 1)
+ACTIONLINT = Binary("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", 1)
 
 
 class BuildFailed(StackError):
@@ -155,6 +157,19 @@ def helm_module() -> GoModule:
     )
 
 
+def krew_module() -> GoModule:
+    """krew's own check of manifests, as this checkout pins it."""
+    source, versions = _pinned("krew")
+    return GoModule(source, cache_folder() / "krew" / f"v{versions['sigs.k8s.io/krew']}", (KREW_VALIDATOR,), {})
+
+
+def actionlint_module() -> GoModule:
+    """actionlint, as this checkout pins it."""
+    source, versions = _pinned("actionlint")
+    folder = cache_folder() / "actionlint" / f"v{versions['github.com/rhysd/actionlint']}"
+    return GoModule(source, folder, (ACTIONLINT,), {})
+
+
 def _pinned(name: str) -> tuple[Path, dict[str, str]]:
     source = Path(__file__).with_name(name)
     return source, versions_in((source / "go.mod").read_text())
@@ -176,6 +191,24 @@ def helm(out: Say = say) -> Path:
         BuildFailed: with the end of the compiler's output.
     """
     return helm_module().built(out) / HELM.name
+
+
+def krew_validator(out: Say = say) -> Path:
+    """What the krew index checks manifests with; built where it is missing.
+
+    Raises:
+        BuildFailed: with the end of the compiler's output.
+    """
+    return krew_module().built(out) / KREW_VALIDATOR.name
+
+
+def actionlint(out: Say = say) -> Path:
+    """actionlint; built where it is missing.
+
+    Raises:
+        BuildFailed: with the end of the compiler's output.
+    """
+    return actionlint_module().built(out) / ACTIONLINT.name
 
 
 def _build(binary: Binary, module: GoModule, out: Say) -> None:

@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from sys import intern
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import msgspec
 
 from datasource.api.names import Annotation, Role, credential_secret_name
 from datasource.api.objects import Condition, Datasource, Metadata, OwnerReference, Status
 from datasource.api.requests import shortened
-from datasource.records.credential import StoredCredential, Unreadable, stored_in
+from datasource.records.contents import Contents, Leaving, StoredCredential, StoredTombstone, contents_in
+from datasource.records.credential import Unreadable
 from datasource.records.revocable_token import revocation_is_due
 from datasource.records.token_secret import StoredTokenSecret, read_stored
 
@@ -32,7 +33,7 @@ class Key(NamedTuple):
 
 class _CachedCredential(NamedTuple):
     resource_version: str
-    credential: StoredCredential | Unreadable
+    contents: Contents
     is_to_be_revoked: bool
 
 
@@ -61,10 +62,10 @@ class Cache:
         known = self._known.get(key)
         return None if known is None else known.datasource
 
-    def credential(self, key: Key) -> StoredCredential | Unreadable | None:
-        """The credential Secret's facts."""
+    def credential(self, key: Key) -> Contents | None:
+        """What the credential Secret holds."""
         known = self._known.get(key)
-        return None if known is None or known.credential is None else known.credential.credential
+        return None if known is None or known.credential is None else known.credential.contents
 
     def revocation_is_due(self, key: Key) -> bool:
         """Whether a token in the credential Secret waits to be revoked; the Datasource may be gone."""
@@ -84,12 +85,12 @@ class Cache:
         """The keys of all Datasources."""
         return [key for key, known in self._known.items() if known.datasource is not None]
 
-    def pairs(self) -> Iterator[tuple[Datasource, StoredCredential | Unreadable | None]]:
+    def pairs(self) -> Iterator[tuple[Datasource, Contents | None]]:
         """Every Datasource with its credential, as of now; may be read from another thread."""
         for known in list(self._known.values()):
             datasource, credential = known.datasource, known.credential
             if datasource is not None:
-                yield datasource, None if credential is None else credential.credential
+                yield datasource, None if credential is None else credential.contents
 
     def store_datasource(self, datasource: Datasource) -> bool:
         """Remember a Datasource; False where that version, or a newer one, is known already."""
@@ -138,7 +139,7 @@ class Cache:
                 if known.credential is not None and _is_known(metadata, known.credential.resource_version):
                     return None
                 known.credential = _CachedCredential(
-                    metadata.resource_version, _lean_found(metadata), revocation_is_due(metadata)
+                    metadata.resource_version, _lean_contents(contents_in(metadata)), revocation_is_due(metadata)
                 )
             case Role.TOKEN:
                 stood = known.token_secrets.get(metadata.name)
@@ -292,6 +293,19 @@ def _lean_owner(owner: OwnerReference) -> OwnerReference:
     return OwnerReference(intern(owner.uid), intern(owner.kind), intern(owner.name), intern(owner.api_version))
 
 
+def _lean_contents(contents: Contents) -> Contents:
+    """The same, with one copy in memory of what many credentials say."""
+    match contents:
+        case StoredCredential():
+            return _lean_credential(contents)
+        case Leaving(holds=StoredCredential() as stored):
+            return msgspec.structs.replace(contents, holds=_lean_credential(stored))
+        case StoredTombstone() | Unreadable() | Leaving():
+            return contents
+        case _:
+            assert_never(contents)
+
+
 def _lean_credential(stored: StoredCredential) -> StoredCredential:
     facts = msgspec.structs.replace(
         stored.facts,
@@ -323,11 +337,6 @@ def _shared(scopes: tuple[str, ...]) -> tuple[str, ...]:
 def _owner_key(metadata: Metadata) -> Key | None:
     name = metadata.annotations.get(Annotation.DATASOURCE)
     return None if not name else Key(metadata.namespace, intern(name))
-
-
-def _lean_found(metadata: Metadata) -> StoredCredential | Unreadable:
-    found = stored_in(metadata)
-    return found if isinstance(found, Unreadable) else _lean_credential(found)
 
 
 def _is_known(metadata: Metadata, resource_version: str) -> bool:

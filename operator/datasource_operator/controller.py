@@ -30,6 +30,7 @@ from datasource_operator.decisions.callback_rights import ServiceAccount
 from datasource_operator.decisions.status import Surface
 from datasource_operator.decisions.timing import Comeback
 from datasource_operator.event_recorder import EventRecorder
+from datasource_operator.failed_authorizations import FailedAuthorizations
 from datasource_operator.key_check import KeyCheck
 from datasource_operator.link_key_keeper import LinkKeyKeeper
 from datasource_operator.metrics import QUEUE_SECONDS, Workload, count_reconcile, seconds_since
@@ -75,6 +76,7 @@ class Controller:
     """When a watch last told of a Datasource, by the monotonic clock; before the first time, when we began."""
     _revocations: Revocations = field(init=False)
     _surroundings: SurroundingsSchedule = field(init=False)
+    _failed: FailedAuthorizations = field(init=False)
     _poller: SecretPoller = field(init=False)
     _memory: RefreshMemory = field(init=False)
     _steps: Steps = field(init=False)
@@ -103,6 +105,8 @@ class Controller:
         recorder = EventRecorder(self.kube, socket.gethostname(), utc_now)
         discovery = Discovery(self.transport, self.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
         self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
+        self._failed = FailedAuthorizations(self.cache, utc_now, self._look_again)
+        self._steps.observer.failed_authorization = self._failed.of
         self._steps.providers.looked = self._provider_looked_at
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
@@ -184,7 +188,7 @@ class Controller:
         self.queue.resume()
         self._refresher.is_stopping = False
         self._status.rivals.begin_anew()
-        sweeper = FlowSweeper(self.kube, self.settings.system_namespace, utc_now)
+        sweeper = FlowSweeper(self.kube, self.settings.system_namespace, utc_now, self._failed.hear)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
         tasks = [spawn(name, run) for name, run in work] + self._revocations.start() + self._callback_rights.start()
@@ -246,6 +250,7 @@ class Controller:
         self._callback_rights.needed_no_more(key)
         self._surroundings.forget(key)
         self._memory.forget(key)
+        self._failed.forget(key)
         self._poller.forget(key)
         self._pool.forget(key)
         self._steps.providers.forget(key)

@@ -22,7 +22,8 @@ from datasource.api.objects import Datasource
 from datasource.api.spec import parse_duration
 from datasource.api.states import MEANING, State
 from datasource.process.clock import utc_now
-from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
+from datasource.records.contents import Contents, StoredCredential
+from datasource.records.credential import CredentialFacts
 from datasource.records.schedule import refresh_due
 from datasource_operator.cache import Cache, Key
 
@@ -160,9 +161,7 @@ class OperatorCollector(Collector):
             yield from (expires, due, person)
         yield from _total_families(totals)
 
-    def _about(
-        self, datasource: Datasource, credential: StoredCredential | Unreadable | None, now: datetime
-    ) -> "_About":
+    def _about(self, datasource: Datasource, credential: Contents | None, now: datetime) -> "_About":
         seen = None
         if isinstance(credential, StoredCredential):
             key = Key(datasource.metadata.namespace, datasource.metadata.name)
@@ -183,9 +182,7 @@ class _About:
     is_suspended: bool
 
     @staticmethod
-    def of(
-        datasource: Datasource, credential: StoredCredential | Unreadable | None, *, first_seen: datetime, now: datetime
-    ) -> "_About":
+    def of(datasource: Datasource, credential: Contents | None, *, first_seen: datetime, now: datetime) -> "_About":
         status = datasource.status
         ready = status.condition("Ready")
         state, reason = UNSEEN if status.state is None or ready is None else (status.state, ready.reason)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from datasource.api.objects import Datasource, Secret
+from datasource.api.objects import Datasource, LastAuthorization, Secret
 from datasource.api.requests import requests_in
 from datasource.api.spec import InvalidSpec, Spec, SpecProblem
 from datasource.api.spec_problems import parse_spec
@@ -16,7 +16,8 @@ from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
 from datasource.concurrency.fair_cache import FairCache
 from datasource.process.settings import Settings
-from datasource.records.credential import StoredCredential
+from datasource.records.contents import Leaving, Readable, StoredCredential, contents_in, seen_from
+from datasource.records.credential import Unreadable, UnreadableCredential
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.renames import name_it_moves_to, stands_in_ring
@@ -47,6 +48,8 @@ class Observer:
     memory: RefreshMemory
     credential_secrets: CredentialSecrets
     now: Callable[[], datetime]
+    failed_authorization: Callable[[Key], LastAuthorization | None] = lambda _: None
+    """The last failure that a flow record told of."""
     _parsed_specs: FairCache[bytes, Spec | SpecProblem] = field(
         default_factory=lambda: FairCache(PARSED_SPECS_IN_ALL, PARSED_SPECS_PER_NAMESPACE), repr=False
     )
@@ -74,7 +77,7 @@ class Observer:
         datasource = self.cache.datasource(key)
         if datasource is None:
             raise DatasourceGone(str(key))
-        now, credential = self.now(), self.cache.credential(key)
+        now, credential = self.now(), seen_from(self.cache.credential(key), datasource.metadata.uid)
         generation = datasource.metadata.generation
         facts = credential.facts if isinstance(credential, StoredCredential) else None
         return Observed(
@@ -89,6 +92,7 @@ class Observer:
             credential=credential,
             token_secrets=self.cache.token_secrets(key),
             now=now,
+            failed_authorization=self.failed_authorization(key),
             look_around=look_around,
             rights_outlive_namespace=self.settings.rights_outlive_namespaces,
             trouble=None if facts is None else self.memory.trouble(key, facts, generation, now),
@@ -122,6 +126,21 @@ class Observer:
         secret = await self.credential_secrets.whole(*key)
         if secret is None:
             raise Stale("the credential Secret is gone, or not ours")
+        return secret
+
+    async def unchanged(self, key: Key, credential: Readable) -> Secret:
+        """The same, where it still says what was seen of it.
+
+        Raises:
+            Stale: it says something else, is being deleted, or there is none of ours.
+            UnreadableCredential: somebody altered it.
+        """
+        secret = await self.credential(key)
+        found = contents_in(secret.metadata)
+        if isinstance(found, Unreadable):
+            raise UnreadableCredential(found.what)
+        if isinstance(found, Leaving) or found.facts != credential.facts:
+            raise Stale("the credential changed meanwhile")
         return secret
 
     def _parsed(self, datasource: Datasource) -> Spec | SpecProblem:

@@ -78,11 +78,12 @@ class ProviderLooks:
             if isinstance(told.found, SpecProblem):
                 raise told.found.error()
             return told.found
-        issuer = oauth2.expanded().issuer
-        if not issuer or self.discovery.is_known(issuer, ca_bundle=ca_bundle):
+        whole = oauth2.expanded()
+        issuer, place = whole.issuer, whole.discovery_url
+        if not issuer or self.discovery.is_known(issuer, ca_bundle=ca_bundle, discovery_url=place):
             return await look_up_metadata(self.discovery, oauth2, tenant=key.namespace, ca_bundle=ca_bundle)
         self._wanted[key] = about
-        self._places.submit(key, namespace=key.namespace, provider=provider_of(issuer))
+        self._places.submit(key, namespace=key.namespace, provider=provider_of(place or issuer))
         self._start_what_fits()
         raise NotLookedYet(issuer)
 
@@ -120,8 +121,9 @@ class ProviderLooks:
             self._places.leave(key)
             if key in self._wanted:
                 # Edited meanwhile: another provider, perhaps.
-                issuer = self._wanted[key].oauth2.expanded().issuer or ""
-                self._places.submit(key, namespace=key.namespace, provider=provider_of(issuer))
+                whole = self._wanted[key].oauth2.expanded()
+                asked = whole.discovery_url or whole.issuer or ""
+                self._places.submit(key, namespace=key.namespace, provider=provider_of(asked))
             self._start_what_fits()
 
     async def _look(self, key: Key, about: _About) -> None:

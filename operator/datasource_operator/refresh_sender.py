@@ -80,7 +80,7 @@ class RefreshSender:
             return response
         # One that comes with a refresh is about the one who authorized (OIDC Core section 12.2), or apps get nothing.
         try:
-            claims = await self._claims(response.id_token, issuer, key.namespace, ca_bundle)
+            claims = await self._claims(response.id_token, issuer, key.namespace, material)
             require_same_subject(claims, kept)
             check_claims(claims, issuer=issuer, client_id=turn.data.client_id, nonce=None, now=self.now())
         except (IdentityChanged, IdentityMismatch) as error:
@@ -97,15 +97,26 @@ class RefreshSender:
         if issuer is None or "openid" not in facts.requested_scopes:
             return
         try:
-            await self.verifier.prepare(issuer, tenant=key.namespace, ca_bundle=material.ca_bundle)
+            await self.verifier.prepare(
+                issuer,
+                tenant=key.namespace,
+                ca_bundle=material.ca_bundle,
+                discovery_url=material.parameters.discovery_url,
+            )
         except (MetadataUnavailable, MetadataUnusable) as error:
             logger.info("no keys to verify an id_token of a refresh with yet", datasource=str(key), error=str(error))
 
-    async def _claims(self, id_token: str, issuer: str, namespace: str, ca_bundle: str | None) -> Mapping[str, Any]:
+    async def _claims(self, id_token: str, issuer: str, namespace: str, material: ClientMaterial) -> Mapping[str, Any]:
         """Verified where the issuer's keys can be had. A refresh token is spent by now: while they cannot, the TLS of the token
         endpoint stands in for the signature (OIDC Core section 3.1.3.7 point 6), rather than to lose the grant."""
         try:
-            return await self.verifier.claims(id_token, issuer, tenant=namespace, ca_bundle=ca_bundle)
+            return await self.verifier.claims(
+                id_token,
+                issuer,
+                tenant=namespace,
+                ca_bundle=material.ca_bundle,
+                discovery_url=material.parameters.discovery_url,
+            )
         except (MetadataUnavailable, MetadataUnusable) as error:
             logger.warning(
                 "no keys to verify an id_token of a refresh with",

@@ -24,16 +24,13 @@ from datasource.api.requests import Requests
 from datasource.api.spec import DeletionPolicy, OAuth2, Spec
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
-from datasource.cluster.credential_secrets import CredentialSecrets, Stale
+from datasource.cluster.credential_secrets import CredentialSecrets, NotOurs, Stale
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
 from datasource.process.clock import utc_now
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
-from datasource.records.credential import (
-    CredentialFacts,
-    StoredCredential,
-    UnreadableCredential,
-)
+from datasource.records.contents import Readable, StoredCredential, still_there
+from datasource.records.credential import CredentialFacts, UnreadableCredential
 from datasource.records.credential_patches import facts_patch
 from datasource.records.intent import SLOWEST_START, Intent, Process, may_be_taken, next_intent
 from datasource.records.sendable_data import sendable_data
@@ -291,14 +288,17 @@ class Refresher:
         if isinstance(outcome, Verdict):
             # A verdict is about what stands there now: a revision that has moved on voids it.
             found = await self._credential_secrets.facts_until_answered(*key)
-            if not isinstance(found, StoredCredential) or _has_moved_on(found.facts, sent):
+            there = None if isinstance(found, NotOurs) else still_there(found)
+            if not isinstance(there, StoredCredential) or _has_moved_on(there.facts, sent):
                 return False
-            before = found
+            before = there
 
-        def resolve(found: StoredCredential | None) -> Standing:
-            if found is not None and found.facts.credential_id == sent.credential_id and outcome.stands(found.facts):
+        def resolve(found: Readable | None) -> Standing | StoredCredential:
+            if not isinstance(found, StoredCredential) or found.facts.credential_id != sent.credential_id:
+                return Standing.LOST
+            if outcome.stands(found.facts):
                 return Standing.STORED
-            return Standing.LOST if found is None or _has_moved_on(found.facts, sent) else Standing.TRY_AGAIN
+            return Standing.LOST if _has_moved_on(found.facts, sent) else found
 
         def failed(error: ApiError | Unavailable) -> None:
             if isinstance(outcome, Store | KeepRefreshToken):
@@ -332,8 +332,8 @@ class Refresher:
 
 
 def _has_moved_on(found: CredentialFacts, sent: CredentialFacts) -> bool:
-    """Whether something newer stands there than what was sent: another credential, a later revision, a tombstone."""
-    return (found.credential_id, found.revision) != (sent.credential_id, sent.revision) or found.tombstone is not None
+    """Whether something newer stands there than what was sent: another credential, or a later revision."""
+    return (found.credential_id, found.revision) != (sent.credential_id, sent.revision)
 
 
 def _words(error: ApiError | Unavailable) -> str:

@@ -35,6 +35,9 @@ REFUSED_FOR = timedelta(minutes=10)
 ANOTHER_INSTALLATION = "AnotherInstallation"
 """The reason of the Event."""
 
+AUTHORIZATION_FAILED = "AuthorizationFailed"
+"""The reason of the Event."""
+
 UNKNOWN_FOR = timedelta(minutes=10)
 """For how long a field is left out that the API server dropped: somebody may have updated the CRD since."""
 
@@ -123,6 +126,9 @@ class StatusWriter:
             return
         self._refused.pop(key, None)
         await self.announce(seen, finding, seconds=self.monotonic() - began)
+        failure = wanted.last_authorization
+        if failure is not None and failure.has_failed and "lastAuthorization" in patch["status"]:
+            await self.warn(key, reason=AUTHORIZATION_FAILED, action="Authorize", note=failure.message)
         self._remember(dropped_fields(patch, written.status))
         # The answer shows the object as this very write left it: what differs from the patch is the API server's doing.
         rest = without(self._patch(written.status, wanted), patch)

@@ -25,17 +25,12 @@ from datasource.oauth2.identity import expected_identity_hash, mismatched_claim,
 from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
+from datasource.records.contents import Leaving, Readable, StoredCredential, StoredTombstone, contents_in, tombstone
 from datasource.records.credential import (
-    Change,
     CredentialData,
-    CredentialFacts,
-    StoredCredential,
     Unreadable,
     UnreadableCredential,
     read_data,
-    read_facts,
-    stored_in,
-    tombstone,
 )
 from datasource.records.credential_patches import (
     adoption_patch,
@@ -134,10 +129,9 @@ class Steps:
                 assert_never(step)
         return self.observer.again(key, seen)
 
-    async def _adopt(self, key: Key, seen: Observed, credential: StoredCredential) -> Observed:
-        secret = await self.observer.credential(key)
-        facts = read_facts(secret.metadata).facts
-        if facts.tombstone is None:
+    async def _adopt(self, key: Key, seen: Observed, credential: Readable) -> Observed:
+        secret = await self.observer.unchanged(key, credential)
+        if isinstance(credential, StoredCredential):
             data = read_data(secret)
             if seen.oauth2 is None or data.fingerprint != fingerprint(seen.oauth2):
                 raise UnreadableCredential("data key fingerprint differs from the annotation")
@@ -165,7 +159,7 @@ class Steps:
         """There was nothing to clear, and the request must stay handled; returns what is in the way."""
         facts = tombstone(None, credential_id=self.token_bytes(16).hex(), handled=handled)
         try:
-            await self.credential_secrets.create(*key, seen.uid, Change(facts))
+            await self.credential_secrets.create(*key, seen.uid, facts)
         except Conflict:
             conflict = await self.surroundings.conflict(seen, credential_secret_name(key.name), SecretType.CREDENTIAL)
             if conflict.problem is None:
@@ -173,23 +167,25 @@ class Steps:
             return conflict
         return None
 
-    async def _bury(self, key: Key, credential: StoredCredential | Unreadable, handled: HandledSet) -> None:
+    async def _bury(self, key: Key, credential: Readable | Unreadable, handled: HandledSet) -> None:
         """Rewrite a credential to a tombstone. Its token stays for as long as it takes to revoke it, and no longer."""
         secret = await self.observer.credential(key)
-        found = stored_in(secret.metadata)
-        if isinstance(credential, StoredCredential):
-            changed = secret.metadata.resource_version != credential.resource_version
-        else:
+        found = contents_in(secret.metadata)
+        if isinstance(found, Leaving):
+            raise Stale("the credential is being deleted")
+        if isinstance(credential, Unreadable):
             # Its annotations may be in order, and its data not. What somebody restored meanwhile may know the request.
-            changed = isinstance(found, StoredCredential) and found.facts.handled == handled
+            changed = isinstance(found, Readable) and found.facts.handled == handled
+        else:
+            changed = secret.metadata.resource_version != credential.resource_version
         if changed:
             raise Stale("the credential changed meanwhile")
-        facts = found.facts if isinstance(found, StoredCredential) else CredentialFacts(credential_id="")
         token = self._token_to_revoke(key, secret)
         # Cleared again while a revocation is under way: that goes on, for no longer than it would have.
-        until = facts.revoke_until or self.now() + self.settings.revocation_patience
+        under_way = found.facts.revoke_until if isinstance(found, StoredTombstone) else None
+        until = under_way or self.now() + self.settings.revocation_patience
         left = tombstone(
-            facts,
+            found if isinstance(found, Unreadable) else found.facts,
             credential_id=self.token_bytes(16).hex(),
             handled=handled,
             revoke_until=None if token is None else until,
@@ -206,26 +202,21 @@ class Steps:
             return None
 
     async def _compare_identity(self, key: Key, step: CompareIdentity) -> None:
-        secret = await self.observer.credential(key)
-        facts = read_facts(secret.metadata).facts
-        if facts != step.credential.facts:
-            raise Stale("the credential changed meanwhile")
+        secret = await self.observer.unchanged(key, step.credential)
         claims = read_kept_claims(read_data(secret).identity)
         fits = claims is not None and mismatched_claim(claims, step.expected) is None
         patch = facts_patch(
             datasource_name=key.name,
             resource_version=secret.metadata.resource_version,
             facts=msgspec.structs.replace(
-                facts, identity_checked=expected_identity_hash(step.expected), identity_fits=fits
+                step.credential.facts, identity_checked=expected_identity_hash(step.expected), identity_fits=fits
             ),
         )
         await self.credential_secrets.swap(*key, patch, PartialObject)
         logger.info("compared who authorized with spec.oauth2.expectedIdentity", datasource=str(key), fits=fits)
 
     async def _hold(self, key: Key, seen: Observed, credential: StoredCredential) -> None:
-        secret = await self.observer.credential(key)
-        if read_facts(secret.metadata).facts != credential.facts:
-            raise Stale("the credential changed meanwhile")
+        secret = await self.observer.unchanged(key, credential)
         data = read_data(secret)
         oauth2 = seen.oauth2
         if oauth2 is None or data.fingerprint != fingerprint(oauth2):
@@ -251,7 +242,7 @@ class Steps:
             logger.warning("no CA bundle to revoke with yet", datasource=str(key), error=str(error))
         return ClientMaterial(oauth2.expanded(), secret, ca_bundle)
 
-    async def _mark_handled(self, key: Key, credential: StoredCredential, handled: HandledSet) -> None:
+    async def _mark_handled(self, key: Key, credential: Readable, handled: HandledSet) -> None:
         patch = facts_patch(
             datasource_name=key.name,
             resource_version=credential.resource_version,

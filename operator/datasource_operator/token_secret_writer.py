@@ -11,13 +11,8 @@ from datasource.cluster.api_errors import Conflict, NotFound
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
-from datasource.records.credential import (
-    CredentialData,
-    StoredCredential,
-    UnreadableCredential,
-    read_data,
-    read_facts,
-)
+from datasource.records.contents import StoredCredential
+from datasource.records.credential import CredentialData, UnreadableCredential, read_data
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.steps import DeleteTokenSecret, WriteTokenSecret
@@ -101,10 +96,7 @@ class TokenSecretWriter:
         resource_version, data = self._in_hand.get(key, ("", None))
         if data is not None and resource_version == credential.resource_version:
             return data
-        secret = await self.observer.credential(key)
-        if read_facts(secret.metadata).facts != credential.facts:
-            raise Stale("the credential changed meanwhile")
-        return read_data(secret)
+        return read_data(await self.observer.unchanged(key, credential))
 
     async def _create(self, key: Key, seen: Observed, step: WriteTokenSecret, manifest: dict[str, object]) -> Observed:
         """The first write is a POST: an apply would merge into a Secret of somebody else."""

@@ -226,6 +226,25 @@ def test_error_is_shown_escaped(user: User, person: Person) -> None:
     assert token_requests(user) == 0
 
 
+def test_authorization_that_failed_reaches_whoever_runs_the_datasource(user: User, person: Person) -> None:
+    state = parameters_of(person.begin(user.ready_to_authorize()))["state"]
+    answer = f"state={state}&iss={quote(user.provider.issuer)}&error=access_denied&error_description=not+{state}"
+    person.come_back(f"{user.external_url}/callback/{user.namespace}?{answer}")
+
+    user.wait_for_status("the failure is told", lambda seen: "lastAuthorization" in seen)
+    last = user.status()["lastAuthorization"]
+    assert last["outcome"] == "Failed"
+    assert "access_denied" in last["message"]
+    assert state not in last["message"]
+    eventually(
+        "an Event warns of it",
+        lambda: (
+            [each["note"] for each in user.events() if each["reason"] == "AuthorizationFailed"] == [last["message"]]
+        ),
+    )
+    assert [each["type"] for each in user.events() if each["reason"] == "AuthorizationFailed"] == ["Warning"]
+
+
 def test_flow_that_took_too_long_spends_nothing(user: User, person: Person) -> None:
     callback = person.consent(person.begin(user.ready_to_authorize()))
     (record,) = flow_records(user)

@@ -69,6 +69,25 @@ def test_callback_server_may_write_our_types(
 
 
 @pytest.mark.parametrize(
+    ("annotations", "is_allowed"),
+    [
+        ({"outcome": "not-stored", "outcome-message": "x" * 1024, "ended-at": "2026-07-01T12:00:00Z"}, True),
+        ({"outcome-message": "x" * 1025}, False),
+        ({"outcome": "stored"}, False),
+        ({"authorized-as": "ada@example.com"}, False),
+    ],
+)
+def test_flow_record_tells_how_it_ended_and_nothing_else(
+    callback_server_user: Api, annotations: dict[str, str], is_allowed: bool
+) -> None:
+    record = secret("datasource-flow-0123456789abcdef-0", FLOW, SYSTEM_NAMESPACE, "apps/calendar")
+    told = {f"datasource.dev/{key}": value for key, value in annotations.items()}
+    record["metadata"]["annotations"] = record["metadata"]["annotations"] | told
+    said = create(callback_server_user, record)
+    assert (said == "") if is_allowed else "A flow record may say in its annotations" in said
+
+
+@pytest.mark.parametrize(
     ("name", "type_", "owner", "message"),
     [
         ("mine", "Opaque", None, "is of type Opaque: the callback server may write only"),
@@ -197,6 +216,8 @@ def test_who_redirects_a_client_secret_must_be_allowed_to_read_it(admin: Api, ed
 
     assert "spec.oauth2.clientSecretRef" in patched({"tokenURL": "https://evil.example.com/token"})
     assert "spec.oauth2.clientSecretRef" in patched({"issuer": "https://evil.example.com"})
+    metadata = {"issuer": "https://login.example.com", "discoveryURL": "https://evil.example.com/meta"}
+    assert "spec.oauth2.clientSecretRef" in patched(metadata)
     for field in ("refreshURL", "pushedAuthorizationURL", "revocationURL"):
         assert "spec.oauth2.clientSecretRef" in patched({field: "https://evil.example.com/"})
     assert "spec.oauth2.clientSecretRef" in patched({"provider": "google"})

@@ -29,7 +29,6 @@ pytestmark = pytest.mark.cluster
 ELSEWHERE: dict[str, str] = {
     "make demo": "tests/e2e go the same way, and the demo is run by hand before each release",
     "make test": "this is it",
-    "pip install '.[plugin]'": "make sets up the same, from the lock file",
 }
 """Commands that are not typed here, and why."""
 

@@ -17,7 +17,8 @@ from datasource.api.requests import HandledSet, Requests
 from datasource.api.spec import Spec, SpecProblem
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
-from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
+from datasource.records.contents import Contents, Leaving, Readable, StoredCredential, StoredTombstone, seen_from
+from datasource.records.credential import CredentialFacts, TombstoneFacts, Unreadable
 from datasource.records.fingerprint import fingerprint
 from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan_token_secret
 from datasource_operator.decisions.findings import finding_of
@@ -112,10 +113,15 @@ def tombstone(
     *,
     handled: HandledSet | None = None,
     owners: tuple[OwnerReference, ...] = OURS,
-) -> StoredCredential:
+) -> StoredTombstone:
     """What a clear leaves of a credential."""
-    left = CredentialFacts(credential_id="tombstone-1", handled=handled or HandledSet(), tombstone=reason)
-    return StoredCredential(facts=left, resource_version="7", owners=owners)
+    left = TombstoneFacts(credential_id="tombstone-1", reason=reason, handled=handled or HandledSet())
+    return StoredTombstone(facts=left, resource_version="7", owners=owners)
+
+
+def leaving(stored: Readable | Unreadable) -> Leaving:
+    """A credential Secret that somebody deleted, and that finalizers hold."""
+    return Leaving(stored, is_deleted=True)
 
 
 def handled(**values: str) -> HandledSet:
@@ -124,7 +130,7 @@ def handled(**values: str) -> HandledSet:
 
 
 def observed(
-    credential: StoredCredential | Unreadable | None = None,
+    credential: Contents | None = None,
     *token_secrets: StoredTokenSecret,
     wanted: Spec | SpecProblem | None = None,
     requests: Requests | None = None,
@@ -141,7 +147,7 @@ def observed(
         "spec": spec() if wanted is None else wanted,
         "requests": requests or Requests(),
         "status": Status(observed_generation=-1) if status is None else status,
-        "credential": credential,
+        "credential": seen_from(credential, UID),
         "token_secrets": token_secrets,
         "now": NOW,
     }

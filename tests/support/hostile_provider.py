@@ -58,10 +58,17 @@ Behaviour = Callable[[ReceivedRequest, asyncio.StreamWriter], Awaitable[None]]
 
 
 class HostileProvider:
-    """Listens on a free port of 127.0.0.1 while it is entered."""
+    """Listens on a free port of 127.0.0.1 while it is entered. One at another address is another provider."""
 
-    def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None, keeps_open: bool = False) -> None:
+    def __init__(
+        self,
+        *behaviours: Behaviour,
+        tls: ssl.SSLContext | None = None,
+        keeps_open: bool = False,
+        address: str = LOOPBACK,
+    ) -> None:
         self.behaviours = behaviours
+        self.address = address
         self.keeps_open = keeps_open
         self.tls = tls
         self.requests: list[ReceivedRequest] = []
@@ -75,7 +82,7 @@ class HostileProvider:
     @property
     def url(self) -> str:
         """The token URL."""
-        return f"{'http' if self.tls is None else 'https'}://{LOOPBACK}:{self.port}/token"
+        return f"{'http' if self.tls is None else 'https'}://{self.address}:{self.port}/token"
 
     @property
     def origin(self) -> str:
@@ -83,7 +90,7 @@ class HostileProvider:
         return self.url.removesuffix("/token")
 
     async def __aenter__(self) -> "HostileProvider":
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0, ssl=self.tls)
+        self._server = await asyncio.start_server(self._accept, self.address, 0, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -38,6 +38,8 @@ def modules_imported(source: str) -> Iterator[str]:
 
 
 def uses_our_client(source: str) -> bool:
+    if OUR_CLIENT not in source and "from datasource import" not in source:
+        return False  # it is the same, and found a hundred times faster
     return any(each == OUR_CLIENT or each.startswith(f"{OUR_CLIENT}.") for each in modules_imported(source))
 
 

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,23 @@ MODULES = [(name, path, tests) for name, path, tests in modules() if path.name !
 NAMES = [name for name, _, _ in MODULES]
 
 
+@cache
+def statements_of(path: Path) -> tuple[ast.AST, ...]:
+    """Every statement of a file, however deep; not the expressions in them, of which there are many more."""
+    return tuple(_statements(ast.parse(path.read_text())))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for each in getattr(node, block, ()):
+            yield each
+            yield from _statements(each)
+
+
 def imported_by(path: Path) -> set[str]:
     """Every module that a file imports, or imports something from."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in statements_of(path):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -65,11 +79,7 @@ def gathered_in(name: str, path: Path) -> str:
 def names_of_tests(path: Path) -> list[str]:
     """The names of its tests."""
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return [
-        node.name
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, functions) and node.name.startswith("test_")
-    ]
+    return [node.name for node in statements_of(path) if isinstance(node, functions) and node.name.startswith("test_")]
 
 
 def test_there_are_modules_to_look_at() -> None:

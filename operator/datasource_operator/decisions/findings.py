@@ -1,26 +1,29 @@
 """What holds for a Datasource: a chain of checks, the first match wins. Pure.
 
-Every check is a sentence; its message tells a person what to do.
+Every check is a sentence; its message tells a person what to do. Where nothing stands in the way, what the credential Secret
+holds decides.
 """
 
 from collections.abc import Callable, Iterator
+from typing import assert_never
 
 from datasource.api.spec import DeletionPolicy, Spec, SpecProblem, missing_fields
 from datasource.api.states import Reason
 from datasource.api.template_problems import LARGEST_TEMPLATE, template_size
 from datasource.oauth2.scopes import scopes_not_granted
-from datasource.records.credential import Unreadable
+from datasource.records.contents import Leaving, StoredCredential, StoredTombstone
+from datasource.records.credential import CredentialFacts, TombstoneFacts, Unreadable
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
     access_token_is_dead,
-    credential_is_there,
-    credential_is_usable,
     fingerprint_fits,
     has_run_out,
     identity_fits,
     is_to_be_revoked,
+    is_usable,
     late_at,
     scopes_changed,
+    usable_credential,
 )
 
 SUSPENDED = "spec.suspend is true: nothing is refreshed and no link is offered until it is false or left out."
@@ -33,12 +36,12 @@ def spec_is_invalid(seen: Observed) -> Finding | None:
 
 def template_is_unusable(seen: Observed) -> Finding | None:
     """No token Secret can be written. That is no reason to let the grant die: refreshing goes on."""
-    problem = seen.template_problem
-    if problem is None or (seen.too_large is not None and not credential_is_usable(seen)):
+    problem, is_kept = seen.template_problem, usable_credential(seen) is not None
+    if problem is None or (seen.too_large is not None and not is_kept):
         # A grant that is gone is told first: whoever renews it may get a shorter token.
         return None
     kept = " Until then the credential is kept, and apps keep the token Secret as it is."
-    return Finding(Reason.INVALID_CONFIGURATION, f"{problem}{kept if credential_is_usable(seen) else ''}")
+    return Finding(Reason.INVALID_CONFIGURATION, f"{problem}{kept if is_kept else ''}")
 
 
 def credential_is_unreadable(seen: Observed) -> Finding | None:
@@ -72,35 +75,36 @@ def surroundings_are_in_the_way(seen: Observed) -> Finding | None:
     return None if seen.surroundings is None else seen.surroundings.problem
 
 
-def refreshing_is_blocked(seen: Observed) -> Finding | None:
+def refreshing_is_blocked(facts: CredentialFacts, seen: Observed) -> Finding | None:
     """The provider rejects the client, or the Secret cannot be written. The credential is kept until that is mended."""
-    if not credential_is_usable(seen) or seen.trouble is None or seen.trouble.reason is Reason.REFRESH_FAILING:
+    if not is_usable(facts, seen) or seen.trouble is None or seen.trouble.reason is Reason.REFRESH_FAILING:
         return None
     return Finding(seen.trouble.reason, seen.trouble.message)
 
 
-def token_ran_out_while_suspended(seen: Observed) -> Finding | None:
+def token_ran_out_while_suspended(facts: CredentialFacts, seen: Observed) -> Finding | None:
     """Nobody refreshes it, and apps have a dead token."""
-    if not seen.is_suspended or not credential_is_usable(seen) or not access_token_is_dead(seen):
+    if not seen.is_suspended or not is_usable(facts, seen) or not access_token_is_dead(facts, seen):
         return None
     return Finding(Reason.REFRESH_FAILING, "The access token ran out and is not refreshed.")
 
 
-def refreshing_fails(seen: Observed) -> Finding | None:
+def refreshing_fails(facts: CredentialFacts, seen: Observed) -> Finding | None:
     """A credential is stored, but apps have a dead token."""
-    if not credential_is_usable(seen) or seen.trouble is None or not access_token_is_dead(seen):
+    if not is_usable(facts, seen) or seen.trouble is None or not access_token_is_dead(facts, seen):
         return None
     if seen.trouble.asks_for_a_person:
         return _with_link(Reason.REFRESH_FAILING, seen.trouble.message)
-    return _with_offer(seen, Reason.REFRESH_FAILING, seen.trouble.message)
+    return _with_offer(facts, seen, Reason.REFRESH_FAILING, seen.trouble.message)
 
 
-def refreshing_is_late(seen: Observed) -> Finding | None:
+def refreshing_is_late(facts: CredentialFacts, seen: Observed) -> Finding | None:
     """No failure is known, and yet apps have had a dead token for minutes: whatever the cause, that is not Ready."""
-    late = late_at(seen)
-    if not credential_is_usable(seen) or late is None or late > seen.now:
+    late = late_at(facts, seen)
+    if not is_usable(facts, seen) or late is None or late > seen.now:
         return None
     return _with_offer(
+        facts,
         seen,
         Reason.REFRESH_FAILING,
         "The access token ran out, and no refresh has come about since. It is tried again without anybody's help; the "
@@ -108,26 +112,20 @@ def refreshing_is_late(seen: Observed) -> Finding | None:
     )
 
 
-def credential_is_stored(seen: Observed) -> Finding | None:
+def credential_is_stored(facts: CredentialFacts, seen: Observed) -> Finding | None:
     """AUTHORIZED says this and no more; a further link may be offered beside it."""
-    if not isinstance(seen.spec, Spec) or not credential_is_usable(seen):
+    if not isinstance(seen.spec, Spec) or not is_usable(facts, seen):
         return None
-    return _with_offer(seen, Reason.AUTHORIZED, f"{_stored(seen, seen.spec)}{_refresh_that_waits(seen)}")
+    message = f"{_stored(facts, seen, seen.spec)}{_refresh_that_waits(seen)}"
+    return _with_offer(facts, seen, Reason.AUTHORIZED, message)
 
 
-def credential_was_cleared(seen: Observed) -> Finding | None:
-    """By request; the parameters stay."""
-    if seen.facts is None or seen.facts.tombstone is not Reason.CREDENTIAL_CLEARED:
-        return None
-    return _person_needed(Reason.CREDENTIAL_CLEARED, "The credential was cleared on request")
-
-
-def refresh_token_is_dead(seen: Observed) -> Finding | None:
+def refresh_token_is_dead(facts: CredentialFacts, _: Observed) -> Finding | None:
     """The provider said so, and the verdict stands on the Secret: the token is never sent again."""
-    if not credential_is_there(seen) or seen.facts is None or seen.facts.verdict is None:
+    if facts.verdict is None:
         return None
-    said = f" {seen.facts.verdict_message}" if seen.facts.verdict_message else ""
-    if seen.facts.verdict is Reason.REFRESH_INTERRUPTED:
+    said = f" {facts.verdict_message}" if facts.verdict_message else ""
+    if facts.verdict is Reason.REFRESH_INTERRUPTED:
         return _person_needed(
             Reason.REFRESH_INTERRUPTED,
             "A refresh was interrupted: what it led to is not known, and the provider does not accept the old refresh token "
@@ -141,9 +139,9 @@ def refresh_token_is_dead(seen: Observed) -> Finding | None:
     )
 
 
-def parameters_changed(seen: Observed) -> Finding | None:
+def parameters_changed(facts: CredentialFacts, seen: Observed) -> Finding | None:
     """Tokens obtained with other parameters are not sent anywhere; reverting the edit brings them back."""
-    if not credential_is_there(seen) or fingerprint_fits(seen):
+    if fingerprint_fits(facts, seen):
         return None
     return _person_needed(
         Reason.PARAMETERS_CHANGED,
@@ -152,9 +150,9 @@ def parameters_changed(seen: Observed) -> Finding | None:
     )
 
 
-def somebody_else_authorized(seen: Observed) -> Finding | None:
+def somebody_else_authorized(facts: CredentialFacts, seen: Observed) -> Finding | None:
     """As with changed parameters: the tokens are kept and not used, and reverting the edit brings them back."""
-    if not credential_is_there(seen) or identity_fits(seen):
+    if identity_fits(facts, seen):
         return None
     return _person_needed(
         Reason.PARAMETERS_CHANGED,
@@ -163,9 +161,9 @@ def somebody_else_authorized(seen: Observed) -> Finding | None:
     )
 
 
-def token_has_expired(seen: Observed) -> Finding | None:
+def token_has_expired(facts: CredentialFacts, seen: Observed) -> Finding | None:
     """Without a refresh token only a person can go on."""
-    if not credential_is_there(seen) or not has_run_out(seen):
+    if not has_run_out(facts, seen):
         return None
     return _person_needed(
         Reason.TOKEN_EXPIRED,
@@ -174,12 +172,19 @@ def token_has_expired(seen: Observed) -> Finding | None:
     )
 
 
-def authorization_is_required(_: Observed) -> Finding:
+def credential_was_cleared(facts: TombstoneFacts) -> Finding | None:
+    """By request; the parameters stay."""
+    if facts.reason is not Reason.CREDENTIAL_CLEARED:
+        return None
+    return _person_needed(Reason.CREDENTIAL_CLEARED, "The credential was cleared on request")
+
+
+def authorization_is_required() -> Finding:
     """Everything is there but a person's consent."""
     return _person_needed(Reason.AUTHORIZATION_REQUIRED, "The parameters are complete, a person has to consent once")
 
 
-# Later checks rely on earlier ones: those from refreshing_is_blocked on know that the parameters are complete.
+# Later checks rely on earlier ones.
 CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
     spec_is_invalid,
     template_is_unusable,
@@ -187,24 +192,42 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
     oauth2_is_missing,
     parameters_are_incomplete,
     surroundings_are_in_the_way,
+)
+
+# Asked of a stored credential, where nothing of the above was found: the parameters are complete.
+CHAIN_OF_A_CREDENTIAL: tuple[Callable[[CredentialFacts, Observed], Finding | None], ...] = (
     refreshing_is_blocked,
     token_ran_out_while_suspended,
     refreshing_fails,
     refreshing_is_late,
     credential_is_stored,
-    credential_was_cleared,
     refresh_token_is_dead,
     parameters_changed,
     somebody_else_authorized,
     token_has_expired,
-    authorization_is_required,
 )
 
 
 def finding_of(seen: Observed) -> Finding:
     """Tell what holds."""
-    finding = next(finding for check in CHAIN if (finding := check(seen)) is not None)
+    in_the_way = next((finding for check in CHAIN if (finding := check(seen)) is not None), None)
+    finding = in_the_way or _found_in(seen) or authorization_is_required()
     return _while_suspended(finding) if seen.is_suspended else finding
+
+
+def _found_in(seen: Observed) -> Finding | None:
+    """What the credential Secret decides."""
+    match seen.credential:
+        case StoredCredential(facts=facts):
+            found = (check(facts, seen) for check in CHAIN_OF_A_CREDENTIAL)
+            return next((finding for finding in found if finding is not None), None)
+        case StoredTombstone(facts=facts):
+            return credential_was_cleared(facts)
+        case Unreadable() | Leaving() | None:
+            # What cannot be read was found before.
+            return None
+        case _:
+            assert_never(seen.credential)
 
 
 def _while_suspended(finding: Finding) -> Finding:
@@ -213,11 +236,8 @@ def _while_suspended(finding: Finding) -> Finding:
     return Finding(finding.reason, f"{what} {SUSPENDED}", is_suspended=True)
 
 
-def _known_gaps(seen: Observed) -> Iterator[str]:
+def _known_gaps(facts: CredentialFacts, seen: Observed) -> Iterator[str]:
     """What the service left out, or somebody at its page, that will be missed later."""
-    facts = seen.facts
-    if facts is None:
-        return
     if missing := scopes_not_granted(facts.requested_scopes, facts.granted_scopes):
         yield f"Asked for and not granted: {', '.join(missing)}."
     if facts.identity_problem is not None:
@@ -239,11 +259,11 @@ def _with_link(reason: Reason, message: str) -> Finding:
     return Finding(reason, f"{message} {offer}", needs_person=True, message_without_link=message)
 
 
-def _with_offer(seen: Observed, reason: Reason, message: str) -> Finding:
+def _with_offer(facts: CredentialFacts, seen: Observed, reason: Reason, message: str) -> Finding:
     """A finding about a stored credential, with a link to get another where one is wanted."""
     if seen.pending.new_credential is not None:
         offer = "A new one was asked for: open status.authorizationLink; the old one works until then."
-    elif scopes_changed(seen):
+    elif scopes_changed(facts, seen):
         offer = "spec.oauth2.scopes changed since: open status.authorizationLink to get one with the new scopes."
     else:
         return Finding(reason, message)
@@ -257,14 +277,14 @@ def _refresh_that_waits(seen: Observed) -> str:
     return f" The refresh that was asked for failed, and is tried again within 5 minutes. {seen.trouble.message}"
 
 
-def _stored(seen: Observed, spec: Spec) -> str:
-    said = ["A credential is stored.", *_known_gaps(seen)]
+def _stored(facts: CredentialFacts, seen: Observed, spec: Spec) -> str:
+    said = ["A credential is stored.", *_known_gaps(facts, seen)]
     if spec.deletion_policy is DeletionPolicy.REVOKE and not seen.rights_outlive_namespace:
         said.append(
             "spec.deletionPolicy is Revoke, but the operator's rights in this namespace go with it, so nothing is revoked "
             "at a deletion: clear the credential before, which revokes it, or have the operator installed cluster-wide."
         )
-    elif spec.deletion_policy is DeletionPolicy.REVOKE and not is_to_be_revoked(seen):
+    elif spec.deletion_policy is DeletionPolicy.REVOKE and not is_to_be_revoked(facts, seen):
         said.append(
             "spec.deletionPolicy is Revoke, but no revocation URL was known when it was obtained, so "
             "nothing will be revoked: set spec.oauth2.revocationURL and get a new credential."

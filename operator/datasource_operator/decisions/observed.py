@@ -7,13 +7,15 @@ from functools import cached_property
 
 import msgspec
 
-from datasource.api.objects import Ownership, Status, ownership
+from datasource.api.objects import LastAuthorization, Ownership, Status, ownership
 from datasource.api.requests import HandledSet, Requests
 from datasource.api.spec import OAuth2, Spec, SpecProblem
 from datasource.api.states import MEANING, Progress, Reason, State
 from datasource.api.template_problems import template_problem
-from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
+from datasource.records.contents import Contents, Readable, StoredCredential, handled_by
+from datasource.records.credential import CredentialFacts, Unreadable
 from datasource.records.fingerprint import fingerprint
+from datasource.records.ticket import TicketScope, ticket_scope
 from datasource.records.token_secret import StoredTokenSecret
 
 
@@ -104,7 +106,8 @@ class Observed:
     spec: Spec | SpecProblem
     requests: Requests
     status: Status
-    credential: StoredCredential | Unreadable | None
+    credential: Contents | None
+    """What the credential Secret holds, as this Datasource sees it."""
     token_secrets: tuple[StoredTokenSecret, ...]
     now: datetime
     surroundings: Surroundings | None = None
@@ -120,6 +123,8 @@ class Observed:
     """Whether our rights come from a ClusterRole. A Role goes with its namespace, before what our finalizer holds there."""
     stands_in_ring: bool = False
     """Whether its token Secret is to be renamed to one whose owner waits, perhaps by way of others, for this one's name."""
+    failed_authorization: LastAuthorization | None = None
+    """The last one of which a flow record told."""
     too_large: SpecProblem | None = None
     """What came of rendering the token Secret for this very revision: it would be too large."""
 
@@ -143,22 +148,27 @@ class Observed:
         """Of the parameters, where there are any."""
         return None if self.oauth2 is None else fingerprint(self.oauth2)
 
-    @cached_property
+    @property
     def facts(self) -> CredentialFacts | None:
-        """What the credential Secret says, tombstones included, where it is this Datasource's."""
-        if isinstance(self.credential, StoredCredential) and not self._is_leaving(self.credential):
-            return self.credential.facts
-        return None
+        """What is known of the tokens of this Datasource; None where it has none."""
+        return self.credential.facts if isinstance(self.credential, StoredCredential) else None
 
     @property
     def is_ownerless(self) -> bool:
         """Whether the credential Secret came without ownerReferences, as a restore leaves it."""
-        return self._ownership is Ownership.OWNERLESS
+        if not isinstance(self.credential, Readable):
+            return False
+        return ownership(self.credential.owners, self.uid) is Ownership.OWNERLESS
 
     @property
     def handled(self) -> HandledSet:
         """The requests already acted on."""
-        return HandledSet() if self.facts is None else self.facts.handled
+        return handled_by(self.credential)
+
+    @cached_property
+    def ticket_scope(self) -> TicketScope:
+        """What a link offered now is bound to."""
+        return ticket_scope(self.uid, self.oauth2, self.credential)
 
     @cached_property
     def pending(self) -> Requests:
@@ -168,13 +178,3 @@ class Observed:
     def with_unreadable(self, unreadable: Unreadable) -> "Observed":
         """The same, where the data of the credential Secret turned out to be altered: what it handled is known still."""
         return replace(self, credential=msgspec.structs.replace(unreadable, handled=self.handled))
-
-    def _is_leaving(self, credential: StoredCredential) -> bool:
-        """It belongs to an earlier Datasource, or somebody deleted it and it waits to be revoked."""
-        return credential.is_being_deleted or self._ownership is Ownership.DANGLING
-
-    @cached_property
-    def _ownership(self) -> Ownership | None:
-        if not isinstance(self.credential, StoredCredential):
-            return None
-        return ownership(self.credential.owners, self.uid)

@@ -3,18 +3,19 @@
 `next_step` is asked again after every step, with what was observed since, until it answers `Settle`.
 """
 
+from dataclasses import replace
+from typing import assert_never
+
 from datasource.api.objects import Ownership, ownership
 from datasource.api.spec import Spec
 from datasource.api.states import Reason, State
-from datasource.records.credential import StoredCredential
+from datasource.records.contents import Leaving, StoredCredential, StoredTombstone
+from datasource.records.credential import Unreadable
 from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan_token_secret
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
-    credential_is_there,
-    credential_is_usable,
-    is_leaving,
-    is_tombstone,
+    is_usable,
     outlives_its_grant,
     was_refused,
 )
@@ -103,27 +104,41 @@ def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
     ours = tuple(
         stored for stored in seen.token_secrets if ownership(stored.owners, seen.uid) is not Ownership.DANGLING
     )
-    wanted = _wanted_token_secret(seen, finding)
-    if wanted is not None and isinstance(seen.credential, StoredCredential):
-        stored = next((stored for stored in ours if stored.name == wanted.name), None)
-        if stored is None or not _is_as_wanted(stored, wanted, seen.uid):
-            return None if seen.too_large is not None else WriteTokenSecret(wanted, seen.credential, stored)
-    return next((DeleteTokenSecret(stored) for stored in ours if wanted is None or stored.name != wanted.name), None)
+    wanted = _wanted_write(seen, finding)
+    if wanted is not None:
+        stored = next((stored for stored in ours if stored.name == wanted.plan.name), None)
+        if stored is None or not _is_as_wanted(stored, wanted.plan, seen.uid):
+            return None if seen.too_large is not None else replace(wanted, stored=stored)
+    unwanted = (stored for stored in ours if wanted is None or stored.name != wanted.plan.name)
+    return next((DeleteTokenSecret(stored) for stored in unwanted), None)
 
 
 def _must_not_be_used(seen: Observed) -> bool:
-    """Whether apps may have no token, whatever else is wrong: a template that cannot be used does not keep them one."""
-    if is_tombstone(seen) or is_leaving(seen):
-        return True
-    is_known = seen.template_problem is not None and credential_is_there(seen)
-    return is_known and not credential_is_usable(seen) and not outlives_its_grant(seen)
+    """Whether apps may have no token, whatever else is wrong."""
+    match seen.credential:
+        case StoredCredential(facts=facts):
+            # A template that cannot be used does not keep them one.
+            is_known = seen.template_problem is not None
+            return is_known and not is_usable(facts, seen) and not outlives_its_grant(facts, seen)
+        case StoredTombstone():
+            return True
+        case Leaving(is_deleted=is_deleted):
+            return is_deleted
+        case Unreadable() | None:
+            return False
+        case _:
+            assert_never(seen.credential)
 
 
-def _wanted_token_secret(seen: Observed, finding: Finding) -> TokenSecretPlan | None:
-    has_token = finding.state is State.AUTHORIZED or outlives_its_grant(seen)
-    if not has_token or seen.facts is None or not isinstance(seen.spec, Spec):
+def _wanted_write(seen: Observed, finding: Finding) -> WriteTokenSecret | None:
+    """What makes the token Secret that apps are to have, where none stands yet; None where they are to have none."""
+    if not isinstance(seen.spec, Spec) or not isinstance(seen.credential, StoredCredential):
         return None
-    return plan_token_secret(namespace=seen.namespace, name=seen.name, uid=seen.uid, spec=seen.spec, facts=seen.facts)
+    facts = seen.credential.facts
+    if finding.state is not State.AUTHORIZED and not outlives_its_grant(facts, seen):
+        return None
+    plan = plan_token_secret(namespace=seen.namespace, name=seen.name, uid=seen.uid, spec=seen.spec, facts=facts)
+    return WriteTokenSecret(plan, seen.credential, None)
 
 
 def _is_as_wanted(stored: StoredTokenSecret, wanted: TokenSecretPlan, uid: str) -> bool:

@@ -2,22 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import assert_never
 
 from datasource.api.names import ticket_in
 from datasource.api.requests import HandledSet, Requests, echo
 from datasource.api.spec import DeletionPolicy, Spec
 from datasource.api.states import State
 from datasource.oauth2.identity import expected_identity_hash
-from datasource.records.credential import StoredCredential, Unreadable
+from datasource.records.contents import Leaving, Readable, StoredCredential, StoredTombstone
+from datasource.records.credential import Unreadable
 from datasource.records.ticket import ticket_fits
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.predicates import (
-    credential_is_there,
     fingerprint_fits,
     is_to_be_revoked,
     name_is_taken,
-    ticket_scope,
 )
 from datasource_operator.decisions.steps import (
     Adopt,
@@ -33,32 +33,37 @@ from datasource_operator.decisions.steps import (
 
 def restored_credential_has_no_owner(seen: Observed) -> Step | None:
     """A restore drops ownerReferences; a credential that fits the parameters is ours again. Tombstones always fit."""
-    if not isinstance(seen.credential, StoredCredential) or not seen.is_ownerless:
-        return None
-    fits = seen.credential.facts.tombstone is not None or fingerprint_fits(seen)
-    return Adopt(seen.credential) if fits else None
+    match seen.credential:
+        case StoredTombstone() if seen.is_ownerless:
+            return Adopt(seen.credential)
+        case StoredCredential(facts=facts) if seen.is_ownerless and fingerprint_fits(facts, seen):
+            return Adopt(seen.credential)
+        case _:
+            return None
 
 
 def clear_is_requested(seen: Observed) -> Step | None:
     """Acted on once per value. The tombstone remembers the value even where there was nothing to clear."""
-    if isinstance(seen.credential, Unreadable):
-        return _clear_of_what_cannot_be_read(seen, seen.credential)
-    if seen.pending.clear_credential is None:
-        return None
-    if seen.facts is None and name_is_taken(seen):
-        # There is nothing of ours to clear, and no place for a tombstone.
-        return None
-    credential = seen.credential if seen.facts is not None else None
-    return Clear(credential, seen.handled.with_requests(Requests(clear_credential=seen.requests.clear_credential)))
-
-
-def _clear_of_what_cannot_be_read(seen: Observed, unreadable: Unreadable) -> Step | None:
-    """The button of an incident works, too, where somebody altered the Secret. A value acted on before is not acted on again:
-    where the Secret does not tell any more, the status does."""
-    asked, told = seen.requests.clear_credential, seen.status.handled
+    asked = seen.pending.clear_credential
     if asked is None:
         return None
-    handled = unreadable.handled
+    handled = seen.handled.with_requests(Requests(clear_credential=asked))
+    match seen.credential:
+        case StoredCredential() | StoredTombstone():
+            return Clear(seen.credential, handled)
+        case Unreadable():
+            return _clear_of_what_cannot_be_read(seen, seen.credential, asked)
+        case Leaving() | None:
+            # With the name taken there is nothing of ours to clear, and no place for a tombstone.
+            return None if name_is_taken(seen) else Clear(None, handled)
+        case _:
+            assert_never(seen.credential)
+
+
+def _clear_of_what_cannot_be_read(seen: Observed, unreadable: Unreadable, asked: str) -> Step | None:
+    """The button of an incident works, too, where somebody altered the Secret. A value acted on before is not acted on again:
+    where the Secret does not tell any more, the status does."""
+    handled, told = unreadable.handled, seen.status.handled
     if handled is None:
         is_pending = told is None or told.clear_credential != echo(asked)
     else:
@@ -70,22 +75,20 @@ def _clear_of_what_cannot_be_read(seen: Observed, unreadable: Unreadable) -> Ste
 
 def refresh_is_requested_in_vain(seen: Observed) -> Step | None:
     """Without a refresh token, or with a dead one, there is nothing to do; the request must not wait for ever."""
-    if seen.pending.refresh is None or seen.facts is None or not isinstance(seen.credential, StoredCredential):
+    # While suspended only a clear is acted on; this one waits.
+    if seen.pending.refresh is None or seen.is_suspended or not isinstance(seen.credential, Readable):
         return None
-    if seen.is_suspended:
-        # Only a clear is acted on; this one waits.
-        return None
-    if seen.facts.has_refresh_token and seen.facts.verdict is None:
+    if seen.facts is not None and seen.facts.has_refresh_token and seen.facts.verdict is None:
         return None
     return MarkHandled(seen.credential, seen.handled.with_requests(Requests(refresh=seen.requests.refresh)))
 
 
 def identity_is_not_compared(seen: Observed) -> Step | None:
     """expectedIdentity was set or changed since the credential was obtained."""
-    if not isinstance(seen.credential, StoredCredential) or not credential_is_there(seen) or seen.oauth2 is None:
+    if not isinstance(seen.credential, StoredCredential) or seen.oauth2 is None:
         return None
     expected = seen.oauth2.expected_identity
-    if not expected or not fingerprint_fits(seen):
+    if not expected or not fingerprint_fits(seen.credential.facts, seen):
         return None
     if seen.credential.facts.identity_checked == expected_identity_hash(expected):
         return None
@@ -99,16 +102,17 @@ def deletion_is_to_revoke(seen: Observed) -> Step | None:
 
     Not while the parameters are others: the client secret there is now is none of the old provider's business.
     """
-    if not isinstance(seen.credential, StoredCredential) or seen.credential.is_held or not is_to_be_revoked(seen):
-        return None
-    if not seen.rights_outlive_namespace:
-        return None
-    return Hold(seen.credential) if credential_is_there(seen) and fingerprint_fits(seen) else None
+    match seen.credential:
+        case StoredCredential(facts=facts, is_held=False) if seen.rights_outlive_namespace:
+            is_wanted = is_to_be_revoked(facts, seen) and fingerprint_fits(facts, seen)
+            return Hold(seen.credential) if is_wanted else None
+        case _:
+            return None
 
 
 def deletion_is_not_to_revoke(seen: Observed) -> Step | None:
     """`deletionPolicy: Delete`: nothing holds the Secret. One that is being deleted is left to the revocation under way."""
-    if not isinstance(seen.credential, StoredCredential) or seen.facts is None or not seen.credential.is_held:
+    if not isinstance(seen.credential, Readable) or not seen.credential.is_held:
         return None
     if not isinstance(seen.spec, Spec):
         return None
@@ -149,4 +153,4 @@ def _is_settled_waiting(seen: Observed) -> bool:
     ticket = ticket_in(seen.status.authorization_link)
     if seen.is_suspended:
         return seen.status.state == State.NOT_AUTHORIZED and ticket is None
-    return seen.status.state == State.NOT_AUTHORIZED and ticket is not None and ticket_fits(ticket, ticket_scope(seen))
+    return seen.status.state == State.NOT_AUTHORIZED and ticket is not None and ticket_fits(ticket, seen.ticket_scope)

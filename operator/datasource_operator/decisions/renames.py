@@ -25,8 +25,9 @@ def name_it_moves_to(seen: Observed) -> str | None:
     name = seen.spec.token_secret_name(seen.name)
     if any(stored.name == name for stored in seen.token_secrets):
         return None
-    has_a_token = finding_of(replace(seen, surroundings=None)).state is State.AUTHORIZED or outlives_its_grant(seen)
-    return name if has_a_token else None
+    if finding_of(replace(seen, surroundings=None)).state is State.AUTHORIZED:
+        return name
+    return name if seen.facts is not None and outlives_its_grant(seen.facts, seen) else None
 
 
 def stands_in_ring(key: K, moves_to: Callable[[K], str | None], holder_of: Callable[[str], K | None]) -> bool:

@@ -9,14 +9,24 @@ import msgspec
 
 from datasource.api.clock import rfc3339
 from datasource.api.names import authorization_link, ticket_in
-from datasource.api.objects import Condition, HandledEcho, Status
+from datasource.api.objects import (
+    FAILED,
+    SUCCEEDED,
+    Condition,
+    HandledEcho,
+    LastAuthorization,
+    Ownership,
+    Status,
+    ownership,
+)
 from datasource.api.requests import echo
 from datasource.api.spec import Spec, redirect_uri_of
 from datasource.api.states import MEANING, Progress, Reason, State
+from datasource.records.credential import Unreadable
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
 from datasource_operator.decisions.observed import Finding, Observed
-from datasource_operator.decisions.predicates import ticket_scope
+from datasource_operator.decisions.timing import next_refresh
 
 # What the CRD allows, in code points. A provider decides how long some texts are, and one too long would make the whole
 # status unwritable.
@@ -42,16 +52,50 @@ def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
         state=finding.state,
         authorization_link=_link(seen, surface) if finding.needs_person else None,
         redirect_uri=redirect_uri_of(seen.oauth2, surface.external_url, seen.namespace, seen.name),
-        expires_at=None if facts is None or facts.expires_at is None else rfc3339(facts.expires_at),
-        refreshed_at=None if facts is None or facts.refreshed_at is None else rfc3339(facts.refreshed_at),
-        grant_expires_at=None if facts is None or facts.grant_expires_at is None else rfc3339(facts.grant_expires_at),
+        expires_at=_expires_at(seen, finding),
+        refreshed_at=None if facts is None else _rfc3339(facts.refreshed_at),
+        grant_expires_at=None if facts is None else _rfc3339(facts.grant_expires_at),
         granted_scopes=None if facts is None or not facts.granted_scopes else _bounded_scopes(facts.granted_scopes),
         authorized_as=None if facts is None or facts.authorized_as is None else _cut(facts.authorized_as, TEXT_LIMIT),
+        authorized_at=None if facts is None or facts.authorized_at is None else rfc3339(facts.authorized_at),
+        last_authorized_as=None if finding.state is State.AUTHORIZED else _whom_to_ask(seen),
+        next_refresh=_rfc3339(next_refresh(seen)),
+        last_authorization=_last_authorization(seen),
         token_secret_name=seen.spec.token_secret_name(seen.name) if isinstance(seen.spec, Spec) else None,
         observed_generation=seen.generation,
         handled=_echoes(seen, finding),
         conditions=_conditions(seen, finding),
     )
+
+
+def _rfc3339(moment: datetime | None) -> str | None:
+    return None if moment is None else rfc3339(moment)
+
+
+def _expires_at(seen: Observed, finding: Finding) -> str | None:
+    """Until when apps have a token that works: it outlives AUTHORIZED as long as the token Secret stands."""
+    ours = (each for each in seen.token_secrets if ownership(each.owners, seen.uid) is not Ownership.DANGLING)
+    if finding.state is not State.AUTHORIZED and not any(ours):
+        return None
+    if isinstance(seen.credential, Unreadable):
+        return seen.status.expires_at
+    return None if seen.facts is None else _rfc3339(seen.facts.expires_at)
+
+
+def _whom_to_ask(seen: Observed) -> str | None:
+    """Who authorized last, for whoever looks for somebody to do it again. A clear leaves it in the status alone."""
+    last = None if seen.facts is None else seen.facts.authorized_as
+    last = last or seen.status.authorized_as or seen.status.last_authorized_as
+    return None if last is None else _cut(last, TEXT_LIMIT)
+
+
+def _last_authorization(seen: Observed) -> LastAuthorization | None:
+    """How the last one ended. Of two in one second the one that stands stays."""
+    facts, stored = seen.facts, None
+    if facts is not None and facts.authorized_at is not None:
+        stored = LastAuthorization(rfc3339(facts.authorized_at), SUCCEEDED, "The new credential was stored.")
+    known = (seen.status.last_authorization, stored, seen.failed_authorization)
+    return max((each for each in known if each is not None), key=lambda each: each.time, default=None)
 
 
 def essential_status(current: Status, wanted: Status, refusal: str) -> Status:
@@ -77,7 +121,18 @@ def status_patch(current: Status, wanted: Status, *, unknown: frozenset[str] = f
     """
     before, after = msgspec.to_builtins(current), msgspec.to_builtins(wanted)
     changes = _known(_difference(before, after), unknown)
-    return {"status": changes} if changes else None
+    return {"status": changes} if any(_is_worth_a_write(key, after.get(key)) for key in changes) else None
+
+
+_NEVER_ALONE = frozenset({"authorizedAt", "nextRefresh", "lastAuthorizedAs"})
+"""Fields that go with whatever is written next: after an upgrade no status is written for them alone."""
+
+
+def _is_worth_a_write(field: str, value: Any) -> bool:
+    if field == "lastAuthorization":
+        # A success is written with the state that it led to.
+        return value is None or value["outcome"] == FAILED
+    return field not in _NEVER_ALONE
 
 
 def dropped_fields(patch: Mapping[str, Any], written: Status) -> frozenset[str]:
@@ -142,7 +197,7 @@ def _cut(text: str, limit: int) -> str:
 
 def _link(seen: Observed, surface: Surface) -> str:
     """The link that stands, if its ticket still fits and it leads to us; else a new one."""
-    scope = ticket_scope(seen)
+    scope = seen.ticket_scope
     ticket = ticket_in(seen.status.authorization_link)
     keys = surface.link_keys()
     if ticket is None or not ticket_fits(ticket, scope):

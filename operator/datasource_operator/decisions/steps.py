@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from datasource.api.requests import HandledSet
-from datasource.records.credential import StoredCredential, Unreadable
+from datasource.records.contents import Readable, StoredCredential
+from datasource.records.credential import Unreadable
 from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan
 from datasource_operator.decisions.observed import Finding
 
@@ -29,14 +30,14 @@ class LookAround:
 class Adopt:
     """Become the owner of a restored credential Secret."""
 
-    credential: StoredCredential
+    credential: Readable
 
 
 @dataclass(frozen=True, slots=True)
 class Clear:
     """Rewrite the credential Secret to a tombstone; create one where there is none, so that the request stays handled."""
 
-    credential: StoredCredential | Unreadable | None
+    credential: Readable | Unreadable | None
     handled: HandledSet
 
 
@@ -44,7 +45,7 @@ class Clear:
 class MarkHandled:
     """A refresh was asked for, and there is no refresh token: remember that the request was seen."""
 
-    credential: StoredCredential
+    credential: Readable
     handled: HandledSet
 
 
@@ -67,7 +68,7 @@ class Hold:
 class Release:
     """Take our finalizer off the credential Secret, and nobody else's."""
 
-    credential: StoredCredential
+    credential: Readable
 
 
 @dataclass(frozen=True, slots=True)

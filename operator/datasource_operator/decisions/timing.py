@@ -10,8 +10,7 @@ from datasource.records.credential import CredentialFacts
 from datasource.records.schedule import refresh_due
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
-    credential_is_there,
-    credential_is_usable,
+    is_usable,
     late_at,
     outlives_its_grant,
 )
@@ -51,27 +50,37 @@ class Comeback:
 
 def refresh_is_wanted(seen: Observed) -> bool:
     """Whether to send the refresh token now: it is due, or somebody asked; and the last failure is long enough ago."""
-    if not credential_is_usable(seen) or seen.facts is None or not isinstance(seen.spec, Spec):
+    facts = seen.facts
+    if facts is None or not is_usable(facts, seen) or not isinstance(seen.spec, Spec):
         return False
-    if not seen.facts.has_refresh_token or seen.spec.suspend:
+    if not facts.has_refresh_token or seen.spec.suspend:
         return False
     if seen.trouble is not None:
         return seen.trouble.try_again_at <= seen.now
-    due = _due_at(seen, seen.facts, seen.spec)
+    due = _due_at(facts, seen, seen.spec)
     return seen.pending.refresh is not None or (due is not None and due <= seen.now)
 
 
 def wake_at(seen: Observed, finding: Finding) -> datetime | None:
     """When time alone changes what holds or what is to be done."""
-    if seen.facts is None or not credential_is_there(seen):
+    facts = seen.facts
+    if facts is None:
         return None
     times: list[datetime | None] = []
-    if isinstance(seen.spec, Spec) and credential_is_usable(seen) and not seen.spec.suspend:
-        times.append(_due_at(seen, seen.facts, seen.spec) if seen.trouble is None else seen.trouble.try_again_at)
-        times.append(late_at(seen))
-    if finding.state is State.AUTHORIZED or outlives_its_grant(seen) or seen.template_problem is not None:
-        times.append(seen.facts.expires_at)
+    if isinstance(seen.spec, Spec) and is_usable(facts, seen) and not seen.spec.suspend:
+        times.append(_due_at(facts, seen, seen.spec) if seen.trouble is None else seen.trouble.try_again_at)
+        times.append(late_at(facts, seen))
+    if finding.state is State.AUTHORIZED or outlives_its_grant(facts, seen) or seen.template_problem is not None:
+        times.append(facts.expires_at)
     return min((time for time in times if time is not None and time > seen.now), default=None)
+
+
+def next_refresh(seen: Observed) -> datetime | None:
+    """When the refresh is planned, by the clock of whoever stored the credential; None where none will come by itself."""
+    facts = seen.facts
+    if facts is None or not is_usable(facts, seen) or not isinstance(seen.spec, Spec) or seen.spec.suspend:
+        return None
+    return _due_at(facts, seen, seen.spec, first_seen=facts.refreshed_at)
 
 
 def comeback(seen: Observed, settled: Settle) -> Comeback:
@@ -93,12 +102,14 @@ def comeback(seen: Observed, settled: Settle) -> Comeback:
     )
 
 
-def _due_at(seen: Observed, facts: CredentialFacts, spec: Spec) -> datetime | None:
+def _due_at(
+    facts: CredentialFacts, seen: Observed, spec: Spec, *, first_seen: datetime | None = None
+) -> datetime | None:
     default = None if seen.oauth2 is None else parse_duration(seen.oauth2.expanded().default_lifetime)
     return refresh_due(
         facts,
         refresh_before=spec.refresh_before_duration(),
-        first_seen=seen.first_seen or seen.now,
+        first_seen=first_seen or seen.first_seen or seen.now,
         default_lifetime=default,
     )
 

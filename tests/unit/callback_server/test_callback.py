@@ -6,15 +6,18 @@ from base64 import b64decode
 from collections.abc import Callable
 from urllib.parse import parse_qs
 
+import msgspec
 import pytest
 
 from callback_server.callback import captured_on_the_way_back
-from datasource.api.names import Annotation
+from datasource.api.names import Annotation, uid_digest
+from datasource.api.objects import Metadata
 from datasource.oauth2.callback import AuthorizationResponse
 from datasource.records.effective import effective_oauth2
-from tests.support.hostile_provider import ReceivedRequest, replies
+from datasource.records.flow import failed_flow
+from tests.support.hostile_provider import Behaviour, ReceivedRequest, replies
 from tests.unit.callback_server.visits import DATASOURCE, Visit, new_cookie_jar, visit
-from tests.unit.datasource.builders import oauth2
+from tests.unit.datasource.builders import UID, oauth2
 
 TOKENS = {
     "access_token": "the-access-token",
@@ -143,6 +146,22 @@ async def test_consent_that_was_denied_ends_the_flow(query: dict[str, str]) -> N
         assert came.provider.requests == []
     assert query["error"] in page.text
     assert "<b>no</b>" not in page.text
+
+
+@pytest.mark.parametrize("answered", [GRANTS, replies(400, b'{"error": "invalid_grant"}'), None])
+async def test_record_tells_the_operator_of_a_failure_and_of_nothing_else(answered: Behaviour | None) -> None:
+    async with visit(answered or GRANTS) as came:
+        state = await came.begin()
+        query = {"code": "the-code"} if answered else {"error": "access_denied", "error_description": f"no {state}"}
+        await came.come_back(state, **query)
+        (record,) = came.flow_records
+        told = failed_flow(msgspec.convert(record["metadata"], Metadata))
+        shown = json.dumps(record["metadata"]["annotations"])
+    assert (told is None) == (answered is GRANTS)
+    assert not [secret for secret in (*SECRETS_OF_A_FLOW, state) if secret in shown]
+    if told is not None:
+        assert (told.namespace, told.name, told.uid_digest) == ("shop", "calendar", uid_digest(UID))
+        assert ("access_denied" if answered is None else "invalid_grant") in told.message
 
 
 async def test_browser_that_did_not_begin_cannot_finish() -> None:

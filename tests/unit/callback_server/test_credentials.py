@@ -10,7 +10,8 @@ from callback_server.refusals import Refused
 from callback_server.situation import Situation
 from datasource.api.objects import Status
 from datasource.api.requests import HandledSet, Requests
-from datasource.records.credential import CredentialFacts, StoredCredential
+from datasource.records.contents import StoredCredential
+from datasource.records.credential import CredentialFacts
 from tests.unit.datasource.api_server import Reply, cuts, fails
 from tests.unit.datasource.builders import NOW, UID, credential_data, oauth2, spec
 from tests.unit.datasource.cluster.test_credential_secrets import ANOTHER, GONE, LABELLED, STANDS_NEW, Room

@@ -127,7 +127,11 @@ async def test_how_it_ended_is_kept_with_the_claim() -> None:
     ended = await store(kube).find(key)
     assert ended is not None
     assert ended.flow == msgspec.structs.replace(
-        claimed.flow, outcome=Outcome.NOT_STORED, outcome_title="A title", outcome_message="A message."
+        claimed.flow,
+        outcome=Outcome.NOT_STORED,
+        outcome_title="A title",
+        outcome_message="A message.",
+        ended_at=NOW,
     )
     # Whoever else read the claim cannot write another end over it.
     with pytest.raises(Conflict):

@@ -75,6 +75,20 @@ async def authorizer(
     return await check.authorizer(parameters(named, **oauth2), flow(nonce, code_verifier), response(id_token), None)
 
 
+async def test_keys_of_an_issuer_may_stand_where_somebody_says() -> None:
+    async with Bench(Issuer(publishes(RSA), issuer="https://login.example.com/{tenantid}/v2.0")) as bench:
+        issuer, place = "https://login.example.com/shop/v2.0", f"{bench.issuer.origin}/common"
+        check = IdentityCheck(bench.verifier, lambda: NOW)
+        named = parameters(issuer, discoveryURL=place, expectedIdentity=ADA)
+        await check.prepare(named, flow(), None)
+        token = signed(payload=claims(issuer))
+        found = await authorizer(bench, token, issuer=issuer, discoveryURL=place, expectedIdentity=ADA)
+        assert found.shown == "ada@example.com"
+        other = signed(payload=claims("https://login.example.com/other/v2.0"))
+        with pytest.raises(NotAccepted):
+            await authorizer(bench, other, issuer=issuer, discoveryURL=place, expectedIdentity=ADA)
+
+
 async def test_the_one_expected_is_shown_and_kept() -> None:
     async with Bench(Issuer(publishes(RSA))) as bench:
         found = await authorizer(bench, signed(payload=claims(bench.issuer.origin)), expectedIdentity=ADA)

@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from callback_server.limits import Bucket, Clicks, Exceeded, Misses, Pace, Places
+from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 
 
 class Clock:
@@ -28,42 +26,6 @@ def counted(misses: Misses, namespace: str | None, name: str | None, times: int)
         except Exceeded:
             return done
     return times
-
-
-def test_bucket_lets_a_burst_pass_and_then_one_after_another() -> None:
-    clock = Clock()
-    bucket = Bucket(clock, per_second=2, burst=3)
-    for _ in range(3):
-        assert bucket.wait() == 0
-        bucket.take()
-    assert bucket.wait() == pytest.approx(0.5)
-    clock.seconds += 0.5
-    assert bucket.wait() == 0
-    bucket.take()
-    assert bucket.wait() == pytest.approx(0.5)
-
-
-def test_bucket_that_was_left_alone_is_full_and_no_fuller() -> None:
-    clock = Clock()
-    bucket = Bucket(clock, per_second=2, burst=3)
-    clock.seconds += 3600
-    for _ in range(3):
-        assert bucket.wait() == 0
-        bucket.take()
-    assert bucket.wait() > 0
-
-
-@given(gaps=st.lists(st.floats(0, 2), min_size=1, max_size=200))
-def test_bucket_never_lets_more_pass_than_burst_and_rate(gaps: list[float]) -> None:
-    clock = Clock()
-    bucket = Bucket(clock, per_second=5, burst=4)
-    passed = 0
-    for gap in gaps:
-        clock.seconds += gap
-        if bucket.wait() == 0:
-            bucket.take()
-            passed += 1
-    assert passed <= 4 + 5 * sum(gaps) + 1e-6
 
 
 def test_line_is_stood_in_by_turns() -> None:

@@ -8,7 +8,8 @@ from callback_server.revocation import GrantRevoker
 from callback_server.situation import Situation
 from datasource.api.objects import Status
 from datasource.api.requests import Requests
-from datasource.records.credential import CredentialFacts, StoredCredential
+from datasource.records.contents import StoredCredential
+from datasource.records.credential import CredentialFacts
 from tests.unit.datasource.api_server import Reply, fails, json_reply
 from tests.unit.datasource.builders import UID, oauth2, spec
 from tests.unit.datasource.cluster.test_credential_secrets import GONE

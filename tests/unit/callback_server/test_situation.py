@@ -16,7 +16,8 @@ from datasource.api.requests import Requests
 from datasource.cluster.api_errors import Forbidden, Unavailable
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
-from datasource.records.credential import CredentialFacts, StoredCredential
+from datasource.records.contents import StoredCredential
+from datasource.records.credential import CredentialFacts
 from datasource.records.fingerprint import parameters_hash
 from datasource.records.ticket import TicketScope, issue_ticket, ticket_hash
 from tests.support.hostile_provider import ON_LOOPBACK, replies

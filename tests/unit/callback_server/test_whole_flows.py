@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from callback_server.limits import Places
+from datasource.api.objects import Metadata
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.credential import CredentialFacts
+from datasource.records.flow import failed_flow
 from tests.support.hostile_provider import Behaviour, HostileProvider, closed_port, replies, stays_silent
 from tests.unit.callback_server.world import EXTERNAL, World, come_back, world
 
@@ -132,6 +134,18 @@ async def test_request_that_had_to_be_pushed_is_not_sent_by_the_browser_while_th
         page = await cluster.begin(browser, "shop", "calendar")
         assert page.status_code == 409
         assert "spec.oauth2.pushedAuthorizationURL" in page.text
+
+
+async def test_pushed_request_that_is_refused_tells_the_operator() -> None:
+    refuses = replies(400, b'{"error": "invalid_request", "error_description": "no such scope"}')
+    async with world() as cluster, HostileProvider(refuses) as provider, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", pushedAuthorizationURL=provider.url, **endpoints(provider))
+        page = await cluster.begin(browser, "shop", "calendar")
+        (record,) = cluster.secrets["datasource-system"].secrets.values()
+    assert "no such scope" in page.text
+    told = failed_flow(msgspec.convert(record["metadata"], Metadata))
+    assert told is not None
+    assert "no such scope" in told.message
 
 
 async def test_s256_that_was_not_promised_stays_so_while_the_metadata_is_out_of_reach() -> None:

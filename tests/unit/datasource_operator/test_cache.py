@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from datasource.api.names import FIELD_MANAGER, LAST_APPLIED, Annotation, Role
 from datasource.api.objects import Datasource, Metadata, Status
 from datasource.api.states import Reason, State
-from datasource.records.credential import StoredCredential, Unreadable
+from datasource.records.contents import StoredCredential, StoredTombstone
+from datasource.records.credential import Unreadable
 from datasource_operator.cache import LONGEST_SHARED, Cache, Key, PackedSpec, trimmed
 from tests.support.builders import (
     NAME,
@@ -371,8 +372,8 @@ def test_a_tombstone_is_remembered_as_one() -> None:
     cache = Cache()
     cache.store_secret(credential_metadata(fingerprint=None, tombstone=Reason.CREDENTIAL_CLEARED))
     stored = cache.credential(KEY)
-    assert isinstance(stored, StoredCredential)
-    assert stored.facts.tombstone is Reason.CREDENTIAL_CLEARED
+    assert isinstance(stored, StoredTombstone)
+    assert stored.facts.reason is Reason.CREDENTIAL_CLEARED
 
 
 def test_a_spec_kept_small_is_the_spec() -> None:

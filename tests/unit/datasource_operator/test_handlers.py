@@ -14,13 +14,13 @@ from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.served_scopes import ServedScopes
 
 async def store_a_reply() -> None:
-    await asyncio.sleep(3)
+    await asyncio.sleep(1)
     print("stored", flush=True)
 
 async def main() -> None:
     registry, settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
     # kopf's default is ten minutes, which a test cannot wait for.
-    settings.process.ultimate_exiting_timeout = 0.5
+    settings.process.ultimate_exiting_timeout = 0.2
     requests = DatasourceRequests(ServedScopes((None,)))
     register(registry, None, requests, sys.argv[1], store_a_reply)
     ready = asyncio.Event()

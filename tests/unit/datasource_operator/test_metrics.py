@@ -13,7 +13,7 @@ from datasource.api.clock import rfc3339
 from datasource.api.names import SecretType
 from datasource.api.objects import Condition, Datasource, Status
 from datasource.api.states import MEANING, Reason, State
-from datasource.records.credential import StoredCredential
+from datasource.records.contents import StoredCredential
 from datasource.records.schedule import refresh_due
 from datasource_operator.cache import Cache, Key
 from datasource_operator.metrics import OperatorCollector, Workload

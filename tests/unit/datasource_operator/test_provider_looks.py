@@ -11,20 +11,28 @@ import pytest
 from datasource.api.spec import InvalidSpec, OAuth2
 from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.errors import MetadataUnavailable
+from datasource.outbound.egress import EgressPolicy, rules
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
 from datasource_operator.cache import Key
 from datasource_operator.provider_looks import PER_NAMESPACE, NotLookedYet, ProviderLooks
 from tests.support.builders import raw_spec
-from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider, ReceivedRequest, replies, stays_silent
+from tests.support.hostile_provider import HostileProvider, ReceivedRequest, replies, stays_silent
 
 KEY = Key("a", "x")
+
+LOCAL = EgressPolicy(allowed=rules(["127.0.0.0/8"]))
+
+
+def hanging_provider() -> HostileProvider:
+    """One that never answers; at an address of its own, for places are counted for each host, too, whatever its port."""
+    return HostileProvider(stays_silent(), address="127.0.0.2")
 
 
 def oauth2_at(provider: HostileProvider) -> OAuth2:
     """Parameters that say nothing but the issuer: every endpoint depends on its metadata."""
     raw = raw_spec(issuer=provider.origin, authorizeURL=None, tokenURL=None)
-    oauth2 = parse_spec(raw, allow_insecure_http=True, egress=ON_LOOPBACK).oauth2
+    oauth2 = parse_spec(raw, allow_insecure_http=True, egress=LOCAL).oauth2
     assert oauth2 is not None
     return oauth2
 
@@ -65,7 +73,7 @@ class Looking:
 
 @asynccontextmanager
 async def looking() -> AsyncIterator[Looking]:
-    async with Transport(ON_LOOPBACK) as transport:
+    async with Transport(LOCAL) as transport:
         one = Looking(transport)
         yield one
         await one.looks.stop()
@@ -85,12 +93,14 @@ async def test_whoever_asks_waits_for_nobody_and_is_told_when_it_is_known() -> N
 
 
 async def test_issuers_that_hang_take_the_places_of_one_namespace_and_nobody_waits() -> None:
-    async with looking() as one, HostileProvider(stays_silent()) as hangs, publishing() as provider:
+    async with looking() as one, hanging_provider() as hangs, publishing() as provider:
         for number in range(60):
             await one.begin(Key("attacker", str(number)), oauth2_at(hangs))
-        assert one.looks.running == PER_NAMESPACE
+        hanging = set(one.looks._running)
+        assert len(hanging) == PER_NAMESPACE
         await one.begin(KEY, oauth2_at(provider))
         assert await one.told() == KEY
+        assert hanging <= set(one.looks._running), "it was waited for until they gave up"
 
 
 async def test_what_cannot_be_believed_is_told_and_raised_each_time_anew() -> None:
@@ -125,7 +135,7 @@ async def test_answer_of_an_earlier_spec_is_not_given_for_a_later_one() -> None:
 
 
 async def test_nothing_is_left_of_what_is_gone() -> None:
-    async with looking() as one, HostileProvider(stays_silent()) as hangs, publishing() as provider:
+    async with looking() as one, hanging_provider() as hangs, publishing() as provider:
         for number in range(PER_NAMESPACE + 3):
             await one.begin(Key("a", str(number)), oauth2_at(hangs))
         for number in range(PER_NAMESPACE, PER_NAMESPACE + 3):
@@ -146,3 +156,19 @@ async def test_no_look_is_needed_without_an_issuer() -> None:
         assert oauth2 is not None
         assert await one.looks.metadata(KEY, oauth2, None) is None
         assert one.looks.running == 0
+
+
+async def test_metadata_that_stands_elsewhere_takes_a_place_of_whoever_is_asked() -> None:
+    issuer = "https://issuer.example.com"
+    document = {"issuer": issuer, "authorization_endpoint": f"{issuer}/auth", "token_endpoint": f"{issuer}/token"}
+    async with looking() as one, HostileProvider(replies(200, json.dumps(document).encode())) as provider:
+        raw = raw_spec(issuer=issuer, discoveryURL=f"{provider.origin}/meta", authorizeURL=None, tokenURL=None)
+        oauth2 = parse_spec(raw, allow_insecure_http=True, egress=LOCAL).oauth2
+        assert oauth2 is not None
+        await one.begin(KEY, oauth2)
+        assert await one.told() == KEY
+        found = await one.looks.metadata(KEY, oauth2, None)
+        assert found is not None
+        assert found.token_endpoint == f"{issuer}/token"
+        # What the place said is not what the issuer says.
+        assert not one.looks.discovery.is_known(issuer)

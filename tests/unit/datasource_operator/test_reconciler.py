@@ -16,7 +16,7 @@ from datasource.outbound.egress import EgressPolicy
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
-from datasource.records.credential import read_facts
+from datasource.records.contents import StoredCredential
 from datasource.records.token_secret import TokenSecretPlan
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.decisions.observed import Finding, Observed
@@ -127,7 +127,9 @@ async def test_what_follows_is_done_though_the_status_cannot_be_written(error: E
         has_refresh_token="true", refreshed_at="2020-01-01T00:00:00Z", expires_at="2020-01-01T01:00:00Z"
     )
     cache.store_secret(due)
-    cache.store_secret(as_wanted(planned(read_facts(due))))
+    stored = cache.credential(KEY)
+    assert isinstance(stored, StoredCredential)
+    cache.store_secret(as_wanted(planned(stored)))
     kube.failure = error
     # What the API server does not take is not asked for again at once.
     with contextlib.nullcontext() if isinstance(error, Invalid) else pytest.raises(type(error)):

@@ -38,6 +38,8 @@ from tests.support.hostile_provider import (
     replies,
 )
 from tests.support.kube_in_memory import KubeInMemory
+from tests.unit.datasource.oauth2.test_signature import OTHER_RSA, RSA, signed
+from tests.unit.datasource.providers.test_verifier import Issuer, publishes
 from tests.unit.datasource_operator.stand_ins import Clock
 
 KEY = Key(NAMESPACE, NAME)
@@ -219,3 +221,19 @@ async def test_where_nobody_is_expected_only_somebody_elses_name_keeps_the_token
     assert isinstance(await came_back({}, exp=0), TokenResponse)
     assert isinstance(await came_back({}, aud="another-app"), TokenResponse)
     assert isinstance(await came_back({}, exp=0, sub="eve"), Unproven)
+
+
+async def test_keys_for_an_id_token_of_a_refresh_are_had_from_where_the_spec_says() -> None:
+    """The issuer itself is not asked: nothing of it stands where it says."""
+    issuer = "https://login.example.com/shop/v2.0"
+    claims = {"iss": issuer, "sub": "ada", "aud": "my-app", "exp": NOW.timestamp() + 60, "iat": NOW.timestamp()}
+    published = Issuer(publishes(RSA), issuer="https://login.example.com/{tenantid}/v2.0")
+    signed_by = {"ours": RSA, "a stranger's": OTHER_RSA}
+    for whose, key in signed_by.items():
+        token = signed(key, payload=json.dumps(claims).encode())
+        async with published, bench(granting(id_token=token)) as here:
+            raw = {"issuer": issuer, "discoveryURL": f"{published.origin}/common", "scopes": ["openid"]}
+            here.given(**raw, expectedIdentity={"sub": "ada"})
+            await here.sender.prepare(KEY, facts(requested_scopes=("openid",)), here.material)
+            answer = await here.send(identity=json.dumps({"iss": issuer, "sub": "ada"}))
+            assert isinstance(answer, TokenResponse if whose == "ours" else Unproven), whose

@@ -102,7 +102,7 @@ class Bench:
     @property
     def stored(self) -> Any:
         """What its annotations say."""
-        return read_facts(self.secret.metadata).facts
+        return read_facts(self.secret.metadata.annotations)
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ from datasource.api.requests import HandledSet
 from datasource.cluster.resources import DATASOURCES, EVENTS, SECRETS
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
-from datasource.records.credential import CredentialData, tombstone
+from datasource.records.contents import tombstone
+from datasource.records.credential import CredentialData
 from datasource.records.credential_patches import credential_manifest
 from datasource.records.effective import recorded_client
 from datasource.records.revocable_token import RevocableToken, revocable_token

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from datasource.api.objects import Status
+from datasource.api.objects import FAILED, LastAuthorization, Status
 from datasource.api.states import Reason
 from datasource.cluster.api_errors import ApiError, Forbidden, Invalid, Unavailable
 from datasource.cluster.credential_secrets import Stale
@@ -53,18 +53,23 @@ class Bench:
     announced: list[Finding] = field(default_factory=list)
     again: list[timedelta] = field(default_factory=list)
     warned: list[tuple[Key, str]] = field(default_factory=list)
+    failed: LastAuthorization | None = None
 
     def __post_init__(self) -> None:
         self.writer = StatusWriter(self.kube, Cache(), surface(), self.announce, self.clock)
         self.writer.come_again = lambda key, delay: self.again.append(delay)
+        self.writer.warn = self.warn
         self.kube.put(DATASOURCES, NAMESPACE, NAME, metadata={"uid": UID, "generation": 1})
 
     async def announce(self, seen: Observed, finding: Finding, *, seconds: float) -> None:
         self.announced.append(finding)
 
+    async def warn(self, key: Key, *, reason: str, action: str, note: str) -> None:
+        self.warned.append((key, f"{reason}: {note}"))
+
     async def write(self) -> None:
         """Write the status for what holds, seen from the status that stands."""
-        seen = observed(credential(granted_scopes=("read",)), status=self.status)
+        seen = observed(credential(granted_scopes=("read",)), status=self.status, failed_authorization=self.failed)
         await self.writer.write(KEY, seen, finding_of(seen), began=0.0)
 
     @property
@@ -101,6 +106,27 @@ async def test_field_that_was_dropped_is_written_once_the_schema_knows_it() -> N
     bench.clock.advance(UNKNOWN_FOR)
     await bench.write()
     assert bench.status.granted_scopes == ("read",)
+
+
+FAILURE = LastAuthorization("2026-06-30T12:00:00Z", FAILED, "Consent was denied.")
+
+
+async def test_authorization_that_failed_is_warned_of_once() -> None:
+    bench = Bench(failed=FAILURE)
+    await bench.write()
+    assert bench.status.last_authorization == FAILURE
+    await bench.write()
+    bench.failed = None
+    await bench.write()
+    assert bench.warned == [(KEY, "AuthorizationFailed: Consent was denied.")]
+
+
+async def test_authorization_that_failed_in_the_same_words_again_is_warned_of_again() -> None:
+    bench = Bench(failed=FAILURE)
+    await bench.write()
+    bench.failed = msgspec.structs.replace(FAILURE, time="2026-06-30T12:05:00Z")
+    await bench.write()
+    assert len(bench.warned) == 2
 
 
 async def test_text_that_a_webhook_alters_is_no_conflict() -> None:

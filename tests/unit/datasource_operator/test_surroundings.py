@@ -1,11 +1,13 @@
 """What is in the way of a Datasource, seen by a live look on an API server in memory."""
 
+import json
 from typing import Any
 
 import pytest
 
 from datasource.api.names import REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
 from datasource.api.objects import encoded_data
+from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.cluster.api_errors import Forbidden
 from datasource.cluster.clients import Clients
@@ -17,7 +19,8 @@ from datasource.providers.transport import Transport
 from datasource_operator.decisions.observed import Observed, Surroundings
 from datasource_operator.provider_looks import ProviderLooks
 from datasource_operator.surroundings import SurroundingsReader
-from tests.support.builders import NAME, NAMESPACE, NOW, invalid_spec, observed, spec, spec_without_oauth2
+from tests.support.builders import NAME, NAMESPACE, NOW, invalid_spec, observed, raw_spec, spec, spec_without_oauth2
+from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider, replies
 from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
 
@@ -165,6 +168,34 @@ async def test_provider_that_was_not_looked_at_yet_is_in_nobodys_way() -> None:
     """The link is offered all the same; a look is under way."""
     wanted = spec(issuer="https://login.example.invalid", tokenURL=None, authorizeURL=None)
     assert await look(cluster(), observed(wanted=wanted)) == Surroundings()
+
+
+async def test_what_metadata_that_stands_elsewhere_tells_is_held_to_the_hosts_that_the_secret_may_go_to() -> None:
+    issuer = "https://login.example.com/shop"
+    document = {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/auth",
+        "token_endpoint": "https://evil.example/t",
+        "code_challenge_methods_supported": ["S256"],
+    }
+    usual = Settings("https://connect.example.com", "datasource-system", egress=ON_LOOPBACK)
+    kube = cluster()
+    kube.object(SECRETS, NAMESPACE, "my-app")["metadata"]["annotations"] = {
+        Annotation.ALLOWED_HOSTS: "login.example.com"
+    }
+    async with (
+        HostileProvider(replies(200, json.dumps(document).encode())) as provider,
+        Transport(ON_LOOPBACK) as transport,
+    ):
+        discovery, place = Discovery(transport, Clock()), f"{provider.origin}/meta"
+        await discovery.metadata(issuer, tenant=NAMESPACE, discovery_url=place)
+        raw = raw_spec(issuer=issuer, discoveryURL=place, tokenURL=None, authorizeURL=None)
+        wanted = parse_spec(raw, allow_insecure_http=False, egress=ON_LOOPBACK)
+        clients = Clients(kube, True, lambda: NOW)
+        reader = SurroundingsReader(kube, usual, ProviderLooks(discovery), clients)
+        reason, message = said(await reader.read(observed(wanted=wanted)))
+    assert reason is Reason.INVALID_CONFIGURATION
+    assert "is on a host that Secret my-app may not be sent to" in message
 
 
 async def test_public_client_needs_no_secret() -> None:

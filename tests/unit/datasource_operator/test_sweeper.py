@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -15,8 +16,8 @@ from datasource.api.names import Annotation, SecretType, flow_secret_name, uid_d
 from datasource.cluster.api_errors import ApiError, Forbidden
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
-from datasource.records.flow import Flow, flow_manifest
-from datasource_operator.sweeper import FlowSweeper
+from datasource.records.flow import Flow, Outcome, flow_manifest
+from datasource_operator.sweeper import INTERVAL, PAUSE_FOR_WORK, FlowSweeper
 from tests.support.builders import NAME, NAMESPACE, NOW, UID
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 from tests.unit.datasource.api_server import ApiServer
@@ -28,7 +29,7 @@ FUTURE = NOW + timedelta(seconds=1)
 Meanwhile = Callable[[], None]
 
 
-def flow_record(expires_at: datetime, *, slot: int = 0) -> dict[str, Any]:
+def flow_record(expires_at: datetime, *, slot: int = 0, **changes: Any) -> dict[str, Any]:
     """The Secret of an authorization under way."""
     flow = Flow(
         state_hash="h",
@@ -46,7 +47,7 @@ def flow_record(expires_at: datetime, *, slot: int = 0) -> dict[str, Any]:
         created_at=expires_at - timedelta(minutes=10),
         expires_at=expires_at,
     )
-    return flow_manifest(flow, system_namespace=SYSTEM, slot=slot)
+    return flow_manifest(msgspec.structs.replace(flow, **changes), system_namespace=SYSTEM, slot=slot)
 
 
 def slot_name(slot: int) -> str:
@@ -140,6 +141,32 @@ async def test_a_record_that_another_sweeper_took_is_not_counted() -> None:
     secrets.before_delete = lambda: secrets.remove(SECRETS, SYSTEM, slot_name(0))
     assert await swept(secrets) == 1
     assert secrets.there == []
+
+
+async def test_failures_are_told_whether_or_not_the_record_goes() -> None:
+    secrets, heard = Secrets(), list[str]()
+    failed: dict[str, Any] = {"outcome": Outcome.NOT_STORED, "outcome_title": "Denied", "ended_at": NOW}
+    secrets.keep(flow_record(PAST, slot=0, outcome_message="1", **failed))
+    secrets.keep(flow_record(FUTURE, slot=1, outcome_message="2", **failed))
+    secrets.keep(flow_record(FUTURE, slot=2))
+    await FlowSweeper(secrets, SYSTEM, lambda: NOW, lambda flow: heard.append(flow.message)).sweep()
+    assert sorted(heard) == ["Denied. 1", "Denied. 2"]
+
+
+async def test_pause_is_long_after_a_sweep_that_took_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = list[float]()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    times = iter([0.0, 0.5, 100.0, 110.0])
+    sweeper = FlowSweeper(Secrets(), SYSTEM, lambda: NOW, monotonic=lambda: next(times))
+    with pytest.raises(asyncio.CancelledError):
+        await sweeper.run()
+    assert pauses == [INTERVAL.total_seconds(), 10.0 * PAUSE_FOR_WORK]
 
 
 async def until(is_so: Callable[[], object]) -> None:

@@ -15,8 +15,9 @@ from datasource.api.objects import Ownership, Status, ownership
 from datasource.api.spec import Spec
 from datasource.api.states import Reason
 from datasource.oauth2.identity import expected_identity_hash
-from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable, UnreadableCredential
-from datasource.records.credential import tombstone as tombstone_of
+from datasource.records.contents import Readable, StoredCredential, StoredTombstone, seen_from
+from datasource.records.contents import tombstone as tombstone_of
+from datasource.records.credential import Unreadable, UnreadableCredential
 from datasource.records.fingerprint import fingerprint
 from datasource.records.token_secret import StoredTokenSecret
 from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
@@ -42,7 +43,7 @@ from datasource_operator.reconciler import STEPS_LIMIT
 from tests.support.builders import OURS, surface, too_large
 from tests.support.merge_patch import merge_patched
 
-Credential = StoredCredential | Unreadable | None
+Credential = Readable | Unreadable | None
 
 
 class Stale(Exception):
@@ -97,7 +98,8 @@ class World:
 
     def observe(self) -> Observed:
         """What the caches show."""
-        return replace(self.datasource, credential=self.shown, token_secrets=self.token_secrets)
+        credential = seen_from(self.shown, self.datasource.uid)
+        return replace(self.datasource, credential=credential, token_secrets=self.token_secrets)
 
     def _take(self, step: Step, seen: Observed) -> Observed:
         if type(step) in self.refuses:
@@ -147,32 +149,34 @@ class World:
 
     def _adopt(self, seen: Observed) -> None:
         stored = self._get_credential()
-        fits = stored.facts.fingerprint == _fingerprint_in(seen) and self.data_fit
-        if stored.facts.tombstone is None and not fits:
+        if isinstance(stored, StoredCredential) and not (
+            stored.facts.fingerprint == _fingerprint_in(seen) and self.data_fit
+        ):
             raise UnreadableCredential("data key fingerprint differs from the annotation")
         self._store(msgspec.structs.replace(stored, owners=OURS))
 
     def _clear(self, seen: Observed, step: Clear) -> Observed:
         assert seen.is_live, "cleared what a cache showed"
-        before = None if step.credential is None else _facts_of(step.credential)
+        before = step.credential.facts if isinstance(step.credential, Readable) else step.credential
         left = tombstone_of(before, credential_id=f"tombstone-{len(self.writes)}", handled=step.handled)
         if isinstance(step.credential, Unreadable):
-            self._store(StoredCredential(facts=left, resource_version="1", owners=OURS))
+            self._store(StoredTombstone(facts=left, resource_version="1", owners=OURS))
         elif step.credential is not None:
-            self._store(msgspec.structs.replace(step.credential, facts=left))
+            self._store(StoredTombstone(left, "1", step.credential.owners, step.credential.finalizers))
         elif credential_secret_name(seen.name) in self.taken:
             return replace(seen, surroundings=Surroundings(_conflict(credential_secret_name(seen.name))))
         elif self.credential is not None:
             raise Stale
         else:
-            self._store(StoredCredential(facts=left, resource_version="1", owners=OURS))
+            self._store(StoredTombstone(facts=left, resource_version="1", owners=OURS))
         self.writes.append(step)
         return self._again(seen)
 
     def _mark_handled(self, step: MarkHandled) -> None:
         if self.credential != step.credential:
             raise Stale
-        self._store(msgspec.structs.replace(step.credential, facts=_with_handled(step)))
+        facts = msgspec.structs.replace(step.credential.facts, handled=step.handled)
+        self._store(msgspec.structs.replace(step.credential, facts=facts))
 
     def _compare_identity(self, credential: StoredCredential, expected: Mapping[str, str]) -> None:
         if self._get_credential() != credential:
@@ -187,7 +191,7 @@ class World:
             raise UnreadableCredential("data key fingerprint differs from the annotation")
         self._put_finalizers(credential, (*credential.finalizers, REVOKE_FINALIZER))
 
-    def _put_finalizers(self, credential: StoredCredential, finalizers: tuple[str, ...]) -> None:
+    def _put_finalizers(self, credential: Readable, finalizers: tuple[str, ...]) -> None:
         if self.credential != credential:
             raise Stale
         self._store(msgspec.structs.replace(credential, finalizers=finalizers))
@@ -217,7 +221,7 @@ class World:
         self.writes.append(step)
         return self._again(seen)
 
-    def _get_credential(self) -> StoredCredential:
+    def _get_credential(self) -> Readable:
         self.shown = self.credential
         if isinstance(self.credential, Unreadable):
             raise UnreadableCredential(self.credential.what)
@@ -225,7 +229,7 @@ class World:
             raise Stale
         return self.credential
 
-    def _store(self, credential: StoredCredential) -> None:
+    def _store(self, credential: Readable) -> None:
         self.credential = self.shown = credential
 
     def _put_token_secret(self, old: StoredTokenSecret | None, new: StoredTokenSecret | None) -> None:
@@ -234,12 +238,12 @@ class World:
 
     def _let_time_pass(self) -> None:
         """Until the next try the watch has caught up, and the garbage collector has taken away what dangled."""
-        if isinstance(self.credential, StoredCredential) and self._dangles(self.credential):
+        if isinstance(self.credential, Readable) and self._dangles(self.credential):
             self.credential = None
         self.shown = self.credential
         self.token_secrets = tuple(each for each in self.token_secrets if not self._dangles(each))
 
-    def _dangles(self, stored: StoredCredential | StoredTokenSecret) -> bool:
+    def _dangles(self, stored: Readable | StoredTokenSecret) -> bool:
         return ownership(stored.owners, self.datasource.uid) is Ownership.DANGLING
 
     def _write_status(self, seen: Observed, finding: Finding) -> None:
@@ -250,14 +254,6 @@ class World:
         before: dict[str, Any] = msgspec.to_builtins(self.datasource.status)
         written = msgspec.convert(merge_patched(before, patch["status"]), Status)
         self.datasource = replace(self.datasource, status=written)
-
-
-def _facts_of(credential: StoredCredential | Unreadable) -> CredentialFacts:
-    return CredentialFacts(credential_id="") if isinstance(credential, Unreadable) else credential.facts
-
-
-def _with_handled(step: MarkHandled) -> CredentialFacts:
-    return msgspec.structs.replace(step.credential.facts, handled=step.handled)
 
 
 def _conflict(name: str) -> Finding:

@@ -1,6 +1,7 @@
 """A cluster behind a program that calls itself kubectl: it notes what it is asked, and answers what it was told to.
 
-It is a shell script, since a look must cost no start of Python. What the real kubectl makes of the same words is shown on a
+It is a shell script, since a look must cost no start of Python, and reads without programs of their own: a survey asks
+hundreds of times. What the real kubectl makes of the same words is shown on a
 real API server (tests/cluster/test_plugin.py).
 """
 
@@ -13,18 +14,19 @@ import pytest
 from kubectl_datasource.__main__ import run
 
 SCRIPT = r"""#!/bin/sh
-here=$(dirname "$0")
+here=${0%/*}
 printf '%s\n' "$*" >> "$here/asked"
 case "$*" in *"-f -"*) cat >> "$here/stdin";; esac
 for each in "$here"/answer-*; do
     [ -e "$each/words" ] || continue
-    words=$(cat "$each/words")
+    IFS= read -r words < "$each/words"
     case " $* " in
         *" $words "*)
             [ -e "$each/once" ] && { mkdir "$each/used" 2>/dev/null || continue; }
             cat "$each/out"
             cat "$each/err" >&2
-            exit "$(cat "$each/code")" ;;
+            read -r code < "$each/code"
+            exit "$code" ;;
     esac
 done
 echo "Error from server (NotFound): nothing was said about: $*" >&2
@@ -66,7 +68,7 @@ class Cluster:
         self._count += 1
         folder = self.folder / f"answer-{self._count:03}"
         folder.mkdir()
-        for name, text in (("out", out), ("err", err), ("code", str(code)), ("words", words)):
+        for name, text in (("out", out), ("err", err), ("code", f"{code}\n"), ("words", f"{words}\n")):
             (folder / name).write_text(text)
         if once:
             (folder / "once").touch()

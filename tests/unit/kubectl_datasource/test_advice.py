@@ -73,7 +73,7 @@ def test_patch_arrives_as_json(shell: Shell) -> None:
 @pytest.mark.parametrize("typed", ["s3cret", "with spaces  ", "back\\slash", "'quotes\"", "-n", "%s"])
 def test_client_secret_goes_from_the_keyboard_to_kubectl_and_into_no_argument(shell: Shell, typed: str) -> None:
     ref = ClientSecret("clientSecretRef", "my-app", "client-secret")
-    (words,) = shell.run(creating(case(), ref).line, typed=f"{typed}\n")
+    (words,) = shell.run(creating(case().target, ref).line, typed=f"{typed}\n")
     assert words[:5] == ["create", "secret", "generic", "my-app", "--from-file=client-secret=/dev/stdin"]
     assert shell.stdin == typed.strip() if typed != "back\\slash" else shell.stdin == typed
     assert typed == "-n" or not [word for word in words if typed in word]
@@ -81,7 +81,7 @@ def test_client_secret_goes_from_the_keyboard_to_kubectl_and_into_no_argument(sh
 
 def test_private_key_is_read_from_a_file_and_nobody_is_asked() -> None:
     ref = ClientSecret("privateKeyRef", "my-key", "private-key")
-    command = creating(case(), ref)
+    command = creating(case().target, ref)
     assert "--from-file=private-key=PRIVATE_KEY.pem" in command.line
     assert "read" not in command.line
     assert "name the file" in command.purpose
@@ -90,7 +90,7 @@ def test_private_key_is_read_from_a_file_and_nobody_is_asked() -> None:
 def test_key_is_replaced_beside_the_others_that_a_secret_has(shell: Shell) -> None:
     """By server-side apply: whoever owns other keys keeps them."""
     ref = ClientSecret("clientSecretRef", "my-app", WEIRD)
-    calls = shell.run(replacing(case(), ref).line, typed="s3cret\n")
+    calls = shell.run(replacing(case().target, ref).line, typed="s3cret\n")
     (make,) = [words for words in calls if "create" in words]
     (apply,) = [words for words in calls if "apply" in words]
     assert {"--dry-run=client", f"--from-file={WEIRD}=/dev/stdin"} <= set(make)

@@ -68,7 +68,7 @@ def test_help_needs_no_cluster(name: str | None, option: str, cluster: Cluster) 
 def test_version_is_that_of_the_package() -> None:
     from importlib.metadata import version
 
-    assert version("datasource-operator") in CliRunner().invoke(cli, ["--version"]).output
+    assert version("kubectl-datasource") in CliRunner().invoke(cli, ["--version"]).output
 
 
 # Completion of names.

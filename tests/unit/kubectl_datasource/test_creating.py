@@ -1,6 +1,7 @@
 """The manifest that `create` prints is one that the operator takes; what is missing is asked for by its option."""
 
 import json
+import shlex
 import subprocess
 from typing import Any
 
@@ -10,8 +11,12 @@ import yaml
 from datasource.api.presets import PRESETS
 from datasource.api.spec_problems import parse_spec
 from kubectl_datasource.__main__ import run
+from kubectl_datasource.advice import Target
 from kubectl_datasource.creating import Wanted, manifest, next_steps, table, told
 from kubectl_datasource.exits import Misused
+
+HERE = Target(None)
+"""Where the kubeconfig points."""
 
 
 def wanted(**fields: Any) -> Wanted:
@@ -40,14 +45,14 @@ def test_before_the_registration_the_client_id_may_be_left_out() -> None:
     oauth2 = parse_spec(manifest(before)["spec"], allow_insecure_http=False).oauth2
     assert oauth2 is not None
     assert oauth2.missing() == ("clientID",)
-    assert any("{.status.redirectURI}" in line for line in next_steps(before))
-    assert not any("{.status.redirectURI}" in line for line in next_steps(wanted()))
+    assert any("{.status.redirectURI}" in line for line in next_steps(before, HERE))
+    assert not any("{.status.redirectURI}" in line for line in next_steps(wanted(), HERE))
 
 
 def test_public_client_has_no_secret_anywhere() -> None:
     public = wanted(public=True)
     assert "clientSecretRef" not in manifest(public)["spec"]["oauth2"]
-    assert not any("create secret" in line for line in next_steps(public))
+    assert not any("create secret" in line for line in next_steps(public, HERE))
 
 
 @pytest.mark.parametrize(
@@ -86,13 +91,23 @@ def test_without_a_preset_an_issuer_is_enough() -> None:
 
 
 def test_command_for_the_secret_stores_it_without_a_newline_and_off_the_command_line() -> None:
-    (line,) = [line for line in next_steps(wanted()) if "create secret" in line]
+    (line,) = [line for line in next_steps(wanted(), HERE) if "create secret" in line]
     # kubectl is another program here, which shows what reaches it; read takes the secret from stdin in the place of a terminal.
     script = 'kubectl() { echo "$@"; od -c -An; }\n' + line
     done = subprocess.run(["bash", "-c", script], input="s3 c'ret\\\n", capture_output=True, text=True, check=True)  # noqa: S603, S607
     first, rest = done.stdout.split("\n", 1)
     assert first == "create secret generic calendar-client --from-file=client-secret=/dev/stdin"
     assert "".join(rest.split()) == "s3c'ret\\"
+
+
+def test_commands_go_to_the_cluster_and_the_namespace_that_were_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ["--context", "a 'cluster'", "--kubeconfig", "/home/ada/my config", "-n", "shop"]
+    assert run(["create", "calendar", "--provider", "github", *chosen]) == 0
+    commands = [line for line in capsys.readouterr().err.splitlines() if "kubectl" in line]
+    assert len(commands) == 3, "the redirect URI, the Secret, the credential"
+    for line in commands:
+        words = shlex.split(line)
+        assert {"-n", "shop", "--context=a 'cluster'", "--kubeconfig=/home/ada/my config"} <= set(words), line
 
 
 def test_manifest_goes_to_stdout_and_the_rest_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,18 @@ def test_end_of_the_token_is_told() -> None:
     assert "2026-07-01T12:10:00Z (in 10m)" in text(reason=Reason.AUTHORIZED, expiresAt="2026-07-01T12:10:00Z")
 
 
+def test_last_failure_and_whom_to_ask_are_told() -> None:
+    failed = {"time": "2026-07-01T11:50:00Z", "outcome": "Failed", "message": "Consent was \x1b[31mdenied."}
+    shown = text(lastAuthorization=failed, lastAuthorizedAs="ada@example.com")
+    assert "The last authorization failed, 2026-07-01T11:50:00Z (10m ago): Consent was \\x1b[31mdenied." in shown
+    assert "The last person who authorized: ada@example.com" in shown
+
+
+def test_success_needs_no_line() -> None:
+    stored = {"time": "2026-07-01T11:50:00Z", "outcome": "Succeeded", "message": "The new credential was stored."}
+    assert "The last authorization" not in text(lastAuthorization=stored)
+
+
 def test_escape_sequences_in_events_are_made_visible() -> None:
     assert "\x1b" not in text(event(1, message="\x1b[31mred"))
 

@@ -54,7 +54,7 @@ def written(name: str, **fields: Any) -> OAuth2:
 
 
 def test_presets_are_those_that_the_schema_knows() -> None:
-    crd = yaml.safe_load((REPOSITORY / "crds" / "datasource.yaml").read_text())
+    crd = yaml.load((REPOSITORY / "crds" / "datasource.yaml").read_text(), yaml.CSafeLoader)
     spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     assert spec["properties"]["oauth2"]["properties"]["provider"]["enum"] == list(PRESETS)
 

@@ -195,7 +195,10 @@ def test_every_option_is_read() -> None:
         capturedFields={"tokenResponse": ["instance_url"], "callback": ["realmId"]},
         redirectURI="PerDatasource",
         assertionType="JWT",
+        discoveryURL="https://login.example.com/common/.well-known/openid-configuration",
+        issuer="https://login.example.com/tenant",
     )
+    assert parsed.discovery_url == "https://login.example.com/common/.well-known/openid-configuration"
     assert parsed.assertion_type is AssertionType.JWT
     assert redirect_uri_of(parsed, "https://x", "shop", "calendar") == "https://x/callback/shop/calendar"
     assert parsed.private_key_ref == PrivateKeyRef("signing", "private-key", "key-1", "PS256")

@@ -18,7 +18,7 @@ from datasource.outbound.egress import EgressPolicy, rules
 from tests.support.hostile_provider import self_signed
 from tests.unit.datasource.builders import oauth2, raw_spec, spec
 
-URLS = ["issuer", "authorizeURL", "tokenURL", "refreshURL", "revocationURL", "pushedAuthorizationURL"]
+URLS = ["issuer", "discoveryURL", "authorizeURL", "tokenURL", "refreshURL", "revocationURL", "pushedAuthorizationURL"]
 
 PUBLIC: dict[str, Any] = {"clientSecretRef": None}
 """What makes a client public: no client secret."""
@@ -49,6 +49,38 @@ def test_spec_that_does_not_fit_the_schema_names_the_remedy(raw: dict[str, Any])
 
 
 # Endpoints.
+
+DOCUMENT = "https://login.example.com/common/.well-known/openid-configuration"
+
+
+def test_place_of_metadata_is_asked_instead_of_the_issuer() -> None:
+    parameters = oauth2(issuer="https://tenant.internal/v2.0", discoveryURL=DOCUMENT)
+    assert parameters.called_endpoints()["discoveryURL"] == DOCUMENT
+    assert "issuer" not in parameters.called_endpoints()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "remedy"),
+    [
+        pytest.param({}, "discoveryURL", "Set spec.oauth2.issuer", id="no issuer"),
+        pytest.param({"provider": "okta"}, "discoveryURL", "Set spec.oauth2.issuer", id="a preset without an issuer"),
+        pytest.param(
+            {"issuer": "https://login.example.com/{tenantid}/v2.0"}, "issuer", "ID of your tenant", id="a placeholder"
+        ),
+    ],
+)
+def test_place_of_metadata_needs_the_issuer_that_tokens_name(changes: dict[str, Any], field: str, remedy: str) -> None:
+    error = refused(raw_spec(discoveryURL=DOCUMENT, **changes))
+    assert error.field == f"spec.oauth2.{field}"
+    assert remedy in error.remedy
+
+
+def test_place_of_metadata_may_have_a_query_without_a_secret() -> None:
+    parameters = oauth2(issuer="https://login.example.com", discoveryURL=f"{DOCUMENT}?p=B2C_1_signin")
+    assert parameters.discovery_url == f"{DOCUMENT}?p=B2C_1_signin"
+    assert "sets client_secret in its query" in str(
+        refused(raw_spec(issuer="https://login.example.com", discoveryURL=f"{DOCUMENT}?client_secret=x"))
+    )
 
 
 @pytest.mark.parametrize("field", URLS)
@@ -122,7 +154,7 @@ def test_endpoint_on_loopback_may_be_plain_http_where_loopback_is_allowed(url: s
     assert parsed.oauth2.token_url == url
 
 
-@pytest.mark.parametrize("field", ["issuer", "tokenURL", "revocationURL"])
+@pytest.mark.parametrize("field", ["issuer", "discoveryURL", "tokenURL", "revocationURL"])
 @pytest.mark.parametrize(
     ("url", "kind"),
     [
@@ -135,7 +167,7 @@ def test_endpoint_on_loopback_may_be_plain_http_where_loopback_is_allowed(url: s
     ],
 )
 def test_endpoint_that_no_request_may_go_to_is_refused_with_the_operators_flag(field: str, url: str, kind: str) -> None:
-    change: dict[str, Any] = {field: url}
+    change: dict[str, Any] = {"issuer": "https://login.example.com", field: url}
     error = refused(raw_spec(**change))
     assert str(error).startswith(f"spec.oauth2.{field} leads to {kind}")
     assert "DATASOURCE_EGRESS_ALLOW" in str(error)

@@ -15,7 +15,8 @@ CRD = Path(__file__).parents[4] / "crds/datasource.yaml"
 
 
 def schema() -> Any:
-    return yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    crd = yaml.load(CRD.read_text(), yaml.CSafeLoader)
+    return crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
 
 
 def types() -> Iterator[tuple[Any, Any]]:

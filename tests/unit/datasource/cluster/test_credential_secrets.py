@@ -15,10 +15,11 @@ from datasource.api.names import SecretType
 from datasource.api.objects import Metadata, PartialObject, Secret
 from datasource.api.requests import HandledSet
 from datasource.cluster.api_errors import Forbidden, Unavailable
-from datasource.cluster.credential_secrets import STORE_BACKOFF, CredentialSecrets, Found, Leaving, NotOurs, Stale
+from datasource.cluster.credential_secrets import STORE_BACKOFF, CredentialSecrets, Found, NotOurs, Stale
 from datasource.cluster.resources import SECRETS
 from datasource.concurrency.backoff import no_jitter
-from datasource.records.credential import Change, CredentialFacts, StoredCredential, Unreadable
+from datasource.records.contents import Leaving, StoredCredential
+from datasource.records.credential import Change, CredentialFacts, Unreadable
 from datasource.records.standing import Absent, Standing, Written, standing
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 from tests.unit.datasource.api_server import ApiServer, Reply, cuts, fails, json_reply
@@ -157,7 +158,8 @@ async def test_what_is_not_ours_is_told_as_such_and_never_handed_out(there: dict
         pytest.param(owned_by("uid-0"), "uid-1", True, id="it belongs to an earlier one"),
         pytest.param({}, "uid-1", False, id="a restore dropped the owner"),
         pytest.param(owned_by("uid-1") | DELETED, "uid-1", True, id="it is being deleted"),
-        pytest.param(owned_by("uid-0") | DELETED, None, False, id="nobody says who asks"),
+        pytest.param(owned_by("uid-0"), None, False, id="nobody says who asks"),
+        pytest.param(owned_by("uid-0") | DELETED, None, True, id="it is being deleted, whoever asks"),
     ],
 )
 async def test_whether_it_is_leaving_is_told_to_who_says_which_datasource_asks(
@@ -266,7 +268,7 @@ async def put(room: Room, before: StoredCredential | Absent, **changes: Any) -> 
         "sales",
         before,
         lambda _: NEW,
-        lambda found: standing(found, replaces="" if isinstance(before, Absent) else "old", ours="new"),
+        lambda found: standing(found, before=before, ours="new"),
         **changes,
     )
 
@@ -455,7 +457,7 @@ def test_whatever_happens_nothing_newer_is_overwritten_and_it_is_told_whether_ou
     replaces = "" if is_first else "old"
     written = asyncio.run(
         secrets.write_until_it_stands(
-            "shop", "sales", before, lambda _: NEW, lambda found: standing(found, replaces=replaces, ours="new")
+            "shop", "sales", before, lambda _: NEW, lambda found: standing(found, before=before, ours="new")
         )
     )
     assert set(api.overwritten) <= {replaces}

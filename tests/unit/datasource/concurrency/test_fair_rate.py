@@ -47,6 +47,6 @@ def test_no_more_are_remembered_than_there_is_room_for() -> None:
     line = rate(at_once=1)
     for number in range(MOST_KEYS + 1):
         line.admit(str(number), 0.0)
-    assert len(line._buckets) == MOST_KEYS
+    assert len(line._heard) == MOST_KEYS
     assert line.admit(str(MOST_KEYS), 0.0) is None
     assert line.admit("0", 0.0) is not None

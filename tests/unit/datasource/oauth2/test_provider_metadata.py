@@ -220,3 +220,53 @@ def test_document_is_asked_for_uncompressed_and_without_credentials() -> None:
     assert (request.method, request.body) == ("GET", b"")
     assert request.headers["Accept-Encoding"] == "identity"
     assert "Authorization" not in request.headers
+
+
+# A document for many tenants.
+
+MICROSOFT = "https://login.microsoftonline.com"
+
+
+@pytest.mark.parametrize(
+    ("named", "issuer"),
+    [
+        (f"{MICROSOFT}/{{tenantid}}/v2.0", f"{MICROSOFT}/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0"),
+        ("https://sts.windows.net/{tenantid}/", "https://sts.windows.net/9188040d-6c67-4c5b-b112-36a304b66dad/"),
+        ("https://login.example.com/t-{tenant}", "https://login.example.com/t-1"),
+    ],
+)
+def test_document_for_many_tenants_is_one_of_each_where_somebody_said_where_it_stands(named: str, issuer: str) -> None:
+    body = json.dumps({"issuer": named, "token_endpoint": "https://login.example.com/token"}).encode()
+    found = parse_provider_metadata(body, issuer=issuer, allow_insecure_http=False, may_be_of_many=True)
+    assert found.issuer == issuer
+    with pytest.raises(MetadataUnusable, match="is for many tenants"):
+        parse_provider_metadata(body, issuer=issuer, allow_insecure_http=False)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        pytest.param("https://{tenantid}/v2.0", id="a placeholder for the host"),
+        pytest.param("https://{tenantid}.example.com/v2.0", id="a placeholder in the host"),
+        pytest.param("{tenantid}", id="a placeholder for all of it"),
+        pytest.param(f"{MICROSOFT}/{{tenantid}}", id="one that would take two segments"),
+        pytest.param(f"{MICROSOFT}/{{a}}{{b}}{{c}}", id="several"),
+        pytest.param(f"{MICROSOFT}/{{a}}" + "{b}" * 500, id="very many"),
+        pytest.param(f"{MICROSOFT}/shop/v2.0/{{tenantid}}", id="a placeholder for nothing"),
+        pytest.param(f"{MICROSOFT}/{{tenant id}}/v2.0", id="braces that are no placeholder"),
+        pytest.param("https://login.example.com/{tenantid}/v2.0", id="another host"),
+        pytest.param(f"{MICROSOFT}/other/v2.0", id="another issuer"),
+    ],
+)
+def test_document_for_others_is_refused_also_where_somebody_said_where_it_stands(named: str) -> None:
+    body = json.dumps({"issuer": named}).encode()
+    with pytest.raises(MetadataUnusable, match=f"not {MICROSOFT}/shop/v2.0"):
+        parse_provider_metadata(body, issuer=f"{MICROSOFT}/shop/v2.0", allow_insecure_http=False, may_be_of_many=True)
+
+
+def test_whoever_names_no_tenant_is_told_to_name_one() -> None:
+    body = json.dumps({"issuer": f"{MICROSOFT}/{{tenantid}}/v2.0"}).encode()
+    with pytest.raises(MetadataUnusable) as caught:
+        parse_provider_metadata(body, issuer=f"{MICROSOFT}/common/v2.0", allow_insecure_http=False)
+    assert "Name a tenant" in str(caught.value)
+    assert "spec.oauth2.discoveryURL" in str(caught.value)

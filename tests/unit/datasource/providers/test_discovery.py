@@ -112,6 +112,29 @@ async def test_document_at_the_next_place_is_as_good(first: Behaviour) -> None:
     assert targets(provider) == [OIDC, RFC_8414]
 
 
+ISSUER = "https://issuer.example.com/v2.0"
+
+
+async def test_document_stands_where_somebody_says_and_is_looked_for_nowhere_else() -> None:
+    async with provider_that(Says(issuer=ISSUER)) as provider, Transport(ON_LOOPBACK) as transport:
+        discovery, place = Discovery(transport, Clock()), f"{provider.origin}/common/meta?p=B2C_1"
+        found = await discovery.metadata(ISSUER, tenant="apps", discovery_url=place)
+        assert await discovery.metadata(ISSUER, tenant="shop", discovery_url=place) is found
+        assert discovery.is_known(ISSUER, discovery_url=place)
+        # What somebody says of an issuer is no word for whoever asks the issuer.
+        assert not discovery.is_known(ISSUER)
+        assert not discovery.is_known(ISSUER, discovery_url=provider.origin)
+    assert (found.issuer, found.token_endpoint) == (ISSUER, f"{provider.origin}/token")
+    assert targets(provider) == ["GET /common/meta?p=B2C_1"]
+
+
+async def test_document_that_does_not_stand_where_somebody_says_is_missing() -> None:
+    async with provider_that(MISSING) as provider, Transport(ON_LOOPBACK) as transport:
+        with pytest.raises(MetadataUnusable, match="/meta answered 404"):
+            await Discovery(transport, Clock()).metadata(ISSUER, tenant="apps", discovery_url=f"{provider.origin}/meta")
+    assert targets(provider) == ["GET /meta"]
+
+
 async def test_document_that_has_run_out_is_asked_for_anew() -> None:
     clock = Clock()
     async with (

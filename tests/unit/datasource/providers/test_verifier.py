@@ -59,6 +59,10 @@ class Issuer(HostileProvider):
         self._metadata = metadata
         self.fetched = 0
 
+    def says(self, **metadata: Any) -> None:
+        """Other members of the metadata."""
+        self._metadata |= metadata
+
     async def _behave(self, request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         if request.target == "/jwks":
             behaviour = self._jwks[min(self.fetched, len(self._jwks) - 1)]
@@ -182,7 +186,7 @@ async def test_keys_hold_on_for_a_day_while_their_provider_is_down(monkeypatch: 
     async with Bench(Issuer(publishes(RSA), replies(500))) as bench:
         metadata = await Discovery(bench.transport, bench.clock).metadata(bench.issuer.origin, tenant="apps")
 
-        async def stays(_: str, *, tenant: str, ca_bundle: str | None = None) -> Any:
+        async def stays(_: str, **_asked: str | None) -> Any:
             return metadata
 
         monkeypatch.setattr(bench.verifier._discovery, "metadata", stays)
@@ -192,6 +196,19 @@ async def test_keys_hold_on_for_a_day_while_their_provider_is_down(monkeypatch: 
         bench.clock.advance(2 * A_SECOND)
         with pytest.raises(MetadataUnavailable):
             await bench.claims(signed())
+
+
+async def test_keys_of_a_place_that_somebody_named_are_no_word_for_whoever_asks_the_issuer() -> None:
+    async with Bench(Issuer(publishes(RSA))) as bench, Bench(Issuer(publishes(OTHER_RSA))) as other:
+        issuer = bench.issuer.origin
+        other.issuer.says(issuer=issuer)
+        place = f"{other.issuer.origin}/elsewhere"
+        await bench.verifier.prepare(issuer, tenant="apps", discovery_url=place)
+        assert await bench.claims(signed(OTHER_RSA), discovery_url=place) == CLAIMS
+        assert bench.issuer.requests == []
+        with pytest.raises(UnknownKey):
+            await bench.claims(signed(OTHER_RSA))
+        assert await bench.claims(signed(RSA)) == CLAIMS
 
 
 async def test_what_one_tenant_trusts_is_no_word_for_another() -> None:

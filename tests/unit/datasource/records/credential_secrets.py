@@ -7,10 +7,7 @@ import msgspec
 
 from datasource.api.names import SecretType
 from datasource.api.objects import Metadata, Secret, encoded_data
-from datasource.records.credential import (
-    CredentialData,
-    CredentialFacts,
-)
+from datasource.records.credential import CredentialData, Facts
 from datasource.records.credential_patches import (
     credential_manifest,
     credential_patch,
@@ -27,7 +24,7 @@ OWNER = {
 }
 
 
-def created(given_facts: CredentialFacts, data: CredentialData | None) -> dict[str, Any]:
+def created(given_facts: Facts, data: CredentialData | None) -> dict[str, Any]:
     """The manifest as the API server would get it: through JSON."""
     body = credential_manifest(
         namespace="shop", datasource_name="sales", datasource_uid=UID, facts=given_facts, data=data
@@ -36,7 +33,7 @@ def created(given_facts: CredentialFacts, data: CredentialData | None) -> dict[s
     return decoded
 
 
-def replaced(given_facts: CredentialFacts, data: CredentialData | None) -> dict[str, Any]:
+def replaced(given_facts: Facts, data: CredentialData | None) -> dict[str, Any]:
     body = credential_patch(datasource_name="sales", resource_version="7", facts=given_facts, data=data)
     decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
     return decoded
@@ -60,7 +57,7 @@ def merged(before: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, An
 
 
 def stored_secret(
-    data: CredentialData | RevocableToken | None = None, facts_: CredentialFacts | None = None, **metadata_: Any
+    data: CredentialData | RevocableToken | None = None, facts_: Facts | None = None, **metadata_: Any
 ) -> Secret:
     """A credential Secret as a live GET returns it; data and facts as they are written."""
     whole = credential_manifest(

@@ -13,16 +13,14 @@ from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.records.contents import StoredCredential, contents_in
 from datasource.records.credential import (
     LARGEST_CAPTURED,
     CredentialFacts,
-    Unreadable,
     UnreadableCredential,
     is_ours,
     read_data,
     read_facts,
-    stored_in,
-    tombstone,
 )
 from datasource.records.credential_patches import (
     adoption_patch,
@@ -30,7 +28,6 @@ from datasource.records.credential_patches import (
 from datasource.records.intent import Intent
 from tests.unit.datasource.builders import NOW, UID, credential_data, facts, metadata, secret
 from tests.unit.datasource.records.credential_secrets import (
-    DELETED,
     OWNER,
     created,
     merged,
@@ -39,7 +36,7 @@ from tests.unit.datasource.records.credential_secrets import (
     stored_secret,
 )
 
-LEAST_ANNOTATIONS = {Annotation.CREDENTIAL_ID: "cred-1", Annotation.FINGERPRINT: "fp-1"}
+LEAST_ANNOTATIONS: dict[str, str] = {Annotation.CREDENTIAL_ID: "cred-1", Annotation.FINGERPRINT: "fp-1"}
 
 
 def annotated(**annotations: str) -> Metadata:
@@ -47,12 +44,20 @@ def annotated(**annotations: str) -> Metadata:
     return metadata(annotations=LEAST_ANNOTATIONS | {Annotation[name]: text for name, text in annotations.items()})
 
 
+def read_credential(metadata_: Metadata) -> CredentialFacts:
+    """The facts of what is surely a credential."""
+    read = read_facts(metadata_.annotations)
+    assert isinstance(read, CredentialFacts)
+    return read
+
+
 # Writing and reading.
 
 
 def test_what_was_written_is_read_back() -> None:
     secret_ = stored(created(facts(), credential_data()))
-    read = read_facts(secret_.metadata)
+    read = contents_in(secret_.metadata)
+    assert isinstance(read, StoredCredential)
     assert read.facts == facts()
     assert read.owners == (
         OwnerReference(
@@ -65,23 +70,6 @@ def test_what_was_written_is_read_back() -> None:
 def test_tokens_do_not_print() -> None:
     shown = repr(credential_data(access_token="sentinel", refresh_token="sentinel"))
     assert shown == "CredentialData(token_endpoint='https://login.example.com/token', ...)"
-
-
-def test_tombstone_keeps_what_must_outlive_the_credential() -> None:
-    handled = HandledSet(clear_credential=("digest-2",))
-    assert tombstone(facts(), credential_id="cred-2", handled=handled) == CredentialFacts(
-        credential_id="cred-2",
-        replaces="cred-1",
-        handled=handled,
-        ticket_hash="th-1",
-        tombstone=Reason.CREDENTIAL_CLEARED,
-    )
-
-
-def test_tombstone_survives_its_secret() -> None:
-    buried = tombstone(facts(), credential_id="cred-2", handled=HandledSet(clear_credential=("digest-2",)))
-    after = merged(created(facts(), credential_data()), replaced(buried, None))
-    assert read_facts(stored(after).metadata).facts == buried
 
 
 @pytest.mark.parametrize("controls", [True, False])
@@ -141,43 +129,18 @@ def test_adoption_leaves_other_owners_as_they_are(controls: bool) -> None:
 )
 def test_altered_annotation_is_named_and_its_value_is_not(annotations: dict[str, str], what: str) -> None:
     with pytest.raises(UnreadableCredential) as caught:
-        read_facts(metadata(annotations=annotations))
+        read_facts(annotations)
     assert what in caught.value.what
     for value in annotations.values():
         assert value == "" or len(value) < 4 or value not in caught.value.what
 
 
-def test_what_cannot_be_read_tells_the_requests_that_were_handled_while_that_can_be_read() -> None:
-    damaged = LEAST_ANNOTATIONS | {Annotation.REVISION: "many"}
-    told = HandledSet(clear_credential=("digest",))
-    assert stored_in(metadata(annotations=damaged | {Annotation.HANDLED: told.encode()})) == Unreadable(
-        "annotation datasource.dev/revision cannot be read", handled=told
-    )
-    found = stored_in(metadata(annotations=damaged | {Annotation.HANDLED: "{"}))
-    assert isinstance(found, Unreadable)
-    assert found.handled is None
-
-
-def test_what_cannot_be_read_is_a_value_that_tells_the_remedy() -> None:
-    found = stored_in(metadata(annotations=LEAST_ANNOTATIONS | {Annotation.REVISION: "many"}))
-    assert found == Unreadable("annotation datasource.dev/revision cannot be read", handled=HandledSet())
-    assert "sales-oauth2-credential cannot be read" in found.advice("sales")
-    assert stored_in(metadata(annotations=LEAST_ANNOTATIONS)) == read_facts(metadata(annotations=LEAST_ANNOTATIONS))
-
-
-def test_tombstone_needs_no_fingerprint() -> None:
-    read = read_facts(metadata(annotations={Annotation.CREDENTIAL_ID: "c", Annotation.TOMBSTONE: "CredentialCleared"}))
-    assert read.facts == CredentialFacts(credential_id="c", tombstone=Reason.CREDENTIAL_CLEARED)
-
-
 def test_least_annotations_are_enough() -> None:
-    read = read_facts(metadata(annotations=LEAST_ANNOTATIONS))
-    assert read.facts == CredentialFacts(credential_id="cred-1", fingerprint="fp-1")
-    assert read.resource_version == "7"
+    assert read_facts(LEAST_ANNOTATIONS) == CredentialFacts(credential_id="cred-1", fingerprint="fp-1")
 
 
 def test_times_are_read_in_utc() -> None:
-    assert read_facts(annotated(EXPIRES_AT="2026-07-01T14:00:00+02:00")).facts.expires_at == NOW
+    assert read_credential(annotated(EXPIRES_AT="2026-07-01T14:00:00+02:00")).expires_at == NOW
 
 
 _MISSING: Any = object()
@@ -254,7 +217,6 @@ _facts = st.builds(
     authorized_as=st.none() | st.text(max_size=20),
     ticket_hash=st.none() | _words,
     handled=st.builds(HandledSet, refresh=st.lists(_words, max_size=3).map(tuple)),
-    tombstone=st.none() | st.sampled_from(Reason),
     intent=st.none()
     | st.builds(Intent, id=_words, process=_words, pod=_words, at=st.just(NOW), sends=st.integers(1, 9)),
     stored_by=st.none() | _words,
@@ -264,35 +226,38 @@ _facts = st.builds(
     expiry_hint=_moments,
     grant_expires_at=_moments,
     identity_problem=st.none() | st.text(max_size=20),
+    authorized_at=_moments,
 )
 
 
 @given(before=_facts, after=_facts)
 def test_any_facts_survive_creation_and_replacement(before: CredentialFacts, after: CredentialFacts) -> None:
     body = created(before, credential_data())
-    assert read_facts(stored(body).metadata).facts == before
-    assert read_facts(stored(merged(body, replaced(after, None))).metadata).facts == after
+    assert read_facts(stored(body).metadata.annotations) == before
+    assert read_facts(stored(merged(body, replaced(after, None))).metadata.annotations) == after
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "soon", "1" * 10, "\u0661"])
 def test_lifetime_that_somebody_altered_is_unreadable(text: str) -> None:
     with pytest.raises(UnreadableCredential, match="told-lifetime"):
-        read_facts(annotated(TOLD_LIFETIME=text))
+        read_facts(annotated(TOLD_LIFETIME=text).annotations)
 
 
 @given(st.dictionaries(st.sampled_from(Annotation), st.text(max_size=30)))
 def test_arbitrary_annotations_raise_nothing_but_unreadable(annotations: dict[Annotation, str]) -> None:
     try:
-        read = read_facts(metadata(annotations=LEAST_ANNOTATIONS | annotations))
+        read = read_facts(metadata(annotations={**LEAST_ANNOTATIONS, **annotations}).annotations)
     except UnreadableCredential:
         return
-    expires_at = read.facts.expires_at
+    expires_at = read.expires_at if isinstance(read, CredentialFacts) else read.revoke_until
     assert expires_at is None or expires_at.utcoffset() == timedelta(0)
 
 
-def test_credential_says_whether_it_is_being_deleted() -> None:
-    assert read_facts(stored_secret(deletion_timestamp=DELETED).metadata).is_being_deleted
-    assert not read_facts(stored_secret().metadata).is_being_deleted
+def test_time_of_authorization_that_somebody_altered_costs_no_credential() -> None:
+    annotations = stored_secret().metadata.annotations
+    found = read_facts({**annotations, "datasource.dev/authorized-at": "yesterday"})
+    assert isinstance(found, CredentialFacts)
+    assert found.authorized_at is None
 
 
 @pytest.mark.parametrize(("fits", "said"), [(True, "hash-1 fits"), (False, "hash-1 differs")])
@@ -300,14 +265,14 @@ def test_comparison_of_identities_is_written_and_read(fits: bool, said: str) -> 
     compared = facts(identity_checked="hash-1", identity_fits=fits)
     annotations = stored_secret(facts_=compared).metadata.annotations
     assert annotations["datasource.dev/expected-identity"] == said
-    assert read_facts(stored_secret(facts_=compared).metadata).facts == compared
+    assert read_facts(stored_secret(facts_=compared).metadata.annotations) == compared
 
 
 @pytest.mark.parametrize("said", ["", "fits", " fits", "hash-1", "hash-1 perhaps"])
 def test_altered_comparison_is_none(said: str) -> None:
     metadata_ = stored_secret().metadata
     annotations = {**metadata_.annotations, "datasource.dev/expected-identity": said}
-    found = read_facts(msgspec.structs.replace(metadata_, annotations=annotations)).facts
+    found = read_credential(msgspec.structs.replace(metadata_, annotations=annotations))
     assert (found.identity_checked, found.identity_fits) == (None, False)
 
 
@@ -354,20 +319,15 @@ SAID = ProviderMetadata(
 )
 
 
-def test_promises_outlive_a_clear() -> None:
-    before = facts(promised=SAID)
-    assert tombstone(before, credential_id="cred-2", handled=HandledSet()).promised == SAID
-
-
 @pytest.mark.parametrize("promised", [None, SAID, ProviderMetadata(issuer="https://login.example.com")])
 def test_promises_are_read_back(promised: ProviderMetadata | None) -> None:
-    assert read_facts(stored_secret(facts_=facts(promised=promised)).metadata).facts.promised == promised
+    assert read_credential(stored_secret(facts_=facts(promised=promised)).metadata).promised == promised
 
 
 def read_promised(written: str) -> ProviderMetadata | None:
     metadata_ = stored_secret().metadata
     annotations = {**metadata_.annotations, "datasource.dev/promised": written}
-    return read_facts(msgspec.structs.replace(metadata_, annotations=annotations)).facts.promised
+    return read_credential(msgspec.structs.replace(metadata_, annotations=annotations)).promised
 
 
 @pytest.mark.parametrize("altered", ["", "{", "[]", "{}", '{"issuer": 5}', "\ud800"])

@@ -7,12 +7,8 @@ import msgspec
 from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
-from datasource.records.credential import (
-    CredentialFacts,
-    read_data,
-    read_facts,
-    tombstone,
-)
+from datasource.records.contents import StoredCredential, contents_in, tombstone
+from datasource.records.credential import CredentialFacts, TombstoneFacts, read_data, read_facts
 from datasource.records.credential_patches import (
     adoption_patch,
     credential_patch,
@@ -89,7 +85,7 @@ def test_least_credential_is_written_without_what_it_has_not() -> None:
         "datasource.dev/handled",
     }
     assert "refresh_token" not in body["data"]
-    assert read_facts(stored(body).metadata).facts == least
+    assert read_facts(stored(body).metadata.annotations) == least
     assert read_data(stored(body)) == data
 
 
@@ -116,7 +112,7 @@ def test_patch_leaves_nothing_of_the_credential_before() -> None:
             credential_data(refresh_token=None, revocation_endpoint=None),
         ),
     )
-    assert read_facts(stored(after).metadata).facts == CredentialFacts(credential_id="cred-2", fingerprint="fp-2")
+    assert read_facts(stored(after).metadata.annotations) == CredentialFacts(credential_id="cred-2", fingerprint="fp-2")
     assert read_data(stored(after)) == credential_data(refresh_token=None, revocation_endpoint=None)
 
 
@@ -134,7 +130,8 @@ def test_tombstone_takes_out_all_data_even_what_somebody_added() -> None:
 def test_tombstone_can_be_created_without_data() -> None:
     body = created(tombstone(None, credential_id="cred-1", handled=HandledSet()), None)
     assert body["data"] == {}
-    assert read_facts(stored(body).metadata).facts.tombstone is Reason.AUTHORIZATION_REQUIRED
+    read = read_facts(stored(body).metadata.annotations)
+    assert read == TombstoneFacts("cred-1", Reason.AUTHORIZATION_REQUIRED)
 
 
 def test_patch_of_facts_is_a_compare_and_swap_that_leaves_the_tokens_alone() -> None:
@@ -142,7 +139,7 @@ def test_patch_of_facts_is_a_compare_and_swap_that_leaves_the_tokens_alone() -> 
     body = facts_patch(datasource_name="sales", resource_version="7", facts=judged)
     assert body["metadata"]["resourceVersion"] == "7"
     after = merged(created(facts(), credential_data()), msgspec.json.decode(msgspec.json.encode(body)))
-    assert read_facts(stored(after).metadata).facts == judged
+    assert read_facts(stored(after).metadata.annotations) == judged
     assert read_data(stored(after)) == credential_data()
 
 
@@ -174,7 +171,8 @@ def test_tombstone_keeps_one_token_until_it_is_revoked_and_nothing_else() -> Non
 
 def test_tombstone_without_anything_to_revoke_takes_out_all() -> None:
     secret = stored_secret(credential_data())
-    patched = tombstone_patch(datasource_name="calendar", secret=secret, facts=facts(), token=None)
+    left = tombstone(facts(), credential_id="cred-2", handled=HandledSet())
+    patched = tombstone_patch(datasource_name="calendar", secret=secret, facts=left, token=None)
     assert patched["data"] is None
 
 
@@ -208,7 +206,8 @@ def test_hold_puts_our_finalizer_beside_those_of_others_and_release_takes_ours_o
     assert held["metadata"] == {"resourceVersion": "7", "finalizers": [*others, REVOKE_FINALIZER]}
     assert held["data"]["client_secret"] is not None
 
-    credential = read_facts(msgspec.structs.replace(secret.metadata, finalizers=(*others, REVOKE_FINALIZER)))
+    credential = contents_in(msgspec.structs.replace(secret.metadata, finalizers=(*others, REVOKE_FINALIZER)))
+    assert isinstance(credential, StoredCredential)
     assert credential.is_held
     assert release_patch(credential) == {
         "metadata": {"resourceVersion": "7", "finalizers": list(others)},

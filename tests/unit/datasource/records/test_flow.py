@@ -14,6 +14,8 @@ from datasource.api.requests import HandledSet, Requests
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.flow import (
     FLOW_LIFETIME,
+    LONGEST_MESSAGE,
+    FailedFlow,
     Flow,
     FlowKey,
     Outcome,
@@ -21,6 +23,7 @@ from datasource.records.flow import (
     UnreadableFlow,
     came_back_to,
     done_id_is_of,
+    failed_flow,
     flow_key_origin,
     flow_manifest,
     has_expired,
@@ -33,6 +36,7 @@ from datasource.records.flow import (
     state_is_of,
 )
 from datasource.records.link_keys import KNOWN_AFTER, LENIENCE, LinkKeys, Origin, Purpose
+from tests.support.merge_patch import merge_patched
 from tests.unit.datasource.builders import NOW, UID, metadata, secret
 
 
@@ -219,10 +223,67 @@ def test_what_was_written_is_read_back(changes: dict[str, Any]) -> None:
 def test_replacement_is_a_compare_and_swap_of_the_whole_record() -> None:
     change = replacement_patch(flow(), slot=3, resource_version="7")
     whole = flow_manifest(flow(), system_namespace="system", slot=3)
+    left = dict.fromkeys((Annotation.OUTCOME, Annotation.OUTCOME_MESSAGE, Annotation.ENDED_AT))
     assert change == {
-        "metadata": {"resourceVersion": "7", "annotations": whole["metadata"]["annotations"]},
+        "metadata": {"resourceVersion": "7", "annotations": whole["metadata"]["annotations"] | left},
         "data": whole["data"],
     }
+
+
+# How it ended, for the operator.
+
+DENIED: dict[str, Any] = {
+    "claim": "c",
+    "outcome": Outcome.NOT_STORED,
+    "outcome_title": "Consent was denied",
+    "outcome_message": "Nothing was stored.",
+    "ended_at": NOW,
+}
+
+
+def told(**changes: Any) -> FailedFlow | None:
+    """What the record's metadata says."""
+    return failed_flow(stored(flow_manifest(flow(**changes), system_namespace="system", slot=3)).metadata)
+
+
+def test_failure_is_told_in_annotations() -> None:
+    assert told(**DENIED) == FailedFlow(
+        "shop", "sales", uid_digest(UID), NOW, "Consent was denied. Nothing was stored."
+    )
+
+
+@pytest.mark.parametrize("changes", [{}, {"outcome": Outcome.STORED}, {"ended_at": None}])
+def test_nothing_is_told_of_an_authorization_that_did_not_fail(changes: dict[str, Any]) -> None:
+    assert told(**(changes and DENIED | changes)) is None
+
+
+def test_failure_says_no_more_than_a_status_takes_and_nothing_that_moves_a_cursor() -> None:
+    failed = told(**DENIED | {"outcome_message": "\x1b[2J\n\u202e" + "x" * 5000})
+    assert failed is not None
+    assert len(failed.message) == LONGEST_MESSAGE
+    assert failed.message.isprintable()
+
+
+def test_flow_that_takes_a_slot_takes_away_how_the_one_before_ended() -> None:
+    before = flow_manifest(flow(**DENIED), system_namespace="system", slot=3)
+    after = merge_patched(before, replacement_patch(flow(), slot=3, resource_version="7"))
+    assert failed_flow(stored(after).metadata) is None
+    assert Annotation.OUTCOME not in after["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"name": "datasource-flow-0"},
+        {"annotations": {Annotation.DATASOURCE: "sales"}},
+        {"annotations": {Annotation.ENDED_AT: "soon"}},
+        {"annotations": {Annotation.ENDED_AT: "2026-07-01T12:00:00"}},
+        {"annotations": {Annotation.OUTCOME: "perhaps"}},
+    ],
+)
+def test_what_somebody_altered_tells_nothing(altered: dict[str, Any]) -> None:
+    whole = flow_manifest(flow(**DENIED), system_namespace="system", slot=3)
+    assert failed_flow(stored(merge_patched(whole, {"metadata": altered})).metadata) is None
 
 
 def flow_secret(text: str | bytes | None, type_: str = SecretType.FLOW) -> Secret:

@@ -10,12 +10,8 @@ from datasource.api.names import REVOKE_FINALIZER
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.oauth2.revocation import TokenTypeHint
-from datasource.records.credential import (
-    CredentialData,
-    UnreadableCredential,
-    read_facts,
-    tombstone,
-)
+from datasource.records.contents import tombstone
+from datasource.records.credential import CredentialData, UnreadableCredential, read_facts
 from datasource.records.revocable_token import revocable_token, revocation_deadline, revocation_is_due
 from tests.unit.datasource.builders import NOW, credential_data, facts
 from tests.unit.datasource.records.credential_secrets import DELETED, a_token, stored_secret
@@ -57,7 +53,7 @@ def test_altered_data_cannot_be_revoked() -> None:
 def test_tombstone_that_waits_for_a_revocation_is_read_back() -> None:
     left = tombstone(facts(), credential_id="cred-2", handled=HandledSet(), revoke_until=NOW)
     secret = stored_secret(a_token(), left)
-    assert read_facts(secret.metadata).facts == left
+    assert read_facts(secret.metadata.annotations) == left
     assert revocable_token(secret) == a_token()
     assert revocation_is_due(secret.metadata)
     assert revocation_deadline(secret.metadata, timedelta(minutes=5)) == NOW

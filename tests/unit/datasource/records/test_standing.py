@@ -1,38 +1,52 @@
 """Whether a write stands whose answer was a conflict or none at all."""
 
+import msgspec
 import pytest
 
-from datasource.records.credential import CredentialData, CredentialFacts, StoredCredential
-from datasource.records.standing import Standing, Written, standing
+from datasource.api.states import Reason
+from datasource.records.contents import Readable, StoredCredential, StoredTombstone
+from datasource.records.credential import CredentialData, CredentialFacts, TombstoneFacts
+from datasource.records.standing import Absent, Standing, Written, standing
 
 
 def stored(credential_id: str) -> StoredCredential:
     return StoredCredential(CredentialFacts(credential_id=credential_id), "7", owners=())
 
 
+OLD, LABELLED = stored("old"), msgspec.structs.replace(stored("old"), resource_version="8")
+NO_CREDENTIAL = StoredTombstone(TombstoneFacts("tombstone-1", Reason.CREDENTIAL_CLEARED), "7", owners=())
+NOTHING = Absent("uid-1")
+
+
 @pytest.mark.parametrize(
-    ("found", "replaces", "expected"),
+    ("found", "before", "expected"),
     [
-        (stored("ours"), "old", Standing.STORED),
-        (stored("ours"), "", Standing.STORED),
-        (stored("old"), "old", Standing.TRY_AGAIN),
-        (None, "", Standing.TRY_AGAIN),
-        (None, "old", Standing.LOST),
-        (stored("newer"), "old", Standing.LOST),
-        (stored("newer"), "", Standing.LOST),
+        (stored("ours"), OLD, Standing.STORED),
+        (stored("ours"), NOTHING, Standing.STORED),
+        (LABELLED, OLD, LABELLED),
+        (NO_CREDENTIAL, NO_CREDENTIAL, NO_CREDENTIAL),
+        (None, NOTHING, NOTHING),
+        (None, OLD, Standing.LOST),
+        (stored("newer"), OLD, Standing.LOST),
+        (NO_CREDENTIAL, OLD, Standing.LOST),
+        (stored("newer"), NOTHING, Standing.LOST),
     ],
     ids=[
         "ours replaced it",
         "ours was created",
         "merely labelled",
+        "the tombstone that it replaces stands still",
         "the create never arrived",
         "deleted meanwhile",
-        "replaced or cleared meanwhile",
+        "replaced meanwhile",
+        "cleared meanwhile",
         "somebody else was first",
     ],
 )
-def test_newer_decisions_than_ours_stay(found: StoredCredential | None, replaces: str, expected: Standing) -> None:
-    assert standing(found, replaces=replaces, ours="ours") is expected
+def test_newer_decisions_than_ours_stay(
+    found: Readable | None, before: Readable | Absent, expected: Standing | Readable | Absent
+) -> None:
+    assert standing(found, before=before, ours="ours") is expected
 
 
 def test_how_a_write_ended_is_told_without_its_tokens() -> None:

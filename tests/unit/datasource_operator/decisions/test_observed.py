@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import msgspec
 import pytest
 
 from datasource.api.objects import OwnerReference
@@ -10,7 +9,8 @@ from datasource.api.requests import HandledSet, Requests
 from datasource.api.spec import Spec, SpecProblem
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import MEANING, Progress, Reason, State
-from datasource.records.credential import StoredCredential, Unreadable
+from datasource.records.contents import Contents
+from datasource.records.credential import Unreadable
 from datasource_operator.decisions.observed import Finding, Observed, Refusal
 from tests.support.builders import (
     DANGLING,
@@ -20,6 +20,7 @@ from tests.support.builders import (
     fingerprint_of,
     handled,
     invalid_spec,
+    leaving,
     observed,
     raw_spec,
     spec,
@@ -131,7 +132,8 @@ OTHER_KIND = OwnerReference(uid="another-uid", kind="ConfigMap", name="calendar"
     ("stored", "is_ours", "is_ownerless"),
     [
         pytest.param(credential(), True, False, id="ours"),
-        pytest.param(tombstone(), True, False, id="a tombstone of ours"),
+        pytest.param(tombstone(), False, False, id="a tombstone of ours"),
+        pytest.param(tombstone(owners=OWNERLESS), False, True, id="a restored tombstone"),
         pytest.param(credential(owners=(*OURS, OTHER_KIND)), True, False, id="ours and somebody's else"),
         pytest.param(credential(owners=OWNERLESS), True, True, id="restored"),
         pytest.param(credential(owners=DANGLING), False, False, id="of an earlier Datasource"),
@@ -140,7 +142,7 @@ OTHER_KIND = OwnerReference(uid="another-uid", kind="ConfigMap", name="calendar"
     ],
 )
 def test_facts_are_those_of_a_credential_of_this_very_datasource(
-    stored: StoredCredential | Unreadable | None, is_ours: bool, is_ownerless: bool
+    stored: Contents | None, is_ours: bool, is_ownerless: bool
 ) -> None:
     seen = observed(stored)
     assert (seen.facts is not None) is is_ours
@@ -149,12 +151,8 @@ def test_facts_are_those_of_a_credential_of_this_very_datasource(
 
 @pytest.mark.parametrize("owners", [OURS, OWNERLESS, DANGLING], ids=["ours", "restored", "of another"])
 def test_secret_that_is_being_deleted_has_no_facts_to_go_by(owners: tuple[OwnerReference, ...]) -> None:
-    leaving = _being_deleted(credential(owners=owners))
-    assert observed(leaving).facts is None
-
-
-def _being_deleted(stored: StoredCredential) -> StoredCredential:
-    return msgspec.structs.replace(stored, is_being_deleted=True)
+    seen = observed(leaving(credential(owners=owners)))
+    assert (seen.facts, seen.is_ownerless, seen.handled) == (None, False, HandledSet())
 
 
 # Requests.

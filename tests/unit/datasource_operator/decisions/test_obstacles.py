@@ -51,6 +51,14 @@ def test_foreign_secret_is_named_and_another_name_offered_only_where_there_is_a_
     assert ("spec.tokenSecret.name" in told.message) is (role is Role.TOKEN)
 
 
+def test_name_that_holds_another_datasources_token_is_told_with_that_datasource_and_both_ways_out() -> None:
+    told = secret_conflict("some-secret", Role.TOKEN, "mail")
+    assert (told.reason, told.state) == (Reason.SECRET_CONFLICT, State.ERROR)
+    assert "Secret some-secret holds the token of Datasource mail." in told.message
+    assert "Choose another name in spec.tokenSecret.name, or give mail another one" in told.message
+    assert "delete it" not in told.message, "it holds a token that apps use"
+
+
 @pytest.mark.parametrize("finalizers", [("example.com/keep",), ("example.com/keep", "other.example.com/too")])
 def test_secret_that_does_not_go_is_told_with_whoever_holds_it(finalizers: tuple[str, ...]) -> None:
     told = secret_is_leaving("some-secret", finalizers)

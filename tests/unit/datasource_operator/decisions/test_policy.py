@@ -15,12 +15,12 @@ from datasource.api.objects import HandledEcho, OwnerReference, Status
 from datasource.api.requests import HandledSet, Requests
 from datasource.api.spec import Spec, SpecProblem
 from datasource.api.states import Progress, Reason, State
-from datasource.records.credential import CredentialFacts, StoredCredential, Unreadable
+from datasource.records.contents import Readable, StoredCredential, StoredTombstone, seen_from, still_there
+from datasource.records.credential import CredentialFacts, TombstoneFacts, Unreadable
 from datasource.records.token_secret import StoredTokenSecret
 from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
 from datasource_operator.decisions.obstacles import refused
 from datasource_operator.decisions.policy import is_destructive, next_step
-from datasource_operator.decisions.predicates import ticket_scope
 from datasource_operator.decisions.steps import (
     Adopt,
     Clear,
@@ -48,6 +48,7 @@ from tests.support.builders import (
     fingerprint_of,
     handled,
     invalid_spec,
+    leaving,
     live,
     observed,
     planned,
@@ -404,17 +405,17 @@ def test_a_fitting_link_of_another_state_does_not_speak_for_the_surroundings() -
 
 def test_what_is_offered_is_bound_to_parameters_uid_and_credential() -> None:
     scopes = {
-        ticket_scope(observed()),
-        ticket_scope(observed(wanted=spec(scopes=["read"]))),
-        ticket_scope(observed(uid="another-uid")),
-        ticket_scope(observed(credential())),
-        ticket_scope(observed(tombstone())),
+        observed().ticket_scope,
+        observed(wanted=spec(scopes=["read"])).ticket_scope,
+        observed(uid="another-uid").ticket_scope,
+        observed(credential()).ticket_scope,
+        observed(tombstone()).ticket_scope,
     }
     assert len(scopes) == 5
 
 
 def test_a_link_is_not_bound_to_the_credential_of_a_namesake() -> None:
-    assert ticket_scope(observed(credential(owners=DANGLING))) == ticket_scope(observed())
+    assert observed(credential(owners=DANGLING)).ticket_scope == observed().ticket_scope
 
 
 # AUTHORIZED.
@@ -572,7 +573,7 @@ IN_VAIN = {
 
 
 @pytest.mark.parametrize("stored", IN_VAIN.values(), ids=IN_VAIN)
-def test_a_refresh_asked_for_in_vain_counts_as_handled(stored: StoredCredential) -> None:
+def test_a_refresh_asked_for_in_vain_counts_as_handled(stored: Readable) -> None:
     step = next_step(live(observed(stored, requests=Requests(refresh="1", new_credential="n"))))
     assert step == MarkHandled(stored, handled(refresh="1"))
 
@@ -663,7 +664,7 @@ def cleared_from(seen: Observed) -> Clear:
     return step
 
 
-STARTING_POINTS: dict[str, StoredCredential | None] = {
+STARTING_POINTS: dict[str, Readable | None] = {
     "never authorized": None,
     "authorized": credential(),
     "parameters changed": credential(obtained_with=OTHER_TOKEN_URL),
@@ -675,14 +676,14 @@ STARTING_POINTS: dict[str, StoredCredential | None] = {
 
 
 @pytest.mark.parametrize("stored", STARTING_POINTS.values(), ids=STARTING_POINTS)
-def test_a_clear_request_is_acted_on_wherever_it_starts_from(stored: StoredCredential | None) -> None:
+def test_a_clear_request_is_acted_on_wherever_it_starts_from(stored: Readable | None) -> None:
     step = cleared_from(observed(stored))
     assert step.credential == stored
     assert step.handled.pending(CLEAR) == Requests()
 
 
 @pytest.mark.parametrize("stored", STARTING_POINTS.values(), ids=STARTING_POINTS)
-def test_a_clear_request_is_acted_on_only_for_what_was_read_live(stored: StoredCredential | None) -> None:
+def test_a_clear_request_is_acted_on_only_for_what_was_read_live(stored: Readable | None) -> None:
     assert next_step(observed(stored, requests=CLEAR)) == ReadLive()
 
 
@@ -743,12 +744,13 @@ def test_an_unreadable_credential_that_nobody_asks_to_clear_is_kept() -> None:
     assert reason_of(live(observed(UNREADABLE))) is Reason.CREDENTIAL_UNREADABLE
 
 
-def test_a_clear_of_a_credential_that_does_not_go_is_told_and_takes_the_token_from_the_apps() -> None:
+@pytest.mark.parametrize("stored", [credential(), tombstone(), UNREADABLE], ids=lambda each: type(each).__name__)
+def test_a_clear_of_a_credential_that_does_not_go_is_told_and_takes_the_token_from_the_apps(
+    stored: Readable | Unreadable,
+) -> None:
     """Somebody deleted the Secret, and somebody's finalizer holds it: there is no place for a tombstone."""
-    leaving = live(
-        observed(msgspec.structs.replace(credential(), is_being_deleted=True), token_secret(), requests=CLEAR)
-    )
-    held = replace(leaving, surroundings=Surroundings(problem(Reason.SECRET_CONFLICT)))
+    deleted = live(observed(leaving(stored), token_secret(), requests=CLEAR))
+    held = replace(deleted, surroundings=Surroundings(problem(Reason.SECRET_CONFLICT)))
     assert isinstance(next_step(held), DeleteTokenSecret)
     assert reason_of(replace(held, token_secrets=())) is Reason.SECRET_CONFLICT
 
@@ -778,8 +780,8 @@ def test_a_restored_credential_is_adopted_before_it_is_cleared() -> None:
         (credential(handled=handled(clear_credential="1")), Reason.AUTHORIZED),
     ],
 )
-def test_a_clear_request_that_was_handled_does_nothing(stored: StoredCredential, reason: Reason) -> None:
-    tokens = () if reason is not Reason.AUTHORIZED else (token_secret(stored),)
+def test_a_clear_request_that_was_handled_does_nothing(stored: Readable, reason: Reason) -> None:
+    tokens = (token_secret(stored),) if isinstance(stored, StoredCredential) else ()
     assert reason_of(live(observed(stored, *tokens, requests=CLEAR))) is reason
 
 
@@ -820,7 +822,7 @@ def test_a_refresh_request_neither_clears_nor_offers_anything() -> None:
         tombstone(Reason.AUTHORIZATION_REQUIRED, owners=OWNERLESS),
     ],
 )
-def test_a_restored_credential_that_fits_is_adopted(restored: StoredCredential) -> None:
+def test_a_restored_credential_that_fits_is_adopted(restored: Readable) -> None:
     assert next_step(observed(restored)) == Adopt(restored)
 
 
@@ -868,7 +870,10 @@ LEAVING_AUTHORIZED: dict[str, dict[str, Any]] = {
     "the spec became invalid": {"spec": invalid_spec()},
     "the parameters were removed": {"spec": spec_without_oauth2(), "token_secrets": ()},
     "the token ran out": {"credential": running_out(-AN_HOUR), "token_secrets": ()},
-    "a namesake's credential is there": {"credential": credential(owners=DANGLING), "token_secrets": ()},
+    "a namesake's credential is there": {
+        "credential": seen_from(credential(owners=DANGLING), UID),
+        "token_secrets": (),
+    },
 }
 
 
@@ -1154,12 +1159,16 @@ FACTS = st.builds(
     authorized_as=st.sampled_from([None, "ada@example.com"]),
     handled=HANDLED,
     verdict=st.sampled_from([None, None, None, *VERDICTS]),
-    tombstone=st.sampled_from([None, None, None, None, Reason.CREDENTIAL_CLEARED, Reason.AUTHORIZATION_REQUIRED]),
+)
+TOMBSTONES = st.builds(
+    TombstoneFacts,
+    credential_id=st.sampled_from(["tombstone-1", "tombstone-2"]),
+    reason=st.sampled_from([Reason.CREDENTIAL_CLEARED, Reason.AUTHORIZATION_REQUIRED]),
+    handled=HANDLED,
 )
 STORED = st.builds(StoredCredential, facts=FACTS, resource_version=st.just("7"), owners=OWNERS)
-CREDENTIALS: st.SearchStrategy[Credential] = st.integers(1, 10).flatmap(
-    lambda number: {1: st.just(UNREADABLE), 2: st.none()}.get(number, STORED)
-)
+BURIED = st.builds(StoredTombstone, facts=TOMBSTONES, resource_version=st.just("7"), owners=OWNERS)
+CREDENTIALS: st.SearchStrategy[Credential] = st.one_of(st.just(UNREADABLE), st.none(), BURIED, BURIED, *[STORED] * 8)
 
 
 @st.composite
@@ -1259,8 +1268,8 @@ def refusing(step: type[Step], refusal: Refusal, seen: Observed, **token_secrets
     """A world in which everything is in order but that one kind of step is refused."""
     return World(
         datasource=seen,
-        credential=seen.credential,
-        shown=seen.credential,
+        credential=still_there(seen.credential),
+        shown=still_there(seen.credential),
         data_fit=True,
         token_secrets=token_secrets.get("token_secrets", ()),
         client_secret_problem=None,
@@ -1329,6 +1338,18 @@ def test_where_nothing_may_be_read_that_is_said_without_reading_it() -> None:
     step = next_step(after)
     assert isinstance(step, Settle)
     assert step.finding.reason is Reason.SECRETS_FORBIDDEN
+
+
+@pytest.mark.parametrize("refusal", [NO_RIGHT, QUOTA], ids=["no right", "a webhook or quota"])
+@pytest.mark.parametrize("stored", STARTING_POINTS.values(), ids=STARTING_POINTS)
+def test_nothing_is_cleared_where_it_may_not_be_read_live_and_that_is_said(
+    stored: StoredCredential | None, refusal: Refusal
+) -> None:
+    seen = refused(ReadLive(), observed(stored, requests=CLEAR), refusal)
+    step = next_step(seen)
+    assert isinstance(step, Settle)
+    assert step.finding.reason is Reason.SECRETS_FORBIDDEN
+    assert refusal.words in step.finding.message
 
 
 def test_of_several_refusals_the_first_is_told() -> None:

@@ -27,6 +27,7 @@ from tests.support.builders import (
     DANGLING,
     credential,
     invalid_spec,
+    leaving,
     live,
     observed,
     raw_spec,
@@ -50,12 +51,8 @@ REVOKE, DELETE = with_policy("Revoke"), with_policy("Delete")
 
 def held(*, is_being_deleted: bool = False, **changes: Any) -> Observed:
     """A credential that our finalizer holds."""
-    stored = msgspec.structs.replace(
-        credential(is_revocable=True),
-        is_being_deleted=is_being_deleted,
-        finalizers=("example.com/backup", REVOKE_FINALIZER),
-    )
-    return observed(stored, **changes)
+    stored = msgspec.structs.replace(credential(is_revocable=True), finalizers=("example.com/backup", REVOKE_FINALIZER))
+    return observed(leaving(stored) if is_being_deleted else stored, **changes)
 
 
 def test_identity_is_compared_when_somebody_is_expected_all_at_once() -> None:

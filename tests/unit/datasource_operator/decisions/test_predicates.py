@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,25 +11,23 @@ from datasource.api.spec import Spec
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.oauth2.identity import expected_identity_hash
-from datasource.records.credential import StoredCredential, Unreadable
+from datasource.records.contents import StoredCredential
+from datasource.records.credential import CredentialFacts, Unreadable
 from datasource.records.ticket import issue_ticket, ticket_fits
 from datasource_operator.decisions.observed import Observed, Surroundings
 from datasource_operator.decisions.predicates import (
     LATE_AFTER,
     access_token_is_dead,
-    credential_is_there,
-    credential_is_usable,
     fingerprint_fits,
     has_run_out,
     identity_fits,
-    is_leaving,
     is_to_be_revoked,
-    is_tombstone,
+    is_usable,
     late_at,
     name_is_taken,
     outlives_its_grant,
     scopes_changed,
-    ticket_scope,
+    usable_credential,
     was_refused,
 )
 from tests.support.builders import (
@@ -39,6 +36,7 @@ from tests.support.builders import (
     OWNERLESS,
     credential,
     invalid_spec,
+    leaving,
     observed,
     problem,
     raw_spec,
@@ -55,7 +53,6 @@ ELSEWHERE = spec(tokenURL="https://elsewhere.example.com/token")
 ADA = {"email": "ada@example.com"}
 FOR_ADA = expecting(ADA)
 REVOKING = parse_spec(raw_spec() | {"deletionPolicy": "Revoke"}, allow_insecure_http=False)
-LEAVING = msgspec.structs.replace(credential(), is_being_deleted=True)
 
 
 def checked(*, fits: bool, against: dict[str, str] = ADA) -> StoredCredential:
@@ -64,37 +61,20 @@ def checked(*, fits: bool, against: dict[str, str] = ADA) -> StoredCredential:
     return credential(obtained_with=FOR_ADA, identity_checked=hash_, identity_fits=fits)
 
 
+def facts_in(seen: Observed) -> CredentialFacts:
+    """The facts of what is surely a credential."""
+    assert seen.facts is not None
+    return seen.facts
+
+
 NOTHING = observed()
 USABLE = observed(credential())
 
-TRUE_AND_FALSE: list[tuple[Callable[[Observed], bool], list[Observed], list[Observed]]] = [
-    (
-        is_tombstone,
-        [observed(tombstone()), observed(tombstone(), wanted=invalid_spec())],
-        [NOTHING, USABLE, observed(UNREADABLE), observed(tombstone(owners=DANGLING))],
-    ),
-    (
-        is_leaving,
-        [observed(LEAVING), observed(msgspec.structs.replace(tombstone(), is_being_deleted=True))],
-        [NOTHING, USABLE, observed(UNREADABLE), observed(credential(owners=DANGLING))],
-    ),
-    (
-        credential_is_there,
-        [USABLE, observed(credential(owners=OWNERLESS)), observed(credential(verdict=Reason.GRANT_REVOKED))],
-        [
-            NOTHING,
-            observed(tombstone()),
-            observed(UNREADABLE),
-            observed(LEAVING),
-            observed(credential(owners=DANGLING)),
-        ],
-    ),
+TRUE_AND_FALSE: list[tuple[Callable[[CredentialFacts, Observed], bool], list[Observed], list[Observed]]] = [
     (
         fingerprint_fits,
         [USABLE, observed(credential(obtained_with=ELSEWHERE), wanted=ELSEWHERE)],
         [
-            NOTHING,
-            observed(UNREADABLE),
             observed(credential(), wanted=ELSEWHERE),
             observed(credential(), wanted=invalid_spec()),
             observed(credential(), wanted=spec_without_oauth2()),
@@ -102,7 +82,7 @@ TRUE_AND_FALSE: list[tuple[Callable[[Observed], bool], list[Observed], list[Obse
     ),
     (
         identity_fits,
-        [NOTHING, USABLE, observed(checked(fits=False)), observed(checked(fits=True), wanted=FOR_ADA)],
+        [USABLE, observed(checked(fits=False)), observed(checked(fits=True), wanted=FOR_ADA)],
         [
             observed(checked(fits=False), wanted=FOR_ADA),
             observed(checked(fits=True, against={"email": "eve@example.com"}), wanted=FOR_ADA),
@@ -113,7 +93,6 @@ TRUE_AND_FALSE: list[tuple[Callable[[Observed], bool], list[Observed], list[Obse
         has_run_out,
         [observed(credential(expires_at=NOW, has_refresh_token=False))],
         [
-            NOTHING,
             observed(credential(expires_at=NOW + SECOND, has_refresh_token=False)),
             observed(credential(expires_at=NOW - HOUR)),
             observed(credential(expires_at=None, has_refresh_token=False)),
@@ -122,13 +101,12 @@ TRUE_AND_FALSE: list[tuple[Callable[[Observed], bool], list[Observed], list[Obse
     (
         access_token_is_dead,
         [observed(credential(expires_at=NOW)), observed(credential(expires_at=NOW - HOUR, has_refresh_token=False))],
-        [NOTHING, observed(credential(expires_at=NOW + SECOND)), observed(credential(expires_at=None))],
+        [observed(credential(expires_at=NOW + SECOND)), observed(credential(expires_at=None))],
     ),
     (
         scopes_changed,
         [observed(credential(), wanted=spec(scopes=["read"])), observed(credential(), wanted=spec(scopes=None))],
         [
-            NOTHING,
             USABLE,
             observed(credential(), wanted=spec(scopes=["offline_access", "read"])),
             observed(credential(), wanted=invalid_spec()),
@@ -138,7 +116,6 @@ TRUE_AND_FALSE: list[tuple[Callable[[Observed], bool], list[Observed], list[Obse
         is_to_be_revoked,
         [observed(credential(is_revocable=True), wanted=REVOKING)],
         [
-            observed(wanted=REVOKING),
             observed(credential(is_revocable=False), wanted=REVOKING),
             observed(credential(is_revocable=True)),
             observed(credential(is_revocable=True), wanted=invalid_spec()),
@@ -148,9 +125,7 @@ TRUE_AND_FALSE: list[tuple[Callable[[Observed], bool], list[Observed], list[Obse
         outlives_its_grant,
         [observed(credential(verdict=Reason.GRANT_REVOKED, expires_at=NOW + SECOND))],
         [
-            NOTHING,
             USABLE,
-            observed(tombstone()),
             observed(credential(verdict=Reason.GRANT_REVOKED, expires_at=NOW)),
             observed(credential(verdict=Reason.GRANT_REVOKED, expires_at=None)),
             observed(credential(verdict=Reason.GRANT_REVOKED), wanted=ELSEWHERE),
@@ -158,16 +133,9 @@ TRUE_AND_FALSE: list[tuple[Callable[[Observed], bool], list[Observed], list[Obse
         ],
     ),
     (
-        name_is_taken,
-        [observed(surroundings=Surroundings(problem(Reason.SECRET_CONFLICT)))],
-        [NOTHING, observed(surroundings=Surroundings()), observed(surroundings=Surroundings(problem()))],
-    ),
-    (
-        credential_is_usable,
+        is_usable,
         [USABLE, observed(credential(expires_at=NOW - HOUR)), observed(credential(expires_at=None))],
         [
-            NOTHING,
-            observed(tombstone()),
             observed(credential(owners=OWNERLESS)),
             observed(credential(), wanted=ELSEWHERE),
             observed(credential(obtained_with=FOR_ADA), wanted=FOR_ADA),
@@ -179,13 +147,26 @@ TRUE_AND_FALSE: list[tuple[Callable[[Observed], bool], list[Observed], list[Obse
 
 
 @pytest.mark.parametrize(("holds", "seen"), [(holds, seen) for holds, true, _ in TRUE_AND_FALSE for seen in true])
-def test_sentence_is_true(holds: Callable[[Observed], bool], seen: Observed) -> None:
-    assert holds(seen)
+def test_sentence_is_true(holds: Callable[[CredentialFacts, Observed], bool], seen: Observed) -> None:
+    assert holds(facts_in(seen), seen)
 
 
 @pytest.mark.parametrize(("holds", "seen"), [(holds, seen) for holds, _, false in TRUE_AND_FALSE for seen in false])
-def test_sentence_is_false(holds: Callable[[Observed], bool], seen: Observed) -> None:
-    assert not holds(seen)
+def test_sentence_is_false(holds: Callable[[CredentialFacts, Observed], bool], seen: Observed) -> None:
+    assert not holds(facts_in(seen), seen)
+
+
+def test_only_a_credential_is_usable() -> None:
+    assert usable_credential(USABLE) == credential()
+    for contents in (None, tombstone(), UNREADABLE, leaving(credential()), credential(owners=DANGLING)):
+        assert usable_credential(observed(contents)) is None
+    assert usable_credential(observed(credential(owners=OWNERLESS))) is None
+
+
+def test_name_is_taken_where_a_live_look_said_so() -> None:
+    assert name_is_taken(observed(surroundings=Surroundings(problem(Reason.SECRET_CONFLICT))))
+    for surroundings in (None, Surroundings(), Surroundings(problem())):
+        assert not name_is_taken(observed(surroundings=surroundings))
 
 
 # What a link is bound to.
@@ -201,21 +182,21 @@ SCOPES = [
 
 
 def test_link_is_good_for_what_it_was_offered_for_and_nothing_else() -> None:
-    tickets = [issue_ticket(ticket_scope(seen), lambda count: b"r" * count) for seen in SCOPES]
+    tickets = [issue_ticket(seen.ticket_scope, lambda count: b"r" * count) for seen in SCOPES]
     for seen in SCOPES:
         fitting = [
-            other for other, ticket in zip(SCOPES, tickets, strict=True) if ticket_fits(ticket, ticket_scope(seen))
+            other for other, ticket in zip(SCOPES, tickets, strict=True) if ticket_fits(ticket, seen.ticket_scope)
         ]
         assert fitting == [seen]
 
 
 @pytest.mark.parametrize("wanted", [invalid_spec(), spec_without_oauth2()])
 def test_link_of_a_spec_without_parameters_is_bound_to_none(wanted: Spec) -> None:
-    assert ticket_scope(observed(wanted=wanted)).parameters_hash == ""
+    assert observed(wanted=wanted).ticket_scope.parameters_hash == ""
 
 
 def test_link_does_not_replace_the_credential_of_an_earlier_datasource() -> None:
-    assert ticket_scope(observed(credential(owners=DANGLING))).replaces == ""
+    assert observed(credential(owners=DANGLING)).ticket_scope.replaces == ""
 
 
 # Late.
@@ -226,7 +207,8 @@ def test_link_does_not_replace_the_credential_of_an_earlier_datasource() -> None
     st.none() | st.integers(-100_000, 0).map(lambda seconds: NOW + timedelta(seconds=seconds)),
 )
 def test_no_token_is_late_before_it_was_dead_and_seen_for_minutes(expires_at: object, first_seen: object) -> None:
-    late = late_at(observed(credential(expires_at=expires_at), first_seen=first_seen))
+    seen = observed(credential(expires_at=expires_at), first_seen=first_seen)
+    late = late_at(facts_in(seen), seen)
     assert late is not None
     assert late - LATE_AFTER in {expires_at, first_seen or NOW}
     assert late - LATE_AFTER >= expires_at  # type: ignore[operator]
@@ -234,8 +216,8 @@ def test_no_token_is_late_before_it_was_dead_and_seen_for_minutes(expires_at: ob
 
 
 def test_token_without_an_end_is_never_late() -> None:
-    assert late_at(observed(credential(expires_at=None))) is None
-    assert late_at(NOTHING) is None
+    seen = observed(credential(expires_at=None))
+    assert late_at(facts_in(seen), seen) is None
 
 
 # Refusals.

@@ -13,7 +13,8 @@ from datasource.api.spec import Spec
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.oauth2.identity import expected_identity_hash
-from datasource.records.credential import StoredCredential, Unreadable
+from datasource.records.contents import Contents, Readable, StoredCredential
+from datasource.records.credential import Unreadable
 from datasource_operator.decisions.observed import Observed, Surroundings
 from datasource_operator.decisions.preparations import (
     PREPARATIONS,
@@ -41,6 +42,7 @@ from tests.support.builders import (
     credential,
     handled,
     invalid_spec,
+    leaving,
     observed,
     problem,
     raw_spec,
@@ -70,11 +72,6 @@ def held(stored: StoredCredential) -> StoredCredential:
     return msgspec.structs.replace(stored, finalizers=("example.com/theirs", REVOKE_FINALIZER))
 
 
-def leaving(stored: StoredCredential) -> StoredCredential:
-    """The same, deleted, and held by somebody's finalizer."""
-    return msgspec.structs.replace(stored, is_being_deleted=True)
-
-
 @pytest.mark.parametrize(
     "seen",
     [
@@ -101,6 +98,8 @@ def test_what_is_in_order_or_waits_for_others_needs_no_preparation(seen: Observe
         pytest.param(credential(owners=OWNERLESS), ELSEWHERE, False, id="of other parameters"),
         pytest.param(tombstone(owners=OWNERLESS), ELSEWHERE, True, id="a tombstone of other parameters"),
         pytest.param(tombstone(owners=OWNERLESS), invalid_spec(), True, id="a tombstone, whatever is written"),
+        pytest.param(tombstone(), spec(), False, id="a tombstone of ours"),
+        pytest.param(leaving(credential(owners=OWNERLESS)), spec(), False, id="being deleted"),
         pytest.param(credential(owners=OWNERLESS), invalid_spec(), False, id="nobody knows"),
         pytest.param(credential(), spec(), False, id="ours"),
         pytest.param(credential(owners=DANGLING), spec(), False, id="of another"),
@@ -108,16 +107,16 @@ def test_what_is_in_order_or_waits_for_others_needs_no_preparation(seen: Observe
         pytest.param(None, spec(), False, id="none"),
     ],
 )
-def test_only_what_fits_is_adopted(stored: StoredCredential | None, wanted: Spec, is_adopted: bool) -> None:
+def test_only_what_fits_is_adopted(stored: Contents | None, wanted: Spec, is_adopted: bool) -> None:
     step = restored_credential_has_no_owner(observed(stored, wanted=wanted))
-    assert step == (Adopt(stored) if is_adopted and stored is not None else None)
+    assert step == (Adopt(stored) if is_adopted and isinstance(stored, Readable) else None)
 
 
 # Clears.
 
 
 @pytest.mark.parametrize("stored", [None, credential(), tombstone(), credential(verdict=Reason.GRANT_REVOKED)])
-def test_clear_is_acted_on_once(stored: StoredCredential | None) -> None:
+def test_clear_is_acted_on_once(stored: Contents | None) -> None:
     """The tombstone that comes of it remembers the value, beside what was handled before and no other request."""
     asked = Requests(clear_credential="now", refresh="later", new_credential="later")
     step = clear_is_requested(observed(stored, requests=asked))
@@ -193,9 +192,7 @@ def test_long_value_that_was_acted_on_is_known_by_the_digest_in_the_status() -> 
         pytest.param(credential(has_refresh_token=False, owners=DANGLING), spec(), False, id="of another"),
     ],
 )
-def test_refresh_that_cannot_be_waits_for_nothing(
-    stored: StoredCredential | None, wanted: Spec, is_in_vain: bool
-) -> None:
+def test_refresh_that_cannot_be_waits_for_nothing(stored: Contents | None, wanted: Spec, is_in_vain: bool) -> None:
     asked = Requests(refresh="now", clear_credential="not this one")
     step = refresh_is_requested_in_vain(observed(stored, wanted=wanted, requests=asked))
     assert (step is not None) is is_in_vain
@@ -236,7 +233,7 @@ def test_identity_is_compared_once_for_each_that_is_expected(
 
 
 @pytest.mark.parametrize("stored", [tombstone(), leaving(credential(obtained_with=FOR_ADA)), None, Unreadable("data")])
-def test_identity_of_nobody_is_compared_with_nothing(stored: StoredCredential | None) -> None:
+def test_identity_of_nobody_is_compared_with_nothing(stored: Contents | None) -> None:
     assert identity_is_not_compared(observed(stored, wanted=FOR_ADA)) is None
 
 
@@ -278,7 +275,7 @@ REVOCABLE = credential(is_revocable=True)
     ],
 )
 def test_our_finalizer_stands_exactly_where_something_will_be_revoked(
-    stored: StoredCredential | None, changes: dict[str, Any], expected: type[Step] | None
+    stored: Contents | None, changes: dict[str, Any], expected: type[Step] | None
 ) -> None:
     seen = observed(stored, **changes)
     steps = [step for step in (deletion_is_to_revoke(seen), deletion_is_not_to_revoke(seen)) if step is not None]

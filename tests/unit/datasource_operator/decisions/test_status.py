@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasource.api.names import ticket_in
-from datasource.api.objects import Condition, HandledEcho, Status
+from datasource.api.objects import FAILED, SUCCEEDED, Condition, HandledEcho, LastAuthorization, Status
 from datasource.api.requests import Requests
 from datasource.api.spec import Spec
 from datasource.api.states import Reason, State
@@ -21,7 +21,6 @@ from datasource.records.credential import Unreadable
 from datasource.records.ticket import ticket_fits
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed
-from datasource_operator.decisions.predicates import ticket_scope
 from datasource_operator.decisions.status import (
     MESSAGE_LIMIT,
     dropped_fields,
@@ -44,6 +43,7 @@ from tests.support.builders import (
     spec,
     spec_without_oauth2,
     surface,
+    token_secret,
     tombstone,
     trouble,
 )
@@ -129,6 +129,115 @@ def test_nothing_is_told_of_a_credential_that_is_not_in_use(seen: Observed) -> N
     assert (status.expires_at, status.refreshed_at, status.granted_scopes, status.authorized_as) == (None,) * 4
 
 
+# What stays when AUTHORIZED ends, and what is planned.
+
+YESTERDAY = NOW - timedelta(days=1)
+LONG_AGO = LastAuthorization("2026-01-01T00:00:00Z", SUCCEEDED, "The new credential was stored.")
+FAILURE = LastAuthorization("2026-06-30T12:00:00Z", FAILED, "Consent was denied.")
+
+
+def test_whoever_authorized_is_named_after_the_grant_has_died() -> None:
+    dead = credential(verdict=Reason.GRANT_REVOKED)
+    status = status_of(live(observed(dead)))
+    assert status.state == State.NOT_AUTHORIZED
+    assert (status.authorized_as, status.last_authorized_as) == (None, "ada@example.com")
+
+
+@pytest.mark.parametrize("stood", [Status(authorized_as="bo@example.com"), Status(last_authorized_as="bo@example.com")])
+def test_a_clear_leaves_whom_to_ask_in_the_status(stood: Status) -> None:
+    assert status_of(live(observed(tombstone(), status=stood))).last_authorized_as == "bo@example.com"
+
+
+def test_who_authorized_before_is_forgotten_once_somebody_else_did() -> None:
+    stood = Status(last_authorized_as="bo@example.com")
+    assert status_of(observed(credential(authorized_as=None), status=stood)).last_authorized_as is None
+
+
+def test_expiry_stays_for_as_long_as_apps_have_the_token() -> None:
+    dead = credential(verdict=Reason.GRANT_REVOKED)
+    assert status_of(live(observed(dead, token_secret(dead)))).expires_at == "2026-07-01T13:00:00Z"
+    assert status_of(live(observed(credential(), token_secret(), wanted=invalid_spec()))).expires_at is not None
+    assert status_of(live(observed(dead, token_secret(dead, owners=DANGLING)))).expires_at is None
+
+
+def test_expiry_stays_while_the_credential_cannot_be_read() -> None:
+    seen = observed(Unreadable("data"), token_secret(), status=Status(expires_at="2026-07-01T13:00:00Z"))
+    assert status_of(live(seen)).expires_at == "2026-07-01T13:00:00Z"
+
+
+def test_the_next_refresh_is_the_same_whenever_it_is_asked_for() -> None:
+    shown = {status_of(observed(credential(), now=NOW + timedelta(minutes=each))).next_refresh for each in range(3)}
+    assert len(shown) == 1
+    assert "2026-07-01T12:00:00Z" < str(shown.pop()) < "2026-07-01T13:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        observed(credential(has_refresh_token=False)),
+        observed(credential(), wanted=msgspec.structs.replace(spec(), suspend=True)),
+        observed(credential(verdict=Reason.GRANT_REVOKED)),
+        observed(credential(), wanted=invalid_spec()),
+        observed(credential(refreshed_at=None)),
+    ],
+)
+def test_no_refresh_is_announced_where_none_will_come(seen: Observed) -> None:
+    assert status_of(live(seen)).next_refresh is None
+
+
+def test_a_success_is_the_last_authorization_and_stays_after_a_clear() -> None:
+    status = status_of(observed(credential(authorized_at=YESTERDAY)))
+    assert status.authorized_at == "2026-06-30T12:00:00Z"
+    assert status.last_authorization == LastAuthorization(status.authorized_at, SUCCEEDED, LONG_AGO.message)
+    assert status_of(live(observed(tombstone(), status=status))).last_authorization == status.last_authorization
+
+
+@pytest.mark.parametrize(
+    ("stood", "stored", "heard", "last"),
+    [
+        pytest.param(None, None, FAILURE, FAILURE, id="the first"),
+        pytest.param(LONG_AGO, None, FAILURE, FAILURE, id="newer than what stands"),
+        pytest.param(FAILURE, None, None, FAILURE, id="after a restart"),
+        pytest.param(FAILURE, NOW, FAILURE, None, id="mended since"),
+        pytest.param(FAILURE, YESTERDAY, FAILURE, FAILURE, id="in the same second"),
+        pytest.param(None, None, None, None, id="none"),
+    ],
+)
+def test_the_last_authorization_is_the_latest_that_is_known(
+    stood: LastAuthorization | None, stored: Any, heard: LastAuthorization | None, last: LastAuthorization | None
+) -> None:
+    seen = observed(
+        credential(authorized_at=stored), status=Status(last_authorization=stood), failed_authorization=heard
+    )
+    found = status_of(seen).last_authorization
+    assert found == (
+        last if stored is not NOW else LastAuthorization("2026-07-01T12:00:00Z", SUCCEEDED, LONG_AGO.message)
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"next_refresh": "2026-07-01T12:40:00Z"},
+        {"authorized_at": "2026-07-01T12:40:00Z", "last_authorization": LONG_AGO},
+        {"last_authorized_as": "ada@example.com"},
+    ],
+)
+def test_what_is_only_good_to_know_is_written_with_something_else_and_never_alone(changes: dict[str, Any]) -> None:
+    stands = status_of(observed(credential()))
+    assert status_patch(stands, msgspec.structs.replace(stands, **changes)) is None
+    beside = status_patch(stands, msgspec.structs.replace(stands, expires_at="2026-07-01T14:00:00Z", **changes))
+    assert beside is not None
+    assert len(beside["status"]) == 1 + len(changes)
+
+
+def test_a_failure_is_worth_a_write_of_its_own() -> None:
+    stands = status_of(observed(credential(), status=Status(last_authorization=LONG_AGO)))
+    patch = status_patch(stands, msgspec.structs.replace(stands, last_authorization=FAILURE))
+    assert patch is not None
+    assert list(patch["status"]) == ["lastAuthorization"]
+
+
 def test_the_name_of_the_token_secret_is_the_one_in_the_spec() -> None:
     assert status_of(observed(wanted=spec(token_secret={"name": "mounted"}))).token_secret_name == "mounted"
 
@@ -153,7 +262,7 @@ def test_whoever_waits_for_a_person_gets_a_link_that_fits() -> None:
     assert link.startswith("https://connect.example.com/authorize/shop/calendar?ticket=")
     ticket = ticket_in(link)
     assert ticket is not None
-    assert ticket_fits(ticket, ticket_scope(observed()))
+    assert ticket_fits(ticket, observed().ticket_scope)
 
 
 WITHOUT_A_LINK = {

@@ -12,7 +12,7 @@ from datasource.api.requests import Requests
 from datasource.api.spec import Spec
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
-from datasource.records.credential import StoredCredential
+from datasource.records.contents import Contents
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Surroundings
 from datasource_operator.decisions.predicates import LATE_AFTER
@@ -157,7 +157,7 @@ def test_refresh_that_somebody_asked_for_goes_first_and_is_urgent_once() -> None
     ],
 )
 def test_refresh_token_is_sent_only_where_it_may_be(
-    stored: StoredCredential | None, changes: dict[str, Any], is_wanted: bool, asked: Requests
+    stored: Contents | None, changes: dict[str, Any], is_wanted: bool, asked: Requests
 ) -> None:
     assert refresh_is_wanted(observed(stored, requests=asked, **changes)) is is_wanted
 
