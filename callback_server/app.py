@@ -56,6 +56,16 @@ logger = structlog.get_logger(__name__)
 BODY_TIMEOUT = 10.0
 """Seconds for a form of a few hundred bytes."""
 
+EXCHANGES_PER_NAMESPACE = 16
+"""Authorizations of one namespace that are worked on at one time; thirty people of one course click at the same time."""
+
+LOOKS_PER_NAMESPACE = 8
+"""People of one namespace who wait for the metadata of a provider at one time."""
+
+PLACES = 256
+RESERVED_PLACES = 192
+"""Of each kind in all, and how many of them are for namespaces that hold none: to hold them all takes about 200 namespaces."""
+
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
@@ -73,11 +83,18 @@ class Services:
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
 
+def places(*, per_namespace: int) -> Places:
+    """Who waits for a provider that hangs holds a connection and 90 KiB, and nobody up: there may be many."""
+    return Places(
+        in_all=PLACES, per_namespace=per_namespace, reserved=RESERVED_PLACES, longest_wait=5.0, longest_line=48
+    )
+
+
 def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     """Wire everything up."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
     # A look takes 15 s where an issuer hangs at each of its places: only its own tenant waits for it.
-    lookups = Places(in_all=64, per_namespace=8, reserved=32, longest_wait=5.0, longest_line=48)
+    lookups = places(per_namespace=LOOKS_PER_NAMESPACE)
     patient = PatientReads(kube)
     credential_secrets = CredentialSecrets(patient, CALLBACK_FIELD_MANAGER, may_list=False)
     observer = Observer(kube, credential_secrets, settings, discovery, lookups)
@@ -93,10 +110,10 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
 
     looks = Looks(new_lane)
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
-    places = Places(in_all=64, per_namespace=16, reserved=32, longest_wait=5.0, longest_line=48)
+    exchanges = places(per_namespace=EXCHANGES_PER_NAMESPACE)
     return Services(
         dialog=DialogService(
-            clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), places, link_keys, utc_now
+            clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), exchanges, link_keys, utc_now
         ),
         callback=CallbackService(
             clients,
@@ -104,7 +121,7 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
             observer,
             flows,
             looks,
-            places,
+            exchanges,
             link_keys,
             CredentialStore(credential_secrets, utc_now),
             GrantRevoker(DroppedGrants(transport, clients, credential_secrets, utc_now), kube),

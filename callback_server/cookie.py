@@ -11,15 +11,17 @@ import hmac
 import re
 import unicodedata
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable
-from urllib.parse import unquote_to_bytes
+from collections.abc import Callable, Iterable, Iterator
+from string import hexdigits
 
 COOKIE = "__Host-datasource-browser"
 """One for the browser, shared by its tabs. `__Host-`: only we can set it, over https (loopback counts), for all our paths."""
 
 _VALUE = re.compile(rb"[A-Za-z0-9_-]{43}")
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
-_NOT_FOLDED = re.compile(r"[^a-z0-9]+")
+_OCTAL_BYTES = {b"%03o" % byte: bytes([byte]) for byte in range(256)}
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+_PERCENT_BYTES = {(high + low).encode(): bytes.fromhex(high + low) for high in hexdigits for low in hexdigits}
 
 
 class LookAlike(Exception):
@@ -40,7 +42,8 @@ def cookie_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     Raises:
         LookAlike: what came could be taken for two cookies of ours, or for one that is none.
     """
-    lines = (value for name, value in headers if name == b"cookie")
+    # What stands in no line stands in none of its pairs, either: no reading goes beyond a semicolon.
+    lines = [value for name, value in headers if name == b"cookie" and _is_like_ours(value)]
     ours = [pair for line in lines for each in line.split(b";") if _is_like_ours(pair := each.strip(b" \t"))]
     if not ours:
         return None
@@ -65,28 +68,64 @@ def is_same_browser(cookie: str | None, recorded_hash: str) -> bool:
     return cookie is not None and hmac.compare_digest(cookie_hash(cookie), recorded_hash)
 
 
-def _folded(text: str) -> str:
-    """Letters and digits alone: what is left whatever a parser strips, quotes, replaces or calls equal.
-
-    Each character by itself, and each once: to put long runs of combining marks in order takes seconds.
-    """
-    return text.translate({ord(each): _folded_character(each) for each in set(text)})
-
-
 def _folded_character(character: str) -> str:
-    return _NOT_FOLDED.sub("", unicodedata.normalize("NFKD", character).casefold())
+    """Letters and digits alone: what is left whatever a parser strips, quotes, replaces or calls equal."""
+    return re.sub(r"[^a-z0-9]+", "", unicodedata.normalize("NFKD", character).casefold())
 
 
-_FOLDED = _folded(COOKIE)
+_BLOCKS = (
+    # ASCII, Latin letters of all kinds, the alphabets of phoneticians, letter-like signs, letters in circles;
+    (0x0, 0x24FF),
+    # more Latin, squared letters, those of linguists, ligatures, full width;
+    (0x2C60, 0x2C7F),
+    (0x3200, 0x33FF),
+    (0xA700, 0xABFF),
+    (0xFB00, 0xFB06),
+    (0xFF00, 0xFF5A),
+    # superscripts, outlines, mathematics, flags, segments of displays.
+    (0x10780, 0x107BF),
+    (0x1CC00, 0x1CCFF),
+    (0x1D400, 0x1D7FF),
+    (0x1F100, 0x1F1FF),
+    (0x1FBF0, 0x1FBF9),
+)
+"""From, to: what may fold to a letter or a digit of ASCII. A test goes through the rest of Unicode."""
+
+# Tables, for a header of a stranger has thousands of characters, and the next request has others.
+_FOLDED = {code: _folded_character(chr(code)) for first, last in _BLOCKS for code in range(first, last + 1)}
+_OUT_OF_BLOCKS = re.compile(f"[^{''.join(f'{re.escape(chr(first))}-{chr(last)}' for first, last in _BLOCKS)}]+")
+_LATIN_1 = bytes(ord((_FOLDED[byte] or "-")[0]) for byte in range(256))
+"""One byte for each. What folds to two has a digit, and our name has none; but for the sharp s."""
+_LATIN_1_NOTHING = bytes(byte for byte in range(256) if not _FOLDED[byte])
+
+_OUR_LETTERS = _folded_character(COOKIE).encode()
 
 
-def _is_like_ours(pair: bytes) -> bool:
+def _is_like_ours(octets: bytes) -> bool:
     """Whether our name stands anywhere in it for anybody; also in a value, where some look for more cookies after a comma."""
     # No reading of it has more letters than bytes.
-    return len(pair) >= len(_FOLDED) and any(_FOLDED in _folded(reading) for reading in _readings(pair))
+    return len(octets) >= len(_OUR_LETTERS) and any(_OUR_LETTERS in letters for letters in _readings(octets))
 
 
-def _readings(pair: bytes) -> set[str]:
-    """The bytes as the parsers of this world may decode them; most often they are one text."""
-    decoded = unquote_to_bytes(unquote_to_bytes(_OCTAL.sub(lambda found: bytes([int(found.group(1), 8)]), pair)))
-    return {text for octets in (pair, decoded) for text in (octets.decode("latin-1"), octets.decode("utf-8", "ignore"))}
+def _readings(octets: bytes) -> Iterator[bytes]:
+    """What is left of it as the parsers of this world may decode it; most often they read one text."""
+    yield from _letters(octets)
+    if b"%" in octets or b"\\" in octets:
+        yield from _letters(_decoded(octets))
+
+
+def _letters(octets: bytes) -> Iterator[bytes]:
+    """Letters and digits, as Latin-1 and as UTF-8."""
+    yield octets.replace(b"\xdf", b"ss").translate(_LATIN_1, _LATIN_1_NOTHING)
+    if not octets.isascii():
+        yield _OUT_OF_BLOCKS.sub("", octets.decode("utf-8", "ignore")).translate(_FOLDED).encode()
+
+
+def _decoded(octets: bytes) -> bytes:
+    """As http.cookies unquotes, and then as URLs are decoded, twice: there are proxies that do it before us."""
+    for escape, meant in ((_OCTAL, _OCTAL_BYTES), (_PERCENT, _PERCENT_BYTES), (_PERCENT, _PERCENT_BYTES)):
+        pieces = escape.split(octets)
+        # What stands between two escapes, what the next one says, and so on.
+        pieces[1::2] = map(meant.__getitem__, pieces[1::2])
+        octets = b"".join(pieces)
+    return octets

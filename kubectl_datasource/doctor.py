@@ -5,17 +5,20 @@ from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from datasource.api.clock import parse_rfc3339
 from datasource.api.names import VERSION, redirect_uri
 from datasource.api.objects import Lease
 from datasource.process.installation import OLDEST_KUBERNETES
 from kubectl_datasource.checks import Check, Verdict
 from kubectl_datasource.findings import (
+    TOLERATED_SKEW,
     Answer,
     Survey,
     Untold,
+    age_of,
     datasources_seen,
+    is_fresh,
     redirect_uris,
+    served_by_both,
     service_account,
     settings_of,
 )
@@ -23,13 +26,12 @@ from kubectl_datasource.installation import POLICIES, Deployment
 from kubectl_datasource.rights import ACCOUNTS
 from kubectl_datasource.words import duration
 
-TOLERATED_SKEW = timedelta(seconds=60)
-
 _INSTALL = "Apply the overlay, or the chart, again: docs/admin.md."
 _GIVEN_BY_OPERATOR = (
     f"{_INSTALL} Rights on Secrets by name are given by the operator: if they stay away, its logs say why it cannot."
 )
 _SET_URL = "Set it to the public URL of the callback server: https:// (http:// on loopback only)."
+_SERVE_APART = "Remove one installation, or name different namespaces in DATASOURCE_NAMESPACES of each."
 _LOOK_AT_OPERATOR = "Look whether the operator runs and reaches the API server; its logs tell."
 
 
@@ -40,6 +42,7 @@ def examine(survey: Survey) -> list[Check]:
         datasources_are_served(survey),
         *processes_are_ready(survey),
         somebody_leads(survey),
+        *other_installations_are_apart(survey),
         *rights_are_given(survey),
         policies_are_there(survey),
         external_url_fits(survey),
@@ -108,7 +111,7 @@ def somebody_leads(survey: Survey) -> Check:
             return Check(name, Verdict.FAILED, "there is none: no operator ever led", _LOOK_AT_OPERATOR)
         case lease:
             pass
-    holder, age = lease.spec.holder_identity, _age(lease, survey)
+    holder, age = lease.spec.holder_identity, age_of(lease, survey)
     if not holder or age is None:
         return Check(
             name,
@@ -116,7 +119,7 @@ def somebody_leads(survey: Survey) -> Check:
             "nobody holds it: no operator works",
             _LOOK_AT_OPERATOR,
         )
-    if _is_fresh(lease, survey):
+    if is_fresh(lease, survey):
         return Check(name, Verdict.OK, f"held by {holder}, renewed {duration(max(age, timedelta(0)))} ago")
     return Check(
         name,
@@ -124,6 +127,28 @@ def somebody_leads(survey: Survey) -> Check:
         f"held by {holder}, but not renewed for {duration(age)}: no operator works",
         _LOOK_AT_OPERATOR,
     )
+
+
+def other_installations_are_apart(survey: Survey) -> Iterator[Check]:
+    """Two over one namespace write over each other's links. A Lease that somebody renews tells of each."""
+    name = "Other installations"
+    if isinstance(survey.others, Untold):
+        yield Check(name, Verdict.UNKNOWN, survey.others.why)
+        return
+    others = [each for each in survey.others if is_fresh(each.lease, survey)]
+    if not others:
+        yield Check(name, Verdict.OK, "none works here")
+    for other in others:
+        where = f"one works in namespace {other.lease.metadata.namespace}"
+        match served_by_both(survey, other):
+            case None:
+                yield Check(name, Verdict.WARNING, f"{where}; which Datasources it serves cannot be told", _SERVE_APART)
+            case ():
+                yield Check(name, Verdict.OK, f"{where}, for other namespaces")
+            case both:
+                yield Check(
+                    name, Verdict.FAILED, f"{where}, and serves Datasources of {', '.join(both)} too", _SERVE_APART
+                )
 
 
 def rights_are_given(survey: Survey) -> Iterator[Check]:
@@ -294,22 +319,8 @@ def _readiness(name: str, deployment: Deployment, survey: Survey) -> Check:
 
 def _runs_elsewhere(component: str, survey: Survey) -> bool:
     if component == "operator":
-        return isinstance(survey.lease, Lease) and _is_fresh(survey.lease, survey)
+        return isinstance(survey.lease, Lease) and is_fresh(survey.lease, survey)
     return callback_server_answers(survey).verdict is Verdict.OK
-
-
-def _is_fresh(lease: Lease, survey: Survey) -> bool:
-    age = _age(lease, survey)
-    seconds = lease.spec.lease_duration_seconds or 15
-    # A minute's grace: the operator's clock and the API server's are two.
-    return bool(lease.spec.holder_identity) and age is not None and age < timedelta(seconds=seconds) + TOLERATED_SKEW
-
-
-def _age(lease: Lease, survey: Survey) -> timedelta | None:
-    if lease.spec.renew_time is None:
-        return None
-    skew = timedelta(0) if isinstance(survey.api_skew, Untold) else survey.api_skew
-    return survey.now + skew - parse_rfc3339(lease.spec.renew_time)
 
 
 def _is_public_url(url: str) -> bool:

@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
+from datasource.api.clock import parse_rfc3339
 from datasource.api.names import credential_secret_name, redirect_uri
 from datasource.api.objects import Lease
 from datasource.outbound.egress import EgressPolicy, InvalidRule, Rules, rules
 from kubectl_datasource.installation import ConfigMap, Container, Deployment
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.rights import ACCOUNTS, Review
+
+TOLERATED_SKEW = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,15 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherInstallation:
+    """Another one in this cluster, by its Lease."""
+
+    lease: Lease
+    served: tuple[str, ...] | None
+    """Its DATASOURCE_NAMESPACES; empty: all. None: that could not be learnt."""
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """Everything that was looked at. Untold is what could not be."""
 
@@ -55,6 +67,7 @@ class Survey:
     deployments: tuple[Deployment, ...] | Untold = Untold("not asked")
     config_maps: tuple[ConfigMap, ...] | Untold = Untold("not asked")
     lease: Lease | Untold | None = Untold("not asked")
+    others: tuple[OtherInstallation, ...] | Untold = Untold("not asked")
     reviews: tuple[Review, ...] | Untold = Untold("not asked")
     policies: frozenset[str] | Untold = Untold("not asked")
     bindings: frozenset[str] | Untold = Untold("not asked")
@@ -114,8 +127,38 @@ def redirect_uris(url: str, datasource: Datasource) -> tuple[str, str]:
 def served_namespaces(survey: Survey) -> tuple[str, ...]:
     """DATASOURCE_NAMESPACES; empty: all."""
     settings = settings_of(survey)
-    text = "" if isinstance(settings, Untold) else settings.get("DATASOURCE_NAMESPACES", "")
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    return () if isinstance(settings, Untold) else named_namespaces(settings)
+
+
+def named_namespaces(settings: Mapping[str, str]) -> tuple[str, ...]:
+    """DATASOURCE_NAMESPACES among the settings of an installation; empty: all."""
+    return tuple(name.strip() for name in settings.get("DATASOURCE_NAMESPACES", "").split(",") if name.strip())
+
+
+def served_by_both(survey: Survey, other: OtherInstallation) -> tuple[str, ...] | None:
+    """The namespaces that both installations serve, as far as they are named; None where it cannot be told."""
+    if other.served is None or isinstance(settings_of(survey), Untold):
+        return None
+    ours = served_namespaces(survey)
+    if ours and other.served:
+        return tuple(sorted({*ours} & {*other.served}))
+    return ours or other.served or ("all namespaces",)
+
+
+def is_fresh(lease: Lease, survey: Survey) -> bool:
+    """Whether somebody holds a Lease and renews it."""
+    age = age_of(lease, survey)
+    seconds = lease.spec.lease_duration_seconds or 15
+    # A minute's grace: the operator's clock and the API server's are two.
+    return bool(lease.spec.holder_identity) and age is not None and age < timedelta(seconds=seconds) + TOLERATED_SKEW
+
+
+def age_of(lease: Lease, survey: Survey) -> timedelta | None:
+    """How long ago it was renewed, by the API server's clock."""
+    if lease.spec.renew_time is None:
+        return None
+    skew = timedelta(0) if isinstance(survey.api_skew, Untold) else survey.api_skew
+    return survey.now + skew - parse_rfc3339(lease.spec.renew_time)
 
 
 def service_account(survey: Survey, component: str) -> str:

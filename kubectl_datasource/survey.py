@@ -3,7 +3,7 @@
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -24,13 +24,16 @@ from kubectl_datasource.exits import NotFound, Problem, Unreachable
 from kubectl_datasource.findings import (
     Answer,
     Connection,
+    OtherInstallation,
     Survey,
     Untold,
     credentials_to_ask_for,
     egress_of,
     external_url_of,
+    named_namespaces,
     served_namespaces,
     service_account,
+    settings_of,
     token_endpoints,
 )
 from kubectl_datasource.installation import ConfigMap, Deployment
@@ -70,6 +73,7 @@ def survey(
         deployments=_told(lambda: deployments(kubectl, system_namespace)),
         config_maps=_told(lambda: _listed(kubectl, ConfigMap, "configmaps", f"--namespace={system_namespace}")),
         lease=_told(lambda: _lease(kubectl, system_namespace)),
+        others=_told(lambda: _others(kubectl, system_namespace)),
         policies=_told(lambda: _policies(kubectl)),
         bindings=_told(lambda: _denying_bindings(kubectl)),
         datasources=_told(kubectl.datasources),
@@ -128,6 +132,31 @@ def deployments(kubectl: Kubectl, namespace: str) -> tuple[Deployment, ...]:
 def _lease(kubectl: Kubectl, namespace: str) -> Lease | None:
     found = kubectl.json("get", "lease", LEASE_NAME, f"--namespace={namespace}", "--ignore-not-found")
     return None if found is None else msgspec.convert(found, Lease)
+
+
+def _others(kubectl: Kubectl, own_namespace: str) -> tuple[OtherInstallation, ...]:
+    """By the Leases of that name everywhere else, and by what is installed beside them."""
+    leases = _listed(kubectl, Lease, "leases", "--all-namespaces", f"--field-selector=metadata.name={LEASE_NAME}")
+    return tuple(
+        OtherInstallation(lease, _served_from(kubectl, lease.metadata.namespace))
+        for lease in leases
+        if lease.metadata.namespace != own_namespace
+    )
+
+
+def _served_from(kubectl: Kubectl, namespace: str) -> tuple[str, ...] | None:
+    settings = _told(lambda: _settings_in(kubectl, namespace))
+    return None if isinstance(settings, Untold) else named_namespaces(settings)
+
+
+def _settings_in(kubectl: Kubectl, namespace: str) -> Mapping[str, str] | Untold:
+    there = Survey(
+        now=utc_now(),
+        system_namespace=namespace,
+        deployments=deployments(kubectl, namespace),
+        config_maps=_listed(kubectl, ConfigMap, "configmaps", f"--namespace={namespace}"),
+    )
+    return settings_of(there)
 
 
 def _policies(kubectl: Kubectl) -> frozenset[str]:

@@ -43,8 +43,7 @@ class FairRate(Generic[K]):
 
     def admit(self, key: K, now: float) -> Admitted | None:
         """Whether one more is let through; None where it is to be left out."""
-        per_second = 1 / self.then_every.total_seconds()
-        heard = self._heard.of(key, lambda: _Heard(TokenBucket(now, per_second=per_second, burst=self.at_once)))
+        heard = self._of(key, now)
         if heard.bucket.wait(now) > 0:
             heard.left_out += 1
             return None
@@ -52,3 +51,13 @@ class FairRate(Generic[K]):
         heard.bucket.take(now)
         heard.left_out = 0
         return admitted
+
+    def take_back(self, key: K, admitted: Admitted, now: float) -> None:
+        """It was left out all the same, for another limit's sake: it used up nothing, and is told with the next."""
+        heard = self._of(key, now)
+        heard.bucket.give_back()
+        heard.left_out = admitted.left_out + 1
+
+    def _of(self, key: K, now: float) -> _Heard:
+        per_second = 1 / self.then_every.total_seconds()
+        return self._heard.of(key, lambda: _Heard(TokenBucket(now, per_second=per_second, burst=self.at_once)))

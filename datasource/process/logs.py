@@ -1,7 +1,8 @@
 """I/O: logs of both processes, as JSON for machines or as text for people.
 
-Each namespace may say each thing so often: whoever makes endless errors drowns nobody else's lines. The next line that is
-written says how many were left out; lines that name no namespace are all written.
+Each namespace may say each thing so often, and all of them together so much: whoever makes endless errors drowns nobody else's
+lines, with however many namespaces. What a namespace says for the first time has a bound of its own, which a crowd does not use
+up. The next line that is written says how many were left out; lines that name no namespace are all written.
 """
 
 import logging
@@ -13,7 +14,7 @@ from datetime import timedelta
 
 import structlog
 
-from datasource.concurrency.fair_rate import FairRate
+from datasource.concurrency.fair_rate import Admitted, FairRate
 from datasource.process.metrics import LEFT_OUT
 from datasource.process.settings import LogFormat
 
@@ -22,13 +23,20 @@ LINES_AT_ONCE = 100
 
 THEN_A_LINE_EVERY = timedelta(seconds=1)
 
+IN_ALL_AT_ONCE = 1_000
+"""Lines about all namespaces that are written however fast they come; as many again that are the first of their kind."""
+
+THEN_ONE_OF_ALL_EVERY = timedelta(milliseconds=50)
+
 
 @dataclass(frozen=True, slots=True)
 class FairLines:
-    """A structlog processor that leaves out what one namespace says too often."""
+    """A structlog processor that leaves out what one namespace, or all of them together, say too often."""
 
     monotonic: Callable[[], float] = time.monotonic
     _rate: FairRate[tuple[str, str]] = field(default_factory=lambda: FairRate(LINES_AT_ONCE, THEN_A_LINE_EVERY))
+    _in_all: FairRate[bool] = field(default_factory=lambda: FairRate(IN_ALL_AT_ONCE, THEN_ONE_OF_ALL_EVERY))
+    """By whether it is the first of its kind after a silence."""
 
     def __call__(self, _: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
         """The line, perhaps with how many were left out before it.
@@ -39,13 +47,20 @@ class FairLines:
         namespace = _namespace_of(line)
         if namespace is None:
             return line
-        admitted = self._rate.admit((namespace, str(line.get("event"))), self.monotonic())
+        admitted = self._admit((namespace, str(line.get("event"))), self.monotonic())
         if admitted is None:
             LEFT_OUT.labels("log line").inc()
             raise structlog.DropEvent
         if admitted.left_out:
             line["left_out"] = admitted.left_out
         return line
+
+    def _admit(self, key: tuple[str, str], now: float) -> Admitted | None:
+        admitted = self._rate.admit(key, now)
+        if admitted is not None and self._in_all.admit(admitted.is_first, now) is None:
+            self._rate.take_back(key, admitted, now)
+            return None
+        return admitted
 
 
 def _namespace_of(line: structlog.typing.EventDict) -> str | None:

@@ -338,6 +338,7 @@ def test_doctor_finds_a_sound_installation_sound(user: User) -> None:
         "Operator": "warning",
         "Callback server": "warning",
         "Lease": "ok",
+        "Other installations": "ok",
         "Rights of the operator": "ok",
         "Rights of the callback server": "ok",
         "Admission policies": "ok",

@@ -43,7 +43,10 @@ TOLD: dict[str, tuple[list[int], list[int]]] = {
     "providers' metadata in memory": ([discovery.KEPT_PER_NAMESPACE // MIB], [discovery.KEPT_IN_ALL // MIB]),
     "providers' keys in memory": ([verifier.KEPT_PER_NAMESPACE // MIB], [verifier.KEPT_IN_ALL // MIB]),
     "CA bundles that are ready for use": ([transport.TRUST_PER_NAMESPACE // MIB], [transport.TRUST_IN_ALL // MIB]),
-    "log lines with one message": ([logs.LINES_AT_ONCE, seconds(logs.THEN_A_LINE_EVERY)], []),
+    "log lines with one message": (
+        [logs.LINES_AT_ONCE, seconds(logs.THEN_A_LINE_EVERY)],
+        [logs.IN_ALL_AT_ONCE, int(timedelta(seconds=1) / logs.THEN_ONE_OF_ALL_EVERY)],
+    ),
     "Normal Events": (
         [event_rates.NORMAL_AT_ONCE, seconds(event_rates.THEN_EVERY)],
         [event_rates.NORMAL_AT_ONCE, seconds(event_rates.THEN_EVERY)],

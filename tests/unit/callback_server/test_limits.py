@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from callback_server import app
 from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 
 
@@ -198,20 +199,23 @@ async def test_namespaces_in_which_nobody_is_are_not_remembered() -> None:
     assert not places._waiting
 
 
-async def test_a_few_namespaces_of_one_tenant_leave_places_to_others() -> None:
-    """The instance: four namespaces with services that hang, each with more people than it has places."""
-    places = Places(in_all=64, per_namespace=16, reserved=32, longest_wait=ONE_HANGS, longest_line=48)
+@pytest.mark.parametrize("per_namespace", [app.EXCHANGES_PER_NAMESPACE, app.LOOKS_PER_NAMESPACE])
+@pytest.mark.parametrize("namespaces", [4, 34, 190])
+async def test_namespaces_of_one_tenant_leave_places_to_others(namespaces: int, per_namespace: int) -> None:
+    """The instances: four, and then 34 namespaces whose services hang, with more people in each than it has places."""
+    places = app.places(per_namespace=per_namespace)
     release = asyncio.Event()
 
     async def hang_in(namespace: str) -> None:
         async with places.one(namespace):
             await release.wait()
 
-    crowd = [asyncio.create_task(hang_in(f"tenant-{number % 4}")) for number in range(4 * 64)]
+    crowd = [asyncio.create_task(hang_in(f"tenant-{number // 20}")) for number in range(20 * namespaces)]
     await asyncio.sleep(0)
-    for number in range(28):
-        async with asyncio.timeout(5), places.one(f"other-{number}"):
-            pass
+    # Not one after another: they do not leave before others come.
+    async with asyncio.timeout(5), contextlib.AsyncExitStack() as stays:
+        for number in range(2):
+            await stays.enter_async_context(places.one(f"other-{number}"))
     release.set()
     await asyncio.gather(*crowd)
 

@@ -46,10 +46,10 @@ def config(**data: str) -> tuple[ConfigMap, ...]:
     return (msgspec.convert(raw, ConfigMap),)
 
 
-def lease(age: timedelta = timedelta(seconds=1), holder: str = "operator-1") -> Lease:
+def lease(age: timedelta = timedelta(seconds=1), holder: str = "operator-1", namespace: str = "") -> Lease:
     renewed = (NOW - age).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     spec = {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15}
-    return msgspec.convert({"metadata": {"name": "datasource-operator"}, "spec": spec}, Lease)
+    return msgspec.convert({"metadata": {"name": "datasource-operator", "namespace": namespace}, "spec": spec}, Lease)
 
 
 def reviewed(*, denied: str = "") -> tuple[Review, ...]:
@@ -76,6 +76,7 @@ SOUND = Survey(
     deployments=(deployment("operator"), deployment("callback-server")),
     config_maps=config(EXTERNAL_URL=URL),
     lease=lease(),
+    others=(),
     reviews=reviewed(),
     policies=frozenset(POLICIES),
     bindings=frozenset(POLICIES),

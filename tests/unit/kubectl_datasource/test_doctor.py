@@ -10,6 +10,7 @@ from kubectl_datasource.doctor import OUR_HEADERS, examine
 from kubectl_datasource.findings import (
     Answer,
     Connection,
+    OtherInstallation,
     Survey,
     Untold,
     credentials_to_ask_for,
@@ -28,7 +29,7 @@ def check(name: str, **changes: Any) -> Check:
 def test_sound_installation_passes_every_check() -> None:
     checks = examine(SOUND)
     assert {each.name: each.verdict for each in checks if each.verdict is not Verdict.OK} == {}
-    assert len(checks) == 13
+    assert len(checks) == 14
 
 
 def test_nothing_that_could_not_be_asked_fails() -> None:
@@ -110,6 +111,45 @@ def test_lease_is_as_old_as_the_clock_of_the_api_server_says() -> None:
     here_is_an_hour_ahead = {"now": NOW + timedelta(hours=1), "api_skew": timedelta(hours=-1)}
     assert check("Lease", **here_is_an_hour_ahead).verdict is Verdict.OK
     assert check("Clock of the API server", **here_is_an_hour_ahead).detail.startswith("60m behind")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "verdict", "says"),
+    [
+        ("", (), Verdict.FAILED, "serves Datasources of all namespaces too"),
+        ("shop, sales", (), Verdict.FAILED, "of shop, sales too"),
+        ("", ("shop",), Verdict.FAILED, "of shop too"),
+        ("shop,sales", ("sales", "support"), Verdict.FAILED, "of sales too"),
+        ("shop", ("sales",), Verdict.OK, "for other namespaces"),
+        ("shop", None, Verdict.WARNING, "cannot be told"),
+    ],
+)
+def test_two_installations_that_claim_the_same_datasources_are_told(
+    ours: str, theirs: tuple[str, ...] | None, verdict: Verdict, says: str
+) -> None:
+    other = OtherInstallation(lease(namespace="elsewhere"), theirs)
+    found = check("Other installations", config_maps=config(EXTERNAL_URL=URL, NAMESPACES=ours), others=(other,))
+    assert found.verdict is verdict
+    assert "namespace elsewhere" in found.detail
+    assert says in found.detail
+    assert bool(found.remedy) is (verdict is not Verdict.OK)
+
+
+def test_installation_whose_settings_are_not_known_may_be_one_that_claims_the_same() -> None:
+    other = OtherInstallation(lease(namespace="elsewhere"), ("shop",))
+    found = check("Other installations", deployments=(), config_maps=Untold("forbidden"), others=(other,))
+    assert found.verdict is Verdict.WARNING
+
+
+@pytest.mark.parametrize("left", [lease(timedelta(hours=1), namespace="old"), lease(holder="", namespace="old")])
+def test_lease_that_an_installation_left_behind_is_no_other_installation(left: Lease) -> None:
+    assert check("Other installations", others=(OtherInstallation(left, ()),)).verdict is Verdict.OK
+
+
+def test_each_other_installation_is_told() -> None:
+    others = tuple(OtherInstallation(lease(namespace=each), ()) for each in ("one", "two"))
+    found = [each for each in examine(replace(SOUND, others=others)) if each.name == "Other installations"]
+    assert [each.verdict for each in found] == [Verdict.FAILED] * 2
 
 
 def test_right_that_is_missing_is_named_for_whom_it_misses() -> None:

@@ -86,6 +86,10 @@ def sound(cluster: Cluster, *datasources: Any) -> None:
     cluster.says("get deployments", listing(deployment))
     cluster.says("get configmaps", listing())
     cluster.says("get lease", {"metadata": {"name": "datasource-operator"}, "spec": {"holderIdentity": "operator-1"}})
+    ours, theirs = (
+        {"metadata": {"name": "datasource-operator", "namespace": each}} for each in ("datasource-system", "b")
+    )
+    cluster.says("get leases", listing(ours, theirs))
     enforced = {"spec": {"policyName": "one", "validationActions": ["Deny"]}}
     warned = {"spec": {"policyName": "two", "validationActions": ["Warn"]}}
     cluster.says(
@@ -104,6 +108,8 @@ def test_everything_that_is_there_is_seen(cluster: Cluster) -> None:
     assert isinstance(found.api_skew, timedelta)
     assert abs(found.api_skew - HOUR) < timedelta(minutes=2)
     assert found.lease is not None
+    assert not isinstance(found.others, Untold)
+    assert [(each.lease.metadata.namespace, each.served) for each in found.others] == [("b", ("shop",))]
     assert found.policies == frozenset({"one", "two"})
     assert found.bindings == frozenset({"one"}), "a binding that warns enforces nothing"
     assert not isinstance(found.datasources, Untold)
@@ -128,6 +134,7 @@ def test_rights_are_asked_for_the_accounts_and_namespaces_of_the_installation(cl
         ("get deployments", "deployments"),
         ("get configmaps", "config_maps"),
         ("get lease", "lease"),
+        ("get leases", "others"),
         ("get validatingadmissionpolicies", "policies"),
         ("get validatingadmissionpolicybindings", "bindings"),
         ("get datasources.datasource.dev", "datasources"),
@@ -150,6 +157,14 @@ def test_cluster_without_our_api_is_no_riddle(cluster: Cluster) -> None:
     cluster.refuses("get --raw /apis/datasource.dev", "Error from server (NotFound): the server could not find it")
     sound(cluster)
     assert look().api_versions == ()
+
+
+def test_installation_whose_settings_may_not_be_seen_is_seen_all_the_same(cluster: Cluster) -> None:
+    cluster.refuses("get deployments --namespace=b", FORBIDDEN)
+    sound(cluster)
+    found = look()
+    assert not isinstance(found.others, Untold)
+    assert [each.served for each in found.others] == [None]
 
 
 def test_lease_that_nobody_made_is_none(cluster: Cluster) -> None:

@@ -50,3 +50,13 @@ def test_no_more_are_remembered_than_there_is_room_for() -> None:
     assert len(line._heard) == MOST_KEYS
     assert line.admit(str(MOST_KEYS), 0.0) is None
     assert line.admit("0", 0.0) is not None
+
+
+def test_what_another_limit_left_out_used_up_nothing_and_is_told_with_the_next() -> None:
+    line = rate(at_once=1)
+    for _ in range(3):
+        admitted = line.admit("a", 0.0)
+        assert admitted is not None
+        line.take_back("a", admitted, 0.0)
+    assert line.admit("a", 0.0) == Admitted(left_out=3, is_first=True)
+    assert line.admit("a", 0.0) is None

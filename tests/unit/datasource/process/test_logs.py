@@ -12,7 +12,13 @@ import pytest
 import structlog
 
 from datasource.process import logs
-from datasource.process.logs import LINES_AT_ONCE, FairLines, configure_logging
+from datasource.process.logs import (
+    IN_ALL_AT_ONCE,
+    LINES_AT_ONCE,
+    THEN_ONE_OF_ALL_EVERY,
+    FairLines,
+    configure_logging,
+)
 from datasource.process.metrics import LEFT_OUT
 from datasource.process.settings import LogFormat
 
@@ -175,6 +181,35 @@ def test_endless_lines_drown_neither_other_namespaces_nor_other_messages_nor_the
     assert passes(fair, "a refresh failed", datasource="quiet/a") is not None
     assert passes(fair, "state changed", datasource="loud/a") is not None
     assert passed(fair, 500, "cannot renew", lease="datasource-operator") == 500
+
+
+def test_many_namespaces_of_one_tenant_have_a_bound_together() -> None:
+    fair, clock = fair_lines()
+    written = sum(passed(fair, 200, f"message {kind}", namespace=f"loud-{n}") for n in range(60) for kind in range(4))
+    assert written <= 2 * IN_ALL_AT_ONCE
+    clock[0] = 10.0
+    seconds = timedelta(seconds=10) / THEN_ONE_OF_ALL_EVERY
+    assert sum(passed(fair, 50, "message 0", namespace=f"loud-{n}") for n in range(60)) <= 2 * seconds
+
+
+def test_crowd_of_namespaces_keeps_no_first_line_of_another_out() -> None:
+    fair, _ = fair_lines()
+    for number in range(60):
+        passed(fair, 200, "a refresh failed", namespace=f"loud-{number}")
+    assert passes(fair, "a refresh failed", namespace="loud-0") is None
+    assert passes(fair, "a refresh failed", namespace="quiet") == {"event": "a refresh failed", "namespace": "quiet"}
+
+
+def test_line_that_all_together_left_out_is_told_with_the_next_one() -> None:
+    fair, clock = fair_lines()
+    for number in range(11):
+        passed(fair, 100, "a refresh failed", namespace=f"loud-{number}")
+    passed(fair, 1, "a refresh failed", namespace="quiet")
+    assert passes(fair, "a refresh failed", namespace="quiet") is None
+    clock[0] = 1.0
+    told = passes(fair, "a refresh failed", namespace="quiet")
+    assert told is not None
+    assert told["left_out"] == 1
 
 
 @pytest.mark.parametrize("field", [{"datasource": "loud/a"}, {"secret": "loud/a"}, {"namespace": "loud"}])
