@@ -10,7 +10,10 @@ from deploy.local.cache import REPOSITORY
 
 LOOKING = (
     "bench",
-    *(f"tests/{each}" for each in ("adversary", "cluster", "deploy", "docs", "e2e", "faults", "support", "upgrade")),
+    *(
+        f"tests/{each}"
+        for each in ("adversary", "cluster", "deploy", "docs", "e2e", "faults", "node", "support", "upgrade")
+    ),
 )
 """What looks at our processes from outside, and measures them."""
 
