@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callback_server import refusals
 from callback_server.callback import CallbackService
+from callback_server.code_exchange import CodeExchange
 from callback_server.cookie import LookAlike, cookie_in, new_cookie, set_cookie_header
 from callback_server.credentials import CredentialStore
 from callback_server.dialog import LARGEST_FORM, DialogService, parse_form
@@ -34,11 +35,12 @@ from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 from callback_server.looks import Lane, Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
-from callback_server.refusals import Refused
+from callback_server.references import new_reference
+from callback_server.refusals import Kind, Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, is_from_our_page, is_navigation
 from callback_server.situation import Observer
-from datasource.api.names import CALLBACK_FIELD_MANAGER
+from datasource.api.names import CALLBACK_FIELD_MANAGER, authorization_link
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import Clients
 from datasource.cluster.credential_secrets import CredentialSecrets
@@ -50,6 +52,7 @@ from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
+from datasource.records.ticket import is_ticket
 
 logger = structlog.get_logger(__name__)
 
@@ -117,7 +120,7 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
         ),
         callback=CallbackService(
             clients,
-            transport,
+            CodeExchange(transport, clients, utc_now),
             observer,
             flows,
             looks,
@@ -145,7 +148,8 @@ def create_app(served: Services) -> Starlette:
             raise refusals.form_is_not_ours()
         cookie = _cookie(request)
         fresh = cookie or new_cookie(served.token_bytes)
-        dialog = await served.dialog.show(namespace, name, request.query_params.get("ticket", ""), fresh)
+        ticket = request.state.ticket = request.query_params.get("ticket", "")
+        dialog = await served.dialog.show(namespace, name, ticket, fresh)
         response = dialog_page(dialog)
         if cookie is None:
             response.headers["Set-Cookie"] = set_cookie_header(fresh)
@@ -157,10 +161,22 @@ def create_app(served: Services) -> Starlette:
             raise refusals.form_is_not_ours()
         cookie = _cookie(request)
         form = parse_form(request.headers.get("content-type", ""), await _body(request))
+        request.state.ticket = form.get("ticket", "")
         return onward_page(await served.dialog.begin(namespace, name, form, cookie))
 
     async def authorize(request: Request) -> Response:
-        return await (begin if request.method == "POST" else show)(request)
+        try:
+            return await (begin if request.method == "POST" else show)(request)
+        except Refused as error:
+            done_id = await used_here(request) if error.kind is Kind.THIS_LINK_HAS_ENDED else None
+            if done_id is None:
+                raise
+            return RedirectResponse(f"{settings.external_url}/done/{done_id}", HTTPStatus.SEE_OTHER)
+
+    async def used_here(request: Request) -> str | None:
+        namespace, name = _place(request)
+        ticket, cookie = getattr(request.state, "ticket", ""), _cookie(request)
+        return None if cookie is None else await served.dialog.done_with(namespace, name, ticket, cookie)
 
     async def callback(request: Request) -> Response:
         namespace, name = request.path_params["namespace"], request.path_params.get("name")
@@ -173,6 +189,40 @@ def create_app(served: Services) -> Starlette:
     async def done(request: Request) -> Response:
         return await served.done.show(request.path_params["done_id"], _cookie(request))
 
+    def refusal(request: Request, error: Refused) -> Response:
+        count_refused(error)
+        namespace, name = _named_place(request)
+        reference = ""
+        if error.status is not HTTPStatus.TOO_MANY_REQUESTS:
+            # What is refused for its number would make as many lines.
+            reference = new_reference(served.token_bytes)
+            place = {"datasource": f"{namespace}/{name}"} if namespace and name else {"namespace": namespace or ""}
+            logger.info("refused", **place, kind=error.kind.value, reference=reference)
+        if namespace and name:
+            error = error.about(namespace, name)
+        ticket = getattr(request.state, "ticket", "")
+        again = None
+        if namespace and name and is_ticket(ticket):
+            again = authorization_link(settings.external_url, namespace, name, ticket)
+        return refusal_page(error, reference=reference, again=again, branding=settings.branding)
+
+    async def exceeded(request: Request, error: Exception) -> Response:
+        if not isinstance(error, Exceeded):
+            raise error
+        return refusal(request, refusals.busy(_whole_seconds(error)))
+
+    async def api_failed(request: Request, error: Exception) -> Response:
+        # The route, not the URL: a callback's query carries the code.
+        logger.warning("the API server refused or did not answer", route=route_of(request.scope), error=str(error))
+        if isinstance(error, NotGranted):
+            return refusal(request, refusals.may_not_read_yet(error.what, error.namespace))
+        return refusal(request, refusals.try_again_later())
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        """A bug: logged with its traceback by uvicorn, to which Starlette raises it again."""
+        logger.error("unexpected error", route=route_of(request.scope), error=type(error).__name__)
+        return refusal(request, refusals.something_went_wrong())
+
     async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, Refused):
             raise error
@@ -180,8 +230,8 @@ def create_app(served: Services) -> Starlette:
             try:
                 served.misses.count(*_named_place(request))
             except Exceeded as exceeded:
-                return _refusal(refusals.too_many_misses(_whole_seconds(exceeded)))
-        return _refusal(error)
+                return refusal(request, refusals.too_many_misses(_whole_seconds(exceeded)))
+        return refusal(request, error)
 
     async def http_error(request: Request, error: Exception) -> Response:
         page = refusals.page_not_found()
@@ -207,11 +257,11 @@ def create_app(served: Services) -> Starlette:
         middleware=[Middleware(RequestMetrics), Middleware(_AlwaysHeaders)],
         exception_handlers={
             Refused: refused,
-            Exceeded: _exceeded,
+            Exceeded: exceeded,
             HTTPException: http_error,
-            ApiError: _api_failed,
-            Unavailable: _api_failed,
-            Exception: _unexpected,
+            ApiError: api_failed,
+            Unavailable: api_failed,
+            Exception: unexpected,
         },
     )
     app.router.redirect_slashes = False
@@ -278,31 +328,6 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def _exceeded(_: Request, error: Exception) -> Response:
-    if not isinstance(error, Exceeded):
-        raise error
-    return _refusal(refusals.busy(_whole_seconds(error)))
-
-
-def _refusal(refused: Refused) -> Response:
-    count_refused(refused)
-    return refusal_page(refused)
-
-
 def _whole_seconds(exceeded: Exceeded) -> timedelta:
     """What Retry-After can say."""
     return timedelta(seconds=math.ceil(exceeded.retry_after))
-
-
-async def _api_failed(request: Request, error: Exception) -> Response:
-    # The route, not the URL: a callback's query carries the code.
-    logger.warning("the API server refused or did not answer", route=route_of(request.scope), error=str(error))
-    if isinstance(error, NotGranted):
-        return _refusal(refusals.may_not_read_yet(error.what, error.namespace))
-    return refusal_page(refusals.try_again_later())
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    """A bug: logged with its traceback by uvicorn, to which Starlette raises it again."""
-    logger.error("unexpected error", route=route_of(request.scope), error=type(error).__name__)
-    return refusal_page(refusals.something_went_wrong())

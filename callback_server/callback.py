@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from callback_server import refusals
+from callback_server.code_exchange import CodeExchange, NoTokens
 from callback_server.cookie import is_same_browser
 from callback_server.credentials import CredentialStore
 from callback_server.dialog import what_is_missing
@@ -17,6 +18,7 @@ from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
 from callback_server.limits import Places
 from callback_server.looks import Looks
 from callback_server.metrics import count_refused, count_stored
+from callback_server.references import reference_of
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.situation import Observer, Situation, effective_parameters
@@ -25,20 +27,15 @@ from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, Clients
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, check_issuer, parse_callback
-from datasource.oauth2.errors import OAuth2Error
-from datasource.oauth2.token_request import Client, authorization_code_request
 from datasource.oauth2.token_response import TokenResponse, captured_text
 from datasource.outbound.redaction import said
-from datasource.providers.exchange import request_token
-from datasource.providers.transport import Transport
 from datasource.records.contents import StoredTombstone
 from datasource.records.credential import CredentialData, CredentialFacts
-from datasource.records.effective import Effective, code_options, reply_options
+from datasource.records.effective import Effective
 from datasource.records.fingerprint import fingerprint
 from datasource.records.flow import (
     Flow,
     FlowKey,
-    Outcome,
     StoredFlow,
     came_back_to,
     flow_key_origin,
@@ -65,7 +62,7 @@ class CallbackService:
     """What stands behind `/callback/{namespace}` and `/callback/{namespace}/{name}`."""
 
     clients: Clients
-    transport: Transport
+    exchange: CodeExchange
     observer: Observer
     flows: FlowStore
     looks: Looks
@@ -141,6 +138,7 @@ class CallbackService:
         log.info(
             "authorization ended",
             outcome="stored" if refused is None else refused.kind,
+            reference=reference_of(claimed.flow),
             # From the button to here, the person's time at the provider included.
             seconds=round((self.now() - stored.flow.created_at).total_seconds(), 1),
         )
@@ -171,24 +169,10 @@ class CallbackService:
         self.clients.client(material, token_endpoint=effective.token_url)
         return _Prepared(situation, effective, response, material)
 
-    def _client(self, prepared: _Prepared) -> Client:
-        """For one request."""
-        return self.clients.client(prepared.material, token_endpoint=prepared.effective.token_url)
-
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared) -> None:
         situation = prepared.situation
         response = await self._exchange(flow, prepared)
-        facts, data = new_credential(
-            situation,
-            prepared.effective,
-            flow,
-            response,
-            captured=captured_on_the_way_back(prepared.effective, prepared.response),
-            # The claim's ID, so that the done page knows the credential even where the outcome could not be recorded.
-            credential_id=flow.claim or "",
-            material=prepared.material,
-            refreshed_at=self.now(),
-        )
+        facts, data = self._credential(flow, prepared, response)
         try:
             authorizer = await self.identity.authorizer(
                 prepared.effective.parameters, flow, response, prepared.material.ca_bundle
@@ -204,34 +188,35 @@ class CallbackService:
             raise
 
     async def _exchange(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
-        request = authorization_code_request(
-            prepared.effective.token_url,
-            self._client(prepared),
-            code=prepared.response.code or "",
-            redirect_uri=flow.redirect_uri,
-            code_verifier=flow.code_verifier,
-            options=code_options(prepared.effective.parameters),
-        )
+        code, material = prepared.response.code or "", prepared.material
         try:
-            return await request_token(
-                self.transport,
-                request,
-                tenant=flow.namespace,
-                now=self.now,
-                options=reply_options(prepared.effective.parameters),
-                ca_bundle=prepared.material.ca_bundle,
-            )
-        except OAuth2Error as error:
-            logger.warning("the exchange failed", datasource=f"{flow.namespace}/{flow.name}", error=str(error))
-            raise refusals.exchange_failed(error, named_server(prepared.response)) from None
+            return await self.exchange.tokens(flow, prepared.effective, material, code)
+        except NoTokens as failed:
+            if failed.refresh_token is not None:
+                left = TokenResponse("", "Bearer", refresh_token=failed.refresh_token)
+                _, data = self._credential(flow, prepared, left)
+                await self.revoker.revoke_dropped(prepared.situation, material, data)
+            raise refusals.exchange_failed(failed.error, named_server(prepared.response)) from None
+
+    def _credential(
+        self, flow: Flow, prepared: _Prepared, response: TokenResponse
+    ) -> tuple[CredentialFacts, CredentialData]:
+        return new_credential(
+            prepared.situation,
+            prepared.effective,
+            flow,
+            response,
+            captured=captured_on_the_way_back(prepared.effective, prepared.response),
+            # The claim's ID, so that the done page knows the credential even where the outcome could not be recorded.
+            credential_id=flow.claim or "",
+            material=prepared.material,
+            refreshed_at=self.now(),
+        )
 
     async def _record(self, claimed: ClaimedFlow, refused: Refused | None) -> None:
         """Tell the done page; it finds a stored credential by itself where this cannot be written."""
         try:
-            if refused is None:
-                await self.flows.record_outcome(claimed, Outcome.STORED)
-            else:
-                await self.flows.record_outcome(claimed, Outcome.NOT_STORED, refused.title, refused.message)
+            await self.flows.record_outcome(claimed, refused)
         except (ApiError, Unavailable) as error:
             logger.warning("could not record how an authorization ended", error=str(error))
 

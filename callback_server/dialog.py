@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import structlog
 
 from callback_server import refusals
+from callback_server.consent import expected_account
 from callback_server.cookie import cookie_hash
 from callback_server.flows import FlowStore, NoSlot
 from callback_server.granted import NotGranted
@@ -41,7 +42,7 @@ from datasource.providers.exchange import push_authorization
 from datasource.providers.transport import Transport
 from datasource.records.effective import Effective
 from datasource.records.flow import FLOW_LIFETIME, Flow, FlowKey, key_hash, new_flow_key, parse_flow_key
-from datasource.records.link_keys import Purpose
+from datasource.records.link_keys import Origin, Purpose
 from datasource.records.ticket import is_ticket, same_ticket, ticket_hash, ticket_origin
 
 logger = structlog.get_logger(__name__)
@@ -81,7 +82,7 @@ class DialogService:
         link = authorization_link(self.settings.external_url, situation.namespace, situation.name, ticket)
         token = form_token(cookie, situation, ticket, effective.authorize_url, effective.token_url)
         form = Form(action=urlsplit(link).path, ticket=ticket, token=token)
-        return Dialog(situation, self.settings.external_url, effective, form=form)
+        return Dialog(situation, self.settings.external_url, effective, form=form, branding=self.settings.branding)
 
     async def begin(self, namespace: str, name: str, form: Mapping[str, str], cookie: str | None) -> Onward:
         """Begin an authorization; returns where it goes on at the provider (RFC 6749 section 4.1.1).
@@ -109,17 +110,33 @@ class DialogService:
         async with self.places.one(namespace):
             with what_is_missing(situation):
                 secret = await self.clients.client_secret(situation.namespace, situation.oauth2, effective.endpoints)
+                headers = await self.clients.headers(situation.namespace, situation.oauth2, effective.endpoints)
             flow, state = await self._record(situation, effective, metadata, ticket, cookie)
             count_begun()
             logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
             parameters = _request_parameters(effective, flow, state)
-            material = ClientMaterial(effective.parameters, secret, ca_bundle)
+            material = ClientMaterial(effective.parameters, secret, ca_bundle, headers)
             try:
                 url = await self._front_url(namespace, effective, material, parameters)
             except Refused as refused:
                 await self._give_up(state, refused)
                 raise
             return Onward(situation.namespace, situation.name, url)
+
+    async def done_with(self, namespace: str, name: str, ticket: str, cookie: str) -> str | None:
+        """The done page of what this browser got with a link that has ended, for as long as its record is there.
+
+        Only a ticket that the operator made has anything read for it, and only the one that the credential was obtained with
+        has the records looked through.
+        """
+        origin = ticket_origin(ticket, namespace, name, self.link_keys.current, self.now())
+        if origin is not Origin.OURS:
+            return None
+        lane = self.looks.lane(origin, namespace, refused=refusals.link_has_ended())
+        situation = await lane.situation(namespace, name, has_key=lambda found: found.ticket_got_it(ticket))
+        if situation is None or not situation.ticket_got_it(ticket):
+            return None
+        return await self.flows.done_with(situation.uid, ticket_hash(ticket), cookie)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
         # What was never a ticket of ours costs nothing. What is not the live one costs a read, and that is shared.
@@ -182,7 +199,7 @@ class DialogService:
         if key is None:
             return
         try:
-            await self.flows.give_up(key, self.token_bytes(16).hex(), refused.title, refused.message)
+            await self.flows.give_up(key, self.token_bytes(16).hex(), refused)
         except (ApiError, Unavailable) as error:
             logger.warning("could not record how an authorization ended", error=str(error))
 
@@ -224,6 +241,9 @@ def _require_ticket(text: str) -> None:
 def _request_parameters(effective: Effective, flow: Flow, state: str) -> list[tuple[str, str]]:
     parameters = effective.parameters
     audience = {} if not parameters.audience else {"audience": parameters.audience}
+    account = expected_account(parameters.expected_identity)
+    # OIDC Core section 3.1.2.1: the provider offers that account, and whoever else is signed in is not taken by mistake.
+    hint = {} if account is None else {"login_hint": account}
     return authorization_parameters(
         client_id=effective.client_id,
         redirect_uri=flow.redirect_uri,
@@ -233,7 +253,7 @@ def _request_parameters(effective: Effective, flow: Flow, state: str) -> list[tu
         code_challenge=None if flow.code_verifier is None else s256_challenge(flow.code_verifier),
         nonce=flow.nonce,
         resources=parameters.resource,
-        extra=parameters.authorize_parameters | audience,
+        extra=hint | parameters.authorize_parameters | audience,
     )
 
 
@@ -250,8 +270,7 @@ def what_is_missing(situation: Situation) -> Iterator[None]:
     except ClientMaterialMissing as error:
         raise refusals.not_configured(str(error)) from None
     except SecretsForbidden as error:
-        ref = situation.oauth2.client_secret_ref or situation.oauth2.private_key_ref
-        raise NotGranted(error, what=f"Secret {ref.name if ref else ''}", namespace=situation.namespace) from None
+        raise NotGranted(error, what=f"Secret {error.secret}", namespace=situation.namespace) from None
     except ConfigMapsForbidden as error:
         bundle = situation.oauth2.ca_bundle_ref
         raise NotGranted(

@@ -3,14 +3,27 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from starlette.responses import HTMLResponse
 
 from callback_server import refusals
+from callback_server.consent import Consent
 from callback_server.cookie import is_same_browser
 from callback_server.flows import FlowStore
 from callback_server.looks import Looks
-from callback_server.pages import Banner, Dialog, Message, dialog_page, message_page, progress_page, refusal_page
+from callback_server.pages import (
+    UNBRANDED,
+    Banner,
+    Dialog,
+    Message,
+    dialog_page,
+    message_page,
+    progress_page,
+    refusal_page,
+)
+from callback_server.parameter_rows import Shown
+from callback_server.references import reference_of
 from callback_server.refusals import Refused
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.api.clock import rfc3339
@@ -30,6 +43,9 @@ from datasource.records.ticket import ticket_hash
 
 LOOKS = 12
 """How often the page looks for news before it is shown: the operator usually needs less than a second."""
+
+MOST_GRANTED = 20
+"""Scopes that are told; the status lists every one."""
 
 PAUSE = 0.25
 """Seconds between two looks."""
@@ -86,7 +102,16 @@ class DoneService:
             return progress_page()
         again = None if banner.is_success else self._link_to_begin_again(flow, datasource)
         if situation is None:
-            return message_page(Message(banner.title, banner.message, again=again))
+            return message_page(
+                Message(
+                    banner.title,
+                    banner.message,
+                    banner.advice,
+                    again=again,
+                    reference=banner.reference,
+                    branding=self.settings.branding,
+                )
+            )
         show_reload = banner.is_success and not _is_seen_by_operator(flow, situation)
         return dialog_page(
             Dialog(
@@ -96,6 +121,8 @@ class DoneService:
                 banner=banner,
                 again=again,
                 show_reload=show_reload,
+                branding=self.settings.branding,
+                gained=tuple(gained(situation)) if banner.is_success else (),
             )
         )
 
@@ -146,7 +173,13 @@ def _is_seen_by_operator(flow: Flow, situation: Situation) -> bool:
 
 def _banner(flow: Flow, situation: Situation | None) -> Banner | None:
     if flow.outcome is Outcome.NOT_STORED:
-        return Banner(flow.outcome_title, flow.outcome_message, is_success=False)
+        return Banner(
+            flow.outcome_title,
+            flow.outcome_message,
+            is_success=False,
+            advice=flow.outcome_advice,
+            reference=reference_of(flow),
+        )
     if _was_stored(flow, situation):
         return Banner("The new credential was stored", _success_message(flow, situation), is_success=True)
     return None
@@ -157,12 +190,38 @@ def _success_message(flow: Flow, situation: Situation | None) -> str:
         return "The Datasource cannot be shown as it is now: look at its state with kubectl describe."
     if not _is_seen_by_operator(flow, situation):
         return "The operator has not taken it up yet."
-    secret = situation.status.token_secret_name
     stored = situation.credential
     missed = "".join(f" {gap}" for gap in gaps(stored.facts)) if isinstance(stored, StoredCredential) else ""
-    return (
-        f"The Datasource is AUTHORIZED. Apps find the access token in Secret {secret}.{missed} You can close this page."
-    )
+    return f"The Datasource is AUTHORIZED.{missed} There is nothing more to do. You can close this page."
+
+
+def gained(situation: Situation) -> Iterator[Shown]:
+    """What whoever consented should know: what was granted, for how long, and how to take it back."""
+    if not isinstance(situation.credential, StoredCredential):
+        return
+    facts, consent = situation.credential.facts, Consent(situation, UNBRANDED, "")
+    if facts.authorized_as is not None:
+        yield Shown("Authorized as", (facts.authorized_as,))
+    granted = tuple(consent.words(scope) for scope in facts.granted_scopes[:MOST_GRANTED])
+    yield Shown("Granted", granted or ("what the service told you",))
+    yield Shown("Access token", (_lifetime(facts),))
+    yield Shown("For the apps", (f"in Secret {situation.spec.token_secret_name(situation.name)}",))
+    who = f" or ask {consent.contact}" if consent.contact else ""
+    service = "the service" if situation.oauth2.preset is None else consent.service
+    yield Shown("To take it back", (f"withdraw the access in your account at {service}{who}",))
+
+
+def _lifetime(facts: CredentialFacts) -> str:
+    """How long what was granted lasts, and what happens then."""
+    if facts.has_refresh_token and facts.expires_at is not None:
+        return f"renewed by itself, for the first time before {_time(facts.expires_at)}"
+    if facts.has_refresh_token:
+        return "renewed by itself"
+    return "until you take it back" if facts.expires_at is None else f"until {_time(facts.expires_at)}"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%-d %B %Y, %H:%M} UTC"
 
 
 def gaps(facts: CredentialFacts) -> Iterator[str]:

@@ -7,6 +7,8 @@ from random import SystemRandom
 
 import msgspec
 
+from callback_server.cookie import is_same_browser
+from callback_server.refusals import Refused
 from datasource.api.names import CALLBACK_FIELD_MANAGER, FLOW_SLOTS, flow_secret_name, uid_digest
 from datasource.api.objects import Secret
 from datasource.cluster.api_errors import Conflict, NotFound, Unavailable
@@ -100,6 +102,19 @@ class FlowStore:
         except (NotFound, UnreadableFlow):
             return None
 
+    async def done_with(self, uid: str, used_ticket_hash: str, cookie: str) -> str | None:
+        """The id of the done page of the flow in which that browser used that ticket, and stored a credential."""
+        for slot in range(FLOW_SLOTS):
+            stored = await self.find_named(flow_secret_name(uid_digest(uid), slot))
+            if (
+                stored is not None
+                and stored.flow.outcome is Outcome.STORED
+                and stored.flow.ticket_hash == used_ticket_hash
+                and is_same_browser(cookie, stored.flow.cookie_hash)
+            ):
+                return stored.flow.done_id
+        return None
+
     async def claim(self, key: FlowKey, stored: StoredFlow, claim_id: str) -> ClaimedFlow | None:
         """Claim a flow by compare-and-swap; None where somebody else was first.
 
@@ -119,21 +134,28 @@ class FlowStore:
             stored = found
         return None
 
-    async def record_outcome(self, claimed: ClaimedFlow, outcome: Outcome, title: str = "", message: str = "") -> None:
-        """Say how a claimed flow ended."""
-        flow = self._ended(claimed.flow, outcome, title, message)
+    async def record_outcome(self, claimed: ClaimedFlow, refused: Refused | None) -> None:
+        """Say how a claimed flow ended; None: a credential was stored."""
+        flow = self._ended(claimed.flow, refused)
         await self._write(claimed.key, claimed.stored, flow)
 
-    async def give_up(self, key: FlowKey, claim_id: str, title: str, message: str) -> None:
+    async def give_up(self, key: FlowKey, claim_id: str, refused: Refused) -> None:
         """Say that a flow failed before anybody was sent anywhere; what took its slot meanwhile stays."""
         stored = await self.find(key)
         if stored is not None and records.state_is_of(key, stored.flow) and stored.flow.claim is None:
             flow = msgspec.structs.replace(stored.flow, claim=claim_id)
-            await self._write(key, stored, self._ended(flow, Outcome.NOT_STORED, title, message))
+            await self._write(key, stored, self._ended(flow, refused))
 
-    def _ended(self, flow: Flow, outcome: Outcome, title: str, message: str) -> Flow:
+    def _ended(self, flow: Flow, refused: Refused | None) -> Flow:
+        if refused is None:
+            return msgspec.structs.replace(flow, outcome=Outcome.STORED, ended_at=self.now())
         return msgspec.structs.replace(
-            flow, outcome=outcome, outcome_title=title, outcome_message=message, ended_at=self.now()
+            flow,
+            outcome=Outcome.NOT_STORED,
+            outcome_title=refused.title,
+            outcome_message=refused.message,
+            outcome_advice=refused.advice,
+            ended_at=self.now(),
         )
 
     async def _write(self, key: FlowKey, stored: StoredFlow, flow: Flow) -> StoredFlow:

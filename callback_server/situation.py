@@ -79,6 +79,12 @@ class Situation:
             return False
         return self.ticket_was_issued(ticket) and not self.ticket_is_used(ticket_hash(ticket))
 
+    def ticket_got_it(self, ticket: str) -> bool:
+        """Whether the credential that there is was obtained with that ticket."""
+        return isinstance(self.credential, StoredCredential) and self.credential.facts.ticket_hash == ticket_hash(
+            ticket
+        )
+
     def ticket_was_issued(self, ticket: str) -> bool:
         """Whether a ticket is bound to what is there now: to make one up takes the uid. It is no proof that it is live."""
         return ticket_fits(ticket, ticket_scope(self.uid, self.oauth2, self.credential))

@@ -81,9 +81,11 @@ def client_secrets_by_namespace(datasources: Iterable[Manifest]) -> dict[str, li
     found: dict[str, dict[str, None]] = {}
     for each in datasources:
         oauth2 = each.get("spec", {}).get("oauth2") or {}
-        for field in ("clientSecretRef", "privateKeyRef"):
-            if field in oauth2:
-                found.setdefault(each["metadata"]["namespace"], {})[oauth2[field]["name"]] = None
+        refs = [oauth2.get(field) for field in ("clientSecretRef", "privateKeyRef")]
+        refs += [header.get("secretRef") for header in oauth2.get("tokenHeaders") or ()]
+        for ref in refs:
+            if ref:
+                found.setdefault(each["metadata"]["namespace"], {})[ref["name"]] = None
     return {namespace: list(names) for namespace, names in found.items()}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from callback_server.refusals.refused import Kind, Refused
+from callback_server.refusals.refused import AGAIN, TELL, Kind, Refused
 
 
 def identity_does_not_fit(what: str) -> Refused:
@@ -13,6 +13,7 @@ def identity_does_not_fit(what: str) -> Refused:
         "The service's answer cannot be used",
         f"{what} Nothing was stored. Check spec.oauth2.issuer and spec.oauth2.clientID, then try again.",
         HTTPStatus.BAD_GATEWAY,
+        advice=TELL,
     )
 
 
@@ -21,8 +22,9 @@ def identity_cannot_be_verified(what: str) -> Refused:
     return Refused(
         Kind.WHO_AUTHORIZES_CANNOT_BE_VERIFIED,
         "Who authorizes cannot be verified",
-        f"{what} The code was not used and nothing was stored. Check spec.oauth2.issuer, or try again in a minute.",
+        f"{what} The code was not used and nothing was stored. If it stays so, check spec.oauth2.issuer.",
         HTTPStatus.BAD_GATEWAY,
+        advice=AGAIN,
     )
 
 
@@ -34,6 +36,7 @@ def identity_is_unknown() -> Refused:
         "The service sent no id_token, so it cannot be told whether you are the one that spec.oauth2.expectedIdentity names. "
         "Nothing was stored. Check that the application may use the scope openid.",
         HTTPStatus.FORBIDDEN,
+        advice=TELL,
     )
 
 
@@ -46,8 +49,10 @@ def somebody_else_authorized(expected: Mapping[str, str]) -> Refused:
     return Refused(
         Kind.SOMEBODY_ELSE_IS_EXPECTED,
         "Somebody else is expected",
-        f"This Datasource may only be authorized by: {wanted}. You are signed in at the service as somebody else, or the "
-        f"service does not say that you are that one. {of_email}Nothing was stored, and the access you gave was taken back "
-        "where the service allows that. Sign out there, sign in with the right account, and open the Datasource's link again.",
+        f"This Datasource may only be authorized by: {wanted}. You signed in with a different account, or the service does "
+        f"not say that it is this one. {of_email}Nothing was stored, and the access you gave was taken back where the service "
+        "allows that.",
         HTTPStatus.FORBIDDEN,
+        advice=f"Sign out of the service, and sign in there as {next(iter(expected.values()), 'the right person')}. Then open "
+        "the link again.",
     )

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from http import HTTPStatus
 
-from callback_server.refusals.refused import FIND_THE_LINK, Kind, Refused
+from callback_server.refusals.refused import AGAIN, ASK, FIND_THE_LINK, Kind, Refused
 
 
 def suspended() -> Refused:
@@ -11,10 +11,11 @@ def suspended() -> Refused:
     return Refused(
         Kind.THE_DATASOURCE_IS_SUSPENDED,
         "The Datasource is suspended",
-        "Its spec.suspend is true, so no credential can be got. Nothing was changed. Once it is resumed (spec.suspend false "
-        "or left out), its current link stands in its status:",
+        "Its spec.suspend is true, so nobody can get a credential. Nothing was changed. Once spec.suspend is false or left "
+        "out, the status holds a link again.",
         HTTPStatus.CONFLICT,
         command=FIND_THE_LINK,
+        advice="Whoever sent you the link has paused this. Ask them when it goes on.",
     )
 
 
@@ -24,8 +25,9 @@ def suspended_meanwhile() -> Refused:
         Kind.THE_DATASOURCE_WAS_SUSPENDED_MEANWHILE,
         "The Datasource was suspended meanwhile",
         "Somebody set spec.suspend to true while the authorization was under way. The code was not used and nothing was "
-        "stored. Open the Datasource's link again when it is resumed.",
+        "stored.",
         HTTPStatus.CONFLICT,
+        advice="Whoever sent you the link has paused this. Ask them when it goes on, and open the link again then.",
     )
 
 
@@ -34,8 +36,8 @@ def flow_has_expired() -> Refused:
     return Refused(
         Kind.THIS_AUTHORIZATION_TOOK_TOO_LONG,
         "This authorization took too long",
-        "It must be finished within 10 minutes. The code was not used and nothing was stored. "
-        "Open the Datasource's link again.",
+        "It must be finished within 10 minutes. The code was not used and nothing was stored.",
+        advice="Please open the link again and finish within 10 minutes.",
     )
 
 
@@ -46,6 +48,7 @@ def datasource_is_gone() -> Refused:
         "The Datasource is gone",
         "It was deleted while the authorization was under way. The code was not used and nothing was stored.",
         HTTPStatus.GONE,
+        advice="Ask whoever sent you the link whether it is still needed.",
     )
 
 
@@ -55,8 +58,9 @@ def parameters_changed_meanwhile() -> Refused:
         Kind.THE_PARAMETERS_WERE_CHANGED_MEANWHILE,
         "The parameters were changed meanwhile",
         "Somebody changed the OAuth2 parameters while the authorization was under way. The code was not used and nothing "
-        "was stored. Open the Datasource's new link and look at the parameters again.",
+        "was stored. The status holds a new link.",
         HTTPStatus.CONFLICT,
+        advice=ASK,
     )
 
 
@@ -66,8 +70,9 @@ def cleared_meanwhile() -> Refused:
         Kind.THE_CREDENTIAL_WAS_CLEARED_MEANWHILE,
         "The credential was cleared meanwhile",
         "Somebody asked to clear the credential while the authorization was under way. The code was not used and nothing "
-        "was stored. Open the Datasource's new link if a new credential is wanted.",
+        "was stored. The status holds a new link.",
         HTTPStatus.CONFLICT,
+        advice="Ask whoever sent you the link whether they still need a credential, and for a new link.",
     )
 
 
@@ -76,9 +81,9 @@ def another_was_first() -> Refused:
     return Refused(
         Kind.SOMEBODY_ELSE_WAS_FIRST,
         "Somebody else was first",
-        "Another credential was stored while this authorization was under way; it stays, and this one was dropped. "
-        "Look at the Datasource's state: nothing may be left to do.",
+        "Another credential was stored while this authorization was under way. It stays, and this one was dropped.",
         HTTPStatus.CONFLICT,
+        advice="Most likely there is nothing left to do. Ask whoever sent you the link.",
     )
 
 
@@ -88,8 +93,9 @@ def dropped_after_exchange() -> Refused:
         Kind.THE_CREDENTIAL_WAS_DROPPED,
         "The credential was dropped",
         "While the service was answering, the Datasource's credential was cleared or replaced by somebody else. What stands "
-        "now stays; the new tokens were dropped. Open the Datasource's new link if a credential is still wanted.",
+        "now stays, and the new tokens were dropped.",
         HTTPStatus.CONFLICT,
+        advice="Ask whoever sent you the link whether they still need a credential.",
     )
 
 
@@ -98,7 +104,9 @@ def too_many_at_once() -> Refused:
     return Refused(
         Kind.TOO_MANY_AT_ONCE,
         "Too many at once",
-        "Too many authorizations of this Datasource are being started at the same time. Try again in a minute.",
+        "Too many authorizations of this Datasource are being started at the same time.",
         HTTPStatus.SERVICE_UNAVAILABLE,
         timedelta(seconds=60),
+        advice=AGAIN,
+        can_try_again=True,
     )

@@ -1,5 +1,6 @@
 """What a refusal is: a page, the kind that metrics count, and what to type."""
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -64,9 +65,28 @@ class Refused(Exception):
     retry_after: timedelta | None = None
     command: str | None = None
     """What to type."""
+    advice: str = ""
+    """What the person can do, who may know nothing of clusters; it comes first."""
+    can_try_again: bool = False
+    """Whether the same link may work in a moment."""
     is_miss: bool = False
     """Whether strangers can bring it about by guessing: answered so often and no more."""
 
+    def about(self, namespace: str, name: str) -> "Refused":
+        """The same with its command filled in. They stand in the visitor's own URL, so nobody learns anything new.
 
-FIND_THE_LINK = "kubectl get dsrc NAME -o jsonpath='{.status.authorizationLink}'"
+        Both are names of Kubernetes, which no shell reads as anything else.
+        """
+        if self.command is None:
+            return self
+        command = self.command.replace("NAMESPACE", namespace).replace("NAME", name)
+        return dataclasses.replace(self, command=command)
+
+
+FIND_THE_LINK = "kubectl get dsrc NAME -n NAMESPACE -o jsonpath='{.status.authorizationLink}'"
 """Shows the current link."""
+
+ASK = "Ask whoever sent you the link for a new one."
+TELL = "There is nothing that you can do here. Please tell whoever sent you the link what this page says."
+AGAIN = "Please try again in a minute."
+OPEN_AGAIN = "Please open the link again."

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from http import HTTPStatus
 
-from callback_server.refusals.refused import FIND_THE_LINK, Kind, Refused
+from callback_server.refusals.refused import AGAIN, ASK, FIND_THE_LINK, OPEN_AGAIN, Kind, Refused
 
 
 def page_not_found() -> Refused:
@@ -11,9 +11,10 @@ def page_not_found() -> Refused:
     return Refused(
         Kind.THERE_IS_NO_SUCH_PAGE,
         "There is no such page",
-        "The link that leads to a Datasource's page stands in its status:",
+        "Only the link of a Datasource leads to a page. The status of the Datasource holds it.",
         HTTPStatus.NOT_FOUND,
         command=FIND_THE_LINK,
+        advice="Check the address, or ask whoever sent it to you.",
         is_miss=True,
     )
 
@@ -22,11 +23,12 @@ def link_has_ended() -> Refused:
     """One answer for every link that is not live, so that a stranger learns nothing from it."""
     return Refused(
         Kind.THIS_LINK_HAS_ENDED,
-        "This link has ended",
-        "A link works once. It ends when a credential was obtained with it, when the credential was cleared and when the "
-        "OAuth2 parameters were changed. If the Datasource still needs a person, its current link stands in its status:",
+        "This link is no longer valid",
+        "A link works once. It also ends when the credential is cleared and when the OAuth2 parameters change. If the "
+        "Datasource still needs a person, its status holds a new link.",
         HTTPStatus.NOT_FOUND,
         command=FIND_THE_LINK,
+        advice=ASK,
         is_miss=True,
     )
 
@@ -35,12 +37,13 @@ def too_many_misses(retry_after: timedelta) -> Refused:
     """Links and answers that are not valid come in great numbers, from whomever."""
     return Refused(
         Kind.TOO_MANY_REQUESTS_THAT_LEAD_NOWHERE,
-        "Too many requests that lead nowhere",
-        "This link or answer is not valid, and many more such requests are coming in. A valid link still works: take the "
-        "current one from the Datasource's status:",
+        "Too many invalid requests",
+        "This link or answer is not valid, and many more such requests are coming in. A valid link still works. The status of "
+        "the Datasource holds the current one.",
         HTTPStatus.TOO_MANY_REQUESTS,
         retry_after,
         command=FIND_THE_LINK,
+        advice=ASK,
     )
 
 
@@ -49,10 +52,11 @@ def busy(retry_after: timedelta) -> Refused:
     return Refused(
         Kind.TOO_MUCH_AT_ONCE,
         "Too much at once",
-        "More authorizations are going on at this moment than this server takes on. Nothing was changed and nothing is lost: "
-        f"reload this page in {max(1, round(retry_after.total_seconds()))} s.",
+        "More authorizations are going on at this moment than this server takes on. Nothing was changed and nothing is lost.",
         HTTPStatus.TOO_MANY_REQUESTS,
         retry_after,
+        advice=f"Please reload this page in {max(1, round(retry_after.total_seconds()))} s.",
+        can_try_again=True,
     )
 
 
@@ -61,9 +65,11 @@ def try_again_later() -> Refused:
     return Refused(
         Kind.THE_CLUSTER_DOES_NOT_ANSWER,
         "The cluster does not answer",
-        "The Kubernetes API server could not be reached, so nothing was changed. Try again in a minute.",
+        "The Kubernetes API server could not be reached, so nothing was changed.",
         HTTPStatus.SERVICE_UNAVAILABLE,
         timedelta(seconds=30),
+        advice=AGAIN,
+        can_try_again=True,
     )
 
 
@@ -73,11 +79,12 @@ def may_not_read_yet(what: str, namespace: str) -> Refused:
         Kind.RIGHTS_ARE_NOT_THERE_YET,
         "Not ready yet",
         f"The callback server may not read {what} in namespace {namespace} yet. The operator gives it that right, usually "
-        "within seconds. Nothing was changed, no code was used, and your link stays good: reload this page in a minute. "
-        "If that does not help, ask whoever runs the cluster to look at the installation:",
+        "within seconds. Nothing was changed and no code was used. If it stays so, look at the installation.",
         HTTPStatus.SERVICE_UNAVAILABLE,
         timedelta(seconds=30),
         command="kubectl datasource doctor",
+        advice="Please reload this page in a minute: your link stays good.",
+        can_try_again=True,
     )
 
 
@@ -86,9 +93,10 @@ def something_went_wrong() -> Refused:
     return Refused(
         Kind.SOMETHING_WENT_WRONG,
         "Something went wrong",
-        "This should not happen. Look at the Datasource's state before you try again; the logs of the callback server have "
-        "details.",
+        "This should not happen. The state of the Datasource tells whether a credential was stored all the same. The log of "
+        "the callback server has the details.",
         HTTPStatus.INTERNAL_SERVER_ERROR,
+        advice="Please ask whoever sent you the link whether it worked, before you try again.",
     )
 
 
@@ -96,10 +104,10 @@ def cookie_is_missing() -> Refused:
     """Without our cookie nobody can tell whether the same browser comes back."""
     return Refused(
         Kind.THIS_IS_NOT_THE_BROWSER_THAT_BEGAN,
-        "This is not the browser that began",
-        "An authorization must be finished in the browser in which it began, with cookies allowed. "
-        "Open the Datasource's link again and go through it in one browser.",
+        "Please finish in the browser where you began",
+        "An authorization must be finished in the browser in which it began, with cookies allowed. Nothing was stored.",
         HTTPStatus.FORBIDDEN,
+        advice="Open the link again, and go through it in one browser with cookies allowed.",
         is_miss=True,
     )
 
@@ -109,11 +117,12 @@ def cookie_is_not_ours() -> Refused:
     return Refused(
         Kind.A_COOKIE_OF_ANOTHER_SITE_IS_IN_THE_WAY,
         "A cookie of another site is in the way",
-        "Delete this browser's cookies for this site and for its whole domain, or use a private window. Then open the "
-        "Datasource's link again. Another site of the domain set a cookie that looks like ours: with it, you could be made to "
+        "Another site of the domain set a cookie that looks like ours: with it, you could be made to "
         "authorize what somebody else began. Nothing was started and nothing was stored. Tell whoever runs the cluster: that "
         "site may be in wrong hands.",
         HTTPStatus.FORBIDDEN,
+        advice="Delete this browser's cookies for this site and for its whole domain, or use a private window. Then open the "
+        "link again.",
         is_miss=True,
     )
 
@@ -124,8 +133,10 @@ def form_is_not_ours() -> Refused:
         Kind.THIS_PAGE_IS_OUT_OF_DATE,
         "This page is out of date",
         "The request did not come from a current page of ours: the Datasource was changed since the page was opened, or "
-        "another site tried to start it for you. Nothing was started. Open the Datasource's link again.",
+        "another site tried to start it for you. Nothing was started.",
         HTTPStatus.FORBIDDEN,
+        advice=OPEN_AGAIN,
+        can_try_again=True,
         is_miss=True,
     )
 
@@ -135,8 +146,8 @@ def unknown_flow() -> Refused:
     return Refused(
         Kind.THIS_AUTHORIZATION_IS_NOT_KNOWN,
         "This authorization is not known",
-        "It was never begun here, or it is over: an authorization must be finished within 10 minutes. "
-        "Nothing was stored. Open the Datasource's link again.",
+        "It was never begun here, or it is over: an authorization must be finished within 10 minutes. Nothing was stored.",
+        advice=OPEN_AGAIN,
         is_miss=True,
     )
 
@@ -146,6 +157,7 @@ def not_an_authorization_response(what: str) -> Refused:
     return Refused(
         Kind.THE_ANSWER_CANNOT_BE_USED,
         "The answer cannot be used",
-        f"{what} Nothing was stored. Open the Datasource's link again.",
+        f"{what} Nothing was stored.",
+        advice=OPEN_AGAIN,
         is_miss=True,
     )

@@ -4,7 +4,7 @@ import dataclasses
 from datetime import timedelta
 from http import HTTPStatus
 
-from callback_server.refusals.refused import Kind, Refused
+from callback_server.refusals.refused import AGAIN, TELL, Kind, Refused
 from datasource.oauth2.errors import (
     EgressDenied,
     InvalidClient,
@@ -12,26 +12,37 @@ from datasource.oauth2.errors import (
     NotDelivered,
     OAuth2Error,
     OutcomeUnknown,
+    ReplyTooLarge,
     TemporarilyRefused,
     Throttled,
     Unauthorized,
 )
-from datasource.outbound.printable import printable
+from datasource.outbound.printable import printable, sentence
 
 
 def consent_was_denied(error: str, description: str | None) -> Refused:
     """`access_denied` and its kin (RFC 6749 section 4.1.2.1)."""
-    said = f"{error}: {description.rstrip('.')}" if description else error
+    said = f"{error}: {description}" if description else error
     if error == "access_denied":
         return Refused(
-            Kind.CONSENT_WAS_DENIED, "Consent was denied", f"The service answered {said}. Nothing was stored."
+            Kind.CONSENT_WAS_DENIED,
+            "Consent was denied",
+            f"The service answered {sentence(said)} Nothing was stored.",
+            advice="You did not allow the access, or the service did not. If that was a mistake, try again.",
         )
+    title, remedy, advice = "The service refused the request", _CORRECT_IT, TELL
+    if error in {"temporarily_unavailable", "server_error"}:
+        title, remedy = "The service is not ready", "Try again in a minute."
+        advice = f"{AGAIN} If it stays so, tell whoever sent you the link."
     return Refused(
         Kind.THE_SERVICE_REFUSED_THE_REQUEST,
-        "The service refused the request",
-        f"The service answered {said}. Nothing was stored. "
-        "If it names a parameter, correct it in spec.oauth2 or in the application's registration.",
+        title,
+        f"The service answered {sentence(said)} Nothing was stored. {remedy}",
+        advice=advice,
     )
+
+
+_CORRECT_IT = "If it names a parameter, correct it in spec.oauth2 or in the application's registration."
 
 
 def refused_without_state(error: str, description: str | None) -> Refused:
@@ -48,6 +59,7 @@ def refused_without_state(error: str, description: str | None) -> Refused:
         f"The service answered {said}. It did not say which authorization that is about, so nothing was changed and nothing "
         "was stored. If it names a parameter, correct it in spec.oauth2 or in the application's registration. Then open the "
         "Datasource's link again.",
+        advice=TELL,
         is_miss=True,
     )
 
@@ -61,6 +73,7 @@ def issuer_is_another(what: str) -> Refused:
         Kind.THE_ANSWER_COMES_FROM_SOMEBODY_ELSE,
         "The answer comes from somebody else",
         f"{what} The code was not used and nothing was stored.",
+        advice=TELL,
     )
 
 
@@ -69,9 +82,11 @@ def provider_is_silent(what: str) -> Refused:
     return Refused(
         Kind.METADATA_CANNOT_BE_READ,
         "The service does not answer",
-        f"The endpoints come from the metadata of spec.oauth2.issuer, and {what} Nothing was started. Try again in a minute.",
+        f"The endpoints come from the metadata of spec.oauth2.issuer, and {what} Nothing was started.",
         HTTPStatus.BAD_GATEWAY,
         timedelta(seconds=60),
+        advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
+        can_try_again=True,
     )
 
 
@@ -79,12 +94,29 @@ def request_was_not_taken(error: OAuth2Error) -> Refused:
     """A pushed authorization request failed (RFC 9126 section 2.3): nothing was spent, nobody was sent anywhere."""
     if isinstance(error, InvalidClient | Unauthorized):
         return exchange_failed(error)
+    title, message = _said_of_push(error)
     return Refused(
         Kind.PUSHED_REQUEST_WAS_REFUSED,
-        "The service refused the request",
-        f"{_sentence(error)} Nothing was started. If it names a parameter, correct it in spec.oauth2 or in the application's "
-        "registration; otherwise try again in a minute.",
+        title,
+        message,
         HTTPStatus.BAD_GATEWAY,
+        advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
+        can_try_again=True,
+    )
+
+
+def _said_of_push(error: OAuth2Error) -> tuple[str, str]:
+    if isinstance(error, EgressDenied):
+        where = "spec.oauth2.pushedAuthorizationURL"
+        return "The service may not be called", f"{where}: {_sentence(error)} Nothing was started."
+    if isinstance(error, NotDelivered | Throttled | OutcomeUnknown | TemporarilyRefused):
+        return "The service does not answer", (
+            f"{_sentence(error)} That was the endpoint for pushed requests (spec.oauth2.pushedAuthorizationURL, or the "
+            "metadata of spec.oauth2.issuer). Nothing was started."
+        )
+    return "The service refused the request", (
+        f"{_sentence(error)} Nothing was started. {_CORRECT_IT} Where the service offers pushed requests and does not take "
+        "ours, set spec.oauth2.pushedAuthorization to never."
     )
 
 
@@ -115,6 +147,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "spec.oauth2.clientAuthentication with the application's registration. If they are right, it is the code "
                 "that is not accepted: try again.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=TELL,
             )
         case TemporarilyRefused():
             return Refused(
@@ -122,22 +155,25 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "The service asks for patience",
                 f"{_sentence(error)} Nothing was stored. Try again in a minute.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
             )
         case InvalidClient():
             return Refused(
                 Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_CLIENT,
                 "The service does not accept the client",
-                f"{error}. Compare spec.oauth2.clientID, the client Secret and spec.oauth2.clientAuthentication with the "
-                "application's registration, then try again.",
+                f"{_sentence(error)} Compare spec.oauth2.clientID, the client Secret and "
+                "spec.oauth2.clientAuthentication with the application's registration, then try again.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=TELL,
             )
         case InvalidGrant():
             return Refused(
                 Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_CODE,
                 "The service does not accept the code",
-                f"{error}. A code works once and for a short time, and the redirect URI must be registered exactly as "
-                "shown. Try again.",
+                f"{_sentence(error)} A code works once and for a short time, and the redirect URI must be registered exactly "
+                "as shown. Try again.",
                 HTTPStatus.BAD_GATEWAY,
+                advice="Please try again. If it stays so, tell whoever sent you the link.",
             )
         case EgressDenied():
             return Refused(
@@ -145,13 +181,15 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "The token URL may not be called",
                 f"spec.oauth2.tokenURL: {error} Nothing was stored.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=TELL,
             )
-        case NotDelivered() | Throttled() | OutcomeUnknown():
+        case NotDelivered() | Throttled() | OutcomeUnknown() if not isinstance(error, ReplyTooLarge):
             return Refused(
                 Kind.THE_SERVICE_DOES_NOT_ANSWER,
                 "The service does not answer",
-                f"{error} Nothing was stored. Check spec.oauth2.tokenURL, or try again in a minute.",
+                f"{_sentence(error)} Nothing was stored. Check spec.oauth2.tokenURL, or try again in a minute.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
             )
         case _:
             return Refused(
@@ -159,9 +197,10 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "The service's answer cannot be used",
                 f"{_sentence(error)} Nothing was stored. Check spec.oauth2.tokenURL and the application's registration.",
                 HTTPStatus.BAD_GATEWAY,
+                advice=TELL,
             )
 
 
 def _sentence(error: OAuth2Error) -> str:
     """What a provider said ends as it likes; a sentence of ours may follow."""
-    return f"{str(error).rstrip('.')}."
+    return sentence(str(error))

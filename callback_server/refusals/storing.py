@@ -2,13 +2,18 @@
 
 from http import HTTPStatus
 
-from callback_server.refusals.refused import Kind, Refused
+from callback_server.refusals.refused import TELL, Kind, Refused
 
 
 def not_configured(message: str) -> Refused:
     """The spec, or the client Secret that it names, cannot be used as it is."""
     return Refused(
-        Kind.THE_DATASOURCE_IS_NOT_READY_FOR_THIS, "The Datasource is not ready for this", message, HTTPStatus.CONFLICT
+        Kind.THE_DATASOURCE_IS_NOT_READY_FOR_THIS,
+        "The Datasource is not ready for this",
+        message,
+        HTTPStatus.CONFLICT,
+        advice=TELL,
+        can_try_again=True,
     )
 
 
@@ -20,6 +25,7 @@ def name_is_taken(secret: str) -> Refused:
         f"Secret {secret} exists and is not ours. It was not touched, the code was not used and nothing was stored. "
         "Rename or delete that Secret, then open the Datasource's link again.",
         HTTPStatus.CONFLICT,
+        advice=TELL,
     )
 
 
@@ -31,6 +37,7 @@ def write_is_refused(secret: str, why: str) -> Refused:
         f"The API server would not accept Secret {secret}. It says: {_words(why)}. The code was not used. "
         "Ask whoever runs the cluster to look at the rights of the callback server and at quotas.",
         HTTPStatus.CONFLICT,
+        advice=TELL,
     )
 
 
@@ -43,6 +50,7 @@ def store_was_refused(secret: str, why: str) -> Refused:
         "new tokens were dropped. Ask whoever runs the cluster to look at the callback server's rights and at quotas, then "
         "open the Datasource's link again.",
         HTTPStatus.CONFLICT,
+        advice=TELL,
     )
 
 

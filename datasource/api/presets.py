@@ -54,6 +54,8 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=spe
     """How an issuer is written where the service has none for everybody."""
     url_examples: dict[str, str] = {}
     """How endpoints are written where each customer has a host and the service has no metadata, by field."""
+    scope_texts: dict[str, str] = {}
+    """What some scopes let an app do, for whoever consents: It will be able to ..."""
     options: dict[str, Any] = {}
 
     @property

@@ -113,6 +113,21 @@ class PrivateKeyRef(msgspec.Struct, frozen=True, rename=spelled):
     """The JWS algorithm; None: the usual one for such a key."""
 
 
+class HeaderSecretRef(msgspec.Struct, frozen=True):
+    """Where the value of a header is: a key of a Secret in the Datasource's own namespace."""
+
+    name: str
+    key: str
+
+
+class TokenHeader(msgspec.Struct, frozen=True, omit_defaults=True, rename=spelled):
+    """A header of requests with which the client authenticates: its value, or where that is."""
+
+    name: str
+    value: str | None = None
+    secret_ref: HeaderSecretRef | None = None
+
+
 class CapturedFields(msgspec.Struct, frozen=True, omit_defaults=True, rename=spelled):
     """What else of the provider's answers is kept with the credential, by name."""
 
@@ -185,6 +200,8 @@ class OAuth2(
     assertion_type: AssertionType | None = None
     discovery_url: str | None = None
     """Where the metadata of the issuer stands, if not where the issuer says."""
+    token_headers: tuple[TokenHeader, ...] = ()
+    """What an API gateway before the provider asks for."""
 
     @property
     def preset(self) -> Preset | None:
@@ -249,6 +266,11 @@ class OAuth2(
         return ClientAuthentication.NONE if self.client_secret_ref is None else ClientAuthentication.CLIENT_SECRET_BASIC
 
     @property
+    def header_refs(self) -> tuple[HeaderSecretRef, ...]:
+        """Where the values of headers are that are not written."""
+        return tuple(header.secret_ref for header in self.token_headers if header.secret_ref is not None)
+
+    @property
     def captured_names(self) -> tuple[str, ...]:
         """The captured fields that a template may use."""
         captured = self.expanded().captured_fields
@@ -282,6 +304,15 @@ class TokenSecret(msgspec.Struct, frozen=True, omit_defaults=True):
     template: TokenSecretTemplate = TokenSecretTemplate()
 
 
+class Display(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`spec.display`: what a tenant tells the person who consents, in plain text."""
+
+    title: str = ""
+    purpose: str = ""
+    owner: str = ""
+    contact: str = ""
+
+
 class Spec(
     msgspec.Struct,
     frozen=True,
@@ -297,6 +328,7 @@ class Spec(
     refresh_before: str | None = None
     suspend: bool = False
     """Neither refreshes nor links until it is false again; tokens stay."""
+    display: Display = Display()
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
 
     def token_secret_name(self, datasource_name: str) -> str:

@@ -21,6 +21,7 @@ from datasource.api.spec import (
 )
 from datasource.oauth2.authorize import RESERVED_PARAMETERS
 from datasource.oauth2.client_assertion import CLIENT_ASSERTION_ALGORITHMS
+from datasource.oauth2.extra_headers import MOST_HEADERS, name_problem, value_problem
 from datasource.oauth2.provider_metadata import has_placeholder
 from datasource.oauth2.token_request import (
     RESERVED_TOKEN_PARAMETERS,
@@ -30,6 +31,7 @@ from datasource.oauth2.token_request import (
 )
 from datasource.outbound.egress import REMEDY, EgressPolicy
 from datasource.outbound.endpoint import endpoint_problem
+from datasource.outbound.printable import printable
 from datasource.outbound.trust import LARGEST_BUNDLE, UnusableBundle, check_bundle
 
 _STRICT_EGRESS = EgressPolicy()
@@ -66,6 +68,7 @@ def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) ->
         yield from _trust_problems(spec.oauth2)
         yield from _parameter_problems(spec.oauth2)
         yield from _client_problems(spec.oauth2)
+        yield from _header_problems(spec.oauth2)
         yield from _identity_problems(spec.oauth2)
         yield from _reply_problems(spec.oauth2)
 
@@ -221,6 +224,27 @@ def _client_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
             "is not an algorithm for a private key",
             f"Use one of {', '.join(CLIENT_ASSERTION_ALGORITHMS)}, or leave it out.",
         )
+
+
+def _header_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
+    field, names = "spec.oauth2.tokenHeaders", [header.name.lower() for header in oauth2.token_headers]
+    if len(names) > MOST_HEADERS:
+        yield SpecProblem(field, f"has more than {MOST_HEADERS} entries", "Take some out.")
+    for header in oauth2.token_headers:
+        problem = name_problem(header.name)
+        if problem is not None:
+            yield SpecProblem(field, f"names {printable(header.name)}, which {problem}", "Take that entry out.")
+        if names.count(header.name.lower()) > 1:
+            yield SpecProblem(field, f"names {printable(header.name)} twice", "Leave one of the two out.")
+        if (header.value is None) is (header.secret_ref is None):
+            yield SpecProblem(
+                field, f"needs either value or secretRef for {printable(header.name)}", "Say one of them."
+            )
+        wrong = None if header.value is None else value_problem(header.value)
+        if wrong is not None:
+            yield SpecProblem(field, f"has a value of {printable(header.name)} that {wrong}", "Correct it.")
+        if header.secret_ref is not None and header.secret_ref.name.endswith(CREDENTIAL_SUFFIX):
+            yield SpecProblem(field, "names a credential Secret", "Name the Secret that holds the value of the header.")
 
 
 def _assertion_problems(whole: OAuth2) -> Iterator[SpecProblem]:

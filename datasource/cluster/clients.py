@@ -17,10 +17,12 @@ from datasource.api.spec_problems import bundle_problems
 from datasource.api.states import Reason
 from datasource.cluster.api_errors import Forbidden, NotFound
 from datasource.cluster.resources import CONFIG_MAPS, SECRETS, Resource
+from datasource.oauth2.extra_headers import ExtraHeader, name_problem, value_problem
 from datasource.oauth2.token_request import Client
 from datasource.records.client_secret import (
     ClientSecret,
     ClientSecretNotFound,
+    Ref,
     example_of,
     field_of,
     usable_client_secret,
@@ -53,9 +55,36 @@ class ClientMaterialMissing(Exception):
 class SecretsForbidden(Forbidden):
     """Our rights do not reach the Secret."""
 
+    def __init__(self, error: Forbidden, secret: str) -> None:
+        super().__init__(error.status, error.reason, error.message, error.retry_after)
+        self.secret = secret
+        """Its name."""
+
 
 class ConfigMapsForbidden(Forbidden):
     """Our rights do not reach the ConfigMap of a CA bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Headers of requests, and the Secrets that values of them are from."""
+
+    sent: tuple[ExtraHeader, ...] = ()
+    secrets: tuple[ClientSecret, ...] = ()
+
+    def recorded(self) -> str | None:
+        """A JSON object of texts; None where there are none."""
+        return msgspec.json.encode({each.name: each.value for each in self.sent}).decode() if self.sent else None
+
+    @classmethod
+    def read(cls, recorded: str) -> "Headers":
+        """What `recorded` wrote; nothing where somebody altered it."""
+        try:
+            values = msgspec.json.decode(recorded, type=dict[str, str])
+        except msgspec.MsgspecError:
+            return cls()
+        usable = {name: value for name, value in values.items() if not (name_problem(name) or value_problem(value))}
+        return cls(tuple(ExtraHeader(name, value) for name, value in usable.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +97,13 @@ class ClientMaterial:
     """None for a public client."""
     ca_bundle: str | None = field(default=None, repr=False)
     """What the provider is trusted by beside the system's certificate authorities."""
+    headers: "Headers" = field(default_factory=lambda: Headers())
+    """What an API gateway before the provider asks for."""
+
+    @property
+    def secret_name(self) -> str | None:
+        """The Secret to correct first where the provider, or a gateway before it, rejects the client."""
+        return next((secret.name for secret in (self.secret, *self.headers.secrets) if secret is not None), None)
 
     def require_allowed(self, endpoints: Mapping[str, str]) -> None:
         """Check further endpoints that it may be sent to, by the fields of spec.oauth2.
@@ -75,11 +111,12 @@ class ClientMaterial:
         Raises:
             ClientMaterialMissing: it is not to be sent to one of them.
         """
-        if self.secret is not None:
-            try:
-                self.secret.require_allowed(endpoints)
-            except InvalidSpec as error:
-                raise _unusable(error.problem, self.secret.name) from None
+        for secret in (self.secret, *self.headers.secrets):
+            if secret is not None:
+                try:
+                    secret.require_allowed(endpoints)
+                except InvalidSpec as error:
+                    raise _unusable(error.problem, secret.name) from None
 
     def as_recorded(self, data: CredentialData) -> "ClientMaterial":
         """The same, for tokens that are there: what the spec leaves open is as it was when they were obtained."""
@@ -96,6 +133,7 @@ class ClientMaterial:
             client_parameters=recorded_client(self.parameters),
             client_secret=self.secret.text if keeps and self.secret is not None else None,
             ca_bundle=self.ca_bundle if keeps else None,
+            token_headers=self.headers.recorded() if keeps else None,
         )
 
 
@@ -124,13 +162,27 @@ class Clients:
             ApiError, Unavailable: the API server refused otherwise, or did not answer.
         """
         secret = await self.client_secret(namespace, oauth2, endpoints)
-        return ClientMaterial(oauth2.expanded(), secret, await self.ca_bundle(namespace, oauth2))
+        headers = await self.headers(namespace, oauth2, endpoints)
+        return ClientMaterial(oauth2.expanded(), secret, await self.ca_bundle(namespace, oauth2), headers)
 
     async def client_secret(self, namespace: str, oauth2: OAuth2, endpoints: Mapping[str, str]) -> ClientSecret | None:
         """The client secret or private key alone; None for a public client. Arguments and errors are those of `material`."""
         ref = oauth2.client_secret_ref or oauth2.private_key_ref
-        if ref is None:
-            return None
+        return None if ref is None else await self._secret(namespace, ref, oauth2, endpoints)
+
+    async def headers(self, namespace: str, oauth2: OAuth2, endpoints: Mapping[str, str]) -> Headers:
+        """The headers of token requests alone, in their order. Arguments and errors are those of `material`."""
+        sent, origins = [], []
+        for header in oauth2.expanded().token_headers:
+            if header.secret_ref is None:
+                sent.append(ExtraHeader(header.name, header.value or "", is_secret=False))
+                continue
+            origin = await self._secret(namespace, header.secret_ref, oauth2, endpoints)
+            sent.append(ExtraHeader(header.name, origin.text))
+            origins.append(origin)
+        return Headers(tuple(sent), tuple(origins))
+
+    async def _secret(self, namespace: str, ref: Ref, oauth2: OAuth2, endpoints: Mapping[str, str]) -> ClientSecret:
         try:
             found = await self.kube.get(SECRETS, namespace, ref.name, Secret)
         except NotFound:
@@ -141,7 +193,7 @@ class Clients:
                 secret=ref.name,
             ) from None
         except Forbidden as error:
-            raise SecretsForbidden(error.status, error.reason, error.message, error.retry_after) from None
+            raise SecretsForbidden(error, ref.name) from None
         try:
             return usable_client_secret(found, ref, oauth2, endpoints, require_allowed_hosts=self.require_allowed_hosts)
         except ClientSecretNotFound as error:
@@ -184,6 +236,7 @@ class Clients:
             token_endpoint=token_endpoint,
             now=self.now(),
             token_bytes=self.token_bytes,
+            headers=material.headers.sent,
         )
 
 

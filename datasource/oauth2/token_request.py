@@ -8,6 +8,7 @@ from urllib.parse import quote_plus, urlencode
 
 import msgspec
 
+from datasource.oauth2.extra_headers import ExtraHeader
 from datasource.outbound.provider_request import ProviderRequest
 
 SECRET_PARAMETERS = frozenset(
@@ -65,6 +66,8 @@ class Client:
     assertion: str | None = field(default=None, repr=False)
     is_named_in_the_body: bool = False
     """Whether `client_id` stands in the body beside Basic."""
+    headers: tuple[ExtraHeader, ...] = ()
+    """What an API gateway before the provider asks for; it stands before every endpoint where the client authenticates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +138,16 @@ def client_request(
         "Content-Type": "application/x-www-form-urlencoded" if body_format is BodyFormat.FORM else "application/json",
         "User-Agent": "datasource-operator",
     }
+    extra = {header.name: header.value for header in client.headers}
+    replaced = {name.lower() for name in extra}
+    headers = {name: value for name, value in headers.items() if name.lower() not in replaced} | extra
     ours = _in_the_body(client)
     if client.authentication in _BASIC:
         headers["Authorization"] = _basic(client.client_id, client.client_secret or "")
     pairs = [pair for pair in parameters if pair[0] not in ours] + list(ours.items())
     body = urlencode(pairs).encode() if body_format is BodyFormat.FORM else _json(pairs)
     said_once = {value for name, value in pairs if name in _NEVER_SHOWN} | {client.client_secret or ""}
+    said_once |= {header.value for header in client.headers if header.is_secret}
     return ProviderRequest(url=url, headers=headers, body=body, secrets=tuple(sorted(said_once - {""})))
 
 

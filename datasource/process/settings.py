@@ -19,6 +19,14 @@ class InvalidSettings(Exception):
 LogFormat = Literal["json", "text"]
 
 
+class Branding(msgspec.Struct, frozen=True):
+    """What the pages say of the installation; empty: nothing."""
+
+    name: str = ""
+    cluster_name: str = ""
+    support_address: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True):
     """What a platform team decides at installation.
 
@@ -48,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True):
     """The ServiceAccount of the callback server, in the system namespace: the operator gives it rights."""
     metrics_per_object: bool = True
     """Whether each Datasource has series of its own, with its name and namespace in the labels."""
+    branding: Branding = Branding()
 
 
 def settings_in(environ: Mapping[str, str]) -> Settings:
@@ -73,6 +82,11 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         last_try_after=_seconds(environ, "DATASOURCE_LAST_TRY_SECONDS", default=180),
         callback_server_account=environ.get("DATASOURCE_CALLBACK_SERVER_ACCOUNT") or "datasource-callback-server",
         metrics_per_object=_switch(environ, "DATASOURCE_METRICS_PER_OBJECT", default="true"),
+        branding=Branding(
+            name=_line(environ, "DATASOURCE_INSTALLATION_NAME"),
+            cluster_name=_line(environ, "DATASOURCE_CLUSTER_NAME"),
+            support_address=_line(environ, "DATASOURCE_SUPPORT_ADDRESS"),
+        ),
     )
 
 
@@ -102,6 +116,16 @@ def _switch(environ: Mapping[str, str], name: str, *, default: str = "false") ->
     if value not in {"true", "false"}:
         raise InvalidSettings(f"{name} must be true or false; it is {value!r}.")
     return value == "true"
+
+
+_LONGEST_LINE = 128
+
+
+def _line(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip()
+    if not value.isprintable() or len(value) > _LONGEST_LINE:
+        raise InvalidSettings(f"{name} must be one line of at most {_LONGEST_LINE} printable characters.")
+    return value
 
 
 def _seconds(environ: Mapping[str, str], name: str, *, default: int) -> timedelta:

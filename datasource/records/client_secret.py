@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 from datasource.api.names import Annotation, SecretType
 from datasource.api.objects import Secret
-from datasource.api.spec import ClientSecretRef, InvalidSpec, OAuth2, PrivateKeyRef
+from datasource.api.spec import ClientSecretRef, HeaderSecretRef, InvalidSpec, OAuth2, PrivateKeyRef
 from datasource.oauth2.client_assertion import SigningKey, UnusableKey, signing_key
+from datasource.oauth2.extra_headers import value_problem
 
 REFUSED_TYPES = frozenset(
     {
@@ -21,6 +22,10 @@ REFUSED_TYPES = frozenset(
     }
 )
 """Secrets of these types hold other credentials. A spec that names one would have them posted to the token URL."""
+
+
+Ref = ClientSecretRef | PrivateKeyRef | HeaderSecretRef
+"""What names a Secret whose value is sent to a provider, or proves something there."""
 
 
 class ClientSecretNotFound(Exception):
@@ -54,13 +59,13 @@ class ClientSecret:
 
 def usable_client_secret(
     secret: Secret,
-    ref: ClientSecretRef | PrivateKeyRef,
+    ref: Ref,
     oauth2: OAuth2,
     endpoints: Mapping[str, str],
     *,
     require_allowed_hosts: bool,
 ) -> ClientSecret:
-    """The client secret or private key in a Secret, if it may be sent to `endpoints` and to those that the spec names.
+    """What a Secret holds that a reference names, if it may be sent to `endpoints` and to those that the spec names.
 
     Args:
         secret: what was read.
@@ -78,7 +83,7 @@ def usable_client_secret(
         raise InvalidSpec(
             field,
             f"names Secret {ref.name}, whose type {secret.type} is not for client secrets",
-            "Store the client secret or private key in a Secret of its own, of type Opaque.",
+            "Store what the client authenticates with in a Secret of its own, of type Opaque.",
         )
     known = oauth2.expanded().secret_endpoints()
     check_allowed_hosts(secret, {**known, **endpoints}, required=require_allowed_hosts, field=field)
@@ -88,16 +93,23 @@ def usable_client_secret(
         raise InvalidSpec(
             field, f"names key {ref.key}, whose value is not text", "Store the value as UTF-8 text."
         ) from None
-    if value is not None and isinstance(ref, ClientSecretRef):
+    if value is not None and not isinstance(ref, PrivateKeyRef):
         # `echo secret > file`, or an editor, leaves a line end behind; no client secret has any (RFC 6749 appendix A.2).
         value = value.rstrip("\r\n")
     if not value:
         raise ClientSecretNotFound(
             f"{field} names key {ref.key}, which is missing or empty in Secret {ref.name}. "
-            f"Add the key to the Secret, or name another one in {field.rpartition('.')[2]}.key."
+            f"Add the key to the Secret, or name another one in {key_field_of(ref)}."
         )
     if isinstance(ref, PrivateKeyRef):
         usable_signing_key(value, ref)
+    wrong = value_problem(value) if isinstance(ref, HeaderSecretRef) else None
+    if wrong is not None:
+        raise InvalidSpec(
+            field,
+            f"names key {ref.key} of Secret {ref.name}, whose value {wrong}",
+            "Store the value of the header there, and nothing else.",
+        )
     return ClientSecret(ref.name, value, _allowed_hosts(secret))
 
 
@@ -117,12 +129,24 @@ def usable_signing_key(text: str, ref: PrivateKeyRef) -> SigningKey:
         ) from None
 
 
-def field_of(ref: ClientSecretRef | PrivateKeyRef) -> str:
+def field_of(ref: Ref) -> str:
     """The field that names the Secret."""
-    return "spec.oauth2.privateKeyRef" if isinstance(ref, PrivateKeyRef) else "spec.oauth2.clientSecretRef"
+    match ref:
+        case PrivateKeyRef():
+            return "spec.oauth2.privateKeyRef"
+        case HeaderSecretRef():
+            return "spec.oauth2.tokenHeaders"
+        case _:
+            return "spec.oauth2.clientSecretRef"
 
 
-def example_of(ref: ClientSecretRef | PrivateKeyRef) -> str:
+def key_field_of(ref: Ref) -> str:
+    """The field that names the key in it, below spec.oauth2."""
+    within = ".secretRef" if isinstance(ref, HeaderSecretRef) else ""
+    return f"{field_of(ref).rpartition('.')[2]}{within}.key"
+
+
+def example_of(ref: Ref) -> str:
     """How `kubectl create secret` is told the value."""
     return f"--from-file={ref.key}=key.pem" if isinstance(ref, PrivateKeyRef) else f"--from-literal={ref.key}=..."
 

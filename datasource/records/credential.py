@@ -124,6 +124,8 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
     deletes the user's own Secret with it, and nobody could authenticate to revoke then."""
     ca_bundle: str | None = None
     """In the same way: what the revocation endpoint is trusted by beside the certificate authorities of the system."""
+    token_headers: str | None = None
+    """In the same way: the headers of the request, values from Secrets included, as a JSON object of texts."""
     identity: str | None = None
     """Verified claims of who authorized, as JSON; None where no issuer vouched for them."""
     refresh_endpoint: str | None = None

@@ -21,6 +21,7 @@ from datasource.api.spec import (
 )
 from datasource.oauth2.authorize import reserved_parameter_in
 from datasource.oauth2.client_assertion import client_assertion
+from datasource.oauth2.extra_headers import ExtraHeader
 from datasource.oauth2.lifetimes import LONGEST_LIFETIME
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.token_request import BodyFormat, Client, ClientAuthentication, RequestOptions
@@ -195,6 +196,7 @@ def client_for(
     token_endpoint: str,
     now: datetime,
     token_bytes: Callable[[int], bytes],
+    headers: tuple[ExtraHeader, ...] = (),
 ) -> Client:
     """The client for one request: an assertion with a private key works once.
 
@@ -207,6 +209,7 @@ def client_for(
         token_endpoint: of the provider, whichever of its endpoints the request goes to.
         now: an aware moment.
         token_bytes: the randomness.
+        headers: what stands in the request beside that.
 
     Raises:
         InvalidSpec: the private key cannot be used.
@@ -215,7 +218,8 @@ def client_for(
     ref = parameters.private_key_ref
     if method is not ClientAuthentication.PRIVATE_KEY_JWT or ref is None or secret is None:
         named = parameters.client_id_in_body
-        return Client(client_id, None if secret is None else secret.text, method, is_named_in_the_body=named)
+        text = None if secret is None else secret.text
+        return Client(client_id, text, method, is_named_in_the_body=named, headers=headers)
     to_token_url = parameters.assertion_audience is AssertionAudience.TOKEN_URL or not parameters.issuer
     assertion = client_assertion(
         usable_signing_key(secret.text, ref),
@@ -225,7 +229,7 @@ def client_for(
         token_bytes=token_bytes,
         type_=parameters.assertion_type or AssertionType.JWT,
     )
-    return Client(client_id, None, method, assertion)
+    return Client(client_id, None, method, assertion, headers=headers)
 
 
 def recorded_client(parameters: OAuth2) -> str:

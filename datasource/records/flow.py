@@ -87,6 +87,8 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
     outcome: Outcome = Outcome.UNDER_WAY
     outcome_title: str = ""
     outcome_message: str = ""
+    outcome_advice: str = ""
+    """What the person can do, who may know nothing of clusters."""
     ended_at: Moment | None = None
 
     def __repr__(self) -> str:

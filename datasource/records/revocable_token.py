@@ -26,6 +26,7 @@ class RevocableToken(msgspec.Struct, frozen=True, rename="lower"):
     client_parameters: str | None = None
     client_secret: str | None = None
     ca_bundle: str | None = None
+    token_headers: str | None = None
 
     def __repr__(self) -> str:
         return f"RevocableToken(revocation_endpoint={self.revocation_endpoint!r}, ...)"

@@ -43,6 +43,10 @@ class Authentication(StrEnum):
     NONE = "none"
 
 
+LONGEST_HOLD = timedelta(seconds=15)
+"""How long a reply may be held back, however slow the machine, that our side is still to wait for: it gives up after 20 s."""
+
+
 @dataclass(frozen=True)
 class TokenRequest:
     """One POST to the token endpoint. Secrets appear as the hex SHA-256 of their text."""
@@ -223,10 +227,10 @@ class Provider:
     ) -> None:
         """Stage a fault for the next token (or revocation) requests, after those that are staged already.
 
-        `hold` waits first. Then: `status` answers so without acting, with the OAuth2 `error` and `retry_after` in
-        seconds; `hang` never answers; `drop_before` cuts the connection without acting; otherwise the provider acts,
-        waits for `hold_reply`, and answers, or with `drop_after` cuts the connection instead. `claims` replace those of the
-        id_token in its answer, which is signed all the same; None takes one out.
+        `hold` waits first. Then `status` answers so without acting, with the OAuth2 `error` and `retry_after` (s); `hang`
+        never answers; `drop_before` cuts the connection without acting; otherwise the provider acts, waits for `hold_reply`, or
+        until `let_go`, and answers, or with `drop_after` cuts the connection instead. `claims` replace those of the id_token in
+        its answer, which is signed all the same; None takes one out.
         """
         staged = {
             "times": times,
@@ -246,6 +250,10 @@ class Provider:
     def forget_faults(self) -> None:
         """Drop the faults that no request has met yet."""
         self._control("DELETE", "faults")
+
+    def let_go(self) -> None:
+        """Send every reply of the token endpoint that is held back now."""
+        self._control("DELETE", "held-replies")
 
     def revoke_grants(self, client_id: str) -> None:
         """Revoke every grant of a client, so that its refresh tokens are answered with invalid_grant."""

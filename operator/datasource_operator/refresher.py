@@ -255,7 +255,7 @@ class Refresher:
             resource_version=begun.secret.metadata.resource_version,
             requests=Requests(refresh=seen.requests.refresh),
             data=material.as_recorded(data).recorded_in(data, is_to_be_revoked=is_to_be_revoked),
-            client_secret_name=None if material.secret is None else material.secret.name,
+            client_secret_name=material.secret_name,
             last_try_after=self.steps.settings.last_try_after,
             failure_before=None if seen.trouble is None else seen.trouble.message,
         )

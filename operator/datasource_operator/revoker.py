@@ -17,7 +17,7 @@ from datasource.api.objects import Datasource, Metadata, PartialObject, Secret
 from datasource.api.spec import InvalidSpec, OAuth2
 from datasource.api.spec_problems import parse_spec
 from datasource.cluster.api_errors import ApiError, NotFound, Unavailable
-from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
+from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients, Headers
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
@@ -134,9 +134,19 @@ class Revoker:
             if ca_bundle is None and same is not None:
                 ca_bundle = await self._clients.ca_bundle(key.namespace, same)
             parameters, secret = await self._authentication(key, token, same)
+            headers = await self._headers(key, token, same)
         except ClientMaterialMissing as error:
             raise NotRevoked(str(error), try_again=True, at_least=UNLOCKED_PAUSE) from None
-        return ClientMaterial(parameters, secret, ca_bundle)
+        return ClientMaterial(parameters, secret, ca_bundle, headers)
+
+    async def _headers(self, key: Key, token: RevocableToken, same: OAuth2 | None) -> Headers:
+        """What was recorded with the token, or what the spec names where it is that of the token."""
+        if token.token_headers is not None:
+            return Headers.read(token.token_headers)
+        if same is None or not same.token_headers:
+            return Headers()
+        self._require_not_misdirected(key, token, same)
+        return await self._clients.headers(key.namespace, same, {"revocationURL": token.revocation_endpoint})
 
     async def _authentication(
         self, key: Key, token: RevocableToken, same: OAuth2 | None
@@ -153,6 +163,11 @@ class Revoker:
                 "revoke it with.",
                 try_again=False,
             )
+        self._require_not_misdirected(key, token, same)
+        endpoints = {"revocationURL": token.revocation_endpoint}
+        return same.expanded(), await self._clients.client_secret(key.namespace, same, endpoints)
+
+    def _require_not_misdirected(self, key: Key, token: RevocableToken, same: OAuth2) -> None:
         misdirected = misdirected_endpoint(
             same, token_endpoint=token.token_endpoint, revocation_endpoint=token.revocation_endpoint
         )
@@ -162,8 +177,6 @@ class Revoker:
                 "client secret is not sent there.",
                 try_again=False,
             )
-        endpoints = {"revocationURL": token.revocation_endpoint}
-        return same.expanded(), await self._clients.client_secret(key.namespace, same, endpoints)
 
     def _client(self, material: ClientMaterial, token: RevocableToken) -> Client:
         try:

@@ -18,6 +18,7 @@ from datasource.cluster.clients import (
     ClientMaterial,
     ClientMaterialMissing,
     Clients,
+    Headers,
 )
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import Kube
@@ -231,16 +232,20 @@ class Steps:
     async def _material_to_revoke_with(self, key: Key, oauth2: OAuth2, data: CredentialData) -> ClientMaterial:
         """What can be had of it; the next refresh brings what cannot be read now."""
         endpoints = {} if data.revocation_endpoint is None else {"revocationURL": data.revocation_endpoint}
-        secret = ca_bundle = None
+        secret, ca_bundle, headers = None, None, Headers()
         try:
             secret = await self._clients.client_secret(key.namespace, oauth2, endpoints)
         except ClientMaterialMissing as error:
             logger.warning("no client secret to revoke with yet", datasource=str(key), error=str(error))
         try:
+            headers = await self._clients.headers(key.namespace, oauth2, endpoints)
+        except ClientMaterialMissing as error:
+            logger.warning("no headers to revoke with yet", datasource=str(key), error=str(error))
+        try:
             ca_bundle = await self._clients.ca_bundle(key.namespace, oauth2)
         except ClientMaterialMissing as error:
             logger.warning("no CA bundle to revoke with yet", datasource=str(key), error=str(error))
-        return ClientMaterial(oauth2.expanded(), secret, ca_bundle)
+        return ClientMaterial(oauth2.expanded(), secret, ca_bundle, headers)
 
     async def _mark_handled(self, key: Key, credential: Readable, handled: HandledSet) -> None:
         patch = facts_patch(

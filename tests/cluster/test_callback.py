@@ -95,7 +95,7 @@ def test_ticket_that_is_not_the_live_one_shows_nothing(user: User, person: Perso
     answer = person.get(f"{place}?ticket={alter(ticket)}")
 
     assert answer.status_code == 404
-    assert "This link has ended" in answer.text
+    assert "This link is no longer valid" in answer.text
     assert user.client_id not in answer.text
 
 

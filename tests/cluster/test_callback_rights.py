@@ -73,7 +73,11 @@ def test_stolen_account_reads_no_secret_that_no_datasource_names(user: User, thi
     user.ready_to_authorize()
     eventually("the rights are there", lambda: names_in(user) == expected("calendar"), lambda: str(names_in(user)))
 
-    assert thief.kubectl("get", "secret", "app", "-n", user.namespace, check=False).returncode == 0
+    def reads(name: str) -> bool:
+        return thief.kubectl("get", "secret", name, "-n", user.namespace, check=False).returncode == 0
+
+    # The RoleBinding comes after the Role, and the API server takes both up a moment later.
+    eventually("it reads what is named", lambda: reads("app"))
     said = thief.kubectl("get", "secret", foreign, "-n", user.namespace, check=False).stderr
     assert 'cannot get resource "secrets"' in said
     said = thief.kubectl("get", "configmap", "kube-root-ca.crt", "-n", user.namespace, check=False).stderr
@@ -137,7 +141,9 @@ def test_rights_come_with_a_datasource_follow_it_and_go_with_the_last(user: User
     given(expected("orders", secret="other"))
     user.kubectl("delete", "datasource", "orders")
     given(set())
-    assert json.loads(user.kubectl("get", "rolebindings", "-o", "json"))["items"] == []
+    eventually(
+        "no RoleBinding is left", lambda: json.loads(user.kubectl("get", "rolebindings", "-o", "json"))["items"] == []
+    )
 
 
 def test_who_comes_before_the_right_is_told_so_loses_nothing_and_what_somebody_edited_is_put_right(
@@ -163,7 +169,7 @@ def test_who_comes_before_the_right_is_told_so_loses_nothing_and_what_somebody_e
         eventually(
             "the RoleBinding is there again", lambda: RIGHTS in user.kubectl("get", "rolebindings", "-o", "name")
         )
-        assert names_in(user) == expected("calendar")
+        eventually("the Role is as it was", lambda: names_in(user) == expected("calendar"), lambda: str(names_in(user)))
         person.come_back(way_back)
     user.wait_for_reason("Authorized")
 

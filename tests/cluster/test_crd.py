@@ -66,6 +66,12 @@ CERTIFICATES = "-----BEGIN CERTIFICATE-----\n"
 
 # field, value, a part of the message that names the field and the remedy
 REFUSED = [
+    ("display/title", "x" * 65, "spec.display.title: Too long"),
+    ("display/purpose", "x" * 257, "spec.display.purpose: Too long"),
+    ("display/owner", "a\nb", "spec.display.owner has a line break"),
+    ("display/title", "a\u202eb", "spec.display.title has a line break"),
+    ("display/contact", "see HTTPS://evil.example", "spec.display.contact must hold no URL"),
+    ("display/purpose", "go to www.evil.example", "spec.display.purpose must hold no URL"),
     ("url", None, "spec.url: Required value"),
     ("url", "", "spec.url"),
     ("url", "api.example.com", "spec.url must be an absolute URL such as"),
@@ -143,6 +149,20 @@ REFUSED = [
     ("oauth2/errorRules", [{"status": 400, "means": "temporary"}] * 17, "spec.oauth2.errorRules"),
     ("oauth2/clientAuthentication", "basic_without_secret", "although clientSecretRef names a secret"),
     ("oauth2/caBundle", CERTIFICATES + "é" * 50_000, "spec.oauth2 is too large"),
+    *(
+        ("oauth2/tokenHeaders", [{"name": name, "value": "x"}], "spec.oauth2.tokenHeaders must not set Authorization")
+        for name in ("Authorization", "HOST", "cookie", "Content-Length", "Proxy-Authorization", "Transfer-Encoding")
+    ),
+    ("oauth2/tokenHeaders", [{"name": "X Key", "value": "x"}], "spec.oauth2.tokenHeaders[0].name"),
+    ("oauth2/tokenHeaders", [{"name": "X-Key"}], "neither or both of value and secretRef: say one of them"),
+    ("oauth2/tokenHeaders", [{"name": "X-Key", "value": "a\r\nHost: b"}], "spec.oauth2.tokenHeaders[0].value"),
+    ("oauth2/tokenHeaders", [{"name": "X", "value": "a"}, {"name": "x", "value": "b"}], "names a header twice"),
+    ("oauth2/tokenHeaders", [{"name": f"X-{n}", "value": "x"} for n in range(9)], "must have at most 8 items"),
+    (
+        "oauth2/tokenHeaders",
+        [{"name": "X", "secretRef": {"name": "x-oauth2-credential", "key": "access_token"}}],
+        "must not name a Secret that keeps tokens",
+    ),
     ("oauth2/capturedFields", {"tokenResponse": ["refresh_token"]}, "apps never see a refresh token"),
     ("oauth2/capturedFields", {"tokenResponse": ["authed_user.refresh_token"]}, "apps never see a refresh token"),
     ("oauth2/capturedFields", {"callback": ["code"]}, "must not name code, state and the like"),
@@ -239,6 +259,13 @@ ACCEPTED = [
     ("oauth2/errorRules", [{"description": "already being processed", "means": "temporary"}]),
     ("oauth2/nonce", False),
     ("oauth2/clientIDInBody", True),
+    (
+        "oauth2/tokenHeaders",
+        [
+            {"name": "User-Agent", "value": "my app/1 (x)"},
+            {"name": "X-Api-Key", "secretRef": {"name": "gw", "key": "k"}},
+        ],
+    ),
     ("oauth2/redirectURIOnRefresh", True),
     ("oauth2/maxLifetime", "12h"),
     ("oauth2/authorizeParameters", {"access_type": "offline", "prompt": "consent", "audience": ""}),
@@ -250,6 +277,9 @@ ACCEPTED = [
     ("refreshBefore", "1h30m"),
     ("refreshBefore", "0.5h"),
     ("suspend", True),
+    ("display", {}),
+    ("display/owner", "Équipe Météo 天気 ☀ #1"),
+    ("display/contact", "ada@example.com, #team-weather, ext. 12"),
     ("suspend", False),
 ]
 

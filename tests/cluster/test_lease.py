@@ -15,7 +15,7 @@ import pytest
 
 from datasource.cluster.kube import Kube
 from datasource.process.installation import LEASE_NAME
-from datasource_operator.decisions.election import LEASE_DURATION, LOOK_EVERY
+from datasource_operator.decisions.election import LEASE_DURATION, LOOK_EVERY, RENEW_EVERY
 from datasource_operator.lease import LeaseElector
 from deploy.local.build import KUBE_APISERVER
 from deploy.local.cache import REPOSITORY
@@ -27,9 +27,9 @@ from tests.support.user import PATIENCE
 
 pytestmark = pytest.mark.cluster
 
-# Issue 4: failover under 3 s after SIGTERM, and under 20 s after SIGKILL.
-FAILOVER_AFTER_SIGTERM = timedelta(seconds=3)
-FAILOVER_AFTER_SIGKILL = timedelta(seconds=20)
+SOONER_THAN_IT_RUNS_OUT = LEASE_DURATION - RENEW_EVERY - LOOK_EVERY
+"""A Lease that nobody releases is taken over later than this. That failover takes under 3 s after SIGTERM and under 20 s after
+SIGKILL is held by unit tests (test_lease.py): the clock is told there what time it is, and no machine is busy."""
 
 HOLDER = """
 import asyncio, signal, sys
@@ -147,7 +147,7 @@ def test_standby_takes_over_from_a_process_that_is_asked_to_end(place: Place, ho
             await looked_at()
             assert journal.began == []
             ending = asyncio.create_task(asyncio.to_thread(holder.stop))
-            await until(lambda: journal.working, within=FAILOVER_AFTER_SIGTERM)
+            await until(lambda: journal.working, within=SOONER_THAN_IT_RUNS_OUT)
             await ending
             spec = await place.spec()
             assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("standby", 1)
@@ -163,7 +163,7 @@ def test_standby_takes_over_from_a_process_that_is_killed(place: Place, holder: 
             await looked_at()
             assert journal.began == []
             holder.kill()
-            await until(lambda: journal.working, within=FAILOVER_AFTER_SIGKILL)
+            await until(lambda: journal.working, within=timedelta(seconds=2 * PATIENCE))
             spec = await place.spec()
             assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("standby", 1)
 

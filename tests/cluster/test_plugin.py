@@ -148,7 +148,7 @@ def test_interrupted_wait_ends_at_once_and_quietly(user: User, plugin: Plugin) -
         waiting.stdout.readline()
         waiting.send_signal(signal.SIGINT)
         try:
-            _, beside = waiting.communicate(timeout=30)
+            _, beside = waiting.communicate(timeout=60)
         finally:
             waiting.kill()
 

@@ -55,6 +55,11 @@ CREDENTIAL, TOKEN, FLOW = (
 )
 
 
+def header_from(*secrets: str) -> list[dict[str, Any]]:
+    """Headers with values from Secrets."""
+    return [{"name": f"X-{name}", "secretRef": {"name": name, "key": "key"}} for name in secrets]
+
+
 @pytest.mark.parametrize(
     ("name", "type_", "place", "owner"),
     [
@@ -201,10 +206,29 @@ def test_who_names_a_client_secret_must_be_allowed_to_read_it(editor: Api, names
     key = create(editor, datasource(namespace, privateKeyRef={"name": "hidden"}))
     readable_key = create(editor, datasource(namespace, privateKeyRef={"name": "readable"}))
 
+    header = create(editor, datasource(namespace, tokenHeaders=header_from("readable", "hidden")))
+    readable_header = create(editor, datasource(namespace, tokenHeaders=header_from("readable")))
+
+    assert "spec.oauth2.tokenHeaders names Secrets readable, hidden" in header
+    assert readable_header == ""
     assert "spec.oauth2.clientSecretRef names Secret hidden" in refused
     assert "ask for that right" in refused
     assert "spec.oauth2.privateKeyRef names Secret hidden" in key
     assert (readable_key, allowed, public) == ("", "", "")
+
+
+def test_who_redirects_the_value_of_a_header_must_be_allowed_to_read_it(
+    admin: Api, editor: Api, namespace: str
+) -> None:
+    admin.create(datasource(namespace, clientID="public", tokenHeaders=header_from("hidden")))
+
+    def patched(oauth2: dict[str, Any]) -> str:
+        return refusal(editor.patch, DATASOURCES, "calendar", {"spec": {"oauth2": oauth2}}, namespace)
+
+    assert "names Secrets hidden" in patched({"tokenURL": "https://evil.example.com/token"})
+    assert "names Secrets hidden" in patched({"tokenHeaders": [*header_from("hidden"), {"name": "a", "value": "b"}]})
+    assert patched({"scopes": ["read"]}) == ""
+    assert patched({"tokenHeaders": [{"name": "User-Agent", "value": "mine"}]}) == ""
 
 
 def test_who_redirects_a_client_secret_must_be_allowed_to_read_it(admin: Api, editor: Api, namespace: str) -> None:

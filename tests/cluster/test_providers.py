@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from deploy.local.provider import Authentication, TokenRequest
+from tests.support.gateway import HEADER, gateway
 from tests.support.person import Person
 from tests.support.user import CLIENT_SECRET, User, eventually
 
@@ -247,3 +248,22 @@ def test_grant_that_is_gone_by_a_name_of_the_providers_own_needs_a_person(user: 
     user.annotate("refresh", "1")
 
     user.wait_for_reason("GrantRevoked")
+
+
+def test_gateway_before_the_provider_is_found_by_its_metadata_and_given_its_key(user: User, person: Person) -> None:
+    """Both processes read the Secret of the header under their own rights; the callback server has them by its name."""
+    with gateway(user.provider.issuer, "sentinel-gateway-key-41d7") as before:
+        header = {"name": HEADER, "secretRef": {"name": "gateway", "key": "api-key"}}
+        oauth2 = by_issuer_alone(user, discoveryURL=before.discovery_url, tokenHeaders=[header])
+        user.register_application()
+        user.create_client_secret()
+        user.apply(user.datasource(oauth2))
+        user.wait_for_reason("ClientSecretNotFound")
+        assert "spec.oauth2.tokenHeaders" in user.ready()["message"]
+        user.kubectl("create", "secret", "generic", "gateway", f"--from-literal=api-key={before.key}\n")
+        user.wait_for_reason("AuthorizationRequired")
+
+        authorized_and_refreshed(user, person, user.link())
+
+        assert set(before.keys) == {before.key}
+        assert stored(user, "token_endpoint") == f"http://127.0.0.1:{before.port}/token"

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local.build import KUBE_APISERVER
 from deploy.local.controlplane import ControlPlane
-from deploy.local.provider import TokenRequest
+from deploy.local.provider import LONGEST_HOLD, TokenRequest
 from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process, Stack
 from tests.support.audit import writes_by
 from tests.support.person import Person
@@ -73,14 +73,15 @@ def test_short_lived_token_is_refreshed_before_it_runs_out(user: User) -> None:
     authorize(user, timedelta(seconds=20))
     first = user.secret("calendar-token")
 
-    eventually("it was refreshed twice", lambda: len(refreshes(user)) >= 2)
+    # A third may be under way already, and has no answer then.
+    eventually("it was refreshed twice", lambda: len([each for each in refreshes(user) if each.status]) >= 2)
 
     second = user.secret("calendar-token")
     assert first is not None
     assert second is not None
     assert first["data"]["access_token"] != second["data"]["access_token"]
     assert user.ready()["status"] == "True"
-    assert [each.status for each in refreshes(user)] == [200] * len(refreshes(user))
+    assert {each.status for each in refreshes(user)} <= {200, None}
     each_was_spent_once(user)
 
 
@@ -105,10 +106,15 @@ def test_refresh_costs_four_writes(user: User, control_plane: ControlPlane) -> N
     refreshed(user, "1")
 
     operator = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{OPERATOR}"
-    written = writes_by(operator, control_plane.audit_log, since=begun)
-    ours = [(each.verb, each.resource) for each in written if each.namespace == user.namespace]
+
+    def ours() -> list[tuple[str, str]]:
+        written = writes_by(operator, control_plane.audit_log, since=begun)
+        return [(each.verb, each.resource) for each in written if each.namespace == user.namespace]
+
+    # A write stands in the log a moment after it can be seen.
+    eventually("the last one is in the log", lambda: len(ours()) >= 4, ours)
     # The intent, the store, the token Secret, the status.
-    assert ours == [("patch", "secrets")] * 3 + [("patch", "datasources/status")]
+    assert ours() == [("patch", "secrets")] * 3 + [("patch", "datasources/status")]
 
 
 def test_refresh_without_a_refresh_token_is_handled_and_does_nothing(user: User) -> None:
@@ -252,13 +258,14 @@ def test_connection_cut_after_the_provider_rotated_is_told_as_interrupted(user: 
     user.wait_for_reason("Authorized")
 
 
-def while_a_reply_is_held(user: User, action: Callable[[], object], *, hold: timedelta = timedelta(seconds=3)) -> None:
-    """Ask for a refresh, and do something while the provider, having rotated, holds its reply back."""
+def while_a_reply_is_held(user: User, action: Callable[[], object], *, hold: timedelta = LONGEST_HOLD) -> None:
+    """Ask for a refresh, and do something while the provider, having rotated, holds its reply back; it comes then at once."""
     before = len(refreshes(user))
     user.provider.fault(client_id=user.client_id, hold_reply=hold)
     refresh(user, f"held-{before}")
-    eventually("the refresh token was sent", lambda: len(refreshes(user)) == before + 1)
+    eventually("the provider has rotated", lambda: [each.status for each in refreshes(user)[before:]] == [200])
     action()
+    user.provider.let_go()
 
 
 def test_label_added_while_a_reply_is_under_way_loses_nothing(user: User) -> None:
@@ -277,8 +284,11 @@ def test_label_added_while_a_reply_is_under_way_loses_nothing(user: User) -> Non
 def test_clear_while_a_reply_is_under_way_wins(user: User) -> None:
     authorize(user)
 
-    while_a_reply_is_held(user, lambda: user.clear("1"))
-    user.wait_for_reason("CredentialCleared")
+    def clear() -> None:
+        user.clear("1")
+        user.wait_for_reason("CredentialCleared")
+
+    while_a_reply_is_held(user, clear)
     user.create_client_secret(name="marker")
     eventually("the reply came", lambda: refreshes(user)[0].status == 200)
 
@@ -290,8 +300,11 @@ def test_clear_while_a_reply_is_under_way_wins(user: User) -> None:
 def test_secret_deleted_while_a_reply_is_under_way_is_not_made_anew(user: User) -> None:
     authorize(user)
 
-    while_a_reply_is_held(user, lambda: user.kubectl("delete", "secret", CREDENTIAL))
-    user.wait_for_reason("AuthorizationRequired")
+    def delete() -> None:
+        user.kubectl("delete", "secret", CREDENTIAL)
+        user.wait_for_reason("AuthorizationRequired")
+
+    while_a_reply_is_held(user, delete)
     eventually("the reply came", lambda: refreshes(user)[0].status == 200)
 
     with Person() as person:
@@ -322,9 +335,9 @@ def test_datasource_made_anew_while_a_reply_is_under_way_gets_nothing_of_it(user
     def make_anew() -> None:
         user.kubectl("delete", "datasource", "calendar")
         user.apply(user.datasource(user.oauth2()))
+        user.wait_for_reason("AuthorizationRequired")
 
     while_a_reply_is_held(user, make_anew)
-    user.wait_for_reason("AuthorizationRequired")
     eventually("the reply came", lambda: refreshes(user)[0].status == 200)
     eventually("the old credential is gone", lambda: user.credential() is None)
 
@@ -385,7 +398,7 @@ def test_api_server_frozen_while_a_reply_is_under_way_costs_nothing_and_nobody_t
         thawed.join()
 
     try:
-        while_a_reply_is_held(user, freeze)
+        while_a_reply_is_held(user, freeze, hold=timedelta(seconds=3))
         user.wait_for_handled("refresh", "held-0")
     finally:
         second.stop()

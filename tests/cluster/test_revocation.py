@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.provider import RevocationRequest
+from deploy.local.provider import LONGEST_HOLD, RevocationRequest
 from deploy.local.stack import Process, Stack
 from tests.support.api import EVENTS, NAMESPACES
 from tests.support.person import Person
@@ -257,15 +257,21 @@ def test_edited_revocation_url_does_not_redirect_a_token(user: User) -> None:
     eventually_revoked(user, token)
 
 
+def statuses(user: User) -> list[int | None]:
+    """What the token endpoint answered, each, or is about to: a reply may be held back."""
+    return [each.status for each in user.provider.token_requests()]
+
+
 def test_reply_that_comes_after_a_clear_is_revoked(user: User) -> None:
     authorize(user)
     requests = len(user.provider.token_requests())
-    user.provider.fault(client_id=user.client_id, hold_reply=timedelta(seconds=3))
+    user.provider.fault(client_id=user.client_id, hold_reply=LONGEST_HOLD)
     user.annotate("refresh", "1")
-    eventually("it is being refreshed", lambda: len(user.provider.token_requests()) == requests + 1)
+    eventually("it is being refreshed", lambda: statuses(user)[requests:] == [200])
 
     user.clear("1")
     user.wait_for_reason("CredentialCleared")
+    user.provider.let_go()
 
     # One of them may be revoked twice: where the Secret changed meanwhile, the revoker begins again.
     eventually(
@@ -279,12 +285,13 @@ def test_grant_of_an_authorization_that_a_clear_overtook_is_revoked(user: User) 
     with Person() as person:
         callback = person.consent(person.begin(link))
         requests = len(user.provider.token_requests())
-        user.provider.fault(client_id=user.client_id, hold_reply=timedelta(seconds=3))
+        user.provider.fault(client_id=user.client_id, hold_reply=LONGEST_HOLD)
         thread = threading.Thread(target=lambda: person.come_back(callback))
         thread.start()
-        eventually("the code is being exchanged", lambda: len(user.provider.token_requests()) == requests + 1)
+        eventually("the code is being exchanged", lambda: statuses(user)[requests:] == [200])
         user.clear("1")
         user.wait_for_handled("clearCredential", "1")
+        user.provider.let_go()
         thread.join()
         page = person.come_back(callback)
 
@@ -430,7 +437,7 @@ def test_replacement_of_the_same_name_waits_until_the_old_grant_is_revoked(user:
     token = authorize(user, deletion_policy="Revoke")
 
     delete(user)
-    user.kubectl("wait", "--for=delete", "datasource/calendar", "--timeout=20s")
+    user.kubectl("wait", "--for=delete", "datasource/calendar", "--timeout=60s")
     user.apply(user.datasource(user.oauth2(revocationURL=user.provider.revocation_url), deletionPolicy="Revoke"))
 
     user.wait_for_reason("AuthorizationRequired")

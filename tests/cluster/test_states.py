@@ -180,10 +180,11 @@ def test_state_and_reason_come_and_go(user: User, case: Case) -> None:
     assert case.reason in columns
     assert f"Reason:                {case.reason}" in described
     assert conditions == {"Ready", case.kstatus} - {""}
-    user.kubectl("wait", "--for=jsonpath={.status.state}=" + case.state, "datasource/calendar", "--timeout=5s")
+    user.kubectl("wait", "--for=jsonpath={.status.state}=" + case.state, "datasource/calendar", "--timeout=60s")
     assert ("authorizationLink" in user.status()) is (case.state == "NOT AUTHORIZED")
     assert user.status()["redirectURI"] == f"{user.external_url}/callback/{user.namespace}"
-    assert case.reason in {each["reason"] for each in user.events()}
+    # An Event is written beside the status, not before it.
+    eventually("an Event tells it", lambda: case.reason in {each["reason"] for each in user.events()}, user.events)
 
     case.leave(user)
     user.wait_for_reason(case.next_reason)

@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 
 import httpx
 import pytest
 
 from deploy.local.build import KUBE_APISERVER
 from deploy.local.controlplane import ControlPlane
+from deploy.local.provider import LONGEST_HOLD
 from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
 from tests.support.audit import WRITES, requests_by
 from tests.support.person import Person
@@ -21,17 +21,24 @@ def token_requests(user: User) -> int:
     return sum(each.client_id == user.client_id for each in user.provider.token_requests())
 
 
+def was_answered(user: User, before: int) -> bool:
+    """Whether the provider has acted on one more request; its reply may be held back."""
+    ours = [each for each in user.provider.token_requests() if each.client_id == user.client_id]
+    return len(ours) == before + 1 and ours[-1].status is not None
+
+
 def meanwhile(user: User, link: str, action: Callable[[], object]) -> httpx.Response:
     """Get a credential, and do something while the provider holds its reply back; returns the done page."""
     with Person() as person:
         callback = person.consent(person.begin(link))
         before = token_requests(user)
-        user.provider.fault(client_id=user.client_id, hold_reply=timedelta(seconds=3))
+        user.provider.fault(client_id=user.client_id, hold_reply=LONGEST_HOLD)
         pages: list[httpx.Response] = []
         thread = threading.Thread(target=lambda: pages.append(person.come_back(callback)))
         thread.start()
-        eventually("the code is being exchanged", lambda: token_requests(user) == before + 1)
+        eventually("the code is being exchanged", lambda: was_answered(user, before))
         action()
+        user.provider.let_go()
         thread.join()
         return pages[0] if pages else person.come_back(callback)
 

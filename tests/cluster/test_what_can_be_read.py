@@ -21,7 +21,7 @@ ACCOUNT = "operator-of-listed"
 def told(process: Process, path: str) -> str:
     """What a process says of itself."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{process.health_port}{path}", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{process.health_port}{path}", timeout=30) as response:
             return str(response.read().decode())
     except HTTPError as error:
         with error:

@@ -332,6 +332,11 @@ def test_settings_reach_the_environment() -> None:
                     "metricsPerObject": False,
                     "revocationSeconds": 999999,
                     "requireAllowedHosts": True,
+                    "branding": {
+                        "name": "Example Corp",
+                        "clusterName": "prod-eu",
+                        "supportAddress": "help@example.com",
+                    },
                     "egress": {"allow": ["login.corp.example", "10.0.0.0/8"], "deny": [".evil.example"]},
                 },
             },
@@ -351,6 +356,9 @@ def test_settings_reach_the_environment() -> None:
         "DATASOURCE_REQUIRE_ALLOWED_HOSTS": "true",
         "DATASOURCE_LOG_FORMAT": "text",
         "DATASOURCE_METRICS_PER_OBJECT": "false",
+        "DATASOURCE_INSTALLATION_NAME": "Example Corp",
+        "DATASOURCE_CLUSTER_NAME": "prod-eu",
+        "DATASOURCE_SUPPORT_ADDRESS": "help@example.com",
         "DATASOURCE_REVOCATION_SECONDS": "999999",
     }
 

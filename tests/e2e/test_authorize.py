@@ -55,6 +55,10 @@ def token_requests(user: User) -> int:
 def test_credential_is_got_and_the_page_says_so(user: User, page: Page, shoot: Shoot) -> None:
     page.goto(user.ready_to_authorize())
     shoot(page, "dialog")
+    assert heading(page).startswith(f"The team of namespace {user.namespace} asks you to connect ")
+    assert user.client_id not in page.locator("main").inner_text(), "whoever consents need not read that"
+    page.get_by_text("Technical details").click()
+    shoot(page, "details")
     text = page.locator("main").inner_text()
     for shown in (
         user.client_id,
@@ -77,8 +81,10 @@ def test_credential_is_got_and_the_page_says_so(user: User, page: Page, shoot: S
 
     shoot(page, "done")
     assert heading(page) == "The new credential was stored"
-    assert "AUTHORIZED" in page.locator(".state").inner_text()
+    assert "There is nothing more to do." in page.locator(".banner").inner_text()
     assert "demo@example.com" in page.locator("main").inner_text()
+    page.get_by_text("Technical details").click()
+    assert "AUTHORIZED" in page.locator(".state").inner_text()
     assert "?" not in page.url
     assert violations(page) == ""
     user.wait_for_reason("Authorized")
@@ -96,6 +102,9 @@ def test_pages_can_be_read_on_a_phone_without_script(user: User, browser: Browse
     link = user.ready_to_authorize()
     page.goto(link)
     shoot(page, "dialog")
+    button = page.get_by_role("button", name=BUTTON).bounding_box()
+    assert button is not None
+    assert button["y"] + button["height"] <= 640, "the button is on the first screen"
 
     authorize(page, link, DEMO_LOGIN, DEMO_PASSWORD)
 
@@ -144,15 +153,24 @@ def test_denied_consent_is_told_and_can_be_tried_again(user: User, page: Page, s
     assert heading(page) == "The new credential was stored"
 
 
-def test_used_link_has_ended(user: User, page: Page, shoot: Shoot) -> None:
+def test_used_link_leads_whoever_used_it_to_the_result_and_ends_for_everybody_else(
+    user: User, page: Page, browser: Browser, shoot: Shoot
+) -> None:
     link = user.ready_to_authorize()
     authorize(page, link, DEMO_LOGIN, DEMO_PASSWORD)
 
     page.goto(link)
 
-    shoot(page, "ended")
-    assert heading(page) == "This link has ended"
-    assert violations(page) == ""
+    assert heading(page) == "The new credential was stored"
+    other = browser.new_context().new_page()
+    other.goto(link)
+    shoot(other, "ended")
+    assert heading(other) == "This link is no longer valid"
+    text = other.locator("main").inner_text()
+    assert "Ask whoever sent you the link for a new one." in text
+    assert f"kubectl get dsrc calendar -n {user.namespace} -o" in text
+    assert violations(other) == ""
+    other.context.close()
 
 
 def test_used_link_has_ended_while_the_operator_is_down(
@@ -169,7 +187,7 @@ def test_used_link_has_ended_while_the_operator_is_down(
         assert "AUTHORIZED" not in page.locator(".banner").inner_text()
 
         page.goto(link)
-        assert heading(page) == "This link has ended"
+        assert heading(page) == "The new credential was stored"
     finally:
         operator.start()
     user.wait_for_reason("Authorized")
@@ -184,7 +202,7 @@ def test_flow_cannot_be_finished_in_another_browser(user: User, page: Page, brow
     tab.goto(callback)
 
     shoot(tab, "other-browser")
-    assert heading(tab) == "This is not the browser that began"
+    assert heading(tab) == "Please finish in the browser where you began"
     assert token_requests(user) == 0
     other.close()
     page.goto(callback)
@@ -297,7 +315,7 @@ def test_edit_between_page_and_click_starts_nothing(user: User, page: Page, shoo
     page.get_by_role("button", name=BUTTON).click()
 
     shoot(page, "edited-before-click")
-    assert heading(page) == "This link has ended"
+    assert heading(page) == "This link is no longer valid"
     assert flows(user) == 0
 
 

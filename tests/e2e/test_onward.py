@@ -180,7 +180,7 @@ def test_second_press_and_a_reload_of_the_page_between_begin_anew_and_end_well(
     finish(page)
 
 
-def test_second_press_after_the_credential_was_stored_says_that_the_link_has_ended(
+def test_second_press_after_the_credential_was_stored_leads_to_the_result(
     user: User, page: Page, front_door: FrontDoor
 ) -> None:
     link = user.ready_to_authorize(authorizeURL=front_door.url)
@@ -194,7 +194,7 @@ def test_second_press_after_the_credential_was_stored_says_that_the_link_has_end
 
     other.reload()
 
-    assert heading(other) == "This link has ended"
+    assert heading(other) == "The new credential was stored"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ PLANTED = {
     "no name": b"=" + OUR_NAME,
     "capitals": OUR_NAME.upper(),
 }
-REFUSED = {"A cookie of another site is in the way", "This is not the browser that began"}
+REFUSED = {"A cookie of another site is in the way", "Please finish in the browser where you began"}
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,10 @@ class ApiServerInMemory:
         """Every object of a resource."""
         return [content for address, content in self.objects.items() if address[0] == resource.plural]
 
+    def managed_fields(self, resource: Resource, namespace: str, name: str) -> list[Manifest]:
+        """Who owns which field of an object. It is left out of the answers: hardly anybody reads it, and it is long."""
+        return self._owned(Address(resource.plural, namespace, name)).managed_fields()
+
     def compact(self) -> None:
         """Forget what was before now: watches from there on have to list again."""
         self._compacted = self.version

@@ -104,6 +104,13 @@ class Ownership:
         self._own(owner, set(new))
         return with_fields(without_fields(before, gone), new)
 
+    def managed_fields(self) -> list[Manifest]:
+        """`metadata.managedFields`, as far as our processes read it."""
+        return [
+            {"manager": manager, "operation": operation, "fieldsV1": _fields_v1(paths)}
+            for (manager, operation), paths in self._owned.items()
+        ]
+
     def _own(self, owner: Owner, paths: set[Path]) -> None:
         """Who owns nothing is not remembered."""
         owned = self._owned | {owner: paths}
@@ -112,3 +119,13 @@ class Ownership:
     def _taken(self, paths: set[Path]) -> None:
         for owned in self._owned.values():
             owned -= paths
+
+
+def _fields_v1(paths: Iterable[Path]) -> Manifest:
+    """A set of fields as a tree, in which each key stands as `f:<key>`."""
+    tree: Manifest = {}
+    for path in paths:
+        below = tree
+        for key in path:
+            below = below.setdefault(f"f:{key}", {})
+    return tree

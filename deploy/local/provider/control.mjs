@@ -32,6 +32,7 @@ export class Control {
     'POST /control/clients': (client) => this.registerClient(client),
     'POST /control/faults': (faults) => this.#stage(faults),
     'DELETE /control/faults': () => this.#forgetFaults(),
+    'DELETE /control/held-replies': () => this.#tokenEndpoint.letGo(),
     'POST /control/revoke-grants': ({ client_id: clientId }) => this.#storage.revokeGrantsOf(clientId),
   };
 

@@ -33,6 +33,9 @@ export class TokenEndpoint {
     id_tokens: new Set(),
   };
 
+  /** Ends the wait of each reply that is held back. */
+  #held = new Set();
+
   #path;
 
   #signIdToken;
@@ -64,11 +67,16 @@ export class TokenEndpoint {
     this.#faults = [];
   }
 
+  /** Send every reply that is held back now. */
+  letGo() {
+    for (const release of [...this.#held]) release();
+  }
+
   /**
    * Answer the next `times` requests (of `client_id`, if given) with this fault, after those that are staged already.
    *
    * A fault waits `holdMillis`, and then one of these happens: `hang`: nothing, ever; `dropBefore`: the connection is cut;
-   * `status`: this status, with `error` and, in seconds, `retryAfter`; otherwise the provider acts, waits `holdReplyMillis`, and answers, unless
+   * `status`: this status, with `error` and, in seconds, `retryAfter`; otherwise the provider acts, waits `holdReplyMillis` (or until `letGo`), and answers, unless
    * `dropAfter` cuts the connection instead; `claims` are put into the id_token that it issues. Throws TypeError for anything else.
    */
   stage(fault) {
@@ -110,7 +118,7 @@ export class TokenEndpoint {
       if (ctx.body?.id_token) this.#secrets.id_tokens.add(ctx.body.id_token);
     }
     Object.assign(request, { status: ctx.status, error: ctx.body?.error ?? null });
-    await sleep(fault?.holdReplyMillis ?? 0);
+    if (fault?.holdReplyMillis) await this.#hold(fault.holdReplyMillis);
     if (fault?.dropAfter) cutConnection(ctx);
   }
 
@@ -120,6 +128,18 @@ export class TokenEndpoint {
     const payload = JSON.parse(Buffer.from(ctx.body.id_token.split('.')[1], 'base64url').toString());
     const changed = Object.entries({ ...payload, ...claims }).filter(([, value]) => value !== null);
     ctx.body = { ...ctx.body, id_token: await this.#signIdToken(Object.fromEntries(changed)) };
+  }
+
+  #hold(millis) {
+    return new Promise((resolve) => {
+      const release = () => {
+        clearTimeout(timer);
+        this.#held.delete(release);
+        resolve();
+      };
+      const timer = setTimeout(release, millis);
+      this.#held.add(release);
+    });
   }
 
   #nextFaultFor(clientId) {

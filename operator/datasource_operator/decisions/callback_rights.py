@@ -34,6 +34,8 @@ class Needs(NamedTuple):
     """With the client secret or the private key."""
     config_map: str | None = None
     """With the CA bundle."""
+    header_secrets: tuple[str, ...] = ()
+    """With values of headers."""
 
 
 class ServiceAccount(NamedTuple):
@@ -91,7 +93,7 @@ def needs_of(spec: Mapping[str, Any]) -> Needs:
     """What a spec names, usable or not: the API server has checked its shape, and nobody else what it means."""
     oauth2 = spec.get("oauth2") or {}
     secret = _name_in(oauth2, "clientSecretRef") or _name_in(oauth2, "privateKeyRef")
-    return _shared(Needs(secret, _name_in(oauth2, "caBundleRef")))
+    return _shared(Needs(secret, _name_in(oauth2, "caBundleRef"), _names_in_headers(oauth2)))
 
 
 def roles_for(needs: Mapping[str, Needs]) -> dict[int, Rules]:
@@ -105,7 +107,8 @@ def roles_for(needs: Mapping[str, Needs]) -> dict[int, Rules]:
 
 def bytes_of(name: str, needs: Needs) -> int:
     """How much the names of one Datasource take."""
-    return len(credential_secret_name(name)) + len(needs.secret or "") + len(needs.config_map or "")
+    named = (credential_secret_name(name), needs.secret or "", needs.config_map or "", *needs.header_secrets)
+    return sum(map(len, named))
 
 
 def digest(rules: Rules) -> bytes:
@@ -156,6 +159,12 @@ def _name_in(oauth2: object, field: str) -> str | None:
     return intern(name) if isinstance(name, str) and name else None
 
 
+def _names_in_headers(oauth2: object) -> tuple[str, ...]:
+    headers = oauth2.get("tokenHeaders") if isinstance(oauth2, Mapping) else None
+    found = (_name_in(header, "secretRef") for header in (headers if isinstance(headers, list) else ()))
+    return tuple(dict.fromkeys(name for name in found if name))
+
+
 @lru_cache(maxsize=4096)
 def _shared(needs: Needs) -> Needs:
     """The first that was equal: many Datasources name the same Secret."""
@@ -177,7 +186,7 @@ def _rules(names: Iterable[str], needs: Mapping[str, Needs]) -> Iterator[PolicyR
     """No rule without names: that would be one for all of them."""
     found = sorted(names)
     yield PolicyRule(("",), ("secrets",), ("get", "patch"), tuple(credential_secret_name(name) for name in found))
-    secrets = sorted({each for name in found if (each := needs[name].secret)})
+    secrets = sorted({each for name in found for each in (needs[name].secret, *needs[name].header_secrets) if each})
     if secrets:
         yield PolicyRule(("",), ("secrets",), ("get",), tuple(secrets))
     config_maps = sorted({each for name in found if (each := needs[name].config_map)})

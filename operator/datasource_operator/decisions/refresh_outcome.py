@@ -12,17 +12,22 @@ import msgspec
 
 from datasource.api.states import Reason
 from datasource.oauth2.errors import (
-    EgressDenied,
     InvalidClient,
     InvalidGrant,
+    MalformedTokenResponse,
+    NotDelivered,
     OAuth2Error,
+    OutcomeUnknown,
     Processed,
+    RedirectRefused,
     Throttled,
     Unauthorized,
+    UnexpectedStatus,
 )
 from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.identity import IdentityChanged
 from datasource.oauth2.token_response import TokenResponse, successor
+from datasource.outbound.printable import sentence
 from datasource.records.credential import Change, CredentialData, CredentialFacts
 from datasource.records.intent import Intent
 from datasource.records.turn import Turn
@@ -233,11 +238,21 @@ def _words_of(turn: Turn, error: InvalidGrant) -> str:
     return f"{error}.{before}"
 
 
+_OF_THE_ENDPOINT = (NotDelivered, OutcomeUnknown, UnexpectedStatus, RedirectRefused, MalformedTokenResponse)
+"""What nobody said who knows us: it may be the wrong place that was asked."""
+
+
+def _where(turn: Turn, error: OAuth2Error) -> str:
+    """The field that says where the refresh token was sent, where that may be what is wrong."""
+    if not isinstance(error, _OF_THE_ENDPOINT):
+        return ""
+    return f"spec.oauth2.{'tokenURL' if turn.data.refresh_endpoint is None else 'refreshURL'}: "
+
+
 def _setback(turn: Turn, error: OAuth2Error, what_next: str = "", pause: timedelta | None = None) -> Setback:
-    where = "spec.oauth2.tokenURL: " if isinstance(error, EgressDenied) else ""
-    message = f"The access token could not be refreshed. {where}{error}"
+    message = f"The access token could not be refreshed. {_where(turn, error)}{error}"
     if what_next:
-        return Setback(Reason.REFRESH_FAILING, f"{message.rstrip('.')}. {what_next}", pause)
+        return Setback(Reason.REFRESH_FAILING, f"{sentence(message)} {what_next}", pause)
     if isinstance(error, Unauthorized):
         return Setback(
             Reason.REFRESH_FAILING,
@@ -250,8 +265,8 @@ def _setback(turn: Turn, error: OAuth2Error, what_next: str = "", pause: timedel
     if isinstance(error, InvalidClient):
         return Setback(
             Reason.CLIENT_REJECTED,
-            f"{message}. Compare spec.oauth2.clientID, the client Secret and spec.oauth2.clientAuthentication with the "
-            "application's registration; the credential is kept.",
+            f"{sentence(message)} Compare spec.oauth2.clientID, the client Secret and spec.oauth2.clientAuthentication "
+            "with the application's registration; the credential is kept.",
             BLOCKED_PAUSE,
             look_again_at=turn.client_secret_name,
         )

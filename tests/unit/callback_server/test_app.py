@@ -1,6 +1,7 @@
 """What a request of a stranger costs, and where an answer may lead: the app on a small API server, without a socket."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from callback_server import app as app_module
 from callback_server import granted
@@ -207,7 +209,7 @@ async def test_answer_to_too_much_junk_says_when_to_come_back_in_words() -> None
     last = answers[-1]
     assert last.status_code == 429
     assert 1 <= int(last.headers["retry-after"]) <= 60
-    assert "Too many requests that lead nowhere" in last.text
+    assert "Too many invalid requests" in last.text
     assert "A valid link still works" in last.text
     assert "default-src 'none'" in last.headers["content-security-policy"]
 
@@ -246,6 +248,40 @@ async def test_method_that_a_page_does_not_have_does_nothing_and_is_told_which_i
     assert answer.status_code == 405
     assert set(answer.headers["allow"].split(", ")) == allowed
     assert server.requests == []
+
+
+# What a page that refuses tells.
+
+
+async def test_reference_of_a_page_stands_in_the_log_with_the_datasource_and_the_kind() -> None:
+    async with served() as (client, _):
+        with capture_logs() as logs:
+            answer = await client.get(f"/authorize/shop/calendar?ticket={NOT_THE_TICKET}")
+    (line,) = (entry for entry in logs if entry["event"] == "refused")
+    assert (line["datasource"], line["kind"]) == ("shop/calendar", "this_link_has_ended")
+    assert f"Reference: <code>{line['reference']}</code>" in answer.text
+    assert NOT_THE_TICKET not in str(logs)
+
+
+async def test_page_names_namespace_and_name_of_the_visitor_s_url_whether_or_not_there_is_such_a_datasource() -> None:
+    async with served() as (client, _):
+        there = await client.get(f"/authorize/shop/calendar?ticket={NOT_THE_TICKET}")
+        nowhere = await client.get(f"/authorize/nowhere/at.all?ticket={NOT_THE_TICKET}")
+    assert "kubectl get dsrc calendar -n shop -o" in there.text
+    assert "kubectl get dsrc at.all -n nowhere -o" in nowhere.text
+    told = [re.sub("<code>[0-9a-f]{10}</code>", "", page.text) for page in (there, nowhere)]
+    assert told[0].replace("calendar -n shop", "") == told[1].replace("at.all -n nowhere", "")
+
+
+async def test_page_that_may_work_in_a_moment_leads_back_to_the_very_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, _ = await shown_without_rights(monkeypatch, "secrets")
+    assert f'<a class="button" href="{EXTERNAL}/authorize/shop/calendar?ticket={ticket()}">Try again</a>' in answer.text
+
+
+async def test_link_that_ended_offers_no_button() -> None:
+    async with served() as (client, _):
+        answer = await client.get(f"/authorize/shop/calendar?ticket={NOT_THE_TICKET}")
+    assert "Try again" not in answer.text
 
 
 # Marks: what we made is known without a read.

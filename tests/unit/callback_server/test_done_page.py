@@ -21,7 +21,7 @@ def flow_in(record: dict[str, Any]) -> dict[str, Any]:
 
 
 STORED = "The new credential was stored"
-TAKEN_UP = "The Datasource is AUTHORIZED. Apps find the access token in Secret calendar-token."
+TAKEN_UP = "The Datasource is AUTHORIZED. There is nothing more to do."
 
 
 async def test_page_waits_for_the_operator_and_says_when_it_has_taken_the_credential_up() -> None:
@@ -38,7 +38,7 @@ async def test_page_that_waited_in_vain_says_so() -> None:
         assert len(came.sleeps) == LOOKS - 1
     assert STORED in page.text
     assert "The operator has not taken it up yet." in page.text
-    assert "AUTHORIZED. Apps find" not in page.text
+    assert "The Datasource is AUTHORIZED" not in page.text
 
 
 async def test_authorized_of_before_is_not_taken_for_the_news() -> None:

@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from callback_server.cookie import cookie_hash
 from callback_server.flows import ClaimedFlow, FlowStore
+from callback_server.refusals import Kind, Refused
 from datasource.api.names import FLOW_SLOTS
 from datasource.cluster.api_errors import Conflict, NotFound, Unavailable
 from datasource.cluster.resources import SECRETS
@@ -123,7 +125,8 @@ async def test_how_it_ended_is_kept_with_the_claim() -> None:
     key, found = await begun(kube)
     claimed = await store(kube).claim(key, found, "claim-1")
     assert claimed is not None
-    await store(kube).record_outcome(claimed, Outcome.NOT_STORED, "A title", "A message.")
+    refused = Refused(Kind.CONSENT_WAS_DENIED, "A title", "A message.", advice="What to do.")
+    await store(kube).record_outcome(claimed, refused)
     ended = await store(kube).find(key)
     assert ended is not None
     assert ended.flow == msgspec.structs.replace(
@@ -131,11 +134,37 @@ async def test_how_it_ended_is_kept_with_the_claim() -> None:
         outcome=Outcome.NOT_STORED,
         outcome_title="A title",
         outcome_message="A message.",
+        outcome_advice="What to do.",
         ended_at=NOW,
     )
     # Whoever else read the claim cannot write another end over it.
     with pytest.raises(Conflict):
-        await store(kube).record_outcome(claimed, Outcome.STORED)
+        await store(kube).record_outcome(claimed, None)
+
+
+@pytest.mark.parametrize(
+    ("used", "cookie", "refused", "is_found"),
+    [
+        ("t", "cookie", None, True),
+        ("another", "cookie", None, False),
+        ("t", "another", None, False),
+        ("t", "cookie", Refused(Kind.CONSENT_WAS_DENIED, "A title", "A message."), False),
+    ],
+)
+async def test_done_page_is_found_again_with_the_used_link_in_the_browser_that_used_it(
+    used: str, cookie: str, refused: Refused | None, is_found: bool
+) -> None:
+    kube, beginning = Connection(), Beginning()
+    await store(kube).begin(
+        lambda slot: msgspec.structs.replace(beginning(slot), cookie_hash=cookie_hash("cookie")), UID
+    )
+    found = await store(kube).find(beginning.keys[0])
+    assert found is not None
+    assert await store(kube).done_with(UID, used, cookie) is None, "while it is under way"
+    claimed = await store(kube).claim(beginning.keys[0], found, "claim-1")
+    assert claimed is not None
+    await store(kube).record_outcome(claimed, refused)
+    assert (await store(kube).done_with(UID, used, cookie) == "done") is is_found
 
 
 async def test_key_of_a_flow_is_not_printed_with_its_claim() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+from base64 import b64decode
 from typing import Any
 
 import msgspec
@@ -13,7 +14,14 @@ from datasource.api.objects import Metadata
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.credential import CredentialFacts
 from datasource.records.flow import failed_flow
-from tests.support.hostile_provider import Behaviour, HostileProvider, closed_port, replies, stays_silent
+from tests.support.hostile_provider import (
+    Behaviour,
+    HostileProvider,
+    ReceivedRequest,
+    closed_port,
+    replies,
+    stays_silent,
+)
 from tests.unit.callback_server.world import EXTERNAL, World, come_back, world
 
 STORED = "The new credential was stored"
@@ -39,6 +47,38 @@ async def test_credential_is_stored_and_no_more_than_digests_of_requests_is_reco
         assert credential is not None
         handled = json.loads(credential["metadata"]["annotations"]["datasource.dev/handled"])
         assert {name: len(digests) for name, digests in handled.items()} == {"newCredential": 1, "refresh": 1}
+
+
+async def test_header_for_a_gateway_goes_with_the_code_and_is_in_no_page_and_no_record() -> None:
+    refused = b'{"error": "invalid_request", "error_description": "Wrong key: s3cret"}'
+    async with world() as cluster, HostileProvider(replies(400, refused)) as provider, cluster.new_client() as browser:
+        headers = [
+            {"name": "X-Api-Key", "secretRef": {"name": "my-app", "key": "client-secret"}},
+            {"name": "User-Agent", "value": "gw-client/1"},
+        ]
+        pushed: dict[str, Any] = {"pushedAuthorizationURL": provider.url}
+        options = endpoints(provider) | {"clientSecretRef": None, "tokenHeaders": headers}
+        cluster.add("shop", "calendar", **options)
+        cluster.add("shop", "pushed", **options, **pushed)
+        page = await browser.get(cluster.links["shop", "calendar"])
+        assert "X-Api-Key: in Secret my-app, key client-secret" in page.text
+        refusals = [
+            await come_back(browser, await cluster.sent_to(browser, "shop", "calendar")),
+            (await cluster.begin(browser, "shop", "pushed")).text,
+        ]
+        assert [request.headers["x-api-key"] for request in provider.requests] == ["s3cret", "s3cret"]
+        assert {request.headers["user-agent"] for request in provider.requests} == {"gw-client/1"}
+        assert all("Wrong key" in said and "s3cret" not in said for said in refusals)
+        assert "s3cret" not in json.dumps(cluster.secrets["datasource-system"].secrets)
+
+
+async def test_header_that_is_not_there_is_told_before_anything_is_begun() -> None:
+    async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
+        headers = [{"name": "X-Api-Key", "secretRef": {"name": "my-app", "key": "api-key"}}]
+        cluster.add("shop", "calendar", tokenHeaders=headers, **endpoints(provider))
+        said = (await cluster.begin(browser, "shop", "calendar")).text
+        assert "spec.oauth2.tokenHeaders names key api-key, which is missing or empty in Secret my-app" in said
+        assert provider.requests == []
 
 
 # Whose answer it is.
@@ -240,3 +280,43 @@ async def test_issuers_that_hang_keep_no_other_namespace_from_its_own() -> None:
         for task in hanging:
             task.cancel()
         await asyncio.gather(*hanging, return_exceptions=True)
+
+
+# A reply that is of no use.
+
+
+async def test_consent_is_not_lost_by_an_access_token_that_cannot_be_used() -> None:
+    replied = iter(
+        [
+            {"access_token": "at-1", "token_type": "mac", "refresh_token": "rt-1"},
+            {"access_token": "at-2", "token_type": "Bearer", "refresh_token": "rt-2"},
+        ]
+    )
+
+    async def behave(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        await replies(200, json.dumps(next(replied)).encode())(request, writer)
+
+    async with world() as cluster, HostileProvider(behave) as provider, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", **endpoints(provider))
+        assert STORED in await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        credential = cluster.credential("shop", "calendar")
+        assert credential is not None
+        data = {name: b64decode(value).decode() for name, value in credential["data"].items()}
+        assert (data["access_token"], data["refresh_token"]) == ("at-2", "rt-2")
+
+
+async def test_grant_whose_tokens_are_of_no_use_is_revoked_and_the_first_failure_is_told() -> None:
+    useless = replies(200, b'{"access_token": "at-1", "token_type": "mac", "refresh_token": "rt-1"}')
+    async with (
+        world() as cluster,
+        HostileProvider(useless) as provider,
+        HostileProvider(replies(200, b"")) as revokes,
+        cluster.new_client() as browser,
+    ):
+        cluster.add("shop", "calendar", revocationURL=revokes.url, **endpoints(provider))
+        page = await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        assert "token_type is mac" in page
+        assert "spec.oauth2.bearerTokenTypes" in page
+        assert [request.form["token"] for request in revokes.requests] == ["rt-1"]
+        assert cluster.credential("shop", "calendar") is None
+        assert "rt-1" not in page

@@ -4,7 +4,7 @@ import json
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +13,9 @@ import pytest
 
 from datasource.api.requests import Requests
 from datasource.api.spec_problems import parse_spec
-from datasource.cluster.clients import ClientMaterial, Clients
+from datasource.cluster.clients import ClientMaterial, Clients, Headers
 from datasource.oauth2.errors import InvalidClient, InvalidGrant, NotDelivered, OAuth2Error, OutcomeUnknown
+from datasource.oauth2.extra_headers import ExtraHeader
 from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.identity import IdentityChanged
 from datasource.oauth2.token_response import TokenResponse
@@ -237,3 +238,16 @@ async def test_keys_for_an_id_token_of_a_refresh_are_had_from_where_the_spec_say
             await here.sender.prepare(KEY, facts(requested_scopes=("openid",)), here.material)
             answer = await here.send(identity=json.dumps({"iss": issuer, "sub": "ada"}))
             assert isinstance(answer, TokenResponse if whose == "ours" else Unproven), whose
+
+
+async def test_header_for_a_gateway_is_sent_and_its_value_is_in_no_text(capsys: pytest.CaptureFixture[str]) -> None:
+    said = b'{"error": "invalid_grant", "error_description": "no key k3y-of-the-gateway here"}'
+    async with bench(replies(400, said)) as here:
+        headers = Headers((ExtraHeader("X-Api-Key", "k3y-of-the-gateway"),))
+        here.material = replace(here.material, headers=headers)
+        answer = await here.send()
+        (request,) = here.provider.requests
+    assert request.headers["x-api-key"] == "k3y-of-the-gateway"
+    printed = capsys.readouterr()
+    assert isinstance(answer, InvalidGrant)
+    assert "k3y" not in f"{printed.out}{printed.err}{answer}"

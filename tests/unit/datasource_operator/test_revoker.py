@@ -330,3 +330,39 @@ async def test_client_secret_is_not_sent_to_a_revocation_endpoint_that_the_spec_
         (event,) = bench.events
         assert "Data key revocation_endpoint of Secret" in event["note"]
         assert "the client secret is not sent there" in event["note"]
+
+
+GATEWAY = [{"name": "X-Api-Key", "secretRef": {"name": "my-app", "key": "client-secret"}}]
+
+
+async def test_header_for_a_gateway_is_sent_where_the_spec_names_it() -> None:
+    public: dict[str, Any] = {"clientSecretRef": None, "tokenHeaders": GATEWAY}
+    async with Bench.that(DONE) as bench:
+        bench.has_tombstone(client_parameters=recorded_parameters(**public))
+        bench.has_datasource(**public)
+        assert await bench.revoke() == timedelta(seconds=5), "its Secret is waited for"
+        bench.has_client_secret("k3y")
+        assert await bench.revoke() is None
+        (request,) = bench.provider.requests
+        assert request.headers["x-api-key"] == "k3y"
+
+
+async def test_header_that_is_recorded_outlives_its_secret_and_the_datasource() -> None:
+    async with Bench.that(DONE) as bench:
+        parameters = recorded_parameters(clientSecretRef=None)
+        bench.has_deleted(
+            REVOKE_FINALIZER, client_parameters=parameters, token_headers='{"X-Api-Key": "k3y", "User-Agent": "my-app"}'
+        )
+        assert await bench.revoke() is None
+        (request,) = bench.provider.requests
+        assert (request.headers["x-api-key"], request.headers["user-agent"]) == ("k3y", "my-app")
+
+
+async def test_header_is_not_sent_to_a_revocation_endpoint_that_the_spec_does_not_name() -> None:
+    public: dict[str, Any] = {"clientSecretRef": None, "tokenHeaders": GATEWAY}
+    async with Bench.that(DONE) as bench:
+        bench.has_client_secret("k3y")
+        bench.has_datasource(**public, revocationURL="https://login.example.com/revoke")
+        bench.has_tombstone(client_parameters=recorded_parameters(**public))
+        assert await bench.revoke() is None
+        assert bench.provider.requests == []

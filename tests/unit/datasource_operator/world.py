@@ -1,264 +1,251 @@
-"""A tiny model of the API server and of what the steps do there, to see where a chain of decisions leads.
+"""One Datasource with all that is around it on an API server in memory, and the product's own reconciler at work on it."""
 
-It follows `datasource_operator.steps` branch by branch, without I/O. Real Secrets and real races are what the tests on a real
-API server are for; here the question is only whether decisions come to an end.
-"""
-
+import asyncio
+from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from datasource.api.names import REVOKE_FINALIZER, credential_secret_name
-from datasource.api.objects import Ownership, Status, ownership
-from datasource.api.spec import Spec
-from datasource.api.states import Reason
-from datasource.oauth2.identity import expected_identity_hash
-from datasource.records.contents import Readable, StoredCredential, StoredTombstone, seen_from
-from datasource.records.contents import tombstone as tombstone_of
-from datasource.records.credential import Unreadable, UnreadableCredential
-from datasource.records.fingerprint import fingerprint
-from datasource.records.token_secret import StoredTokenSecret
-from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
-from datasource_operator.decisions.obstacles import refused
-from datasource_operator.decisions.policy import next_step
-from datasource_operator.decisions.status import status_patch, wanted_status
-from datasource_operator.decisions.steps import (
-    Adopt,
-    Clear,
-    CompareIdentity,
-    DeleteTokenSecret,
-    Hold,
-    LookAround,
-    MarkHandled,
-    Nothing,
-    ReadLive,
-    Release,
-    Settle,
-    Step,
-    WriteTokenSecret,
-)
-from datasource_operator.reconciler import STEPS_LIMIT
-from tests.support.builders import OURS, surface, too_large
-from tests.support.merge_patch import merge_patched
+from datasource.api.names import FIELD_MANAGER, KIND, REVOKE_FINALIZER, Annotation, SecretType, credential_secret_name
+from datasource.api.objects import Condition, Datasource, Metadata, PartialObject, Status
+from datasource.api.requests import Requests
+from datasource.cluster.api_errors import ApiError
+from datasource.cluster.credential_secrets import Stale
+from datasource.cluster.resources import DATASOURCES, SECRETS, Resource
+from datasource.outbound.egress import EgressPolicy
+from datasource.process.settings import Settings
+from datasource.providers.discovery import Discovery
+from datasource.providers.transport import Transport
+from datasource.records.contents import Leaving, Readable, StoredCredential, StoredTombstone, still_there
+from datasource.records.credential import CredentialData, CredentialFacts, Unreadable
+from datasource.records.credential_patches import credential_manifest
+from datasource.records.token_secret import TokenSecretPlan
+from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.decisions.observed import Finding, Observed, Trouble
+from datasource_operator.decisions.policy import is_destructive
+from datasource_operator.decisions.steps import Step
+from datasource_operator.decisions.timing import Comeback
+from datasource_operator.reconciler import Reconciler
+from datasource_operator.refresh_memory import RefreshMemory
+from datasource_operator.status_writer import StatusWriter
+from datasource_operator.steps import Steps
+from tests.support.api_rules import Manifest
+from tests.support.builders import NAME, NAMESPACE, NOW, UID, credential, surface
+from tests.support.kube_in_memory import Answer, Call, KubeInMemory
+from tests.unit.datasource_operator.stand_ins import Clock
 
-Credential = Readable | Unreadable | None
+KEY = Key(NAMESPACE, NAME)
+SECRET = credential_secret_name(NAME)
+SETTINGS = Settings(external_url="https://connect.example.com", system_namespace="datasource-system")
+DISCOVERY = Discovery(Transport(EgressPolicy()), Clock())  # nobody here has an issuer
+WRITES = frozenset({"create", "merge_patch", "apply", "delete"})
+TRIES = 5
+"""Reconciliations until a Datasource has settled, of which each that was lost to somebody else's write counts."""
 
-
-class Stale(Exception):
-    """A compare-and-swap was lost: the reconciliation starts over."""
+Door = tuple[str, str]
+"""A verb, and the kind of object that it is about: its name where that is one of a kind, else the plural of its resource."""
 
 
 class NeverSettled(AssertionError):
-    """More steps than any Datasource needs; says which."""
+    """More steps than any Datasource needs."""
+
+
+@dataclass
+class GuardedKube(KubeInMemory):
+    """A connection of which some doors are shut."""
+
+    refuses: Mapping[Door, ApiError] = field(default_factory=dict)
+
+    async def requested(self, call: Call, answer: Answer) -> Any:
+        what = {SECRET: "credential", "my-app": "client"}.get(call.name, call.resource.plural)
+        refusal = self.refuses.get((call.verb, what))
+        self.failure = refusal
+        answered = await super().requested(call, answer)
+        return self.with_owners(answered) if call.verb in {"create", "apply", "merge_patch", "get"} else answered
+
+    def with_owners(self, content: Manifest) -> Manifest:
+        """An object with who owns its fields."""
+        metadata = content["metadata"]
+        resource = DATASOURCES if "spec" in content else SECRETS
+        owners = self.server.managed_fields(resource, metadata["namespace"], metadata["name"])
+        return content | {"metadata": metadata | {"managedFields": owners}}
+
+
+@dataclass(slots=True)
+class GuardedSteps(Steps):
+    """Steps that take nothing from anybody for what a cache showed."""
+
+    async def take(self, step: Step, seen: Observed) -> Observed:
+        assert seen.is_live or not is_destructive(step, seen), f"{type(step).__name__} for what a cache showed"
+        return await Steps.take(self, step, seen)
 
 
 @dataclass
 class World:
-    """One Datasource as it is, its Secrets, and the names and the client Secret around it."""
+    """What stands on the API server, what the operator's cache shows of it, and what the operator remembers."""
 
-    datasource: Observed
-    """Spec, requests and status; what it says of Secrets is not looked at."""
-    credential: Credential
-    shown: Credential
-    """The credential that the watch shows: it may lag behind."""
-    data_fit: bool
-    """Whether the credential's data say what its annotations say."""
-    token_secrets: tuple[StoredTokenSecret, ...]
-    client_secret_problem: Finding | None
-    taken: frozenset[str]
-    """Names that Secrets of others have."""
-    refuses: Mapping[type[Step], Refusal] = field(default_factory=dict)
-    """Kinds of steps that the API server refuses."""
-    token_is_too_long: bool = False
-    """Whether the token Secret would be larger than one may be."""
-    writes: list[Step] = field(default_factory=list)
+    kube: GuardedKube = field(default_factory=GuardedKube)
+    cache: Cache = field(default_factory=Cache)
+    trouble: Trouble | None = None
 
-    def reconcile(self) -> Settle | Nothing:
-        """Take step after step until nothing is left to do; start over where a swap was lost."""
-        taken: list[Step] = []
-        seen = self.observe()
-        while len(taken) < STEPS_LIMIT:
-            step = next_step(seen)
-            taken.append(step)
-            if isinstance(step, Nothing):
-                return step
-            if isinstance(step, Settle):
-                self._write_status(seen, step.finding)
-                return step
+    # How it is arranged.
+
+    def has_datasource(self, spec: Mapping[str, Any], requests: Requests, status: Status, **metadata: Any) -> None:
+        annotations = {
+            Annotation.CLEAR_CREDENTIAL: requests.clear_credential,
+            Annotation.NEW_CREDENTIAL: requests.new_credential,
+            Annotation.REFRESH: requests.refresh,
+        }
+        asked = {key: value for key, value in annotations.items() if value is not None}
+        usual = {"uid": UID, "generation": 1, "annotations": asked}
+        told = msgspec.to_builtins(status)
+        self.kube.put(DATASOURCES, NAMESPACE, NAME, metadata=usual | metadata, spec=spec, status=told)
+
+    def has_client_secret(self, **data: str) -> None:
+        encoded = {key: _base64(value) for key, value in data.items()}
+        self.kube.put(SECRETS, NAMESPACE, "my-app", type="Opaque", data=encoded)
+
+    def has_foreign_secret(self, name: str) -> None:
+        self.kube.put(SECRETS, NAMESPACE, name, type="Opaque", data={})
+
+    def has_credential(self, contents: Readable | Unreadable | Leaving, data: CredentialData) -> None:
+        """Put a credential Secret there that holds this; its data are those of a credential."""
+        manifest = _credential_secret(contents, data)
+        self.kube.put(SECRETS, NAMESPACE, SECRET, **manifest)
+
+    def has_token_secret(
+        self, plan: TokenSecretPlan, data: CredentialData, name: str, changes: Mapping[str, Any]
+    ) -> None:
+        """Put a token Secret there that we wrote, and change it."""
+        manifest = plan.manifest(credential().facts, data)
+        manifest["metadata"] |= {"name": name}
+        self.kube.server.create(SECRETS, NAMESPACE, manifest, manager=FIELD_MANAGER)
+        self.kube.server.merge_patch(SECRETS, NAMESPACE, name, changes, manager=FIELD_MANAGER)
+
+    def shows(self, contents: Readable | Unreadable | Leaving, data: CredentialData) -> None:
+        """Have the cache show an older version of the credential Secret."""
+        manifest = _credential_secret(contents, data)
+        manifest["metadata"] |= {"namespace": NAMESPACE, "resourceVersion": "50"}
+        self.cache.store_secret(msgspec.convert(manifest["metadata"], Metadata))
+
+    # What happens in it.
+
+    def reconcile(self, *, look_around: bool = False) -> Comeback:
+        """Reconcile until it settles; where a swap was lost, the watch catches up and it starts over."""
+        return asyncio.run(self._reconcile(look_around))
+
+    async def _reconcile(self, look_around: bool) -> Comeback:
+        reconciler = self._reconciler()
+        for _ in range(TRIES):
             try:
-                seen = self._take(step, seen)
-            except UnreadableCredential as error:
-                seen = seen.with_unreadable(error.unreadable)
+                return await reconciler.reconcile(KEY, look_around=look_around)
             except Stale:
-                self._let_time_pass()
-                seen = self.observe()
-        raise NeverSettled([type(step).__name__ for step in taken])
+                self.watch_catches_up()
+        raise NeverSettled([(call.verb, call.name) for call in self.kube.calls])
 
-    def observe(self) -> Observed:
-        """What the caches show."""
-        credential = seen_from(self.shown, self.datasource.uid)
-        return replace(self.datasource, credential=credential, token_secrets=self.token_secrets)
+    def restart(self) -> None:
+        """A new process, which has listed everything."""
+        self.cache = Cache()
+        self.watch_catches_up()
 
-    def _take(self, step: Step, seen: Observed) -> Observed:
-        if type(step) in self.refuses:
-            return refused(step, seen, self.refuses[type(step)])
-        match step:
-            case ReadLive():
-                self.shown = self.credential
-                return replace(self._again(seen), is_live=True, surroundings=None)
-            case LookAround():
-                return replace(seen, surroundings=self._surroundings(seen))
-            case Adopt():
-                self._adopt(seen)
-            case Clear():
-                return self._clear(seen, step)
-            case MarkHandled():
-                self._mark_handled(step)
-            case CompareIdentity(credential=credential, expected=expected):
-                self._compare_identity(credential, expected)
-            case Hold(credential=credential):
-                self._hold(seen, credential)
-            case Release(credential=credential):
-                self._put_finalizers(
-                    credential, tuple(each for each in credential.finalizers if each != REVOKE_FINALIZER)
-                )
-            case WriteTokenSecret():
-                return self._write_token_secret(seen, step)
-            case DeleteTokenSecret(stored=stored):
-                assert seen.is_live, "deleted what a cache showed"
-                self._put_token_secret(stored, None)
-            case _:
-                raise AssertionError(f"not a step to take: {step}")
-        self.writes.append(step)
-        return self._again(seen)
+    def watch_catches_up(self) -> None:
+        """Until the next try; meanwhile what was nobody's is collected, and what was to be revoked is."""
+        for metadata in [each["metadata"] for each in self.kube.stored(SECRETS)]:
+            name, version = metadata["name"], metadata["resourceVersion"]
+            if _dangles(metadata):
+                self.kube.server.delete(SECRETS, NAMESPACE, name, uid=metadata["uid"], resource_version=version)
+        for metadata in [each["metadata"] for each in self.kube.stored(SECRETS)]:
+            if "deletionTimestamp" in metadata and set(metadata.get("finalizers", ())) <= {REVOKE_FINALIZER}:
+                self.kube.remove(SECRETS, NAMESPACE, metadata["name"])
+        watched = [each for each in self.kube.stored(SECRETS) if each["type"] in set(SecretType)]
+        there = {each["metadata"]["name"] for each in watched}
+        for names in self.cache.secret_names().get(KEY, {}).values():
+            for name in set(names) - there:
+                self.cache.drop_secret_named(KEY, name)
+        for each in watched:
+            whole = self.kube.with_owners(each)
+            self.cache.store_secret(msgspec.convert({"metadata": whole["metadata"]}, PartialObject).metadata)
+        for each in self.kube.stored(DATASOURCES):
+            self.cache.store_datasource(trimmed(msgspec.convert(each, Datasource)))
 
-    def _again(self, seen: Observed) -> Observed:
-        return replace(self.observe(), surroundings=seen.surroundings, is_live=seen.is_live)
+    def _reconciler(self) -> Reconciler:
+        memory = RefreshMemory(Clock(), lambda: 0.5)
+        if self.trouble is not None:
+            memory.failed(KEY, self._metadata(DATASOURCES, NAME)["generation"], self.trouble, NOW)
+        steps = GuardedSteps(self.kube, self.cache, SETTINGS, memory, DISCOVERY, lambda: NOW)
+        return Reconciler(steps, StatusWriter(self.kube, self.cache, surface(), _say_nothing), lambda _, __: None)
 
-    def _surroundings(self, seen: Observed) -> Surroundings:
-        if not isinstance(seen.spec, Spec) or seen.spec.oauth2 is None:
-            return Surroundings()
-        if self.client_secret_problem is not None and seen.spec.oauth2.client_secret_ref is not None:
-            return Surroundings(self.client_secret_problem)
-        for name in (credential_secret_name(seen.name), seen.spec.token_secret_name(seen.name)):
-            if name in self.taken:
-                return Surroundings(_conflict(name))
-        return Surroundings()
+    # What came of it.
 
-    def _adopt(self, seen: Observed) -> None:
-        stored = self._get_credential()
-        if isinstance(stored, StoredCredential) and not (
-            stored.facts.fingerprint == _fingerprint_in(seen) and self.data_fit
-        ):
-            raise UnreadableCredential("data key fingerprint differs from the annotation")
-        self._store(msgspec.structs.replace(stored, owners=OURS))
+    @property
+    def version(self) -> int:
+        """Of all that was ever written."""
+        return self.kube.server.version
 
-    def _clear(self, seen: Observed, step: Clear) -> Observed:
-        assert seen.is_live, "cleared what a cache showed"
-        before = step.credential.facts if isinstance(step.credential, Readable) else step.credential
-        left = tombstone_of(before, credential_id=f"tombstone-{len(self.writes)}", handled=step.handled)
-        if isinstance(step.credential, Unreadable):
-            self._store(StoredTombstone(facts=left, resource_version="1", owners=OURS))
-        elif step.credential is not None:
-            self._store(StoredTombstone(left, "1", step.credential.owners, step.credential.finalizers))
-        elif credential_secret_name(seen.name) in self.taken:
-            return replace(seen, surroundings=Surroundings(_conflict(credential_secret_name(seen.name))))
-        elif self.credential is not None:
-            raise Stale
-        else:
-            self._store(StoredTombstone(facts=left, resource_version="1", owners=OURS))
-        self.writes.append(step)
-        return self._again(seen)
+    @property
+    def ready(self) -> Condition:
+        """What the status says."""
+        found = msgspec.convert(self.kube.object(DATASOURCES, NAMESPACE, NAME), Datasource).status.condition("Ready")
+        assert found is not None
+        return found
 
-    def _mark_handled(self, step: MarkHandled) -> None:
-        if self.credential != step.credential:
-            raise Stale
-        facts = msgspec.structs.replace(step.credential.facts, handled=step.handled)
-        self._store(msgspec.structs.replace(step.credential, facts=facts))
+    @property
+    def writes(self) -> list[Call]:
+        """What was to be written, whether it was refused or not."""
+        return [call for call in self.kube.calls if call.verb in WRITES]
 
-    def _compare_identity(self, credential: StoredCredential, expected: Mapping[str, str]) -> None:
-        if self._get_credential() != credential:
-            raise Stale
-        checked = {"identity_checked": expected_identity_hash(expected), "identity_fits": self.data_fit}
-        self._store(msgspec.structs.replace(credential, facts=msgspec.structs.replace(credential.facts, **checked)))
-
-    def _hold(self, seen: Observed, credential: StoredCredential) -> None:
-        if self._get_credential().facts != credential.facts:
-            raise Stale
-        if not self.data_fit or credential.facts.fingerprint != _fingerprint_in(seen):
-            raise UnreadableCredential("data key fingerprint differs from the annotation")
-        self._put_finalizers(credential, (*credential.finalizers, REVOKE_FINALIZER))
-
-    def _put_finalizers(self, credential: Readable, finalizers: tuple[str, ...]) -> None:
-        if self.credential != credential:
-            raise Stale
-        self._store(msgspec.structs.replace(credential, finalizers=finalizers))
-
-    def _write_token_secret(self, seen: Observed, step: WriteTokenSecret) -> Observed:
-        stored = self._get_credential()
-        if stored.facts != step.credential.facts:
-            raise Stale
-        if not self.data_fit:
-            return seen.with_unreadable(Unreadable("data key fingerprint differs from the annotation"))
-        if self.token_is_too_long:
-            return replace(seen, too_large=too_large())
-        there = next((each for each in self.token_secrets if each.name == step.plan.name), None)
-        if step.stored is None and step.plan.name in self.taken:
-            return replace(seen, surroundings=Surroundings(_conflict(step.plan.name)))
-        if step.stored is None and there is not None:
-            raise Stale
-        written = StoredTokenSecret(
-            name=step.plan.name,
-            uid="uid",
-            resource_version="1",
-            content=step.plan.content,
-            owners=OURS,
-            fields=step.plan.fields,
-        )
-        self._put_token_secret(there, written)
-        self.writes.append(step)
-        return self._again(seen)
-
-    def _get_credential(self) -> Readable:
-        self.shown = self.credential
-        if isinstance(self.credential, Unreadable):
-            raise UnreadableCredential(self.credential.what)
-        if self.credential is None:
-            raise Stale
-        return self.credential
-
-    def _store(self, credential: Readable) -> None:
-        self.credential = self.shown = credential
-
-    def _put_token_secret(self, old: StoredTokenSecret | None, new: StoredTokenSecret | None) -> None:
-        kept = tuple(each for each in self.token_secrets if each is not old)
-        self.token_secrets = kept if new is None else (*kept, new)
-
-    def _let_time_pass(self) -> None:
-        """Until the next try the watch has caught up, and the garbage collector has taken away what dangled."""
-        if isinstance(self.credential, Readable) and self._dangles(self.credential):
-            self.credential = None
-        self.shown = self.credential
-        self.token_secrets = tuple(each for each in self.token_secrets if not self._dangles(each))
-
-    def _dangles(self, stored: Readable | StoredTokenSecret) -> bool:
-        return ownership(stored.owners, self.datasource.uid) is Ownership.DANGLING
-
-    def _write_status(self, seen: Observed, finding: Finding) -> None:
-        patch = status_patch(seen.status, wanted_status(seen, finding, surface()))
-        if patch is None:
-            return
-        self.writes.append(Settle(finding))
-        before: dict[str, Any] = msgspec.to_builtins(self.datasource.status)
-        written = msgspec.convert(merge_patched(before, patch["status"]), Status)
-        self.datasource = replace(self.datasource, status=written)
+    def _metadata(self, resource: Resource, name: str) -> Manifest:
+        metadata: Manifest = self.kube.object(resource, NAMESPACE, name)["metadata"]
+        return metadata
 
 
-def _conflict(name: str) -> Finding:
-    return Finding(Reason.SECRET_CONFLICT, f"Secret {name} exists and is not ours")
+def credential_data(fingerprint: str, access_token: str = "at-1") -> CredentialData:
+    """The data of a credential that was obtained with the parameters of that fingerprint."""
+    return CredentialData(
+        access_token=access_token,
+        token_type="Bearer",
+        token_endpoint="https://login.example.com/token",
+        fingerprint=fingerprint,
+        client_id="my-app",
+        refresh_token="rt-1",
+    )
 
 
-def _fingerprint_in(seen: Observed) -> str | None:
-    return None if seen.oauth2 is None else fingerprint(seen.oauth2)
+def _credential_secret(contents: Readable | Unreadable | Leaving, data: CredentialData) -> Manifest:
+    there = still_there(contents)
+    facts = there.facts if isinstance(there, Readable) else CredentialFacts("credential-1", fingerprint="fp")
+    whole = credential_manifest(
+        namespace=NAMESPACE,
+        datasource_name=NAME,
+        datasource_uid=UID,
+        facts=facts,
+        data=None if isinstance(there, StoredTombstone) else data,
+    )
+    metadata = whole["metadata"]
+    if isinstance(there, Unreadable):
+        metadata["annotations"][Annotation.REVISION] = "many"
+    if there is not None:
+        metadata["ownerReferences"] = [
+            {"apiVersion": "datasource.dev/v1alpha1", "kind": each.kind, "name": each.name, "uid": each.uid}
+            for each in there.owners
+        ]
+    if isinstance(there, StoredCredential | StoredTombstone):
+        metadata["finalizers"] = list(there.finalizers)
+    if isinstance(contents, Leaving):
+        metadata["deletionTimestamp"] = "2026-07-01T11:00:00Z"
+    return whole
+
+
+def _dangles(metadata: Manifest) -> bool:
+    owners = [each["uid"] for each in metadata.get("ownerReferences", ()) if each["kind"] == KIND]
+    return bool(owners) and UID not in owners
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+async def _say_nothing(seen: Observed, finding: Finding, *, seconds: float) -> None:
+    """No Events here."""

@@ -163,6 +163,9 @@ def test_secrets_are_asked_for_by_name_and_each_once() -> None:
     ]
     many[2]["spec"]["oauth2"] = {"privateKeyRef": {"name": "key"}}
     assert client_secrets_by_namespace(many) == {"shop": ["app"], "other": ["key"]}
+    gateway = [{"name": "X", "value": "y"}, {"name": "Y", "secretRef": {"name": "gw", "key": "k"}}]
+    behind = datasource(oauth2={"clientSecretRef": {"name": "app"}, "tokenHeaders": gateway})
+    assert client_secrets_by_namespace([behind]) == {"shop": ["app", "gw"]}
     assert names_by_namespace(many) == {"shop": ["a", "b", "d"], "other": ["c"]}
 
 

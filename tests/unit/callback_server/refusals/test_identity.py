@@ -13,4 +13,4 @@ def test_what_could_not_be_verified_is_told_with_what_to_check() -> None:
     refused = refusals.identity_cannot_be_verified("https://login.example.com does not answer.")
 
     assert refused.message.startswith("https://login.example.com does not answer. The code was not used")
-    assert "Check spec.oauth2.issuer" in refused.message
+    assert "check spec.oauth2.issuer" in refused.message

@@ -41,7 +41,8 @@ def test_what_is_not_the_visitor_s_doing_is_no_miss(refused: Refused) -> None:
 def test_whoever_is_held_back_is_told_for_how_long(pause: float, told: str) -> None:
     refused = refusals.busy(timedelta(seconds=pause))
 
-    assert refused.message.endswith(f"reload this page in {told}.")
+    assert refused.advice.endswith(f"reload this page in {told}.")
+    assert refused.can_try_again
     assert refused.status is HTTPStatus.TOO_MANY_REQUESTS
     assert refused.retry_after == timedelta(seconds=pause)
 
@@ -50,12 +51,12 @@ def test_many_misses_are_answered_with_the_way_to_the_link() -> None:
     refused = refusals.too_many_misses(timedelta(seconds=5))
 
     assert refused.retry_after == timedelta(seconds=5)
-    assert refused.command == "kubectl get dsrc NAME -o jsonpath='{.status.authorizationLink}'"
+    assert refused.command == "kubectl get dsrc NAME -n NAMESPACE -o jsonpath='{.status.authorizationLink}'"
 
 
 def test_who_comes_before_the_right_is_told_what_is_missing_and_that_nothing_is_lost() -> None:
     refused = refusals.may_not_read_yet("Secret app", "shop")
 
     assert "may not read Secret app in namespace shop yet" in refused.message
-    assert "your link stays good" in refused.message
+    assert "your link stays good" in refused.advice
     assert refused.command == "kubectl datasource doctor"

@@ -4,6 +4,7 @@ import pytest
 
 from callback_server import refusals
 from datasource.oauth2.errors import (
+    EgressDenied,
     InvalidClient,
     InvalidGrant,
     MalformedTokenResponse,
@@ -12,11 +13,13 @@ from datasource.oauth2.errors import (
     OutcomeUnknown,
     ProviderRefused,
     RedirectRefused,
+    ReplyTooLarge,
     TemporarilyRefused,
     Throttled,
     Unauthorized,
     UnexpectedStatus,
 )
+from datasource.outbound.egress import Denied
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,9 @@ from datasource.oauth2.errors import (
         (NotDelivered("login.example.com could not be reached."), "The service does not answer", "tokenURL"),
         (Throttled(503, None), "The service does not answer", "try again"),
         (OutcomeUnknown("no answer."), "The service does not answer", "try again"),
+        (ReplyTooLarge("The reply is too large."), "The service's answer cannot be used", "tokenURL"),
+        (UnexpectedStatus(404, is_page=True), "The service's answer cannot be used", "Is this the token URL? Nothing"),
+        (InvalidClient("invalid_client", "Bad client."), "The service does not accept the client", "client. Compare"),
         (MalformedTokenResponse("no JSON."), "The service's answer cannot be used", "tokenURL"),
         (RedirectRefused(307), "The service's answer cannot be used", "tokenURL"),
         (UnexpectedStatus(404), "The service's answer cannot be used", "tokenURL"),
@@ -41,6 +47,7 @@ def test_failed_exchange_says_what_to_do(error: OAuth2Error, title: str, remedy:
     assert refused.title == title
     assert remedy in refused.message
     assert ".." not in refused.message
+    assert "?." not in refused.message
 
 
 @pytest.mark.parametrize(
@@ -49,7 +56,7 @@ def test_failed_exchange_says_what_to_do(error: OAuth2Error, title: str, remedy:
         (InvalidClient("invalid_client"), "The service does not accept the client"),
         (Unauthorized("no"), "The service does not accept the request"),
         (ProviderRefused("invalid_scope", "no such scope"), "The service refused the request"),
-        (NotDelivered("login.example.com could not be reached."), "The service refused the request"),
+        (UnexpectedStatus(404, endpoint="pushed authorization request URL"), "The service refused the request"),
     ],
 )
 def test_failed_push_says_what_to_do(error: OAuth2Error, title: str) -> None:
@@ -58,6 +65,33 @@ def test_failed_push_says_what_to_do(error: OAuth2Error, title: str) -> None:
     assert refused.title == title
     assert "registration" in refused.message
     assert ".." not in refused.message
+    assert "?." not in refused.message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotDelivered("login.example.com could not be reached."),
+        Throttled(503, None),
+        OutcomeUnknown("no answer."),
+        TemporarilyRefused("busy"),
+    ],
+)
+def test_outage_of_the_endpoint_for_pushed_requests_is_no_refusal_of_the_request(error: OAuth2Error) -> None:
+    refused = refusals.request_was_not_taken(error)
+    assert refused.title == "The service does not answer"
+    assert "spec.oauth2.pushedAuthorizationURL" in refused.message
+    assert "Try again in a minute" in refused.message
+
+
+def test_endpoint_for_pushed_requests_that_may_not_be_called_is_named() -> None:
+    refused = refusals.request_was_not_taken(EgressDenied("10.0.0.1", Denied.PRIVATE))
+    assert refused.message.startswith("spec.oauth2.pushedAuthorizationURL: 10.0.0.1 leads to")
+    assert "DATASOURCE_EGRESS_ALLOW" in refused.message
+
+
+def test_refused_push_names_the_switch() -> None:
+    assert "spec.oauth2.pushedAuthorization to never" in refusals.request_was_not_taken(ProviderRefused("x")).message
 
 
 def test_what_the_provider_said_and_what_we_say_are_two_sentences() -> None:
@@ -69,6 +103,15 @@ def test_what_the_provider_said_and_what_we_say_are_two_sentences() -> None:
 def test_denied_consent_is_told_apart_from_other_errors() -> None:
     assert refusals.consent_was_denied("access_denied", "No.").title == "Consent was denied"
     assert refusals.consent_was_denied("invalid_scope", None).title == "The service refused the request"
+
+
+@pytest.mark.parametrize("error", ["temporarily_unavailable", "server_error"])
+def test_service_that_is_not_ready_asks_nobody_to_correct_anything(error: str) -> None:
+    refused = refusals.consent_was_denied(error, "Come back later!")
+    assert refused.title == "The service is not ready"
+    assert (
+        refused.message == f"The service answered {error}: Come back later! Nothing was stored. Try again in a minute."
+    )
 
 
 def test_error_that_belongs_to_no_authorization_is_shown_and_changes_nothing() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.api.clock import parse_rfc3339, rfc3339
+from datasource.api.clock import micro_time, parse_rfc3339, rfc3339
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -61,3 +61,8 @@ def test_time_survives_the_way_to_kubernetes_and_back(moment: datetime) -> None:
     text = rfc3339(moment)
     assert len(text) == len("2026-07-01T12:00:00Z")
     assert parse_rfc3339(text) == moment.replace(microsecond=0)
+
+
+def test_micro_time_is_in_utc_with_microseconds_whatever_the_offset() -> None:
+    moment = datetime(2026, 7, 1, 14, 0, 0, 7, tzinfo=timezone(timedelta(hours=2)))
+    assert micro_time(moment) == "2026-07-01T12:00:00.000007Z"

@@ -94,3 +94,9 @@ def test_ticket_is_found_in_its_link(ticket: str) -> None:
 @pytest.mark.parametrize("link", [None, "", "https://connect.example.com/", "https://connect.example.com/?ticket="])
 def test_link_without_a_ticket_has_none(link: str | None) -> None:
     assert ticket_in(link) is None
+
+
+def test_flow_record_is_named_after_its_datasource_and_its_slot() -> None:
+    digest = uid_digest("6f9619ff-8b86-d011-b42d-00c04fc964ff")
+    assert flow_secret_name(digest, 3) == f"datasource-flow-{digest}-3"
+    assert flow_secret_name(uid_digest("another"), 3) != flow_secret_name(digest, 3)

@@ -12,14 +12,17 @@ from datasource.api.spec import (
     AssertionType,
     ClientSecretRef,
     DeletionPolicy,
+    HeaderSecretRef,
     InvalidSpec,
     OAuth2,
     Pkce,
     PrivateKeyRef,
     PushedAuthorization,
     Spec,
+    TokenHeader,
     TokenSecret,
     TokenSecretTemplate,
+    missing_fields,
     redirect_uri_of,
 )
 from datasource.api.spec_problems import parse_spec
@@ -195,9 +198,18 @@ def test_every_option_is_read() -> None:
         capturedFields={"tokenResponse": ["instance_url"], "callback": ["realmId"]},
         redirectURI="PerDatasource",
         assertionType="JWT",
+        tokenHeaders=[
+            {"name": "X-Api-Key", "secretRef": {"name": "gateway", "key": "api-key"}},
+            {"name": "User-Agent", "value": "my-app/1"},
+        ],
         discoveryURL="https://login.example.com/common/.well-known/openid-configuration",
         issuer="https://login.example.com/tenant",
     )
+    assert parsed.token_headers == (
+        TokenHeader("X-Api-Key", secret_ref=HeaderSecretRef("gateway", "api-key")),
+        TokenHeader("User-Agent", "my-app/1"),
+    )
+    assert parsed.header_refs == (HeaderSecretRef("gateway", "api-key"),)
     assert parsed.discovery_url == "https://login.example.com/common/.well-known/openid-configuration"
     assert parsed.assertion_type is AssertionType.JWT
     assert redirect_uri_of(parsed, "https://x", "shop", "calendar") == "https://x/callback/shop/calendar"
@@ -251,3 +263,8 @@ def test_tokens_are_not_revoked_on_deletion_unless_asked_for() -> None:
         for changes in ({}, {"deletionPolicy": "Delete"}, {"deletionPolicy": "Revoke"})
     ]
     assert parsed == [DeletionPolicy.DELETE, DeletionPolicy.DELETE, DeletionPolicy.REVOKE]
+
+
+def test_fields_that_are_not_set_are_told_where_they_are_written() -> None:
+    told = missing_fields(["clientID", "tokenURL"])
+    assert told.startswith("Not set yet: spec.oauth2.clientID, spec.oauth2.tokenURL. ")

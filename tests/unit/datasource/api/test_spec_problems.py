@@ -409,3 +409,39 @@ def test_options_of_odd_services_are_accepted() -> None:
     parsed = parse_spec(raw, allow_insecure_http=False).oauth2
     assert parsed is not None
     assert (parsed.client_id_in_body, parsed.redirect_uri_on_refresh) == (True, True)
+
+
+# Headers.
+
+
+def header(name: str = "X-Api-Key", **where: Any) -> dict[str, Any]:
+    return {"name": name, **(where or {"value": "x"})}
+
+
+FROM_SECRET: dict[str, Any] = {"secretRef": {"name": "gateway", "key": "api-key"}}
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        pytest.param([header("Authorization")], "names Authorization, which is set by the request", id="one of ours"),
+        pytest.param([header("X\r\nHost")], "which is no name of a header", id="no name"),
+        pytest.param([header(value="a\r\nHost: b")], "has a value of X-Api-Key that is empty", id="a line break"),
+        pytest.param([header(), header("x-api-key")], "names X-Api-Key twice", id="twice"),
+        pytest.param([{"name": "X"}], "needs either value or secretRef for X", id="no value"),
+        pytest.param([header(value="x", **FROM_SECRET)], "needs either value or secretRef", id="two values"),
+        pytest.param(
+            [header(secretRef={"name": "x-oauth2-credential", "key": "a"})], "names a credential Secret", id="tokens"
+        ),
+        pytest.param([header(f"X-{number}") for number in range(9)], "has more than 8 entries", id="many"),
+    ],
+)
+def test_header_that_cannot_be_sent_is_refused_with_field_and_remedy(headers: list[Any], says: str) -> None:
+    error = refused(raw_spec(tokenHeaders=headers))
+    assert str(error).startswith("spec.oauth2.tokenHeaders")
+    assert says in str(error)
+
+
+def test_headers_for_a_gateway_are_taken() -> None:
+    parsed = oauth2(tokenHeaders=[header("User-Agent"), header(**FROM_SECRET)])
+    assert [each.name for each in parsed.token_headers] == ["User-Agent", "X-Api-Key"]

@@ -42,6 +42,13 @@ def test_every_reason_means_something() -> None:
     assert MEANING.keys() == set(Reason)
 
 
+def test_events_warn_of_errors_and_of_tokens_that_apps_lose_though_nobody_asked_for_it() -> None:
+    lost = {"RefreshFailing", "GrantRevoked", "TokenExpired", "RefreshInterrupted", "ClientSecretNotFound"}
+    errors = {reason for reason, meaning in MEANING.items() if meaning.state is State.ERROR}
+    assert {reason for reason, meaning in MEANING.items() if meaning.is_warning} == lost | errors
+    assert not lost & errors
+
+
 @pytest.mark.parametrize("reason", list(Reason))
 def test_waiting_for_a_person_is_neither_stalled_nor_reconciling(reason: Reason) -> None:
     # Argo CD shows it as Suspended and Flux waits; Stalled would fail the wave.

@@ -8,7 +8,7 @@ from datasource.api.spec import (
     SpecProblem,
 )
 from datasource.api.spec_problems import parse_spec
-from datasource.api.template_problems import template_problem
+from datasource.api.template_problems import template_problem, template_size
 from tests.unit.datasource.builders import oauth2, spec
 
 # The token Secret.
@@ -138,3 +138,13 @@ def test_captured_field_is_a_variable_of_the_template() -> None:
     assert spec(token_secret=template, **captured).token_secret.template.data
     assert spec(token_secret=template, provider="salesforce").oauth2 is not None
     assert refused_template(**template["template"]).field == "spec.tokenSecret.template.data[where]"
+
+
+def test_template_is_worked_out_once_for_each_spec() -> None:
+    broken = spec(token_secret={"template": {"data": {"bad": "{{ refresh_token }}"}}})
+    assert template_problem(broken) is template_problem(broken)
+
+
+def test_template_is_as_large_as_all_its_keys_and_values_in_bytes() -> None:
+    template = {"labels": {"a": "bc"}, "annotations": {"d.example/e": "f"}, "data": {"g": "hü"}}
+    assert template_size(spec(token_secret={"template": template}).token_secret.template) == 3 + 12 + 4

@@ -12,6 +12,7 @@ from datasource.cluster.clients import (
     ClientMaterialMissing,
     Clients,
     ConfigMapsForbidden,
+    Headers,
     SecretsForbidden,
 )
 from datasource.cluster.kube import Kube
@@ -236,5 +237,106 @@ def test_public_client_is_recorded_without_a_secret() -> None:
     assert client.effective_client_authentication() is ClientAuthentication.NONE
 
 
+def test_tokens_that_are_there_are_authenticated_for_as_when_they_were_obtained() -> None:
+    posting = ClientMaterial(oauth2(clientAuthentication="client_secret_post"), _secret("s3cret"))
+    data = posting.recorded_in(credential_data(), is_to_be_revoked=False)
+    # The spec says nothing of it any more: the provider's metadata told it then.
+    material = ClientMaterial(oauth2(), _secret("s3cret"), PEM).as_recorded(data)
+    assert material.parameters.effective_client_authentication() is ClientAuthentication.CLIENT_SECRET_POST
+    assert (material.secret, material.ca_bundle) == (_secret("s3cret"), PEM)
+
+
 def _secret(text: str) -> ClientSecret:
     return ClientSecret("my-app", text)
+
+
+# Headers for an API gateway.
+
+GATEWAY: dict[str, Any] = {
+    "clientSecretRef": None,
+    "tokenHeaders": [
+        {"name": "X-Api-Key", "secretRef": {"name": "gateway", "key": "api-key"}},
+        {"name": "User-Agent", "value": "my-app/1"},
+    ],
+}
+
+
+def gateway(value: str = "azN5", **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "gateway", **metadata}, "data": {"api-key": value}}
+
+
+async def test_headers_are_read_at_each_use_and_sent_with_whatever_the_client_asks() -> None:
+    replies = json_reply(gateway()), json_reply(gateway("bmV3"))
+    async with ApiServer(*replies) as server, server.kube() as kube:
+        reader = clients(kube)
+        for value in ("k3y", "new"):
+            material = await reader.material("shop", oauth2(**GATEWAY), {})
+            sent = reader.client(material, token_endpoint="https://login.example.com/token").headers
+            assert [(each.name, each.value, each.is_secret) for each in sent] == [
+                ("X-Api-Key", value, True),
+                ("User-Agent", "my-app/1", False),
+            ]
+    assert [request.path for request in server.requests] == ["/api/v1/namespaces/shop/secrets/gateway"] * 2
+
+
+async def test_headers_go_to_no_host_that_their_secret_does_not_allow_also_where_it_is_learnt_later() -> None:
+    bound = gateway(annotations=allowed_hosts("login.example.com"))
+    async with ApiServer(json_reply(bound)) as server, server.kube() as kube:
+        material = await clients(kube).material("shop", oauth2(**GATEWAY), {})
+    assert material.secret_name == "gateway"
+    assert ClientMaterial(oauth2(), ClientSecret("my-app", "s")).secret_name == "my-app"
+    assert ClientMaterial(oauth2()).secret_name is None
+    material.require_allowed({"tokenURL": "https://login.example.com/other"})
+    with pytest.raises(ClientMaterialMissing, match="Secret gateway may not be sent to") as caught:
+        material.require_allowed({"tokenURL": "https://evil.example.com/token"})
+    assert caught.value.secret == "gateway"
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "says"),
+    [
+        (fails(404, "NotFound"), Reason.CLIENT_SECRET_NOT_FOUND, "--from-literal=api-key=..."),
+        (json_reply(gateway("azN5CkhvczogeA==")), Reason.INVALID_CONFIGURATION, "whose value is empty, begins"),
+        (json_reply({"metadata": {"name": "gateway"}}), Reason.CLIENT_SECRET_NOT_FOUND, "missing or empty"),
+    ],
+)
+async def test_header_that_is_not_there_or_cannot_be_sent_is_told_with_the_secret_to_correct(
+    reply: Any, reason: Reason, says: str
+) -> None:
+    async with ApiServer(reply) as server, server.kube() as kube:
+        with pytest.raises(ClientMaterialMissing, match=r"spec\.oauth2\.tokenHeaders") as caught:
+            await clients(kube).material("shop", oauth2(**GATEWAY), {})
+    assert says in str(caught.value)
+    assert (caught.value.reason, caught.value.secret) == (reason, "gateway")
+
+
+async def test_rights_that_do_not_reach_the_secret_of_a_header_are_told_with_its_name() -> None:
+    async with ApiServer(fails(403, "Forbidden", "cannot get secrets")) as server, server.kube() as kube:
+        with pytest.raises(SecretsForbidden) as caught:
+            await clients(kube).material("shop", oauth2(**GATEWAY), {})
+    assert caught.value.secret == "gateway"
+
+
+async def test_headers_are_recorded_where_the_tokens_are_to_be_revoked_and_read_again() -> None:
+    async with ApiServer(json_reply(gateway())) as server, server.kube() as kube:
+        material = await clients(kube).material("shop", oauth2(**GATEWAY), {})
+    data = credential_data(revocation_endpoint="https://login.example.com/revoke")
+    recorded = material.recorded_in(data, is_to_be_revoked=True).token_headers
+    assert recorded is not None
+    assert [(each.name, each.value) for each in Headers.read(recorded).sent] == [
+        ("X-Api-Key", "k3y"),
+        ("User-Agent", "my-app/1"),
+    ]
+    assert material.recorded_in(data, is_to_be_revoked=False).token_headers is None
+    assert ClientMaterial(oauth2()).recorded_in(data, is_to_be_revoked=True).token_headers is None
+    assert "k3y" not in repr(material)
+
+
+@pytest.mark.parametrize("altered", ["", "[]", "{", '{"X": 5}'])
+def test_headers_that_somebody_altered_are_none(altered: str) -> None:
+    assert Headers.read(altered) == Headers()
+
+
+def test_altered_header_that_no_request_can_have_is_left_out() -> None:
+    altered = '{"Authorization": "Basic x", "X-Key": "a\\nHost: b", "X-Good": "x"}'
+    assert [each.name for each in Headers.read(altered).sent] == ["X-Good"]

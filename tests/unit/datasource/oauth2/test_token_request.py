@@ -2,12 +2,16 @@
 
 import json
 from base64 import b64decode
+from dataclasses import replace
 from urllib.parse import parse_qs, parse_qsl, unquote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasource.oauth2.extra_headers import ExtraHeader
+from datasource.oauth2.pushed_authorization import pushed_authorization_request
+from datasource.oauth2.revocation import TokenTypeHint, revocation_request
 from datasource.oauth2.token_request import (
     BodyFormat,
     Client,
@@ -74,6 +78,29 @@ def test_reply_is_asked_for_as_uncompressed_json() -> None:
     assert headers["Accept"] == "application/json"
     assert headers["Accept-Encoding"] == "identity"
     assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+
+
+HEADERS = (ExtraHeader("X-Api-Key", "k3y-of-the-gateway"), ExtraHeader("user-agent", "my-app/1", is_secret=False))
+
+
+@pytest.mark.parametrize("method", [BASIC, POST, NONE])
+def test_headers_for_a_gateway_stand_beside_those_of_ours_or_in_their_place(method: ClientAuthentication) -> None:
+    behind_gateway = replace(client(method), headers=HEADERS)
+    requests = [
+        authorization_code_request(URL, behind_gateway, code="c", redirect_uri=REDIRECT_URI, code_verifier=None),
+        refresh_request(URL, behind_gateway, refresh_token="rt-1"),
+        revocation_request(URL, behind_gateway, token="rt-1", hint=TokenTypeHint.REFRESH_TOKEN),
+        pushed_authorization_request(URL, behind_gateway, [("scope", "a")]),
+    ]
+    for request in requests:
+        assert request.headers["X-Api-Key"] == "k3y-of-the-gateway"
+        assert [value for name, value in request.headers.items() if name.lower() == "user-agent"] == ["my-app/1"]
+        assert ("Authorization" in request.headers) is (method is BASIC)
+        assert request.headers["Accept-Encoding"] == "identity"
+        # What everybody may read need not be cut out of what a provider says.
+        assert "k3y-of-the-gateway" in request.secrets
+        assert "my-app/1" not in request.secrets
+        assert "k3y" not in repr(request) + repr(behind_gateway)
 
 
 def test_basic_form_encodes_id_and_secret_first() -> None:

@@ -1,9 +1,10 @@
 """Text of strangers becomes fit for one line."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.outbound.printable import printable
+from datasource.outbound.printable import printable, sentence
 
 
 @given(st.text(alphabet=st.characters(), max_size=400))
@@ -13,3 +14,11 @@ def test_printable_text_is_left_alone_and_everything_becomes_printable(text: str
     assert len(shown) <= 303
     if text.isprintable() and len(text) <= 300:
         assert shown == text
+
+
+@pytest.mark.parametrize(
+    ("text", "ended"),
+    [("No", "No."), ("No.", "No."), ("No...", "No."), ("No? ", "No?"), ("No!", "No!"), ("No?.", "No?"), ("", ".")],
+)
+def test_sentence_ends_once(text: str, ended: str) -> None:
+    assert sentence(text) == ended

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from datasource.outbound.egress import EgressPolicy, Rules
 from datasource.outbound.proxies import Proxies
-from datasource.process.settings import InvalidSettings, Settings, listen_address, settings_in
+from datasource.process.settings import Branding, InvalidSettings, Settings, listen_address, settings_in
 
 EXTERNAL = "https://connect.example.com"
 
@@ -29,6 +29,12 @@ def test_only_the_external_url_is_needed() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["a\nb", "x" * 129, "a\u202eb"])
+def test_words_about_the_installation_are_one_line(text: str) -> None:
+    with pytest.raises(InvalidSettings, match="DATASOURCE_CLUSTER_NAME"):
+        settings(DATASOURCE_CLUSTER_NAME=text)
+
+
 def test_every_setting_is_read() -> None:
     read = settings(
         DATASOURCE_SYSTEM_NAMESPACE="platform",
@@ -44,6 +50,9 @@ def test_every_setting_is_read() -> None:
         NO_PROXY="10.0.0.0/8",
         DATASOURCE_METRICS_PER_OBJECT="false",
         DATASOURCE_CALLBACK_SERVER_ACCOUNT="connect",
+        DATASOURCE_INSTALLATION_NAME="Example Corp",
+        DATASOURCE_CLUSTER_NAME=" prod-eu ",
+        DATASOURCE_SUPPORT_ADDRESS="help@example.com",
     )
     assert read == Settings(
         egress=EgressPolicy(
@@ -52,6 +61,7 @@ def test_every_setting_is_read() -> None:
         ),
         proxies=Proxies(https="http://proxy.example.com:3128", bypass=("10.0.0.0/8",)),
         require_allowed_hosts=True,
+        branding=Branding("Example Corp", "prod-eu", "help@example.com"),
         external_url=EXTERNAL,
         system_namespace="platform",
         namespaces=("shop", "sales"),

@@ -8,11 +8,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from datasource.api.names import SecretType
 from datasource.api.objects import Secret
-from datasource.api.spec import ClientSecretRef, InvalidSpec, OAuth2, PrivateKeyRef
+from datasource.api.spec import ClientSecretRef, HeaderSecretRef, InvalidSpec, OAuth2, PrivateKeyRef
 from datasource.records.client_secret import (
     REFUSED_TYPES,
     ClientSecret,
     ClientSecretNotFound,
+    Ref,
     check_allowed_hosts,
     usable_client_secret,
 )
@@ -25,9 +26,7 @@ def used(stored: Secret, **changes: Any) -> str:
     return usable(stored, wanted=oauth2(**changes)).text
 
 
-def usable(
-    stored: Secret, ref: ClientSecretRef | PrivateKeyRef = REF, wanted: OAuth2 | None = None, *, required: bool = False
-) -> ClientSecret:
+def usable(stored: Secret, ref: Ref = REF, wanted: OAuth2 | None = None, *, required: bool = False) -> ClientSecret:
     return usable_client_secret(stored, ref, wanted or oauth2(), {}, require_allowed_hosts=required)
 
 
@@ -236,3 +235,36 @@ def test_secret_is_sent_to_no_host_of_a_preset_that_it_is_not_bound_to() -> None
     stored = secret({"client-secret": "s3cret"}, annotations=allowed_hosts("login.example.com"))
     with pytest.raises(InvalidSpec, match="may not be sent to"):
         usable(stored, REF, oauth2(provider="google", tokenURL=None))
+
+
+# Values of headers.
+
+KEY_OF_GATEWAY = HeaderSecretRef("gateway", "api-key")
+
+
+@pytest.mark.parametrize("text", ["k3y", "k3y\n", "k3y\r\n"])
+def test_value_of_a_header_is_taken_without_the_line_end_that_an_editor_left(text: str) -> None:
+    assert usable(secret({"api-key": text}), KEY_OF_GATEWAY).text == "k3y"
+
+
+@pytest.mark.parametrize("text", ["k3y\nHost: evil", "k3y\x00", " k3y", "k\u00e9y", "k" * 5000])
+def test_value_that_no_header_can_have_is_refused_without_a_word_of_it(text: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.tokenHeaders names key api-key of Secret gateway") as caught:
+        usable(secret({"api-key": text}), KEY_OF_GATEWAY)
+    assert "k3y" not in str(caught.value)
+
+
+def test_value_of_a_header_that_is_missing_is_told_with_the_field_to_correct() -> None:
+    with pytest.raises(ClientSecretNotFound, match=r"tokenHeaders\.secretRef\.key") as caught:
+        usable(secret({"other": "x"}), KEY_OF_GATEWAY)
+    assert "spec.oauth2.tokenHeaders names key api-key" in str(caught.value)
+
+
+def test_value_of_a_header_is_held_to_the_hosts_of_its_secret_and_to_its_type() -> None:
+    bound = secret({"api-key": "k3y"}, annotations=allowed_hosts("gateway.example.com"))
+    with pytest.raises(InvalidSpec, match="may not be sent to"):
+        usable(bound, KEY_OF_GATEWAY)
+    with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.tokenHeaders names Secret my-app, which does not list"):
+        usable(secret({"api-key": "k3y"}), KEY_OF_GATEWAY, required=True)
+    with pytest.raises(InvalidSpec, match="whose type"):
+        usable(secret({"api-key": "k3y"}, type_=SecretType.TOKEN), KEY_OF_GATEWAY)

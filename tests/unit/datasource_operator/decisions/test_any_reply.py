@@ -4,6 +4,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -12,8 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from datasource.oauth2.error_reply import ErrorCode, ErrorMeaning, ErrorRule
 from datasource.oauth2.errors import MalformedTokenResponse, OAuth2Error, OutcomeUnknown, ReplyTooLarge
-from datasource.oauth2.token_request import TOKEN_REPLY
+from datasource.oauth2.extra_headers import ExtraHeader
+from datasource.oauth2.token_request import TOKEN_REPLY, Client, ClientAuthentication, refresh_request
 from datasource.oauth2.token_response import ReplyOptions, TokenResponse, parse_token_response, parse_what_came
 from datasource.outbound.provider_request import UnusableReply
 from datasource.providers.progress import Progress
@@ -21,15 +24,53 @@ from datasource_operator.decisions.refresh_outcome import KeepRefreshToken, Stor
 from tests.support.builders import NOW
 from tests.unit.datasource_operator.decisions.test_refresh_outcome import turn
 
-SENT = ("rt-that-was-sent-000001", "s3cret-of-the-client-0001")
+GATEWAY_KEY = "k3y-of-the-gateway-00001"
+CLIENT = Client(
+    "my-app",
+    "s3cret-of-the-client-0001",
+    ClientAuthentication.CLIENT_SECRET_POST,
+    headers=(ExtraHeader("X-Api-Key", GATEWAY_KEY), ExtraHeader("User-Agent", "my-app/1", is_secret=False)),
+)
+SENT = refresh_request("https://login.example.com/token", CLIENT, refresh_token="rt-that-was-sent-000001").secrets
+"""As the transport is given it: what is cut out of whatever comes back."""
+
+assert {"rt-that-was-sent-000001", "s3cret-of-the-client-0001", GATEWAY_KEY} <= set(SENT)
+
 NEW = "rt-that-is-new-00000002"
 EXCHANGE = ReplyOptions()
+ODD = ReplyOptions(
+    token_path=("data", "token"),
+    default_lifetime=timedelta(hours=1),
+    bearer_token_types=frozenset({"bearer", "bot"}),
+    error_codes={"gone": ErrorCode.INVALID_GRANT},
+    error_rules=(
+        ErrorRule(ErrorMeaning.INVALID_GRANT, path="errors.0.code", error="gone"),
+        ErrorRule(ErrorMeaning.TEMPORARY, description="é"),
+        ErrorRule(ErrorMeaning.INVALID_CLIENT, status=403),
+    ),
+    captured=("scope", "data.team"),
+)
+"""With what a spec may say of replies beyond the standard."""
+
 REFRESH = ReplyOptions(
     missing_token_type_allowed=True, token_path_may_be_missing=True, last_lifetime=timedelta(hours=1)
 )
 
 _names = st.sampled_from(
-    ["access_token", "token_type", "expires_in", "refresh_token", "scope", "id_token", "error", "error_description"]
+    [
+        "data",
+        "token",
+        "errors",
+        "code",
+        "access_token",
+        "token_type",
+        "expires_in",
+        "refresh_token",
+        "scope",
+        "id_token",
+        "error",
+        "error_description",
+    ]
 )
 _texts = st.text(max_size=12) | st.sampled_from([*SENT, "Bearer", "invalid_grant", "\ud800", "é"])
 _json = st.recursive(
@@ -103,7 +144,7 @@ def answered(
     charset=st.sampled_from(_charsets),
     coding=st.sampled_from(sorted(_codings)),
     named=st.sampled_from(sorted(_codings)),
-    options=st.sampled_from([EXCHANGE, REFRESH]),
+    options=st.sampled_from([EXCHANGE, REFRESH, ODD, replace(ODD, token_path_may_be_missing=True)]),
     is_whole=st.booleans(),
     sends=st.integers(1, 3),
 )
@@ -158,8 +199,10 @@ _ROUND: list[Callable[[bytes], bytes]] = [
     is_whole=st.booleans(),
     sends=st.integers(1, 3),
     headers=_headers,
+    # What comes of an exchange, the callback server uses at once: test_code_exchange.py.
+    options=st.sampled_from([REFRESH, EXCHANGE]),
 )
-@example("mac", "at-2", {"error": "invalid_grant"}, _ROUND[0], bytes, "gzip", 200, False, 2, {})
+@example("mac", "at-2", {"error": "invalid_grant"}, _ROUND[0], bytes, "gzip", 200, False, 2, {}, EXCHANGE)
 def test_readable_refresh_token_is_never_dropped(
     token_type: object,
     access_token: object,
@@ -171,10 +214,12 @@ def test_readable_refresh_token_is_never_dropped(
     is_whole: bool,
     sends: int,
     headers: dict[str, str],
+    options: ReplyOptions,
 ) -> None:
     reply = more | {"access_token": access_token, "token_type": token_type, "refresh_token": NEW, "last": "x"}
     body = _codings[coding](charset(around(json.dumps(reply).encode())))
-    found = answered(status, headers | {"content-encoding": coding}, body, REFRESH, is_whole=is_whole)
+    found = answered(status, headers | {"content-encoding": coding}, body, options, is_whole=is_whole)
+    assert (found.refresh_token if isinstance(found, TokenResponse | OAuth2Error) else None) == NEW
     outcome = refresh_outcome(turn(sends), found, NOW)
     assert isinstance(outcome, Store | KeepRefreshToken)
     written = outcome.change(turn(sends).facts)

@@ -30,6 +30,10 @@ from datasource_operator.decisions.callback_rights import (
 ACCOUNT = ServiceAccount("datasource-system", "datasource-callback-server")
 
 
+def header_from(secret: str) -> dict[str, Any]:
+    return {"name": "X", "secretRef": {"name": secret, "key": "key"}}
+
+
 @pytest.mark.parametrize(
     ("spec", "needs"),
     [
@@ -41,6 +45,16 @@ ACCOUNT = ServiceAccount("datasource-system", "datasource-callback-server")
         ({"oauth2": {"caBundleRef": {"name": "ca", "key": "ca.crt"}}}, Needs(None, "ca")),
         ({"oauth2": {"clientSecretRef": {"name": "app"}, "caBundleRef": {"name": "ca"}}}, Needs("app", "ca")),
         # What a schema of another version might let through gives no right, and breaks nothing.
+        (
+            {
+                "oauth2": {
+                    "tokenHeaders": [{"name": "X", "value": "y"}, header_from("b"), header_from("a"), header_from("b")]
+                }
+            },
+            Needs(None, None, ("b", "a")),
+        ),
+        ({"oauth2": {"tokenHeaders": ["X", 7, {"secretRef": {"name": 7}}]}}, Needs()),
+        ({"oauth2": {"tokenHeaders": "X"}}, Needs()),
         ({"oauth2": {"clientSecretRef": {"name": ""}, "caBundleRef": {"name": 7}}}, Needs()),
         ({"oauth2": {"clientSecretRef": "app", "privateKeyRef": None}}, Needs()),
         ({"oauth2": ["clientSecretRef"]}, Needs()),
@@ -68,6 +82,8 @@ def test_rules_name_credentials_client_secrets_and_ca_bundles_each_once() -> Non
 
 def test_without_a_datasource_there_is_no_role_and_never_a_rule_without_names() -> None:
     assert roles_for({}) == {}
+    ((_, secrets),) = roles_for({"a": Needs("app", None, ("gw", "app"))}).values()
+    assert secrets.resource_names == ("app", "gw")
     ((only,),) = roles_for({"public": Needs()}).values()
     assert only.resource_names == ("public-oauth2-credential",)
 
@@ -75,7 +91,10 @@ def test_without_a_datasource_there_is_no_role_and_never_a_rule_without_names() 
 names = st.text("abcdefghij0123456789-.", min_size=1, max_size=40)
 
 
-@given(st.dictionaries(names, st.builds(Needs, st.none() | names, st.none() | names), max_size=30))
+some_needs = st.builds(Needs, st.none() | names, st.none() | names, st.lists(names, max_size=3).map(tuple))
+
+
+@given(st.dictionaries(names, some_needs, max_size=30))
 def test_all_that_is_named_is_given_and_nothing_else(needs: dict[str, Needs]) -> None:
     given_names = {
         (rule.resources, rule.verbs, name)
@@ -86,6 +105,7 @@ def test_all_that_is_named_is_given_and_nothing_else(needs: dict[str, Needs]) ->
     assert given_names == {
         *((("secrets",), ("get", "patch"), f"{name}-oauth2-credential") for name in needs),
         *((("secrets",), ("get",), each.secret) for each in needs.values() if each.secret),
+        *((("secrets",), ("get",), secret) for each in needs.values() for secret in each.header_secrets),
         *((("configmaps",), ("get",), each.config_map) for each in needs.values() if each.config_map),
     }
     assert all(rule.resource_names for rules in roles_for(needs).values() for rule in rules)
@@ -105,6 +125,7 @@ def test_thousands_of_the_longest_names_fit_into_objects_of_the_api_server() -> 
 def test_names_of_a_datasource_are_counted_with_its_credential() -> None:
     assert bytes_of("a", Needs()) == len("a-oauth2-credential")
     assert bytes_of("a", Needs("app", "ca")) == len("a-oauth2-credential") + len("app") + len("ca")
+    assert bytes_of("a", Needs(None, None, ("gw", "x"))) == len("a-oauth2-credential") + len("gw") + len("x")
 
 
 def test_one_that_comes_or_goes_rewrites_one_role_of_many() -> None:

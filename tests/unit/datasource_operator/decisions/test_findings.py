@@ -12,7 +12,7 @@ from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Trouble
 from datasource_operator.decisions.predicates import LATE_AFTER
 from datasource_operator.decisions.status import wanted_status
-from tests.support.builders import NOW, credential, observed, spec, surface, trouble
+from tests.support.builders import NOW, OWNERLESS, credential, observed, spec, surface, trouble
 
 SECOND = timedelta(seconds=1)
 
@@ -105,3 +105,8 @@ def test_a_refresh_that_was_asked_for_while_suspended_waits_for_nothing_else() -
     suspended = msgspec.structs.replace(spec(), suspend=True)
     seen = observed(credential(), wanted=suspended, requests=Requests(refresh="1"), trouble=trouble())
     assert "is tried again within" not in finding_of(seen).message
+
+
+def test_restored_credential_that_could_not_be_adopted_is_not_used() -> None:
+    """It fits the parameters, but nobody knows yet whose it is: a refused adoption is told before, where there was one."""
+    assert finding_of(observed(credential(owners=OWNERLESS))).reason is Reason.AUTHORIZATION_REQUIRED

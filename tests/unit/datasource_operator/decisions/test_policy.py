@@ -1,22 +1,18 @@
 """What is decided from what is seen, step by step."""
 
-import functools
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from datasource.api.names import credential_secret_name, default_token_secret_name
 from datasource.api.objects import HandledEcho, OwnerReference, Status
 from datasource.api.requests import HandledSet, Requests
-from datasource.api.spec import Spec, SpecProblem
+from datasource.api.spec import Spec
 from datasource.api.states import Progress, Reason, State
-from datasource.records.contents import Readable, StoredCredential, StoredTombstone, seen_from, still_there
-from datasource.records.credential import CredentialFacts, TombstoneFacts, Unreadable
+from datasource.records.contents import Readable, StoredCredential, seen_from
+from datasource.records.credential import Unreadable
 from datasource.records.token_secret import StoredTokenSecret
 from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
 from datasource_operator.decisions.obstacles import refused
@@ -24,14 +20,11 @@ from datasource_operator.decisions.policy import is_destructive, next_step
 from datasource_operator.decisions.steps import (
     Adopt,
     Clear,
-    CompareIdentity,
     DeleteTokenSecret,
-    Hold,
     LookAround,
     MarkHandled,
     Nothing,
     ReadLive,
-    Release,
     Settle,
     Step,
     WriteTokenSecret,
@@ -39,7 +32,6 @@ from datasource_operator.decisions.steps import (
 from datasource_operator.decisions.timing import refresh_is_wanted
 from tests.support.builders import (
     DANGLING,
-    NAME,
     NOW,
     OURS,
     OWNERLESS,
@@ -61,8 +53,6 @@ from tests.support.builders import (
     too_large,
     trouble,
 )
-from tests.unit.datasource_operator.world import Credential, World
-from tests.unit.walks import walks
 
 Owners = tuple[OwnerReference, ...]
 
@@ -1122,207 +1112,24 @@ def test_the_owner_is_told_by_uid_alone() -> None:
     assert isinstance(next_step(observed(credential(owners=among_others), token_secret(owners=among_others))), Settle)
 
 
-# Where decisions lead.
+# What the API server refuses.
 
-# What is common comes several times: else hardly any example would be authorized.
-SPECS: tuple[Spec | SpecProblem, ...] = (
-    *[spec()] * 6,
-    spec(clientSecretRef=None),
-    spec(scopes=["read"]),
-    OTHER_TOKEN_URL,
-    spec(token_secret={"name": "renamed"}),
-    spec(token_secret={"template": {"labels": {"app": "shop"}, "data": {"header": "Bearer {{ access_token }}"}}}),
-    spec(tokenURL=None),
-    spec_without_oauth2(),
-    invalid_spec(),
-    BROKEN_TEMPLATE,
-    spec(token_secret=BROKEN, tokenURL="https://elsewhere.example.com/token"),
-    *[msgspec.structs.replace(spec(), suspend=True)] * 3,
-)
-NAMES = (default_token_secret_name(NAME), "renamed", credential_secret_name(NAME))
-NOTHING: frozenset[str] = frozenset()
-VALUES = st.sampled_from([None, None, None, None, "", "1", "2"])
-REQUESTS = st.builds(Requests, VALUES, VALUES, VALUES)
-HANDLED = st.lists(REQUESTS, max_size=3).map(
-    lambda each: functools.reduce(HandledSet.with_requests, each, HandledSet())
-)
-OWNERS = st.sampled_from([OURS, OURS, OWNERLESS, DANGLING])
-FACTS = st.builds(
-    CredentialFacts,
-    credential_id=st.sampled_from(["credential-1", "credential-2"]),
-    fingerprint=st.sampled_from([*[fingerprint_of(spec())] * 3, fingerprint_of(OTHER_TOKEN_URL)]),
-    requested_scopes=st.sampled_from([("read", "offline_access"), ("read",)]),
-    granted_scopes=st.sampled_from([(), ("read",)]),
-    expires_at=st.sampled_from([None, NOW - AN_HOUR, NOW, NOW + AN_HOUR]),
-    refreshed_at=st.sampled_from([None, NOW]),
-    has_refresh_token=st.booleans(),
-    authorized_as=st.sampled_from([None, "ada@example.com"]),
-    handled=HANDLED,
-    verdict=st.sampled_from([None, None, None, *VERDICTS]),
-)
-TOMBSTONES = st.builds(
-    TombstoneFacts,
-    credential_id=st.sampled_from(["tombstone-1", "tombstone-2"]),
-    reason=st.sampled_from([Reason.CREDENTIAL_CLEARED, Reason.AUTHORIZATION_REQUIRED]),
-    handled=HANDLED,
-)
-STORED = st.builds(StoredCredential, facts=FACTS, resource_version=st.just("7"), owners=OWNERS)
-BURIED = st.builds(StoredTombstone, facts=TOMBSTONES, resource_version=st.just("7"), owners=OWNERS)
-CREDENTIALS: st.SearchStrategy[Credential] = st.one_of(st.just(UNREADABLE), st.none(), BURIED, BURIED, *[STORED] * 8)
-
-
-@st.composite
-def token_secret_sets(draw: st.DrawFn, stored: Credential, wanted: Spec | SpecProblem) -> tuple[StoredTokenSecret, ...]:
-    """Some token Secrets, one of them perhaps as it should be."""
-    names = draw(st.lists(st.sampled_from(["calendar-token", "renamed", "older"]), unique=True))
-    found = []
-    for name in names:
-        due = planned(
-            stored if isinstance(stored, StoredCredential) else credential(),
-            wanted if isinstance(wanted, Spec) else spec(),
-        )
-        fields = draw(st.sampled_from([due.fields, due.fields | {"data/old"}, due.fields - {"data/access_token"}]))
-        content = draw(st.sampled_from([due.content, "another content"]))
-        found.append(token_secret(name=name, uid=name, owners=draw(OWNERS), fields=fields, content=content))
-    return tuple(found)
-
-
-REFUSABLE = (
-    ReadLive,
-    LookAround,
-    Adopt,
-    Clear,
-    MarkHandled,
-    CompareIdentity,
-    Hold,
-    Release,
-    WriteTokenSecret,
-    DeleteTokenSecret,
-)
 NO_RIGHT = Refusal(
     is_forbidden=True,
     words='secrets "a" is forbidden: User "system:serviceaccount:datasource-system:datasource-operator" cannot patch '
     'resource "secrets" in API group "" in the namespace "shop"',
 )
 QUOTA = Refusal(is_forbidden=True, words='secrets "a" is forbidden: exceeded quota: small, requested: count/secrets=1')
-WEBHOOK = Refusal(is_forbidden=False, words='admission webhook "no.example.com" denied the request: no')
 IMMUTABLE = Refusal(
     is_forbidden=False,
     words='Secret "a" is invalid: data: Forbidden: field is immutable when `immutable` is set',
 )
-REFUSALS = (NO_RIGHT, QUOTA, WEBHOOK, IMMUTABLE)
-
-
-@st.composite
-def worlds(draw: st.DrawFn, *, watch_may_lag: bool = True) -> World:
-    """Any Datasource in any surroundings, with a status that it settled on before, in other circumstances perhaps."""
-    wanted = draw(st.sampled_from(SPECS))
-    taken = draw(st.sampled_from([*[NOTHING] * 6, *(frozenset({name}) for name in NAMES)]))
-    stored = None if credential_secret_name(NAME) in taken else draw(CREDENTIALS)
-    earlier = observed(draw(CREDENTIALS), wanted=draw(st.sampled_from(SPECS)), requests=draw(REQUESTS))
-    status = draw(st.sampled_from([Status(), Status(observed_generation=-1), settled(earlier).status]))
-    seen = observed(
-        wanted=wanted,
-        status=status,
-        requests=draw(REQUESTS),
-        generation=draw(st.sampled_from([1, 2])),
-        trouble=draw(st.sampled_from([None, None, trouble(), trouble(Reason.CLIENT_REJECTED)])),
-        being_deleted=draw(st.sampled_from([*[False] * 19, True])),
-        look_around=draw(st.booleans()),
-    )
-    return World(
-        datasource=seen,
-        credential=stored,
-        shown=draw(CREDENTIALS) if watch_may_lag and draw(st.booleans()) else stored,
-        data_fit=draw(st.sampled_from([True, True, True, False])),
-        token_secrets=draw(token_secret_sets(stored, wanted)),
-        client_secret_problem=draw(st.sampled_from([None, None, None, *(problem(reason) for reason in IN_THE_WAY)])),
-        taken=taken,
-        refuses=draw(
-            st.sampled_from([{}, {}, {}]) | st.dictionaries(st.sampled_from(REFUSABLE), st.sampled_from(REFUSALS))
-        ),
-        token_is_too_long=draw(st.sampled_from([False, False, False, True])),
-    )
-
-
-@given(worlds())
-@walks(60, 200)
-def test_any_datasource_settles(world: World) -> None:
-    assert isinstance(world.reconcile(), Nothing if world.datasource.being_deleted else Settle)
-
-
-@given(worlds(watch_may_lag=False))
-@walks(60, 200)
-def test_a_restart_over_what_settled_writes_nothing(world: World) -> None:
-    outcome = world.reconcile()
-    world.datasource = replace(world.datasource, look_around=False)
-    world.writes.clear()
-    assert world.reconcile() == outcome
-    assert world.writes == []
-
-
-# What the API server refuses.
-
-
-def refusing(step: type[Step], refusal: Refusal, seen: Observed, **token_secrets: Any) -> World:
-    """A world in which everything is in order but that one kind of step is refused."""
-    return World(
-        datasource=seen,
-        credential=still_there(seen.credential),
-        shown=still_there(seen.credential),
-        data_fit=True,
-        token_secrets=token_secrets.get("token_secrets", ()),
-        client_secret_problem=None,
-        taken=NOTHING,
-        refuses={step: refusal},
-    )
 
 
 def due_for_a_refresh() -> Observed:
     """AUTHORIZED, and the token Secret is not as it should be any more."""
     stored = credential(refreshed_at=NOW - AN_HOUR, expires_at=NOW + timedelta(minutes=5), has_refresh_token=True)
     return settled(observed(stored, token_secrets=(token_secret(content="another content"),)))
-
-
-@pytest.mark.parametrize("refusal", REFUSALS, ids=["no right", "quota", "webhook", "immutable"])
-def test_refused_token_secret_stops_no_refresh(refusal: Refusal) -> None:
-    """Where refresh tokens die of idleness, the grant would be lost with it."""
-    seen = due_for_a_refresh()
-    world = refusing(WriteTokenSecret, refusal, seen, token_secrets=seen.token_secrets)
-    outcome = world.reconcile()
-    assert isinstance(outcome, Settle)
-    assert outcome.refresh
-    assert outcome.finding.state is State.ERROR
-
-
-@pytest.mark.parametrize(
-    ("refusal", "reason", "part"),
-    [
-        (NO_RIGHT, Reason.SECRETS_FORBIDDEN, "Give its ServiceAccount the rights"),
-        (QUOTA, Reason.SECRETS_FORBIDDEN, "exceeded quota: small"),
-        (WEBHOOK, Reason.INVALID_CONFIGURATION, 'admission webhook "no.example.com" denied the request'),
-        (IMMUTABLE, Reason.SECRET_CONFLICT, "Delete it, it is made anew"),
-    ],
-    ids=["no right", "quota", "webhook", "immutable"],
-)
-def test_refused_token_secret_is_told_in_the_words_of_the_api_server(
-    refusal: Refusal, reason: Reason, part: str
-) -> None:
-    seen = due_for_a_refresh()
-    outcome = refusing(WriteTokenSecret, refusal, seen, token_secrets=seen.token_secrets).reconcile()
-    assert isinstance(outcome, Settle)
-    assert outcome.finding.reason is reason
-    assert part in outcome.finding.message
-
-
-def test_immutable_credential_secret_is_never_told_to_be_deleted() -> None:
-    """It holds the refresh token: whoever obeyed would lose the grant."""
-    seen = observed(credential(), requests=Requests(clear_credential="1"))
-    outcome = refusing(Clear, IMMUTABLE, seen).reconcile()
-    assert isinstance(outcome, Settle)
-    assert outcome.finding.reason is Reason.SECRET_CONFLICT
-    assert "Do not delete it" in outcome.finding.message
-    assert "kubectl replace --force" in outcome.finding.message
 
 
 def test_destructive_step_that_is_refused_is_first_looked_at_live() -> None:

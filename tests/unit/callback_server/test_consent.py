@@ -1,0 +1,134 @@
+"""What a person reads before a consent: who asks for what, for which app, where."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from callback_server.consent import MOST_SHOWN, Consent, expected_account
+from callback_server.pages import Dialog, Form, dialog_page
+from callback_server.situation import Situation
+from datasource.api.objects import Status
+from datasource.api.presets import PRESETS
+from datasource.api.requests import Requests
+from datasource.api.spec import Display, OAuth2, Spec
+from datasource.process.settings import Branding
+from datasource.records.effective import effective_oauth2
+
+HOST = "login.example.com"
+ENDPOINTS: dict[str, Any] = {"authorizeURL": f"https://{HOST}/authorize", "tokenURL": f"https://{HOST}/token"}
+
+
+def situation(display: Display | None = None, **oauth2: Any) -> Situation:
+    parameters = msgspec.convert({"clientID": "my-app", "scopes": ["read"]} | (oauth2 or ENDPOINTS), OAuth2)
+    spec = Spec(url="https://api.example.com", oauth2=parameters, display=display or Display())
+    return Situation("shop", "calendar", "uid", spec, parameters, Status(), Requests(), None)
+
+
+def consent(display: Display | None = None, cluster: str = "", **oauth2: Any) -> Consent:
+    return Consent(situation(display, **oauth2), Branding(cluster_name=cluster), HOST)
+
+
+def page(display: Display | None = None, branding: Branding | None = None, **oauth2: Any) -> str:
+    there = situation(display, **oauth2)
+    form = Form(action="/authorize/shop/calendar", ticket="t", token="f")
+    dialog = Dialog(
+        there,
+        "https://connect.example.com",
+        effective_oauth2(there.oauth2, None),
+        form=form,
+        branding=branding or Branding(),
+    )
+    return " ".join(bytes(dialog_page(dialog).body).decode().split())
+
+
+def test_page_begins_with_who_asks_for_what_for_which_app_where() -> None:
+    display = Display(title="Room display", purpose="Shows free rooms.", owner="Team Facilities", contact="ext. 12")
+    shown = page(display, Branding("Example Corp", "prod-eu", "help@example.com"), provider="google")
+    first = "<h1>Team Facilities asks you to connect Google for the app <q>Room display</q> in cluster prod-eu.</h1>"
+    assert first in shown
+    assert "They say what for: <q>Shows free rooms.</q>" in shown
+    assert "Team Facilities can be reached at ext. 12." in shown
+    assert '<a href="mailto:help@example.com">help@example.com</a>' in shown
+    assert shown.index(first) < shown.index("<button") < shown.index("<details>") < shown.index("Redirect URI")
+
+
+def test_page_without_words_of_the_tenant_names_namespace_and_host() -> None:
+    assert f"The team of namespace shop asks you to connect {HOST} for the app <q>calendar</q>." in page()
+    assert "Questions?" not in page()
+
+
+def test_words_of_a_tenant_are_no_markup_and_move_no_text() -> None:
+    shown = page(
+        Display(title="<script>x</script>\u202egro", owner="a\nb", purpose="x" * 5000, contact='"><a href="/">')
+    )
+    assert "<script" not in shown
+    assert "\u202e" not in shown
+    assert "x" * 301 not in shown
+    assert '<a href="/">' not in shown
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://help.example.com/x", '<a href="https://help.example.com/x">'),
+        ("javascript:alert(1)", "Support: javascript:alert(1)"),
+        ("http://help.example.com", "Support: http://help.example.com"),
+        ("ext. 12", "Support: ext. 12"),
+    ],
+)
+def test_support_address_is_a_link_only_where_it_leads_somewhere_safe(address: str, shown: str) -> None:
+    assert shown in page(branding=Branding(support_address=address))
+
+
+def test_known_scopes_are_told_in_words_and_others_by_their_names() -> None:
+    told = consent(provider="google", scopes=["openid", "https://www.googleapis.com/auth/calendar", "made-up"])
+    assert told.abilities == ("see, change and delete your calendars", "see which account is yours")
+    assert told.others == ("made-up",)
+    assert told.more == 0
+
+
+def test_many_scopes_do_not_push_the_button_off_the_screen() -> None:
+    told = consent(scopes=[f"scope-{number}" for number in range(40)], **ENDPOINTS)
+    assert len(told.others) == MOST_SHOWN
+    assert told.more == 40 - MOST_SHOWN
+
+
+def test_scopes_of_every_preset_s_example_are_told_in_words_where_it_has_any() -> None:
+    for name, preset in PRESETS.items():
+        if preset.scope_texts:
+            scopes = [scope for scope in preset.scopes if scope != "oauth"]
+            parameters = situation(provider=name, scopes=scopes)
+            assert Consent(parameters, Branding(), HOST).others == (), name
+
+
+def test_who_is_expected_is_told_before_the_button() -> None:
+    identity = {"hd": "example.com", "email": "ada@example.com"}
+    shown = page(issuer="https://i.example", scopes=["openid"], expectedIdentity=identity, **ENDPOINTS)
+    told = "Sign in as <strong>ada@example.com</strong> and <strong>example.com</strong> (hd). Any other account is refused."
+    assert told in shown
+    assert shown.index(told) < shown.index("<button")
+
+
+@pytest.mark.parametrize(
+    ("identity", "account"),
+    [
+        ({"email": "ada@example.com"}, "ada@example.com"),
+        ({"sub": "1", "upn": "ada@example.com"}, "ada@example.com"),
+        ({"hd": "example.com"}, None),
+        ({"email": "ada"}, None),
+        ({"email": "ada@localhost"}, None),
+        ({"email": "ada@example.com\n"}, None),
+        ({"email": "a da@example.com"}, None),
+        ({"email": "a@b@example.com"}, None),
+        ({}, None),
+    ],
+)
+def test_account_is_offered_where_it_is_an_address(identity: dict[str, str], account: str | None) -> None:
+    assert expected_account(identity) == account
+
+
+def test_both_hosts_are_named_where_they_differ() -> None:
+    shown = page(authorizeURL=f"https://{HOST}/authorize", tokenURL="https://token.example.net/token")
+    assert "<strong>token.example.net</strong>" in shown
+    assert "both addresses" in shown
