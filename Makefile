@@ -10,7 +10,7 @@ TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check lint unit faults node adversary bench tools generate docs manifests fixtures lock format clean
+.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node adversary bench tools generate docs manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,7 +28,12 @@ test: check tools ## everything: check, then the tests on a real API server and 
 	$(VENV)/bin/pytest tests/cluster -m last
 	@$(RUN) -m bench smoke
 
-check: lint unit ## lint, types, import rules, unit tests; under a minute
+# Side by side: while tests wait for a timeout, others compute. A make that can keeps together what each says.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs 4 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+check: $(READY) ## lint, types, import rules, unit tests; under a minute
+	@$(SIDE_BY_SIDE) unit-domain unit-others unit-decisions lint
+	$(COVERED)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
@@ -37,7 +42,23 @@ lint: $(READY)
 	$(VENV)/bin/lint-imports
 
 unit: $(READY)
-	$(VENV)/bin/pytest tests/unit --numprocesses 2 --cov --cov-report=term --cov-fail-under=100
+	@$(SIDE_BY_SIDE) unit-domain unit-others unit-decisions
+	$(COVERED)
+
+# One process for each room: every worker of xdist would collect all tests for itself. A test that hangs is told by its name.
+PYTEST_UNIT := $(VENV)/bin/pytest --quiet -p no:xdist -p no:pytest-kind -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
+DECISIONS := tests/unit/datasource_operator/decisions
+MEASURED := --cov --cov-report=
+COVERED := $(VENV)/bin/coverage combine --quiet .coverage.domain .coverage.decisions .coverage.others && $(VENV)/bin/coverage report --fail-under=100
+
+unit-domain: $(READY)
+	COVERAGE_FILE=.coverage.domain $(PYTEST_UNIT) $(MEASURED) tests/unit/datasource
+
+unit-decisions: $(READY)
+	COVERAGE_FILE=.coverage.decisions $(PYTEST_UNIT) $(MEASURED) $(DECISIONS)
+
+unit-others: $(READY)
+	COVERAGE_FILE=.coverage.others $(PYTEST_UNIT) $(MEASURED) tests/unit --ignore=tests/unit/datasource --ignore=$(DECISIONS)
 
 faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes, then a long random walk; FAULTS_SECONDS, FAULTS_SEED
 	@$(RUN) -m tests.faults.fault_run
@@ -80,12 +101,12 @@ lock: $(READY) ## pin dependencies anew
 	requirements/lock.sh
 
 clean: ## remove what was made here; the cache of built tools stays
-	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 $(READY): requirements/dev.txt pyproject.toml packages/kubectl-datasource/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	@echo "Setting up $(VENV) with the pinned packages, about a minute"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/dev.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . --editable packages/kubectl-datasource
 	@touch $@

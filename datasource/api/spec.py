@@ -1,6 +1,5 @@
 """A Datasource's spec, typed. What is wrong with one is for spec_problems and template_problems to say."""
 
-import re
 from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
@@ -8,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from datasource.api.durations import parse_duration
 from datasource.api.names import default_token_secret_name, redirect_uri
 from datasource.api.presets import PRESETS, Preset
 from datasource.api.spelling import spelled
@@ -16,10 +16,6 @@ from datasource.oauth2.token_request import (
     BodyFormat,
     ClientAuthentication,
 )
-
-_DURATION = re.compile(r"([0-9]{1,9}(\.[0-9]{1,9})?[smh])+")
-_DURATION_PART = re.compile(r"([0-9.]+)([smh])")
-_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
 
 
 class SpecProblem(msgspec.Struct, frozen=True):
@@ -338,14 +334,6 @@ class Spec(
     def refresh_before_duration(self) -> timedelta | None:
         """`refreshBefore` as Go writes durations, such as 1h30m; None where it is not set or none."""
         return parse_duration(self.refresh_before)
-
-
-def parse_duration(text: str | None) -> timedelta | None:
-    """Read a duration as Go writes it; None where it is none."""
-    if text is None or not _DURATION.fullmatch(text):
-        return None
-    parts = _DURATION_PART.findall(text)
-    return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
 
 
 def missing_fields(fields: Iterable[str]) -> str:

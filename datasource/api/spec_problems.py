@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from datasource.api.durations import parse_duration
 from datasource.api.names import CREDENTIAL_SUFFIX
 from datasource.api.presets import PRESETS
 from datasource.api.spec import (
@@ -17,7 +18,6 @@ from datasource.api.spec import (
     Pkce,
     Spec,
     SpecProblem,
-    parse_duration,
 )
 from datasource.oauth2.authorize import RESERVED_PARAMETERS
 from datasource.oauth2.client_assertion import CLIENT_ASSERTION_ALGORITHMS

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
+from datasource.api.durations import parse_duration
 from datasource.api.spec import (
     AssertionAudience,
     AssertionType,
@@ -17,7 +18,6 @@ from datasource.api.spec import (
     OAuth2,
     Pkce,
     PushedAuthorization,
-    parse_duration,
 )
 from datasource.oauth2.authorize import reserved_parameter_in
 from datasource.oauth2.client_assertion import client_assertion

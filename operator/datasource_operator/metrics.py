@@ -17,9 +17,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from datasource.api.clock import parse_rfc3339
+from datasource.api.durations import parse_duration
 from datasource.api.names import SecretType
 from datasource.api.objects import Datasource
-from datasource.api.spec import parse_duration
 from datasource.api.states import MEANING, State
 from datasource.process.clock import utc_now
 from datasource.records.contents import Contents, StoredCredential

@@ -100,6 +100,11 @@ def condition(user: User, type_: str) -> dict[str, Any]:
     return next((each for each in user.status()["conditions"] if each["type"] == type_), {})
 
 
+def without_times(status: dict[str, Any]) -> dict[str, Any]:
+    """Without when the next refresh is due: each refresh says another time."""
+    return {name: value for name, value in status.items() if name != "nextRefresh"}
+
+
 def test_template_that_makes_too_large_a_secret_is_told_and_costs_nobody_anything(
     user: User, generous: HostileProvider, operator: Process, control_plane: ControlPlane
 ) -> None:
@@ -147,12 +152,12 @@ def test_template_that_makes_too_large_a_secret_is_told_and_costs_nobody_anythin
     assert len(reads) <= 4 * revisions, reads
 
     # Nor after a restart.
-    status = user.status()
+    status = without_times(user.status())
     operator.stop()
     operator.start()
     user.annotate("refresh", "3")
     user.wait_for_handled("refresh", "3")
-    assert user.status() == status | {"handled": {"refresh": "3"}}
+    assert without_times(user.status()) == status | {"handled": {"refresh": "3"}}
     assert peak_bytes(operator) < memory_limit() / 2
 
     # Corrected, it works again, without a person.

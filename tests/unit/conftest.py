@@ -1,5 +1,6 @@
 """What every unit test stands on."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,17 @@ def pytest_configure() -> None:
             structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
         ]
     )
+
+
+def pytest_collection() -> None:
+    """Leave garbage alone while 200 modules are imported and thousands of tests made: next to nothing of it is garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on the collector looks at what tests make, and at nothing that was there before them."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

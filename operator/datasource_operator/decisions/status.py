@@ -121,17 +121,20 @@ def status_patch(current: Status, wanted: Status, *, unknown: frozenset[str] = f
     """
     before, after = msgspec.to_builtins(current), msgspec.to_builtins(wanted)
     changes = _known(_difference(before, after), unknown)
-    return {"status": changes} if any(_is_worth_a_write(key, after.get(key)) for key in changes) else None
+    return {"status": changes} if any(_is_worth_a_write(key, before, after) for key in changes) else None
 
 
 _NEVER_ALONE = frozenset({"authorizedAt", "nextRefresh", "lastAuthorizedAs"})
 """Fields that go with whatever is written next: after an upgrade no status is written for them alone."""
 
 
-def _is_worth_a_write(field: str, value: Any) -> bool:
+def _is_worth_a_write(field: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     if field == "lastAuthorization":
         # A success is written with the state that it led to.
-        return value is None or value["outcome"] == FAILED
+        return field not in after or after[field]["outcome"] == FAILED
+    if field == "expiresAt" and field not in before:
+        # Earlier versions told it of AUTHORIZED alone.
+        return bool(after["state"] == State.AUTHORIZED)
     return field not in _NEVER_ALONE
 
 

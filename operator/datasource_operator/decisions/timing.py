@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from datasource.api.spec import OAuth2, Spec, parse_duration
+from datasource.api.durations import parse_duration
+from datasource.api.spec import OAuth2, Spec
 from datasource.api.states import State
 from datasource.outbound.provider import provider_of
 from datasource.records.credential import CredentialFacts

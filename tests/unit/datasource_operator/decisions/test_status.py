@@ -231,6 +231,14 @@ def test_what_is_only_good_to_know_is_written_with_something_else_and_never_alon
     assert len(beside["status"]) == 1 + len(changes)
 
 
+def test_no_status_is_written_for_the_end_of_a_token_that_earlier_versions_told_of_authorized_alone() -> None:
+    stands = status_of(observed(credential()))
+    before = msgspec.structs.replace(stands, state=State.NOT_AUTHORIZED, expires_at=None)
+    assert status_patch(before, msgspec.structs.replace(before, expires_at="2026-07-01T14:00:00Z")) is None
+    authorized = msgspec.structs.replace(stands, state=State.AUTHORIZED, expires_at=None)
+    assert status_patch(authorized, msgspec.structs.replace(authorized, expires_at="2026-07-01T14:00:00Z")) is not None
+
+
 def test_a_failure_is_worth_a_write_of_its_own() -> None:
     stands = status_of(observed(credential(), status=Status(last_authorization=LONG_AGO)))
     patch = status_patch(stands, msgspec.structs.replace(stands, last_authorization=FAILURE))
