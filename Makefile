@@ -10,13 +10,13 @@ TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults adversary bench release plugin tools generate docs manifests \
-	fixtures lock format clean
+.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node adversary bench release plugin tools generate \
+	docs manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, CLUSTER=local|kind|current
+demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, NODE=1 runs it in pods, CLUSTER=local|kind|current
 	@$(RUN) -m deploy.local.demo
 
 # Random tests walk a short way at each commit, and the long one here.
@@ -24,7 +24,7 @@ test: export UNIT_WALKS := long
 
 test: check tools ## everything: check, then the tests on a real API server and in a real browser
 	rm -rf build/tests
-	$(VENV)/bin/pytest tests --ignore=tests/unit -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile
+	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile
 	@echo "Looking back at what all of them did"
 	$(VENV)/bin/pytest tests/cluster -m last
 	@$(RUN) -m bench smoke
@@ -64,6 +64,9 @@ unit-others: $(READY)
 faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes, then a long random walk; FAULTS_SECONDS, FAULTS_SEED
 	@$(RUN) -m tests.faults.fault_run
 	RANDOM_WALK=long RANDOM_WALK_SEED=$${FAULTS_SEED:-1} $(VENV)/bin/pytest tests/cluster/test_random_walk.py --capture=no
+
+node: tools ## the image from the Containerfile, and pods on a real node; root, apt and cgroups are needed
+	$(VENV)/bin/pytest tests/node --durations=15
 
 adversary: tools ## one tenant attacks with all it may do, the other must notice nothing; twice 5 minutes, ADVERSARY_SECONDS, ADVERSARY_SEED
 	@$(RUN) -m tests.adversary

@@ -4,12 +4,13 @@ Each folder with a go.mod beside this file is a module whose `tool` lines are th
 `python -m deploy.local.build` builds all of them ahead of time.
 """
 
+import hashlib
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.local import tools
@@ -32,7 +33,16 @@ class Binary:
 ETCD = Binary("etcd", "go.etcd.io/etcd/server/v3", 1)
 KUBE_APISERVER = Binary("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", 5)
 KUBE_CONTROLLER_MANAGER = Binary("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", 2)
+KUBELET = Binary("kubelet", "k8s.io/kubernetes/cmd/kubelet", 2)
+KUBE_SCHEDULER = Binary("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", 1)
+KUBE_PROXY = Binary("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy", 1)
 HELM = Binary("helm", "helm.sh/helm/v3/cmd/helm", 3)
+CONTAINERD = Binary("containerd", "github.com/containerd/containerd/v2/cmd/containerd", 2)
+CONTAINERD_SHIM = Binary(
+    "containerd-shim-runc-v2", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", 1
+)
+CTR = Binary("ctr", "github.com/containerd/containerd/v2/cmd/ctr", 1)
+PAUSE = Binary("pause", ".", 1)
 KREW_VALIDATOR = Binary("validate-krew-manifest", "sigs.k8s.io/krew/cmd/validate-krew-manifest", 1)
 ACTIONLINT = Binary("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", 1)
 
@@ -53,6 +63,8 @@ class GoModule:
     folder: Path
     binaries: tuple[Binary, ...]
     variables: Mapping[str, str]
+    tags: tuple[str, ...] = ()
+    """Build constraints that hold: what is left out."""
 
     def missing(self) -> list[Binary]:
         """What `built` would have to build."""
@@ -99,6 +111,32 @@ def control_plane() -> GoModule:
         binaries=(ETCD, KUBE_APISERVER, KUBE_CONTROLLER_MANAGER),
         variables={f"k8s.io/component-base/version.{key}": value for key, value in variables.items()},
     )
+
+
+def node_agents() -> GoModule:
+    """kubelet, kube-scheduler and kube-proxy, of the control plane's version, beside its binaries."""
+    return replace(control_plane(), binaries=(KUBELET, KUBE_SCHEDULER, KUBE_PROXY))
+
+
+def container_runtime() -> GoModule:
+    """containerd, the shim that starts runc, and ctr."""
+    source, versions = _pinned("containerd")
+    version = versions["github.com/containerd/containerd/v2"]
+    return GoModule(
+        source=source,
+        folder=cache_folder() / "containerd" / f"v{version}",
+        binaries=(CONTAINERD, CONTAINERD_SHIM, CTR),
+        variables={"github.com/containerd/containerd/v2/version.Version": f"v{version}"},
+        # Snapshotters that are not used.
+        tags=("no_btrfs", "no_devmapper", "no_zfs", "no_aufs"),
+    )
+
+
+def pause() -> GoModule:
+    """What keeps the namespaces of a pod; kept by what its source says."""
+    source = Path(__file__).with_name("node") / "pause"
+    key = hashlib.sha256((source / "main.go").read_bytes()).hexdigest()[:16]
+    return GoModule(source=source, folder=cache_folder() / "pause" / key, binaries=(PAUSE,), variables={})
 
 
 def helm_module() -> GoModule:
@@ -178,6 +216,8 @@ def _build(binary: Binary, module: GoModule, out: Say) -> None:
     ticker = Ticker(out)
     temporary = module.folder / f".{binary.name}.part"
     arguments = ["build", "-v", "-trimpath", "-ldflags", _linker_flags(module.variables), "-o", str(temporary)]
+    if module.tags:
+        arguments += ["-tags", ",".join(module.tags)]
     log = _LOGS / f"build-{binary.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:

@@ -5,7 +5,7 @@ import secrets
 import shutil
 import ssl
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,19 +32,23 @@ _CONTROLLERS = (
 class ControlPlane:
     """One control plane in a folder. Use it as a context manager, or `start` and `stop` it."""
 
-    def __init__(self, folder: Path) -> None:
+    addresses: Sequence[str] = ("127.0.0.1",)
+    """Of the API server, as its certificate names them."""
+
+    def __init__(self, folder: Path, *, api_port: int | None = None) -> None:
         self.folder = folder.resolve()
         self.logs = self.folder / "logs"
         self.audit_log = self.folder / "audit.log"
         self.kubeconfig = self.folder / "admin.kubeconfig"
         etcd, peer, api, manager = free_ports(4)
+        api = api_port or api
         self.url = f"https://127.0.0.1:{api}"
         self.etcd_client_url = f"http://127.0.0.1:{etcd}"
         self._peer_url = f"http://127.0.0.1:{peer}"
         self._api_port, self._manager_port = api, manager
         self._admin_token = secrets.token_hex(16)
         self._children: dict[str, Child] = {}
-        self._pki: Pki
+        self.pki: Pki
 
     def __enter__(self) -> "ControlPlane":
         self.start()
@@ -61,13 +65,13 @@ class ControlPlane:
     @property
     def ca_file(self) -> Path:
         """The certificate of the CA that signed the API server's certificate."""
-        return self._pki.ca
+        return self.pki.ca
 
     def start(self, out: Say = say) -> None:
         """Start everything and wait until it can be used; the binaries are built where they are missing."""
         binaries = control_plane_binaries(out)
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._pki = make_pki(self.folder / "pki", now=datetime.now(UTC))
+        self.pki = make_pki(self.folder / "pki", now=datetime.now(UTC), addresses=self.addresses)
         self._write_configuration()
         arguments = {
             ETCD.name: self._etcd_arguments(),
@@ -137,7 +141,7 @@ class ControlPlane:
         self.kubeconfig.write_text(json.dumps(configuration, indent=1))
 
     def _write_configuration(self) -> None:
-        (self.folder / "tokens.csv").write_text(f'{self._admin_token},admin,admin,"system:masters"\n')
+        (self.folder / "tokens.csv").write_text("\n".join(self._tokens()) + "\n")
         policy = {
             "apiVersion": "audit.k8s.io/v1",
             "kind": "Policy",
@@ -146,6 +150,9 @@ class ControlPlane:
         }
         (self.folder / "audit-policy.json").write_text(json.dumps(policy))
         self._write_kubeconfig()
+
+    def _tokens(self) -> list[str]:
+        return [f'{self._admin_token},admin,admin,"system:masters"']
 
     def _etcd_arguments(self) -> list[str]:
         return [
@@ -165,14 +172,14 @@ class ControlPlane:
             f"--etcd-servers={self.etcd_client_url}",
             "--bind-address=127.0.0.1",
             f"--secure-port={self._api_port}",
-            f"--tls-cert-file={self._pki.server_certificate}",
-            f"--tls-private-key-file={self._pki.server_key}",
+            f"--tls-cert-file={self.pki.server_certificate}",
+            f"--tls-private-key-file={self.pki.server_key}",
             "--service-cluster-ip-range=10.96.0.0/16",
             "--authorization-mode=RBAC",
             f"--token-auth-file={self.folder / 'tokens.csv'}",
             "--service-account-issuer=https://kubernetes.default.svc",
-            f"--service-account-key-file={self._pki.service_account_key}",
-            f"--service-account-signing-key-file={self._pki.service_account_key}",
+            f"--service-account-key-file={self.pki.service_account_key}",
+            f"--service-account-signing-key-file={self.pki.service_account_key}",
             f"--audit-policy-file={self.folder / 'audit-policy.json'}",
             f"--audit-log-path={self.audit_log}",
             "--audit-log-format=json",
@@ -186,8 +193,8 @@ class ControlPlane:
             f"--kubeconfig={self.kubeconfig}",
             f"--controllers={','.join(_CONTROLLERS)}",
             "--leader-elect=false",
-            f"--service-account-private-key-file={self._pki.service_account_key}",
-            f"--root-ca-file={self._pki.ca}",
+            f"--service-account-private-key-file={self.pki.service_account_key}",
+            f"--root-ca-file={self.pki.ca}",
             "--bind-address=127.0.0.1",
             f"--secure-port={self._manager_port}",
             f"--cert-dir={self.folder / 'pki' / 'manager'}",

@@ -1,10 +1,12 @@
 """`make demo`: the whole product on this machine, from nothing to AUTHORIZED.
 
 CLUSTER=local (a control plane of our own, the default without Docker), kind, or current (the kubeconfig that exists).
+NODE=1 runs the whole product in pods, on a node of our own beside that control plane; it takes root.
 AUTO=1 drives the browser itself, and ends.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -20,6 +22,9 @@ from deploy.local import build, tools
 from deploy.local.cache import BUILD, REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
+from deploy.local.node import needs, product
+from deploy.local.node.layout import PLANE
+from deploy.local.node.nodes import Nodes
 from deploy.local.processes import StackError, free_ports, is_free
 from deploy.local.progress import Steps, say
 from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD, Provider
@@ -57,18 +62,26 @@ class Choices:
 
     cluster: str
     auto: bool
+    node: bool = False
 
 
 def choices_in(environ: dict[str, str]) -> Choices:
-    """Read CLUSTER and AUTO.
+    """Read CLUSTER, NODE and AUTO.
 
     Raises:
-        StackError: CLUSTER has a value that we do not know.
+        StackError: CLUSTER has a value that we do not know, or NODE cannot be had with it.
     """
-    cluster = environ.get("CLUSTER") or ("kind" if docker_runs() else "local")
+    node = _is_on(environ, "NODE")
+    cluster = environ.get("CLUSTER") or ("kind" if not node and docker_runs() else "local")
     if cluster not in {"local", "kind", "current"}:
         raise StackError(f"CLUSTER must be local, kind or current; it is {cluster!r}.")
-    return Choices(cluster, auto=environ.get("AUTO", "") not in {"", "0"})
+    if node and cluster != "local":
+        raise StackError(f"NODE=1 brings up a cluster of its own: leave CLUSTER={cluster} out.")
+    return Choices(cluster, _is_on(environ, "AUTO"), node)
+
+
+def _is_on(environ: dict[str, str], name: str) -> bool:
+    return environ.get(name, "") not in {"", "0"}
 
 
 def docker_runs() -> bool:
@@ -139,17 +152,20 @@ def run(choices: Choices) -> None:
     find_tools(choices)
     steps.next(what_to_build(choices))
     say(EXPLANATION)
-    if choices.cluster == "local":
+    if choices.node:
+        fetch_for_nodes()
+    elif choices.cluster == "local":
         build.control_plane_binaries()
     with ExitStack() as stack:
-        steps.next(f"starting the cluster ({choices.cluster})")
-        cluster = stack.enter_context(a_cluster(choices.cluster))
+        steps.next(f"starting the cluster ({choices.cluster})" + (" with a node" if choices.node else ""))
+        nodes = stack.enter_context(Nodes(FOLDER / "nodes")) if choices.node else None
+        cluster = nodes.cluster if nodes else stack.enter_context(a_cluster(choices.cluster))
         steps.next("starting an identity provider: oidc-provider, with refresh-token rotation and reuse detection")
         provider = stack.enter_context(a_provider())
         steps.next("installing the CRD, rights and admission policies; starting operator and callback server")
-        served = stack.enter_context(processes(cluster, provider))
+        served = in_pods(nodes, provider) if nodes else stack.enter_context(processes(cluster, provider))
         steps.next("applying examples/")
-        apply_examples(cluster, provider)
+        apply_examples(cluster, provider, PLANE if nodes else "127.0.0.1")
         link = link_in_status(cluster)
         steps.next("getting a credential")
         if choices.auto:
@@ -162,8 +178,12 @@ def run(choices: Choices) -> None:
 def what_to_build(choices: Choices) -> str:
     """The title of the second step."""
     missing = build.control_plane().missing() if choices.cluster == "local" else []
+    if choices.node:
+        missing = needs.missing()
     if not missing:
-        return "nothing to build: the control plane is there"
+        return "nothing to build: the control plane is there" + (
+            ", and so are the node's programs" if choices.node else ""
+        )
     minutes = sum(binary.minutes for binary in missing)
     return f"building {', '.join(binary.name for binary in missing)}: about {minutes} minutes, once"
 
@@ -205,15 +225,54 @@ def processes(cluster: Cluster, provider: Provider) -> Iterator[Stack]:
             process.stop()
 
 
-def apply_examples(cluster: Cluster, provider: Provider) -> None:
-    """The Datasource first, then the client Secret, so that both can be seen to matter."""
+def fetch_for_nodes() -> None:
+    """Whatever a node takes.
+
+    Raises:
+        StackError: none can run here, or something could not be had.
+    """
+    why = needs.obstacle()
+    if why is not None:
+        raise StackError(f"NODE=1 cannot be had here: {why}. Without NODE, both processes run without pods.")
+    needs.fetch()
+
+
+def in_pods(nodes: Nodes, provider: Provider) -> Stack:
+    """Operator and callback server in pods, from install.yaml; people reach the pages, and pods the provider."""
+    stack = Stack(nodes.cluster, FOLDER / "logs", _preferred(PAGES_PORT))
+    product.apply_install_yaml(nodes.cluster, stack.external_url)
+    provider.register_client(CLIENT_ID, CLIENT_SECRET, [f"{stack.external_url}/callback/{NAMESPACE}"])
+    product.wait_until_available(nodes.cluster)
+    nodes.carried_in(stack.pages_port, product.address_of_pages(nodes.cluster), 80)
+    nodes.carried_out(_port_of(provider))
+    say(nodes.cluster.kubectl("get", "pods", "-n", stack.system_namespace, "-o", "wide").stdout)
+    return stack
+
+
+def apply_examples(cluster: Cluster, provider: Provider, provider_host: str) -> None:
+    """The Datasource first, then the client Secret, so that both can be seen to matter.
+
+    `provider_host` is where our processes find the provider; browsers find it on loopback.
+    """
     text = (EXAMPLES / "calendar.yaml").read_text().replace(EXAMPLE_ISSUER, provider.issuer)
+    if provider_host != "127.0.0.1":
+        # An issuer has one address, and the provider has two here.
+        text = re.sub(r"^ *issuer: .*\n", "", at_host(text, provider_host), flags=re.MULTILINE)
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=text)
     _wait_for_reason(cluster, "ClientSecretNotFound")
     say("      " + state(cluster) + ", and the redirect URI to register stands in its status already")
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", str(EXAMPLES / "client-secret.yaml"))
     _wait_for_reason(cluster, "AuthorizationRequired")
     say("      " + state(cluster))
+
+
+def at_host(example: str, host: str) -> str:
+    """An example whose endpoints for our processes are on another host; that for browsers stays.
+
+    >>> at_host("authorizeURL: http://127.0.0.1:9/auth\\ntokenURL: http://127.0.0.1:9/token", "10.99.0.1")
+    'authorizeURL: http://127.0.0.1:9/auth\\ntokenURL: http://10.99.0.1:9/token'
+    """
+    return re.sub(r"((?:token|revocation)URL: http://)127\.0\.0\.1", rf"\g<1>{host}", example)
 
 
 def link_in_status(cluster: Cluster) -> str:
@@ -237,7 +296,7 @@ def authorize_with_chromium(cluster: Cluster, link: str) -> None:
 
 def tell(cluster: Cluster, link: str, stack: Stack, provider: Provider) -> None:
     """What a person can do now."""
-    provider_port = provider.issuer.rpartition(":")[2]
+    provider_port = _port_of(provider)
     say(f"""
   Open this link, choose Get new credential, sign in as {DEMO_LOGIN} with the password {DEMO_PASSWORD}, and allow:
 
@@ -299,6 +358,10 @@ def _reason(cluster: Cluster) -> str:
 def _status(cluster: Cluster) -> dict[str, Any]:
     status: dict[str, Any] = cluster.get("datasource", NAME, "-n", NAMESPACE).get("status", {})
     return status
+
+
+def _port_of(provider: Provider) -> int:
+    return int(provider.issuer.rpartition(":")[2])
 
 
 def _preferred(port: int) -> int:

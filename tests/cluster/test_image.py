@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.local import image as images
+from deploy.local import pod as images
 from deploy.local.cluster import Cluster
-from deploy.local.image import Image, account_folder
+from deploy.local.pod import Image, account_folder
 from deploy.local.processes import Child, free_ports
 from deploy.local.provider import Provider
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Process

@@ -461,6 +461,24 @@ def test_changed_setting_rolls_the_pods() -> None:
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_replicas_keep_apart_on_nodes_that_have_no_zone(deployment: str) -> None:
+    def placed(**process: Any) -> dict[str, Any]:
+        return pod(rendered({"operator": process, "callbackServer": process}), deployment)
+
+    # A spread constraint leaves nodes that lack one of the labels out of account.
+    assert "topologySpreadConstraints" not in placed()
+    preferred = placed()["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    keys = {each["podAffinityTerm"]["topologyKey"]: each["weight"] for each in preferred}
+    assert keys == {"kubernetes.io/hostname": 100, "topology.kubernetes.io/zone": 50}
+    own = only(rendered({}), "Deployment", deployment)["spec"]["selector"]["matchLabels"]
+    assert all(each["podAffinityTerm"]["labelSelector"]["matchLabels"] == own for each in preferred)
+
+    constraint = {"topologyKey": "rack", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+    assert "affinity" not in placed(topologySpreadConstraints=[constraint])
+    assert placed(affinity={"nodeAffinity": {}})["affinity"] == {"nodeAffinity": {}}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_what_pods_may_be_given_arrives(deployment: str) -> None:
     process = {
         "priorityClassName": "high",

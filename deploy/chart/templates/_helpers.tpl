@@ -180,24 +180,31 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- if or .process.affinity .process.topologySpreadConstraints }}
 {{- with .process.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-topologySpreadConstraints:
 {{- with .process.topologySpreadConstraints }}
+topologySpreadConstraints:
   {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- else }}
-  {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
-  - topologyKey: {{ . }}
-    maxSkew: 1
-    whenUnsatisfiable: ScheduleAnyway
-    labelSelector:
-      matchLabels:
-        {{- include "datasource.selector" $.component | nindent 8 }}
-    # Counts the pods of one version only: during a rollout the old ones are about to go.
-    matchLabelKeys: [pod-template-hash]
-  {{- end }}
+affinity:
+  podAntiAffinity:
+    # Apart where that can be had. Not topologySpreadConstraints: a node that lacks one of their labels is left out of account, and many
+    # clusters have no zones.
+    preferredDuringSchedulingIgnoredDuringExecution:
+      {{- range $key, $weight := dict "kubernetes.io/hostname" 100 "topology.kubernetes.io/zone" 50 }}
+      - weight: {{ $weight }}
+        podAffinityTerm:
+          topologyKey: {{ $key }}
+          labelSelector:
+            matchLabels:
+              {{- include "datasource.selector" $.component | nindent 14 }}
+          # Counts the pods of one version only: during a rollout the old ones are about to go.
+          matchLabelKeys: [pod-template-hash]
+      {{- end }}
 {{- end }}
 {{- with .root.Values.extraVolumes }}
 volumes:
@@ -207,6 +214,8 @@ volumes:
 
 {{/* The end of a container. Takes root and process. */}}
 {{- define "datasource.container" -}}
+# Why it ended stands in `kubectl describe pod`, not in its log alone.
+terminationMessagePolicy: FallbackToLogsOnError
 resources:
   {{- toYaml .process.resources | nindent 2 }}
 securityContext:

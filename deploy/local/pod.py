@@ -1,7 +1,8 @@
-"""What the Containerfile makes, where no engine can build it: the wheel in an environment of its own, run as a pod runs it.
+"""The wheel in an environment of its own, run as a pod runs it, where no node can: part of `make test`, which builds no image.
 
 The steps are those of the Containerfile: what builds the wheel and what runs it are installed from their pins, apart from each
-other. `command_in_a_pod` then runs a command in it with a read-only file system, as the image's user (pod.sh).
+other. `command_in_a_pod` then runs a command in it with a read-only file system, as the image's user (pod.sh). `make node` has
+the image itself.
 """
 
 import base64
@@ -20,7 +21,7 @@ from deploy.local.cluster import Cluster
 from deploy.local.processes import StackError
 from deploy.local.progress import Say, say
 
-FOLDER = BUILD / "image"
+FOLDER = BUILD / "pod"
 CONTAINERFILE = REPOSITORY / "Containerfile"
 USER = 65532
 

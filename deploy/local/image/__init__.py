@@ -1,0 +1,1 @@
+"""The image, built from the Containerfile itself: by buildah, without an engine and without a registry."""

@@ -1,0 +1,1 @@
+"""Real nodes beside the control plane: kubelet, containerd and runc, in namespaces that end with one process."""

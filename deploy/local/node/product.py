@@ -1,0 +1,65 @@
+"""The product in pods: install.yaml with the settings that a cluster on one machine needs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from deploy.local.cache import REPOSITORY
+from deploy.local.cluster import Cluster
+from deploy.local.node.layout import PLANE
+from deploy.local.processes import StackError
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
+
+INSTALL_YAML = REPOSITORY / "deploy" / "install.yaml"
+DEPLOYMENTS = (OPERATOR, CALLBACK_SERVER)
+
+Manifest = dict[str, Any]
+
+
+def settings(external_url: str) -> dict[str, str]:
+    """What both processes are told: the local provider is on the nodes' own network, and without TLS."""
+    return {
+        "DATASOURCE_EXTERNAL_URL": external_url,
+        "DATASOURCE_ALLOW_INSECURE_HTTP": "true",
+        "DATASOURCE_EGRESS_ALLOW": PLANE,
+    }
+
+
+def with_settings(manifests: str, variables: Mapping[str, str]) -> list[Manifest]:
+    """Manifests whose ConfigMap has these variables."""
+    found = [each for each in yaml.safe_load_all(manifests) if each]
+    for each in found:
+        if each["kind"] == "ConfigMap" and "DATASOURCE_EXTERNAL_URL" in each.get("data", {}):
+            each["data"].update(variables)
+    return found
+
+
+def apply(cluster: Cluster, manifests: list[Manifest]) -> str:
+    """kubectl apply; its warnings."""
+    return cluster.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(manifests)).stderr
+
+
+def apply_install_yaml(cluster: Cluster, external_url: str) -> str:
+    """kubectl apply of the one file; its warnings."""
+    return apply(cluster, with_settings(INSTALL_YAML.read_text(), settings(external_url)))
+
+
+def wait_until_available(cluster: Cluster) -> None:
+    """Wait until every replica of both Deployments is.
+
+    Raises:
+        StackError: with what the pods say.
+    """
+    for name in DEPLOYMENTS:
+        rollout = ("rollout", "status", f"deployment/{name}", "-n", SYSTEM_NAMESPACE, "--timeout=240s")
+        done = cluster.kubectl(*rollout, check=False)
+        if done.returncode != 0:
+            told = cluster.kubectl("describe", "pods", "-n", SYSTEM_NAMESPACE).stdout
+            raise StackError(f"{name} is not available: {done.stderr}\n{told}")
+
+
+def address_of_pages(cluster: Cluster) -> str:
+    """The address of the Service that browsers are led to."""
+    service = cluster.get("service", CALLBACK_SERVER, "-n", SYSTEM_NAMESPACE)
+    return str(service["spec"]["clusterIP"])
