@@ -13,6 +13,7 @@ SOURCES = (
     "datasource/__init__.py",
     "datasource/api/__init__.py",
     "datasource/api/clock.py",
+    "datasource/api/display.py",
     "datasource/api/durations.py",
     "datasource/api/names.py",
     "datasource/api/objects.py",
