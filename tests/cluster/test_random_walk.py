@@ -257,7 +257,7 @@ def status_is_legal(seen: Seen) -> None:
     if meaning.state in {State.NOT_CONFIGURED, State.ERROR}:
         assert "authorizationLink" not in status, status
     if meaning.state is not State.AUTHORIZED:
-        assert not {"expiresAt", "refreshedAt", "grantedScopes", "authorizedAs"} & set(status), status
+        assert not {"refreshedAt", "grantedScopes", "authorizedAs"} & set(status), status
 
 
 def conditions_of(progress: Progress) -> dict[str, str]:

@@ -11,6 +11,8 @@ from datasource.api.names import Annotation, credential_secret_name
 from tests.support.api import DATASOURCES, EVENTS, NAMESPACES, SECRETS, Api
 
 _PRESENT_OR_NOT = ("authorizationLink", "expiresAt", "refreshedAt")
+_GOOD_TO_KNOW = frozenset({"authorizedAt", "lastAuthorization", "lastAuthorizedAs", "nextRefresh"})
+"""Written with whatever else is written, and never alone: a run that was disturbed may say it sooner or later than another."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def _status(datasource: dict[str, Any], named: _Named) -> dict[str, Any]:
     shown = {
         key: named.hidden(json.dumps(value))
         for key, value in status.items()
-        if key not in {*_PRESENT_OR_NOT, "conditions", "observedGeneration"}
+        if key not in {*_PRESENT_OR_NOT, *_GOOD_TO_KNOW, "conditions", "observedGeneration"}
     }
     return {
         **shown,
