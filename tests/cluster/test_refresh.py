@@ -322,6 +322,8 @@ def test_new_credential_stored_while_a_reply_is_under_way_wins(user: User) -> No
         while_a_reply_is_held(user, lambda: person.come_back(callback))
     newer = user.credential_id()
     eventually("the reply came", lambda: refreshes(user)[0].status == 200)
+    # The refresh was asked for while the person consented, so it is still to be done.
+    user.wait_for_handled("refresh", "held-0")
 
     refreshed(user, "again")
 

@@ -113,7 +113,8 @@ def test_link_opened_while_suspended_says_so_to_whoever_had_it_and_nothing_to_ot
         assert answer.status_code == 409
         assert "The Datasource is suspended" in answer.text
     assert made_up.status_code == 404
-    assert "suspend" not in made_up.text
+    # The page repeats the namespace of the visitor's own URL, and tests give theirs names.
+    assert "suspend" not in made_up.text.replace(user.namespace, "")
 
 
 def test_flow_under_way_is_refused_before_its_code_is_spent(user: User) -> None:

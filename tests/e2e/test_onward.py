@@ -109,7 +109,7 @@ def test_way_back_from_the_provider_is_the_dialog_and_begins_nothing(
 
     shoot(page, "back")
     assert page.url == link
-    assert heading(page) == "Datasource calendar"
+    assert heading(page).endswith("for the app calendar.")
     assert len(front_door.visits) == flows(user) == 1
     page.go_forward()
     wait_for_sign_in(page)
