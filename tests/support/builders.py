@@ -20,6 +20,7 @@ from datasource.api.states import Reason
 from datasource.records.contents import Contents, Leaving, Readable, StoredCredential, StoredTombstone, seen_from
 from datasource.records.credential import CredentialFacts, TombstoneFacts, Unreadable
 from datasource.records.fingerprint import fingerprint
+from datasource.records.flow import Flow
 from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan_token_secret
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings, Trouble
@@ -261,3 +262,24 @@ def token_secret_metadata(
 
 def _annotations(values: Mapping[str, str | None]) -> dict[str, str]:
     return {Annotation[name.upper()]: value for name, value in values.items() if value is not None}
+
+
+def a_flow(**changes: Any) -> Flow:
+    """An authorization under way; `changes` are what matters of it."""
+    least: dict[str, Any] = {
+        "namespace": "shop",
+        "name": "calendar",
+        "uid": "uid",
+        "parameters_hash": "",
+        "replaces": "",
+        "state_hash": "",
+        "cookie_hash": "",
+        "ticket_hash": "",
+        "redirect_uri": "",
+        "created_at": NOW,
+        "expires_at": NOW + timedelta(minutes=10),
+        "code_verifier": None,
+        "nonce": None,
+        "done_id": "",
+    }
+    return Flow(**(least | changes))

@@ -57,7 +57,7 @@ def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
         grant_expires_at=None if facts is None else _rfc3339(facts.grant_expires_at),
         granted_scopes=None if facts is None or not facts.granted_scopes else _bounded_scopes(facts.granted_scopes),
         authorized_as=None if facts is None or facts.authorized_as is None else _cut(facts.authorized_as, TEXT_LIMIT),
-        authorized_at=None if facts is None or facts.authorized_at is None else rfc3339(facts.authorized_at),
+        authorized_at=None if facts is None else _rfc3339(facts.authorized_at),
         last_authorized_as=None if finding.state is State.AUTHORIZED else _whom_to_ask(seen),
         next_refresh=_rfc3339(next_refresh(seen)),
         last_authorization=_last_authorization(seen),

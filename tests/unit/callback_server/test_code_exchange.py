@@ -13,8 +13,7 @@ from datasource.oauth2.token_response import TokenResponse
 from datasource.providers.transport import Transport
 from datasource.records.client_secret import ClientSecret
 from datasource.records.effective import effective_oauth2
-from datasource.records.flow import Flow
-from tests.support.builders import NOW, raw_spec
+from tests.support.builders import NOW, a_flow, raw_spec
 from tests.support.hostile_provider import (
     ON_LOOPBACK,
     Behaviour,
@@ -25,22 +24,7 @@ from tests.support.hostile_provider import (
 from tests.support.kube_in_memory import KubeInMemory
 
 GOOD = {"access_token": "at-2", "token_type": "Bearer", "expires_in": 60}
-FLOW = Flow(
-    namespace="shop",
-    name="calendar",
-    uid="uid",
-    parameters_hash="",
-    replaces="",
-    state_hash="",
-    cookie_hash="",
-    ticket_hash="",
-    redirect_uri="https://connect.example.com/callback/shop",
-    created_at=NOW,
-    expires_at=NOW + timedelta(minutes=10),
-    code_verifier="the-verifier",
-    nonce=None,
-    done_id="",
-)
+FLOW = a_flow(redirect_uri="https://connect.example.com/callback/shop", code_verifier="the-verifier")
 
 
 def says(**members: Any) -> Behaviour:

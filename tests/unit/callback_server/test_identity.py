@@ -13,7 +13,7 @@ from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.identity import expected_identity_hash, read_kept_claims
 from datasource.oauth2.token_response import TokenResponse
 from datasource.records.flow import Flow
-from tests.support.builders import NOW, raw_spec
+from tests.support.builders import NOW, a_flow, raw_spec
 from tests.support.hostile_provider import ON_LOOPBACK, replies
 from tests.unit.datasource.oauth2.test_id_token import jwt
 from tests.unit.datasource.oauth2.test_signature import OTHER_RSA, RSA, signed
@@ -24,22 +24,7 @@ ADA = {"email": "ada@example.com"}
 
 def flow(nonce: str | None = "n-1", code_verifier: str | None = None) -> Flow:
     """A flow of which only the nonce matters here."""
-    return Flow(
-        namespace="shop",
-        name="calendar",
-        uid="uid",
-        parameters_hash="",
-        replaces="",
-        state_hash="",
-        cookie_hash="",
-        ticket_hash="",
-        redirect_uri="",
-        created_at=NOW,
-        expires_at=NOW + timedelta(minutes=10),
-        code_verifier=code_verifier,
-        nonce=nonce,
-        done_id="",
-    )
+    return a_flow(nonce=nonce, code_verifier=code_verifier)
 
 
 def parameters(issuer: str | None, **oauth2: Any) -> OAuth2:
