@@ -10,7 +10,7 @@ TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node adversary bench release plugin tools generate \
+.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node soak adversary bench release plugin tools generate \
 	docs manifests fixtures lock format clean
 
 help: ## what can be made
@@ -67,6 +67,9 @@ faults: tools ## many refreshes on two replicas under one fault after another, 1
 
 node: tools ## the image from the Containerfile, and pods on a real node; root, apt and cgroups are needed
 	$(VENV)/bin/pytest tests/node --durations=15
+
+soak: tools ## apps use their tokens while everything around goes wrong, an hour; SOAK_SECONDS, SOAK_DATASOURCES, SOAK_SEED
+	@$(RUN) -m tests.soak
 
 adversary: tools ## one tenant attacks with all it may do, the other must notice nothing; twice 5 minutes, ADVERSARY_SECONDS, ADVERSARY_SEED
 	@$(RUN) -m tests.adversary
