@@ -10,7 +10,7 @@ TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node soak adversary bench release plugin tools generate \
+.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node gitops soak adversary bench release plugin tools generate \
 	docs manifests fixtures lock format clean
 
 help: ## what can be made
@@ -26,7 +26,7 @@ test unit: export MEASURED := --cov --cov-report=
 test: check tools ## everything: check, then the tests on a real API server and in a real browser
 	$(COVERED)
 	rm -rf build/tests
-	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile
+	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node --ignore=tests/gitops -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile
 	@echo "Looking back at what all of them did"
 	$(VENV)/bin/pytest tests/cluster -m last
 	@$(RUN) -m bench smoke
@@ -67,6 +67,10 @@ faults: tools ## many refreshes on two replicas under one fault after another, 1
 
 node: tools ## the image from the Containerfile, and pods on a real node; root, apt and cgroups are needed
 	$(VENV)/bin/pytest tests/node --durations=15
+
+gitops: tools ## what we make for other people's operators, held against their CRDs and Argo CD's own Lua machine; 4 minutes more, once
+	@$(RUN) -m tests.support.go_programs
+	$(VENV)/bin/pytest tests/gitops --durations=15
 
 soak: tools ## apps use their tokens while everything around goes wrong, an hour; SOAK_SECONDS, SOAK_DATASOURCES, SOAK_SEED
 	@$(RUN) -m tests.soak

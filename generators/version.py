@@ -16,6 +16,8 @@ PLACES: dict[str, str] = {
     "deploy/overlays/cluster-wide/kustomization.yaml": r"newTag: (\S+)$",
     "deploy/overlays/namespaces/namespaced/kustomization.yaml": r"newTag: (\S+)$",
     "deploy/overlays/one-namespace/namespaced/kustomization.yaml": r"newTag: (\S+)$",
+    "examples/gitops/argocd/operator.yaml": r"^    targetRevision: (\S+)$",
+    "examples/gitops/flux/operator/release.yaml": r"^    tag: (\S+)$",
 }
 """Where, and what stands around it."""
 

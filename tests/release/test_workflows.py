@@ -75,6 +75,40 @@ def test_nothing_that_somebody_else_wrote_gets_into_a_shell(workflow: Path) -> N
 def test_updates_are_asked_for_of_every_kind_of_dependency() -> None:
     updates = yaml.safe_load((REPOSITORY / ".github" / "dependabot.yml").read_text())["updates"]
     assert {each["package-ecosystem"] for each in updates} == {"docker", "github-actions", "gomod", "npm", "pip"}
-    named = {folder for each in updates for folder in each.get("directories", [each.get("directory")])}
-    for folder in named:
-        assert list(REPOSITORY.glob(folder.strip("/") or "*")), folder
+    for folder in {folder for each in updates for folder in folders(each)}:
+        assert expanded(folder), folder
+
+
+WITHOUT_UPDATES = {
+    "tests/gitops/crds": "dependabot runs `go mod tidy`, which would drop what only its files are wanted of",
+    "deploy/local/node/pause": "it depends on nothing",
+}
+
+
+def folders(update: dict[str, Any]) -> list[str]:
+    found: list[str] = update.get("directories", [update.get("directory")])
+    return found
+
+
+def expanded(folder: str) -> list[Path]:
+    return [REPOSITORY] if folder == "/" else list(REPOSITORY.glob(folder.strip("/")))
+
+
+@pytest.mark.parametrize(
+    ("ecosystem", "file"), [("gomod", "go.mod"), ("npm", "package-lock.json"), ("docker", "Containerfile")]
+)
+def test_whoever_pins_a_dependency_gets_updates(ecosystem: str, file: str) -> None:
+    updates = yaml.safe_load((REPOSITORY / ".github" / "dependabot.yml").read_text())["updates"]
+    looked_at = {
+        path
+        for each in updates
+        if each["package-ecosystem"] == ecosystem
+        for folder in folders(each)
+        for path in expanded(folder)
+    }
+    listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    pinning = {REPOSITORY / Path(line).parent for line in listed.stdout.splitlines() if Path(line).name == file}
+
+    assert pinning
+    forgotten = {str(each.relative_to(REPOSITORY)) for each in pinning - looked_at}
+    assert forgotten <= set(WITHOUT_UPDATES)
