@@ -5,6 +5,7 @@
 
 import os
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from deploy.local.progress import Say, say
 
 FOLDER = BUILD / "image"
 CONTAINERFILE = REPOSITORY / "Containerfile"
-NAME = "datasource-operator:0.1.0"
-"""As the manifests name it."""
+_VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+NAME = f"datasource-operator:{_VERSION}"
+"""As the manifests name it: `make manifests` writes the version into them."""
 
 PROGRAMS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 
@@ -51,9 +53,10 @@ def image(out: Say = say) -> Image:
         StackError: it cannot be built here, or a step failed; the text ends with the last lines of its log.
     """
     buildah = ready_to_build(out)
-    digest = build(buildah, f"localhost/{NAME}", out=out)
-    archive = FOLDER / f"{digest.removeprefix('sha256:')[:16]}.tar"
+    # Whoever waits finds every layer made.
     with locked(FOLDER, out):
+        digest = build(buildah, f"localhost/{NAME}", out=out)
+        archive = FOLDER / f"{digest.removeprefix('sha256:')[:16]}.tar"
         if not archive.exists():
             for older in FOLDER.glob("*.tar"):
                 older.unlink()
