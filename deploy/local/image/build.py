@@ -5,7 +5,6 @@
 
 import os
 import sys
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +19,8 @@ from deploy.local.progress import Say, say
 
 FOLDER = BUILD / "image"
 CONTAINERFILE = REPOSITORY / "Containerfile"
-_VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
-NAME = f"datasource-operator:{_VERSION}"
-"""As the manifests name it: `make manifests` writes the version into them."""
+NAME = "datasource-operator:0.1.0"
+"""As the manifests name it."""
 
 PROGRAMS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 
