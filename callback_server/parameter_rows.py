@@ -89,6 +89,9 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
         pairs = tuple(f"{name}={value}" for name, value in getattr(whole, field).items())
         if pairs:
             yield Shown(label, pairs, _source(oauth2, field))
+    if whole.token_urls:
+        choices = tuple(f"{each.url} where {each.parameter} is {each.value}" for each in whole.token_urls)
+        yield Shown("Token URLs to choose from", choices, _source(oauth2, "token_urls"))
     if whole.token_headers:
         yield Shown("Headers of token requests", tuple(_header(header) for header in whole.token_headers))
     if whole.redirect_uri is RedirectURI.PER_DATASOURCE:

@@ -74,6 +74,7 @@ class Annotation(StrEnum):
     PROMISED = "datasource.dev/promised"
     AUTHORIZED_AT = "datasource.dev/authorized-at"
     CONTENT = "datasource.dev/content"
+    TEMPLATE = "datasource.dev/template"
 
     # Facts, on a flow record alone: how the authorization ended.
     OUTCOME = "datasource.dev/outcome"

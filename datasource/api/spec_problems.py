@@ -19,6 +19,8 @@ from datasource.api.spec import (
     Spec,
     SpecProblem,
 )
+from datasource.api.template_problems import credential_template_problems
+from datasource.api.token_endpoints import MOST_TOKEN_URLS, listed_endpoints
 from datasource.oauth2.authorize import RESERVED_PARAMETERS
 from datasource.oauth2.client_assertion import CLIENT_ASSERTION_ALGORITHMS
 from datasource.oauth2.extra_headers import MOST_HEADERS, name_problem, value_problem
@@ -60,6 +62,7 @@ def parse_spec(raw: Mapping[str, Any], *, allow_insecure_http: bool, egress: Egr
 
 
 def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) -> Iterator[SpecProblem]:
+    yield from credential_template_problems(spec.credential_secret.template)
     if spec.oauth2 is not None:
         yield from _preset_problems(spec.oauth2)
         yield from _endpoint_problems(spec.oauth2, allow_insecure_http=allow_insecure_http)
@@ -69,6 +72,7 @@ def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) ->
         yield from _parameter_problems(spec.oauth2)
         yield from _client_problems(spec.oauth2)
         yield from _header_problems(spec.oauth2)
+        yield from _choice_problems(spec.oauth2.expanded())
         yield from _identity_problems(spec.oauth2)
         yield from _reply_problems(spec.oauth2)
 
@@ -89,6 +93,7 @@ def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator
         "refreshURL": oauth2.refresh_url,
         "revocationURL": oauth2.revocation_url,
         "pushedAuthorizationURL": oauth2.pushed_authorization_url,
+        **listed_endpoints(oauth2.token_urls),
     }
     for name, url in endpoints.items():
         if url:
@@ -113,7 +118,8 @@ def _discovery_problems(whole: OAuth2) -> Iterator[SpecProblem]:
 
 
 def _egress_problems(oauth2: OAuth2, egress: EgressPolicy) -> Iterator[SpecProblem]:
-    return egress_problems(oauth2.expanded().called_endpoints(), egress)
+    # Of a list that a preset has, one entry may lead where this installation lets nobody go: that entry alone is of no use.
+    return egress_problems(oauth2.expanded().called_endpoints() | listed_endpoints(oauth2.token_urls), egress)
 
 
 def egress_problems(endpoints: Mapping[str, str], egress: EgressPolicy) -> Iterator[SpecProblem]:
@@ -157,6 +163,7 @@ def _parameter_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
         "discoveryURL": (oauth2.discovery_url, SECRET_PARAMETERS),
         "tokenURL": (oauth2.token_url, SECRET_PARAMETERS),
         "refreshURL": (oauth2.refresh_url, SECRET_PARAMETERS),
+        **{field: (url, SECRET_PARAMETERS) for field, url in listed_endpoints(oauth2.token_urls).items()},
     }
     for field, (url, reserved) in queries.items():
         for name, _ in parse_qsl(urlsplit(url or "").query, keep_blank_values=True):
@@ -245,6 +252,23 @@ def _header_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
             yield SpecProblem(field, f"has a value of {printable(header.name)} that {wrong}", "Correct it.")
         if header.secret_ref is not None and header.secret_ref.name.endswith(CREDENTIAL_SUFFIX):
             yield SpecProblem(field, "names a credential Secret", "Name the Secret that holds the value of the header.")
+
+
+def _choice_problems(whole: OAuth2) -> Iterator[SpecProblem]:
+    field = "spec.oauth2.tokenURLs"
+    if len(whole.token_urls) > MOST_TOKEN_URLS:
+        yield SpecProblem(field, f"has more than {MOST_TOKEN_URLS} entries", "Take some out.")
+    if whole.token_urls and whole.refresh_url:
+        yield SpecProblem(
+            field,
+            "stands beside a refreshURL, and tokens are refreshed where they are from",
+            "Leave one of the two out.",
+        )
+    for each in whole.token_urls:
+        if each.parameter in _CALLBACK:
+            yield SpecProblem(
+                field, f"names the parameter {each.parameter}", "Name one that says where the account is kept."
+            )
 
 
 def _assertion_problems(whole: OAuth2) -> Iterator[SpecProblem]:

@@ -25,6 +25,8 @@ COMPLETE: dict[str, Any] = {
     },
 }
 
+CHOICE = {"parameter": "dc", "value": "eu", "url": "https://eu.example.com/token"}
+
 
 def changed(path: str, value: object) -> dict[str, Any]:
     """The complete spec with one field set; None takes it out."""
@@ -112,6 +114,19 @@ REFUSED = [
     ("oauth2/discoveryURL", "https://login.example.com/meta", "set spec.oauth2.issuer to what the tokens name"),
     ("oauth2/discoveryURL", "/meta", "spec.oauth2.discoveryURL must be an absolute URL such as"),
     ("oauth2/discoveryURL", "https://a@login.example.com/m", "spec.oauth2.discoveryURL must have no user name"),
+    ("oauth2/tokenURLs", [CHOICE | {"url": "/t"}], "spec.oauth2.tokenURLs must have absolute URLs such as"),
+    ("oauth2/tokenURLs", [CHOICE | {"url": "https://a@b.example.com/"}], "URLs without user name, password"),
+    ("oauth2/tokenURLs", [CHOICE | {"revocationURL": "/r"}], "must have absolute revocation URLs such as"),
+    ("oauth2/tokenURLs", [CHOICE | {"revocationURL": "https://e.example.com/#a"}], "revocation URLs without user name"),
+    ("oauth2/tokenURLs", [CHOICE | {"parameter": "state"}], "must not name code, state, iss and the like"),
+    ("oauth2/tokenURLs", [CHOICE | {"parameter": "a b"}], "spec.oauth2.tokenURLs[0].parameter"),
+    ("oauth2/tokenURLs", [{"parameter": "dc", "value": "eu"}], "spec.oauth2.tokenURLs[0].url: Required value"),
+    ("oauth2/tokenURLs", [CHOICE] * 17, "must have at most 16 items"),
+    (
+        "oauth2",
+        {**COMPLETE["oauth2"], "tokenURLs": [CHOICE], "refreshURL": "https://login.example.com/refresh"},
+        "spec.oauth2.tokenURLs stands beside a refreshURL: leave one of the two out",
+    ),
     ("oauth2/scopes", ["read write"], "spec.oauth2.scopes[0]"),
     ("oauth2/scopes", ["read", "read"], "Duplicate value"),
     ("oauth2/scopes", "read", "spec.oauth2.scopes"),
@@ -190,6 +205,20 @@ REFUSED = [
     ("tokenSecret/name", "x-oauth2-credential", "spec.tokenSecret.name must not end in -oauth2-credential"),
     ("tokenSecret/name", "Not_A_Name", "spec.tokenSecret.name"),
     ("tokenSecret/name", "my-app", "spec.tokenSecret.name must differ from spec.oauth2.clientSecretRef.name"),
+    ("credentialSecret/template/labels", {"datasource.dev/role": "token"}, "must not use keys of datasource.dev/"),
+    ("credentialSecret/template/annotations", {"datasource.dev/verdict": "x"}, "must not use keys of datasource.dev/"),
+    (
+        "credentialSecret/template/annotations",
+        {"kubectl.kubernetes.io/last-applied-configuration": "{}"},
+        "nor kubectl's own: choose another key",
+    ),
+    ("credentialSecret/template/labels", {"a..b/c": "y"}, "has a key that is no label key"),
+    ("credentialSecret/template/labels", {"app": "not a label"}, "spec.credentialSecret.template.labels"),
+    (
+        "credentialSecret/template/annotations",
+        {f"example.com/{n}": "x" * 4096 for n in range(4)},
+        "spec.credentialSecret.template is too large",
+    ),
     ("tokenSecret/template/labels", {"datasource.dev/x": "y"}, "must not use keys of datasource.dev/"),
     ("tokenSecret/template/labels", {"app": "not a label"}, "spec.tokenSecret.template.labels"),
     ("tokenSecret/template/annotations", {"bad key": "y"}, "has a key that is no annotation key"),
@@ -243,6 +272,8 @@ ACCEPTED = [
             "discoveryURL": "https://login.example.com/common/.well-known/openid-configuration?p=B2C_1_signin",
         },
     ),
+    ("oauth2/tokenURLs", [CHOICE, CHOICE | {"value": "in", "revocationURL": "https://in.example.com/revoke?a=b"}]),
+    ("oauth2/tokenURLs", []),
     ("oauth2/scopes", []),
     ("oauth2/scopes", ["https://www.example.com/auth/calendar.readonly", "openid", "a:b/c!d"]),
     ("oauth2/clientAuthentication", "client_secret_post"),
@@ -273,6 +304,8 @@ ACCEPTED = [
     ("tokenSecret/template/data", {".netrc": "machine x login y password {{ access_token }}", "A_b-c.d": ""}),
     ("tokenSecret/template/data", {"a" * 253: "", ".a": "", "a..b": "", "-": ""}),
     ("tokenSecret/template/data", filled(8, 8186)),
+    ("credentialSecret/template/labels", {"app.kubernetes.io/part-of": "shop"}),
+    ("credentialSecret/template/annotations", {"reloader.stakater.com/match": "true"}),
     ("tokenSecret/template/labels", {"app.kubernetes.io/name": "reader", "app.kubernetes.io/version": ""}),
     ("refreshBefore", "1h30m"),
     ("refreshBefore", "0.5h"),

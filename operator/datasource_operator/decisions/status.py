@@ -134,7 +134,7 @@ def _is_worth_a_write(field: str, before: Mapping[str, Any], after: Mapping[str,
         return field not in after or after[field]["outcome"] == FAILED
     if field == "expiresAt" and field not in before:
         # Earlier versions told it of AUTHORIZED alone.
-        return bool(after["state"] == State.AUTHORIZED)
+        return bool(after.get("state") == State.AUTHORIZED)
     return field not in _NEVER_ALONE
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasource.api.names import LAST_APPLIED
 from datasource.api.spec import (
     InvalidSpec,
     Spec,
@@ -445,3 +446,62 @@ def test_header_that_cannot_be_sent_is_refused_with_field_and_remedy(headers: li
 def test_headers_for_a_gateway_are_taken() -> None:
     parsed = oauth2(tokenHeaders=[header("User-Agent"), header(**FROM_SECRET)])
     assert [each.name for each in parsed.token_headers] == ["User-Agent", "X-Api-Key"]
+
+
+# Labels and annotations of the credential Secret.
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ({"labels": {"datasource.dev/role": "token"}}, "labels[datasource.dev/role] is the operator's own"),
+        ({"annotations": {"datasource.dev/verdict": "x"}}, "annotations[datasource.dev/verdict] is the operator's own"),
+        ({"annotations": {LAST_APPLIED: "{}"}}, f"annotations[{LAST_APPLIED}] is kubectl's own"),
+        ({"labels": {"a b": "x"}}, "labels[a b] is not a key that Kubernetes accepts"),
+        ({"labels": {"a": "not a label"}}, "labels[a] has a value that no label can have"),
+        ({"annotations": {"a": "x" * 17_000}}, " has 17,001 bytes; at most 16,384 are allowed"),
+    ],
+)
+def test_labels_and_annotations_that_a_credential_cannot_have_are_refused(template: Any, says: str) -> None:
+    error = str(refused(raw_spec() | {"credentialSecret": {"template": template}}))
+    assert error.startswith("spec.credentialSecret.template")
+    assert says in error
+
+
+def test_labels_and_annotations_of_a_credential_are_read() -> None:
+    template = {"labels": {"app.kubernetes.io/part-of": "shop"}, "annotations": {"example.com/a": "any text"}}
+    parsed = parse_spec(raw_spec() | {"credentialSecret": {"template": template}}, allow_insecure_http=False)
+    assert parsed.credential_secret.template.labels == template["labels"]
+    assert parsed.credential_secret.template.annotations == template["annotations"]
+
+
+# Token URLs to choose from.
+
+
+def choice(**changes: str) -> dict[str, str]:
+    return {"parameter": "dc", "value": "eu", "url": "https://eu.example.com/token"} | changes
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ({"url": "http://eu.example.com/token"}, "spec.oauth2.tokenURLs[0].url is not https"),
+        ({"revocationURL": "/r"}, "spec.oauth2.tokenURLs[0].revocationURL is not an absolute"),
+        ({"url": "https://u@eu.example.com/"}, "spec.oauth2.tokenURLs[0].url carries a user name"),
+        ({"url": "https://eu.example.com/?client_secret=x"}, "spec.oauth2.tokenURLs[0].url sets client_secret"),
+        ({"url": "https://169.254.169.254/"}, "spec.oauth2.tokenURLs[0].url leads to a cloud's metadata service"),
+        ({"revocationURL": "https://a.svc/"}, "spec.oauth2.tokenURLs[0].revocationURL leads to a Service"),
+        ({"parameter": "code"}, "spec.oauth2.tokenURLs names the parameter code"),
+        ({"parameter": "iss"}, "spec.oauth2.tokenURLs names the parameter iss"),
+    ],
+)
+def test_token_url_to_choose_is_held_to_what_every_endpoint_is_held_to(entry: dict[str, str], says: str) -> None:
+    assert str(refused(raw_spec(tokenURLs=[choice(**entry)]))).startswith(says)
+
+
+def test_token_urls_to_choose_are_few_and_stand_without_a_refresh_url() -> None:
+    many = [choice(value=str(number)) for number in range(17)]
+    assert "has more than 16 entries" in str(refused(raw_spec(tokenURLs=many)))
+    beside = raw_spec(tokenURLs=[choice()], refreshURL="https://login.example.com/refresh")
+    assert "stands beside a refreshURL" in str(refused(beside))
+    assert len(oauth2(tokenURLs=[choice(), choice(value="in")]).token_urls) == 2
