@@ -245,6 +245,7 @@ def new_credential(
         told_lifetime=response.told_lifetime,
         expiry_hint=response.expiry_hint,
         grant_expires_at=response.grant_expires_at,
+        grant_lifetime=None if response.grant_expires_at is None else response.grant_expires_at - refreshed_at,
         refreshed_at=refreshed_at,
         authorized_at=refreshed_at,
         has_refresh_token=response.refresh_token is not None,

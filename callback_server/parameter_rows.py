@@ -73,6 +73,8 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
         "body_format": "Body of requests",
         "default_lifetime": "Default lifetime",
         "max_lifetime": "Longest lifetime",
+        "grant_lifetime": "The grant lasts",
+        "grant_idle_lifetime": "The grant lasts, after each refresh",
     }
     for field, label in lists.items():
         value = getattr(whole, field)

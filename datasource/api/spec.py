@@ -203,6 +203,10 @@ class OAuth2(
     """What an API gateway before the provider asks for."""
     token_urls: tuple[TokenEndpoint, ...] = msgspec.field(default=(), name="tokenURLs")
     """Of which the callback may choose one in place of the token URL."""
+    grant_lifetime: str | None = None
+    """How long a grant lasts, whatever is done."""
+    grant_idle_lifetime: str | None = None
+    """How long after its last refresh."""
 
     @property
     def preset(self) -> Preset | None:

@@ -209,6 +209,7 @@ def _said_of_credential(facts: CredentialFacts) -> dict[str, str | None]:
         Annotation.TOLD_LIFETIME: _seconds(facts.told_lifetime),
         Annotation.EXPIRY_HINT: None if facts.expiry_hint is None else rfc3339(facts.expiry_hint),
         Annotation.GRANT_EXPIRES_AT: None if facts.grant_expires_at is None else rfc3339(facts.grant_expires_at),
+        Annotation.GRANT_LIFETIME: _seconds(facts.grant_lifetime),
         Annotation.IDENTITY_PROBLEM: facts.identity_problem,
         Annotation.EXPECTED_IDENTITY: _identity_check(facts),
         Annotation.REVOCABLE: "true" if facts.is_revocable else None,

@@ -73,7 +73,7 @@ class Effective:
         return {field: url for field, url in endpoints.items() if url}
 
     def chosen_by(self, told: Mapping[str, str]) -> "Effective":
-        """The same with the token endpoint that the callback chooses of those that are listed, and where its tokens are revoked.
+        """The same with the token endpoint that the callback chooses of those that are listed.
 
         Args:
             told: the parameters of the callback. Nothing in them is an address: they are compared with what is written.

@@ -18,9 +18,10 @@ def misdirected_endpoint(
 ) -> str | None:
     """Which recorded endpoint leads where the Datasource does not mean, by its data key; None where none does.
 
-    The token URL is part of the fingerprint, so it is the very one, or one of those that the callback may choose. The other two may be edited while a credential stands:
-    those of before stay good as long as they are of the token endpoint's own origin. What only the provider's metadata tells
-    is not compared: it may move, and the tokens belong to the endpoint that they were obtained from.
+    The token URL is part of the fingerprint, so it is the very one, or one of those that the callback may choose. The other two
+    may be edited while a credential stands: those of before stay good as long as they are of the token endpoint's own origin.
+    What only the provider's metadata tells is not compared: it may move, and the tokens belong to the endpoint that they were
+    obtained from.
 
     Args:
         oauth2: as written now, with the fingerprint that is recorded.

@@ -48,7 +48,7 @@ def created_metadata(template: SecretMetadata) -> dict[str, dict[str, str]]:
 
 
 def relabel_patch(resource_version: str, before: WrittenMetadata, template: SecretMetadata) -> dict[str, Any]:
-    """The merge patch that carries a template out over what an earlier one left, or fails with 409 if anybody wrote meanwhile."""
+    """The merge patch that carries a template out over what an earlier one left; with 409 if anybody wrote meanwhile."""
     gone = dict.fromkeys(before.annotations) | {Annotation.TEMPLATE: None}
     return {
         "metadata": {

@@ -13,6 +13,7 @@ from datasource.api.template_problems import LARGEST_TEMPLATE, template_size
 from datasource.oauth2.scopes import scopes_not_granted
 from datasource.records.contents import Leaving, StoredCredential, StoredTombstone
 from datasource.records.credential import CredentialFacts, TombstoneFacts, Unreadable
+from datasource_operator.decisions.expiring_grants import expiring_grant
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
     access_token_is_dead,
@@ -265,6 +266,8 @@ def _with_offer(facts: CredentialFacts, seen: Observed, reason: Reason, message:
         offer = "A new one was asked for: open status.authorizationLink; the old one works until then."
     elif scopes_changed(facts, seen):
         offer = "spec.oauth2.scopes changed since: open status.authorizationLink to get one with the new scopes."
+    elif (grant := expiring_grant(seen)) is not None:
+        offer = grant.message
     else:
         return Finding(reason, message)
     return Finding(reason, f"{message} {offer}", needs_person=True, message_without_link=message)

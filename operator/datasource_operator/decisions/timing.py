@@ -8,7 +8,9 @@ from datasource.api.spec import OAuth2, Spec
 from datasource.api.states import State
 from datasource.outbound.provider import provider_of
 from datasource.records.credential import CredentialFacts
+from datasource.records.grant import next_step_towards
 from datasource.records.schedule import refresh_due
+from datasource_operator.decisions.expiring_grants import end_of, end_of_grant
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
     is_usable,
@@ -71,6 +73,8 @@ def wake_at(seen: Observed, finding: Finding) -> datetime | None:
     if isinstance(seen.spec, Spec) and is_usable(facts, seen) and not seen.spec.suspend:
         times.append(_due_at(facts, seen, seen.spec) if seen.trouble is None else seen.trouble.try_again_at)
         times.append(late_at(facts, seen))
+    if (end := end_of_grant(seen)) is not None:
+        times.append(next_step_towards(end, seen.now))
     if finding.state is State.AUTHORIZED or outlives_its_grant(facts, seen) or seen.template_problem is not None:
         times.append(facts.expires_at)
     return min((time for time in times if time is not None and time > seen.now), default=None)
@@ -112,6 +116,7 @@ def _due_at(
         refresh_before=spec.refresh_before_duration(),
         first_seen=first_seen or seen.first_seen or seen.now,
         default_lifetime=default,
+        grant=end_of(facts, seen.oauth2),
     )
 
 
