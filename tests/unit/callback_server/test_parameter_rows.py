@@ -8,7 +8,6 @@ import pytest
 from callback_server.parameter_rows import Shown, shown_parameters
 from datasource.api.presets import PRESETS
 from datasource.api.spec import OAuth2
-from datasource.api.spelling import spelled
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.effective import effective_oauth2
 
@@ -159,7 +158,7 @@ def test_option_has_its_row(field: str, written: Any, label: str, values: tuple[
 
 
 def test_no_option_is_forgotten() -> None:
-    have_a_row = {name for name in OAuth2.__struct_fields__ if spelled(name) in {row[0] for row in ROWS}}
+    have_a_row = {each.name for each in msgspec.structs.fields(OAuth2) if each.encode_name in {row[0] for row in ROWS}}
     assert have_a_row | NOT_SHOWN == set(OAuth2.__struct_fields__)
     assert not have_a_row & NOT_SHOWN
 
