@@ -277,7 +277,12 @@ def _refresh_that_waits(seen: Observed) -> str:
     """Somebody asked for a refresh, and the pause after a failure is not over."""
     if seen.pending.refresh is None or seen.trouble is None or seen.is_suspended:
         return ""
-    return f" The refresh that was asked for failed, and is tried again within 5 minutes. {seen.trouble.message}"
+    if seen.trouble.asked != seen.pending.refresh:
+        return f" The refresh that was asked for is tried within a minute. The last one failed. {seen.trouble.message}"
+    return (
+        f" The refresh that was asked for failed. It is tried again until {seen.trouble.told}, and within a minute where it is "
+        f"asked for anew. {seen.trouble.message}"
+    )
 
 
 def _stored(facts: CredentialFacts, seen: Observed, spec: Spec) -> str:
