@@ -5,7 +5,7 @@ For policy engines that want a label on every Secret, and for backups that selec
 
 import msgspec
 
-LARGEST_METADATA = 16 * 1024
+LARGEST_METADATA = 4 * 1024
 """Bytes of keys and values together."""
 
 
