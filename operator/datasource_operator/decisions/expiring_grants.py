@@ -60,11 +60,12 @@ def _what_to_do(seen: Observed) -> str:
 
 
 def _whom_to_ask(seen: Observed) -> str:
-    """Another person may do it: a grant is not tied to whoever gave the one before."""
+    """Another person may do it, unless the spec names one: a grant is not tied to whoever gave the one before."""
     facts = seen.facts
     last = None if facts is None else facts.authorized_as
     contact = seen.spec.display.contact if isinstance(seen.spec, Spec) else ""
-    said = f" {last} authorized last; another person may do it." if last else ""
+    anybody = seen.oauth2 is None or not seen.oauth2.expected_identity
+    said = f" {last} authorized last{'; another person may do it' if anybody else ''}." if last else ""
     return f"{said} Whom to ask: {contact}." if contact else said
 
 

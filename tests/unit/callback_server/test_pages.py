@@ -71,6 +71,18 @@ def test_page_says_when_the_access_ends_where_that_is_near_and_that_another_pers
     assert says is None or says in text
 
 
+def test_page_asks_nobody_else_where_the_spec_expects_one() -> None:
+    parameters = oauth2(issuer=ISSUER, scopes=["openid"], expectedIdentity={"email": "ada@example.com"})
+    condition = Condition(type="GrantExpiring", status="True", reason="EndsSoon", message="", last_transition_time="")
+    ends = {"grant_expires_at": "2026-07-03T12:00:00Z", "authorized_as": "ada@example.com"}
+    status = Status(conditions=(condition,), **ends)
+    held = StoredCredential(CredentialFacts("c-1", fingerprint="f"), "7", ())
+    spec = Spec(url="https://api.example.com", oauth2=parameters)
+    situation = Situation("shop", "calendar", "uid", spec, parameters, status, Requests(), held)
+    text = bytes(dialog_page(Dialog(situation, "https://connect.example.com", None)).body).decode()
+    assert "ends on 3 July 2026, 12:00 UTC; ada@example.com gave it." in text
+
+
 # The page between the button and the provider.
 
 PATHS = [

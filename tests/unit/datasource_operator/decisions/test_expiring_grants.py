@@ -9,6 +9,7 @@ import pytest
 from datasource.api.spec import Spec
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason, State
+from datasource.oauth2.identity import expected_identity_hash
 from datasource.oauth2.lifetimes import LONGEST_LIFETIME
 from datasource.records.grant import GrantEnd, Nearness
 from datasource_operator.decisions.expiring_grants import end_of_grant, expiring_grant
@@ -53,6 +54,13 @@ def test_contact_is_named_where_the_spec_has_one() -> None:
     alone = message_of(ending_in(DAY, wanted=wanted, authorized_as=None))
     assert "authorized last" not in alone
     assert alone.endswith("until then. Whom to ask: facilities@example.com.")
+
+
+def test_another_person_is_not_named_where_the_spec_expects_one() -> None:
+    ada = {"email": "ada@example.com"}
+    wanted = spec(grantLifetime="2160h", issuer="https://login.example.com", scopes=["openid"], expectedIdentity=ada)
+    checked = {"identity_checked": expected_identity_hash(ada), "identity_fits": True}
+    assert message_of(ending_in(DAY, wanted=wanted, **checked)).endswith("ada@example.com authorized last.")
 
 
 def test_while_refreshing_fails_it_is_said_that_a_refresh_would_move_the_end() -> None:
