@@ -132,7 +132,10 @@ def _try_again_at(trouble: Trouble, seen: Observed) -> datetime:
 
 
 def _refresh(seen: Observed) -> Refresh:
+    return Refresh(provider=provider_for(seen), is_urgent=seen.pending.refresh is not None)
+
+
+def provider_for(seen: Observed) -> str:
+    """Whoever answers at the token endpoint; empty where nobody knows."""
     whole = OAuth2() if seen.oauth2 is None else seen.oauth2.expanded()
-    return Refresh(
-        provider=provider_of(whole.token_url or whole.issuer or ""), is_urgent=seen.pending.refresh is not None
-    )
+    return provider_of(whole.token_url or whole.issuer or "")

@@ -84,3 +84,15 @@ def test_next_try_is_told_by_the_minute_and_never_too_early() -> None:
         intent_took_too_long().trouble(facts(), timedelta(seconds=seconds), NOW).told for seconds in range(120, 180, 7)
     }
     assert told == {"2026-07-01T12:03:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("setback", "provider"),
+    [
+        (Setback(Reason.REFRESH_FAILING, "no answer"), "login.example.com"),
+        (Setback(Reason.REFRESH_FAILING, "too many", at_least=timedelta(hours=1)), ""),
+        (client_is_not_ready(ValueError("no secret"), "app"), ""),
+    ],
+)
+def test_pause_is_ended_by_an_answer_to_another_only_where_nobody_asked_for_it(setback: Setback, provider: str) -> None:
+    assert setback.trouble(facts(), timedelta(minutes=3), NOW, None, "login.example.com").provider == provider
