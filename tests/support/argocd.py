@@ -1,6 +1,7 @@
-"""Lua as Argo CD runs it: Lua 5.1 with the base and table libraries, and of `os` only `time` and `date`.
+"""Lua as Argo CD runs it: Lua 5.1 with the base and table libraries; `require("os")` has `time` and `date`, no global has.
 
 Source: util/lua/lua.go and oslib_safe.go of Argo CD; its `useOpenLibs` is off unless an administrator turns it on.
+tests/gitops/test_argocd.py compares it with Argo CD's own machine.
 """
 
 from collections.abc import Mapping
@@ -10,10 +11,12 @@ from lupa import lua51
 
 _SANDBOX = """
 getmetatable("").__index = nil
-os = { time = os.time, date = os.date }
-for _, name in ipairs({ "string", "math", "io", "debug", "coroutine", "python" }) do
+local safe = { time = os.time, date = os.date }
+for _, name in ipairs({ "os", "string", "math", "io", "debug", "coroutine", "python" }) do
   _G[name] = nil
+  package.loaded[name] = nil
 end
+package.loaded.os = safe
 """
 
 

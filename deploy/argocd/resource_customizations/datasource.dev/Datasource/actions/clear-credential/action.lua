@@ -1,4 +1,5 @@
 -- Delete the stored tokens and keep the parameters. A value acts once, so it is the time.
+local os = require("os")
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}
 end

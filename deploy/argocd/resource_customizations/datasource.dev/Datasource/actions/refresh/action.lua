@@ -1,4 +1,5 @@
 -- Refresh the access token now. A value acts once, so it is the time.
+local os = require("os")
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}
 end
