@@ -16,7 +16,7 @@ ACTIONS = sorted(path.parent.name for path in LUA.glob("actions/*/action.lua"))
 CONFIG_MAP = yaml.safe_load(argocd_files.RESULT.read_text())["data"]
 
 STATES = (None, "", "AUTHORIZED", "ERROR", "NOT AUTHORIZED", "NOT CONFIGURED")
-CONDITIONS = (
+CONDITIONS: tuple[dict[str, str], ...] = (
     {},
     {"Ready": "True"},
     {"Ready": "False"},
@@ -24,7 +24,7 @@ CONDITIONS = (
     {"Ready": "False", "Stalled": "True"},
     {"Ready": "False", "Reconciling": "True"},
 )
-ANNOTATIONS = (None, {}, {"datasource.dev/refresh": "1"})
+ANNOTATIONS: tuple[dict[str, str] | None, ...] = (None, {}, {"datasource.dev/refresh": "1"})
 
 
 def datasource(
