@@ -14,7 +14,9 @@ from datasource_operator.decisions.setbacks import (
     client_is_not_ready,
     credential_is_damaged,
     intent_took_too_long,
+    journal_may_hold_the_reply,
     reply_could_not_be_stored,
+    reply_is_in_the_journal,
     reply_waits,
     stopped_before_it_was_sent,
 )
@@ -32,6 +34,8 @@ BEFORE_IT_WAS_SENT = {
     "not stored": reply_could_not_be_stored(Reason.SECRET_CONFLICT, "Secret x is immutable.", "x"),
     "refused": api_server_refused(SAID, timedelta(seconds=30)),
     "waits": reply_waits(SAID),
+    "journal of another": journal_may_hold_the_reply(timedelta(seconds=9)),
+    "in the journal": reply_is_in_the_journal(SAID, timedelta(seconds=9)),
     "too long": intent_took_too_long(),
     "stopping": stopped_before_it_was_sent(),
 }
