@@ -8,6 +8,7 @@ import pytest
 from datasource.api.states import Reason
 from datasource_operator.decisions.setbacks import (
     BLOCKED_PAUSE,
+    NotNow,
     Setback,
     another_process_refreshes,
     api_server_refused,
@@ -75,3 +76,9 @@ def test_words_of_the_api_server_are_passed_on_as_far_as_they_fit() -> None:
 def test_what_stopped_is_begun_at_once_by_whoever_leads_next() -> None:
     assert BEFORE_IT_WAS_SENT["stopping"].pause == timedelta(0)
     assert BEFORE_IT_WAS_SENT["another process"].pause == timedelta(seconds=9)
+
+
+def test_what_cannot_be_done_now_says_why_and_about_what() -> None:
+    setback = another_process_refreshes(timedelta(seconds=9))
+    assert (NotNow(setback).setback, NotNow(setback).about, str(NotNow(setback))) == (setback, None, setback.message)
+    assert NotNow(setback, facts()).about == facts()
