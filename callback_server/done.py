@@ -187,9 +187,9 @@ def _banner(flow: Flow, situation: Situation | None) -> Banner | None:
 
 def _success_message(flow: Flow, situation: Situation | None) -> str:
     if situation is None:
-        return "The Datasource cannot be shown as it is now: look at its state with kubectl describe."
+        return "The Datasource cannot be shown at the moment. See its state with kubectl describe."
     if not _is_seen_by_operator(flow, situation):
-        return "The operator has not taken it up yet."
+        return "The operator has not used it yet."
     stored = situation.credential
     missed = "".join(f" {gap}" for gap in gaps(stored.facts)) if isinstance(stored, StoredCredential) else ""
     return f"The Datasource is AUTHORIZED.{missed} There is nothing more to do. You can close this page."
@@ -203,7 +203,7 @@ def gained(situation: Situation) -> Iterator[Shown]:
     if facts.authorized_as is not None:
         yield Shown("Authorized as", (facts.authorized_as,))
     granted = tuple(consent.words(scope) for scope in facts.granted_scopes[:MOST_GRANTED])
-    yield Shown("Granted", granted or ("what the service told you",))
+    yield Shown("Granted", granted or ("what the service showed you",))
     yield Shown("Access token", (_lifetime(facts),))
     yield Shown("For the apps", (f"in Secret {situation.spec.token_secret_name(situation.name)}",))
     who = f" or ask {consent.contact}" if consent.contact else ""
@@ -214,9 +214,9 @@ def gained(situation: Situation) -> Iterator[Shown]:
 def _lifetime(facts: CredentialFacts) -> str:
     """How long what was granted lasts, and what happens then."""
     if facts.has_refresh_token and facts.expires_at is not None:
-        return f"renewed by itself, for the first time before {_time(facts.expires_at)}"
+        return f"renewed automatically, for the first time before {_time(facts.expires_at)}"
     if facts.has_refresh_token:
-        return "renewed by itself"
+        return "renewed automatically"
     return "until you take it back" if facts.expires_at is None else f"until {_time(facts.expires_at)}"
 
 
@@ -227,7 +227,7 @@ def _time(moment: datetime) -> str:
 def gaps(facts: CredentialFacts) -> Iterator[str]:
     """What will be missed later, for the one who can mend it now."""
     if missing := scopes_not_granted(facts.requested_scopes, facts.granted_scopes):
-        yield f"The service did not grant all that was asked for; this is missing: {', '.join(missing)}."
+        yield f"The service did not grant everything that was requested. This is missing: {', '.join(missing)}."
     if not facts.has_refresh_token:
-        when = "when the access token runs out" if facts.expires_at is None else f"at {rfc3339(facts.expires_at)}"
-        yield f"The service gave no refresh token, so somebody has to come back {when}."
+        when = "when the access token expires" if facts.expires_at is None else f"at {rfc3339(facts.expires_at)}"
+        yield f"The service gave no refresh token, so a person has to authorize again {when}."

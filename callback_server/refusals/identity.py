@@ -21,8 +21,8 @@ def identity_cannot_be_verified(what: str) -> Refused:
     """Before the code was spent: the issuer's keys are not to be had."""
     return Refused(
         Kind.WHO_AUTHORIZES_CANNOT_BE_VERIFIED,
-        "Who authorizes cannot be verified",
-        f"{what} The code was not used and nothing was stored. If it stays so, check spec.oauth2.issuer.",
+        "Your account cannot be verified",
+        f"{what} The code was not used and nothing was stored. If this does not help, check spec.oauth2.issuer.",
         HTTPStatus.BAD_GATEWAY,
         advice=AGAIN,
     )
@@ -32,9 +32,9 @@ def identity_is_unknown() -> Refused:
     """spec.oauth2.expectedIdentity is set, and the service told nothing."""
     return Refused(
         Kind.WHO_AUTHORIZED_IS_UNKNOWN,
-        "Who authorized is unknown",
-        "The service sent no id_token, so it cannot be told whether you are the one that spec.oauth2.expectedIdentity names. "
-        "Nothing was stored. Check that the application may use the scope openid.",
+        "Your account is unknown",
+        "The service sent no id_token, so your account cannot be compared with spec.oauth2.expectedIdentity. Nothing was "
+        "stored. Check that the application may use the scope openid.",
         HTTPStatus.FORBIDDEN,
         advice=TELL,
     )
@@ -43,16 +43,14 @@ def identity_is_unknown() -> Refused:
 def somebody_else_authorized(expected: Mapping[str, str]) -> Refused:
     """Says what the spec says, which the dialog's reader may know, and nothing of whoever came."""
     wanted = ", ".join(f"{claim} {value}" for claim, value in expected.items())
-    of_email = (
-        "An e-mail address counts only where the service says that it is verified. " if "email" in expected else ""
-    )
+    of_email = "An e-mail address counts only if the service says that it is verified. " if "email" in expected else ""
     return Refused(
         Kind.SOMEBODY_ELSE_IS_EXPECTED,
-        "Somebody else is expected",
-        f"This Datasource may only be authorized by: {wanted}. You signed in with a different account, or the service does "
-        f"not say that it is this one. {of_email}Nothing was stored, and the access you gave was taken back where the service "
+        "Another account is expected",
+        f"Only this account may authorize the Datasource: {wanted}. You signed in with a different account, or the service "
+        f"did not confirm your account. {of_email}Nothing was stored. The access that you gave was revoked if the service "
         "allows that.",
         HTTPStatus.FORBIDDEN,
-        advice=f"Sign out of the service, and sign in there as {next(iter(expected.values()), 'the right person')}. Then open "
-        "the link again.",
+        advice=f"Sign out of the service. Sign in as {next(iter(expected.values()), 'the right person')}. Then open the link "
+        "again.",
     )

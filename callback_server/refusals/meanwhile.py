@@ -11,11 +11,11 @@ def suspended() -> Refused:
     return Refused(
         Kind.THE_DATASOURCE_IS_SUSPENDED,
         "The Datasource is suspended",
-        "Its spec.suspend is true, so nobody can get a credential. Nothing was changed. Once spec.suspend is false or left "
-        "out, the status holds a link again.",
+        "Its spec.suspend is true, so the Datasource offers no link. Nothing was changed. When spec.suspend is false or "
+        "removed, the status has a link again.",
         HTTPStatus.CONFLICT,
         command=FIND_THE_LINK,
-        advice="Whoever sent you the link has paused this. Ask them when it goes on.",
+        advice="The team that sent you the link has paused this. Ask them when it continues.",
     )
 
 
@@ -23,11 +23,10 @@ def suspended_meanwhile() -> Refused:
     """Somebody set `spec.suspend` while the person was at the provider."""
     return Refused(
         Kind.THE_DATASOURCE_WAS_SUSPENDED_MEANWHILE,
-        "The Datasource was suspended meanwhile",
-        "Somebody set spec.suspend to true while the authorization was under way. The code was not used and nothing was "
-        "stored.",
+        "The Datasource was suspended",
+        "spec.suspend was set to true during the authorization. The code was not used and nothing was stored.",
         HTTPStatus.CONFLICT,
-        advice="Whoever sent you the link has paused this. Ask them when it goes on, and open the link again then.",
+        advice="The team that sent you the link has paused this. Ask them when it continues, and open the link again then.",
     )
 
 
@@ -36,7 +35,7 @@ def flow_has_expired() -> Refused:
     return Refused(
         Kind.THIS_AUTHORIZATION_TOOK_TOO_LONG,
         "This authorization took too long",
-        "It must be finished within 10 minutes. The code was not used and nothing was stored.",
+        "You have 10 minutes to finish an authorization. The code was not used and nothing was stored.",
         advice="Please open the link again and finish within 10 minutes.",
     )
 
@@ -45,10 +44,10 @@ def datasource_is_gone() -> Refused:
     """Deleted, or another one of the same name by now."""
     return Refused(
         Kind.THE_DATASOURCE_IS_GONE,
-        "The Datasource is gone",
-        "It was deleted while the authorization was under way. The code was not used and nothing was stored.",
+        "The Datasource was deleted",
+        "It was deleted during the authorization. The code was not used and nothing was stored.",
         HTTPStatus.GONE,
-        advice="Ask whoever sent you the link whether it is still needed.",
+        advice="Ask the person who sent you the link whether it is still needed.",
     )
 
 
@@ -56,9 +55,9 @@ def parameters_changed_meanwhile() -> Refused:
     """What the person agreed to is not what stands there now."""
     return Refused(
         Kind.THE_PARAMETERS_WERE_CHANGED_MEANWHILE,
-        "The parameters were changed meanwhile",
-        "Somebody changed the OAuth2 parameters while the authorization was under way. The code was not used and nothing "
-        "was stored. The status holds a new link.",
+        "The parameters have changed",
+        "The OAuth2 parameters changed during the authorization. The code was not used and nothing was stored. The status "
+        "has a new link.",
         HTTPStatus.CONFLICT,
         advice=ASK,
     )
@@ -68,11 +67,11 @@ def cleared_meanwhile() -> Refused:
     """A clear request is newer than the flow."""
     return Refused(
         Kind.THE_CREDENTIAL_WAS_CLEARED_MEANWHILE,
-        "The credential was cleared meanwhile",
-        "Somebody asked to clear the credential while the authorization was under way. The code was not used and nothing "
-        "was stored. The status holds a new link.",
+        "The credential was cleared",
+        "A request to clear the credential came during the authorization. The code was not used and nothing was stored. The "
+        "status has a new link.",
         HTTPStatus.CONFLICT,
-        advice="Ask whoever sent you the link whether they still need a credential, and for a new link.",
+        advice="Ask the person who sent you the link whether they still need this, and for a new link.",
     )
 
 
@@ -80,10 +79,10 @@ def another_was_first() -> Refused:
     """Two people at once."""
     return Refused(
         Kind.SOMEBODY_ELSE_WAS_FIRST,
-        "Somebody else was first",
-        "Another credential was stored while this authorization was under way. It stays, and this one was dropped.",
+        "Another person was faster",
+        "Another credential was stored during this authorization. It stays, and the new one was dropped.",
         HTTPStatus.CONFLICT,
-        advice="Most likely there is nothing left to do. Ask whoever sent you the link.",
+        advice="Most likely there is nothing left to do. Ask the person who sent you the link.",
     )
 
 
@@ -92,10 +91,10 @@ def dropped_after_exchange() -> Refused:
     return Refused(
         Kind.THE_CREDENTIAL_WAS_DROPPED,
         "The credential was dropped",
-        "While the service was answering, the Datasource's credential was cleared or replaced by somebody else. What stands "
-        "now stays, and the new tokens were dropped.",
+        "The Datasource's credential was cleared or replaced while the service was answering. The current one stays, and the "
+        "new tokens were dropped.",
         HTTPStatus.CONFLICT,
-        advice="Ask whoever sent you the link whether they still need a credential.",
+        advice="Ask the person who sent you the link whether they still need this.",
     )
 
 
@@ -104,7 +103,7 @@ def too_many_at_once() -> Refused:
     return Refused(
         Kind.TOO_MANY_AT_ONCE,
         "Too many at once",
-        "Too many authorizations of this Datasource are being started at the same time.",
+        "Too many people start an authorization of this Datasource at the same time.",
         HTTPStatus.SERVICE_UNAVAILABLE,
         timedelta(seconds=60),
         advice=AGAIN,

@@ -86,7 +86,7 @@ class Refused(Exception):
 FIND_THE_LINK = "kubectl get dsrc NAME -n NAMESPACE -o jsonpath='{.status.authorizationLink}'"
 """Shows the current link."""
 
-ASK = "Ask whoever sent you the link for a new one."
-TELL = "There is nothing that you can do here. Please tell whoever sent you the link what this page says."
+ASK = "Ask the person who sent you the link for a new one."
+TELL = "You cannot fix this here. Please send this page's text to the person who sent you the link."
 AGAIN = "Please try again in a minute."
 OPEN_AGAIN = "Please open the link again."

@@ -11,10 +11,10 @@ def page_not_found() -> Refused:
     return Refused(
         Kind.THERE_IS_NO_SUCH_PAGE,
         "There is no such page",
-        "Only the link of a Datasource leads to a page. The status of the Datasource holds it.",
+        "Only the link of a Datasource opens a page. The status of the Datasource has that link.",
         HTTPStatus.NOT_FOUND,
         command=FIND_THE_LINK,
-        advice="Check the address, or ask whoever sent it to you.",
+        advice="Check the address, or ask the person who sent it to you.",
         is_miss=True,
     )
 
@@ -24,8 +24,8 @@ def link_has_ended() -> Refused:
     return Refused(
         Kind.THIS_LINK_HAS_ENDED,
         "This link is no longer valid",
-        "A link works once. It also ends when the credential is cleared and when the OAuth2 parameters change. If the "
-        "Datasource still needs a person, its status holds a new link.",
+        "A link works once. It also stops working when the credential is cleared and when the OAuth2 parameters change. If "
+        "the Datasource still needs a person, its status has a new link.",
         HTTPStatus.NOT_FOUND,
         command=FIND_THE_LINK,
         advice=ASK,
@@ -39,7 +39,7 @@ def too_many_misses(retry_after: timedelta) -> Refused:
         Kind.TOO_MANY_REQUESTS_THAT_LEAD_NOWHERE,
         "Too many invalid requests",
         "This link or answer is not valid, and many more such requests are coming in. A valid link still works. The status of "
-        "the Datasource holds the current one.",
+        "the Datasource has the current one.",
         HTTPStatus.TOO_MANY_REQUESTS,
         retry_after,
         command=FIND_THE_LINK,
@@ -52,7 +52,7 @@ def busy(retry_after: timedelta) -> Refused:
     return Refused(
         Kind.TOO_MUCH_AT_ONCE,
         "Too much at once",
-        "More authorizations are going on at this moment than this server takes on. Nothing was changed and nothing is lost.",
+        "Too many people authorize at this moment. Nothing was changed and nothing is lost.",
         HTTPStatus.TOO_MANY_REQUESTS,
         retry_after,
         advice=f"Please reload this page in {max(1, round(retry_after.total_seconds()))} s.",
@@ -79,11 +79,11 @@ def may_not_read_yet(what: str, namespace: str) -> Refused:
         Kind.RIGHTS_ARE_NOT_THERE_YET,
         "Not ready yet",
         f"The callback server may not read {what} in namespace {namespace} yet. The operator gives it that right, usually "
-        "within seconds. Nothing was changed and no code was used. If it stays so, look at the installation.",
+        "within seconds. Nothing was changed and no code was used. If this does not help, check the installation.",
         HTTPStatus.SERVICE_UNAVAILABLE,
         timedelta(seconds=30),
         command="kubectl datasource doctor",
-        advice="Please reload this page in a minute: your link stays good.",
+        advice="Please reload this page in a minute. Your link stays valid.",
         can_try_again=True,
     )
 
@@ -93,10 +93,10 @@ def something_went_wrong() -> Refused:
     return Refused(
         Kind.SOMETHING_WENT_WRONG,
         "Something went wrong",
-        "This should not happen. The state of the Datasource tells whether a credential was stored all the same. The log of "
-        "the callback server has the details.",
+        "This should not happen. Perhaps a credential was stored: the state of the Datasource shows it. The log of the "
+        "callback server has the details.",
         HTTPStatus.INTERNAL_SERVER_ERROR,
-        advice="Please ask whoever sent you the link whether it worked, before you try again.",
+        advice="Before you try again, ask the person who sent you the link whether it worked.",
     )
 
 
@@ -104,10 +104,10 @@ def cookie_is_missing() -> Refused:
     """Without our cookie nobody can tell whether the same browser comes back."""
     return Refused(
         Kind.THIS_IS_NOT_THE_BROWSER_THAT_BEGAN,
-        "Please finish in the browser where you began",
-        "An authorization must be finished in the browser in which it began, with cookies allowed. Nothing was stored.",
+        "Please finish in the browser where you started",
+        "You must finish an authorization in the browser where you started it, with cookies allowed. Nothing was stored.",
         HTTPStatus.FORBIDDEN,
-        advice="Open the link again, and go through it in one browser with cookies allowed.",
+        advice="Open the link again. Start and finish in one browser, with cookies allowed.",
         is_miss=True,
     )
 
@@ -116,10 +116,10 @@ def cookie_is_not_ours() -> Refused:
     """The browser sends our cookie's name twice or in another spelling: whose authorization this is cannot be told."""
     return Refused(
         Kind.A_COOKIE_OF_ANOTHER_SITE_IS_IN_THE_WAY,
-        "A cookie of another site is in the way",
-        "Another site of the domain set a cookie that looks like ours: with it, you could be made to "
-        "authorize what somebody else began. Nothing was started and nothing was stored. Tell whoever runs the cluster: that "
-        "site may be in wrong hands.",
+        "A cookie of another site blocks this page",
+        "Another site of the domain set a cookie that looks like ours. With it, an attacker could make you authorize a "
+        "request that is not yours. Nothing was started and nothing was stored. Tell the platform team: an attacker may "
+        "control that site.",
         HTTPStatus.FORBIDDEN,
         advice="Delete this browser's cookies for this site and for its whole domain, or use a private window. Then open the "
         "link again.",
@@ -132,8 +132,8 @@ def form_is_not_ours() -> Refused:
     return Refused(
         Kind.THIS_PAGE_IS_OUT_OF_DATE,
         "This page is out of date",
-        "The request did not come from a current page of ours: the Datasource was changed since the page was opened, or "
-        "another site tried to start it for you. Nothing was started.",
+        "The request did not come from a current page. The Datasource changed after you opened the page, or another site "
+        "tried to start the authorization for you. Nothing was started.",
         HTTPStatus.FORBIDDEN,
         advice=OPEN_AGAIN,
         can_try_again=True,
@@ -145,8 +145,8 @@ def unknown_flow() -> Refused:
     """No record, or not one of that state."""
     return Refused(
         Kind.THIS_AUTHORIZATION_IS_NOT_KNOWN,
-        "This authorization is not known",
-        "It was never begun here, or it is over: an authorization must be finished within 10 minutes. Nothing was stored.",
+        "This authorization is unknown",
+        "It was never started here, or it is over. You have 10 minutes to finish an authorization. Nothing was stored.",
         advice=OPEN_AGAIN,
         is_miss=True,
     )

@@ -28,12 +28,12 @@ def consent_was_denied(error: str, description: str | None) -> Refused:
             Kind.CONSENT_WAS_DENIED,
             "Consent was denied",
             f"The service answered {sentence(said)} Nothing was stored.",
-            advice="You did not allow the access, or the service did not. If that was a mistake, try again.",
+            advice="You or the service did not allow the access. If that was a mistake, open the link again.",
         )
     title, remedy, advice = "The service refused the request", _CORRECT_IT, TELL
     if error in {"temporarily_unavailable", "server_error"}:
         title, remedy = "The service is not ready", "Try again in a minute."
-        advice = f"{AGAIN} If it stays so, tell whoever sent you the link."
+        advice = f"{AGAIN} If this does not help, tell the person who sent you the link."
     return Refused(
         Kind.THE_SERVICE_REFUSED_THE_REQUEST,
         title,
@@ -56,8 +56,8 @@ def refused_without_state(error: str, description: str | None) -> Refused:
     return Refused(
         Kind.THE_SERVICE_REFUSED_WITHOUT_STATE,
         "The service refused the request",
-        f"The service answered {said}. It did not say which authorization that is about, so nothing was changed and nothing "
-        "was stored. If it names a parameter, correct it in spec.oauth2 or in the application's registration. Then open the "
+        f"The service answered {said}. It did not say which authorization it means, so nothing was changed and nothing was "
+        "stored. If it names a parameter, correct it in spec.oauth2 or in the application's registration. Then open the "
         "Datasource's link again.",
         advice=TELL,
         is_miss=True,
@@ -71,7 +71,7 @@ def issuer_is_another(what: str) -> Refused:
     """RFC 9207: another authorization server may be playing a trick."""
     return Refused(
         Kind.THE_ANSWER_COMES_FROM_SOMEBODY_ELSE,
-        "The answer comes from somebody else",
+        "The answer comes from another service",
         f"{what} The code was not used and nothing was stored.",
         advice=TELL,
     )
@@ -85,7 +85,7 @@ def provider_is_silent(what: str) -> Refused:
         f"The endpoints come from the metadata of spec.oauth2.issuer, and {what} Nothing was started.",
         HTTPStatus.BAD_GATEWAY,
         timedelta(seconds=60),
-        advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
+        advice=f"{AGAIN} If this does not help, tell the person who sent you the link.",
         can_try_again=True,
     )
 
@@ -100,7 +100,7 @@ def request_was_not_taken(error: OAuth2Error) -> Refused:
         title,
         message,
         HTTPStatus.BAD_GATEWAY,
-        advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
+        advice=f"{AGAIN} If this does not help, tell the person who sent you the link.",
         can_try_again=True,
     )
 
@@ -115,8 +115,8 @@ def _said_of_push(error: OAuth2Error) -> tuple[str, str]:
             "metadata of spec.oauth2.issuer). Nothing was started."
         )
     return "The service refused the request", (
-        f"{_sentence(error)} Nothing was started. {_CORRECT_IT} Where the service offers pushed requests and does not take "
-        "ours, set spec.oauth2.pushedAuthorization to never."
+        f"{_sentence(error)} Nothing was started. {_CORRECT_IT} If the service offers pushed requests but refuses ours, set "
+        "spec.oauth2.pushedAuthorization to never."
     )
 
 
@@ -132,8 +132,8 @@ def exchange_failed(error: OAuth2Error, named_server: str | None = None) -> Refu
         return refused
     return dataclasses.replace(
         refused,
-        message=f"{refused.message} The service names {named_server} as the server of this account: if that is not the host of "
-        "spec.oauth2.tokenURL, the account may be kept in another data centre. Nothing was sent there.",
+        message=f"{refused.message} The service names {named_server} as the server of this account. If that is not the host of "
+        "spec.oauth2.tokenURL, the account may be in another data centre. Nothing was sent there.",
     )
 
 
@@ -144,18 +144,18 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_REQUEST,
                 "The service does not accept the request",
                 f"{_sentence(error)} Nothing was stored. Compare spec.oauth2.clientID, the client Secret and "
-                "spec.oauth2.clientAuthentication with the application's registration. If they are right, it is the code "
-                "that is not accepted: try again.",
+                "spec.oauth2.clientAuthentication with the application's registration. If they are right, the service does not "
+                "accept the code: try again.",
                 HTTPStatus.BAD_GATEWAY,
                 advice=TELL,
             )
         case TemporarilyRefused():
             return Refused(
                 Kind.THE_SERVICE_ASKS_FOR_PATIENCE,
-                "The service asks for patience",
+                "The service is busy",
                 f"{_sentence(error)} Nothing was stored. Try again in a minute.",
                 HTTPStatus.BAD_GATEWAY,
-                advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
+                advice=f"{AGAIN} If this does not help, tell the person who sent you the link.",
             )
         case InvalidClient():
             return Refused(
@@ -173,7 +173,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 f"{_sentence(error)} A code works once and for a short time, and the redirect URI must be registered exactly "
                 "as shown. Try again.",
                 HTTPStatus.BAD_GATEWAY,
-                advice="Please try again. If it stays so, tell whoever sent you the link.",
+                advice="Please try again. If this does not help, tell the person who sent you the link.",
             )
         case EgressDenied():
             return Refused(
@@ -189,7 +189,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
                 "The service does not answer",
                 f"{_sentence(error)} Nothing was stored. Check spec.oauth2.tokenURL, or try again in a minute.",
                 HTTPStatus.BAD_GATEWAY,
-                advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
+                advice=f"{AGAIN} If this does not help, tell the person who sent you the link.",
             )
         case _:
             return Refused(

@@ -22,7 +22,7 @@ def name_is_taken(secret: str) -> Refused:
     return Refused(
         Kind.A_SECRET_IS_IN_THE_WAY,
         "A Secret is in the way",
-        f"Secret {secret} exists and is not ours. It was not touched, the code was not used and nothing was stored. "
+        f"Secret {secret} already exists and does not belong to this Datasource. The code was not used and nothing was stored. "
         "Rename or delete that Secret, then open the Datasource's link again.",
         HTTPStatus.CONFLICT,
         advice=TELL,
@@ -35,7 +35,7 @@ def write_is_refused(secret: str, why: str) -> Refused:
         Kind.THE_CREDENTIAL_COULD_NOT_BE_STORED,
         "The credential could not be stored",
         f"The API server would not accept Secret {secret}. It says: {_words(why)}. The code was not used. "
-        "Ask whoever runs the cluster to look at the rights of the callback server and at quotas.",
+        "Ask the platform team to check the rights of the callback server and the quotas.",
         HTTPStatus.CONFLICT,
         advice=TELL,
     )
@@ -46,9 +46,9 @@ def store_was_refused(secret: str, why: str) -> Refused:
     return Refused(
         Kind.STORE_WAS_REFUSED,
         "The credential could not be stored",
-        f"The API server did not accept Secret {secret}, for as long as this authorization lasted. It says: {_words(why)}. The "
-        "new tokens were dropped. Ask whoever runs the cluster to look at the callback server's rights and at quotas, then "
-        "open the Datasource's link again.",
+        f"The API server did not accept Secret {secret} during the whole authorization. It says: {_words(why)}. The new "
+        "tokens were dropped. Ask the platform team to check the rights of the callback server and the quotas. Then open the "
+        "Datasource's link again.",
         HTTPStatus.CONFLICT,
         advice=TELL,
     )

@@ -131,7 +131,7 @@ class OperatorCollector(Collector):
     def _datasource_families(self) -> Iterator[Metric]:
         expires = GaugeMetricFamily(
             "datasource_access_token_expiration_timestamp_seconds",
-            "When the access token of an AUTHORIZED Datasource runs out.",
+            "When the access token of an AUTHORIZED Datasource expires.",
             labels=_PER_OBJECT,
         )
         due = GaugeMetricFamily(
@@ -293,7 +293,7 @@ def _workload_families(load: Workload) -> Iterator[Metric]:
     yield silence
     yield GaugeMetricFamily(
         "datasource_last_event_age_seconds",
-        "Seconds since a watch told of a Datasource; grows while nobody changes any.",
+        "Seconds since a watch reported a Datasource; grows while none changes.",
         value=load.last_event,
     )
     unreadable = GaugeMetricFamily(
