@@ -206,7 +206,8 @@ def refresh_outcome(turn: Turn, answer: Answer, now: datetime) -> RefreshOutcome
                 words=f"{answer.error} So it was revoked.",
             )
         case Unproven():
-            message = f"The access token could not be refreshed. {answer.error} The answer was dropped. Its refresh token is kept."
+            said = f"The access token could not be refreshed. {answer.error}"
+            message = f"{said} The answer was dropped. Its refresh token is kept."
             return KeepRefreshToken(turn, answer.response.refresh_token, Setback(Reason.REFRESH_FAILING, message))
         case OAuth2Error(refresh_token=str()):
             # Before anything else is judged: whatever the reply lacks, the old refresh token may be used up by it.
