@@ -5,9 +5,10 @@ The texts come from the product's own functions. `make docs` writes the page ane
 
 import pytest
 
-from callback_server.refusals import Kind
+from callback_server.refusals import Kind, Refused
 from datasource.api.states import Reason
 from datasource_operator.decisions.findings import finding_of
+from datasource_operator.decisions.observed import Observed
 from generators.words.__main__ import RULES, complaints, parse_rules
 from tests.words import failures, states
 from tests.words.page import PAGE, page
@@ -26,17 +27,17 @@ def test_every_kind_of_refusal_is_in_it() -> None:
 
 
 @pytest.mark.parametrize("refused", failures.REFUSED.values(), ids=failures.REFUSED)
-def test_every_page_says_what_the_person_can_do(refused: failures.Refused) -> None:
+def test_every_page_says_what_the_person_can_do(refused: Refused) -> None:
     assert refused.advice
 
 
 @pytest.mark.parametrize("seen", states.SEEN.values(), ids=states.SEEN)
-def test_message_of_a_state_keeps_the_rule(seen: states.Observed) -> None:
+def test_message_of_a_state_keeps_the_rule(seen: Observed) -> None:
     """Composed sentences, too: the linter reads their parts alone."""
     assert list(complaints(finding_of(seen).message, parse_rules(RULES.read_text()))) == []
 
 
 @pytest.mark.parametrize("refused", failures.REFUSED.values(), ids=failures.REFUSED)
-def test_page_of_a_refusal_keeps_the_rule(refused: failures.Refused) -> None:
+def test_page_of_a_refusal_keeps_the_rule(refused: Refused) -> None:
     said = f"{refused.title}. {refused.advice} {refused.message}"
     assert list(complaints(said, parse_rules(RULES.read_text()))) == []
