@@ -31,6 +31,7 @@ from callback_server.done import DoneService
 from callback_server.flows import FlowStore
 from callback_server.granted import NotGranted, PatientReads
 from callback_server.identity import IdentityCheck
+from callback_server.language import SPOKEN, language_for
 from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 from callback_server.looks import Lane, Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
@@ -275,6 +276,8 @@ class _AlwaysHeaders:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        SPOKEN.set(language_for(_accept_language(scope)))
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {name.lower() for name, _ in message["headers"]}
@@ -289,6 +292,12 @@ class _AlwaysHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _accept_language(scope: Scope) -> str | None:
+    """The header, where it was sent once: HTTP would join several, and no browser sends them."""
+    found = [value for name, value in scope["headers"] if name == b"accept-language"] if "headers" in scope else []
+    return found[0].decode("latin-1") if len(found) == 1 else None
 
 
 def _place(request: Request) -> tuple[str, str]:

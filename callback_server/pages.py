@@ -6,9 +6,11 @@ from http import HTTPStatus
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from callback_server.consent import Consent
+from callback_server.language import SPOKEN, shown, text, texts_in
 from callback_server.parameter_rows import Shown, shown_parameters
 from callback_server.refusals import Refused
 from callback_server.security import origin, page_headers, style_source
@@ -31,6 +33,26 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.globals["style"] = _STYLE
+# The first letter alone: what follows may be a name.
+_environment.filters["begin_large"] = lambda text: text[:1].upper() + text[1:]
+
+
+def _rendered(template: str, **views: object) -> str:
+    """A page in the language of the request that is being answered."""
+    language = SPOKEN.get()
+    texts = texts_in(language)
+
+    def show(value: object) -> Markup:
+        return shown(value, language, texts)
+
+    def said(key: str, **values: str) -> Markup:
+        return show(text(key, **values))
+
+    return _environment.get_template(template).render(views, language=language, show=show, t=said)
+
+
+def _headers() -> dict[str, str]:
+    return page_headers(_STYLE_SOURCE) | {"Content-Language": SPOKEN.get(), "Vary": "Accept-Language"}
 
 
 UNBRANDED = Branding()
@@ -155,8 +177,7 @@ class Onward:
 
 def dialog_page(dialog: Dialog) -> HTMLResponse:
     """The page that mirrors the dialog administrators know: parameters, state, the button, what came of it."""
-    content = _environment.get_template("dialog.html").render(dialog=dialog)
-    return HTMLResponse(content, headers=page_headers(_STYLE_SOURCE))
+    return HTMLResponse(_rendered("dialog.html", dialog=dialog), headers=_headers())
 
 
 def onward_page(onward: Onward) -> HTMLResponse:
@@ -166,8 +187,8 @@ def onward_page(onward: Onward) -> HTMLResponse:
     providers lead on to hosts that nobody here can know. As there is no delay, browsers put the provider's page in this one's
     place: the way back leads to the dialog.
     """
-    content = _environment.get_template("onward.html").render(onward=onward)
-    return HTMLResponse(content, headers=page_headers(_STYLE_SOURCE) | {"Referrer-Policy": "no-referrer"})
+    content = _rendered("onward.html", onward=onward)
+    return HTMLResponse(content, headers=_headers() | {"Referrer-Policy": "no-referrer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +210,7 @@ class Message:
 
 def message_page(message: Message, status: HTTPStatus = HTTPStatus.OK) -> HTMLResponse:
     """A page that says something, and perhaps what to do."""
-    content = _environment.get_template("message.html").render(message=message)
-    return HTMLResponse(content, status_code=status, headers=page_headers(_STYLE_SOURCE))
+    return HTMLResponse(_rendered("message.html", message=message), status_code=status, headers=_headers())
 
 
 def refusal_page(
@@ -216,9 +236,9 @@ def progress_page() -> HTMLResponse:
     """Another request is exchanging the code at this moment."""
     return message_page(
         Message(
-            "The authorization is being finished",
-            "The service is being asked for the tokens.",
-            advice="Please reload this page in a moment.",
+            text("done.under_way"),
+            text("done.under_way_message"),
+            advice=text("done.under_way_advice"),
         )
     )
 

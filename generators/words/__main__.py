@@ -10,13 +10,14 @@ from typing import Any
 
 from deploy.local.cache import REPOSITORY
 from generators.words.sentences import paragraphs, sentences, words_in
-from generators.words.strings import Found, of_commands, of_crd, of_python, of_template
+from generators.words.strings import Found, of_commands, of_crd, of_python, of_template, of_texts
 
 RULES = Path(__file__).with_name("rules.toml")
 
 _READERS: dict[str, Callable[[Path], Found]] = {
     "pages": lambda path: paragraphs(path.read_text()),
     "templates": of_template,
+    "texts": of_texts,
     "crds": of_crd,
     "commands": of_commands,
     "strings": of_python,
@@ -45,7 +46,7 @@ def parse_rules(text: str) -> Rules:
         rejected=re.compile(rf"(?<![\w-])(?:{any_of})(?![\w-])", re.IGNORECASE),
         instead=instead,
         read={kind: tuple(patterns) for kind, patterns in parsed["read"].items()},
-        exempt=frozenset(parsed["exempt"]),
+        exempt=frozenset(f"{folder}/{name}" for folder, names in parsed["exempt"].items() for name in names),
     )
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ _FEWEST_WORDS = 4
 
 _TAG = re.compile(r"<style>.*?</style>|<[^>]+>", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
+_VALUE = re.compile(r"\{\w+\}")
 _STATEMENT = re.compile(r"\{%.*?%\}")
 
 
@@ -59,6 +61,13 @@ def of_template(path: Path) -> Found:
         for part in text.split("\n"):
             if len(part.split()) >= _FEWEST_WORDS:
                 yield number, part
+
+
+def of_texts(path: Path) -> Found:
+    """The texts of the pages, a value that is filled in as one word."""
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        for text in tomllib.loads(line).values() if "=" in line and not line.startswith(("#", "[")) else ():
+            yield number, _VALUE.sub(CODE, text)
 
 
 def of_crd(path: Path) -> Found:

@@ -49,7 +49,7 @@ def test_page_begins_with_who_asks_for_what_for_which_app_where() -> None:
     first = "<h1>Team Facilities asks you to connect Google for the app <q>Room display</q> in cluster prod-eu.</h1>"
     assert first in shown
     assert "Their reason: <q>Shows free rooms.</q>" in shown
-    assert "Team Facilities can be reached at ext. 12." in shown
+    assert "You can reach Team Facilities at ext. 12." in shown
     assert '<a href="mailto:help@example.com">help@example.com</a>' in shown
     assert shown.index(first) < shown.index("<button") < shown.index("<details>") < shown.index("Redirect URI")
 
