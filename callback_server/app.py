@@ -6,7 +6,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -31,11 +31,12 @@ from callback_server.done import DoneService
 from callback_server.flows import FlowStore
 from callback_server.granted import NotGranted, PatientReads
 from callback_server.identity import IdentityCheck
-from callback_server.language import SPOKEN, language_for
+from callback_server.language import language_for
 from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 from callback_server.looks import Lane, Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
+from callback_server.presentation import PRESENTATION, Presentation, presentations
 from callback_server.references import new_reference
 from callback_server.refusals import Kind, Refused
 from callback_server.revocation import GrantRevoker
@@ -255,7 +256,10 @@ def create_app(served: Services) -> Starlette:
     prefix = urlsplit(settings.external_url).path
     app = Starlette(
         routes=[Mount(prefix, app=router)] if prefix else routes,
-        middleware=[Middleware(RequestMetrics), Middleware(_AlwaysHeaders)],
+        middleware=[
+            Middleware(RequestMetrics),
+            Middleware(_AlwaysHeaders, presentations=presentations(settings.branding)),
+        ],
         exception_handlers={
             Refused: refused,
             Exceeded: exceeded,
@@ -270,13 +274,14 @@ def create_app(served: Services) -> Starlette:
 
 
 class _AlwaysHeaders:
-    """Adds the headers that every answer has, also those that no handler made."""
+    """Chooses how pages look and speak, and adds the headers that every answer has, also those that no handler made."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, presentations: Mapping[str, Presentation]) -> None:
         self._app = app
+        self._presentations = presentations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        SPOKEN.set(language_for(_accept_language(scope)))
+        PRESENTATION.set(self._presentations[language_for(_accept_language(scope))])
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

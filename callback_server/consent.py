@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from callback_server.language import Ability, text
 from callback_server.situation import Situation
 from datasource.outbound.printable import printable
-from datasource.process.settings import Branding
+from datasource.process.branding import Branding
 
 OPENID_CONNECT = {
     "openid": "see which account is yours",

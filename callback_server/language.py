@@ -7,7 +7,6 @@ so that a page can show it in the language of its reader.
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from string import Formatter
@@ -61,10 +60,6 @@ class Text(str):
 def text(key: str, **values: str) -> Text:
     """The text of that key."""
     return Text(key, values)
-
-
-SPOKEN: ContextVar[str] = ContextVar("SPOKEN", default=ENGLISH)
-"""The language of whoever sent the request that is being answered."""
 
 
 @cache

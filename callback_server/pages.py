@@ -10,19 +10,18 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from callback_server.consent import Consent
-from callback_server.language import SPOKEN, shown, text, texts_in
+from callback_server.language import shown, text
 from callback_server.parameter_rows import Shown, shown_parameters
+from callback_server.presentation import PRESENTATION
 from callback_server.refusals import Refused
-from callback_server.security import origin, page_headers, style_source
+from callback_server.security import origin, page_headers
 from callback_server.situation import Situation
 from datasource.api.states import State
-from datasource.process.settings import Branding
+from datasource.process.branding import Branding
 from datasource.records.contents import StoredCredential
 from datasource.records.effective import Effective
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_STYLE = (_TEMPLATES / "style.css").read_text()
-_STYLE_SOURCE = style_source(_STYLE)
 
 _environment = Environment(
     loader=FileSystemLoader(_TEMPLATES),
@@ -32,27 +31,34 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.globals["style"] = _STYLE
 # The first letter alone: what follows may be a name.
 _environment.filters["begin_large"] = lambda text: text[:1].upper() + text[1:]
 
 
 def _rendered(template: str, **views: object) -> str:
     """A page in the language of the request that is being answered."""
-    language = SPOKEN.get()
-    texts = texts_in(language)
+    presentation = PRESENTATION.get()
 
     def show(value: object) -> Markup:
-        return shown(value, language, texts)
+        return shown(value, presentation.language, presentation.texts)
 
     def said(key: str, **values: str) -> Markup:
         return show(text(key, **values))
 
-    return _environment.get_template(template).render(views, language=language, show=show, t=said)
+    return _environment.get_template(template).render(
+        views,
+        language=presentation.language,
+        style=presentation.style,
+        logo=presentation.logo,
+        show=show,
+        t=said,
+    )
 
 
 def _headers() -> dict[str, str]:
-    return page_headers(_STYLE_SOURCE) | {"Content-Language": SPOKEN.get(), "Vary": "Accept-Language"}
+    presentation = PRESENTATION.get()
+    spoken = {"Content-Language": presentation.language, "Vary": "Accept-Language"}
+    return page_headers(presentation.style_source) | spoken
 
 
 UNBRANDED = Branding()

@@ -13,7 +13,7 @@ from datasource.api.objects import Status
 from datasource.api.presets import PRESETS
 from datasource.api.requests import Requests
 from datasource.api.spec import OAuth2, Spec
-from datasource.process.settings import Branding
+from datasource.process.branding import Branding
 from datasource.records.effective import effective_oauth2
 
 HOST = "login.example.com"

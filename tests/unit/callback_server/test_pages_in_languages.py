@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from callback_server.language import ENGLISH, LANGUAGES, SPOKEN, text, texts_in
+from callback_server.language import ENGLISH, LANGUAGES, text, texts_in
 from callback_server.pages import (
     Banner,
     Dialog,
@@ -22,8 +22,9 @@ from callback_server.pages import (
     refusal_page,
 )
 from callback_server.parameter_rows import Shown
+from callback_server.presentation import DELIVERED, PRESENTATION
 from datasource.api.display import Display
-from datasource.process.settings import Branding
+from datasource.process.branding import Branding
 from datasource.records.effective import effective_oauth2
 from deploy.local.cache import REPOSITORY
 from tests.unit.callback_server.refusals.test_refused import every_refusal
@@ -38,9 +39,9 @@ TEMPLATES = sorted((REPOSITORY / "callback_server" / "templates").glob("*.html")
 @pytest.fixture(params=OTHERS)
 def language(request: pytest.FixtureRequest) -> Iterator[str]:
     """Whoever asks reads this one."""
-    before = SPOKEN.set(request.param)
+    before = PRESENTATION.set(DELIVERED[request.param])
     yield request.param
-    SPOKEN.reset(before)
+    PRESENTATION.reset(before)
 
 
 def english_fragments() -> set[str]:
