@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from starlette.responses import HTMLResponse
 
@@ -22,6 +21,7 @@ from callback_server.pages import (
     message_page,
     progress_page,
     refusal_page,
+    time_in_words,
 )
 from callback_server.parameter_rows import Shown
 from callback_server.references import reference_of
@@ -227,18 +227,12 @@ def gained(situation: Situation) -> Iterator[Shown]:
 def _lifetime(facts: CredentialFacts) -> str:
     """How long what was granted lasts, and what happens then."""
     if facts.has_refresh_token and facts.expires_at is not None:
-        return text("done.renewed_before", time=_time(facts.expires_at))
+        return text("done.renewed_before", time=time_in_words(facts.expires_at))
     if facts.has_refresh_token:
         return text("done.renewed")
     if facts.expires_at is None:
         return text("done.until_taken_back")
-    return text("done.until", time=_time(facts.expires_at))
-
-
-def _time(moment: datetime) -> str:
-    utc = moment.astimezone(UTC)
-    month = text(f"months.{utc.month}")
-    return text("done.time", day=str(utc.day), month=month, year=str(utc.year), clock=f"{utc:%H:%M}")
+    return text("done.until", time=time_in_words(facts.expires_at))
 
 
 def gaps(facts: CredentialFacts) -> Iterator[str]:
