@@ -111,7 +111,7 @@ REFUSED = [
     ("oauth2/tokenURL", "https://login.example.com/token#x", "spec.oauth2.tokenURL must have no user name"),
     ("oauth2/revocationURL", "https://a@login.example.com/r", "spec.oauth2.revocationURL must have no user name"),
     ("oauth2/issuer", "https://login.example.com/?x=1", "spec.oauth2.issuer must have no user name, query or fragment"),
-    ("oauth2/discoveryURL", "https://login.example.com/meta", "set spec.oauth2.issuer to what the tokens name"),
+    ("oauth2/discoveryURL", "https://login.example.com/meta", "set it to what the tokens name"),
     ("oauth2/discoveryURL", "/meta", "spec.oauth2.discoveryURL must be an absolute URL such as"),
     ("oauth2/discoveryURL", "https://a@login.example.com/m", "spec.oauth2.discoveryURL must have no user name"),
     ("oauth2/tokenURLs", [CHOICE | {"url": "/t"}], "spec.oauth2.tokenURLs must have absolute URLs such as"),
@@ -125,7 +125,7 @@ REFUSED = [
     (
         "oauth2",
         {**COMPLETE["oauth2"], "tokenURLs": [CHOICE], "refreshURL": "https://login.example.com/refresh"},
-        "spec.oauth2.tokenURLs stands beside a refreshURL: leave one of the two out",
+        "spec.oauth2.tokenURLs and refreshURL are both set",
     ),
     ("oauth2/scopes", ["read write"], "spec.oauth2.scopes[0]"),
     ("oauth2/scopes", ["read", "read"], "Duplicate value"),
@@ -216,7 +216,7 @@ REFUSED = [
         {"kubectl.kubernetes.io/last-applied-configuration": "{}"},
         "nor kubectl's own: choose another key",
     ),
-    ("credentialSecret/template/labels", {"a..b/c": "y"}, "has a key that is no label key"),
+    ("credentialSecret/template/labels", {"a..b/c": "y"}, "has an invalid label key"),
     ("credentialSecret/template/labels", {"app": "not a label"}, "spec.credentialSecret.template.labels"),
     (
         "credentialSecret/template/annotations",
