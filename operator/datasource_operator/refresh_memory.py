@@ -46,6 +46,8 @@ class RefreshMemory:
     random: Callable[[], float]
     _troubles: dict[Key, tuple[int, Trouble, float]] = field(default_factory=dict)
     """With the generation that it is about, and until when (monotonic) nothing is tried."""
+    _failed_at: dict[Key, float] = field(default_factory=dict)
+    """Monotonic."""
     _failures: dict[Key, int] = field(default_factory=dict)
     _sightings: dict[Key, _Sighting] = field(default_factory=dict)
     _strangers: dict[Key, _StrangersIntent] = field(default_factory=dict)
@@ -84,16 +86,19 @@ class RefreshMemory:
         if not is_about or about_generation != generation:
             return None
         left = timedelta(seconds=max(until - self.monotonic(), 0.0))
-        return replace(trouble, try_again_at=now + left)
+        ago = timedelta(seconds=self.monotonic() - self._failed_at[key])
+        return replace(trouble, try_again_at=now + left, failed_at=now - ago)
 
     def failed(self, key: Key, generation: int, trouble: Trouble, now: datetime) -> None:
         """Remember a failure, which happened `now`."""
         until = self.monotonic() + (trouble.try_again_at - now).total_seconds()
         self._troubles[key] = (generation, trouble, until)
+        self._failed_at[key] = self.monotonic()
 
     def succeeded(self, key: Key) -> None:
         """Start over with short pauses."""
         self._troubles.pop(key, None)
+        self._failed_at.pop(key, None)
         self._failures.pop(key, None)
 
     def try_now(self, key: Key) -> None:
@@ -139,5 +144,12 @@ class RefreshMemory:
 
     def forget(self, key: Key) -> None:
         """The Datasource is gone."""
-        for remembered in (self._troubles, self._failures, self._sightings, self._strangers, self._unsent):
+        for remembered in (
+            self._troubles,
+            self._failed_at,
+            self._failures,
+            self._sightings,
+            self._strangers,
+            self._unsent,
+        ):
             remembered.pop(key, None)

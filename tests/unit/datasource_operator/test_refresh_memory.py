@@ -149,6 +149,7 @@ def test_no_failure_is_waited_out_for_longer_where_somebody_sets_the_clock_back(
         kept = remembered.trouble(KEY, FACTS, 1, shown)
         assert kept is not None
         assert kept.try_again_at - shown == timedelta(seconds=40)
+        assert kept.failed_at == shown - timedelta(seconds=20)
 
 
 def test_a_revision_was_seen_as_long_ago_whatever_the_clock_shows() -> None:
