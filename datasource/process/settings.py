@@ -1,16 +1,27 @@
 """Settings of both processes, read from the environment; one place for their names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 from datasource.outbound.egress import EgressPolicy, InvalidRule, Rules, rules
 from datasource.outbound.endpoint import split_url
 from datasource.outbound.proxies import InvalidProxy, Proxies, proxies_in
+from datasource.process.branding import (
+    DARK_PAPER,
+    LIGHT_PAPER,
+    Branding,
+    Unusable,
+    checked_colour,
+    checked_logo,
+    parse_texts,
+)
 from datasource.process.installation import SYSTEM_NAMESPACE
+
+T = TypeVar("T")
 
 
 class InvalidSettings(Exception):
@@ -18,14 +29,6 @@ class InvalidSettings(Exception):
 
 
 LogFormat = Literal["json", "text"]
-
-
-class Branding(msgspec.Struct, frozen=True):
-    """What the pages say of the installation; empty: nothing."""
-
-    name: str = ""
-    cluster_name: str = ""
-    support_address: str = ""
 
 
 class Notify(msgspec.Struct, frozen=True):
@@ -74,6 +77,8 @@ class Settings(msgspec.Struct, frozen=True):
     branding: Branding = Branding()
     notify: Notify | None = None
     """None: nobody is notified."""
+    journal: str | None = None
+    """A directory that outlives the process, in which replies are written down before they are stored; None: nowhere."""
 
 
 def settings_in(environ: Mapping[str, str]) -> Settings:
@@ -103,8 +108,13 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
             name=_line(environ, "DATASOURCE_INSTALLATION_NAME"),
             cluster_name=_line(environ, "DATASOURCE_CLUSTER_NAME"),
             support_address=_line(environ, "DATASOURCE_SUPPORT_ADDRESS"),
+            logo=_branded(environ, "DATASOURCE_LOGO", checked_logo),
+            accent=_branded(environ, "DATASOURCE_COLOR", lambda colour: checked_colour(colour, LIGHT_PAPER)),
+            accent_dark=_branded(environ, "DATASOURCE_COLOR_DARK", lambda colour: checked_colour(colour, DARK_PAPER)),
+            texts=_branded(environ, "DATASOURCE_TEXTS", parse_texts),
         ),
         notify=_notify(environ),
+        journal=environ.get("DATASOURCE_JOURNAL") or None,
     )
 
 
@@ -169,6 +179,13 @@ def _line(environ: Mapping[str, str], name: str) -> str:
     if not value.isprintable() or len(value) > _LONGEST_LINE:
         raise InvalidSettings(f"{name} must be one line of at most {_LONGEST_LINE} printable characters.")
     return value
+
+
+def _branded(environ: Mapping[str, str], name: str, checked: Callable[[str], T]) -> T:
+    try:
+        return checked(environ.get(name, "").strip())
+    except Unusable as error:
+        raise InvalidSettings(f"{name} {error}") from None
 
 
 def _seconds(environ: Mapping[str, str], name: str, *, default: int) -> timedelta:

@@ -2,7 +2,8 @@
 
     KEY=whsec_... CHAT_URL=https://chat.example.com/hooks/... python relay.py
 
-Needs `pip install standardwebhooks`. Listens on LISTEN_PORT (8080), and remembers the last thousand ids: a message may come twice.
+Needs `pip install standardwebhooks`. Listens on LISTEN_PORT (8080).
+Remembers the last thousand ids: a message may come twice.
 """
 
 import json

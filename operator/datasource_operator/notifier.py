@@ -45,7 +45,9 @@ _LOOKED_AT_ONCE = 500
 SENT = Counter(
     "datasource_notifications", "Messages to the receiver of notifications by how they ended.", ["kind", "result"]
 )
-WAITING = Gauge("datasource_notifications_waiting", "Datasources of which the receiver was not told yet.")
+WAITING = Gauge(
+    "datasource_notifications_waiting", "Datasources that the receiver of notifications does not know about yet."
+)
 for _kind in Kind:
     for _result in ("sent", "failed"):
         SENT.labels(_kind, _result)

@@ -98,6 +98,8 @@ class Trouble:
     """The request for a refresh that stood when it failed: it was answered with this."""
     told: str = ""
     """When it is tried again, as people read it: the same at every look."""
+    provider: str = ""
+    """Whose answer to another Datasource ends the pause; empty: nobody's, as where the provider asked for it."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from datasource.api.states import State
 from datasource.outbound.provider import provider_of
 from datasource.records.credential import CredentialFacts
 from datasource.records.grant import next_step_towards
+from datasource.records.intent import TokenLife
 from datasource.records.schedule import refresh_due
 from datasource_operator.decisions.expiring_grants import end_of, end_of_grant
 from datasource_operator.decisions.observed import Finding, Observed, Trouble
@@ -91,6 +92,13 @@ def next_refresh(seen: Observed) -> datetime | None:
     return _due_at(facts, seen, seen.spec, first_seen=facts.refreshed_at)
 
 
+def token_life(facts: CredentialFacts, now: datetime) -> TokenLife | None:
+    """How long apps still have a token that works; None where nobody knows."""
+    if facts.expires_at is None or facts.refreshed_at is None:
+        return None
+    return TokenLife(left=facts.expires_at - now, whole=facts.expires_at - facts.refreshed_at)
+
+
 def comeback(seen: Observed, settled: Settle) -> Comeback:
     """What is left to do after a Datasource has settled."""
     problem = None if seen.surroundings is None else seen.surroundings.problem
@@ -132,7 +140,10 @@ def _try_again_at(trouble: Trouble, seen: Observed) -> datetime:
 
 
 def _refresh(seen: Observed) -> Refresh:
+    return Refresh(provider=provider_for(seen), is_urgent=seen.pending.refresh is not None)
+
+
+def provider_for(seen: Observed) -> str:
+    """Whoever answers at the token endpoint; empty where nobody knows."""
     whole = OAuth2() if seen.oauth2 is None else seen.oauth2.expanded()
-    return Refresh(
-        provider=provider_of(whole.token_url or whole.issuer or ""), is_urgent=seen.pending.refresh is not None
-    )
+    return provider_of(whole.token_url or whole.issuer or "")

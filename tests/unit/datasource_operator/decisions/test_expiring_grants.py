@@ -106,7 +106,7 @@ def test_nothing_is_told_of_a_grant_that_is_not_in_use_or_whose_end_is_not_known
 def test_preset_tells_what_its_provider_says_and_what_is_written_wins() -> None:
     by_preset = spec(provider="linkedin", grantLifetime=None)
     written = spec(provider="linkedin", grantLifetime="24h")
-    since = {"authorized_at": NOW - HOUR, "refreshed_at": NOW - HOUR}
+    since: dict[str, Any] = {"authorized_at": NOW - HOUR, "refreshed_at": NOW - HOUR}
     of_preset = end_of_grant(observed(credential(obtained_with=by_preset, **since), wanted=by_preset))
     assert of_preset == GrantEnd(NOW - HOUR + 365 * DAY, 365 * DAY)
     mine = end_of_grant(observed(credential(obtained_with=written, **since), wanted=written))
