@@ -60,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True):
     metrics_per_object: bool = True
     """Whether each Datasource has series of its own, with its name and namespace in the labels."""
     branding: Branding = Branding()
+    journal: str | None = None
+    """A directory that outlives the process, in which replies are written down before they are stored; None: nowhere."""
 
 
 def settings_in(environ: Mapping[str, str]) -> Settings:
@@ -94,6 +96,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
             accent_dark=_branded(environ, "DATASOURCE_COLOR_DARK", lambda colour: checked_colour(colour, DARK_PAPER)),
             texts=_branded(environ, "DATASOURCE_TEXTS", parse_texts),
         ),
+        journal=environ.get("DATASOURCE_JOURNAL") or None,
     )
 
 
