@@ -1,4 +1,4 @@
-"""The site leads to pages that are there, and fetches nothing from elsewhere. `make docs-site` builds it and checks its links."""
+"""The site leads to pages that are there, and fetches nothing from elsewhere. `make docs-site` builds it, links checked."""
 
 from collections.abc import Iterator
 from typing import Any
