@@ -11,7 +11,7 @@ TEST_WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node gitops soak adversary bench release plugin tools generate \
-	docs manifests fixtures lock format clean
+	docs docs-site manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -105,6 +105,16 @@ docs: $(READY) ## write what is generated in docs/ and SECURITY.md
 	@$(RUN) -m generators.providers_page
 	@$(RUN) -m generators.chart_readme
 	@$(RUN) -m tests.words.page
+
+# Links are as in the repository, so the site is built from a copy of it. Its packages are in a venv of their own.
+docs-site: ## build the documentation as a site into build/site/html, links checked
+	rm -rf build/site/src build/site/html
+	mkdir -p build/site/src
+	git ls-files -z -- . ':!:.*' ':!:tests/fixtures' | xargs -0 cp --parents -t build/site/src
+	test -e build/site/venv/.ready || ($(PYTHON) -m venv --clear build/site/venv && build/site/venv/bin/pip install --quiet \
+	  --disable-pip-version-check --no-deps --require-hashes --requirement requirements/site.txt && touch build/site/venv/.ready)
+	NO_MKDOCS_2_WARNING=1 build/site/venv/bin/mkdocs build --quiet --strict
+	@echo "The site is in build/site/html"
 
 manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml
 	@$(RUN) -m generators.version

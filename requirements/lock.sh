@@ -9,6 +9,7 @@ compile() {
 }
 compile --output-file requirements/run.txt pyproject.toml
 compile --output-file requirements/dev.txt pyproject.toml packages/kubectl-datasource/pyproject.toml requirements/dev.in
+compile --output-file requirements/site.txt requirements/site.in
 compile --output-file requirements/build.txt requirements/build.in
 compile --output-file requirements/tools.txt requirements/tools.in
 compile --output-file requirements/plugin.txt packages/kubectl-datasource/pyproject.toml requirements/plugin.in

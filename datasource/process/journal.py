@@ -51,7 +51,7 @@ OLDEST = Gauge(
 )
 REPLIES = Metric(
     "datasource_journal_replies",
-    "Replies of the journal by what came of them. Replayed: stored by whoever found them. Superseded: something newer stood "
+    "Replies of the journal by their result. Replayed: stored by the process that found them. Superseded: something newer was "
     "there. Dropped: cleared, deleted or replaced meanwhile. Unwritable: never written down. Set aside: not tried any more.",
     ["result"],
 )

@@ -98,8 +98,8 @@ def journal_may_hold_the_reply(pause: timedelta) -> Setback:
     """Somebody else's intent stands on the Secret, and nobody is at work on it; but what it came to may be written down."""
     return Setback(
         Reason.REFRESH_FAILING,
-        "Another process began to refresh the token and was ended. What the provider answered may be in the journal of its "
-        "pod, which is given 15 minutes to come back to it, or less where the token runs out sooner.",
+        "Another process began to refresh the token and was ended. The provider's answer may be in the journal of its pod. "
+        "That pod is given 15 minutes to come back to it, or less if the token expires sooner.",
         pause,
     )
 
@@ -132,9 +132,9 @@ def reply_is_in_the_journal(words: str, pause: timedelta) -> Setback:
     """The reply is written down, and nobody is kept waiting for it."""
     return Setback(
         Reason.REFRESH_FAILING,
-        "The provider has answered, and the new tokens are not stored yet. They are in the journal of the operator's pod, "
-        "which outlives its container: do not delete the pod, correct what refuses the write to the credential Secret. It is "
-        f"tried again every 5 minutes or sooner. What it waits for: {words[:LONGEST_WORDS]}",
+        "The provider has answered, and the new tokens are not stored yet. They are in the journal of the operator's pod: "
+        "do not delete the pod. Correct what refuses the write to the credential Secret. The operator tries again every 5 "
+        f"minutes or sooner. It waits for: {words[:LONGEST_WORDS]}",
         pause,
     )
 
