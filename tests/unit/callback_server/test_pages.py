@@ -1,5 +1,7 @@
 """The pages: what is on them, and where their forms and links lead."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,7 +76,7 @@ def test_page_says_when_the_access_ends_where_that_is_near_and_that_another_pers
 def test_page_asks_nobody_else_where_the_spec_expects_one() -> None:
     parameters = oauth2(issuer=ISSUER, scopes=["openid"], expectedIdentity={"email": "ada@example.com"})
     condition = Condition(type="GrantExpiring", status="True", reason="EndsSoon", message="", last_transition_time="")
-    ends = {"grant_expires_at": "2026-07-03T12:00:00Z", "authorized_as": "ada@example.com"}
+    ends: dict[str, Any] = {"grant_expires_at": "2026-07-03T12:00:00Z", "authorized_as": "ada@example.com"}
     status = Status(conditions=(condition,), **ends)
     held = StoredCredential(CredentialFacts("c-1", fingerprint="f"), "7", ())
     spec = Spec(url="https://api.example.com", oauth2=parameters)

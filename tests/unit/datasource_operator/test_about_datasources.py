@@ -26,7 +26,8 @@ def authorized(*more: Condition, **changes: Any) -> Datasource:
 
 
 def about(made: Datasource, **facts: Any) -> About:
-    held = credential(**({"refreshed_at": NOW, "expires_at": NOW + HOUR} | facts))
+    usual: dict[str, Any] = {"refreshed_at": NOW, "expires_at": NOW + HOUR}
+    held = credential(**(usual | facts))
     return About.of(made, held, first_seen=NOW, now=NOW)
 
 
@@ -56,7 +57,7 @@ def test_grant_that_ends_before_the_token_makes_the_refresh_due_sooner() -> None
 
 
 def test_refresh_that_is_late_by_more_than_a_minute_is_overdue() -> None:
-    late = {"refreshed_at": NOW - HOUR, "expires_at": NOW + timedelta(minutes=1)}
+    late: dict[str, Any] = {"refreshed_at": NOW - HOUR, "expires_at": NOW + timedelta(minutes=1)}
     held = credential(**late)
     seen = About.of(authorized(), held, first_seen=NOW, now=NOW)
     assert seen.is_overdue

@@ -23,7 +23,7 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 def ending_in(left: timedelta, *, wanted: Spec | None = None, **changes: Any) -> Observed:
     """A grant of 90 days of which so much is left."""
-    usual = {"authorized_at": NOW + left - 90 * DAY, "refreshed_at": NOW - 5 * timedelta(minutes=1)}
+    usual: dict[str, Any] = {"authorized_at": NOW + left - 90 * DAY, "refreshed_at": NOW - 5 * timedelta(minutes=1)}
     lasting = wanted or spec(grantLifetime="2160h")
     return observed(credential(obtained_with=lasting, **(usual | changes)), wanted=lasting)
 
@@ -59,7 +59,7 @@ def test_contact_is_named_where_the_spec_has_one() -> None:
 def test_another_person_is_not_named_where_the_spec_expects_one() -> None:
     ada = {"email": "ada@example.com"}
     wanted = spec(grantLifetime="2160h", issuer="https://login.example.com", scopes=["openid"], expectedIdentity=ada)
-    checked = {"identity_checked": expected_identity_hash(ada), "identity_fits": True}
+    checked: dict[str, Any] = {"identity_checked": expected_identity_hash(ada), "identity_fits": True}
     assert message_of(ending_in(DAY, wanted=wanted, **checked)).endswith("ada@example.com authorized last.")
 
 
@@ -106,7 +106,7 @@ def test_nothing_is_told_of_a_grant_that_is_not_in_use_or_whose_end_is_not_known
 def test_preset_tells_what_its_provider_says_and_what_is_written_wins() -> None:
     by_preset = spec(provider="linkedin", grantLifetime=None)
     written = spec(provider="linkedin", grantLifetime="24h")
-    since = {"authorized_at": NOW - HOUR, "refreshed_at": NOW - HOUR}
+    since: dict[str, Any] = {"authorized_at": NOW - HOUR, "refreshed_at": NOW - HOUR}
     of_preset = end_of_grant(observed(credential(obtained_with=by_preset, **since), wanted=by_preset))
     assert of_preset == GrantEnd(NOW - HOUR + 365 * DAY, 365 * DAY)
     mine = end_of_grant(observed(credential(obtained_with=written, **since), wanted=written))

@@ -594,7 +594,7 @@ def test_of_a_patch_is_left_what_the_other_does_not_touch(current: Status, wante
 
 def expiring(left: timedelta = timedelta(days=2), **changes: Any) -> Observed:
     """A grant of a year that ends so soon."""
-    ends = {"grant_expires_at": NOW + left, "grant_lifetime": timedelta(days=365)}
+    ends: dict[str, Any] = {"grant_expires_at": NOW + left, "grant_lifetime": timedelta(days=365)}
     return observed(credential(**(ends | changes)))
 
 
