@@ -424,6 +424,8 @@ def test_settings_reach_the_environment() -> None:
                         "name": "Example Corp",
                         "clusterName": "prod-eu",
                         "supportAddress": "help@example.com",
+                        "color": "#7a1fa2",
+                        "texts": {"de": {"dialog.button": 'Los "jetzt"'}},
                     },
                     "egress": {"allow": ["login.corp.example", "10.0.0.0/8"], "deny": [".evil.example"]},
                 },
@@ -447,6 +449,10 @@ def test_settings_reach_the_environment() -> None:
         "DATASOURCE_INSTALLATION_NAME": "Example Corp",
         "DATASOURCE_CLUSTER_NAME": "prod-eu",
         "DATASOURCE_SUPPORT_ADDRESS": "help@example.com",
+        "DATASOURCE_LOGO": "",
+        "DATASOURCE_COLOR": "#7a1fa2",
+        "DATASOURCE_COLOR_DARK": "",
+        "DATASOURCE_TEXTS": '{"de":{"dialog.button":"Los \\"jetzt\\""}}',
         "DATASOURCE_REVOCATION_SECONDS": "999999",
     }
 
@@ -557,3 +563,23 @@ def test_extra_objects_are_maps_or_templates() -> None:
     )
     names = {each["metadata"]["name"] for each in of_kind(manifests, "ConfigMap")}
     assert {"one", "datasource-two"} <= names
+
+
+def test_receiver_of_notifications_is_known_to_the_operator_alone() -> None:
+    values = {"settings": {"notifications": {"url": "https://alerts.example.com/hook", "secretName": "notify"}}}
+    pods = {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in of_kind(rendered(values), "Deployment")
+    }
+    operator, callback_server = pods["datasource-operator"], pods["datasource-callback-server"]
+    variables = {each["name"]: each.get("value") for each in operator["containers"][0]["env"]}
+    assert variables["DATASOURCE_NOTIFY_URL"] == "https://alerts.example.com/hook"
+    mounts = {each["name"]: each["mountPath"] for each in operator["containers"][0]["volumeMounts"]}
+    assert variables["DATASOURCE_NOTIFY_SECRET_FILE"] == f"{mounts['notify-key']}/key"
+    assert [each["secret"] for each in operator["volumes"] if each["name"] == "notify-key"] == [
+        {"secretName": "notify", "items": [{"key": "key", "path": "key"}]}
+    ]
+    assert "notify" not in str(callback_server).lower()
+
+
+def test_without_a_receiver_nothing_is_mounted_for_it() -> None:
+    assert "notify" not in str(of_kind(rendered({}), "Deployment")).lower()
