@@ -105,7 +105,7 @@ class Controller:
         self._surroundings = SurroundingsSchedule(self.monotonic)
         self._memory = RefreshMemory(self.monotonic, self.random, self.queue.add)
         self._poller = SecretPoller(self.kube, self._surroundings_changed, self.monotonic)
-        recorder = EventRecorder(self.kube, socket.gethostname(), utc_now)
+        recorder = self._recorder = EventRecorder(self.kube, socket.gethostname(), utc_now)
         discovery = Discovery(self.transport, self.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
         self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
         self._failed = FailedAuthorizations(self.cache, utc_now, self._look_again)
@@ -114,7 +114,6 @@ class Controller:
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(secrets.token_hex(8), self.settings.pod_uid or secrets.token_hex(8), self.journal is not None)
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
-        self._recorder = recorder
         self._waiting = WaitingReplies(self._warn_of_waiting_reply, self.queue.add, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
         self._refresher.keep(self.journal)
@@ -126,9 +125,8 @@ class Controller:
         account = ServiceAccount(self.settings.system_namespace, self.settings.callback_server_account)
         self._callback_rights = CallbackRights(self.kube, account, self.scopes, self.monotonic, self.random)
         surface = Surface(self.settings.external_url, secrets.token_bytes, lambda: link_keys.current)
-        self._status = StatusWriter(
-            self.kube, self.cache, surface, recorder.announce, self.monotonic, self._warn, self._look_later
-        )
+        told = (recorder.announce, self.monotonic, self._warn, self._look_later)
+        self._status = StatusWriter(self.kube, self.cache, surface, *told)
         self._reconciler = Reconciler(self._steps, self._status, self._follow_up)
         self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
         # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.

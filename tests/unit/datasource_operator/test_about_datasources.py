@@ -26,7 +26,8 @@ def authorized(*more: Condition, **changes: Any) -> Datasource:
 
 
 def about(made: Datasource, **facts: Any) -> About:
-    held = credential(**({"refreshed_at": NOW, "expires_at": NOW + HOUR} | facts))
+    usual: dict[str, Any] = {"refreshed_at": NOW, "expires_at": NOW + HOUR}
+    held = credential(**(usual | facts))
     return About.of(made, held, first_seen=NOW, now=NOW)
 
 

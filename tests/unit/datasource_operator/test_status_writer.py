@@ -134,7 +134,7 @@ async def test_authorization_that_failed_in_the_same_words_again_is_warned_of_ag
     assert len(bench.warned) == 2
 
 
-GRANT = {
+GRANT: dict[str, Any] = {
     "grant_expires_at": NOW + timedelta(days=20),
     "grant_lifetime": timedelta(days=365),
     "expires_at": NOW + timedelta(days=60),

@@ -27,7 +27,7 @@ DAY, HOUR, MINUTE, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(min
 
 def granted(**changes: Any) -> CredentialFacts:
     """Authorized ten days ago, refreshed now."""
-    usual = {"refreshed_at": NOW, "expires_at": NOW + HOUR, "authorized_at": NOW - 10 * DAY}
+    usual: dict[str, Any] = {"refreshed_at": NOW, "expires_at": NOW + HOUR, "authorized_at": NOW - 10 * DAY}
     return facts(**(usual | changes))
 
 

@@ -23,7 +23,7 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 def ending_in(left: timedelta, *, wanted: Spec | None = None, **changes: Any) -> Observed:
     """A grant of 90 days of which so much is left."""
-    usual = {"authorized_at": NOW + left - 90 * DAY, "refreshed_at": NOW - 5 * timedelta(minutes=1)}
+    usual: dict[str, Any] = {"authorized_at": NOW + left - 90 * DAY, "refreshed_at": NOW - 5 * timedelta(minutes=1)}
     lasting = wanted or spec(grantLifetime="2160h")
     return observed(credential(obtained_with=lasting, **(usual | changes)), wanted=lasting)
 
@@ -59,7 +59,7 @@ def test_contact_is_named_where_the_spec_has_one() -> None:
 def test_another_person_is_not_named_where_the_spec_expects_one() -> None:
     ada = {"email": "ada@example.com"}
     wanted = spec(grantLifetime="2160h", issuer="https://login.example.com", scopes=["openid"], expectedIdentity=ada)
-    checked = {"identity_checked": expected_identity_hash(ada), "identity_fits": True}
+    checked: dict[str, Any] = {"identity_checked": expected_identity_hash(ada), "identity_fits": True}
     assert message_of(ending_in(DAY, wanted=wanted, **checked)).endswith("ada@example.com authorized last.")
 
 
