@@ -22,6 +22,7 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callback_server import refusals
+from callback_server.acceptance import Acceptance
 from callback_server.callback import CallbackService
 from callback_server.code_exchange import CodeExchange
 from callback_server.cookie import LookAlike, cookie_in, new_cookie, set_cookie_header
@@ -37,6 +38,7 @@ from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
 from callback_server.references import new_reference
 from callback_server.refusals import Kind, Refused
+from callback_server.replayer import CodeReplayer
 from callback_server.revocation import GrantRevoker
 from callback_server.security import ALWAYS, is_from_our_page, is_navigation
 from callback_server.situation import Observer
@@ -47,7 +49,9 @@ from datasource.cluster.credential_secrets import CredentialSecrets
 from datasource.cluster.dropped_grants import DroppedGrants
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
+from datasource.cluster.replays import Replays
 from datasource.process.clock import utc_now
+from datasource.process.journal import Journal
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
@@ -83,6 +87,8 @@ class Services:
     settings: Settings
     misses: Misses
     link_keys: LinkKeyStore
+    replays: Replays | None = None
+    """What becomes of replies that lie in the journal; None where there is none."""
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
 
@@ -93,7 +99,7 @@ def places(*, per_namespace: int) -> Places:
     )
 
 
-def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
+def services(kube: Kube, transport: Transport, settings: Settings, journal: Journal | None = None) -> Services:
     """Wire everything up."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
     # A look takes 15 s where an issuer hangs at each of its places: only its own tenant waits for it.
@@ -114,6 +120,13 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     looks = Looks(new_lane)
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
     exchanges = places(per_namespace=EXCHANGES_PER_NAMESPACE)
+    acceptance = Acceptance(
+        CredentialStore(credential_secrets, utc_now),
+        GrantRevoker(DroppedGrants(transport, clients, credential_secrets, utc_now), kube),
+        IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), utc_now),
+    )
+    replayer = CodeReplayer(kube, credential_secrets, clients, acceptance, flows)
+    replays = None if journal is None else Replays(journal, replayer.replay)
     return Services(
         dialog=DialogService(
             clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), exchanges, link_keys, utc_now
@@ -126,15 +139,15 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
             looks,
             exchanges,
             link_keys,
-            CredentialStore(credential_secrets, utc_now),
-            GrantRevoker(DroppedGrants(transport, clients, credential_secrets, utc_now), kube),
-            IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), utc_now),
+            acceptance,
             utc_now,
+            replays,
         ),
         done=DoneService(settings, observer, flows, looks, link_keys),
         settings=settings,
         misses=Misses(time.monotonic),
         link_keys=link_keys,
+        replays=replays,
     )
 
 

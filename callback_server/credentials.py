@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -23,6 +24,30 @@ logger = structlog.get_logger(__name__)
 
 REFUSALS = (Forbidden, Invalid)
 """What the API server says of a write that it will not have: rights, quotas, webhooks."""
+
+
+class Target(Protocol):
+    """Where a credential is put, and over what."""
+
+    @property
+    def namespace(self) -> str:
+        """Of the Datasource."""
+
+    @property
+    def name(self) -> str:
+        """Of the Datasource."""
+
+    @property
+    def uid(self) -> str:
+        """Of the Datasource."""
+
+    @property
+    def credential(self) -> Readable | None:
+        """What stands there."""
+
+    @property
+    def handled(self) -> HandledSet:
+        """The requests already acted on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +84,23 @@ class CredentialStore:
         await self.credential_secrets.swap(*place, patch, PartialObject, dry_run=True)
 
     async def store(
-        self, situation: Situation, facts: CredentialFacts, data: CredentialData, *, known: HandledSet, until: datetime
+        self,
+        situation: Target,
+        facts: CredentialFacts,
+        data: CredentialData,
+        *,
+        known: HandledSet,
+        until: datetime,
+        waits: bool = True,
     ) -> None:
         """Store a credential that the provider has issued; it answers the requests that are `known`.
 
-        An API server that does not answer is waited for as long as the process lives; one that refuses, until `until`.
+        An API server that does not answer is waited for as long as the process lives; one that refuses, until `until`. Where
+        the caller comes again, nobody `waits`.
 
         Raises:
             Refused: another credential, or a clear, came first; or the API server would not have it.
+            ApiError, Unavailable: it refused or did not answer, and nobody waits.
         """
 
         replaced: Readable | Absent = situation.credential or Absent(situation.uid)
@@ -79,6 +113,8 @@ class CredentialStore:
         refused = REFUSALS if situation.credential is not None else (*REFUSALS, NotFound)
 
         def gives_up(error: ApiError | Unavailable) -> bool:
+            if not waits and not isinstance(error, Conflict):
+                return True
             return isinstance(error, refused) and self.now() >= until
 
         try:
@@ -91,6 +127,8 @@ class CredentialStore:
                 gives_up=gives_up,
             )
         except refused as error:
+            if self.now() < until:
+                raise
             raise refusals.store_was_refused(credential_secret_name(situation.name), error.message) from None
         if not written.stands:
             raise refusals.dropped_after_exchange()
