@@ -186,7 +186,7 @@ class CallbackService:
             raise refusals.flow_has_expired()
         _check_nothing_changed(situation, flow)
         # With what the provider said when the flow began: the code goes where the person saw that it would.
-        effective = effective_parameters(situation, flow.metadata)
+        effective = effective_parameters(situation, flow.metadata).chosen_by(response.other)
         with what_is_missing(situation):
             material = await self.clients.material(situation.namespace, situation.oauth2, effective.endpoints)
         # How the client authenticates may be told by the provider's metadata.

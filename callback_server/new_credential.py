@@ -66,6 +66,7 @@ def filled(blank: NewCredential, response: TokenResponse, at: datetime) -> NewCr
         told_lifetime=response.told_lifetime,
         expiry_hint=response.expiry_hint,
         grant_expires_at=response.grant_expires_at,
+        grant_lifetime=None if response.grant_expires_at is None else response.grant_expires_at - at,
         refreshed_at=at,
         authorized_at=at,
         has_refresh_token=response.refresh_token is not None,

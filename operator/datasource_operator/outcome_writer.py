@@ -125,10 +125,11 @@ class OutcomeWriter:
     def _tell_that_it_waits(self, key: Key, sent: CredentialFacts, error: ApiError | Unavailable) -> None:
         setback = reply_waits(words_of(error))
         try:
-            generation = self.steps.observer.observe(key).generation
+            seen = self.steps.observer.observe(key)
         except DatasourceGone:
             return
-        self.memory.failed(key, generation, setback.trouble(sent, BLOCKED_PAUSE, self.now()), self.now())
+        trouble = setback.trouble(sent, BLOCKED_PAUSE, self.now(), seen.pending.refresh)
+        self.memory.failed(key, seen.generation, trouble, self.now())
         self.waiting.wait(key, setback.message)
 
 

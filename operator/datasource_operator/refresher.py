@@ -73,7 +73,7 @@ from datasource_operator.decisions.setbacks import (
     reply_is_in_the_journal,
     stopped_before_it_was_sent,
 )
-from datasource_operator.decisions.timing import refresh_is_wanted, token_life
+from datasource_operator.decisions.timing import provider_for, refresh_is_wanted, token_life
 from datasource_operator.observer import DatasourceGone
 from datasource_operator.outcome_writer import OutcomeWriter, words_of
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
@@ -335,4 +335,5 @@ class Refresher:
             return
         pause = self.memory.pause(key, setback.at_least) if setback.pause is None else setback.pause
         now = self.now()
-        self.memory.failed(key, seen.generation, setback.trouble(facts, pause, now), now)
+        trouble = setback.trouble(facts, pause, now, seen.pending.refresh, provider_for(seen))
+        self.memory.failed(key, seen.generation, trouble, now)
