@@ -199,7 +199,7 @@ class CallbackService:
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared, recording: CodeRecording) -> Refused | None:
         """Spend the code, and store what comes of it; returns why nothing was stored."""
         blank = self._credential(flow, prepared)
-        recording.of(blank, prepared.effective.parameters, named_server(prepared.response))
+        recording.of(blank, prepared.effective.parameters, named_server(prepared.response), prepared.situation.template)
         material = prepared.material
         try:
             response = await self.exchange.tokens(

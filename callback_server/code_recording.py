@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from callback_server.flows import ClaimedFlow
 from callback_server.new_credential import NewCredential
+from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
 from datasource.api.spec import OAuth2
 from datasource.cluster.recording import Recording
 from datasource.cluster.replays import Replays
@@ -18,12 +19,18 @@ class CodeRecording:
     replays: Replays | None
     claimed: ClaimedFlow
     _recording: Recording | None = None
-    _known: tuple[NewCredential, OAuth2, str | None] | None = None
+    _known: tuple[NewCredential, OAuth2, str | None, SecretMetadata] | None = None
     _renewed: str | None = None
 
-    def of(self, blank: NewCredential, parameters: OAuth2, named_server: str | None) -> None:
+    def of(
+        self,
+        blank: NewCredential,
+        parameters: OAuth2,
+        named_server: str | None,
+        template: SecretMetadata = NO_METADATA,
+    ) -> None:
         """Before the code is sent: what its reply is judged by and stored with."""
-        self._known = (blank, parameters, named_server)
+        self._known = (blank, parameters, named_server, template)
 
     def recorder(self, *, renewed: str | None = None) -> Recorder | None:
         """Writes the next reply down; None without a journal.
@@ -53,5 +60,7 @@ class CodeRecording:
     def _entry(self, reply: RecordedReply) -> CodeEntry:
         if self._known is None:
             raise ValueError("nothing was sent yet")
-        blank, parameters, named = self._known
-        return CodeEntry.of(self.claimed.flow, self.claimed.key.slot, blank, parameters, named, reply, self._renewed)
+        blank, parameters, named, template = self._known
+        return CodeEntry.of(
+            self.claimed.flow, self.claimed.key.slot, blank, parameters, named, reply, self._renewed, template
+        )

@@ -13,6 +13,7 @@ from datasource.api.clock import Now
 from datasource.api.names import credential_secret_name
 from datasource.api.objects import PartialObject
 from datasource.api.requests import HandledSet
+from datasource.api.secret_metadata import SecretMetadata
 from datasource.cluster.api_errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.records.contents import Readable
@@ -48,6 +49,10 @@ class Target(Protocol):
     @property
     def handled(self) -> HandledSet:
         """The requests already acted on."""
+
+    @property
+    def template(self) -> SecretMetadata:
+        """What a Secret that is made carries beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,5 +139,5 @@ class CredentialStore:
             raise refusals.dropped_after_exchange()
 
 
-def _place_for(situation: Situation) -> Absent:
-    return Absent(situation.uid, situation.spec.credential_secret.template)
+def _place_for(target: Target) -> Absent:
+    return Absent(target.uid, target.template)

@@ -16,6 +16,7 @@ from callback_server.new_credential import NewCredential, filled
 from callback_server.refusals import Refused
 from datasource.api.objects import PartialObject
 from datasource.api.requests import HandledSet
+from datasource.api.secret_metadata import SecretMetadata
 from datasource.cluster.api_errors import Forbidden, NotFound
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, NotOurs
@@ -41,6 +42,7 @@ class _Target:
     name: str
     uid: str
     credential: Readable | None
+    template: SecretMetadata
 
     @property
     def handled(self) -> HandledSet:
@@ -88,7 +90,7 @@ class CodeReplayer:
         if credential_id_in(there) == flow.claim:
             return None
         readable = there if isinstance(there, Readable) else None
-        target = _Target(flow.namespace, flow.name, flow.uid, readable)
+        target = _Target(flow.namespace, flow.name, flow.uid, readable, entry.template)
         if credential_id_in(there) != flow.replaces or readable is not there or isinstance(found, NotOurs):
             await self._drop(entry, target)
             return refusals.dropped_after_exchange()

@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from datasource.api.clock import Moment
+from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
 from datasource.api.spec import OAuth2
 from datasource.oauth2.errors import OutcomeUnknown
 from datasource.oauth2.token_response import ReplyOptions, TokenResponse, parse_token_response, parse_what_came
@@ -99,6 +100,8 @@ class CodeEntry(msgspec.Struct, frozen=True, tag="code"):
     named_server: str | None
     """As the answer of the browser named it, for people."""
     reply: RecordedReply
+    template: SecretMetadata = NO_METADATA
+    """What a Secret that is made is to carry beside."""
     renewed: str | None = None
     """Where it is the reply to a refresh, since that to the code was of no use: what was sent. It holds on if none came."""
 
@@ -107,17 +110,18 @@ class CodeEntry(msgspec.Struct, frozen=True, tag="code"):
         cls,
         flow: Flow,
         slot: int,
-        template: tuple[CredentialFacts, CredentialData],
+        blank: tuple[CredentialFacts, CredentialData],
         parameters: OAuth2,
         named_server: str | None,
         reply: RecordedReply,
         renewed: str | None,
+        template: SecretMetadata = NO_METADATA,
     ) -> "CodeEntry":
-        """What is written down of an exchange; `template` is the credential, whose tokens are not known yet."""
-        facts, data = template
+        """What is written down of an exchange; `blank` is the credential, whose tokens are not known yet."""
+        facts, data = blank
         bare = msgspec.structs.replace(data, client_secret=None, ca_bundle=None, token_headers=None)
         keeps = bare != data
-        return cls(flow, slot, facts, bare, keeps, _that_matter(parameters), named_server, reply, renewed)
+        return cls(flow, slot, facts, bare, keeps, _that_matter(parameters), named_server, reply, template, renewed)
 
     def __repr__(self) -> str:
         return f"CodeEntry({self.flow.namespace}/{self.flow.name})"
