@@ -19,10 +19,10 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route, Router
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callback_server import refusals
 from callback_server.acceptance import Acceptance
+from callback_server.always_headers import AlwaysHeaders
 from callback_server.callback import CallbackService
 from callback_server.code_exchange import CodeExchange
 from callback_server.cookie import LookAlike, cookie_in, new_cookie, set_cookie_header
@@ -36,11 +36,12 @@ from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 from callback_server.looks import Lane, Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
+from callback_server.presentation import presentations
 from callback_server.references import new_reference
 from callback_server.refusals import Kind, Refused
 from callback_server.replayer import CodeReplayer
 from callback_server.revocation import GrantRevoker
-from callback_server.security import ALWAYS, is_from_our_page, is_navigation
+from callback_server.security import is_from_our_page, is_navigation
 from callback_server.situation import Observer
 from datasource.api.names import CALLBACK_FIELD_MANAGER, authorization_link
 from datasource.cluster.api_errors import ApiError, Unavailable
@@ -267,7 +268,10 @@ def create_app(served: Services) -> Starlette:
     prefix = urlsplit(settings.external_url).path
     app = Starlette(
         routes=[Mount(prefix, app=router)] if prefix else routes,
-        middleware=[Middleware(RequestMetrics), Middleware(_AlwaysHeaders)],
+        middleware=[
+            Middleware(RequestMetrics),
+            Middleware(AlwaysHeaders, presentations=presentations(settings.branding)),
+        ],
         exception_handlers={
             Refused: refused,
             Exceeded: exceeded,
@@ -279,29 +283,6 @@ def create_app(served: Services) -> Starlette:
     )
     app.router.redirect_slashes = False
     return app
-
-
-class _AlwaysHeaders:
-    """Adds the headers that every answer has, also those that no handler made."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *(
-                        (name.lower().encode(), value.encode())
-                        for name, value in ALWAYS.items()
-                        if name.lower().encode() not in present
-                    ),
-                ]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
 
 
 def _place(request: Request) -> tuple[str, str]:

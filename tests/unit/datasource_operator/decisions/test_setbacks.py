@@ -78,12 +78,6 @@ def test_what_stopped_is_begun_at_once_by_whoever_leads_next() -> None:
     assert BEFORE_IT_WAS_SENT["another process"].pause == timedelta(seconds=9)
 
 
-def test_what_cannot_be_done_now_says_why_and_about_what() -> None:
-    setback = another_process_refreshes(timedelta(seconds=9))
-    assert (NotNow(setback).setback, NotNow(setback).about, str(NotNow(setback))) == (setback, None, setback.message)
-    assert NotNow(setback, facts()).about == facts()
-
-
 def test_failure_remembers_when_it_was_and_which_request_it_answered() -> None:
     trouble = intent_took_too_long().trouble(facts(), timedelta(minutes=3), NOW, "1")
     assert (trouble.failed_at, trouble.asked) == (NOW, "1")
@@ -107,3 +101,9 @@ def test_next_try_is_told_by_the_minute_and_never_too_early() -> None:
 )
 def test_pause_is_ended_by_an_answer_to_another_only_where_nobody_asked_for_it(setback: Setback, provider: str) -> None:
     assert setback.trouble(facts(), timedelta(minutes=3), NOW, None, "login.example.com").provider == provider
+
+
+def test_what_cannot_be_done_now_says_why_and_about_what() -> None:
+    setback = another_process_refreshes(timedelta(seconds=9))
+    assert (NotNow(setback).setback, NotNow(setback).about, str(NotNow(setback))) == (setback, None, setback.message)
+    assert NotNow(setback, facts()).about == facts()
