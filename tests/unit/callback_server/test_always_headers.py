@@ -5,7 +5,7 @@ from typing import Any
 from callback_server.always_headers import AlwaysHeaders
 from callback_server.presentation import PRESENTATION, presentations
 from callback_server.security import ALWAYS
-from datasource.process.settings import Branding
+from datasource.process.branding import Branding
 
 
 async def answered(*headers: tuple[bytes, bytes], own: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], str]:
