@@ -11,6 +11,7 @@ import uvloop
 from callback_server.app import create_app, services
 from callback_server.server import server_of
 from datasource.cluster.kube import Kube
+from datasource.process.journal import journal_in
 from datasource.process.logs import configure_logging
 from datasource.process.metrics import show_build
 from datasource.process.probes import serve_probes
@@ -34,14 +35,18 @@ def main() -> None:
 
 async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int]) -> None:
     """Serve in this event loop; uvicorn takes the signals and waits for the requests under way."""
+    # Before anything else, and without the API server.
+    journal = journal_in(settings.journal)
     async with (
         Kube(settings.kubeconfig, user_agent="datasource-callback-server") as kube,
         Transport(settings.egress, settings.proxies) as transport,
     ):
-        served = services(kube, transport, settings)
+        served = services(kube, transport, settings, journal)
         # Once before the first request, so that it is not looked up what could be told.
         await served.link_keys.read()
-        reading = asyncio.create_task(served.link_keys.keep_reading(), name="link keys")
+        tasks = [asyncio.create_task(served.link_keys.keep_reading(), name="link keys")]
+        if served.replays is not None:
+            tasks.append(asyncio.create_task(served.replays.run(), name="replays"))
         app = create_app(served)
         host, port = pages
         server = server_of(app, host, port)
@@ -58,8 +63,12 @@ async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int
         logger.info("callback server starts", external_url=settings.external_url, listen=f"{host}:{port}")
         try:
             await server.serve()
+            if served.replays is not None:
+                # A pod that ends takes its journal with it.
+                await served.replays.drain()
         finally:
-            reading.cancel()
+            for task in tasks:
+                task.cancel()
             await runner.cleanup()
     logger.info("callback server ended")
 

@@ -6,7 +6,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -19,9 +19,10 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route, Router
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callback_server import refusals
+from callback_server.acceptance import Acceptance
+from callback_server.always_headers import AlwaysHeaders
 from callback_server.callback import CallbackService
 from callback_server.code_exchange import CodeExchange
 from callback_server.cookie import LookAlike, cookie_in, new_cookie, set_cookie_header
@@ -31,16 +32,16 @@ from callback_server.done import DoneService
 from callback_server.flows import FlowStore
 from callback_server.granted import NotGranted, PatientReads
 from callback_server.identity import IdentityCheck
-from callback_server.language import language_for
 from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 from callback_server.looks import Lane, Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
-from callback_server.presentation import PRESENTATION, Presentation, presentations
+from callback_server.presentation import presentations
 from callback_server.references import new_reference
 from callback_server.refusals import Kind, Refused
+from callback_server.replayer import CodeReplayer
 from callback_server.revocation import GrantRevoker
-from callback_server.security import ALWAYS, is_from_our_page, is_navigation
+from callback_server.security import is_from_our_page, is_navigation
 from callback_server.situation import Observer
 from datasource.api.names import CALLBACK_FIELD_MANAGER, authorization_link
 from datasource.cluster.api_errors import ApiError, Unavailable
@@ -49,7 +50,9 @@ from datasource.cluster.credential_secrets import CredentialSecrets
 from datasource.cluster.dropped_grants import DroppedGrants
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
+from datasource.cluster.replays import Replays
 from datasource.process.clock import utc_now
+from datasource.process.journal import Journal
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
@@ -85,6 +88,8 @@ class Services:
     settings: Settings
     misses: Misses
     link_keys: LinkKeyStore
+    replays: Replays | None = None
+    """What becomes of replies that lie in the journal; None where there is none."""
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
 
@@ -95,7 +100,7 @@ def places(*, per_namespace: int) -> Places:
     )
 
 
-def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
+def services(kube: Kube, transport: Transport, settings: Settings, journal: Journal | None = None) -> Services:
     """Wire everything up."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
     # A look takes 15 s where an issuer hangs at each of its places: only its own tenant waits for it.
@@ -116,6 +121,13 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
     looks = Looks(new_lane)
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
     exchanges = places(per_namespace=EXCHANGES_PER_NAMESPACE)
+    acceptance = Acceptance(
+        CredentialStore(credential_secrets, utc_now),
+        GrantRevoker(DroppedGrants(transport, clients, credential_secrets, utc_now), kube),
+        IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), utc_now),
+    )
+    replayer = CodeReplayer(kube, credential_secrets, clients, acceptance, flows)
+    replays = None if journal is None else Replays(journal, replayer.replay)
     return Services(
         dialog=DialogService(
             clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), exchanges, link_keys, utc_now
@@ -128,15 +140,15 @@ def services(kube: Kube, transport: Transport, settings: Settings) -> Services:
             looks,
             exchanges,
             link_keys,
-            CredentialStore(credential_secrets, utc_now),
-            GrantRevoker(DroppedGrants(transport, clients, credential_secrets, utc_now), kube),
-            IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), utc_now),
+            acceptance,
             utc_now,
+            replays,
         ),
         done=DoneService(settings, observer, flows, looks, link_keys),
         settings=settings,
         misses=Misses(time.monotonic),
         link_keys=link_keys,
+        replays=replays,
     )
 
 
@@ -258,7 +270,7 @@ def create_app(served: Services) -> Starlette:
         routes=[Mount(prefix, app=router)] if prefix else routes,
         middleware=[
             Middleware(RequestMetrics),
-            Middleware(_AlwaysHeaders, presentations=presentations(settings.branding)),
+            Middleware(AlwaysHeaders, presentations=presentations(settings.branding)),
         ],
         exception_handlers={
             Refused: refused,
@@ -271,38 +283,6 @@ def create_app(served: Services) -> Starlette:
     )
     app.router.redirect_slashes = False
     return app
-
-
-class _AlwaysHeaders:
-    """Chooses how pages look and speak, and adds the headers that every answer has, also those that no handler made."""
-
-    def __init__(self, app: ASGIApp, presentations: Mapping[str, Presentation]) -> None:
-        self._app = app
-        self._presentations = presentations
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        PRESENTATION.set(self._presentations[language_for(_accept_language(scope))])
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *(
-                        (name.lower().encode(), value.encode())
-                        for name, value in ALWAYS.items()
-                        if name.lower().encode() not in present
-                    ),
-                ]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-
-def _accept_language(scope: Scope) -> str | None:
-    """The header, where it was sent once: HTTP would join several, and no browser sends them."""
-    found = [value for name, value in scope["headers"] if name == b"accept-language"] if "headers" in scope else []
-    return found[0].decode("latin-1") if len(found) == 1 else None
 
 
 def _place(request: Request) -> tuple[str, str]:

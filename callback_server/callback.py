@@ -1,38 +1,43 @@
 """The way back: check, claim, exchange, store; each flow at most once."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import msgspec
 import structlog
 
 from callback_server import refusals
+from callback_server.acceptance import Acceptance, Granted
 from callback_server.code_exchange import CodeExchange, NoTokens
+from callback_server.code_recording import CodeRecording
 from callback_server.cookie import is_same_browser
 from callback_server.credentials import CredentialStore
 from callback_server.dialog import what_is_missing
 from callback_server.flows import ClaimedFlow, FlowStore
-from callback_server.identity import Authorizer, IdentityCheck, NotAccepted
+from callback_server.identity import IdentityCheck
 from callback_server.limits import Places
 from callback_server.looks import Looks
 from callback_server.metrics import count_refused, count_stored
+from callback_server.new_credential import (
+    NewCredential,
+    blank_credential,
+    captured_on_the_way_back,
+    filled,
+    named_server,
+)
 from callback_server.references import reference_of
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
 from callback_server.situation import Observer, Situation, effective_parameters
-from datasource.api.spec import DeletionPolicy
-from datasource.cluster.api_errors import ApiError, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
 from datasource.cluster.clients import ClientMaterial, Clients
 from datasource.cluster.link_keys import LinkKeyStore
+from datasource.cluster.replays import Replays
 from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, check_issuer, parse_callback
-from datasource.oauth2.token_response import TokenResponse, captured_text
-from datasource.outbound.redaction import said
+from datasource.oauth2.token_response import TokenResponse
 from datasource.records.contents import StoredTombstone
-from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.effective import Effective
-from datasource.records.fingerprint import fingerprint
 from datasource.records.flow import (
     Flow,
     FlowKey,
@@ -68,11 +73,26 @@ class CallbackService:
     looks: Looks
     places: Places
     link_keys: LinkKeyStore
-    credentials: CredentialStore
-    revoker: GrantRevoker
-    identity: IdentityCheck
+    acceptance: Acceptance
     now: Callable[[], datetime]
+    replays: Replays | None = None
+    """What becomes of replies that lie in the journal; None where there is none."""
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+    @property
+    def credentials(self) -> CredentialStore:
+        """Where credentials are stored."""
+        return self.acceptance.credentials
+
+    @property
+    def revoker(self) -> GrantRevoker:
+        """Revokes what comes to nothing."""
+        return self.acceptance.revoker
+
+    @property
+    def identity(self) -> IdentityCheck:
+        """Says who authorized."""
+        return self.acceptance.identity
 
     async def finish(self, namespace: str, name: str | None, query: bytes, cookie: str | None) -> str:
         """Finish the flow that the query belongs to; returns the id of its done page, which tells how it ended.
@@ -126,23 +146,30 @@ class CallbackService:
         if claimed is None:
             log.info("authorization is being finished by another request")
             return
-        if prepared is not None:
-            try:
-                await self._exchange_and_store(claimed.flow, prepared)
-            except Refused as refusal:
-                refused = refusal
+        recording = CodeRecording(self.replays, claimed)
+        try:
+            if prepared is not None:
+                refused = await self._exchange_and_store(claimed.flow, prepared, recording)
+            await self._tell(claimed, refused, recording)
+        finally:
+            # Where it was not seen through, whatever came in between, it is dealt with from the journal.
+            recording.leave()
+
+    async def _tell(self, claimed: ClaimedFlow, refused: Refused | None, recording: CodeRecording) -> None:
         if refused is None:
             count_stored()
         else:
             count_refused(refused)
-        log.info(
+        logger.info(
             "authorization ended",
+            datasource=f"{claimed.flow.namespace}/{claimed.flow.name}",
             outcome="stored" if refused is None else refused.kind,
             reference=reference_of(claimed.flow),
             # From the button to here, the person's time at the provider included.
-            seconds=round((self.now() - stored.flow.created_at).total_seconds(), 1),
+            seconds=round((self.now() - claimed.flow.created_at).total_seconds(), 1),
         )
-        await self._record(claimed, refused)
+        if await self._record(claimed, refused):
+            recording.is_done()
 
     async def _prepare(self, flow: Flow, response: AuthorizationResponse) -> _Prepared:
         """Check everything that can be checked before the code is spent.
@@ -169,134 +196,47 @@ class CallbackService:
         self.clients.client(material, token_endpoint=effective.token_url)
         return _Prepared(situation, effective, response, material)
 
-    async def _exchange_and_store(self, flow: Flow, prepared: _Prepared) -> None:
-        situation = prepared.situation
-        response = await self._exchange(flow, prepared)
-        facts, data = self._credential(flow, prepared, response)
+    async def _exchange_and_store(self, flow: Flow, prepared: _Prepared, recording: CodeRecording) -> Refused | None:
+        """Spend the code, and store what comes of it; returns why nothing was stored."""
+        blank = self._credential(flow, prepared)
+        recording.of(blank, prepared.effective.parameters, named_server(prepared.response), prepared.situation.template)
+        material = prepared.material
         try:
-            authorizer = await self.identity.authorizer(
-                prepared.effective.parameters, flow, response, prepared.material.ca_bundle
+            response = await self.exchange.tokens(
+                flow, prepared.effective, material, prepared.response.code or "", recording
             )
-        except NotAccepted as error:
-            await self.revoker.revoke_unaccepted(situation, prepared.material, data, error.shown)
-            raise error.refused from None
-        facts, data = authorized_by(authorizer, facts, data)
-        try:
-            await self.credentials.store(situation, facts, data, known=flow.known, until=flow.expires_at)
-        except Refused:
-            await self.revoker.revoke_dropped(situation, prepared.material, data)
-            raise
-
-    async def _exchange(self, flow: Flow, prepared: _Prepared) -> TokenResponse:
-        code, material = prepared.response.code or "", prepared.material
-        try:
-            return await self.exchange.tokens(flow, prepared.effective, material, code)
         except NoTokens as failed:
             if failed.refresh_token is not None:
                 left = TokenResponse("", "Bearer", refresh_token=failed.refresh_token)
-                _, data = self._credential(flow, prepared, left)
+                _, data = filled(blank, left, self.now())
                 await self.revoker.revoke_dropped(prepared.situation, material, data)
-            raise refusals.exchange_failed(failed.error, named_server(prepared.response)) from None
+            return refusals.exchange_failed(failed.error, named_server(prepared.response))
+        credential = filled(blank, response, self.now())
+        return await self.acceptance.store(
+            Granted(flow, prepared.situation, prepared.effective.parameters, credential, response), material
+        )
 
-    def _credential(
-        self, flow: Flow, prepared: _Prepared, response: TokenResponse
-    ) -> tuple[CredentialFacts, CredentialData]:
-        return new_credential(
+    def _credential(self, flow: Flow, prepared: _Prepared) -> NewCredential:
+        return blank_credential(
             prepared.situation,
             prepared.effective,
             flow,
-            response,
             captured=captured_on_the_way_back(prepared.effective, prepared.response),
             # The claim's ID, so that the done page knows the credential even where the outcome could not be recorded.
             credential_id=flow.claim or "",
             material=prepared.material,
-            refreshed_at=self.now(),
         )
 
-    async def _record(self, claimed: ClaimedFlow, refused: Refused | None) -> None:
-        """Tell the done page; it finds a stored credential by itself where this cannot be written."""
+    async def _record(self, claimed: ClaimedFlow, refused: Refused | None) -> bool:
+        """Tell the done page; it finds a stored credential by itself where this cannot be written. Whether there is no more
+        to be done about that."""
         try:
             await self.flows.record_outcome(claimed, refused)
         except (ApiError, Unavailable) as error:
             logger.warning("could not record how an authorization ended", error=str(error))
-
-
-def new_credential(
-    situation: Situation,
-    effective: Effective,
-    flow: Flow,
-    response: TokenResponse,
-    *,
-    captured: Mapping[str, str],
-    credential_id: str,
-    material: ClientMaterial,
-    refreshed_at: datetime,
-) -> tuple[CredentialFacts, CredentialData]:
-    """The credential that a token response makes; the set of handled requests is filled in when it is stored."""
-    scopes = effective.parameters.scopes
-    bound_to = fingerprint(situation.oauth2)
-    facts = CredentialFacts(
-        credential_id=credential_id,
-        replaces=situation.credential_id,
-        fingerprint=bound_to,
-        requested_scopes=scopes,
-        granted_scopes=scopes if response.scopes is None else response.scopes,
-        expires_at=response.expires_at,
-        told_lifetime=response.told_lifetime,
-        expiry_hint=response.expiry_hint,
-        grant_expires_at=response.grant_expires_at,
-        grant_lifetime=None if response.grant_expires_at is None else response.grant_expires_at - refreshed_at,
-        refreshed_at=refreshed_at,
-        authorized_at=refreshed_at,
-        has_refresh_token=response.refresh_token is not None,
-        ticket_hash=flow.ticket_hash,
-        is_revocable=effective.revocation_url is not None,
-        promised=None if flow.metadata is None else flow.metadata.promises,
-    )
-    data = CredentialData(
-        access_token=response.access_token,
-        token_type=response.token_type,
-        token_endpoint=effective.token_url,
-        fingerprint=bound_to,
-        client_id=effective.client_id,
-        refresh_token=response.refresh_token,
-        redirect_uri=flow.redirect_uri if effective.parameters.redirect_uri_on_refresh else None,
-        revocation_endpoint=effective.revocation_url,
-        refresh_endpoint=effective.parameters.refresh_url or None,
-    )
-    is_to_be_revoked = situation.spec.deletion_policy is DeletionPolicy.REVOKE
-    recorded = material.recorded_in(data, is_to_be_revoked=is_to_be_revoked)
-    return facts, recorded.with_captured({**captured, **response.captured})
-
-
-def captured_on_the_way_back(effective: Effective, response: AuthorizationResponse) -> Mapping[str, str]:
-    """The captured fields that stand in the callback's query, where a person's browser brought them."""
-    names = effective.parameters.captured_fields.callback
-    found = {name: captured_text(response.other.get(name)) for name in names}
-    return {name: text for name, text in found.items() if text is not None}
-
-
-def named_server(response: AuthorizationResponse) -> str | None:
-    """The server that keeps the account, where the service names one (Zoho: accounts-server).
-
-    A browser brought it, so nothing is sent there.
-    """
-    named = response.other.get("accounts-server")
-    return said(named) if named else None
-
-
-def authorized_by(
-    authorizer: Authorizer, facts: CredentialFacts, data: CredentialData
-) -> tuple[CredentialFacts, CredentialData]:
-    """The same credential, with who authorized."""
-    known = msgspec.structs.replace(
-        facts,
-        authorized_as=authorizer.shown,
-        identity_problem=authorizer.problem,
-        identity_checked=authorizer.checked,
-        identity_fits=authorizer.checked is not None,
-    )
-    return known, msgspec.structs.replace(data, identity=authorizer.kept)
+            # What is gone, or somebody else's by now, is told nothing any more.
+            return isinstance(error, Conflict | NotFound)
+        return True
 
 
 def clear_is_newer(situation: Situation, flow: Flow) -> bool:

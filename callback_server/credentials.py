@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -12,6 +13,7 @@ from datasource.api.clock import Now
 from datasource.api.names import credential_secret_name
 from datasource.api.objects import PartialObject
 from datasource.api.requests import HandledSet
+from datasource.api.secret_metadata import SecretMetadata
 from datasource.cluster.api_errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.records.contents import Readable
@@ -23,6 +25,34 @@ logger = structlog.get_logger(__name__)
 
 REFUSALS = (Forbidden, Invalid)
 """What the API server says of a write that it will not have: rights, quotas, webhooks."""
+
+
+class Target(Protocol):
+    """Where a credential is put, and over what."""
+
+    @property
+    def namespace(self) -> str:
+        """Of the Datasource."""
+
+    @property
+    def name(self) -> str:
+        """Of the Datasource."""
+
+    @property
+    def uid(self) -> str:
+        """Of the Datasource."""
+
+    @property
+    def credential(self) -> Readable | None:
+        """What stands there."""
+
+    @property
+    def handled(self) -> HandledSet:
+        """The requests already acted on."""
+
+    @property
+    def template(self) -> SecretMetadata:
+        """What a Secret that is made carries beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +89,23 @@ class CredentialStore:
         await self.credential_secrets.swap(*place, patch, PartialObject, dry_run=True)
 
     async def store(
-        self, situation: Situation, facts: CredentialFacts, data: CredentialData, *, known: HandledSet, until: datetime
+        self,
+        situation: Target,
+        facts: CredentialFacts,
+        data: CredentialData,
+        *,
+        known: HandledSet,
+        until: datetime,
+        waits: bool = True,
     ) -> None:
         """Store a credential that the provider has issued; it answers the requests that are `known`.
 
-        An API server that does not answer is waited for as long as the process lives; one that refuses, until `until`.
+        An API server that does not answer is waited for as long as the process lives; one that refuses, until `until`. Where
+        the caller comes again, nobody `waits`.
 
         Raises:
             Refused: another credential, or a clear, came first; or the API server would not have it.
+            ApiError, Unavailable: it refused or did not answer, and nobody waits.
         """
 
         replaced: Readable | Absent = situation.credential or _place_for(situation)
@@ -79,6 +118,8 @@ class CredentialStore:
         refused = REFUSALS if situation.credential is not None else (*REFUSALS, NotFound)
 
         def gives_up(error: ApiError | Unavailable) -> bool:
+            if not waits and not isinstance(error, Conflict):
+                return True
             return isinstance(error, refused) and self.now() >= until
 
         try:
@@ -91,10 +132,12 @@ class CredentialStore:
                 gives_up=gives_up,
             )
         except refused as error:
+            if self.now() < until:
+                raise
             raise refusals.store_was_refused(credential_secret_name(situation.name), error.message) from None
         if not written.stands:
             raise refusals.dropped_after_exchange()
 
 
-def _place_for(situation: Situation) -> Absent:
-    return Absent(situation.uid, situation.spec.credential_secret.template)
+def _place_for(target: Target) -> Absent:
+    return Absent(target.uid, target.template)

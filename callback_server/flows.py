@@ -1,6 +1,7 @@
 """I/O: flow records in the API server, so that any replica can finish any flow."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import SystemRandom
@@ -139,6 +140,15 @@ class FlowStore:
         """Say how a claimed flow ended; None: a credential was stored."""
         flow = self._ended(claimed.flow, refused)
         await self._write(claimed.key, claimed.stored, flow)
+
+    async def record_replayed(self, flow: Flow, slot: int, refused: Refused | None) -> None:
+        """The same of a flow whose reply comes from the journal. What took its slot meanwhile stays, and so does an outcome."""
+        key = FlowKey(uid_digest(flow.uid), slot, "")
+        stored = await self.find(key)
+        if stored is None or stored.flow.claim != flow.claim or stored.flow.outcome is not Outcome.UNDER_WAY:
+            return
+        with suppress(Conflict, NotFound):
+            await self._write(key, stored, self._ended(stored.flow, refused))
 
     async def give_up(self, key: FlowKey, claim_id: str, refused: Refused) -> None:
         """Say that a flow failed before anybody was sent anywhere; what took its slot meanwhile stays."""

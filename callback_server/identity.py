@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -71,27 +72,45 @@ class IdentityCheck:
                 raise refusals.identity_cannot_be_verified(str(error)) from None
 
     async def authorizer(
-        self, parameters: OAuth2, flow: Flow, response: TokenResponse, ca_bundle: str | None
+        self,
+        parameters: OAuth2,
+        flow: Flow,
+        response: TokenResponse,
+        ca_bundle: str | None,
+        *,
+        replayed_from: datetime | None = None,
     ) -> Authorizer:
         """Who authorized.
 
+        Args:
+            parameters: filled in from the preset.
+            flow: as it was claimed.
+            response: what the code brought.
+            ca_bundle: by which the issuer is trusted beside the system's authorities.
+            replayed_from: where the reply comes from the journal, when it came: times in it are judged by that, and keys that
+                cannot be had now are waited for.
+
         Raises:
+            MetadataUnavailable: there are no keys now; only for a reply from the journal.
             NotAccepted: the id_token is not for us, or it is not somebody whom spec.oauth2.expectedIdentity names.
         """
         if response.id_token is None or not _is_asked_for(parameters, flow):
             if parameters.expected_identity:
                 raise NotAccepted(refusals.identity_is_unknown())
             return Authorizer()
+        at = replayed_from or self.now()
         try:
             claims = await self._claims(response.id_token, parameters, flow.namespace, ca_bundle)
             identity = check_claims(
-                claims, issuer=parameters.issuer, client_id=parameters.client_id or "", nonce=flow.nonce, now=self.now()
+                claims, issuer=parameters.issuer, client_id=parameters.client_id or "", nonce=flow.nonce, now=at
             )
         except IdentityMismatch as error:
             # The nonce is what keeps somebody else's code out where there is no PKCE (RFC 9700 section 4.5.3.2).
             is_refused = isinstance(error, OfAnotherAuthorization) and flow.code_verifier is None
             return _unknown(parameters, flow, str(error), is_refused=is_refused)
         except (MetadataUnavailable, MetadataUnusable) as error:
+            if replayed_from is not None and isinstance(error, MetadataUnavailable):
+                raise
             return _unknown(parameters, flow, f"The id_token could not be verified. {error}")
         if parameters.issuer is None:
             return Authorizer(identity.shown)

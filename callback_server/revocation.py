@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from callback_server.situation import Situation
+from callback_server.credentials import Target
 from datasource.api.objects import PartialObject
 from datasource.cluster.api_errors import ApiError, NotFound, Unavailable
 from datasource.cluster.clients import ClientMaterial
@@ -20,7 +20,7 @@ class GrantRevoker:
     grants: DroppedGrants
     kube: Kube
 
-    async def revoke_dropped(self, situation: Situation, material: ClientMaterial, data: CredentialData) -> None:
+    async def revoke_dropped(self, situation: Target, material: ClientMaterial, data: CredentialData) -> None:
         """Revoke what could not be stored, unless another credential stands."""
         grant = DroppedGrant(situation.namespace, situation.name, data, material)
         if await self._datasource_is_gone(situation):
@@ -30,7 +30,7 @@ class GrantRevoker:
             await self.grants.revoke_where_none_stands(grant)
 
     async def revoke_unaccepted(
-        self, situation: Situation, material: ClientMaterial, data: CredentialData, authorized_as: str | None
+        self, situation: Target, material: ClientMaterial, data: CredentialData, authorized_as: str | None
     ) -> None:
         """Revoke the grant of somebody who is not expected; where it may be the one whose credential stands, drop it only."""
         credential = situation.credential
@@ -40,7 +40,7 @@ class GrantRevoker:
         else:
             await self.revoke_dropped(situation, material, data)
 
-    async def _datasource_is_gone(self, situation: Situation) -> bool:
+    async def _datasource_is_gone(self, situation: Target) -> bool:
         """Whether it surely is: rights that do not reach it any more prove nothing."""
         place = (situation.namespace, situation.name)
         try:

@@ -9,6 +9,7 @@ from callback_server.limits import Places
 from datasource.api.names import credential_secret_name, ticket_in
 from datasource.api.objects import Datasource, Status
 from datasource.api.requests import HandledSet, Requests, requests_in
+from datasource.api.secret_metadata import SecretMetadata
 from datasource.api.spec import InvalidSpec, OAuth2, Spec, missing_fields, redirect_uri_of
 from datasource.api.spec_problems import parse_spec
 from datasource.cluster.api_errors import Forbidden, NotFound
@@ -56,6 +57,11 @@ class Situation:
     def handled(self) -> HandledSet:
         """The requests already acted on."""
         return handled_by(self.credential)
+
+    @property
+    def template(self) -> SecretMetadata:
+        """What a credential Secret that is made carries beside."""
+        return self.spec.credential_secret.template
 
     @property
     def promised(self) -> ProviderMetadata | None:

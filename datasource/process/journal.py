@@ -51,8 +51,8 @@ OLDEST = Gauge(
 )
 REPLIES = Metric(
     "datasource_journal_replies",
-    "Replies of the journal by their result. Replayed: stored by the process that found them. Superseded: something newer was "
-    "there. Dropped: cleared, deleted or replaced meanwhile. Unwritable: never written down. Set aside: not tried any more.",
+    "Replies of the journal by result. Replayed: handled from the journal. Superseded: a newer one is stored. "
+    "Dropped: the credential was cleared, deleted or replaced. Unwritable: not in a file. Set aside: not tried again.",
     ["result"],
 )
 for _result in ("replayed", "superseded", "dropped", "unwritable", "set aside"):

@@ -7,15 +7,18 @@ credential Secret again, where it must stand unchanged.
 
 import hashlib
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
 from datasource.api.clock import Moment
+from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
 from datasource.api.spec import OAuth2
 from datasource.oauth2.errors import OutcomeUnknown
 from datasource.oauth2.token_response import ReplyOptions, TokenResponse, parse_token_response, parse_what_came
 from datasource.outbound.provider_request import Reply
-from datasource.records.credential import CredentialData
+from datasource.records.credential import CredentialData, CredentialFacts
+from datasource.records.flow import Flow
 from datasource.records.turn import Turn
 
 _BROKE_OFF = "The reply was not whole."
@@ -80,8 +83,52 @@ class RefreshEntry(msgspec.Struct, frozen=True, tag="refresh"):
         return msgspec.structs.replace(self.turn, data=data)
 
 
-JournalEntry = RefreshEntry
-"""What an entry says."""
+class CodeEntry(msgspec.Struct, frozen=True, tag="code"):
+    """The reply to a code."""
+
+    flow: Flow
+    """As it was claimed."""
+    slot: int
+    """In which its record stands."""
+    facts: CredentialFacts
+    data: CredentialData
+    """The credential as it is but for what the reply brings, and for what the client proves itself with."""
+    keeps_client: bool
+    """Whether that is stored beside the tokens, to revoke them."""
+    parameters: OAuth2
+    """Those that held at that moment."""
+    named_server: str | None
+    """As the answer of the browser named it, for people."""
+    reply: RecordedReply
+    template: SecretMetadata = NO_METADATA
+    """What a Secret that is made is to carry beside."""
+    renewed: str | None = None
+    """Where it is the reply to a refresh, since that to the code was of no use: what was sent. It holds on if none came."""
+
+    @classmethod
+    def of(
+        cls,
+        flow: Flow,
+        slot: int,
+        blank: tuple[CredentialFacts, CredentialData],
+        parameters: OAuth2,
+        named_server: str | None,
+        reply: RecordedReply,
+        renewed: str | None,
+        template: SecretMetadata = NO_METADATA,
+    ) -> "CodeEntry":
+        """What is written down of an exchange; `blank` is the credential, whose tokens are not known yet."""
+        facts, data = blank
+        bare = msgspec.structs.replace(data, client_secret=None, ca_bundle=None, token_headers=None)
+        keeps = bare != data
+        return cls(flow, slot, facts, bare, keeps, _that_matter(parameters), named_server, reply, template, renewed)
+
+    def __repr__(self) -> str:
+        return f"CodeEntry({self.flow.namespace}/{self.flow.name})"
+
+
+JournalEntry = RefreshEntry | CodeEntry
+"""What an entry says: each process reads those of its own."""
 
 LARGEST_BUNDLE = 16 * 1024
 """Characters of a CA bundle that are written down. Without it a signature cannot be checked, and TLS stands in for it."""
@@ -116,13 +163,16 @@ def encode_entry(entry: JournalEntry) -> bytes:
     return msgspec.json.encode(entry)
 
 
-def decode_entry(record: bytes) -> JournalEntry:
+E = TypeVar("E", RefreshEntry, CodeEntry)
+
+
+def decode_entry(record: bytes, type_: type[E]) -> E:
     """Read what `encode_entry` wrote.
 
     Raises:
-        msgspec.MsgspecError: it is damaged, or of a version that knows more.
+        msgspec.MsgspecError: it is damaged, of another process, or of a version that knows more.
     """
-    return msgspec.json.decode(record, type=RefreshEntry)
+    return msgspec.json.decode(record, type=type_)
 
 
 def place_of(namespace: str, name: str) -> str:

@@ -9,6 +9,7 @@ import structlog
 
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.credential_secrets import CredentialSecrets, NotOurs
+from datasource.cluster.recording import Recording
 from datasource.records.contents import Readable, StoredCredential, still_there
 from datasource.records.credential import CredentialFacts
 from datasource.records.standing import Standing
@@ -17,7 +18,6 @@ from datasource_operator.cache import Key
 from datasource_operator.decisions.refresh_outcome import KeepRefreshToken, Store, TakeBack, Verdict
 from datasource_operator.decisions.setbacks import BLOCKED_PAUSE, NotNow, reply_is_in_the_journal, reply_waits
 from datasource_operator.observer import DatasourceGone
-from datasource_operator.recording import Recording
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
 from datasource_operator.steps import Steps
 from datasource_operator.waiting_replies import WaitingReplies

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import NoReturn
 
 import msgspec
@@ -27,6 +28,7 @@ from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
+from datasource.cluster.recording import Recording
 from datasource.cluster.replays import Replays
 from datasource.process.clock import utc_now
 from datasource.process.journal import Journal
@@ -43,7 +45,7 @@ from datasource.records.intent import (
     may_be_taken,
     next_intent,
 )
-from datasource.records.journal_entry import place_of
+from datasource.records.journal_entry import RefreshEntry, place_of
 from datasource.records.sendable_data import sendable_data
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
@@ -74,7 +76,6 @@ from datasource_operator.decisions.setbacks import (
 from datasource_operator.decisions.timing import provider_for, refresh_is_wanted, token_life
 from datasource_operator.observer import DatasourceGone
 from datasource_operator.outcome_writer import OutcomeWriter, words_of
-from datasource_operator.recording import Recording
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
 from datasource_operator.refresh_sender import REFRESHES, RefreshSender
 from datasource_operator.replayer import Replayer
@@ -182,7 +183,8 @@ class Refresher:
         if self.monotonic() - began_at > SLOWEST_START.total_seconds():
             await self._take_back(key, begun, intent_took_too_long())
         self.memory.sends(key)
-        recording = Recording(turn, material.parameters, self.replays)
+        entry_of = partial(RefreshEntry.of, turn, material.parameters)
+        recording = Recording(self.replays, *key, turn.intent.id, entry_of)
         try:
             await self._send(key, turn, material, recording)
         finally:
@@ -333,6 +335,5 @@ class Refresher:
             return
         pause = self.memory.pause(key, setback.at_least) if setback.pause is None else setback.pause
         now = self.now()
-        self.memory.failed(
-            key, seen.generation, setback.trouble(facts, pause, now, seen.pending.refresh, provider_for(seen)), now
-        )
+        trouble = setback.trouble(facts, pause, now, seen.pending.refresh, provider_for(seen))
+        self.memory.failed(key, seen.generation, trouble, now)

@@ -66,7 +66,7 @@ class Replayer:
             ApiError, Unavailable: the API server refused or did not answer.
             msgspec.MsgspecError: it cannot be read.
         """
-        entry = decode_entry(content)
+        entry = decode_entry(content, RefreshEntry)
         key = Key(entry.turn.namespace, entry.turn.name)
         found, data = await self._found(key)
         there = still_there(found)

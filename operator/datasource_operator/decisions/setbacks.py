@@ -98,8 +98,8 @@ def journal_may_hold_the_reply(pause: timedelta) -> Setback:
     """Somebody else's intent stands on the Secret, and nobody is at work on it; but what it came to may be written down."""
     return Setback(
         Reason.REFRESH_FAILING,
-        "Another process began to refresh the token and was ended. The provider's answer may be in the journal of its pod. "
-        "That pod is given 15 minutes to come back to it, or less if the token expires sooner.",
+        "Another process began to refresh the token and ended. The journal of its pod may have the provider's answer. The "
+        "refresh begins again after 15 minutes, or shortly before the token expires.",
         pause,
     )
 

@@ -9,15 +9,19 @@ from urllib.parse import parse_qs
 import msgspec
 import pytest
 
-from callback_server.callback import captured_on_the_way_back
+from callback_server.callback import clear_is_newer
+from callback_server.new_credential import captured_on_the_way_back
+from callback_server.situation import Situation
 from datasource.api.names import Annotation, uid_digest
-from datasource.api.objects import Metadata
+from datasource.api.objects import Metadata, Status
+from datasource.api.requests import HandledSet, Requests
 from datasource.oauth2.callback import AuthorizationResponse
 from datasource.records.effective import effective_oauth2
 from datasource.records.flow import failed_flow
 from tests.support.hostile_provider import Behaviour, ReceivedRequest, replies
 from tests.unit.callback_server.visits import DATASOURCE, Visit, new_cookie_jar, visit
-from tests.unit.datasource.builders import UID, oauth2
+from tests.unit.datasource.builders import UID, oauth2, spec
+from tests.unit.datasource.records.test_flow import flow
 
 TOKENS = {
     "access_token": "the-access-token",
@@ -205,3 +209,10 @@ def test_only_fields_that_the_spec_names_are_kept_of_what_a_browser_brought() ->
     wanted = effective_oauth2(oauth2(capturedFields={"callback": ["realmId", "missing"]}), None)
     response = AuthorizationResponse(code="c", state="s", other={"realmId": "42", "evil": "x"})
     assert dict(captured_on_the_way_back(wanted, response)) == {"realmId": "42"}
+
+
+def test_clear_counts_where_the_flow_did_not_know_of_it() -> None:
+    asked = Requests(clear_credential="1")
+    at = Situation("shop", "sales", UID, spec(), oauth2(), Status(), asked, None)
+    assert clear_is_newer(at, flow())
+    assert not clear_is_newer(at, flow(requested=HandledSet().with_requests(asked)))

@@ -4,11 +4,13 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from callback_server.__main__ import main, run
+from datasource.process.journal import open_journal
 from datasource.process.settings import Settings
 from deploy.local.processes import free_ports
 from tests.unit.datasource.api_server import ApiServer, fails
@@ -67,3 +69,21 @@ async def test_process_serves_until_it_is_told_to_end_and_then_listens_no_more(n
         for port in (pages, probes):
             with pytest.raises(httpx.TransportError):
                 await client.get(f"http://127.0.0.1:{port}/")
+
+
+async def test_process_deals_with_its_journal_from_the_start_and_before_its_end(tmp_path: Path) -> None:
+    journal = open_journal(str(tmp_path))
+    assert journal.write("shop", "0" * 32, "01", b"{}") is not None
+    journal.close()
+    pages, probes = free_ports(2)
+    async with ApiServer(fails(404, "NotFound")) as server, httpx.AsyncClient() as client:
+        settings = Settings(
+            "https://connect.example.com", "datasource-system", kubeconfig=str(server.kubeconfig), journal=str(tmp_path)
+        )
+        running = asyncio.create_task(run(settings, ("127.0.0.1", pages), ("127.0.0.1", probes)))
+        metrics = (await answer(client, f"http://127.0.0.1:{probes}/metrics")).text
+        assert "datasource_journal_kept 1.0" in metrics
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(running, 20)
+    # It was no entry of this version, and is kept to be looked at.
+    assert [each.suffix for each in (tmp_path / "journal").iterdir()] == [".aside"]

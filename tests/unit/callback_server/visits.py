@@ -17,6 +17,7 @@ from datasource.api.names import Annotation, authorization_link, credential_secr
 from datasource.api.objects import encoded_data
 from datasource.api.spec_problems import parse_spec
 from datasource.cluster.resources import DATASOURCES, SECRETS
+from datasource.process.journal import Journal
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
 from datasource.records.fingerprint import parameters_hash
@@ -53,6 +54,8 @@ class Visit:
     client: httpx.AsyncClient
     sleeps: list[float]
     spec: dict[str, Any]
+    transport: Transport
+    settings: Settings
     meanwhile: list[Callable[[], Awaitable[None] | None]] = field(default_factory=list)
     """Each happens once, while the done page waits."""
 
@@ -130,13 +133,23 @@ def new_cookie_jar(visit: Visit) -> None:
 
 
 @asynccontextmanager
-async def visit(*behaviours: Behaviour, **oauth2: Any) -> AsyncIterator[Visit]:
+async def visit(
+    *behaviours: Behaviour,
+    kube: Connection | None = None,
+    journal: Journal | None = None,
+    deletion_policy: str | None = None,
+    **oauth2: Any,
+) -> AsyncIterator[Visit]:
     """Somebody before a Datasource that waits for a credential."""
-    kube, sleeps = Connection(), list[float]()
+    kube, sleeps = kube or Connection(), list[float]()
     async with HostileProvider(*behaviours) as provider, Transport(ON_LOOPBACK) as transport:
         spec = raw_spec(tokenURL=provider.url, **oauth2)
+        if deletion_policy is not None:
+            spec |= {"deletionPolicy": deletion_policy}
+        if journal is not None:
+            spec["oauth2"]["revocationURL"] = provider.url.replace("/token", "/revoke")
         settings = Settings(EXTERNAL, SYSTEM, allow_insecure_http=True, egress=ON_LOOPBACK)
-        wired = services(kube, transport, settings)
+        wired = services(kube, transport, settings, journal)
         came: Visit
 
         async def sleep(seconds: float) -> None:
@@ -148,7 +161,7 @@ async def visit(*behaviours: Behaviour, **oauth2: Any) -> AsyncIterator[Visit]:
 
         http = httpx.ASGITransport(create_app(_patient(wired, sleep)), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=http, base_url=EXTERNAL) as client:
-            came = Visit(kube, provider, client, sleeps, spec)
+            came = Visit(kube, provider, client, sleeps, spec, transport, settings)
             _store(kube, spec)
             yield came
 

@@ -4,7 +4,7 @@ Who is killed does nothing any more: whatever its code does on the way out, no f
 it.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -34,54 +34,14 @@ from datasource_operator.steps import Steps
 from tests.support.api_in_memory import ApiServerInMemory
 from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, fingerprint_of, raw_spec
 from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider
-from tests.support.kube_in_memory import Answer, Call, KubeInMemory
+from tests.support.mortal import Fate, Killed, MortalKube
 from tests.support.rotating_provider import RotatingProvider
 from tests.unit.datasource_operator.stand_ins import Clock
 
 KEY = Key(NAMESPACE, NAME)
 SECRET = credential_secret_name(NAME)
 
-
-class Killed(BaseException):
-    """SIGKILL."""
-
-
-@dataclass
-class Fate:
-    """When a process is killed: at one of the steps that it takes, counted from 1, or by its name; 0: never."""
-
-    at: int | str = 0
-    steps: list[str] = field(default_factory=list)
-
-    @property
-    def is_dead(self) -> bool:
-        if isinstance(self.at, str):
-            return self.at in self.steps
-        return 0 < self.at <= len(self.steps)
-
-    def step(self, what: str) -> None:
-        if self.is_dead:
-            raise Killed
-        self.steps.append(what)
-        if self.is_dead:
-            raise Killed
-
-
-@dataclass
-class MortalKube(KubeInMemory):
-    """A connection of one process."""
-
-    fate: Fate = field(default_factory=Fate)
-    refuses: Callable[[Call], Exception | None] = lambda _: None
-    written: Callable[[Call], None] = lambda _: None
-
-    async def requested(self, call: Call, answer: Answer) -> Any:
-        self.fate.step(f"before {call.verb}")
-        self.failure = self.refuses(call)
-        answered = await super().requested(call, answer)
-        self.fate.step(f"after {call.verb}")
-        self.written(call)
-        return answered
+__all__ = ["KEY", "SECRET", "Killed", "OperatorProcess", "World", "journal_world"]
 
 
 @dataclass

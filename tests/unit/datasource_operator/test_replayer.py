@@ -184,7 +184,7 @@ async def test_nothing_is_sent_while_a_reply_lies_there(tmp_path: Path) -> None:
             await process.refresh()
         assert len(world.provider.used) == 1
         assert "no answer" in process.trouble()
-        assert "do not delete the pod" in process.trouble()
+        assert "Do not delete the pod" in process.trouble()
         process.kube.refuses = lambda _: None
         process.monotonic.advance(timedelta(minutes=6))
         await process.refresh()
@@ -258,7 +258,7 @@ async def test_pod_that_may_come_back_to_its_journal_is_waited_for_and_that_is_s
             await other.refresh()
             other.monotonic.advance(LOOK_GAP)
         assert len(world.provider.used) == 1
-        assert "is given 15 minutes to come back" in other.trouble()
+        assert "begins again after 15 minutes" in other.trouble()
         assert world.facts.verdict is None
         await world.starts().replay()
         assert not world.is_lost

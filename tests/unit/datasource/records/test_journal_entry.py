@@ -1,6 +1,7 @@
 """What is written down of a reply is enough to judge it by, and nothing that proves who we are."""
 
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from datasource.records.effective import reply_options
 from datasource.records.intent import Intent
 from datasource.records.journal_entry import (
     LARGEST_BUNDLE,
+    CodeEntry,
     RecordedReply,
     RefreshEntry,
     decode_entry,
@@ -23,6 +25,7 @@ from datasource.records.journal_entry import (
 )
 from datasource.records.turn import Turn
 from tests.unit.datasource.builders import NOW, credential_data, facts, oauth2
+from tests.unit.datasource.records.test_flow import flow
 
 LATER = NOW + timedelta(seconds=2)
 ANSWER = b'{"access_token": "at-2", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt-2"}'
@@ -66,7 +69,7 @@ def entry() -> RefreshEntry:
 
 
 def test_entry_survives_the_way_over_its_file() -> None:
-    assert decode_entry(encode_entry(entry())) == entry()
+    assert decode_entry(encode_entry(entry()), RefreshEntry) == entry()
 
 
 def test_nothing_that_was_sent_and_nothing_that_proves_who_we_are_is_written_down() -> None:
@@ -76,7 +79,7 @@ def test_nothing_that_was_sent_and_nothing_that_proves_who_we_are_is_written_dow
 
 
 def test_turn_is_as_it_was_once_the_credential_secret_is_read_again() -> None:
-    read = decode_entry(encode_entry(entry()))
+    read = decode_entry(encode_entry(entry()), RefreshEntry)
     assert read.turn_with(turn().data) == turn()
     assert read.sent_hash == token_hash("sentinel-rt")
 
@@ -88,7 +91,7 @@ def test_endpoints_are_those_that_were_recorded_whatever_the_secret_says_now() -
 
 def test_reply_is_read_as_it_was_when_it_came() -> None:
     options = reply_options(EVERYTHING, refreshed=facts())
-    read = decode_entry(encode_entry(entry()))
+    read = decode_entry(encode_entry(entry()), RefreshEntry)
     now = parse_token_response(200, {"content-type": "application/json"}, ANSWER, received_at=NOW, options=options)
     parsed = read.reply.parsed(reply_options(read.parameters, refreshed=read.turn.facts), ())
     assert parsed == now
@@ -135,7 +138,7 @@ def test_large_bundle_is_left_out_so_that_the_reply_fits() -> None:
 )
 def test_what_is_no_entry_cannot_be_read(record: bytes) -> None:
     with pytest.raises((msgspec.MsgspecError, UnicodeError)):
-        decode_entry(record)
+        decode_entry(record, RefreshEntry)
 
 
 OLDEST = (
@@ -150,8 +153,29 @@ OLDEST = (
 
 
 def test_entry_of_the_first_version_is_read() -> None:
-    read = decode_entry(OLDEST)
+    read = decode_entry(OLDEST, RefreshEntry)
     assert (read.turn.name, read.turn.intent.journal, read.reply.body) == ("calendar", True, b"{}")
+
+
+def code_entry(**data: Any) -> CodeEntry:
+    template = (facts(), credential_data(**data))
+    return CodeEntry.of(flow(), 3, template, EVERYTHING, None, reply(), None)
+
+
+def test_entry_of_a_code_survives_its_file_without_what_proves_who_we_are() -> None:
+    entry = code_entry(client_secret="sentinel-secret", ca_bundle="sentinel-ca", token_headers="{}")
+    assert b"sentinel" not in encode_entry(entry)
+    assert decode_entry(encode_entry(entry), CodeEntry) == entry
+    assert entry.keeps_client
+    assert not code_entry(client_secret=None, ca_bundle=None, token_headers=None).keeps_client
+    assert repr(entry) == "CodeEntry(shop/sales)"
+
+
+def test_entry_of_the_other_process_cannot_be_read() -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        decode_entry(encode_entry(code_entry()), RefreshEntry)
+    with pytest.raises(msgspec.MsgspecError):
+        decode_entry(encode_entry(entry()), CodeEntry)
 
 
 def test_place_stands_for_one_datasource() -> None:

@@ -1,4 +1,4 @@
-"""What one refresh has in the journal, from the reply until all that it asks for is done."""
+"""What one request has in the journal, from the reply until all that it asks for is done."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,15 +7,15 @@ import pytest
 
 from datasource.api.requests import Requests
 from datasource.api.spec import OAuth2
+from datasource.cluster.recording import Recording
 from datasource.cluster.replays import Replays
 from datasource.outbound.provider_request import Reply
 from datasource.process.journal import LARGEST_ENTRY, MOST_LEFT_PER_NAMESPACE, open_journal
 from datasource.records.credential import CredentialData
 from datasource.records.intent import Intent
-from datasource.records.journal_entry import RecordedReply, decode_entry, place_of
+from datasource.records.journal_entry import RecordedReply, RefreshEntry, decode_entry, place_of
 from datasource.records.turn import Turn
-from datasource_operator.recording import Recording
-from tests.support.builders import NOW, facts
+from tests.unit.datasource.builders import NOW, facts
 
 DATA = CredentialData("at-1", "Bearer", "https://login.example.com/token", "f", "my-app", refresh_token="rt-1")
 
@@ -23,6 +23,10 @@ DATA = CredentialData("at-1", "Bearer", "https://login.example.com/token", "f", 
 def turn() -> Turn:
     intent = Intent("0a", "p", "q", NOW)
     return Turn("shop", "calendar", facts(), intent, "7", Requests(), DATA)
+
+
+def entry_of(reply: RecordedReply) -> RefreshEntry:
+    return RefreshEntry.of(turn(), OAuth2(), reply)
 
 
 def reply(body: bytes = b"{}") -> RecordedReply:
@@ -40,7 +44,7 @@ def replays(tmp_path: Path) -> Iterator[Replays]:
 
 
 def recorded(replays: Replays, body: bytes = b"{}") -> Recording:
-    recording = Recording(turn(), OAuth2(), replays)
+    recording = Recording(replays, "shop", "calendar", "0a", entry_of)
     assert recording.recorder is not None
     recording.recorder(reply(body))
     return recording
@@ -50,7 +54,7 @@ def test_reply_lies_there_under_its_intent_until_all_is_done(replays: Replays) -
     recording = recorded(replays)
     (entry,) = replays.journal.waiting
     assert (entry.namespace, entry.place, entry.id) == ("shop", place_of("shop", "calendar"), "0a")
-    assert decode_entry(replays.journal.read(entry)).reply == reply()
+    assert decode_entry(replays.journal.read(entry), RefreshEntry).reply == reply()
     assert replays.journal.is_in_hand(entry)
     recording.is_done()
     recording.leave()
@@ -67,7 +71,7 @@ def test_reply_that_was_not_seen_through_is_left_to_whoever_deals_with_the_journ
 def test_reply_may_be_left_where_it_is_written_down_and_its_namespace_has_left_few(replays: Replays) -> None:
     assert recorded(replays).may_be_left
     assert not recorded(replays, b"x" * LARGEST_ENTRY).may_be_left
-    assert not Recording(turn(), OAuth2(), replays).may_be_left
+    assert not Recording(replays, "shop", "calendar", "0a", entry_of).may_be_left
     for number in range(MOST_LEFT_PER_NAMESPACE):
         entry = replays.journal.write("shop", f"{number:032x}", "01", b"{}")
         assert entry is not None
@@ -76,7 +80,7 @@ def test_reply_may_be_left_where_it_is_written_down_and_its_namespace_has_left_f
 
 
 def test_without_a_journal_there_is_nothing_to_write_to() -> None:
-    recording = Recording(turn(), OAuth2(), None)
+    recording = Recording(None, "shop", "calendar", "0a", entry_of)
     assert (recording.recorder, recording.may_be_left) == (None, False)
     recording.is_done()
     recording.leave()

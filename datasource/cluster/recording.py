@@ -1,22 +1,25 @@
-"""I/O: the reply to one refresh, written down before anything else is done with it."""
+"""I/O: the reply to one request, written down before anything else is done with it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from datasource.api.spec import OAuth2
 from datasource.cluster.replays import Replays
 from datasource.process.journal import Entry
 from datasource.providers.exchange import Recorder
-from datasource.records.journal_entry import RecordedReply, RefreshEntry, encode_entry, place_of
-from datasource.records.turn import Turn
+from datasource.records.journal_entry import JournalEntry, RecordedReply, encode_entry, place_of
 
 
 @dataclass(slots=True)
 class Recording:
-    """What one refresh has in the journal; nothing where there is none, or where it cannot be written."""
+    """What one request has in the journal; nothing where there is none, or where it cannot be written."""
 
-    turn: Turn
-    parameters: OAuth2
     replays: Replays | None
+    namespace: str
+    name: str
+    """Of the Datasource."""
+    id: str
+    """Of the intent or the claim, hex."""
+    entry_of: Callable[[RecordedReply], JournalEntry]
     _entry: Entry | None = None
 
     @property
@@ -27,13 +30,13 @@ class Recording:
     @property
     def may_be_left(self) -> bool:
         """Whether the reply may wait in the journal alone."""
-        has_entry = self.replays is not None and self._entry is not None
-        return has_entry and self.replays is not None and self.replays.journal.may_leave(self.turn.namespace)
+        return self.replays is not None and self._entry is not None and self.replays.journal.may_leave(self.namespace)
 
     def is_done(self) -> None:
         """All that the reply asks for is done."""
         if self.replays is not None and self._entry is not None:
             self.replays.journal.remove(self._entry)
+            self._entry = None
 
     def leave(self) -> None:
         """Nobody works on it any more: where it is there still, it is dealt with from the journal."""
@@ -41,8 +44,7 @@ class Recording:
             self.replays.leave(self._entry)
 
     def _write(self, reply: RecordedReply) -> None:
-        turn = self.turn
-        content = encode_entry(RefreshEntry.of(turn, self.parameters, reply))
-        place, replays = place_of(turn.namespace, turn.name), self.replays
-        if replays is not None:
-            self._entry = replays.journal.write(turn.namespace, place, turn.intent.id, content)
+        if self.replays is not None:
+            content = encode_entry(self.entry_of(reply))
+            place = place_of(self.namespace, self.name)
+            self._entry = self.replays.journal.write(self.namespace, place, self.id, content)
