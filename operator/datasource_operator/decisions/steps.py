@@ -81,6 +81,13 @@ class WriteTokenSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class LookForTokenSecret:
+    """See whether a token Secret stands that no watch shows: somebody may have taken our label off."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteTokenSecret:
     """Take a token Secret away: its token must not be used any more, or it stands under another name now."""
 
@@ -107,6 +114,7 @@ Step = (
     | Hold
     | Release
     | WriteTokenSecret
+    | LookForTokenSecret
     | DeleteTokenSecret
     | Settle
 )

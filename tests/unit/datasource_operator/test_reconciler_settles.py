@@ -218,7 +218,7 @@ def worlds(draw: st.DrawFn, *, watch_may_lag: bool = True) -> World:
     if watch_may_lag and draw(st.booleans()):
         shown = draw(CONTENTS)
         world.watch_catches_up()
-        world.cache.forget_credential(KEY)
+        world.cache.hear(*KEY, None)
         if shown is not None:
             world.shows(shown, data)
     else:

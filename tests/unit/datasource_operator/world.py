@@ -8,8 +8,16 @@ from typing import Any
 
 import msgspec
 
-from datasource.api.names import FIELD_MANAGER, KIND, REVOKE_FINALIZER, Annotation, SecretType, credential_secret_name
-from datasource.api.objects import Condition, Datasource, Metadata, PartialObject, Status
+from datasource.api.names import (
+    FIELD_MANAGER,
+    KIND,
+    REVOKE_FINALIZER,
+    Annotation,
+    Role,
+    SecretType,
+    credential_secret_name,
+)
+from datasource.api.objects import Condition, Datasource, Metadata, Status
 from datasource.api.requests import Requests
 from datasource.cluster.api_errors import ApiError
 from datasource.cluster.credential_secrets import Stale
@@ -62,15 +70,7 @@ class GuardedKube(KubeInMemory):
         what = {SECRET: "credential", "my-app": "client"}.get(call.name, call.resource.plural)
         refusal = self.refuses.get((call.verb, what))
         self.failure = refusal
-        answered = await super().requested(call, answer)
-        return self.with_owners(answered) if call.verb in {"create", "apply", "merge_patch", "get"} else answered
-
-    def with_owners(self, content: Manifest) -> Manifest:
-        """An object with who owns its fields."""
-        metadata = content["metadata"]
-        resource = DATASOURCES if "spec" in content else SECRETS
-        owners = self.server.managed_fields(resource, metadata["namespace"], metadata["name"])
-        return content | {"metadata": metadata | {"managedFields": owners}}
+        return await super().requested(call, answer)
 
 
 @dataclass(slots=True)
@@ -159,14 +159,14 @@ class World:
         for metadata in [each["metadata"] for each in self.kube.stored(SECRETS)]:
             if "deletionTimestamp" in metadata and set(metadata.get("finalizers", ())) <= {REVOKE_FINALIZER}:
                 self.kube.remove(SECRETS, NAMESPACE, metadata["name"])
-        watched = [each for each in self.kube.stored(SECRETS) if each["type"] in set(SecretType)]
+        watched = [each for each in self.kube.stored(SECRETS) if _is_watched(each)]
         there = {each["metadata"]["name"] for each in watched}
         for names in self.cache.secret_names().get(KEY, {}).values():
             for name in set(names) - there:
                 self.cache.drop_secret_named(KEY, name)
         for each in watched:
-            whole = self.kube.with_owners(each)
-            self.cache.store_secret(msgspec.convert({"metadata": whole["metadata"]}, PartialObject).metadata)
+            metadata = msgspec.convert(self.kube.with_owners(SECRETS, each)["metadata"], Metadata)
+            self.cache.store_secret(metadata, has_usual_type=each["type"] in set(SecretType))
         for each in self.kube.stored(DATASOURCES):
             self.cache.store_datasource(trimmed(msgspec.convert(each, Datasource)))
 
@@ -236,6 +236,11 @@ def _credential_secret(contents: Readable | Unreadable | Leaving, data: Credenti
     if isinstance(contents, Leaving):
         metadata["deletionTimestamp"] = "2026-07-01T11:00:00Z"
     return whole
+
+
+def _is_watched(secret: Manifest) -> bool:
+    labels = secret["metadata"].get("labels", {})
+    return secret["type"] in set(SecretType) or labels.get(Annotation.ROLE) == Role.TOKEN
 
 
 def _dangles(metadata: Manifest) -> bool:

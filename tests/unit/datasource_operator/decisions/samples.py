@@ -14,6 +14,7 @@ from datasource_operator.decisions.steps import (
     DeleteTokenSecret,
     Hold,
     LookAround,
+    LookForTokenSecret,
     MarkHandled,
     Nothing,
     ReadLive,
@@ -35,6 +36,7 @@ STEPS: tuple[Step, ...] = (
     Hold(credential()),
     Release(credential()),
     WriteTokenSecret(planned(), credential(), None),
+    LookForTokenSecret("calendar-token"),
     DeleteTokenSecret(token_secret()),
     Settle(Finding(Reason.AUTHORIZED, "A credential is stored."), NOW + timedelta(hours=1), refresh=True),
 )
