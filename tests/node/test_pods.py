@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deploy.local.cluster import Cluster
+from deploy.local.image.build import NAME
 from deploy.local.node.nodes import Nodes
 from deploy.local.node.product import DEPLOYMENTS, Manifest, wait_until_available
 from deploy.local.provider import Provider
@@ -119,7 +120,7 @@ def app(name: str, secret: str) -> dict[str, Any]:
     """An app that prints its token whenever that is another one."""
     container = {
         "name": "reader",
-        "image": "datasource-operator:0.1.0",
+        "image": NAME,
         "command": ["python", "-c", READER],
         "volumeMounts": [{"name": "credential", "mountPath": "/credential", "readOnly": True}],
     }
