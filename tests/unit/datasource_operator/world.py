@@ -116,13 +116,19 @@ class World:
         self.kube.put(SECRETS, NAMESPACE, SECRET, **manifest)
 
     def has_token_secret(
-        self, plan: TokenSecretPlan, data: CredentialData, name: str, changes: Mapping[str, Any]
+        self,
+        plan: TokenSecretPlan,
+        data: CredentialData,
+        name: str,
+        changes: Mapping[str, Any],
+        *,
+        by: str = FIELD_MANAGER,
     ) -> None:
-        """Put a token Secret there that we wrote, and change it."""
+        """Put a token Secret there that we wrote, or somebody who copied it, and change it."""
         manifest = plan.manifest(credential().facts, data)
         manifest["metadata"] |= {"name": name}
-        self.kube.server.create(SECRETS, NAMESPACE, manifest, manager=FIELD_MANAGER)
-        self.kube.server.merge_patch(SECRETS, NAMESPACE, name, changes, manager=FIELD_MANAGER)
+        self.kube.server.create(SECRETS, NAMESPACE, manifest, manager=by)
+        self.kube.server.merge_patch(SECRETS, NAMESPACE, name, changes, manager=by)
 
     def shows(self, contents: Readable | Unreadable | Leaving, data: CredentialData) -> None:
         """Have the cache show an older version of the credential Secret."""
@@ -154,7 +160,7 @@ class World:
         """Until the next try; meanwhile what was nobody's is collected, and what was to be revoked is."""
         for metadata in [each["metadata"] for each in self.kube.stored(SECRETS)]:
             name, version = metadata["name"], metadata["resourceVersion"]
-            if _dangles(metadata):
+            if dangles(metadata):
                 self.kube.server.delete(SECRETS, NAMESPACE, name, uid=metadata["uid"], resource_version=version)
         for metadata in [each["metadata"] for each in self.kube.stored(SECRETS)]:
             if "deletionTimestamp" in metadata and set(metadata.get("finalizers", ())) <= {REVOKE_FINALIZER}:
@@ -243,7 +249,8 @@ def _is_watched(secret: Manifest) -> bool:
     return secret["type"] in set(SecretType) or labels.get(Annotation.ROLE) == Role.TOKEN
 
 
-def _dangles(metadata: Manifest) -> bool:
+def dangles(metadata: Manifest) -> bool:
+    """Whether the garbage collector takes it."""
     owners = [each["uid"] for each in metadata.get("ownerReferences", ()) if each["kind"] == KIND]
     return bool(owners) and UID not in owners
 

@@ -15,6 +15,7 @@ from datasource_operator.decisions.obstacles import (
     immutable_secret,
     refused,
     secret_conflict,
+    secret_is_a_copy,
     secret_is_leaving,
     secrets_forbidden,
 )
@@ -165,6 +166,13 @@ def test_order_of_refusals_changes_nothing_of_what_is_asked_for_no_more() -> Non
         assert there is not None
         assert back is not None
         assert there.refused == back.refused == {type(one), type(other)}
+
+
+def test_copy_is_told_with_both_ways_out() -> None:
+    told = secret_is_a_copy("some-secret")
+    assert told.reason is Reason.SECRET_CONFLICT
+    assert "it was not touched. Delete it" in told.message
+    assert "spec.tokenSecret.name" in told.message
 
 
 OTHER_TYPE = 'Secret "x" is invalid: type: Invalid value: "Opaque": field is immutable'
