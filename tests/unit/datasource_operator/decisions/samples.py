@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from datasource.api.secret_metadata import SecretMetadata
 from datasource.api.spec import Spec
 from datasource.api.states import Reason
 from datasource_operator.decisions.observed import Finding
@@ -18,6 +19,7 @@ from datasource_operator.decisions.steps import (
     MarkHandled,
     Nothing,
     ReadLive,
+    Relabel,
     Release,
     Settle,
     Step,
@@ -35,6 +37,7 @@ STEPS: tuple[Step, ...] = (
     CompareIdentity(credential(), {"email": "ada@example.com"}),
     Hold(credential()),
     Release(credential()),
+    Relabel(credential(), SecretMetadata(labels={"team": "sales"})),
     WriteTokenSecret(planned(), credential(), None),
     LookForTokenSecret("calendar-token"),
     DeleteTokenSecret(token_secret()),
