@@ -68,8 +68,7 @@ def token(**metadata: Any) -> Manifest:
 
 def typed(type_: str = "kubernetes.io/basic-auth", **metadata: Any) -> Manifest:
     """A token Secret of another type, as spec.tokenSecret.type asks for it."""
-    labelled = {"name": "registry", "labels": {"datasource.dev/role": "token"}}
-    whole = secret(type_, "token", "registry", **merged(labelled, metadata))
+    whole = secret(type_, "token", "registry", **{"labels": {"datasource.dev/role": "token"}} | metadata)
     return whole | {"data": {"password": "eA==", ".dockerconfigjson": "e30=", "ssh-privatekey": "eA=="}}
 
 
@@ -250,7 +249,7 @@ PATCHES: list[tuple[str, str, Manifest, str]] = [
     (OPERATOR, "opaque", {"data": {"key": "eQ=="}}, "is of type Opaque"),
     (OPERATOR, "disguised", {"data": {"key": "eQ=="}}, "is of type Opaque"),
     (OPERATOR, "labelled", {"data": {"key": "eQ=="}}, "is of type Opaque"),
-    (OPERATOR, "opaque", {"metadata": typed()["metadata"] | {"name": None, "namespace": None}}, "is of type Opaque"),
+    (OPERATOR, "opaque", {"metadata": typed()["metadata"] | {"name": "standing"}}, "is of type Opaque"),
     (OPERATOR, "typed", {"metadata": {"labels": None}}, "must label a token Secret"),
     (OPERATOR, "credential", {"metadata": {"labels": LABELLED}}, UNLISTED),
     (OPERATOR, "credential", {"metadata": {"labels": FORGED}}, UNLISTED),
