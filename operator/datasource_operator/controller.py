@@ -17,6 +17,7 @@ from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.concurrency.fair_turns import FairTurns
 from datasource.process.clock import utc_now
+from datasource.process.journal import Journal
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
@@ -33,6 +34,7 @@ from datasource_operator.failed_authorizations import FailedAuthorizations
 from datasource_operator.key_check import KeyCheck
 from datasource_operator.link_key_keeper import LinkKeyKeeper
 from datasource_operator.metrics import QUEUE_SECONDS, Workload, count_reconcile, seconds_since
+from datasource_operator.notifier import notifier_for
 from datasource_operator.queue import Priority, WorkQueue
 from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
@@ -66,6 +68,7 @@ class Controller:
     kube: Kube
     transport: Transport
     settings: Settings
+    journal: Journal | None = None
     cache: Cache = field(default_factory=Cache)
     monotonic: Callable[[], float] = time.monotonic
     random: Callable[[], float] = random.random
@@ -108,11 +111,13 @@ class Controller:
         self._steps.observer.failed_authorization = self._failed.of
         self._steps.providers.looked = self._provider_looked_at
         # A process has no pod in tests and on a laptop: it is its own.
-        process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
+        process = Process(secrets.token_hex(8), self.settings.pod_uid or secrets.token_hex(8), self.journal is not None)
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
         self._recorder = recorder
         self._waiting = WaitingReplies(self._warn_of_waiting_reply, self.queue.add, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
+        self._refresher.keep(self.journal)
+        self._refresher.replayer.changed = self._look_again
         revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
         link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
@@ -165,13 +170,14 @@ class Controller:
         return self._memory.seen_before(key, facts, now)
 
     def start(self) -> None:
-        """Start to watch. Call it before kopf starts: kopf cancels at its end what was started after it."""
+        """Start to watch, and to replay. Call it before kopf starts: kopf cancels at its end what was started after it."""
         check = KeyCheck(self.kube, self.cache, self.scopes, self._forget_if_gone)
-        self._tasks.append(spawn("key check", check.run))
+        self._tasks += [spawn("key check", check.run), *self._refresher.start()]
         self._tasks += self.watches.start()
 
     async def stop(self) -> None:
         """End what `start` started."""
+        await self._refresher.drain()
         await cancel(self._tasks)
 
     async def lead(self) -> None:
@@ -189,6 +195,9 @@ class Controller:
         self._status.rivals.begin_anew()
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, utc_now, self._failed.hear)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
+        notifier = notifier_for(self.settings, self.cache, utc_now, self.random)
+        if notifier is not None:
+            work.append(("notifier", notifier.run))
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
         tasks = [spawn(name, run) for name, run in work] + self._revocations.start() + self._callback_rights.start()
         try:

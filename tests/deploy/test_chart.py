@@ -424,6 +424,8 @@ def test_settings_reach_the_environment() -> None:
                         "name": "Example Corp",
                         "clusterName": "prod-eu",
                         "supportAddress": "help@example.com",
+                        "color": "#7a1fa2",
+                        "texts": {"de": {"dialog.button": 'Los "jetzt"'}},
                     },
                     "egress": {"allow": ["login.corp.example", "10.0.0.0/8"], "deny": [".evil.example"]},
                 },
@@ -447,6 +449,10 @@ def test_settings_reach_the_environment() -> None:
         "DATASOURCE_INSTALLATION_NAME": "Example Corp",
         "DATASOURCE_CLUSTER_NAME": "prod-eu",
         "DATASOURCE_SUPPORT_ADDRESS": "help@example.com",
+        "DATASOURCE_LOGO": "",
+        "DATASOURCE_COLOR": "#7a1fa2",
+        "DATASOURCE_COLOR_DARK": "",
+        "DATASOURCE_TEXTS": '{"de":{"dialog.button":"Los \\"jetzt\\""}}',
         "DATASOURCE_REVOCATION_SECONDS": "999999",
     }
 
@@ -476,6 +482,29 @@ def test_replicas_keep_apart_on_nodes_that_have_no_zone(deployment: str) -> None
     constraint = {"topologyKey": "rack", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
     assert "affinity" not in placed(topologySpreadConstraints=[constraint])
     assert placed(affinity={"nodeAffinity": {}})["affinity"] == {"nodeAffinity": {}}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_journal_is_kept_in_memory_and_in_the_pods_own_limit(deployment: str) -> None:
+    """tmpfs counts as memory of whoever writes it: without room for that, a full journal would end the process."""
+    manifests = rendered({})
+    whole, inside = pod(manifests, deployment), container(manifests, deployment)
+    assert whole["volumes"] == [{"name": "journal", "emptyDir": {"medium": "Memory", "sizeLimit": "32Mi"}}]
+    (mount,) = inside["volumeMounts"]
+    assert mount == {"name": "journal", "mountPath": "/var/lib/datasource"}
+    assert {"name": "DATASOURCE_JOURNAL", "value": mount["mountPath"]} in inside["env"]
+    assert inside["resources"]["limits"]["memory"] in {"544Mi", "288Mi"}
+    assert inside["securityContext"]["readOnlyRootFilesystem"] is True
+    assert "fsGroup" not in whole["securityContext"]
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_journal_may_be_left_out(deployment: str) -> None:
+    manifests = rendered({"journal": {"enabled": False}})
+    whole, inside = pod(manifests, deployment), container(manifests, deployment)
+    assert "volumes" not in whole
+    assert "volumeMounts" not in inside
+    assert "DATASOURCE_JOURNAL" not in [each["name"] for each in inside["env"]]
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
@@ -510,8 +539,8 @@ def test_what_pods_may_be_given_arrives(deployment: str) -> None:
     for key in ("priorityClassName", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints"):
         assert whole[key] == process[key], key
     assert whole["imagePullSecrets"] == [{"name": "registry"}]
-    assert whole["volumes"] == [{"name": "ca", "configMap": {"name": "ca"}}]
-    assert inside["volumeMounts"] == [{"name": "ca", "mountPath": "/etc/ca"}]
+    assert whole["volumes"][1:] == [{"name": "ca", "configMap": {"name": "ca"}}]
+    assert inside["volumeMounts"][1:] == [{"name": "ca", "mountPath": "/etc/ca"}]
     assert inside["image"] == "registry.example.com/datasource-operator@sha256:" + "0" * 64
     assert inside["imagePullPolicy"] == "Always"
     assert inside["resources"]["requests"]["memory"] == "1Gi"
@@ -534,3 +563,23 @@ def test_extra_objects_are_maps_or_templates() -> None:
     )
     names = {each["metadata"]["name"] for each in of_kind(manifests, "ConfigMap")}
     assert {"one", "datasource-two"} <= names
+
+
+def test_receiver_of_notifications_is_known_to_the_operator_alone() -> None:
+    values = {"settings": {"notifications": {"url": "https://alerts.example.com/hook", "secretName": "notify"}}}
+    pods = {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in of_kind(rendered(values), "Deployment")
+    }
+    operator, callback_server = pods["datasource-operator"], pods["datasource-callback-server"]
+    variables = {each["name"]: each.get("value") for each in operator["containers"][0]["env"]}
+    assert variables["DATASOURCE_NOTIFY_URL"] == "https://alerts.example.com/hook"
+    mounts = {each["name"]: each["mountPath"] for each in operator["containers"][0]["volumeMounts"]}
+    assert variables["DATASOURCE_NOTIFY_SECRET_FILE"] == f"{mounts['notify-key']}/key"
+    assert [each["secret"] for each in operator["volumes"] if each["name"] == "notify-key"] == [
+        {"secretName": "notify", "items": [{"key": "key", "path": "key"}]}
+    ]
+    assert "notify" not in str(callback_server).lower()
+
+
+def test_without_a_receiver_nothing_is_mounted_for_it() -> None:
+    assert "notify" not in str(of_kind(rendered({}), "Deployment")).lower()

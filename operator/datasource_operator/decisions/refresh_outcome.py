@@ -69,7 +69,8 @@ class Store:
             granted_scopes=found.granted_scopes if response.scopes is None else response.scopes,
             expires_at=response.expires_at,
             told_lifetime=response.told_lifetime,
-            expiry_hint=response.expiry_hint,
+            # Somebody else was told that the grant is dead: that this one lives is proved at once.
+            expiry_hint=self.received_at if found.verdict is Reason.REFRESH_INTERRUPTED else response.expiry_hint,
             grant_expires_at=response.grant_expires_at or found.grant_expires_at,
             grant_lifetime=told_life(found, response.grant_expires_at, self.received_at),
             refreshed_at=self.received_at,
@@ -100,10 +101,15 @@ class KeepRefreshToken:
     revoke: bool = False
 
     def change(self, found: CredentialFacts) -> Change:
-        """The same revision: it is still the old access token that stands there."""
-        sent = self.turn.data
+        """The next revision, although it is still the old access token that stands there: the tokens are others."""
+        sent, turn = self.turn.data, self.turn
         data = msgspec.structs.replace(sent, refresh_token=self.refresh_token or sent.refresh_token)
-        return Change(msgspec.structs.replace(found, intent=None, stored_by=self.turn.intent.id), data)
+        facts = msgspec.structs.replace(found, revision=turn.facts.revision + 1, intent=None, stored_by=turn.intent.id)
+        return Change(facts, data)
+
+    def facts_after(self) -> CredentialFacts:
+        """What stands there once it is written: what is remembered of the failure is about that."""
+        return self.change(self.turn.facts).facts
 
     def stands(self, found: CredentialFacts) -> bool:
         """Whether it was written, though no answer said so."""
@@ -164,7 +170,11 @@ class Verdict:
 
     def stands(self, found: CredentialFacts) -> bool:
         """Whether it was written, though no answer said so."""
-        return found.intent != self.turn.intent
+        return found.intent is None and found.verdict is self.verdict
+
+    def is_about(self, found: CredentialFacts) -> bool:
+        """Whether it is that very request whose outcome is still waited for."""
+        return found.intent is not None and found.intent.id == self.turn.intent.id
 
 
 def as_replied(sent: CredentialData, response: TokenResponse) -> CredentialData:
@@ -208,9 +218,8 @@ def refresh_outcome(turn: Turn, answer: Answer, now: datetime) -> RefreshOutcome
                 words=f"{answer.error} So it was revoked.",
             )
         case Unproven():
-            message = (
-                f"The access token could not be refreshed. {answer.error} It was dropped, the refresh token is kept."
-            )
+            said = f"The access token could not be refreshed. {answer.error}"
+            message = f"{said} The answer was dropped. Its refresh token is kept."
             return KeepRefreshToken(turn, answer.response.refresh_token, Setback(Reason.REFRESH_FAILING, message))
         case OAuth2Error(refresh_token=str()):
             # Before anything else is judged: whatever the reply lacks, the old refresh token may be used up by it.
@@ -218,7 +227,7 @@ def refresh_outcome(turn: Turn, answer: Answer, now: datetime) -> RefreshOutcome
         case InvalidGrant() if turn.intent.sends == _FIRST_AFTER_A_LOST_ANSWER:
             # The request whose answer was lost may still be at work, and the provider refuses a second one meanwhile
             # ("token request is already being processed").
-            return LeaveIntent(_setback(turn, answer, "It is tried once more.", turn.last_try_after))
+            return LeaveIntent(_setback(turn, answer, "The operator tries once more.", turn.last_try_after))
         case InvalidGrant():
             return Verdict(turn, _verdict(turn), words=_words_of(turn, answer))
         case OAuth2Error(processed=Processed.NO):
@@ -258,8 +267,8 @@ def _setback(turn: Turn, error: OAuth2Error, what_next: str = "", pause: timedel
     if isinstance(error, Unauthorized):
         return Setback(
             Reason.REFRESH_FAILING,
-            f"{message} Either the client secret does not hold any more: compare spec.oauth2.clientID and the client Secret "
-            "with the application's registration. Or the grant is gone: get a new credential.",
+            f"{message} Perhaps the client secret is no longer valid: compare spec.oauth2.clientID and the client Secret with "
+            "the application's registration. Perhaps the grant is gone: get a new credential.",
             BLOCKED_PAUSE,
             look_again_at=turn.client_secret_name,
             asks_for_a_person=True,
@@ -268,7 +277,7 @@ def _setback(turn: Turn, error: OAuth2Error, what_next: str = "", pause: timedel
         return Setback(
             Reason.CLIENT_REJECTED,
             f"{sentence(message)} Compare spec.oauth2.clientID, the client Secret and spec.oauth2.clientAuthentication "
-            "with the application's registration; the credential is kept.",
+            "with the application's registration. The credential is kept.",
             BLOCKED_PAUSE,
             look_again_at=turn.client_secret_name,
         )

@@ -55,11 +55,21 @@ class Setback:
         )
 
 
+class NotNow(Exception):
+    """The refresh cannot be done now; carries what to tell and when to try again."""
+
+    def __init__(self, setback: Setback, about: CredentialFacts | None = None) -> None:
+        super().__init__(setback.message)
+        self.setback = setback
+        self.about = about
+        """What stands there now, where that is not what was seen before."""
+
+
 def another_process_refreshes(pause: timedelta) -> Setback:
     """Somebody else's intent stands on the Secret."""
     return Setback(
         Reason.REFRESH_FAILING,
-        "Another process began to refresh the token and has not finished; it is taken over if it stays so.",
+        "Another process began to refresh the token and has not finished. If this does not change, this process takes over.",
         pause,
     )
 
@@ -84,6 +94,16 @@ def reply_could_not_be_stored(reason: Reason, message: str, secret: str) -> Setb
     return Setback(reason, message, BLOCKED_PAUSE, look_again_at=secret)
 
 
+def journal_may_hold_the_reply(pause: timedelta) -> Setback:
+    """Somebody else's intent stands on the Secret, and nobody is at work on it; but what it came to may be written down."""
+    return Setback(
+        Reason.REFRESH_FAILING,
+        "Another process began to refresh the token and was ended. What the provider answered may be in the journal of its "
+        "pod, which is given 15 minutes to come back to it, or less where the token runs out sooner.",
+        pause,
+    )
+
+
 LONGEST_WORDS = 1024
 
 
@@ -91,8 +111,8 @@ def api_server_refused(words: str, retry_after: timedelta | None) -> Setback:
     """The intent could not be written, or what the request takes could not be read: nothing was sent."""
     return Setback(
         Reason.REFRESH_FAILING,
-        "The access token could not be refreshed: the API server refuses what the operator reads and writes before it sends "
-        f"a refresh token, or does not answer. It says: {words[:LONGEST_WORDS]}",
+        "The access token could not be refreshed. The API server does not answer, or refuses what the operator reads and "
+        f"writes before it sends a refresh token. It says: {words[:LONGEST_WORDS]}",
         at_least=retry_after or timedelta(0),
     )
 
@@ -102,9 +122,20 @@ def reply_waits(words: str) -> Setback:
     return Setback(
         Reason.REFRESH_FAILING,
         "The provider has answered, and the API server does not take the new tokens. They are in the operator's memory "
-        "alone: do not restart the operator, correct what refuses the write to the credential Secret. It is tried every few "
-        f"seconds. The API server says: {words[:LONGEST_WORDS]}",
+        "only: do not restart the operator. Correct what refuses the write to the credential Secret. The operator tries "
+        f"again every few seconds. The API server says: {words[:LONGEST_WORDS]}",
         BLOCKED_PAUSE,
+    )
+
+
+def reply_is_in_the_journal(words: str, pause: timedelta) -> Setback:
+    """The reply is written down, and nobody is kept waiting for it."""
+    return Setback(
+        Reason.REFRESH_FAILING,
+        "The provider has answered, and the new tokens are not stored yet. They are in the journal of the operator's pod, "
+        "which outlives its container: do not delete the pod, correct what refuses the write to the credential Secret. It is "
+        f"tried again every 5 minutes or sooner. What it waits for: {words[:LONGEST_WORDS]}",
+        pause,
     )
 
 
@@ -112,11 +143,10 @@ def intent_took_too_long() -> Setback:
     """Another replica may take the intent over before our request would have ended."""
     return Setback(
         Reason.REFRESH_FAILING,
-        "The refresh was not sent: the API server took so long to write that it begins that another replica could begin it, "
-        "too.",
+        "The refresh was not sent. The API server took so long to record it that another replica could start it, too.",
     )
 
 
 def stopped_before_it_was_sent() -> Setback:
     """This process ends, or leads no longer: whoever leads next begins anew."""
-    return Setback(Reason.REFRESH_FAILING, "The refresh was not begun: the operator was stopping.", timedelta(0))
+    return Setback(Reason.REFRESH_FAILING, "The refresh was not started: the operator was stopping.", timedelta(0))

@@ -237,7 +237,7 @@ def test_copy_under_the_very_name_is_told_and_mends_itself_when_it_goes() -> Non
     world.restart()
     world.reconcile()
     assert world.ready.reason == Reason.SECRET_CONFLICT
-    assert "is a copy of a token Secret that somebody else made; it was not touched" in world.ready.message
+    assert "is a copy of a token Secret, not made by the operator; it was not touched" in world.ready.message
     assert secret(world) == copy
     world.kube.remove(SECRETS, NAMESPACE, "registry")
     world.restart()
@@ -286,7 +286,7 @@ def test_secret_of_somebody_else_is_in_the_way_of_either_type(there: str, wanted
     world.restart()
     world.reconcile()
     assert world.ready.reason == Reason.SECRET_CONFLICT
-    assert "Secret registry exists and is not ours; it was not touched" in world.ready.message
+    assert "Secret registry already exists and does not belong to this Datasource" in world.ready.message
     assert secret(world) == before
 
 

@@ -230,7 +230,7 @@ def test_secret_that_would_be_too_large_is_told_with_its_largest_key() -> None:
     assert error.field == "spec.tokenSecret.template.data"
     assert str(error) == (
         "spec.tokenSecret.template.data makes a Secret of 44,826,638 bytes; at most 524,288 are allowed, keys and base64 "
-        "included. Its largest key is large with 44,739,249 bytes: {{ access_token }} has 65,536 bytes and stands there 512 "
+        "included. Its largest key is large with 44,739,249 bytes: {{ access_token }} has 65,536 bytes and is used 512 "
         "times. Use variables fewer times, take text out, or have the service issue shorter tokens."
     )
 
@@ -241,13 +241,13 @@ def test_secret_that_would_be_too_large_is_never_rendered() -> None:
     bomb = {f"key-{number}": "{{access_token}}" * 512 for number in range(32)}
     with pytest.raises(InvalidSpec) as caught:
         planned({"data": bomb}).manifest(facts(), credential_data(access_token=token))
-    assert "stands there 512 times" in str(caught.value)
+    assert "is used 512 times" in str(caught.value)
 
 
 def test_what_filters_make_too_large_is_told_with_the_filter() -> None:
     error = too_large({"twice": "{{ access_token | urlencode }}" * 2}, access_token="/" * 65_536)
     assert "makes a Secret of 524,293 bytes" in str(error)
-    assert "{{ access_token | urlencode }} has 196,608 bytes and stands there 2 times" in str(error)
+    assert "{{ access_token | urlencode }} has 196,608 bytes and is used 2 times" in str(error)
 
 
 def test_what_is_too_large_before_any_filter_is_never_filtered() -> None:
@@ -259,7 +259,7 @@ def test_what_is_too_large_before_any_filter_is_never_filtered() -> None:
 
 def test_token_too_long_for_the_usual_secret_is_told_as_such() -> None:
     error = too_large(None, access_token="t" * 600_000)
-    assert "{{ access_token }} has 600,000 bytes and stands there once" in str(error)
+    assert "{{ access_token }} has 600,000 bytes and is used once" in str(error)
     assert "have the service issue shorter tokens" in str(error)
 
 
@@ -289,7 +289,7 @@ def test_captured_fields_count_in_bytes() -> None:
         ),
         facts=facts(),
     )
-    with pytest.raises(InvalidSpec, match=r"\{\{ captured.note \}\} has 8,192 bytes and stands there 49 times"):
+    with pytest.raises(InvalidSpec, match=r"\{\{ captured.note \}\} has 8,192 bytes and is used 49 times"):
         wanted.manifest(facts(), captured)
 
 
