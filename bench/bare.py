@@ -213,7 +213,16 @@ class Watch:
 
 def selector(text: str) -> str:
     """A field selector, ready for a query."""
-    return "fieldSelector=" + text.replace("=", "%3D").replace(",", "%2C").replace("!", "%21").replace("/", "%2F")
+    return "fieldSelector=" + _quoted(text)
+
+
+def label_selector(text: str) -> str:
+    """A label selector, ready for a query."""
+    return "labelSelector=" + _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("=", "%3D").replace(",", "%2C").replace("!", "%21").replace("/", "%2F")
 
 
 def load_json(content: bytes) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-from bench.bare import JSON, METADATA_LIST, Bare, selector
+from bench.bare import JSON, METADATA_LIST, Bare, label_selector, selector
 from bench.meter import cpu_seconds, resident_kib
 from datasource.api.names import SecretType
 
@@ -29,6 +29,8 @@ async def main(url: str, ca_file: Path, token: str) -> None:
         for type_ in (SecretType.CREDENTIAL, SecretType.TOKEN):
             path = f"/api/v1/secrets?limit={PAGE}&{selector(f'type={type_}')}"
             kept += await _listed(raw, path, METADATA_LIST)
+        path = f"/api/v1/secrets?limit={PAGE}&{label_selector('datasource.dev/role=token')}"
+        kept += await _listed(raw, path, METADATA_LIST)
     took = {
         "objects": len(kept),
         "seconds": time.monotonic() - begun,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bench.bare import METADATA, METADATA_LIST, Bare, selector
+from bench.bare import METADATA, METADATA_LIST, Bare, label_selector, selector
 from bench.figures import Report, at_most, never_above
 from bench.meter import Calls, cpu_seconds, resident_kib
 from bench.world import World, caught_up, world
@@ -142,7 +142,7 @@ async def _idle(here: World, runs: int, window: float) -> None:
 
 
 class _IdleRaw:
-    """The same three watches, and a Lease renewed as often, by the bench itself. Use it as an async context manager."""
+    """The same four watches, and a Lease renewed as often, by the bench itself. Use it as an async context manager."""
 
     def __init__(self, raw: Bare) -> None:
         self._raw = raw
@@ -153,6 +153,7 @@ class _IdleRaw:
         collections += [
             f"/api/v1/secrets?{selector(f'type={each}')}" for each in (SecretType.CREDENTIAL, SecretType.TOKEN)
         ]
+        collections.append(f"/api/v1/secrets?{label_selector('datasource.dev/role=token')}")
         self._tasks = [asyncio.create_task(self._watch(path)) for path in collections]
         self._tasks.append(asyncio.create_task(self._renew()))
 

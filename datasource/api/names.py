@@ -27,6 +27,15 @@ class SecretType(StrEnum):
     LINK_KEYS = "datasource.dev/link-keys"
 
 
+class TokenSecretType(StrEnum):
+    """Types of Kubernetes' own that a token Secret may have instead of ours (`spec.tokenSecret.type`)."""
+
+    OPAQUE = "Opaque"
+    BASIC_AUTH = "kubernetes.io/basic-auth"
+    DOCKER_CONFIG = "kubernetes.io/dockerconfigjson"
+    SSH_AUTH = "kubernetes.io/ssh-auth"
+
+
 class Role(StrEnum):
     """What a Secret of ours is for; stands in its `datasource.dev/role` annotation."""
 
@@ -85,6 +94,12 @@ class Annotation(StrEnum):
     # On a client Secret, written by its owner: the hosts it may be sent to.
     ALLOWED_HOSTS = "datasource.dev/allowed-hosts"
 
+
+TOKEN_LABELS = {str(Annotation.ROLE): str(Role.TOKEN)}
+"""On a token Secret whose type is not ours: a watch selects it by this."""
+
+DOCKER_CONFIG_KEY = ".dockerconfigjson"
+"""The key of a Secret of type kubernetes.io/dockerconfigjson; its value is a JSON object."""
 
 REVOKE_FINALIZER = "datasource.dev/revoke"
 """On a credential Secret while `spec.deletionPolicy` is Revoke: its tokens are revoked before it goes."""

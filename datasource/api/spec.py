@@ -304,6 +304,8 @@ class TokenSecret(msgspec.Struct, frozen=True, omit_defaults=True):
     """`spec.tokenSecret`: the Secret that apps mount."""
 
     name: str | None = None
+    type: str | None = None
+    """Of the Secret (`Secret.type`); None: ours, by which it is known."""
     template: TokenSecretTemplate = TokenSecretTemplate()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datasource.api.names import GROUP, LAST_APPLIED
 from datasource.api.secret_metadata import LARGEST_METADATA, SecretMetadata
 from datasource.api.spec import Spec, SpecProblem, TokenSecretTemplate
-from datasource.api.template import rendered_size, unknown_variables, uses
+from datasource.api.template import filter_problems, rendered_size, shown, unknown_variables, uses
 
 LARGEST_SECRET = 512 * 1024
 """Bytes of a token Secret's data: its keys, and its values in base64. Kubernetes takes 1 MiB before base64."""
@@ -21,12 +21,12 @@ LARGEST_ANNOTATIONS = 255 * 1024
 """Bytes of a template's annotations, keys and values: Kubernetes takes 256 KiB in all, and some are ours."""
 
 _TEMPLATE = "spec.tokenSecret.template"
+_SEE = "See `kubectl explain dsrc.spec.tokenSecret.template.data` for the known ones."
 _SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _METADATA_KEY = re.compile(rf"(?P<prefix>[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{_NAME}")
 _LABEL_VALUE = re.compile(rf"({_NAME})?")
 _LONGEST_PREFIX = 253
-_LONGEST_SHOWN = 253
 
 
 def template_problem(spec: Spec) -> SpecProblem | None:
@@ -52,7 +52,7 @@ def size_problem(data: Mapping[str, str], sizes: Mapping[str, int]) -> SpecProbl
 
     Args:
         data: the templates by key.
-        sizes: of the variables, in bytes; empty: of what no variable can make smaller.
+        sizes: of the placeholders, in bytes; empty: of what no value can make smaller.
     """
     by_key = {key: len(key) + _base64_size(rendered_size(text, sizes)) for key, text in data.items()}
     total = sum(by_key.values())
@@ -74,7 +74,7 @@ def _most_of(text: str, sizes: Mapping[str, int]) -> str:
     if 2 * used[name] * sizes.get(name, 0) < rendered_size(text, sizes):
         return ""
     times = "once" if used[name] == 1 else f"{used[name]:,} times"
-    return f": {{{{ {name} }}}} has {sizes[name]:,} bytes and is used {times}"
+    return f": {{{{ {shown(name)} }}}} has {sizes[name]:,} bytes and is used {times}"
 
 
 def _base64_size(size: int) -> int:
@@ -132,15 +132,13 @@ def _data_problems(data: Mapping[str, str], captured: tuple[str, ...]) -> Iterat
         for variable in unknown_variables(text, captured):
             yield SpecProblem(
                 f"{_TEMPLATE}.data[{key}]",
-                f"uses the unknown variable {{{{ {_shown(variable)} }}}}",
-                "See `kubectl explain dsrc.spec.tokenSecret.template.data` for the known ones.",
+                f"uses the unknown variable {{{{ {shown(variable)} }}}}",
+                _SEE,
             )
+        for problem in filter_problems(text):
+            yield SpecProblem(f"{_TEMPLATE}.data[{key}]", problem, _SEE)
     if (too_large := size_problem(data, {})) is not None:
         yield too_large
-
-
-def _shown(name: str) -> str:
-    return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]} ..."
 
 
 def _metadata_key_problems(field: str, texts: Mapping[str, str]) -> Iterator[SpecProblem]:

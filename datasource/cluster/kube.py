@@ -183,13 +183,19 @@ class Kube:
         return items, version
 
     async def metadata_pages(
-        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        field_selector: str = "",
+        label_selector: str = "",
+        page_size: int = 500,
     ) -> AsyncIterator[tuple[list[PartialObject], str]]:
         """The same page by page, for whoever keeps little of each: all of them at once take much memory.
 
         The resourceVersion is that of the whole list, the same with every page.
         """
-        params = {"limit": str(page_size), "fieldSelector": field_selector}
+        params = {"limit": str(page_size), "fieldSelector": field_selector} | _labelled(label_selector)
         while True:
             body = await self._connection.request(
                 "GET", resource.path(namespace), params=params, headers={"Accept": _METADATA_LIST_ONLY}
@@ -214,7 +220,13 @@ class Kube:
             params["continue"] = page.metadata.continue_
 
     async def watch_metadata(
-        self, resource: Resource, namespace: str | None, *, field_selector: str, resource_version: str
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        field_selector: str,
+        resource_version: str,
+        label_selector: str = "",
     ) -> AsyncIterator[WatchEvent[PartialObject]]:
         """Watch metadata only from a resourceVersion on; ends when the API server ends it.
 
@@ -228,7 +240,7 @@ class Kube:
             "timeoutSeconds": str(random.randint(240, 360)),  # noqa: S311 - spreads the reconnects of many watches
             "fieldSelector": field_selector,
             "resourceVersion": resource_version,
-        }
+        } | _labelled(label_selector)
         watch = self._connection.watch(resource.path(namespace), params=params, headers={"Accept": _METADATA_ONLY})
         async with aclosing(watch) as lines:
             async for line in lines:
@@ -267,6 +279,10 @@ class _Bookmark(msgspec.Struct):
     def as_object(self) -> PartialObject:
         raw = {"metadata": {"name": "", "resourceVersion": self.metadata.resource_version}}
         return msgspec.convert(raw, PartialObject)
+
+
+def _labelled(selector: str) -> dict[str, str]:
+    return {"labelSelector": selector} if selector else {}
 
 
 def _write_params(manager: str, dry_run: bool) -> dict[str, str]:

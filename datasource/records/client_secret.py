@@ -85,6 +85,12 @@ def usable_client_secret(
             f"names Secret {ref.name}, whose type {secret.type} is not for client secrets",
             "Store what the client authenticates with in a Secret of its own, of type Opaque.",
         )
+    if Annotation.ROLE in secret.metadata.annotations:
+        raise InvalidSpec(
+            field,
+            f"names Secret {ref.name}, which is the operator's own",
+            "Store what the client authenticates with in a Secret of its own, of type Opaque.",
+        )
     known = oauth2.expanded().secret_endpoints()
     check_allowed_hosts(secret, {**known, **endpoints}, required=require_allowed_hosts, field=field)
     try:

@@ -1,4 +1,7 @@
-"""The token Secret: what apps mount. Its shape comes from the template in the spec.
+"""The token Secret: what apps mount. Its shape comes from the template in the spec, and so does its type.
+
+Usually its type is ours, and tells that it is one. Where the spec names another type, a label of ours tells it: watches can
+select either.
 
 Drift shows in metadata alone: the `datasource.dev/content` annotation says which credential, revision and template it was
 written from, and managedFields say whether every key is still ours. So no token need be read to know that all is well.
@@ -14,10 +17,18 @@ from typing import Any
 import msgspec
 
 from datasource.api.clock import rfc3339
-from datasource.api.names import FIELD_MANAGER, Annotation, Role, SecretType
+from datasource.api.names import (
+    DOCKER_CONFIG_KEY,
+    FIELD_MANAGER,
+    TOKEN_LABELS,
+    Annotation,
+    Role,
+    SecretType,
+    TokenSecretType,
+)
 from datasource.api.objects import Metadata, OwnerReference, owner_reference
-from datasource.api.spec import Spec
-from datasource.api.template import CAPTURED, DEFAULT_DATA, render
+from datasource.api.spec import Spec, SpecProblem
+from datasource.api.template import CAPTURED, DEFAULT_DATA, least_sizes, render, values
 from datasource.api.template_problems import size_problem
 from datasource.records.credential import CredentialData, CredentialFacts
 
@@ -34,6 +45,13 @@ class StoredTokenSecret(msgspec.Struct, frozen=True):
     content: str
     owners: tuple[OwnerReference, ...]
     fields: frozenset[str]
+    has_usual_type: bool = True
+    """Whether its type tells that it is ours. If not, a label does."""
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether somebody else wrote what is in it, with our annotations: kubectl, a replicator, a restore."""
+        return not self.fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,7 @@ class TokenSecretPlan:
     datasource_name: str
     datasource_uid: str
     content: str
+    type: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     templates: Mapping[str, str]
@@ -63,16 +82,17 @@ class TokenSecretPlan:
         """The whole Secret, for the POST that creates it and for the server-side applies after.
 
         Raises:
-            InvalidSpec: it would be larger than a token Secret may be; nothing was rendered.
+            InvalidSpec: it would be larger than a token Secret may be, and nothing was joined; or one that no API server
+                takes.
         """
-        variables = self._variables(facts, data)
-        problem = size_problem(self.templates, {name: len(value.encode()) for name, value in variables.items()})
+        filled = self._filled(self._variables(facts, data))
+        problem = self._docker_config_problem(filled)
         if problem is not None:
             raise problem.error()
         return {
             "apiVersion": "v1",
             "kind": "Secret",
-            "type": SecretType.TOKEN,
+            "type": self.type,
             "metadata": {
                 "name": self.name,
                 "namespace": self.namespace,
@@ -81,11 +101,11 @@ class TokenSecretPlan:
                 "ownerReferences": [owner_reference(self.datasource_name, self.datasource_uid)],
             },
             # Key by key, so that only one is there as text and as bytes beside what is sent.
-            "data": {key: _base64(render(text, variables)) for key, text in self.templates.items()},
+            "data": {key: _base64(render(text, filled)) for key, text in self.templates.items()},
         }
 
-    def removal_patch(self, stored: StoredTokenSecret) -> dict[str, Any] | None:
-        """The merge patch that takes out what an earlier template put in; None where there is nothing.
+    def removal_patch(self, stored: StoredTokenSecret, resource_version: str) -> dict[str, Any] | None:
+        """The merge patch that takes out of that version what an earlier template put in; None where there is nothing.
 
         Fields of the creating POST belong to that operation for ever, so leaving them out of an apply removes nothing.
         """
@@ -94,12 +114,41 @@ class TokenSecretPlan:
             return None
         return {
             "metadata": {
-                "resourceVersion": stored.resource_version,
+                "resourceVersion": resource_version,
                 "labels": _nulls("labels/", left_over),
                 "annotations": _nulls("annotations/", left_over),
             },
             "data": _nulls("data/", left_over),
         }
+
+    def _filled(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """What each placeholder comes to. What is too long before any filter is not even filtered.
+
+        Raises:
+            InvalidSpec: together they are longer than a token Secret may be.
+        """
+        texts = self.templates.values()
+        if (problem := size_problem(self.templates, least_sizes(texts, variables))) is not None:
+            raise problem.error()
+        filled = values(texts, variables)
+        sizes = {each: len(value.encode()) for each, value in filled.items()}
+        if (problem := size_problem(self.templates, sizes)) is not None:
+            raise problem.error()
+        return filled
+
+    def _docker_config_problem(self, filled: Mapping[str, str]) -> SpecProblem | None:
+        """The API server takes no other, and its words would be about a value that nobody wrote."""
+        if self.type != TokenSecretType.DOCKER_CONFIG:
+            return None
+        text = self.templates.get(DOCKER_CONFIG_KEY)
+        if text is not None and _is_json_object(render(text, filled)):
+            return None
+        return SpecProblem(
+            f"spec.tokenSecret.template.data[{DOCKER_CONFIG_KEY}]",
+            "is no JSON object once it is filled in",
+            'Correct its braces and quotes. A value in a JSON text takes the filter json, as in "password": '
+            "{{ access_token | json }}.",
+        )
 
     def _variables(self, facts: CredentialFacts, data: CredentialData) -> dict[str, str]:
         return {
@@ -116,9 +165,13 @@ class TokenSecretPlan:
 
 def plan_token_secret(*, namespace: str, name: str, uid: str, spec: Spec, facts: CredentialFacts) -> TokenSecretPlan:
     """Work out from spec and facts what the token Secret should be; no token is needed for it."""
-    template = spec.token_secret.template
+    template, type_ = spec.token_secret.template, spec.token_secret.type or SecretType.TOKEN
     templates = template.data or DEFAULT_DATA
-    content = _content(facts, spec.url, template.labels, template.annotations, templates)
+    # Known by its type, the usual one needs no label, and no Secret of an earlier version is written for one.
+    is_usual = type_ == SecretType.TOKEN
+    labels = template.labels if is_usual else {**template.labels, **TOKEN_LABELS}
+    shape = (spec.url, template.labels, template.annotations, templates, *(() if is_usual else (type_,)))
+    content = _content(facts, *shape)
     own: dict[str, str] = {Annotation.DATASOURCE: name, Annotation.ROLE: Role.TOKEN, Annotation.CONTENT: content}
     return TokenSecretPlan(
         namespace=namespace,
@@ -126,15 +179,16 @@ def plan_token_secret(*, namespace: str, name: str, uid: str, spec: Spec, facts:
         datasource_name=name,
         datasource_uid=uid,
         content=content,
-        labels=template.labels,
+        type=type_,
+        labels=labels,
         annotations={**template.annotations, **own},
         templates=templates,
         url=spec.url,
     )
 
 
-def read_stored(metadata: Metadata) -> StoredTokenSecret:
-    """Read what we need to know of an existing token Secret from its metadata."""
+def read_stored(metadata: Metadata, *, has_usual_type: bool = True) -> StoredTokenSecret:
+    """Read what we need to know of an existing token Secret from its metadata, which does not tell the type."""
     return StoredTokenSecret(
         name=metadata.name,
         uid=metadata.uid,
@@ -142,7 +196,16 @@ def read_stored(metadata: Metadata) -> StoredTokenSecret:
         content=metadata.annotations.get(Annotation.CONTENT, ""),
         owners=metadata.owner_references,
         fields=_shared_fields(frozenset(_our_fields(metadata))),
+        has_usual_type=has_usual_type,
     )
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _base64(text: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from deploy.local import debian
 from deploy.local.cache import REPOSITORY, cache_folder, locked
 from deploy.local.processes import StackError
 from deploy.local.progress import say
@@ -109,7 +110,28 @@ def promtool() -> Path:
     )
 
 
-def _unpacked_from_debian(package: str, program: str) -> Path:
+@cache
+def prometheus() -> Path:
+    """Prometheus itself, from the same package.
+
+    Raises:
+        ToolMissing: with what to do.
+    """
+    return _unpacked_from_debian("prometheus", "prometheus")
+
+
+@cache
+def nginx() -> Path:
+    """nginx; where it is missing, unpacked from Debian's package, whose service is not installed.
+
+    Raises:
+        ToolMissing: with what to do.
+    """
+    installed = debian.found("nginx")
+    return _unpacked_from_debian("nginx", "nginx", "sbin") if installed is None else Path(installed)
+
+
+def _unpacked_from_debian(package: str, program: str, place: str = "bin") -> Path:
     remedy = f"Install it (on Debian or Ubuntu: sudo apt-get install {package}) and try again."
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise ToolMissing(f"{program} is missing. {remedy}")
@@ -118,7 +140,7 @@ def _unpacked_from_debian(package: str, program: str) -> Path:
         with locked(folder.parent, say):
             if not folder.exists():
                 _unpack_from_debian(package, folder)
-    return folder / "usr" / "bin" / program
+    return folder / "usr" / place / program
 
 
 def _debian_version(package: str, program: str) -> str:
@@ -127,7 +149,7 @@ def _debian_version(package: str, program: str) -> str:
     found = re.search(r"^Version: (\S+)$", shown.stdout, flags=re.MULTILINE)
     if found is not None:
         return found.group(1).replace("/", "_")
-    before = sorted(cache_folder().glob(f"tools/{package}-*/usr/bin/{program}"))
+    before = sorted(cache_folder().glob(f"tools/{package}-*/usr/*bin/{program}"))
     if before:
         return before[-1].parents[2].name.removeprefix(f"{package}-")
     raise ToolMissing(

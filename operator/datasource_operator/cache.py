@@ -1,7 +1,7 @@
 """What the operator remembers: trimmed Datasources, and the metadata of their Secrets, never a token.
 
-A watch may show an older version of what we wrote ourselves a moment ago. resourceVersions of one resource are ordered
-(Kubernetes guarantees it since 1.35, etcd always did), so older versions are passed over.
+A watch may show an older version of what we wrote a moment ago, which is passed over: resourceVersions of one resource are
+ordered (Kubernetes guarantees it since 1.35, etcd always did).
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,6 +19,7 @@ from datasource.records.contents import Contents, Leaving, StoredCredential, Sto
 from datasource.records.credential import Unreadable
 from datasource.records.revocable_token import revocation_is_due
 from datasource.records.token_secret import StoredTokenSecret, read_stored
+from datasource_operator.served_scopes import Source
 
 
 class Key(NamedTuple):
@@ -47,6 +48,9 @@ class _Known:
 
     def is_empty(self) -> bool:
         return self.datasource is None and self.credential is None and not self.token_secrets
+
+    def token_names(self, *, usual: bool) -> tuple[str, ...]:
+        return tuple(name for name, each in self.token_secrets.items() if each.has_usual_type is usual)
 
 
 @dataclass(slots=True)
@@ -117,13 +121,14 @@ class Cache:
         return self._belongs_to.get((metadata.namespace, metadata.name))
 
     def holder(self, namespace: str, name: str) -> Key | None:
-        """Whose token Secret has that name."""
+        """Whose token Secret has that name; a copy is nobody's to give up."""
         key = self._belongs_to.get((namespace, name))
-        known = None if key is None else self._known.get(key)
-        return key if known is not None and name in known.token_secrets else None
+        held = () if key is None else self.token_secrets(key)
+        return key if any(each.name == name and not each.is_copy for each in held) else None
 
-    def store_secret(self, metadata: Metadata) -> Key | None:
+    def store_secret(self, metadata: Metadata, *, has_usual_type: bool = True) -> Key | None:
         """Remember a Secret of ours by its metadata; returns whose it is, or was; None where nothing new was learnt."""
+        # One of another type than ours is known by a label, and can only be a token Secret.
         metadata = _lean_metadata(metadata)
         key = _owner_key(metadata)
         before = self._belongs_to.get((metadata.namespace, metadata.name))
@@ -135,7 +140,7 @@ class Cache:
         self._belongs_to[(metadata.namespace, metadata.name)] = key
         known = self._known_as(key)
         match metadata.annotations.get(Annotation.ROLE):
-            case Role.CREDENTIAL if metadata.name == credential_secret_name(key.name):
+            case Role.CREDENTIAL if has_usual_type and metadata.name == credential_secret_name(key.name):
                 if known.credential is not None and _is_known(metadata, known.credential.resource_version):
                     return None
                 known.credential = _CachedCredential(
@@ -145,7 +150,7 @@ class Cache:
                 stood = known.token_secrets.get(metadata.name)
                 if stood is not None and _is_known(metadata, stood.resource_version):
                     return None
-                known.token_secrets[metadata.name] = read_stored(metadata)
+                known.token_secrets[metadata.name] = read_stored(metadata, has_usual_type=has_usual_type)
         return key
 
     def drop_secret(self, metadata: Metadata) -> Key | None:
@@ -170,26 +175,23 @@ class Cache:
     def hear(self, namespace: str, name: str, metadata: Metadata | None) -> None:
         """What the API server said of a Datasource's credential Secret; None: there is none."""
         if metadata is None:
-            self.forget_credential(Key(namespace, name))
+            self.drop_secret_named(Key(namespace, name), credential_secret_name(name))
         else:
             self.store_secret(metadata)
 
-    def forget_credential(self, key: Key) -> None:
-        """A live read found no credential Secret."""
-        self.drop_secret_named(key, credential_secret_name(key.name))
-
-    def secret_names(self) -> dict[Key, dict[Role, tuple[str, ...]]]:
-        """Which Secrets are remembered, to find those that a list no longer has."""
+    def secret_names(self) -> dict[Key, dict[Source, tuple[str, ...]]]:
+        """Which Secrets are remembered, by the watch that shows them, to find those that a list no longer has."""
         return {
             key: {
-                Role.CREDENTIAL: () if known.credential is None else (credential_secret_name(key.name),),
-                Role.TOKEN: tuple(known.token_secrets),
+                Source.CREDENTIALS: () if known.credential is None else (credential_secret_name(key.name),),
+                Source.TOKENS: known.token_names(usual=True),
+                Source.OTHER_TOKENS: known.token_names(usual=False),
             }
             for key, known in self._known.items()
         }
 
     def drop_secret_named(self, key: Key, name: str) -> None:
-        """Forget a Secret that a full list no longer has."""
+        """Forget a Secret that a full list, or a live read, no longer has."""
         self._belongs_to.pop((key.namespace, name), None)
         known = self._known.get(key)
         if known is None:
@@ -219,15 +221,14 @@ def trimmed(datasource: Datasource) -> Datasource:
         for key, value in metadata.annotations.items()
         if key in {Annotation.CLEAR_CREDENTIAL, Annotation.NEW_CREDENTIAL, Annotation.REFRESH}
     }
-    kept = Metadata(
-        name=intern(metadata.name),
-        namespace=intern(metadata.namespace),
+    kept = msgspec.structs.replace(
+        _lean_metadata(metadata),
         uid=intern(metadata.uid),
-        resource_version=metadata.resource_version,
-        generation=metadata.generation,
-        deletion_timestamp=metadata.deletion_timestamp,
         labels=_EMPTY,
         annotations=requests or _EMPTY,
+        owner_references=(),
+        finalizers=(),
+        managed_fields=(),
     )
     return Datasource(metadata=kept, spec=PackedSpec(datasource.spec), status=_lean_status(datasource.status))
 

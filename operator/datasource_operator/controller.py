@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
-from datasource.api.names import SecretType
 from datasource.api.objects import Datasource
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
@@ -44,7 +43,7 @@ from datasource_operator.refresher import Refresher
 from datasource_operator.revocations import Revocations
 from datasource_operator.revoker import Revoker
 from datasource_operator.secret_poller import SecretPoller
-from datasource_operator.secret_watch import SecretWatch, SecretWatches
+from datasource_operator.secret_watch import WATCHED, SecretWatch, SecretWatches
 from datasource_operator.served_scopes import ServedScopes
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
@@ -135,9 +134,9 @@ class Controller:
         self._refresher.sender.answered = self._pool.answered
         self.served = ServedScopes(self.scopes, self._scope_opened)
         watches = [
-            SecretWatch(self.kube, self.cache, namespace, secret_type, self._secret_changed, self.served)
+            SecretWatch(self.kube, self.cache, namespace, source, self._secret_changed, self.served)
             for namespace in self.scopes
-            for secret_type in (SecretType.CREDENTIAL, SecretType.TOKEN)
+            for source in WATCHED
         ]
         self.watches = SecretWatches(watches, self.monotonic)
 

@@ -16,7 +16,6 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from datasource.api.names import SecretType
 from datasource.api.objects import Datasource
 from datasource.api.states import MEANING
 from datasource.process.clock import utc_now
@@ -24,10 +23,11 @@ from datasource.records.contents import Contents, StoredCredential
 from datasource.records.credential import CredentialFacts
 from datasource_operator.about_datasources import UNSEEN, About
 from datasource_operator.cache import Cache, Key
+from datasource_operator.served_scopes import Source
 
 CONTROLLER = "datasource"
 
-_WATCHES = {SecretType.CREDENTIAL: "credentials", SecretType.TOKEN: "tokens"}
+_WATCHES = {Source.CREDENTIALS: "credentials", Source.TOKENS: "tokens", Source.OTHER_TOKENS: "tokens_of_other_types"}
 _PER_OBJECT = ["datasource_namespace", "datasource_name"]
 _PER_NAMESPACE = ["datasource_namespace"]
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -78,7 +78,7 @@ class Workload:
     """Replies that are in memory alone."""
     left_to_another: int
     """Statuses that another installation writes, too."""
-    watches_silent_for: dict[SecretType, float]
+    watches_silent_for: dict[Source, float]
     """Seconds."""
     last_event: float
     """Seconds since a watch told of a Datasource."""
@@ -251,8 +251,8 @@ def _workload_families(load: Workload) -> Iterator[Metric]:
         "Seconds for which the stalest watch of Secrets heard nothing; bookmarks come every minute.",
         labels=["watch"],
     )
-    for secret_type, seconds in load.watches_silent_for.items():
-        silence.add_metric((_WATCHES[secret_type],), seconds)
+    for source, seconds in load.watches_silent_for.items():
+        silence.add_metric((_WATCHES[source],), seconds)
     yield silence
     yield GaugeMetricFamily(
         "datasource_last_event_age_seconds",

@@ -114,7 +114,10 @@ class Observer:
     def again(self, key: Key, seen: Observed) -> Observed:
         """Observe anew, keeping what was learnt live in this run."""
         return replace(
-            self.observe(key, look_around=seen.look_around), surroundings=seen.surroundings, is_live=seen.is_live
+            self.observe(key, look_around=seen.look_around),
+            surroundings=seen.surroundings,
+            is_live=seen.is_live,
+            names_looked_at=seen.names_looked_at,
         )
 
     async def credential(self, key: Key) -> Secret:

@@ -1,4 +1,4 @@
-"""I/O: list and watch the metadata of our two Secret types; token values never pass here."""
+"""I/O: list and watch the metadata of our Secrets: of two types, and by a label those of others. Values never pass here."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from datasource.api.names import Role, SecretType
+from datasource.api.names import CREDENTIAL_SUFFIX, TOKEN_LABELS, Annotation, Role, SecretType
 from datasource.api.objects import PartialObject
 from datasource.cluster.api_errors import ApiError, Expired, Forbidden, NotFound, Unavailable
 from datasource.cluster.kube import Kube
@@ -23,18 +23,35 @@ logger = structlog.get_logger(__name__)
 
 _BACKOFF = Backoff(timedelta(seconds=1), timedelta(seconds=30), no_jitter)
 
-_ROLES = {SecretType.CREDENTIAL: Role.CREDENTIAL, SecretType.TOKEN: Role.TOKEN}
-_SOURCES = {SecretType.CREDENTIAL: Source.CREDENTIALS, SecretType.TOKEN: Source.TOKENS}
+
+@dataclass(frozen=True, slots=True)
+class _Selectors:
+    fields: str
+    labels: str = ""
+
+
+_SELECTORS = {
+    Source.CREDENTIALS: _Selectors(f"type={SecretType.CREDENTIAL}"),
+    Source.TOKENS: _Selectors(f"type={SecretType.TOKEN}"),
+    # Whoever labels a Secret of one of our types changes nothing: its type shows it in the other watches.
+    Source.OTHER_TOKENS: _Selectors(
+        f"type!={SecretType.TOKEN},type!={SecretType.CREDENTIAL}",
+        ",".join(f"{key}={value}" for key, value in TOKEN_LABELS.items()),
+    ),
+}
+
+WATCHED = tuple(_SELECTORS)
+"""What is watched in each scope."""
 
 
 @dataclass(slots=True)
 class SecretWatch:
-    """One Secret type in one namespace (None: all), mirrored into the cache; changes are told by key."""
+    """Secrets of one kind in one namespace (None: all), mirrored into the cache; changes are told by key."""
 
     kube: Kube
     cache: Cache
     namespace: str | None
-    secret_type: SecretType
+    source: Source
     changed: Callable[[Key], None]
     scopes: ServedScopes
     monotonic: Callable[[], float] = time.monotonic
@@ -61,19 +78,19 @@ class SecretWatch:
             self.alive_at = self.monotonic()
             try:
                 resource_version = await self._list()
-                self.scopes.listed(self.namespace, _SOURCES[self.secret_type])
+                self.scopes.listed(self.namespace, self.source)
                 failures = 0
                 await self._watch(resource_version)
             except Expired:
-                logger.info("watch expired, listing again", secret_type=self.secret_type)
+                logger.info("watch expired, listing again", what=self.source)
             except (ApiError, Unavailable) as error:
                 if isinstance(error, Forbidden | NotFound):
                     # An answer, and told as what it is: not the silence of an API server out of reach.
                     self.heard_at = self.monotonic()
-                    self.scopes.refused(self.namespace, _SOURCES[self.secret_type], str(error))
+                    self.scopes.refused(self.namespace, self.source, str(error))
                 logger.warning(
                     "cannot watch Secrets",
-                    secret_type=self.secret_type,
+                    what=self.source,
                     namespace=self.namespace or "*",
                     error=str(error),
                 )
@@ -81,9 +98,9 @@ class SecretWatch:
                 failures += 1
 
     async def _list(self) -> str:
-        present, resource_version = set(), ""
+        present, resource_version, selectors = set(), "", _SELECTORS[self.source]
         async for page, resource_version in self.kube.metadata_pages(  # noqa: B007 - the last one counts
-            SECRETS, self.namespace, field_selector=f"type={self.secret_type}"
+            SECRETS, self.namespace, field_selector=selectors.fields, label_selector=selectors.labels
         ):
             # Many pages may take longer than a watch may be silent.
             self.alive_at = self.heard_at = self.monotonic()
@@ -95,7 +112,7 @@ class SecretWatch:
             self.history_went_back = True
             logger.error(
                 "the API server shows less than it did before, as after a restore of etcd: a restart is asked for",
-                secret_type=self.secret_type,
+                what=self.source,
                 seen=self._newest,
                 shown=resource_version,
             )
@@ -107,15 +124,20 @@ class SecretWatch:
         for key, names in self.cache.secret_names().items():
             if self.namespace is not None and key.namespace != self.namespace:
                 continue
-            for name in names.get(_ROLES[self.secret_type], ()):
+            for name in names.get(self.source, ()):
                 if (key.namespace, name) not in present:
                     self.cache.drop_secret_named(key, name)
                     self.changed(key)
 
     async def _watch(self, resource_version: str) -> None:
+        selectors = _SELECTORS[self.source]
         while True:
             async for event in self.kube.watch_metadata(
-                SECRETS, self.namespace, field_selector=f"type={self.secret_type}", resource_version=resource_version
+                SECRETS,
+                self.namespace,
+                field_selector=selectors.fields,
+                label_selector=selectors.labels,
+                resource_version=resource_version,
             ):
                 self.alive_at = self.heard_at = self.monotonic()
                 resource_version = event.object.metadata.resource_version
@@ -123,14 +145,27 @@ class SecretWatch:
                 match event.type:
                     case "ADDED" | "MODIFIED":
                         self._store(event.object)
-                    case "DELETED":
+                    case "DELETED" if self._may_be_ours(event.object):
                         self._tell(self.cache.drop_secret(event.object.metadata))
-                    case "BOOKMARK":
+                    case "DELETED" | "BOOKMARK":
                         pass
+
+    def _may_be_ours(self, item: PartialObject) -> bool:
+        """A type cannot be had without rights; a label can, and what it stands on may then say of itself what it likes."""
+        metadata = item.metadata
+        return self.source is not Source.OTHER_TOKENS or (
+            metadata.annotations.get(Annotation.ROLE) == Role.TOKEN and not metadata.name.endswith(CREDENTIAL_SUFFIX)
+        )
 
     def _store(self, item: PartialObject) -> None:
         before = self.cache.owner(item.metadata)
-        now = self.cache.store_secret(item.metadata)
+        if not self._may_be_ours(item):
+            # What it was before, it is no more.
+            if before is not None:
+                self.cache.drop_secret_named(before, item.metadata.name)
+                self._tell(before)
+            return
+        now = self.cache.store_secret(item.metadata, has_usual_type=self.source is not Source.OTHER_TOKENS)
         self._tell(now)
         if now is not None and before != now:
             self._tell(before)
@@ -150,8 +185,7 @@ class SecretWatches:
     def start(self) -> list[asyncio.Task[None]]:
         """Start them all."""
         return [
-            spawn(f"watch of {each.secret_type} in {each.namespace or 'all namespaces'}", each.run)
-            for each in self.watches
+            spawn(f"watch of {each.source} in {each.namespace or 'all namespaces'}", each.run) for each in self.watches
         ]
 
     def alive_at(self) -> float:
@@ -162,10 +196,10 @@ class SecretWatches:
         """Whether one showed that the API server was restored to an earlier state."""
         return any(watch.history_went_back for watch in self.watches)
 
-    def silent_for(self) -> dict[SecretType, float]:
-        """For how many seconds the most silent one of each type heard nothing."""
-        silences: dict[SecretType, float] = {}
+    def silent_for(self) -> dict[Source, float]:
+        """For how many seconds the most silent one of each kind heard nothing."""
+        silences: dict[Source, float] = {}
         for watch in self.watches:
-            longest = silences.get(watch.secret_type, 0.0)
-            silences[watch.secret_type] = max(seconds_since(watch.heard_at, self.monotonic), longest)
+            longest = silences.get(watch.source, 0.0)
+            silences[watch.source] = max(seconds_since(watch.heard_at, self.monotonic), longest)
         return silences

@@ -21,9 +21,10 @@ class Source(StrEnum):
     DATASOURCES = "Datasources"
     CREDENTIALS = "credential Secrets"
     TOKENS = "token Secrets"
+    OTHER_TOKENS = "token Secrets of other types"
 
 
-_SECRETS = frozenset({Source.CREDENTIALS, Source.TOKENS})
+_SECRETS = frozenset({Source.CREDENTIALS, Source.TOKENS, Source.OTHER_TOKENS})
 
 
 def scope_name(scope: Scope) -> str:

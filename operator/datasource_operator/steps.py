@@ -9,7 +9,7 @@ from typing import assert_never
 import msgspec
 import structlog
 
-from datasource.api.names import FIELD_MANAGER, SecretType, credential_secret_name
+from datasource.api.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
 from datasource.api.objects import PartialObject, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.secret_metadata import NO_METADATA
@@ -54,6 +54,7 @@ from datasource_operator.decisions.steps import (
     DeleteTokenSecret,
     Hold,
     LookAround,
+    LookForTokenSecret,
     MarkHandled,
     Nothing,
     ReadLive,
@@ -129,8 +130,10 @@ class Steps:
                 await self.credential_secrets.swap(*key, patch, PartialObject)
             case WriteTokenSecret():
                 return await self.token_secrets.write(key, seen, step)
+            case LookForTokenSecret(name=name):
+                return await self.token_secrets.look_for(key, seen, name)
             case DeleteTokenSecret():
-                await self.token_secrets.delete(key, step)
+                return await self.token_secrets.delete(key, seen, step)
             case Settle() | Nothing():
                 return seen
             case _:
@@ -169,7 +172,9 @@ class Steps:
         try:
             await self.credential_secrets.create(*key, _place_for(seen), facts)
         except Conflict:
-            conflict = await self.surroundings.conflict(seen, credential_secret_name(key.name), SecretType.CREDENTIAL)
+            conflict = await self.surroundings.conflict(
+                seen, credential_secret_name(key.name), Role.CREDENTIAL, SecretType.CREDENTIAL
+            )
             if conflict.problem is None:
                 raise Stale("a credential Secret appeared meanwhile") from None
             return conflict

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from datasource.api.names import REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
-from datasource.api.objects import PartialObject
+from datasource.api.objects import Metadata, PartialObject
 from datasource.api.spec import InvalidSpec, OAuth2, Spec
 from datasource.api.spec_problems import egress_problems
 from datasource.api.states import Reason
@@ -21,11 +21,14 @@ from datasource.oauth2.errors import MetadataUnavailable
 from datasource.process.settings import Settings
 from datasource.records.credential import is_ours
 from datasource.records.effective import effective_oauth2
+from datasource.records.token_secret import read_stored
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings
 from datasource_operator.decisions.obstacles import (
     config_maps_forbidden,
     secret_conflict,
+    secret_has_another_type,
+    secret_is_a_copy,
     secret_is_leaving,
     secrets_forbidden,
 )
@@ -57,16 +60,16 @@ class SurroundingsReader:
             return Surroundings(secrets_forbidden(seen.namespace, error.message))
         except ConfigMapsForbidden:
             return Surroundings(config_maps_forbidden(seen.namespace))
-        for name, type_ in (
-            (credential_secret_name(seen.name), SecretType.CREDENTIAL),
-            (seen.spec.token_secret_name(seen.name), SecretType.TOKEN),
+        for name, role, type_ in (
+            (credential_secret_name(seen.name), Role.CREDENTIAL, SecretType.CREDENTIAL),
+            (seen.spec.token_secret_name(seen.name), Role.TOKEN, seen.spec.token_secret.type or SecretType.TOKEN),
         ):
-            conflict = await self.conflict(seen, name, type_)
+            conflict = await self.conflict(seen, name, role, type_)
             if conflict.problem is not None:
                 return conflict
         return Surroundings()
 
-    async def conflict(self, seen: Observed, name: str, type_: SecretType) -> Surroundings:
+    async def conflict(self, seen: Observed, name: str, role: Role, type_: str) -> Surroundings:
         """Whether a Secret of that name exists and is not ours. Asked by metadata, so foreign values stay where they are."""
         try:
             await self.kube.get(SECRETS, seen.namespace, name, PartialObject, metadata_only=True)
@@ -83,14 +86,16 @@ class SurroundingsReader:
                 SECRETS, seen.namespace, field_selector=f"metadata.name={name},type={type_}"
             )
         )
-        role = Role.TOKEN if type_ is SecretType.TOKEN else Role.CREDENTIAL
-        if foreign:
-            return Surroundings(secret_conflict(name, role), name)
+        for each in foreign:
+            return Surroundings(_in_the_way(each.metadata, seen.name, role), name)
         for each in ours:
             if not is_ours(each.metadata, seen.name, role):
                 return Surroundings(
                     secret_conflict(name, role, each.metadata.annotations.get(Annotation.DATASOURCE)), name
                 )
+            # A Secret of our very type comes back with a restore; of another type there are copies.
+            if role is Role.TOKEN and type_ != SecretType.TOKEN and read_stored(each.metadata).is_copy:
+                return Surroundings(secret_is_a_copy(name), name)
         for each in ours:
             # With our own finalizer alone it goes by itself: a revocation is under way.
             others = tuple(finalizer for finalizer in each.metadata.finalizers if finalizer != REVOKE_FINALIZER)
@@ -116,3 +121,11 @@ class SurroundingsReader:
         for problem in egress_problems(endpoints, self.settings.egress):
             raise problem.error()
         material.require_allowed(endpoints)
+
+
+def _in_the_way(metadata: Metadata, datasource_name: str, role: Role) -> Finding:
+    """A Secret of another type than the one that we need there: somebody else's, or ours of an earlier type."""
+    if role is Role.TOKEN and is_ours(metadata, datasource_name, role):
+        name = metadata.name
+        return secret_is_a_copy(name) if read_stored(metadata).is_copy else secret_has_another_type(name)
+    return secret_conflict(metadata.name, role)

@@ -4,17 +4,18 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from datasource.api.names import FIELD_MANAGER, SecretType
-from datasource.api.objects import PartialObject
+from datasource.api.names import FIELD_MANAGER, Role, SecretType
+from datasource.api.objects import Metadata, PartialObject
 from datasource.api.spec import InvalidSpec
 from datasource.cluster.api_errors import Conflict, NotFound
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
 from datasource.records.contents import StoredCredential
-from datasource.records.credential import CredentialData, UnreadableCredential, read_data
+from datasource.records.credential import CredentialData, UnreadableCredential, is_ours, read_data
 from datasource_operator.cache import Cache, Key
-from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.observed import Observed, Surroundings
+from datasource_operator.decisions.obstacles import secret_has_another_type
 from datasource_operator.decisions.steps import DeleteTokenSecret, WriteTokenSecret
 from datasource_operator.observer import Observer
 from datasource_operator.surroundings import SurroundingsReader
@@ -51,6 +52,9 @@ class TokenSecretWriter:
         Raises:
             Stale: it, or the credential, changed meanwhile.
         """
+        name = step.plan.name
+        if step.stored is not None and step.stored.has_usual_type is not _is_usual(step.plan.type):
+            return replace(seen, surroundings=Surroundings(secret_has_another_type(name), name))
         try:
             data = await self._data_of(key, step.credential)
             if data.fingerprint != step.credential.facts.fingerprint:
@@ -60,20 +64,36 @@ class TokenSecretWriter:
         try:
             manifest = step.plan.manifest(step.credential.facts, data)
         except InvalidSpec as error:
-            return replace(seen, too_large=error.problem)
+            return replace(seen, unrenderable=error.problem)
         if step.stored is None:
             return await self._create(key, seen, step, manifest)
-        removal = step.plan.removal_patch(step.stored)
+        written = await self.kube.apply(SECRETS, key.namespace, name, manifest, PartialObject, manager=FIELD_MANAGER)
+        # Last: what is refused takes nothing from apps.
+        removal = step.plan.removal_patch(step.stored, written.metadata.resource_version)
         if removal is not None:
-            await self._patch(key, step.plan.name, removal)
-        applied = await self.kube.apply(
-            SECRETS, key.namespace, step.plan.name, manifest, PartialObject, manager=FIELD_MANAGER
-        )
-        self.cache.store_secret(applied.metadata)
+            written = await self._patch(key, name, removal)
+        self.cache.store_secret(written.metadata, has_usual_type=_is_usual(step.plan.type))
         return self.observer.again(key, seen)
 
-    async def delete(self, key: Key, step: DeleteTokenSecret) -> None:
-        """Delete a token Secret that is as it was seen.
+    async def look_for(self, key: Key, seen: Observed, name: str) -> Observed:
+        """See whether a token Secret of that name stands, whatever watches show; returns what is known after it."""
+        looked = replace(seen, names_looked_at=seen.names_looked_at | {name})
+        try:
+            found = await self.kube.get(SECRETS, key.namespace, name, PartialObject, metadata_only=True)
+        except NotFound:
+            return looked
+        if is_ours(found.metadata, key.name, Role.TOKEN):
+            await self._remember(key, found.metadata)
+        return self.observer.again(key, looked)
+
+    async def _remember(self, key: Key, metadata: Metadata) -> None:
+        """Keep in the cache what a live look showed. Metadata does not tell the type; a selector does."""
+        selector = f"metadata.name={metadata.name},type={SecretType.TOKEN}"
+        usual, _ = await self.kube.list_metadata(SECRETS, key.namespace, field_selector=selector)
+        self.cache.store_secret(metadata, has_usual_type=bool(usual))
+
+    async def delete(self, key: Key, seen: Observed, step: DeleteTokenSecret) -> Observed:
+        """Delete a token Secret that is as it was seen; returns what is known after it.
 
         Raises:
             Stale: it changed meanwhile.
@@ -87,10 +107,11 @@ class TokenSecretWriter:
             pass
         except Conflict:
             live = await self.kube.get(SECRETS, key.namespace, stored.name, PartialObject, metadata_only=True)
-            self.cache.store_secret(live.metadata)
+            self.cache.store_secret(live.metadata, has_usual_type=stored.has_usual_type)
             raise Stale(f"Secret {stored.name} changed meanwhile") from None
         self.cache.drop_secret_named(key, stored.name)
         logger.info("deleted a token Secret", datasource=str(key), secret=stored.name)
+        return self.observer.again(key, replace(seen, names_looked_at=seen.names_looked_at | {stored.name}))
 
     async def _data_of(self, key: Key, credential: StoredCredential) -> CredentialData:
         resource_version, data = self._in_hand.get(key, ("", None))
@@ -103,15 +124,25 @@ class TokenSecretWriter:
         try:
             created = await self.kube.create(SECRETS, key.namespace, manifest, PartialObject, manager=FIELD_MANAGER)
         except Conflict:
-            conflict = await self.surroundings.conflict(seen, step.plan.name, SecretType.TOKEN)
-            if conflict.problem is None:
-                raise Stale(f"Secret {step.plan.name} appeared meanwhile") from None
-            return replace(seen, surroundings=conflict)
-        self.cache.store_secret(created.metadata)
+            conflict = await self.surroundings.conflict(seen, step.plan.name, Role.TOKEN, step.plan.type)
+            if conflict.problem is not None:
+                # It may be one of ours of another type, which has to go once another name is chosen.
+                return replace(await self.look_for(key, seen, step.plan.name), surroundings=conflict)
+            if step.plan.name in seen.names_looked_at:
+                raise Stale(f"Secret {step.plan.name} comes and goes") from None
+            # One of ours that no watch shows, or not yet: the next step labels it again.
+            return await self.look_for(key, seen, step.plan.name)
+        self.cache.store_secret(created.metadata, has_usual_type=_is_usual(step.plan.type))
         return self.observer.again(key, seen)
 
-    async def _patch(self, key: Key, name: str, patch: dict[str, object]) -> None:
+    async def _patch(self, key: Key, name: str, patch: dict[str, object]) -> PartialObject:
         try:
-            await self.kube.merge_patch(SECRETS, key.namespace, name, patch, PartialObject, manager=FIELD_MANAGER)
+            return await self.kube.merge_patch(
+                SECRETS, key.namespace, name, patch, PartialObject, manager=FIELD_MANAGER
+            )
         except (Conflict, NotFound):
             raise Stale(f"Secret {name} changed meanwhile") from None
+
+
+def _is_usual(type_: str) -> bool:
+    return type_ == SecretType.TOKEN

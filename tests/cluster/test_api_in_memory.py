@@ -70,24 +70,26 @@ class Play:
             seen = {"uid": "nobody", "resource_version": "1"}
         await self.ask(what, self.kube.delete(resource, self.namespace, name, **seen | preconditions))
 
-    async def list(self, what: str, selector: str = "", *, page_size: int = 500) -> None:
+    async def list(self, what: str, selector: str = "", *, labels: str = "", page_size: int = 500) -> None:
         pages: list[list[str]] = []
 
         async def read() -> list[list[str]]:
             async for page, _ in self.kube.metadata_pages(
-                SECRETS, self.namespace, field_selector=selector, page_size=page_size
+                SECRETS, self.namespace, field_selector=selector, label_selector=labels, page_size=page_size
             ):
                 pages.append([each.metadata.name for each in page])
             return pages
 
         await self.ask(what, read())
 
-    async def watch(self, what: str, since: str, until: str, selector: str = "") -> None:
+    async def watch(self, what: str, since: str, until: str, selector: str = "", labels: str = "") -> None:
         """Note every event from there on, up to one about an object of that name."""
 
         async def read() -> list[Any]:
             events = []
-            stream = self.kube.watch_metadata(SECRETS, self.namespace, field_selector=selector, resource_version=since)
+            stream = self.kube.watch_metadata(
+                SECRETS, self.namespace, field_selector=selector, label_selector=labels, resource_version=since
+            )
             async with asyncio.timeout(30), aclosing(stream):  # type: ignore[type-var]
                 async for event in stream:
                     if event.type != "BOOKMARK":
@@ -382,6 +384,22 @@ async def watches(play: Play) -> None:
     version = first["metadata"]["resourceVersion"]
     await play.watch("all since the first", version, "w-last")
     await play.watch("of a type", version, "w-last", "type=example.com/t")
+    # Who is not selected any more is gone for the watch, as it was before; who is again, is new.
+    first = await play.create("labelled", secret("l", type="example.com/l", metadata={"labels": {"x": "1", "y": "1"}}))
+    await play.create(
+        "labelled, of another type", secret("l-other", type="x.example/t", metadata={"labels": {"x": "1"}})
+    )
+    await play.create("labelled otherwise", secret("l-no", type="example.com/l", metadata={"labels": {"x": "2"}}))
+    await play.patch("change another label", "l", {"metadata": {"labels": {"y": "2"}}})
+    await play.patch("take the label off", "l", {"metadata": {"labels": {"x": None}}})
+    await play.patch("change what is not selected", "l", {"metadata": {"labels": {"y": "3"}}})
+    await play.patch("put it on again", "l", {"metadata": {"labels": {"x": "1"}}})
+    await play.patch("label the other one, too", "l-no", {"metadata": {"labels": {"x": "1"}}})
+    await play.delete("delete it", "l")
+    await play.create("the last labelled", secret("l-last", type="example.com/l", metadata={"labels": {"x": "1"}}))
+    version = first["metadata"]["resourceVersion"]
+    await play.watch("with a label", version, "l-last", "type!=x.example/t,type!=x.example/u", "x=1")
+    await play.list("list with a label", "type!=x.example/t", labels="x=1")
 
 
 async def _metadata(play: Play, name: str) -> Any:

@@ -74,6 +74,35 @@ REFUSED = [
     ("display/title", "a\u202eb", "spec.display.title has a line break"),
     ("display/contact", "see HTTPS://evil.example", "spec.display.contact must not contain a URL"),
     ("display/purpose", "go to www.evil.example", "spec.display.purpose must not contain a URL"),
+    *[
+        ("tokenSecret", {"type": type_}, "spec.tokenSecret.type must be Opaque, kubernetes.io/basic-auth")
+        for type_ in (
+            "opaque",
+            "kubernetes.io/tls",
+            "kubernetes.io/service-account-token",
+            "bootstrap.kubernetes.io/token",
+            "x.k8s.io/y",
+            "helm.sh/release.v1",
+            "datasource.dev/oauth2-token",
+            "datasource.dev/oauth2-import",
+            "a.datasource.dev/x",
+            "Kubernetes.io/basic-auth",
+            "localhost/x",
+            "example.com/",
+            "example.com/a/b",
+            "/x",
+            "example.com",
+            "example.com /x",
+        )
+    ],
+    ("tokenSecret", {"type": ""}, "spec.tokenSecret.type"),
+    ("tokenSecret", {"type": "kubernetes.io/basic-auth"}, "asks for the key username or password"),
+    (
+        "tokenSecret",
+        {"type": "kubernetes.io/dockerconfigjson", "template": {"data": {"dockerconfigjson": "{}"}}},
+        "asks for the key .dockerconfigjson",
+    ),
+    ("tokenSecret", {"type": "kubernetes.io/ssh-auth", "template": {"labels": {}}}, "asks for the key ssh-privatekey"),
     ("url", None, "spec.url: Required value"),
     ("url", "", "spec.url"),
     ("url", "api.example.com", "spec.url must be an absolute URL such as"),
@@ -246,6 +275,13 @@ REFUSED = [
 ]
 
 ACCEPTED = [
+    ("tokenSecret", {"type": "Opaque"}),
+    ("tokenSecret", {"type": "example.com/token"}),
+    ("tokenSecret", {"type": "notkubernetes.io/x"}),
+    ("tokenSecret", {"type": "kubernetes.io/basic-auth", "template": {"data": {"username": "x"}}}),
+    ("tokenSecret", {"type": "kubernetes.io/basic-auth", "template": {"data": {"password": "{{ access_token }}"}}}),
+    ("tokenSecret", {"type": "kubernetes.io/dockerconfigjson", "template": {"data": {".dockerconfigjson": "{}"}}}),
+    ("tokenSecret", {"type": "kubernetes.io/ssh-auth", "template": {"data": {"ssh-privatekey": "{{ access_token }}"}}}),
     ("deletionPolicy", "Revoke"),
     (
         "oauth2",
@@ -511,3 +547,32 @@ def test_template_of_an_earlier_version_goes_on_and_only_its_own_change_is_check
     small_enough = {"data": {"key-0": None, "key-1": None}, "labels": None}
     assert edited({"spec": {"tokenSecret": {"template": small_enough}}})[0]
     assert edited({"spec": {"oauth2": {"scopes": ["write"], "tokenParameters": None}}}) == (True, "")
+
+
+TYPED = {
+    "type": "kubernetes.io/basic-auth",
+    "name": "registry",
+    "template": {"data": {"password": "{{ access_token }}"}},
+}
+
+
+def test_type_of_the_token_secret_changes_only_with_its_name(cluster: Cluster) -> None:
+    """The new one stands before the old one goes; under one name it could not."""
+    manifest = {"apiVersion": "datasource.dev/v1alpha1", "kind": "Datasource", "metadata": {"name": "retyped"}}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(manifest | {"spec": COMPLETE}))
+
+    def edited(token_secret: dict[str, Any] | None) -> str:
+        change = [{"op": "add", "path": "/spec/tokenSecret", "value": token_secret or {}}]
+        done = cluster.kubectl("patch", "datasource", "retyped", "--type=json", "-p", json.dumps(change), check=False)
+        return done.stderr
+
+    words = "spec.tokenSecret.type can change only together with spec.tokenSecret.name"
+    assert words in edited({**TYPED, "name": "retyped-token"}), "which is the usual one"
+    assert edited(TYPED) == ""
+    assert edited({**TYPED, "template": {"data": {"username": "x"}}}) == ""
+    assert words in edited({**TYPED, "type": "Opaque"})
+    assert words in edited({"name": "registry"})
+    assert edited({"type": "Opaque"}) == ""
+    assert words in edited(None)
+    assert edited({"name": "usual"}) == ""
+    cluster.kubectl("delete", "datasource", "retyped", "--wait=false")

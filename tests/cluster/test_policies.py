@@ -316,6 +316,9 @@ def test_who_names_a_token_secret_must_be_allowed_to_read_it(editor: Api, namesp
     assert "may not get Secret calendar-token" in create(editor, named("readable"))
     assert "may not get Secret" in create(editor, named("hidden"))
     assert create(editor, named("calendar-token")) == ""
+    typed = named("calendar-token")
+    typed["spec"]["tokenSecret"]["type"] = "Opaque"
+    assert "may not get Secret calendar-token" in create(editor, typed)
 
 
 def test_who_may_read_a_token_moves_it_where_they_may_read_it(admin: Api, editor: Api, namespace: str) -> None:

@@ -66,6 +66,12 @@ def token(**metadata: Any) -> Manifest:
     return secret(TOKEN, "token", "calendar-token", **metadata)
 
 
+def typed(type_: str = "kubernetes.io/basic-auth", **metadata: Any) -> Manifest:
+    """A token Secret of another type, as spec.tokenSecret.type asks for it."""
+    whole = secret(type_, "token", "registry", **{"labels": {"datasource.dev/role": "token"}} | metadata)
+    return whole | {"data": {"password": "eA==", ".dockerconfigjson": "e30=", "ssh-privatekey": "eA=="}}
+
+
 def flow(**metadata: Any) -> Manifest:
     system = {"namespace": SYSTEM_NAMESPACE, "ownerReferences": None}
     return secret(FLOW, "flow", "datasource-flow-0123456789abcdef-0", **system | metadata)
@@ -116,6 +122,9 @@ STANDING = {
     "opaque": merged(OPAQUE, {"metadata": {"name": "standing"}}),
     "disguised": merged(credential(name="disguised-oauth2-credential"), {"type": "Opaque"}),
     "flow": flow(name="datasource-flow-ffffffffffffffff-0"),
+    "typed": typed(name="standing-typed"),
+    "stripped": typed("Opaque", name="standing-stripped", labels=None),
+    "labelled": merged(OPAQUE, {"metadata": {"name": "labelled", "labels": {"datasource.dev/role": "token"}}}),
 }
 """What is there already, put there by others or by us."""
 
@@ -188,6 +197,24 @@ CREATES: list[tuple[str, Manifest, str]] = [
     (OPERATOR, token(finalizers=["example.com/stay"]), "only the finalizer datasource.dev/revoke"),
     (OPERATOR, token(finalizers=["datasource.dev/revoke"]), "only the finalizer datasource.dev/revoke"),
     (OPERATOR, credential(finalizers=["example.com/stay"]), "only the finalizer datasource.dev/revoke"),
+    (OPERATOR, typed(labels=None), "must label a token Secret"),
+    (OPERATOR, typed(labels={"datasource.dev/role": "credential"}), "must label a token Secret"),
+    (OPERATOR, typed(annotations={"datasource.dev/role": None}), "is of type kubernetes.io/basic-auth"),
+    (OPERATOR, typed(annotations={"datasource.dev/datasource": None}), "does not say in its annotations"),
+    (OPERATOR, typed(name="calendar-oauth2-credential"), "does not say in its annotations"),
+    (OPERATOR, typed(ownerReferences=None), OWNERS),
+    (OPERATOR, typed(finalizers=["datasource.dev/revoke"]), "only the finalizer datasource.dev/revoke"),
+    (
+        OPERATOR,
+        merged(typed("kubernetes.io/tls"), {"data": {"tls.crt": "", "tls.key": ""}}),
+        "of type kubernetes.io/tls",
+    ),
+    (OPERATOR, typed("bootstrap.kubernetes.io/token"), "is of type bootstrap.kubernetes.io/token"),
+    (OPERATOR, typed("helm.sh/release.v1"), "is of type helm.sh/release.v1"),
+    (OPERATOR, typed("x.k8s.io/y"), "is of type x.k8s.io/y"),
+    (OPERATOR, typed("datasource.dev/oauth2-import"), "is of type datasource.dev/oauth2-import"),
+    (OPERATOR, typed("without-a-domain"), "is of type without-a-domain"),
+    (CALLBACK_SERVER, typed(), "the callback server may write only"),
     (OPERATOR, credential(labels=LABELLED), UNLISTED),
     (OPERATOR, credential(annotations=COPIED), UNLISTED),
     (OPERATOR, {**token(), "immutable": True}, "may not make a Secret immutable"),
@@ -221,6 +248,9 @@ CREATES: list[tuple[str, Manifest, str]] = [
 PATCHES: list[tuple[str, str, Manifest, str]] = [
     (OPERATOR, "opaque", {"data": {"key": "eQ=="}}, "is of type Opaque"),
     (OPERATOR, "disguised", {"data": {"key": "eQ=="}}, "is of type Opaque"),
+    (OPERATOR, "labelled", {"data": {"key": "eQ=="}}, "is of type Opaque"),
+    (OPERATOR, "opaque", {"metadata": typed()["metadata"] | {"name": "standing"}}, "is of type Opaque"),
+    (OPERATOR, "typed", {"metadata": {"labels": None}}, "must label a token Secret"),
     (OPERATOR, "credential", {"metadata": {"labels": LABELLED}}, UNLISTED),
     (OPERATOR, "credential", {"metadata": {"labels": FORGED}}, UNLISTED),
     (OPERATOR, "credential", {"metadata": {"annotations": COPIED}}, UNLISTED),
@@ -255,14 +285,28 @@ def test_stolen_operator_account_deletes_no_secret_of_others(thieves: dict[str, 
     operator = thieves[OPERATOR]
     assert "is of type Opaque" in delete(operator, "opaque")
     assert "is of type Opaque" in delete(operator, "disguised")
-    for ours in ("credential", "token", "flow"):
+    assert "is of type Opaque" in delete(operator, "labelled")
+    for ours in ("credential", "token", "flow", "typed", "stripped"):
         assert delete(operator, ours) == "", ours
 
 
 def test_what_the_processes_write_themselves_is_let_through(thieves: dict[str, Api]) -> None:
     operator, callback_server = thieves[OPERATOR], thieves[CALLBACK_SERVER]
     templated = token(labels={"app.kubernetes.io/name": "reader"}, annotations={"example.com/owner": "sales"})
-    for manifest in (credential(), credential(finalizers=["datasource.dev/revoke"]), templated, event()):
+    types = (
+        "Opaque",
+        "kubernetes.io/basic-auth",
+        "kubernetes.io/dockerconfigjson",
+        "kubernetes.io/ssh-auth",
+        "a.example/t",
+    )
+    for manifest in (
+        credential(),
+        credential(finalizers=["datasource.dev/revoke"]),
+        templated,
+        event(),
+        *map(typed, types),
+    ):
         assert create(operator, manifest) == "", manifest
     # The operator of these tests may have made them before: admission is asked first, and would say Forbidden.
     assert create(operator, link_keys()) in {"", 'secrets "datasource-link-keys" already exists'}
@@ -277,6 +321,8 @@ def test_what_the_processes_write_themselves_is_let_through(thieves: dict[str, A
     copied = {"kubectl.kubernetes.io/last-applied-configuration": None}
     adopted: Manifest = {"metadata": {"ownerReferences": [{**OWNER, "name": "standing"}], "annotations": copied}}
     held: Manifest = {"metadata": {"finalizers": ["datasource.dev/revoke"]}, "data": None}
+    labelled: Manifest = {"metadata": {"labels": {"datasource.dev/role": "token"}}}
+    assert patch(operator, "stripped", labelled) == ""
     for change in (adopted, held):
         assert patch(operator, "credential", change) == "", change
     stored: Manifest = {"data": {"key": "eQ=="}}

@@ -203,6 +203,34 @@ def test_immutable_one_stops_no_refresh(user: User) -> None:
     eventually("apps have the newest", lambda: user.decoded("calendar-token", "access_token") == token)
 
 
+def test_one_of_another_type_is_kept_and_its_copy_is_left_alone(user: User) -> None:
+    template = {"data": {"username": "oauth2", "password": "{{ access_token }}"}}
+    authorize(user, tokenSecret={"type": "kubernetes.io/basic-auth", "name": "registry", "template": template})
+    made = user.secret("registry")
+    assert made is not None
+    assert made["type"] == "kubernetes.io/basic-auth"
+    assert made["metadata"]["labels"] == {"datasource.dev/role": "token"}
+    assert decoded(made)["password"] in user.provider.secrets().access_tokens
+
+    # As `kubectl get -o json` and `kubectl create` copy it, who manages which field included.
+    whole = json.loads(user.kubectl("get", "secret", "registry", "-o", "json", "--show-managed-fields"))
+    kept = {key: each for key, each in whole["metadata"].items() if key not in {"uid", "resourceVersion"}}
+    user.kubectl("create", "-f", "-", stdin=json.dumps(whole | {"metadata": kept | {"name": "copied"}}))
+    copy = user.secret("copied")
+
+    user.kubectl("label", "secret", "registry", "datasource.dev/role-")
+
+    def has_its_label() -> bool:
+        now = user.secret("registry")
+        return now is not None and now["metadata"].get("labels") == made["metadata"]["labels"]
+
+    eventually("its label is back", has_its_label, lambda: user.secret("registry"))
+    user.clear("1")
+    eventually("it is gone", lambda: user.secret("registry") is None)
+    user.wait_for_reason("CredentialCleared")
+    assert user.secret("copied") == copy
+
+
 @pytest.mark.parametrize("name", ["calendar-token", "calendar-oauth2-credential"])
 def test_secret_of_somebody_else_stays_byte_identical(user: User, name: str) -> None:
     user.register_application()

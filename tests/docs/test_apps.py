@@ -13,6 +13,7 @@ import pytest
 
 from deploy.local import tools
 from deploy.local.cache import REPOSITORY
+from tests.support.mounted import Mount
 from tests.support.user import eventually
 
 APPS = REPOSITORY / "examples" / "apps"
@@ -64,29 +65,6 @@ class Api:
             self._server.server_close()
 
 
-class Mount:
-    """A mounted Secret as kubelet keeps it: files are links into `..data`, which is swapped as a whole."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._versions = 0
-
-    @property
-    def token_file(self) -> Path:
-        return self._folder / "access_token"
-
-    def show(self, token: str) -> None:
-        self._versions += 1
-        version = self._folder / f"..version_{self._versions}"
-        version.mkdir()
-        (version / "access_token").write_text(token)
-        link = self._folder / "..data_tmp"
-        link.symlink_to(version.name)
-        os.replace(link, self._folder / "..data")
-        if not self.token_file.is_symlink():
-            self.token_file.symlink_to("..data/access_token")
-
-
 @pytest.fixture(scope="module")
 def go_reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Go app, built."""
@@ -117,12 +95,12 @@ def api() -> Iterator[Api]:
 
 def test_app_uses_the_token_that_is_mounted_now(command: list[str], api: Api, tmp_path: Path) -> None:
     mount = Mount(tmp_path)
-    mount.show("token-1")
-    environ = {**os.environ, "TOKEN_FILE": str(mount.token_file), "API_URL": api.url, "INTERVAL": "0.1"}
+    mount.show({"access_token": "token-1"})
+    environ = {**os.environ, "TOKEN_FILE": str(mount.folder / "access_token"), "API_URL": api.url, "INTERVAL": "0.1"}
     with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as app:
         try:
             eventually("the app calls", lambda: "Bearer token-1" in api.authorizations)
-            mount.show("token-2")
+            mount.show({"access_token": "token-2"})
             eventually("it notices the new token", lambda: "Bearer token-2" in api.authorizations)
         finally:
             app.terminate()

@@ -8,7 +8,7 @@ import copy
 import itertools
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -53,6 +53,17 @@ class Change:
     type: Literal["ADDED", "MODIFIED", "DELETED"]
     address: Address
     object: Manifest
+    before: Manifest | None = None
+
+    def as_told(self, is_wanted: Callable[[Manifest], bool]) -> "Change | None":
+        """What a watch with a selector is told of it: an object that is not selected any more is gone, as it was before."""
+        was_there = self.before is not None and is_wanted(self.before)
+        if self.type != "DELETED" and is_wanted(self.object):
+            return replace(self, type="MODIFIED" if was_there else "ADDED")
+        if self.before is None or not was_there:
+            return None
+        version = {"resourceVersion": str(self.version)}
+        return replace(self, type="DELETED", object=self.before | {"metadata": self.before["metadata"] | version})
 
 
 def _now() -> datetime:
@@ -253,7 +264,9 @@ class ApiServerInMemory:
         ]
         return [copy.deepcopy(content) for _, content in sorted(found, key=lambda each: each[0])], str(self.version)
 
-    def changes(self, resource: Resource, namespace: str | None, field_selector: str, since: int) -> list[Change]:
+    def changes(
+        self, resource: Resource, namespace: str | None, field_selector: str, since: int, *, label_selector: str = ""
+    ) -> list[Change]:
         """What a watch from there is told.
 
         Raises:
@@ -261,15 +274,15 @@ class ApiServerInMemory:
         """
         if since < self._compacted:
             raise Expired(410, "Expired", f"too old resource version: {since} ({self._compacted})")
-        wanted = selected(resource, field_selector)
-        return [
-            each
+        has_fields, has_labels = selected(resource, field_selector), labelled(label_selector)
+        happened = (
+            each.as_told(lambda content: has_fields(content) and has_labels(content))
             for each in self.history
             if each.version > since
             and each.address.plural == resource.plural
             and namespace in {None, "", each.address.namespace}
-            and wanted(each.object)
-        ]
+        )
+        return [each for each in happened if each is not None]
 
     # How it is kept.
 
@@ -284,19 +297,26 @@ class ApiServerInMemory:
     ) -> Manifest:
         self.version = next(self._versions)
         content["metadata"]["resourceVersion"] = version or str(self.version)
+        before = self.objects.get(address)
         self.objects[address] = content
-        self._tell(type_, address, content)
+        self._tell(type_, address, content, before)
         return copy.deepcopy(content)
 
     def _remove(self, address: Address) -> None:
-        content = copy.deepcopy(self.objects.pop(address))
+        content = self.objects.pop(address)
         self._owners.pop(address, None)
         self.version = next(self._versions)
-        content["metadata"]["resourceVersion"] = str(self.version)
-        self._tell("DELETED", address, content)
+        self._tell("DELETED", address, content, content)
 
-    def _tell(self, type_: Literal["ADDED", "MODIFIED", "DELETED"], address: Address, content: Manifest) -> None:
-        self.history.append(Change(self.version, type_, Address(*address), copy.deepcopy(content)))
+    def _tell(
+        self,
+        type_: Literal["ADDED", "MODIFIED", "DELETED"],
+        address: Address,
+        content: Manifest,
+        before: Manifest | None,
+    ) -> None:
+        told_of = Change(self.version, type_, Address(*address), copy.deepcopy(content), copy.deepcopy(before))
+        self.history.append(told_of)
         for told in list(self.changed):
             told()
 

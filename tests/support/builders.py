@@ -156,8 +156,9 @@ def observed(
 
 
 def live(seen: Observed, *, problem: Finding | None = None) -> Observed:
-    """The same after everything was read live, the surroundings included."""
-    return replace(seen, is_live=True, surroundings=Surroundings(problem))
+    """The same after everything was read live, the surroundings and the usual name of the token Secret included."""
+    looked_at = frozenset({f"{seen.name}-token"})
+    return replace(seen, is_live=True, surroundings=Surroundings(problem), names_looked_at=looked_at)
 
 
 def surface(external_url: str = EXTERNAL_URL, random_byte: bytes = b"r") -> Surface:

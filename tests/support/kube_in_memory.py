@@ -74,7 +74,8 @@ class KubeInMemory(Kube):
     ) -> T:
         call = Call("get", resource, namespace, name, metadata_only=metadata_only)
         found = await self.requested(call, lambda: self.server.read(resource, namespace, name))
-        return msgspec.convert({"metadata": found["metadata"]} if metadata_only else found, type_)
+        whole = self.with_owners(resource, found)
+        return msgspec.convert({"metadata": whole["metadata"]} if metadata_only else whole, type_)
 
     async def create(
         self,
@@ -88,7 +89,7 @@ class KubeInMemory(Kube):
     ) -> T:
         call = Call("create", resource, namespace, manifest["metadata"]["name"], manager=manager, body=manifest)
         create = partial(self.server.create, resource, namespace, manifest, manager=manager, dry_run=dry_run)
-        return msgspec.convert(await self.requested(call, create), type_)
+        return msgspec.convert(self.with_owners(resource, await self.requested(call, create)), type_)
 
     async def merge_patch(
         self,
@@ -105,7 +106,7 @@ class KubeInMemory(Kube):
         call = Call("merge_patch", resource, namespace, name, manager=manager, body=patch)
         change = partial(self.server.merge_patch, resource, namespace, name, patch, manager=manager)
         patched = await self.requested(call, partial(change, subresource=subresource, dry_run=dry_run))
-        return msgspec.convert(patched, type_)
+        return msgspec.convert(self.with_owners(resource, patched), type_)
 
     async def apply(
         self,
@@ -119,20 +120,26 @@ class KubeInMemory(Kube):
     ) -> T:
         call = Call("apply", resource, namespace, name, manager=manager, body=manifest)
         apply = partial(self.server.apply, resource, namespace, name, manifest, manager=manager)
-        return msgspec.convert(await self.requested(call, apply), type_)
+        return msgspec.convert(self.with_owners(resource, await self.requested(call, apply)), type_)
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
         delete = partial(self.server.delete, resource, namespace, name, uid=uid, resource_version=resource_version)
         await self.requested(Call("delete", resource, namespace, name), delete)
 
     async def metadata_pages(
-        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        field_selector: str = "",
+        label_selector: str = "",
+        page_size: int = 500,
     ) -> AsyncIterator[tuple[list[PartialObject], str]]:
-        list_ = partial(self.server.listed, resource, namespace, field_selector)
+        list_ = partial(self.server.listed, resource, namespace, field_selector, label_selector=label_selector)
         found, version = await self.requested(Call("list", resource, namespace or "", ""), list_)
         for start in range(0, max(len(found), 1), page_size):
             page = found[start : start + page_size]
-            yield [msgspec.convert({"metadata": each["metadata"]}, PartialObject) for each in page], version
+            yield [self._metadata_of(resource, each) for each in page], version
 
     async def pages(
         self, resource: Resource, namespace: str | None, type_: type[T], *, label_selector: str, page_size: int
@@ -143,16 +150,33 @@ class KubeInMemory(Kube):
             yield [msgspec.convert(each, type_) for each in found[start : start + page_size]]
 
     async def watch_metadata(
-        self, resource: Resource, namespace: str | None, *, field_selector: str, resource_version: str
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        field_selector: str,
+        resource_version: str,
+        label_selector: str = "",
     ) -> AsyncIterator[WatchEvent[PartialObject]]:
         since, more = int(resource_version), asyncio.Event()
         self.server.changed.append(more.set)
         try:
             while True:
                 more.clear()
-                for each in self.server.changes(resource, namespace, field_selector, since):
+                for each in self.server.changes(
+                    resource, namespace, field_selector, since, label_selector=label_selector
+                ):
                     since = each.version
-                    yield WatchEvent(each.type, msgspec.convert({"metadata": each.object["metadata"]}, PartialObject))
+                    yield WatchEvent(each.type, self._metadata_of(resource, each.object))
                 await more.wait()
         finally:
             self.server.changed.remove(more.set)
+
+    def with_owners(self, resource: Resource, content: Manifest) -> Manifest:
+        """An object with who owns its fields, as far as that is known."""
+        metadata = content["metadata"]
+        owners = self.server.managed_fields(resource, metadata["namespace"], metadata["name"])
+        return content | {"metadata": metadata | ({"managedFields": owners} if owners else {})}
+
+    def _metadata_of(self, resource: Resource, content: Manifest) -> PartialObject:
+        return msgspec.convert({"metadata": self.with_owners(resource, content)["metadata"]}, PartialObject)

@@ -38,7 +38,7 @@ def spec_is_invalid(seen: Observed) -> Finding | None:
 def template_is_unusable(seen: Observed) -> Finding | None:
     """No token Secret can be written. That is no reason to let the grant die: refreshing goes on."""
     problem, is_kept = seen.template_problem, usable_credential(seen) is not None
-    if problem is None or (seen.too_large is not None and not is_kept):
+    if problem is None or (seen.unrenderable is not None and not is_kept):
         # A grant that is gone is told first: whoever renews it may get a shorter token.
         return None
     kept = " Until then the credential is kept, and apps keep the token Secret as it is."

@@ -55,6 +55,7 @@ class Surroundings:
     """Kinds of steps that the API server refused in this run; none of them is asked for again."""
 
 
+_OTHER_TYPE = re.compile(r"\btype: Invalid value: .*: field is immutable")
 _NO_RIGHT = re.compile(r'User "[^"]*" cannot [a-z]+ resource')
 
 
@@ -76,6 +77,11 @@ class Refusal:
     def is_about_immutable_secret(self) -> bool:
         """Whether somebody made the Secret immutable."""
         return not self.is_forbidden and "field is immutable when `immutable` is set" in self.words
+
+    @property
+    def is_about_type(self) -> bool:
+        """Whether the Secret that stands has another type than the one that was to be written."""
+        return not self.is_forbidden and _OTHER_TYPE.search(self.words) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +139,10 @@ class Observed:
     """Whether its token Secret is to be renamed to one whose owner waits, perhaps by way of others, for this one's name."""
     failed_authorization: LastAuthorization | None = None
     """The last one of which a flow record told."""
-    too_large: SpecProblem | None = None
-    """What came of rendering the token Secret for this very revision: it would be too large."""
+    unrenderable: SpecProblem | None = None
+    """What came of rendering the token Secret for this very revision: one too large, or one that no API server takes."""
+    names_looked_at: frozenset[str] = frozenset()
+    """Names of which is known in this run whether they have a token Secret, whatever watches show."""
 
     @property
     def oauth2(self) -> OAuth2 | None:
@@ -144,7 +152,28 @@ class Observed:
     @property
     def template_problem(self) -> SpecProblem | None:
         """Why no token Secret can be written, although the credential may be in order."""
-        return self.too_large or (template_problem(self.spec) if isinstance(self.spec, Spec) else None)
+        return self.unrenderable or (template_problem(self.spec) if isinstance(self.spec, Spec) else None)
+
+    @cached_property
+    def own_token_secrets(self) -> tuple[StoredTokenSecret, ...]:
+        """The token Secrets that are ours to write and to delete.
+
+        Not those of a Datasource that had this name before: the garbage collector takes them. Not copies that kubectl or a
+        replicator made, which have our annotations, too; but a Secret of our very type under the name of ours comes back with
+        a restore.
+        """
+        return tuple(each for each in self.token_secrets if self._is_own(each))
+
+    def _is_own(self, stored: StoredTokenSecret) -> bool:
+        if ownership(stored.owners, self.uid) is Ownership.DANGLING:
+            return False
+        is_restored = stored.has_usual_type and self.token_secret_name == stored.name
+        return is_restored or not stored.is_copy
+
+    @property
+    def token_secret_name(self) -> str | None:
+        """The name that the token Secret is to have, where the spec can be read."""
+        return self.spec.token_secret_name(self.name) if isinstance(self.spec, Spec) else None
 
     @property
     def is_suspended(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datasource.api.names import Role, credential_secret_name
 from datasource.api.states import Reason
 from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
-from datasource_operator.decisions.steps import DeleteTokenSecret, Step, WriteTokenSecret
+from datasource_operator.decisions.steps import DeleteTokenSecret, LookForTokenSecret, Step, WriteTokenSecret
 
 
 def secrets_forbidden(namespace: str, words: str = "") -> Finding:
@@ -58,6 +58,24 @@ def secret_conflict(name: str, role: Role, holder: str | None = None) -> Finding
     )
 
 
+def secret_is_a_copy(name: str) -> Finding:
+    """It has our annotations, and somebody else wrote it: kubectl, a replicator, GitOps, a restore."""
+    return Finding(
+        Reason.SECRET_CONFLICT,
+        f"Secret {name} is a copy of a token Secret, not made by the operator; it was not touched. Delete it, and the "
+        "operator makes the token Secret again; or choose another name in spec.tokenSecret.name.",
+    )
+
+
+def secret_has_another_type(name: str) -> Finding:
+    """Ours, of a type that spec.tokenSecret does not name: the type of a Secret never changes."""
+    return Finding(
+        Reason.SECRET_CONFLICT,
+        f"Secret {name} has another type than spec.tokenSecret.type says, and the type of a Secret cannot change. Choose "
+        "another name in spec.tokenSecret.name, which apps mount then; or delete the Secret, and the operator makes it again.",
+    )
+
+
 def secret_is_leaving(name: str, finalizers: tuple[str, ...]) -> Finding:
     """A Secret of ours was deleted, and a finalizer that is not ours keeps it, so no other can be made under that name."""
     return Finding(
@@ -75,7 +93,7 @@ def refused(step: Step, seen: Observed, refusal: Refusal) -> Observed:
     if stood.problem is not None:
         return replace(seen, surroundings=replace(stood, refused=kinds))
     name = _concerned(step, seen)
-    watched = name if refusal.is_about_immutable_secret else None
+    watched = name if refusal.is_about_immutable_secret or refusal.is_about_type else None
     return replace(seen, surroundings=Surroundings(refused_step(step, name, seen, refusal), watched, kinds))
 
 
@@ -84,6 +102,8 @@ def _concerned(step: Step, seen: Observed) -> str:
     match step:
         case WriteTokenSecret():
             return step.plan.name
+        case LookForTokenSecret():
+            return step.name
         case DeleteTokenSecret():
             return step.stored.name
         case _:
@@ -99,6 +119,8 @@ def refused_step(step: Step, name: str, seen: Observed, refusal: Refusal) -> Fin
         return secrets_forbidden(seen.namespace, words)
     if refusal.is_about_immutable_secret:
         return immutable_secret(name, seen.namespace, is_credential=name == credential_secret_name(seen.name))
+    if refusal.is_about_type:
+        return secret_has_another_type(name)
     if refusal.is_forbidden or not isinstance(step, WriteTokenSecret):
         return Finding(
             Reason.SECRETS_FORBIDDEN,

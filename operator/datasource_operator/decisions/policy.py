@@ -6,6 +6,7 @@
 from dataclasses import replace
 from typing import assert_never
 
+from datasource.api.names import SecretType
 from datasource.api.objects import Ownership, ownership
 from datasource.api.spec import Spec
 from datasource.api.states import Reason, State
@@ -23,6 +24,7 @@ from datasource_operator.decisions.preparations import PREPARATIONS
 from datasource_operator.decisions.steps import (
     Clear,
     DeleteTokenSecret,
+    LookForTokenSecret,
     Nothing,
     ReadLive,
     Settle,
@@ -36,10 +38,11 @@ def next_step(seen: Observed) -> Step:
     """Decide the next step for a Datasource.
 
     Destructive steps (clear, leaving AUTHORIZED, deletion) are only answered for what was read live, and so is a token Secret
-    that has gone: the Datasource may have gone with it.
+    that has gone: the Datasource may have gone with it. A look for one comes before such a step.
     """
     step = _wanted_step(seen)
-    if seen.is_live or not (is_destructive(step, seen) or _brings_back(step, seen)):
+    is_sure = not (is_destructive(step, seen) or _brings_back(step, seen) or isinstance(step, LookForTokenSecret))
+    if seen.is_live or is_sure:
         return step
     if was_refused(ReadLive(), seen):
         # Nothing can be read, so nothing is taken from anybody; but that much is said.
@@ -98,19 +101,27 @@ _NOTHING_IS_SURE = frozenset(
 def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
     if seen.stands_in_ring:
         # What it is given up for is the same token under the new name.
-        return DeleteTokenSecret(seen.token_secrets[0])
+        return DeleteTokenSecret(seen.own_token_secrets[0])
     if finding.reason in _NOTHING_IS_SURE and not _must_not_be_used(seen):
         return None
-    ours = tuple(
-        stored for stored in seen.token_secrets if ownership(stored.owners, seen.uid) is not Ownership.DANGLING
-    )
+    ours = seen.own_token_secrets
     wanted = _wanted_write(seen, finding)
     if wanted is not None:
         stored = next((stored for stored in ours if stored.name == wanted.plan.name), None)
         if stored is None or not _is_as_wanted(stored, wanted.plan, seen.uid):
-            return None if seen.too_large is not None else replace(wanted, stored=stored)
+            return None if seen.unrenderable is not None else replace(wanted, stored=stored)
     unwanted = (stored for stored in ours if wanted is None or stored.name != wanted.plan.name)
-    return next((DeleteTokenSecret(stored) for stored in unwanted), None)
+    return next((DeleteTokenSecret(stored) for stored in unwanted), _look_for_one_unseen(seen, wanted))
+
+
+def _look_for_one_unseen(seen: Observed, wanted: WriteTokenSecret | None) -> LookForTokenSecret | None:
+    """Before a state without the token Secret that the status tells of: of another type, only its label shows it to a watch."""
+    name, status = seen.status.token_secret_name, seen.status
+    if name is None or name in seen.names_looked_at or (wanted is not None and wanted.plan.name == name):
+        return None
+    stood = status.state == State.AUTHORIZED or status.expires_at is not None
+    is_shown = any(stored.name == name for stored in seen.token_secrets)
+    return LookForTokenSecret(name) if stood and not is_shown else None
 
 
 def _must_not_be_used(seen: Observed) -> bool:
@@ -144,6 +155,7 @@ def _wanted_write(seen: Observed, finding: Finding) -> WriteTokenSecret | None:
 def _is_as_wanted(stored: StoredTokenSecret, wanted: TokenSecretPlan, uid: str) -> bool:
     return (
         stored.content == wanted.content
+        and stored.has_usual_type is (wanted.type == SecretType.TOKEN)
         and wanted.fields <= stored.fields
         and ownership(stored.owners, uid) is Ownership.OURS
     )

@@ -20,7 +20,7 @@ K = TypeVar("K", bound=Hashable)
 
 def name_it_moves_to(seen: Observed) -> str | None:
     """The name that its token Secret is to have, where it has another one and could be written."""
-    if seen.being_deleted or not isinstance(seen.spec, Spec) or not seen.token_secrets:
+    if seen.being_deleted or not isinstance(seen.spec, Spec) or not seen.own_token_secrets:
         return None
     name = seen.spec.token_secret_name(seen.name)
     if any(stored.name == name for stored in seen.token_secrets):

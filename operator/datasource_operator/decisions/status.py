@@ -15,9 +15,7 @@ from datasource.api.objects import (
     Condition,
     HandledEcho,
     LastAuthorization,
-    Ownership,
     Status,
-    ownership,
 )
 from datasource.api.requests import echo
 from datasource.api.spec import Spec, redirect_uri_of
@@ -80,8 +78,7 @@ def _grant_expires_at(seen: Observed) -> str | None:
 
 def _expires_at(seen: Observed, finding: Finding) -> str | None:
     """Until when apps have a token that works: it outlives AUTHORIZED as long as the token Secret stands."""
-    ours = (each for each in seen.token_secrets if ownership(each.owners, seen.uid) is not Ownership.DANGLING)
-    if finding.state is not State.AUTHORIZED and not any(ours):
+    if finding.state is not State.AUTHORIZED and not seen.own_token_secrets:
         return None
     if isinstance(seen.credential, Unreadable):
         return seen.status.expires_at

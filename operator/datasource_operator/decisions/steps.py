@@ -90,6 +90,13 @@ class WriteTokenSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class LookForTokenSecret:
+    """See whether a token Secret stands that no watch shows: somebody may have taken our label off."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteTokenSecret:
     """Take a token Secret away: its token must not be used any more, or it stands under another name now."""
 
@@ -117,6 +124,7 @@ Step = (
     | Release
     | Relabel
     | WriteTokenSecret
+    | LookForTokenSecret
     | DeleteTokenSecret
     | Settle
 )

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.api.names import FIELD_MANAGER, LAST_APPLIED, Annotation, Role
+from datasource.api.names import FIELD_MANAGER, LAST_APPLIED, Annotation
 from datasource.api.objects import Datasource, Metadata, Status
 from datasource.api.states import Reason, State
 from datasource.records.contents import StoredCredential, StoredTombstone
 from datasource.records.credential import Unreadable
 from datasource_operator.cache import LONGEST_SHARED, Cache, Key, PackedSpec, trimmed
+from datasource_operator.served_scopes import Source
 from tests.support.builders import (
     NAME,
     NAMESPACE,
@@ -290,15 +291,38 @@ def test_a_late_deletion_does_not_take_the_next_token_secret() -> None:
 # Comparing with a full list.
 
 
-def test_the_secrets_remembered_are_listed_by_role() -> None:
+def test_the_secrets_remembered_are_listed_by_the_watch_that_shows_them() -> None:
     cache = Cache()
     cache.store_datasource(datasource())
-    assert cache.secret_names() == {KEY: {Role.CREDENTIAL: (), Role.TOKEN: ()}}
+    none: dict[Source, tuple[str, ...]] = {Source.CREDENTIALS: (), Source.TOKENS: (), Source.OTHER_TOKENS: ()}
+    assert cache.secret_names() == {KEY: none}
     cache.store_secret(credential_metadata())
     cache.store_secret(token_secret_metadata())
+    cache.store_secret(token_secret_metadata("pull"), has_usual_type=False)
     assert cache.secret_names() == {
-        KEY: {Role.CREDENTIAL: ("calendar-oauth2-credential",), Role.TOKEN: ("calendar-token",)}
+        KEY: {
+            Source.CREDENTIALS: ("calendar-oauth2-credential",),
+            Source.TOKENS: ("calendar-token",),
+            Source.OTHER_TOKENS: ("pull",),
+        }
     }
+
+
+def test_a_label_makes_no_credential_of_a_secret() -> None:
+    """Anybody who may write Secrets can label one; the type of a credential takes more."""
+    cache = Cache()
+    cache.store_secret(credential_metadata(), has_usual_type=False)
+    assert cache.credential(KEY) is None
+    assert cache.token_secrets(KEY) == ()
+
+
+def test_a_copy_is_nobodys_to_give_up() -> None:
+    cache = Cache()
+    cache.store_secret(token_secret_metadata("mine"))
+    cache.store_secret(token_secret_metadata("copied", manager="kubectl-create"))
+    assert cache.holder(NAMESPACE, "mine") == KEY
+    assert cache.holder(NAMESPACE, "copied") is None
+    assert cache.holder(NAMESPACE, "nobodys") is None
 
 
 def test_what_a_full_list_no_longer_has_is_forgotten_by_name() -> None:

@@ -24,6 +24,7 @@ from datasource_operator.cache import Key
 from datasource_operator.controller import Controller
 from datasource_operator.decisions.timing import WAITING_LOOK, Comeback, Refresh
 from datasource_operator.refresh_pool import PER_PROVIDER
+from datasource_operator.secret_watch import WATCHED
 from datasource_operator.served_scopes import Source
 from datasource_operator.worker import Done, LookAgain
 from tests.support.builders import (
@@ -80,7 +81,7 @@ async def watching(kube: WatchedKube) -> AsyncIterator[Controller]:
     """A controller whose watches run, and that does not lead."""
     controller = controller_on(kube)
     controller.start()
-    while not (controller.served.has_secrets_of(NAMESPACE) and len(kube.server.changed) == 2):  # noqa: ASYNC110 - a turn of the loop each
+    while not (controller.served.has_secrets_of(NAMESPACE) and len(kube.server.changed) == len(WATCHED)):  # noqa: ASYNC110 - a turn of the loop each
         await asyncio.sleep(0)
     yield controller
     await controller.stop()

@@ -10,13 +10,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from datasource.api.clock import rfc3339
-from datasource.api.names import SecretType
 from datasource.api.objects import Condition, Datasource, Status
 from datasource.api.states import MEANING, Reason, State
 from datasource.records.contents import StoredCredential
 from datasource.records.schedule import refresh_due
 from datasource_operator.cache import Cache, Key
 from datasource_operator.metrics import OperatorCollector, Workload
+from datasource_operator.served_scopes import Source
 from tests.support.builders import NAME, NAMESPACE, NOW, credential_metadata, datasource
 
 IDLE = Workload(
@@ -29,7 +29,7 @@ IDLE = Workload(
     refreshes_waiting=0,
     replies_waiting=0,
     left_to_another=0,
-    watches_silent_for={SecretType.CREDENTIAL: 0.0, SecretType.TOKEN: 0.0},
+    watches_silent_for={Source.CREDENTIALS: 0.0, Source.TOKENS: 0.0},
     last_event=0.0,
     readable={},
 )
@@ -250,7 +250,7 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
         refreshes_waiting=6,
         replies_waiting=2,
         left_to_another=3,
-        watches_silent_for={SecretType.CREDENTIAL: 7.0, SecretType.TOKEN: 8.0},
+        watches_silent_for={Source.CREDENTIALS: 7.0, Source.TOKENS: 8.0},
         last_event=10.0,
         readable={"lost": False, "here": True},
         callback_rights_refused=3,

@@ -1,5 +1,6 @@
 """Where the product's own decisions and steps lead: any Datasource settles, and a restart writes nothing."""
 
+import copy
 import functools
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.api.names import REVOKE_FINALIZER, Annotation, credential_secret_name, default_token_secret_name
+from datasource.api.names import (
+    FIELD_MANAGER,
+    REVOKE_FINALIZER,
+    Annotation,
+    SecretType,
+    credential_secret_name,
+    default_token_secret_name,
+)
 from datasource.api.objects import OwnerReference, Status
 from datasource.api.requests import HandledSet, Requests
 from datasource.api.spec import InvalidSpec, Spec, SpecProblem
@@ -20,6 +28,7 @@ from datasource.cluster.api_errors import ApiError, Forbidden, Invalid
 from datasource.cluster.resources import DATASOURCES, SECRETS
 from datasource.records.contents import Contents, Leaving, StoredCredential, StoredTombstone
 from datasource.records.credential import CredentialData, CredentialFacts, TombstoneFacts, Unreadable
+from tests.support.api_rules import Manifest
 from tests.support.builders import (
     DANGLING,
     NAME,
@@ -36,7 +45,7 @@ from tests.support.builders import (
     spec,
     trouble,
 )
-from tests.unit.datasource_operator.world import KEY, Door, World, credential_data
+from tests.unit.datasource_operator.world import KEY, Door, World, credential_data, dangles
 from tests.unit.walks import walks
 
 AN_HOUR = timedelta(hours=1)
@@ -44,6 +53,8 @@ ELSEWHERE = "https://elsewhere.example.com/token"
 BROKEN = {"template": {"data": {"header": "Bearer {{ acess_token }}"}}}
 """A template that no token Secret can be made of."""
 LABELLED = {"template": {"labels": {"app": "shop"}, "data": {"header": "Bearer {{ access_token }}"}}}
+
+TYPED = {"type": "Opaque", "name": "typed"}
 
 # What is common comes several times: else hardly any example would be authorized.
 SPECS: tuple[Mapping[str, Any], ...] = (
@@ -54,6 +65,7 @@ SPECS: tuple[Mapping[str, Any], ...] = (
     raw_spec(tokenURL=ELSEWHERE),
     raw_spec(token_secret={"name": "renamed"}),
     raw_spec(token_secret=LABELLED),
+    *[raw_spec(token_secret=TYPED)] * 2,
     raw_spec(tokenURL=None),
     {"url": "https://api.example.com"},
     raw_spec(tokenURL="http://login.example.com/token"),
@@ -181,10 +193,13 @@ def put_token_secret(
         else spec(),
     )
     metadata: dict[str, Any] = {"ownerReferences": owners_as_written(draw(OWNERS))}
+    if draw(st.sampled_from([False, False, False, True])):
+        metadata["labels"] = {Annotation.ROLE: None}
+    by = draw(st.sampled_from([FIELD_MANAGER, FIELD_MANAGER, FIELD_MANAGER, "kubectl-create"]))
     if draw(st.booleans()):
         metadata["annotations"] = {Annotation.CONTENT: "another content"}
     data: dict[str, Any] = draw(st.sampled_from([{}, {}, {"old": "b2xk"}, {next(iter(due.templates)): None}]))
-    world.has_token_secret(due, credential_data(""), name, {"metadata": metadata, "data": data})
+    world.has_token_secret(due, credential_data(""), name, {"metadata": metadata, "data": data}, by=by)
 
 
 @st.composite
@@ -212,13 +227,13 @@ def worlds(draw: st.DrawFn, *, watch_may_lag: bool = True) -> World:
     )
     if contents is not None and taken != credential_secret_name(NAME):
         world.has_credential(contents, data)
-    for name in draw(st.lists(st.sampled_from([*NAMES[:2], "older"]), unique=True)):
+    for name in draw(st.lists(st.sampled_from([*NAMES[:2], "typed", "older"]), unique=True)):
         if name != taken:
             put_token_secret(draw, world, contents, raw, name)
     if watch_may_lag and draw(st.booleans()):
         shown = draw(CONTENTS)
         world.watch_catches_up()
-        world.cache.forget_credential(KEY)
+        world.cache.hear(*KEY, None)
         if shown is not None:
             world.shows(shown, data)
     else:
@@ -244,6 +259,30 @@ def test_a_restart_over_what_settled_writes_nothing(world: World) -> None:
     world.restart()
     assert world.reconcile() == outcome
     assert world.version == stands
+
+
+def copies(world: World) -> dict[str, Manifest]:
+    """The token Secrets that somebody else wrote and that are not taken over, by name; the garbage collector leaves them."""
+    wanted = parsed(world.kube.object(DATASOURCES, NAMESPACE, NAME)["spec"])
+    name = wanted.token_secret_name(NAME) if isinstance(wanted, Spec) else None
+    found = {}
+    for each in world.kube.stored(SECRETS):
+        metadata = each["metadata"]
+        managers = {
+            entry["manager"] for entry in world.kube.server.managed_fields(SECRETS, NAMESPACE, metadata["name"])
+        }
+        is_restored = each["type"] == SecretType.TOKEN and metadata["name"] == name
+        if managers == {"kubectl-create"} and not is_restored and not dangles(metadata):
+            found[metadata["name"]] = copy.deepcopy(each)
+    return found
+
+
+@given(worlds())
+@walks(60, 400)
+def test_a_copy_is_neither_written_nor_deleted(world: World) -> None:
+    before = copies(world)
+    world.reconcile()
+    assert {name: world.kube.object(SECRETS, NAMESPACE, name) for name in before} == before
 
 
 # What the API server refuses.

@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from datasource.api.names import SecretType
 from datasource.api.objects import Metadata, PartialObject
 from datasource.cluster.api_errors import ApiError, Expired, Forbidden, NotFound
 from datasource.cluster.kube import Kube, WatchEvent
 from datasource.cluster.resources import Resource
 from datasource_operator.cache import Cache
 from datasource_operator.secret_watch import SecretWatch
-from datasource_operator.served_scopes import ServedScopes
+from datasource_operator.served_scopes import ServedScopes, Source
 from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
 
@@ -28,7 +27,7 @@ class OnePage(KubeInMemory):
 
 
 def watch_on(kube: Kube, clock: Clock, served: ServedScopes) -> SecretWatch:
-    return SecretWatch(kube, Cache(), "shop", SecretType.TOKEN, lambda _: None, served, clock)
+    return SecretWatch(kube, Cache(), "shop", Source.TOKENS, lambda _: None, served, clock)
 
 
 async def begun(watch: SecretWatch) -> None:
@@ -75,14 +74,26 @@ class Versions(Kube):
         self.listed, self.told = listed, told
 
     async def metadata_pages(
-        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        field_selector: str = "",
+        label_selector: str = "",
+        page_size: int = 500,
     ) -> AsyncIterator[tuple[list[PartialObject], str]]:
         if not self.listed:
             await asyncio.Event().wait()
         yield [], self.listed.pop(0)
 
     async def watch_metadata(
-        self, resource: Resource, namespace: str | None, *, field_selector: str, resource_version: str
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        field_selector: str,
+        resource_version: str,
+        label_selector: str = "",
     ) -> AsyncIterator[WatchEvent[PartialObject]]:
         for version in self.told:
             yield WatchEvent("BOOKMARK", PartialObject(Metadata(name="", resource_version=version)))

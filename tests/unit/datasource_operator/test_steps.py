@@ -2,7 +2,7 @@
 
 import pytest
 
-from datasource.api.names import REVOKE_FINALIZER, Annotation, SecretType, credential_secret_name
+from datasource.api.names import REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
 from datasource.api.requests import HandledSet, Requests
 from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
 from datasource.api.spec_problems import parse_spec
@@ -100,7 +100,9 @@ async def test_a_secret_that_does_not_go_is_told_with_the_finalizer_that_holds_i
     steps = steps_on(kube)
     leaving = {"deletionTimestamp": "2026-07-01T14:00:00Z", "finalizers": list(finalizers)}
     kube.object(*SECRET)["metadata"] |= leaving
-    conflict = await steps.surroundings.conflict(observed(), credential_secret_name(NAME), SecretType.CREDENTIAL)
+    conflict = await steps.surroundings.conflict(
+        observed(), credential_secret_name(NAME), Role.CREDENTIAL, SecretType.CREDENTIAL
+    )
     assert (conflict.problem is not None) is is_told
     if conflict.problem is not None:
         assert "a finalizer keeps it: example.com/backup." in conflict.problem.message

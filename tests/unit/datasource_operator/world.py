@@ -8,8 +8,16 @@ from typing import Any
 
 import msgspec
 
-from datasource.api.names import FIELD_MANAGER, KIND, REVOKE_FINALIZER, Annotation, SecretType, credential_secret_name
-from datasource.api.objects import Condition, Datasource, Metadata, PartialObject, Status
+from datasource.api.names import (
+    FIELD_MANAGER,
+    KIND,
+    REVOKE_FINALIZER,
+    Annotation,
+    Role,
+    SecretType,
+    credential_secret_name,
+)
+from datasource.api.objects import Condition, Datasource, Metadata, Status
 from datasource.api.requests import Requests
 from datasource.cluster.api_errors import ApiError
 from datasource.cluster.credential_secrets import Stale
@@ -62,15 +70,7 @@ class GuardedKube(KubeInMemory):
         what = {SECRET: "credential", "my-app": "client"}.get(call.name, call.resource.plural)
         refusal = self.refuses.get((call.verb, what))
         self.failure = refusal
-        answered = await super().requested(call, answer)
-        return self.with_owners(answered) if call.verb in {"create", "apply", "merge_patch", "get"} else answered
-
-    def with_owners(self, content: Manifest) -> Manifest:
-        """An object with who owns its fields."""
-        metadata = content["metadata"]
-        resource = DATASOURCES if "spec" in content else SECRETS
-        owners = self.server.managed_fields(resource, metadata["namespace"], metadata["name"])
-        return content | {"metadata": metadata | {"managedFields": owners}}
+        return await super().requested(call, answer)
 
 
 @dataclass(slots=True)
@@ -116,13 +116,19 @@ class World:
         self.kube.put(SECRETS, NAMESPACE, SECRET, **manifest)
 
     def has_token_secret(
-        self, plan: TokenSecretPlan, data: CredentialData, name: str, changes: Mapping[str, Any]
+        self,
+        plan: TokenSecretPlan,
+        data: CredentialData,
+        name: str,
+        changes: Mapping[str, Any],
+        *,
+        by: str = FIELD_MANAGER,
     ) -> None:
-        """Put a token Secret there that we wrote, and change it."""
+        """Put a token Secret there that we wrote, or somebody who copied it, and change it."""
         manifest = plan.manifest(credential().facts, data)
         manifest["metadata"] |= {"name": name}
-        self.kube.server.create(SECRETS, NAMESPACE, manifest, manager=FIELD_MANAGER)
-        self.kube.server.merge_patch(SECRETS, NAMESPACE, name, changes, manager=FIELD_MANAGER)
+        self.kube.server.create(SECRETS, NAMESPACE, manifest, manager=by)
+        self.kube.server.merge_patch(SECRETS, NAMESPACE, name, changes, manager=by)
 
     def shows(self, contents: Readable | Unreadable | Leaving, data: CredentialData) -> None:
         """Have the cache show an older version of the credential Secret."""
@@ -154,19 +160,19 @@ class World:
         """Until the next try; meanwhile what was nobody's is collected, and what was to be revoked is."""
         for metadata in [each["metadata"] for each in self.kube.stored(SECRETS)]:
             name, version = metadata["name"], metadata["resourceVersion"]
-            if _dangles(metadata):
+            if dangles(metadata):
                 self.kube.server.delete(SECRETS, NAMESPACE, name, uid=metadata["uid"], resource_version=version)
         for metadata in [each["metadata"] for each in self.kube.stored(SECRETS)]:
             if "deletionTimestamp" in metadata and set(metadata.get("finalizers", ())) <= {REVOKE_FINALIZER}:
                 self.kube.remove(SECRETS, NAMESPACE, metadata["name"])
-        watched = [each for each in self.kube.stored(SECRETS) if each["type"] in set(SecretType)]
+        watched = [each for each in self.kube.stored(SECRETS) if _is_watched(each)]
         there = {each["metadata"]["name"] for each in watched}
         for names in self.cache.secret_names().get(KEY, {}).values():
             for name in set(names) - there:
                 self.cache.drop_secret_named(KEY, name)
         for each in watched:
-            whole = self.kube.with_owners(each)
-            self.cache.store_secret(msgspec.convert({"metadata": whole["metadata"]}, PartialObject).metadata)
+            metadata = msgspec.convert(self.kube.with_owners(SECRETS, each)["metadata"], Metadata)
+            self.cache.store_secret(metadata, has_usual_type=each["type"] in set(SecretType))
         for each in self.kube.stored(DATASOURCES):
             self.cache.store_datasource(trimmed(msgspec.convert(each, Datasource)))
 
@@ -238,7 +244,13 @@ def _credential_secret(contents: Readable | Unreadable | Leaving, data: Credenti
     return whole
 
 
-def _dangles(metadata: Manifest) -> bool:
+def _is_watched(secret: Manifest) -> bool:
+    labels = secret["metadata"].get("labels", {})
+    return secret["type"] in set(SecretType) or labels.get(Annotation.ROLE) == Role.TOKEN
+
+
+def dangles(metadata: Manifest) -> bool:
+    """Whether the garbage collector takes it."""
     owners = [each["uid"] for each in metadata.get("ownerReferences", ()) if each["kind"] == KIND]
     return bool(owners) and UID not in owners
 

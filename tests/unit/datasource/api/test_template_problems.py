@@ -30,6 +30,14 @@ def test_variable_that_there_is_not_is_named_with_its_key() -> None:
     assert "uses the unknown variable {{ refresh_token }}" in str(error)
 
 
+def test_filter_that_there_is_not_is_named_with_its_key() -> None:
+    error = refused_template(data={"ok": "{{ url | json }}", "bad": "{{ access_token | md5 }}"})
+    assert str(error) == (
+        "spec.tokenSecret.template.data[bad] uses the unknown filter md5 in {{ access_token | md5 }}. "
+        "See `kubectl explain dsrc.spec.tokenSecret.template.data` for the known ones."
+    )
+
+
 def test_variable_as_long_as_the_template_is_shown_in_part() -> None:
     assert len(str(refused_template(data={"bad": "{{" + "x" * 8188 + "}}"}))) < 500
 

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from datasource.api.names import SecretType
+from datasource.api.names import Annotation, Role, SecretType
 from datasource.api.objects import Secret
 from datasource.api.spec import ClientSecretRef, HeaderSecretRef, InvalidSpec, OAuth2, PrivateKeyRef
 from datasource.records.client_secret import (
@@ -258,6 +258,14 @@ def test_value_of_a_header_that_is_missing_is_told_with_the_field_to_correct() -
     with pytest.raises(ClientSecretNotFound, match=r"tokenHeaders\.secretRef\.key") as caught:
         usable(secret({"other": "x"}), KEY_OF_GATEWAY)
     assert "spec.oauth2.tokenHeaders names key api-key" in str(caught.value)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_secret_of_ours_is_refused_whatever_its_type(role: Role) -> None:
+    """A token Secret may be Opaque, and its token is not for somebody's token URL."""
+    ours = secret({"api-key": "k3y"}, annotations={Annotation.ROLE: role})
+    with pytest.raises(InvalidSpec, match="names Secret gateway, which is the operator's own"):
+        usable(ours, KEY_OF_GATEWAY)
 
 
 def test_value_of_a_header_is_held_to_the_hosts_of_its_secret_and_to_its_type() -> None:

@@ -31,9 +31,16 @@ OURS = {
 
 
 def planned(
-    template: dict[str, Any] | None = None, *, name: str | None = None, url: str | None = None, **changed_facts: Any
+    template: dict[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    url: str | None = None,
+    type_: str | None = None,
+    **changed_facts: Any,
 ) -> TokenSecretPlan:
     wanted: dict[str, Any] = {} if template is None else {"template": template}
+    if type_ is not None:
+        wanted["type"] = type_
     if name is not None:
         wanted["name"] = name
     parsed = spec(token_secret=wanted)
@@ -129,6 +136,84 @@ def test_what_is_written_reads_back_as_planned() -> None:
     assert read.content == wanted.content
 
 
+# Its type.
+
+REGISTRY = '{"auths": {"registry.example.com": {"auth": "{{ access_token | basic_as:oauth2 }}"}}}'
+
+
+def test_another_type_brings_the_label_by_which_it_is_known() -> None:
+    secret = written(planned(TEMPLATE, type_="kubernetes.io/basic-auth"))
+    assert secret.type == "kubernetes.io/basic-auth"
+    assert secret.metadata.labels == {"app": "sales", "datasource.dev/role": "token"}
+    assert secret.metadata.annotations["datasource.dev/role"] == "token"
+
+
+def test_label_of_ours_wins_over_one_of_the_template() -> None:
+    template = {"labels": {"datasource.dev/role": "credential"}}
+    assert written(planned(template, type_="Opaque")).metadata.labels == {"datasource.dev/role": "token"}
+
+
+@pytest.mark.parametrize("type_", [None, "datasource.dev/oauth2-token"])
+def test_usual_type_is_known_by_itself(type_: str | None) -> None:
+    wanted = planned(TEMPLATE, type_=type_)
+    assert written(wanted).type == "datasource.dev/oauth2-token"
+    assert written(wanted).metadata.labels == {"app": "sales"}
+    assert wanted.content == planned(TEMPLATE).content
+
+
+def test_image_pull_secret_is_made_of_the_token() -> None:
+    wanted = planned({"data": {".dockerconfigjson": REGISTRY}}, type_="kubernetes.io/dockerconfigjson")
+    assert msgspec.json.decode(written(wanted).value(".dockerconfigjson") or "") == {
+        "auths": {"registry.example.com": {"auth": "b2F1dGgyOmF0LTE="}}
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"auths": {"r": {"password": "{{ access_token }}"}}}', id="a quote in the token"),
+        pytest.param('{"auths": {}', id="a brace too few"),
+        pytest.param("[]", id="a list"),
+        pytest.param("null", id="null"),
+        pytest.param("NaN", id="no JSON at all"),
+        pytest.param('{"a": NaN}', id="what only Python takes for JSON"),
+        pytest.param("", id="nothing"),
+        pytest.param("{{ access_token }}", id="the token alone"),
+        pytest.param("[" * 8000, id="deeper than anybody reads"),
+        pytest.param('{"a":' * 1600, id="deeper than anybody reads, in objects"),
+    ],
+)
+def test_docker_config_that_is_no_json_object_is_told_before_the_write(text: str) -> None:
+    wanted = planned({"data": {".dockerconfigjson": text}}, type_="kubernetes.io/dockerconfigjson")
+    with pytest.raises(InvalidSpec) as caught:
+        wanted.manifest(facts(), credential_data(access_token='s3cret"token'))
+    assert caught.value.problem.field == "spec.tokenSecret.template.data[.dockerconfigjson]"
+    assert "is no JSON object once it is filled in" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_docker_config_without_its_key_is_told_too() -> None:
+    with pytest.raises(InvalidSpec, match="is no JSON object"):
+        planned(type_="kubernetes.io/dockerconfigjson").manifest(facts(), credential_data())
+
+
+def test_copy_is_known_by_who_wrote_it() -> None:
+    ours = ManagedFields(manager=FIELD_MANAGER, operation="Update", fields_v1={"f:data": {"f:a": {}}})
+    theirs = ManagedFields(manager="kubectl-create", operation="Update", fields_v1={"f:data": {"f:a": {}}})
+    assert not managed(ours).is_copy
+    assert managed(theirs).is_copy
+    assert not managed(theirs, ours).is_copy
+
+
+def test_values_are_read_after_the_filters() -> None:
+    body = planned({"data": {"pair": "{{ name | basic_as:u }} {{ access_token | json | b64 }}"}})
+    assert written(body).value("pair") == "dTpzYWxlcw== ImF0LTEi"
+
+
+def test_types_have_contents_of_their_own() -> None:
+    assert planned(TEMPLATE, type_="Opaque").content != planned(TEMPLATE, type_="example.com/token").content
+
+
 # Its size.
 
 
@@ -156,7 +241,20 @@ def test_secret_that_would_be_too_large_is_never_rendered() -> None:
     bomb = {f"key-{number}": "{{access_token}}" * 512 for number in range(32)}
     with pytest.raises(InvalidSpec) as caught:
         planned({"data": bomb}).manifest(facts(), credential_data(access_token=token))
-    assert "stands there 512 times" in str(caught.value)
+    assert "is used 512 times" in str(caught.value)
+
+
+def test_what_filters_make_too_large_is_told_with_the_filter() -> None:
+    error = too_large({"twice": "{{ access_token | urlencode }}" * 2}, access_token="/" * 65_536)
+    assert "makes a Secret of 524,293 bytes" in str(error)
+    assert "{{ access_token | urlencode }} has 196,608 bytes and is used 2 times" in str(error)
+
+
+def test_what_is_too_large_before_any_filter_is_never_filtered() -> None:
+    # 2,000 filters of their own, each over 64 KiB: a second for whoever works them out before counting.
+    users = "".join(f"{{{{access_token|basic_as:{number}}}}}" for number in range(2000))
+    with pytest.raises(InvalidSpec, match="makes a Secret of"):
+        planned({"data": {"all": users}}).manifest(facts(), credential_data(access_token="t" * 65_536))
 
 
 def test_token_too_long_for_the_usual_secret_is_told_as_such() -> None:
@@ -214,6 +312,7 @@ def test_content_is_pinned() -> None:
         pytest.param(planned(TEMPLATE | {"annotations": {}}), id="an annotation less"),
         pytest.param(planned(TEMPLATE | {"data": {"header": "{{ access_token }}"}}), id="other data"),
         pytest.param(planned(), id="no template"),
+        pytest.param(planned(TEMPLATE, type_="Opaque"), id="another type"),
     ],
 )
 def test_content_changes_with_what_the_secret_is_made_of(changed: TokenSecretPlan) -> None:
@@ -250,7 +349,7 @@ def test_undisturbed_secret_owns_exactly_the_planned_fields() -> None:
     wanted = planned(TEMPLATE)
     read = managed(ManagedFields(manager=FIELD_MANAGER, operation="Apply", fields_v1=fields_v1(wanted)))
     assert read.fields == wanted.fields
-    assert wanted.removal_patch(read) is None
+    assert wanted.removal_patch(read, "7") is None
 
 
 def test_fields_of_creation_and_of_applies_count_together() -> None:
@@ -298,7 +397,7 @@ def test_what_an_earlier_template_put_in_is_taken_out() -> None:
     wanted = planned(TEMPLATE)
     left_over = ("data/old", "labels/old", "annotations/old.example.com/key")
     read = managed(ManagedFields(manager=FIELD_MANAGER, fields_v1=fields_v1(wanted, *left_over)))
-    assert wanted.removal_patch(read) == {
+    assert wanted.removal_patch(read, "7") == {
         "metadata": {
             "resourceVersion": "7",
             "labels": {"old": None},

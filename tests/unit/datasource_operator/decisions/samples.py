@@ -15,6 +15,7 @@ from datasource_operator.decisions.steps import (
     DeleteTokenSecret,
     Hold,
     LookAround,
+    LookForTokenSecret,
     MarkHandled,
     Nothing,
     ReadLive,
@@ -38,6 +39,7 @@ STEPS: tuple[Step, ...] = (
     Release(credential()),
     Relabel(credential(), SecretMetadata(labels={"team": "sales"})),
     WriteTokenSecret(planned(), credential(), None),
+    LookForTokenSecret("calendar-token"),
     DeleteTokenSecret(token_secret()),
     Settle(Finding(Reason.AUTHORIZED, "A credential is stored."), NOW + timedelta(hours=1), refresh=True),
 )

@@ -120,7 +120,7 @@ def test_what_came_of_rendering_is_told_before_what_the_template_promises() -> N
     assert known is not None
     assert "header" in known.field
     rendered = too_large()
-    assert observed(wanted=broken, too_large=rendered).template_problem is rendered
+    assert observed(wanted=broken, unrenderable=rendered).template_problem is rendered
 
 
 # What is seen of the credential.

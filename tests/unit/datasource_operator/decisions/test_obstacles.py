@@ -15,11 +15,20 @@ from datasource_operator.decisions.obstacles import (
     immutable_secret,
     refused,
     secret_conflict,
+    secret_is_a_copy,
     secret_is_leaving,
     secrets_forbidden,
 )
 from datasource_operator.decisions.predicates import was_refused
-from datasource_operator.decisions.steps import Adopt, Clear, DeleteTokenSecret, Release, Step, WriteTokenSecret
+from datasource_operator.decisions.steps import (
+    Adopt,
+    Clear,
+    DeleteTokenSecret,
+    LookForTokenSecret,
+    Release,
+    Step,
+    WriteTokenSecret,
+)
 from tests.support.builders import NAME, NAMESPACE, credential, handled, observed, planned, problem
 from tests.unit.datasource_operator.decisions.samples import STEPS
 
@@ -113,7 +122,8 @@ def test_whatever_is_refused_is_told_with_its_secret_and_asked_for_no_more(
     assert [other for other in STEPS if was_refused(other, after)] == [step]
     told = problem_of(step, Refusal(is_forbidden=is_forbidden, words=words))
     is_immutable = not is_forbidden and words == IMMUTABLE
-    concerned = TOKEN_SECRET if isinstance(step, WriteTokenSecret | DeleteTokenSecret) else CREDENTIAL_SECRET
+    is_of_token = isinstance(step, WriteTokenSecret | LookForTokenSecret | DeleteTokenSecret)
+    concerned = TOKEN_SECRET if is_of_token else CREDENTIAL_SECRET
     if is_forbidden and words == NO_RIGHT:
         assert f"namespace {NAMESPACE}" in told.message
     else:
@@ -159,3 +169,35 @@ def test_order_of_refusals_changes_nothing_of_what_is_asked_for_no_more() -> Non
         assert there is not None
         assert back is not None
         assert there.refused == back.refused == {type(one), type(other)}
+
+
+def test_copy_is_told_with_both_ways_out() -> None:
+    told = secret_is_a_copy("some-secret")
+    assert told.reason is Reason.SECRET_CONFLICT
+    assert "it was not touched. Delete it" in told.message
+    assert "spec.tokenSecret.name" in told.message
+
+
+OTHER_TYPE = 'Secret "x" is invalid: type: Invalid value: "Opaque": field is immutable'
+
+
+def test_secret_of_another_type_is_told_with_what_mends_it_and_watched() -> None:
+    after = refused(WRITE, observed(credential()), Refusal(is_forbidden=False, words=OTHER_TYPE))
+    assert after.surroundings is not None
+    found = after.surroundings.problem
+    assert found is not None
+    assert found.reason is Reason.SECRET_CONFLICT
+    assert f"Secret {TOKEN_SECRET} has another type than spec.tokenSecret.type says" in found.message
+    assert after.surroundings.look_again_at == TOKEN_SECRET
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'Secret "x" is invalid: data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": invalid character',
+        'roleRef: Invalid value: "x": field is immutable',
+    ],
+)
+def test_other_words_are_not_about_the_type(words: str) -> None:
+    assert not Refusal(is_forbidden=False, words=words).is_about_type
+    assert not Refusal(is_forbidden=True, words=OTHER_TYPE).is_about_type

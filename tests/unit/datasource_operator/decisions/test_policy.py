@@ -210,7 +210,7 @@ WAYS_IN_AND_OUT = [
     ),
     pytest.param(
         Reason.INVALID_CONFIGURATION,
-        observed(credential(), too_large=too_large()),
+        observed(credential(), unrenderable=too_large()),
         observed(credential(), token_secret()),
         Reason.AUTHORIZED,
         id="a token Secret that would be too large until the template is corrected",
@@ -871,7 +871,7 @@ LEAVING_AUTHORIZED: dict[str, dict[str, Any]] = {
 def test_authorized_is_only_left_after_a_live_read(changes: dict[str, Any]) -> None:
     leaving = replace(authorized(), surroundings=Surroundings(), **changes)
     assert next_step(leaving) == ReadLive()
-    step = next_step(replace(leaving, is_live=True))
+    step = next_step(live(leaving))
     assert isinstance(step, Settle)
     assert step.finding.state is not State.AUTHORIZED
 
@@ -989,7 +989,7 @@ def test_every_token_secret_goes_one_by_one() -> None:
 
 NO_TOKEN_SECRET_CAN_BE_WRITTEN = {
     "the template is wrong": {"wanted": BROKEN_TEMPLATE},
-    "the Secret would be too large": {"too_large": too_large()},
+    "the Secret would be too large": {"unrenderable": too_large()},
 }
 ARGUMENTS, IDS = NO_TOKEN_SECRET_CAN_BE_WRITTEN.values(), NO_TOKEN_SECRET_CAN_BE_WRITTEN.keys()
 
@@ -1049,7 +1049,7 @@ def test_a_credential_that_cannot_be_read_takes_nothing_from_apps_beside_a_wrong
 def test_a_grant_that_is_gone_is_told_before_a_secret_that_would_be_too_large() -> None:
     """The next token may be a shorter one, and only a person can get it."""
     dead = sentenced(Reason.GRANT_REVOKED, in_=AN_HOUR)
-    assert finding_of(live(observed(dead, too_large=too_large()))).needs_person
+    assert finding_of(live(observed(dead, unrenderable=too_large()))).needs_person
 
 
 def test_a_template_that_an_earlier_version_let_in_is_served_and_told() -> None:
