@@ -10,8 +10,8 @@ TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node soak adversary bench release plugin tools generate \
-	docs manifests fixtures lock format clean
+.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node node-shared node-anew soak adversary bench release \
+	plugin tools generate docs manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -66,7 +66,18 @@ faults: tools ## many refreshes on two replicas under one fault after another, 1
 	RANDOM_WALK=long RANDOM_WALK_SEED=$${FAULTS_SEED:-1} $(VENV)/bin/pytest tests/cluster/test_random_walk.py --capture=no
 
 node: tools ## the image from the Containerfile, and pods on a real node; root, apt and cgroups are needed
-	$(VENV)/bin/pytest tests/node --durations=15
+	@$(IN_PODS)
+
+# The one has the nodes that all tests with the product share, the other builds anew and brings up anew. Both wait a lot.
+IN_PODS = $(RUN) -m deploy.local.node.needs && \
+	echo "Pods on real nodes, in two processes, each of which tells at its end: about 7 minutes" && $(SIDE_BY_SIDE) node-shared node-anew
+PYTEST_NODE := $(VENV)/bin/pytest tests/node -p no:xdist --durations=10
+
+node-shared: $(READY)
+	TESTS_FOLDER=node-shared $(PYTEST_NODE) -m "not anew"
+
+node-anew: $(READY)
+	TESTS_FOLDER=node-anew $(PYTEST_NODE) -m anew
 
 soak: tools ## apps use their tokens while everything around goes wrong, an hour; SOAK_SECONDS, SOAK_DATASOURCES, SOAK_SEED
 	@$(RUN) -m tests.soak
