@@ -23,6 +23,7 @@ from kubectl_datasource.findings import (
     settings_of,
 )
 from kubectl_datasource.installation import POLICIES, Deployment
+from kubectl_datasource.journal_check import journals_are_kept
 from kubectl_datasource.rights import ACCOUNTS
 from kubectl_datasource.words import duration
 
@@ -45,6 +46,7 @@ def examine(survey: Survey) -> list[Check]:
         *other_installations_are_apart(survey),
         *rights_are_given(survey),
         policies_are_there(survey),
+        *journals_are_kept(survey),
         external_url_fits(survey),
         callback_server_answers(survey),
         *clocks_agree(survey),

@@ -18,6 +18,7 @@ from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.concurrency.fair_turns import FairTurns
 from datasource.process.clock import utc_now
+from datasource.process.journal import Journal
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
@@ -67,6 +68,7 @@ class Controller:
     kube: Kube
     transport: Transport
     settings: Settings
+    journal: Journal | None = None
     cache: Cache = field(default_factory=Cache)
     monotonic: Callable[[], float] = time.monotonic
     random: Callable[[], float] = random.random
@@ -109,11 +111,13 @@ class Controller:
         self._steps.observer.failed_authorization = self._failed.of
         self._steps.providers.looked = self._provider_looked_at
         # A process has no pod in tests and on a laptop: it is its own.
-        process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
+        process = Process(secrets.token_hex(8), self.settings.pod_uid or secrets.token_hex(8), self.journal is not None)
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
         self._recorder = recorder
         self._waiting = WaitingReplies(self._warn_of_waiting_reply, self.queue.add, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
+        self._refresher.keep(self.journal)
+        self._refresher.replayer.changed = self._look_again
         revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
         link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
@@ -166,13 +170,14 @@ class Controller:
         return self._memory.seen_before(key, facts, now)
 
     def start(self) -> None:
-        """Start to watch. Call it before kopf starts: kopf cancels at its end what was started after it."""
+        """Start to watch, and to replay. Call it before kopf starts: kopf cancels at its end what was started after it."""
         check = KeyCheck(self.kube, self.cache, self.scopes, self._forget_if_gone)
-        self._tasks.append(spawn("key check", check.run))
+        self._tasks += [spawn("key check", check.run), *self._refresher.start()]
         self._tasks += self.watches.start()
 
     async def stop(self) -> None:
         """End what `start` started."""
+        await self._refresher.drain()
         await cancel(self._tasks)
 
     async def lead(self) -> None:
