@@ -113,7 +113,7 @@ def cli() -> None:
 @cluster_options(all_namespaces=True)
 @output_option("wide", "json")
 def list_(output: str | None, **cluster: Any) -> Exit:
-    """List Datasources: state, ready, when the access token runs out, who authorized."""
+    """List Datasources: state, ready, when the access token expires, who authorized."""
     return commands.list_datasources(Kubectl(**cluster), output)
 
 
@@ -127,7 +127,7 @@ def list_(output: str | None, **cluster: Any) -> Exit:
 def authorize(name: str, output: str | None, timeout: int, **options: Any) -> Exit:
     """Get a credential: print the link, open it in a browser, and wait until the Datasource is AUTHORIZED.
 
-    The link works once, and whoever has it can use it: do not post it where others read.
+    The link works once, for every person who has it. Do not post it where others can read it.
     """
     new, no_browser, wait = (options.pop(key) for key in ("new", "no_browser", "wait"))
     wanted = commands.Authorization(name, new=new, no_browser=no_browser, wait=wait, seconds=timeout)
@@ -151,7 +151,7 @@ def clear(names: Sequence[str], yes: bool, wait: bool, timeout: int, output: str
 @cluster_options()
 @output_option("json")
 def refresh(names: Sequence[str], wait: bool, timeout: int, output: str | None, **cluster: Any) -> Exit:
-    """Refresh access tokens now, and tell what came of it."""
+    """Refresh access tokens now, and print the result."""
     return commands.refresh(Kubectl(**cluster), names, seconds=timeout if wait else None, output=output)
 
 
@@ -160,11 +160,11 @@ def refresh(names: Sequence[str], wait: bool, timeout: int, output: str | None, 
 @cluster_options()
 @output_option("json")
 def explain(name: str, output: str | None, **cluster: Any) -> Exit:
-    """Tell what is wrong with a Datasource, in which field or Secret, and the command that mends it."""
+    """Show what is wrong with a Datasource, in which field or Secret, and the command that fixes it."""
     return commands.explain(Kubectl(**cluster), name, output)
 
 
-@cli.command(epilog=f"{EXIT_CODES} 1 here means that a check failed; warnings, and what you may not see, fail nothing.")
+@cli.command(epilog=f"{EXIT_CODES} 1 here means that a check failed. Warnings and unknown results are not failures.")
 @click.option("--context", help="The context of the kubeconfig to use.")
 @click.option("--kubeconfig", help="The kubeconfig to use.")
 @click.option("-n", "--namespace", type=NAME, help="Look at the Datasources of this namespace only.")
@@ -177,8 +177,8 @@ def explain(name: str, output: str | None, **cluster: Any) -> Exit:
 def doctor(system_namespace: str, external_url: str | None, output: str | None, **cluster: Any) -> Exit:
     """Check the installation: API, processes, leader, rights, policies, callback URL, clocks, token endpoints.
 
-    What is connected to is connected to from this machine, not from the pods. Rights are asked for as SubjectAccessReviews,
-    which administrators may create.
+    All connections are made from this machine, not from the pods. Rights are checked with SubjectAccessReviews, which
+    administrators may create.
     """
     cluster["all_namespaces"] = cluster["all_namespaces"] or cluster["namespace"] is None
     return commands.doctor(Kubectl(**cluster), system_namespace, external_url, output)
@@ -203,8 +203,8 @@ def providers(name: str | None, output: str | None) -> Exit:
 @click.option("--scope", "scopes", multiple=True, help="A scope; say it once for each.")
 @click.option("--url", help="The API's URL, where the preset does not know it.")
 @click.option("--issuer", help="The provider's issuer identifier, where a service has one for each customer.")
-@click.option("--authorize-url", help="The authorize URL, where neither preset nor issuer tells it.")
-@click.option("--token-url", help="The token URL, where neither preset nor issuer tells it.")
+@click.option("--authorize-url", help="The authorize URL, if neither preset nor issuer gives it.")
+@click.option("--token-url", help="The token URL, if neither preset nor issuer gives it.")
 @click.option("--apply", is_flag=True, help="Apply it, instead of printing it.")
 @cluster_options()
 def create(name: str, apply: bool, scopes: Sequence[str], **options: Any) -> Exit:
@@ -255,7 +255,7 @@ def export(names: Sequence[str], path: str, with_client_secrets: bool, suspend: 
 @click.option("--kubeconfig", help="The kubeconfig to use.")
 @output_option("json")
 def version(client: bool, system_namespace: str, output: str | None, **cluster: Any) -> Exit:
-    """Tell the version of this plugin, of both processes and of the API in the cluster."""
+    """Show the version of this plugin, of both processes and of the API in the cluster."""
     from kubectl_datasource import versions
 
     return versions.version(None if client else Kubectl(**cluster), system_namespace, output)
