@@ -10,8 +10,8 @@ TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node gitops soak adversary bench release plugin tools generate \
-	docs docs-site manifests fixtures lock format clean
+.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node node-shared node-anew gitops soak adversary bench \
+	release plugin tools generate docs docs-site manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -67,7 +67,18 @@ faults: tools ## many refreshes on two replicas under one fault after another, 1
 	RANDOM_WALK=long RANDOM_WALK_SEED=$${FAULTS_SEED:-1} $(VENV)/bin/pytest tests/cluster/test_random_walk.py --capture=no
 
 node: tools ## the image from the Containerfile, and pods on a real node; root, apt and cgroups are needed
-	$(VENV)/bin/pytest tests/node --durations=15
+	@$(IN_PODS)
+
+# The one has the nodes that all tests with the product share, the other builds anew and brings up anew. Both wait a lot.
+IN_PODS = $(RUN) -m deploy.local.node.needs && \
+	echo "Pods on real nodes, in two processes, each of which tells at its end: about 7 minutes" && $(SIDE_BY_SIDE) node-shared node-anew
+PYTEST_NODE := $(VENV)/bin/pytest tests/node -p no:xdist --durations=10
+
+node-shared: $(READY)
+	TESTS_FOLDER=node-shared $(PYTEST_NODE) -m "not anew"
+
+node-anew: $(READY)
+	TESTS_FOLDER=node-anew $(PYTEST_NODE) -m anew
 
 gitops: tools ## what we make for other people's operators, held against their CRDs and Argo CD's own Lua machine; 4 minutes more, once
 	@$(RUN) -m tests.support.go_programs

@@ -60,11 +60,14 @@ def prepare(cluster: Cluster) -> None:
 
 def uninstall(cluster: Cluster) -> None:
     """Take away whatever a way of installing made, whichever it was, with the namespaces."""
+    cluster.kubectl("delete", "deployments", "--all", "-n", SYSTEM_NAMESPACE)
+    # Nobody is served any more: there is no need to wait for them.
+    cluster.kubectl("delete", "pods", "--all", "-n", SYSTEM_NAMESPACE, "--grace-period=1", "--wait=false")
     everything = "validatingadmissionpolicies,validatingadmissionpolicybindings,clusterroles,clusterrolebindings,crds"
     names = cluster.kubectl("get", everything, "-o", "name").stdout.split()
     ours = [name for name in names if "datasource" in name]
     namespaces = [f"namespace/{name}" for name in (SYSTEM_NAMESPACE, *SERVED)]
-    cluster.kubectl("delete", "--ignore-not-found", "--timeout=120s", *ours, *namespaces)
+    cluster.kubectl("delete", "--ignore-not-found", "--timeout=300s", *ours, *namespaces)
 
 
 def pods(cluster: Cluster, deployment: str) -> list[Manifest]:

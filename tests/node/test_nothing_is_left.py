@@ -15,7 +15,7 @@ from deploy.local.node import cgroups
 from tests.node.ability import require_nodes
 from tests.support.user import eventually
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("anew")]
+pytestmark = [pytest.mark.node, pytest.mark.anew]
 
 # The pod has what pods of ours have: a network, a token, a file system in memory, and limits.
 RUN = """

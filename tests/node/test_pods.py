@@ -19,7 +19,7 @@ from tests.node.installed import container_of, inside, pods
 from tests.support.person import Person
 from tests.support.user import User, eventually
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("two-nodes")]
+pytestmark = pytest.mark.node
 
 PROBE = """
 import json, os, pathlib

@@ -14,7 +14,7 @@ from tests.node.ability import require_nodes
 from tests.node.installed import WAYS, container_of, pods, prepare, uninstall
 from tests.support.helm import of_kind, rendered
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("anew")]
+pytestmark = [pytest.mark.node, pytest.mark.anew]
 
 URL = "http://localhost:8080"
 
