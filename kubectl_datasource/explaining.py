@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from datasource.api.states import PROVIDER_REACHABLE
 from kubectl_datasource.advice import Advice
 from kubectl_datasource.listing import as_json, state_cell, when
 from kubectl_datasource.objects import Datasource, Event
@@ -33,6 +34,7 @@ def explained(datasource: Datasource, advice: Advice, events: Sequence[Event] | 
     if datasource.status.expires_at is not None:
         yield (Cell(f"The access token runs out: {when(datasource.status.expires_at, now)}"),)
     yield from _people(datasource, now)
+    yield from _reach(datasource, now)
     yield (Cell(""),)
     yield (Cell(printable(advice.what)),)
     if advice.where:
@@ -68,6 +70,14 @@ def _people(datasource: Datasource, now: datetime) -> Iterator[Line]:
     last = status.last_authorization
     if last is not None and last.has_failed:
         yield (Cell(f"The last authorization failed, {when(last.time, now)}: {printable(last.message)}", "yellow"),)
+
+
+def _reach(datasource: Datasource, now: datetime) -> Iterator[Line]:
+    """Where the operator's pod cannot connect to the provider: since when, why, and what to do."""
+    reachable = datasource.status.condition(PROVIDER_REACHABLE)
+    if reachable is not None and reachable.status == "False":
+        since = when(reachable.last_transition_time, now)
+        yield (Cell(f"The provider cannot be reached, since {since}: {printable(reachable.message)}", "yellow"),)
 
 
 def _history(events: Sequence[Event] | None, now: datetime) -> Iterator[Line]:

@@ -35,6 +35,7 @@ from datasource_operator.key_check import KeyCheck
 from datasource_operator.link_key_keeper import LinkKeyKeeper
 from datasource_operator.metrics import QUEUE_SECONDS, Workload, count_reconcile, seconds_since
 from datasource_operator.queue import Priority, WorkQueue
+from datasource_operator.reachability import Reachability
 from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresh_pool import RefreshPool
@@ -77,6 +78,7 @@ class Controller:
     _revocations: Revocations = field(init=False)
     _surroundings: SurroundingsSchedule = field(init=False)
     _failed: FailedAuthorizations = field(init=False)
+    _reachability: Reachability = field(init=False)
     _poller: SecretPoller = field(init=False)
     _memory: RefreshMemory = field(init=False)
     _steps: Steps = field(init=False)
@@ -102,19 +104,20 @@ class Controller:
         self._surroundings = SurroundingsSchedule(self.monotonic)
         self._memory = RefreshMemory(self.monotonic, self.random)
         self._poller = SecretPoller(self.kube, self._surroundings_changed, self.monotonic)
-        recorder = EventRecorder(self.kube, socket.gethostname(), utc_now)
+        self._recorder = EventRecorder(self.kube, socket.gethostname(), utc_now)
         discovery = Discovery(self.transport, self.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
         self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
         self._failed = FailedAuthorizations(self.cache, utc_now, self._look_again)
         self._steps.observer.failed_authorization = self._failed.of
         self._steps.providers.looked = self._provider_looked_at
+        self._reachability = Reachability(self.transport, discovery, self._steps.clients, self.cache, self._look_again)
+        self._steps.observer.reach = self._reachability.of
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
-        self._recorder = recorder
         self._waiting = WaitingReplies(self._warn_of_waiting_reply, self.queue.add, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
-        revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
+        revoker = Revoker(self.kube, self.transport, self.cache, self.settings, self._recorder)
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
         link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
         self._link_keys = LinkKeyKeeper(link_keys, utc_now, self.cache.datasource_keys, self._look_later)
@@ -122,7 +125,7 @@ class Controller:
         self._callback_rights = CallbackRights(self.kube, account, self.scopes, self.monotonic, self.random)
         surface = Surface(self.settings.external_url, secrets.token_bytes, lambda: link_keys.current)
         self._status = StatusWriter(
-            self.kube, self.cache, surface, recorder.announce, self.monotonic, self._warn, self._look_later
+            self.kube, self.cache, surface, self._recorder.announce, self.monotonic, self._warn, self._look_later
         )
         self._reconciler = Reconciler(self._steps, self._status, self._follow_up)
         self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
@@ -198,6 +201,7 @@ class Controller:
             self._refresher.is_stopping = True
             await cancel(tasks)
             await self._steps.providers.stop()
+            await self._reachability.stop()
             await self._pool.drain()
             self._steps.token_secrets.let_go_of_all()
 
@@ -251,6 +255,7 @@ class Controller:
         self._surroundings.forget(key)
         self._memory.forget(key)
         self._failed.forget(key)
+        self._reachability.forget(key)
         self._poller.forget(key)
         self._pool.forget(key)
         self._steps.providers.forget(key)

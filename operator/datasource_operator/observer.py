@@ -15,6 +15,7 @@ from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
 from datasource.concurrency.fair_cache import FairCache
+from datasource.outbound.reach import Reach
 from datasource.process.settings import Settings
 from datasource.records.contents import Leaving, Readable, StoredCredential, contents_in, seen_from
 from datasource.records.credential import Unreadable, UnreadableCredential
@@ -50,6 +51,8 @@ class Observer:
     now: Callable[[], datetime]
     failed_authorization: Callable[[Key], LastAuthorization | None] = lambda _: None
     """The last failure that a flow record told of."""
+    reach: Callable[[Key, Spec | SpecProblem], Reach | None] = lambda _, __: None
+    """Whether the provider can be reached, where that is known."""
     _parsed_specs: FairCache[bytes, Spec | SpecProblem] = field(
         default_factory=lambda: FairCache(PARSED_SPECS_IN_ALL, PARSED_SPECS_PER_NAMESPACE), repr=False
     )
@@ -80,19 +83,21 @@ class Observer:
         now, credential = self.now(), seen_from(self.cache.credential(key), datasource.metadata.uid)
         generation = datasource.metadata.generation
         facts = credential.facts if isinstance(credential, StoredCredential) else None
+        spec = self._parsed(datasource)
         return Observed(
             namespace=key.namespace,
             name=key.name,
             uid=datasource.metadata.uid,
             generation=generation,
             being_deleted=datasource.metadata.deletion_timestamp is not None,
-            spec=self._parsed(datasource),
+            spec=spec,
             requests=requests_in(datasource.metadata.annotations),
             status=datasource.status,
             credential=credential,
             token_secrets=self.cache.token_secrets(key),
             now=now,
             failed_authorization=self.failed_authorization(key),
+            reach=self.reach(key, spec),
             look_around=look_around,
             rights_outlive_namespace=self.settings.rights_outlive_namespaces,
             trouble=None if facts is None else self.memory.trouble(key, facts, generation, now),

@@ -12,6 +12,7 @@ from datasource.api.requests import HandledSet, Requests
 from datasource.api.spec import OAuth2, Spec, SpecProblem
 from datasource.api.states import MEANING, Progress, Reason, State
 from datasource.api.template_problems import template_problem
+from datasource.outbound.reach import Reach
 from datasource.records.contents import Contents, Readable, StoredCredential, handled_by
 from datasource.records.credential import CredentialFacts, Unreadable
 from datasource.records.fingerprint import fingerprint
@@ -125,6 +126,8 @@ class Observed:
     """Whether its token Secret is to be renamed to one whose owner waits, perhaps by way of others, for this one's name."""
     failed_authorization: LastAuthorization | None = None
     """The last one of which a flow record told."""
+    reach: Reach | None = None
+    """What the last look at its provider showed; None where none was taken yet."""
     too_large: SpecProblem | None = None
     """What came of rendering the token Secret for this very revision: it would be too large."""
 

@@ -25,6 +25,7 @@ from datasource.api.states import MEANING, Progress, Reason, State
 from datasource.records.credential import Unreadable
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
+from datasource_operator.decisions.looks import conditions_are_news, provider_reachable, transition_time
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.timing import next_refresh
 
@@ -121,7 +122,8 @@ def status_patch(current: Status, wanted: Status, *, unknown: frozenset[str] = f
     """
     before, after = msgspec.to_builtins(current), msgspec.to_builtins(wanted)
     changes = _known(_difference(before, after), unknown)
-    return {"status": changes} if any(_is_worth_a_write(key, before, after) for key in changes) else None
+    worth = [key for key in changes if key != "conditions" and _is_worth_a_write(key, before, after)]
+    return {"status": changes} if worth or ("conditions" in changes and conditions_are_news(current, wanted)) else None
 
 
 _NEVER_ALONE = frozenset({"authorizedAt", "nextRefresh", "lastAuthorizedAs"})
@@ -134,7 +136,7 @@ def _is_worth_a_write(field: str, before: Mapping[str, Any], after: Mapping[str,
         return field not in after or after[field]["outcome"] == FAILED
     if field == "expiresAt" and field not in before:
         # Earlier versions told it of AUTHORIZED alone.
-        return bool(after["state"] == State.AUTHORIZED)
+        return bool(after.get("state") == State.AUTHORIZED)
     return field not in _NEVER_ALONE
 
 
@@ -228,14 +230,15 @@ def _echo(present: str | None, pending: str | None, stood: str | None) -> str | 
 
 
 def _conditions(seen: Observed, finding: Finding) -> tuple[Condition, ...]:
-    """`Ready` always; `Reconciling` and `Stalled` only while True, as kstatus reads them."""
+    """`Ready` always; `Reconciling` and `Stalled` only while True, as kstatus reads them; then what looks showed."""
     ready = MEANING[finding.reason].state is State.AUTHORIZED and finding.reason is Reason.AUTHORIZED
     conditions = [_condition(seen, "Ready", "True" if ready else "False", finding)]
     if finding.progress is Progress.RECONCILING:
         conditions.append(_condition(seen, "Reconciling", "True", finding))
     elif finding.progress is Progress.STALLED:
         conditions.append(_condition(seen, "Stalled", "True", finding))
-    return tuple(conditions)
+    reachable = provider_reachable(seen)
+    return tuple(conditions) if reachable is None else (*conditions, reachable)
 
 
 def _condition(seen: Observed, type_: str, status: str, finding: Finding) -> Condition:
@@ -244,10 +247,6 @@ def _condition(seen: Observed, type_: str, status: str, finding: Finding) -> Con
         status=status,
         reason=finding.reason,
         message=_cut(finding.message, MESSAGE_LIMIT),
-        last_transition_time=_transition_time(seen.status.condition(type_), status, seen.now),
+        last_transition_time=transition_time(seen.status.condition(type_), status, seen.now),
         observed_generation=seen.generation,
     )
-
-
-def _transition_time(stood: Condition | None, status: str, now: datetime) -> str:
-    return stood.last_transition_time if stood is not None and stood.status == status else rfc3339(now)
