@@ -18,7 +18,20 @@ _EVER = datetime.min.replace(tzinfo=UTC)
 
 def latest(events: Sequence[Event]) -> list[Event]:
     """The latest Events, oldest first."""
-    return sorted(events, key=lambda event: event.seen_at or _EVER)[-LATEST_EVENTS:]
+    return in_order(events)[-LATEST_EVENTS:]
+
+
+def in_order(events: Sequence[Event]) -> list[Event]:
+    """All Events, oldest first."""
+    return sorted(events, key=lambda event: event.seen_at or _EVER)
+
+
+def events_json(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Events for programs."""
+    return [
+        {"at": event.seen_at and event.seen_at.isoformat(), "reason": event.reason, "message": event.message}
+        for event in events
+    ]
 
 
 def explained(datasource: Datasource, advice: Advice, events: Sequence[Event] | None, now: datetime) -> Iterator[Line]:
@@ -53,12 +66,7 @@ def explained_json(datasource: Datasource, advice: Advice, events: Sequence[Even
         "what": advice.what,
         "where": list(advice.where),
         "commands": [{"command": command.line, "purpose": command.purpose} for command in advice.commands],
-        "events": None
-        if events is None
-        else [
-            {"at": event.seen_at and event.seen_at.isoformat(), "reason": event.reason, "message": event.message}
-            for event in latest(events)
-        ],
+        "events": None if events is None else events_json(latest(events)),
     }
 
 

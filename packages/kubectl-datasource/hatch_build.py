@@ -32,6 +32,7 @@ SOURCES = (
     "datasource/outbound/egress.py",
     "datasource/outbound/printable.py",
     "datasource/outbound/provider_request.py",
+    "datasource/outbound/reach.py",
     "datasource/outbound/redaction.py",
     "datasource/process/__init__.py",
     "datasource/process/clock.py",
