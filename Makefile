@@ -10,7 +10,7 @@ TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node adversary bench release plugin tools generate \
+.PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node soak adversary bench release plugin tools generate \
 	docs manifests fixtures lock format clean
 
 help: ## what can be made
@@ -19,10 +19,12 @@ help: ## what can be made
 demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, NODE=1 runs it in pods, CLUSTER=local|kind|current
 	@$(RUN) -m deploy.local.demo
 
-# Random tests walk a short way at each commit, and the long one here.
+# Random tests walk a short way at each commit, and the long one here. What is covered is measured here, too: it doubles the cost.
 test: export UNIT_WALKS := long
+test unit: export MEASURED := --cov --cov-report=
 
 test: check tools ## everything: check, then the tests on a real API server and in a real browser
+	$(COVERED)
 	rm -rf build/tests
 	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile
 	@echo "Looking back at what all of them did"
@@ -34,7 +36,6 @@ SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs 4 $(if $(filter output-sync,
 
 check: $(READY) ## lint, types, import rules, unit tests; under a minute
 	@$(SIDE_BY_SIDE) unit-domain unit-others unit-decisions lint
-	$(COVERED)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
@@ -42,14 +43,13 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-unit: $(READY)
+unit: $(READY) ## unit tests, and whether they go through every branch of the domain and of decisions
 	@$(SIDE_BY_SIDE) unit-domain unit-others unit-decisions
 	$(COVERED)
 
 # One process for each room: every worker of xdist would collect all tests for itself. A test that hangs is told by its name.
 PYTEST_UNIT := $(VENV)/bin/pytest --quiet -p no:xdist -p no:pytest-kind -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 DECISIONS := tests/unit/datasource_operator/decisions
-MEASURED := --cov --cov-report=
 COVERED := $(VENV)/bin/coverage combine --quiet .coverage.domain .coverage.decisions .coverage.others && $(VENV)/bin/coverage report --fail-under=100
 
 unit-domain: $(READY)
@@ -67,6 +67,9 @@ faults: tools ## many refreshes on two replicas under one fault after another, 1
 
 node: tools ## the image from the Containerfile, and pods on a real node; root, apt and cgroups are needed
 	$(VENV)/bin/pytest tests/node --durations=15
+
+soak: tools ## apps use their tokens while everything around goes wrong, an hour; SOAK_SECONDS, SOAK_DATASOURCES, SOAK_SEED
+	@$(RUN) -m tests.soak
 
 adversary: tools ## one tenant attacks with all it may do, the other must notice nothing; twice 5 minutes, ADVERSARY_SECONDS, ADVERSARY_SEED
 	@$(RUN) -m tests.adversary

@@ -213,7 +213,7 @@ class Storm:
 
     def wait_for_a_leader(self) -> None:
         """Until one of the operators leads."""
-        eventually("somebody leads", lambda: any(_leads(each) for each in self.operators))
+        eventually("somebody leads", lambda: any(leads(each) for each in self.operators))
 
     def stuck_after_settling(self) -> list[str]:
         """Wait until every Datasource has a live token or waits for a person; returns those that never came to it."""
@@ -300,7 +300,7 @@ def kill_the_leader(storm: Storm, until: float) -> int:
     injected = 0
     while time.monotonic() < until:
         time.sleep(storm.random.uniform(5, 15))
-        leader = next((each for each in storm.operators if _leads(each)), None)
+        leader = next((each for each in storm.operators if leads(each)), None)
         if leader is not None:
             leader.child.kill()
             injected += 1
@@ -309,7 +309,8 @@ def kill_the_leader(storm: Storm, until: float) -> int:
     return injected
 
 
-def _leads(operator: Process) -> bool:
+def leads(operator: Process) -> bool:
+    """Whether it says that it holds the Lease."""
     with (
         suppress(OSError),
         urllib.request.urlopen(f"http://127.0.0.1:{operator.health_port}/metrics", timeout=2) as response,

@@ -12,7 +12,19 @@ LOOKING = (
     "bench",
     *(
         f"tests/{each}"
-        for each in ("adversary", "cluster", "deploy", "docs", "e2e", "faults", "node", "release", "support", "upgrade")
+        for each in (
+            "adversary",
+            "cluster",
+            "deploy",
+            "docs",
+            "e2e",
+            "faults",
+            "node",
+            "release",
+            "soak",
+            "support",
+            "upgrade",
+        )
     ),
 )
 """What looks at our processes from outside, and measures them."""

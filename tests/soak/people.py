@@ -1,0 +1,179 @@
+"""The people: one clears, edits and asks for new credentials all the time; and whoever is asked for consent gives it."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from deploy.local.processes import StackError
+from tests.soak.apps import Apps
+from tests.support.api import DATASOURCES, NO_ANSWER
+from tests.support.patience import GaveUp
+from tests.support.person import Person
+from tests.support.user import User
+
+_TROUBLE = (*NO_ANSWER, StackError, GaveUp, AssertionError, KeyError, OSError, StopIteration, httpx.HTTPError)
+"""What a person meets while the API server or the callback server is away: they try again."""
+
+_PATIENCE = 180.0
+"""Seconds for a flow, faults included."""
+
+_INTERRUPTED = "RefreshInterrupted"
+
+
+@dataclass
+class People:
+    """Works in threads of its own from `working` on."""
+
+    user: User
+    apps: Apps
+    seed: int
+    done: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+    """A line for each credential that ended without anybody's wish: which, and what its status said."""
+    interrupted: list[str] = field(default_factory=list)
+    given_up: list[str] = field(default_factory=list)
+    """Flows that nobody could finish."""
+    _in_hand: set[str] = field(default_factory=set)
+    _ending: threading.Event = field(default_factory=threading.Event)
+
+    def authorize_all(self, names: Sequence[str]) -> None:
+        """At the beginning: a credential for each, and its token in the hands of its apps.
+
+        Raises:
+            StackError: somebody could not get one.
+        """
+        with ThreadPoolExecutor(4) as people:
+            failed = [
+                name for name, is_done in zip(names, people.map(self._authorized, names), strict=True) if not is_done
+            ]
+        if failed:
+            raise StackError(f"{len(failed)} of {len(names)} were not authorized, {failed[0]} among them.")
+
+    def __enter__(self) -> "People":
+        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._change, self._look)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _change(self) -> None:
+        """One change after another, each followed by a new consent where it takes one."""
+        chance = random.Random(self.seed)  # noqa: S311 - a soak that can be repeated
+        names = sorted(each["metadata"]["name"] for each in self.user.all_of(DATASOURCES))
+        changes: Mapping[str, Callable[[str], None]] = {
+            "credential cleared": self._clear,
+            "scopes edited": self._edit_scopes,
+            "new credential while the old one stands": self._new_credential,
+            "refresh asked for": self._refresh,
+            "template edited": self._edit_template,
+        }
+        while not self._ending.wait(chance.uniform(3, 9)):
+            name, change = chance.choice(names), chance.choice(sorted(changes))
+            if name in self._in_hand:
+                continue
+            self._in_hand.add(name)
+            with suppress(*_TROUBLE):
+                changes[change](name)
+                self.done[change] += 1
+            self._in_hand.discard(name)
+
+    def _clear(self, name: str) -> None:
+        self.apps.withdraw(name)
+        self._insist(lambda: self.user.clear(str(time.time_ns()), name))
+        self._new_one(name)
+
+    def _edit_scopes(self, name: str) -> None:
+        self.apps.withdraw(name)
+        scopes = self.user.get(name)["spec"]["oauth2"]["scopes"]
+        others = [each for each in scopes if each != "read"] + ([] if "read" in scopes else ["read"])
+        self._insist(lambda: self._patch(name, {"oauth2": {"scopes": others}}))
+        self._new_one(name)
+
+    def _new_credential(self, name: str) -> None:
+        """The old one stands until the new one does: apps expect a token all the time."""
+        self._insist(lambda: self.user.annotate("new-credential", str(time.time_ns()), name))
+        if not self._authorized(name, is_new=False):
+            self.given_up.append(f"{name}: a new credential while the old one stood")
+
+    def _refresh(self, name: str) -> None:
+        self.user.annotate("refresh", str(time.time_ns()), name)
+
+    def _edit_template(self, name: str) -> None:
+        self._patch(name, {"tokenSecret": {"template": {"data": {"edited": f"{time.time_ns()} ${{access_token}}"}}}})
+
+    def _patch(self, name: str, spec: Mapping[str, Any]) -> None:
+        self.user.api.patch(DATASOURCES, name, {"spec": dict(spec)}, self.user.namespace)
+
+    def _insist(self, act: Callable[[], object]) -> None:
+        """Until the API server takes it; what was asked of it is not in doubt then."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                act()
+            except _TROUBLE:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+            else:
+                return
+
+    def _new_one(self, name: str) -> None:
+        """A credential for what has none any more."""
+        self._insist(lambda: self.user.wait_for_status("it waits for a person", _waits, name))
+        if not self._authorized(name):
+            self.given_up.append(f"{name}: a new credential")
+
+    def _authorized(self, name: str, *, is_new: bool = True) -> bool:
+        """Go through the flow until a credential is stored; its apps expect a token from then on."""
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            with suppress(*_TROUBLE), Person() as person:
+                link = self.user.status(name).get("authorizationLink")
+                if link and "The new credential was stored" in person.authorize(link).text:
+                    if is_new:
+                        self.user.wait_for_status("it is authorized", _is_authorized, name)
+                        self.apps.expect(name)
+                    return True
+            time.sleep(0.5)
+        return False
+
+    def _look(self) -> None:
+        """Whose credential ended without anybody's wish: counted, and authorized anew."""
+        while not self._ending.wait(1.0):
+            with suppress(*_TROUBLE):
+                for each in self.user.all_of(DATASOURCES):
+                    self._judge(each["metadata"]["name"], each.get("status", {}))
+
+    def _judge(self, name: str, status: Mapping[str, Any]) -> None:
+        if name in self._in_hand or not self.apps.seconds.is_expected(name) or status.get("state") == "AUTHORIZED":
+            return
+        ready: Mapping[str, Any] = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
+        line = f"{name}: {ready.get('reason')}: {ready.get('message')}"
+        (self.interrupted if ready.get("reason") == _INTERRUPTED else self.lost).append(line)
+        self._in_hand.add(name)
+        try:
+            # Its apps go on expecting a token: what they lack counts.
+            if not self._authorized(name, is_new=False):
+                self.given_up.append(line)
+        finally:
+            self._in_hand.discard(name)
+
+
+def _waits(status: Mapping[str, Any]) -> bool:
+    return status.get("state") == "NOT AUTHORIZED" and "authorizationLink" in status
+
+
+def _is_authorized(status: Mapping[str, Any]) -> bool:
+    return status.get("state") == "AUTHORIZED"
