@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -38,7 +39,7 @@ LOCAL = EgressPolicy(allowed=rules(["127.0.0.0/8"]))
 KEY = Key("shop", "calendar")
 
 
-def spec_at(token_url: str | None, **oauth2: object) -> Spec:
+def spec_at(token_url: str | None, **oauth2: Any) -> Spec:
     raw = raw_spec(tokenURL=token_url, **oauth2)
     return parse_spec(raw, allow_insecure_http=True, egress=LOCAL)
 
@@ -100,7 +101,8 @@ class Looking:
 
 @asynccontextmanager
 async def looking() -> AsyncIterator[Looking]:
-    async with Counting() as transport:
+    transport = Counting()
+    async with transport:
         one = Looking(transport)
         yield one
         await one.reach.stop()

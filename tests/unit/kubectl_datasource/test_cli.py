@@ -8,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from kubectl_datasource.cli import NAME, cli
+from kubectl_datasource.cli import cli
+from kubectl_datasource.options import NAME
 from tests.unit.kubectl_datasource.fake_cluster import Cluster, datasource, listing, plugin
 
 GET = "get datasources.datasource.dev"

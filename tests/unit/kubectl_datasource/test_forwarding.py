@@ -42,7 +42,7 @@ def test_the_port_leads_to_the_callback_server_while_somebody_is_waited_for(clus
 def test_what_answers_there_already_is_left_alone(cluster: Cluster) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         link = f"http://127.0.0.1:{listening.getsockname()[1]}/x"
-        with forwarded(Kubectl(), link, "datasource-system", [].append):
+        with forwarded(Kubectl(), link, "datasource-system", list[str]().append):
             pass
     assert cluster.asked == []
 
@@ -57,6 +57,6 @@ def test_a_port_that_cannot_be_forwarded_is_told_and_ends_nothing(cluster: Clust
 
 
 def test_a_link_to_another_machine_needs_nothing(cluster: Cluster) -> None:
-    with forwarded(Kubectl(), "https://connect.example.com/x", "datasource-system", [].append):
+    with forwarded(Kubectl(), "https://connect.example.com/x", "datasource-system", list[str]().append):
         pass
     assert cluster.asked == []
