@@ -1,4 +1,7 @@
-"""`python -m bench [NAME ...]`: the benches named, or all; `smoke`: counts and growth alone, in less than a minute."""
+"""`python -m bench [NAME ...]`: the benches named, or all.
+
+`smoke`: counts and growth alone, in less than a minute. `scale`: 100,000 Datasources, an hour.
+"""
 
 import sys
 import time
@@ -13,6 +16,7 @@ import uvloop
 from bench import settled, smoke, unrelated, writing
 from bench.figures import REPORT, Report, table
 from bench.returning import callback
+from bench.scale import scale
 from deploy.local.cache import REPOSITORY
 from deploy.local.progress import Steps, say
 
@@ -29,9 +33,12 @@ BENCHES: dict[str, Run] = {
 }
 """Benches that are independent of each other. Those of `settled.SHARING` share 10,000 objects, which are loaded once."""
 
+ALONE: dict[str, Run] = {"smoke": smoke.smoke, "scale": scale}
+"""Only where they are asked for, and then nothing else."""
+
 
 @click.command(help=__doc__)
-@click.argument("names", nargs=-1, type=click.Choice([*BENCHES, *settled.SHARING, "smoke"]))
+@click.argument("names", nargs=-1, type=click.Choice([*BENCHES, *settled.SHARING, *ALONE]))
 def main(names: tuple[str, ...]) -> None:
     """Run benches one after the other and report the results."""
     report = Report()
@@ -63,8 +70,9 @@ def _all_ran(names: tuple[str, ...], report: Report) -> bool:
 
 
 def _runs(names: tuple[str, ...]) -> dict[str, Run]:
-    if "smoke" in names:
-        return {"smoke": smoke.smoke}
+    alone = {name: run for name, run in ALONE.items() if name in names}
+    if alone:
+        return alone
     chosen = [name for name in (*BENCHES, *settled.SHARING) if name in (names or (*BENCHES, *settled.SHARING))]
     runs = {name: BENCHES[name] for name in chosen if name in BENCHES}
     sharing = tuple(name for name in chosen if name in settled.SHARING)

@@ -160,8 +160,9 @@ class Watch:
     It notices the end of a run, of ours and of the raw driver's alike.
     """
 
-    def __init__(self, api: Bare, namespace: str, shows: Callable[[Seen], bool]) -> None:
+    def __init__(self, api: Bare, namespace: str, shows: Callable[[Seen], bool], *, patience: float = PATIENCE) -> None:
         self._api = api
+        self._patience = patience
         self._path = f"/apis/datasource.dev/v1alpha1/namespaces/{namespace}/datasources"
         self._shows = shows
         self._changed = asyncio.Event()
@@ -186,7 +187,7 @@ class Watch:
         Raises:
             StackError: it took longer than any machine should need.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self._patience
         while len(self.shown) < count:
             self._changed.clear()
             with suppress(TimeoutError):
@@ -196,7 +197,7 @@ class Watch:
                 await self._task
                 raise StackError("The watch of a bench ended.")
             if time.monotonic() > deadline:
-                raise StackError(f"Only {len(self.shown)} of {count} Datasources came to it in {PATIENCE:.0f} s.")
+                raise StackError(f"Only {len(self.shown)} of {count} Datasources came to it in {self._patience:.0f} s.")
         return max(self.shown.values())
 
     async def _read(self) -> None:

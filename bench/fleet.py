@@ -98,16 +98,21 @@ class Fleet:
         await self.store_credentials(age)
         await in_flight(_jobs(lambda member: self._authorize(self._load, member), self.members.values()))
 
-    async def make_due(self) -> None:
-        """Make all tokens old enough to be due for a refresh; nothing else changes."""
+    async def make_due(self, age: timedelta = DUE_AGE, *, count: int | None = None) -> None:
+        """Make all tokens, or the first `count`, old enough to be due for a refresh; nothing else changes."""
         await self._reread()
 
         async def one(member: Member) -> None:
-            facts = aged(_facts(member), _now(), DUE_AGE)
+            facts = aged(_facts(member), _now(), age)
             await self._swap(self._load, member, facts)
             await self._write_status(self._load, member)
 
-        await in_flight(_jobs(one, self.members.values()))
+        await in_flight(_jobs(one, list(self.members.values())[:count]))
+
+    @staticmethod
+    def expires_at(member: Member) -> datetime:
+        """When its token runs out, as this was written or read last."""
+        return _facts(member).expires_at or datetime.max.replace(tzinfo=UTC)
 
     # The raw drivers: what the operator has to ask of the API server, and nothing else.
 

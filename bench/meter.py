@@ -23,8 +23,17 @@ def cpu_seconds(pid: int) -> float:
 
 def resident_kib(pid: int) -> float:
     """Resident memory of a process (VmRSS), in KiB."""
+    return _status(pid, "VmRSS")
+
+
+def peak_kib(pid: int) -> float:
+    """The most that its resident memory ever was (VmHWM), in KiB."""
+    return _status(pid, "VmHWM")
+
+
+def _status(pid: int, name: str) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
-    return float(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+    return float(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{name}:")))
 
 
 @dataclass(slots=True)

@@ -12,8 +12,8 @@ import msgspec
 
 from bench.bare import METADATA, METADATA_LIST, Bare, selector
 from bench.figures import Report, at_most, never_above
-from bench.meter import Busy, Calls, cpu_seconds, resident_kib
-from bench.world import Operator, World, world
+from bench.meter import Calls, cpu_seconds, resident_kib
+from bench.world import World, caught_up, world
 from bench.writing import RUNS
 from datasource.api.names import SecretType
 from datasource_operator.decisions.election import RENEW_EVERY
@@ -80,15 +80,8 @@ async def _started(here: World) -> Start:
     here.audit.skip()
     begun = time.monotonic()
     async with here.operator() as operator:
-        ended = await _caught_up(operator)
+        ended = await caught_up(operator)
         return Start(ended - begun, operator.cpu(), resident_kib(operator.pid), here.calls(raw=False))
-
-
-async def _caught_up(operator: Operator) -> float:
-    busy = Busy(operator.pid)
-    while (ended := busy.look()) is None:
-        await asyncio.sleep(0.25)
-    return ended
 
 
 async def _listed_raw(here: World) -> dict[str, float]:
@@ -131,7 +124,7 @@ def _tell_memory(report: Report, full: Start, empty: Start, raw: dict[str, float
 
 async def _idle(here: World, runs: int, window: float) -> None:
     async with here.operator() as operator, _IdleRaw(here.raw):
-        await _caught_up(operator)
+        await caught_up(operator)
         ticker = Ticker(here.report.out)
         for number in range(runs):
             here.audit.skip()

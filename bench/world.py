@@ -18,7 +18,7 @@ from bench.bare import Bare
 from bench.figures import Report, Wanted
 from bench.fleet import Fleet
 from bench.imitation import LIFETIME
-from bench.meter import AuditLog, Calls, cpu_seconds, service_account
+from bench.meter import AuditLog, Busy, Calls, cpu_seconds, service_account
 from bench.objects import Maker
 from datasource.api.clock import micro_time
 from datasource.api.names import CALLBACK_RIGHTS
@@ -162,6 +162,14 @@ class World:
 
 def _is_held(lease: Manifest | None) -> bool:
     return lease is not None and bool(lease["spec"].get("holderIdentity"))
+
+
+async def caught_up(operator: Operator) -> float:
+    """When (monotonic) it had done all that its start, or whatever changed last, made it do."""
+    busy = Busy(operator.pid)
+    while (ended := busy.look()) is None:
+        await asyncio.sleep(0.25)
+    return ended
 
 
 @asynccontextmanager

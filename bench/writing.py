@@ -150,7 +150,7 @@ async def refreshed(here: World, fleet: Fleet) -> Run:
     await fleet.make_due()
     async with here.operator(fleet, stands_by=True) as operator:
         await is_quiet(operator.cpu)
-        async with Watch(here.load, fleet.namespace, _refreshed_since(datetime.now(UTC))) as watch:
+        async with Watch(here.load, fleet.namespace, refreshed_since(datetime.now(UTC))) as watch:
             here.audit.skip()
             cpu = operator.cpu()
             begun = await here.let_lead()
@@ -163,7 +163,7 @@ async def refreshed(here: World, fleet: Fleet) -> Run:
 async def refreshed_raw(here: World, fleet: Fleet) -> Run:
     """One run of the raw driver."""
     await fleet.make_due()
-    async with Watch(here.load, fleet.namespace, _refreshed_since(datetime.now(UTC))) as watch:
+    async with Watch(here.load, fleet.namespace, refreshed_since(datetime.now(UTC))) as watch:
         here.audit.skip()
         cpu, begun = time.process_time(), time.monotonic()
         await in_flight(partial(fleet.refresh, here.raw, each) for each in fleet.members.values())
@@ -171,7 +171,8 @@ async def refreshed_raw(here: World, fleet: Fleet) -> Run:
         return Run(len(fleet), ended - begun, here.calls(raw=True), time.process_time() - cpu)
 
 
-def _refreshed_since(moment: datetime) -> Callable[[Seen], bool]:
+def refreshed_since(moment: datetime) -> Callable[[Seen], bool]:
+    """It was refreshed at that moment or later."""
     # Both are RFC 3339 in UTC with whole seconds: they sort as text.
     text = rfc3339(moment)
     return lambda seen: seen.status.refreshed_at >= text and seen.status.state == "AUTHORIZED"
@@ -213,7 +214,7 @@ async def _first_state(here: World, fleet: Fleet) -> float:
     async with here.operator(fleet, newcomer, stands_by=True) as operator:
         await is_quiet(operator.cpu)
         async with (
-            Watch(here.load, fleet.namespace, _refreshed_since(datetime.now(UTC))) as storming,
+            Watch(here.load, fleet.namespace, refreshed_since(datetime.now(UTC))) as storming,
             Watch(here.load, newcomer.namespace, has_link) as watch,
         ):
             await here.let_lead()
@@ -230,7 +231,7 @@ async def _first_state_raw(here: World, fleet: Fleet) -> float:
     await fleet.make_due()
     newcomer = await here.fleet(1)
     async with (
-        Watch(here.load, fleet.namespace, _refreshed_since(datetime.now(UTC))) as storming,
+        Watch(here.load, fleet.namespace, refreshed_since(datetime.now(UTC))) as storming,
         Watch(here.load, newcomer.namespace, has_link) as watch,
     ):
         jobs = (partial(fleet.refresh, here.raw, each) for each in fleet.members.values())

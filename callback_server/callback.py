@@ -159,7 +159,7 @@ class CallbackService:
             raise refusals.flow_has_expired()
         _check_nothing_changed(situation, flow)
         # With what the provider said when the flow began: the code goes where the person saw that it would.
-        effective = effective_parameters(situation, flow.metadata)
+        effective = effective_parameters(situation, flow.metadata).chosen_by(response.other)
         with what_is_missing(situation):
             material = await self.clients.material(situation.namespace, situation.oauth2, effective.endpoints)
         # How the client authenticates may be told by the provider's metadata.
@@ -245,6 +245,7 @@ def new_credential(
         told_lifetime=response.told_lifetime,
         expiry_hint=response.expiry_hint,
         grant_expires_at=response.grant_expires_at,
+        grant_lifetime=None if response.grant_expires_at is None else response.grant_expires_at - refreshed_at,
         refreshed_at=refreshed_at,
         authorized_at=refreshed_at,
         has_refresh_token=response.refresh_token is not None,

@@ -51,7 +51,7 @@ class CredentialStore:
     async def _rehearse(self, situation: Situation, facts: CredentialFacts) -> None:
         place, before = (situation.namespace, situation.name), situation.credential
         if before is None:
-            await self.credential_secrets.create(*place, situation.uid, Change(facts), dry_run=True)
+            await self.credential_secrets.create(*place, _place_for(situation), Change(facts), dry_run=True)
             return
         patch = credential_patch(
             datasource_name=situation.name, resource_version=before.resource_version, facts=facts, data=None
@@ -69,7 +69,7 @@ class CredentialStore:
             Refused: another credential, or a clear, came first; or the API server would not have it.
         """
 
-        replaced: Readable | Absent = situation.credential or Absent(situation.uid)
+        replaced: Readable | Absent = situation.credential or _place_for(situation)
 
         def change(before: Readable | Absent) -> Change:
             handled = situation.handled if isinstance(before, Absent) else before.facts.handled
@@ -94,3 +94,7 @@ class CredentialStore:
             raise refusals.store_was_refused(credential_secret_name(situation.name), error.message) from None
         if not written.stands:
             raise refusals.dropped_after_exchange()
+
+
+def _place_for(situation: Situation) -> Absent:
+    return Absent(situation.uid, situation.spec.credential_secret.template)

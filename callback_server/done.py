@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from starlette.responses import HTMLResponse
 
@@ -21,6 +20,7 @@ from callback_server.pages import (
     message_page,
     progress_page,
     refusal_page,
+    time_in_words,
 )
 from callback_server.parameter_rows import Shown
 from callback_server.references import reference_of
@@ -214,14 +214,10 @@ def gained(situation: Situation) -> Iterator[Shown]:
 def _lifetime(facts: CredentialFacts) -> str:
     """How long what was granted lasts, and what happens then."""
     if facts.has_refresh_token and facts.expires_at is not None:
-        return f"renewed by itself, for the first time before {_time(facts.expires_at)}"
+        return f"renewed by itself, for the first time before {time_in_words(facts.expires_at)}"
     if facts.has_refresh_token:
         return "renewed by itself"
-    return "until you take it back" if facts.expires_at is None else f"until {_time(facts.expires_at)}"
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%-d %B %Y, %H:%M} UTC"
+    return "until you take it back" if facts.expires_at is None else f"until {time_in_words(facts.expires_at)}"
 
 
 def gaps(facts: CredentialFacts) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from callback_server.parameter_rows import Shown, shown_parameters
 from callback_server.refusals import Refused
 from callback_server.security import origin, page_headers, style_source
 from callback_server.situation import Situation
-from datasource.api.states import State
+from datasource.api.clock import parse_rfc3339
+from datasource.api.states import GRANT_EXPIRING, State
 from datasource.process.settings import Branding
 from datasource.records.contents import StoredCredential
 from datasource.records.effective import Effective
@@ -128,6 +130,18 @@ class Dialog:
         return isinstance(self.situation.credential, StoredCredential)
 
     @property
+    def ends_at(self) -> str | None:
+        """When the grant of the credential that is there ends, where that is near."""
+        status = self.situation.status
+        if status.condition(GRANT_EXPIRING) is None or status.grant_expires_at is None:
+            return None
+        try:
+            return time_in_words(parse_rfc3339(status.grant_expires_at))
+        except ValueError:
+            # Somebody else wrote the status; the operator corrects it.
+            return None
+
+    @property
     def wants_offline_access(self) -> bool:
         """With OpenID Connect, offline_access is what yields a refresh token (OIDC Core section 11)."""
         scopes = self.situation.oauth2.expanded().scopes
@@ -221,6 +235,11 @@ def progress_page() -> HTMLResponse:
             advice="Please reload this page in a moment.",
         )
     )
+
+
+def time_in_words(moment: datetime) -> str:
+    """A moment, for people: 3 July 2026, 12:00 UTC."""
+    return f"{moment.astimezone(UTC):%-d %B %Y, %H:%M} UTC"
 
 
 def _host(url: str | None) -> str:

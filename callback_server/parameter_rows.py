@@ -73,6 +73,8 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
         "body_format": "Body of requests",
         "default_lifetime": "Default lifetime",
         "max_lifetime": "Longest lifetime",
+        "grant_lifetime": "The grant lasts",
+        "grant_idle_lifetime": "The grant lasts, after each refresh",
     }
     for field, label in lists.items():
         value = getattr(whole, field)
@@ -89,6 +91,9 @@ def _options(oauth2: OAuth2, effective: Effective | None) -> Iterator[Shown]:
         pairs = tuple(f"{name}={value}" for name, value in getattr(whole, field).items())
         if pairs:
             yield Shown(label, pairs, _source(oauth2, field))
+    if whole.token_urls:
+        choices = tuple(f"{each.url} where {each.parameter} is {each.value}" for each in whole.token_urls)
+        yield Shown("Token URLs to choose from", choices, _source(oauth2, "token_urls"))
     if whole.token_headers:
         yield Shown("Headers of token requests", tuple(_header(header) for header in whole.token_headers))
     if whole.redirect_uri is RedirectURI.PER_DATASOURCE:

@@ -12,6 +12,7 @@ PLACES: dict[str, str] = {
     "deploy/chart/Chart.yaml": r"^(?:version|appVersion): (.+)$",
     "deploy/base/operator.yaml": r"image: datasource-operator:(\S+)$",
     "deploy/base/callback-server.yaml": r"image: datasource-operator:(\S+)$",
+    "deploy/local/image/build.py": r'^NAME = "datasource-operator:(.+)"$',
     "deploy/overlays/cluster-wide/kustomization.yaml": r"newTag: (\S+)$",
     "deploy/overlays/namespaces/namespaced/kustomization.yaml": r"newTag: (\S+)$",
     "deploy/overlays/one-namespace/namespaced/kustomization.yaml": r"newTag: (\S+)$",

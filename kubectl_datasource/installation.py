@@ -11,6 +11,7 @@ POLICIES = (
     "callback-roles.datasource.dev",
     "callback-server-writes.datasource.dev",
     "client-secret-reference.datasource.dev",
+    "credential-labels.datasource.dev",
     "lease-writes.datasource.dev",
     "operator-events.datasource.dev",
     "operator-writes.datasource.dev",

@@ -66,6 +66,7 @@ def as_json(datasource: Datasource) -> dict[str, Any]:
         "expiresAt": status.expires_at,
         "refreshedAt": status.refreshed_at,
         "nextRefresh": status.next_refresh,
+        "grantExpiresAt": status.grant_expires_at,
         "authorizedAs": status.authorized_as,
         "authorizedAt": status.authorized_at,
         "lastAuthorizedAs": status.last_authorized_as,

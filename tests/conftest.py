@@ -23,7 +23,9 @@ from tests.support.user import User
 RUNS = BUILD / "tests"
 """One folder for each process that ran tests; `make test` empties it first."""
 
-FOLDER = RUNS / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+FOLDER = RUNS / (os.environ.get("TESTS_FOLDER", "") + os.environ.get("PYTEST_XDIST_WORKER", "alone"))
+"""`make test` runs pytest more than once; TESTS_FOLDER keeps apart what each run leaves."""
+
 ARTEFACTS = RUNS / "screenshots"
 ISSUED = "issued.json"
 """Beside the logs of a run: every secret that its provider issued."""

@@ -133,7 +133,8 @@ def exchange_failed(error: OAuth2Error, named_server: str | None = None) -> Refu
     return dataclasses.replace(
         refused,
         message=f"{refused.message} The service names {named_server} as the server of this account: if that is not the host of "
-        "spec.oauth2.tokenURL, the account may be kept in another data centre. Nothing was sent there.",
+        "spec.oauth2.tokenURL, the account may be kept in another data centre. Nothing was sent there. spec.oauth2.tokenURLs "
+        "can list the token URLs of all data centres.",
     )
 
 

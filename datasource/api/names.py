@@ -67,6 +67,7 @@ class Annotation(StrEnum):
     TOLD_LIFETIME = "datasource.dev/told-lifetime"
     EXPIRY_HINT = "datasource.dev/expiry-hint"
     GRANT_EXPIRES_AT = "datasource.dev/grant-expires-at"
+    GRANT_LIFETIME = "datasource.dev/grant-lifetime"
     IDENTITY_PROBLEM = "datasource.dev/identity-problem"
     EXPECTED_IDENTITY = "datasource.dev/expected-identity"
     REVOCABLE = "datasource.dev/revocable"
@@ -74,6 +75,7 @@ class Annotation(StrEnum):
     PROMISED = "datasource.dev/promised"
     AUTHORIZED_AT = "datasource.dev/authorized-at"
     CONTENT = "datasource.dev/content"
+    TEMPLATE = "datasource.dev/template"
 
     # Facts, on a flow record alone: how the authorization ended.
     OUTCOME = "datasource.dev/outcome"

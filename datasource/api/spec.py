@@ -11,7 +11,9 @@ from datasource.api.display import Display
 from datasource.api.durations import parse_duration
 from datasource.api.names import default_token_secret_name, redirect_uri
 from datasource.api.presets import PRESETS, Preset
+from datasource.api.secret_metadata import CredentialSecret
 from datasource.api.spelling import spelled
+from datasource.api.token_endpoints import TokenEndpoint
 from datasource.oauth2.error_reply import ErrorCode, ErrorRule
 from datasource.oauth2.token_request import (
     BodyFormat,
@@ -199,6 +201,12 @@ class OAuth2(
     """Where the metadata of the issuer stands, if not where the issuer says."""
     token_headers: tuple[TokenHeader, ...] = ()
     """What an API gateway before the provider asks for."""
+    token_urls: tuple[TokenEndpoint, ...] = msgspec.field(default=(), name="tokenURLs")
+    """Of which the callback may choose one in place of the token URL."""
+    grant_lifetime: str | None = None
+    """How long a grant lasts, whatever is done."""
+    grant_idle_lifetime: str | None = None
+    """How long after its last refresh."""
 
     @property
     def preset(self) -> Preset | None:
@@ -216,6 +224,9 @@ class OAuth2(
         filled = {name: _first_written(getattr(self, name), getattr(theirs, name)) for name in self.__struct_fields__}
         filled["nonce"] = theirs.nonce if self.nonce is None else self.nonce
         filled["error_rules"] = tuple(dict.fromkeys(self.error_rules + theirs.error_rules))
+        if self.token_url:
+            # Whoever names a token URL of their own, a gateway perhaps, is sent nowhere else.
+            filled["token_urls"] = self.token_urls
         if self.client_secret_ref is None:
             filled["client_authentication"] = self.client_authentication
         if self.pkce is Pkce.S256:
@@ -308,6 +319,7 @@ class Spec(
     type: str = "URL"
     oauth2: OAuth2 | None = None
     token_secret: TokenSecret = TokenSecret()
+    credential_secret: CredentialSecret = CredentialSecret()
     refresh_before: str | None = None
     suspend: bool = False
     """Neither refreshes nor links until it is false again; tokens stay."""

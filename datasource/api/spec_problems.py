@@ -9,6 +9,7 @@ import msgspec
 
 from datasource.api.durations import parse_duration
 from datasource.api.names import CREDENTIAL_SUFFIX
+from datasource.api.option_problems import PROTOCOL_PARAMETERS, header_problems, token_url_problems
 from datasource.api.presets import PRESETS
 from datasource.api.spec import (
     AssertionAudience,
@@ -19,9 +20,10 @@ from datasource.api.spec import (
     Spec,
     SpecProblem,
 )
+from datasource.api.template_problems import credential_template_problems
+from datasource.api.token_endpoints import listed_endpoints
 from datasource.oauth2.authorize import RESERVED_PARAMETERS
 from datasource.oauth2.client_assertion import CLIENT_ASSERTION_ALGORITHMS
-from datasource.oauth2.extra_headers import MOST_HEADERS, name_problem, value_problem
 from datasource.oauth2.provider_metadata import has_placeholder
 from datasource.oauth2.token_request import (
     RESERVED_TOKEN_PARAMETERS,
@@ -31,7 +33,6 @@ from datasource.oauth2.token_request import (
 )
 from datasource.outbound.egress import REMEDY, EgressPolicy
 from datasource.outbound.endpoint import endpoint_problem
-from datasource.outbound.printable import printable
 from datasource.outbound.trust import LARGEST_BUNDLE, UnusableBundle, check_bundle
 
 _STRICT_EGRESS = EgressPolicy()
@@ -60,6 +61,7 @@ def parse_spec(raw: Mapping[str, Any], *, allow_insecure_http: bool, egress: Egr
 
 
 def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) -> Iterator[SpecProblem]:
+    yield from credential_template_problems(spec.credential_secret.template)
     if spec.oauth2 is not None:
         yield from _preset_problems(spec.oauth2)
         yield from _endpoint_problems(spec.oauth2, allow_insecure_http=allow_insecure_http)
@@ -68,7 +70,8 @@ def _problems(spec: Spec, *, allow_insecure_http: bool, egress: EgressPolicy) ->
         yield from _trust_problems(spec.oauth2)
         yield from _parameter_problems(spec.oauth2)
         yield from _client_problems(spec.oauth2)
-        yield from _header_problems(spec.oauth2)
+        yield from header_problems(spec.oauth2)
+        yield from token_url_problems(spec.oauth2.expanded())
         yield from _identity_problems(spec.oauth2)
         yield from _reply_problems(spec.oauth2)
 
@@ -89,6 +92,7 @@ def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator
         "refreshURL": oauth2.refresh_url,
         "revocationURL": oauth2.revocation_url,
         "pushedAuthorizationURL": oauth2.pushed_authorization_url,
+        **listed_endpoints(oauth2.token_urls),
     }
     for name, url in endpoints.items():
         if url:
@@ -113,7 +117,8 @@ def _discovery_problems(whole: OAuth2) -> Iterator[SpecProblem]:
 
 
 def _egress_problems(oauth2: OAuth2, egress: EgressPolicy) -> Iterator[SpecProblem]:
-    return egress_problems(oauth2.expanded().called_endpoints(), egress)
+    # Of a list that a preset has, one entry may lead where this installation lets nobody go: that entry alone is of no use.
+    return egress_problems(oauth2.expanded().called_endpoints() | listed_endpoints(oauth2.token_urls), egress)
 
 
 def egress_problems(endpoints: Mapping[str, str], egress: EgressPolicy) -> Iterator[SpecProblem]:
@@ -157,6 +162,7 @@ def _parameter_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
         "discoveryURL": (oauth2.discovery_url, SECRET_PARAMETERS),
         "tokenURL": (oauth2.token_url, SECRET_PARAMETERS),
         "refreshURL": (oauth2.refresh_url, SECRET_PARAMETERS),
+        **{field: (url, SECRET_PARAMETERS) for field, url in listed_endpoints(oauth2.token_urls).items()},
     }
     for field, (url, reserved) in queries.items():
         for name, _ in parse_qsl(urlsplit(url or "").query, keep_blank_values=True):
@@ -226,27 +232,6 @@ def _client_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
         )
 
 
-def _header_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
-    field, names = "spec.oauth2.tokenHeaders", [header.name.lower() for header in oauth2.token_headers]
-    if len(names) > MOST_HEADERS:
-        yield SpecProblem(field, f"has more than {MOST_HEADERS} entries", "Take some out.")
-    for header in oauth2.token_headers:
-        problem = name_problem(header.name)
-        if problem is not None:
-            yield SpecProblem(field, f"names {printable(header.name)}, which {problem}", "Take that entry out.")
-        if names.count(header.name.lower()) > 1:
-            yield SpecProblem(field, f"names {printable(header.name)} twice", "Leave one of the two out.")
-        if (header.value is None) is (header.secret_ref is None):
-            yield SpecProblem(
-                field, f"needs either value or secretRef for {printable(header.name)}", "Say one of them."
-            )
-        wrong = None if header.value is None else value_problem(header.value)
-        if wrong is not None:
-            yield SpecProblem(field, f"has a value of {printable(header.name)} that {wrong}", "Correct it.")
-        if header.secret_ref is not None and header.secret_ref.name.endswith(CREDENTIAL_SUFFIX):
-            yield SpecProblem(field, "names a credential Secret", "Name the Secret that holds the value of the header.")
-
-
 def _assertion_problems(whole: OAuth2) -> Iterator[SpecProblem]:
     """Whoever reads the type relies on the audience: the issuer alone (draft-ietf-oauth-rfc7523bis)."""
     field, of_type = "spec.oauth2.assertionType", f"is {whole.assertion_type}"
@@ -289,11 +274,16 @@ def _identity_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
 SHORTEST_LIFETIME = timedelta(minutes=1)
 
 _TOKENS = frozenset({"access_token", "refresh_token", "id_token"})
-_CALLBACK = frozenset({"code", "state", "iss", "error", "error_description", "id_token", "access_token"})
 
 
 def _reply_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
-    for field, text in (("defaultLifetime", oauth2.default_lifetime), ("maxLifetime", oauth2.max_lifetime)):
+    lifetimes = {
+        "defaultLifetime": oauth2.default_lifetime,
+        "maxLifetime": oauth2.max_lifetime,
+        "grantLifetime": oauth2.grant_lifetime,
+        "grantIdleLifetime": oauth2.grant_idle_lifetime,
+    }
+    for field, text in lifetimes.items():
         lifetime = parse_duration(text)
         if text is not None and (lifetime is None or lifetime < SHORTEST_LIFETIME):
             yield SpecProblem(
@@ -310,7 +300,7 @@ def _reply_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
     # Apps mount what the template makes of captured fields, and must never see a refresh token.
     for field, names, reserved in (
         ("tokenResponse", captured.token_response, _TOKENS),
-        ("callback", captured.callback, _CALLBACK),
+        ("callback", captured.callback, PROTOCOL_PARAMETERS),
     ):
         for name in names:
             if name.rpartition(".")[2] in reserved:

@@ -88,3 +88,6 @@ MEANING: dict[Reason, Meaning] = {
     Reason.INVALID_CONFIGURATION: Meaning(State.ERROR, Progress.STALLED),
     Reason.SECRETS_FORBIDDEN: Meaning(State.ERROR, Progress.RECONCILING),
 }
+
+GRANT_EXPIRING = "GrantExpiring"
+"""The grant behind a credential ends soon: the type of a condition, there only while True, and the reason of its Events."""

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from datasource.api.names import GROUP
+from datasource.api.names import GROUP, LAST_APPLIED
+from datasource.api.secret_metadata import LARGEST_METADATA, SecretMetadata
 from datasource.api.spec import Spec, SpecProblem, TokenSecretTemplate
 from datasource.api.template import rendered_size, unknown_variables, uses
 
@@ -86,20 +87,37 @@ def _bytes_of(texts: Mapping[str, str]) -> int:
 
 def _template_problems(template: TokenSecretTemplate, captured: tuple[str, ...]) -> Iterator[SpecProblem]:
     yield from _data_problems(template.data, captured)
-    yield from _metadata_key_problems("labels", template.labels)
-    for key, value in template.labels.items():
-        if not _LABEL_VALUE.fullmatch(value):
-            yield SpecProblem(
-                f"{_TEMPLATE}.labels[{key}]",
-                "has a value that no label can have",
-                "Use up to 63 letters, digits, - _ and ., with a letter or digit at both ends.",
-            )
-    yield from _metadata_key_problems("annotations", template.annotations)
+    yield from _label_problems(_TEMPLATE, template.labels)
+    yield from _metadata_key_problems(f"{_TEMPLATE}.annotations", template.annotations)
     if (size := _bytes_of(template.annotations)) > LARGEST_ANNOTATIONS:
         yield SpecProblem(
             f"{_TEMPLATE}.annotations",
             f"has {size:,} bytes; at most {LARGEST_ANNOTATIONS:,} are allowed",
             "Take some out, or shorten them.",
+        )
+
+
+def _label_problems(template: str, labels: Mapping[str, str]) -> Iterator[SpecProblem]:
+    yield from _metadata_key_problems(f"{template}.labels", labels)
+    for key, value in labels.items():
+        if not _LABEL_VALUE.fullmatch(value):
+            yield SpecProblem(
+                f"{template}.labels[{key}]",
+                "has a value that no label can have",
+                "Use up to 63 letters, digits, - _ and ., with a letter or digit at both ends.",
+            )
+
+
+def credential_template_problems(template: SecretMetadata) -> Iterator[SpecProblem]:
+    """What keeps the labels and annotations of `spec.credentialSecret.template` from being written."""
+    field = "spec.credentialSecret.template"
+    yield from _label_problems(field, template.labels)
+    yield from _metadata_key_problems(f"{field}.annotations", template.annotations)
+    if LAST_APPLIED in template.annotations:
+        yield SpecProblem(f"{field}.annotations[{LAST_APPLIED}]", "is kubectl's own", "Choose another key.")
+    if (size := _bytes_of(template.labels) + _bytes_of(template.annotations)) > LARGEST_METADATA:
+        yield SpecProblem(
+            field, f"has {size:,} bytes; at most {LARGEST_METADATA:,} are allowed", "Take some out, or shorten them."
         )
 
 
@@ -125,14 +143,14 @@ def _shown(name: str) -> str:
     return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]} ..."
 
 
-def _metadata_key_problems(place: str, texts: Mapping[str, str]) -> Iterator[SpecProblem]:
+def _metadata_key_problems(field: str, texts: Mapping[str, str]) -> Iterator[SpecProblem]:
     for key in texts:
         found = _METADATA_KEY.fullmatch(key)
         if found is None or len(found["prefix"] or "/") - 1 > _LONGEST_PREFIX:
             yield SpecProblem(
-                f"{_TEMPLATE}.{place}[{key[:_LONGEST_PREFIX]}]",
+                f"{field}[{key[:_LONGEST_PREFIX]}]",
                 "is not a key that Kubernetes accepts",
                 "Use up to 63 letters, digits, - _ and ., and perhaps a DNS name and / in front.",
             )
         elif key.startswith(f"{GROUP}/"):
-            yield SpecProblem(f"{_TEMPLATE}.{place}[{key}]", "is the operator's own", "Choose another key.")
+            yield SpecProblem(f"{field}[{key}]", "is the operator's own", "Choose another key.")

@@ -153,9 +153,9 @@ class CredentialSecrets:
     # Writes.
 
     async def create(
-        self, namespace: str, name: str, owner: str, holding: Change | TombstoneFacts, *, dry_run: bool = False
+        self, namespace: str, name: str, place: Absent, holding: Change | TombstoneFacts, *, dry_run: bool = False
     ) -> Metadata:
-        """Make the Secret, for the Datasource with that uid.
+        """Make the Secret, for the Datasource that `place` names.
 
         Raises:
             Conflict: there is one.
@@ -163,7 +163,12 @@ class CredentialSecrets:
         """
         facts, data = (holding.facts, holding.data) if isinstance(holding, Change) else (holding, None)
         manifest = credential_manifest(
-            namespace=namespace, datasource_name=name, datasource_uid=owner, facts=facts, data=data
+            namespace=namespace,
+            datasource_name=name,
+            datasource_uid=place.owner,
+            facts=facts,
+            data=data,
+            template=place.template,
         )
         created = await self.kube.create(
             SECRETS, namespace, manifest, PartialObject, manager=self.manager, dry_run=dry_run
@@ -241,7 +246,7 @@ class CredentialSecrets:
 
     async def _write(self, namespace: str, name: str, before: Readable | Absent, change: Change) -> Metadata:
         if isinstance(before, Absent):
-            return await self.create(namespace, name, before.owner, change)
+            return await self.create(namespace, name, before, change)
         patch = change_patch(name, before, change)
         return (await self._patch(namespace, name, patch, PartialObject, dry_run=False)).metadata
 

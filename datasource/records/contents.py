@@ -22,6 +22,7 @@ from datasource.records.credential import (
     handled_in,
     read_facts,
 )
+from datasource.records.secret_labels import NOTHING_WRITTEN, WrittenMetadata, written_in
 
 F = TypeVar("F", CredentialFacts, TombstoneFacts)
 
@@ -31,6 +32,8 @@ class _Stored(msgspec.Struct, Generic[F], frozen=True):
     resource_version: str
     owners: tuple[OwnerReference, ...]
     finalizers: tuple[str, ...] = ()
+    written: WrittenMetadata = NOTHING_WRITTEN
+    """Labels and annotations that the template put there."""
 
     @property
     def is_held(self) -> bool:
@@ -135,10 +138,11 @@ def _read(metadata: Metadata) -> Readable | Unreadable:
         facts = read_facts(metadata.annotations)
     except UnreadableCredential as error:
         return Unreadable(error.what, handled_in(metadata.annotations), owners)
+    written = written_in(metadata.annotations)
     match facts:
         case CredentialFacts():
-            return StoredCredential(facts, metadata.resource_version, owners, metadata.finalizers)
+            return StoredCredential(facts, metadata.resource_version, owners, metadata.finalizers, written)
         case TombstoneFacts():
-            return StoredTombstone(facts, metadata.resource_version, owners, metadata.finalizers)
+            return StoredTombstone(facts, metadata.resource_version, owners, metadata.finalizers, written)
         case _:
             assert_never(facts)

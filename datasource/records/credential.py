@@ -73,6 +73,8 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """Where no lifetime is known: when to refresh at the latest."""
     grant_expires_at: datetime | None = None
     """When the refresh token runs out, where the provider tells."""
+    grant_lifetime: timedelta | None = None
+    """How long the grant lasts in whole by what was told of that end (datasource.records.grant)."""
     identity_problem: str | None = None
     """Why it is not known who authorized, although the provider sent an id_token."""
     identity_checked: str | None = None
@@ -304,6 +306,7 @@ def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> Cre
         told_lifetime=_parsed(annotations, Annotation.TOLD_LIFETIME, _seconds),
         expiry_hint=_parsed(annotations, Annotation.EXPIRY_HINT, parse_rfc3339),
         grant_expires_at=_parsed(annotations, Annotation.GRANT_EXPIRES_AT, parse_rfc3339),
+        grant_lifetime=_parsed(annotations, Annotation.GRANT_LIFETIME, _seconds),
         identity_problem=annotations.get(Annotation.IDENTITY_PROBLEM),
         identity_checked=identity_checked,
         identity_fits=verdict == "fits",

@@ -11,17 +11,26 @@ import msgspec
 from datasource.api.clock import rfc3339
 from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
 from datasource.api.objects import Metadata, OwnerReference, Secret, encoded_data, owner_reference
+from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
 from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.contents import Readable
 from datasource.records.credential import Change, CredentialData, CredentialFacts, Facts, TombstoneFacts
 from datasource.records.revocable_token import RevocableToken
+from datasource.records.secret_labels import created_metadata
 
 
 def credential_manifest(
-    *, namespace: str, datasource_name: str, datasource_uid: str, facts: Facts, data: CredentialData | None
+    *,
+    namespace: str,
+    datasource_name: str,
+    datasource_uid: str,
+    facts: Facts,
+    data: CredentialData | None,
+    template: SecretMetadata = NO_METADATA,
 ) -> dict[str, Any]:
     """The whole Secret, for the POST that creates it. Without data it is a tombstone."""
+    asked_for = created_metadata(template)
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -29,9 +38,10 @@ def credential_manifest(
         "metadata": {
             "name": credential_secret_name(datasource_name),
             "namespace": namespace,
-            "annotations": {
-                key: value for key, value in _annotations(datasource_name, facts).items() if value is not None
-            },
+            **({"labels": asked_for["labels"]} if asked_for["labels"] else {}),
+            # Ours last: no template says what a credential is.
+            "annotations": asked_for["annotations"]
+            | {key: value for key, value in _annotations(datasource_name, facts).items() if value is not None},
             "ownerReferences": [owner_reference(datasource_name, datasource_uid)],
         },
         "data": {key: value for key, value in _encoded(data).items() if value is not None},
@@ -199,6 +209,7 @@ def _said_of_credential(facts: CredentialFacts) -> dict[str, str | None]:
         Annotation.TOLD_LIFETIME: _seconds(facts.told_lifetime),
         Annotation.EXPIRY_HINT: None if facts.expiry_hint is None else rfc3339(facts.expiry_hint),
         Annotation.GRANT_EXPIRES_AT: None if facts.grant_expires_at is None else rfc3339(facts.grant_expires_at),
+        Annotation.GRANT_LIFETIME: _seconds(facts.grant_lifetime),
         Annotation.IDENTITY_PROBLEM: facts.identity_problem,
         Annotation.EXPECTED_IDENTITY: _identity_check(facts),
         Annotation.REVOCABLE: "true" if facts.is_revocable else None,

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -19,6 +19,7 @@ from datasource.api.spec import (
     Pkce,
     PushedAuthorization,
 )
+from datasource.api.token_endpoints import chosen_endpoint
 from datasource.oauth2.authorize import reserved_parameter_in
 from datasource.oauth2.client_assertion import client_assertion
 from datasource.oauth2.extra_headers import ExtraHeader
@@ -70,6 +71,17 @@ class Effective:
             "pushedAuthorizationURL": self.pushed_authorization_url,
         }
         return {field: url for field, url in endpoints.items() if url}
+
+    def chosen_by(self, told: Mapping[str, str]) -> "Effective":
+        """The same with the token endpoint that the callback chooses of those that are listed.
+
+        Args:
+            told: the parameters of the callback. Nothing in them is an address: they are compared with what is written.
+        """
+        chosen = chosen_endpoint(self.parameters.token_urls, told)
+        if chosen is None:
+            return self
+        return replace(self, token_url=chosen.url, revocation_url=chosen.revocation_url or self.revocation_url)
 
     def source(self, field: str) -> Source:
         """Where the value of a field comes from, by its name in Python, such as authorize_url."""

@@ -18,9 +18,10 @@ def misdirected_endpoint(
 ) -> str | None:
     """Which recorded endpoint leads where the Datasource does not mean, by its data key; None where none does.
 
-    The token URL is part of the fingerprint, so it is the very one. The other two may be edited while a credential stands:
-    those of before stay good as long as they are of the token endpoint's own origin. What only the provider's metadata tells
-    is not compared: it may move, and the tokens belong to the endpoint that they were obtained from.
+    The token URL is part of the fingerprint, so it is the very one, or one of those that the callback may choose. The other two
+    may be edited while a credential stands: those of before stay good as long as they are of the token endpoint's own origin.
+    What only the provider's metadata tells is not compared: it may move, and the tokens belong to the endpoint that they were
+    obtained from.
 
     Args:
         oauth2: as written now, with the fingerprint that is recorded.
@@ -29,16 +30,19 @@ def misdirected_endpoint(
         revocation_endpoint: as recorded.
     """
     whole = oauth2.expanded()
-    if whole.token_url and token_endpoint != whole.token_url:
+    if whole.token_url and token_endpoint not in {whole.token_url, *(each.url for each in whole.token_urls)}:
         return "token_endpoint"
     others = {
-        "refresh_endpoint": (refresh_endpoint, whole.refresh_url),
-        "revocation_endpoint": (revocation_endpoint, whole.revocation_url),
+        "refresh_endpoint": (refresh_endpoint, {whole.refresh_url}),
+        "revocation_endpoint": (
+            revocation_endpoint,
+            {whole.revocation_url, *(each.revocation_url for each in whole.token_urls)},
+        ),
     }
     for key, (recorded, named) in others.items():
         # A revocation endpoint may be known from metadata alone, a refresh endpoint never is.
-        is_known = bool(named) or key == "refresh_endpoint"
-        if recorded and is_known and recorded != named and _origin(recorded) != _origin(token_endpoint):
+        is_known = any(named) or key == "refresh_endpoint"
+        if recorded and is_known and recorded not in named and _origin(recorded) != _origin(token_endpoint):
             return key
     return None
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from datasource.records.credential import CredentialFacts
+from datasource.records.grant import GrantEnd
 
 SHORTEST_PAUSE = timedelta(seconds=5)
 """Never sooner after the last refresh, however short the lifetime that the provider tells."""
@@ -31,6 +32,7 @@ def refresh_due(
     refresh_before: timedelta | None,
     first_seen: datetime,
     default_lifetime: timedelta | None = None,
+    grant: GrantEnd | None = None,
 ) -> datetime | None:
     """When to refresh: at two thirds of the lifetime, or `refresh_before` it ends, earlier by a jitter; None: never.
 
@@ -41,12 +43,13 @@ def refresh_due(
         facts: whose `expires_at` and `refreshed_at` are by the clock of whoever stored them.
         refresh_before: what the spec asks for; never sooner than a third of the lifetime.
         default_lifetime: what the spec says of tokens whose lifetime is not told.
+        grant: when the grant ends, as far as anybody tells.
         first_seen: when this process first saw this revision, by its own clock. The token is at least as old, so a clock
             that runs ahead where it was stored makes no refresh late.
     """
     if facts.refreshed_at is None or not facts.has_refresh_token:
         return None
-    ages = [*_by_the_access_token(facts, refresh_before, default_lifetime), *_by_the_refresh_token(facts)]
+    ages = [*_by_the_access_token(facts, refresh_before, default_lifetime), *_by_the_grant(facts, grant)]
     return min(facts.refreshed_at, first_seen) + min(ages) if ages else None
 
 
@@ -60,8 +63,8 @@ def _by_the_access_token(
         yield max(age, lifetime * _EARLIEST_SHARE, _floor(facts, lifetime))
 
 
-def _by_the_refresh_token(facts: CredentialFacts) -> Iterator[timedelta]:
-    lifetime = _lifetime(facts, facts.grant_expires_at)
+def _by_the_grant(facts: CredentialFacts, grant: GrantEnd | None) -> Iterator[timedelta]:
+    lifetime = None if grant is None else _lifetime(facts, grant.at)
     if lifetime is not None:
         age: timedelta = lifetime * _LIFETIME_SHARE
         yield max(age - _jitter(facts, lifetime), SHORTEST_GRANT_PAUSE)

@@ -4,6 +4,7 @@ from enum import Enum, auto
 
 import msgspec
 
+from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
 from datasource.records.contents import Readable, credential_id_in
 from datasource.records.credential import CredentialData
 
@@ -12,6 +13,8 @@ class Absent(msgspec.Struct, frozen=True):
     """No credential Secret; one that is made belongs to the Datasource of that uid."""
 
     owner: str
+    template: SecretMetadata = NO_METADATA
+    """What else that one is to have on it."""
 
 
 class Standing(Enum):

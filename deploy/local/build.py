@@ -43,6 +43,7 @@ CONTAINERD_SHIM = Binary(
 )
 CTR = Binary("ctr", "github.com/containerd/containerd/v2/cmd/ctr", 1)
 PAUSE = Binary("pause", ".", 1)
+COREDNS = Binary("coredns", ".", 2)
 KREW_VALIDATOR = Binary("validate-krew-manifest", "sigs.k8s.io/krew/cmd/validate-krew-manifest", 1)
 ACTIONLINT = Binary("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", 1)
 
@@ -134,9 +135,18 @@ def container_runtime() -> GoModule:
 
 def pause() -> GoModule:
     """What keeps the namespaces of a pod; kept by what its source says."""
-    source = Path(__file__).with_name("node") / "pause"
-    key = hashlib.sha256((source / "main.go").read_bytes()).hexdigest()[:16]
-    return GoModule(source=source, folder=cache_folder() / "pause" / key, binaries=(PAUSE,), variables={})
+    return _of_our_own(PAUSE, Path(__file__).with_name("node") / "pause")
+
+
+def coredns() -> GoModule:
+    """The DNS of a cluster with nodes."""
+    return _of_our_own(COREDNS, Path(__file__).with_name("coredns"))
+
+
+def _of_our_own(binary: Binary, source: Path) -> GoModule:
+    said = (source / "go.mod").read_bytes() + (source / "main.go").read_bytes()
+    key = hashlib.sha256(said).hexdigest()[:16]
+    return GoModule(source=source, folder=cache_folder() / binary.name / key, binaries=(binary,), variables={})
 
 
 def helm_module() -> GoModule:

@@ -102,7 +102,7 @@ class Controller:
         self.queue = WorkQueue(self.monotonic, self.random, turns, lambda key: key.namespace)
         self.queue.taken = QUEUE_SECONDS.observe
         self._surroundings = SurroundingsSchedule(self.monotonic)
-        self._memory = RefreshMemory(self.monotonic, self.random)
+        self._memory = RefreshMemory(self.monotonic, self.random, self.queue.add)
         self._poller = SecretPoller(self.kube, self._surroundings_changed, self.monotonic)
         self._recorder = EventRecorder(self.kube, socket.gethostname(), utc_now)
         discovery = Discovery(self.transport, self.monotonic, allow_insecure_http=self.settings.allow_insecure_http)

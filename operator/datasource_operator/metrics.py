@@ -9,31 +9,23 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from datasource.api.clock import parse_rfc3339
-from datasource.api.durations import parse_duration
 from datasource.api.names import SecretType
 from datasource.api.objects import Datasource
-from datasource.api.states import MEANING, State
+from datasource.api.states import MEANING
 from datasource.process.clock import utc_now
 from datasource.records.contents import Contents, StoredCredential
 from datasource.records.credential import CredentialFacts
-from datasource.records.schedule import refresh_due
+from datasource_operator.about_datasources import UNSEEN, About
 from datasource_operator.cache import Cache, Key
 
 CONTROLLER = "datasource"
-
-OVERDUE_AFTER = timedelta(minutes=1)
-"""A refresh that is due is done within seconds; one that is late by this much has met something."""
-
-UNSEEN = ("unseen", "Unseen")
-"""State and reason of a Datasource that nobody has looked at yet."""
 
 _WATCHES = {SecretType.CREDENTIAL: "credentials", SecretType.TOKEN: "tokens"}
 _PER_OBJECT = ["datasource_namespace", "datasource_name"]
@@ -103,6 +95,7 @@ class _Totals:
     states: Tally[tuple[str, str]] = field(default_factory=Tally)
     overdue: Tally[str] = field(default_factory=Tally)
     person_needed: dict[str, float] = field(default_factory=dict)
+    expiring: Tally[str] = field(default_factory=Tally)
     suspended: int = 0
 
 
@@ -144,6 +137,11 @@ class OperatorCollector(Collector):
             "Seconds since a Datasource that waits for a person was last Ready, or was made.",
             labels=_PER_OBJECT,
         )
+        ends = GaugeMetricFamily(
+            "datasource_grant_expiration_timestamp_seconds",
+            "When the grant behind an AUTHORIZED Datasource ends, where anybody tells.",
+            labels=_PER_OBJECT,
+        )
         totals, now = _Totals(), self.now()
         for datasource, credential in self.cache.pairs():
             place = (datasource.metadata.namespace, datasource.metadata.name)
@@ -155,71 +153,28 @@ class OperatorCollector(Collector):
                 expires.add_metric(place, about.expires_at.timestamp())
             if about.due_at is not None:
                 due.add_metric(place, about.due_at.timestamp())
+            if about.grant_ends_at is not None:
+                ends.add_metric(place, about.grant_ends_at.timestamp())
             if about.person_needed_for is not None:
                 person.add_metric(place, about.person_needed_for)
         if self.per_object:
-            yield from (expires, due, person)
+            yield from (expires, due, ends, person)
         yield from _total_families(totals)
 
-    def _about(self, datasource: Datasource, credential: Contents | None, now: datetime) -> "_About":
+    def _about(self, datasource: Datasource, credential: Contents | None, now: datetime) -> About:
         seen = None
         if isinstance(credential, StoredCredential):
             key = Key(datasource.metadata.namespace, datasource.metadata.name)
             seen = self.seen_before(key, credential.facts, now)
-        return _About.of(datasource, credential, first_seen=seen or now, now=now)
+        return About.of(datasource, credential, first_seen=seen or now, now=now)
 
 
-@dataclass(frozen=True, slots=True)
-class _About:
-    """What the metrics tell of one Datasource."""
-
-    state: str
-    reason: str
-    expires_at: datetime | None
-    due_at: datetime | None
-    is_overdue: bool
-    person_needed_for: float | None
-    is_suspended: bool
-
-    @staticmethod
-    def of(datasource: Datasource, credential: Contents | None, *, first_seen: datetime, now: datetime) -> "_About":
-        status = datasource.status
-        ready = status.condition("Ready")
-        state, reason = UNSEEN if status.state is None or ready is None else (status.state, ready.reason)
-        is_suspended = datasource.spec.get("suspend") is True
-        facts = credential.facts if isinstance(credential, StoredCredential) and state == State.AUTHORIZED else None
-        due_at = None if facts is None or is_suspended else _due_at(datasource, facts, first_seen)
-        waits = state == State.NOT_AUTHORIZED and status.authorization_link is not None and ready is not None
-        return _About(
-            state=state,
-            reason=reason,
-            expires_at=None if facts is None else facts.expires_at,
-            due_at=due_at,
-            is_overdue=due_at is not None and now - due_at > OVERDUE_AFTER,
-            person_needed_for=_seconds_since(ready.last_transition_time, now) if waits and ready is not None else None,
-            is_suspended=is_suspended,
-        )
-
-
-def _due_at(datasource: Datasource, facts: CredentialFacts, first_seen: datetime) -> datetime | None:
-    refresh_before = datasource.spec.get("refreshBefore")
-    before = parse_duration(refresh_before) if isinstance(refresh_before, str) else None
-    return refresh_due(facts, refresh_before=before, first_seen=first_seen)
-
-
-def _seconds_since(text: str, now: datetime) -> float:
-    try:
-        return max((now - parse_rfc3339(text)).total_seconds(), 0.0)
-    except ValueError:
-        # Somebody else wrote the status; it is corrected at the next look.
-        return 0.0
-
-
-def _add_up(totals: _Totals, namespace: str, about: _About) -> None:
+def _add_up(totals: _Totals, namespace: str, about: About) -> None:
     totals.states[(about.state, about.reason)] += 1
     totals.suspended += about.is_suspended
     if about.due_at is not None:
         totals.overdue[namespace] += about.is_overdue
+    totals.expiring[namespace] += about.is_grant_expiring
     if about.person_needed_for is not None:
         longest = max(about.person_needed_for, totals.person_needed.get(namespace, 0.0))
         totals.person_needed[namespace] = longest
@@ -242,6 +197,14 @@ def _total_families(totals: _Totals) -> Iterator[Metric]:
     for namespace, count in totals.overdue.items():
         overdue.add_metric((namespace,), count)
     yield overdue
+    expiring = GaugeMetricFamily(
+        "datasource_grants_expiring",
+        "Datasources whose grant ends soon: somebody has to authorize again before.",
+        labels=_PER_NAMESPACE,
+    )
+    for namespace, count in totals.expiring.items():
+        expiring.add_metric((namespace,), count)
+    yield expiring
     longest = GaugeMetricFamily(
         "datasource_person_needed_longest_seconds",
         "The longest of datasource_person_needed_seconds in a namespace.",

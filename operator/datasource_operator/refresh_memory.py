@@ -19,6 +19,9 @@ LONGEST_PAUSE = timedelta(minutes=5)
 MOST_UNSENT = 16
 """How many intents of one Datasource are remembered as never sent; of more, the oldest count as sent."""
 
+RECOVERY_PAUSE = timedelta(minutes=1)
+"""How often the answer of a provider ends the pauses of all who wait for it."""
+
 LOOK_GAP = timedelta(seconds=5)
 """How often a stranger's intent is looked at."""
 
@@ -44,8 +47,14 @@ class RefreshMemory:
 
     monotonic: Callable[[], float]
     random: Callable[[], float]
+    come_again: Callable[[Key], None] = lambda _: None
+    """Told of whoever need not wait any longer."""
     _troubles: dict[Key, tuple[int, Trouble, float]] = field(default_factory=dict)
     """With the generation that it is about, and until when (monotonic) nothing is tried."""
+    _recovered_at: dict[str, float] = field(default_factory=dict)
+    """When (monotonic) the pauses of a provider were ended, while that is not long ago."""
+    _failed_at: dict[Key, float] = field(default_factory=dict)
+    """Monotonic."""
     _failures: dict[Key, int] = field(default_factory=dict)
     _sightings: dict[Key, _Sighting] = field(default_factory=dict)
     _strangers: dict[Key, _StrangersIntent] = field(default_factory=dict)
@@ -84,17 +93,34 @@ class RefreshMemory:
         if not is_about or about_generation != generation:
             return None
         left = timedelta(seconds=max(until - self.monotonic(), 0.0))
-        return replace(trouble, try_again_at=now + left)
+        ago = timedelta(seconds=self.monotonic() - self._failed_at[key])
+        return replace(trouble, try_again_at=now + left, failed_at=now - ago)
 
     def failed(self, key: Key, generation: int, trouble: Trouble, now: datetime) -> None:
         """Remember a failure, which happened `now`."""
         until = self.monotonic() + (trouble.try_again_at - now).total_seconds()
         self._troubles[key] = (generation, trouble, until)
+        self._failed_at[key] = self.monotonic()
 
     def succeeded(self, key: Key) -> None:
-        """Start over with short pauses."""
-        self._troubles.pop(key, None)
+        """Start over with short pauses, and so may others for whom that provider did not answer."""
+        remembered = self._troubles.pop(key, None)
+        if remembered is not None and remembered[1].provider:
+            self._recovered(remembered[1].provider)
+        self._failed_at.pop(key, None)
         self._failures.pop(key, None)
+
+    def _recovered(self, provider: str) -> None:
+        """End the pauses after an outage, once a minute: where a provider answers some and not others, those of the others are
+        to grow."""
+        now = self.monotonic()
+        earlier = {each: at for each, at in self._recovered_at.items() if now - at < RECOVERY_PAUSE.total_seconds()}
+        self._recovered_at = {provider: now} | earlier
+        if provider in earlier:
+            return
+        for key in [key for key, (_, trouble, _) in self._troubles.items() if trouble.provider == provider]:
+            self.try_now(key)
+            self.come_again(key)
 
     def try_now(self, key: Key) -> None:
         """What stood in the way may be gone."""
@@ -139,5 +165,12 @@ class RefreshMemory:
 
     def forget(self, key: Key) -> None:
         """The Datasource is gone."""
-        for remembered in (self._troubles, self._failures, self._sightings, self._strangers, self._unsent):
+        for remembered in (
+            self._troubles,
+            self._failed_at,
+            self._failures,
+            self._sightings,
+            self._strangers,
+            self._unsent,
+        ):
             remembered.pop(key, None)

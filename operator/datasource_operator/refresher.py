@@ -60,7 +60,7 @@ from datasource_operator.decisions.setbacks import (
     reply_waits,
     stopped_before_it_was_sent,
 )
-from datasource_operator.decisions.timing import refresh_is_wanted
+from datasource_operator.decisions.timing import provider_for, refresh_is_wanted
 from datasource_operator.observer import DatasourceGone
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
 from datasource_operator.refresh_sender import REFRESHES, RefreshSender
@@ -317,10 +317,11 @@ class Refresher:
     def _tell_that_it_waits(self, key: Key, sent: CredentialFacts, error: ApiError | Unavailable) -> None:
         setback = reply_waits(_words(error))
         try:
-            generation = self.steps.observer.observe(key).generation
+            seen = self.steps.observer.observe(key)
         except DatasourceGone:
             return
-        self.memory.failed(key, generation, setback.trouble(sent, BLOCKED_PAUSE, self.now()), self.now())
+        trouble = setback.trouble(sent, BLOCKED_PAUSE, self.now(), seen.pending.refresh)
+        self.memory.failed(key, seen.generation, trouble, self.now())
         self.waiting.wait(key, setback.message)
 
     def _remember(self, key: Key, seen: Observed, setback: Setback) -> None:
@@ -328,7 +329,8 @@ class Refresher:
             return
         pause = self.memory.pause(key, setback.at_least) if setback.pause is None else setback.pause
         now = self.now()
-        self.memory.failed(key, seen.generation, setback.trouble(seen.facts, pause, now), now)
+        trouble = setback.trouble(seen.facts, pause, now, seen.pending.refresh, provider_for(seen))
+        self.memory.failed(key, seen.generation, trouble, now)
 
 
 def _has_moved_on(found: CredentialFacts, sent: CredentialFacts) -> bool:

@@ -11,6 +11,7 @@ import structlog
 from datasource.api.names import FIELD_MANAGER
 from datasource.api.objects import Datasource, Status
 from datasource.api.requests import requests_in
+from datasource.api.states import GRANT_EXPIRING
 from datasource.cluster.api_errors import ApiError, Invalid, NotFound
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.kube import Kube
@@ -20,6 +21,7 @@ from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.rivals import LEAVE_IT_FOR, Rivals, another_installation
 from datasource_operator.decisions.status import (
     Surface,
+    brought_nearer,
     dropped_fields,
     essential_status,
     status_patch,
@@ -129,6 +131,9 @@ class StatusWriter:
         failure = wanted.last_authorization
         if failure is not None and failure.has_failed and "lastAuthorization" in patch["status"]:
             await self.warn(key, reason=AUTHORIZATION_FAILED, action="Authorize", note=failure.message)
+        nearer = brought_nearer(seen.status, wanted)
+        if nearer is not None:
+            await self.warn(key, reason=GRANT_EXPIRING, action="Authorize", note=nearer)
         self._remember(dropped_fields(patch, written.status))
         # The answer shows the object as this very write left it: what differs from the patch is the API server's doing.
         rest = without(self._patch(written.status, wanted), patch)

@@ -12,7 +12,8 @@ import structlog
 from datasource.api.names import FIELD_MANAGER, SecretType, credential_secret_name
 from datasource.api.objects import PartialObject, Secret
 from datasource.api.requests import HandledSet
-from datasource.api.spec import OAuth2
+from datasource.api.secret_metadata import NO_METADATA
+from datasource.api.spec import OAuth2, Spec
 from datasource.cluster.api_errors import Conflict
 from datasource.cluster.clients import (
     ClientMaterial,
@@ -42,6 +43,8 @@ from datasource.records.credential_patches import (
 )
 from datasource.records.fingerprint import fingerprint
 from datasource.records.revocable_token import RevocableToken, revocable_token
+from datasource.records.secret_labels import relabel_patch
+from datasource.records.standing import Absent
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.observed import Observed, Surroundings
 from datasource_operator.decisions.steps import (
@@ -54,6 +57,7 @@ from datasource_operator.decisions.steps import (
     MarkHandled,
     Nothing,
     ReadLive,
+    Relabel,
     Release,
     Settle,
     Step,
@@ -120,6 +124,9 @@ class Steps:
                 await self._hold(key, seen, credential)
             case Release(credential=credential):
                 await self.credential_secrets.swap(*key, release_patch(credential), PartialObject)
+            case Relabel(credential=credential, template=template):
+                patch = relabel_patch(credential.resource_version, credential.written, template)
+                await self.credential_secrets.swap(*key, patch, PartialObject)
             case WriteTokenSecret():
                 return await self.token_secrets.write(key, seen, step)
             case DeleteTokenSecret():
@@ -160,7 +167,7 @@ class Steps:
         """There was nothing to clear, and the request must stay handled; returns what is in the way."""
         facts = tombstone(None, credential_id=self.token_bytes(16).hex(), handled=handled)
         try:
-            await self.credential_secrets.create(*key, seen.uid, facts)
+            await self.credential_secrets.create(*key, _place_for(seen), facts)
         except Conflict:
             conflict = await self.surroundings.conflict(seen, credential_secret_name(key.name), SecretType.CREDENTIAL)
             if conflict.problem is None:
@@ -254,3 +261,8 @@ class Steps:
             facts=msgspec.structs.replace(credential.facts, handled=handled),
         )
         await self.credential_secrets.swap(*key, patch, PartialObject)
+
+
+def _place_for(seen: Observed) -> Absent:
+    template = seen.spec.credential_secret.template if isinstance(seen.spec, Spec) else NO_METADATA
+    return Absent(seen.uid, template)

@@ -25,6 +25,8 @@ COMPLETE: dict[str, Any] = {
     },
 }
 
+CHOICE = {"parameter": "dc", "value": "eu", "url": "https://eu.example.com/token"}
+
 
 def changed(path: str, value: object) -> dict[str, Any]:
     """The complete spec with one field set; None takes it out."""
@@ -112,6 +114,19 @@ REFUSED = [
     ("oauth2/discoveryURL", "https://login.example.com/meta", "set spec.oauth2.issuer to what the tokens name"),
     ("oauth2/discoveryURL", "/meta", "spec.oauth2.discoveryURL must be an absolute URL such as"),
     ("oauth2/discoveryURL", "https://a@login.example.com/m", "spec.oauth2.discoveryURL must have no user name"),
+    ("oauth2/tokenURLs", [CHOICE | {"url": "/t"}], "spec.oauth2.tokenURLs must have absolute URLs such as"),
+    ("oauth2/tokenURLs", [CHOICE | {"url": "https://a@b.example.com/"}], "URLs without user name, password"),
+    ("oauth2/tokenURLs", [CHOICE | {"revocationURL": "/r"}], "must have absolute revocation URLs such as"),
+    ("oauth2/tokenURLs", [CHOICE | {"revocationURL": "https://e.example.com/#a"}], "revocation URLs without user name"),
+    ("oauth2/tokenURLs", [CHOICE | {"parameter": "state"}], "must not name code, state, iss and the like"),
+    ("oauth2/tokenURLs", [CHOICE | {"parameter": "a b"}], "spec.oauth2.tokenURLs[0].parameter"),
+    ("oauth2/tokenURLs", [{"parameter": "dc", "value": "eu"}], "spec.oauth2.tokenURLs[0].url: Required value"),
+    ("oauth2/tokenURLs", [CHOICE] * 17, "must have at most 16 items"),
+    (
+        "oauth2",
+        {**COMPLETE["oauth2"], "tokenURLs": [CHOICE], "refreshURL": "https://login.example.com/refresh"},
+        "spec.oauth2.tokenURLs stands beside a refreshURL: leave one of the two out",
+    ),
     ("oauth2/scopes", ["read write"], "spec.oauth2.scopes[0]"),
     ("oauth2/scopes", ["read", "read"], "Duplicate value"),
     ("oauth2/scopes", "read", "spec.oauth2.scopes"),
@@ -137,6 +152,10 @@ REFUSED = [
     ("oauth2/tokenPath", "a..b", "spec.oauth2.tokenPath"),
     ("oauth2/defaultLifetime", "10s", "spec.oauth2.defaultLifetime is too short: use at least 1m"),
     ("oauth2/maxLifetime", "1d", "spec.oauth2.maxLifetime"),
+    ("oauth2/grantLifetime", "30s", "spec.oauth2.grantLifetime is too short: use at least 1m"),
+    ("oauth2/grantLifetime", "365d", "spec.oauth2.grantLifetime"),
+    ("oauth2/grantIdleLifetime", "1s", "spec.oauth2.grantIdleLifetime is too short: use at least 1m"),
+    ("oauth2/grantIdleLifetime", "", "spec.oauth2.grantIdleLifetime"),
     ("oauth2/resource", ["https://api.example.com/#part"], "spec.oauth2.resource[0]"),
     ("oauth2/resource", ["api"], "spec.oauth2.resource[0]"),
     ("oauth2/errorCodes", {"bad": "slow_down"}, "spec.oauth2.errorCodes"),
@@ -190,6 +209,20 @@ REFUSED = [
     ("tokenSecret/name", "x-oauth2-credential", "spec.tokenSecret.name must not end in -oauth2-credential"),
     ("tokenSecret/name", "Not_A_Name", "spec.tokenSecret.name"),
     ("tokenSecret/name", "my-app", "spec.tokenSecret.name must differ from spec.oauth2.clientSecretRef.name"),
+    ("credentialSecret/template/labels", {"datasource.dev/role": "token"}, "must not use keys of datasource.dev/"),
+    ("credentialSecret/template/annotations", {"datasource.dev/verdict": "x"}, "must not use keys of datasource.dev/"),
+    (
+        "credentialSecret/template/annotations",
+        {"kubectl.kubernetes.io/last-applied-configuration": "{}"},
+        "nor kubectl's own: choose another key",
+    ),
+    ("credentialSecret/template/labels", {"a..b/c": "y"}, "has a key that is no label key"),
+    ("credentialSecret/template/labels", {"app": "not a label"}, "spec.credentialSecret.template.labels"),
+    (
+        "credentialSecret/template/annotations",
+        {f"example.com/{n}": "x" * 2000 for n in range(3)},
+        "spec.credentialSecret.template is too large",
+    ),
     ("tokenSecret/template/labels", {"datasource.dev/x": "y"}, "must not use keys of datasource.dev/"),
     ("tokenSecret/template/labels", {"app": "not a label"}, "spec.tokenSecret.template.labels"),
     ("tokenSecret/template/annotations", {"bad key": "y"}, "has a key that is no annotation key"),
@@ -243,6 +276,8 @@ ACCEPTED = [
             "discoveryURL": "https://login.example.com/common/.well-known/openid-configuration?p=B2C_1_signin",
         },
     ),
+    ("oauth2/tokenURLs", [CHOICE, CHOICE | {"value": "in", "revocationURL": "https://in.example.com/revoke?a=b"}]),
+    ("oauth2/tokenURLs", []),
     ("oauth2/scopes", []),
     ("oauth2/scopes", ["https://www.example.com/auth/calendar.readonly", "openid", "a:b/c!d"]),
     ("oauth2/clientAuthentication", "client_secret_post"),
@@ -268,11 +303,15 @@ ACCEPTED = [
     ),
     ("oauth2/redirectURIOnRefresh", True),
     ("oauth2/maxLifetime", "12h"),
+    ("oauth2/grantLifetime", "8760h"),
+    ("oauth2/grantIdleLifetime", "2160h30m"),
     ("oauth2/authorizeParameters", {"access_type": "offline", "prompt": "consent", "audience": ""}),
     ("tokenSecret/name", "app.token"),
     ("tokenSecret/template/data", {".netrc": "machine x login y password {{ access_token }}", "A_b-c.d": ""}),
     ("tokenSecret/template/data", {"a" * 253: "", ".a": "", "a..b": "", "-": ""}),
     ("tokenSecret/template/data", filled(8, 8186)),
+    ("credentialSecret/template/labels", {"app.kubernetes.io/part-of": "shop"}),
+    ("credentialSecret/template/annotations", {"reloader.stakater.com/match": "true"}),
     ("tokenSecret/template/labels", {"app.kubernetes.io/name": "reader", "app.kubernetes.io/version": ""}),
     ("refreshBefore", "1h30m"),
     ("refreshBefore", "0.5h"),
@@ -299,15 +338,16 @@ def test_odd_but_valid_value_is_accepted(cluster: Cluster, path: str, value: obj
     assert accepted, said
 
 
-def test_parameters_have_a_bound_together_and_no_spec_is_larger_than_165_kib(cluster: Cluster) -> None:
+def test_parameters_have_a_bound_together_and_no_spec_is_larger_than_170_kib(cluster: Cluster) -> None:
     """A spec that filled every field to its own bound had 330 KiB, and four times that beyond ASCII."""
     full = changed("oauth2/caBundle", CERTIFICATES + "x" * (65_536 - len(CERTIFICATES)))
     full["tokenSecret"] = {"template": {"data": filled(8, 8186)}}
+    full["credentialSecret"] = {"template": {"annotations": {"reloader.stakater.com/a": "x" * 2000}}}
     full["oauth2"] |= {"scopes": [], "authorizeParameters": filled(29, 1024), "tokenParameters": {"a": "x" * 1024}}
     left = 98_304 - 65_536 - sum(len(key) + 1024 for key in filled(29, 1)) - 1025
     full["oauth2"]["refreshParameters"] = {"b": "x" * (left - 1)} if left < 1025 else {"b": "x" * 1023, "c": ""}
     assert try_to_create(cluster, full) == (True, "")
-    assert len(json.dumps(full)) < 165 * 1024
+    assert len(json.dumps(full)) < 170 * 1024
 
     for field, value in (
         ("refreshParameters", filled(32, 1024)),
@@ -315,6 +355,7 @@ def test_parameters_have_a_bound_together_and_no_spec_is_larger_than_165_kib(clu
         ("expectedIdentity", filled(8, 1024)),
         ("resource", [f"urn:{number}:{'x' * 1024}" for number in range(8)]),
         ("scopes", [f"{number}{'x' * 200}" for number in range(50)]),
+        ("tokenURLs", [CHOICE | {"url": f"https://eu.example.com/{'x' * 900}"}] * 16),
     ):
         accepted, said = try_to_create(cluster, {**full, "oauth2": full["oauth2"] | {field: value}})
         assert (accepted, "spec.oauth2 is too large" in said) == (False, True), (field, said)

@@ -226,6 +226,8 @@ def test_who_redirects_the_value_of_a_header_must_be_allowed_to_read_it(
         return refusal(editor.patch, DATASOURCES, "calendar", {"spec": {"oauth2": oauth2}}, namespace)
 
     assert "names Secrets hidden" in patched({"tokenURL": "https://evil.example.com/token"})
+    choice = {"parameter": "dc", "value": "eu", "url": "https://evil.example.com/token"}
+    assert "names Secrets hidden" in patched({"tokenURLs": [choice]})
     assert "names Secrets hidden" in patched({"tokenHeaders": [*header_from("hidden"), {"name": "a", "value": "b"}]})
     assert patched({"scopes": ["read"]}) == ""
     assert patched({"tokenHeaders": [{"name": "User-Agent", "value": "mine"}]}) == ""
@@ -346,8 +348,11 @@ def test_labels_and_annotations_that_other_controllers_obey_are_refused_unless_t
         whole = datasource(namespace, clientID="public")
         whole["spec"]["tokenSecret"] = template
         assert "datasource-template-keys in namespace datasource-system" in create(admin, whole), key
+        said = change(admin, {"credentialSecret": template})
+        assert f"spec.credentialSecret.template has a label or annotation {key}, which is not on the list" in said, key
     listed = {"reloader.stakater.com/match": "true"}
     assert change(admin, {"tokenSecret": {"template": {"annotations": listed}}}) == ""
+    assert change(admin, {"credentialSecret": {"template": {"annotations": listed}}}) == ""
 
 
 def test_template_of_before_goes_on_and_the_platform_team_lists_more(admin: Api, namespace: str) -> None:
@@ -414,6 +419,7 @@ def test_policies_pass_the_type_check(admin: Api) -> None:
         "secret-writes.datasource.dev",
         "status-writes.datasource.dev",
         "template-keys.datasource.dev",
+        "credential-labels.datasource.dev",
         "token-secret.datasource.dev",
     }
     for policy in policies:

@@ -165,6 +165,8 @@ def delete(thief: Api, standing: str) -> str:
 
 
 LABELLED = {"argocd.argoproj.io/secret-type": "cluster"}
+FORGED = {"datasource.dev/role": "token"}
+UNLISTED = "is not on the list: take it out of spec.credentialSecret.template"
 COPIED = {"replicator.v1.mittwald.de/replicate-to": "kube-system"}
 OWNERS = "as its owner"
 
@@ -186,8 +188,8 @@ CREATES: list[tuple[str, Manifest, str]] = [
     (OPERATOR, token(finalizers=["example.com/stay"]), "only the finalizer datasource.dev/revoke"),
     (OPERATOR, token(finalizers=["datasource.dev/revoke"]), "only the finalizer datasource.dev/revoke"),
     (OPERATOR, credential(finalizers=["example.com/stay"]), "only the finalizer datasource.dev/revoke"),
-    (OPERATOR, credential(labels=LABELLED), "may not change the labels"),
-    (OPERATOR, credential(annotations=COPIED), "only the annotations datasource.dev/"),
+    (OPERATOR, credential(labels=LABELLED), UNLISTED),
+    (OPERATOR, credential(annotations=COPIED), UNLISTED),
     (OPERATOR, {**token(), "immutable": True}, "may not make a Secret immutable"),
     (OPERATOR, link_keys(name="others"), "must be in Secret datasource-link-keys"),
     (OPERATOR, link_keys(namespace=PLACE), "must be in Secret datasource-link-keys"),
@@ -200,8 +202,10 @@ CREATES: list[tuple[str, Manifest, str]] = [
     (OPERATOR, event(metadata={"labels": LABELLED}), "have no labels"),
     (OPERATOR, event(metadata={"finalizers": ["example.com/stay"]}), "have no labels"),
     (CALLBACK_SERVER, SERVICE_ACCOUNT_TOKEN, "is of type kubernetes.io/service-account-token"),
-    (CALLBACK_SERVER, credential(labels=LABELLED), "may not label a Secret"),
-    (CALLBACK_SERVER, credential(annotations=COPIED), "may change only annotations"),
+    (CALLBACK_SERVER, credential(labels=LABELLED), UNLISTED),
+    (OPERATOR, credential(labels=FORGED), UNLISTED),
+    (CALLBACK_SERVER, credential(labels=FORGED), UNLISTED),
+    (CALLBACK_SERVER, credential(annotations=COPIED), UNLISTED),
     (CALLBACK_SERVER, credential(finalizers=["datasource.dev/revoke"]), "may not add or remove finalizers"),
     (CALLBACK_SERVER, credential(ownerReferences=None), "owned by its Datasource"),
     (CALLBACK_SERVER, credential(ownerReferences=[SOMEBODY]), "owned by its Datasource"),
@@ -217,8 +221,10 @@ CREATES: list[tuple[str, Manifest, str]] = [
 PATCHES: list[tuple[str, str, Manifest, str]] = [
     (OPERATOR, "opaque", {"data": {"key": "eQ=="}}, "is of type Opaque"),
     (OPERATOR, "disguised", {"data": {"key": "eQ=="}}, "is of type Opaque"),
-    (OPERATOR, "credential", {"metadata": {"labels": LABELLED}}, "may not change the labels"),
-    (OPERATOR, "credential", {"metadata": {"annotations": COPIED}}, "only the annotations datasource.dev/"),
+    (OPERATOR, "credential", {"metadata": {"labels": LABELLED}}, UNLISTED),
+    (OPERATOR, "credential", {"metadata": {"labels": FORGED}}, UNLISTED),
+    (OPERATOR, "credential", {"metadata": {"annotations": COPIED}}, UNLISTED),
+    (OPERATOR, "credential", {"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}, UNLISTED),
     (OPERATOR, "credential", {"metadata": {"ownerReferences": [SOMEBODY]}}, OWNERS),
     (OPERATOR, "token", {"metadata": {"ownerReferences": [OWNER, SOMEBODY]}}, OWNERS),
     (OPERATOR, "token", {"metadata": {"finalizers": None}}, "only the finalizer datasource.dev/revoke"),
@@ -260,8 +266,14 @@ def test_what_the_processes_write_themselves_is_let_through(thieves: dict[str, A
         assert create(operator, manifest) == "", manifest
     # The operator of these tests may have made them before: admission is asked first, and would say Forbidden.
     assert create(operator, link_keys()) in {"", 'secrets "datasource-link-keys" already exists'}
-    for manifest in (credential(), flow()):
+    listed = credential(
+        labels={"app.kubernetes.io/name": "reader"}, annotations={"reloader.stakater.com/match": "true"}
+    )
+    for manifest in (credential(), listed, flow()):
         assert create(callback_server, manifest) == "", manifest
+    relabelled: Manifest = {"metadata": {"labels": listed["metadata"]["labels"]}}
+    assert patch(operator, "credential", relabelled) == ""
+    assert "may not label a Secret" in patch(callback_server, "credential", relabelled)
     copied = {"kubectl.kubernetes.io/last-applied-configuration": None}
     adopted: Manifest = {"metadata": {"ownerReferences": [{**OWNER, "name": "standing"}], "annotations": copied}}
     held: Manifest = {"metadata": {"finalizers": ["datasource.dev/revoke"]}, "data": None}

@@ -124,7 +124,11 @@ def _meaning(status: dict[str, Any], *, told: dict[str, Any] | None = None) -> d
         told: what the earlier version said: of fields that are only good to know, this one may say more.
     """
     dropped = {"observedGeneration", "message"}
-    more = set() if told is None else {"authorizedAt", "expiresAt", "lastAuthorizedAs", "nextRefresh"} - set(told)
+    more = (
+        set()
+        if told is None
+        else {"authorizedAt", "expiresAt", "grantExpiresAt", "lastAuthorizedAs", "nextRefresh"} - set(told)
+    )
     status = {key: value for key, value in status.items() if key not in more}
     conditions = [
         {key: value for key, value in each.items() if key not in dropped}

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.cluster
 ELSEWHERE: dict[str, str] = {
     "make demo": "tests/e2e go the same way, and the demo is run by hand before each release",
     "make test": "this is it",
+    "helm push datasource-operator-VERSION.tgz oci://registry.example.com/charts": "tests/gitops pushes it to its own registry",
 }
 """Commands that are not typed here, and why."""
 

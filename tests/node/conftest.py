@@ -12,8 +12,11 @@ from deploy.local.node.product import address_of_pages, apply_install_yaml, wait
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
 from tests.node.ability import require_nodes
-from tests.node.installed import prepare
+from tests.node.installed import keep_logs, prepare
 from tests.support.user import User
+
+PROVIDER_SERVICE = "identity-provider.default.svc"
+"""A host that the operator may reach, as docs/admin.md has it."""
 
 
 @pytest.fixture(scope="session")
@@ -31,15 +34,18 @@ def cluster(nodes: Nodes) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def product(nodes: Nodes, cluster: Cluster, provider: Provider) -> str:
+def product(nodes: Nodes, cluster: Cluster, provider: Provider, folder: Path) -> Iterator[str]:
     """Installed from install.yaml, available, and reached by people and by the pods; its external URL."""
     (port,) = free_ports(1)
     prepare(cluster)
-    apply_install_yaml(cluster, f"http://localhost:{port}")
-    wait_until_available(cluster)
-    nodes.carried_in(port, address_of_pages(cluster), 80)
-    nodes.carried_out(int(provider.issuer.rpartition(":")[2]))
-    return f"http://localhost:{port}"
+    try:
+        apply_install_yaml(cluster, f"http://localhost:{port}", PROVIDER_SERVICE)
+        wait_until_available(cluster)
+        nodes.carried_in(port, address_of_pages(cluster), 80)
+        nodes.carried_out(int(provider.issuer.rpartition(":")[2]))
+        yield f"http://localhost:{port}"
+    finally:
+        keep_logs(cluster, folder / "logs")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
@@ -80,3 +81,17 @@ def container_of(pod: Manifest) -> Manifest:
     (status,) = pod["status"]["containerStatuses"]
     found: Manifest = status
     return found
+
+
+def inside(cluster: Cluster, pod: str, *command: str) -> str:
+    """Run a command in a container of ours; what it printed."""
+    return cluster.kubectl("exec", "-n", SYSTEM_NAMESPACE, pod, "--", *command).stdout
+
+
+def keep_logs(cluster: Cluster, folder: Path) -> None:
+    """For whoever looks into the logs, or looks for secrets in them, once the pods are gone."""
+    folder.mkdir(exist_ok=True)
+    for pod in cluster.get("pods", "-n", SYSTEM_NAMESPACE)["items"]:
+        name = pod["metadata"]["name"]
+        said = cluster.kubectl("logs", name, "-n", SYSTEM_NAMESPACE, "--all-containers", check=False)
+        (folder / f"{name}.log").write_text(said.stdout + said.stderr)

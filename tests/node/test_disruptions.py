@@ -20,7 +20,7 @@ from tests.node.installed import container_of, pods
 from tests.support.person import Person
 from tests.support.user import User, eventually
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("two-nodes")]
 
 
 class Visitors:

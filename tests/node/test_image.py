@@ -15,7 +15,7 @@ from deploy.local.image.machine import pip_settings
 from generators.manifests import INSTALL_YAML
 from tests.node.ability import require_images
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("anew")]
 
 PIP = [sys.executable, "-m", "pip"]
 NAME = f"localhost/{images.NAME}"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy.local.cluster import Cluster
 from deploy.local.node.nodes import Nodes
@@ -11,8 +12,9 @@ from deploy.local.node.product import DEPLOYMENTS, wait_until_available
 from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.node.ability import require_nodes
 from tests.node.installed import WAYS, container_of, pods, prepare, uninstall
+from tests.support.helm import of_kind, rendered
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("anew")]
 
 URL = "http://localhost:8080"
 
@@ -44,8 +46,7 @@ def test_both_deployments_become_available_under_restricted_pod_security(bare: C
 def test_network_policy_of_the_chart_is_taken_by_the_api_server_though_nothing_here_enforces_it(bare: Cluster) -> None:
     """The plugins of these nodes enforce no NetworkPolicy: that pods are kept apart by it is not tested."""
     prepare(bare)
-    try:
-        WAYS["chart"](bare, URL)
-        assert bare.get("networkpolicies", "-n", SYSTEM_NAMESPACE)["items"]
-    finally:
-        uninstall(bare)
+    policies = of_kind(rendered({"networkPolicy": {"enabled": True}}), "NetworkPolicy")
+    assert policies
+    done = bare.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump_all(policies))
+    assert done.stdout.count("serverside-applied") == len(policies)

@@ -51,9 +51,10 @@ def image(out: Say = say) -> Image:
         StackError: it cannot be built here, or a step failed; the text ends with the last lines of its log.
     """
     buildah = ready_to_build(out)
-    digest = build(buildah, f"localhost/{NAME}", out=out)
-    archive = FOLDER / f"{digest.removeprefix('sha256:')[:16]}.tar"
+    # Whoever waits finds every layer made.
     with locked(FOLDER, out):
+        digest = build(buildah, f"localhost/{NAME}", out=out)
+        archive = FOLDER / f"{digest.removeprefix('sha256:')[:16]}.tar"
         if not archive.exists():
             for older in FOLDER.glob("*.tar"):
                 older.unlink()

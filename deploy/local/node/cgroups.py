@@ -1,7 +1,7 @@
 """The cgroups of a run: one folder in every hierarchy of the machine, gone with the run.
 
-Nothing of the machine's own is moved. Only machines with cgroup v1 were ever tried; where v2 is
-mounted beside it, runc uses both.
+Nothing of the machine's own is moved. Version 1 has a hierarchy for each controller, and runc also uses version 2 where that is
+mounted beside it. Version 2 alone has one hierarchy, in which a folder has the controllers that its parent hands on.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ _PREFIX = "datasource-node-"
 _GONE_WITHIN = 15.0
 
 NEEDED = ("cpu", "cpuset", "memory", "pids", "devices", "freezer")
+_NEEDED_OF_V2 = ("cpu", "cpuset", "memory", "pids")
 
 
 def hierarchies(mounts: str, types: Collection[str] = ("cgroup", "cgroup2")) -> list[Path]:
@@ -33,8 +34,21 @@ def obstacle(mounts: str) -> str | None:
     names = {name for path in hierarchies(mounts, {"cgroup"}) for name in path.name.split(",")}
     missing = [name for name in NEEDED if name not in names]
     if not names:
-        return "there are no cgroups of version 1, and this was never tried with others"
+        return _obstacle_in_v2(hierarchies(mounts, {"cgroup2"}))
     return f"there is no cgroup hierarchy of {', '.join(missing)}" if missing else None
+
+
+def _obstacle_in_v2(roots: list[Path]) -> str | None:
+    if not roots:
+        return "there are no cgroups"
+    # Not changed for a run: it is a setting of the whole machine, and the root of a container cannot while processes are in it.
+    handed_on = _words(roots[0] / "cgroup.subtree_control")
+    missing = [name for name in _NEEDED_OF_V2 if name not in handed_on]
+    return f"the root of cgroup v2 hands on no {', '.join(missing)} (cgroup.subtree_control)" if missing else None
+
+
+def _words(file: Path) -> list[str]:
+    return file.read_text().split() if file.exists() else []
 
 
 def name_of(pid: int) -> str:
@@ -53,10 +67,20 @@ def create(cgroup: str, roots: Iterable[Path]) -> None:
                 (folder / file).write_text((root / file).read_text())
 
 
+def hand_on(cgroup: str, roots: Iterable[Path]) -> None:
+    """In version 2, let the folders below it have what it has; in version 1 each hierarchy does so by itself."""
+    for root in roots:
+        folder = root / cgroup.removeprefix("/")
+        for name in _words(folder / "cgroup.controllers"):
+            if name in _NEEDED_OF_V2:
+                (folder / "cgroup.subtree_control").write_text(f"+{name}")
+
+
 def create_below(cgroup: str, names: Iterable[str], roots: Iterable[Path]) -> None:
     """Make it, and folders of these names in it."""
     whole = list(roots)
     create(cgroup, whole)
+    hand_on(cgroup, whole)
     for name in names:
         for root in whole:
             parent = root / cgroup.removeprefix("/")

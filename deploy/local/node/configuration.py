@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy.local.node.layout import PAUSE_IMAGE, PLANE, Place
+from deploy.local.node.layout import CLUSTER_DNS, CLUSTER_DOMAIN, PAUSE_IMAGE, PLANE, Place
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
-CLUSTER_DNS = "10.96.0.10"
 _PLUGINS = "/usr/lib/cni"
 
 
@@ -36,7 +35,7 @@ def kubelet(place: Place, ca: Path) -> dict[str, Any]:
         # The limits of pods are real; nothing is reserved for a system that is not the node's own.
         "enforceNodeAllocatable": [],
         "clusterDNS": [CLUSTER_DNS],
-        "clusterDomain": "cluster.local",
+        "clusterDomain": CLUSTER_DOMAIN,
         # Not the machine's: what its name servers are is nothing to the pods.
         "resolvConf": "",
         "podLogsDir": "/var/log/pods",

@@ -1,6 +1,6 @@
-"""What runs in the namespaces that nodes share: the control plane, kube-scheduler, kube-proxy; each node has more of its own.
+"""What runs in the namespaces that nodes share: the control plane, kube-scheduler, kube-proxy, CoreDNS.
 
-Started by `nodes.py` below machine.sh, with a `Run` as its argument.
+Each node has more of its own. Started by `nodes.py` below machine.sh, with a `Run` as its argument.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from deploy.local import build, debian
-from deploy.local.node import configuration
+from deploy.local.node import configuration, dns
 from deploy.local.node.layout import Place, places
 from deploy.local.node.plane import PlaneWithNodes
 from deploy.local.processes import Child, StackError
@@ -54,7 +54,7 @@ class Run:
 
 def path_of_programs() -> str:
     """Our own programs first, then the machine's."""
-    folders = (module.folder for module in (build.container_runtime(), build.control_plane()))
+    folders = (module.folder for module in (build.container_runtime(), build.control_plane(), build.coredns()))
     return ":".join([*(str(folder) for folder in folders), os.environ.get("PATH", ""), debian.SYSTEM_PATH])
 
 
@@ -81,7 +81,7 @@ def node(place: Place, archives: Sequence[str], ca: Path) -> Child:
 
 
 def shared(plane: PlaneWithNodes, folder: Path) -> list[Child]:
-    """kube-scheduler and kube-proxy, which serve all nodes."""
+    """kube-scheduler, kube-proxy and CoreDNS, which serve all nodes."""
     proxy = folder / "kube-proxy.json"
     configuration.write_private(proxy, configuration.kube_proxy(plane.kubeconfig))
     scheduler = [
@@ -96,24 +96,28 @@ def shared(plane: PlaneWithNodes, folder: Path) -> list[Child]:
     return [
         Child(build.KUBE_SCHEDULER.name, scheduler, folder / "kube-scheduler.log"),
         Child(build.KUBE_PROXY.name, [build.KUBE_PROXY.name, f"--config={proxy}"], folder / "kube-proxy.log"),
+        dns.server(plane.kubeconfig, folder),
     ]
 
 
 def wait_until_ready(plane: PlaneWithNodes, children: Sequence[Child], count: int) -> None:
-    """Until that many nodes are Ready.
+    """Until that many nodes are Ready, and names of Services are known.
 
     Raises:
         StackError: something ended, or it took too long.
     """
     deadline = time.monotonic() + _READY_WITHIN
-    while ready_nodes(plane) < count:
+    while not (ready_nodes(plane) == count and dns.is_announced(plane) and dns.is_ready()):
         for child in children:
             if child.exit_code is not None:
                 raise StackError(
                     f"{child.name} ended with code {child.exit_code}; its log is {child.log}.\n{child.tail()}"
                 )
         if time.monotonic() > deadline:
-            raise StackError(f"After {_READY_WITHIN:.0f} s {ready_nodes(plane)} of {count} nodes are ready.")
+            names = "known" if dns.is_ready() else "not known"
+            raise StackError(
+                f"After {_READY_WITHIN:.0f} s {ready_nodes(plane)} of {count} nodes are ready; Services are {names} to DNS."
+            )
         time.sleep(0.2)
 
 

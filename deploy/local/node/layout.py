@@ -6,6 +6,8 @@ from pathlib import Path
 NETWORK_PREFIX = 24
 SERVICE_NETWORK = "10.96.0.0/16"
 API_SERVICE = "10.96.0.1"
+CLUSTER_DNS = "10.96.0.10"
+CLUSTER_DOMAIN = "cluster.local"
 PLANE = "10.99.0.1"
 """Where the API server listens, and whatever pods reach on this machine: an address of a network that nobody else sees."""
 

@@ -1,4 +1,7 @@
-"""What a machine must have to run nodes, and how the rest is had."""
+"""What a machine must have to run nodes, and how the rest is had.
+
+`python -m deploy.local.node.needs` gets all of it ahead of time, with the image; where no node can run, it says why.
+"""
 
 import os
 import subprocess
@@ -8,6 +11,7 @@ from pathlib import Path
 from deploy.local import build, debian
 from deploy.local.image import build as images
 from deploy.local.node import cgroups
+from deploy.local.processes import StackError
 from deploy.local.progress import Say, say
 
 PROGRAMS = {
@@ -76,4 +80,21 @@ def fetch(out: Say = say) -> None:
 
 
 def _modules() -> tuple[build.GoModule, ...]:
-    return (build.control_plane(), build.node_agents(), build.container_runtime(), build.pause())
+    return (build.control_plane(), build.node_agents(), build.container_runtime(), build.coredns(), build.pause())
+
+
+def main() -> None:
+    """Get everything."""
+    why = obstacle()
+    if why is not None:
+        say(f"      no node can run here: {why}")
+        return
+    try:
+        fetch()
+        say(f"      {images.image().archive}")
+    except StackError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

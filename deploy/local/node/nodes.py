@@ -27,11 +27,15 @@ _NAMESPACES = ("--mount", "--net", "--pid", "--uts", "--ipc")
 
 
 class Nodes:
-    """A cluster with nodes in a folder. Use it as a context manager, or `start` and `stop` it."""
+    """A cluster with nodes in a folder. Use it as a context manager, or `start` and `stop` it.
 
-    def __init__(self, folder: Path, *, count: int = 1) -> None:
+    Without `has_product`, nodes have the image of the pause container alone.
+    """
+
+    def __init__(self, folder: Path, *, count: int = 1, has_product: bool = True) -> None:
         self.folder = folder.resolve()
         self._count = count
+        self._has_product = has_product
         (self._api_port,) = free_ports(1)
         self._outer: Child | None = None
         self._carriers: list[Child] = []
@@ -49,6 +53,11 @@ class Nodes:
         """What kubectl works with."""
         return Cluster(self.folder / "plane" / "admin.kubeconfig", self.folder / "accounts")
 
+    @property
+    def audit_log(self) -> Path:
+        """Of the API server."""
+        return self.folder / "plane" / "audit.log"
+
     def start(self, out: Say = say) -> None:
         """Start everything and wait until the nodes are ready; what is missing is installed and built.
 
@@ -59,13 +68,15 @@ class Nodes:
         if why is not None:
             raise StackError(f"No node can run here: {why}.")
         needs.fetch(out)
-        archives = (str(pause_archive(PAUSE_IMAGE, out)), str(image(out).archive))
+        archives = [pause_archive(PAUSE_IMAGE, out)]
+        if self._has_product:
+            archives.append(image(out).archive)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         # One name for each run; two of them in one process would share it.
         (unique,) = free_ports(1)
         cgroup = f"{cgroups.name_of(os.getpid())}-{unique}"
-        run = Run(str(self.folder), cgroup, self._api_port, self._count, archives)
+        run = Run(str(self.folder), cgroup, self._api_port, self._count, tuple(map(str, archives)))
         cgroups.create_below(cgroup, [place.name for place in run.places], _hierarchies())
         try:
             self._start(run)

@@ -17,12 +17,12 @@ DEPLOYMENTS = (OPERATOR, CALLBACK_SERVER)
 Manifest = dict[str, Any]
 
 
-def settings(external_url: str) -> dict[str, str]:
-    """What both processes are told: the local provider is on the nodes' own network, and without TLS."""
+def settings(external_url: str, *hosts: str) -> dict[str, str]:
+    """What both processes are told: the provider is on the nodes' own network, without TLS; `hosts` are other names of it."""
     return {
         "DATASOURCE_EXTERNAL_URL": external_url,
         "DATASOURCE_ALLOW_INSECURE_HTTP": "true",
-        "DATASOURCE_EGRESS_ALLOW": PLANE,
+        "DATASOURCE_EGRESS_ALLOW": ",".join([PLANE, *hosts]),
     }
 
 
@@ -40,9 +40,9 @@ def apply(cluster: Cluster, manifests: list[Manifest]) -> str:
     return cluster.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(manifests)).stderr
 
 
-def apply_install_yaml(cluster: Cluster, external_url: str) -> str:
+def apply_install_yaml(cluster: Cluster, external_url: str, *hosts: str) -> str:
     """kubectl apply of the one file; its warnings."""
-    return apply(cluster, with_settings(INSTALL_YAML.read_text(), settings(external_url)))
+    return apply(cluster, with_settings(INSTALL_YAML.read_text(), settings(external_url, *hosts)))
 
 
 def wait_until_available(cluster: Cluster) -> None:

@@ -13,6 +13,7 @@ from datasource.api.template_problems import LARGEST_TEMPLATE, template_size
 from datasource.oauth2.scopes import scopes_not_granted
 from datasource.records.contents import Leaving, StoredCredential, StoredTombstone
 from datasource.records.credential import CredentialFacts, TombstoneFacts, Unreadable
+from datasource_operator.decisions.expiring_grants import expiring_grant
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import (
     access_token_is_dead,
@@ -265,6 +266,8 @@ def _with_offer(facts: CredentialFacts, seen: Observed, reason: Reason, message:
         offer = "A new one was asked for: open status.authorizationLink; the old one works until then."
     elif scopes_changed(facts, seen):
         offer = "spec.oauth2.scopes changed since: open status.authorizationLink to get one with the new scopes."
+    elif (grant := expiring_grant(seen)) is not None:
+        offer = grant.message
     else:
         return Finding(reason, message)
     return Finding(reason, f"{message} {offer}", needs_person=True, message_without_link=message)
@@ -274,7 +277,12 @@ def _refresh_that_waits(seen: Observed) -> str:
     """Somebody asked for a refresh, and the pause after a failure is not over."""
     if seen.pending.refresh is None or seen.trouble is None or seen.is_suspended:
         return ""
-    return f" The refresh that was asked for failed, and is tried again within 5 minutes. {seen.trouble.message}"
+    if seen.trouble.asked != seen.pending.refresh:
+        return f" The refresh that was asked for is tried within a minute. The last one failed. {seen.trouble.message}"
+    return (
+        f" The refresh that was asked for failed. It is tried again until {seen.trouble.told}, and within a minute where it is "
+        f"asked for anew. {seen.trouble.message}"
+    )
 
 
 def _stored(facts: CredentialFacts, seen: Observed, spec: Spec) -> str:

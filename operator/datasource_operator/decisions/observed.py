@@ -93,6 +93,14 @@ class Trouble:
     """The Secret whose change may mend it."""
     asks_for_a_person: bool = False
     """Whether a new credential may be what mends it."""
+    failed_at: datetime | None = None
+    """When it failed; None: nobody knows any more."""
+    asked: str | None = None
+    """The request for a refresh that stood when it failed: it was answered with this."""
+    told: str = ""
+    """When it is tried again, as people read it: the same at every look."""
+    provider: str = ""
+    """Whose answer to another Datasource ends the pause; empty: nobody's, as where the provider asked for it."""
 
 
 @dataclass(frozen=True)

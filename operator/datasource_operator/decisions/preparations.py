@@ -11,6 +11,7 @@ from datasource.api.states import State
 from datasource.oauth2.identity import expected_identity_hash
 from datasource.records.contents import Leaving, Readable, StoredCredential, StoredTombstone
 from datasource.records.credential import Unreadable
+from datasource.records.secret_labels import as_written
 from datasource.records.ticket import ticket_fits
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Observed
@@ -26,6 +27,7 @@ from datasource_operator.decisions.steps import (
     Hold,
     LookAround,
     MarkHandled,
+    Relabel,
     Release,
     Step,
 )
@@ -121,6 +123,14 @@ def deletion_is_not_to_revoke(seen: Observed) -> Step | None:
     return Release(seen.credential)
 
 
+def template_of_the_credential_changed(seen: Observed) -> Step | None:
+    """`spec.credentialSecret.template` is another than the one that was carried out. Whoever has none is asked for no write."""
+    if not isinstance(seen.credential, Readable) or not isinstance(seen.spec, Spec) or seen.is_ownerless:
+        return None
+    template = seen.spec.credential_secret.template
+    return None if seen.credential.written == as_written(template) else Relabel(seen.credential, template)
+
+
 def surroundings_are_unknown(seen: Observed) -> Step | None:
     """Before a link is offered: is the client Secret there, are the names free? A link that stands says it was so."""
     if seen.surroundings is not None or not _waits_for_person(seen) or _is_settled_waiting(seen):
@@ -135,6 +145,7 @@ PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
     identity_is_not_compared,
     deletion_is_to_revoke,
     deletion_is_not_to_revoke,
+    template_of_the_credential_changed,
     surroundings_are_unknown,
 )
 

@@ -29,6 +29,7 @@ from datasource.oauth2.identity import IdentityChanged
 from datasource.oauth2.token_response import TokenResponse, successor
 from datasource.outbound.printable import sentence
 from datasource.records.credential import Change, CredentialData, CredentialFacts
+from datasource.records.grant import told_life
 from datasource.records.intent import Intent
 from datasource.records.turn import Turn
 from datasource_operator.decisions.setbacks import BLOCKED_PAUSE, LONGEST_WORDS, Setback
@@ -70,6 +71,7 @@ class Store:
             told_lifetime=response.told_lifetime,
             expiry_hint=response.expiry_hint,
             grant_expires_at=response.grant_expires_at or found.grant_expires_at,
+            grant_lifetime=told_life(found, response.grant_expires_at, self.received_at),
             refreshed_at=self.received_at,
             has_refresh_token=True,
             is_revocable=data.revocation_endpoint is not None,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from datasource.api.clock import rfc3339
 from datasource.api.states import Reason
 from datasource.records.credential import CredentialFacts
 from datasource_operator.decisions.observed import Trouble
@@ -26,8 +27,18 @@ class Setback:
     asks_for_a_person: bool = False
     """Whether a new credential may be what mends it."""
 
-    def trouble(self, facts: CredentialFacts, pause: timedelta, now: datetime) -> Trouble:
-        """What is remembered of it, for the revision that was not renewed."""
+    def trouble(
+        self, facts: CredentialFacts, pause: timedelta, now: datetime, asked: str | None = None, provider: str = ""
+    ) -> Trouble:
+        """What is remembered of it, for the revision that was not renewed.
+
+        Args:
+            facts: of that revision.
+            pause: until it is tried again.
+            now: when it failed.
+            asked: the request for a refresh that stood.
+            provider: who did not answer as it should.
+        """
         return Trouble(
             credential_id=facts.credential_id,
             revision=facts.revision,
@@ -36,6 +47,11 @@ class Setback:
             try_again_at=now + pause,
             look_again_at=self.look_again_at,
             asks_for_a_person=self.asks_for_a_person,
+            failed_at=now,
+            asked=asked,
+            provider=provider if self.pause is None and not self.at_least else "",
+            # By the minute, so that a row of failures does not make a row of writes.
+            told=rfc3339((now + pause).replace(second=0, microsecond=0) + timedelta(minutes=1)),
         )
 
 

@@ -21,10 +21,11 @@ from datasource.api.objects import (
 )
 from datasource.api.requests import echo
 from datasource.api.spec import Spec, redirect_uri_of
-from datasource.api.states import MEANING, Progress, Reason, State
+from datasource.api.states import GRANT_EXPIRING, MEANING, Progress, Reason, State
 from datasource.records.credential import Unreadable
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
+from datasource_operator.decisions.expiring_grants import end_of_grant, expiring_grant
 from datasource_operator.decisions.looks import conditions_are_news, provider_reachable, transition_time
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.timing import next_refresh
@@ -55,7 +56,7 @@ def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
         redirect_uri=redirect_uri_of(seen.oauth2, surface.external_url, seen.namespace, seen.name),
         expires_at=_expires_at(seen, finding),
         refreshed_at=None if facts is None else _rfc3339(facts.refreshed_at),
-        grant_expires_at=None if facts is None else _rfc3339(facts.grant_expires_at),
+        grant_expires_at=_grant_expires_at(seen),
         granted_scopes=None if facts is None or not facts.granted_scopes else _bounded_scopes(facts.granted_scopes),
         authorized_as=None if facts is None or facts.authorized_as is None else _cut(facts.authorized_as, TEXT_LIMIT),
         authorized_at=None if facts is None else _rfc3339(facts.authorized_at),
@@ -71,6 +72,11 @@ def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
 
 def _rfc3339(moment: datetime | None) -> str | None:
     return None if moment is None else rfc3339(moment)
+
+
+def _grant_expires_at(seen: Observed) -> str | None:
+    end = end_of_grant(seen)
+    return None if end is None else rfc3339(end.at)
 
 
 def _expires_at(seen: Observed, finding: Finding) -> str | None:
@@ -126,7 +132,7 @@ def status_patch(current: Status, wanted: Status, *, unknown: frozenset[str] = f
     return {"status": changes} if worth or ("conditions" in changes and conditions_are_news(current, wanted)) else None
 
 
-_NEVER_ALONE = frozenset({"authorizedAt", "nextRefresh", "lastAuthorizedAs"})
+_NEVER_ALONE = frozenset({"authorizedAt", "grantExpiresAt", "nextRefresh", "lastAuthorizedAs"})
 """Fields that go with whatever is written next: after an upgrade no status is written for them alone."""
 
 
@@ -138,6 +144,17 @@ def _is_worth_a_write(field: str, before: Mapping[str, Any], after: Mapping[str,
         # Earlier versions told it of AUTHORIZED alone.
         return bool(after.get("state") == State.AUTHORIZED)
     return field not in _NEVER_ALONE
+
+
+def brought_nearer(before: Status, after: Status) -> str | None:
+    """What is to be told of a grant whose end came nearer by a step; None where that stood there already.
+
+    The step stands in the status, so whoever leads next tells none twice, and nothing is written for that alone.
+    """
+    stood, stands = before.condition(GRANT_EXPIRING), after.condition(GRANT_EXPIRING)
+    if stands is None or (stood is not None and stood.reason == stands.reason):
+        return None
+    return stands.message
 
 
 def dropped_fields(patch: Mapping[str, Any], written: Status) -> frozenset[str]:
@@ -230,23 +247,26 @@ def _echo(present: str | None, pending: str | None, stood: str | None) -> str | 
 
 
 def _conditions(seen: Observed, finding: Finding) -> tuple[Condition, ...]:
-    """`Ready` always; `Reconciling` and `Stalled` only while True, as kstatus reads them; then what looks showed."""
+    """`Ready` always; `Reconciling`, `Stalled` and `GrantExpiring` only while True, as kstatus reads them; then looks."""
     ready = MEANING[finding.reason].state is State.AUTHORIZED and finding.reason is Reason.AUTHORIZED
-    conditions = [_condition(seen, "Ready", "True" if ready else "False", finding)]
+    said = (finding.reason, finding.message)
+    conditions = [_condition(seen, "Ready", "True" if ready else "False", *said)]
     if finding.progress is Progress.RECONCILING:
-        conditions.append(_condition(seen, "Reconciling", "True", finding))
+        conditions.append(_condition(seen, "Reconciling", "True", *said))
     elif finding.progress is Progress.STALLED:
-        conditions.append(_condition(seen, "Stalled", "True", finding))
+        conditions.append(_condition(seen, "Stalled", "True", *said))
+    if (grant := expiring_grant(seen)) is not None:
+        conditions.append(_condition(seen, GRANT_EXPIRING, "True", grant.nearness, grant.message))
     reachable = provider_reachable(seen)
     return tuple(conditions) if reachable is None else (*conditions, reachable)
 
 
-def _condition(seen: Observed, type_: str, status: str, finding: Finding) -> Condition:
+def _condition(seen: Observed, type_: str, status: str, reason: str, message: str) -> Condition:
     return Condition(
         type=type_,
         status=status,
-        reason=finding.reason,
-        message=_cut(finding.message, MESSAGE_LIMIT),
+        reason=reason,
+        message=_cut(message, MESSAGE_LIMIT),
         last_transition_time=transition_time(seen.status.condition(type_), status, seen.now),
         observed_generation=seen.generation,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from datasource.api.requests import HandledSet
+from datasource.api.secret_metadata import SecretMetadata
 from datasource.records.contents import Readable, StoredCredential
 from datasource.records.credential import Unreadable
 from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan
@@ -72,6 +73,14 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Relabel:
+    """Bring labels and annotations of the credential Secret to what the template says by now."""
+
+    credential: Readable
+    template: SecretMetadata
+
+
+@dataclass(frozen=True, slots=True)
 class WriteTokenSecret:
     """Bring the token Secret to what it should be."""
 
@@ -106,6 +115,7 @@ Step = (
     | CompareIdentity
     | Hold
     | Release
+    | Relabel
     | WriteTokenSecret
     | DeleteTokenSecret
     | Settle

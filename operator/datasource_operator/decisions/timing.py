@@ -8,8 +8,10 @@ from datasource.api.spec import OAuth2, Spec
 from datasource.api.states import State
 from datasource.outbound.provider import provider_of
 from datasource.records.credential import CredentialFacts
+from datasource.records.grant import next_step_towards
 from datasource.records.schedule import refresh_due
-from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.expiring_grants import end_of, end_of_grant
+from datasource_operator.decisions.observed import Finding, Observed, Trouble
 from datasource_operator.decisions.predicates import (
     is_usable,
     late_at,
@@ -23,6 +25,9 @@ WAITING_LOOK = timedelta(minutes=10)
 FORBIDDEN_LOOK = timedelta(minutes=1)
 """How soon to try again where the operator's rights did not reach."""
 
+
+ASKED_PAUSE = timedelta(minutes=1)
+"""How long a pause is at least, whoever asks for its end."""
 
 LONGEST_WAIT = timedelta(minutes=15)
 """How long at most until the next look: a clock may be set, and a machine that sleeps counts no time."""
@@ -57,7 +62,7 @@ def refresh_is_wanted(seen: Observed) -> bool:
     if not facts.has_refresh_token or seen.spec.suspend:
         return False
     if seen.trouble is not None:
-        return seen.trouble.try_again_at <= seen.now
+        return _try_again_at(seen.trouble, seen) <= seen.now
     due = _due_at(facts, seen, seen.spec)
     return seen.pending.refresh is not None or (due is not None and due <= seen.now)
 
@@ -69,8 +74,10 @@ def wake_at(seen: Observed, finding: Finding) -> datetime | None:
         return None
     times: list[datetime | None] = []
     if isinstance(seen.spec, Spec) and is_usable(facts, seen) and not seen.spec.suspend:
-        times.append(_due_at(facts, seen, seen.spec) if seen.trouble is None else seen.trouble.try_again_at)
+        times.append(_due_at(facts, seen, seen.spec) if seen.trouble is None else _try_again_at(seen.trouble, seen))
         times.append(late_at(facts, seen))
+    if (end := end_of_grant(seen)) is not None:
+        times.append(next_step_towards(end, seen.now))
     if finding.state is State.AUTHORIZED or outlives_its_grant(facts, seen) or seen.template_problem is not None:
         times.append(facts.expires_at)
     return min((time for time in times if time is not None and time > seen.now), default=None)
@@ -112,11 +119,23 @@ def _due_at(
         refresh_before=spec.refresh_before_duration(),
         first_seen=first_seen or seen.first_seen or seen.now,
         default_lifetime=default,
+        grant=end_of(facts, seen.oauth2),
     )
+
+
+def _try_again_at(trouble: Trouble, seen: Observed) -> datetime:
+    """When a pause is over. A request that did not stand at the failure ends it, once a minute: whoever asks may know better
+    than we, and whoever asks without end is no burden to the provider."""
+    if seen.pending.refresh in {None, trouble.asked} or trouble.failed_at is None:
+        return trouble.try_again_at
+    return min(trouble.try_again_at, trouble.failed_at + ASKED_PAUSE)
 
 
 def _refresh(seen: Observed) -> Refresh:
+    return Refresh(provider=provider_for(seen), is_urgent=seen.pending.refresh is not None)
+
+
+def provider_for(seen: Observed) -> str:
+    """Whoever answers at the token endpoint; empty where nobody knows."""
     whole = OAuth2() if seen.oauth2 is None else seen.oauth2.expanded()
-    return Refresh(
-        provider=provider_of(whole.token_url or whole.issuer or ""), is_urgent=seen.pending.refresh is not None
-    )
+    return provider_of(whole.token_url or whole.issuer or "")

@@ -1,14 +1,18 @@
 """The pages: what is on them, and where their forms and links lead."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from callback_server.pages import Dialog, Form, Onward, dialog_page, onward_page
 from callback_server.situation import Situation
-from datasource.api.objects import Status
+from datasource.api.objects import Condition, Status
 from datasource.api.requests import Requests
 from datasource.api.spec import Spec
+from datasource.records.contents import StoredCredential
+from datasource.records.credential import CredentialFacts
 from datasource.records.effective import effective_oauth2
 from tests.support.refresh import leads_on_to, refresh_target
 from tests.unit.callback_server.test_parameter_rows import ISSUER, METADATA, oauth2
@@ -35,6 +39,50 @@ def test_form_is_sent_to_us_alone_and_the_host_of_the_effective_authorize_url_is
     assert "form-action 'self';" in page.headers["content-security-policy"]
     assert f"<code>{ISSUER}/tok</code>" in text
     assert ("login.example.com</strong>" in text) is has_form
+
+
+@pytest.mark.parametrize(
+    ("type_", "ends_at", "authorized_as", "says"),
+    [
+        (
+            "GrantExpiring",
+            "2026-07-03T12:00:00Z",
+            "ada@example.com",
+            "ends on 3 July 2026, 12:00 UTC; ada@example.com gave it",
+        ),
+        ("GrantExpiring", "2026-07-03T12:00:00Z", None, "The access behind it ends on 3 July 2026, 12:00 UTC."),
+        ("GrantExpiring", "2026-07-03T12:00:00Z", "<script>", "&lt;script&gt; gave it, and you may give the next one."),
+        ("GrantExpiring", "<script>", None, None),
+        ("GrantExpiring", None, None, None),
+        ("Ready", "2026-07-03T12:00:00Z", None, None),
+    ],
+)
+def test_page_says_when_the_access_ends_where_that_is_near_and_that_another_person_may_give_the_next(
+    type_: str, ends_at: str | None, authorized_as: str | None, says: str | None
+) -> None:
+    parameters = oauth2(issuer=ISSUER)
+    condition = Condition(type=type_, status="True", reason="EndsSoon", message="", last_transition_time="")
+    status = Status(conditions=(condition,), grant_expires_at=ends_at, authorized_as=authorized_as)
+    held = StoredCredential(CredentialFacts("c-1", fingerprint="f"), "7", ())
+    spec = Spec(url="https://api.example.com", oauth2=parameters)
+    situation = Situation("shop", "calendar", "uid", spec, parameters, status, Requests(), held)
+    text = bytes(dialog_page(Dialog(situation, "https://connect.example.com", None)).body).decode()
+    assert "A credential is already stored." in text
+    assert "<script>" not in text
+    assert ("The access behind it" in text) is (says is not None)
+    assert says is None or says in text
+
+
+def test_page_asks_nobody_else_where_the_spec_expects_one() -> None:
+    parameters = oauth2(issuer=ISSUER, scopes=["openid"], expectedIdentity={"email": "ada@example.com"})
+    condition = Condition(type="GrantExpiring", status="True", reason="EndsSoon", message="", last_transition_time="")
+    ends: dict[str, Any] = {"grant_expires_at": "2026-07-03T12:00:00Z", "authorized_as": "ada@example.com"}
+    status = Status(conditions=(condition,), **ends)
+    held = StoredCredential(CredentialFacts("c-1", fingerprint="f"), "7", ())
+    spec = Spec(url="https://api.example.com", oauth2=parameters)
+    situation = Situation("shop", "calendar", "uid", spec, parameters, status, Requests(), held)
+    text = bytes(dialog_page(Dialog(situation, "https://connect.example.com", None)).body).decode()
+    assert "ends on 3 July 2026, 12:00 UTC; ada@example.com gave it." in text
 
 
 # The page between the button and the provider.

@@ -8,7 +8,6 @@ import pytest
 from callback_server.parameter_rows import Shown, shown_parameters
 from datasource.api.presets import PRESETS
 from datasource.api.spec import OAuth2
-from datasource.api.spelling import spelled
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.effective import effective_oauth2
 
@@ -98,6 +97,14 @@ ROWS: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ("bodyFormat", "json", "Body of requests", ("json",)),
     ("tokenPath", "data.token", "Token path", ("data.token",)),
     ("defaultLifetime", "1h", "Default lifetime", ("1h",)),
+    ("grantLifetime", "8760h", "The grant lasts", ("8760h",)),
+    ("grantIdleLifetime", "2160h", "The grant lasts, after each refresh", ("2160h",)),
+    (
+        "tokenURLs",
+        [{"parameter": "dc", "value": "eu", "url": "https://eu.example.com/t"}],
+        "Token URLs to choose from",
+        ("https://eu.example.com/t where dc is eu",),
+    ),
     ("maxLifetime", "2h", "Longest lifetime", ("2h",)),
     ("missingTokenTypeAllowed", True, "Token type", ("may be missing",)),
     ("bearerTokenTypes", ["bot"], "Further token types", ("bot",)),
@@ -151,7 +158,7 @@ def test_option_has_its_row(field: str, written: Any, label: str, values: tuple[
 
 
 def test_no_option_is_forgotten() -> None:
-    have_a_row = {name for name in OAuth2.__struct_fields__ if spelled(name) in {row[0] for row in ROWS}}
+    have_a_row = {each.name for each in msgspec.structs.fields(OAuth2) if each.encode_name in {row[0] for row in ROWS}}
     assert have_a_row | NOT_SHOWN == set(OAuth2.__struct_fields__)
     assert not have_a_row & NOT_SHOWN
 

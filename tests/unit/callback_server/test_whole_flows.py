@@ -81,6 +81,91 @@ async def test_header_that_is_not_there_is_told_before_anything_is_begun() -> No
         assert provider.requests == []
 
 
+async def test_credential_is_made_with_the_labels_that_a_policy_engine_wants() -> None:
+    async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", **endpoints(provider))
+        template = {"labels": {"team": "sales"}, "annotations": {"example.com/a": "b"}}
+        cluster.objects["shop/datasources/calendar"]["spec"]["credentialSecret"] = {"template": template}
+        assert STORED in await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        credential = cluster.credential("shop", "calendar")
+        assert credential is not None
+        assert credential["metadata"]["labels"] == {"team": "sales"}
+        assert credential["metadata"]["annotations"]["example.com/a"] == "b"
+
+
+# Token URLs of which the callback chooses one.
+
+
+def in_data_centres(at_home: HostileProvider, abroad: HostileProvider) -> dict[str, Any]:
+    entry = {"parameter": "accounts-server", "value": "https://accounts.example.eu", "url": abroad.url}
+    return endpoints(at_home) | {
+        "revocationURL": f"{at_home.origin}/revoke",
+        "tokenURLs": [entry | {"revocationURL": f"{abroad.origin}/revoke"}],
+    }
+
+
+def endpoints_of(credential: dict[str, Any] | None) -> list[str]:
+    assert credential is not None
+    return [b64decode(credential["data"][f"{each}_endpoint"]).decode() for each in ("token", "revocation")]
+
+
+async def test_code_goes_to_the_data_centre_that_the_callback_chooses_of_the_list_and_so_is_recorded() -> None:
+    async with (
+        world() as cluster,
+        HostileProvider(replies(200)) as at_home,
+        HostileProvider(replies(200)) as abroad,
+        cluster.new_client() as browser,
+    ):
+        cluster.add("shop", "calendar", **in_data_centres(at_home, abroad))
+        page = await browser.get(cluster.links["shop", "calendar"])
+        assert f"{abroad.url} where accounts-server is https://accounts.example.eu" in page.text
+        sent_to = await cluster.sent_to(browser, "shop", "calendar")
+        assert STORED in await come_back(browser, sent_to, **{"accounts-server": "https://accounts.example.eu"})
+        assert (len(at_home.requests), len(abroad.requests)) == (0, 1)
+        assert endpoints_of(cluster.credential("shop", "calendar")) == [abroad.url, f"{abroad.origin}/revoke"]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        None,
+        "",
+        "https://accounts.example.eu/",
+        "https://ACCOUNTS.example.eu",
+        "accounts.example.eu",
+        "{evil}",
+        "https://accounts.example.eu@{evil}",
+        "https://accounts.example.eu\n",
+    ],
+)
+async def test_what_the_callback_names_is_never_followed_where_it_is_not_in_the_list(named: str | None) -> None:
+    async with (
+        world() as cluster,
+        HostileProvider(replies(200)) as at_home,
+        HostileProvider(replies(200)) as abroad,
+        HostileProvider(replies(200)) as evil,
+        cluster.new_client() as browser,
+    ):
+        cluster.add("shop", "calendar", **in_data_centres(at_home, abroad))
+        sent_to = await cluster.sent_to(browser, "shop", "calendar")
+        told = None if named is None else named.format(evil=evil.url)
+        assert STORED in await come_back(browser, sent_to, **{"accounts-server": told})
+        assert (len(at_home.requests), len(abroad.requests), len(evil.requests)) == (1, 0, 0)
+        assert endpoints_of(cluster.credential("shop", "calendar")) == [at_home.url, f"{at_home.origin}/revoke"]
+
+
+async def test_chosen_data_centre_that_the_client_secret_does_not_allow_is_told_before_the_code_is_spent() -> None:
+    async with world() as cluster, HostileProvider(replies(200)) as at_home, cluster.new_client() as browser:
+        entry = {"parameter": "dc", "value": "eu", "url": "https://accounts.example.eu/token"}
+        cluster.add("shop", "calendar", **endpoints(at_home), tokenURLs=[entry])
+        held = cluster.secrets["shop"].secrets["my-app"]
+        held["metadata"]["annotations"] = {"datasource.dev/allowed-hosts": "127.0.0.1"}
+        said = await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"), dc="eu")
+        assert "accounts.example.eu" in said
+        assert at_home.requests == []
+        assert cluster.credential("shop", "calendar") is None
+
+
 # Whose answer it is.
 
 

@@ -191,6 +191,19 @@ def test_person_is_needed_since_the_datasource_was_last_ready() -> None:
     assert value(registry, "datasource_person_needed_longest_seconds", datasource_namespace=NAMESPACE) == 7200
 
 
+def test_grants_that_end_soon_are_counted_by_namespace_and_each_tells_its_end() -> None:
+    (ready,) = status(Reason.AUTHORIZED).conditions or ()
+    expiring = msgspec.structs.replace(ready, type="GrantExpiring", status="True", reason="EndsSoon")
+    ends = rfc3339(NOW + timedelta(days=3))
+    registry = scraped(authorized_cache(shown(Reason.AUTHORIZED, conditions=(ready, expiring), grant_expires_at=ends)))
+    assert value(registry, "datasource_grants_expiring", datasource_namespace=NAMESPACE) == 1
+    told = value(registry, "datasource_grant_expiration_timestamp_seconds", **OURS)
+    assert told == (NOW + timedelta(days=3)).timestamp()
+    none = scraped(authorized_cache())
+    assert value(none, "datasource_grants_expiring", datasource_namespace=NAMESPACE) == 0
+    assert value(none, "datasource_grant_expiration_timestamp_seconds", **OURS) is None
+
+
 @pytest.mark.parametrize("cache", [waiting_cache(link=False), authorized_cache()])
 def test_nobody_is_needed_where_no_link_waits(cache: Cache) -> None:
     registry = scraped(cache)

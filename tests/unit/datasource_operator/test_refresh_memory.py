@@ -9,7 +9,14 @@ from datasource.records.credential import CredentialFacts
 from datasource.records.intent import TAKEOVER_AFTER, Intent, Process, may_be_taken
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Trouble
-from datasource_operator.refresh_memory import FIRST_PAUSE, LONGEST_PAUSE, LOOK_GAP, MOST_UNSENT, RefreshMemory
+from datasource_operator.refresh_memory import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    LOOK_GAP,
+    MOST_UNSENT,
+    RECOVERY_PAUSE,
+    RefreshMemory,
+)
 from tests.unit.datasource_operator.stand_ins import Clock
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -149,6 +156,7 @@ def test_no_failure_is_waited_out_for_longer_where_somebody_sets_the_clock_back(
         kept = remembered.trouble(KEY, FACTS, 1, shown)
         assert kept is not None
         assert kept.try_again_at - shown == timedelta(seconds=40)
+        assert kept.failed_at == shown - timedelta(seconds=20)
 
 
 def test_a_revision_was_seen_as_long_ago_whatever_the_clock_shows() -> None:
@@ -182,3 +190,52 @@ def test_of_very_many_intents_that_nobody_answered_the_oldest_count_as_sent() ->
         remembered.begins(KEY, intent(str(number)))
     assert remembered.may_have_been_sent(KEY, intent("0"))
     assert not remembered.may_have_been_sent(KEY, intent("1"))
+
+
+def after_an_outage(clock: Clock, *keys: Key, provider: str = "login.example.com") -> tuple[RefreshMemory, list[Key]]:
+    """Who did not get an answer of a provider, and who comes again."""
+    again: list[Key] = []
+    remembered = RefreshMemory(clock, lambda: 1.0, again.append)
+    for key in keys:
+        far = NOW + timedelta(minutes=5)
+        remembered.failed(key, 1, trouble(provider=provider, try_again_at=far), NOW)
+    return remembered, again
+
+
+OTHER, THIRD = Key("shop", "other"), Key("billing", "third")
+
+
+def test_answer_of_a_provider_after_its_outage_ends_the_pauses_of_all_who_wait_for_it() -> None:
+    """The instance: after an outage of four minutes the last came back three minutes later."""
+    remembered, again = after_an_outage(Clock(), KEY, OTHER, THIRD)
+    remembered.failed(THIRD, 1, trouble(provider="elsewhere.example.com"), NOW)
+    remembered.succeeded(KEY)
+    assert again == [OTHER]
+    ended = remembered.trouble(OTHER, FACTS, 1, NOW)
+    assert ended is not None
+    assert ended.try_again_at == NOW
+    waits = remembered.trouble(THIRD, FACTS, 1, NOW)
+    assert waits is not None
+    assert waits.try_again_at > NOW
+
+
+def test_provider_that_answers_some_and_not_others_is_not_stormed() -> None:
+    clock = Clock()
+    remembered, again = after_an_outage(clock, KEY, OTHER)
+    for _ in range(50):
+        remembered.succeeded(KEY)
+        remembered.failed(KEY, 1, trouble(provider="login.example.com"), NOW)
+        clock.advance(timedelta(seconds=1))
+    assert again == [OTHER]
+    clock.advance(RECOVERY_PAUSE)
+    remembered.succeeded(KEY)
+    assert again == [OTHER, OTHER]
+
+
+@pytest.mark.parametrize("provider", ["", "login.example.com"])
+def test_pause_that_a_provider_asked_for_is_ended_by_no_answer_to_another(provider: str) -> None:
+    remembered, again = after_an_outage(Clock(), KEY, provider=provider)
+    remembered.failed(OTHER, 1, trouble(), NOW)
+    remembered.succeeded(KEY)
+    remembered.succeeded(THIRD)
+    assert again == []

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from datasource.api.names import credential_secret_name
+from datasource.api.clock import rfc3339
+from datasource.api.names import Annotation, credential_secret_name
 from datasource.api.objects import Datasource, Secret
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
@@ -23,10 +24,13 @@ from datasource.records.credential import CredentialData, read_facts
 from datasource.records.credential_patches import credential_manifest
 from datasource.records.intent import SLOWEST_START, Process
 from datasource_operator.cache import Cache, Key
+from datasource_operator.decisions.findings import finding_of
+from datasource_operator.decisions.status import wanted_status
+from datasource_operator.decisions.timing import next_refresh
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresher import Refresher
 from datasource_operator.steps import Steps
-from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, fingerprint_of, raw_spec
+from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, fingerprint_of, raw_spec, surface
 from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, replies
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
@@ -117,6 +121,43 @@ async def test_credential_that_is_due_is_refreshed_and_stored_as_the_next_revisi
         assert [request.form["refresh_token"] for request in each.provider.requests] == ["rt-1"]
         assert (each.secret.value("access_token"), each.secret.value("refresh_token")) == ("at-2", "rt-2")
         assert (each.stored.revision, each.stored.intent) == (2, None)
+
+
+async def test_end_that_a_refresh_tells_is_stored_with_how_long_the_grant_lasts_and_makes_the_next_one_due_before() -> (
+    None
+):
+    """As Keycloak has it: idle after half an hour, though the access token lasts for an hour."""
+    told = b'{"access_token": "at-2", "token_type": "Bearer", "expires_in": 3600, "refresh_expires_in": 1800}'
+    async with bench(replies(200, told)) as each:
+        await each.refresher.refresh(KEY)
+        half_an_hour = timedelta(minutes=30)
+        assert (each.stored.grant_expires_at, each.stored.grant_lifetime) == (NOW + half_an_hour, half_an_hour)
+        seen = each.refresher.steps.observer.observe(KEY)
+        due = next_refresh(seen)
+        assert due is not None
+        assert NOW < due <= NOW + timedelta(minutes=20)
+        settled = wanted_status(seen, finding_of(seen), surface())
+        assert settled.grant_expires_at == "2026-07-01T12:30:00Z"
+        assert settled.condition("GrantExpiring") is None
+
+
+async def test_limit_of_the_session_that_replies_count_down_is_told_before_it_comes() -> None:
+    """As Keycloak has it: every reply tells what is left of the session, and no refresh moves that."""
+    told = b'{"access_token": "at-2", "token_type": "Bearer", "expires_in": 300, "refresh_expires_in": 1800}'
+    async with bench(replies(200, told)) as each:
+        metadata = each.kube.object(SECRETS, NAMESPACE, credential_secret_name(NAME))["metadata"]
+        metadata["annotations"] |= {
+            Annotation.GRANT_EXPIRES_AT: rfc3339(NOW + timedelta(minutes=30)),
+            Annotation.GRANT_LIFETIME: "36000",
+        }
+        metadata["resourceVersion"] = "8"
+        each.refresher.steps.cache.store_secret(each.secret.metadata)
+        await each.refresher.refresh(KEY)
+        assert each.stored.grant_lifetime == timedelta(hours=10)
+        seen = each.refresher.steps.observer.observe(KEY)
+        condition = wanted_status(seen, finding_of(seen), surface()).condition("GrantExpiring")
+        assert condition is not None
+        assert condition.reason == "EndsSoon"
 
 
 async def test_forged_endpoint_under_the_right_fingerprint_is_sent_nothing_and_the_state_says_so() -> None:

@@ -1,7 +1,7 @@
 """A status that cannot be written, or not whole: what is said then, and what goes on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.rivals import LEAVE_IT_FOR, TOLERATED
 from datasource_operator.status_writer import ANOTHER_INSTALLATION, REFUSED_FOR, UNKNOWN_FOR, StatusWriter
 from tests.support.api_rules import Manifest
-from tests.support.builders import NAME, NAMESPACE, UID, credential, observed, surface
+from tests.support.builders import NAME, NAMESPACE, NOW, UID, credential, observed, surface
 from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
 
@@ -54,6 +54,8 @@ class Bench:
     again: list[timedelta] = field(default_factory=list)
     warned: list[tuple[Key, str]] = field(default_factory=list)
     failed: LastAuthorization | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    later: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
         self.writer = StatusWriter(self.kube, Cache(), surface(), self.announce, self.clock)
@@ -69,7 +71,10 @@ class Bench:
 
     async def write(self) -> None:
         """Write the status for what holds, seen from the status that stands."""
-        seen = observed(credential(granted_scopes=("read",)), status=self.status, failed_authorization=self.failed)
+        seen = observed(
+            credential(granted_scopes=("read",), **self.facts), status=self.status, failed_authorization=self.failed
+        )
+        seen = replace(seen, now=NOW + self.later)
         await self.writer.write(KEY, seen, finding_of(seen), began=0.0)
 
     @property
@@ -127,6 +132,46 @@ async def test_authorization_that_failed_in_the_same_words_again_is_warned_of_ag
     bench.failed = msgspec.structs.replace(FAILURE, time="2026-06-30T12:05:00Z")
     await bench.write()
     assert len(bench.warned) == 2
+
+
+GRANT = {
+    "grant_expires_at": NOW + timedelta(days=20),
+    "grant_lifetime": timedelta(days=365),
+    "expires_at": NOW + timedelta(days=60),
+}
+
+
+async def test_grant_that_comes_nearer_to_its_end_is_warned_of_once_for_each_step() -> None:
+    bench = Bench(facts=GRANT)
+    for hours in range(0, 21 * 24, 7):
+        bench.later = timedelta(hours=hours)
+        await bench.write()
+    assert len(bench.warned) == 3
+    assert all("GrantExpiring: The grant ends at 2026-07-21T12:00:00Z" in said for _, said in bench.warned)
+
+
+async def test_whoever_leads_next_warns_of_no_step_again_and_writes_nothing() -> None:
+    """The step stands in the status: a failover needs no record of its own."""
+    bench = Bench(facts=GRANT, later=timedelta(days=18))
+    await bench.write()
+    assert len(bench.warned) == 1
+    stands = msgspec.to_builtins(bench.status)
+    next_leader = Bench(kube=bench.kube, facts=GRANT, later=timedelta(days=18, hours=1))
+    next_leader.kube.object(DATASOURCES, NAMESPACE, NAME)["status"] = stands
+    writes = len(bench.kube.calls)
+    await next_leader.write()
+    assert next_leader.warned == []
+    assert len(bench.kube.calls) == writes
+
+
+async def test_condition_goes_with_the_grant_that_was_renewed() -> None:
+    bench = Bench(facts=GRANT, later=timedelta(days=18))
+    await bench.write()
+    assert bench.status.condition("GrantExpiring") is not None
+    bench.facts = GRANT | {"grant_expires_at": NOW + timedelta(days=365)}
+    await bench.write()
+    assert bench.status.condition("GrantExpiring") is None
+    assert len(bench.warned) == 1
 
 
 async def test_text_that_a_webhook_alters_is_no_conflict() -> None:

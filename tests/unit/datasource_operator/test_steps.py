@@ -4,12 +4,16 @@ import pytest
 
 from datasource.api.names import REVOKE_FINALIZER, Annotation, SecretType, credential_secret_name
 from datasource.api.requests import HandledSet, Requests
+from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
+from datasource.api.spec_problems import parse_spec
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.resources import SECRETS
+from datasource.records.contents import StoredCredential
 from datasource.records.credential import Unreadable
-from datasource_operator.decisions.steps import Clear, MarkHandled, ReadLive
+from datasource.records.secret_labels import as_written
+from datasource_operator.decisions.steps import Clear, MarkHandled, ReadLive, Relabel
 from datasource_operator.observer import DatasourceGone
-from tests.support.builders import NAME, NAMESPACE, credential, observed
+from tests.support.builders import NAME, NAMESPACE, credential, observed, raw_spec
 from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource_operator.working_steps import KEY, steps_on
 
@@ -23,6 +27,43 @@ async def test_a_clear_leaves_a_tombstone_without_tokens() -> None:
     left = kube.object(*SECRET)
     assert left["metadata"]["annotations"]["datasource.dev/tombstone"] == "CredentialCleared"
     assert not left.get("data")
+
+
+TEMPLATE = SecretMetadata({"team": "sales"}, {"example.com/a": "b"})
+
+
+async def test_labels_of_the_template_are_put_on_the_credential_and_taken_off_again() -> None:
+    kube = KubeInMemory()
+    steps = steps_on(kube)
+    tokens = dict(kube.object(*SECRET)["data"])
+    labelled = await steps.take(Relabel(credential(resource_version="7"), TEMPLATE), observed(credential()))
+    held = kube.object(*SECRET)
+    assert held["metadata"]["labels"] == {"team": "sales"}
+    assert held["metadata"]["annotations"]["example.com/a"] == "b"
+    assert held["data"] == tokens
+    assert isinstance(labelled.credential, StoredCredential)
+    assert labelled.credential.written == as_written(TEMPLATE)
+    await steps.take(Relabel(labelled.credential, NO_METADATA), labelled)
+    bare = kube.object(*SECRET)["metadata"]
+    assert not bare.get("labels")
+    assert not {"example.com/a", Annotation.TEMPLATE} & set(bare["annotations"])
+
+
+async def test_label_that_came_too_late_is_put_over_nothing() -> None:
+    steps = steps_on(KubeInMemory())
+    with pytest.raises(Stale):
+        await steps.take(Relabel(credential(resource_version="6"), TEMPLATE), observed(credential()))
+
+
+async def test_tombstone_where_nothing_was_stored_has_the_labels_that_a_policy_engine_wants() -> None:
+    kube = KubeInMemory()
+    steps = steps_on(kube)
+    kube.server.objects.clear()
+    wanted = parse_spec(
+        raw_spec() | {"credentialSecret": {"template": {"labels": {"team": "sales"}}}}, allow_insecure_http=False
+    )
+    await steps.take(Clear(None, HandledSet()), observed(None, wanted=wanted))
+    assert kube.object(*SECRET)["metadata"]["labels"] == {"team": "sales"}
 
 
 @pytest.mark.parametrize("annotation", [Annotation.REVISION, Annotation.HANDLED])

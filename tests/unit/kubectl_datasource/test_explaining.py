@@ -56,6 +56,11 @@ def test_end_of_the_token_is_told() -> None:
     assert "2026-07-01T12:10:00Z (in 10m)" in text(reason=Reason.AUTHORIZED, expiresAt="2026-07-01T12:10:00Z")
 
 
+def test_end_of_the_grant_is_told() -> None:
+    assert "The grant ends: 2026-07-01T12:10:00Z (in 10m)" in text(grantExpiresAt="2026-07-01T12:10:00Z")
+    assert "The grant ends" not in text()
+
+
 def test_last_failure_and_whom_to_ask_are_told() -> None:
     failed = {"time": "2026-07-01T11:50:00Z", "outcome": "Failed", "message": "Consent was \x1b[31mdenied."}
     shown = text(lastAuthorization=failed, lastAuthorizedAs="ada@example.com")

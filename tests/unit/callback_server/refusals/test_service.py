@@ -125,4 +125,5 @@ def test_error_that_belongs_to_no_authorization_is_shown_and_changes_nothing() -
 def test_other_server_that_a_service_names_is_said_where_the_exchange_failed() -> None:
     refused = refusals.exchange_failed(InvalidGrant("invalid_code"), "https://accounts.zoho.eu")
     assert "https://accounts.zoho.eu as the server of this account" in refused.message
+    assert "spec.oauth2.tokenURLs can list" in refused.message
     assert "Nothing was sent there." in refused.message

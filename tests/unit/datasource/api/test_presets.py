@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -111,6 +112,20 @@ def test_preset_is_made_of_options_that_a_user_could_write(name: str) -> None:
     # Written out, the same options make the same parameters.
     spelled_out = written(name, **options)
     assert spelled_out.expanded() == written(name).expanded()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if re.match("[0-9]+ days", PRESETS[name].refresh_lifetime or "")]
+)
+def test_end_of_a_grant_that_a_preset_tells_in_words_is_in_its_options(name: str) -> None:
+    """Whoever reads docs/providers.md, and whoever waits for GrantExpiring, are told the same."""
+    if name == "docusign":
+        # Whether a refresh moves that depends on the scopes.
+        return
+    days = int((PRESETS[name].refresh_lifetime or "").split()[0])
+    options = PRESETS[name].options
+    field = "grantLifetime" if "from the consent on" in (PRESETS[name].refresh_lifetime or "") else "grantIdleLifetime"
+    assert options.get(field) == f"{24 * days}h"
 
 
 @pytest.mark.parametrize("name", NAMES)

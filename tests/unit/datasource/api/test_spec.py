@@ -26,6 +26,7 @@ from datasource.api.spec import (
     redirect_uri_of,
 )
 from datasource.api.spec_problems import parse_spec
+from datasource.api.token_endpoints import TokenEndpoint
 from datasource.oauth2.error_reply import ErrorMeaning, ErrorRule
 from datasource.oauth2.token_request import ClientAuthentication
 from tests.unit.datasource.builders import oauth2, raw_spec, spec
@@ -173,6 +174,9 @@ def test_pkce_is_s256_unless_the_spec_opts_out() -> None:
     assert oauth2().pkce is Pkce.S256
 
 
+EU = "https://eu.example.com/token"
+
+
 def test_every_option_is_read() -> None:
     parsed = oauth2(
         clientSecretRef=None,
@@ -205,6 +209,8 @@ def test_every_option_is_read() -> None:
         discoveryURL="https://login.example.com/common/.well-known/openid-configuration",
         issuer="https://login.example.com/tenant",
     )
+    other = oauth2(tokenURLs=[{"parameter": "dc", "value": "eu", "url": EU, "revocationURL": f"{EU}/revoke"}])
+    assert other.token_urls == (TokenEndpoint("dc", "eu", EU, f"{EU}/revoke"),)
     assert parsed.token_headers == (
         TokenHeader("X-Api-Key", secret_ref=HeaderSecretRef("gateway", "api-key")),
         TokenHeader("User-Agent", "my-app/1"),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasource.api.names import LAST_APPLIED
 from datasource.api.spec import (
     InvalidSpec,
     Spec,
@@ -309,6 +310,8 @@ _KEY: dict[str, Any] = PUBLIC | {"privateKeyRef": {"name": "signing"}}
         ),
         pytest.param({"audience": "a", "authorizeParameters": {"audience": "b"}}, "authorizeParameters", id="audience"),
         pytest.param({"defaultLifetime": "10s"}, "defaultLifetime", id="a short lifetime"),
+        pytest.param({"grantLifetime": "59s"}, "grantLifetime", id="a short grant"),
+        pytest.param({"grantIdleLifetime": "365d"}, "grantIdleLifetime", id="a grant in days"),
         pytest.param({"maxLifetime": "soon"}, "maxLifetime", id="no lifetime"),
         pytest.param(
             {"capturedFields": {"tokenResponse": ["a.refresh_token"]}}, "capturedFields.tokenResponse", id="a token"
@@ -411,37 +414,28 @@ def test_options_of_odd_services_are_accepted() -> None:
     assert (parsed.client_id_in_body, parsed.redirect_uri_on_refresh) == (True, True)
 
 
-# Headers.
-
-
-def header(name: str = "X-Api-Key", **where: Any) -> dict[str, Any]:
-    return {"name": name, **(where or {"value": "x"})}
-
-
-FROM_SECRET: dict[str, Any] = {"secretRef": {"name": "gateway", "key": "api-key"}}
+# Labels and annotations of the credential Secret.
 
 
 @pytest.mark.parametrize(
-    ("headers", "says"),
+    ("template", "says"),
     [
-        pytest.param([header("Authorization")], "names Authorization, which is set by the request", id="one of ours"),
-        pytest.param([header("X\r\nHost")], "which is no name of a header", id="no name"),
-        pytest.param([header(value="a\r\nHost: b")], "has a value of X-Api-Key that is empty", id="a line break"),
-        pytest.param([header(), header("x-api-key")], "names X-Api-Key twice", id="twice"),
-        pytest.param([{"name": "X"}], "needs either value or secretRef for X", id="no value"),
-        pytest.param([header(value="x", **FROM_SECRET)], "needs either value or secretRef", id="two values"),
-        pytest.param(
-            [header(secretRef={"name": "x-oauth2-credential", "key": "a"})], "names a credential Secret", id="tokens"
-        ),
-        pytest.param([header(f"X-{number}") for number in range(9)], "has more than 8 entries", id="many"),
+        ({"labels": {"datasource.dev/role": "token"}}, "labels[datasource.dev/role] is the operator's own"),
+        ({"annotations": {"datasource.dev/verdict": "x"}}, "annotations[datasource.dev/verdict] is the operator's own"),
+        ({"annotations": {LAST_APPLIED: "{}"}}, f"annotations[{LAST_APPLIED}] is kubectl's own"),
+        ({"labels": {"a b": "x"}}, "labels[a b] is not a key that Kubernetes accepts"),
+        ({"labels": {"a": "not a label"}}, "labels[a] has a value that no label can have"),
+        ({"annotations": {"a": "x" * 5_000}}, " has 5,001 bytes; at most 4,096 are allowed"),
     ],
 )
-def test_header_that_cannot_be_sent_is_refused_with_field_and_remedy(headers: list[Any], says: str) -> None:
-    error = refused(raw_spec(tokenHeaders=headers))
-    assert str(error).startswith("spec.oauth2.tokenHeaders")
-    assert says in str(error)
+def test_labels_and_annotations_that_a_credential_cannot_have_are_refused(template: Any, says: str) -> None:
+    error = str(refused(raw_spec() | {"credentialSecret": {"template": template}}))
+    assert error.startswith("spec.credentialSecret.template")
+    assert says in error
 
 
-def test_headers_for_a_gateway_are_taken() -> None:
-    parsed = oauth2(tokenHeaders=[header("User-Agent"), header(**FROM_SECRET)])
-    assert [each.name for each in parsed.token_headers] == ["User-Agent", "X-Api-Key"]
+def test_labels_and_annotations_of_a_credential_are_read() -> None:
+    template = {"labels": {"app.kubernetes.io/part-of": "shop"}, "annotations": {"example.com/a": "any text"}}
+    parsed = parse_spec(raw_spec() | {"credentialSecret": {"template": template}}, allow_insecure_http=False)
+    assert parsed.credential_secret.template.labels == template["labels"]
+    assert parsed.credential_secret.template.annotations == template["annotations"]

@@ -248,7 +248,7 @@ async def test_lost_swap_is_stale(reply: Reply) -> None:
 async def test_rehearsal_changes_nothing_and_nobody_hears_of_it() -> None:
     async with Room.that(json_reply(secret_object(resourceVersion="8"))) as room:
         await room.secrets.swap("shop", "sales", PATCH, PartialObject, dry_run=True)
-        await room.secrets.create("shop", "sales", "uid-1", Change(CredentialFacts("new")), dry_run=True)
+        await room.secrets.create("shop", "sales", Absent("uid-1"), Change(CredentialFacts("new")), dry_run=True)
     assert [request.query["dryRun"] for request in room.server.requests] == ["All", "All"]
     assert room.heard == []
 

@@ -255,6 +255,12 @@ def test_json_may_nest_as_deep_as_any_provider_needs() -> None:
     assert parse(reply_with("x", "[" * depth + "]" * depth)).access_token == "at-1"
 
 
+@pytest.mark.parametrize("text", ["[" * 32, "]" * 32, "[" * 5000, "{" * 64 + "[" * 64, '\\"' + "[" * 40])
+def test_brackets_in_a_text_are_no_depth(text: str) -> None:
+    """The instance: a reply with 32 of them in a text was refused after the code was spent."""
+    assert parse(reply_with("x", f'"{text}"')).access_token == "at-1"
+
+
 @pytest.mark.parametrize(
     "body",
     [

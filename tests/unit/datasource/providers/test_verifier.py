@@ -125,6 +125,17 @@ async def test_rotated_key_is_found() -> None:
         assert bench.issuer.fetched == 2
 
 
+async def test_key_that_was_rotated_twice_within_a_minute_is_found_for_a_code_that_was_spent() -> None:
+    """Nobody can ask with that code again. A refresh can wait for the minute."""
+    async with Bench(Issuer(publishes(RSA), publishes(OTHER_RSA))) as bench:
+        await bench.claims(signed())
+        with pytest.raises(UnknownKey):
+            await bench.claims(signed(OTHER_RSA))
+        assert bench.issuer.fetched == 1
+        assert await bench.claims(signed(OTHER_RSA), is_asked_once=True) == CLAIMS
+        assert bench.issuer.fetched == 2
+
+
 async def test_unknown_keys_make_no_storm() -> None:
     async with Bench(Issuer(publishes(RSA))) as bench:
         await bench.claims(signed())

@@ -114,6 +114,23 @@ def test_metadata_without_s256_does_not_block_who_opts_out(pkce: str, is_sent: b
     assert found.code_challenge_is_sent is is_sent
 
 
+def test_callback_chooses_where_the_code_goes_and_where_its_tokens_are_revoked() -> None:
+    eu = {
+        "parameter": "dc",
+        "value": "eu",
+        "url": "https://eu.example.com/t",
+        "revocationURL": "https://eu.example.com/r",
+    }
+    asia = {"parameter": "dc", "value": "in", "url": "https://in.example.com/t"}
+    found = holds(tokenURLs=[eu, asia], revocationURL="https://login.example.com/r")
+    assert found.chosen_by({}) is found
+    chosen = found.chosen_by({"dc": "eu"})
+    assert (chosen.token_url, chosen.revocation_url) == ("https://eu.example.com/t", "https://eu.example.com/r")
+    assert chosen.endpoints == {"tokenURL": "https://eu.example.com/t", "revocationURL": "https://eu.example.com/r"}
+    other = found.chosen_by({"dc": "in"})
+    assert (other.token_url, other.revocation_url) == ("https://in.example.com/t", "https://login.example.com/r")
+
+
 PAR = f"{ISSUER}/par"
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from datasource.api.objects import Secret, encoded_data
 from datasource.api.spec import OAuth2
+from datasource.api.token_endpoints import TokenEndpoint
 from datasource.records.credential import CredentialData, CredentialFacts, UnreadableCredential
 from datasource.records.recorded_endpoints import misdirected_endpoint
 from datasource.records.sendable_data import sendable_data
@@ -59,6 +60,23 @@ def test_token_endpoint_of_a_preset_is_the_very_one_of_the_preset() -> None:
     assert told is not None
     assert found(preset, token_endpoint=told) is None
     assert found(preset, token_endpoint="https://evil.example.com/token") == "token_endpoint"
+
+
+CHOICES = (
+    TokenEndpoint("dc", "eu", "https://eu.example.com/token", "https://revoke.example.eu/r"),
+    TokenEndpoint("dc", "in", "https://in.example.com/token"),
+)
+
+
+def test_token_endpoint_that_the_callback_chose_is_good_while_it_is_listed() -> None:
+    listed = msgspec.structs.replace(WRITTEN, revocation_url="https://login.example.com/v", token_urls=CHOICES)
+    eu = {"token_endpoint": CHOICES[0].url, "revocation_endpoint": CHOICES[0].revocation_url}
+    assert found(listed, **eu) is None
+    assert found(listed, token_endpoint=CHOICES[1].url) is None
+    assert found(WRITTEN, **eu) == "token_endpoint"
+    assert found(listed, token_endpoint="https://evil.example.com/token") == "token_endpoint"
+    assert found(listed, **eu | {"revocation_endpoint": "https://evil.example.com/r"}) == "revocation_endpoint"
+    assert found(listed, **eu | {"refresh_endpoint": TOKEN}) == "refresh_endpoint"
 
 
 def test_what_only_metadata_tells_is_not_compared() -> None:

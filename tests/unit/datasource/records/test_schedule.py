@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasource.records.credential import CredentialFacts
+from datasource.records.grant import GrantEnd, grant_end
 from datasource.records.schedule import KUBELET_DELAY, LARGEST_JITTER, SHORTEST_PAUSE, refresh_due
 from tests.unit.datasource.builders import NOW, facts
 
@@ -21,7 +22,8 @@ def lasting(lifetime: timedelta, **changes: Any) -> CredentialFacts:
 def age_when_due(
     given_facts: CredentialFacts, *, refresh_before: timedelta | None = None, first_seen: timedelta = timedelta(0)
 ) -> timedelta:
-    due = refresh_due(given_facts, refresh_before=refresh_before, first_seen=NOW + first_seen)
+    grant = grant_end(given_facts, lifetime=None, idle=None)
+    due = refresh_due(given_facts, refresh_before=refresh_before, first_seen=NOW + first_seen, grant=grant)
     assert due is not None
     return due - NOW
 
@@ -67,7 +69,17 @@ def test_refresh_token_that_runs_out_first_is_used_at_two_thirds() -> None:
 
 def test_end_of_a_grant_that_no_refresh_moves_makes_no_storm() -> None:
     assert age_when_due(lasting(HOUR, grant_expires_at=NOW + SECOND)) == MINUTE
-    assert age_when_due(lasting(HOUR, grant_expires_at=NOW - HOUR)) == MINUTE
+    assert age_when_due(lasting(HOUR, grant_expires_at=NOW - HOUR)) == age_when_due(lasting(HOUR))
+    past = refresh_due(lasting(HOUR), refresh_before=None, first_seen=NOW, grant=GrantEnd(NOW - HOUR, HOUR))
+    assert past == NOW + MINUTE
+
+
+@given(st.integers(1, 10**7), st.integers(1, 10**7))
+def test_due_time_leaves_a_third_of_whatever_ends_first(access: int, grant: int) -> None:
+    """An outage of a third of it costs nothing."""
+    ends = min(access, grant) * SECOND
+    given_facts = lasting(access * SECOND, grant_expires_at=NOW + grant * SECOND)
+    assert age_when_due(given_facts) <= max(ends * 2 / 3, MINUTE)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from datasource.api.secret_metadata import SecretMetadata
 from datasource.api.spec import Spec
 from datasource.api.states import Reason
 from datasource_operator.decisions.observed import Finding
@@ -17,6 +18,7 @@ from datasource_operator.decisions.steps import (
     MarkHandled,
     Nothing,
     ReadLive,
+    Relabel,
     Release,
     Settle,
     Step,
@@ -34,6 +36,7 @@ STEPS: tuple[Step, ...] = (
     CompareIdentity(credential(), {"email": "ada@example.com"}),
     Hold(credential()),
     Release(credential()),
+    Relabel(credential(), SecretMetadata(labels={"team": "sales"})),
     WriteTokenSecret(planned(), credential(), None),
     DeleteTokenSecret(token_secret()),
     Settle(Finding(Reason.AUTHORIZED, "A credential is stored."), NOW + timedelta(hours=1), refresh=True),

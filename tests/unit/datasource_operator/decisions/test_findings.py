@@ -1,5 +1,6 @@
 """What holds, where the chain is asked about one thing."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -95,10 +96,18 @@ def test_failure_that_a_new_credential_may_mend_has_a_link() -> None:
 def test_a_refresh_that_was_asked_for_and_waits_for_the_end_of_a_pause_is_told(requests: Requests, says: bool) -> None:
     """The token works still, so the state is AUTHORIZED; whoever asked would hear nothing."""
     alive = credential(expires_at=NOW + timedelta(hours=1))
-    finding = finding_of(observed(alive, requests=requests, trouble=trouble()))
+    failed = replace(trouble(), asked="1", told="2026-07-01T12:30:00Z")
+    finding = finding_of(observed(alive, requests=requests, trouble=failed))
     assert finding.reason is Reason.AUTHORIZED
-    assert ("was asked for failed, and is tried again within 5 minutes" in finding.message) == says
+    told = "was asked for failed. It is tried again until 2026-07-01T12:30:00Z, and within a minute where it is asked for anew"
+    assert (told in finding.message) == says
     assert (trouble().message in finding.message) == says
+
+
+def test_a_refresh_that_is_asked_for_after_a_failure_is_told_as_being_tried() -> None:
+    failed = replace(trouble(), asked="1")
+    said = finding_of(observed(credential(), requests=Requests(refresh="2"), trouble=failed)).message
+    assert "is tried within a minute. The last one failed." in said
 
 
 def test_a_refresh_that_was_asked_for_while_suspended_waits_for_nothing_else() -> None:

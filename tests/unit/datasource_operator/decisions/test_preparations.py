@@ -9,12 +9,14 @@ import pytest
 from datasource.api.names import REVOKE_FINALIZER
 from datasource.api.objects import HandledEcho, Status
 from datasource.api.requests import HandledSet, Requests
+from datasource.api.secret_metadata import NO_METADATA
 from datasource.api.spec import Spec
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.oauth2.identity import expected_identity_hash
 from datasource.records.contents import Contents, Readable, StoredCredential
 from datasource.records.credential import Unreadable
+from datasource.records.secret_labels import as_written
 from datasource_operator.decisions.observed import Observed, Surroundings
 from datasource_operator.decisions.preparations import (
     PREPARATIONS,
@@ -25,6 +27,7 @@ from datasource_operator.decisions.preparations import (
     refresh_is_requested_in_vain,
     restored_credential_has_no_owner,
     surroundings_are_unknown,
+    template_of_the_credential_changed,
 )
 from datasource_operator.decisions.steps import (
     Adopt,
@@ -33,6 +36,7 @@ from datasource_operator.decisions.steps import (
     Hold,
     LookAround,
     MarkHandled,
+    Relabel,
     Release,
     Step,
 )
@@ -322,6 +326,43 @@ def test_surroundings_are_looked_at_where_a_link_would_be_offered_and_nothing_sp
     assert surroundings_are_unknown(seen) == (LookAround() if is_looked_at else None)
 
 
+# Labels and annotations of the credential.
+
+
+LABELLED = saying(credentialSecret={"template": {"labels": {"team": "sales"}, "annotations": {"a": "b"}}})
+UNLABELLED = saying(credentialSecret={"template": {"labels": {}}})
+TEMPLATE = LABELLED.credential_secret.template
+
+
+def carried_out(stored: Readable) -> Readable:
+    """The same with the labels of that template on it."""
+    return msgspec.structs.replace(stored, written=as_written(TEMPLATE))
+
+
+@pytest.mark.parametrize("stored", [credential(), tombstone()])
+def test_template_of_the_credential_is_carried_out_once(stored: Readable) -> None:
+    prepare = template_of_the_credential_changed
+    assert prepare(observed(stored, wanted=LABELLED)) == Relabel(stored, TEMPLATE)
+    assert prepare(observed(carried_out(stored), wanted=LABELLED)) is None
+    assert prepare(observed(carried_out(stored), wanted=spec())) == Relabel(carried_out(stored), NO_METADATA)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(observed(credential()), id="nobody asks for anything"),
+        pytest.param(observed(credential(), wanted=UNLABELLED), id="an empty template asks for nothing"),
+        pytest.param(observed(credential(owners=OWNERLESS), wanted=LABELLED), id="not ours yet"),
+        pytest.param(observed(leaving(credential()), wanted=LABELLED), id="being deleted"),
+        pytest.param(observed(Unreadable("data"), wanted=LABELLED), id="unreadable"),
+        pytest.param(observed(None, wanted=LABELLED), id="none"),
+        pytest.param(observed(carried_out(credential()), wanted=invalid_spec()), id="nobody knows what is asked for"),
+    ],
+)
+def test_credential_is_not_labelled_where_nothing_changed_or_it_is_not_ours_to_write(seen: Observed) -> None:
+    assert template_of_the_credential_changed(seen) is None
+
+
 def test_preparations_are_all_in_the_chain() -> None:
     named: set[Callable[[Observed], Step | None]] = {
         restored_credential_has_no_owner,
@@ -330,6 +371,7 @@ def test_preparations_are_all_in_the_chain() -> None:
         identity_is_not_compared,
         deletion_is_to_revoke,
         deletion_is_not_to_revoke,
+        template_of_the_credential_changed,
         surroundings_are_unknown,
     }
     assert set(PREPARATIONS) == named

@@ -71,3 +71,28 @@ def test_words_of_the_api_server_are_passed_on_as_far_as_they_fit() -> None:
 def test_what_stopped_is_begun_at_once_by_whoever_leads_next() -> None:
     assert BEFORE_IT_WAS_SENT["stopping"].pause == timedelta(0)
     assert BEFORE_IT_WAS_SENT["another process"].pause == timedelta(seconds=9)
+
+
+def test_failure_remembers_when_it_was_and_which_request_it_answered() -> None:
+    trouble = intent_took_too_long().trouble(facts(), timedelta(minutes=3), NOW, "1")
+    assert (trouble.failed_at, trouble.asked) == (NOW, "1")
+    assert intent_took_too_long().trouble(facts(), timedelta(minutes=3), NOW).asked is None
+
+
+def test_next_try_is_told_by_the_minute_and_never_too_early() -> None:
+    told = {
+        intent_took_too_long().trouble(facts(), timedelta(seconds=seconds), NOW).told for seconds in range(120, 180, 7)
+    }
+    assert told == {"2026-07-01T12:03:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("setback", "provider"),
+    [
+        (Setback(Reason.REFRESH_FAILING, "no answer"), "login.example.com"),
+        (Setback(Reason.REFRESH_FAILING, "too many", at_least=timedelta(hours=1)), ""),
+        (client_is_not_ready(ValueError("no secret"), "app"), ""),
+    ],
+)
+def test_pause_is_ended_by_an_answer_to_another_only_where_nobody_asked_for_it(setback: Setback, provider: str) -> None:
+    assert setback.trouble(facts(), timedelta(minutes=3), NOW, None, "login.example.com").provider == provider

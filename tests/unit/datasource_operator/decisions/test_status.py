@@ -23,6 +23,7 @@ from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.status import (
     MESSAGE_LIMIT,
+    brought_nearer,
     dropped_fields,
     essential_status,
     status_patch,
@@ -586,6 +587,63 @@ def touches(patch: Any, path: tuple[str, ...]) -> bool:
 def test_of_a_patch_is_left_what_the_other_does_not_touch(current: Status, wanted: Status, other: Status) -> None:
     patch, refused = status_patch(current, wanted) or {}, status_patch(current, other) or {}
     assert set(leaves(without(patch, refused))) == {path for path in leaves(patch) if not touches(refused, path)}
+
+
+# The end of a grant.
+
+
+def expiring(left: timedelta = timedelta(days=2), **changes: Any) -> Observed:
+    """A grant of a year that ends so soon."""
+    ends: dict[str, Any] = {"grant_expires_at": NOW + left, "grant_lifetime": timedelta(days=365)}
+    return observed(credential(**(ends | changes)))
+
+
+def test_condition_is_there_only_while_a_grant_is_expiring() -> None:
+    condition = status_of(expiring()).condition("GrantExpiring")
+    assert condition is not None
+    assert (condition.status, condition.reason) == ("True", "EndsWithinThreeDays")
+    assert condition.message in ready(expiring()).message
+    assert ready(expiring()).status == "True"
+    assert status_of(expiring(timedelta(days=30))).condition("GrantExpiring") is None
+    assert link_of(expiring()) is not None
+    assert link_of(expiring(timedelta(days=30))) is None
+
+
+def test_condition_says_since_when_the_grant_is_expiring() -> None:
+    first = settled(expiring())
+    later = status_of(replace(first, now=NOW + timedelta(hours=47))).condition("GrantExpiring")
+    assert later is not None
+    assert (later.reason, later.last_transition_time) == ("EndsWithinADay", "2026-07-01T12:00:00Z")
+
+
+def test_end_of_the_grant_goes_while_nobody_can_use_it() -> None:
+    assert status_of(expiring()).grant_expires_at == "2026-07-03T12:00:00Z"
+    assert status_of(expiring(verdict=Reason.GRANT_REVOKED)).grant_expires_at is None
+    failing = replace(expiring(expires_at=NOW - LATER), trouble=trouble())
+    assert status_of(failing).grant_expires_at == "2026-07-03T12:00:00Z"
+
+
+def test_end_of_a_grant_that_is_learnt_with_an_upgrade_is_no_reason_to_write() -> None:
+    before = settled(observed(credential())).status
+    after = status_of(replace(expiring(timedelta(days=90)), status=before))
+    assert after.grant_expires_at is not None
+    assert status_patch(before, after) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (timedelta(days=30), timedelta(days=13), True),
+        (timedelta(days=13), timedelta(days=12), False),
+        (timedelta(days=13), timedelta(days=2), True),
+        (timedelta(days=2), timedelta(hours=1), True),
+        (timedelta(hours=2), timedelta(hours=1), False),
+        (timedelta(hours=1), timedelta(days=90), False),
+    ],
+)
+def test_each_step_towards_the_end_of_a_grant_is_told_once(before: timedelta, after: timedelta, told: bool) -> None:
+    note = brought_nearer(status_of(expiring(before)), status_of(expiring(after)))
+    assert (note is not None) is told
 
 
 def test_what_a_provider_writes_fits_into_the_schema() -> None:

@@ -63,6 +63,30 @@ def test_somebody_comes_when_a_token_becomes_late_though_nothing_else_happens() 
     assert finding_of(later).reason is not finding_of(seen).reason
 
 
+# A request ends a pause.
+
+
+@pytest.mark.parametrize(
+    ("asked", "pending", "failed", "wanted"),
+    [
+        pytest.param(None, "1", 60, True, id="asked for after the failure, a minute ago"),
+        pytest.param("1", "2", 60, True, id="asked for anew"),
+        pytest.param(None, "1", 59, False, id="not sooner than a minute after the failure"),
+        pytest.param("1", "1", 7200, False, id="the request that the failure answered"),
+        pytest.param(None, None, 7200, False, id="nobody asks"),
+    ],
+)
+def test_request_ends_a_pause_of_a_day_once_a_minute(
+    asked: str | None, pending: str | None, failed: int, wanted: bool
+) -> None:
+    """The instance: after a Retry-After of a day, Refresh now was ignored for that day."""
+    before = replace(trouble(try_again_in=timedelta(days=1)), asked=asked, failed_at=NOW - timedelta(seconds=failed))
+    seen = observed(credential(), trouble=before, requests=Requests(refresh=pending))
+    assert refresh_is_wanted(seen) is wanted
+    if not wanted and pending != asked:
+        assert wake_at(seen, finding_of(seen)) == NOW - timedelta(seconds=failed) + timedelta(minutes=1)
+
+
 # When surroundings are looked at again, and what else brings somebody.
 
 

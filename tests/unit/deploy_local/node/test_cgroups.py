@@ -40,13 +40,33 @@ def test_machine_with_every_hierarchy_can() -> None:
 @pytest.mark.parametrize(
     ("mounts", "why"),
     [
-        ("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", "no cgroups of version 1"),
-        ("", "no cgroups of version 1"),
+        ("", "there are no cgroups"),
         (MOUNTS.replace("cgroup /sys/fs/cgroup/memory cgroup", "cgroup2 /x cgroup2"), "no cgroup hierarchy of memory"),
     ],
 )
 def test_machine_that_cannot_is_told_why(mounts: str, why: str) -> None:
     assert why in (cgroups.obstacle(mounts) or "")
+
+
+def test_version_2_alone_will_do_where_the_root_hands_on_what_pods_need(tmp_path: Path) -> None:
+    mounts = f"cgroup2 {tmp_path} cgroup2 rw 0 0\n"
+    handed_on = tmp_path / "cgroup.subtree_control"
+    assert "no cpu, cpuset, memory, pids" in (cgroups.obstacle(mounts) or "")
+    handed_on.write_text("cpuset cpu io pids")
+    assert "no memory (" in (cgroups.obstacle(mounts) or "")
+    handed_on.write_text("cpuset cpu io memory hugetlb pids rdma misc")
+    assert cgroups.obstacle(mounts) is None
+
+
+@pytest.mark.parametrize(("controllers", "asked"), [("hugetlb", ""), ("cpuset cpu io memory pids", "+pids")])
+def test_only_controllers_of_version_2_are_handed_on(tmp_path: Path, controllers: str, asked: str) -> None:
+    """Beside version 1 there are none that pods need. The kernel's file takes a word at a time; here the last one stays."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "cgroup.controllers").write_text(controllers)
+    (folder / "cgroup.subtree_control").write_text("")
+    cgroups.hand_on("/run", [tmp_path])
+    assert (folder / "cgroup.subtree_control").read_text() == asked
 
 
 def test_folders_of_a_run_are_made_and_removed(roots: list[Path]) -> None:

@@ -1,0 +1,74 @@
+"""Whether the grant behind a credential is about to end, and what people read of that. Pure."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from datasource.api.clock import rfc3339
+from datasource.api.durations import parse_duration
+from datasource.api.spec import OAuth2, Spec
+from datasource.oauth2.lifetimes import LONGEST_LIFETIME
+from datasource.records.credential import CredentialFacts
+from datasource.records.grant import GrantEnd, Nearness, grant_end, nearness
+from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.predicates import usable_credential
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """A grant that is about to end."""
+
+    end: GrantEnd
+    nearness: Nearness
+    message: str
+
+
+def end_of(facts: CredentialFacts, oauth2: OAuth2 | None) -> GrantEnd | None:
+    """The first known end of a grant, by its facts and by what spec and preset say."""
+    whole = OAuth2() if oauth2 is None else oauth2.expanded()
+    return grant_end(facts, lifetime=_read(whole.grant_lifetime), idle=_read(whole.grant_idle_lifetime))
+
+
+def end_of_grant(seen: Observed) -> GrantEnd | None:
+    """The same of what was observed; None where no credential is in use."""
+    usable = usable_credential(seen)
+    return None if usable is None else end_of(usable.facts, seen.oauth2)
+
+
+def expiring_grant(seen: Observed) -> Expiring | None:
+    """The grant that is in use, where its end is near."""
+    end = end_of_grant(seen)
+    near = None if end is None else nearness(end, seen.now)
+    if end is None or near is None:
+        return None
+    return Expiring(
+        end, near, f"The grant ends at {rfc3339(end.at)}{_why(seen)}. {_what_to_do(seen)}{_whom_to_ask(seen)}"
+    )
+
+
+def _why(seen: Observed) -> str:
+    if seen.is_suspended:
+        return ", and while spec.suspend is true nothing is refreshed that may move that"
+    if seen.trouble is not None:
+        return ", unless a refresh moves that, and refreshing fails"
+    return ", and refreshing does not move that"
+
+
+def _what_to_do(seen: Observed) -> str:
+    if seen.is_suspended:
+        return "Set spec.suspend to false in time."
+    return "Open status.authorizationLink to get a new credential before; the old one works until then."
+
+
+def _whom_to_ask(seen: Observed) -> str:
+    """Another person may do it, unless the spec names one: a grant is not tied to whoever gave the one before."""
+    facts = seen.facts
+    last = None if facts is None else facts.authorized_as
+    contact = seen.spec.display.contact if isinstance(seen.spec, Spec) else ""
+    anybody = seen.oauth2 is None or not seen.oauth2.expected_identity
+    said = f" {last} authorized last{'; another person may do it' if anybody else ''}." if last else ""
+    return f"{said} Whom to ask: {contact}." if contact else said
+
+
+def _read(text: str | None) -> timedelta | None:
+    duration = parse_duration(text)
+    return None if duration is None else min(duration, LONGEST_LIFETIME)
