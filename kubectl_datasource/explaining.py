@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from datasource.api.states import PROVIDER_REACHABLE
+from datasource.api.states import ACCEPTED, PROVIDER_REACHABLE
 from kubectl_datasource.advice import Advice
 from kubectl_datasource.listing import as_json, state_cell, when
 from kubectl_datasource.objects import Datasource, Event
@@ -88,6 +88,10 @@ def _reach(datasource: Datasource, now: datetime) -> Iterator[Line]:
     if reachable is not None and reachable.status == "False":
         since = when(reachable.last_transition_time, now)
         yield (Cell(f"The provider cannot be reached, since {since}: {printable(reachable.message)}", "yellow"),)
+    accepted = datasource.status.condition(ACCEPTED)
+    if accepted is not None and accepted.status == "False":
+        since = when(accepted.last_transition_time, now)
+        yield (Cell(f"The service refuses the token, since {since}: {printable(accepted.message)}", "yellow"),)
 
 
 def _history(events: Sequence[Event] | None, now: datetime) -> Iterator[Line]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from datasource.api.states import PROVIDER_REACHABLE
+from datasource.api.states import ACCEPTED, PROVIDER_REACHABLE
 from kubectl_datasource.advice import Advice
 from kubectl_datasource.listing import as_json, state_cell, when
 from kubectl_datasource.objects import Datasource
@@ -61,7 +61,9 @@ def _conditions(datasource: Datasource, now: datetime) -> Iterator[Line]:
     if datasource.status.conditions:
         yield from ((Cell(""),), (Cell("Conditions", "bold"),))
     for each in datasource.status.conditions or ():
-        is_bad = each.status != "True" if each.type in {"Ready", PROVIDER_REACHABLE} else each.status == "True"
+        is_bad = (
+            each.status != "True" if each.type in {"Ready", PROVIDER_REACHABLE, ACCEPTED} else each.status == "True"
+        )
         head = f"  {printable(each.type):<{_WIDTH}}"
         since = f"since {when(each.last_transition_time, now)}"
         yield (Cell(head), Cell(printable(each.status), "yellow" if is_bad else "green"), Cell(f", {since}"))

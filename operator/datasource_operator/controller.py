@@ -34,8 +34,8 @@ from datasource_operator.failed_authorizations import FailedAuthorizations
 from datasource_operator.key_check import KeyCheck
 from datasource_operator.link_key_keeper import LinkKeyKeeper
 from datasource_operator.metrics import QUEUE_SECONDS, Workload, count_reconcile, seconds_since
+from datasource_operator.outward_looks import OutwardLooks
 from datasource_operator.queue import Priority, WorkQueue
-from datasource_operator.reachability import Reachability
 from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresh_pool import RefreshPool
@@ -78,7 +78,7 @@ class Controller:
     _revocations: Revocations = field(init=False)
     _surroundings: SurroundingsSchedule = field(init=False)
     _failed: FailedAuthorizations = field(init=False)
-    _reachability: Reachability = field(init=False)
+    _outward: OutwardLooks = field(init=False)
     _poller: SecretPoller = field(init=False)
     _memory: RefreshMemory = field(init=False)
     _steps: Steps = field(init=False)
@@ -110,8 +110,7 @@ class Controller:
         self._failed = FailedAuthorizations(self.cache, utc_now, self._look_again)
         self._steps.observer.failed_authorization = self._failed.of
         self._steps.providers.looked = self._provider_looked_at
-        self._reachability = Reachability(self.transport, discovery, self._steps.clients, self.cache, self._look_again)
-        self._steps.observer.reach = self._reachability.of
+        self._outward = OutwardLooks(self.transport, self._steps, self._look_again)
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
@@ -201,7 +200,7 @@ class Controller:
             self._refresher.is_stopping = True
             await cancel(tasks)
             await self._steps.providers.stop()
-            await self._reachability.stop()
+            await self._outward.stop()
             await self._pool.drain()
             self._steps.token_secrets.let_go_of_all()
 
@@ -255,7 +254,7 @@ class Controller:
         self._surroundings.forget(key)
         self._memory.forget(key)
         self._failed.forget(key)
-        self._reachability.forget(key)
+        self._outward.forget(key)
         self._poller.forget(key)
         self._pool.forget(key)
         self._steps.providers.forget(key)

@@ -20,7 +20,7 @@ from datasource.process.settings import Settings
 from datasource.records.contents import Leaving, Readable, StoredCredential, contents_in, seen_from
 from datasource.records.credential import Unreadable, UnreadableCredential
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
-from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.observed import Observed, Probed
 from datasource_operator.decisions.renames import name_it_moves_to, stands_in_ring
 from datasource_operator.refresh_memory import RefreshMemory
 
@@ -53,6 +53,8 @@ class Observer:
     """The last failure that a flow record told of."""
     reach: Callable[[Key, Spec | SpecProblem], Reach | None] = lambda _, __: None
     """Whether the provider can be reached, where that is known."""
+    probed: Callable[[Key, Observed], Probed] = lambda _, __: Probed()
+    """What spec.probe has shown, where a Datasource has one."""
     _parsed_specs: FairCache[bytes, Spec | SpecProblem] = field(
         default_factory=lambda: FairCache(PARSED_SPECS_IN_ALL, PARSED_SPECS_PER_NAMESPACE), repr=False
     )
@@ -84,7 +86,7 @@ class Observer:
         generation = datasource.metadata.generation
         facts = credential.facts if isinstance(credential, StoredCredential) else None
         spec = self._parsed(datasource)
-        return Observed(
+        seen = Observed(
             namespace=key.namespace,
             name=key.name,
             uid=datasource.metadata.uid,
@@ -103,6 +105,7 @@ class Observer:
             trouble=None if facts is None else self.memory.trouble(key, facts, generation, now),
             first_seen=None if facts is None else self.memory.first_seen(key, facts, now),
         )
+        return replace(seen, probed=self.probed(key, seen)) if isinstance(spec, Spec) and spec.probe else seen
 
     async def read_live(self, key: Key, seen: Observed) -> Observed:
         """First the Secret, then the Datasource: a credential newer than the spec read is then impossible."""

@@ -74,6 +74,18 @@ REFUSED = [
     ("display/title", "a\u202eb", "spec.display.title has a line break"),
     ("display/contact", "see HTTPS://evil.example", "spec.display.contact must hold no URL"),
     ("display/purpose", "go to www.evil.example", "spec.display.purpose must hold no URL"),
+    ("probe/path", "me", "spec.probe.path must be a path such as /me"),
+    ("probe/path", "/a\\b", "spec.probe.path must be a path such as /me"),
+    ("probe/path", "/a\r\nHost: evil", "spec.probe.path must be a path such as /me"),
+    ("probe/path", "/me#top", "spec.probe.path must be a path such as /me"),
+    ("probe/path", "//evil.example.com/me", "spec.probe.path must stand below spec.url"),
+    ("probe/path", "/../admin", "spec.probe.path must stand below spec.url"),
+    ("probe/path", "/a/..", "spec.probe.path must stand below spec.url"),
+    ("probe/path", "/a/..;/b", "spec.probe.path must stand below spec.url"),
+    ("probe/path", "/%2e%2e/admin", "spec.probe.path must stand below spec.url"),
+    ("probe/path", "/%252e/admin", "spec.probe.path must stand below spec.url"),
+    ("probe/interval", "30s", "spec.probe.interval must be from 1m to 24h"),
+    ("probe/interval", "25h", "spec.probe.interval must be from 1m to 24h"),
     ("url", None, "spec.url: Required value"),
     ("url", "", "spec.url"),
     ("url", "api.example.com", "spec.url must be an absolute URL such as"),
@@ -246,6 +258,8 @@ REFUSED = [
 ]
 
 ACCEPTED = [
+    ("probe", {}),
+    ("probe", {"path": "/v1/users/@me?fields=id,name&x=/..", "interval": "1h30m"}),
     ("deletionPolicy", "Revoke"),
     (
         "oauth2",

@@ -4,12 +4,17 @@ from datetime import datetime
 
 from datasource.api.clock import rfc3339
 from datasource.api.objects import Condition, Status
-from datasource.api.states import PROVIDER_REACHABLE
+from datasource.api.spec import Spec
+from datasource.api.states import ACCEPTED, PROVIDER_REACHABLE
 from datasource.outbound.reach import Reach
 from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.predicates import usable_credential
 
-LOOKS = (PROVIDER_REACHABLE,)
+LOOKS = (PROVIDER_REACHABLE, ACCEPTED)
 """Their types."""
+
+_ASKED_FOR = frozenset({ACCEPTED})
+"""Whose first success is news: somebody wrote spec.probe to read it."""
 
 _REACHABLE = "Reachable"
 
@@ -22,12 +27,32 @@ def provider_reachable(seen: Observed) -> Condition | None:
     if seen.reach is None:
         return stood if stood is not None and stood.observed_generation == seen.generation else None
     status, reason = _meaning(seen.reach)
+    return _condition(seen, PROVIDER_REACHABLE, status, reason, seen.reach.message)
+
+
+def accepted(seen: Observed) -> Condition | None:
+    """What spec.probe has shown of the access token; nothing where there is none that is in use."""
+    if not isinstance(seen.spec, Spec) or seen.spec.probe is None or usable_credential(seen) is None:
+        return None
+    found = seen.probed.acceptance
+    if found is None:
+        stood = seen.status.condition(ACCEPTED)
+        return stood if stood is not None and stood.observed_generation == seen.generation else None
+    return _condition(seen, ACCEPTED, found.status, found.reason, found.message)
+
+
+def look_conditions(seen: Observed) -> tuple[Condition, ...]:
+    """All of them that are known."""
+    return tuple(each for each in (provider_reachable(seen), accepted(seen)) if each is not None)
+
+
+def _condition(seen: Observed, type_: str, status: str, reason: str, message: str) -> Condition:
     return Condition(
-        type=PROVIDER_REACHABLE,
+        type=type_,
         status=status,
         reason=reason,
-        message=seen.reach.message,
-        last_transition_time=transition_time(stood, status, seen.now),
+        message=message,
+        last_transition_time=transition_time(seen.status.condition(type_), status, seen.now),
         observed_generation=seen.generation,
     )
 
@@ -35,7 +60,7 @@ def provider_reachable(seen: Observed) -> Condition | None:
 def reach_is_news(status: Status, reach: Reach) -> bool:
     """Whether a look showed something for which a status is worth a write."""
     stood = status.condition(PROVIDER_REACHABLE)
-    return _is_news(None if stood is None else (stood.status, stood.reason), _meaning(reach))
+    return _is_news(None if stood is None else (stood.status, stood.reason), _meaning(reach), PROVIDER_REACHABLE)
 
 
 def conditions_are_news(before: Status, after: Status) -> bool:
@@ -45,7 +70,7 @@ def conditions_are_news(before: Status, after: Status) -> bool:
     """
     if _settled(before) != _settled(after):
         return True
-    return any(_is_news(_told(before, type_), _told(after, type_)) for type_ in LOOKS)
+    return any(_is_news(_told(before, type_), _told(after, type_), type_) for type_ in LOOKS)
 
 
 def transition_time(stood: Condition | None, status: str, now: datetime) -> str:
@@ -62,10 +87,10 @@ def _told(status: Status, type_: str) -> tuple[str, str] | None:
     return None if condition is None else (condition.status, condition.reason)
 
 
-def _is_news(before: tuple[str, str] | None, after: tuple[str, str] | None) -> bool:
+def _is_news(before: tuple[str, str] | None, after: tuple[str, str] | None, type_: str) -> bool:
     if after is None:
         return False
-    return after[0] != "True" if before is None else before != after
+    return (after[0] != "True" or type_ in _ASKED_FOR) if before is None else before != after
 
 
 def _meaning(reach: Reach) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import msgspec
@@ -18,6 +18,7 @@ from datasource.records.credential import CredentialFacts, Unreadable
 from datasource.records.fingerprint import fingerprint
 from datasource.records.ticket import TicketScope, ticket_scope
 from datasource.records.token_secret import StoredTokenSecret
+from datasource_operator.decisions.acceptance import Acceptance
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,17 @@ class Trouble:
     """Whose answer to another Datasource ends the pause; empty: nobody's, as where the provider asked for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What spec.probe has shown."""
+
+    acceptance: Acceptance | None = None
+    wants_refresh: bool = False
+    """Whether the service refused this very token, and a refresh may help."""
+    next_look: timedelta | None = None
+    """When the next probe is due; None: one is under way, or none is asked for."""
+
+
 @dataclass(frozen=True)
 class Observed:
     """Everything that a decision rests on. No slots: what many checks ask for is worked out once."""
@@ -136,6 +148,7 @@ class Observed:
     """The last one of which a flow record told."""
     reach: Reach | None = None
     """What the last look at its provider showed; None where none was taken yet."""
+    probed: Probed = Probed()
     too_large: SpecProblem | None = None
     """What came of rendering the token Secret for this very revision: it would be too large."""
 

@@ -26,7 +26,7 @@ from datasource.records.credential import Unreadable
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
 from datasource_operator.decisions.expiring_grants import end_of_grant, expiring_grant
-from datasource_operator.decisions.looks import conditions_are_news, provider_reachable, transition_time
+from datasource_operator.decisions.looks import conditions_are_news, look_conditions, transition_time
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.timing import next_refresh
 
@@ -257,8 +257,7 @@ def _conditions(seen: Observed, finding: Finding) -> tuple[Condition, ...]:
         conditions.append(_condition(seen, "Stalled", "True", *said))
     if (grant := expiring_grant(seen)) is not None:
         conditions.append(_condition(seen, GRANT_EXPIRING, "True", grant.nearness, grant.message))
-    reachable = provider_reachable(seen)
-    return tuple(conditions) if reachable is None else (*conditions, reachable)
+    return (*conditions, *look_conditions(seen))
 
 
 def _condition(seen: Observed, type_: str, status: str, reason: str, message: str) -> Condition:

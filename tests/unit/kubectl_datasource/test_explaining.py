@@ -96,3 +96,9 @@ def test_a_provider_that_cannot_be_reached_is_told_with_since_when() -> None:
 
     assert "The provider cannot be reached, since 2026-07-01T11:50:00Z (10m ago): It \\x1brefuses." in shown("False")
     assert "cannot be reached" not in shown("True")
+
+
+def test_a_token_that_the_service_refuses_is_told() -> None:
+    accepted = {"type": "Accepted", "status": "False", "reason": "TokenRefused", "message": "It answered 401."}
+    shown = text(conditions=[accepted | {"lastTransitionTime": "2026-07-01T11:50:00Z"}])
+    assert "The service refuses the token, since 2026-07-01T11:50:00Z (10m ago): It answered 401." in shown

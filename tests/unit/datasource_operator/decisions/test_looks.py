@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
 from datasource.api.objects import Condition, Status
-from datasource.api.states import PROVIDER_REACHABLE
+from datasource.api.probe import Probe
+from datasource.api.states import ACCEPTED, PROVIDER_REACHABLE
 from datasource.outbound.reach import Obstacle, Reach
+from datasource_operator.decisions.acceptance import Acceptance, of_status
 from datasource_operator.decisions.looks import conditions_are_news, provider_reachable, reach_is_news
-from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.observed import Observed, Probed
 from datasource_operator.decisions.status import status_patch
-from tests.support.builders import NOW, observed, settled, spec_without_oauth2
+from tests.support.builders import NOW, credential, observed, settled, spec, spec_without_oauth2
 
 WELL = Reach("It was reached.")
 REFUSED = Reach("It refuses the connection.", Obstacle.NOT_CONNECTED)
@@ -106,3 +109,47 @@ def test_a_condition_that_goes_is_no_news_by_itself() -> None:
     told = settled(observed(reach=REFUSED)).status
     assert not conditions_are_news(told, settled(observed()).status)
     assert conditions_are_news(told, Status())
+
+
+# spec.probe
+
+
+def probed(acceptance: Acceptance | None = None, **changes: Any) -> Observed:
+    wanted = msgspec.structs.replace(spec(), probe=Probe(path="/me"))
+    return observed(credential(), wanted=wanted, probed=Probed(acceptance), **changes)
+
+
+def accepted_of(seen: Observed) -> tuple[str, str] | None:
+    found = seen.status.condition(ACCEPTED)
+    return None if found is None else (found.status, found.reason)
+
+
+GOOD, BAD = of_status(200, "api.example.com"), of_status(401, "api.example.com")
+
+
+def test_what_a_probe_shows_is_a_condition_and_no_state() -> None:
+    ready = settled(probed()).status.condition("Ready")
+    for acceptance in (GOOD, BAD, of_status(500, "api.example.com")):
+        told = settled(probed(acceptance))
+        assert accepted_of(told) == (acceptance.status, acceptance.reason)
+        assert (told.status.state, told.status.condition("Ready")) == ("AUTHORIZED", ready)
+
+
+def test_of_a_token_that_is_not_in_use_nothing_is_said() -> None:
+    assert accepted_of(settled(observed(credential(), probed=Probed(GOOD)))) is None, "nobody asks for a probe"
+    wanted = msgspec.structs.replace(spec(), probe=Probe())
+    assert accepted_of(settled(observed(wanted=wanted, probed=Probed(GOOD)))) is None, "there is no credential"
+
+
+def test_the_first_answer_is_worth_a_write_since_somebody_asked_for_it() -> None:
+    before = settled(probed())
+    assert status_patch(before.status, settled(replace(before, probed=Probed(GOOD))).status) is not None
+    good = settled(probed(GOOD))
+    assert status_patch(good.status, settled(replace(good, now=NOW + LATER)).status) is None
+    assert status_patch(good.status, settled(replace(good, probed=Probed(BAD))).status) is not None
+
+
+def test_what_stands_of_a_probe_is_kept_until_a_new_process_has_asked() -> None:
+    told = settled(probed(BAD))
+    assert accepted_of(settled(replace(told, probed=Probed(), now=NOW + LATER))) == ("False", "TokenRefused")
+    assert accepted_of(settled(replace(told, probed=Probed(), generation=2))) is None
