@@ -25,6 +25,7 @@ from kubectl_datasource.findings import (
     settings_of,
 )
 from kubectl_datasource.installation import POLICIES, Deployment
+from kubectl_datasource.journal_check import journals_are_kept
 from kubectl_datasource.name_clash import names_are_clear
 from kubectl_datasource.pods import why_not_ready
 from kubectl_datasource.reached import providers_are_reachable
@@ -50,6 +51,7 @@ def examine(survey: Survey) -> list[Check]:
         *other_installations_are_apart(survey),
         *rights_are_given(survey),
         policies_are_there(survey),
+        *journals_are_kept(survey),
         external_url_fits(survey),
         callback_server_answers(survey),
         *clocks_agree(survey),

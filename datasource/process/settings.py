@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True):
     metrics_per_object: bool = True
     """Whether each Datasource has series of its own, with its name and namespace in the labels."""
     branding: Branding = Branding()
+    journal: str | None = None
+    """A directory that outlives the process, in which replies are written down before they are stored; None: nowhere."""
 
 
 def settings_in(environ: Mapping[str, str]) -> Settings:
@@ -87,6 +89,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
             cluster_name=_line(environ, "DATASOURCE_CLUSTER_NAME"),
             support_address=_line(environ, "DATASOURCE_SUPPORT_ADDRESS"),
         ),
+        journal=environ.get("DATASOURCE_JOURNAL") or None,
     )
 
 

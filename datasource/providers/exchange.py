@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
 
 from datasource.concurrency.backoff import Backoff, no_jitter
 from datasource.oauth2.errors import MalformedTokenResponse, OAuth2Error, OutcomeUnknown
@@ -10,7 +13,14 @@ from datasource.oauth2.pushed_authorization import parse_pushed_authorization
 from datasource.oauth2.revocation import check_revocation_response, is_worth_another_try
 from datasource.oauth2.token_response import ReplyOptions, TokenResponse, parse_token_response, parse_what_came
 from datasource.outbound.provider_request import ProviderRequest, Reply, UnusableReply
+from datasource.providers.progress import Record
 from datasource.providers.transport import Transport
+from datasource.records.journal_entry import RecordedReply
+
+logger = structlog.get_logger(__name__)
+
+Recorder = Callable[[RecordedReply], None]
+"""Writes a reply down that may grant something."""
 
 DEADLINE = timedelta(seconds=20)
 
@@ -32,16 +42,20 @@ async def request_token(
     deadline: timedelta = DEADLINE,
     options: ReplyOptions | None = None,
     ca_bundle: str | None = None,
+    record: Recorder | None = None,
 ) -> TokenResponse:
     """Send a token request for a tenant (its namespace); the authorities of `ca_bundle` are trusted beside the system's.
+
+    A reply that may grant something is given to `record` before anything else is done with it.
 
     Raises:
         OAuth2Error: one of its subclasses; its class tells whether the request may have been processed.
     """
     sent_at, options = now(), options or ReplyOptions()
     # The lifetime counts from before the request: a slow reply never makes a token look younger than it is.
+    recorded = None if record is None else partial(_record, record, sent_at, now)
     try:
-        reply = await _reply(transport, request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
+        reply = await _reply(transport, request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle, record=recorded)
     except OutcomeUnknown as error:
         if error.received is None:
             raise
@@ -117,11 +131,25 @@ async def revoke_token_patiently(
     await revoke_token(transport, request, tenant=tenant, now=now, ca_bundle=ca_bundle)
 
 
+def _record(record: Recorder, sent_at: datetime, now: Callable[[], datetime], reply: Reply, is_whole: bool) -> None:
+    """Have a reply written down. Where that fails for a reason that nobody thought of, the reply itself must not be lost."""
+    try:
+        record(RecordedReply.of(reply, is_whole=is_whole, sent_at=sent_at, received_at=now()))
+    except Exception:
+        logger.exception("a reply could not be written down")
+
+
 async def _reply(
-    transport: Transport, request: ProviderRequest, *, deadline: timedelta, tenant: str, ca_bundle: str | None
+    transport: Transport,
+    request: ProviderRequest,
+    *,
+    deadline: timedelta,
+    tenant: str,
+    ca_bundle: str | None,
+    record: Record | None = None,
 ) -> Reply:
     """Send a request that the provider acts on; a reply that cannot be opened says that it did."""
     try:
-        return await transport.send(request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle)
+        return await transport.send(request, deadline=deadline, tenant=tenant, ca_bundle=ca_bundle, record=record)
     except UnusableReply as error:
         raise MalformedTokenResponse(str(error)) from None

@@ -1,5 +1,6 @@
 """How far a request has come, and what it means that it goes no further: above all, whether it may have been processed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -27,6 +28,10 @@ FAILURES = (*_NEVER_SENT, *_NO_WHOLE_ANSWER, UnicodeError, ReplyTooLarge, Unusab
 """What `failure` tells the meaning of."""
 
 
+Record = Callable[[Reply, bool], None]
+"""Writes a reply down that may grant something; told whether it is whole."""
+
+
 @dataclass(slots=True)
 class Progress:
     """On whose behalf a request is sent, how large its reply may be, and how far it has come."""
@@ -41,10 +46,16 @@ class Progress:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     body: bytearray = field(default_factory=bytearray, repr=False)
     """What came of it so far."""
+    record: Record | None = None
     is_proxied: bool = False
 
     def write(self) -> None:
         self.is_written = True
+
+    def hand_out(self, reply: Reply, *, is_whole: bool) -> None:
+        """Have a reply written down, where it may grant something: an error rotates nothing."""
+        if self.record is not None and reply.is_success and reply.body:
+            self.record(reply, is_whole)
 
     def received(self) -> Reply:
         """What came, whole or not, as it reads without content coding.

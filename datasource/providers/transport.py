@@ -29,7 +29,7 @@ from datasource.process.metrics import provider_timed
 from datasource.providers.connecting import CheckedBackend
 from datasource.providers.connections import CONNECT_TIMEOUT, IDLE_SECONDS, Connection, ProviderConnections
 from datasource.providers.deadline import deadline_of
-from datasource.providers.progress import FAILURES, Connected, OnlyConnecting, Progress, failure, hindrance_of
+from datasource.providers.progress import FAILURES, Connected, OnlyConnecting, Progress, Record, failure, hindrance_of
 from datasource.providers.resolver import Lookups, NameServers, Resolve
 from datasource.providers.wire import Wire, WiredBackend
 
@@ -86,7 +86,13 @@ class Transport:
         await self._name_servers.aclose()
 
     async def send(
-        self, request: ProviderRequest, *, deadline: timedelta, tenant: str, ca_bundle: str | None = None
+        self,
+        request: ProviderRequest,
+        *,
+        deadline: timedelta,
+        tenant: str,
+        ca_bundle: str | None = None,
+        record: Record | None = None,
     ) -> Reply:
         """Send a request and read the whole reply within the deadline.
 
@@ -95,6 +101,8 @@ class Transport:
             deadline: for all of it.
             tenant: the namespace on whose behalf it is sent: what its hosts keep waiting takes from its share alone.
             ca_bundle: certificate authorities, in PEM, that are trusted beside the system's for this request only.
+            record: called with a reply that may grant something (2xx), before anything else is done with it and before anybody
+                is waited for; and whether it is whole. What it raises is raised here.
 
         Raises:
             EgressDenied: no request may go there.
@@ -103,7 +111,7 @@ class Transport:
                 of an answer stands in it.
             UnusableReply: the reply is coded in a way that is not read.
         """
-        progress = Progress(tenant, request.largest_reply)
+        progress = Progress(tenant, request.largest_reply, record=record)
         http_request, host = _http_request(request, progress)
         denied = self._egress.host_denial(host)
         if denied is not None:
@@ -117,6 +125,8 @@ class Transport:
             # Where the status says that nothing was granted, it says enough, whole or not.
             if readable is not None and (progress.reply is not None or not readable.is_success):
                 return readable
+            if readable is not None:
+                progress.hand_out(readable, is_whole=False)
             raise failure(error, host, progress, deadline) from error
 
     async def connect(
@@ -180,6 +190,8 @@ async def _exchange(client: httpx.AsyncClient, request: httpx.Request, progress:
         async for part in cast(httpx.AsyncByteStream, answer.stream):
             progress.body += part
         progress.reply = progress.received()
+        # Here the end of the message was seen. Whatever is done next may fail, or take its time.
+        progress.hand_out(progress.reply, is_whole=True)
         return progress.reply
     finally:
         await answer.aclose()

@@ -23,6 +23,13 @@ SLOWEST_START = timedelta(seconds=5)
 is left of TAKEOVER_AFTER is for a process that the machine holds up."""
 
 
+JOURNAL_IS_LOST_AFTER = timedelta(minutes=15)
+"""How long a pod has to come back to what it wrote down: kubelet lets a container that fails wait for 5 minutes at most."""
+
+SHORT_LIFE = timedelta(minutes=5)
+"""Of an access token: sooner than apps are without one, a lost journal is taken for granted."""
+
+
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
     """One refresh under way.
 
@@ -35,6 +42,8 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
     pod: str
     at: Moment
     sends: int = 1
+    journal: bool = False
+    """Whether the process writes a reply down before it stores it: then its pod may have it, although the process is dead."""
 
     def encode(self) -> str:
         """The value of the `datasource.dev/intent` annotation: JSON."""
@@ -56,17 +65,51 @@ class Process:
 
     process: str
     pod: str
+    journal: bool = False
+    """Whether it keeps a journal."""
 
 
-def may_be_taken(intent: Intent | None, process: Process, *, seen_unchanged: timedelta) -> bool:
+@dataclass(frozen=True, slots=True)
+class TokenLife:
+    """What is left of the access token that apps have while a refresh does not come about."""
+
+    left: timedelta
+    whole: timedelta
+
+    @property
+    def is_short(self) -> bool:
+        """Whether apps would soon be without one."""
+        return self.left <= max(SHORT_LIFE, self.whole / 10)
+
+
+def may_be_taken(
+    intent: Intent | None,
+    process: Process,
+    *,
+    seen_unchanged: timedelta,
+    age: timedelta = timedelta(0),
+    life: TokenLife | None = None,
+) -> bool:
     """Whether this process may send the refresh token.
 
     Our own intent was left by a request whose outcome we never learnt, and one of an earlier process of our pod by a process
-    that is dead. Anybody else may be waiting for the answer right now.
+    that is dead; what it wrote down we have read. Anybody else may be waiting for the answer right now; and where it keeps a
+    journal, its pod may be about to store a reply, which we would ruin.
+
+    Args:
+        intent: what stands on the Secret.
+        process: who asks.
+        seen_unchanged: for how long.
+        age: of the intent, by the clocks of whoever wrote it and of who asks.
+        life: of the access token; None where nobody knows.
     """
-    if intent is None or intent.process == process.process or intent.pod == process.pod:
+    if intent is None or intent.process == process.process:
         return True
-    return seen_unchanged >= TAKEOVER_AFTER
+    if intent.pod == process.pod and (process.journal or not intent.journal):
+        return True
+    if seen_unchanged < TAKEOVER_AFTER or not intent.journal:
+        return seen_unchanged >= TAKEOVER_AFTER
+    return max(age, seen_unchanged) >= JOURNAL_IS_LOST_AFTER or (life is not None and life.is_short)
 
 
 def next_intent(
@@ -82,4 +125,4 @@ def next_intent(
         was_sent: whether the one that stands there may have been sent; False only where this process knows that it was not.
     """
     sends = 1 if before is None else before.sends + was_sent
-    return Intent(id=intent_id, process=process.process, pod=process.pod, at=now, sends=sends)
+    return Intent(id=intent_id, process=process.process, pod=process.pod, at=now, sends=sends, journal=process.journal)

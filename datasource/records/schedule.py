@@ -49,7 +49,11 @@ def refresh_due(
     """
     if facts.refreshed_at is None or not facts.has_refresh_token:
         return None
-    ages = [*_by_the_access_token(facts, refresh_before, default_lifetime), *_by_the_grant(facts, grant)]
+    ages = [
+        *_by_the_access_token(facts, refresh_before, default_lifetime),
+        *_by_the_grant(facts, grant),
+        *_to_be_proved(facts),
+    ]
     return min(facts.refreshed_at, first_seen) + min(ages) if ages else None
 
 
@@ -68,6 +72,12 @@ def _by_the_grant(facts: CredentialFacts, grant: GrantEnd | None) -> Iterator[ti
     if lifetime is not None:
         age: timedelta = lifetime * _LIFETIME_SHARE
         yield max(age - _jitter(facts, lifetime), SHORTEST_GRANT_PAUSE)
+
+
+def _to_be_proved(facts: CredentialFacts) -> Iterator[timedelta]:
+    """A hint that the tokens are old as soon as they are new: nobody knows whether their grant lives."""
+    if facts.expires_at is not None and facts.expiry_hint is not None and facts.expiry_hint == facts.refreshed_at:
+        yield SHORTEST_PAUSE
 
 
 def _lifetime(facts: CredentialFacts, end: datetime | None) -> timedelta | None:

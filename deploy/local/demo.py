@@ -214,7 +214,10 @@ def processes(cluster: Cluster, provider: Provider) -> Iterator[Stack]:
     stack = Stack(cluster, FOLDER / "logs", _preferred(PAGES_PORT), log_format="text")
     callback = f"{stack.external_url}/callback/{NAMESPACE}"
     provider.register_client(CLIENT_ID, CLIENT_SECRET, [callback])
-    running = [stack.operator(), stack.callback_server()]
+    running = [
+        stack.operator(DATASOURCE_JOURNAL=_journal("operator")),
+        stack.callback_server(DATASOURCE_JOURNAL=_journal("callback-server")),
+    ]
     try:
         for process in running:
             process.start()
@@ -223,6 +226,13 @@ def processes(cluster: Cluster, provider: Provider) -> Iterator[Stack]:
     finally:
         for process in reversed(running):
             process.stop()
+
+
+def _journal(process: str) -> str:
+    """A directory of the demo's own: one for each process, as each pod has one."""
+    directory = FOLDER / "journal" / process
+    directory.mkdir(parents=True, exist_ok=True)
+    return str(directory)
 
 
 def fetch_for_nodes() -> None:

@@ -8,6 +8,7 @@ import structlog
 import uvloop
 
 from datasource.cluster.kube import Kube
+from datasource.process.journal import journal_in
 from datasource.process.logs import configure_logging
 from datasource.process.metrics import show_build
 from datasource.process.probes import serve_probes
@@ -43,6 +44,8 @@ async def run(settings: Settings, health_host: str, health_port: int) -> None:
     Raises:
         ClusterTooOld: before anything else is done.
     """
+    # Before anything else, and without the API server: what lies there must not be made void.
+    journal = journal_in(settings.journal)
     async with (
         Kube(settings.kubeconfig, user_agent="datasource-operator") as kube,
         # Connections of its own: a renewal must not wait behind the workers' requests.
@@ -51,7 +54,7 @@ async def run(settings: Settings, health_host: str, health_port: int) -> None:
     ):
         await require_supported_cluster(kube)
         show_build("operator")
-        serving = Serving(kube, lease_kube, transport, settings)
+        serving = Serving(kube, lease_kube, transport, settings, journal)
         runner = await serve_probes(health_host, health_port, stalled=serving.stalled, unready=serving.unready)
         logger.info("operator starts", namespaces=settings.namespaces or "all", external_url=settings.external_url)
         try:

@@ -18,6 +18,7 @@ from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.concurrency.fair_turns import FairTurns
 from datasource.process.clock import utc_now
+from datasource.process.journal import Journal
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
@@ -68,6 +69,7 @@ class Controller:
     kube: Kube
     transport: Transport
     settings: Settings
+    journal: Journal | None = None
     cache: Cache = field(default_factory=Cache)
     monotonic: Callable[[], float] = time.monotonic
     random: Callable[[], float] = random.random
@@ -112,10 +114,12 @@ class Controller:
         self._steps.providers.looked = self._provider_looked_at
         self._outward = OutwardLooks(self.transport, self._steps, self._look_again)
         # A process has no pod in tests and on a laptop: it is its own.
-        process = Process(process=secrets.token_hex(8), pod=self.settings.pod_uid or secrets.token_hex(8))
+        process = Process(secrets.token_hex(8), self.settings.pod_uid or secrets.token_hex(8), self.journal is not None)
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
         self._waiting = WaitingReplies(self._warn_of_waiting_reply, self.queue.add, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
+        self._refresher.keep(self.journal)
+        self._refresher.replayer.changed = self._look_again
         revoker = Revoker(self.kube, self.transport, self.cache, self.settings, self._recorder)
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
         link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
@@ -168,13 +172,14 @@ class Controller:
         return self._memory.seen_before(key, facts, now)
 
     def start(self) -> None:
-        """Start to watch. Call it before kopf starts: kopf cancels at its end what was started after it."""
+        """Start to watch, and to replay. Call it before kopf starts: kopf cancels at its end what was started after it."""
         check = KeyCheck(self.kube, self.cache, self.scopes, self._forget_if_gone)
-        self._tasks.append(spawn("key check", check.run))
+        self._tasks += [spawn("key check", check.run), *self._refresher.start()]
         self._tasks += self.watches.start()
 
     async def stop(self) -> None:
         """End what `start` started."""
+        await self._refresher.drain()
         await cancel(self._tasks)
 
     async def lead(self) -> None:
@@ -199,7 +204,6 @@ class Controller:
         finally:
             self._refresher.is_stopping = True
             await cancel(tasks)
-            await self._steps.providers.stop()
             await self._outward.stop()
             await self._pool.drain()
             self._steps.token_secrets.let_go_of_all()
@@ -257,7 +261,6 @@ class Controller:
         self._outward.forget(key)
         self._poller.forget(key)
         self._pool.forget(key)
-        self._steps.providers.forget(key)
         self._steps.token_secrets.let_go(key)
         self._status.forget(key)
         self._revocations.follow(key)

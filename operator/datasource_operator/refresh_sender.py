@@ -9,13 +9,15 @@ from typing import Any
 import structlog
 from prometheus_client import Counter
 
+from datasource.api.spec import OAuth2
 from datasource.cluster.clients import ClientMaterial, Clients
 from datasource.oauth2.errors import MetadataUnavailable, MetadataUnusable, OAuth2Error
 from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
 from datasource.oauth2.identity import IdentityChanged, read_kept_claims, require_same_subject
 from datasource.oauth2.token_request import refresh_request
+from datasource.oauth2.token_response import TokenResponse
 from datasource.outbound.provider_request import ProviderRequest
-from datasource.providers.exchange import request_token
+from datasource.providers.exchange import Recorder, request_token
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.credential import CredentialData, CredentialFacts
@@ -49,8 +51,15 @@ class RefreshSender:
     answered: Callable[[Key], None] = lambda _: None
     """Told when the provider has answered, or did not: it may be sent the next request."""
 
-    async def send(self, key: Key, turn: Turn, material: ClientMaterial) -> Answer:
-        """Send the refresh token, and see whose the tokens are that come back."""
+    async def send(self, key: Key, turn: Turn, material: ClientMaterial, record: Recorder | None = None) -> Answer:
+        """Send the refresh token, and see whose the tokens are that come back.
+
+        Args:
+            key: the Datasource.
+            turn: what is sent.
+            material: what the client proves itself with.
+            record: writes a reply with tokens down, before anything else is done with it.
+        """
         parameters, ca_bundle = material.parameters, material.ca_bundle
         sent_at = self.monotonic()
         try:
@@ -62,6 +71,7 @@ class RefreshSender:
                 deadline=REQUEST_DEADLINE,
                 options=reply_options(parameters, refreshed=turn.facts),
                 ca_bundle=ca_bundle,
+                record=record,
             )
         except OAuth2Error as error:
             REFRESHES.labels(type(error).__name__).inc()
@@ -75,14 +85,20 @@ class RefreshSender:
             return error
         finally:
             self.answered(key)
+        return await self.judged(key, turn, response, parameters, ca_bundle, at=self.now())
+
+    async def judged(
+        self, key: Key, turn: Turn, response: TokenResponse, parameters: OAuth2, ca_bundle: str | None, *, at: datetime
+    ) -> Answer:
+        """See whose the tokens are that came back; `at` is when."""
         kept, issuer = read_kept_claims(turn.data.identity), parameters.issuer
         if response.id_token is None or kept is None or issuer is None:
             return response
         # One that comes with a refresh is about the one who authorized (OIDC Core section 12.2), or apps get nothing.
         try:
-            claims = await self._claims(response.id_token, issuer, key.namespace, material)
+            claims = await self._claims(response.id_token, issuer, key.namespace, ca_bundle, parameters.discovery_url)
             require_same_subject(claims, kept)
-            check_claims(claims, issuer=issuer, client_id=turn.data.client_id, nonce=None, now=self.now())
+            check_claims(claims, issuer=issuer, client_id=turn.data.client_id, nonce=None, now=at)
         except (IdentityChanged, IdentityMismatch) as error:
             REFRESHES.labels(type(error).__name__).inc()
             logger.error("an id_token of a refresh was refused", datasource=str(key), error=str(error))
@@ -106,7 +122,9 @@ class RefreshSender:
         except (MetadataUnavailable, MetadataUnusable) as error:
             logger.info("no keys to verify an id_token of a refresh with yet", datasource=str(key), error=str(error))
 
-    async def _claims(self, id_token: str, issuer: str, namespace: str, material: ClientMaterial) -> Mapping[str, Any]:
+    async def _claims(
+        self, id_token: str, issuer: str, namespace: str, ca_bundle: str | None, discovery_url: str | None
+    ) -> Mapping[str, Any]:
         """Verified where the issuer's keys can be had. A refresh token is spent by now: while they cannot, the TLS of the token
         endpoint stands in for the signature (OIDC Core section 3.1.3.7 point 6), rather than to lose the grant."""
         try:
@@ -114,8 +132,8 @@ class RefreshSender:
                 id_token,
                 issuer,
                 tenant=namespace,
-                ca_bundle=material.ca_bundle,
-                discovery_url=material.parameters.discovery_url,
+                ca_bundle=ca_bundle,
+                discovery_url=discovery_url,
             )
         except (MetadataUnavailable, MetadataUnusable) as error:
             logger.warning(

@@ -2,7 +2,8 @@
 
 1. An intent is swapped onto the credential Secret; the refresh token is taken from the answer, so nobody else has it too.
 2. The refresh token is sent to the endpoint that it was obtained from.
-3. The reply is stored, tried again through any outage; or the intent is taken back, or a verdict is written.
+3. The reply is written down in the journal, where there is one, before anything else is done with it.
+4. It is stored, tried again through any outage; or the intent is taken back, or a verdict is written.
 
 Every write is a compare-and-swap on the Secret's resourceVersion; every unclear answer is resolved by reading again.
 """
@@ -24,17 +25,26 @@ from datasource.api.requests import Requests
 from datasource.api.spec import DeletionPolicy, OAuth2, Spec
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
-from datasource.cluster.credential_secrets import CredentialSecrets, NotOurs, Stale
+from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.dropped_grants import DroppedGrant, DroppedGrants
+from datasource.cluster.replays import Replays
 from datasource.process.clock import utc_now
+from datasource.process.journal import Journal
 from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
-from datasource.records.contents import Readable, StoredCredential, still_there
+from datasource.records.contents import StoredCredential
 from datasource.records.credential import CredentialFacts, UnreadableCredential
 from datasource.records.credential_patches import facts_patch
-from datasource.records.intent import SLOWEST_START, Intent, Process, may_be_taken, next_intent
+from datasource.records.intent import (
+    SLOWEST_START,
+    TAKEOVER_AFTER,
+    Intent,
+    Process,
+    may_be_taken,
+    next_intent,
+)
+from datasource.records.journal_entry import place_of
 from datasource.records.sendable_data import sendable_data
-from datasource.records.standing import Standing
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Observed
@@ -49,35 +59,32 @@ from datasource_operator.decisions.refresh_outcome import (
     tokens_in,
 )
 from datasource_operator.decisions.setbacks import (
-    BLOCKED_PAUSE,
+    NotNow,
     Setback,
     another_process_refreshes,
     api_server_refused,
     client_is_not_ready,
     credential_is_damaged,
     intent_took_too_long,
+    journal_may_hold_the_reply,
     reply_could_not_be_stored,
-    reply_waits,
+    reply_is_in_the_journal,
     stopped_before_it_was_sent,
 )
-from datasource_operator.decisions.timing import provider_for, refresh_is_wanted
+from datasource_operator.decisions.timing import provider_for, refresh_is_wanted, token_life
 from datasource_operator.observer import DatasourceGone
+from datasource_operator.outcome_writer import OutcomeWriter, words_of
+from datasource_operator.recording import Recording
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
 from datasource_operator.refresh_sender import REFRESHES, RefreshSender
+from datasource_operator.replayer import Replayer
 from datasource_operator.steps import Steps
+from datasource_operator.tasks import spawn
 from datasource_operator.waiting_replies import WaitingReplies
 
 logger = structlog.get_logger(__name__)
 
 DROPPED = "a reply was dropped: the credential was cleared, deleted or replaced meanwhile"
-
-
-class NotNow(Exception):
-    """The refresh cannot be done now; carries what to tell and when to try again."""
-
-    def __init__(self, setback: Setback) -> None:
-        super().__init__(setback.message)
-        self.setback = setback
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,10 @@ class Refresher:
     is_stopping: bool = False
     """Whether no request may be begun any more, since we end or lead no longer. What was sent is seen through."""
     sender: RefreshSender = field(init=False, repr=False)
+    outcomes: OutcomeWriter = field(init=False, repr=False)
+    replayer: Replayer = field(init=False, repr=False)
+    replays: Replays | None = field(init=False, default=None, repr=False)
+    """What becomes of replies that lie in the journal; None where there is none."""
     _clients: Clients = field(init=False, repr=False)
     _credential_secrets: CredentialSecrets = field(init=False, repr=False)
     _dropped_grants: DroppedGrants = field(init=False, repr=False)
@@ -115,10 +126,24 @@ class Refresher:
     def __post_init__(self) -> None:
         self._clients = Clients(self.steps.kube, self.steps.settings.require_allowed_hosts, self.now, self.token_bytes)
         self.sender = RefreshSender(self.transport, self._clients, self.verifier, self.now, self.monotonic)
-        self._credential_secrets = self.steps.credential_secrets
-        self._dropped_grants = DroppedGrants(
-            self.transport, self._clients, self._credential_secrets, self.now, self.sleep
-        )
+        secrets, memory = self.steps.credential_secrets, self.memory
+        self._credential_secrets = secrets
+        self._dropped_grants = DroppedGrants(self.transport, self._clients, secrets, self.now, self.sleep)
+        self.outcomes = OutcomeWriter(self.steps, memory, self.now, self.waiting, self.monotonic)
+        self.replayer = Replayer(secrets, self.sender, self._clients, self._dropped_grants, memory)
+
+    def keep(self, journal: Journal | None) -> None:
+        """Write replies down in a journal before anything else is done with them, and deal with what lies there."""
+        self.replays = None if journal is None else Replays(journal, self.replayer.replay, self.monotonic)
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Deal with what lies in the journal, whoever leads."""
+        return [] if self.replays is None else [spawn("replays", self.replays.run)]
+
+    async def drain(self) -> None:
+        """Deal with all that lies there: a pod that ends takes it with it."""
+        if self.replays is not None:
+            await self.replays.drain()
 
     async def refresh(self, key: Key) -> None:
         """Refresh the credential of a Datasource, if that is still wanted. What goes wrong is remembered, not raised."""
@@ -131,13 +156,17 @@ class Refresher:
         except Stale as error:
             logger.debug("somebody wrote meanwhile", datasource=str(key), what=str(error))
         except NotNow as not_now:
-            self._remember(key, seen, not_now.setback)
+            self._remember(key, seen, not_now.setback, not_now.about)
         except (ApiError, Unavailable) as error:
             # As the provider's failures: it is told once the token is dead, and the pause grows until a reply is stored.
             logger.warning("the API server let no refresh begin", datasource=str(key), error=str(error))
-            self._remember(key, seen, api_server_refused(_words(error), error.retry_after))
+            self._remember(key, seen, api_server_refused(words_of(error), error.retry_after))
 
     async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
+        if self.replays is not None and self.replays.lies_there(place_of(*key)):
+            # Whatever that reply brings: the refresh token that stands there may be used up by it.
+            await self._replay(key, self.replays)
+            return
         await self._require_turn(key, credential.facts)
         material = await self._material(key, oauth2)
         await self.sender.prepare(key, credential.facts, material)
@@ -153,11 +182,19 @@ class Refresher:
         if self.monotonic() - began_at > SLOWEST_START.total_seconds():
             await self._take_back(key, begun, intent_took_too_long())
         self.memory.sends(key)
+        recording = Recording(turn, material.parameters, self.replays)
+        try:
+            await self._send(key, turn, material, recording)
+        finally:
+            # Where it was not seen through, whatever came in between, it is dealt with from the journal.
+            recording.leave()
+
+    async def _send(self, key: Key, turn: Turn, material: ClientMaterial, recording: Recording) -> None:
         sent_at = self.monotonic()
-        answer = await self.sender.send(key, turn, material)
+        answer = await self.sender.send(key, turn, material, recording.recorder)
         outcome = refresh_outcome(turn, answer, self.now())
-        stands = isinstance(outcome, LeaveIntent) or await self._write_until_it_stands(
-            key, turn.facts, turn.resource_version, outcome
+        stands = isinstance(outcome, LeaveIntent) or await self.outcomes.write_or_leave(
+            key, turn, outcome, recording, is_stopping=lambda: self.is_stopping
         )
         if isinstance(outcome, Store):
             REFRESHES.labels("stored" if stands else "dropped").inc()
@@ -165,7 +202,7 @@ class Refresher:
                 "refreshed" if stands else DROPPED,
                 datasource=str(key),
                 revision=turn.facts.revision + 1,
-                # Between the two a crash would lose the grant.
+                # Between the two a crash would lose the grant, but for the journal.
                 seconds_from_request_to_store=round(self.monotonic() - sent_at, 3),
             )
         if (replied := tokens_in(turn.data, answer)) is not None:
@@ -174,23 +211,40 @@ class Refresher:
                 await self._dropped_grants.revoke(grant)
             elif not stands:
                 await self._dropped_grants.revoke_where_none_stands(grant)
+        recording.is_done()
         if isinstance(outcome, Verdict):
             logger.info("the refresh token is dead", datasource=str(key), verdict=outcome.verdict.value, written=stands)
         if outcome.trouble is not None:
-            raise NotNow(outcome.trouble)
+            raise NotNow(outcome.trouble, outcome.facts_after() if isinstance(outcome, KeepRefreshToken) else None)
         if isinstance(outcome, Store):
             self.memory.succeeded(key)
 
+    async def _replay(self, key: Key, replays: Replays) -> None:
+        """Deal with a reply that lies in the journal.
+
+        Raises:
+            NotNow: it lies there still.
+        """
+        rest = await replays.replay(place_of(*key))
+        if replays.lies_there(place_of(*key)):
+            words = "none yet" if rest is None else rest.why
+            raise NotNow(reply_is_in_the_journal(words, LOOK_GAP))
+
     async def _require_turn(self, key: Key, facts: CredentialFacts) -> None:
         """Somebody else's intent: wait until it was seen unchanged for long enough."""
-        intent = facts.intent
-        if intent is None or may_be_taken(intent, self.process, seen_unchanged=self.memory.seen_unchanged(key, intent)):
+        intent, now = facts.intent, self.now()
+        if intent is None:
+            return
+        unchanged = self.memory.seen_unchanged(key, intent)
+        life = token_life(facts, now)
+        if may_be_taken(intent, self.process, seen_unchanged=unchanged, age=now - intent.at, life=life):
             return
         live = await self._credential_secrets.facts(*key)
         if isinstance(live, StoredCredential) and live.facts.intent is not None:
             self.memory.looked(key, live.facts.intent)
         logger.info("a refresh waits for another process", datasource=str(key), intent=intent.id)
-        raise NotNow(another_process_refreshes(LOOK_GAP))
+        is_dead = unchanged >= TAKEOVER_AFTER
+        raise NotNow(journal_may_hold_the_reply(LOOK_GAP) if is_dead else another_process_refreshes(LOOK_GAP))
 
     async def _material(self, key: Key, oauth2: OAuth2) -> ClientMaterial:
         try:
@@ -270,73 +324,15 @@ class Refresher:
             NotNow: always.
         """
         outcome = TakeBack(begun.intent, setback)
-        await self._write_until_it_stands(key, begun.facts, begun.secret.metadata.resource_version, outcome)
+        await self.outcomes.write(key, begun.facts, begun.secret.metadata.resource_version, outcome)
         raise NotNow(setback) from None
 
-    async def _write_until_it_stands(
-        self,
-        key: Key,
-        sent: CredentialFacts,
-        resource_version: str,
-        outcome: Store | KeepRefreshToken | TakeBack | Verdict,
-    ) -> bool:
-        """Write an outcome to the credential that was sent, and to no other; True if it stands in the end.
-
-        Tried for as long as the process lives. What is newer than the revision that was sent stays.
-        """
-        before = StoredCredential(sent, resource_version, owners=())
-        if isinstance(outcome, Verdict):
-            # A verdict is about what stands there now: a revision that has moved on voids it.
-            found = await self._credential_secrets.facts_until_answered(*key)
-            there = None if isinstance(found, NotOurs) else still_there(found)
-            if not isinstance(there, StoredCredential) or _has_moved_on(there.facts, sent):
-                return False
-            before = there
-
-        def resolve(found: Readable | None) -> Standing | StoredCredential:
-            if not isinstance(found, StoredCredential) or found.facts.credential_id != sent.credential_id:
-                return Standing.LOST
-            if outcome.stands(found.facts):
-                return Standing.STORED
-            return Standing.LOST if _has_moved_on(found.facts, sent) else found
-
-        def failed(error: ApiError | Unavailable) -> None:
-            if isinstance(outcome, Store | KeepRefreshToken):
-                self._tell_that_it_waits(key, sent, error)
-
-        try:
-            written = await self._credential_secrets.write_until_it_stands(
-                *key, before, lambda found: outcome.change(found.facts), resolve, failed=failed
-            )
-        finally:
-            self.waiting.end(key)
-        if written.data is not None and written.resource_version is not None:
-            self.steps.token_secrets.hand_over(key, written.resource_version, written.data)
-        return written.stands
-
-    def _tell_that_it_waits(self, key: Key, sent: CredentialFacts, error: ApiError | Unavailable) -> None:
-        setback = reply_waits(_words(error))
-        try:
-            seen = self.steps.observer.observe(key)
-        except DatasourceGone:
-            return
-        trouble = setback.trouble(sent, BLOCKED_PAUSE, self.now(), seen.pending.refresh)
-        self.memory.failed(key, seen.generation, trouble, self.now())
-        self.waiting.wait(key, setback.message)
-
-    def _remember(self, key: Key, seen: Observed, setback: Setback) -> None:
-        if seen.facts is None:
+    def _remember(self, key: Key, seen: Observed, setback: Setback, about: CredentialFacts | None = None) -> None:
+        facts = about or seen.facts
+        if facts is None:
             return
         pause = self.memory.pause(key, setback.at_least) if setback.pause is None else setback.pause
         now = self.now()
-        trouble = setback.trouble(seen.facts, pause, now, seen.pending.refresh, provider_for(seen))
-        self.memory.failed(key, seen.generation, trouble, now)
-
-
-def _has_moved_on(found: CredentialFacts, sent: CredentialFacts) -> bool:
-    """Whether something newer stands there than what was sent: another credential, or a later revision."""
-    return (found.credential_id, found.revision) != (sent.credential_id, sent.revision)
-
-
-def _words(error: ApiError | Unavailable) -> str:
-    return error.message if isinstance(error, ApiError) else str(error)
+        self.memory.failed(
+            key, seen.generation, setback.trouble(facts, pause, now, seen.pending.refresh, provider_for(seen)), now
+        )

@@ -18,6 +18,7 @@ from datasource.api.names import GROUP, PLURAL
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
+from datasource.process.journal import Journal
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
 from datasource_operator.controller import Controller
@@ -44,6 +45,7 @@ class Serving:
     """A connection of its own: a renewal must not wait behind the workers' requests."""
     transport: Transport
     settings: Settings
+    journal: Journal | None = None
     pause: timedelta = LOOK_FOR_API_EVERY
     _signs: Signs | None = None
     """Of the work under way; None while there is no CRD."""
@@ -93,7 +95,7 @@ class Serving:
         """Work until told to stop, or until the CRD goes away; returns whether to wait for it and go on."""
         outlive = await rights_outlive_namespaces(self.kube, self.settings)
         settings = msgspec.structs.replace(self.settings, rights_outlive_namespaces=outlive)
-        controller = Controller(self.kube, self.transport, settings)
+        controller = Controller(self.kube, self.transport, settings, self.journal)
         elector = LeaseElector(self.lease_kube, self.settings.system_namespace)
         requests = DatasourceRequests(controller.served)
         collector = OperatorCollector(

@@ -479,6 +479,29 @@ def test_replicas_keep_apart_on_nodes_that_have_no_zone(deployment: str) -> None
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_journal_is_kept_in_memory_and_in_the_pods_own_limit(deployment: str) -> None:
+    """tmpfs counts as memory of whoever writes it: without room for that, a full journal would end the process."""
+    manifests = rendered({})
+    whole, inside = pod(manifests, deployment), container(manifests, deployment)
+    assert whole["volumes"] == [{"name": "journal", "emptyDir": {"medium": "Memory", "sizeLimit": "32Mi"}}]
+    (mount,) = inside["volumeMounts"]
+    assert mount == {"name": "journal", "mountPath": "/var/lib/datasource"}
+    assert {"name": "DATASOURCE_JOURNAL", "value": mount["mountPath"]} in inside["env"]
+    assert inside["resources"]["limits"]["memory"] in {"544Mi", "288Mi"}
+    assert inside["securityContext"]["readOnlyRootFilesystem"] is True
+    assert "fsGroup" not in whole["securityContext"]
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_journal_may_be_left_out(deployment: str) -> None:
+    manifests = rendered({"journal": {"enabled": False}})
+    whole, inside = pod(manifests, deployment), container(manifests, deployment)
+    assert "volumes" not in whole
+    assert "volumeMounts" not in inside
+    assert "DATASOURCE_JOURNAL" not in [each["name"] for each in inside["env"]]
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_what_pods_may_be_given_arrives(deployment: str) -> None:
     process = {
         "priorityClassName": "high",
@@ -510,8 +533,8 @@ def test_what_pods_may_be_given_arrives(deployment: str) -> None:
     for key in ("priorityClassName", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints"):
         assert whole[key] == process[key], key
     assert whole["imagePullSecrets"] == [{"name": "registry"}]
-    assert whole["volumes"] == [{"name": "ca", "configMap": {"name": "ca"}}]
-    assert inside["volumeMounts"] == [{"name": "ca", "mountPath": "/etc/ca"}]
+    assert whole["volumes"][1:] == [{"name": "ca", "configMap": {"name": "ca"}}]
+    assert inside["volumeMounts"][1:] == [{"name": "ca", "mountPath": "/etc/ca"}]
     assert inside["image"] == "registry.example.com/datasource-operator@sha256:" + "0" * 64
     assert inside["imagePullPolicy"] == "Always"
     assert inside["resources"]["requests"]["memory"] == "1Gi"

@@ -206,9 +206,18 @@ affinity:
           matchLabelKeys: [pod-template-hash]
       {{- end }}
 {{- end }}
-{{- with .root.Values.extraVolumes }}
+{{- if or .root.Values.journal.enabled .root.Values.extraVolumes }}
 volumes:
+  {{- if .root.Values.journal.enabled }}
+  # Replies of providers until they are stored. It outlives the container, and is kept in memory: tokens must be on no disk.
+  - name: journal
+    emptyDir:
+      medium: Memory
+      sizeLimit: 32Mi
+  {{- end }}
+  {{- with .root.Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- end -}}
 
@@ -220,8 +229,14 @@ resources:
   {{- toYaml .process.resources | nindent 2 }}
 securityContext:
   {{- toYaml .root.Values.securityContext | nindent 2 }}
-{{- with .root.Values.extraVolumeMounts }}
+{{- if or .root.Values.journal.enabled .root.Values.extraVolumeMounts }}
 volumeMounts:
+  {{- if .root.Values.journal.enabled }}
+  - name: journal
+    mountPath: /var/lib/datasource
+  {{- end }}
+  {{- with .root.Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- end -}}

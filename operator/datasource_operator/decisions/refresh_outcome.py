@@ -69,7 +69,8 @@ class Store:
             granted_scopes=found.granted_scopes if response.scopes is None else response.scopes,
             expires_at=response.expires_at,
             told_lifetime=response.told_lifetime,
-            expiry_hint=response.expiry_hint,
+            # Somebody else was told that the grant is dead: that this one lives is proved at once.
+            expiry_hint=self.received_at if found.verdict is Reason.REFRESH_INTERRUPTED else response.expiry_hint,
             grant_expires_at=response.grant_expires_at or found.grant_expires_at,
             grant_lifetime=told_life(found, response.grant_expires_at, self.received_at),
             refreshed_at=self.received_at,
@@ -100,10 +101,15 @@ class KeepRefreshToken:
     revoke: bool = False
 
     def change(self, found: CredentialFacts) -> Change:
-        """The same revision: it is still the old access token that stands there."""
-        sent = self.turn.data
+        """The next revision, although it is still the old access token that stands there: the tokens are others."""
+        sent, turn = self.turn.data, self.turn
         data = msgspec.structs.replace(sent, refresh_token=self.refresh_token or sent.refresh_token)
-        return Change(msgspec.structs.replace(found, intent=None, stored_by=self.turn.intent.id), data)
+        facts = msgspec.structs.replace(found, revision=turn.facts.revision + 1, intent=None, stored_by=turn.intent.id)
+        return Change(facts, data)
+
+    def facts_after(self) -> CredentialFacts:
+        """What stands there once it is written: what is remembered of the failure is about that."""
+        return self.change(self.turn.facts).facts
 
     def stands(self, found: CredentialFacts) -> bool:
         """Whether it was written, though no answer said so."""
@@ -164,7 +170,11 @@ class Verdict:
 
     def stands(self, found: CredentialFacts) -> bool:
         """Whether it was written, though no answer said so."""
-        return found.intent != self.turn.intent
+        return found.intent is None and found.verdict is self.verdict
+
+    def is_about(self, found: CredentialFacts) -> bool:
+        """Whether it is that very request whose outcome is still waited for."""
+        return found.intent is not None and found.intent.id == self.turn.intent.id
 
 
 def as_replied(sent: CredentialData, response: TokenResponse) -> CredentialData:

@@ -55,6 +55,16 @@ class Setback:
         )
 
 
+class NotNow(Exception):
+    """The refresh cannot be done now; carries what to tell and when to try again."""
+
+    def __init__(self, setback: Setback, about: CredentialFacts | None = None) -> None:
+        super().__init__(setback.message)
+        self.setback = setback
+        self.about = about
+        """What stands there now, where that is not what was seen before."""
+
+
 def another_process_refreshes(pause: timedelta) -> Setback:
     """Somebody else's intent stands on the Secret."""
     return Setback(
@@ -84,6 +94,16 @@ def reply_could_not_be_stored(reason: Reason, message: str, secret: str) -> Setb
     return Setback(reason, message, BLOCKED_PAUSE, look_again_at=secret)
 
 
+def journal_may_hold_the_reply(pause: timedelta) -> Setback:
+    """Somebody else's intent stands on the Secret, and nobody is at work on it; but what it came to may be written down."""
+    return Setback(
+        Reason.REFRESH_FAILING,
+        "Another process began to refresh the token and was ended. What the provider answered may be in the journal of its "
+        "pod, which is given 15 minutes to come back to it, or less where the token runs out sooner.",
+        pause,
+    )
+
+
 LONGEST_WORDS = 1024
 
 
@@ -105,6 +125,17 @@ def reply_waits(words: str) -> Setback:
         "alone: do not restart the operator, correct what refuses the write to the credential Secret. It is tried every few "
         f"seconds. The API server says: {words[:LONGEST_WORDS]}",
         BLOCKED_PAUSE,
+    )
+
+
+def reply_is_in_the_journal(words: str, pause: timedelta) -> Setback:
+    """The reply is written down, and nobody is kept waiting for it."""
+    return Setback(
+        Reason.REFRESH_FAILING,
+        "The provider has answered, and the new tokens are not stored yet. They are in the journal of the operator's pod, "
+        "which outlives its container: do not delete the pod, correct what refuses the write to the credential Secret. It is "
+        f"tried again every 5 minutes or sooner. What it waits for: {words[:LONGEST_WORDS]}",
+        pause,
     )
 
 

@@ -9,6 +9,7 @@ from datasource.api.states import State
 from datasource.outbound.provider import provider_of
 from datasource.records.credential import CredentialFacts
 from datasource.records.grant import next_step_towards
+from datasource.records.intent import TokenLife
 from datasource.records.schedule import refresh_due
 from datasource_operator.decisions.expiring_grants import end_of, end_of_grant
 from datasource_operator.decisions.observed import Finding, Observed, Trouble
@@ -90,6 +91,13 @@ def next_refresh(seen: Observed) -> datetime | None:
     if facts is None or not is_usable(facts, seen) or not isinstance(seen.spec, Spec) or seen.spec.suspend:
         return None
     return _due_at(facts, seen, seen.spec, first_seen=facts.refreshed_at)
+
+
+def token_life(facts: CredentialFacts, now: datetime) -> TokenLife | None:
+    """How long apps still have a token that works; None where nobody knows."""
+    if facts.expires_at is None or facts.refreshed_at is None:
+        return None
+    return TokenLife(left=facts.expires_at - now, whole=facts.expires_at - facts.refreshed_at)
 
 
 def comeback(seen: Observed, settled: Settle) -> Comeback:

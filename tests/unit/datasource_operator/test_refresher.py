@@ -288,7 +288,7 @@ async def test_reply_that_is_not_taken_says_that_the_operator_must_not_be_restar
                 each.kube.failure = None
 
         each.refresher.waiting.monotonic = clock
-        each.refresher._credential_secrets = replace(each.refresher._credential_secrets, sleep=pause)
+        each.refresher.outcomes.credential_secrets = replace(each.refresher.outcomes.credential_secrets, sleep=pause)
         facts_before = each.stored
         each.refresher.sender.answered = lambda _: setattr(
             each.kube, "failure", Invalid(422, "Invalid", "denied by a policy")

@@ -21,7 +21,19 @@ URL = "https://connect.example.com"
 REDIRECT_URI = f"{URL}/callback/shop"
 
 
-def deployment(component: str, *, ready: int = 2, replicas: int = 2, image: str = "registry/x:0.1.0") -> Deployment:
+def deployment(
+    component: str,
+    *,
+    ready: int = 2,
+    replicas: int = 2,
+    image: str = "registry/x:0.1.0",
+    journal: str = "/var/lib/datasource",
+) -> Deployment:
+    container = {
+        "image": image,
+        "env": [{"name": "DATASOURCE_JOURNAL", "value": journal}],
+        "envFrom": [{"configMapRef": {"name": "datasource-config-1"}}],
+    }
     raw = {
         "metadata": {"name": f"datasource-{component}", "labels": {"app.kubernetes.io/component": component}},
         "spec": {
@@ -29,7 +41,7 @@ def deployment(component: str, *, ready: int = 2, replicas: int = 2, image: str 
             "template": {
                 "spec": {
                     "serviceAccountName": f"datasource-{component}",
-                    "containers": [{"image": image, "envFrom": [{"configMapRef": {"name": "datasource-config-1"}}]}],
+                    "containers": [container],
                 }
             },
         },

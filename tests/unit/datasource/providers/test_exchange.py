@@ -29,10 +29,11 @@ from datasource.oauth2.token_request import (
     authorization_code_request,
     refresh_request,
 )
-from datasource.oauth2.token_response import TokenResponse
+from datasource.oauth2.token_response import ReplyOptions, TokenResponse
 from datasource.outbound.provider_request import ProviderRequest
 from datasource.providers.exchange import request_token
 from datasource.providers.transport import Transport
+from datasource.records.journal_entry import RecordedReply
 from tests.support.hostile_provider import (
     GOOD_REPLY,
     ON_LOOPBACK,
@@ -328,3 +329,27 @@ async def test_refresh_token_in_the_place_of_an_error_code_is_not_shown() -> Non
         with pytest.raises(ProviderRefused) as raised:
             await ask(provider.url, a_refresh)
     assert "rt-1" not in str(raised.value)
+
+
+async def test_reply_is_given_to_be_written_down_with_the_times_that_it_is_judged_by() -> None:
+    times = iter([NOW, NOW + timedelta(seconds=3)])
+    recorded: list[RecordedReply] = []
+    async with HostileProvider(replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
+        request = refresh_request(provider.url, CLIENT, refresh_token="rt-1")
+        response = await request_token(
+            transport, request, tenant="apps", now=lambda: next(times), record=recorded.append
+        )
+    (reply,) = recorded
+    assert (reply.sent_at, reply.received_at) == (NOW, NOW + timedelta(seconds=3))
+    assert (reply.body, reply.is_whole) == (GOOD_REPLY, True)
+    assert reply.parsed(ReplyOptions(), ()) == response
+
+
+async def test_reply_that_cannot_be_written_down_is_not_lost_for_that() -> None:
+    def fails(_: RecordedReply) -> None:
+        raise ValueError("a bug")
+
+    async with HostileProvider(replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
+        request = refresh_request(provider.url, CLIENT, refresh_token="rt-1")
+        response = await request_token(transport, request, tenant="apps", now=lambda: NOW, record=fails)
+    assert response.refresh_token == "rt-2"

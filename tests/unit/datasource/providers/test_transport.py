@@ -1,6 +1,7 @@
 """Was the request delivered? The transport against a provider on loopback that does its worst."""
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 import ssl
@@ -20,6 +21,7 @@ from datasource.outbound.reach import Hindrance, Obstacle
 from datasource.providers import connections as connections_module
 from datasource.providers import transport as transport_module
 from datasource.providers.connections import Connection, ProviderConnections
+from datasource.providers.progress import Progress
 from datasource.providers.resolver import Resolve
 from datasource.providers.transport import TRUST_PER_NAMESPACE, Transport
 from tests.support.connect_proxy import ConnectProxy
@@ -619,3 +621,61 @@ async def test_nobody_connects_where_no_request_may_go() -> None:
             with pytest.raises(EgressDenied):
                 await transport.connect(url, deadline=PATIENT, tenant="apps")
     assert provider.connections == 0
+
+
+# What is written down.
+
+
+@pytest.mark.parametrize(
+    ("behave", "recorded"),
+    [
+        pytest.param(replies(200), [(GOOD_REPLY, True)], id="whole"),
+        pytest.param(drips(pause=timedelta(0)), [(GOOD_REPLY, True)], id="in many pieces"),
+        pytest.param(cuts_in_the_body(), [(None, False)], id="cut off"),
+        pytest.param(replies(400), [], id="an error rotates nothing"),
+        pytest.param(sends_headers_only(), [], id="nothing of a body"),
+        pytest.param(replies(200, b"x", headers=("Content-Encoding: br",)), [], id="nothing that can be read"),
+        pytest.param(
+            replies(200, gzip.compress(GOOD_REPLY), headers=("Content-Encoding: gzip",)),
+            [(GOOD_REPLY, True)],
+            id="as it reads",
+        ),
+    ],
+)
+async def test_reply_that_may_grant_something_is_written_down_once(
+    behave: Behaviour, recorded: list[tuple[bytes | None, bool]]
+) -> None:
+    written: list[tuple[bytes, bool]] = []
+    async with HostileProvider(behave) as provider, Transport(ON_LOOPBACK) as transport:
+        with contextlib.suppress(OutcomeUnknown, UnusableReply):
+            await transport.send(
+                request_to(provider.url),
+                deadline=SHORT if behave.__qualname__.startswith("sends_headers_only") else PATIENT,
+                tenant="apps",
+                record=lambda reply, is_whole: written.append((reply.body, is_whole)),
+            )
+    assert [is_whole for _, is_whole in written] == [is_whole for _, is_whole in recorded]
+    assert all(whole is None or whole == body for (body, _), (whole, _) in zip(written, recorded, strict=True))
+
+
+async def test_reply_is_written_down_before_anybody_is_waited_for() -> None:
+    """Whatever is run next in this loop is run after that: no deadline, no other task comes in between."""
+    order: list[str] = []
+    async with HostileProvider(replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
+        received = Progress.received
+
+        def seen_whole(progress: Progress) -> Reply:
+            order.append("the end was seen")
+            asyncio.get_running_loop().call_soon(order.append, "somebody else")
+            return received(progress)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Progress, "received", seen_whole)
+            await transport.send(
+                request_to(provider.url),
+                deadline=PATIENT,
+                tenant="apps",
+                record=lambda *_: order.append("written down"),
+            )
+            await asyncio.sleep(0)
+    assert order[:3] == ["the end was seen", "written down", "somebody else"]

@@ -5,7 +5,17 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from datasource.records.intent import REQUEST_DEADLINE, TAKEOVER_AFTER, Intent, Process, may_be_taken, next_intent
+from datasource.records.intent import (
+    JOURNAL_IS_LOST_AFTER,
+    REQUEST_DEADLINE,
+    SHORT_LIFE,
+    TAKEOVER_AFTER,
+    Intent,
+    Process,
+    TokenLife,
+    may_be_taken,
+    next_intent,
+)
 from tests.unit.datasource.builders import NOW
 
 US = Process(process="process-1", pod="pod-1")
@@ -74,3 +84,70 @@ def test_next_intent_remembers_the_sends_that_nobody_knows_of() -> None:
 
 def test_intent_that_was_surely_not_sent_counts_no_send() -> None:
     assert next_intent(intent(sends=2), US, intent_id="intent-3", now=NOW, was_sent=False).sends == 2
+
+
+def test_journal_is_told_only_where_there_is_one() -> None:
+    """So that what is written without one is as it was, and what an older process reads says the rest of it."""
+    kept = msgspec.structs.replace(intent(), journal=True)
+    assert kept.encode() == intent().encode()[:-1] + ',"journal":true}'
+    assert Intent.decode(kept.encode()) == kept
+    keeper = Process(process="process-1", pod="pod-1", journal=True)
+    assert next_intent(None, keeper, intent_id="intent-3", now=NOW).journal
+    assert not next_intent(kept, US, intent_id="intent-3", now=NOW).journal
+
+
+LONG = TokenLife(left=timedelta(minutes=40), whole=timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("seen_unchanged", "age", "life", "may"),
+    [
+        pytest.param(TAKEOVER_AFTER - timedelta(seconds=1), JOURNAL_IS_LOST_AFTER, None, False, id="is still at work"),
+        pytest.param(TAKEOVER_AFTER, timedelta(minutes=1), LONG, False, id="may come back to it"),
+        pytest.param(
+            TAKEOVER_AFTER, timedelta(minutes=1), None, False, id="may come back to it, and nobody knows the life"
+        ),
+        pytest.param(TAKEOVER_AFTER, JOURNAL_IS_LOST_AFTER, LONG, True, id="had its time"),
+        pytest.param(JOURNAL_IS_LOST_AFTER, timedelta(hours=-1), LONG, True, id="had its time, by our clock alone"),
+        pytest.param(
+            TAKEOVER_AFTER,
+            timedelta(minutes=1),
+            TokenLife(SHORT_LIFE, timedelta(hours=1)),
+            True,
+            id="five minutes left",
+        ),
+        pytest.param(
+            TAKEOVER_AFTER,
+            timedelta(minutes=1),
+            TokenLife(timedelta(hours=2), timedelta(hours=20)),
+            True,
+            id="a tenth left",
+        ),
+        pytest.param(
+            TAKEOVER_AFTER,
+            timedelta(minutes=1),
+            TokenLife(timedelta(hours=2, seconds=1), timedelta(hours=20)),
+            False,
+            id="more than a tenth left",
+        ),
+        pytest.param(
+            TAKEOVER_AFTER,
+            timedelta(minutes=1),
+            TokenLife(-timedelta(hours=1), timedelta(hours=2)),
+            True,
+            id="dead already",
+        ),
+    ],
+)
+def test_pod_with_a_journal_is_given_time_to_come_back_to_it(
+    seen_unchanged: timedelta, age: timedelta, life: TokenLife | None, may: bool
+) -> None:
+    found = msgspec.structs.replace(intent(), journal=True)
+    assert may_be_taken(found, US, seen_unchanged=seen_unchanged, age=age, life=life) is may
+
+
+@pytest.mark.parametrize(("has_it", "may"), [(True, True), (False, False)])
+def test_process_of_the_same_pod_goes_on_at_once_where_it_has_read_the_journal(has_it: bool, may: bool) -> None:
+    """Without it (another process still has the lock) it cannot know what was written down."""
+    found = msgspec.structs.replace(intent(pod="pod-1"), journal=True)
+    assert may_be_taken(found, Process("process-1", "pod-1", journal=has_it), seen_unchanged=NOT_AT_ALL) is may

@@ -178,3 +178,8 @@ def test_credential_is_due_between_a_third_and_the_end_of_its_lifetime(
     assert since < lifetime
     if refresh_before is None and lifetime > 2 * KUBELET_DELAY:
         assert since <= lifetime - KUBELET_DELAY
+
+
+def test_grant_that_is_to_be_proved_is_due_at_once_however_long_its_token_lives() -> None:
+    to_be_proved = lasting(timedelta(days=30), expiry_hint=NOW)
+    assert refresh_due(to_be_proved, refresh_before=None, first_seen=NOW) == NOW + SHORTEST_PAUSE

@@ -36,6 +36,7 @@ from datasource.outbound.egress import Denied
 from datasource.providers.discovery import MetadataMissing
 from datasource.records.credential import CredentialData
 from datasource.records.intent import Intent
+from datasource.records.schedule import SHORTEST_PAUSE, refresh_due
 from datasource.records.turn import LAST_TRY_AFTER, Turn
 from datasource_operator.decisions.refresh_outcome import (
     Answer,
@@ -147,6 +148,11 @@ def test_dead_grant_is_written_down(answer: Answer, sends: int, verdict: Reason)
     assert written.facts.handled.pending(Requests(refresh="1")).refresh is None
     assert outcome.revoke is isinstance(answer, Unproven)
     assert outcome.stands(written.facts)
+    assert outcome.is_about(turn(sends).facts)
+    assert not outcome.is_about(written.facts)
+    taken_over = msgspec.structs.replace(turn().facts, intent=Intent("intent-9", "process-2", "pod-2", NOW))
+    assert not outcome.is_about(taken_over)
+    assert not outcome.stands(taken_over)
     assert not outcome.stands(turn(sends).facts)
 
 
@@ -187,7 +193,9 @@ def test_readable_refresh_token_is_stored_before_anything_else_is_judged(
     written = outcome.change(turn(sends).facts)
     assert written.data is not None
     assert (written.data.access_token, written.data.refresh_token) == ("at-1", "rt-2")
-    assert (written.facts.revision, written.facts.intent, written.facts.verdict) == (4, None, turn().facts.verdict)
+    assert (written.facts.revision, written.facts.intent, written.facts.verdict) == (5, None, turn().facts.verdict)
+    # What is remembered of the failure is about what stands there now.
+    assert outcome.facts_after() == written.facts
     assert outcome.trouble.message.endswith("Its refresh token is kept.")
     assert "rt-2" not in repr(outcome)
     brought = tokens_in(DATA, error)
@@ -242,6 +250,17 @@ def test_reply_is_stored_as_the_next_revision() -> None:
     assert outcome.trouble is None
 
 
+def test_grant_that_another_process_was_told_is_dead_is_proved_at_once() -> None:
+    outcome = refresh_outcome(turn(), REPLY, LATER)
+    assert isinstance(outcome, Store)
+    for verdict, hint in ((Reason.REFRESH_INTERRUPTED, LATER), (None, None)):
+        written = outcome.change(msgspec.structs.replace(turn().facts, verdict=verdict)).facts
+        assert (written.expiry_hint, written.verdict) == (hint, None)
+        due = refresh_due(written, refresh_before=None, first_seen=LATER)
+        assert due is not None
+        assert (due - LATER <= SHORTEST_PAUSE) is (verdict is not None)
+
+
 def test_reply_without_refresh_token_or_scopes_keeps_those_there_are() -> None:
     """RFC 6749 sections 5.1 and 6."""
     found = msgspec.structs.replace(turn().facts, granted_scopes=("old",))
@@ -259,7 +278,7 @@ def test_reply_that_nobody_vouches_for_gives_apps_nothing_and_keeps_the_grant() 
     written = outcome.change(turn().facts)
     assert written.data is not None
     assert (written.data.access_token, written.data.refresh_token) == ("at-1", "rt-2")
-    assert (written.facts.revision, written.facts.intent) == (4, None)
+    assert (written.facts.revision, written.facts.intent) == (5, None)
     assert outcome.stands(written.facts)
     assert "The id_token has run out." in outcome.trouble.message
 

@@ -8,13 +8,16 @@ import pytest
 from datasource.api.states import Reason
 from datasource_operator.decisions.setbacks import (
     BLOCKED_PAUSE,
+    NotNow,
     Setback,
     another_process_refreshes,
     api_server_refused,
     client_is_not_ready,
     credential_is_damaged,
     intent_took_too_long,
+    journal_may_hold_the_reply,
     reply_could_not_be_stored,
+    reply_is_in_the_journal,
     reply_waits,
     stopped_before_it_was_sent,
 )
@@ -32,6 +35,8 @@ BEFORE_IT_WAS_SENT = {
     "not stored": reply_could_not_be_stored(Reason.SECRET_CONFLICT, "Secret x is immutable.", "x"),
     "refused": api_server_refused(SAID, timedelta(seconds=30)),
     "waits": reply_waits(SAID),
+    "journal of another": journal_may_hold_the_reply(timedelta(seconds=9)),
+    "in the journal": reply_is_in_the_journal(SAID, timedelta(seconds=9)),
     "too long": intent_took_too_long(),
     "stopping": stopped_before_it_was_sent(),
 }
@@ -96,3 +101,9 @@ def test_next_try_is_told_by_the_minute_and_never_too_early() -> None:
 )
 def test_pause_is_ended_by_an_answer_to_another_only_where_nobody_asked_for_it(setback: Setback, provider: str) -> None:
     assert setback.trouble(facts(), timedelta(minutes=3), NOW, None, "login.example.com").provider == provider
+
+
+def test_what_cannot_be_done_now_says_why_and_about_what() -> None:
+    setback = another_process_refreshes(timedelta(seconds=9))
+    assert (NotNow(setback).setback, NotNow(setback).about, str(NotNow(setback))) == (setback, None, setback.message)
+    assert NotNow(setback, facts()).about == facts()

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from datasource.api.spec import Spec
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.records.contents import Contents
+from datasource.records.intent import TokenLife
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Surroundings
 from datasource_operator.decisions.predicates import LATE_AFTER
@@ -25,12 +27,14 @@ from datasource_operator.decisions.timing import (
     Refresh,
     comeback,
     refresh_is_wanted,
+    token_life,
     wake_at,
 )
 from tests.support.builders import (
     NOW,
     OWNERLESS,
     credential,
+    facts,
     handled,
     invalid_spec,
     observed,
@@ -242,3 +246,10 @@ def test_a_refresh_is_for_the_provider_that_answers_at_its_token_endpoint(url: s
     seen = observed(credential(), wanted=spec(tokenURL=url))
     refresh = comeback(seen, Settle(finding_of(seen), None, True)).refresh
     assert refresh == Refresh("login.example.com", is_urgent=False)
+
+
+def test_life_of_a_token_is_known_where_somebody_told_it() -> None:
+    known = facts(expires_at=NOW + timedelta(minutes=20), refreshed_at=NOW - timedelta(minutes=40))
+    assert token_life(known, NOW) == TokenLife(timedelta(minutes=20), timedelta(hours=1))
+    assert token_life(msgspec.structs.replace(known, expires_at=None), NOW) is None
+    assert token_life(msgspec.structs.replace(known, refreshed_at=None), NOW) is None

@@ -1,0 +1,328 @@
+"""I/O: a directory of replies that were read and are not stored yet: a file outlives the process that wrote it.
+
+An entry appears whole or not at all: it is written under another name and renamed. It is not synced: what it outlives is the
+process, and the directory is in memory anyway. Only one process has the directory at a time, by a lock that ends with it. What
+an entry says is nobody's business here; its name tells when it was written, for which namespace and place, under which ID, and
+how often it was tried.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import stat
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from prometheus_client import Counter as Metric
+from prometheus_client import Gauge
+
+logger = structlog.get_logger(__name__)
+
+FOLDER = "journal"
+"""What is made in the directory that the settings name: that may be a mount point, and belong to somebody else."""
+
+LARGEST_ENTRY = 64 * 1024
+LARGEST_IN_ALL = 16 * 2**20
+"""Bytes."""
+
+MOST_LEFT_PER_NAMESPACE = 16
+"""Entries of a namespace that nobody works on: whoever would leave one more keeps its reply in hand."""
+
+MOST_TRIES = 3
+
+KEPT = Gauge(
+    "datasource_journal_kept",
+    "Whether this process writes replies down before it stores them (1), or has no journal (0).",
+)
+ENTRIES = Gauge(
+    "datasource_journal_entries",
+    "Replies in the journal: waiting to be stored, or set aside after tries that failed for no reason of the API server's.",
+    ["state"],
+)
+OLDEST = Gauge(
+    "datasource_journal_oldest_seconds", "Seconds since the oldest reply that waits was written down; 0: none waits."
+)
+REPLIES = Metric(
+    "datasource_journal_replies",
+    "Replies of the journal by what came of them. Replayed: stored by whoever found them. Superseded: something newer stood "
+    "there. Dropped: cleared, deleted or replaced meanwhile. Unwritable: never written down. Set aside: not tried any more.",
+    ["result"],
+)
+for _result in ("replayed", "superseded", "dropped", "unwritable", "set aside"):
+    # There from the start: a rate needs a zero to rise from.
+    REPLIES.labels(_result)
+
+T = TypeVar("T")
+
+_TEMPORARY = ".tmp"
+_NAME = re.compile(
+    r"(?P<sequence>[0-9]{20})\.(?P<namespace>[a-z0-9-]{1,63})\.(?P<place>[0-9a-f]{16,64})\.(?P<id>[0-9a-f]{1,64})"
+    r"\.(?P<tries>[0-9]{1,4})\.(?P<kind>entry|aside)"
+)
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Unusable(Exception):
+    """There is no journal; says why."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """What the name of an entry says."""
+
+    sequence: int
+    """Nanoseconds since 1970, and greater than that of every entry written before."""
+    namespace: str
+    place: str
+    """Stands for whatever the reply is for."""
+    id: str
+    tries: int = 0
+    is_aside: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """Its file."""
+        kind = "aside" if self.is_aside else "entry"
+        return f"{self.sequence:020d}.{self.namespace}.{self.place}.{self.id}.{self.tries}.{kind}"
+
+    @property
+    def written_at(self) -> float:
+        """Seconds since 1970."""
+        return self.sequence / 1e9
+
+    @classmethod
+    def named(cls, file_name: str) -> "Entry | None":
+        """The entry in a file; None for a file that is none."""
+        match = _NAME.fullmatch(file_name)
+        if match is None:
+            return None
+        is_aside = match["kind"] == "aside"
+        return cls(
+            int(match["sequence"]), match["namespace"], match["place"], match["id"], int(match["tries"]), is_aside
+        )
+
+
+def _nothing_happens(_: str) -> None:
+    """Where no test arms a fault."""
+
+
+@dataclass(slots=True)
+class Journal:
+    """The entries of one directory, which this process has for itself. `open_journal` makes it."""
+
+    folder: int
+    """A file descriptor; the lock is on it."""
+    fault: Callable[[str], None] = _nothing_happens
+    """Called before and after each call that changes a file; a test may end everything there."""
+    clock: Callable[[], int] = time.time_ns
+    _entries: dict[Entry, int] = field(default_factory=dict)
+    """With the size of each."""
+    _in_hand: set[Entry] = field(default_factory=set)
+    """Those on which whoever wrote them still works."""
+
+    def __post_init__(self) -> None:
+        for name in sorted(os.listdir(self.folder)):
+            if name.endswith(_TEMPORARY):
+                os.unlink(name, dir_fd=self.folder)
+            elif (entry := Entry.named(name)) is not None:
+                self._entries[entry] = os.stat(name, dir_fd=self.folder, follow_symlinks=False).st_size
+            else:
+                logger.warning("a file in the journal is no entry of ours; it is left alone", file=name)
+
+    # What lies there.
+
+    @property
+    def waiting(self) -> list[Entry]:
+        """The entries that wait to be dealt with, the oldest first; those set aside are not among them."""
+        return sorted(entry for entry in tuple(self._entries) if not entry.is_aside)
+
+    @property
+    def aside(self) -> list[Entry]:
+        """Those that nobody tries by itself any more."""
+        return sorted(entry for entry in tuple(self._entries) if entry.is_aside)
+
+    def first_of(self, place: str) -> Entry | None:
+        """The oldest entry of a place that waits to be dealt with."""
+        return min((entry for entry in self._entries if entry.place == place and not entry.is_aside), default=None)
+
+    def is_in_hand(self, entry: Entry) -> bool:
+        """Whether whoever wrote it still works on it."""
+        return entry in self._in_hand
+
+    def may_leave(self, namespace: str) -> bool:
+        """Whether one more entry of a namespace may lie there without anybody at work on it."""
+        left = Counter(entry.namespace for entry in self._entries if entry not in self._in_hand)
+        return left[namespace] < MOST_LEFT_PER_NAMESPACE
+
+    # What is done with it.
+
+    def write(self, namespace: str, place: str, id_: str, content: bytes) -> Entry | None:
+        """Write an entry, in the hand of whoever calls; None where that cannot be done. It never raises an error of a file."""
+        entry = Entry(
+            max(self.clock(), max((each.sequence for each in self._entries), default=0) + 1), namespace, place, id_
+        )
+        if len(content) > LARGEST_ENTRY or sum(self._entries.values()) + len(content) > LARGEST_IN_ALL:
+            REPLIES.labels("unwritable").inc()
+            return None
+        temporary = f"{entry.file_name}{_TEMPORARY}"
+        try:
+            self._create(temporary, content)
+            self._rename(temporary, entry.file_name)
+        except OSError:
+            REPLIES.labels("unwritable").inc()
+            self._remove_left_over(temporary)
+            return None
+        self._entries[entry] = len(content)
+        self._in_hand.add(entry)
+        return entry
+
+    def read(self, entry: Entry) -> bytes:
+        """What an entry says.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        file = os.open(entry.file_name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise OSError(errno.EINVAL, "no file")
+            return b"".join(iter(lambda: os.read(file, LARGEST_ENTRY), b""))
+        finally:
+            os.close(file)
+
+    def leave(self, entry: Entry) -> None:
+        """Whoever wrote it works on it no more."""
+        self._in_hand.discard(entry)
+
+    def counted(self, entry: Entry) -> Entry:
+        """Write down that an entry is about to be tried: should it be the end of us, that is known. Returns it as it is now."""
+        return self._renamed(entry, replace(entry, tries=entry.tries + 1))
+
+    def not_counted(self, entry: Entry) -> Entry:
+        """Write down that a try says nothing about the entry: somebody else was in the way."""
+        return self._renamed(entry, replace(entry, tries=max(entry.tries - 1, 0)))
+
+    def set_aside(self, entry: Entry) -> Entry:
+        """Let nobody try it any more by itself; it stays to be looked at."""
+        REPLIES.labels("set aside").inc()
+        return self._renamed(entry, replace(entry, is_aside=True))
+
+    def remove(self, entry: Entry) -> None:
+        """All is done. It never raises an error of a file: what is left is dealt with again, and found to be done."""
+        try:
+            self._call("unlink", lambda: os.unlink(entry.file_name, dir_fd=self.folder))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            logger.error("an entry of the journal cannot be removed", error=str(error))
+            return
+        self._entries.pop(entry, None)
+        self._in_hand.discard(entry)
+
+    def close(self) -> None:
+        """Give the directory up."""
+        os.close(self.folder)
+
+    # Files.
+
+    def _create(self, name: str, content: bytes) -> None:
+        file = self._call("open", lambda: os.open(name, _NEW_FILE, 0o600, dir_fd=self.folder))
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[self._call("write", lambda: os.write(file, rest)) :]  # noqa: B023
+        finally:
+            os.close(file)
+
+    def _rename(self, before: str, after: str) -> None:
+        self._call("rename", lambda: os.rename(before, after, src_dir_fd=self.folder, dst_dir_fd=self.folder))
+
+    def _renamed(self, before: Entry, after: Entry) -> Entry:
+        try:
+            self._rename(before.file_name, after.file_name)
+        except OSError as error:
+            logger.error("an entry of the journal cannot be renamed", error=str(error))
+            return before
+        self._entries[after] = self._entries.pop(before, 0)
+        if before in self._in_hand:
+            self._in_hand.remove(before)
+            self._in_hand.add(after)
+        return after
+
+    def _remove_left_over(self, name: str) -> None:
+        try:
+            os.unlink(name, dir_fd=self.folder)
+        except OSError:
+            return  # it was not made, or goes at the next start
+
+    def _call(self, step: str, call: Callable[[], T]) -> T:
+        self.fault(f"before {step}")
+        result = call()
+        self.fault(f"after {step}")
+        return result
+
+
+def open_journal(
+    directory: str, *, fault: Callable[[str], None] = _nothing_happens, clock: Callable[[], int] = time.time_ns
+) -> Journal:
+    """Take the journal in a directory for this process.
+
+    Raises:
+        Unusable: it cannot be made or read, is not ours, or another process has it.
+    """
+    path = Path(directory, FOLDER)
+    try:
+        folder = _opened(path)
+    except OSError as error:
+        raise Unusable(f"{path} cannot be made or opened: {error.strerror}") from None
+    try:
+        _require_ours(folder, path)
+        return Journal(folder, fault, clock)
+    except OSError as error:
+        os.close(folder)
+        raise Unusable(f"{path} cannot be read: {error.strerror}") from None
+    except Unusable:
+        os.close(folder)
+        raise
+
+
+def _opened(path: Path) -> int:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _require_ours(folder: int, path: Path) -> None:
+    if os.fstat(folder).st_uid != os.geteuid():
+        raise Unusable(f"{path} belongs to another user")
+    # Whatever the umask, or whoever made it before us.
+    os.fchmod(folder, 0o700)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Unusable(f"another process has {path}") from None
+
+
+def journal_in(directory: str | None, now: Callable[[], float] = time.time) -> Journal | None:
+    """The journal of this process, for as long as it lives, and shown in its metrics; None: it has none, and says why."""
+    KEPT.set(0)
+    if directory is None:
+        return None
+    try:
+        journal = open_journal(directory)
+    except Unusable as why:
+        logger.error("no journal: a crash between a provider's reply and its store can lose a grant", error=str(why))
+        return None
+    KEPT.set(1)
+    ENTRIES.labels("waiting").set_function(lambda: len(journal.waiting))
+    ENTRIES.labels("set aside").set_function(lambda: len(journal.aside))
+    OLDEST.set_function(lambda: max((now() - entry.written_at for entry in journal.waiting), default=0))
+    logger.info("keeps a journal", directory=directory, waiting=len(journal.waiting), set_aside=len(journal.aside))
+    return journal

@@ -1,0 +1,149 @@
+"""I/O: what follows from an answer, written to the credential that was sent, and to no other."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from datasource.cluster.api_errors import ApiError, Unavailable
+from datasource.cluster.credential_secrets import CredentialSecrets, NotOurs
+from datasource.records.contents import Readable, StoredCredential, still_there
+from datasource.records.credential import CredentialFacts
+from datasource.records.standing import Standing
+from datasource.records.turn import Turn
+from datasource_operator.cache import Key
+from datasource_operator.decisions.refresh_outcome import KeepRefreshToken, Store, TakeBack, Verdict
+from datasource_operator.decisions.setbacks import BLOCKED_PAUSE, NotNow, reply_is_in_the_journal, reply_waits
+from datasource_operator.observer import DatasourceGone
+from datasource_operator.recording import Recording
+from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
+from datasource_operator.steps import Steps
+from datasource_operator.waiting_replies import WaitingReplies
+
+logger = structlog.get_logger(__name__)
+
+LEFT_TO_THE_JOURNAL_AFTER = timedelta(minutes=1)
+"""How long a store that is refused keeps its place: others of its namespace and of its provider wait for that."""
+
+GivesUp = Callable[[ApiError | Unavailable], bool]
+"""Whether what the API server said is not worth another try."""
+
+
+@dataclass(slots=True)
+class OutcomeWriter:
+    """Writes until it stands, for as long as the process lives. Every unclear answer is resolved by reading again."""
+
+    steps: Steps
+    memory: RefreshMemory
+    now: Callable[[], datetime]
+    waiting: WaitingReplies
+    monotonic: Callable[[], float] = time.monotonic
+    credential_secrets: CredentialSecrets = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.credential_secrets = self.steps.credential_secrets
+
+    async def write(
+        self,
+        key: Key,
+        sent: CredentialFacts,
+        resource_version: str,
+        outcome: Store | KeepRefreshToken | TakeBack | Verdict,
+        *,
+        gives_up: GivesUp = lambda _: False,
+    ) -> bool:
+        """Write an outcome; True if it stands in the end. What is newer than the revision that was sent stays.
+
+        Args:
+            key: the Datasource.
+            sent: what was known of the credential when it was sent, with our intent.
+            resource_version: of the Secret then.
+            outcome: what to write.
+            gives_up: whether an error is not worth another try.
+
+        Raises:
+            ApiError, Unavailable: what `gives_up` says so of.
+        """
+        before = StoredCredential(sent, resource_version, owners=())
+        if isinstance(outcome, Verdict):
+            # A verdict is about what stands there now: whatever has moved on, the intent alone included, voids it.
+            found = await self.credential_secrets.facts_until_answered(*key, gives_up=gives_up)
+            there = None if isinstance(found, NotOurs) else still_there(found)
+            if not isinstance(there, StoredCredential) or _is_void(outcome, there.facts, sent):
+                return False
+            before = there
+
+        def resolve(found: Readable | None) -> Standing | StoredCredential:
+            if not isinstance(found, StoredCredential) or found.facts.credential_id != sent.credential_id:
+                return Standing.LOST
+            if outcome.stands(found.facts):
+                return Standing.STORED
+            return Standing.LOST if _is_void(outcome, found.facts, sent) else found
+
+        def failed(error: ApiError | Unavailable) -> None:
+            if isinstance(outcome, Store | KeepRefreshToken):
+                self._tell_that_it_waits(key, sent, error)
+
+        try:
+            written = await self.credential_secrets.write_until_it_stands(
+                *key, before, lambda found: outcome.change(found.facts), resolve, gives_up=gives_up, failed=failed
+            )
+        finally:
+            self.waiting.end(key)
+        if written.data is not None and written.resource_version is not None:
+            self.steps.token_secrets.hand_over(key, written.resource_version, written.data)
+        return written.stands
+
+    async def write_or_leave(
+        self,
+        key: Key,
+        turn: Turn,
+        outcome: Store | KeepRefreshToken | TakeBack | Verdict,
+        recording: Recording,
+        *,
+        is_stopping: Callable[[], bool],
+    ) -> bool:
+        """Write what follows from a reply; whether it stands.
+
+        Raises:
+            NotNow: the API server refuses it. It is left to the journal, so that nobody waits behind it.
+        """
+        began_at = self.monotonic()
+
+        def gives_up(error: ApiError | Unavailable) -> bool:
+            is_late = self.monotonic() - began_at > LEFT_TO_THE_JOURNAL_AFTER.total_seconds()
+            return is_late and isinstance(error, ApiError) and recording.may_be_left and not is_stopping()
+
+        try:
+            return await self.write(key, turn.facts, turn.resource_version, outcome, gives_up=gives_up)
+        except ApiError as error:
+            logger.warning("a reply is left to the journal", datasource=str(key), error=str(error))
+            raise NotNow(reply_is_in_the_journal(words_of(error), LOOK_GAP)) from None
+
+    def _tell_that_it_waits(self, key: Key, sent: CredentialFacts, error: ApiError | Unavailable) -> None:
+        setback = reply_waits(words_of(error))
+        try:
+            seen = self.steps.observer.observe(key)
+        except DatasourceGone:
+            return
+        trouble = setback.trouble(sent, BLOCKED_PAUSE, self.now(), seen.pending.refresh)
+        self.memory.failed(key, seen.generation, trouble, self.now())
+        self.waiting.wait(key, setback.message)
+
+
+def has_moved_on(found: CredentialFacts, sent: CredentialFacts) -> bool:
+    """Whether something newer stands there than what was sent: another credential, or a later revision."""
+    return (found.credential_id, found.revision) != (sent.credential_id, sent.revision)
+
+
+def words_of(error: ApiError | Unavailable) -> str:
+    """What the API server said, or why nothing came of it."""
+    return error.message if isinstance(error, ApiError) else str(error)
+
+
+def _is_void(
+    outcome: Store | KeepRefreshToken | TakeBack | Verdict, found: CredentialFacts, sent: CredentialFacts
+) -> bool:
+    return has_moved_on(found, sent) or (isinstance(outcome, Verdict) and not outcome.is_about(found))

@@ -1,0 +1,312 @@
+"""A directory of entries: each whole or not there, ours alone, bounded, and never a reason for an exception at a reply."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from datasource.process import journal as journals
+from datasource.process.journal import (
+    KEPT,
+    LARGEST_ENTRY,
+    MOST_LEFT_PER_NAMESPACE,
+    REPLIES,
+    Entry,
+    Journal,
+    Unusable,
+    journal_in,
+    open_journal,
+)
+
+PLACE, OTHER = "a" * 32, "b" * 32
+SENTINEL = b'{"refresh_token":"sentinel"}'
+STEPS = ("before open", "after open", "before write", "after write", "before rename", "after rename")
+
+
+class Killed(BaseException):
+    """The process is dead: nothing of it does anything any more."""
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def files(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "journal").iterdir())
+
+
+def count_of(result: str) -> float:
+    return float(REPLIES.labels(result)._value.get())
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    opened = open_journal(str(tmp_path))
+    yield opened
+    opened.close()
+
+
+def write(
+    journal: Journal, id_: str = "01", place: str = PLACE, namespace: str = "shop", content: bytes = SENTINEL
+) -> Entry:
+    entry = journal.write(namespace, place, id_, content)
+    assert entry is not None
+    return entry
+
+
+def test_directory_and_entries_are_for_nobody_else_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        journal = open_journal(str(tmp_path))
+        write(journal)
+    finally:
+        os.umask(before)
+    assert mode_of(tmp_path / "journal") == 0o700
+    assert [mode_of(each) for each in files(tmp_path)] == [0o600]
+    journal.close()
+
+
+def test_directory_that_others_could_look_into_is_closed_to_them(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir(mode=0o777)
+    open_journal(str(tmp_path)).close()
+    assert mode_of(tmp_path / "journal") == 0o700
+
+
+def test_entry_is_read_as_it_was_written_by_the_next_process(tmp_path: Path) -> None:
+    first = open_journal(str(tmp_path))
+    entry = write(first)
+    assert first.read(entry) == SENTINEL
+    assert first.is_in_hand(entry)
+    first.close()
+    second = open_journal(str(tmp_path))
+    assert second.waiting == [entry]
+    assert second.first_of(PLACE) == entry
+    assert second.first_of(OTHER) is None
+    assert second.read(entry) == SENTINEL
+    assert not second.is_in_hand(entry)
+    second.remove(entry)
+    assert (second.waiting, files(tmp_path)) == ([], [])
+    second.close()
+
+
+def test_only_one_process_has_it_at_a_time(tmp_path: Path, journal: Journal) -> None:
+    with pytest.raises(Unusable, match="another process has"):
+        open_journal(str(tmp_path))
+    assert journal.waiting == []
+
+
+def test_process_that_does_not_get_it_runs_without_and_says_so(tmp_path: Path, journal: Journal) -> None:
+    assert journal_in(str(tmp_path)) is None
+    assert KEPT._value.get() == 0
+    assert journal_in(None) is None
+    assert journal.waiting == []
+
+
+def test_metrics_tell_how_many_wait_and_since_when(tmp_path: Path) -> None:
+    journal = journal_in(str(tmp_path), now=lambda: 1_000_000_060.0)
+    assert journal is not None
+    assert KEPT._value.get() == 1
+    journal.clock = lambda: 1_000_000_000 * 10**9
+    assert [sample.value for metric in journals.OLDEST.collect() for sample in metric.samples] == [0]
+    journal.set_aside(write(journal, "01"))
+    write(journal, "02")
+    shown = {
+        sample.labels.get("state", "oldest"): sample.value
+        for gauge in (journals.ENTRIES, journals.OLDEST)
+        for metric in gauge.collect()
+        for sample in metric.samples
+    }
+    assert shown == {"waiting": 1, "set aside": 1, "oldest": pytest.approx(60, abs=1)}
+    journal.close()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_entry_is_whole_or_not_there_wherever_the_process_is_killed(tmp_path: Path, step: str) -> None:
+    def fault(at: str) -> None:
+        if at == step:
+            raise Killed
+
+    journal = open_journal(str(tmp_path), fault=fault)
+    with pytest.raises(Killed):
+        journal.write("shop", PLACE, "01", SENTINEL)
+    journal.close()
+    after = open_journal(str(tmp_path))
+    assert [after.read(each) for each in after.waiting] == ([SENTINEL] if step == "after rename" else [])
+    assert len(files(tmp_path)) == len(after.waiting)
+    after.close()
+
+
+def test_entry_is_written_whole_however_little_a_call_takes(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = os.write
+    monkeypatch.setattr(os, "write", lambda file, content: whole(file, content[:5]))
+    entry = write(journal)
+    monkeypatch.undo()
+    assert journal.read(entry) == SENTINEL
+
+
+@pytest.mark.parametrize("call", ["open", "write", "rename"])
+def test_directory_that_is_full_or_read_only_costs_the_entry_alone(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = count_of("unwritable")
+    monkeypatch.setattr(os, call, full)
+    assert journal.write("shop", PLACE, "01", SENTINEL) is None
+    monkeypatch.undo()
+    assert count_of("unwritable") == before + 1
+    assert (journal.waiting, files(tmp_path)) == ([], [])
+    assert write(journal) in journal.waiting
+
+
+def test_one_entry_and_all_together_are_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = count_of("unwritable")
+    assert journal.write("shop", PLACE, "01", b"x" * (LARGEST_ENTRY + 1)) is None
+    monkeypatch.setattr(journals, "LARGEST_IN_ALL", 100)
+    write(journal, content=b"x" * 60)
+    assert journal.write("shop", OTHER, "02", b"x" * 60) is None
+    assert count_of("unwritable") == before + 2
+
+
+def test_namespace_may_leave_so_many_beyond_what_is_in_hand(tmp_path: Path, journal: Journal) -> None:
+    entries = [write(journal, f"{number:02x}") for number in range(MOST_LEFT_PER_NAMESPACE + 1)]
+    assert journal.may_leave("shop")
+    for entry in entries[:MOST_LEFT_PER_NAMESPACE]:
+        journal.leave(entry)
+    assert not journal.may_leave("shop")
+    assert journal.may_leave("sales")
+    journal.remove(entries[0])
+    assert journal.may_leave("shop")
+
+
+def test_older_entries_of_a_place_come_first_whatever_the_clock_says(tmp_path: Path) -> None:
+    times = count(1_000, -1)
+    journal = open_journal(str(tmp_path), clock=lambda: next(times))
+    entries = [write(journal, id_) for id_ in ("0c", "0b", "0a")]
+    assert journal.waiting == entries
+    assert journal.first_of(PLACE) == entries[0]
+    journal.close()
+
+
+def test_name_counts_tries_and_so_does_the_next_process(tmp_path: Path) -> None:
+    journal = open_journal(str(tmp_path))
+    entry = journal.counted(write(journal))
+    assert entry.tries == 1
+    assert journal.is_in_hand(entry)
+    assert journal.read(entry) == SENTINEL
+    journal.close()
+    after = open_journal(str(tmp_path))
+    assert after.waiting == [entry]
+    assert after.not_counted(entry).tries == 0
+    assert after.not_counted(after.waiting[0]).tries == 0
+    after.close()
+
+
+def test_entry_that_is_set_aside_waits_for_nobody_and_stays(tmp_path: Path) -> None:
+    journal = open_journal(str(tmp_path))
+    before = count_of("set aside")
+    aside = journal.set_aside(write(journal))
+    assert (journal.waiting, journal.first_of(PLACE), journal.aside) == ([], None, [aside])
+    assert count_of("set aside") == before + 1
+    journal.close()
+    after = open_journal(str(tmp_path))
+    assert (after.waiting, after.aside) == ([], [aside])
+    after.close()
+
+
+def test_entry_that_cannot_be_renamed_or_removed_is_still_known(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    entry = write(journal)
+    monkeypatch.setattr(os, "rename", denied)
+    monkeypatch.setattr(os, "unlink", denied)
+    assert journal.counted(entry) == entry
+    journal.remove(entry)
+    assert journal.waiting == [entry]
+    monkeypatch.undo()
+    os.unlink(entry.file_name, dir_fd=journal.folder)
+    journal.remove(entry)
+    assert journal.waiting == []
+
+
+def test_what_is_no_entry_is_left_alone_and_half_written_files_go(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    foreign, half = folder / "notes.txt", folder / f"{Entry(7, 'shop', PLACE, '01').file_name}.tmp"
+    foreign.write_bytes(b"?")
+    half.write_bytes(SENTINEL[:9])
+    journal = open_journal(str(tmp_path))
+    assert journal.waiting == []
+    assert files(tmp_path) == [foreign]
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "1.shop." + PLACE + ".01.0.entry",
+        f"{7:020d}.shop.{PLACE}.01.0.other",
+        f"{7:020d}.Shop.{PLACE}.01.0.entry",
+        f"{7:020d}.shop.{PLACE}.01.0.entry.tmp",
+        f"{7:020d}.shop/../x.{PLACE}.01.0.entry",
+    ],
+)
+def test_other_names_are_no_entries(name: str) -> None:
+    assert Entry.named(name) is None
+
+
+def link_to(path: Path) -> None:
+    elsewhere = path.parent / "elsewhere"
+    elsewhere.mkdir()
+    path.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("make", [link_to, Path.touch], ids=["a link", "a file"])
+def test_what_is_no_directory_of_ours_is_no_journal(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "journal")
+    with pytest.raises(Unusable, match="cannot be made or opened"):
+        open_journal(str(tmp_path))
+
+
+def test_directory_that_is_not_there_is_no_journal(tmp_path: Path) -> None:
+    with pytest.raises(Unusable, match="cannot be made or opened: No such file"):
+        open_journal(str(tmp_path / "missing"))
+
+
+def test_directory_of_another_user_is_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(Unusable, match="belongs to another user"):
+        open_journal(str(tmp_path))
+
+
+def test_directory_that_cannot_be_listed_is_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_: int) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", denied)
+    with pytest.raises(Unusable, match="cannot be read"):
+        open_journal(str(tmp_path))
+
+
+def test_link_in_the_place_of_an_entry_is_not_followed(tmp_path: Path, journal: Journal) -> None:
+    entry, elsewhere = write(journal), tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"somebody's")
+    file = tmp_path / "journal" / entry.file_name
+    file.unlink()
+    file.symlink_to(elsewhere)
+    with pytest.raises(OSError, match="Too many levels"):
+        journal.read(entry)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(OSError, match="no file"):
+        journal.read(entry)
