@@ -42,6 +42,7 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	@$(RUN) -m generators.words
 
 unit: $(READY) ## unit tests, and whether they go through every branch of the domain and of decisions
 	@$(SIDE_BY_SIDE) unit-domain unit-others unit-decisions
@@ -99,6 +100,7 @@ docs: $(READY) ## write what is generated in docs/ and SECURITY.md
 	@$(RUN) -m generators.security_map
 	@$(RUN) -m generators.providers_page
 	@$(RUN) -m generators.chart_readme
+	@$(RUN) -m tests.words.page
 
 manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml
 	@$(RUN) -m generators.version

@@ -6,7 +6,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -31,10 +31,12 @@ from callback_server.done import DoneService
 from callback_server.flows import FlowStore
 from callback_server.granted import NotGranted, PatientReads
 from callback_server.identity import IdentityCheck
+from callback_server.language import language_for
 from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 from callback_server.looks import Lane, Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
+from callback_server.presentation import PRESENTATION, Presentation, presentations
 from callback_server.references import new_reference
 from callback_server.refusals import Kind, Refused
 from callback_server.revocation import GrantRevoker
@@ -254,7 +256,10 @@ def create_app(served: Services) -> Starlette:
     prefix = urlsplit(settings.external_url).path
     app = Starlette(
         routes=[Mount(prefix, app=router)] if prefix else routes,
-        middleware=[Middleware(RequestMetrics), Middleware(_AlwaysHeaders)],
+        middleware=[
+            Middleware(RequestMetrics),
+            Middleware(_AlwaysHeaders, presentations=presentations(settings.branding)),
+        ],
         exception_handlers={
             Refused: refused,
             Exceeded: exceeded,
@@ -269,12 +274,15 @@ def create_app(served: Services) -> Starlette:
 
 
 class _AlwaysHeaders:
-    """Adds the headers that every answer has, also those that no handler made."""
+    """Chooses how pages look and speak, and adds the headers that every answer has, also those that no handler made."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, presentations: Mapping[str, Presentation]) -> None:
         self._app = app
+        self._presentations = presentations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        PRESENTATION.set(self._presentations[language_for(_accept_language(scope))])
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {name.lower() for name, _ in message["headers"]}
@@ -289,6 +297,12 @@ class _AlwaysHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _accept_language(scope: Scope) -> str | None:
+    """The header, where it was sent once: HTTP would join several, and no browser sends them."""
+    found = [value for name, value in scope["headers"] if name == b"accept-language"] if "headers" in scope else []
+    return found[0].decode("latin-1") if len(found) == 1 else None
 
 
 def _place(request: Request) -> tuple[str, str]:

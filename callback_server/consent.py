@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from callback_server.language import Ability, text
 from callback_server.situation import Situation
 from datasource.outbound.printable import printable
-from datasource.process.settings import Branding
+from datasource.process.branding import Branding
 
-_OPENID_CONNECT = {
+OPENID_CONNECT = {
     "openid": "see which account is yours",
     "email": "read your e-mail address",
     "profile": "read your name and profile",
@@ -36,7 +37,8 @@ class Consent:
     @property
     def owner(self) -> str:
         """Who asks."""
-        return _line(self.situation.spec.display.owner) or f"The team of namespace {self.situation.namespace}"
+        namespace = self.situation.namespace
+        return _line(self.situation.spec.display.owner) or text("dialog.owner", namespace=namespace)
 
     @property
     def app(self) -> str:
@@ -47,7 +49,7 @@ class Consent:
     def service(self) -> str:
         """What is to be connected."""
         preset = self.situation.oauth2.preset
-        return self.authorize_host or "a service" if preset is None else preset.title
+        return self.authorize_host or text("dialog.a_service") if preset is None else preset.title
 
     @property
     def where(self) -> str:
@@ -98,18 +100,19 @@ class Consent:
     @property
     def _texts(self) -> dict[str, str]:
         preset = self.situation.oauth2.preset
-        return _OPENID_CONNECT | ({} if preset is None else preset.scope_texts)
+        return OPENID_CONNECT | ({} if preset is None else preset.scope_texts)
 
     def words(self, scope: str) -> str:
         """What a scope means, or the scope itself."""
-        return self._texts.get(scope, _line(scope))
+        known = self._texts.get(scope)
+        return _line(scope) if known is None else Ability(known)
 
     def _known(self) -> Iterator[str]:
         texts = self._texts
         scopes = [scope for scope in self.situation.oauth2.expanded().scopes if scope in texts]
         # What every sign-in asks for is told last.
-        for scope in sorted(scopes, key=lambda scope: scope in _OPENID_CONNECT):
-            yield texts[scope]
+        for scope in sorted(scopes, key=lambda scope: scope in OPENID_CONNECT):
+            yield Ability(texts[scope])
 
 
 def expected_account(identity: dict[str, str]) -> str | None:

@@ -10,6 +10,7 @@ from callback_server import refusals
 from callback_server.consent import Consent
 from callback_server.cookie import is_same_browser
 from callback_server.flows import FlowStore
+from callback_server.language import Words, read_back, text
 from callback_server.looks import Looks
 from callback_server.pages import (
     UNBRANDED,
@@ -173,26 +174,33 @@ def _is_seen_by_operator(flow: Flow, situation: Situation) -> bool:
 
 def _banner(flow: Flow, situation: Situation | None) -> Banner | None:
     if flow.outcome is Outcome.NOT_STORED:
-        return Banner(
-            flow.outcome_title,
-            flow.outcome_message,
-            is_success=False,
-            advice=flow.outcome_advice,
-            reference=reference_of(flow),
-        )
+        title, message, advice = _outcome_texts(flow)
+        return Banner(title, message, is_success=False, advice=advice, reference=reference_of(flow))
     if _was_stored(flow, situation):
-        return Banner("The new credential was stored", _success_message(flow, situation), is_success=True)
+        return Banner(text("done.stored"), _success_message(flow, situation), is_success=True)
     return None
 
 
 def _success_message(flow: Flow, situation: Situation | None) -> str:
     if situation is None:
-        return "The Datasource cannot be shown as it is now: look at its state with kubectl describe."
+        return text("done.cannot_be_shown")
     if not _is_seen_by_operator(flow, situation):
-        return "The operator has not taken it up yet."
+        return text("done.not_seen_yet")
     stored = situation.credential
-    missed = "".join(f" {gap}" for gap in gaps(stored.facts)) if isinstance(stored, StoredCredential) else ""
-    return f"The Datasource is AUTHORIZED.{missed} There is nothing more to do. You can close this page."
+    missed = gaps(stored.facts) if isinstance(stored, StoredCredential) else ()
+    said: str = text("done.authorized")
+    for each in (*missed, text("done.nothing_left")):
+        said = text("page.two", first=said, second=each)
+    return said
+
+
+def _outcome_texts(flow: Flow) -> tuple[str, str, str]:
+    """Title, message and advice, in the language of whoever reads them where this version knows them."""
+    in_english = (flow.outcome_title, flow.outcome_message, flow.outcome_advice)
+    if len(flow.outcome_texts) != len(in_english):
+        return tuple(Words(each) for each in in_english)  # type: ignore[return-value]
+    title, message, advice = map(read_back, flow.outcome_texts, in_english)
+    return title, message, advice
 
 
 def gained(situation: Situation) -> Iterator[Shown]:
@@ -201,29 +209,38 @@ def gained(situation: Situation) -> Iterator[Shown]:
         return
     facts, consent = situation.credential.facts, Consent(situation, UNBRANDED, "")
     if facts.authorized_as is not None:
-        yield Shown("Authorized as", (facts.authorized_as,))
+        yield Shown(text("done.authorized_as"), (facts.authorized_as,))
     granted = tuple(consent.words(scope) for scope in facts.granted_scopes[:MOST_GRANTED])
-    yield Shown("Granted", granted or ("what the service told you",))
-    yield Shown("Access token", (_lifetime(facts),))
-    yield Shown("For the apps", (f"in Secret {situation.spec.token_secret_name(situation.name)}",))
-    who = f" or ask {consent.contact}" if consent.contact else ""
-    service = "the service" if situation.oauth2.preset is None else consent.service
-    yield Shown("To take it back", (f"withdraw the access in your account at {service}{who}",))
+    yield Shown(text("done.granted"), granted or (text("done.granted_unknown"),))
+    yield Shown(text("done.access_token"), (_lifetime(facts),))
+    secret = situation.spec.token_secret_name(situation.name)
+    yield Shown(text("done.for_apps"), (text("done.in_secret", secret=secret),))
+    service = text("done.the_service") if situation.oauth2.preset is None else consent.service
+    how = (
+        text("done.withdraw_or_ask", service=service, contact=consent.contact)
+        if consent.contact
+        else text("done.withdraw", service=service)
+    )
+    yield Shown(text("done.take_back"), (how,))
 
 
 def _lifetime(facts: CredentialFacts) -> str:
     """How long what was granted lasts, and what happens then."""
     if facts.has_refresh_token and facts.expires_at is not None:
-        return f"renewed by itself, for the first time before {time_in_words(facts.expires_at)}"
+        return text("done.renewed_before", time=time_in_words(facts.expires_at))
     if facts.has_refresh_token:
-        return "renewed by itself"
-    return "until you take it back" if facts.expires_at is None else f"until {time_in_words(facts.expires_at)}"
+        return text("done.renewed")
+    if facts.expires_at is None:
+        return text("done.until_taken_back")
+    return text("done.until", time=time_in_words(facts.expires_at))
 
 
 def gaps(facts: CredentialFacts) -> Iterator[str]:
     """What will be missed later, for the one who can mend it now."""
     if missing := scopes_not_granted(facts.requested_scopes, facts.granted_scopes):
-        yield f"The service did not grant all that was asked for; this is missing: {', '.join(missing)}."
+        yield text("done.not_granted", scopes=", ".join(missing))
     if not facts.has_refresh_token:
-        when = "when the access token runs out" if facts.expires_at is None else f"at {rfc3339(facts.expires_at)}"
-        yield f"The service gave no refresh token, so somebody has to come back {when}."
+        if facts.expires_at is None:
+            yield text("done.no_refresh_token")
+        else:
+            yield text("done.no_refresh_token_until", time=rfc3339(facts.expires_at))

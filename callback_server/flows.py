@@ -8,6 +8,7 @@ from random import SystemRandom
 import msgspec
 
 from callback_server.cookie import is_same_browser
+from callback_server.language import recorded
 from callback_server.refusals import Refused
 from datasource.api.names import CALLBACK_FIELD_MANAGER, FLOW_SLOTS, flow_secret_name, uid_digest
 from datasource.api.objects import Secret
@@ -152,9 +153,10 @@ class FlowStore:
         return msgspec.structs.replace(
             flow,
             outcome=Outcome.NOT_STORED,
-            outcome_title=refused.title,
-            outcome_message=refused.message,
-            outcome_advice=refused.advice,
+            outcome_title=str(refused.title),
+            outcome_message=str(refused.message),
+            outcome_advice=str(refused.advice),
+            outcome_texts=tuple(recorded(each) for each in (refused.title, refused.message, refused.advice)),
             ended_at=self.now(),
         )
 

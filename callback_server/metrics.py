@@ -19,7 +19,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST"})
 
 _OUTCOMES = Counter(
     "datasource_callback_outcomes",
-    "Authorizations begun and stored, and what was refused, on the way or at its end, by kind.",
+    "Authorizations started and stored, and what was refused, on the way or at its end, by kind.",
     ["outcome"],
 )
 _REQUESTS = Counter("datasource_http_requests", "Requests for pages.", ["route", "method", "code"])

@@ -7,22 +7,23 @@ from http import HTTPStatus
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from callback_server.consent import Consent
+from callback_server.language import Text, shown, text
 from callback_server.parameter_rows import Shown, shown_parameters
+from callback_server.presentation import PRESENTATION
 from callback_server.refusals import Refused
-from callback_server.security import origin, page_headers, style_source
+from callback_server.security import origin, page_headers
 from callback_server.situation import Situation
 from datasource.api.clock import parse_rfc3339
 from datasource.api.states import GRANT_EXPIRING, State
-from datasource.process.settings import Branding
+from datasource.process.branding import Branding
 from datasource.records.contents import StoredCredential
 from datasource.records.effective import Effective
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_STYLE = (_TEMPLATES / "style.css").read_text()
-_STYLE_SOURCE = style_source(_STYLE)
 
 _environment = Environment(
     loader=FileSystemLoader(_TEMPLATES),
@@ -32,7 +33,34 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.globals["style"] = _STYLE
+# The first letter alone: what follows may be a name.
+_environment.filters["begin_large"] = lambda text: text[:1].upper() + text[1:]
+
+
+def _rendered(template: str, **views: object) -> str:
+    """A page in the language of the request that is being answered."""
+    presentation = PRESENTATION.get()
+
+    def show(value: object) -> Markup:
+        return shown(value, presentation.language, presentation.texts)
+
+    def said(key: str, **values: str) -> Markup:
+        return show(text(key, **values))
+
+    return _environment.get_template(template).render(
+        views,
+        language=presentation.language,
+        style=presentation.style,
+        logo=presentation.logo,
+        show=show,
+        t=said,
+    )
+
+
+def _headers() -> dict[str, str]:
+    presentation = PRESENTATION.get()
+    spoken = {"Content-Language": presentation.language, "Vary": "Accept-Language"}
+    return page_headers(presentation.style_source) | spoken
 
 
 UNBRANDED = Branding()
@@ -169,8 +197,7 @@ class Onward:
 
 def dialog_page(dialog: Dialog) -> HTMLResponse:
     """The page that mirrors the dialog administrators know: parameters, state, the button, what came of it."""
-    content = _environment.get_template("dialog.html").render(dialog=dialog)
-    return HTMLResponse(content, headers=page_headers(_STYLE_SOURCE))
+    return HTMLResponse(_rendered("dialog.html", dialog=dialog), headers=_headers())
 
 
 def onward_page(onward: Onward) -> HTMLResponse:
@@ -180,8 +207,8 @@ def onward_page(onward: Onward) -> HTMLResponse:
     providers lead on to hosts that nobody here can know. As there is no delay, browsers put the provider's page in this one's
     place: the way back leads to the dialog.
     """
-    content = _environment.get_template("onward.html").render(onward=onward)
-    return HTMLResponse(content, headers=page_headers(_STYLE_SOURCE) | {"Referrer-Policy": "no-referrer"})
+    content = _rendered("onward.html", onward=onward)
+    return HTMLResponse(content, headers=_headers() | {"Referrer-Policy": "no-referrer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +230,7 @@ class Message:
 
 def message_page(message: Message, status: HTTPStatus = HTTPStatus.OK) -> HTMLResponse:
     """A page that says something, and perhaps what to do."""
-    content = _environment.get_template("message.html").render(message=message)
-    return HTMLResponse(content, status_code=status, headers=page_headers(_STYLE_SOURCE))
+    return HTMLResponse(_rendered("message.html", message=message), status_code=status, headers=_headers())
 
 
 def refusal_page(
@@ -230,16 +256,18 @@ def progress_page() -> HTMLResponse:
     """Another request is exchanging the code at this moment."""
     return message_page(
         Message(
-            "The authorization is being finished",
-            "The service is being asked for the tokens.",
-            advice="Please reload this page in a moment.",
+            text("done.under_way"),
+            text("done.under_way_message"),
+            advice=text("done.under_way_advice"),
         )
     )
 
 
-def time_in_words(moment: datetime) -> str:
+def time_in_words(moment: datetime) -> Text:
     """A moment, for people: 3 July 2026, 12:00 UTC."""
-    return f"{moment.astimezone(UTC):%-d %B %Y, %H:%M} UTC"
+    utc = moment.astimezone(UTC)
+    month = text(f"months.{utc.month}")
+    return text("done.time", day=str(utc.day), month=month, year=str(utc.year), clock=f"{utc:%H:%M}")
 
 
 def _host(url: str | None) -> str:

@@ -53,7 +53,7 @@ def _client_authentication(whole: OAuth2) -> Shown:
 
 def _endpoint(label: str, oauth2: OAuth2, field: str, effective: Effective | None) -> Shown:
     if effective is None:
-        return Shown(label, (getattr(oauth2.expanded(), field) or "told by the issuer's metadata",))
+        return Shown(label, (getattr(oauth2.expanded(), field) or "from the issuer's metadata",))
     from_metadata = effective.source(field) is Source.METADATA
     source = "from the issuer's metadata" if from_metadata else _source(oauth2, field)
     return Shown(label, (getattr(effective, field),), source)
@@ -130,7 +130,7 @@ def _error_rule(rule: ErrorRule) -> str:
 def _pkce_note(oauth2: OAuth2, whole: OAuth2) -> str:
     """RFC 9700 section 2.1.1: PKCE, or the nonce of OpenID Connect, tells the person's own code from a stolen one."""
     if whole.pkce is Pkce.NONE and ("openid" not in whole.scopes or whole.nonce is False):
-        return "nothing tells a stolen code from your own: with the scope openid a nonce would"
+        return "a stolen code cannot be recognized: add the scope openid, which brings a nonce"
     return "" if oauth2.pkce is whole.pkce else _FROM_PRESET
 
 

@@ -117,14 +117,14 @@ class Case:
 
     def patch(self, spec: Mapping[str, object]) -> str:
         """A merge patch of the spec."""
-        return self.kubectl("patch", "datasource", self.name, "--type=merge", "-p", json.dumps({"spec": spec}))
+        return self.kubectl("patch", "dsrc", self.name, "--type=merge", "-p", json.dumps({"spec": spec}))
 
 
 FIELD = re.compile(r"spec(?:\.[A-Za-z0-9]+(?:\[[^\]]*\])?)+")
 
 
 def editing(case: Case) -> tuple[Command, ...]:
-    return (Command(case.kubectl("edit", "datasource", case.name), "to correct it"),)
+    return (Command(case.kubectl("edit", "dsrc", case.name), "to correct it"),)
 
 
 def creating(target: Target, ref: ClientSecret) -> Command:

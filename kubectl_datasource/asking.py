@@ -37,8 +37,8 @@ class Request:
         if datasource.metadata.annotations.get(self.annotation) != self.value:
             return Ended(
                 Exit.NOT_AS_WANTED,
-                f"Somebody else wrote or removed the annotation {self.annotation} of {datasource.place} meanwhile; "
-                "a GitOps pipeline that owns it does.",
+                f"The annotation {self.annotation} of {datasource.place} was changed or removed meanwhile. A GitOps pipeline "
+                "that owns it may have done that.",
             )
         return Going(f"waiting for the operator to handle it; {datasource.place} is {state_and_reason(datasource)}")
 
@@ -78,9 +78,9 @@ def _refreshed(request: Request, after: Datasource, now: datetime) -> Ended:
     if after.status.refreshed_at == request.before.status.refreshed_at:
         return Ended(
             Exit.NOT_AS_WANTED,
-            f"{after.place} was not refreshed: the service gave no refresh token, so a person has to get a new credential "
-            f"(with OpenID Connect the scope offline_access yields one): "
+            f"{after.place} was not refreshed: the service gave no refresh token. A person has to get a new credential. With "
+            f"OpenID Connect, first add the scope offline_access. Then type: "
             f"kubectl datasource authorize {after.metadata.name} -n {after.metadata.namespace} --new",
         )
-    end = "" if after.expires_at is None else f"; the access token runs out {relative(after.expires_at, now)}"
+    end = "" if after.expires_at is None else f"; the access token expires {relative(after.expires_at, now)}"
     return Ended(Exit.FINE, f"{after.place} was refreshed{end}.")

@@ -58,7 +58,7 @@ def authorized(opened: Open) -> Callable[[Datasource], Open | Going | Ended]:
         if _is_settled(datasource):
             return Ended(Exit.FINE, _done(datasource))
         found = _link_or_why(datasource)
-        return Going("waiting until somebody has consented at the service") if found == opened else found
+        return Going("waiting for a person to consent at the service") if found == opened else found
 
     return judge
 

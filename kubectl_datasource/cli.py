@@ -136,8 +136,8 @@ def providers(name: str | None, output: str | None) -> Exit:
 @click.option("--scope", "scopes", multiple=True, help="A scope; say it once for each.")
 @click.option("--url", help="The API's URL, where the preset does not know it.")
 @click.option("--issuer", help="The provider's issuer identifier, where a service has one for each customer.")
-@click.option("--authorize-url", help="The authorize URL, where neither preset nor issuer tells it.")
-@click.option("--token-url", help="The token URL, where neither preset nor issuer tells it.")
+@click.option("--authorize-url", help="The authorize URL, if neither preset nor issuer gives it.")
+@click.option("--token-url", help="The token URL, if neither preset nor issuer gives it.")
 @click.option("--apply", is_flag=True, help="Apply it, instead of printing it.")
 @cluster_options()
 def create(name: str, apply: bool, scopes: Sequence[str], **options: Any) -> Exit:

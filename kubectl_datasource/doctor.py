@@ -34,11 +34,11 @@ from kubectl_datasource.words import duration
 
 _INSTALL = "Apply the overlay, or the chart, again: docs/admin.md."
 _GIVEN_BY_OPERATOR = (
-    f"{_INSTALL} Rights on Secrets by name are given by the operator: if they stay away, its logs say why it cannot."
+    f"{_INSTALL} The operator gives the rights on Secrets by name. If they stay missing, its logs say why."
 )
 _SET_URL = "Set it to the public URL of the callback server: https:// (http:// on loopback only)."
 _SERVE_APART = "Remove one installation, or name different namespaces in DATASOURCE_NAMESPACES of each."
-_LOOK_AT_OPERATOR = "Look whether the operator runs and reaches the API server; its logs tell."
+_LOOK_AT_OPERATOR = "Check that the operator runs and reaches the API server. Its logs say why not."
 
 
 def examine(survey: Survey) -> list[Check]:
@@ -124,7 +124,7 @@ def somebody_leads(survey: Survey) -> Check:
         return Check(
             name,
             Verdict.FAILED,
-            "nobody holds it: no operator works",
+            "no operator holds it: none works",
             _LOOK_AT_OPERATOR,
         )
     if is_fresh(lease, survey):
@@ -150,7 +150,7 @@ def other_installations_are_apart(survey: Survey) -> Iterator[Check]:
         where = f"one works in namespace {other.lease.metadata.namespace}"
         match served_by_both(survey, other):
             case None:
-                yield Check(name, Verdict.WARNING, f"{where}; which Datasources it serves cannot be told", _SERVE_APART)
+                yield Check(name, Verdict.WARNING, f"{where}; it is unknown which Datasources it serves", _SERVE_APART)
             case ():
                 yield Check(name, Verdict.OK, f"{where}, for other namespaces")
             case both:
@@ -215,7 +215,7 @@ def external_url_fits(survey: Survey) -> Check:
             Verdict.FAILED,
             f"DATASOURCE_EXTERNAL_URL is {url}, but the redirect URI in the status of {differing[0]} is another"
             + (f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""),
-            "Restart both Deployments, so that they take the setting up; if the URL was changed on purpose, register the new "
+            "Restart both Deployments, so that they use the new setting. If you changed the URL on purpose, register the new "
             "redirect URIs with the services. If another installation serves that namespace, too (kubectl get leases -A), "
             "remove one, or name different namespaces in DATASOURCE_NAMESPACES of each.",
         )
@@ -256,15 +256,15 @@ def callback_server_answers(survey: Survey) -> Check:
             name,
             Verdict.FAILED,
             f"something else answers there, with status {answer.status}",
-            "Route /authorize, /callback and /done below the external URL to the Service datasource-callback-server, path and "
-            "Host unchanged, with no sign-in of a proxy before it.",
+            "Route /authorize, /callback and /done below the external URL to the Service datasource-callback-server. Keep path "
+            "and Host unchanged, and put no sign-in proxy before it.",
         )
     if answer.status >= 500:
         return Check(
             name,
             Verdict.FAILED,
             f"it answers with status {answer.status}",
-            "Does it reach the API server? Its logs tell.",
+            "Does it reach the API server? Its logs say so.",
         )
     return Check(name, Verdict.OK, "reached from here, and it is the callback server that answers")
 
@@ -279,7 +279,7 @@ def clocks_agree(survey: Survey, of: Sequence[str] = ("API server", "callback se
         if isinstance(skew, Untold):
             yield Check(name, Verdict.UNKNOWN, skew.why)
         elif skew is None:
-            yield Check(name, Verdict.UNKNOWN, "it did not tell its time")
+            yield Check(name, Verdict.UNKNOWN, "it did not say its time")
         elif abs(skew) > TOLERATED_SKEW:
             direction = "ahead of" if skew > timedelta(0) else "behind"
             yield Check(

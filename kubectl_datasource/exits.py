@@ -19,7 +19,7 @@ class Exit(IntEnum):
 
 
 EXIT_CODES = """\
-Exit codes: 0 fine; 1 something is not as wanted; 2 wrong usage; 3 the cluster cannot be reached; 4 timed out; 130 Ctrl-C."""
+Exit codes: 0 success; 1 a command or check failed; 2 wrong usage; 3 cluster not reachable; 4 timed out; 130 Ctrl-C."""
 
 
 class Problem(Exception):

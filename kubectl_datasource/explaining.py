@@ -45,7 +45,7 @@ def explained(datasource: Datasource, advice: Advice, events: Sequence[Event] | 
     if datasource.is_suspended:
         yield (Cell(printable(is_suspended(datasource).text), "yellow"),)
     if datasource.status.expires_at is not None:
-        yield (Cell(f"The access token runs out: {when(datasource.status.expires_at, now)}"),)
+        yield (Cell(f"The access token expires: {when(datasource.status.expires_at, now)}"),)
     if datasource.status.grant_expires_at is not None:
         yield (Cell(f"The grant ends: {when(datasource.status.grant_expires_at, now)}"),)
     yield from _people(datasource, now)

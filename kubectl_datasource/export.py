@@ -154,8 +154,8 @@ def _warnings(
             "(or `kubectl apply --server-side`); a plain `kubectl apply` would copy the tokens into an annotation."
         )
         yield (
-            "A restore MOVES a grant, it never clones it: where services rotate refresh tokens, the first refresh on one side "
-            "ends the grant of the other. Stop this side before the other begins."
+            "A restore MOVES a grant, it never clones it. If the service rotates refresh tokens, the first refresh on one side "
+            "ends the grant of the other. Stop this side before you start the other."
         )
     if suspended:
         yield (

@@ -31,23 +31,23 @@ def advice_for(case: Case) -> Advice:
     if not reason:
         return _unseen(case)
     if reason not in set(Reason):
-        return Advice(f"This plugin does not know the reason {reason}; it is older than the operator.", fields_in(case))
+        return Advice(f"This plugin does not know the reason {reason}: it is older than the operator.", fields_in(case))
     advice = ADVICE[Reason(reason)](case)
     return _resuming(case, advice) if case.datasource.is_suspended else advice
 
 
 def _resuming(case: Case, advice: Advice) -> Advice:
     """Nothing that the operator or a person would do happens before `spec.suspend` is taken back."""
-    resume = Command(case.patch({"suspend": False}), "first: refreshes go on, and links are offered again")
+    resume = Command(case.patch({"suspend": False}), "first: refreshes continue, and links are offered again")
     return replace(advice, where=("spec.suspend", *advice.where), commands=(resume, *advice.commands))
 
 
 def _unseen(case: Case) -> Advice:
     return Advice(
-        "The operator has not looked at it yet. That takes seconds; if it stays so, the operator does not run, or does not "
-        "serve this namespace.",
+        "The operator has not seen it yet. That takes seconds. If this does not change, the operator does not run, or does "
+        "not serve this namespace.",
         commands=(
-            Command(shlex.join(["kubectl", "datasource", "doctor", *case.flags]), "tells what is wrong with it"),
+            Command(shlex.join(["kubectl", "datasource", "doctor", *case.flags]), "shows what is wrong with it"),
         ),
     )
 
@@ -58,11 +58,11 @@ def _authorize(case: Case, *options: str) -> Command:
 
 def _authorized(case: Case) -> Advice:
     link = case.datasource.status.authorization_link
-    offered = " A new one is offered: the old one works until somebody went through the link." if link else ""
+    offered = " A new one is offered. The old one works until a person uses the link." if link else ""
     again = _authorize(case) if link else _authorize(case, "--new")
     return Advice(
-        "Nothing is wrong here: a credential is stored. It is not tested against the service; if calls fail all the same, "
-        f"get a new credential.{offered}",
+        "Nothing is wrong here: a credential is stored. This does not prove that the service accepts it. If calls fail, get a "
+        f"new credential.{offered}",
         (f"Secret {case.datasource.token_secret_name}",),
         (Command(again.line, "gets another credential"),),
     )
@@ -70,23 +70,22 @@ def _authorized(case: Case) -> Advice:
 
 def _refresh_failing(case: Case) -> Advice:
     then = (
-        "but nobody tries while spec.suspend is true"
+        "but the operator does not try while spec.suspend is true"
         if case.datasource.is_suspended
-        else "and it is tried again by itself"
+        else "and the operator tries again by itself"
     )
     return Advice(
-        "The access token ran out, and the service does not answer as it should when asked for another. The credential is "
-        f"kept, {then}.",
+        f"The access token expired, and the provider gives no new one. The credential is kept, {then}.",
         ("spec.oauth2.tokenURL",),
         (
-            Command(case.plugin("refresh"), "tries once more and tells what came of it"),
-            Command(operator_logs(case), "tells what the service answers"),
+            Command(case.plugin("refresh"), "tries once more and prints the result"),
+            Command(operator_logs(case), "shows what the provider answers"),
         ),
     )
 
 
 def _consent_missing(case: Case) -> Advice:
-    return Advice("Everything is prepared; nobody has consented yet.", (), (_authorize(case),))
+    return Advice("Everything is prepared. A person has to open the link and consent.", (), (_authorize(case),))
 
 
 def _cleared(case: Case) -> Advice:
@@ -100,16 +99,16 @@ def _cleared(case: Case) -> Advice:
 def _parameters_changed(case: Case) -> Advice:
     fields = tuple(f"spec.oauth2.{field}" for field in ("clientID", "issuer", "authorizeURL", "tokenURL"))
     return Advice(
-        "One of these fields was changed since the credential was obtained. Tokens are never sent to other places than they "
-        "came from: the credential is kept, unused. Revert the change to use it again, or get a new one.",
+        "One of these fields changed after the credential was obtained. The operator sends tokens only to where they came "
+        "from. The credential is kept, unused. Revert the change to use it again, or get a new one.",
         fields,
-        (_authorize(case), Command(case.kubectl("edit", "datasource", case.name), "to revert the change instead")),
+        (_authorize(case), Command(case.kubectl("edit", "dsrc", case.name), "to revert the change instead")),
     )
 
 
 def _grant_revoked(case: Case) -> Advice:
     return Advice(
-        "The service does not accept the refresh token any more: somebody revoked the consent there, or it ran out.",
+        "The provider no longer accepts the refresh token. The consent was revoked there, or the refresh token expired.",
         (f"Secret {credential_secret_name(case.name)}",),
         (_authorize(case),),
     )
@@ -124,8 +123,8 @@ def _token_expired(case: Case) -> Advice:
         )
         commands.insert(0, add)
     return Advice(
-        "The access token ran out, and the service gave no refresh token. Whether it gives one is a matter of scopes or of "
-        "the application's registration.",
+        "The access token expired, and the provider gave no refresh token. The scopes or the application's registration "
+        "decide whether it gives one.",
         ("spec.oauth2.scopes",),
         tuple(commands),
     )
@@ -133,7 +132,7 @@ def _token_expired(case: Case) -> Advice:
 
 def _refresh_interrupted(case: Case) -> Advice:
     return Advice(
-        "The answer to a refresh was lost, and the service had exchanged the refresh token in it. Nobody has the new one.",
+        "The answer to a refresh was lost. It contained a new refresh token, and the provider no longer accepts the old one.",
         (f"Secret {credential_secret_name(case.name)}",),
         (_authorize(case),),
     )
@@ -154,7 +153,10 @@ def _oauth2_missing(case: Case) -> Advice:
         ("spec.oauth2", "status.redirectURI"),
         (
             creating(case.target, ClientSecret("clientSecretRef", f"{case.name}-app", "client-secret")),
-            Command(case.patch({"oauth2": filled_in}), "with what the service told; leave out what there is not"),
+            Command(
+                case.patch({"oauth2": filled_in}),
+                "with the values that the service gave you; leave out what it did not",
+            ),
         ),
     )
 
@@ -170,9 +172,9 @@ def _parameters_incomplete(case: Case) -> Advice:
     patch = case.patch({"oauth2": {field: placeholders[field] for field in missing}})
     fields = tuple(f"spec.oauth2.{field}" for field in missing) or fields_in(case)
     return Advice(
-        "Some OAuth2 parameters are missing. The service tells them where the application is registered.",
+        "Some OAuth2 parameters are missing. The service shows them where you register the application.",
         fields,
-        (Command(patch, "with what the service told"),) if missing else editing(case),
+        (Command(patch, "with the values that the service gave you"),) if missing else editing(case),
     )
 
 
@@ -191,14 +193,14 @@ def _client_secret_not_found(case: Case) -> Advice:
         else f"Secret {ref.name} with the key {ref.key} is missing."
     )
     where = (f"spec.oauth2.{ref.field}", f"Secret {ref.name}, key {ref.key}")
-    return Advice(f"{what} It is taken up by itself within a minute.", where, commands)
+    return Advice(f"{what} The operator notices it within a minute.", where, commands)
 
 
 def _secret_conflict(case: Case) -> Advice:
     named = _SECRET.search(case.datasource.message)
     secret = case.datasource.token_secret_name if named is None else named[1]
     look = Command(case.kubectl("get", "secret", secret, "--show-labels"), "shows whose it is")
-    delete = Command(case.kubectl("delete", "secret", secret), "if nobody needs it")
+    delete = Command(case.kubectl("delete", "secret", secret), "if it is not needed")
     elsewhere = Command(
         case.patch({"tokenSecret": {"name": f"{case.name}-access-token"}}), "keeps it: apps mount another Secret"
     )
@@ -206,14 +208,14 @@ def _secret_conflict(case: Case) -> Advice:
     is_immutable = "immutable" in case.datasource.message
     if is_immutable and not is_token_secret:
         return Advice(
-            f"Somebody made Secret {secret} immutable, and it holds the tokens. Do not delete it for good: make it anew "
-            "without that field. Where spec.deletionPolicy is Revoke, set it to Delete before.",
+            f"Secret {secret} was made immutable, and it holds the tokens. Do not delete it permanently: create it again "
+            "without that field. If spec.deletionPolicy is Revoke, set it to Delete first.",
             (f"Secret {secret}",),
             (look, Command(_made_mutable(case, secret), "keeps the tokens")),
         )
     where = (f"Secret {secret}", *(["spec.tokenSecret.name"] if is_token_secret else []))
     return Advice(
-        f"Secret {secret} has a name that this Datasource needs, and cannot be used. It was not touched.",
+        f"Secret {secret} has a name that this Datasource needs, and cannot be used. The operator did not change it.",
         where,
         (elsewhere, look, delete) if is_token_secret and not is_immutable else (look, delete),
     )
@@ -228,10 +230,10 @@ def _made_mutable(case: Case, secret: str) -> str:
 def _credential_unreadable(case: Case) -> Advice:
     secret = credential_secret_name(case.name)
     return Advice(
-        "Somebody edited the credential Secret, or a restore was not whole. Nothing was overwritten: restore it from a backup, "
+        "The credential Secret was edited, or a restore was incomplete. Nothing was overwritten. Restore it from a backup, "
         "or delete it and get a new credential.",
         (f"Secret {secret}",),
-        (Command(case.kubectl("delete", "secret", secret), "gives up what is in it"), _authorize(case)),
+        (Command(case.kubectl("delete", "secret", secret), "discards what is in it"), _authorize(case)),
     )
 
 
@@ -239,10 +241,10 @@ def _client_rejected(case: Case) -> Advice:
     ref = case.client_secret
     where = ("spec.oauth2.clientID", "spec.oauth2.clientAuthentication")
     if ref is None:
-        return Advice("The service does not accept the client ID. The credential is kept.", where, editing(case))
+        return Advice("The provider does not accept the client ID. The credential is kept.", where, editing(case))
     return Advice(
-        "The service does not accept the client ID and what it is proven with. Compare them with the application's "
-        "registration. The credential is kept, and used again once they are right.",
+        "The provider does not accept the client ID and its secret or key. Compare them with the application's "
+        "registration. The credential is kept, and used again when they are correct.",
         (*where, f"Secret {ref.name}, key {ref.key}"),
         (replacing(case.target, ref), *editing(case)),
     )
@@ -250,7 +252,7 @@ def _client_rejected(case: Case) -> Advice:
 
 def _invalid_configuration(case: Case) -> Advice:
     return Advice(
-        "A field has a value that cannot be used; the message above names the remedy.", fields_in(case), editing(case)
+        "A field has an invalid value. The message above says how to correct it.", fields_in(case), editing(case)
     )
 
 
@@ -259,13 +261,13 @@ def _secrets_forbidden(case: Case) -> Advice:
     account = f"system:serviceaccount:{SYSTEM_NAMESPACE}:datasource-operator"
     can_i = ["kubectl", "auth", "can-i", "get", "secrets", f"--as={account}", "-n", namespace, *case.flags]
     return Advice(
-        "The operator may not read or write Secrets in this namespace. Whoever runs the cluster gives it the rights of "
-        "deploy/: by adding the namespace to the overlay that was installed.",
+        "The operator may not read or write Secrets in this namespace. The platform team gives it the rights of deploy/. "
+        "To do so, it adds the namespace to the overlay that was installed.",
         (f"RoleBinding datasource-operator in namespace {namespace}",),
         (
             Command("kubectl apply --server-side -k deploy/overlays/namespaces", "after adding the namespace there"),
             Command(shlex.join(["kubectl", "datasource", "doctor", *case.flags]), "shows every right that is missing"),
-            Command(shlex.join(can_i), "shows whether it is mended"),
+            Command(shlex.join(can_i), "shows whether it works now"),
         ),
     )
 

@@ -138,7 +138,7 @@ def api_versions(kubectl: Kubectl) -> tuple[str, ...]:
 
 def _api_skew(kubectl: Kubectl) -> timedelta | Untold:
     told = _DATE.search(kubectl.run_verbosely("get", "--raw", "/version"))
-    return Untold("the API server did not tell its time") if told is None else _skew(told[1])
+    return Untold("the API server did not say its time") if told is None else _skew(told[1])
 
 
 def _skew(date: str) -> timedelta:

@@ -68,7 +68,7 @@ def not_looked_at(datasource: Datasource) -> Going | None:
     """The status is about an older spec, or there is none."""
     if datasource.is_looked_at:
         return None
-    return Going("waiting for the operator to look at it (kubectl datasource doctor tells whether it runs)")
+    return Going("waiting for the operator to look at it (kubectl datasource doctor shows whether it runs)")
 
 
 def state_and_reason(datasource: Datasource) -> str:

@@ -3,56 +3,30 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from callback_server.refusals.refused import AGAIN, TELL, Kind, Refused
+from callback_server.language import Words, text
+from callback_server.refusals.refused import AGAIN, TELL, Kind, Refused, worded
 
 
 def identity_does_not_fit(what: str) -> Refused:
     """The id_token is not for us."""
-    return Refused(
-        Kind.ID_TOKEN_CANNOT_BE_USED,
-        "The service's answer cannot be used",
-        f"{what} Nothing was stored. Check spec.oauth2.issuer and spec.oauth2.clientID, then try again.",
-        HTTPStatus.BAD_GATEWAY,
-        advice=TELL,
-    )
+    return worded(Kind.ID_TOKEN_CANNOT_BE_USED, HTTPStatus.BAD_GATEWAY, advice=TELL, what=Words(what))
 
 
 def identity_cannot_be_verified(what: str) -> Refused:
     """Before the code was spent: the issuer's keys are not to be had."""
-    return Refused(
-        Kind.WHO_AUTHORIZES_CANNOT_BE_VERIFIED,
-        "Who authorizes cannot be verified",
-        f"{what} The code was not used and nothing was stored. If it stays so, check spec.oauth2.issuer.",
-        HTTPStatus.BAD_GATEWAY,
-        advice=AGAIN,
-    )
+    return worded(Kind.WHO_AUTHORIZES_CANNOT_BE_VERIFIED, HTTPStatus.BAD_GATEWAY, advice=AGAIN, what=Words(what))
 
 
 def identity_is_unknown() -> Refused:
     """spec.oauth2.expectedIdentity is set, and the service told nothing."""
-    return Refused(
-        Kind.WHO_AUTHORIZED_IS_UNKNOWN,
-        "Who authorized is unknown",
-        "The service sent no id_token, so it cannot be told whether you are the one that spec.oauth2.expectedIdentity names. "
-        "Nothing was stored. Check that the application may use the scope openid.",
-        HTTPStatus.FORBIDDEN,
-        advice=TELL,
-    )
+    return worded(Kind.WHO_AUTHORIZED_IS_UNKNOWN, HTTPStatus.FORBIDDEN, advice=TELL)
 
 
 def somebody_else_authorized(expected: Mapping[str, str]) -> Refused:
     """Says what the spec says, which the dialog's reader may know, and nothing of whoever came."""
+    kind = Kind.SOMEBODY_ELSE_IS_EXPECTED
     wanted = ", ".join(f"{claim} {value}" for claim, value in expected.items())
-    of_email = (
-        "An e-mail address counts only where the service says that it is verified. " if "email" in expected else ""
-    )
-    return Refused(
-        Kind.SOMEBODY_ELSE_IS_EXPECTED,
-        "Somebody else is expected",
-        f"This Datasource may only be authorized by: {wanted}. You signed in with a different account, or the service does "
-        f"not say that it is this one. {of_email}Nothing was stored, and the access you gave was taken back where the service "
-        "allows that.",
-        HTTPStatus.FORBIDDEN,
-        advice=f"Sign out of the service, and sign in there as {next(iter(expected.values()), 'the right person')}. Then open "
-        "the link again.",
-    )
+    message = text(f"{kind}.message_email" if "email" in expected else f"{kind}.message", wanted=wanted)
+    account = next(iter(expected.values()), None) or text(f"{kind}.the_right_account")
+    advice = text(f"{kind}.advice", account=account)
+    return Refused(kind, text(f"{kind}.title"), message, HTTPStatus.FORBIDDEN, advice=advice)

@@ -6,6 +6,8 @@ from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
 
+from callback_server.language import text
+
 
 class Kind(StrEnum):
     """One word for a refusal, for metrics and logs. A dashboard counts by it: a heading may change, this may not."""
@@ -86,7 +88,36 @@ class Refused(Exception):
 FIND_THE_LINK = "kubectl get dsrc NAME -n NAMESPACE -o jsonpath='{.status.authorizationLink}'"
 """Shows the current link."""
 
-ASK = "Ask whoever sent you the link for a new one."
-TELL = "There is nothing that you can do here. Please tell whoever sent you the link what this page says."
-AGAIN = "Please try again in a minute."
-OPEN_AGAIN = "Please open the link again."
+ASK = text("common.ask")
+TELL = text("common.tell")
+AGAIN = text("common.again")
+AGAIN_OR_TELL = text("common.again_or_tell")
+TRY_OR_TELL = text("common.try_or_tell")
+OPEN_AGAIN = text("common.open_again")
+STILL_NEEDED = text("common.still_needed")
+CORRECT_IT = text("common.correct_it")
+
+
+def worded(
+    kind: Kind,
+    status: HTTPStatus = HTTPStatus.BAD_REQUEST,
+    retry_after: timedelta | None = None,
+    *,
+    advice: str | None = None,
+    command: str | None = None,
+    can_try_again: bool = False,
+    is_miss: bool = False,
+    **values: str,
+) -> Refused:
+    """A refusal in the words that the languages have under its kind; `values` are filled into the message."""
+    return Refused(
+        kind,
+        text(f"{kind}.title"),
+        text(f"{kind}.message", **values),
+        status,
+        retry_after,
+        command,
+        text(f"{kind}.advice") if advice is None else advice,
+        can_try_again,
+        is_miss,
+    )

@@ -4,7 +4,8 @@ import dataclasses
 from datetime import timedelta
 from http import HTTPStatus
 
-from callback_server.refusals.refused import AGAIN, TELL, Kind, Refused
+from callback_server.language import Text, Words, text
+from callback_server.refusals.refused import AGAIN_OR_TELL, CORRECT_IT, TELL, TRY_OR_TELL, Kind, Refused, worded
 from datasource.oauth2.errors import (
     EgressDenied,
     InvalidClient,
@@ -22,27 +23,14 @@ from datasource.outbound.printable import printable, sentence
 
 def consent_was_denied(error: str, description: str | None) -> Refused:
     """`access_denied` and its kin (RFC 6749 section 4.1.2.1)."""
-    said = f"{error}: {description}" if description else error
+    said = Words(sentence(f"{error}: {description}" if description else error))
     if error == "access_denied":
-        return Refused(
-            Kind.CONSENT_WAS_DENIED,
-            "Consent was denied",
-            f"The service answered {sentence(said)} Nothing was stored.",
-            advice="You did not allow the access, or the service did not. If that was a mistake, try again.",
-        )
-    title, remedy, advice = "The service refused the request", _CORRECT_IT, TELL
+        return worded(Kind.CONSENT_WAS_DENIED, said=said)
+    kind = Kind.THE_SERVICE_REFUSED_THE_REQUEST
     if error in {"temporarily_unavailable", "server_error"}:
-        title, remedy = "The service is not ready", "Try again in a minute."
-        advice = f"{AGAIN} If it stays so, tell whoever sent you the link."
-    return Refused(
-        Kind.THE_SERVICE_REFUSED_THE_REQUEST,
-        title,
-        f"The service answered {sentence(said)} Nothing was stored. {remedy}",
-        advice=advice,
-    )
-
-
-_CORRECT_IT = "If it names a parameter, correct it in spec.oauth2 or in the application's registration."
+        refused = worded(kind, advice=AGAIN_OR_TELL, said=said, remedy=text(f"{kind}.in_a_minute"))
+        return dataclasses.replace(refused, title=text(f"{kind}.not_ready"))
+    return worded(kind, advice=TELL, said=said, remedy=CORRECT_IT)
 
 
 def refused_without_state(error: str, description: str | None) -> Refused:
@@ -52,16 +40,8 @@ def refused_without_state(error: str, description: str | None) -> Refused:
     anybody may have written them.
     """
     words = f"{error}: {description.rstrip('.')}" if description else error
-    said = printable(words[:_LONGEST_WORDS])
-    return Refused(
-        Kind.THE_SERVICE_REFUSED_WITHOUT_STATE,
-        "The service refused the request",
-        f"The service answered {said}. It did not say which authorization that is about, so nothing was changed and nothing "
-        "was stored. If it names a parameter, correct it in spec.oauth2 or in the application's registration. Then open the "
-        "Datasource's link again.",
-        advice=TELL,
-        is_miss=True,
-    )
+    said = Words(printable(words[:_LONGEST_WORDS]))
+    return worded(Kind.THE_SERVICE_REFUSED_WITHOUT_STATE, advice=TELL, is_miss=True, said=said, remedy=CORRECT_IT)
 
 
 _LONGEST_WORDS = 400
@@ -69,24 +49,18 @@ _LONGEST_WORDS = 400
 
 def issuer_is_another(what: str) -> Refused:
     """RFC 9207: another authorization server may be playing a trick."""
-    return Refused(
-        Kind.THE_ANSWER_COMES_FROM_SOMEBODY_ELSE,
-        "The answer comes from somebody else",
-        f"{what} The code was not used and nothing was stored.",
-        advice=TELL,
-    )
+    return worded(Kind.THE_ANSWER_COMES_FROM_SOMEBODY_ELSE, advice=TELL, what=Words(what))
 
 
 def provider_is_silent(what: str) -> Refused:
     """The provider's metadata, on which an endpoint depends, cannot be read now."""
-    return Refused(
+    return worded(
         Kind.METADATA_CANNOT_BE_READ,
-        "The service does not answer",
-        f"The endpoints come from the metadata of spec.oauth2.issuer, and {what} Nothing was started.",
         HTTPStatus.BAD_GATEWAY,
         timedelta(seconds=60),
-        advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
+        advice=AGAIN_OR_TELL,
         can_try_again=True,
+        what=Words(what),
     )
 
 
@@ -94,30 +68,18 @@ def request_was_not_taken(error: OAuth2Error) -> Refused:
     """A pushed authorization request failed (RFC 9126 section 2.3): nothing was spent, nobody was sent anywhere."""
     if isinstance(error, InvalidClient | Unauthorized):
         return exchange_failed(error)
-    title, message = _said_of_push(error)
-    return Refused(
-        Kind.PUSHED_REQUEST_WAS_REFUSED,
-        title,
-        message,
-        HTTPStatus.BAD_GATEWAY,
-        advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
-        can_try_again=True,
-    )
+    kind = Kind.PUSHED_REQUEST_WAS_REFUSED
+    title, message = _said_of_push(kind, error)
+    return Refused(kind, title, message, HTTPStatus.BAD_GATEWAY, advice=AGAIN_OR_TELL, can_try_again=True)
 
 
-def _said_of_push(error: OAuth2Error) -> tuple[str, str]:
+def _said_of_push(kind: Kind, error: OAuth2Error) -> tuple[Text, Text]:
+    what = _sentence(error)
     if isinstance(error, EgressDenied):
-        where = "spec.oauth2.pushedAuthorizationURL"
-        return "The service may not be called", f"{where}: {_sentence(error)} Nothing was started."
+        return text(f"{kind}.may_not_be_called"), text(f"{kind}.may_not_be_called_message", what=what)
     if isinstance(error, NotDelivered | Throttled | OutcomeUnknown | TemporarilyRefused):
-        return "The service does not answer", (
-            f"{_sentence(error)} That was the endpoint for pushed requests (spec.oauth2.pushedAuthorizationURL, or the "
-            "metadata of spec.oauth2.issuer). Nothing was started."
-        )
-    return "The service refused the request", (
-        f"{_sentence(error)} Nothing was started. {_CORRECT_IT} Where the service offers pushed requests and does not take "
-        "ours, set spec.oauth2.pushedAuthorization to never."
-    )
+        return text(f"{kind}.silent"), text(f"{kind}.silent_message", what=what)
+    return text(f"{kind}.refused"), text(f"{kind}.refused_message", what=what, remedy=CORRECT_IT)
 
 
 def exchange_failed(error: OAuth2Error, named_server: str | None = None) -> Refused:
@@ -130,78 +92,34 @@ def exchange_failed(error: OAuth2Error, named_server: str | None = None) -> Refu
     refused = _exchange_failed(error)
     if named_server is None:
         return refused
-    return dataclasses.replace(
-        refused,
-        message=f"{refused.message} The service names {named_server} as the server of this account: if that is not the host of "
-        "spec.oauth2.tokenURL, the account may be kept in another data centre. Nothing was sent there. spec.oauth2.tokenURLs "
-        "can list the token URLs of all data centres.",
-    )
+    message = text("common.named_server", message=refused.message, server=named_server)
+    return dataclasses.replace(refused, message=message)
 
 
 def _exchange_failed(error: OAuth2Error) -> Refused:
+    kind, advice = _kind_of(error)
+    return worded(kind, HTTPStatus.BAD_GATEWAY, advice=advice, what=_sentence(error))
+
+
+def _kind_of(error: OAuth2Error) -> tuple[Kind, Text]:
+    """What to say of an error, and what the person can do."""
     match error:
         case Unauthorized():
-            return Refused(
-                Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_REQUEST,
-                "The service does not accept the request",
-                f"{_sentence(error)} Nothing was stored. Compare spec.oauth2.clientID, the client Secret and "
-                "spec.oauth2.clientAuthentication with the application's registration. If they are right, it is the code "
-                "that is not accepted: try again.",
-                HTTPStatus.BAD_GATEWAY,
-                advice=TELL,
-            )
+            return Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_REQUEST, TELL
         case TemporarilyRefused():
-            return Refused(
-                Kind.THE_SERVICE_ASKS_FOR_PATIENCE,
-                "The service asks for patience",
-                f"{_sentence(error)} Nothing was stored. Try again in a minute.",
-                HTTPStatus.BAD_GATEWAY,
-                advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
-            )
+            return Kind.THE_SERVICE_ASKS_FOR_PATIENCE, AGAIN_OR_TELL
         case InvalidClient():
-            return Refused(
-                Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_CLIENT,
-                "The service does not accept the client",
-                f"{_sentence(error)} Compare spec.oauth2.clientID, the client Secret and "
-                "spec.oauth2.clientAuthentication with the application's registration, then try again.",
-                HTTPStatus.BAD_GATEWAY,
-                advice=TELL,
-            )
+            return Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_CLIENT, TELL
         case InvalidGrant():
-            return Refused(
-                Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_CODE,
-                "The service does not accept the code",
-                f"{_sentence(error)} A code works once and for a short time, and the redirect URI must be registered exactly "
-                "as shown. Try again.",
-                HTTPStatus.BAD_GATEWAY,
-                advice="Please try again. If it stays so, tell whoever sent you the link.",
-            )
+            return Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_CODE, TRY_OR_TELL
         case EgressDenied():
-            return Refused(
-                Kind.THE_TOKEN_URL_MAY_NOT_BE_CALLED,
-                "The token URL may not be called",
-                f"spec.oauth2.tokenURL: {error} Nothing was stored.",
-                HTTPStatus.BAD_GATEWAY,
-                advice=TELL,
-            )
+            return Kind.THE_TOKEN_URL_MAY_NOT_BE_CALLED, TELL
         case NotDelivered() | Throttled() | OutcomeUnknown() if not isinstance(error, ReplyTooLarge):
-            return Refused(
-                Kind.THE_SERVICE_DOES_NOT_ANSWER,
-                "The service does not answer",
-                f"{_sentence(error)} Nothing was stored. Check spec.oauth2.tokenURL, or try again in a minute.",
-                HTTPStatus.BAD_GATEWAY,
-                advice=f"{AGAIN} If it stays so, tell whoever sent you the link.",
-            )
+            return Kind.THE_SERVICE_DOES_NOT_ANSWER, AGAIN_OR_TELL
         case _:
-            return Refused(
-                Kind.THE_SERVICES_ANSWER_CANNOT_BE_USED,
-                "The service's answer cannot be used",
-                f"{_sentence(error)} Nothing was stored. Check spec.oauth2.tokenURL and the application's registration.",
-                HTTPStatus.BAD_GATEWAY,
-                advice=TELL,
-            )
+            return Kind.THE_SERVICES_ANSWER_CANNOT_BE_USED, TELL
 
 
-def _sentence(error: OAuth2Error) -> str:
+def _sentence(error: OAuth2Error) -> Words:
     """What a provider said ends as it likes; a sentence of ours may follow."""
-    return sentence(str(error))
+    return Words(sentence(str(error)))

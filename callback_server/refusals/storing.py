@@ -2,56 +2,35 @@
 
 from http import HTTPStatus
 
-from callback_server.refusals.refused import TELL, Kind, Refused
+from callback_server.language import Words, text
+from callback_server.refusals.refused import TELL, Kind, Refused, worded
 
 
 def not_configured(message: str) -> Refused:
     """The spec, or the client Secret that it names, cannot be used as it is."""
-    return Refused(
+    return worded(
         Kind.THE_DATASOURCE_IS_NOT_READY_FOR_THIS,
-        "The Datasource is not ready for this",
-        message,
         HTTPStatus.CONFLICT,
         advice=TELL,
         can_try_again=True,
+        what=Words(message),
     )
 
 
 def name_is_taken(secret: str) -> Refused:
     """Somebody else's Secret has the name under which the credential would be kept."""
-    return Refused(
-        Kind.A_SECRET_IS_IN_THE_WAY,
-        "A Secret is in the way",
-        f"Secret {secret} exists and is not ours. It was not touched, the code was not used and nothing was stored. "
-        "Rename or delete that Secret, then open the Datasource's link again.",
-        HTTPStatus.CONFLICT,
-        advice=TELL,
-    )
+    return worded(Kind.A_SECRET_IS_IN_THE_WAY, HTTPStatus.CONFLICT, advice=TELL, secret=secret)
 
 
 def write_is_refused(secret: str, why: str) -> Refused:
     """A dry run showed that the credential could not be stored."""
-    return Refused(
-        Kind.THE_CREDENTIAL_COULD_NOT_BE_STORED,
-        "The credential could not be stored",
-        f"The API server would not accept Secret {secret}. It says: {_words(why)}. The code was not used. "
-        "Ask whoever runs the cluster to look at the rights of the callback server and at quotas.",
-        HTTPStatus.CONFLICT,
-        advice=TELL,
-    )
+    kind = Kind.THE_CREDENTIAL_COULD_NOT_BE_STORED
+    return worded(kind, HTTPStatus.CONFLICT, advice=TELL, secret=secret, words=_words(why))
 
 
 def store_was_refused(secret: str, why: str) -> Refused:
     """The rehearsal went well, and the write itself was refused until the flow was over."""
-    return Refused(
-        Kind.STORE_WAS_REFUSED,
-        "The credential could not be stored",
-        f"The API server did not accept Secret {secret}, for as long as this authorization lasted. It says: {_words(why)}. The "
-        "new tokens were dropped. Ask whoever runs the cluster to look at the callback server's rights and at quotas, then "
-        "open the Datasource's link again.",
-        HTTPStatus.CONFLICT,
-        advice=TELL,
-    )
+    return worded(Kind.STORE_WAS_REFUSED, HTTPStatus.CONFLICT, advice=TELL, secret=secret, words=_words(why))
 
 
 _LONGEST_WORDS = 1024
@@ -59,4 +38,5 @@ _LONGEST_WORDS = 1024
 
 def _words(why: str) -> str:
     """What the API server says: a quota, a webhook or a policy tells nobody else what it wants."""
-    return why[:_LONGEST_WORDS].strip().rstrip(".") or "nothing"
+    said = why[:_LONGEST_WORDS].strip().rstrip(".")
+    return Words(said) if said else text("store_was_refused.nothing")

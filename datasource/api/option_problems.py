@@ -42,8 +42,8 @@ def token_url_problems(whole: OAuth2) -> Iterator[SpecProblem]:
     if whole.token_urls and whole.refresh_url:
         yield SpecProblem(
             field,
-            "stands beside a refreshURL, and tokens are refreshed where they are from",
-            "Leave one of the two out.",
+            "is set as well as refreshURL, and tokens are refreshed where they come from",
+            "Set one of the two, not both.",
         )
     for each in whole.token_urls:
         if each.parameter in PROTOCOL_PARAMETERS:

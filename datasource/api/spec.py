@@ -341,4 +341,4 @@ class Spec(
 def missing_fields(fields: Iterable[str]) -> str:
     """What a person reads about fields of `spec.oauth2` that are not set yet."""
     named = ", ".join(f"spec.oauth2.{field}" for field in fields)
-    return f"Not set yet: {named}. The service tells them when you register there."
+    return f"Not set yet: {named}. The service shows these values where you register the application."

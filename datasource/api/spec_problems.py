@@ -105,7 +105,7 @@ def _discovery_problems(whole: OAuth2) -> Iterator[SpecProblem]:
     if not whole.issuer:
         yield SpecProblem(
             "spec.oauth2.discoveryURL",
-            "says where the metadata of an issuer stands, and there is no issuer",
+            "names the metadata of an issuer, and there is no issuer",
             "Set spec.oauth2.issuer to what the tokens name as their issuer (iss).",
         )
     elif has_placeholder(whole.issuer):
@@ -131,7 +131,7 @@ def egress_problems(endpoints: Mapping[str, str], egress: EgressPolicy) -> Itera
 
 def _trust_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
     if oauth2.ca_bundle is not None and oauth2.ca_bundle_ref is not None:
-        yield SpecProblem("spec.oauth2.caBundleRef", "stands beside a caBundle", "Leave one of the two out.")
+        yield SpecProblem("spec.oauth2.caBundleRef", "is set as well as caBundle", "Set one of the two, not both.")
     if oauth2.ca_bundle is not None:
         yield from bundle_problems("spec.oauth2.caBundle", oauth2.ca_bundle)
 
@@ -198,8 +198,8 @@ def _client_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
     if oauth2.client_secret_ref is not None and oauth2.private_key_ref is not None:
         yield SpecProblem(
             "spec.oauth2.privateKeyRef",
-            "stands beside a clientSecretRef",
-            "Leave one of the two out: a client has one way.",
+            "is set as well as clientSecretRef",
+            "Set one of the two, not both: a client authenticates in one way.",
         )
     if method in _WITH_A_SECRET and oauth2.client_secret_ref is None:
         yield SpecProblem(field, f"is {method} without a client secret", "Name one in clientSecretRef.")
@@ -260,13 +260,13 @@ def _identity_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
     if oauth2.expected_identity and whole.nonce is False:
         yield SpecProblem(
             "spec.oauth2.nonce",
-            "is false beside expectedIdentity, and without a nonce an id_token may be of another authorization",
+            "is false and expectedIdentity is set, but without a nonce an id_token may come from another authorization",
             "Leave one of the two out.",
         )
     if oauth2.expected_identity and "openid" not in whole.scopes:
         yield SpecProblem(
             "spec.oauth2.expectedIdentity",
-            "cannot be checked without the scope openid, which is what yields an id_token",
+            "cannot be checked without an id_token, which needs the scope openid",
             "Add openid to spec.oauth2.scopes.",
         )
 

@@ -74,7 +74,7 @@ def _most_of(text: str, sizes: Mapping[str, int]) -> str:
     if 2 * used[name] * sizes.get(name, 0) < rendered_size(text, sizes):
         return ""
     times = "once" if used[name] == 1 else f"{used[name]:,} times"
-    return f": {{{{ {name} }}}} has {sizes[name]:,} bytes and stands there {times}"
+    return f": {{{{ {name} }}}} has {sizes[name]:,} bytes and is used {times}"
 
 
 def _base64_size(size: int) -> int:

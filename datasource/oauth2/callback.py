@@ -61,7 +61,7 @@ def parse_callback(query: bytes) -> AuthorizationResponse:
         raise RefusedCallback("The query cannot be read.") from None
     for name, value in pairs:
         if name in values and name in _PROTOCOL:
-            raise RefusedCallback(f"The parameter {name} stands twice in the query.")
+            raise RefusedCallback(f"The parameter {name} is in the query twice.")
         if name in values:
             ambiguous.add(name)
         values[name] = value
@@ -105,9 +105,8 @@ def check_issuer(received: str | None, *, expected: str | None, authorize_url: s
         return
     if not _stands_below(authorize_url or "", received):
         raise RefusedCallback(
-            f"The answer names the issuer {said(received)}. spec.oauth2.authorizeURL does not stand below that, so nobody can "
-            "tell whether the answer comes from the service that was asked. If the service's own documentation names that "
-            "issuer, write it into spec.oauth2.issuer."
+            f"The answer names the issuer {said(received)}, and spec.oauth2.authorizeURL is not below it. So the answer may "
+            "come from another service. If the service's own documentation names that issuer, set spec.oauth2.issuer to it."
         )
 
 

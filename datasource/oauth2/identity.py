@@ -71,7 +71,7 @@ def require_same_subject(claims: Mapping[str, Any], kept: Mapping[str, Any]) -> 
     for name in ("iss", "sub"):
         if claims.get(name) != kept.get(name):
             raise IdentityChanged(
-                f"The id_token of the refresh is about somebody else than the one who authorized: its {name} differs."
+                f"The id_token of the refresh belongs to another account than the one that authorized: its {name} differs."
             )
 
 

@@ -169,7 +169,7 @@ def _is_about_another(named: str, issuer: str) -> str:
     return (
         f"The provider's metadata is for many tenants: it is about issuer {printable(named)}, not {printable(issuer)}. "
         "Name a tenant: set spec.oauth2.issuer to that with the ID of your tenant in the place of the braces. "
-        "Where people sign in at the address for many all the same, set spec.oauth2.discoveryURL to the URL of this document."
+        "If people sign in at the address for all tenants, set spec.oauth2.discoveryURL to the URL of this document."
     )
 
 

@@ -113,7 +113,7 @@ def _the_key(keys: tuple[VerificationKey, ...], algorithm: str, kid: object) -> 
         fitting = [key for key in fitting if key.kid == kid]
     if not fitting:
         raise UnknownKey(
-            "The id_token is signed with a key that the provider does not publish, or not yet: then it does in a minute."
+            "The id_token is signed with a key that the provider does not publish. If the key is new, try again in a minute."
         )
     if len(fitting) > 1:
         raise IdentityMismatch("The id_token does not say which of the provider's keys it is signed with.")

@@ -15,7 +15,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 REMEDY = (
-    "Correct the URL. If this is the provider, ask whoever runs the operator to add the host or its network to "
+    "Correct the URL. If this is the provider, ask the platform team to add the host or its network to "
     "DATASOURCE_EGRESS_ALLOW."
 )
 
@@ -74,7 +74,7 @@ ADDRESSES: tuple[_Row, ...] = (
     _row(Denied.PRIVATE, "RFC 4193: unique local; RFC 3879: site-local", "fc00::/7", "fec0::/10"),
     _row(
         Denied.TRANSLATED,
-        "RFC 8215: local NAT64; where the IPv4 address stands in it is a local matter",
+        "RFC 8215: local NAT64; where the IPv4 address is in it is a local matter",
         "64:ff9b:1::/48",
     ),
     _row(Denied.TRANSLATED, "RFC 4380: Teredo, which carries an IPv4 address in disguise", "2001::/32"),

@@ -1,15 +1,26 @@
 """Settings of both processes, read from the environment; one place for their names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 from datasource.outbound.egress import EgressPolicy, InvalidRule, Rules, rules
 from datasource.outbound.endpoint import split_url
 from datasource.outbound.proxies import InvalidProxy, Proxies, proxies_in
+from datasource.process.branding import (
+    DARK_PAPER,
+    LIGHT_PAPER,
+    Branding,
+    Unusable,
+    checked_colour,
+    checked_logo,
+    parse_texts,
+)
 from datasource.process.installation import SYSTEM_NAMESPACE
+
+T = TypeVar("T")
 
 
 class InvalidSettings(Exception):
@@ -17,14 +28,6 @@ class InvalidSettings(Exception):
 
 
 LogFormat = Literal["json", "text"]
-
-
-class Branding(msgspec.Struct, frozen=True):
-    """What the pages say of the installation; empty: nothing."""
-
-    name: str = ""
-    cluster_name: str = ""
-    support_address: str = ""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -88,6 +91,10 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
             name=_line(environ, "DATASOURCE_INSTALLATION_NAME"),
             cluster_name=_line(environ, "DATASOURCE_CLUSTER_NAME"),
             support_address=_line(environ, "DATASOURCE_SUPPORT_ADDRESS"),
+            logo=_branded(environ, "DATASOURCE_LOGO", checked_logo),
+            accent=_branded(environ, "DATASOURCE_COLOR", lambda colour: checked_colour(colour, LIGHT_PAPER)),
+            accent_dark=_branded(environ, "DATASOURCE_COLOR_DARK", lambda colour: checked_colour(colour, DARK_PAPER)),
+            texts=_branded(environ, "DATASOURCE_TEXTS", parse_texts),
         ),
         journal=environ.get("DATASOURCE_JOURNAL") or None,
     )
@@ -129,6 +136,13 @@ def _line(environ: Mapping[str, str], name: str) -> str:
     if not value.isprintable() or len(value) > _LONGEST_LINE:
         raise InvalidSettings(f"{name} must be one line of at most {_LONGEST_LINE} printable characters.")
     return value
+
+
+def _branded(environ: Mapping[str, str], name: str, checked: Callable[[str], T]) -> T:
+    try:
+        return checked(environ.get(name, "").strip())
+    except Unusable as error:
+        raise InvalidSettings(f"{name} {error}") from None
 
 
 def _seconds(environ: Mapping[str, str], name: str, *, default: int) -> timedelta:

@@ -22,8 +22,8 @@ WINDOW = 30.0
 
 _LONGEST = Gauge(
     "datasource_event_loop_stall_seconds",
-    "The longest time for which the event loop stood still, of the last half to whole minute: by the clock on the wall, and "
-    "the most CPU time that its thread used without letting anybody else have a turn.",
+    "The longest stop of the event loop within the last half to whole minute. For wall, by the clock on the wall. "
+    "For cpu, the most CPU time that its thread used in one turn.",
     ["clock"],
 )
 

@@ -241,7 +241,7 @@ async def read_document(transport: Transport, url: str, *, tenant: str, ca_bundl
     if reply.status == 429 or reply.status >= 500:
         raise MetadataUnavailable(f"{url} answered {reply.status}.")
     if reply.status != 200:
-        raise MetadataMissing(f"{url} answered {reply.status}: nothing of a provider stands there.")
+        raise MetadataMissing(f"{url} answered {reply.status}: there is no provider metadata.")
     return reply.body
 
 

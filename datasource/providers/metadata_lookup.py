@@ -30,7 +30,7 @@ async def look_up_metadata(
         if needs_metadata(oauth2):
             raise InvalidSpec(
                 "spec.oauth2.discoveryURL" if whole.discovery_url else "spec.oauth2.issuer",
-                f"tells no endpoints: {str(error).rstrip('.')}",
-                "Correct it, or write authorizeURL and tokenURL.",
+                f"gives no endpoints: {str(error).rstrip('.')}",
+                "Correct it, or set authorizeURL and tokenURL.",
             ) from None
     return None

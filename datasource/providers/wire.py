@@ -64,7 +64,7 @@ class Wire:
         """
         # Looked at before this piece is counted: what came with the end of a head may be a body.
         if self._without_a_part > LARGEST_HEAD or self._lines > MOST_LINES:
-            raise ReplyTooLarge("The head of the reply, or what stands around its body, is too large to be read.")
+            raise ReplyTooLarge("The headers of the reply, or the parts around its body, are too large.")
         self._reads += 1
         self._bytes += len(piece)
         self._without_a_part += len(piece)

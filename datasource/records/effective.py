@@ -112,7 +112,7 @@ def effective_oauth2(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effec
         raise InvalidSpec(
             "spec.oauth2.pkce",
             "is S256, and the metadata of spec.oauth2.issuer does not list it (code_challenge_methods_supported)",
-            "Use S256Unadvertised if the provider takes it all the same, or none for a client with a secret.",
+            "Use S256Unadvertised if the provider accepts it, or none for a client with a secret.",
         )
     authorize_url = _required(
         whole.authorize_url or said.authorization_endpoint, "authorizeURL", "authorization_endpoint"
@@ -189,8 +189,8 @@ def _pushed_authorization_url(whole: OAuth2, said: ProviderMetadata, authorize_u
     if url is None and said.require_pushed_authorization_requests and is_of_this_url:
         raise InvalidSpec(
             "spec.oauth2.pushedAuthorizationURL",
-            "is not written; the provider's metadata requires it, and cannot be read now or tells none",
-            "Try again in a minute, or write it.",
+            "is not set. The provider's metadata requires it, but names none or cannot be read now",
+            "Try again in a minute, or set it.",
         )
     if mode is PushedAuthorization.REQUIRED and url is None:
         raise InvalidSpec(

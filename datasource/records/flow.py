@@ -89,6 +89,8 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
     outcome_message: str = ""
     outcome_advice: str = ""
     """What the person can do, who may know nothing of clusters."""
+    outcome_texts: tuple[Any, ...] = ()
+    """The same three as keys and values: the page says them in its reader's language. An earlier version wrote none."""
     ended_at: Moment | None = None
 
     def __repr__(self) -> str:

@@ -329,7 +329,7 @@ class CallbackRights:
 
 def _warn(namespace: str, error: str) -> None:
     logger.warning(
-        "cannot see to the rights of the callback server: nobody new can authorize there, unless it may read all Secrets",
+        "cannot see to the rights of the callback server: no one new can authorize there, unless it may read all Secrets",
         namespace=namespace,
         error=error,
         remedy="give the operator the rights of deploy/base/rights/operator.yaml on roles and rolebindings",

@@ -55,7 +55,7 @@ from datasource_operator.decisions.election import (
 
 logger = structlog.get_logger(__name__)
 
-LEADS = Gauge("leader_election_master_status", "Whether this process leads (1) or stands by (0).", ["name"])
+LEADS = Gauge("leader_election_master_status", "Whether this process leads (1) or waits (0).", ["name"])
 
 
 RENEW_DEADLINE = timedelta(seconds=10)

@@ -124,7 +124,7 @@ class OperatorCollector(Collector):
     def _datasource_families(self) -> Iterator[Metric]:
         expires = GaugeMetricFamily(
             "datasource_access_token_expiration_timestamp_seconds",
-            "When the access token of an AUTHORIZED Datasource runs out.",
+            "When the access token of an AUTHORIZED Datasource expires.",
             labels=_PER_OBJECT,
         )
         due = GaugeMetricFamily(
@@ -139,7 +139,7 @@ class OperatorCollector(Collector):
         )
         ends = GaugeMetricFamily(
             "datasource_grant_expiration_timestamp_seconds",
-            "When the grant behind an AUTHORIZED Datasource ends, where anybody tells.",
+            "When the grant behind an AUTHORIZED Datasource ends, if that is known.",
             labels=_PER_OBJECT,
         )
         totals, now = _Totals(), self.now()
@@ -199,7 +199,7 @@ def _total_families(totals: _Totals) -> Iterator[Metric]:
     yield overdue
     expiring = GaugeMetricFamily(
         "datasource_grants_expiring",
-        "Datasources whose grant ends soon: somebody has to authorize again before.",
+        "Datasources whose grant ends soon: a person has to authorize again before that.",
         labels=_PER_NAMESPACE,
     )
     for namespace, count in totals.expiring.items():
@@ -256,7 +256,7 @@ def _workload_families(load: Workload) -> Iterator[Metric]:
     yield silence
     yield GaugeMetricFamily(
         "datasource_last_event_age_seconds",
-        "Seconds since a watch told of a Datasource; grows while nobody changes any.",
+        "Seconds since a watch reported a Datasource; grows while none changes.",
         value=load.last_event,
     )
     unreadable = GaugeMetricFamily(

@@ -31,7 +31,7 @@ logger = structlog.get_logger(__name__)
 
 REFRESHES = Counter(
     "datasource_refreshes",
-    "Refreshes by how they ended: stored, dropped (something newer stood there), or the class of the error.",
+    "Refreshes by how they ended: stored, dropped (something newer was there), or the class of the error.",
     ["result"],
 )
 for _result in ("stored", "dropped"):

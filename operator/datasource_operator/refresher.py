@@ -171,7 +171,7 @@ class Refresher:
         material = await self._material(key, oauth2)
         await self.sender.prepare(key, credential.facts, material)
         if self.is_stopping:
-            raise Stale("whoever leads next refreshes it")
+            raise Stale("the next leader refreshes it")
         began_at = self.monotonic()
         begun = await self._begin(key, credential)
         turn = await self._turn(key, seen, begun, material)

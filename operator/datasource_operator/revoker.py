@@ -159,8 +159,7 @@ class Revoker:
             return recorded, None
         if same is None:
             raise NotRevoked(
-                "The OAuth2 parameters are not those the token was obtained with any more, so there is no client secret to "
-                "revoke it with.",
+                "The OAuth2 parameters changed after the token was obtained, so there is no client secret to revoke it with.",
                 try_again=False,
             )
         self._require_not_misdirected(key, token, same)

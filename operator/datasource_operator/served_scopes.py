@@ -64,7 +64,7 @@ class ServedScopes:
         """The API server refuses to list or watch."""
         if source not in self._refused[scope]:
             logger.warning(
-                "cannot read: only this namespace stands still, and it is tried again",
+                "cannot read: only this namespace waits, and it is tried again",
                 what=source,
                 namespace=scope_name(scope),
                 error=why,

@@ -222,7 +222,7 @@ def test_answer_of_another_issuer_spends_nothing(user: User, person: Person, err
 
     page = person.come_back(re.sub(r"iss=[^&]*", "iss=https%3A%2F%2Fevil.example.com", callback)).text
 
-    assert "The answer comes from somebody else" in page
+    assert "The answer comes from another service" in page
     assert token_requests(user) == 0
 
 
@@ -282,7 +282,7 @@ def test_datasource_replaced_under_way_spends_nothing(user: User, person: Person
     answer = person.come_back(callback)
 
     assert answer.status_code == 410
-    assert "The Datasource is gone" in answer.text
+    assert "The Datasource was deleted" in answer.text
     assert token_requests(user) == 0
 
 
@@ -326,7 +326,7 @@ def test_cookie_that_another_host_planted_finishes_no_flow(user: User, person: P
     answer = person.client.get(callback, headers=[(b"Cookie", line % values) for line in cookies])
 
     assert answer.status_code == 403
-    assert "A cookie of another site is in the way" in answer.text
+    assert "A cookie of another site blocks this page" in answer.text
     assert token_requests(user) == 0
     assert user.credential_id() == ""
     # Who began goes on all the same.

@@ -70,7 +70,7 @@ def test_the_one_expected_gets_in(user: User) -> None:
 def test_anybody_else_is_refused_before_anything_is_stored_and_the_grant_is_revoked(user: User) -> None:
     page = authorize(user, ready(user, expectedIdentity={"email": "ada@example.com"}))
 
-    assert "Somebody else is expected" in page
+    assert "Another account is expected" in page
     assert "ada@example.com" in page
     assert "demo" not in page
     assert user.credential() is None
@@ -85,7 +85,7 @@ def test_email_that_is_not_verified_lets_nobody_in(user: User) -> None:
 
     page = authorize(user, link, **ADA)
 
-    assert "Somebody else is expected" in page
+    assert "Another account is expected" in page
     assert user.credential() is None
 
 
@@ -124,7 +124,7 @@ def test_refused_person_does_not_cost_the_credential_there_is(user: User) -> Non
     user.annotate("new-credential", "1")
     user.wait_for_link()
 
-    assert "Somebody else is expected" in authorize(user, user.link())
+    assert "Another account is expected" in authorize(user, user.link())
 
     assert user.credential_id() == stored
     user.annotate("refresh", "1")

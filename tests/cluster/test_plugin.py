@@ -95,7 +95,7 @@ def test_authorize_leads_to_a_credential_and_waits_for_it(user: User, plugin: Pl
     assert waiting.returncode == 0, beside
     assert f"is AUTHORIZED as {user.status()['authorizedAs']}" in said
     assert "calendar-token" in said
-    assert "waiting until somebody has consented" in beside
+    assert "waiting for a person to consent" in beside
     assert ESCAPE not in said + beside
 
 
@@ -195,7 +195,7 @@ def test_refresh_gets_a_new_access_token_and_says_so(user: User, plugin: Plugin)
     refreshed = plugin.run("refresh", "calendar")
 
     assert refreshed.returncode == 0, refreshed.stderr
-    assert "was refreshed; the access token runs out in " in refreshed.stdout
+    assert "was refreshed; the access token expires in " in refreshed.stdout
     assert user.status()["refreshedAt"] > refreshed_at
     eventually("apps have it", lambda: user.secret("calendar-token") != before)
 

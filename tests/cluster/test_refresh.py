@@ -445,7 +445,7 @@ def test_intent_of_another_pod_is_left_alone_until_it_was_seen_unchanged_for_lon
     # It is taken over after 35 seconds: longer than this test's patience for one wait.
     for _ in range(2):
         try:
-            eventually("it is taken over", lambda: len(refreshes(user)) == 1)
+            eventually("this process takes over", lambda: len(refreshes(user)) == 1)
         except AssertionError:
             continue
         break

@@ -126,7 +126,7 @@ def test_flow_under_way_is_refused_before_its_code_is_spent(user: User) -> None:
 
         answer = person.come_back(callback)
 
-        assert "The Datasource was suspended meanwhile" in answer.text
+        assert "The Datasource was suspended" in answer.text
         assert token_requests(user) == 0
         assert user.credential() is None
         suspend(user, False)

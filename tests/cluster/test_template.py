@@ -121,7 +121,7 @@ def test_template_that_makes_too_large_a_secret_is_told_and_costs_nobody_anythin
     assert "spec.tokenSecret.template.data makes a Secret of" in message
     assert "at most 524,288 are allowed" in message
     assert "largest key is key-0" in message
-    assert "{{ access_token }} has 65,536 bytes and stands there 512 times" in message
+    assert "{{ access_token }} has 65,536 bytes and is used 512 times" in message
 
     # Refreshing goes on, and somebody else is served meanwhile.
     credential_id = user.credential_id()

@@ -185,7 +185,7 @@ def test_immutable_one_is_an_error_that_names_it(user: User) -> None:
     assert "calendar-token" in user.ready()["message"]
     user.kubectl("delete", "secret", "calendar-token")
     user.wait_for_reason("Authorized")
-    eventually("it is made anew", lambda: user.secret("calendar-token") is not None)
+    eventually("the operator creates it again", lambda: user.secret("calendar-token") is not None)
 
 
 def test_immutable_one_stops_no_refresh(user: User) -> None:

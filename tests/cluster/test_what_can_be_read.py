@@ -176,7 +176,7 @@ def test_where_rights_go_with_the_namespace_no_finalizer_holds_it(listed: Listed
     user.wait_for_link()
     with Person() as person:
         person.authorize(user.link())
-    user.wait_for_message("rights in this namespace go with it, so nothing is revoked")
+    user.wait_for_message("the operator loses its rights when this namespace is deleted")
     credential = user.credential()
     assert credential is not None
     assert "finalizers" not in credential["metadata"]

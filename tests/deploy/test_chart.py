@@ -424,6 +424,8 @@ def test_settings_reach_the_environment() -> None:
                         "name": "Example Corp",
                         "clusterName": "prod-eu",
                         "supportAddress": "help@example.com",
+                        "color": "#7a1fa2",
+                        "texts": {"de": {"dialog.button": 'Los "jetzt"'}},
                     },
                     "egress": {"allow": ["login.corp.example", "10.0.0.0/8"], "deny": [".evil.example"]},
                 },
@@ -447,6 +449,10 @@ def test_settings_reach_the_environment() -> None:
         "DATASOURCE_INSTALLATION_NAME": "Example Corp",
         "DATASOURCE_CLUSTER_NAME": "prod-eu",
         "DATASOURCE_SUPPORT_ADDRESS": "help@example.com",
+        "DATASOURCE_LOGO": "",
+        "DATASOURCE_COLOR": "#7a1fa2",
+        "DATASOURCE_COLOR_DARK": "",
+        "DATASOURCE_TEXTS": '{"de":{"dialog.button":"Los \\"jetzt\\""}}',
         "DATASOURCE_REVOCATION_SECONDS": "999999",
     }
 

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,22 +21,33 @@ APPS = REPOSITORY / "examples" / "apps"
 class Api:
     """A service that remembers who called; on loopback while it is entered."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.authorizations: list[str | None] = []
+        self.refused: set[str] = set()
+        """What is answered 401."""
+        self.on_refusal: Callable[[], None] = lambda: None
         api = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                api.authorizations.append(self.headers["Authorization"])
-                self.send_response(200)
+                sent = self.headers["Authorization"]
+                api.authorizations.append(sent)
+                is_refused = sent in api.refused
+                if is_refused:
+                    api.on_refusal()
+                self.send_response(401 if is_refused else 200)
                 self.end_headers()
-                self.wfile.write(b"events\n")
+                self.wfile.write(b"expired\n" if is_refused else b"events\n")
 
             def log_message(self, *_: object) -> None:
                 """Says nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_port)
 
     @property
     def url(self) -> str:
@@ -46,9 +58,10 @@ class Api:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
 
 
 class Mount:
@@ -115,3 +128,72 @@ def test_app_uses_the_token_that_is_mounted_now(command: list[str], api: Api, tm
             app.terminate()
 
     assert set(api.authorizations) == {"Bearer token-1", "Bearer token-2"}
+
+
+@contextmanager
+def running(command: list[str], mount: Mount, url: str, out: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The app at work; what it prints as data goes into a file."""
+    environ = {**os.environ, "TOKEN_FILE": str(mount.token_file), "API_URL": url, "INTERVAL": "0.1"}
+    with (
+        out.open("wb") as stdout,
+        subprocess.Popen(command, env=environ, stdout=stdout, stderr=subprocess.DEVNULL) as app,
+    ):
+        try:
+            yield app
+        finally:
+            app.terminate()
+
+
+def test_app_that_starts_before_consent_waits_and_never_sends_an_empty_token(
+    command: list[str], api: Api, tmp_path: Path
+) -> None:
+    """The instance: reader.sh sent `Authorization: Bearer ` with nothing, and the others died."""
+    mount = Mount(tmp_path)
+    with running(command, mount, api.url, tmp_path / "out") as app:
+        mount.show("")
+        mount.show("token-1")
+        eventually("the app calls once there is a token", lambda: "Bearer token-1" in api.authorizations)
+        assert app.poll() is None
+    assert set(api.authorizations) == {"Bearer token-1"}
+
+
+def test_app_that_is_refused_tries_at_once_with_a_newer_token_and_takes_no_error_for_data(
+    command: list[str], api: Api, tmp_path: Path
+) -> None:
+    """The instance: two apps printed the text of the 401 as if it were data, and one died."""
+    mount = Mount(tmp_path)
+    mount.show("token-1")
+    api.refused = {"Bearer token-1"}
+    with running(command, mount, api.url, tmp_path / "out") as app:
+        eventually("it is refused", lambda: "Bearer token-1" in api.authorizations)
+        mount.show("token-2")
+        eventually("it goes on with the next one", lambda: "Bearer token-2" in api.authorizations)
+        eventually("it has its data", lambda: "events" in (tmp_path / "out").read_text())
+        assert app.poll() is None
+    assert "expired" not in (tmp_path / "out").read_text()
+
+
+def test_token_that_is_replaced_during_a_request_is_used_for_one_more_try(
+    command: list[str], api: Api, tmp_path: Path
+) -> None:
+    mount = Mount(tmp_path)
+    mount.show("token-1")
+    api.refused = {"Bearer token-1"}
+    api.on_refusal = lambda: mount.show("token-2") if len(api.authorizations) == 1 else None
+    with running(command, mount, api.url, tmp_path / "out"):
+        eventually("it tries again", lambda: len(api.authorizations) > 1)
+    assert api.authorizations[:2] == ["Bearer token-1", "Bearer token-2"]
+
+
+def test_app_survives_an_outage(command: list[str], tmp_path: Path) -> None:
+    mount = Mount(tmp_path)
+    mount.show("token-1")
+    with Api() as before:
+        port = before.port
+        with running(command, mount, before.url, tmp_path / "out") as app:
+            eventually("the app calls", lambda: before.authorizations != [])
+            before.__exit__()
+            eventually("it lives on", lambda: app.poll() is None)
+            with Api(port) as after:
+                eventually("it calls again", lambda: after.authorizations != [])
+            assert app.poll() is None

@@ -162,7 +162,22 @@ def name_the_external_url(there: Desk) -> None:
     there.cluster.kubectl("patch", settings, "-n", "datasource-system", "--type=merge", "-p", patch)
 
 
+def have_github(there: Desk) -> None:
+    """The Datasource of docs/first.md, which nobody has authorized: GitHub is not called for that."""
+    oauth2 = {"provider": "github", "clientID": "app", "clientSecretRef": {"name": "github-client"}, "scopes": ["repo"]}
+    metadata = {"name": "github", "namespace": "docs"}
+    manifest = {"apiVersion": "datasource.dev/v1alpha1", "kind": "Datasource", "metadata": metadata}
+    secret = ("create", "secret", "generic", "github-client", "-n", "docs", "--from-literal=client-secret=s")
+    if "github-client" not in there.cluster.kubectl("get", "secrets", "-n", "docs", "-o", "name").stdout:
+        there.cluster.kubectl(*secret)
+    manifest |= {"spec": {"url": "https://api.github.com", "oauth2": oauth2}}
+    there.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+    link = ("get", "dsrc", "github", "-n", "docs", "-o", "jsonpath={.status.authorizationLink}")
+    eventually("the link is offered", lambda: there.cluster.kubectl(*link).stdout != "")
+
+
 BEFORE: dict[str, Callable[[Desk], None]] = {
+    "kubectl get dsrc github": have_github,
     "kubectl create -f backup.yaml": lose_everything,
     "kubectl datasource authorize": clear,
     "kubectl datasource doctor": name_the_external_url,

@@ -167,7 +167,7 @@ def test_used_link_leads_whoever_used_it_to_the_result_and_ends_for_everybody_el
     shoot(other, "ended")
     assert heading(other) == "This link is no longer valid"
     text = other.locator("main").inner_text()
-    assert "Ask whoever sent you the link for a new one." in text
+    assert "Ask the person who sent you the link for a new one." in text
     assert f"kubectl get dsrc calendar -n {user.namespace} -o" in text
     assert violations(other) == ""
     other.context.close()
@@ -183,7 +183,7 @@ def test_used_link_has_ended_while_the_operator_is_down(
         authorize(page, link, DEMO_LOGIN, DEMO_PASSWORD)
         shoot(page, "done")
         assert heading(page) == "The new credential was stored"
-        assert "has not taken it up yet" in page.locator("main").inner_text()
+        assert "has not used it yet" in page.locator("main").inner_text()
         assert "AUTHORIZED" not in page.locator(".banner").inner_text()
 
         page.goto(link)
@@ -202,7 +202,7 @@ def test_flow_cannot_be_finished_in_another_browser(user: User, page: Page, brow
     tab.goto(callback)
 
     shoot(tab, "other-browser")
-    assert heading(tab) == "Please finish in the browser where you began"
+    assert heading(tab) == "Please finish in the browser where you started"
     assert token_requests(user) == 0
     other.close()
     page.goto(callback)
@@ -245,7 +245,7 @@ def test_two_people_at_once_store_one_credential(user: User, page: Page, browser
 
     shoot(tab, "second")
     assert heading(page) == "The new credential was stored"
-    assert heading(tab) == "Somebody else was first"
+    assert heading(tab) == "Another person was faster"
     assert token_requests(user) == 1
     user.wait_for_reason("Authorized")
     assert user.status()["authorizedAs"] == "demo@example.com"
@@ -289,7 +289,7 @@ def test_clear_while_under_way_ends_the_flow_unspent(
             operator.start()
 
     shoot(page, "cleared")
-    assert heading(page) == "The credential was cleared meanwhile"
+    assert heading(page) == "The credential was cleared"
     assert token_requests(user) == 0
     user.wait_for_handled("clearCredential", "1")
     assert user.state() == "NOT AUTHORIZED"
@@ -303,7 +303,7 @@ def test_edit_while_under_way_ends_the_flow_unspent(user: User, page: Page, shoo
     page.wait_for_url("**/done/*")
 
     shoot(page, "edited")
-    assert heading(page) == "The parameters were changed meanwhile"
+    assert heading(page) == "The parameters have changed"
     assert token_requests(user) == 0
     assert user.credential_id() == ""
 

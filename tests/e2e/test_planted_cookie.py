@@ -29,7 +29,7 @@ PLANTED = {
     "no name": b"=" + OUR_NAME,
     "capitals": OUR_NAME.upper(),
 }
-REFUSED = {"A cookie of another site is in the way", "Please finish in the browser where you began"}
+REFUSED = {"A cookie of another site blocks this page", "Please finish in the browser where you started"}
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def test_browser_with_a_planted_cookie_is_told_and_works_again_once_it_is_gone(
 
     page.goto(link)
     shoot(page, "dialog")
-    assert heading(page) == "A cookie of another site is in the way"
+    assert heading(page) == "A cookie of another site blocks this page"
     assert page.get_by_role("button").count() == 0
 
     page.context.clear_cookies()

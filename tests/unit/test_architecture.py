@@ -24,6 +24,7 @@ LOOKING = (
             "soak",
             "support",
             "upgrade",
+            "words",
         )
     ),
 )

@@ -58,8 +58,9 @@ def oauth2_is_missing(seen: Observed) -> Finding | None:
         return None
     return Finding(
         Reason.OAUTH2_MISSING,
-        "spec.oauth2 is not set. Register an application with the service, with the redirect URI in status.redirectURI, "
-        "then fill in clientID, clientSecretRef, authorizeURL, tokenURL and scopes; an issuer or a provider tells the URLs.",
+        "spec.oauth2 is not set. Register an application with the service, with the redirect URI in status.redirectURI. "
+        "Then fill in clientID, clientSecretRef, authorizeURL, tokenURL and scopes. An issuer or a provider preset replaces "
+        "the URLs.",
     )
 
 
@@ -87,7 +88,7 @@ def token_ran_out_while_suspended(facts: CredentialFacts, seen: Observed) -> Fin
     """Nobody refreshes it, and apps have a dead token."""
     if not seen.is_suspended or not is_usable(facts, seen) or not access_token_is_dead(facts, seen):
         return None
-    return Finding(Reason.REFRESH_FAILING, "The access token ran out and is not refreshed.")
+    return Finding(Reason.REFRESH_FAILING, "The access token expired and is not refreshed.")
 
 
 def refreshing_fails(facts: CredentialFacts, seen: Observed) -> Finding | None:
@@ -108,8 +109,8 @@ def refreshing_is_late(facts: CredentialFacts, seen: Observed) -> Finding | None
         facts,
         seen,
         Reason.REFRESH_FAILING,
-        "The access token ran out, and no refresh has come about since. It is tried again without anybody's help; the "
-        "operator's log says what it waits for.",
+        "The access token expired, and no refresh has succeeded since. The operator tries again by itself. Its log says "
+        "what it waits for.",
     )
 
 
@@ -129,13 +130,12 @@ def refresh_token_is_dead(facts: CredentialFacts, _: Observed) -> Finding | None
     if facts.verdict is Reason.REFRESH_INTERRUPTED:
         return _person_needed(
             Reason.REFRESH_INTERRUPTED,
-            "A refresh was interrupted: what it led to is not known, and the provider does not accept the old refresh token "
-            "any more",
+            "A refresh was interrupted, and its result is unknown. The provider no longer accepts the old refresh token",
             said,
         )
     return _person_needed(
         Reason.GRANT_REVOKED,
-        "The provider does not accept the refresh token any more: it was revoked or has run out",
+        "The provider no longer accepts the refresh token: it was revoked or it expired",
         said,
     )
 
@@ -157,7 +157,7 @@ def somebody_else_authorized(facts: CredentialFacts, seen: Observed) -> Finding 
         return None
     return _person_needed(
         Reason.PARAMETERS_CHANGED,
-        "spec.oauth2.expectedIdentity does not name the one who authorized, or no issuer vouched for who that was. "
+        "spec.oauth2.expectedIdentity does not name the account that authorized, or no issuer confirmed that account. "
         "Correct it to use the credential again, or get a new credential",
     )
 
@@ -169,7 +169,7 @@ def token_has_expired(facts: CredentialFacts, seen: Observed) -> Finding | None:
     return _person_needed(
         Reason.TOKEN_EXPIRED,
         "The access token expired and the provider gave no refresh token "
-        "(with OpenID Connect the scope offline_access yields one)",
+        "(with OpenID Connect, add the scope offline_access to get one)",
     )
 
 
@@ -182,7 +182,7 @@ def credential_was_cleared(facts: TombstoneFacts) -> Finding | None:
 
 def authorization_is_required() -> Finding:
     """Everything is there but a person's consent."""
-    return _person_needed(Reason.AUTHORIZATION_REQUIRED, "The parameters are complete, a person has to consent once")
+    return _person_needed(Reason.AUTHORIZATION_REQUIRED, "Ready for authorization")
 
 
 # Later checks rely on earlier ones.
@@ -240,18 +240,16 @@ def _while_suspended(finding: Finding) -> Finding:
 def _known_gaps(facts: CredentialFacts, seen: Observed) -> Iterator[str]:
     """What the service left out, or somebody at its page, that will be missed later."""
     if missing := scopes_not_granted(facts.requested_scopes, facts.granted_scopes):
-        yield f"Asked for and not granted: {', '.join(missing)}."
+        yield f"Requested but not granted: {', '.join(missing)}."
     if facts.identity_problem is not None:
-        yield f"Who authorized is not known. {facts.identity_problem}"
+        yield f"The account that authorized is unknown. {facts.identity_problem}"
     if not facts.has_refresh_token:
-        yield "The service gave no refresh token: when the access token runs out, somebody has to come back."
+        yield "The provider gave no refresh token. When the access token expires, a person has to authorize again."
     elif facts.expires_at is None and (seen.oauth2 is None or not seen.oauth2.expanded().default_lifetime):
         how = (
-            "and the token is not refreshed"
-            if facts.expiry_hint is None
-            else "so the token's own exp says when to refresh"
+            "the token is not refreshed" if facts.expiry_hint is None else "the token's own exp decides when to refresh"
         )
-        yield f"The service does not tell how long its tokens last, {how}: set spec.oauth2.defaultLifetime."
+        yield f"The provider does not say how long its tokens last, so {how}. Set spec.oauth2.defaultLifetime."
 
 
 def _with_link(reason: Reason, message: str) -> Finding:
@@ -263,9 +261,9 @@ def _with_link(reason: Reason, message: str) -> Finding:
 def _with_offer(facts: CredentialFacts, seen: Observed, reason: Reason, message: str) -> Finding:
     """A finding about a stored credential, with a link to get another where one is wanted."""
     if seen.pending.new_credential is not None:
-        offer = "A new one was asked for: open status.authorizationLink; the old one works until then."
+        offer = "A new credential was requested: open status.authorizationLink. The old one works until then."
     elif scopes_changed(facts, seen):
-        offer = "spec.oauth2.scopes changed since: open status.authorizationLink to get one with the new scopes."
+        offer = "spec.oauth2.scopes changed since then. Open status.authorizationLink to get a credential with the new scopes."
     elif (grant := expiring_grant(seen)) is not None:
         offer = grant.message
     else:
@@ -278,10 +276,10 @@ def _refresh_that_waits(seen: Observed) -> str:
     if seen.pending.refresh is None or seen.trouble is None or seen.is_suspended:
         return ""
     if seen.trouble.asked != seen.pending.refresh:
-        return f" The refresh that was asked for is tried within a minute. The last one failed. {seen.trouble.message}"
+        return f" The requested refresh is tried within a minute. The last one failed. {seen.trouble.message}"
     return (
-        f" The refresh that was asked for failed. It is tried again until {seen.trouble.told}, and within a minute where it is "
-        f"asked for anew. {seen.trouble.message}"
+        f" The requested refresh failed. The operator tries again until {seen.trouble.told}, and within a minute after a new "
+        f"request. {seen.trouble.message}"
     )
 
 
@@ -289,13 +287,13 @@ def _stored(facts: CredentialFacts, seen: Observed, spec: Spec) -> str:
     said = ["A credential is stored.", *_known_gaps(facts, seen)]
     if spec.deletion_policy is DeletionPolicy.REVOKE and not seen.rights_outlive_namespace:
         said.append(
-            "spec.deletionPolicy is Revoke, but the operator's rights in this namespace go with it, so nothing is revoked "
-            "at a deletion: clear the credential before, which revokes it, or have the operator installed cluster-wide."
+            "spec.deletionPolicy is Revoke, but the operator loses its rights when this namespace is deleted. A deletion "
+            "then revokes nothing. Clear the credential first, which revokes it, or install the operator cluster-wide."
         )
     elif spec.deletion_policy is DeletionPolicy.REVOKE and not is_to_be_revoked(facts, seen):
         said.append(
-            "spec.deletionPolicy is Revoke, but no revocation URL was known when it was obtained, so "
-            "nothing will be revoked: set spec.oauth2.revocationURL and get a new credential."
+            "spec.deletionPolicy is Revoke, but no revocation URL was known when the credential was obtained. A deletion "
+            "revokes nothing. Set spec.oauth2.revocationURL and get a new credential."
         )
     if (size := template_size(spec.token_secret.template)) > LARGEST_TEMPLATE:
         # An earlier version let it in, and it goes on working; an edit would be refused.
@@ -309,7 +307,7 @@ def _stored(facts: CredentialFacts, seen: Observed, spec: Spec) -> str:
 def _person_needed(reason: Reason, what: str, said: str = "") -> Finding:
     return Finding(
         reason,
-        f"{what}: open status.authorizationLink and choose Get new credential.{said}",
+        f'{what}. Open the link in status.authorizationLink and select "Get new credential".{said}',
         needs_person=True,
         message_without_link=f"{what}.{said}",
     )

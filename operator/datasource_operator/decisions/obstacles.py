@@ -30,13 +30,13 @@ def config_maps_forbidden(namespace: str) -> Finding:
 def immutable_secret(name: str, namespace: str, *, is_credential: bool) -> Finding:
     """The API server will not let us write into a Secret of ours. Nobody can take `immutable` back."""
     remedy = (
-        "Do not delete it for good, it holds the tokens. Make it anew without that field: "
+        "Do not delete it permanently: it holds the tokens. Create it again without that field: "
         f"kubectl get secret {name} -n {namespace} -o json | jq 'del(.immutable, .metadata.uid, .metadata.resourceVersion)' "
-        "| kubectl replace --force -f -. Where spec.deletionPolicy is Revoke, set it to Delete before."
+        "| kubectl replace --force -f -. If spec.deletionPolicy is Revoke, set it to Delete first."
         if is_credential
-        else "Delete it, it is made anew."
+        else "Delete it: the operator creates it again."
     )
-    return Finding(Reason.SECRET_CONFLICT, f"Secret {name} cannot be written: somebody made it immutable. {remedy}")
+    return Finding(Reason.SECRET_CONFLICT, f"Secret {name} cannot be written: it was made immutable. {remedy}")
 
 
 def secret_conflict(name: str, role: Role, holder: str | None = None) -> Finding:
@@ -44,23 +44,26 @@ def secret_conflict(name: str, role: Role, holder: str | None = None) -> Finding
     if role is Role.TOKEN and holder is not None:
         return Finding(
             Reason.SECRET_CONFLICT,
-            f"Secret {name} holds the token of Datasource {holder}. Choose another name in spec.tokenSecret.name, or give "
-            f"{holder} another one: then this Datasource takes it.",
+            f"Secret {name} holds the token of Datasource {holder}. Choose another name in spec.tokenSecret.name. Or rename "
+            f"the token Secret of {holder}: then this Datasource takes the name.",
         )
     remedy = (
         "Rename or delete it, or choose another name in spec.tokenSecret.name."
         if role is Role.TOKEN
-        else "Rename or delete it: this name is where the tokens of this Datasource are kept."
+        else "Rename or delete it: the operator needs this name for its tokens."
     )
-    return Finding(Reason.SECRET_CONFLICT, f"Secret {name} exists and is not ours; it was not touched. {remedy}")
+    return Finding(
+        Reason.SECRET_CONFLICT,
+        f"Secret {name} already exists and does not belong to this Datasource. The operator did not change it. {remedy}",
+    )
 
 
 def secret_is_leaving(name: str, finalizers: tuple[str, ...]) -> Finding:
     """A Secret of ours was deleted, and a finalizer that is not ours keeps it, so no other can be made under that name."""
     return Finding(
         Reason.SECRET_CONFLICT,
-        f"Secret {name} was deleted, and does not go: {', '.join(finalizers)} holds it. Whoever put that finalizer there has "
-        f"to take it off; nothing can be stored under that name before. See them with: kubectl get secret {name} "
+        f"Secret {name} was deleted, but a finalizer keeps it: {', '.join(finalizers)}. The owner of that finalizer has to "
+        f"remove it. Until then nothing can be stored under that name. To see it: kubectl get secret {name} "
         "-o jsonpath='{.metadata.finalizers}'.",
     )
 
@@ -99,11 +102,11 @@ def refused_step(step: Step, name: str, seen: Observed, refusal: Refusal) -> Fin
     if refusal.is_forbidden or not isinstance(step, WriteTokenSecret):
         return Finding(
             Reason.SECRETS_FORBIDDEN,
-            f"The API server refuses what the operator has to do with Secret {name}. It says: {words}. It is tried again "
-            "every minute.",
+            f"The API server refuses what the operator has to do with Secret {name}. It says: {words}. The operator tries "
+            "again every minute.",
         )
     return Finding(
         Reason.INVALID_CONFIGURATION,
         f"The API server does not take Secret {name} as spec.tokenSecret describes it. It says: {words}. Correct "
-        "spec.tokenSecret, or ask whoever made the rule.",
+        "spec.tokenSecret, or ask the owner of that rule.",
     )

@@ -218,9 +218,8 @@ def refresh_outcome(turn: Turn, answer: Answer, now: datetime) -> RefreshOutcome
                 words=f"{answer.error} So it was revoked.",
             )
         case Unproven():
-            message = (
-                f"The access token could not be refreshed. {answer.error} It was dropped, the refresh token is kept."
-            )
+            said = f"The access token could not be refreshed. {answer.error}"
+            message = f"{said} The answer was dropped. Its refresh token is kept."
             return KeepRefreshToken(turn, answer.response.refresh_token, Setback(Reason.REFRESH_FAILING, message))
         case OAuth2Error(refresh_token=str()):
             # Before anything else is judged: whatever the reply lacks, the old refresh token may be used up by it.
@@ -228,7 +227,7 @@ def refresh_outcome(turn: Turn, answer: Answer, now: datetime) -> RefreshOutcome
         case InvalidGrant() if turn.intent.sends == _FIRST_AFTER_A_LOST_ANSWER:
             # The request whose answer was lost may still be at work, and the provider refuses a second one meanwhile
             # ("token request is already being processed").
-            return LeaveIntent(_setback(turn, answer, "It is tried once more.", turn.last_try_after))
+            return LeaveIntent(_setback(turn, answer, "The operator tries once more.", turn.last_try_after))
         case InvalidGrant():
             return Verdict(turn, _verdict(turn), words=_words_of(turn, answer))
         case OAuth2Error(processed=Processed.NO):
@@ -268,8 +267,8 @@ def _setback(turn: Turn, error: OAuth2Error, what_next: str = "", pause: timedel
     if isinstance(error, Unauthorized):
         return Setback(
             Reason.REFRESH_FAILING,
-            f"{message} Either the client secret does not hold any more: compare spec.oauth2.clientID and the client Secret "
-            "with the application's registration. Or the grant is gone: get a new credential.",
+            f"{message} Perhaps the client secret is no longer valid: compare spec.oauth2.clientID and the client Secret with "
+            "the application's registration. Perhaps the grant is gone: get a new credential.",
             BLOCKED_PAUSE,
             look_again_at=turn.client_secret_name,
             asks_for_a_person=True,
@@ -278,7 +277,7 @@ def _setback(turn: Turn, error: OAuth2Error, what_next: str = "", pause: timedel
         return Setback(
             Reason.CLIENT_REJECTED,
             f"{sentence(message)} Compare spec.oauth2.clientID, the client Secret and spec.oauth2.clientAuthentication "
-            "with the application's registration; the credential is kept.",
+            "with the application's registration. The credential is kept.",
             BLOCKED_PAUSE,
             look_again_at=turn.client_secret_name,
         )

@@ -69,7 +69,7 @@ def another_process_refreshes(pause: timedelta) -> Setback:
     """Somebody else's intent stands on the Secret."""
     return Setback(
         Reason.REFRESH_FAILING,
-        "Another process began to refresh the token and has not finished; it is taken over if it stays so.",
+        "Another process began to refresh the token and has not finished. If this does not change, this process takes over.",
         pause,
     )
 
@@ -111,8 +111,8 @@ def api_server_refused(words: str, retry_after: timedelta | None) -> Setback:
     """The intent could not be written, or what the request takes could not be read: nothing was sent."""
     return Setback(
         Reason.REFRESH_FAILING,
-        "The access token could not be refreshed: the API server refuses what the operator reads and writes before it sends "
-        f"a refresh token, or does not answer. It says: {words[:LONGEST_WORDS]}",
+        "The access token could not be refreshed. The API server does not answer, or refuses what the operator reads and "
+        f"writes before it sends a refresh token. It says: {words[:LONGEST_WORDS]}",
         at_least=retry_after or timedelta(0),
     )
 
@@ -122,8 +122,8 @@ def reply_waits(words: str) -> Setback:
     return Setback(
         Reason.REFRESH_FAILING,
         "The provider has answered, and the API server does not take the new tokens. They are in the operator's memory "
-        "alone: do not restart the operator, correct what refuses the write to the credential Secret. It is tried every few "
-        f"seconds. The API server says: {words[:LONGEST_WORDS]}",
+        "only: do not restart the operator. Correct what refuses the write to the credential Secret. The operator tries "
+        f"again every few seconds. The API server says: {words[:LONGEST_WORDS]}",
         BLOCKED_PAUSE,
     )
 
@@ -143,11 +143,10 @@ def intent_took_too_long() -> Setback:
     """Another replica may take the intent over before our request would have ended."""
     return Setback(
         Reason.REFRESH_FAILING,
-        "The refresh was not sent: the API server took so long to write that it begins that another replica could begin it, "
-        "too.",
+        "The refresh was not sent. The API server took so long to record it that another replica could start it, too.",
     )
 
 
 def stopped_before_it_was_sent() -> Setback:
     """This process ends, or leads no longer: whoever leads next begins anew."""
-    return Setback(Reason.REFRESH_FAILING, "The refresh was not begun: the operator was stopping.", timedelta(0))
+    return Setback(Reason.REFRESH_FAILING, "The refresh was not started: the operator was stopping.", timedelta(0))

@@ -97,7 +97,7 @@ async def test_link_before_the_right_to_read_says_what_cannot_be_read_and_that_i
     answer, _ = await shown_without_rights(monkeypatch, "secrets")
     assert answer.status_code == 503
     assert "may not read Secret calendar-oauth2-credential in namespace shop yet" in answer.text
-    assert "your link stays good" in answer.text
+    assert "Your link stays valid" in answer.text
     assert answer.headers["Retry-After"] == "30"
 
 
@@ -424,7 +424,7 @@ async def test_browser_with_a_planted_cookie_is_told_so_and_nothing_is_read(
     async with served() as (client, server):
         answer = await client.request(method, path, headers=[(b"Cookie", line) for line in lines])
     assert answer.status_code == 403
-    assert "A cookie of another site is in the way" in answer.text
+    assert "A cookie of another site blocks this page" in answer.text
     assert "Delete this browser&#39;s cookies" in answer.text
     # A cookie of ours beside the planted one would mend nothing, and a fresh one would only be planted over.
     assert "set-cookie" not in answer.headers

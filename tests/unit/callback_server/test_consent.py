@@ -13,7 +13,7 @@ from datasource.api.objects import Status
 from datasource.api.presets import PRESETS
 from datasource.api.requests import Requests
 from datasource.api.spec import OAuth2, Spec
-from datasource.process.settings import Branding
+from datasource.process.branding import Branding
 from datasource.records.effective import effective_oauth2
 
 HOST = "login.example.com"
@@ -48,8 +48,8 @@ def test_page_begins_with_who_asks_for_what_for_which_app_where() -> None:
     shown = page(display, Branding("Example Corp", "prod-eu", "help@example.com"), provider="google")
     first = "<h1>Team Facilities asks you to connect Google for the app <q>Room display</q> in cluster prod-eu.</h1>"
     assert first in shown
-    assert "They say what for: <q>Shows free rooms.</q>" in shown
-    assert "Team Facilities can be reached at ext. 12." in shown
+    assert "Their reason: <q>Shows free rooms.</q>" in shown
+    assert "You can reach Team Facilities at ext. 12." in shown
     assert '<a href="mailto:help@example.com">help@example.com</a>' in shown
     assert shown.index(first) < shown.index("<button") < shown.index("<details>") < shown.index("Redirect URI")
 

@@ -11,11 +11,11 @@ def test_credential_that_is_all_that_was_asked_for_has_no_gaps() -> None:
 
 def test_scope_that_a_person_left_out_is_named() -> None:
     (gap,) = gaps(facts(requested_scopes=("read", "write"), granted_scopes=("read",)))
-    assert gap == "The service did not grant all that was asked for; this is missing: write."
+    assert gap == "The service did not grant everything that was requested. This is missing: write."
 
 
 def test_missing_refresh_token_is_told_with_the_time_to_come_back() -> None:
     (gap,) = gaps(CredentialFacts("c", expires_at=NOW))
-    assert gap == "The service gave no refresh token, so somebody has to come back at 2026-07-01T12:00:00Z."
+    assert gap == "The service gave no refresh token, so a person has to authorize again at 2026-07-01T12:00:00Z."
     (gap,) = gaps(CredentialFacts("c"))
-    assert "when the access token runs out" in gap
+    assert "when the access token expires" in gap

@@ -37,7 +37,7 @@ async def test_page_that_waited_in_vain_says_so() -> None:
         page = await came.authorize()
         assert len(came.sleeps) == LOOKS - 1
     assert STORED in page.text
-    assert "The operator has not taken it up yet." in page.text
+    assert "The operator has not used it yet." in page.text
     assert "The Datasource is AUTHORIZED" not in page.text
 
 
@@ -46,7 +46,7 @@ async def test_authorized_of_before_is_not_taken_for_the_news() -> None:
     async with visit(GRANTS) as came:
         came.datasource["status"]["state"] = "AUTHORIZED"
         page = await came.authorize()
-    assert "The operator has not taken it up yet." in page.text
+    assert "The operator has not used it yet." in page.text
 
 
 async def test_failure_is_told_at_once_with_the_link_to_begin_again() -> None:

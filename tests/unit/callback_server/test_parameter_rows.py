@@ -178,7 +178,7 @@ def test_what_a_preset_says_of_errors_is_shown_as_such(name: str) -> None:
 
 def test_without_metadata_at_hand_it_is_said_where_an_endpoint_comes_from() -> None:
     rows = {each.label: each for each in shown_parameters(oauth2(issuer=ISSUER), None)}
-    assert rows["Token URL"].values == ("told by the issuer's metadata",)
+    assert rows["Token URL"].values == ("from the issuer's metadata",)
 
 
 @pytest.mark.parametrize(

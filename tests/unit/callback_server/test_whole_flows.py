@@ -179,9 +179,9 @@ async def test_answer_that_names_an_issuer_of_elsewhere_spends_nothing_where_the
         sent_to = await cluster.sent_to(browser, "shop", "calendar")
         code = "c-1" if error is None else None
         page = await come_back(browser, sent_to, iss="https://honest.example.com", code=code, error=error)
-        assert "The answer comes from somebody else" in page
+        assert "The answer comes from another service" in page
         assert "https://honest.example.com" in page
-        assert "write it into spec.oauth2.issuer" in page
+        assert "set spec.oauth2.issuer to it" in page
         assert "access_denied" not in page
         assert provider.requests == []
         assert cluster.credential("shop", "calendar") is None
@@ -212,7 +212,7 @@ async def test_answer_is_taken_at_the_redirect_uri_that_was_asked_for_and_nowher
         elsewhere = {"/callback/shop", "/callback/shop/calendar", "/callback/shop/mail", "/callback/sales/calendar"}
         for other in elsewhere - {path}:
             moved = sent_to.copy_set_param("redirect_uri", EXTERNAL + other)
-            assert "This authorization is not known" in await come_back(browser, moved)
+            assert "This authorization is unknown" in await come_back(browser, moved)
         assert provider.requests == []
         assert STORED in await come_back(browser, sent_to)
         assert provider.requests[-1].form["redirect_uri"] == EXTERNAL + path

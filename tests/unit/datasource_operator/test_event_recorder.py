@@ -102,7 +102,7 @@ async def test_whatever_takes_a_token_from_apps_is_a_warning_unless_somebody_ask
     assert event["type"] == ("Normal" if reason in ASKED_FOR else "Warning")
 
 
-@pytest.mark.parametrize("message", ["A credential is stored.", "A new one was asked for."])
+@pytest.mark.parametrize("message", ["A credential is stored.", "A new credential was requested."])
 async def test_what_stood_already_is_not_told(message: str) -> None:
     assert await Bench().announce(Finding(Reason.AUTHORIZED, message), standing(AUTHORIZED)) == []
 

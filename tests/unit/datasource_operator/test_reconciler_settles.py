@@ -266,7 +266,7 @@ WORDS = [
     (NO_RIGHT, Reason.SECRETS_FORBIDDEN, "Give its ServiceAccount the rights"),
     (QUOTA, Reason.SECRETS_FORBIDDEN, "exceeded quota: small"),
     (WEBHOOK, Reason.INVALID_CONFIGURATION, 'admission webhook "no.example.com" denied the request'),
-    (IMMUTABLE, Reason.SECRET_CONFLICT, "Delete it, it is made anew"),
+    (IMMUTABLE, Reason.SECRET_CONFLICT, "Delete it: the operator creates it again"),
 ]
 
 

@@ -226,7 +226,7 @@ async def test_new_client_secret_is_never_sent_to_the_old_endpoint() -> None:
         bench.has_client_secret("new secret")
         assert await bench.revoke() is None
         assert bench.provider.requests == []
-        assert "not those the token was obtained with" in bench.events[0]["note"]
+        assert "changed after the token was obtained" in bench.events[0]["note"]
         assert not bench.stored.get("data")
 
 

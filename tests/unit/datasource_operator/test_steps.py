@@ -103,7 +103,7 @@ async def test_a_secret_that_does_not_go_is_told_with_the_finalizer_that_holds_i
     conflict = await steps.surroundings.conflict(observed(), credential_secret_name(NAME), SecretType.CREDENTIAL)
     assert (conflict.problem is not None) is is_told
     if conflict.problem is not None:
-        assert "example.com/backup holds it" in conflict.problem.message
+        assert "a finalizer keeps it: example.com/backup." in conflict.problem.message
         assert REVOKE_FINALIZER not in conflict.problem.message
 
 

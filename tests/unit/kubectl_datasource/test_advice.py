@@ -147,4 +147,4 @@ def test_logs_are_searched_for_the_datasource_itself(shell: Shell) -> None:
 
 def test_datasource_is_edited_where_it_is(shell: Shell) -> None:
     (command,) = editing(case())
-    assert shell.run(command.line) == [["edit", "datasource", "calendar", "-n", "shop", f"--context={CONTEXT}"]]
+    assert shell.run(command.line) == [["edit", "dsrc", "calendar", "-n", "shop", f"--context={CONTEXT}"]]

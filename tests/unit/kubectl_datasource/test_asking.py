@@ -88,7 +88,7 @@ def test_refresh_tells_how_long_the_new_token_lives() -> None:
         refreshedAt="2026-07-01T12:00:00Z",
         expiresAt="2026-07-01T12:50:00Z",
     )
-    expected = "shop/calendar was refreshed; the access token runs out in 50m."
+    expected = "shop/calendar was refreshed; the access token expires in 50m."
     assert request.judge(after) == Ended(Exit.FINE, expected)
 
 

@@ -97,8 +97,8 @@ def test_processes_beside_the_cluster_are_seen_by_their_work() -> None:
     ("found", "says"),
     [
         (None, "no operator ever led"),
-        (lease(holder=""), "nobody holds it"),
-        (Lease(lease().metadata), "nobody holds it"),
+        (lease(holder=""), "no operator holds it"),
+        (Lease(lease().metadata), "no operator holds it"),
         (lease(timedelta(minutes=5)), "not renewed for 5m"),
     ],
 )
@@ -122,7 +122,7 @@ def test_lease_is_as_old_as_the_clock_of_the_api_server_says() -> None:
         ("", ("shop",), Verdict.FAILED, "of shop too"),
         ("shop,sales", ("sales", "support"), Verdict.FAILED, "of sales too"),
         ("shop", ("sales",), Verdict.OK, "for other namespaces"),
-        ("shop", None, Verdict.WARNING, "cannot be told"),
+        ("shop", None, Verdict.WARNING, "it is unknown"),
     ],
 )
 def test_two_installations_that_claim_the_same_datasources_are_told(
@@ -218,7 +218,7 @@ def test_callback_url_must_lead_to_the_callback_server(
         (timedelta(seconds=60), Verdict.OK, "within"),
         (timedelta(seconds=61), Verdict.WARNING, "ahead of"),
         (timedelta(minutes=-5), Verdict.WARNING, "5m behind"),
-        (None, Verdict.UNKNOWN, "did not tell"),
+        (None, Verdict.UNKNOWN, "did not say"),
     ],
 )
 def test_clock_that_is_off_is_told(skew: timedelta | None, verdict: Verdict, says: str) -> None:

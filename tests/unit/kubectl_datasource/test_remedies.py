@@ -109,7 +109,10 @@ def test_public_client_that_misses_a_secret_is_led_to_its_fields() -> None:
 
 
 def test_token_secret_goes_elsewhere_where_its_name_is_taken() -> None:
-    told = advice(Reason.SECRET_CONFLICT, message="Secret calendar-token exists and is not ours; it was not touched.")
+    told = advice(
+        Reason.SECRET_CONFLICT,
+        message="Secret calendar-token already exists and does not belong to this Datasource. The operator did not change it.",
+    )
     assert told.where == ("Secret calendar-token", "spec.tokenSecret.name")
     assert merged_spec(told.commands[0].line) == {"tokenSecret": {"name": "calendar-access-token"}}
 
@@ -121,14 +124,16 @@ def test_credential_secret_cannot_go_elsewhere() -> None:
 
 
 def test_immutable_secret_is_deleted_not_renamed() -> None:
-    message = "Secret calendar-token cannot be written: somebody made it immutable. Delete it, it is made anew."
+    message = (
+        "Secret calendar-token cannot be written: it was made immutable. Delete it: the operator creates it again."
+    )
     told = advice(Reason.SECRET_CONFLICT, message=message)
     assert [words(command.line)[1] for command in told.commands] == ["get", "delete"]
 
 
 def test_immutable_credential_secret_is_made_anew_not_deleted() -> None:
     message = (
-        "Secret calendar-oauth2-credential cannot be written: somebody made it immutable. Do not delete it for good."
+        "Secret calendar-oauth2-credential cannot be written: it was made immutable. Do not delete it permanently."
     )
     told = advice(Reason.SECRET_CONFLICT, message=message)
     assert [words(command.line)[1] for command in told.commands] == ["get", "get"]

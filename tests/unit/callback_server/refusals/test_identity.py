@@ -6,7 +6,7 @@ from callback_server import refusals
 def test_who_is_expected_is_told_and_who_came_is_not() -> None:
     refused = refusals.somebody_else_authorized({"email": "ann@example.com", "sub": "7"})
 
-    assert "authorized by: email ann@example.com, sub 7." in refused.message
+    assert "authorize the Datasource: email ann@example.com, sub 7." in refused.message
 
 
 def test_what_could_not_be_verified_is_told_with_what_to_check() -> None:

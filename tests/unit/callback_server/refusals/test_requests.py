@@ -58,5 +58,5 @@ def test_who_comes_before_the_right_is_told_what_is_missing_and_that_nothing_is_
     refused = refusals.may_not_read_yet("Secret app", "shop")
 
     assert "may not read Secret app in namespace shop yet" in refused.message
-    assert "your link stays good" in refused.advice
+    assert "Your link stays valid" in refused.advice
     assert refused.command == "kubectl datasource doctor"

@@ -28,7 +28,7 @@ from datasource.outbound.egress import Denied
         (InvalidClient("invalid_client"), "The service does not accept the client", "clientAuthentication"),
         (InvalidGrant("invalid_grant"), "The service does not accept the code", "redirect URI"),
         (Unauthorized("no"), "The service does not accept the request", "try again"),
-        (TemporarilyRefused("busy"), "The service asks for patience", "Try again in a minute"),
+        (TemporarilyRefused("busy"), "The service is busy", "Try again in a minute"),
         (NotDelivered("login.example.com could not be reached."), "The service does not answer", "tokenURL"),
         (Throttled(503, None), "The service does not answer", "try again"),
         (OutcomeUnknown("no answer."), "The service does not answer", "try again"),

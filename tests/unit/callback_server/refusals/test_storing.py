@@ -20,4 +20,4 @@ def test_api_server_that_says_little_or_much_is_quoted_within_bounds() -> None:
 
 
 def test_secret_that_is_in_the_way_is_named() -> None:
-    assert "Secret sales-credential exists" in refusals.name_is_taken("sales-credential").message
+    assert "Secret sales-credential already exists" in refusals.name_is_taken("sales-credential").message

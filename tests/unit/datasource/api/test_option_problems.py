@@ -84,5 +84,5 @@ def test_token_urls_to_choose_are_few_and_stand_without_a_refresh_url() -> None:
     many = [choice(value=str(number)) for number in range(17)]
     assert "has more than 16 entries" in str(refused(raw_spec(tokenURLs=many)))
     beside = raw_spec(tokenURLs=[choice()], refreshURL="https://login.example.com/refresh")
-    assert "stands beside a refreshURL" in str(refused(beside))
+    assert "is set as well as refreshURL" in str(refused(beside))
     assert len(oauth2(tokenURLs=[choice(), choice(value="in")]).token_urls) == 2

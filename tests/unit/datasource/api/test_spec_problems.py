@@ -191,7 +191,7 @@ def test_ca_bundle_that_cannot_be_used_is_refused() -> None:
 
 def test_ca_bundle_stands_in_one_place() -> None:
     error = refused(raw_spec(caBundle=self_signed().certificate, caBundleRef={"name": "ca"}))
-    assert str(error).startswith("spec.oauth2.caBundleRef stands beside a caBundle")
+    assert str(error).startswith("spec.oauth2.caBundleRef is set as well as caBundle")
 
 
 def test_plain_http_is_accepted_by_the_operators_flag() -> None:
@@ -390,7 +390,7 @@ def test_identity_that_nobody_could_verify_is_refused(missing: dict[str, Any]) -
                 "scopes": ["openid"],
                 "expectedIdentity": {"sub": "ada"},
             },
-            "spec.oauth2.nonce is false beside expectedIdentity",
+            "spec.oauth2.nonce is false and expectedIdentity is set",
         ),
         ({"errorRules": [{"means": "temporary"}]}, "has an entry that matches every reply"),
     ],

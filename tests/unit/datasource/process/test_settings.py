@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from datasource.outbound.egress import EgressPolicy, Rules
 from datasource.outbound.proxies import Proxies
-from datasource.process.settings import Branding, InvalidSettings, Settings, listen_address, settings_in
+from datasource.process.branding import Branding
+from datasource.process.settings import InvalidSettings, Settings, listen_address, settings_in
 
 EXTERNAL = "https://connect.example.com"
 
@@ -212,3 +213,22 @@ def test_patience_that_is_no_number_of_seconds_is_refused_by_name(value: str) ->
     environ = {"DATASOURCE_EXTERNAL_URL": "https://connect.example.com", "DATASOURCE_REVOCATION_SECONDS": value}
     with pytest.raises(InvalidSettings, match="DATASOURCE_REVOCATION_SECONDS"):
         settings_in(environ)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATASOURCE_LOGO", "https://cdn.example.com/logo.png"),
+        ("DATASOURCE_COLOR", "yellow"),
+        ("DATASOURCE_COLOR_DARK", "#000000"),
+        ("DATASOURCE_TEXTS", "Los"),
+    ],
+)
+def test_branding_that_pages_cannot_use_is_refused_with_its_variable(name: str, value: str) -> None:
+    with pytest.raises(InvalidSettings, match=rf"^{name} must"):
+        settings(**{name: value})
+
+
+def test_branding_that_pages_can_use_is_read() -> None:
+    read = settings(DATASOURCE_COLOR=" #7A1FA2 ", DATASOURCE_TEXTS='{"de": {"dialog.button": "Los"}}').branding
+    assert (read.accent, read.texts) == ("#7a1fa2", {"de": {"dialog.button": "Los"}})

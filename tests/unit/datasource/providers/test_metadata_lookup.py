@@ -41,12 +41,12 @@ async def test_metadata_that_cannot_be_believed_matters_only_to_who_depends_on_i
     async with HostileProvider(replies(404, b"")) as provider, Transport(ON_LOOPBACK) as transport:
         discovery = Discovery(transport, lambda: 0.0)
         assert await look_up_metadata(discovery, by_issuer(provider.origin), tenant="apps") is None
-        with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.issuer tells no endpoints: .*answered 404"):
+        with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.issuer gives no endpoints: .*answered 404"):
             await look_up_metadata(discovery, by_issuer(provider.origin, tokenURL=None), tenant="apps")
 
 
 async def test_document_that_stands_elsewhere_is_told_by_the_field_that_says_where() -> None:
     async with HostileProvider(replies(404, b"")) as provider, Transport(ON_LOOPBACK) as transport:
         elsewhere = by_issuer("https://login.example.com", tokenURL=None, discoveryURL=f"{provider.origin}/meta")
-        with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.discoveryURL tells no endpoints: .*answered 404"):
+        with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.discoveryURL gives no endpoints: .*answered 404"):
             await look_up_metadata(Discovery(transport, lambda: 0.0), elsewhere, tenant="apps")

@@ -90,7 +90,7 @@ async def test_flood_ends_at_a_bound_and_the_outcome_is_unknown(head: bytes, blo
     ],
 )
 async def test_whole_reply_with_too_much_around_its_body_is_not_read(lines: bytes) -> None:
-    with pytest.raises(ReplyTooLarge, match="head of the reply"):
+    with pytest.raises(ReplyTooLarge, match="headers of the reply"):
         await send(writes(lines))
 
 

@@ -145,7 +145,7 @@ def test_secret_that_would_be_too_large_is_told_with_its_largest_key() -> None:
     assert error.field == "spec.tokenSecret.template.data"
     assert str(error) == (
         "spec.tokenSecret.template.data makes a Secret of 44,826,638 bytes; at most 524,288 are allowed, keys and base64 "
-        "included. Its largest key is large with 44,739,249 bytes: {{ access_token }} has 65,536 bytes and stands there 512 "
+        "included. Its largest key is large with 44,739,249 bytes: {{ access_token }} has 65,536 bytes and is used 512 "
         "times. Use variables fewer times, take text out, or have the service issue shorter tokens."
     )
 
@@ -161,7 +161,7 @@ def test_secret_that_would_be_too_large_is_never_rendered() -> None:
 
 def test_token_too_long_for_the_usual_secret_is_told_as_such() -> None:
     error = too_large(None, access_token="t" * 600_000)
-    assert "{{ access_token }} has 600,000 bytes and stands there once" in str(error)
+    assert "{{ access_token }} has 600,000 bytes and is used once" in str(error)
     assert "have the service issue shorter tokens" in str(error)
 
 
@@ -191,7 +191,7 @@ def test_captured_fields_count_in_bytes() -> None:
         ),
         facts=facts(),
     )
-    with pytest.raises(InvalidSpec, match=r"\{\{ captured.note \}\} has 8,192 bytes and stands there 49 times"):
+    with pytest.raises(InvalidSpec, match=r"\{\{ captured.note \}\} has 8,192 bytes and is used 49 times"):
         wanted.manifest(facts(), captured)
 
 

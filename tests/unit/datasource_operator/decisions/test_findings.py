@@ -53,30 +53,30 @@ def message(**changes: Any) -> str:
 
 def test_what_was_asked_for_and_not_granted_is_named() -> None:
     said = message(requested_scopes=("openid", "read", "write"), granted_scopes=("read",))
-    assert said.startswith("A credential is stored. Asked for and not granted: write.")
+    assert said.startswith("A credential is stored. Requested but not granted: write.")
 
 
 def test_grant_without_a_refresh_token_says_so_before_the_token_runs_out() -> None:
-    assert "somebody has to come back" in message(has_refresh_token=False)
+    assert "a person has to authorize again" in message(has_refresh_token=False)
 
 
 def test_lifetime_that_nobody_tells_is_said_with_the_field_to_set() -> None:
-    assert "the token is not refreshed: set spec.oauth2.defaultLifetime" in message(expires_at=None)
+    assert "the token is not refreshed. Set spec.oauth2.defaultLifetime" in message(expires_at=None)
     hinted = message(expires_at=None, expiry_hint=NOW)
-    assert "the token's own exp says when to refresh: set spec.oauth2.defaultLifetime" in hinted
+    assert "the token's own exp decides when to refresh. Set spec.oauth2.defaultLifetime" in hinted
     set_by_now = observed(credential(expires_at=None, granted_scopes=()), wanted=spec(defaultLifetime="1h"))
     assert finding_of(set_by_now).message == "A credential is stored."
 
 
 def test_id_token_that_did_not_fit_is_told() -> None:
     said = message(identity_problem="The id_token has no nonce.")
-    assert "Who authorized is not known. The id_token has no nonce." in said
+    assert "The account that authorized is unknown. The id_token has no nonce." in said
 
 
 @pytest.mark.parametrize("verdict", [Reason.GRANT_REVOKED, Reason.REFRESH_INTERRUPTED])
 def test_words_of_the_provider_stand_behind_a_dead_grant(verdict: Reason) -> None:
     said = message(verdict=verdict, verdict_message="The provider refused: invalid_grant: User disabled.")
-    assert said.endswith("choose Get new credential. The provider refused: invalid_grant: User disabled.")
+    assert said.endswith('select "Get new credential". The provider refused: invalid_grant: User disabled.')
     assert "invalid_grant" not in message(verdict=verdict)
 
 
@@ -99,7 +99,7 @@ def test_a_refresh_that_was_asked_for_and_waits_for_the_end_of_a_pause_is_told(r
     failed = replace(trouble(), asked="1", told="2026-07-01T12:30:00Z")
     finding = finding_of(observed(alive, requests=requests, trouble=failed))
     assert finding.reason is Reason.AUTHORIZED
-    told = "was asked for failed. It is tried again until 2026-07-01T12:30:00Z, and within a minute where it is asked for anew"
+    told = "The requested refresh failed. The operator tries again until 2026-07-01T12:30:00Z, and within a minute after a new"
     assert (told in finding.message) == says
     assert (trouble().message in finding.message) == says
 
@@ -113,7 +113,7 @@ def test_a_refresh_that_is_asked_for_after_a_failure_is_told_as_being_tried() ->
 def test_a_refresh_that_was_asked_for_while_suspended_waits_for_nothing_else() -> None:
     suspended = msgspec.structs.replace(spec(), suspend=True)
     seen = observed(credential(), wanted=suspended, requests=Requests(refresh="1"), trouble=trouble())
-    assert "is tried again within" not in finding_of(seen).message
+    assert "tries again within" not in finding_of(seen).message
 
 
 def test_restored_credential_that_could_not_be_adopted_is_not_used() -> None:

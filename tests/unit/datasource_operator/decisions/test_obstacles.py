@@ -47,7 +47,10 @@ def problem_of(step: Step, refusal: Refusal) -> Finding:
 def test_foreign_secret_is_named_and_another_name_offered_only_where_there_is_a_choice(role: Role) -> None:
     told = secret_conflict("some-secret", role)
     assert (told.reason, told.state) == (Reason.SECRET_CONFLICT, State.ERROR)
-    assert "Secret some-secret exists and is not ours; it was not touched." in told.message
+    assert (
+        "Secret some-secret already exists and does not belong to this Datasource. The operator did not change it."
+        in told.message
+    )
     assert ("spec.tokenSecret.name" in told.message) is (role is Role.TOKEN)
 
 
@@ -55,7 +58,7 @@ def test_name_that_holds_another_datasources_token_is_told_with_that_datasource_
     told = secret_conflict("some-secret", Role.TOKEN, "mail")
     assert (told.reason, told.state) == (Reason.SECRET_CONFLICT, State.ERROR)
     assert "Secret some-secret holds the token of Datasource mail." in told.message
-    assert "Choose another name in spec.tokenSecret.name, or give mail another one" in told.message
+    assert "Choose another name in spec.tokenSecret.name. Or rename the token Secret of mail" in told.message
     assert "delete it" not in told.message, "it holds a token that apps use"
 
 
@@ -70,12 +73,12 @@ def test_secret_that_does_not_go_is_told_with_whoever_holds_it(finalizers: tuple
 @pytest.mark.parametrize("is_credential", [True, False])
 def test_nobody_is_told_to_delete_the_secret_that_holds_the_tokens(is_credential: bool) -> None:
     told = immutable_secret("some-secret", "some-namespace", is_credential=is_credential)
-    assert ("Delete it, it is made anew." in told.message) is not is_credential
-    assert ("Do not delete it for good" in told.message) is is_credential
+    assert ("Delete it: the operator creates it again." in told.message) is not is_credential
+    assert ("Do not delete it permanently" in told.message) is is_credential
     if is_credential:
         assert "kubectl get secret some-secret -n some-namespace" in told.message
         # Force replaces by deleting: with the finalizer of Revoke that would take the grant along.
-        assert "set it to Delete before" in told.message
+        assert "set it to Delete first" in told.message
 
 
 # Rights.

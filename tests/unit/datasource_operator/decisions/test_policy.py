@@ -792,7 +792,7 @@ def test_a_value_is_acted_on_once_whatever_becomes_of_the_annotation(value: str 
 def test_a_new_credential_is_offered_while_the_old_one_works() -> None:
     found = finding_of(observed(credential(), token_secret(), requests=Requests(new_credential="1")))
     assert (found.reason, found.needs_person) == (Reason.AUTHORIZED, True)
-    assert "the old one works until then" in found.message
+    assert "The old one works until then" in found.message
 
 
 def test_a_refresh_request_neither_clears_nor_offers_anything() -> None:

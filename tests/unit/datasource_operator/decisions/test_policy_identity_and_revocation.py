@@ -153,8 +153,8 @@ def test_a_finalizer_is_not_put_where_our_rights_go_with_the_namespace() -> None
     assert isinstance(next_step(seen), Hold)
     without = replace(seen, rights_outlive_namespace=False)
     assert not isinstance(next_step(without), Hold)
-    assert "go with it, so nothing is revoked at a deletion" in finding_of(without).message
-    assert "go with it" not in finding_of(replace(without, spec=DELETE)).message
+    assert "A deletion then revokes nothing." in finding_of(without).message
+    assert "revokes nothing" not in finding_of(replace(without, spec=DELETE)).message
 
 
 def test_a_finalizer_is_taken_off_where_our_rights_go_with_the_namespace() -> None:

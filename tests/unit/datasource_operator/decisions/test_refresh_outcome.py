@@ -161,7 +161,7 @@ def test_refused_grant_waits_for_one_more_try_after_a_lost_answer() -> None:
     outcome = refresh_outcome(turn(2), InvalidGrant("invalid_grant", "already being processed"), LATER)
     assert isinstance(outcome, LeaveIntent)
     assert outcome.trouble.pause == LAST_TRY_AFTER
-    assert "already being processed. It is tried once more." in outcome.trouble.message
+    assert "already being processed. The operator tries once more." in outcome.trouble.message
 
 
 def test_verdict_has_the_providers_words_and_the_failure_before() -> None:

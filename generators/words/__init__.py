@@ -1,0 +1,1 @@
+"""The linter of words: `make lint`. docs/glossary.md says which words and sentences; this holds what people read to it."""

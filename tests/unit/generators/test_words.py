@@ -1,0 +1,137 @@
+"""The linter of words finds long sentences and rejected words in what people read, and in nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.local.cache import REPOSITORY
+from generators.words.__main__ import RULES, complaints, findings, parse_rules
+from generators.words.sentences import paragraphs, sentences, words_in
+from generators.words.strings import of_commands, of_crd, of_python, of_template
+
+RULES_HERE = parse_rules(RULES.read_text())
+
+
+def texts(found: object) -> list[str]:
+    assert hasattr(found, "__iter__")
+    return [text for _, text in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Open the link. It works once.", ["Open the link.", "It works once."]),
+        ("It takes 9.5 minutes. Then stop!", ["It takes 9.5 minutes.", "Then stop!"]),
+        ("See docs.example.com for more.", ["See docs.example.com for more."]),
+        ('Select "Get it". Then wait.', ['Select "Get it".', "Then wait."]),
+        ("Nothing was stored. `kubectl get` shows it.", ["Nothing was stored.", "`kubectl get` shows it."]),
+        (
+            "JWT: a token. none: no secret. id_token is a word.",
+            ["JWT: a token.", "none: no secret.", "id_token is a word."],
+        ),
+        ("Two\nlines of one\nsentence.", ["Two lines of one sentence."]),
+        ("", []),
+    ],
+)
+def test_text_is_cut_into_sentences(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("sentence", "count"),
+    [("Set `spec.url` - then wait (5 minutes).", 6), ("a → b", 2), ("“Quoted” and **bold**", 3), ("", 0), ("… — -", 0)],
+)
+def test_words_are_counted_as_a_reader_does(sentence: str, count: int) -> None:
+    assert words_in(sentence) == count
+
+
+def test_code_is_no_text_and_lists_and_tables_are_read_by_their_parts() -> None:
+    prose, table = "# Title\n\nSome `a b c` text.\n\n- one\n- two\n\n", "| a | b |\n|---|---|\n| x | y |\n\n"
+    page = f"{prose}{table}    whoever\n\n```\nwhoever\n```\n"
+    assert texts(paragraphs(page)) == ["Title", "Some `code` text.", "one", "two", "a", "b", "x", "y"]
+
+
+def test_line_of_a_paragraph_is_told() -> None:
+    assert list(paragraphs("# A\n\ntext\n\nmore\n")) == [(1, "A"), (3, "text"), (5, "more")]
+
+
+def test_strings_of_a_module_are_read_whole_and_its_docstrings_are_not(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        '"""A docstring of whoever."""\n\nA = "short one"\n'
+        'B = (\n    "The first half and "\n    f"the {A!r} half."\n)\n\ndef f():\n    """Another docstring of whoever."""\n'
+        '    raise ValueError("This is said to people.")\n'
+    )
+    assert list(of_python(module)) == [(5, "The first half and the `code` half."), (11, "This is said to people.")]
+
+
+def test_help_texts_are_docstrings_of_commands_alone(tmp_path: Path) -> None:
+    module = tmp_path / "cli.py"
+    module.write_text(
+        '@cli.command()\ndef f():\n    """First part.\n\n    Second part.\n    """\n\n\n'
+        '@other\ndef g():\n    """Not a help text."""\n'
+    )
+    assert texts(of_commands(module)) == ["First part.", "Second part."]
+
+
+def test_template_is_read_without_tags_and_style(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(
+        '<p class="x">You sign in at <b>{{ host }}</b>.</p>\n'
+        "{% if a %}One two three four.{% else %}Five six seven eight.{% endif %}\n"
+    )
+    assert [" ".join(text.split()) for _, text in of_template(page)] == [
+        "You sign in at `code` .",
+        "One two three four.",
+        "Five six seven eight.",
+    ]
+
+
+def test_descriptions_and_messages_of_a_crd_are_read(tmp_path: Path) -> None:
+    crd = tmp_path / "crd.yaml"
+    crd.write_text(
+        "a:\n  description: What it is.\n  other: whoever\n  rules:\n  - rule: whoever\n    message: What is wrong.\n"
+    )
+    assert texts(of_crd(crd)) == ["What it is.", "What is wrong."]
+
+
+@pytest.mark.parametrize("word", sorted(RULES_HERE.instead))
+def test_each_rejected_word_is_found_in_any_case_with_what_to_write(word: str) -> None:
+    found = list(complaints(f"Here {word.upper()} is wrong", RULES_HERE))
+    assert any(RULES_HERE.instead[word] in each for each in found)
+
+
+@pytest.mark.parametrize(
+    "text", ["This is amended.", "It understands you.", "An outstanding case.", "stood-alone", "Retold."]
+)
+def test_part_of_another_word_is_not_rejected(text: str) -> None:
+    assert list(complaints(text, RULES_HERE)) == []
+
+
+def test_sentence_of_the_longest_length_is_taken_and_one_more_word_is_not() -> None:
+    longest = " ".join(["word"] * RULES_HERE.longest)
+    assert list(complaints(longest, RULES_HERE)) == []
+    assert len(list(complaints(f"{longest} more", RULES_HERE))) == 1
+
+
+def test_file_is_named_with_its_line_and_what_is_exempt_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in ("README.md", "decisions.md", "user.md"):
+        (tmp_path / ("." if name == "README.md" else "docs") / name).write_text("# Title\n\nAsk whoever knows.\n")
+    found = list(findings(tmp_path, RULES_HERE))
+    assert [each.split(": ")[0] for each in found] == ["README.md:3", "docs/user.md:3"]
+
+
+def test_rejected_words_are_those_of_the_glossary() -> None:
+    """Of the glossary's table every word is rejected: a page that promises more than the linter holds would mislead."""
+    table = (REPOSITORY / "docs" / "glossary.md").read_text().split("## Words that stay out")[1]
+    listed = [
+        cell.strip() for row in table.splitlines() if row.startswith("| ") for cell in row.split("|")[1].split(",")
+    ]
+    assert [word for word in listed[1:] if not list(complaints(f"Here {word} is", RULES_HERE))] == []
+
+
+def test_every_exempt_file_is_there_and_every_pattern_matches() -> None:
+    assert [name for name in RULES_HERE.exempt if not (REPOSITORY / name).is_file()] == []
+    empty = [each for patterns in RULES_HERE.read.values() for each in patterns if not any(REPOSITORY.glob(each))]
+    assert empty == []
