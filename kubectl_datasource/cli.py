@@ -54,7 +54,7 @@ for command in looks_cli.COMMANDS:
 def authorize(name: str, output: str | None, timeout: int, system_namespace: str, **options: Any) -> Exit:
     """Get a credential: print the link, wait until it is stored.
 
-    The link opens in your browser. It works once, and whoever has it can use it: do not post it where others read. Where the
+    The link opens in your browser. It works once, for every person who has it: do not post it where others read. Where the
     external URL is on loopback, this command forwards its port to the callback server for as long as it waits.
     """
     new, no_browser, wait = (options.pop(key) for key in ("new", "no_browser", "wait"))
@@ -116,7 +116,7 @@ cli.add_command(doctor, "check")
 def providers(name: str | None, output: str | None) -> Exit:
     """List services that have a preset, or tell of one.
 
-    With a NAME it tells how to register an application there, and what to know.
+    With a NAME it says how to register an application there, and what to know.
     """
     from kubectl_datasource import provider_commands
 

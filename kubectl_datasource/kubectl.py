@@ -279,7 +279,7 @@ def _first_complaint(said: str) -> tuple[str, str]:
     if not complaints:
         return before, ""
     more = len(complaints) - 1
-    return complaints[0], f" {more} more are refused alike." if more else ""
+    return complaints[0], f" {more} more have the same error." if more else ""
 
 
 def _sentence(text: str) -> str:

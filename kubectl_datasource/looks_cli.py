@@ -27,7 +27,7 @@ READY = " 0 here means AUTHORIZED and ready."
     "list",
     epilog=examples(
         "kubectl datasource list -A -o wide",
-        "# those of one team, the first to run out first, and then every change",
+        "# those of one team, the first to expire first, and then every change",
         "kubectl datasource list -l team=mobile --sort-by .status.expiresAt",
         "kubectl datasource list -w",
     ),
@@ -128,7 +128,7 @@ def resume(names: Sequence[str], wait: bool, timeout: int, output: str | None, *
     "wait",
     epilog=examples(
         "kubectl datasource wait calendar",
-        "# until somebody has consented",
+        "# until a person has consented",
         "kubectl datasource wait calendar --for authorized --timeout 1h",
     ),
 )

@@ -96,7 +96,7 @@ def why_not_ready(deployment: Deployment, pods: tuple[Pod, ...], namespace: str)
     if refused is None or refused.status != "True":
         return None
     return Cause(
-        f"no pod can be made: {_short(refused.message)}", "Mend what refuses it: a quota, a policy, Pod Security."
+        f"no pod can be made: {_short(refused.message)}", "Correct what refuses it: a quota, a policy, Pod Security."
     )
 
 

@@ -60,7 +60,7 @@ _NOT_TRUSTED = (
     "it shows a certificate of an authority that is not trusted here",
     "Put the certificate of that authority into spec.oauth2.caBundle or caBundleRef.",
 )
-_EXPIRED = ("it shows a certificate that has expired", "Whoever runs the host renews it.")
+_EXPIRED = ("it shows a certificate that has expired", "The owner of the host has to renew it.")
 _CERTIFICATE: Mapping[int, tuple[str, str]] = {
     # X509_V_ERR_... of OpenSSL.
     9: ("it shows a certificate that is not valid yet", "Correct the clock of the host, or of this node."),
@@ -137,7 +137,7 @@ def _unsecured(error: BaseException, *, is_timeout: bool) -> Hindrance:
         )
     elif isinstance(cause, ssl.SSLCertVerificationError):
         problem, remedy = _CERTIFICATE.get(
-            cause.verify_code, ("it shows a certificate that is not valid", "Whoever runs the host corrects it.")
+            cause.verify_code, ("it shows a certificate that is not valid", "The owner of the host has to correct it.")
         )
     elif cause.reason in _NO_TLS:
         problem, remedy = "it does not speak TLS there", "Correct the port, or the URL."
@@ -160,7 +160,7 @@ def _through_no_proxy(error: BaseException, *, is_timeout: bool) -> Hindrance:
     return Hindrance(
         Obstacle.PROXY_FAILED,
         problem,
-        "Whoever runs the operator corrects HTTPS_PROXY or NO_PROXY, or lets the proxy pass it.",
+        "The platform team has to correct HTTPS_PROXY or NO_PROXY, or let the proxy pass it.",
     )
 
 
