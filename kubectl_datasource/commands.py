@@ -5,6 +5,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -17,13 +18,12 @@ from datasource.api.clock import rfc3339
 from datasource.api.names import Annotation, SecretType
 from datasource.process.clock import utc_now
 from datasource.process.installation import SYSTEM_NAMESPACE
-from kubectl_datasource import asking, authorizing, explaining, listing
-from kubectl_datasource.advice import Case
+from kubectl_datasource import asking, authorizing
 from kubectl_datasource.asking import Request
 from kubectl_datasource.exits import Exit, Misused, Problem, Refused
+from kubectl_datasource.forwarding import forwarded
 from kubectl_datasource.kubectl import Kubectl
 from kubectl_datasource.objects import Datasource
-from kubectl_datasource.remedies import advice_for, reads_client_secret
 from kubectl_datasource.screen import Screen, may_open_browser, open_browser
 from kubectl_datasource.waiting import Ended, Going, Judge, wait_for
 from kubectl_datasource.words import Cell, printable
@@ -32,20 +32,6 @@ T = TypeVar("T")
 
 SUSPENDED_WITHIN = timedelta(seconds=60)
 SETTLES_WITHIN = timedelta(seconds=2)
-
-
-def list_datasources(kubectl: Kubectl, output: str | None) -> Exit:
-    """Print the table, or JSON."""
-    screen, found = Screen.of_process(), listing.by_place(kubectl.datasources())
-    if output == "json":
-        screen.show_json({"items": [listing.as_json(each) for each in found]})
-    elif found:
-        screen.show(*listing.table(found, utc_now(), namespaces=kubectl.all_namespaces, wide=output == "wide"))
-    else:
-        screen.note(
-            "There are no Datasources." if kubectl.all_namespaces else "There are no Datasources in this namespace."
-        )
-    return Exit.FINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +43,7 @@ class Authorization:
     no_browser: bool
     wait: bool
     seconds: int
+    system_namespace: str = SYSTEM_NAMESPACE
 
 
 def authorize(kubectl: Kubectl, wanted: Authorization, output: str | None) -> Exit:
@@ -64,27 +51,30 @@ def authorize(kubectl: Kubectl, wanted: Authorization, output: str | None) -> Ex
     screen = Screen.of_process()
     deadline = time.monotonic() + wanted.seconds
 
-    def wait(judge: Judge[T]) -> T | Ended:
+    def look_until(judge: Judge[T]) -> T | Ended:
         left = timedelta(seconds=max(0.0, deadline - time.monotonic()))
-        return _wait(screen, lambda: kubectl.datasource(wanted.name), judge, left)
+        return wait(screen, lambda: kubectl.datasource(wanted.name), judge, left)
 
     # Once without patience: a cluster that is not there, or knows no such Datasource, is no reason to wait.
     kubectl.datasource(wanted.name)
     first: authorizing.AskForNew | authorizing.Open | Ended
     found: authorizing.Open | Ended
-    first = wait(partial(authorizing.beginning, new=wanted.new))
+    first = look_until(partial(authorizing.beginning, new=wanted.new))
     if isinstance(first, authorizing.AskForNew):
         kubectl.annotate(wanted.name, Annotation.NEW_CREDENTIAL, _value())
-        found = wait(authorizing.link_is_offered)
+        found = look_until(authorizing.link_is_offered)
     else:
         found = first
-    while isinstance(found, authorizing.Open):
-        if not wanted.wait:
-            return _hand_over(screen, found.link, output)
-        _lead_to(screen, found.link, wanted, output)
-        # Another link takes its place where parameters are changed or the credential is cleared meanwhile.
-        found = wait(authorizing.authorized(found))
-    _tell(screen, {wanted.name: found}, output)
+    if isinstance(found, authorizing.Open) and not wanted.wait:
+        return _hand_over(screen, found.link, output)
+    with ExitStack() as until_done:
+        if isinstance(found, authorizing.Open):
+            until_done.enter_context(forwarded(kubectl, found.link, wanted.system_namespace, screen.note))
+        while isinstance(found, authorizing.Open):
+            _lead_to(screen, found.link, wanted, output)
+            # Another link takes its place where parameters are changed or the credential is cleared meanwhile.
+            found = look_until(authorizing.authorized(found))
+    tell(screen, {wanted.name: found}, output)
     return found.exit
 
 
@@ -126,52 +116,6 @@ def _refresh_of(datasource: Datasource) -> Request | Ended:
     while datasource.status.refreshed_at == rfc3339(utc_now()):
         time.sleep(0.1)
     return asking.refresh(datasource, _value(), utc_now)
-
-
-def explain(kubectl: Kubectl, name: str, output: str | None) -> Exit:
-    """Tell what is wrong and what to do."""
-    screen, datasource = Screen.of_process(), kubectl.datasource(name)
-    client_secret = reads_client_secret(datasource)
-    exists = None if client_secret is None else kubectl.has_secret(datasource.metadata.namespace, client_secret)
-    advice = advice_for(Case(datasource, kubectl.flags, exists))
-    try:
-        events = kubectl.events(datasource)
-    except Refused:
-        events = None
-    if output == "json":
-        screen.show_json(explaining.explained_json(datasource, advice, events))
-    else:
-        screen.show(*explaining.explained(datasource, advice, events, utc_now()))
-    is_ready = datasource.ready is not None and datasource.ready.status == "True" and datasource.is_looked_at
-    return Exit.FINE if is_ready else Exit.NOT_AS_WANTED
-
-
-def doctor(kubectl: Kubectl, system_namespace: str, external_url: str | None, output: str | None) -> Exit:
-    """Check the installation."""
-    # HTTP and TLS take longer to import than all the rest.
-    from kubectl_datasource.checks import Verdict, worst
-    from kubectl_datasource.doctor import examine
-    from kubectl_datasource.survey import survey
-    from kubectl_datasource.versions import plugin_version
-
-    screen = Screen.of_process()
-    with screen.progress() as show:
-        found = survey(kubectl, system_namespace, plugin_version(), external_url, show)
-    checks = examine(found)
-    if output == "json":
-        listed = [
-            {"name": each.name, "verdict": each.verdict, "detail": each.detail, "remedy": each.remedy}
-            for each in checks
-        ]
-        screen.show_json({"verdict": worst(checks), "checks": listed})
-    else:
-        styles = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red", Verdict.UNKNOWN: "dim"}
-        for each in checks:
-            mark = Cell(f"{each.verdict.upper():<8}", styles[each.verdict])
-            screen.show((mark, Cell(printable(f"{each.name}: {each.detail}"))))
-            if each.remedy:
-                screen.show(f"        {printable(each.remedy)}")
-    return Exit.NOT_AS_WANTED if worst(checks) is Verdict.FAILED else Exit.FINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,14 +184,14 @@ def _suspend(kubectl: Kubectl, screen: Screen, datasources: list[Any]) -> frozen
     suspended: list[str] = []
     for each in datasources:
         name, namespace = each["metadata"]["name"], each["metadata"]["namespace"]
-        there = Kubectl(kubectl.context, kubectl.kubeconfig, namespace)
+        there = kubectl.at(namespace)
         if there.suspend(name).get("spec", {}).get("suspend") is not True:
             raise Problem(
                 "The Datasources of this cluster have no spec.suspend.",
                 "Stop the operator instead while you export and restore: kubectl scale "
                 f"-n {SYSTEM_NAMESPACE} deployment/datasource-operator --replicas=0",
             )
-        ended = _wait(screen, partial(there.datasource, name), partial(_is_quiet, there), SUSPENDED_WITHIN)
+        ended = wait(screen, partial(there.datasource, name), partial(_is_quiet, there), SUSPENDED_WITHIN)
         if ended.exit is not Exit.FINE:
             done = f"Suspended already: {', '.join(suspended)}." if suspended else ""
             raise Problem(f"{place_of(each)} could not be suspended, and nothing was written. {ended.text}", done)
@@ -269,7 +213,8 @@ def _is_quiet(kubectl: Kubectl, datasource: Datasource) -> Going | Ended:
     return Ended(Exit.FINE, "")
 
 
-def _wait(screen: Screen, look: Callable[[], Datasource], judge: Judge[T], timeout: timedelta) -> T | Ended:
+def wait(screen: Screen, look: Callable[[], Datasource], judge: Judge[T], timeout: timedelta) -> T | Ended:
+    """Look again and again until the judge says that it is over, and show what is waited for."""
     with screen.progress() as show:
         return wait_for(look, judge, timeout=timeout, monotonic=time.monotonic, sleep=time.sleep, show=show)
 
@@ -313,8 +258,8 @@ def _ask(
             ends[name] = Ended(Exit.FINE, f"{each.before.place}: asked for.")
         else:
             left = timedelta(seconds=max(0.0, deadline - time.monotonic()))
-            ends[name] = _wait(screen, partial(kubectl.datasource, name), each.judge, left)
-    _tell(screen, ends, output)
+            ends[name] = wait(screen, partial(kubectl.datasource, name), each.judge, left)
+    tell(screen, ends, output)
     return next((code for code in (Exit.NOT_AS_WANTED, Exit.TIMED_OUT) if code in _codes(ends)), Exit.FINE)
 
 
@@ -332,7 +277,7 @@ def _codes(ends: Mapping[str, Ended]) -> set[Exit]:
     return {each.exit for each in ends.values()}
 
 
-def _tell(screen: Screen, ends: Mapping[str, Ended], output: str | None) -> None:
+def tell(screen: Screen, ends: Mapping[str, Ended], output: str | None) -> None:
     """Good news to stdout, bad news to stderr; all of it to stdout for programs."""
     if output == "json":
         told = [{"name": name, "exitCode": int(end.exit), "message": end.text} for name, end in ends.items()]

@@ -1,21 +1,23 @@
 """`doctor`: what the survey found, judged. Pure; `survey.py` asks."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 from datasource.api.names import VERSION, redirect_uri
 from datasource.api.objects import Lease
 from datasource.process.installation import OLDEST_KUBERNETES
-from kubectl_datasource.checks import Check, Verdict
+from kubectl_datasource.checks import Check, Verdict, several
 from kubectl_datasource.findings import (
     TOLERATED_SKEW,
     Answer,
     Survey,
     Untold,
+    Untrusted,
     age_of,
     datasources_seen,
+    external_url_of,
     is_fresh,
     redirect_uris,
     served_by_both,
@@ -24,6 +26,9 @@ from kubectl_datasource.findings import (
 )
 from kubectl_datasource.installation import POLICIES, Deployment
 from kubectl_datasource.journal_check import journals_are_kept
+from kubectl_datasource.name_clash import names_are_clear
+from kubectl_datasource.pods import why_not_ready
+from kubectl_datasource.reached import providers_are_reachable
 from kubectl_datasource.rights import ACCOUNTS
 from kubectl_datasource.words import duration
 
@@ -50,7 +55,8 @@ def examine(survey: Survey) -> list[Check]:
         external_url_fits(survey),
         callback_server_answers(survey),
         *clocks_agree(survey),
-        *token_endpoints_are_reachable(survey),
+        *providers_are_reachable(survey),
+        *names_are_clear(survey),
     ]
 
 
@@ -165,7 +171,7 @@ def rights_are_given(survey: Survey) -> Iterator[Check]:
         ]
         missing = [str(each.spec.resource_attributes) for each in own if not each.status.allowed]
         if missing:
-            yield Check(name, Verdict.FAILED, f"missing: {'; '.join(missing)}", _GIVEN_BY_OPERATOR)
+            yield Check(name, Verdict.FAILED, f"missing: {several(missing)}", _GIVEN_BY_OPERATOR)
         else:
             yield Check(name, Verdict.OK, f"all {len(own)} are given")
 
@@ -179,8 +185,8 @@ def policies_are_there(survey: Survey) -> Check:
         return Check(name, Verdict.UNKNOWN, survey.bindings.why)
     missing = [policy for policy in POLICIES if policy not in survey.policies or policy not in survey.bindings]
     if missing:
-        return Check(name, Verdict.FAILED, f"missing, or not bound with Deny: {', '.join(missing)}", _INSTALL)
-    return Check(name, Verdict.OK, ", ".join(POLICIES))
+        return Check(name, Verdict.FAILED, f"missing, or not bound with Deny: {several(missing)}", _INSTALL)
+    return Check(name, Verdict.OK, f"all {len(POLICIES)} are there, and bound with Deny")
 
 
 def external_url_fits(survey: Survey) -> Check:
@@ -190,6 +196,10 @@ def external_url_fits(survey: Survey) -> Check:
     if isinstance(settings, Untold):
         return Check(name, Verdict.UNKNOWN, settings.why)
     url = settings.get("DATASOURCE_EXTERNAL_URL", "").rstrip("/")
+    if not url and survey.deployments == () and _runs_elsewhere("callback-server", survey):
+        return Check(
+            name, Verdict.OK, f"{external_url_of(survey)}, as statuses say: nothing is installed in this cluster"
+        )
     if not url:
         return Check(name, Verdict.FAILED, "DATASOURCE_EXTERNAL_URL is empty", _SET_URL)
     if not _is_public_url(url):
@@ -228,6 +238,13 @@ def callback_server_answers(survey: Survey) -> Check:
     match survey.callback:
         case None:
             return Check(name, Verdict.UNKNOWN, "no external URL is known: give it with --external-url")
+        case Untrusted(why=why):
+            return Check(
+                name,
+                Verdict.WARNING,
+                f"from here: {why}",
+                "Where the browsers of those who authorize trust its authority, all is well; else give it another certificate.",
+            )
         case Untold(why=why):
             return Check(
                 name, Verdict.FAILED, f"from here: {why}", "Look at DNS, the Ingress or route, and its certificate."
@@ -252,11 +269,12 @@ def callback_server_answers(survey: Survey) -> Check:
     return Check(name, Verdict.OK, "reached from here, and it is the callback server that answers")
 
 
-def clocks_agree(survey: Survey) -> Iterator[Check]:
-    """This clock against those of the API server and of the callback server."""
+def clocks_agree(survey: Survey, of: Sequence[str] = ("API server", "callback server")) -> Iterator[Check]:
+    """This clock against others."""
     callback = survey.callback.skew if isinstance(survey.callback, Answer) else None
     skews = {"API server": survey.api_skew, "callback server": callback}
-    for whose, skew in skews.items():
+    for whose in of:
+        skew = skews[whose]
         name = f"Clock of the {whose}"
         if isinstance(skew, Untold):
             yield Check(name, Verdict.UNKNOWN, skew.why)
@@ -274,28 +292,6 @@ def clocks_agree(survey: Survey) -> Iterator[Check]:
             yield Check(name, Verdict.OK, f"within {duration(TOLERATED_SKEW)} of the clock of this machine")
 
 
-def token_endpoints_are_reachable(survey: Survey) -> Iterator[Check]:
-    """From this machine. What the pods may reach is for their NetworkPolicy, and only they can tell."""
-    for connection in survey.connections:
-        name = f"Token endpoint {connection.place}"
-        if connection.trouble is None:
-            yield Check(name, Verdict.OK, "reached from here; the pods may be on another network")
-        elif not connection.is_tried:
-            yield Check(
-                name,
-                Verdict.UNKNOWN,
-                f"not tried: {connection.trouble}",
-                "The pods do not connect there either, unless DATASOURCE_EGRESS_ALLOW names it.",
-            )
-        else:
-            yield Check(
-                name,
-                Verdict.WARNING,
-                f"not reached from here: {connection.trouble}",
-                "If the pods cannot reach it either, refreshes fail: look at the egress rules of their namespace.",
-            )
-
-
 def _readiness(name: str, deployment: Deployment, survey: Survey) -> Check:
     wanted, ready = deployment.spec.replicas, deployment.status.ready_replicas
     where = f"-n {survey.system_namespace} deployment/{deployment.metadata.name}"
@@ -303,6 +299,11 @@ def _readiness(name: str, deployment: Deployment, survey: Survey) -> Check:
     detail = f"{ready} of {wanted} ready, version {version}"
     if wanted == 0:
         return Check(name, Verdict.FAILED, "scaled to 0", f"kubectl scale {where} --replicas=2")
+    pods = () if isinstance(survey.pods, Untold) else survey.pods
+    cause = why_not_ready(deployment, pods, survey.system_namespace) if ready < wanted else None
+    if cause is not None:
+        verdict = Verdict.FAILED if ready == 0 else Verdict.WARNING
+        return Check(name, verdict, f"{cause.why}; {detail}", cause.remedy)
     if ready == 0:
         return Check(name, Verdict.FAILED, detail, f"kubectl describe {where}; kubectl logs {where}")
     if ready < wanted or deployment.status.updated_replicas < wanted:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from datasource.api.states import ACCEPTED, PROVIDER_REACHABLE
 from kubectl_datasource.advice import Advice
 from kubectl_datasource.listing import as_json, state_cell, when
 from kubectl_datasource.objects import Datasource, Event
@@ -17,7 +18,20 @@ _EVER = datetime.min.replace(tzinfo=UTC)
 
 def latest(events: Sequence[Event]) -> list[Event]:
     """The latest Events, oldest first."""
-    return sorted(events, key=lambda event: event.seen_at or _EVER)[-LATEST_EVENTS:]
+    return in_order(events)[-LATEST_EVENTS:]
+
+
+def in_order(events: Sequence[Event]) -> list[Event]:
+    """All Events, oldest first."""
+    return sorted(events, key=lambda event: event.seen_at or _EVER)
+
+
+def events_json(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Events for programs."""
+    return [
+        {"at": event.seen_at and event.seen_at.isoformat(), "reason": event.reason, "message": event.message}
+        for event in events
+    ]
 
 
 def explained(datasource: Datasource, advice: Advice, events: Sequence[Event] | None, now: datetime) -> Iterator[Line]:
@@ -35,6 +49,7 @@ def explained(datasource: Datasource, advice: Advice, events: Sequence[Event] | 
     if datasource.status.grant_expires_at is not None:
         yield (Cell(f"The grant ends: {when(datasource.status.grant_expires_at, now)}"),)
     yield from _people(datasource, now)
+    yield from _reach(datasource, now)
     yield (Cell(""),)
     yield (Cell(printable(advice.what)),)
     if advice.where:
@@ -53,12 +68,7 @@ def explained_json(datasource: Datasource, advice: Advice, events: Sequence[Even
         "what": advice.what,
         "where": list(advice.where),
         "commands": [{"command": command.line, "purpose": command.purpose} for command in advice.commands],
-        "events": None
-        if events is None
-        else [
-            {"at": event.seen_at and event.seen_at.isoformat(), "reason": event.reason, "message": event.message}
-            for event in latest(events)
-        ],
+        "events": None if events is None else events_json(latest(events)),
     }
 
 
@@ -70,6 +80,18 @@ def _people(datasource: Datasource, now: datetime) -> Iterator[Line]:
     last = status.last_authorization
     if last is not None and last.has_failed:
         yield (Cell(f"The last authorization failed, {when(last.time, now)}: {printable(last.message)}", "yellow"),)
+
+
+def _reach(datasource: Datasource, now: datetime) -> Iterator[Line]:
+    """Where the operator's pod cannot connect to the provider: since when, why, and what to do."""
+    reachable = datasource.status.condition(PROVIDER_REACHABLE)
+    if reachable is not None and reachable.status == "False":
+        since = when(reachable.last_transition_time, now)
+        yield (Cell(f"The provider cannot be reached, since {since}: {printable(reachable.message)}", "yellow"),)
+    accepted = datasource.status.condition(ACCEPTED)
+    if accepted is not None and accepted.status == "False":
+        since = when(accepted.last_transition_time, now)
+        yield (Cell(f"The service refuses the token, since {since}: {printable(accepted.message)}", "yellow"),)
 
 
 def _history(events: Sequence[Event] | None, now: datetime) -> Iterator[Line]:

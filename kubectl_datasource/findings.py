@@ -1,16 +1,15 @@
 """What the survey found, and what can be read from it. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import credential_secret_name, redirect_uri
 from datasource.api.objects import Lease
-from datasource.outbound.egress import EgressPolicy, InvalidRule, Rules, rules
 from kubectl_datasource.installation import ConfigMap, Container, Deployment
 from kubectl_datasource.objects import Datasource
+from kubectl_datasource.pods import Pod
 from kubectl_datasource.rights import ACCOUNTS, Review
 
 TOLERATED_SKEW = timedelta(seconds=60)
@@ -24,6 +23,11 @@ class Untold:
 
 
 @dataclass(frozen=True, slots=True)
+class Untrusted(Untold):
+    """It answers, and this machine does not trust its certificate; others may."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An HTTP answer, without its body."""
 
@@ -32,17 +36,6 @@ class Answer:
     """Names in small letters."""
     skew: timedelta | None = None
     """How far the answering clock is ahead of this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A connection to a token endpoint, tried from here."""
-
-    place: str
-    trouble: str | None = None
-    """None: it was made."""
-    is_tried: bool = True
-    """Whether it was tried at all: whoever may edit a Datasource must not have this machine connect to its own network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +66,11 @@ class Survey:
     bindings: frozenset[str] | Untold = Untold("not asked")
     datasources: tuple[Datasource, ...] | Untold = Untold("not asked")
     callback: Answer | Untold | None = None
-    connections: tuple[Connection, ...] = field(default=())
+    pods: tuple[Pod, ...] | Untold = Untold("not asked")
+    groups: frozenset[str] | Untold = Untold("not asked")
+    """The API groups that are served."""
+    may_install: tuple[Review, ...] | Untold = ()
+    """What whoever asks may do, of what an installation takes."""
 
 
 def settings_of(survey: Survey) -> Mapping[str, str] | Untold:
@@ -88,20 +85,6 @@ def settings_of(survey: Survey) -> Mapping[str, str] | Untold:
     if len(ours) == 1:
         return ours[0]
     return Untold(f"no Deployment and not one ConfigMap datasource-config-... in namespace {survey.system_namespace}")
-
-
-def egress_of(survey: Survey) -> EgressPolicy:
-    """Where the installation lets requests go; the strictest where that cannot be told."""
-    settings = settings_of(survey)
-    told = {} if isinstance(settings, Untold) else settings
-
-    def listed(name: str) -> Rules:
-        return rules(entry.strip() for entry in told.get(name, "").split(",") if entry.strip())
-
-    try:
-        return EgressPolicy(listed("DATASOURCE_EGRESS_ALLOW"), listed("DATASOURCE_EGRESS_DENY"))
-    except InvalidRule:
-        return EgressPolicy()
 
 
 def external_url_of(survey: Survey) -> str | None:
@@ -178,21 +161,6 @@ def credentials_to_ask_for(survey: Survey, limit: int) -> list[tuple[str, str]]:
         if not served or metadata.namespace in served:
             found.setdefault(metadata.namespace, credential_secret_name(metadata.name))
     return list(found.items())[:limit]
-
-
-def token_endpoints(datasources: Sequence[Datasource], limit: int) -> list[tuple[str, str, int]]:
-    """Scheme, host and port of each distinct token endpoint; those that cannot be read are left out."""
-    found: dict[tuple[str, str, int], None] = {}
-    for datasource in datasources:
-        url = None if datasource.oauth2 is None else datasource.oauth2.token_url
-        try:
-            split = urlsplit(url or "")
-            port = split.port or (443 if split.scheme == "https" else 80)
-        except ValueError:
-            continue
-        if split.scheme in {"https", "http"} and split.hostname:
-            found[split.scheme, split.hostname, port] = None
-    return list(found)[:limit]
 
 
 def _environment(container: Container, maps: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:

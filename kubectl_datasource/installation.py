@@ -70,11 +70,20 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     template: PodTemplate = PodTemplate()
 
 
+class DeploymentCondition(msgspec.Struct, frozen=True):
+    """A condition of a Deployment."""
+
+    type: str = ""
+    status: str = ""
+    message: str = ""
+
+
 class DeploymentStatus(msgspec.Struct, frozen=True, rename="camel"):
     """`status` of a Deployment."""
 
     ready_replicas: int = 0
     updated_replicas: int = 0
+    conditions: tuple[DeploymentCondition, ...] = ()
 
 
 class Deployment(msgspec.Struct, frozen=True):

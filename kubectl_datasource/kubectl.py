@@ -5,7 +5,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,6 +25,7 @@ FIELD_MANAGER = "kubectl-datasource"
 T = TypeVar("T")
 
 _REFUSAL = re.compile(r"Error from server \((?P<reason>\w+)\): (?P<message>.*)", re.DOTALL)
+_COMPLAINTS = re.compile(r"^(?=Error from server \()", re.MULTILINE)
 _KLOG = re.compile(r"[IWEF]\d{4} \d\d:")
 """What client-go logs of each retry, before kubectl says the same in a sentence."""
 
@@ -41,12 +43,29 @@ class Kubectl:
     kubeconfig: str | None = None
     namespace: str | None = None
     all_namespaces: bool = False
+    cluster: str | None = None
+    user: str | None = None
+    as_user: str | None = None
+    as_group: tuple[str, ...] = ()
+    request_timeout: int | None = None
+    """Seconds; None: as long as a request usually may take."""
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The flags that choose the cluster, for commands that are shown to the user, too."""
-        chosen = {"--context": self.context, "--kubeconfig": self.kubeconfig}
-        return tuple(f"{flag}={value}" for flag, value in chosen.items() if value is not None)
+        """The flags that choose cluster and user, for commands that are shown to the user, too."""
+        chosen = {
+            "--context": self.context,
+            "--kubeconfig": self.kubeconfig,
+            "--cluster": self.cluster,
+            "--user": self.user,
+            "--as": self.as_user,
+        }
+        groups = tuple(f"--as-group={group}" for group in self.as_group)
+        return (*(f"{flag}={value}" for flag, value in chosen.items() if value is not None), *groups)
+
+    def at(self, namespace: str) -> "Kubectl":
+        """The same in a namespace."""
+        return replace(self, namespace=namespace, all_namespaces=False)
 
     @property
     def scope(self) -> tuple[str, ...]:
@@ -80,9 +99,41 @@ class Kubectl:
             yield parsed
             rest = rest[end:].lstrip()
 
-    def datasources(self) -> tuple[Datasource, ...]:
-        """The Datasources of the scope."""
-        return self._decoded(DatasourceList, "get", RESOURCE, *self.scope).items
+    def lines(self, *arguments: str) -> Iterator[str]:
+        """What kubectl prints, line by line, for as long as it goes on: no request timeout ends it.
+
+        Raises:
+            Refused, Unreachable: it ended with a complaint.
+        """
+        command = ["kubectl", *arguments, *self.flags]
+        with TemporaryFile("w+") as complaints:
+            try:
+                process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True)  # noqa: S603
+            except FileNotFoundError:
+                raise _no_kubectl() from None
+            with process:
+                try:
+                    yield from process.stdout or ()
+                finally:
+                    process.terminate()
+                code = process.wait()
+            complaints.seek(0)
+            if code > 0:
+                raise failure(complaints.read())
+
+    def watched(self, *arguments: str) -> Iterator[Any]:
+        """The events of a watch: `{"type": ..., "object": ...}`, first of what is there."""
+        text = ""
+        for line in self.lines("get", *arguments, "--watch", "--output-watch-events", "-o", "json"):
+            text += line
+            # kubectl indents what stands within an object.
+            if line.startswith("}"):
+                yield json.loads(text)
+                text = ""
+
+    def datasources(self, *options: str) -> tuple[Datasource, ...]:
+        """The Datasources of the scope; options of `kubectl get` choose among them, or sort them."""
+        return self._decoded(DatasourceList, "get", RESOURCE, *options, *self.scope).items
 
     def datasource(self, name: str) -> Datasource:
         """One Datasource.
@@ -90,7 +141,13 @@ class Kubectl:
         Raises:
             NotFound: there is none of that name.
         """
-        return self._decoded(Datasource, "get", RESOURCE, name, *self.scope)
+        try:
+            return self._decoded(Datasource, "get", RESOURCE, name, *self.scope)
+        except NotFound:
+            where = "the namespace of your context" if self.namespace is None else f"namespace {self.namespace}"
+            raise NotFound(
+                f"There is no Datasource {name} in {where}.", "See which there are: kubectl datasource list -A"
+            ) from None
 
     def annotate(self, name: str, key: str, value: str) -> None:
         """Write one annotation of a Datasource."""
@@ -99,9 +156,9 @@ class Kubectl:
             *self.scope,
         )
 
-    def suspend(self, name: str) -> Any:
+    def suspend(self, name: str, *, suspended: bool = True) -> Any:
         """Set `spec.suspend`; returns the Datasource as it is then, undecoded."""
-        patch = json.dumps({"spec": {"suspend": True}})
+        patch = json.dumps({"spec": {"suspend": suspended}})
         return self.json("patch", RESOURCE, name, "--type=merge", "--patch", patch, *self.scope)
 
     def events(self, datasource: Datasource) -> tuple[Event, ...]:
@@ -112,8 +169,12 @@ class Kubectl:
 
     def has_secret(self, namespace: str, name: str) -> bool | None:
         """Whether a Secret is there; None where the user may not know. Its values are not shown."""
+        return self.has("secret", namespace, name)
+
+    def has(self, resource: str, namespace: str, name: str) -> bool | None:
+        """Whether an object is there; None where the user may not know."""
         try:
-            found = self.run("get", "secret", name, f"--namespace={namespace}", "--ignore-not-found", "--output=name")
+            found = self.run("get", resource, name, f"--namespace={namespace}", "--ignore-not-found", "--output=name")
         except Refused:
             return None
         return bool(found.strip())
@@ -152,19 +213,24 @@ class Kubectl:
             return None
 
     def _run(self, arguments: tuple[str, ...], stdin: str | None) -> "subprocess.CompletedProcess[str]":
-        command = ["kubectl", *arguments, *self.flags, f"--request-timeout={REQUEST_TIMEOUT}"]
+        patience = REQUEST_TIMEOUT if self.request_timeout is None else f"{self.request_timeout}s"
+        command = ["kubectl", *arguments, *self.flags, f"--request-timeout={patience}"]
         pipe = subprocess.PIPE
         try:
             # Without input for it, kubectl keeps our stdin: login plugins may ask there.
             source = None if stdin is None else pipe
             process = subprocess.Popen(command, stdin=source, stdout=pipe, stderr=pipe, text=True)  # noqa: S603
         except FileNotFoundError:
-            raise Unreachable("kubectl is not on PATH.", "Install it: this is a plugin of kubectl.") from None
+            raise _no_kubectl() from None
         with process:
             stdout, stderr = _communicate(process, stdin)
         if process.returncode != 0:
             raise failure(stderr)
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def _no_kubectl() -> Unreachable:
+    return Unreachable("kubectl is not on PATH.", "Install it: this is a plugin of kubectl.")
 
 
 def _communicate(process: "subprocess.Popen[str]", stdin: str | None) -> tuple[str, str]:
@@ -194,10 +260,10 @@ def _without_klog(said: str) -> str:
 
 def failure(stderr: str) -> Problem:
     """What kubectl's complaint means."""
-    said = _without_klog(stderr).strip()
+    said, more = _first_complaint(_without_klog(stderr).strip())
     refusal = _REFUSAL.search(said)
     if refusal is not None and refusal["reason"] not in _NO_ANSWER:
-        return _MEANINGS.get(refusal["reason"], Refused)(_sentence(refusal["message"]))
+        return _MEANINGS.get(refusal["reason"], Refused)(_sentence(refusal["message"]) + more)
     if _UNKNOWN_RESOURCE in said and PLURAL in said:
         return NotInstalled(
             "This cluster does not know Datasources.", "Look what is missing: kubectl datasource doctor"
@@ -207,9 +273,20 @@ def failure(stderr: str) -> Problem:
     return Unreachable(f"The cluster cannot be asked. kubectl says: {said or 'nothing'}")
 
 
+def _first_complaint(said: str) -> tuple[str, str]:
+    """Of complaints about one object after another the first, and how many more there are: they are alike, and long."""
+    before, *complaints = _COMPLAINTS.split(said)
+    if not complaints:
+        return before, ""
+    more = len(complaints) - 1
+    return complaints[0], f" {more} more have the same error." if more else ""
+
+
 def _sentence(text: str) -> str:
-    stripped = text.strip().rstrip(".")
-    return stripped[:1].upper() + stripped[1:] + "."
+    stripped = text.strip().rstrip(".").removeprefix('error when creating "STDIN": ')
+    # The names of resources have no capitals, wherever they stand.
+    named = re.match(r'[a-z][a-z0-9.-]*( "| is forbidden)', stripped)
+    return (stripped if named else stripped[:1].upper() + stripped[1:]) + "."
 
 
 def _items(answer: Any) -> list[Any]:

@@ -20,6 +20,11 @@ _TOLD = ("clientID", "clientSecretRef", "privateKeyRef", "issuer", "authorizeURL
 class Datasource(objects.Datasource, frozen=True):
     """A Datasource as kubectl prints it. Of the spec only what is asked for is read: one that nothing fits is listed, too."""
 
+    @classmethod
+    def read(cls, raw: object) -> "Datasource":
+        """One as a watch shows it."""
+        return msgspec.convert(raw, cls)
+
     @property
     def place(self) -> str:
         """`namespace/name`."""

@@ -67,6 +67,20 @@ ACCOUNTS = (OPERATOR, CALLBACK_SERVER)
 """A unit test holds them to deploy/base."""
 
 
+INSTALLING = tuple(
+    Rule(group, resource, ("create",))
+    for group, resource in (
+        ("apiextensions.k8s.io", "customresourcedefinitions"),
+        ("rbac.authorization.k8s.io", "clusterroles"),
+        ("rbac.authorization.k8s.io", "clusterrolebindings"),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+        ("", "namespaces"),
+        ("apps", "deployments"),
+    )
+)
+"""What whoever installs must be allowed to do, as far as it is not given to everybody who may install anything."""
+
+
 class ResourceAttributes(msgspec.Struct, frozen=True, omit_defaults=True):
     """What somebody would do; no namespace means in all of them."""
 
@@ -128,6 +142,18 @@ def reviews_of_credentials(user: str, credentials: Iterable[tuple[str, str]]) ->
         user,
         (ResourceAttributes("get", "", "secrets", namespace=namespace, name=name) for namespace, name in credentials),
     )
+
+
+def own_reviews(rules: Iterable[Rule]) -> list[dict[str, Any]]:
+    """One SelfSubjectAccessReview for each right of whoever asks, in all namespaces."""
+    return [
+        {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": msgspec.to_builtins(attributes)},
+        }
+        for attributes in _attributes(rules, "")
+    ]
 
 
 def _reviews(user: str, asked: Iterable[ResourceAttributes]) -> list[dict[str, Any]]:

@@ -1,10 +1,9 @@
-"""I/O: looks at what `doctor` judges: the cluster through kubectl, the callback URL and token endpoints from here."""
+"""I/O: looks at what `doctor` judges: the cluster through kubectl, and the callback URL from here."""
 
 import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -17,33 +16,41 @@ import msgspec
 
 from datasource.api.names import GROUP
 from datasource.api.objects import Lease
-from datasource.outbound.egress import EgressPolicy
+from datasource.outbound.reach import Stage, hindrance
 from datasource.process.clock import utc_now
 from datasource.process.installation import LEASE_NAME
 from kubectl_datasource.exits import NotFound, Problem, Unreachable
 from kubectl_datasource.findings import (
     Answer,
-    Connection,
     OtherInstallation,
     Survey,
     Untold,
+    Untrusted,
     credentials_to_ask_for,
-    egress_of,
     external_url_of,
     named_namespaces,
     served_namespaces,
     service_account,
     settings_of,
-    token_endpoints,
 )
 from kubectl_datasource.installation import ConfigMap, Deployment
 from kubectl_datasource.kubectl import Kubectl
 from kubectl_datasource.objects import Datasource
-from kubectl_datasource.rights import ACCOUNTS, Review, reviews, reviews_of_credentials, user_name
+from kubectl_datasource.pods import Pod
+from kubectl_datasource.rights import (
+    ACCOUNTS,
+    INSTALLING,
+    Review,
+    own_reviews,
+    reviews,
+    reviews_of_credentials,
+    user_name,
+)
 
 CONNECT_TIMEOUT = 5.0
-ENDPOINTS_TRIED = 10
 NAMESPACES_TRIED = 20
+
+_OURS = "app.kubernetes.io/name=datasource-operator"
 
 _DATE = re.compile(r"\bDate: (\w{3}, \d{2} \w{3} \d{4} \d{2}:\d{2}:\d{2} GMT)")
 
@@ -72,6 +79,8 @@ def survey(
         api_skew=_told(lambda: _api_skew(kubectl)),
         deployments=_told(lambda: deployments(kubectl, system_namespace)),
         config_maps=_told(lambda: _listed(kubectl, ConfigMap, "configmaps", f"--namespace={system_namespace}")),
+        pods=_told(lambda: _pods(kubectl, system_namespace)),
+        groups=_told(lambda: _groups(kubectl)),
         lease=_told(lambda: _lease(kubectl, system_namespace)),
         others=_told(lambda: _others(kubectl, system_namespace)),
         policies=_told(lambda: _policies(kubectl)),
@@ -81,12 +90,29 @@ def survey(
     tell("asking for the rights of the two ServiceAccounts")
     found = replace(found, reviews=_told(lambda: _reviews(kubectl, found)))
     url = external_url or external_url_of(found)
-    tell("connecting to the callback URL and to token endpoints")
+    tell("connecting to the callback URL")
     datasources = () if isinstance(found.datasources, Untold) else found.datasources
-    return replace(
-        found,
-        callback=None if url is None else _answer(_page(url, datasources, found)),
-        connections=_connections(datasources, egress_of(found)),
+    return replace(found, callback=None if url is None else _answer(_page(url, datasources, found)))
+
+
+def survey_before(kubectl: Kubectl, system_namespace: str, plugin_version: str, tell: Callable[[str], None]) -> Survey:
+    """Look at what an installation will meet; what may not be looked at is Untold.
+
+    Raises:
+        Unreachable: there is no cluster to look at.
+    """
+    tell("asking the API server")
+    asked = msgspec.json.encode({"apiVersion": "v1", "kind": "List", "items": own_reviews(INSTALLING)}).decode()
+    return Survey(
+        now=utc_now(),
+        system_namespace=system_namespace,
+        plugin_version=plugin_version,
+        kubernetes=_told(lambda: str(kubectl.json("version")["serverVersion"]["gitVersion"])),
+        api_versions=_told(lambda: api_versions(kubectl)),
+        api_skew=_told(lambda: _api_skew(kubectl)),
+        groups=_told(lambda: _groups(kubectl)),
+        others=_told(lambda: _others(kubectl, system_namespace)),
+        may_install=_told(lambda: _asked(kubectl, asked)),
     )
 
 
@@ -125,8 +151,16 @@ def _listed(kubectl: Kubectl, type_: type[T], *arguments: str) -> tuple[T, ...]:
 
 
 def deployments(kubectl: Kubectl, namespace: str) -> tuple[Deployment, ...]:
-    selector = "app.kubernetes.io/name=datasource-operator"
-    return _listed(kubectl, Deployment, "deployments", f"--namespace={namespace}", f"--selector={selector}")
+    return _listed(kubectl, Deployment, "deployments", f"--namespace={namespace}", f"--selector={_OURS}")
+
+
+def _pods(kubectl: Kubectl, namespace: str) -> tuple[Pod, ...]:
+    return _listed(kubectl, Pod, "pods", f"--namespace={namespace}", f"--selector={_OURS}")
+
+
+def _groups(kubectl: Kubectl) -> frozenset[str]:
+    found: Any = msgspec.json.decode(kubectl.run("get", "--raw", "/apis"))
+    return frozenset(each["name"] for each in found["groups"])
 
 
 def _lease(kubectl: Kubectl, namespace: str) -> Lease | None:
@@ -186,7 +220,11 @@ def _reviews(kubectl: Kubectl, found: Survey) -> tuple[Review, ...]:
     callback_server = user_name(found.system_namespace, service_account(found, "callback-server"))
     asked += reviews_of_credentials(callback_server, credentials_to_ask_for(found, NAMESPACES_TRIED))
     listed = msgspec.json.encode({"apiVersion": "v1", "kind": "List", "items": asked}).decode()
-    return tuple(msgspec.convert(each, Review) for each in kubectl.jsons("create", "-f", "-", stdin=listed))
+    return _asked(kubectl, listed)
+
+
+def _asked(kubectl: Kubectl, reviews_: str) -> tuple[Review, ...]:
+    return tuple(msgspec.convert(each, Review) for each in kubectl.jsons("create", "-f", "-", stdin=reviews_))
 
 
 def _page(url: str, datasources: tuple[Datasource, ...], found: Survey) -> str:
@@ -212,10 +250,23 @@ def _answer(url: str) -> Answer | Untold:
     except HTTPError as error:
         with error:
             return _headers(error.code, error.headers.items())
-    except URLError as error:
-        return Untold(f"{url}: {error.reason}")
-    except (OSError, ValueError) as error:
-        return Untold(f"{url}: {error}")
+    except (OSError, ValueError) as error:  # URLError is an OSError
+        why = why_not_connected(url, error)
+        untrusted = isinstance(error, URLError) and isinstance(error.reason, ssl.SSLCertVerificationError)
+        return Untrusted(why) if untrusted else Untold(why)
+
+
+def why_not_connected(url: str, error: Exception) -> str:
+    """In words: no errno, and nothing of OpenSSL's source."""
+    cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
+    if not isinstance(cause, OSError):
+        return f"{url} cannot be asked for"
+    stage = Stage.CONNECTION
+    if isinstance(cause, socket.gaierror):
+        stage = Stage.NAME
+    elif isinstance(cause, ssl.SSLError):
+        stage = Stage.TLS
+    return f"{url}: {hindrance(cause, stage, is_timeout=isinstance(cause, TimeoutError)).problem}"
 
 
 def _headers(status: int, headers: Any) -> Answer:
@@ -225,32 +276,3 @@ def _headers(status: int, headers: Any) -> Answer:
     except (KeyError, ValueError, TypeError):
         skew = None
     return Answer(status, small, skew)
-
-
-def _connections(datasources: tuple[Datasource, ...], egress: EgressPolicy) -> tuple[Connection, ...]:
-    endpoints = token_endpoints(datasources, ENDPOINTS_TRIED)
-    if not endpoints:
-        return ()
-    with ThreadPoolExecutor(len(endpoints)) as pool:
-        return tuple(pool.map(lambda each: _connection(each[0], each[1], each[2], egress), endpoints))
-
-
-def _connection(scheme: str, host: str, port: int, egress: EgressPolicy) -> Connection:
-    """Try to connect to an endpoint, which somebody else wrote, as far as the pods would do it, too."""
-    place = f"{host}:{port}"
-    denied = egress.host_denial(host)
-    if denied is not None:
-        return Connection(place, f"{host} leads to {denied}", is_tried=False)
-    try:
-        (*_, (address, *_)) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        denied = egress.address_denial(host, str(address))
-        if denied is not None:
-            return Connection(place, f"{host} leads to {denied}", is_tried=False)
-        # What was judged is connected to: another look at the name could lead elsewhere.
-        with socket.create_connection((str(address), port), CONNECT_TIMEOUT) as plain:
-            if scheme == "https":
-                with ssl.create_default_context().wrap_socket(plain, server_hostname=host):
-                    pass
-    except (OSError, ValueError) as error:
-        return Connection(place, str(error) or type(error).__name__)
-    return Connection(place)

@@ -11,6 +11,7 @@ from datasource.api.display import Display
 from datasource.api.durations import parse_duration
 from datasource.api.names import default_token_secret_name, redirect_uri
 from datasource.api.presets import PRESETS, Preset
+from datasource.api.probe import Probe
 from datasource.api.secret_metadata import CredentialSecret
 from datasource.api.spelling import spelled
 from datasource.api.token_endpoints import TokenEndpoint
@@ -327,6 +328,8 @@ class Spec(
     """Neither refreshes nor links until it is false again; tokens stay."""
     display: Display = Display()
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    probe: Probe | None = None
+    """What shows whether the service takes the access token; None: nobody asks it."""
 
     def token_secret_name(self, datasource_name: str) -> str:
         """The name of the Secret that apps mount."""

@@ -40,6 +40,14 @@ class Reason(StrEnum):
     SECRETS_FORBIDDEN = "SecretsForbidden"
 
 
+PROVIDER_REACHABLE = "ProviderReachable"
+"""The type of the condition that says whether the operator's pod can connect to the provider. It changes no state."""
+
+
+ACCEPTED = "Accepted"
+"""The type of the condition that says whether the service takes the access token (spec.probe). It changes no state."""
+
+
 class Progress(Enum):
     """What kstatus should make of a Datasource that is not ready."""
 

@@ -12,6 +12,7 @@ from datasource.oauth2.errors import (
     EgressDenied,
 )
 from datasource.outbound.egress import EgressPolicy, read_host
+from datasource.outbound.reach import Stage
 from datasource.providers.resolver import Lookups
 
 STAGGER = timedelta(milliseconds=250)
@@ -19,6 +20,18 @@ STAGGER = timedelta(milliseconds=250)
 
 
 _ADDRESSES_TRIED = 8
+
+
+class NameNotResolved(httpcore.ConnectError):
+    """The name has no address."""
+
+    stage = Stage.NAME
+
+
+class NameNotResolvedInTime(httpcore.ConnectTimeout):
+    """No name server told an address in time."""
+
+    stage = Stage.NAME
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
@@ -43,11 +56,13 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
                 address, port, local_address=local_address, socket_options=socket_options
             )
 
+        addresses: Sequence[str] | None = None
         try:
             async with asyncio.timeout(timeout):
-                return await connect_to_first(await self._checked_addresses(host, port), connect)
+                addresses = await self._checked_addresses(host, port)
+                return await connect_to_first(addresses, connect)
         except TimeoutError:
-            raise httpcore.ConnectTimeout from None
+            raise (NameNotResolvedInTime if addresses is None else httpcore.ConnectTimeout) from None
 
     async def _checked_addresses(self, host: str, port: int) -> Sequence[str]:
         found = await self._addresses(host, port)
@@ -57,7 +72,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
             return _alternating(allowed)[:_ADDRESSES_TRIED]
         denied = next((denial for denial in denials if denial is not None), None)
         if denied is None:
-            raise httpcore.ConnectError("the name has no address")
+            raise NameNotResolved("the name has no address")
         raise EgressDenied(host, denied)
 
     async def _addresses(self, host: str, port: int) -> Sequence[str]:
@@ -69,8 +84,10 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         name = host if self._egress.allows_name(host) or host.endswith(".") else f"{host}."
         try:
             return await self._lookups.addresses(name, port, tenant=self._tenant)
+        except TimeoutError as error:
+            raise NameNotResolvedInTime(str(error)) from error
         except OSError as error:
-            raise httpcore.ConnectError(str(error)) from error
+            raise NameNotResolved(str(error)) from error
 
 
 def _alternating(addresses: Sequence[str]) -> Sequence[str]:

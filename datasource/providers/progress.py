@@ -9,6 +9,7 @@ import httpcore
 from datasource.oauth2.errors import NotDelivered, OutcomeUnknown, ReplyTooLarge
 from datasource.outbound.content_coding import TooLarge, decoded
 from datasource.outbound.provider_request import Reply, UnusableReply
+from datasource.outbound.reach import Hindrance, Stage, hindrance
 
 _NEVER_SENT = (
     httpcore.ConnectError,
@@ -38,7 +39,7 @@ class Progress:
     tenant: str
     largest_reply: int
     is_written: bool = False
-    """Whether a byte of it may have been sent."""
+    """Whether a byte of it may have been sent; through a proxy, whether that was asked for a tunnel."""
     reply: Reply | None = None
     """Once it is whole it counts, whatever goes wrong while the connection is put away."""
     status: int | None = None
@@ -46,6 +47,7 @@ class Progress:
     body: bytearray = field(default_factory=bytearray, repr=False)
     """What came of it so far."""
     record: Record | None = None
+    is_proxied: bool = False
 
     def write(self) -> None:
         self.is_written = True
@@ -81,6 +83,28 @@ class Progress:
             return error.received
 
 
+class Connected(Exception):
+    """Whom a request would go to is connected to, and not a byte of it was sent."""
+
+
+@dataclass(slots=True)
+class OnlyConnecting(Progress):
+    """Ends a request before its first byte is sent."""
+
+    is_secure: bool = True
+    """Whether it goes to an https URL: a proxy is asked for a tunnel then."""
+
+    def write(self) -> None:
+        """Let the proxy be asked for a tunnel, and nothing else.
+
+        Raises:
+            Connected: the request would be sent now.
+        """
+        if self.is_written or not (self.is_proxied and self.is_secure):
+            raise Connected
+        self.is_written = True
+
+
 def failure(error: Exception, host: str, progress: Progress, deadline: timedelta) -> Exception:
     """What it means that a request has failed: above all, whether it may have been processed."""
     within = f"within {deadline.total_seconds():g} s"
@@ -96,10 +120,20 @@ def failure(error: Exception, host: str, progress: Progress, deadline: timedelta
             return NotDelivered(f"{host} could not be reached {within}.")
         case TimeoutError():
             return _with(progress, OutcomeUnknown(f"{host} gave no whole answer {within}."))
+        case httpcore.PoolTimeout():
+            return NotDelivered(f"{host} could not be reached: too many requests to it are under way.")
         case _ if isinstance(error, _NEVER_SENT) or not progress.is_written:
-            return NotDelivered(f"{host} could not be reached ({type(error).__name__}).")
+            return NotDelivered(f"{host} could not be reached: {hindrance_of(error, progress).problem}.")
         case _:
             return _with(progress, OutcomeUnknown(f"{host} gave no whole answer ({type(error).__name__})."))
+
+
+def hindrance_of(error: Exception, progress: Progress) -> Hindrance:
+    """Why a host was not reached, for a request of which no byte was sent to it."""
+    stage: Stage = getattr(error, "stage", Stage.CONNECTION)
+    if progress.is_proxied and (stage is Stage.CONNECTION or not progress.is_written):
+        stage = Stage.PROXY
+    return hindrance(error, stage, is_timeout=isinstance(error, httpcore.TimeoutException | TimeoutError))
 
 
 def _with(progress: Progress, error: OutcomeUnknown) -> OutcomeUnknown:

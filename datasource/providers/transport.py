@@ -23,12 +23,13 @@ from datasource.oauth2.errors import EgressDenied, NotDelivered
 from datasource.outbound.egress import EgressPolicy
 from datasource.outbound.provider_request import ProviderRequest, Reply
 from datasource.outbound.proxies import Proxies
+from datasource.outbound.reach import Hindrance
 from datasource.outbound.trust import add_bundle
 from datasource.process.metrics import provider_timed
 from datasource.providers.connecting import CheckedBackend
 from datasource.providers.connections import CONNECT_TIMEOUT, IDLE_SECONDS, Connection, ProviderConnections
 from datasource.providers.deadline import deadline_of
-from datasource.providers.progress import FAILURES, Progress, Record, failure
+from datasource.providers.progress import FAILURES, Connected, OnlyConnecting, Progress, Record, failure, hindrance_of
 from datasource.providers.resolver import Lookups, NameServers, Resolve
 from datasource.providers.wire import Wire, WiredBackend
 
@@ -72,7 +73,8 @@ class Transport:
         self._proxies = proxies or Proxies()
         self._name_servers = NameServers()
         self._lookups = Lookups(resolve or self._name_servers)
-        self._shared = self._client(httpx.create_ssl_context(verify))
+        self._context = httpx.create_ssl_context(verify)
+        self._shared = self._client(self._context)
         # What many Datasources of one company name is read once.
         self._trust: FairCache[bytes, ssl.SSLContext] = FairCache(TRUST_IN_ALL, TRUST_PER_NAMESPACE)
 
@@ -126,6 +128,36 @@ class Transport:
             if readable is not None:
                 progress.hand_out(readable, is_whole=False)
             raise failure(error, host, progress, deadline) from error
+
+    async def connect(
+        self, url: str, *, deadline: timedelta, tenant: str, ca_bundle: str | None = None
+    ) -> Hindrance | None:
+        """Connect as `send` would, TLS included, and send nothing; what hinders it, or None. Arguments are those of `send`.
+
+        Raises:
+            EgressDenied: no request may go there.
+            TooManyLookups: the tenant has no room to look up the name.
+            NotDelivered: no request can go to such a URL.
+        """
+        progress = OnlyConnecting(tenant, largest_reply=0, is_secure=url.lower().startswith("https:"))
+        request, host = _http_request(ProviderRequest(url, {}, b"", method="GET"), progress)
+        denied = self._egress.host_denial(host)
+        if denied is not None:
+            raise EgressDenied(host, denied)
+        context = self._context if ca_bundle is None else self._context_trusting(ca_bundle, tenant)
+        # One of its own: what is kept for requests says nothing about now.
+        to_providers = _ToProviders(context, self._egress, self._proxies, self._lookups)
+        found = None
+        try:
+            async with deadline_of(deadline):
+                await to_providers.handle_async_request(request)
+        except Connected:
+            pass
+        except FAILURES as error:
+            found = hindrance_of(error, progress)
+        finally:
+            await to_providers.aclose()
+        return found
 
     @asynccontextmanager
     async def _trusting(self, ca_bundle: str | None, tenant: str) -> AsyncIterator[httpx.AsyncClient]:
@@ -220,7 +252,9 @@ class _ToProviders(httpx.AsyncBaseTransport):
             content=request.stream,
             extensions={"timeout": request.extensions["timeout"]},
         )
-        provider = await self._provider(url.origin, self._proxies.proxy_for(str(request.url)))
+        proxy_url = self._proxies.proxy_for(str(request.url))
+        progress.is_proxied = proxy_url is not None
+        provider = await self._provider(url.origin, proxy_url)
         async with AsyncExitStack() as until_read:
             connection = await until_read.enter_async_context(provider.connection(progress.tenant))
             connection.wire.begin(largest_body=progress.largest_reply, on_write=progress.write)

@@ -13,6 +13,7 @@ from typing import Any
 import httpcore
 
 from datasource.oauth2.errors import ReplyTooLarge
+from datasource.outbound.reach import Stage
 
 PIECE = 4096
 """Bytes that are parsed at once; the worst that was tried (chunks of one byte) takes 10 to 25 ms for them."""
@@ -28,6 +29,18 @@ MOST_PIECES = 4096
 
 _ROUND_A_BODY = 64 * 1024
 """Beside a body of the largest size and its head; and a body may be twice its size for what chunks add to it."""
+
+
+class TLSFailed(httpcore.ConnectError):
+    """The other side was connected to, and no TLS came of it."""
+
+    stage = Stage.TLS
+
+
+class TLSNotInTime(httpcore.ConnectTimeout):
+    """The same, for it said nothing in time."""
+
+    stage = Stage.TLS
 
 
 class Wire:
@@ -119,6 +132,9 @@ class _WiredStream(httpcore.AsyncNetworkStream):
     ) -> httpcore.AsyncNetworkStream:
         try:
             secured = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            await self._stream.aclose()
+            raise (TLSFailed if isinstance(error, httpcore.ConnectError) else TLSNotInTime)(str(error)) from error
         except BaseException:
             # httpcore leaves the connection open where a handshake is cancelled.
             await self._stream.aclose()

@@ -35,6 +35,7 @@ from datasource_operator.key_check import KeyCheck
 from datasource_operator.link_key_keeper import LinkKeyKeeper
 from datasource_operator.metrics import QUEUE_SECONDS, Workload, count_reconcile, seconds_since
 from datasource_operator.notifier import notifier_for
+from datasource_operator.outward_looks import OutwardLooks
 from datasource_operator.queue import Priority, WorkQueue
 from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
@@ -79,6 +80,7 @@ class Controller:
     _revocations: Revocations = field(init=False)
     _surroundings: SurroundingsSchedule = field(init=False)
     _failed: FailedAuthorizations = field(init=False)
+    _outward: OutwardLooks = field(init=False)
     _poller: SecretPoller = field(init=False)
     _memory: RefreshMemory = field(init=False)
     _steps: Steps = field(init=False)
@@ -110,6 +112,7 @@ class Controller:
         self._failed = FailedAuthorizations(self.cache, utc_now, self._look_again)
         self._steps.observer.failed_authorization = self._failed.of
         self._steps.providers.looked = self._provider_looked_at
+        self._outward = OutwardLooks(self.transport, self._steps, self._look_again)
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(secrets.token_hex(8), self.settings.pod_uid or secrets.token_hex(8), self.journal is not None)
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
@@ -117,7 +120,7 @@ class Controller:
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
         self._refresher.keep(self.journal)
         self._refresher.replayer.changed = self._look_again
-        revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
+        revoker = Revoker(self.kube, self.transport, self.cache, self.settings, self._recorder)
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
         link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
         self._link_keys = LinkKeyKeeper(link_keys, utc_now, self.cache.datasource_keys, self._look_later)
@@ -203,7 +206,7 @@ class Controller:
         finally:
             self._refresher.is_stopping = True
             await cancel(tasks)
-            await self._steps.providers.stop()
+            await self._outward.stop()
             await self._pool.drain()
             self._steps.token_secrets.let_go_of_all()
 
@@ -257,9 +260,9 @@ class Controller:
         self._surroundings.forget(key)
         self._memory.forget(key)
         self._failed.forget(key)
+        self._outward.forget(key)
         self._poller.forget(key)
         self._pool.forget(key)
-        self._steps.providers.forget(key)
         self._steps.token_secrets.let_go(key)
         self._status.forget(key)
         self._revocations.follow(key)

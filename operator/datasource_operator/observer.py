@@ -15,11 +15,12 @@ from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
 from datasource.concurrency.fair_cache import FairCache
+from datasource.outbound.reach import Reach
 from datasource.process.settings import Settings
 from datasource.records.contents import Leaving, Readable, StoredCredential, contents_in, seen_from
 from datasource.records.credential import Unreadable, UnreadableCredential
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
-from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.observed import Observed, Probed
 from datasource_operator.decisions.renames import name_it_moves_to, stands_in_ring
 from datasource_operator.refresh_memory import RefreshMemory
 
@@ -50,6 +51,10 @@ class Observer:
     now: Callable[[], datetime]
     failed_authorization: Callable[[Key], LastAuthorization | None] = lambda _: None
     """The last failure that a flow record told of."""
+    reach: Callable[[Key, Spec | SpecProblem], Reach | None] = lambda _, __: None
+    """Whether the provider can be reached, where that is known."""
+    probed: Callable[[Key, Observed], Probed] = lambda _, __: Probed()
+    """What spec.probe has shown, where a Datasource has one."""
     _parsed_specs: FairCache[bytes, Spec | SpecProblem] = field(
         default_factory=lambda: FairCache(PARSED_SPECS_IN_ALL, PARSED_SPECS_PER_NAMESPACE), repr=False
     )
@@ -80,24 +85,27 @@ class Observer:
         now, credential = self.now(), seen_from(self.cache.credential(key), datasource.metadata.uid)
         generation = datasource.metadata.generation
         facts = credential.facts if isinstance(credential, StoredCredential) else None
-        return Observed(
+        spec = self._parsed(datasource)
+        seen = Observed(
             namespace=key.namespace,
             name=key.name,
             uid=datasource.metadata.uid,
             generation=generation,
             being_deleted=datasource.metadata.deletion_timestamp is not None,
-            spec=self._parsed(datasource),
+            spec=spec,
             requests=requests_in(datasource.metadata.annotations),
             status=datasource.status,
             credential=credential,
             token_secrets=self.cache.token_secrets(key),
             now=now,
             failed_authorization=self.failed_authorization(key),
+            reach=self.reach(key, spec),
             look_around=look_around,
             rights_outlive_namespace=self.settings.rights_outlive_namespaces,
             trouble=None if facts is None else self.memory.trouble(key, facts, generation, now),
             first_seen=None if facts is None else self.memory.first_seen(key, facts, now),
         )
+        return replace(seen, probed=self.probed(key, seen)) if isinstance(spec, Spec) and spec.probe else seen
 
     async def read_live(self, key: Key, seen: Observed) -> Observed:
         """First the Secret, then the Datasource: a credential newer than the spec read is then impossible."""

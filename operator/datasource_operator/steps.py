@@ -89,14 +89,14 @@ class Steps:
     providers: ProviderLooks = field(init=False, repr=False)
     surroundings: SurroundingsReader = field(init=False, repr=False)
     token_secrets: TokenSecretWriter = field(init=False, repr=False)
-    _clients: Clients = field(init=False, repr=False)
+    clients: Clients = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.credential_secrets = CredentialSecrets(self.kube, FIELD_MANAGER, may_list=True, heard=self.cache.hear)
-        self._clients = Clients(self.kube, self.settings.require_allowed_hosts, self.now, self.token_bytes)
+        self.clients = Clients(self.kube, self.settings.require_allowed_hosts, self.now, self.token_bytes)
         self.observer = Observer(self.kube, self.cache, self.settings, self.memory, self.credential_secrets, self.now)
         self.providers = ProviderLooks(self.discovery)
-        self.surroundings = SurroundingsReader(self.kube, self.settings, self.providers, self._clients)
+        self.surroundings = SurroundingsReader(self.kube, self.settings, self.providers, self.clients)
         self.token_secrets = TokenSecretWriter(self.kube, self.cache, self.observer, self.surroundings)
 
     async def take(self, step: Step, seen: Observed) -> Observed:
@@ -246,15 +246,15 @@ class Steps:
         endpoints = {} if data.revocation_endpoint is None else {"revocationURL": data.revocation_endpoint}
         secret, ca_bundle, headers = None, None, Headers()
         try:
-            secret = await self._clients.client_secret(key.namespace, oauth2, endpoints)
+            secret = await self.clients.client_secret(key.namespace, oauth2, endpoints)
         except ClientMaterialMissing as error:
             logger.warning("no client secret to revoke with yet", datasource=str(key), error=str(error))
         try:
-            headers = await self._clients.headers(key.namespace, oauth2, endpoints)
+            headers = await self.clients.headers(key.namespace, oauth2, endpoints)
         except ClientMaterialMissing as error:
             logger.warning("no headers to revoke with yet", datasource=str(key), error=str(error))
         try:
-            ca_bundle = await self._clients.ca_bundle(key.namespace, oauth2)
+            ca_bundle = await self.clients.ca_bundle(key.namespace, oauth2)
         except ClientMaterialMissing as error:
             logger.warning("no CA bundle to revoke with yet", datasource=str(key), error=str(error))
         return ClientMaterial(oauth2.expanded(), secret, ca_bundle, headers)

@@ -273,6 +273,7 @@ def test_who_moves_a_token_must_be_allowed_to_read_it(admin: Api, editor: Api, n
         {"tokenSecret": {"name": "hidden"}},
         {"url": "https://evil.example.com"},
         {"tokenSecret": {"template": {"data": {"url": "https://evil.example.com"}}}},
+        {"probe": {"path": "/me"}},
     ):
         said = change(editor, moved)
         assert "may not get Secret calendar-token" in said, moved
@@ -285,6 +286,17 @@ def test_who_moves_a_token_must_be_allowed_to_read_it(admin: Api, editor: Api, n
         {"tokenSecret": {"template": {"labels": {"app.kubernetes.io/name": "reader"}}}},
     ):
         assert change(editor, harmless) == "", harmless
+
+
+def test_who_has_a_token_sent_by_a_probe_must_be_allowed_to_read_it(admin: Api, editor: Api, namespace: str) -> None:
+    whole = datasource(namespace, clientID="public")
+    whole["spec"]["probe"] = {"path": "/me"}
+    assert "may not get Secret calendar-token" in create(editor, whole)
+    admin.create(whole)
+    patch = partial(refusal, editor.patch, DATASOURCES, "calendar", namespace=namespace, dry_run=True)
+    assert "may not get Secret calendar-token" in patch({"spec": {"probe": {"path": "/other"}}})
+    assert patch({"spec": {"probe": None}}) == ""
+    assert patch({"spec": {"suspend": True}}) == ""
 
 
 @pytest.mark.parametrize(

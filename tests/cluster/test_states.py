@@ -8,7 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from datasource.api.states import PROVIDER_REACHABLE
 from deploy.local.cluster import Cluster
+from deploy.local.processes import free_ports
 from tests.support.api import CLUSTER_ROLES
 from tests.support.person import Person
 from tests.support.user import User, eventually
@@ -175,7 +177,7 @@ def test_state_and_reason_come_and_go(user: User, case: Case) -> None:
 
     columns = user.kubectl("get", "datasource", "calendar", "--no-headers", "-o", "wide")
     described = user.kubectl("describe", "datasource", "calendar")
-    conditions = {each["type"] for each in user.status()["conditions"]}
+    conditions = {each["type"] for each in user.status()["conditions"]} - {PROVIDER_REACHABLE}
     assert case.state in columns
     assert case.reason in columns
     assert f"Reason:                {case.reason}" in described
@@ -321,3 +323,19 @@ def test_events_are_not_repeated(user: User) -> None:
         ),
         user.events,
     )
+
+
+def test_provider_that_refuses_connections_is_told_and_changes_nothing(user: User) -> None:
+    def reachable() -> dict[str, str]:
+        conditions = user.status().get("conditions", [])
+        return next((each for each in conditions if each["type"] == PROVIDER_REACHABLE), {})
+
+    link = user.ready_to_authorize(tokenURL=f"http://127.0.0.1:{free_ports(1)[0]}/token")
+    eventually("it is told", lambda: reachable().get("status") == "False", user.status)
+    assert reachable()["reason"] == "NotConnected"
+    assert "it refuses the connection" in user.kubectl("describe", "datasource", "calendar")
+    assert user.status()["authorizationLink"] == link
+    assert user.status()["state"] == "NOT AUTHORIZED"
+
+    user.apply(user.datasource(user.oauth2()))
+    eventually("it is told no more", lambda: reachable().get("status") != "False", user.status)

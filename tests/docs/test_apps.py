@@ -111,7 +111,7 @@ def test_app_uses_the_token_that_is_mounted_now(command: list[str], api: Api, tm
 @contextmanager
 def running(command: list[str], mount: Mount, url: str, out: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The app at work; what it prints as data goes into a file."""
-    environ = {**os.environ, "TOKEN_FILE": str(mount.token_file), "API_URL": url, "INTERVAL": "0.1"}
+    environ = {**os.environ, "TOKEN_FILE": str(mount.folder / "access_token"), "API_URL": url, "INTERVAL": "0.1"}
     with (
         out.open("wb") as stdout,
         subprocess.Popen(command, env=environ, stdout=stdout, stderr=subprocess.DEVNULL) as app,
@@ -128,8 +128,8 @@ def test_app_that_starts_before_consent_waits_and_never_sends_an_empty_token(
     """The instance: reader.sh sent `Authorization: Bearer ` with nothing, and the others died."""
     mount = Mount(tmp_path)
     with running(command, mount, api.url, tmp_path / "out") as app:
-        mount.show("")
-        mount.show("token-1")
+        mount.show({"access_token": ""})
+        mount.show({"access_token": "token-1"})
         eventually("the app calls once there is a token", lambda: "Bearer token-1" in api.authorizations)
         assert app.poll() is None
     assert set(api.authorizations) == {"Bearer token-1"}
@@ -140,11 +140,11 @@ def test_app_that_is_refused_tries_at_once_with_a_newer_token_and_takes_no_error
 ) -> None:
     """The instance: two apps printed the text of the 401 as if it were data, and one died."""
     mount = Mount(tmp_path)
-    mount.show("token-1")
+    mount.show({"access_token": "token-1"})
     api.refused = {"Bearer token-1"}
     with running(command, mount, api.url, tmp_path / "out") as app:
         eventually("it is refused", lambda: "Bearer token-1" in api.authorizations)
-        mount.show("token-2")
+        mount.show({"access_token": "token-2"})
         eventually("it goes on with the next one", lambda: "Bearer token-2" in api.authorizations)
         eventually("it has its data", lambda: "events" in (tmp_path / "out").read_text())
         assert app.poll() is None
@@ -155,9 +155,9 @@ def test_token_that_is_replaced_during_a_request_is_used_for_one_more_try(
     command: list[str], api: Api, tmp_path: Path
 ) -> None:
     mount = Mount(tmp_path)
-    mount.show("token-1")
+    mount.show({"access_token": "token-1"})
     api.refused = {"Bearer token-1"}
-    api.on_refusal = lambda: mount.show("token-2") if len(api.authorizations) == 1 else None
+    api.on_refusal = lambda: mount.show({"access_token": "token-2"}) if len(api.authorizations) == 1 else None
     with running(command, mount, api.url, tmp_path / "out"):
         eventually("it tries again", lambda: len(api.authorizations) > 1)
     assert api.authorizations[:2] == ["Bearer token-1", "Bearer token-2"]
@@ -165,7 +165,7 @@ def test_token_that_is_replaced_during_a_request_is_used_for_one_more_try(
 
 def test_app_survives_an_outage(command: list[str], tmp_path: Path) -> None:
     mount = Mount(tmp_path)
-    mount.show("token-1")
+    mount.show({"access_token": "token-1"})
     with Api() as before:
         port = before.port
         with running(command, mount, before.url, tmp_path / "out") as app:

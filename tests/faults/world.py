@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datasource.api.names import Annotation, credential_secret_name
+from datasource.api.states import PROVIDER_REACHABLE
 from tests.support.api import DATASOURCES, EVENTS, NAMESPACES, SECRETS, Api
 
 _PRESENT_OR_NOT = ("authorizationLink", "expiresAt", "refreshedAt")
@@ -50,7 +51,11 @@ def _status(datasource: dict[str, Any], named: _Named) -> dict[str, Any]:
     return {
         **shown,
         **{key: key in status for key in _PRESENT_OR_NOT},
-        "conditions": {each["type"]: (each["status"], each["reason"]) for each in status.get("conditions", [])},
+        "conditions": {
+            each["type"]: (each["status"], each["reason"])
+            for each in status.get("conditions", [])
+            if each["type"] != PROVIDER_REACHABLE  # like _GOOD_TO_KNOW
+        },
         "is observed": status.get("observedGeneration") == datasource["metadata"]["generation"],
     }
 

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import msgspec
@@ -12,11 +12,13 @@ from datasource.api.requests import HandledSet, Requests
 from datasource.api.spec import OAuth2, Spec, SpecProblem
 from datasource.api.states import MEANING, Progress, Reason, State
 from datasource.api.template_problems import template_problem
+from datasource.outbound.reach import Reach
 from datasource.records.contents import Contents, Readable, StoredCredential, handled_by
 from datasource.records.credential import CredentialFacts, Unreadable
 from datasource.records.fingerprint import fingerprint
 from datasource.records.ticket import TicketScope, ticket_scope
 from datasource.records.token_secret import StoredTokenSecret
+from datasource_operator.decisions.acceptance import Acceptance
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,17 @@ class Trouble:
     """Whose answer to another Datasource ends the pause; empty: nobody's, as where the provider asked for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What spec.probe has shown."""
+
+    acceptance: Acceptance | None = None
+    wants_refresh: bool = False
+    """Whether the service refused this very token, and a refresh may help."""
+    next_look: timedelta | None = None
+    """When the next probe is due; None: one is under way, or none is asked for."""
+
+
 @dataclass(frozen=True)
 class Observed:
     """Everything that a decision rests on. No slots: what many checks ask for is worked out once."""
@@ -143,6 +156,9 @@ class Observed:
     """What came of rendering the token Secret for this very revision: one too large, or one that no API server takes."""
     names_looked_at: frozenset[str] = frozenset()
     """Names of which is known in this run whether they have a token Secret, whatever watches show."""
+    reach: Reach | None = None
+    """What the last look at its provider showed; None where none was taken yet."""
+    probed: Probed = Probed()
 
     @property
     def oauth2(self) -> OAuth2 | None:

@@ -24,6 +24,7 @@ from datasource.records.credential import Unreadable
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
 from datasource_operator.decisions.expiring_grants import end_of_grant, expiring_grant
+from datasource_operator.decisions.looks import conditions_are_news, look_conditions, transition_time
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.timing import next_refresh
 
@@ -124,7 +125,8 @@ def status_patch(current: Status, wanted: Status, *, unknown: frozenset[str] = f
     """
     before, after = msgspec.to_builtins(current), msgspec.to_builtins(wanted)
     changes = _known(_difference(before, after), unknown)
-    return {"status": changes} if any(_is_worth_a_write(key, before, after) for key in changes) else None
+    worth = [key for key in changes if key != "conditions" and _is_worth_a_write(key, before, after)]
+    return {"status": changes} if worth or ("conditions" in changes and conditions_are_news(current, wanted)) else None
 
 
 _NEVER_ALONE = frozenset({"authorizedAt", "grantExpiresAt", "nextRefresh", "lastAuthorizedAs"})
@@ -242,7 +244,7 @@ def _echo(present: str | None, pending: str | None, stood: str | None) -> str | 
 
 
 def _conditions(seen: Observed, finding: Finding) -> tuple[Condition, ...]:
-    """`Ready` always; `Reconciling` and `Stalled` only while True, as kstatus reads them, and so is `GrantExpiring`."""
+    """`Ready` always; `Reconciling`, `Stalled` and `GrantExpiring` only while True, as kstatus reads them; then looks."""
     ready = MEANING[finding.reason].state is State.AUTHORIZED and finding.reason is Reason.AUTHORIZED
     said = (finding.reason, finding.message)
     conditions = [_condition(seen, "Ready", "True" if ready else "False", *said)]
@@ -252,7 +254,7 @@ def _conditions(seen: Observed, finding: Finding) -> tuple[Condition, ...]:
         conditions.append(_condition(seen, "Stalled", "True", *said))
     if (grant := expiring_grant(seen)) is not None:
         conditions.append(_condition(seen, GRANT_EXPIRING, "True", grant.nearness, grant.message))
-    return tuple(conditions)
+    return (*conditions, *look_conditions(seen))
 
 
 def _condition(seen: Observed, type_: str, status: str, reason: str, message: str) -> Condition:
@@ -261,10 +263,6 @@ def _condition(seen: Observed, type_: str, status: str, reason: str, message: st
         status=status,
         reason=reason,
         message=_cut(message, MESSAGE_LIMIT),
-        last_transition_time=_transition_time(seen.status.condition(type_), status, seen.now),
+        last_transition_time=transition_time(seen.status.condition(type_), status, seen.now),
         observed_generation=seen.generation,
     )
-
-
-def _transition_time(stood: Condition | None, status: str, now: datetime) -> str:
-    return stood.last_transition_time if stood is not None and stood.status == status else rfc3339(now)

@@ -65,7 +65,8 @@ def refresh_is_wanted(seen: Observed) -> bool:
     if seen.trouble is not None:
         return _try_again_at(seen.trouble, seen) <= seen.now
     due = _due_at(facts, seen, seen.spec)
-    return seen.pending.refresh is not None or (due is not None and due <= seen.now)
+    is_asked_for = seen.pending.refresh is not None or seen.probed.wants_refresh
+    return is_asked_for or (due is not None and due <= seen.now)
 
 
 def wake_at(seen: Observed, finding: Finding) -> datetime | None:
@@ -108,10 +109,10 @@ def comeback(seen: Observed, settled: Settle) -> Comeback:
     look_after = None
     if problem is not None or settled.finding.needs_person:
         look_after = FORBIDDEN_LOOK if problem is not None and watched is None else WAITING_LOOK
+    waits = [] if settled.wake_at is None else [max(settled.wake_at - seen.now, timedelta(0))]
+    waits += [] if seen.probed.next_look is None else [seen.probed.next_look]
     return Comeback(
-        wake_after=None
-        if settled.wake_at is None
-        else min(max(settled.wake_at - seen.now, timedelta(0)), LONGEST_WAIT),
+        wake_after=min((*waits, LONGEST_WAIT)) if waits else None,
         look_after=look_after,
         watched_secret=watched,
         refresh=_refresh(seen) if settled.refresh else None,

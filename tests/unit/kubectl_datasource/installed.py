@@ -8,10 +8,10 @@ from datasource.api.objects import Lease
 from kubectl_datasource.doctor import OUR_HEADERS
 from kubectl_datasource.findings import (
     Answer,
-    Connection,
     Survey,
 )
 from kubectl_datasource.installation import POLICIES, ConfigMap, Deployment
+from kubectl_datasource.pods import Pod
 from kubectl_datasource.rights import ACCOUNTS, ResourceAttributes, Review, ReviewSpec, ReviewStatus
 from tests.unit.kubectl_datasource.builders import NOW, datasource
 
@@ -48,6 +48,14 @@ def deployment(
         "status": {"readyReplicas": ready, "updatedReplicas": replicas},
     }
     return msgspec.convert(raw, Deployment)
+
+
+def pod(component: str, *, image: str = "registry/x:0.1.0", **status: object) -> Pod:
+    raw = {
+        "metadata": {"name": f"{component}-1", "labels": {"app.kubernetes.io/component": component}},
+        "status": {"phase": "Running", "containerStatuses": [{"image": image, **status}]},
+    }
+    return msgspec.convert(raw, Pod)
 
 
 def config(**data: str) -> tuple[ConfigMap, ...]:
@@ -94,5 +102,6 @@ SOUND = Survey(
     bindings=frozenset(POLICIES),
     datasources=(datasource(redirectURI=REDIRECT_URI),),
     callback=Answer(404, OUR_HEADERS, timedelta(seconds=1)),
-    connections=(Connection("login.example.com:443"),),
+    pods=(),
+    groups=frozenset({"apps"}),
 )

@@ -1,10 +1,15 @@
 """What somebody types, and what of it reaches kubectl."""
 
+import re
+import shlex
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
 
-from kubectl_datasource.cli import NAME, cli
+from kubectl_datasource.cli import cli
+from kubectl_datasource.options import NAME
 from tests.unit.kubectl_datasource.fake_cluster import Cluster, datasource, listing, plugin
 
 GET = "get datasources.datasource.dev"
@@ -98,3 +103,15 @@ def test_cluster_that_does_not_answer_completes_nothing_and_says_nothing(
     cluster.refuses(GET, "The connection to the server was refused")
     assert completed("") == []
     assert capsys.readouterr() == ("", "")
+
+
+# The page about it.
+
+
+def test_the_page_lists_every_command_and_none_that_is_not_there() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "plugin.md").read_text()
+    rows = [shlex.split(line) for line in re.findall(r"^\| `kubectl datasource ([^`]+)` \|", page, re.MULTILINE)]
+    assert {row[0] for row in rows} == set(cli.commands)
+    for command, *words in rows:
+        options = {option for each in cli.commands[command].params for option in each.opts}
+        assert {word for word in words if word.startswith("-")} <= options

@@ -87,7 +87,7 @@ def test_wait_for_a_person_ends_in_time_with_its_own_exit_code(cluster: Cluster)
 def test_datasource_that_is_not_there_is_not_waited_for(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     cluster.refuses(GET, GONE)
     assert plugin("authorize", "calendar") == 1
-    assert "not found" in capsys.readouterr().err
+    assert "There is no Datasource calendar" in capsys.readouterr().err
     assert len(cluster.asked) == 1
 
 

@@ -42,7 +42,7 @@ def test_options_are_completed_with_what_they_are_for(complete: Complete, capsys
 
 
 def test_choices_of_an_option_are_completed(complete: Complete) -> None:
-    assert complete("list", "-o", "") == ["wide", "json"]
+    assert complete("list", "-o", "") == ["wide", "json", "yaml", "name"]
 
 
 def test_names_are_completed_from_the_cluster(complete: Complete, cluster: Cluster) -> None:

@@ -9,15 +9,16 @@ from kubectl_datasource.checks import Check, Verdict
 from kubectl_datasource.doctor import OUR_HEADERS, examine
 from kubectl_datasource.findings import (
     Answer,
-    Connection,
     OtherInstallation,
     Survey,
     Untold,
+    Untrusted,
     credentials_to_ask_for,
 )
 from kubectl_datasource.installation import POLICIES
+from kubectl_datasource.rights import ResourceAttributes, Review, ReviewSpec
 from tests.unit.kubectl_datasource.builders import NOW, datasource
-from tests.unit.kubectl_datasource.installed import REDIRECT_URI, SOUND, URL, config, deployment, lease, reviewed
+from tests.unit.kubectl_datasource.installed import REDIRECT_URI, SOUND, URL, config, deployment, lease, pod, reviewed
 
 
 def check(name: str, **changes: Any) -> Check:
@@ -226,22 +227,6 @@ def test_clock_that_is_off_is_told(skew: timedelta | None, verdict: Verdict, say
     assert says in found.detail
 
 
-def test_endpoint_out_of_reach_is_a_warning_since_pods_are_elsewhere() -> None:
-    name = "Token endpoint login.example.com:443"
-    found = check(name, connections=(Connection("login.example.com:443", "refused"),))
-    assert found.verdict is Verdict.WARNING
-    assert "from here" in found.detail
-
-
-def test_endpoint_that_was_not_tried_is_no_finding_and_says_why() -> None:
-    name = "Token endpoint 10.0.0.1:443"
-    connection = Connection("10.0.0.1:443", "10.0.0.1 leads to a private network", is_tried=False)
-    found = check(name, connections=(connection,))
-    assert found.verdict is Verdict.UNKNOWN
-    assert found.detail == "not tried: 10.0.0.1 leads to a private network"
-    assert "DATASOURCE_EGRESS_ALLOW" in found.remedy
-
-
 def test_rights_on_one_credential_of_each_served_namespace_are_asked_for_and_not_without_end() -> None:
     many = tuple(datasource(name=name, namespace=place) for place, name in (("a", "x"), ("a", "y"), ("b", "z")))
     survey = replace(SOUND, datasources=many)
@@ -250,3 +235,47 @@ def test_rights_on_one_credential_of_each_served_namespace_are_asked_for_and_not
     listed = replace(survey, deployments=(), config_maps=config(NAMESPACES="b"))
     assert credentials_to_ask_for(listed, 20) == [("b", "z-oauth2-credential")]
     assert credentials_to_ask_for(replace(SOUND, datasources=Untold("no rights")), 20) == []
+
+
+def test_what_keeps_pods_from_being_ready_is_said_before_how_many_are() -> None:
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
+    found = check(
+        "Operator",
+        deployments=(deployment("operator", ready=0),),
+        pods=(pod("operator", image="registry/x:0.9", state=waiting),),
+    )
+    assert found.verdict is Verdict.FAILED
+    assert found.detail.startswith("image registry/x:0.9 cannot be pulled (ImagePullBackOff): not found; 0 of 2 ready")
+
+
+def test_one_pod_of_two_that_ends_again_and_again_is_a_warning() -> None:
+    ended = {"terminated": {"exitCode": 1, "message": "DATASOURCE_EXTERNAL_URL is empty."}}
+    crashing = pod("operator", state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState=ended)
+    found = check("Operator", deployments=(deployment("operator", ready=1),), pods=(crashing,))
+    assert found.verdict is Verdict.WARNING
+    assert "(CrashLoopBackOff): DATASOURCE_EXTERNAL_URL is empty." in found.detail
+    assert "--previous" in found.remedy
+
+
+def test_an_installation_beside_the_cluster_is_not_called_broken_for_settings_that_are_elsewhere() -> None:
+    elsewhere = {"deployments": (), "config_maps": config(EXTERNAL_URL="")}
+    assert check("External URL", **elsewhere).verdict is Verdict.OK
+    assert check("External URL", **elsewhere, callback=Untold("refused")).verdict is Verdict.FAILED
+
+
+def test_certificate_that_this_machine_does_not_trust_fails_nothing() -> None:
+    found = check("Callback URL", callback=Untrusted("it shows a certificate of an authority that is not trusted here"))
+    assert found.verdict is Verdict.WARNING
+    assert "browsers" in found.remedy
+
+
+def test_many_missing_rights_make_one_line() -> None:
+    many = tuple(
+        Review(
+            ReviewSpec("system:serviceaccount:datasource-system:datasource-operator", ResourceAttributes(f"v{each}"))
+        )
+        for each in range(26)
+    )
+    found = check("Rights of the operator", reviews=many)
+    assert found.detail.endswith("; and 23 more")
+    assert len(found.detail) < 200

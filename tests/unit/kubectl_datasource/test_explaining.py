@@ -82,3 +82,23 @@ def test_json_tells_missing_rights_from_no_events() -> None:
     assert told["commands"] == [{"command": "kubectl fix", "purpose": "mends it"}]
     assert told["events"][0]["at"] == "2026-07-01T11:50:00+00:00"
     assert explained_json(datasource(), ADVICE, None)["events"] is None
+
+
+def test_a_provider_that_cannot_be_reached_is_told_with_since_when() -> None:
+    def shown(status: str) -> str:
+        reachable = {
+            "type": "ProviderReachable",
+            "status": status,
+            "reason": "NotConnected",
+            "message": "It \x1brefuses.",
+        }
+        return text(conditions=[reachable | {"lastTransitionTime": "2026-07-01T11:50:00Z"}])
+
+    assert "The provider cannot be reached, since 2026-07-01T11:50:00Z (10m ago): It \\x1brefuses." in shown("False")
+    assert "cannot be reached" not in shown("True")
+
+
+def test_a_token_that_the_service_refuses_is_told() -> None:
+    accepted = {"type": "Accepted", "status": "False", "reason": "TokenRefused", "message": "It answered 401."}
+    shown = text(conditions=[accepted | {"lastTransitionTime": "2026-07-01T11:50:00Z"}])
+    assert "The service refuses the token, since 2026-07-01T11:50:00Z (10m ago): It answered 401." in shown

@@ -13,10 +13,9 @@ from kubectl_datasource.findings import (
     served_namespaces,
     service_account,
     settings_of,
-    token_endpoints,
 )
 from kubectl_datasource.installation import Deployment
-from tests.unit.kubectl_datasource.builders import NOW, OAUTH2, datasource
+from tests.unit.kubectl_datasource.builders import NOW, datasource
 from tests.unit.kubectl_datasource.installed import SOUND, URL, config, deployment
 
 
@@ -37,22 +36,6 @@ def test_redirect_uri_tells_the_external_url_to_whoever_may_not_read_settings() 
     assert external_url_of(blind) == URL
     assert external_url_of(replace(blind, datasources=(datasource(),))) is None
     assert served_namespaces(blind) == ()
-
-
-def test_token_endpoints_are_tried_once_each_and_not_without_end() -> None:
-    urls = [
-        "https://a/token",
-        "https://a/other",
-        "https://a:8443/t",
-        "http://b/t",
-        "https://[",
-        "ftp://c",
-        "https://d:x/",
-        "",
-    ]
-    many = [datasource(oauth2=OAUTH2 | {"tokenURL": url}) for url in urls] + [datasource(oauth2=None)]
-    assert token_endpoints(many, 10) == [("https", "a", 443), ("https", "a", 8443), ("http", "b", 80)]
-    assert len(token_endpoints(many, 2)) == 2
 
 
 @pytest.mark.parametrize("component", ["operator", "callback-server"])

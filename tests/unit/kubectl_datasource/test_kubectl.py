@@ -1,7 +1,12 @@
+import json
+
 import pytest
 
 from kubectl_datasource.exits import Exit, Forbidden, NotFound, NotInstalled, Problem, Refused, Unreachable
 from kubectl_datasource.kubectl import Kubectl, failure
+from tests.unit.kubectl_datasource.fake_cluster import Cluster
+
+GONE = 'Error from server (NotFound): datasources.datasource.dev "x" not found'
 
 
 @pytest.mark.parametrize(
@@ -10,12 +15,12 @@ from kubectl_datasource.kubectl import Kubectl, failure
         (
             'Error from server (NotFound): datasources.datasource.dev "x" not found\n',
             NotFound,
-            'Datasources.datasource.dev "x" not found.',
+            'datasources.datasource.dev "x" not found.',
         ),
         (
             'Error from server (Forbidden): secrets is forbidden: User "ada" cannot list resource "secrets"',
             Forbidden,
-            'Secrets is forbidden: User "ada" cannot list resource "secrets".',
+            'secrets is forbidden: User "ada" cannot list resource "secrets".',
         ),
         ("Error from server (Invalid): it is too long.", Refused, "It is too long."),
         (
@@ -69,3 +74,77 @@ def test_missing_kubectl_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(Unreachable, match="not on PATH"):
         Kubectl().datasources()
+
+
+def test_the_same_complaint_about_many_objects_is_said_once() -> None:
+    one = (
+        'Error from server (Forbidden): error when creating "STDIN": subjectaccessreviews.authorization.k8s.io is forbidden: '
+        'User "ada" cannot create resource\n'
+    )
+    problem = failure(one * 26)
+    assert isinstance(problem, Forbidden)
+    assert problem.what == (
+        'subjectaccessreviews.authorization.k8s.io is forbidden: User "ada" cannot create resource. '
+        "25 more have the same error."
+    )
+    assert failure(f"Warning: x is deprecated\n{one}").what.startswith("subjectaccessreviews")
+
+
+def test_a_complaint_of_several_lines_stays_whole() -> None:
+    said = "Error from server (Invalid): admission webhook denied the request:\n* first\n* second"
+    assert failure(said).what == "Admission webhook denied the request:\n* first\n* second."
+
+
+def test_who_asks_and_where_is_chosen_as_with_kubectl() -> None:
+    chosen = Kubectl("c", "/k", "shop", cluster="one", user="ada", as_user="bob", as_group=("dev", "ops"))
+    assert chosen.flags == (
+        "--context=c",
+        "--kubeconfig=/k",
+        "--cluster=one",
+        "--user=ada",
+        "--as=bob",
+        "--as-group=dev",
+        "--as-group=ops",
+    )
+    assert chosen.at("bank").scope == ("--namespace=bank",)
+
+
+def test_request_timeout_is_that_of_the_user(cluster: Cluster) -> None:
+    cluster.says("version", "{}")
+    Kubectl(request_timeout=7).run("version")
+    Kubectl().run("version")
+    assert [each.rpartition(" ")[2] for each in cluster.asked] == ["--request-timeout=7s", "--request-timeout=20s"]
+
+
+def test_datasource_that_is_not_there_is_named_with_its_namespace(cluster: Cluster) -> None:
+    cluster.refuses("get", GONE)
+    with pytest.raises(NotFound, match="There is no Datasource x in namespace shop"):
+        Kubectl(namespace="shop").datasource("x")
+    with pytest.raises(NotFound, match="in the namespace of your context"):
+        Kubectl().datasource("x")
+
+
+def test_a_watch_tells_one_event_after_another(cluster: Cluster) -> None:
+    first, second = ({"type": kind, "object": {"metadata": {"name": "x}\n}"}}} for kind in ("ADDED", "MODIFIED"))
+    cluster.says("--watch", f"{json.dumps(first, indent=4)}\n{json.dumps(second, indent=4)}\n")
+    assert list(Kubectl().watched("dsrc")) == [first, second]
+    assert "--request-timeout" not in cluster.asked[0], "a watch goes on"
+
+
+def test_lines_that_end_with_a_complaint_say_so(cluster: Cluster) -> None:
+    cluster.refuses("logs", 'Error from server (Forbidden): pods is forbidden: User "ada" cannot list resource "pods"')
+    with pytest.raises(Forbidden, match="pods is forbidden"):
+        list(Kubectl().lines("logs"))
+
+
+def test_whoever_has_read_enough_ends_kubectl(cluster: Cluster) -> None:
+    cluster.says("logs", "one\ntwo\n")
+    for line in Kubectl().lines("logs"):
+        assert line == "one\n"
+        break
+
+
+def test_without_kubectl_lines_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(Unreachable, match="not on PATH"):
+        list(Kubectl().lines("logs"))

@@ -13,7 +13,7 @@ from deploy.local.processes import free_ports
 from kubectl_datasource.exits import Unreachable
 from kubectl_datasource.findings import Answer, Survey, Untold
 from kubectl_datasource.kubectl import Kubectl
-from kubectl_datasource.survey import ENDPOINTS_TRIED, survey
+from kubectl_datasource.survey import survey, survey_before
 from tests.unit.kubectl_datasource.fake_cluster import Cluster, datasource, listing
 
 EGRESS = {"name": "DATASOURCE_EGRESS_ALLOW", "value": "127.0.0.0/8"}
@@ -85,6 +85,9 @@ def sound(cluster: Cluster, *datasources: Any) -> None:
     }
     cluster.says("get deployments", listing(deployment))
     cluster.says("get configmaps", listing())
+    pod = {"metadata": {"name": "o-1", "labels": labels}, "status": {"phase": "Pending"}}
+    cluster.says("get pods", listing(pod))
+    cluster.says("get --raw /apis", {"groups": [{"name": "apps"}, {"name": "cdi.kubevirt.io"}]})
     cluster.says("get lease", {"metadata": {"name": "datasource-operator"}, "spec": {"holderIdentity": "operator-1"}})
     ours, theirs = (
         {"metadata": {"name": "datasource-operator", "namespace": each}} for each in ("datasource-system", "b")
@@ -114,6 +117,8 @@ def test_everything_that_is_there_is_seen(cluster: Cluster) -> None:
     assert found.bindings == frozenset({"one"}), "a binding that warns enforces nothing"
     assert not isinstance(found.datasources, Untold)
     assert [each.metadata.name for each in found.datasources] == ["calendar"]
+    assert not isinstance(found.pods, Untold)
+    assert [each.component for each in found.pods] == ["operator"]
     assert not isinstance(found.reviews, Untold)
     assert len(found.reviews) == 2
     assert len(said) == 3, "somebody waits, and is told what for"
@@ -133,6 +138,8 @@ def test_rights_are_asked_for_the_accounts_and_namespaces_of_the_installation(cl
         ("version", "kubernetes"),
         ("get deployments", "deployments"),
         ("get configmaps", "config_maps"),
+        ("get pods", "pods"),
+        ("get --raw /apis", "groups"),
         ("get lease", "lease"),
         ("get leases", "others"),
         ("get validatingadmissionpolicies", "policies"),
@@ -222,33 +229,20 @@ def test_callback_server_that_does_not_answer_is_told_with_its_address(cluster: 
     found = look(f"http://127.0.0.1:{port}").callback
     assert isinstance(found, Untold)
     assert f"127.0.0.1:{port}" in found.why
-    assert "refused" in found.why
+    assert "it refuses the connection" in found.why
 
 
 def test_without_an_address_nobody_is_connected_to(cluster: Cluster) -> None:
     sound(cluster)
-    found = look()
-    assert (found.callback, found.connections) == (None, ())
+    assert look().callback is None
 
 
-def test_token_endpoints_are_connected_to_and_nothing_is_sent(cluster: Cluster, page: type[Page]) -> None:
-    (closed,) = free_ports(1)
-    urls = [f"{page.url}/token", f"http://127.0.0.1:{closed}/token", f"https://{page.url.removeprefix('http://')}/t"]
-    several = [datasource(name=f"d-{number}") for number in range(len(urls))]
-    for each, url in zip(several, urls, strict=True):
-        each["spec"]["oauth2"]["tokenURL"] = url
-    sound(cluster, *several)
-    plain, refused, no_tls = look().connections
-    assert plain.trouble is None
-    assert refused.trouble is not None
-    assert "refused" in refused.trouble
-    assert no_tls.trouble is not None, "TLS belongs to a connection over https"
-    assert page.asked == []
-
-
-def test_endpoints_without_end_are_not_all_tried(cluster: Cluster) -> None:
-    many = [datasource(name=f"d-{number}") for number in range(ENDPOINTS_TRIED + 5)]
-    for number, each in enumerate(many):
-        each["spec"]["oauth2"]["tokenURL"] = f"http://127.0.0.{number + 1}:1/token"
-    sound(cluster, *many)
-    assert len(look().connections) == ENDPOINTS_TRIED
+def test_before_an_installation_only_what_it_will_meet_is_asked_for(cluster: Cluster) -> None:
+    sound(cluster)
+    found = survey_before(Kubectl(), "datasource-system", "0.1.0", lambda _: None)
+    assert found.groups == frozenset({"apps", "cdi.kubevirt.io"})
+    assert not isinstance(found.may_install, Untold)
+    assert [each.status.allowed for each in found.may_install] == [True, False]
+    assert '"kind":"SelfSubjectAccessReview"' in cluster.stdin
+    assert '"customresourcedefinitions"' in cluster.stdin
+    assert isinstance(found.deployments, Untold)

@@ -6,9 +6,10 @@ import gzip
 import hashlib
 import ssl
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,12 @@ from datasource.oauth2.errors import EgressDenied, NotDelivered, OAuth2Error, Ou
 from datasource.outbound.egress import EgressPolicy
 from datasource.outbound.provider_request import SHORT_REPLY, Reply, UnusableReply
 from datasource.outbound.proxies import proxies_in
+from datasource.outbound.reach import Hindrance, Obstacle
 from datasource.providers import connections as connections_module
 from datasource.providers import transport as transport_module
 from datasource.providers.connections import Connection, ProviderConnections
 from datasource.providers.progress import Progress
+from datasource.providers.resolver import Resolve
 from datasource.providers.transport import TRUST_PER_NAMESPACE, Transport
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.hostile_provider import (
@@ -350,7 +353,7 @@ async def test_resolver_that_does_not_answer_is_not_delivered(monkeypatch: pytes
         return ()
 
     async with Transport(EgressPolicy(), resolve=silent) as transport:
-        with pytest.raises(NotDelivered, match="ConnectTimeout"):
+        with pytest.raises(NotDelivered, match="no name server answered in time"):
             await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps")
 
 
@@ -421,7 +424,7 @@ async def test_host_of_no_proxy_is_reached_directly_and_judged() -> None:
 async def test_proxy_that_refuses_is_not_delivered() -> None:
     async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port, refuses=True) as proxy:
         async with Transport(EgressPolicy(), proxies_in({"HTTPS_PROXY": proxy.url})) as transport:
-            with pytest.raises(NotDelivered, match="ProxyError"):
+            with pytest.raises(NotDelivered, match="the proxy answers 407"):
                 await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps")
     assert provider.connections == 0
 
@@ -505,6 +508,119 @@ async def test_hosts_that_hang_behind_a_proxy_hold_up_nobody_elses_requests() ->
             for task in hanging:
                 task.cancel()
             await asyncio.gather(*hanging, return_exceptions=True)
+
+
+# To connect, and to send nothing.
+
+
+async def hindered(
+    url: str, *, proxies: Mapping[str, str] | None = None, resolve: Resolve | None = None, **options: Any
+) -> Hindrance | None:
+    async with Transport(ON_LOOPBACK, proxies_in(proxies or {}), resolve=resolve) as transport:
+        return await transport.connect(url, deadline=options.pop("deadline", PATIENT), tenant="apps", **options)
+
+
+async def test_whoever_is_only_connected_to_receives_no_request() -> None:
+    certificate = self_signed()
+    async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+        assert await hindered(provider.url, ca_bundle=certificate.certificate) is None
+        assert provider.connections == 1
+        assert provider.requests == []
+
+
+async def test_connecting_says_nothing_of_what_was_kept_for_requests() -> None:
+    async with HostileProvider(replies(200)) as provider, Transport(ON_LOOPBACK) as transport:
+        await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
+        assert await transport.connect(provider.url, deadline=PATIENT, tenant="apps") is None
+        await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps")
+        assert len(provider.requests) == 2
+
+
+async def test_through_a_proxy_the_tunnel_is_asked_for_and_nothing_goes_through_it() -> None:
+    certificate = self_signed("login.example.com")
+    async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+        async with ConnectProxy(provider.port) as proxy:
+            proxies = {"HTTPS_PROXY": proxy.url}
+            bundle = certificate.certificate
+            assert await hindered("https://login.example.com/", proxies=proxies, ca_bundle=bundle) is None
+            found = await hindered("https://login.example.com/", proxies=proxies)
+    assert proxy.asked == ["login.example.com:443"] * 2
+    assert provider.requests == []
+    assert found is not None
+    assert (found.obstacle, "not trusted" in found.problem) == (Obstacle.TLS_FAILED, True)
+
+
+async def test_a_proxy_for_plain_http_is_connected_to_and_asked_for_nothing() -> None:
+    async with HostileProvider(replies(200)) as provider, ConnectProxy(provider.port) as proxy:
+        assert await hindered("http://login.example.com/", proxies={"HTTP_PROXY": proxy.url}) is None
+    assert proxy.asked == []
+
+
+async def answers_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    writer.close()
+
+
+async def test_what_hinders_is_told_apart() -> None:
+    untrusted, expired, other = self_signed(), self_signed(expired=True), self_signed("login.example.com")
+    found: list[Hindrance | None] = []
+    with closed_port() as port:
+        found.append(await hindered(f"https://{LOOPBACK}:{port}/"))
+        found.append(await hindered("https://login.example.com/", proxies={"HTTPS_PROXY": f"http://{LOOPBACK}:{port}"}))
+    async with await asyncio.start_server(answers_plainly, LOOPBACK, 0) as server:
+        found.append(await hindered(f"https://{LOOPBACK}:{server.sockets[0].getsockname()[1]}/"))
+    async with HostileProvider(replies(200)) as provider:
+        async with ConnectProxy(provider.port, refuses=True) as proxy:
+            found.append(await hindered("https://login.example.com/", proxies={"HTTPS_PROXY": proxy.url}))
+    for certificate in (untrusted, expired, other):
+        async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
+            bundle = None if certificate is untrusted else certificate.certificate
+            found.append(await hindered(provider.url, ca_bundle=bundle))
+    found.append(await hindered("https://login.example.com/", resolve=answering()))
+    assert [(each.obstacle, each.problem) for each in found if each is not None] == [
+        (Obstacle.NOT_CONNECTED, "it refuses the connection"),
+        (Obstacle.PROXY_FAILED, "the proxy cannot be connected to"),
+        (Obstacle.TLS_FAILED, "it does not speak TLS there"),
+        (Obstacle.PROXY_FAILED, "the proxy answers 407"),
+        (Obstacle.TLS_FAILED, "it shows a certificate of an authority that is not trusted here"),
+        (Obstacle.TLS_FAILED, "it shows a certificate that has expired"),
+        (Obstacle.TLS_FAILED, "it shows a certificate for another address"),
+        (Obstacle.NAME_NOT_RESOLVED, "its name has no address (DNS)"),
+    ]
+
+
+async def test_whoever_accepts_and_says_nothing_hinders_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_module, "CONNECT_TIMEOUT", SHORT)
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(accept, LOOPBACK, 0) as server:
+        found = await hindered(f"https://{LOOPBACK}:{server.sockets[0].getsockname()[1]}/")
+    assert found is not None
+    assert found.problem == "it accepts the connection and then says nothing (TLS)"
+
+
+async def test_a_name_server_that_fails_in_time_is_one_without_an_answer() -> None:
+    async def late(_: str, __: int) -> Sequence[str]:
+        raise TimeoutError
+
+    found = await hindered("https://login.example.com/", resolve=late)
+    assert found is not None
+    assert found.problem == "no name server answered in time (DNS)"
+
+
+async def test_nobody_connects_where_no_request_may_go() -> None:
+    async with (
+        HostileProvider(replies(200)) as provider,
+        Transport(EgressPolicy(), resolve=answering(LOOPBACK)) as transport,
+    ):
+        for url in (provider.url, f"http://login.example.com:{provider.port}/"):
+            with pytest.raises(EgressDenied):
+                await transport.connect(url, deadline=PATIENT, tenant="apps")
+    assert provider.connections == 0
 
 
 # What is written down.

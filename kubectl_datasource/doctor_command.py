@@ -1,0 +1,41 @@
+"""I/O: `doctor`, and `check` before an installation: survey, judge, print one line a check."""
+
+from kubectl_datasource.checks import Check, Verdict, line, summary, worst
+from kubectl_datasource.doctor import examine
+from kubectl_datasource.exits import Exit
+from kubectl_datasource.kubectl import Kubectl
+from kubectl_datasource.preflight import examine_before
+from kubectl_datasource.screen import Screen
+from kubectl_datasource.survey import survey, survey_before
+from kubectl_datasource.versions import plugin_version
+from kubectl_datasource.words import Cell, printable
+
+_STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red", Verdict.UNKNOWN: "dim"}
+
+
+def doctor(kubectl: Kubectl, system_namespace: str, external_url: str | None, output: str | None, *, pre: bool) -> Exit:
+    """Check the installation, or with `pre` the cluster that it is meant for."""
+    screen = Screen.of_process()
+    with screen.progress() as show:
+        if pre:
+            checks = examine_before(survey_before(kubectl, system_namespace, plugin_version(), show))
+        else:
+            checks = examine(survey(kubectl, system_namespace, plugin_version(), external_url, show))
+    if output == "json":
+        listed = [
+            {"name": each.name, "verdict": each.verdict, "detail": each.detail, "remedy": each.remedy}
+            for each in checks
+        ]
+        screen.show_json({"verdict": worst(checks), "checks": listed})
+    else:
+        _print(screen, checks)
+    return Exit.NOT_AS_WANTED if worst(checks) is Verdict.FAILED else Exit.FINE
+
+
+def _print(screen: Screen, checks: list[Check]) -> None:
+    for each in checks:
+        mark = Cell(f"{each.verdict.upper():<8}", _STYLES[each.verdict])
+        screen.show((mark, Cell(printable(line(f"{each.name}: {each.detail}")))))
+        if each.remedy:
+            screen.show(f"        {printable(each.remedy)}")
+    screen.show("", summary(checks))

@@ -1,0 +1,147 @@
+"""The commands that look, and those that only switch, with their options."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from kubectl_datasource import looks
+from kubectl_datasource.exits import Exit
+from kubectl_datasource.kubectl import Kubectl
+from kubectl_datasource.options import (
+    DURATION,
+    NAME,
+    cluster_options,
+    examples,
+    output_option,
+    system_namespace_option,
+    timeout_option,
+    wait_options,
+)
+from kubectl_datasource.printing import FORMATS
+
+READY = " 0 here means AUTHORIZED and ready."
+
+
+@click.command(
+    "list",
+    epilog=examples(
+        "kubectl datasource list -A -o wide",
+        "# those of one team, the first to expire first, and then every change",
+        "kubectl datasource list -l team=mobile --sort-by .status.expiresAt",
+        "kubectl datasource list -w",
+    ),
+)
+@click.argument("names", type=NAME, nargs=-1)
+@click.option("-l", "--selector", help="Only those with these labels, as kubectl takes them.")
+@click.option("--sort-by", help="Sort by a field, as kubectl takes it, such as .status.expiresAt.")
+@click.option("-w", "--watch", is_flag=True, help="Go on, with a line for each change.")
+@cluster_options(all_namespaces=True)
+@output_option("wide", *FORMATS)
+def list_(
+    names: tuple[str, ...], selector: str | None, sort_by: str | None, watch: bool, output: str | None, **cluster: Any
+) -> Exit:
+    """List Datasources."""
+    return looks.list_datasources(Kubectl(**cluster), looks.Listing(names, output, selector, sort_by, watch))
+
+
+@click.command(epilog=examples("kubectl datasource status calendar") + READY)
+@click.argument("name", type=NAME)
+@cluster_options()
+@output_option(*FORMATS)
+def status(name: str, output: str | None, **cluster: Any) -> Exit:
+    """Show all that matters of one on one screen."""
+    return looks.status(Kubectl(**cluster), name, output)
+
+
+@click.command(epilog=examples("kubectl datasource explain calendar") + READY)
+@click.argument("name", type=NAME)
+@cluster_options()
+@output_option("json", "yaml")
+def explain(name: str, output: str | None, **cluster: Any) -> Exit:
+    """Tell what is wrong, where, and what mends it."""
+    return looks.explain(Kubectl(**cluster), name, output)
+
+
+@click.command(epilog=examples("kubectl datasource events calendar"))
+@click.argument("name", type=NAME)
+@cluster_options()
+@output_option("json", "yaml")
+def events(name: str, output: str | None, **cluster: Any) -> Exit:
+    """Show the Events about one, the latest last."""
+    return looks.events(Kubectl(**cluster), name, output)
+
+
+@click.command(epilog=examples("kubectl datasource tree calendar"))
+@click.argument("name", type=NAME)
+@cluster_options()
+@output_option("json", "yaml")
+def tree(name: str, output: str | None, **cluster: Any) -> Exit:
+    """Show its Secrets, what it names, and who uses it."""
+    return looks.show_tree(Kubectl(**cluster), name, output)
+
+
+@click.command(epilog=examples("kubectl datasource inspect calendar"))
+@click.argument("name", type=NAME)
+@cluster_options()
+@output_option("json", "yaml")
+def inspect(name: str, output: str | None, **cluster: Any) -> Exit:
+    """Show keys, sizes, times of its Secrets; no values.
+
+    It reads the Secrets, so it needs the right to; what stands in them is neither printed nor kept.
+    """
+    return looks.inspect(Kubectl(**cluster), name, output)
+
+
+@click.command(epilog=examples("kubectl datasource logs calendar --since 10m", "kubectl datasource logs calendar -f"))
+@click.argument("name", type=NAME)
+@click.option("--since", type=DURATION, default="1h", show_default=True, help="How far back, such as 10m.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is logged from now on.")
+@system_namespace_option
+@cluster_options()
+def logs(name: str, since: int, follow: bool, system_namespace: str, **cluster: Any) -> Exit:
+    """Show what both processes logged of one."""
+    return looks.logs(Kubectl(**cluster), name, system_namespace, since, follow=follow)
+
+
+@click.command(epilog=examples("kubectl datasource suspend calendar"))
+@click.argument("names", type=NAME, nargs=-1, required=True)
+@wait_options("1m")
+@cluster_options()
+@output_option("json")
+def suspend(names: Sequence[str], wait: bool, timeout: int, output: str | None, **cluster: Any) -> Exit:
+    """Stop refreshes and links; tokens stay."""
+    return looks.switch(Kubectl(**cluster), names, suspended=True, seconds=timeout if wait else None, output=output)
+
+
+@click.command(epilog=examples("kubectl datasource resume calendar"))
+@click.argument("names", type=NAME, nargs=-1, required=True)
+@wait_options("1m")
+@cluster_options()
+@output_option("json")
+def resume(names: Sequence[str], wait: bool, timeout: int, output: str | None, **cluster: Any) -> Exit:
+    """Let refreshes and links go on again."""
+    return looks.switch(Kubectl(**cluster), names, suspended=False, seconds=timeout if wait else None, output=output)
+
+
+@click.command(
+    "wait",
+    epilog=examples(
+        "kubectl datasource wait calendar",
+        "# until a person has consented",
+        "kubectl datasource wait calendar --for authorized --timeout 1h",
+    ),
+)
+@click.argument("names", type=NAME, nargs=-1, required=True)
+@click.option(
+    "--for", "condition", type=click.Choice(looks.CONDITIONS), default="ready", show_default=True, help="For what."
+)
+@timeout_option("1m")
+@cluster_options()
+@output_option("json")
+def wait_(names: Sequence[str], condition: str, timeout: int, output: str | None, **cluster: Any) -> Exit:
+    """Wait until Datasources are as wanted."""
+    return looks.wait_until(Kubectl(**cluster), names, condition, timeout, output)
+
+
+COMMANDS: tuple[click.Command, ...] = (list_, status, explain, events, tree, inspect, logs, suspend, resume, wait_)

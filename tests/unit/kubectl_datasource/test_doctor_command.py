@@ -1,0 +1,48 @@
+"""`doctor` as somebody reads it: one line a check, and how many came out how."""
+
+import json
+
+import pytest
+
+from kubectl_datasource.doctor_command import doctor
+from kubectl_datasource.kubectl import Kubectl
+from tests.unit.kubectl_datasource.fake_cluster import Cluster, plugin
+
+FORBIDDEN = "\n".join(
+    f'Error from server (Forbidden): error when creating "STDIN": subjectaccessreviews.authorization.k8s.io is forbidden: '
+    f'User "ada" cannot create resource "subjectaccessreviews" in API group "authorization.k8s.io" in ({each})'
+    for each in range(26)
+)
+
+
+def test_whoever_may_see_little_gets_a_line_a_check_and_no_flood(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.says("version", {"serverVersion": {"gitVersion": "v1.36.3"}})
+    cluster.says("get --raw /apis/datasource.dev", {"versions": [{"version": "v1alpha1"}]})
+    cluster.refuses("create -f -", FORBIDDEN)
+    assert plugin("doctor") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) < 450
+    assert len(lines) < 30
+    assert any(line.startswith("UNKNOWN Rights of the operator: subjectaccessreviews") for line in lines)
+    assert "could not be looked at: an administrator may see them" in lines[-1]
+
+
+def test_check_is_doctor_by_another_name(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.says("version", {"serverVersion": {"gitVersion": "v1.20.0"}})
+    assert plugin("check", "-o", "json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["checks"][0]["verdict"]) == ("failed", "failed")
+
+
+def test_before_an_installation_nothing_of_it_is_looked_for(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.says("version", {"serverVersion": {"gitVersion": "v1.36.3"}})
+    cluster.says("create -f -", '{"spec": {"resourceAttributes": {"verb": "create", "resource": "namespaces"}}}')
+    assert doctor(Kubectl(), "datasource-system", None, None, pre=True) == 1
+    out = capsys.readouterr().out
+    assert "FAILED  Your rights: missing: create namespaces in all namespaces" in out
+    assert "Lease" not in out
+    assert not [line for line in cluster.asked if "deployments" in line]
