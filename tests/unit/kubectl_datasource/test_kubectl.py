@@ -84,7 +84,8 @@ def test_the_same_complaint_about_many_objects_is_said_once() -> None:
     problem = failure(one * 26)
     assert isinstance(problem, Forbidden)
     assert problem.what == (
-        'subjectaccessreviews.authorization.k8s.io is forbidden: User "ada" cannot create resource. 25 more have the same error.'
+        'subjectaccessreviews.authorization.k8s.io is forbidden: User "ada" cannot create resource. '
+        "25 more have the same error."
     )
     assert failure(f"Warning: x is deprecated\n{one}").what.startswith("subjectaccessreviews")
 
