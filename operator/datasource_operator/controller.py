@@ -111,12 +111,11 @@ class Controller:
         self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
         self._failed = FailedAuthorizations(self.cache, utc_now, self._look_again)
         self._steps.observer.failed_authorization = self._failed.of
-        self._steps.providers.looked = self._provider_looked_at
-        self._outward = OutwardLooks(self.transport, self._steps, self._look_again)
+        self._outward = OutwardLooks(self.transport, self._steps, self._look_again, self._provider_looked_at)
         # A process has no pod in tests and on a laptop: it is its own.
         process = Process(secrets.token_hex(8), self.settings.pod_uid or secrets.token_hex(8), self.journal is not None)
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
-        self._waiting = WaitingReplies(self._warn_of_waiting_reply, self.queue.add, self.monotonic)
+        self._waiting = WaitingReplies(self._warn, self.queue.add, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
         self._refresher.keep(self.journal)
         self._refresher.replayer.changed = self._look_again
@@ -289,10 +288,7 @@ class Controller:
         await self._refresher.refresh(key)
         return LookAgain()
 
-    async def _warn_of_waiting_reply(self, key: Key, words: str) -> None:
-        await self._warn(key, reason="ReplyNotStored", action="Refresh", note=words)
-
-    async def _warn(self, key: Key, *, reason: str, action: str, note: str) -> None:
+    async def _warn(self, key: Key, note: str, *, reason: str = "ReplyNotStored", action: str = "Refresh") -> None:
         datasource = self.cache.datasource(key)
         if datasource is not None:
             await self._recorder.warn(datasource.metadata, is_secret=False, reason=reason, action=action, note=note)

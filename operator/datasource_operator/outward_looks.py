@@ -18,12 +18,21 @@ class OutwardLooks:
     transport: InitVar[Transport]
     steps: InitVar[Steps]
     look_again: InitVar[Callable[[Key], None]]
+    provider_looked_at: InitVar[Callable[[Key], None]]
+    """Told of a Datasource whose provider told of itself."""
     providers: ProviderLooks = field(init=False)
     reachability: Reachability = field(init=False)
     probing: Probing = field(init=False)
 
-    def __post_init__(self, transport: Transport, steps: Steps, look_again: Callable[[Key], None]) -> None:
+    def __post_init__(
+        self,
+        transport: Transport,
+        steps: Steps,
+        look_again: Callable[[Key], None],
+        provider_looked_at: Callable[[Key], None],
+    ) -> None:
         self.providers = steps.providers
+        self.providers.looked = provider_looked_at
         self.reachability = Reachability(transport, steps.discovery, steps.clients, steps.cache, look_again)
         self.probing = Probing(
             transport,

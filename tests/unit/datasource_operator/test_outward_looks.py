@@ -14,7 +14,7 @@ from tests.unit.datasource_operator.world import DISCOVERY, SETTINGS
 async def test_the_observer_asks_them_and_they_end_together() -> None:
     steps = Steps(KubeInMemory(), Cache(), SETTINGS, RefreshMemory(Clock(), lambda: 0.5), DISCOVERY)
     async with Transport(EgressPolicy()) as transport:
-        looks = OutwardLooks(transport, steps, list[Key]().append)
+        looks = OutwardLooks(transport, steps, list[Key]().append, list[Key]().append)
         assert steps.observer.reach == looks.reachability.of
         assert steps.observer.probed == looks.probing.of
         looks.forget(Key("a", "b"))
