@@ -117,8 +117,7 @@ class Controller:
         self._recorder = recorder
         self._waiting = WaitingReplies(self._warn_of_waiting_reply, self.queue.add, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
-        self._refresher.keep(self.journal)
-        self._refresher.replayer.changed = self._look_again
+        self._refresher.keep(self.journal, self._look_again)
         revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
         link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
@@ -173,8 +172,7 @@ class Controller:
     def start(self) -> None:
         """Start to watch, and to replay. Call it before kopf starts: kopf cancels at its end what was started after it."""
         check = KeyCheck(self.kube, self.cache, self.scopes, self._forget_if_gone)
-        self._tasks += [spawn("key check", check.run), *self._refresher.start()]
-        self._tasks += self.watches.start()
+        self._tasks += [spawn("key check", check.run), *self._refresher.start(), *self.watches.start()]
 
     async def stop(self) -> None:
         """End what `start` started."""
