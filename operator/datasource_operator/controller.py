@@ -117,9 +117,14 @@ class Controller:
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
         self._waiting = WaitingReplies(self._warn, self.queue.add, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
+<<<<<<< HEAD
         self._refresher.keep(self.journal)
         self._refresher.replayer.changed = self._look_again
         revoker = Revoker(self.kube, self.transport, self.cache, self.settings, self._recorder)
+=======
+        self._refresher.keep(self.journal, self._look_again)
+        revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
+>>>>>>> journal
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
         link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
         self._link_keys = LinkKeyKeeper(link_keys, utc_now, self.cache.datasource_keys, self._look_later)
@@ -172,8 +177,7 @@ class Controller:
     def start(self) -> None:
         """Start to watch, and to replay. Call it before kopf starts: kopf cancels at its end what was started after it."""
         check = KeyCheck(self.kube, self.cache, self.scopes, self._forget_if_gone)
-        self._tasks += [spawn("key check", check.run), *self._refresher.start()]
-        self._tasks += self.watches.start()
+        self._tasks += [spawn("key check", check.run), *self._refresher.start(), *self.watches.start()]
 
     async def stop(self) -> None:
         """End what `start` started."""

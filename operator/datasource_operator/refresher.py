@@ -133,8 +133,10 @@ class Refresher:
         self.outcomes = OutcomeWriter(self.steps, memory, self.now, self.waiting, self.monotonic)
         self.replayer = Replayer(secrets, self.sender, self._clients, self._dropped_grants, memory)
 
-    def keep(self, journal: Journal | None) -> None:
-        """Write replies down in a journal before anything else is done with them, and deal with what lies there."""
+    def keep(self, journal: Journal | None, stored: Callable[[Key], None] = lambda _: None) -> None:
+        """Write replies down in a journal before anything else is done with them, and deal with what lies there; `stored` is
+        told of a credential that was written for that."""
+        self.replayer.changed = stored
         self.replays = None if journal is None else Replays(journal, self.replayer.replay, self.monotonic)
 
     def start(self) -> list[asyncio.Task[None]]:
