@@ -117,14 +117,8 @@ class Controller:
         verifier = IdTokenVerifier(self.transport, discovery, self.monotonic)
         self._waiting = WaitingReplies(self._warn, self.queue.add, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
-<<<<<<< HEAD
-        self._refresher.keep(self.journal)
-        self._refresher.replayer.changed = self._look_again
-        revoker = Revoker(self.kube, self.transport, self.cache, self.settings, self._recorder)
-=======
         self._refresher.keep(self.journal, self._look_again)
-        revoker = Revoker(self.kube, self.transport, self.cache, self.settings, recorder)
->>>>>>> journal
+        revoker = Revoker(self.kube, self.transport, self.cache, self.settings, self._recorder)
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
         link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
         self._link_keys = LinkKeyKeeper(link_keys, utc_now, self.cache.datasource_keys, self._look_later)
