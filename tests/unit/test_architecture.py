@@ -19,6 +19,7 @@ LOOKING = (
             "docs",
             "e2e",
             "faults",
+            "gitops",
             "node",
             "release",
             "soak",

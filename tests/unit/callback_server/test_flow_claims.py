@@ -135,6 +135,7 @@ async def test_how_it_ended_is_kept_with_the_claim() -> None:
         outcome_title="A title",
         outcome_message="A message.",
         outcome_advice="What to do.",
+        outcome_texts=("A title", "A message.", "What to do."),
         ended_at=NOW,
     )
     # Whoever else read the claim cannot write another end over it.

@@ -184,7 +184,7 @@ async def test_nothing_is_sent_while_a_reply_lies_there(tmp_path: Path) -> None:
             await process.refresh()
         assert len(world.provider.used) == 1
         assert "no answer" in process.trouble()
-        assert "Do not delete the pod" in process.trouble()
+        assert "do not delete the pod" in process.trouble()
         process.kube.refuses = lambda _: None
         process.monotonic.advance(timedelta(minutes=6))
         await process.refresh()
