@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from datasource.cluster.replays import Replays
 from datasource.process.journal import Entry
@@ -25,7 +26,7 @@ class Recording:
     @property
     def recorder(self) -> Recorder | None:
         """Writes the reply down; None without a journal."""
-        return None if self.replays is None else self._write
+        return None if self.replays is None else partial(self._write, self.replays)
 
     @property
     def may_be_left(self) -> bool:
@@ -43,8 +44,7 @@ class Recording:
         if self.replays is not None and self._entry is not None:
             self.replays.leave(self._entry)
 
-    def _write(self, reply: RecordedReply) -> None:
-        if self.replays is not None:
-            content = encode_entry(self.entry_of(reply))
-            place = place_of(self.namespace, self.name)
-            self._entry = self.replays.journal.write(self.namespace, place, self.id, content)
+    def _write(self, replays: Replays, reply: RecordedReply) -> None:
+        content = encode_entry(self.entry_of(reply))
+        place = place_of(self.namespace, self.name)
+        self._entry = replays.journal.write(self.namespace, place, self.id, content)

@@ -10,7 +10,8 @@ from deploy.local.cache import REPOSITORY
 TOOLS = ("kubectl", "helm", "make", "pip", "promtool", "sed", "ssh", "git", "export")
 """What a command begins with."""
 
-_FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^```([a-z]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_OF_SHELLS = {"", "sh", "shell", "bash", "console"}
 _BLOCK = re.compile(r"^(?: {4,}|\t)(\S.*)$", re.MULTILINE)
 _SPAN = re.compile(r"`([^`\n]+)`")
 
@@ -40,7 +41,7 @@ def commands(page: Path) -> list[Command]:
 def _lines(text: str) -> Iterator[str]:
     """Lines of code, those that end in a backslash joined with the next."""
     text = text.replace("\\\n", " ")
-    blocks = [match[1] for match in _FENCE.finditer(text)]
+    blocks = [match[2] for match in _FENCE.finditer(text) if match[1] in _OF_SHELLS]
     rest = _FENCE.sub("", text)
     for block in blocks:
         yield from (line.strip().removeprefix("$ ") for line in block.splitlines())
