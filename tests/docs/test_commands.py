@@ -29,7 +29,7 @@ pytestmark = pytest.mark.cluster
 ELSEWHERE: dict[str, str] = {
     "make demo": "tests/e2e go the same way, and the demo is run by hand before each release",
     "make test": "this is it",
-    "helm push datasource-operator-VERSION.tgz oci://registry.example.com/charts": "it uploads, to a registry that the reader has",
+    "helm push datasource-operator-VERSION.tgz oci://registry.example.com/charts": "it uploads, to the reader's registry",
 }
 """Commands that are not typed here, and why."""
 
