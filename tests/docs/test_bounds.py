@@ -5,17 +5,21 @@ from datetime import timedelta
 
 import pytest
 
-from datasource.process import logs
+from datasource.process import journal, logs
 from datasource.providers import connections, discovery, resolver, transport, verifier
 from datasource_operator import (
     controller,
     event_rates,
+    notifier,
     observer,
+    probing,
     provider_looks,
+    reachability,
     refresh_pool,
     revocations,
     secret_poller,
 )
+from datasource_operator.decisions import notices
 from deploy.local.cache import REPOSITORY
 
 MIB = 2**20
@@ -33,6 +37,11 @@ TOLD: dict[str, tuple[list[int], list[int]]] = {
         [provider_looks.PER_NAMESPACE, provider_looks.PER_PROVIDER],
         [provider_looks.IN_ALL],
     ),
+    "tries to connect to providers (`ProviderReachable`) at a time": (
+        [reachability.PER_NAMESPACE, reachability.PER_PROVIDER],
+        [reachability.IN_ALL],
+    ),
+    "probes (`spec.probe`) at a time": ([probing.PER_NAMESPACE, probing.PER_PROVIDER], [probing.IN_ALL]),
     "lookups of names at a time": ([resolver.MOST_OF_A_TENANT, resolver.MOST_OF_A_DOMAIN], [resolver.MOST_IN_ALL]),
     "connections to one provider at a time": ([], [connections.CONNECTIONS_TO_ONE_PROVIDER]),
     "looks for missing Secrets, each half second": ([secret_poller.LOOKS_PER_NAMESPACE], []),
@@ -59,6 +68,11 @@ TOLD: dict[str, tuple[list[int], list[int]]] = {
             seconds(event_rates.THEN_A_WARNING_OF_AN_OBJECT_EVERY) // 60,
         ],
         [],
+    ),
+    "notifications": ([len(notices.Kind), notices.MOST_NAMED], [notifier.IN_FLIGHT]),
+    "replies that wait in the journal after a minute": (
+        [journal.MOST_LEFT_PER_NAMESPACE],
+        [journal.LARGEST_IN_ALL // MIB],
     ),
     "Datasources, with spec, status and request annotations in memory": ([], []),
 }
