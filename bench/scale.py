@@ -6,15 +6,11 @@ benches does it. SCALE_OBJECTS (100000) and SCALE_DUE (20000) bound it.
 """
 
 import asyncio
-import base64
-import json
 import os
 import time
-import urllib.request
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from bench.bare import Watch
 from bench.figures import Report, at_most, never_above
@@ -24,6 +20,7 @@ from bench.objects import LIFETIME
 from bench.world import World, caught_up, world
 from bench.writing import PROVIDER_LATENCY, refreshed_since
 from deploy.local.progress import Steps, Ticker
+from tests.support import etcd
 
 _PART = 2_500
 """Datasources in a namespace."""
@@ -158,12 +155,5 @@ async def _storm(here: World, fleets: list[Fleet]) -> None:
 def _etcd_bytes(here: World) -> float:
     """What etcd keeps, of the newest revision alone."""
     url = here.control_plane.etcd_client_url
-    revision = int(_etcd(url, "/v3/kv/range", {"key": base64.b64encode(b"/").decode()})["header"]["revision"])
-    _etcd(url, "/v3/kv/compaction", {"revision": str(revision), "physical": True})
-    return float(_etcd(url, "/v3/maintenance/status", {})["dbSizeInUse"])
-
-
-def _etcd(url: str, path: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(url + path, data=json.dumps(body).encode())  # noqa: S310 - our own etcd
-    with urllib.request.urlopen(request, timeout=300) as response:  # noqa: S310
-        return json.load(response)
+    etcd.compact(url)
+    return float(etcd.ask(url, "/v3/maintenance/status", {})["dbSizeInUse"])

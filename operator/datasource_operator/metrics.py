@@ -189,30 +189,28 @@ def _total_families(totals: _Totals) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "datasource_suspended_datasources", "Datasources whose spec.suspend is true.", value=totals.suspended
     )
-    overdue = GaugeMetricFamily(
+    yield _by_namespace(
         "datasource_refreshes_overdue",
         "AUTHORIZED Datasources whose refresh has been due for more than a minute.",
-        labels=_PER_NAMESPACE,
+        totals.overdue,
     )
-    for namespace, count in totals.overdue.items():
-        overdue.add_metric((namespace,), count)
-    yield overdue
-    expiring = GaugeMetricFamily(
+    yield _by_namespace(
         "datasource_grants_expiring",
         "Datasources whose grant ends soon: a person has to authorize again before that.",
-        labels=_PER_NAMESPACE,
+        totals.expiring,
     )
-    for namespace, count in totals.expiring.items():
-        expiring.add_metric((namespace,), count)
-    yield expiring
-    longest = GaugeMetricFamily(
+    yield _by_namespace(
         "datasource_person_needed_longest_seconds",
         "The longest of datasource_person_needed_seconds in a namespace.",
-        labels=_PER_NAMESPACE,
+        totals.person_needed,
     )
-    for namespace, seconds in totals.person_needed.items():
-        longest.add_metric((namespace,), seconds)
-    yield longest
+
+
+def _by_namespace(name: str, documentation: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, documentation, labels=_PER_NAMESPACE)
+    for namespace, value in values.items():
+        family.add_metric((namespace,), value)
+    return family
 
 
 def _workload_families(load: Workload) -> Iterator[Metric]:

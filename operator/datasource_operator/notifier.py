@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -90,7 +89,7 @@ class Notifier:
             self._failures = 0
             return
         try:
-            keys = WebhookKeys.read(await asyncio.to_thread(_text_of, self.notify.secret_file))
+            keys = WebhookKeys.read(await asyncio.to_thread(self.notify.secret_file.read_text))
         except (OSError, InvalidKeys, UnicodeDecodeError) as error:
             self._failures += 1
             logger.error(
@@ -100,9 +99,7 @@ class Notifier:
             )
             return
         await self._send_all(transport, keys, waiting)
-        WAITING.set(
-            sum(len(each.notices) for each in waiting if any(notice.id not in self._sent for notice in each.notices))
-        )
+        WAITING.set(sum(notice.id not in self._sent for message in waiting for notice in message.notices))
 
     async def _waiting(self) -> list[Message]:
         """What holds now and was not sent; what holds no more is forgotten, so that it is told again should it come back."""
@@ -142,8 +139,9 @@ class Notifier:
                 senders.create_task(sender())
 
     async def _send(self, transport: Transport, keys: WebhookKeys, message: Message) -> bool:
-        body = cloud_event(message, source=self.installation, cluster=self.cluster, now=self.now())
-        headers = {"content-type": "application/cloudevents+json", **keys.headers(message.id, body, self.now())}
+        now = self.now()
+        body = cloud_event(message, source=self.installation, cluster=self.cluster, now=now)
+        headers = {"content-type": "application/cloudevents+json", **keys.headers(message.id, body, now)}
         request = ProviderRequest(self.notify.url, headers, body, secrets=tuple(keys.secrets()))
         failed = await _failure(transport, request)
         SENT.labels(message.kind, "failed" if failed else "sent").inc()
@@ -180,7 +178,3 @@ def _refused(reply: Reply) -> str:
     if reply.status == 410:
         return "the receiver says that it wants no more (410): take DATASOURCE_NOTIFY_URL away, or correct it"
     return f"the receiver answered {reply.status}"
-
-
-def _text_of(path: Path) -> str:
-    return path.read_text()

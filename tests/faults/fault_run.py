@@ -32,6 +32,7 @@ from deploy.local.provider import Provider, TokenRequest
 from deploy.local.provider import install as install_provider
 from deploy.local.stack import Process, Stack, install
 from tests.faults.balancer import Balancer
+from tests.support import etcd
 from tests.support.api import DATASOURCES, NO_ANSWER, SECRETS, api_of
 from tests.support.person import Person
 from tests.support.user import User, eventually
@@ -358,17 +359,10 @@ def compact_etcd(storm: Storm, until: float) -> int:
     """Watches that go on from an older revision get 410."""
     injected = 0
     while time.monotonic() < until:
-        revision = _etcd(storm, "/v3/kv/range", {"key": base64.b64encode(b"/").decode()})["header"]["revision"]
-        _etcd(storm, "/v3/kv/compaction", {"revision": revision})
+        etcd.compact(storm.control_plane.etcd_client_url)
         injected += 1
         time.sleep(5)
     return injected
-
-
-def _etcd(storm: Storm, path: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(storm.control_plane.etcd_client_url + path, data=json.dumps(body).encode())  # noqa: S310
-    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
-        return json.load(response)
 
 
 def provider_answers_badly(storm: Storm, until: float) -> int:

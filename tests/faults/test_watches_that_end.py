@@ -9,7 +9,6 @@ while the other is in one trouble after the other.
 
 import json
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -23,11 +22,12 @@ from deploy.local.build import KUBE_APISERVER
 from deploy.local.controlplane import ControlPlane
 from deploy.local.provider import Provider
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Stack
-from tests.faults import behind_proxy, world
+from tests.faults import behind_proxy
 from tests.faults.api_proxy import everything, is_read_of_many, is_watch, token_file_of, write_secret
 from tests.faults.behind_proxy import BehindProxy
 from tests.faults.stage import Case, Outcome, Stage, Story
 from tests.faults.stories import SECRETS_DELETED, STORIES
+from tests.support import etcd
 from tests.support.api import NAMESPACES, ROLE_BINDINGS, ROLES, api_of
 from tests.support.user import User, eventually
 
@@ -87,7 +87,7 @@ def etcd_is_compacted(stage: Stage) -> Iterator[None]:
         assert proxy.end_watches() == WATCHES
         eventually("the operator wants to go on", lambda: reconnects.met == WATCHES)
         yield
-        compact(stage.control_plane)
+        etcd.compact(stage.control_plane.etcd_client_url)
         restart_api_server(stage.control_plane)
     eventually(
         "it is told that it cannot", lambda: [each.code for each in proxy.events[before:] if each.type == "ERROR"]
@@ -331,18 +331,6 @@ def replace_token(stage: Stage) -> str:
     write_secret(file, stage.control_plane.cluster.service_account_token(SYSTEM_NAMESPACE, OPERATOR))
     assert file.read_text() != old
     return old
-
-
-def compact(control_plane: ControlPlane) -> None:
-    """Have etcd forget everything but the present."""
-    revision = world.resource_version(api_of(control_plane.kubeconfig))
-    request = urllib.request.Request(  # noqa: S310 - our own etcd
-        f"{control_plane.etcd_client_url}/v3/kv/compaction",
-        data=json.dumps({"revision": revision, "physical": True}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-        assert response.status == 200
 
 
 def restart_api_server(control_plane: ControlPlane, meanwhile: Callable[[], object] = lambda: None) -> None:

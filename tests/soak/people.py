@@ -30,7 +30,7 @@ _INTERRUPTED = "RefreshInterrupted"
 
 @dataclass
 class People:
-    """Works in threads of its own from `working` on."""
+    """Works in threads of its own while it is entered."""
 
     user: User
     apps: Apps
