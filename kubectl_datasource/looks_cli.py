@@ -59,7 +59,7 @@ def status(name: str, output: str | None, **cluster: Any) -> Exit:
 @cluster_options()
 @output_option("json", "yaml")
 def explain(name: str, output: str | None, **cluster: Any) -> Exit:
-    """Tell what is wrong, where, and what mends it."""
+    """Show what is wrong, where, and what corrects it."""
     return looks.explain(Kubectl(**cluster), name, output)
 
 
@@ -88,7 +88,7 @@ def tree(name: str, output: str | None, **cluster: Any) -> Exit:
 def inspect(name: str, output: str | None, **cluster: Any) -> Exit:
     """Show keys, sizes, times of its Secrets; no values.
 
-    It reads the Secrets, so it needs the right to; what stands in them is neither printed nor kept.
+    It reads the Secrets, so it needs the right to; their values are neither printed nor kept.
     """
     return looks.inspect(Kubectl(**cluster), name, output)
 
@@ -140,7 +140,7 @@ def resume(names: Sequence[str], wait: bool, timeout: int, output: str | None, *
 @cluster_options()
 @output_option("json")
 def wait_(names: Sequence[str], condition: str, timeout: int, output: str | None, **cluster: Any) -> Exit:
-    """Wait until Datasources are as wanted."""
+    """Wait until Datasources have a state or condition."""
     return looks.wait_until(Kubectl(**cluster), names, condition, timeout, output)
 
 

@@ -48,10 +48,10 @@ Datasource Operator, the demo. Everything listens on loopback and is gone when y
 
 EXPLANATION = """\
       What you are about to see: a Datasource gets its credential in three steps:
-        1. Application registration: at the service, an application is registered with the redirect URI that stands in
-           the Datasource's status; the service tells a client ID and a client secret.
+        1. Application registration: an application is registered at the service, with the redirect URI from the
+           Datasource's status. The service gives a client ID and a client secret.
         2. OAuth2 parameters: client ID, client secret, authorize URL, token URL and scopes go into the Datasource.
-        3. Credential: somebody opens the link in its status, chooses Get new credential, signs in at the service and
+        3. Credential: a person opens the link in its status, chooses Get new credential, signs in at the service and
            consents. From then on apps mount a Secret with the access token.
 """
 
@@ -160,7 +160,7 @@ def run(choices: Choices) -> None:
         steps.next(f"starting the cluster ({choices.cluster})" + (" with a node" if choices.node else ""))
         nodes = stack.enter_context(Nodes(FOLDER / "nodes")) if choices.node else None
         cluster = nodes.cluster if nodes else stack.enter_context(a_cluster(choices.cluster))
-        steps.next("starting an identity provider: oidc-provider, with refresh-token rotation and reuse detection")
+        steps.next("starting a provider: oidc-provider, with refresh-token rotation and reuse detection")
         provider = stack.enter_context(a_provider())
         steps.next("installing the CRD, rights and admission policies; starting operator and callback server")
         served = in_pods(nodes, provider) if nodes else stack.enter_context(processes(cluster, provider))
@@ -270,7 +270,7 @@ def apply_examples(cluster: Cluster, provider: Provider, provider_host: str) -> 
         text = re.sub(r"^ *issuer: .*\n", "", at_host(text, provider_host), flags=re.MULTILINE)
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=text)
     _wait_for_reason(cluster, "ClientSecretNotFound")
-    say("      " + state(cluster) + ", and the redirect URI to register stands in its status already")
+    say("      " + state(cluster) + ", and the redirect URI to register is in its status already")
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", str(EXAMPLES / "client-secret.yaml"))
     _wait_for_reason(cluster, "AuthorizationRequired")
     say("      " + state(cluster))
@@ -318,7 +318,7 @@ def tell(cluster: Cluster, link: str, stack: Stack, provider: Provider) -> None:
   In another terminal:
       export KUBECONFIG={cluster.kubeconfig}
       kubectl get dsrc -w
-      kubectl annotate --overwrite datasource {NAME} datasource.dev/clear-credential="$(date +%s)"
+      kubectl annotate --overwrite dsrc {NAME} datasource.dev/clear-credential="$(date +%s)"
       kubectl describe dsrc {NAME}
 
   Ctrl-C stops everything. The state, live:
