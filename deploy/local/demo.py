@@ -300,7 +300,7 @@ def authorize_with_chromium(cluster: Cluster, link: str) -> None:
         browser.authorize(page, link, DEMO_LOGIN, DEMO_PASSWORD, screenshots)
     say(f"      screenshots: {screenshots.relative_to(REPOSITORY)}")
     _wait_for_reason(cluster, "Authorized")
-    say(cluster.kubectl("get", "datasource", NAME, "-n", NAMESPACE).stdout)
+    say(cluster.kubectl("get", "dsrc", NAME, "-n", NAMESPACE).stdout)
     say_token_keys(cluster)
 
 
@@ -317,9 +317,11 @@ def tell(cluster: Cluster, link: str, stack: Stack, provider: Provider) -> None:
 
   In another terminal:
       export KUBECONFIG={cluster.kubeconfig}
+      export PATH={Path(sys.executable).parent}:$PATH
       kubectl get dsrc -w
-      kubectl annotate --overwrite dsrc {NAME} datasource.dev/clear-credential="$(date +%s)"
-      kubectl describe dsrc {NAME}
+      kubectl datasource status {NAME}
+      kubectl datasource refresh {NAME}
+      kubectl datasource clear {NAME}
 
   Ctrl-C stops everything. The state, live:
 """)
@@ -329,13 +331,23 @@ def follow(cluster: Cluster) -> None:
     """Print the state whenever it changes, until Ctrl-C."""
     seen = ""
     while True:
+        seen = _look(cluster, seen)
+        time.sleep(1)
+
+
+def _look(cluster: Cluster, seen: str) -> str:
+    """Print the state where it is another one than was seen. A cluster that does not answer for a moment ends no demo."""
+    try:
         now = state(cluster)
         if now != seen:
             say(f"      {time.strftime('%H:%M:%S')}  {now}")
             if _reason(cluster) == "Authorized":
                 say_token_keys(cluster)
-            seen = now
-        time.sleep(1)
+    except StackError as error:
+        now = "The cluster does not answer."
+        if now != seen:
+            say(f"      {time.strftime('%H:%M:%S')}  {now} The demo tries again each second. {error}")
+    return now
 
 
 def state(cluster: Cluster) -> str:
@@ -366,7 +378,7 @@ def _reason(cluster: Cluster) -> str:
 
 
 def _status(cluster: Cluster) -> dict[str, Any]:
-    status: dict[str, Any] = cluster.get("datasource", NAME, "-n", NAMESPACE).get("status", {})
+    status: dict[str, Any] = cluster.get("dsrc", NAME, "-n", NAMESPACE).get("status", {})
     return status
 
 

@@ -69,7 +69,7 @@ def parameters_are_incomplete(seen: Observed) -> Finding | None:
     missing = () if seen.oauth2 is None else seen.oauth2.missing()
     if not missing:
         return None
-    return Finding(Reason.PARAMETERS_INCOMPLETE, missing_fields(missing))
+    return Finding(Reason.PARAMETERS_INCOMPLETE, missing_fields(missing, seen.oauth2.preset if seen.oauth2 else None))
 
 
 def surroundings_are_in_the_way(seen: Observed) -> Finding | None:
