@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
@@ -28,6 +29,20 @@ class InvalidSettings(Exception):
 
 
 LogFormat = Literal["json", "text"]
+
+
+class Notify(msgspec.Struct, frozen=True):
+    """Where to tell that a person is needed, or that a grant is about to end."""
+
+    url: str
+    secret_file: Path
+    """Read anew for each round: a mounted Secret is swapped."""
+
+    @property
+    def host(self) -> str:
+        """The only host that notifications go to."""
+        split = split_url(self.url)
+        return "" if split is None else split.hostname or ""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -60,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True):
     metrics_per_object: bool = True
     """Whether each Datasource has series of its own, with its name and namespace in the labels."""
     branding: Branding = Branding()
+    notify: Notify | None = None
+    """None: nobody is notified."""
     journal: str | None = None
     """A directory that outlives the process, in which replies are written down before they are stored; None: nowhere."""
 
@@ -96,8 +113,34 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
             accent_dark=_branded(environ, "DATASOURCE_COLOR_DARK", lambda colour: checked_colour(colour, DARK_PAPER)),
             texts=_branded(environ, "DATASOURCE_TEXTS", parse_texts),
         ),
+        notify=_notify(environ),
         journal=environ.get("DATASOURCE_JOURNAL") or None,
     )
+
+
+def _notify(environ: Mapping[str, str]) -> Notify | None:
+    name, secret = "DATASOURCE_NOTIFY_URL", "DATASOURCE_NOTIFY_SECRET_FILE"
+    url, secret_file = environ.get(name) or "", environ.get(secret) or ""
+    if not url and not secret_file:
+        return None
+    split = split_url(url)
+    is_url = split is not None and split.hostname and split.scheme in {"http", "https"}
+    if not url or split is None or not is_url or split.username is not None or "#" in url:
+        # Not what it is: whoever has the URL of a webhook may often use it.
+        raise InvalidSettings(
+            f"{name} must be the URL of a receiver, such as https://alerts.example.com/hook, without a login."
+        )
+    if split.scheme == "http" and not _stays_near(split.hostname or ""):
+        raise InvalidSettings(
+            f"{name} must be https:// (http:// is for loopback and for Services such as x.y.svc only)."
+        )
+    if not secret_file:
+        raise InvalidSettings(f"{secret} must name the file with the key that notifications are signed with.")
+    return Notify(url, Path(secret_file))
+
+
+def _stays_near(host: str) -> bool:
+    return host in {"localhost", "127.0.0.1", "::1"} or host.endswith((".svc", ".svc.cluster.local"))
 
 
 def _external_url(environ: Mapping[str, str]) -> str:

@@ -35,6 +35,7 @@ from datasource_operator.failed_authorizations import FailedAuthorizations
 from datasource_operator.key_check import KeyCheck
 from datasource_operator.link_key_keeper import LinkKeyKeeper
 from datasource_operator.metrics import QUEUE_SECONDS, Workload, count_reconcile, seconds_since
+from datasource_operator.notifier import notifier_for
 from datasource_operator.queue import Priority, WorkQueue
 from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
@@ -195,6 +196,9 @@ class Controller:
         self._status.rivals.begin_anew()
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, utc_now, self._failed.hear)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
+        notifier = notifier_for(self.settings, self.cache, utc_now, self.random)
+        if notifier is not None:
+            work.append(("notifier", notifier.run))
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
         tasks = [spawn(name, run) for name, run in work] + self._revocations.start() + self._callback_rights.start()
         try:

@@ -563,3 +563,23 @@ def test_extra_objects_are_maps_or_templates() -> None:
     )
     names = {each["metadata"]["name"] for each in of_kind(manifests, "ConfigMap")}
     assert {"one", "datasource-two"} <= names
+
+
+def test_receiver_of_notifications_is_known_to_the_operator_alone() -> None:
+    values = {"settings": {"notifications": {"url": "https://alerts.example.com/hook", "secretName": "notify"}}}
+    pods = {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in of_kind(rendered(values), "Deployment")
+    }
+    operator, callback_server = pods["datasource-operator"], pods["datasource-callback-server"]
+    variables = {each["name"]: each.get("value") for each in operator["containers"][0]["env"]}
+    assert variables["DATASOURCE_NOTIFY_URL"] == "https://alerts.example.com/hook"
+    mounts = {each["name"]: each["mountPath"] for each in operator["containers"][0]["volumeMounts"]}
+    assert variables["DATASOURCE_NOTIFY_SECRET_FILE"] == f"{mounts['notify-key']}/key"
+    assert [each["secret"] for each in operator["volumes"] if each["name"] == "notify-key"] == [
+        {"secretName": "notify", "items": [{"key": "key", "path": "key"}]}
+    ]
+    assert "notify" not in str(callback_server).lower()
+
+
+def test_without_a_receiver_nothing_is_mounted_for_it() -> None:
+    assert "notify" not in str(of_kind(rendered({}), "Deployment")).lower()

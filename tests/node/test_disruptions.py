@@ -112,7 +112,7 @@ def test_nodes_are_drained_one_after_the_other_and_every_page_is_answered(produc
 def test_budget_keeps_one_pod_of_each_where_there_is_nowhere_to_go(product: str, cluster: Cluster) -> None:
     cluster.kubectl("cordon", "node-1", "node-2")
     try:
-        options = ("--ignore-daemonsets", "--force", "--timeout=30s")
+        options = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=30s")
         done = cluster.kubectl("drain", "node-1", "node-2", *options, check=False)
         assert done.returncode != 0
         assert "disruption budget" in done.stderr

@@ -206,7 +206,8 @@ affinity:
           matchLabelKeys: [pod-template-hash]
       {{- end }}
 {{- end }}
-{{- if or .root.Values.journal.enabled .root.Values.extraVolumes }}
+{{- $notifies := and (eq .component "operator") .root.Values.settings.notifications.url }}
+{{- if or .root.Values.journal.enabled $notifies .root.Values.extraVolumes }}
 volumes:
   {{- if .root.Values.journal.enabled }}
   # Replies of providers until they are stored. It outlives the container, and is kept in memory: tokens must be on no disk.
@@ -215,13 +216,21 @@ volumes:
       medium: Memory
       sizeLimit: 32Mi
   {{- end }}
+  {{- if $notifies }}
+  - name: notify-key
+    secret:
+      secretName: {{ required "settings.notifications.secretName is required where notifications.url is set: the Secret with the key" .root.Values.settings.notifications.secretName }}
+      items:
+        - key: {{ .root.Values.settings.notifications.secretKey }}
+          path: key
+  {{- end }}
   {{- with .root.Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* The end of a container. Takes root and process. */}}
+{{/* The end of a container. Takes root, component and process. */}}
 {{- define "datasource.container" -}}
 # Why it ended stands in `kubectl describe pod`, not in its log alone.
 terminationMessagePolicy: FallbackToLogsOnError
@@ -229,11 +238,17 @@ resources:
   {{- toYaml .process.resources | nindent 2 }}
 securityContext:
   {{- toYaml .root.Values.securityContext | nindent 2 }}
-{{- if or .root.Values.journal.enabled .root.Values.extraVolumeMounts }}
+{{- $notifies := and (eq .component "operator") .root.Values.settings.notifications.url }}
+{{- if or .root.Values.journal.enabled $notifies .root.Values.extraVolumeMounts }}
 volumeMounts:
   {{- if .root.Values.journal.enabled }}
   - name: journal
     mountPath: /var/lib/datasource
+  {{- end }}
+  {{- if $notifies }}
+  - name: notify-key
+    mountPath: /var/run/datasource-notify
+    readOnly: true
   {{- end }}
   {{- with .root.Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}

@@ -215,6 +215,49 @@ def test_patience_that_is_no_number_of_seconds_is_refused_by_name(value: str) ->
         settings_in(environ)
 
 
+NOTIFY = {"DATASOURCE_NOTIFY_URL": "https://alerts.example.com/hook", "DATASOURCE_NOTIFY_SECRET_FILE": "/keys/notify"}
+
+
+def test_nobody_is_notified_unless_a_receiver_is_named() -> None:
+    assert settings(DATASOURCE_NOTIFY_URL="", DATASOURCE_NOTIFY_SECRET_FILE="").notify is None
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://alerts.example.com/hook?team=a", "alerts.example.com"),
+        ("https://[fd00::1]:8443/hook", "fd00::1"),
+        ("http://relay.monitoring.svc/hook", "relay.monitoring.svc"),
+        ("http://relay.monitoring.svc.cluster.local:9095/hook", "relay.monitoring.svc.cluster.local"),
+        ("http://127.0.0.1:9095/", "127.0.0.1"),
+    ],
+)
+def test_receiver_of_notifications_is_read_with_its_host(url: str, host: str) -> None:
+    notify = settings(**NOTIFY | {"DATASOURCE_NOTIFY_URL": url}).notify
+    assert notify is not None
+    assert (notify.url, notify.host, str(notify.secret_file)) == (url, host, "/keys/notify")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"DATASOURCE_NOTIFY_URL": ""}, "DATASOURCE_NOTIFY_URL must be the URL of a receiver"),
+        ({"DATASOURCE_NOTIFY_URL": "alerts.example.com"}, "DATASOURCE_NOTIFY_URL must be the URL of a receiver"),
+        ({"DATASOURCE_NOTIFY_URL": "ftp://alerts.example.com"}, "DATASOURCE_NOTIFY_URL must be the URL of a receiver"),
+        ({"DATASOURCE_NOTIFY_URL": "https://"}, "DATASOURCE_NOTIFY_URL must be the URL of a receiver"),
+        ({"DATASOURCE_NOTIFY_URL": "https://me:pw@alerts.example.com"}, "DATASOURCE_NOTIFY_URL must be the URL"),
+        ({"DATASOURCE_NOTIFY_URL": "https://alerts.example.com/#a"}, "DATASOURCE_NOTIFY_URL must be the URL"),
+        ({"DATASOURCE_NOTIFY_URL": "http://alerts.example.com/"}, "DATASOURCE_NOTIFY_URL must be https://"),
+        ({"DATASOURCE_NOTIFY_URL": "http://evil.svc.example.com/"}, "DATASOURCE_NOTIFY_URL must be https://"),
+        ({"DATASOURCE_NOTIFY_SECRET_FILE": ""}, "DATASOURCE_NOTIFY_SECRET_FILE must name the file"),
+    ],
+)
+def test_receiver_that_cannot_be_used_is_refused_by_name(changes: dict[str, str], said: str) -> None:
+    with pytest.raises(InvalidSettings, match=said) as caught:
+        settings(**NOTIFY | changes)
+    assert "pw" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

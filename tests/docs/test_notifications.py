@@ -1,0 +1,137 @@
+"""The relay of docs/notifications.md takes what the operator sends, and nothing else."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from datasource.outbound.webhook_signature import WebhookKeys
+from datasource_operator.decisions.notices import Kind, Message, Notice, cloud_event
+from deploy.local.cache import REPOSITORY
+from deploy.local.processes import free_ports
+from tests.support.user import eventually
+
+KEY = f"whsec_{base64.b64encode(b'k' * 32).decode()}"
+OTHER_KEY = f"whsec_{base64.b64encode(b'o' * 32).decode()}"
+
+
+class Chat:
+    """An incoming webhook of a chat; on loopback while it is entered."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.status = 200
+        chat = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if chat.status == 200:
+                    chat.texts.append(json.loads(body)["text"])
+                self.send_response(chat.status)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def __enter__(self) -> "Chat":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@contextmanager
+def relay(chat: Chat) -> Iterator[str]:
+    (port,) = free_ports(1)
+    environ = {**os.environ, "KEY": KEY, "CHAT_URL": chat.url, "LISTEN_PORT": str(port)}
+    program = REPOSITORY / "examples" / "notifications" / "relay.py"
+    process = subprocess.Popen([sys.executable, program], env=environ, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        eventually("the relay listens", lambda: send(url, b"", {}) == 401)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def send(url: str, body: bytes, headers: dict[str, str]) -> int:
+    """The status of the answer; 0: nobody answers."""
+    request = urllib.request.Request(url, body, headers)  # noqa: S310 - on loopback
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - on loopback
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        refused.close()
+        return refused.code
+    except OSError:
+        return 0
+
+
+def notification(count: int = 1) -> tuple[bytes, str]:
+    """What the operator sends, and its id."""
+    notices = tuple(
+        Notice(
+            f"id-{each}", f"ds-{each:02}", f"uid-{each}", "GrantRevoked", "", "2026-01-01T00:00:00Z", contact="team a"
+        )
+        for each in range(count)
+    )
+    message = Message(Kind.PERSON_NEEDED, "shop", notices)
+    return cloud_event(message, source="https://connect.example.com", cluster="", now=datetime.now(UTC)), message.id
+
+
+def signed(body: bytes, message_id: str, key: str = KEY) -> dict[str, str]:
+    """With the headers that the operator sends."""
+    return WebhookKeys.read(key).headers(message_id, body, datetime.now(UTC))
+
+
+@pytest.mark.parametrize(
+    ("count", "line"),
+    [
+        (1, "A person has to authorize again in shop: ds-00 (team a)"),
+        (
+            21,
+            f"A person has to authorize again in shop: {', '.join(f'ds-{n:02} (team a)' for n in range(20))} and 1 more",
+        ),
+    ],
+)
+def test_chat_gets_one_line_though_the_message_comes_twice(count: int, line: str) -> None:
+    body, message_id = notification(count)
+    with Chat() as chat, relay(chat) as url:
+        assert [send(url, body, signed(body, message_id)) for _ in range(2)] == [204, 204]
+    assert chat.texts == [line]
+
+
+def test_what_somebody_else_signed_is_refused() -> None:
+    body, message_id = notification()
+    with Chat() as chat, relay(chat) as url:
+        assert send(url, body, signed(body, message_id, OTHER_KEY)) == 401
+    assert chat.texts == []
+
+
+def test_what_the_chat_does_not_take_is_not_taken() -> None:
+    body, message_id = notification()
+    with Chat() as chat, relay(chat) as url:
+        chat.status = 500
+        assert send(url, body, signed(body, message_id)) == 0
+        chat.status = 200
+        assert send(url, body, signed(body, message_id)) == 204
+    assert len(chat.texts) == 1
