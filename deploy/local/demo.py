@@ -269,10 +269,10 @@ def apply_examples(cluster: Cluster, provider: Provider, provider_host: str) -> 
         # An issuer has one address, and the provider has two here.
         text = re.sub(r"^ *issuer: .*\n", "", at_host(text, provider_host), flags=re.MULTILINE)
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=text)
-    _wait_for_reason(cluster, "ClientSecretNotFound")
+    wait_for_reason(cluster, "ClientSecretNotFound")
     say("      " + state(cluster) + ", and the redirect URI to register is in its status already")
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", str(EXAMPLES / "client-secret.yaml"))
-    _wait_for_reason(cluster, "AuthorizationRequired")
+    wait_for_reason(cluster, "AuthorizationRequired")
     say("      " + state(cluster))
 
 
@@ -299,7 +299,7 @@ def authorize_with_chromium(cluster: Cluster, link: str) -> None:
         page = chromium.new_page()
         browser.authorize(page, link, DEMO_LOGIN, DEMO_PASSWORD, screenshots)
     say(f"      screenshots: {screenshots.relative_to(REPOSITORY)}")
-    _wait_for_reason(cluster, "Authorized")
+    wait_for_reason(cluster, "Authorized")
     say(cluster.kubectl("get", "dsrc", NAME, "-n", NAMESPACE).stdout)
     say_token_keys(cluster)
 
@@ -363,7 +363,7 @@ def say_token_keys(cluster: Cluster) -> None:
     say(f"      Secret {name} has the keys {keys}")
 
 
-def _wait_for_reason(cluster: Cluster, reason: str) -> None:
+def wait_for_reason(cluster: Cluster, reason: str) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while _reason(cluster) != reason:
         if time.monotonic() > deadline:

@@ -70,8 +70,8 @@ def _text(node: ast.AST) -> str | None:
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             halves = _text(left), _text(right)
             return None if halves == (None, None) else "".join(half or CODE for half in halves)
-        case ast.BinOp(left=left, op=ast.Mod()) if (text := _text(left)) is not None:
-            return _PERCENT.sub(CODE, text)
+        case ast.BinOp(left=left, op=ast.Mod()) if (formatted := _text(left)) is not None:
+            return _PERCENT.sub(CODE, formatted)
         case ast.Call(func=ast.Attribute(value=ast.Constant(value=str() as text), attr="format")):
             return _VALUE.sub(CODE, text)
         case _:

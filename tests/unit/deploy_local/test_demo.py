@@ -38,12 +38,11 @@ def test_only_what_pods_ask_is_moved_to_the_host_that_they_see() -> None:
 def test_cluster_that_does_not_answer_for_a_moment_ends_no_demo(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answers = iter(
-        ["calendar is AUTHORIZED", StackError("TLS handshake timeout"), StackError("again"), "calendar is ERROR"]
-    )
+    trouble = StackError("TLS handshake timeout")
+    answers: list[str | StackError] = ["calendar is AUTHORIZED", trouble, trouble, "calendar is ERROR"]
 
     def state(_cluster: object) -> str:
-        answer = next(answers)
+        answer = answers.pop(0)
         if isinstance(answer, StackError):
             raise answer
         return answer

@@ -18,8 +18,7 @@ SOURCE = yaml.safe_load(dashboard.SOURCE.read_text())
 _STAMP = re.compile(r"\w+_timestamp_seconds")
 
 
-def each_panel() -> Any:
-    return pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
+each_panel = pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
 
 
 def scale(query: str) -> str:
@@ -49,20 +48,20 @@ UNITS = {
 }
 
 
-@each_panel()
+@each_panel
 def test_panel_has_one_scale_and_its_unit(panel: Panel) -> None:
     (found,) = {scale(target["expr"]) for target in panel["targets"]}
     assert panel["fieldConfig"]["defaults"]["unit"] in UNITS[found]
     assert ("in an hour" in panel["title"]) == (found == "in an hour")
 
 
-@each_panel()
+@each_panel
 def test_panel_says_what_it_shows(panel: Panel) -> None:
     assert panel["description"].endswith(".")
     assert len(panel["description"].split()) > 5
 
 
-@each_panel()
+@each_panel
 def test_panel_about_datasources_follows_what_is_chosen(panel: Panel) -> None:
     # All that is told by namespace is asked for by namespace, and what is told by Datasource by both.
     for target in panel["targets"]:
