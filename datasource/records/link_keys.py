@@ -45,6 +45,7 @@ class Purpose(StrEnum):
     TICKET = "ticket"
     STATE = "state"
     DONE = "done"
+    REQUEST = "request"
 
 
 class Origin(Enum):
