@@ -46,6 +46,7 @@ class Purpose(StrEnum):
     STATE = "state"
     DONE = "done"
     REQUEST = "request"
+    HISTORY = "history"
 
 
 class Origin(Enum):
