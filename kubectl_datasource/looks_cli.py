@@ -72,6 +72,19 @@ def events(name: str, output: str | None, **cluster: Any) -> Exit:
     return looks.events(Kubectl(**cluster), name, output)
 
 
+@click.command(epilog=examples("kubectl datasource history calendar", "kubectl datasource history calendar -o json"))
+@click.argument("name", type=NAME)
+@cluster_options()
+@output_option("json", "yaml")
+def history(name: str, output: str | None, **cluster: Any) -> Exit:
+    """Show who got, cleared or refreshed it last.
+
+    Five acts are kept with the credential. By is a name of the cluster for whoever signed in at a page; annotation for
+    whoever may edit the Datasource; link for whoever had the link; unproven where somebody else wrote the request.
+    """
+    return looks.show_history(Kubectl(**cluster), name, output)
+
+
 @click.command(epilog=examples("kubectl datasource tree calendar"))
 @click.argument("name", type=NAME)
 @cluster_options()
@@ -144,4 +157,16 @@ def wait_(names: Sequence[str], condition: str, timeout: int, output: str | None
     return looks.wait_until(Kubectl(**cluster), names, condition, timeout, output)
 
 
-COMMANDS: tuple[click.Command, ...] = (list_, status, explain, events, tree, inspect, logs, suspend, resume, wait_)
+COMMANDS: tuple[click.Command, ...] = (
+    list_,
+    status,
+    explain,
+    events,
+    history,
+    tree,
+    inspect,
+    logs,
+    suspend,
+    resume,
+    wait_,
+)

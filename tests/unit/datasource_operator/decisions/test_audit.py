@@ -13,7 +13,16 @@ from datasource.records.history import Act, History, entry_of
 from datasource.records.link_keys import LinkKeys
 from datasource_operator.decisions.audit import audit_lines
 from datasource_operator.decisions.observed import HistoryRead, Observed
-from tests.support.builders import NAME, NAMESPACE, NOW, credential, observed, settled, spec_without_oauth2, token_secret
+from tests.support.builders import (
+    NAME,
+    NAMESPACE,
+    NOW,
+    credential,
+    observed,
+    settled,
+    spec_without_oauth2,
+    token_secret,
+)
 
 KEYS = LinkKeys().renewed(NOW, lambda size: b"k" * size)
 PLACE = (NAMESPACE, NAME)
