@@ -101,7 +101,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         ),
         proxies=_proxies(environ),
         require_allowed_hosts=_switch(environ, "DATASOURCE_REQUIRE_ALLOWED_HOSTS"),
-        signs_in=_switch(environ, "DATASOURCE_SIGN_IN"),
+        signs_in=bool(environ.get("DATASOURCE_SIGN_IN_ISSUER", "").strip()),
         pod_uid=environ.get("DATASOURCE_POD_UID") or None,
         revocation_patience=_seconds(environ, "DATASOURCE_REVOCATION_SECONDS", default=300),
         last_try_after=_seconds(environ, "DATASOURCE_LAST_TRY_SECONDS", default=180),
