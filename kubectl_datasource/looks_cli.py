@@ -79,8 +79,8 @@ def events(name: str, output: str | None, **cluster: Any) -> Exit:
 def history(name: str, output: str | None, **cluster: Any) -> Exit:
     """Show who got, cleared or refreshed it last.
 
-    Five acts are kept with the credential. The author is a person who signed in, by their name in the cluster; or annotation,
-    where the Datasource was annotated; or link, where a link was used; or unproven, where the request has no mark of the
+    Five acts are kept with the credential. The author is a person who signed in, by their name in the cluster. Or it is
+    annotation if the Datasource was annotated, and link if a link was used. It is unproven if the request has no mark of the
     callback server.
     """
     return looks.show_history(Kubectl(**cluster), name, output)
