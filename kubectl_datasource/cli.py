@@ -64,6 +64,29 @@ def authorize(name: str, output: str | None, timeout: int, system_namespace: str
     return commands.authorize(Kubectl(**options), wanted, output)
 
 
+@cli.command(
+    "import",
+    epilog=examples(
+        "kubectl datasource import calendar < refresh-token.txt",
+        "# typed, and not shown",
+        "kubectl datasource import calendar",
+    ),
+)
+@click.argument("name", type=NAME)
+@wait_options("2m")
+@cluster_options()
+@output_option("json")
+def import_(name: str, wait: bool, timeout: int, output: str | None, **cluster: Any) -> Exit:
+    """Take over a refresh token that another tool got.
+
+    It is read from standard input, and never from an argument. The operator stores it, and tries it once with the parameters of
+    the Datasource. This command waits for the result. The other tool must not use the token any more.
+    """
+    from kubectl_datasource import import_command
+
+    return import_command.import_token(Kubectl(**cluster), name, seconds=timeout if wait else None, output=output)
+
+
 @cli.command(epilog=examples("kubectl datasource clear calendar --yes"))
 @click.argument("names", type=NAME, nargs=-1, required=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask first.")

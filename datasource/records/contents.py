@@ -127,6 +127,7 @@ def tombstone(
                 ticket_hash=before.ticket_hash,
                 revoke_until=revoke_until,
                 promised=before.promised,
+                imported=before.imported,
             )
         case _:
             assert_never(before)

@@ -18,6 +18,7 @@ from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.records.import_secret import ImportedFrom
 from datasource.records.intent import Intent
 
 
@@ -87,6 +88,13 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """When a person got it; refreshes leave it. None: v0.1.0 stored it."""
     promised: ProviderMetadata | None = None
     """What the issuer's metadata promised when the credential was obtained: it holds while the document is out of reach."""
+    imported: ImportedFrom | None = None
+    """Whose refresh token somebody brought along; None where a person authorized."""
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether nobody knows yet if the provider takes the refresh token: apps get nothing of it."""
+        return self.imported is not None and self.refreshed_at is None
 
 
 class TombstoneFacts(msgspec.Struct, frozen=True):
@@ -103,6 +111,8 @@ class TombstoneFacts(msgspec.Struct, frozen=True):
     """Where it keeps a token to be revoked: when to give that up."""
     promised: ProviderMetadata | None = None
     """As that of the credential that was cleared."""
+    imported: ImportedFrom | None = None
+    """The same: what was cleared is not taken from there once more."""
 
 
 Facts = CredentialFacts | TombstoneFacts
@@ -278,6 +288,7 @@ def _tombstone_facts(credential_id: str, reason: Reason, annotations: Mapping[st
         ticket_hash=annotations.get(Annotation.TICKET_HASH),
         revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
         promised=_promised_in(annotations),
+        imported=_parsed(annotations, Annotation.IMPORTED, ImportedFrom.decode),
     )
 
 
@@ -313,6 +324,7 @@ def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> Cre
         is_revocable=Annotation.REVOCABLE in annotations,
         authorized_at=_authorized_at_in(annotations),
         promised=_promised_in(annotations),
+        imported=_parsed(annotations, Annotation.IMPORTED, ImportedFrom.decode),
     )
 
 

@@ -16,6 +16,7 @@ from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.contents import Readable
 from datasource.records.credential import Change, CredentialData, CredentialFacts, Facts, TombstoneFacts
+from datasource.records.import_secret import ImportedFrom
 from datasource.records.revocable_token import RevocableToken
 from datasource.records.secret_labels import created_metadata
 
@@ -185,6 +186,7 @@ def _said_of_tombstone(facts: TombstoneFacts) -> dict[str, str | None]:
         Annotation.TOMBSTONE: facts.reason,
         Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
         Annotation.PROMISED: _promised(facts.promised),
+        Annotation.IMPORTED: _imported(facts.imported),
     }
 
 
@@ -215,7 +217,12 @@ def _said_of_credential(facts: CredentialFacts) -> dict[str, str | None]:
         Annotation.REVOCABLE: "true" if facts.is_revocable else None,
         Annotation.AUTHORIZED_AT: None if facts.authorized_at is None else rfc3339(facts.authorized_at),
         Annotation.PROMISED: _promised(facts.promised),
+        Annotation.IMPORTED: _imported(facts.imported),
     }
+
+
+def _imported(imported: ImportedFrom | None) -> str | None:
+    return None if imported is None else imported.encode()
 
 
 def _promised(promised: ProviderMetadata | None) -> str | None:

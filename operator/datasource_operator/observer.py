@@ -20,7 +20,7 @@ from datasource.process.settings import Settings
 from datasource.records.contents import Leaving, Readable, StoredCredential, contents_in, seen_from
 from datasource.records.credential import Unreadable, UnreadableCredential
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
-from datasource_operator.decisions.observed import Observed, Probed
+from datasource_operator.decisions.observed import Observed, Probed, SeenImport
 from datasource_operator.decisions.renames import name_it_moves_to, stands_in_ring
 from datasource_operator.refresh_memory import RefreshMemory
 
@@ -55,6 +55,8 @@ class Observer:
     """Whether the provider can be reached, where that is known."""
     probed: Callable[[Key, Observed], Probed] = lambda _, __: Probed()
     """What spec.probe has shown, where a Datasource has one."""
+    imported: Callable[[Key], SeenImport | None] = lambda _: None
+    """The import Secret of a Datasource, where there is one."""
     _parsed_specs: FairCache[bytes, Spec | SpecProblem] = field(
         default_factory=lambda: FairCache(PARSED_SPECS_IN_ALL, PARSED_SPECS_PER_NAMESPACE), repr=False
     )
@@ -100,6 +102,7 @@ class Observer:
             now=now,
             failed_authorization=self.failed_authorization(key),
             reach=self.reach(key, spec),
+            imported=self.imported(key),
             look_around=look_around,
             rights_outlive_namespace=self.settings.rights_outlive_namespaces,
             trouble=None if facts is None else self.memory.trouble(key, facts, generation, now),
@@ -126,6 +129,7 @@ class Observer:
             surroundings=seen.surroundings,
             is_live=seen.is_live,
             names_looked_at=seen.names_looked_at,
+            import_waits=seen.import_waits,
         )
 
     async def credential(self, key: Key) -> Secret:

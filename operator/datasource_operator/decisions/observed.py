@@ -16,6 +16,7 @@ from datasource.outbound.reach import Reach
 from datasource.records.contents import Contents, Readable, StoredCredential, handled_by
 from datasource.records.credential import CredentialFacts, Unreadable
 from datasource.records.fingerprint import fingerprint
+from datasource.records.import_secret import ImportSecret
 from datasource.records.ticket import TicketScope, ticket_scope
 from datasource.records.token_secret import StoredTokenSecret
 from datasource_operator.decisions.acceptance import Acceptance
@@ -121,6 +122,22 @@ class Probed:
     """When the next probe is due; None: one is under way, or none is asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImportLook:
+    """What a look at an import Secret showed: a refresh token, by its hash, or what is wrong."""
+
+    token_hash: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenImport:
+    """An import Secret, and what is known of its data; None: it was not looked at yet."""
+
+    secret: ImportSecret
+    look: ImportLook | None = None
+
+
 @dataclass(frozen=True)
 class Observed:
     """Everything that a decision rests on. No slots: what many checks ask for is worked out once."""
@@ -159,6 +176,10 @@ class Observed:
     reach: Reach | None = None
     """What the last look at its provider showed; None where none was taken yet."""
     probed: Probed = Probed()
+    imported: SeenImport | None = None
+    """The refresh token that somebody brought along."""
+    import_waits: str = ""
+    """Why nothing can be done about it in this run; empty: nothing is known to be in the way."""
 
     @property
     def oauth2(self) -> OAuth2 | None:
