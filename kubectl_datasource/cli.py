@@ -109,15 +109,32 @@ def refresh(names: Sequence[str], wait: bool, timeout: int, output: str | None, 
 
 
 @cli.command(
-    epilog=examples("kubectl datasource doctor", "# before anything is installed", "kubectl datasource doctor --pre")
+    epilog=examples(
+        "kubectl datasource doctor",
+        "kubectl datasource doctor --test-notification",
+        "# before anything is installed",
+        "kubectl datasource doctor --pre",
+    )
     + " 1 here means that a check failed; warnings, and what you may not see, fail nothing."
 )
 @cluster_options(all_namespaces=True)
 @system_namespace_option
 @click.option("--external-url", help="The callback server's public URL, where it cannot be read from the cluster.")
 @click.option("--pre", is_flag=True, help="Check what an installation will meet, before there is one.")
+@click.option(
+    "--test-notification",
+    is_flag=True,
+    help="Send a test message to the receiver, from the operator's pod (kubectl exec).",
+)
 @output_option("json")
-def doctor(system_namespace: str, external_url: str | None, pre: bool, output: str | None, **cluster: Any) -> Exit:
+def doctor(
+    system_namespace: str,
+    external_url: str | None,
+    pre: bool,
+    test_notification: bool,
+    output: str | None,
+    **cluster: Any,
+) -> Exit:
     """Check the installation, one line a check.
 
     API, pods, leader, rights, policies, callback URL, clocks, and whether the operator's pod reaches the providers, as statuses
@@ -127,7 +144,9 @@ def doctor(system_namespace: str, external_url: str | None, pre: bool, output: s
     from kubectl_datasource import doctor_command  # HTTP and TLS take longer to import than all the rest.
 
     cluster["all_namespaces"] = cluster["all_namespaces"] or cluster["namespace"] is None
-    return doctor_command.doctor(Kubectl(**cluster), system_namespace, external_url, output, pre=pre)
+    return doctor_command.doctor(
+        Kubectl(**cluster), system_namespace, external_url, output, pre=pre, test_notification=test_notification
+    )
 
 
 cli.add_command(doctor, "check")

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from deploy.local.cluster import Cluster
-from tests.support.api import SECRETS, api_of, refusal
+from tests.support.api import api_of, refusal
 from tests.support.person import Person
 from tests.support.plugin import Plugin, editor
 from tests.support.user import User, eventually
@@ -97,20 +97,3 @@ def imported(status: dict[str, object]) -> str | None:
     conditions = status.get("conditions")
     assert isinstance(conditions, list)
     return next((each["reason"] for each in conditions if each["type"] == "Imported"), None)
-
-
-def test_import_that_was_taken_over_may_be_deleted_by_the_operator_and_nothing_else_of_that_type(
-    user: User, cluster: Cluster
-) -> None:
-    """Its name says whose it is: a Secret of that type with another name cannot be made."""
-    admin = api_of(cluster.kubeconfig)
-    nameless = brought(user, "x") | {"metadata": {"name": "mine", "namespace": user.namespace}}
-    assert "its name must be that of its Datasource" in refusal(admin.create, nameless, dry_run=True)
-    assert refusal(admin.create, brought(user, "x"), dry_run=True) == ""
-    thief = api_of(cluster.kubeconfig_for("datasource-system", "datasource-operator"))
-    admin.create(brought(user, "x"))
-    assert refusal(thief.delete, SECRETS, IMPORT, user.namespace, dry_run=True) == ""
-    change = {"data": {"refresh_token": "eA=="}}
-    assert "is of type datasource.dev/oauth2-import" in refusal(
-        thief.patch, SECRETS, IMPORT, change, user.namespace, dry_run=True
-    )

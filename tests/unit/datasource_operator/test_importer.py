@@ -425,7 +425,7 @@ async def test_somebody_else_than_expected_is_kept_from_apps(email: str, state: 
 
 async def test_import_without_an_id_token_is_of_nobody_who_is_expected() -> None:
     async with HostileProvider(replies(404, b"{}")) as keys:
-        expecting = {"issuer": keys.origin, "scopes": ["openid"], "expectedIdentity": {"sub": "1"}}
+        expecting: dict[str, Any] = {"issuer": keys.origin, "scopes": ["openid"], "expectedIdentity": {"sub": "1"}}
         async with world(RotatingProvider(is_strict=True), **expecting) as each:
             each.brings()
             await each.work()
