@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from kubectl_datasource.exits import Exit
+from kubectl_datasource.import_command import import_token
+from kubectl_datasource.kubectl import Kubectl
 from tests.unit.kubectl_datasource.fake_cluster import Cluster, datasource, plugin
 
 GET = "get datasources.datasource.dev"
@@ -58,7 +60,7 @@ def test_import_need_not_be_waited_for(
     cluster.says(GET, WAITS)
     cluster.says("create -f -")
     piped(monkeypatch, b"rt-1")
-    assert plugin("import", "calendar", "--no-wait", "-o", "json") == Exit.FINE
+    assert import_token(Kubectl(), "calendar", seconds=None, output="json") is Exit.FINE
     assert "waits for the operator" in json.loads(capsys.readouterr().out)["items"][0]["message"]
 
 
