@@ -34,7 +34,8 @@ from datasource.oauth2.identity import IdentityChanged
 from datasource.oauth2.token_response import TokenResponse
 from datasource.outbound.egress import Denied
 from datasource.providers.discovery import MetadataMissing
-from datasource.records.credential import Change, CredentialData
+from datasource.records.change import Change
+from datasource.records.credential import CredentialData
 from datasource.records.history import Act, appended, entry_of, read_history
 from datasource.records.intent import Intent
 from datasource.records.page_request import PageRequest, RequestKind
