@@ -197,7 +197,7 @@ async def test_reply_that_is_compressed_although_none_was_asked_for_is_read() ->
 
 
 async def test_reply_that_is_coded_in_a_way_that_is_not_read_is_unusable() -> None:
-    async with HostileProvider(replies(200, headers=("Content-Encoding: br",))) as provider:
+    async with HostileProvider(replies(200, b"\x8b\x02\x80", headers=("Content-Encoding: br",))) as provider:
         with pytest.raises(UnusableReply, match="compressed"):
             await send(provider.url)
 
@@ -634,7 +634,7 @@ async def test_nobody_connects_where_no_request_may_go() -> None:
         pytest.param(cuts_in_the_body(), [(None, False)], id="cut off"),
         pytest.param(replies(400), [], id="an error rotates nothing"),
         pytest.param(sends_headers_only(), [], id="nothing of a body"),
-        pytest.param(replies(200, b"x", headers=("Content-Encoding: br",)), [], id="nothing that can be read"),
+        pytest.param(replies(200, b"\x8b", headers=("Content-Encoding: br",)), [], id="nothing that can be read"),
         pytest.param(
             replies(200, gzip.compress(GOOD_REPLY), headers=("Content-Encoding: gzip",)),
             [(GOOD_REPLY, True)],
