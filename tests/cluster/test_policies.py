@@ -1,6 +1,7 @@
 """The admission policies of deploy/: what they refuse, with which words, and that they refuse nobody else."""
 
 import base64
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -253,6 +254,41 @@ def test_who_redirects_a_client_secret_must_be_allowed_to_read_it(admin: Api, ed
     assert patched({"clientSecretRef": None}) == ""
 
 
+def as_json_patch(cluster: Cluster, who: str, kind: str, namespace: str, *changes: dict[str, Any]) -> str:
+    """What is said to a JSON patch (RFC 6902) of `calendar` or of its credential by a ServiceAccount."""
+    name = "calendar" if kind == "datasource" else "calendar-oauth2-credential"
+    patch = ("patch", kind, name, "--type=json", "-p", json.dumps(changes), "-n", namespace)
+    return cluster.kubectl(*patch, "--as", f"system:serviceaccount:{namespace}:{who}", check=False).stderr
+
+
+def test_no_way_of_writing_a_datasource_gets_around_the_policies(
+    cluster: Cluster, admin: Api, editor: Api, namespace: str
+) -> None:
+    """Whole, by server-side apply, as a JSON patch, under a generated name, by the status."""
+    evil = "https://evil.example.com/token"
+    secret_ref = {"clientSecretRef": {"name": "hidden"}}
+    admin.create(datasource(namespace, **secret_ref, tokenURL="https://login.example.com/token"))
+    whole = admin.get(DATASOURCES, "calendar", namespace)
+    whole["spec"]["oauth2"]["tokenURL"] = evil
+    unnamed = datasource(namespace, **secret_ref)
+    unnamed["metadata"] = {"namespace": namespace, "generateName": "calendar-"}
+    to_evil = {"op": "replace", "path": "/spec/oauth2/tokenURL", "value": evil}
+    moved = {"op": "add", "path": "/spec/tokenSecret", "value": {"name": "readable"}}
+    moved_from = {"op": "move", "from": "/spec/oauth2/tokenURL", "path": "/spec/oauth2/refreshURL"}
+
+    for said in (
+        refusal(editor.replace, whole),
+        refusal(editor.apply, datasource(namespace, **secret_ref, tokenURL=evil)),
+        create(editor, unnamed),
+        as_json_patch(cluster, "editor", "datasource", namespace, to_evil),
+        as_json_patch(cluster, "editor", "datasource", namespace, moved_from),
+    ):
+        assert "names Secret hidden" in said
+    assert "may not get Secret calendar-token" in as_json_patch(cluster, "editor", "datasource", namespace, moved)
+    admin.patch(DATASOURCES, "calendar", {"spec": {"oauth2": {"tokenURL": evil}}}, namespace, subresource="status")
+    assert admin.get(DATASOURCES, "calendar", namespace)["spec"]["oauth2"]["tokenURL"] != evil
+
+
 def standing(admin: Api, namespace: str, **spec: Any) -> Callable[[Api, dict[str, Any]], str]:
     """A Datasource that is there; yields how somebody changes its spec, and what the API server says to that if it refuses."""
     whole = datasource(namespace, clientID="public")
@@ -418,6 +454,38 @@ def test_who_writes_a_secret_of_our_types_must_be_allowed_to_read_it(
     readable = secret("readable-oauth2-credential", CREDENTIAL, namespace, "readable")
     for allowed in (readable, secret("mine", "Opaque", namespace)):
         assert create(writer, allowed) == ""
+
+
+def test_no_way_of_writing_a_credential_gets_around_the_policies(cluster: Cluster, admin: Api, namespace: str) -> None:
+    """Whole, by any kind of patch, under a generated name, with stringData; what it is owned by and what it waits for."""
+    cluster.kubectl("create", "serviceaccount", "writer", "-n", namespace)
+    cluster.kubectl("create", "role", "write", "--verb=create,update,patch", "--resource=secrets", "-n", namespace)
+    subject = f"--serviceaccount={namespace}:writer"
+    cluster.kubectl("create", "rolebinding", "write", "--role=write", subject, "-n", namespace)
+    writer = api_of(cluster.kubeconfig_for(namespace, "writer"))
+    there = secret("calendar-oauth2-credential", CREDENTIAL, namespace, "calendar")
+    there["metadata"]["ownerReferences"] = []
+    stored = admin.create(there)
+    unnamed = secret("", CREDENTIAL, namespace, "x")
+    unnamed["metadata"] = {"namespace": namespace, "generateName": "x-"}
+    as_text = secret("x-oauth2-credential", CREDENTIAL, namespace, "x") | {"data": {}, "stringData": {"key": "x"}}
+
+    def patched(**metadata: Any) -> str:
+        return refusal(writer.patch, SECRETS, there["metadata"]["name"], {"metadata": metadata}, namespace)
+
+    for said in (
+        create(writer, unnamed),
+        create(writer, as_text),
+        refusal(writer.replace, stored | {"stringData": {"token_endpoint": "https://evil.example.com"}}),
+        as_json_patch(cluster, "writer", "secret", namespace, {"op": "add", "path": "/immutable", "value": True}),
+        as_json_patch(cluster, "writer", "secret", namespace, {"op": "replace", "path": "/data/key", "value": "eQ=="}),
+        patched(finalizers=["evil.example.com/never"]),
+        patched(ownerReferences=[{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "x"}]),
+        patched(annotations={"datasource.dev/datasource": "other"}),
+        patched(labels={"datasource.dev/role": "token"}),
+    ):
+        assert "may not get Secrets of that name" in said, said
+    assert admin.get(SECRETS, there["metadata"]["name"], namespace)["data"] == there["data"]
 
 
 def test_policies_pass_the_type_check(admin: Api) -> None:

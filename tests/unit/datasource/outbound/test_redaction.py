@@ -98,7 +98,7 @@ def test_a_part_of_a_long_secret_is_cut_too(secret: str, start: int, length: int
 @pytest.mark.parametrize("place", [0.0, 0.37, 1.0])
 def test_secret_of_64_kib_is_cut_wherever_it_begins_and_looked_for_in_a_few_windows(size: int, place: float) -> None:
     """Each look for a refresh token of that size kept everybody waiting for a tenth of a second."""
-    secret = "".join(random.Random(size).choices(string.ascii_lowercase, k=size))
+    secret = "".join(random.Random(size).choices(string.ascii_lowercase, k=size))  # noqa: S311 - no secret of anybody
     assert len(_searched([secret]).windows) <= 2 * 4096
     step = 1 + size // 4096
     for length in (12 + step - 1, 60, 400):
