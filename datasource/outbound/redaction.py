@@ -27,8 +27,8 @@ _WINDOW = 12
 """So many characters of a longer secret in a row are enough to be cut: it may come back shortened, or in lines."""
 
 _MOST_WINDOWS = 4096
-"""Of one secret, about. Of a longer one every second window is looked for, or every third, and so on: a token of 64 KiB would take
-50 ms at each look, and what is missed of it is too short to be of use to anybody."""
+"""Of one secret, about. Of a longer one every second window is looked for, or every third, and so on: a token of 64 KiB would
+take 50 ms at each look, and what is missed of it is too short to be of use to anybody."""
 
 _LAYERS = 4
 _ORDERED = 2

@@ -50,7 +50,8 @@ def test_button_leads_over_two_hosts_and_back_and_ends_with_a_credential(user: U
         browser.fill("input[name=password]", DEMO_PASSWORD)
         browser.press("button.main")
         browser.press("button[value=allow]")
-        assert browser.text(".banner h2") == "The new credential was stored"
+        browser.wait_for_url("/done/")
+        assert browser.text("h1, .banner h2") == "The new credential was stored"
     browser.shoot(ARTEFACTS / "firefox.done.png")
     user.wait_for_reason("Authorized")
     assert ["referer" in visit.headers for visit in door.visits] == [False, False]
@@ -86,7 +87,7 @@ def test_planted_cookie_finishes_no_flow_of_an_attacker(user: User, stack: Stack
             planted[:] = [b"Set-Cookie: %s=%s; Domain=%s; Path=/" % (name, his_cookie, DOMAIN.encode())]
             browser.open(f"http://{SIBLING}:{sibling_port}/")
             browser.open(f"{ours}/callback/{user.namespace}?code=c&state={state}&iss={user.provider.issuer}")
-            assert browser.text("h1") in REFUSED, name
+            assert browser.text("h1, .banner h2") in REFUSED, name
             browser.forget_cookies()
         server.stop()
     assert user.credential_id() == ""

@@ -72,6 +72,14 @@ class Firefox:
         """Until an element is there."""
         self._element(selector)
 
+    def wait_for_url(self, part: str) -> None:
+        """Until it stands in the address bar."""
+        give_up = time.monotonic() + _PATIENCE
+        while part not in self.url:
+            if time.monotonic() > give_up:
+                raise FirefoxError(f"It is still at {self.url}.")
+            time.sleep(0.1)
+
     def press(self, selector: str) -> None:
         """Click an element, once it is there."""
         self._tell("WebDriver:ElementClick", id=self._element(selector))
