@@ -634,7 +634,7 @@ async def test_nobody_connects_where_no_request_may_go() -> None:
         pytest.param(cuts_in_the_body(), [(None, False)], id="cut off"),
         pytest.param(replies(400), [], id="an error rotates nothing"),
         pytest.param(sends_headers_only(), [], id="nothing of a body"),
-        pytest.param(replies(200, b"\x8b", headers=("Content-Encoding: br",)), [], id="nothing that can be read"),
+        pytest.param(replies(200, b"\x8b\x02", headers=("Content-Encoding: br",)), [], id="nothing that can be read"),
         pytest.param(
             replies(200, gzip.compress(GOOD_REPLY), headers=("Content-Encoding: gzip",)),
             [(GOOD_REPLY, True)],
