@@ -219,7 +219,7 @@ def _raise_for_token_elsewhere(reply: dict[str, Any], sent: Sequence[str]) -> No
         if _at(reply, written.split(".")) is place and _token_or_none(place.get("access_token")) is not None:
             shown = said(written, sent)
             raise MalformedTokenResponse(
-                f"The token stands in the object {shown} of the reply: set spec.oauth2.tokenPath to {shown}."
+                f"The token is in the object {shown} of the reply: set spec.oauth2.tokenPath to {shown}."
             )
 
 

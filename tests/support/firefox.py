@@ -45,7 +45,7 @@ class Firefox:
         self._socket = _connected(port)
         self._number = 0
         self._answer()  # it says hello
-        self._tell("WebDriver:NewSession", capabilities={"alwaysMatch": {"acceptInsecureCerts": True}})
+        self._tell("WebDriver:NewSession", acceptInsecureCerts=True)
 
     @property
     def url(self) -> str:
