@@ -317,6 +317,20 @@ async def test_denied_host_is_not_connected_to_however_it_is_written(host: str) 
     assert provider.connections == 0
 
 
+@pytest.mark.parametrize("port", [443, 6443, 8443, 10250, 10255, 10257, 10259, 2379])
+@pytest.mark.parametrize(
+    "address", ["10.0.0.7", "192.168.1.7", "127.0.0.1", "fd00::7", "::ffff:10.0.0.7", "64:ff9b::a00:7", "fe80::7%1"]
+)
+async def test_name_that_leads_to_a_node_or_the_api_server_is_not_connected_to_at_any_port(
+    address: str, port: int
+) -> None:
+    async with Transport(EgressPolicy(), resolve=answering(address)) as transport:
+        with pytest.raises(EgressDenied):
+            await transport.send(
+                request_to(f"https://node-1.example.com:{port}/token"), deadline=PATIENT, tenant="apps"
+            )
+
+
 async def test_host_and_certificate_stay_those_of_the_name() -> None:
     certificate = self_signed("login.example.com")
     async with HostileProvider(replies(200), tls=certificate.server_context()) as provider:
