@@ -20,7 +20,6 @@ from datasource.oauth2.errors import (
     OutcomeUnknown,
     Processed,
     RedirectRefused,
-    Throttled,
     Unauthorized,
     UnexpectedStatus,
 )
@@ -324,5 +323,4 @@ def _setback(turn: Turn, error: OAuth2Error, what_next: str = "", pause: timedel
             BLOCKED_PAUSE,
             look_again_at=turn.client_secret_name,
         )
-    wait = error.retry_after if isinstance(error, Throttled) else None
-    return Setback(Reason.REFRESH_FAILING, message, at_least=wait or timedelta(0))
+    return Setback(Reason.REFRESH_FAILING, message, at_least=error.retry_after or timedelta(0))

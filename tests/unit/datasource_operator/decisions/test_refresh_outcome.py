@@ -301,6 +301,14 @@ def test_provider_says_how_long_to_wait() -> None:
     assert (outcome.trouble.pause, outcome.trouble.at_least) == (None, timedelta(minutes=7))
 
 
+def test_pause_that_is_asked_for_with_another_status_is_kept_too() -> None:
+    refused = ProviderRefused("rate_limit_exceeded")
+    refused.retry_after = timedelta(seconds=30)
+    outcome = refresh_outcome(turn(), refused, LATER)
+    assert outcome.trouble is not None
+    assert outcome.trouble.at_least == timedelta(seconds=30)
+
+
 def test_rejected_client_waits_for_the_secret_that_may_mend_it() -> None:
     outcome = refresh_outcome(turn(), InvalidClient("invalid_client"), LATER)
     assert outcome.trouble is not None
