@@ -42,6 +42,8 @@ class OAuth2Error(Exception):
 
     processed = Processed.PERHAPS
     """Perhaps, until a class knows better: what may be used up is then sent with care."""
+    retry_after: timedelta | None = None
+    """When to come again, where whoever answered says so: with whatever status or error."""
     refresh_token: str | None = None
     """A new one that can be read in a reply with tokens (2xx), whatever else is wrong with that: it is to be stored."""
 

@@ -85,6 +85,19 @@ def refreshing_is_blocked(facts: CredentialFacts, seen: Observed) -> Finding | N
     return Finding(seen.trouble.reason, seen.trouble.message)
 
 
+def imported_token_is_unproven(facts: CredentialFacts, seen: Observed) -> Finding | None:
+    """Somebody brought a refresh token, and nobody knows yet whether the provider takes it."""
+    if not facts.is_unproven or not is_usable(facts, seen):
+        return None
+    tried = "A refresh token was imported. The operator tries it before apps get a token"
+    if seen.trouble is None:
+        return Finding(Reason.AUTHORIZATION_REQUIRED, f"{tried}.")
+    message = f"{tried}, and that has not succeeded yet. {seen.trouble.message}"
+    if seen.trouble.asks_for_a_person:
+        return _with_link(Reason.AUTHORIZATION_REQUIRED, message)
+    return Finding(Reason.AUTHORIZATION_REQUIRED, message)
+
+
 def token_ran_out_while_suspended(facts: CredentialFacts, seen: Observed) -> Finding | None:
     """Nobody refreshes it, and apps have a dead token."""
     if not seen.is_suspended or not is_usable(facts, seen) or not access_token_is_dead(facts, seen):
@@ -128,6 +141,13 @@ def refresh_token_is_dead(facts: CredentialFacts, _: Observed) -> Finding | None
     if facts.verdict is None:
         return None
     said = f" {facts.verdict_message}" if facts.verdict_message else ""
+    if facts.is_unproven:
+        return _person_needed(
+            Reason.GRANT_REVOKED,
+            "The provider does not accept the refresh token that was imported. It was used up or revoked, it expired, or it "
+            "belongs to another client ID than spec.oauth2.clientID",
+            said,
+        )
     if facts.verdict is Reason.REFRESH_INTERRUPTED:
         return _person_needed(
             Reason.REFRESH_INTERRUPTED,
@@ -199,6 +219,7 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
 # Asked of a stored credential, where nothing of the above was found: the parameters are complete.
 CHAIN_OF_A_CREDENTIAL: tuple[Callable[[CredentialFacts, Observed], Finding | None], ...] = (
     refreshing_is_blocked,
+    imported_token_is_unproven,
     token_ran_out_while_suspended,
     refreshing_fails,
     refreshing_is_late,
