@@ -20,6 +20,7 @@ from datasource.process.branding import (
     parse_texts,
 )
 from datasource.process.installation import SYSTEM_NAMESPACE
+from datasource.process.sign_in import SignIn, UnusableSignIn, sign_in_in
 
 T = TypeVar("T")
 
@@ -79,6 +80,8 @@ class Settings(msgspec.Struct, frozen=True):
     """None: nobody is notified."""
     journal: str | None = None
     """A directory that outlives the process, in which replies are written down before they are stored; None: nowhere."""
+    sign_in: SignIn | None = None
+    """How people sign in; None: nobody does, and whoever has a link may use it."""
 
 
 def settings_in(environ: Mapping[str, str]) -> Settings:
@@ -115,6 +118,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         ),
         notify=_notify(environ),
         journal=environ.get("DATASOURCE_JOURNAL") or None,
+        sign_in=_sign_in(environ),
     )
 
 
@@ -137,6 +141,13 @@ def _notify(environ: Mapping[str, str]) -> Notify | None:
     if not secret_file:
         raise InvalidSettings(f"{secret} must name the file with the key that notifications are signed with.")
     return Notify(url, Path(secret_file))
+
+
+def _sign_in(environ: Mapping[str, str]) -> SignIn | None:
+    try:
+        return sign_in_in(environ, allow_insecure_http=_switch(environ, "DATASOURCE_ALLOW_INSECURE_HTTP"))
+    except UnusableSignIn as error:
+        raise InvalidSettings(str(error)) from None
 
 
 def _stays_near(host: str) -> bool:
