@@ -40,11 +40,24 @@ from callback_server.refusals.service import (
     refused_without_state,
     request_was_not_taken,
 )
+from callback_server.refusals.signing_in import (
+    another_person_is_signed_in,
+    no_such_datasource,
+    not_allowed,
+    right_was_taken_away,
+    sign_in_cannot_be_verified,
+    sign_in_does_not_answer,
+    sign_in_is_not_ready,
+    sign_in_names_nobody,
+    sign_in_was_refused,
+    unknown_sign_in,
+)
 from callback_server.refusals.storing import name_is_taken, not_configured, store_was_refused, write_is_refused
 
 __all__ = [
     "Kind",
     "Refused",
+    "another_person_is_signed_in",
     "another_was_first",
     "busy",
     "cleared_meanwhile",
@@ -63,6 +76,8 @@ __all__ = [
     "link_has_ended",
     "may_not_read_yet",
     "name_is_taken",
+    "no_such_datasource",
+    "not_allowed",
     "not_an_authorization_response",
     "not_configured",
     "page_not_found",
@@ -70,6 +85,12 @@ __all__ = [
     "provider_is_silent",
     "refused_without_state",
     "request_was_not_taken",
+    "right_was_taken_away",
+    "sign_in_cannot_be_verified",
+    "sign_in_does_not_answer",
+    "sign_in_is_not_ready",
+    "sign_in_names_nobody",
+    "sign_in_was_refused",
     "somebody_else_authorized",
     "something_went_wrong",
     "store_was_refused",
@@ -79,5 +100,6 @@ __all__ = [
     "too_many_misses",
     "try_again_later",
     "unknown_flow",
+    "unknown_sign_in",
     "write_is_refused",
 ]
