@@ -85,7 +85,7 @@ class CredentialSecrets:
         self.heard(namespace, name, None if header is None else header.metadata)
         if header is None:
             return None
-        contents = contents_in(header.metadata)
+        contents = contents_in(header.metadata, header.history)
         return contents if owner is None else seen_from(contents, owner)
 
     async def facts_until_answered(
@@ -153,9 +153,16 @@ class CredentialSecrets:
     # Writes.
 
     async def create(
-        self, namespace: str, name: str, place: Absent, holding: Change | TombstoneFacts, *, dry_run: bool = False
+        self,
+        namespace: str,
+        name: str,
+        place: Absent,
+        holding: Change | TombstoneFacts,
+        *,
+        history: str | None = None,
+        dry_run: bool = False,
     ) -> Metadata:
-        """Make the Secret, for the Datasource that `place` names.
+        """Make the Secret, for the Datasource that `place` names; `history` is what a tombstone keeps of it.
 
         Raises:
             Conflict: there is one.
@@ -169,6 +176,7 @@ class CredentialSecrets:
             facts=facts,
             data=data,
             template=place.template,
+            history=holding.history if isinstance(holding, Change) else history,
         )
         created = await self.kube.create(
             SECRETS, namespace, manifest, PartialObject, manager=self.manager, dry_run=dry_run

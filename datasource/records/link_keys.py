@@ -47,6 +47,7 @@ class Purpose(StrEnum):
     DONE = "done"
     SESSION = "session"
     SIGN_IN = "sign-in"
+    REQUEST = "request"
 
 
 class Origin(Enum):
