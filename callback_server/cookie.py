@@ -135,7 +135,7 @@ _LATIN_1_NOTHING = bytes(byte for byte in range(256) if not _FOLDED[byte])
 
 
 def _is_like(name: bytes, octets: bytes) -> bool:
-    """Whether a name of ours stands anywhere in it for anybody; also in a value, where some look for more cookies after a comma.
+    """Whether a name of ours stands anywhere in it for anybody; in a value, too, where some look for cookies after a comma.
 
     `name` is what is left of it.
     """

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from callback_server.language import Words, text
 from callback_server.refusals.refused import Kind, Refused, worded
+from datasource.cluster.page_requests import NotAsked
 from datasource.oauth2.kubernetes_user import Why
 from datasource.outbound.printable import sentence
 
@@ -79,6 +80,12 @@ def another_person_is_signed_in() -> Refused:
 def no_such_datasource(namespace: str, name: str) -> Refused:
     """Told only to who may look into the namespace."""
     return worded(Kind.THERE_IS_NO_SUCH_DATASOURCE, HTTPStatus.NOT_FOUND, namespace=namespace, name=name)
+
+
+def nothing_to_ask(why: NotAsked) -> Refused:
+    """There is nothing that the operator could do."""
+    kind = Kind.NOTHING_WAS_ASKED_FOR
+    return worded(kind, HTTPStatus.CONFLICT, what=text(f"{kind}.{why.name.lower()}"))
 
 
 _ROLES = {"get": "datasource-viewer", "list": "datasource-viewer", "authorize": "datasource-authorizer"}

@@ -1,4 +1,4 @@
-"""I/O: the company's issuer, asked who somebody is: by the client and the checks that authorizations have, and nothing is kept."""
+"""I/O: the company's issuer, asked who somebody is, by the client and the checks that authorizations have; nothing is kept."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,13 @@ import structlog
 
 from callback_server import refusals
 from callback_server.signed_in.under_way import UnderWay
-from datasource.oauth2.authorize import ReservedParameter, authorization_parameters, front_url, pushed_url, s256_challenge
+from datasource.oauth2.authorize import (
+    ReservedParameter,
+    authorization_parameters,
+    front_url,
+    pushed_url,
+    s256_challenge,
+)
 from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, check_issuer
 from datasource.oauth2.errors import MetadataUnavailable, MetadataUnusable, NotDelivered, OAuth2Error, OutcomeUnknown
 from datasource.oauth2.id_token import IdentityMismatch, Named, check_claims
@@ -57,7 +63,10 @@ class Issuer:
                 code_challenge=s256_challenge(under_way.code_verifier),
                 nonce=under_way.nonce,
             )
-            endpoint, pushed = _required(metadata, "authorization_endpoint"), metadata.pushed_authorization_request_endpoint
+            endpoint, pushed = (
+                _required(metadata, "authorization_endpoint"),
+                metadata.pushed_authorization_request_endpoint,
+            )
             if pushed is None or not metadata.require_pushed_authorization_requests:
                 return front_url(endpoint, parameters)
             request = pushed_authorization_request(pushed, self._client(metadata), parameters)
@@ -93,9 +102,7 @@ class Issuer:
                 redirect_uri=redirect_uri,
                 code_verifier=under_way.code_verifier,
             )
-            reply = await request_token(
-                self.transport, request, tenant=self.tenant, now=self.now, ca_bundle=bundle
-            )
+            reply = await request_token(self.transport, request, tenant=self.tenant, now=self.now, ca_bundle=bundle)
             # All that is used of it; its tokens are forgotten.
             return await self._user_in(reply.id_token, under_way, bundle)
 

@@ -120,9 +120,7 @@ class SessionStore:
         self._count(key)
         secret = await self._secret(key)
         stored = None if secret is None else _readable(secret)
-        if stored is None or not records.holds(
-            stored.session, key, signed_in_by=self.signed_in_by, now=self.now()
-        ):
+        if stored is None or not records.holds(stored.session, key, signed_in_by=self.signed_in_by, now=self.now()):
             return None
         return SignedIn(stored.session, key, stored.resource_version)
 

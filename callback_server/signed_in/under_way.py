@@ -1,7 +1,7 @@
-"""A sign-in under way: all that is known of it lies in a cookie for ten minutes, so that strangers have us write nothing. Pure.
+"""A sign-in under way: all that is known of it lies in a cookie for ten minutes, so strangers have us write nothing. Pure.
 
-The browser may read it: what it holds is of this one sign-in in this one browser. Nobody else can make one, for it is marked with
-the keys that mark links; and to have somebody else's browser send one of ours takes what `cookie.py` keeps out.
+The browser may read it: what it holds is of this one sign-in in this one browser. Nobody else can make one, for it is marked
+with the keys that mark links; and to have somebody else's browser send one of ours takes what `cookie.py` keeps out.
 """
 
 import hashlib

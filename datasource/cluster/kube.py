@@ -220,9 +220,7 @@ class Kube:
                 return
             params["continue"] = page.metadata.continue_
 
-    async def table(
-        self, resource: Resource, namespace: str, *, page_size: int, continue_: str = ""
-    ) -> TablePage:
+    async def table(self, resource: Resource, namespace: str, *, page_size: int, continue_: str = "") -> TablePage:
         """One page of a LIST, as `kubectl get` prints it: what each object says of itself in its columns, and nothing else.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Pure: a LIST as a Table (meta.k8s.io/v1), of which the API server makes the cells: however large objects are, these are small."""
+"""Pure: a LIST as a Table (meta.k8s.io/v1). The API server makes the cells: however large objects are, these are small."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
-"""Who somebody is to the cluster: the claims of an id_token as kube-apiserver's --oidc flags read them, and stricter where a page is.
+"""Who somebody is to the cluster: the claims of an id_token as kube-apiserver's --oidc flags read them, and more strictly.
 
-The claims are those of an id_token whose signature, issuer, audience and times were checked. What comes out is asked about in the
-cluster's own words, so nothing may come out that the cluster means something else by: no name and no group of its own, no text
-that looks like another on a page, no half of somebody's groups.
+The claims are those of an id_token whose signature, issuer, audience and times were checked. What comes out is asked about
+in the cluster's own words, so nothing may come out that the cluster means something else by: no name and no group of its own,
+no text that looks like another on a page, no half of somebody's groups.
 """
 
 from collections.abc import Iterator, Mapping
@@ -136,5 +136,5 @@ def _listed(value: object, claim: str) -> Iterator[str]:
 
 
 def _is_usable(text: str) -> bool:
-    """Not too long, and nothing in it that is not seen, or that changes how the rest is seen: control characters, directions."""
+    """Not too long, and nothing in it that is not seen, or that changes how the rest is seen."""
     return len(text) <= LONGEST_NAME and text.isprintable()

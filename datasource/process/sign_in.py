@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from datasource.outbound.egress import read_host
 from datasource.outbound.endpoint import endpoint_problem, split_url
 from datasource.outbound.trust import UnusableBundle, check_bundle
 
@@ -70,6 +71,15 @@ class SignIn(msgspec.Struct, frozen=True):
         """The issuer's host: it is open for sign-in, wherever it is."""
         split = split_url(self.issuer)
         return "" if split is None else split.hostname or ""
+
+    def check_files(self) -> None:
+        """See that what is named is there: who has to sign in must not find that out.
+
+        Raises:
+            UnusableSignIn: with the variable and the remedy.
+        """
+        self.client_secret()
+        self.ca_bundle()
 
     def client_secret(self) -> str:
         """What the client authenticates with.
@@ -152,6 +162,9 @@ def _issuer(issuer: str, *, allow_insecure_http: bool) -> str:
     problem = endpoint_problem(issuer, allow_insecure_http=allow_insecure_http)
     if problem is not None:
         raise UnusableSignIn(f"{ISSUER} {problem.problem}: {issuer}. {problem.remedy}")
+    split = split_url(issuer)
+    if split is None or read_host(split.hostname or "") is None:
+        raise UnusableSignIn(f"{ISSUER} names a host that is neither a valid name nor a valid address: {issuer}.")
     if "?" in issuer:
         # OpenID Connect Core section 2, `iss`.
         raise UnusableSignIn(f"{ISSUER} must have no query: {issuer}. Take the ? and what follows out of it.")

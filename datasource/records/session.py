@@ -1,8 +1,8 @@
 """Sessions: who signed in, kept in the API server so that any replica knows it.
 
-A session is a Secret `datasource-session-<digest of the user's name>-<slot>` in the system namespace. What the browser keeps says
-which one it is; the record keeps only its hash, so that nobody gets into a session by reading Secrets. It is written once, and
-holds for an hour: whatever it was read for, it never lasts longer.
+A session is a Secret `datasource-session-<digest of the user's name>-<slot>` in the system namespace. What the browser keeps
+says which one it is; the record keeps only its hash, so that nobody gets into a session by reading Secrets. It is written once,
+and holds for an hour: whatever it was read for, it never lasts longer.
 """
 
 import hashlib

@@ -63,10 +63,14 @@ def refusal(mapping: ClaimMapping = WITH_GROUPS, **claims: Any) -> Why:
         ),
         pytest.param(WITH_GROUPS, {"groups": ["System:masters"]}, "ada", ("System:masters",), id="capitals are others"),
         pytest.param(BY_EMAIL, {"email": "a@x.org", "email_verified": True}, "a@x.org", (), id="a verified address"),
-        pytest.param(BY_SUB, {"email": "a@x.org", "email_verified": False}, "ada", (), id="an address that is not used"),
+        pytest.param(
+            BY_SUB, {"email": "a@x.org", "email_verified": False}, "ada", (), id="an address that is not used"
+        ),
         pytest.param(BY_SUB, {"aud": [CLIENT]}, "ada", (), id="an audience in a list"),
         pytest.param(BY_SUB, {"aud": [CLIENT, CLIENT]}, "ada", (), id="the same twice"),
-        pytest.param(BY_SUB, {"_claim_names": {"groups": "src1"}}, "ada", (), id="groups elsewhere that nobody asked for"),
+        pytest.param(
+            BY_SUB, {"_claim_names": {"groups": "src1"}}, "ada", (), id="groups elsewhere that nobody asked for"
+        ),
         pytest.param(WITH_GROUPS, {"_claim_names": {"photo": "src1"}}, "ada", (), id="something else elsewhere"),
         pytest.param(BY_SUB, {"sub": "Jürgen Müller"}, "Jürgen Müller", (), id="letters of the world, and a space"),
         pytest.param(BY_SUB, {"sub": "x" * LONGEST_NAME}, "x" * LONGEST_NAME, (), id="as long as may be"),
@@ -104,11 +108,15 @@ def test_claims_make_a_user(mapping: ClaimMapping, claims: dict[str, Any], name:
         pytest.param(BY_SUB, {"sub": "a\u200bda"}, Why.NAME_UNUSABLE, id="a space of no width"),
         pytest.param(BY_SUB, {"sub": "a\ud800"}, Why.NAME_UNUSABLE, id="half a character"),
         pytest.param(BY_EMAIL, {"email": "a@x.org"}, Why.EMAIL_NOT_VERIFIED, id="an address of which nobody says"),
-        pytest.param(BY_EMAIL, {"email": "a@x.org", "email_verified": False}, Why.EMAIL_NOT_VERIFIED, id="not verified"),
+        pytest.param(
+            BY_EMAIL, {"email": "a@x.org", "email_verified": False}, Why.EMAIL_NOT_VERIFIED, id="not verified"
+        ),
         pytest.param(
             BY_EMAIL, {"email": "a@x.org", "email_verified": "true"}, Why.EMAIL_NOT_VERIFIED, id="verified in words"
         ),
-        pytest.param(BY_EMAIL, {"email": "a@x.org", "email_verified": 1}, Why.EMAIL_NOT_VERIFIED, id="verified in numbers"),
+        pytest.param(
+            BY_EMAIL, {"email": "a@x.org", "email_verified": 1}, Why.EMAIL_NOT_VERIFIED, id="verified in numbers"
+        ),
         pytest.param(BY_SUB, {"aud": [CLIENT, "other"]}, Why.OTHER_AUDIENCES, id="two audiences"),
         pytest.param(BY_SUB, {"aud": "other"}, Why.OTHER_AUDIENCES, id="another's"),
         pytest.param(BY_SUB, {"aud": []}, Why.OTHER_AUDIENCES, id="nobody's"),
@@ -139,7 +147,10 @@ def test_claims_make_a_user(mapping: ClaimMapping, claims: dict[str, Any], name:
         pytest.param(WITH_GROUPS, {"groups": ["d\nev"]}, Why.GROUPS_UNUSABLE, id="a line end in a group"),
         pytest.param(WITH_GROUPS, {"groups": ["x" * 1025]}, Why.GROUPS_UNUSABLE, id="a long group"),
         pytest.param(
-            WITH_GROUPS, {"groups": [f"g{n}" for n in range(MOST_GROUPS + 1)]}, Why.TOO_MANY_GROUPS, id="a group too many"
+            WITH_GROUPS,
+            {"groups": [f"g{n}" for n in range(MOST_GROUPS + 1)]},
+            Why.TOO_MANY_GROUPS,
+            id="a group too many",
         ),
         pytest.param(
             WITH_GROUPS,

@@ -17,8 +17,8 @@ def environ(**given: str | None) -> dict[str, str]:
     return {f"DATASOURCE_SIGN_IN_{name}": value for name, value in whole.items() if value is not None}
 
 
-def read(*, allow_insecure_http: bool = False, **given: str | None) -> SignIn:
-    found = sign_in_in(environ(**given), allow_insecure_http=allow_insecure_http)
+def read(**given: str | None) -> SignIn:
+    found = sign_in_in(environ(**given), allow_insecure_http=False)
     assert found is not None
     return found
 
@@ -75,7 +75,9 @@ def test_scopes_are_a_list(written: str) -> None:
 
 def test_issuer_may_be_on_loopback_and_elsewhere_over_http_where_that_is_allowed() -> None:
     assert read(ISSUER="http://127.0.0.1:8080").host == "127.0.0.1"
-    assert read(ISSUER="http://dex.dex.svc:5556", allow_insecure_http=True).host == "dex.dex.svc"
+    in_cluster = sign_in_in(environ(ISSUER="http://dex.dex.svc:5556"), allow_insecure_http=True)
+    assert in_cluster is not None
+    assert in_cluster.host == "dex.dex.svc"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,7 @@ def test_issuer_may_be_on_loopback_and_elsewhere_over_http_where_that_is_allowed
         ({"ISSUER": "http://login.example.com"}, "ISSUER is not https"),
         ({"ISSUER": "https://a:b@login.example.com"}, "ISSUER carries a user name"),
         ({"ISSUER": "https://login.example.com#x"}, "ISSUER carries a fragment"),
+        ({"ISSUER": "https://1.2.3.4.5"}, "ISSUER names a host that is neither"),
         ({"ISSUER": "https://login.example.com/?a=b"}, "ISSUER must have no query"),
         ({"SCOPES": "email"}, "SCOPES must have openid"),
         ({"SCOPES": "openid offline_access"}, "SCOPES must not have offline_access"),
@@ -117,7 +120,7 @@ def test_file_without_a_secret_is_told(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "secret"
     file.write_bytes(content)
     with pytest.raises(UnusableSignIn, match="DATASOURCE_SIGN_IN_SECRET_FILE must name a file"):
-        read(SECRET_FILE=str(file)).client_secret()
+        read(SECRET_FILE=str(file)).check_files()
 
 
 def test_file_that_is_not_there_is_told_with_its_name(tmp_path: Path) -> None:
@@ -130,6 +133,9 @@ def test_authorities_are_read_and_checked(tmp_path: Path) -> None:
     file = tmp_path / "ca.crt"
     file.write_text(self_signed("login.example.com").certificate)
     assert read(CA_FILE=str(file)).ca_bundle() == file.read_text()
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret")
+    read(CA_FILE=str(file), SECRET_FILE=str(secret)).check_files()
     file.write_text("no certificate")
     with pytest.raises(UnusableSignIn, match="DATASOURCE_SIGN_IN_CA_FILE must name a file with certificates"):
         read(CA_FILE=str(file)).ca_bundle()
