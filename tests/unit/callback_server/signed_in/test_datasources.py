@@ -1,4 +1,4 @@
-"""Lists, pages and buttons of people who signed in: what they see, what they may, and what is asked of the API server for it."""
+"""Lists, pages and buttons of people who signed in: what they see and may, and what is asked of the API server for it."""
 
 import re
 from collections.abc import AsyncIterator
@@ -223,7 +223,7 @@ async def test_provider_that_is_silent_leaves_the_page_without_that_button(there
 async def test_path_that_names_nothing_is_no_page(there: Company, path: str) -> None:
     browser = await there.signed_in("ada")
     there.cluster.asked.clear()
-    assert (await browser.get(path)).status_code == 404
+    assert (await browser.get(f"/datasources/{path}")).status_code == 404
     assert there.cluster.asked == []
 
 
