@@ -167,6 +167,16 @@ class LastAuthorization(msgspec.Struct, frozen=True, rename=spelled):
         return self.outcome == FAILED
 
 
+class HistoryEcho(msgspec.Struct, frozen=True, rename=spelled, omit_defaults=True):
+    """An entry of `status.history`: what somebody did, as the credential Secret tells it."""
+
+    id: str
+    time: str
+    what: str
+    by: str
+    result: str = ""
+
+
 SUCCEEDED = "Succeeded"
 FAILED = "Failed"
 
@@ -195,6 +205,8 @@ class Status(
     token_secret_name: str | None = None
     observed_generation: int | None = None
     handled: HandledEcho | None = None
+    history: tuple[HistoryEcho, ...] | None = None
+    """The oldest first."""
     conditions: tuple[Condition, ...] | None = None
 
     def condition(self, type_: str) -> Condition | None:

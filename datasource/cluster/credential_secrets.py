@@ -23,6 +23,8 @@ from datasource.concurrency.backoff import Backoff, half_jitter
 from datasource.records.contents import Contents, Readable, StoredCredential, contents_in, seen_from, still_there
 from datasource.records.credential import Change, TombstoneFacts, Unreadable, is_ours
 from datasource.records.credential_patches import change_patch, credential_manifest
+from datasource.records.history import HistoryEntry, appended
+from datasource.records.link_keys import LinkKeys
 from datasource.records.standing import Absent, Standing, Written
 
 logger = structlog.get_logger(__name__)
@@ -69,6 +71,8 @@ class CredentialSecrets:
     heard: Heard = _nobody_listens
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     backoff: Backoff = STORE_BACKOFF
+    link_keys: Callable[[], LinkKeys] = LinkKeys
+    """The keys that there are at this moment: what we tell in a history bears a mark."""
 
     # Reads.
 
@@ -151,6 +155,10 @@ class CredentialSecrets:
             return None
 
     # Writes.
+
+    def told(self, namespace: str, name: str, history: str | None, entry: HistoryEntry) -> str:
+        """The history with one more entry, which bears our mark."""
+        return appended(history, entry.marked(self.link_keys(), (namespace, name)))
 
     async def create(
         self,
@@ -253,6 +261,9 @@ class CredentialSecrets:
             before = after
 
     async def _write(self, namespace: str, name: str, before: Readable | Absent, change: Change) -> Metadata:
+        if change.entry is not None:
+            marked = change.entry.marked(self.link_keys(), (namespace, name))
+            change = msgspec.structs.replace(change, entry=marked)
         if isinstance(before, Absent):
             return await self.create(namespace, name, before, change)
         patch = change_patch(name, before, change)

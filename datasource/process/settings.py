@@ -83,6 +83,11 @@ class Settings(msgspec.Struct, frozen=True):
     sign_in: SignIn | None = None
     """How people sign in; None: nobody does, and whoever has a link may use it."""
 
+    @property
+    def signs_in(self) -> bool:
+        """Whether people sign in at the callback server: then links have no ticket, and `audit` tells who did what."""
+        return self.sign_in is not None
+
 
 def settings_in(environ: Mapping[str, str]) -> Settings:
     """Read the settings.

@@ -136,12 +136,17 @@ def facts_patch(*, datasource_name: str, resource_version: str, facts: Facts) ->
     return {"metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)}}
 
 
+def told_patch(history: str | None) -> dict[str, Any]:
+    """The part of a merge patch that changes what is told of people, and no token; nothing where that stays as it is."""
+    return {} if history is None else {"data": _told(history)}
+
+
 def change_patch(datasource_name: str, before: Readable, change: Change) -> dict[str, Any]:
     """The merge patch that puts a change over a credential, as it was read."""
     version = before.resource_version
     if change.data is None:
         patch = facts_patch(datasource_name=datasource_name, resource_version=version, facts=change.facts)
-        return patch if change.history is None else patch | {"data": _told(change.history)}
+        return patch | told_patch(change.history)
     return credential_patch(
         datasource_name=datasource_name,
         resource_version=version,

@@ -1,7 +1,8 @@
 """What people did to a credential: the last few acts, kept in the credential Secret's data. Pure.
 
 An entry is appended by the very swap that makes the change, so the two never disagree. It is for whoever looks after a
-credential; who may edit the Secret can edit it. The record that an auditor reads is the log stream `audit`.
+credential. Who may edit the Secret can edit it, so a mark tells which entries are ours. The record that an auditor reads is
+the log stream `audit`.
 """
 
 from collections.abc import Iterable
@@ -10,8 +11,9 @@ from enum import StrEnum
 
 import msgspec
 
-from datasource.api.clock import Moment
+from datasource.api.clock import Moment, rfc3339
 from datasource.outbound.printable import printable
+from datasource.records.link_keys import MARK_LENGTH, LinkKeys, Origin, Purpose
 
 ENTRIES = 5
 """How many are kept; the oldest go first."""
@@ -45,19 +47,40 @@ class By(StrEnum):
 SUCCEEDED = "Succeeded"
 
 
-class HistoryEntry(msgspec.Struct, frozen=True):
+class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One act. `id` is the one that its line in the log stream `audit` has."""
 
     id: str
     time: Moment
     what: str
     by: str
-    result: str = SUCCEEDED
+    result: str = ""
+    mark: str = ""
+    """That one of our two processes wrote it, of this Datasource."""
+
+    def marked(self, keys: LinkKeys, place: tuple[str, str]) -> "HistoryEntry":
+        """The same with a mark of the newest key, for the Datasource of that namespace and name."""
+        key = keys.newest()
+        mark = "" if key is None else key.mark(Purpose.HISTORY, self._marked_text(place))
+        return msgspec.structs.replace(self, mark=mark)
+
+    def is_ours(self, keys: LinkKeys, place: tuple[str, str], now: datetime) -> bool:
+        """Whether one of our two processes wrote it, as it stands there."""
+        return keys.origin(Purpose.HISTORY, self._marked_text(place), self.mark, now) is Origin.OURS
+
+    def _marked_text(self, place: tuple[str, str]) -> str:
+        told = (*place, self.id, rfc3339(self.time), self.what, self.by, self.result)
+        return msgspec.json.encode(told).decode()
 
     def bounded(self) -> "HistoryEntry":
         """The same, fit to be shown and to be kept."""
         return HistoryEntry(
-            id=_short(self.id), time=self.time, what=_short(self.what), by=_short(self.by), result=_short(self.result)
+            id=_short(self.id),
+            time=self.time,
+            what=_short(self.what),
+            by=_short(self.by),
+            result=_short(self.result),
+            mark=self.mark[:MARK_LENGTH],
         )
 
 
@@ -92,7 +115,7 @@ def appended(text: str | None, entry: HistoryEntry) -> str:
 
 def entry_of(entry_id: str, what: Act, *, by: str, at: datetime, result: str = SUCCEEDED) -> HistoryEntry:
     """An entry as it is kept."""
-    return HistoryEntry(id=entry_id, time=at, what=what, by=by, result=result).bounded()
+    return HistoryEntry(id=entry_id, time=at.replace(microsecond=0), what=what, by=by, result=result).bounded()
 
 
 def _encoded(entries: Iterable[HistoryEntry]) -> str:

@@ -48,6 +48,7 @@ class Purpose(StrEnum):
     SESSION = "session"
     SIGN_IN = "sign-in"
     REQUEST = "request"
+    HISTORY = "history"
 
 
 class Origin(Enum):

@@ -18,6 +18,7 @@ from datasource.records.history import (
     entry_of,
     read_history,
 )
+from datasource.records.link_keys import LENIENCE, MARK_LENGTH, LinkKeys
 from tests.unit.datasource.builders import NOW
 
 
@@ -97,3 +98,30 @@ def test_what_a_later_version_adds_is_read_past() -> None:
 @given(st.text())
 def test_no_text_is_an_error(text: str) -> None:
     assert len(read_history(text)) <= ENTRIES
+
+
+# Whose an entry is.
+
+KEYS = LinkKeys().renewed(NOW, lambda size: b"k" * size)
+PLACE, LATER = ("shop", "sales"), NOW + 2 * LENIENCE
+
+
+def test_entry_of_ours_is_known_after_it_was_stored() -> None:
+    (read,) = read_history(appended(None, entry().marked(KEYS, PLACE)))
+    assert read.is_ours(KEYS, PLACE, LATER)
+
+
+@pytest.mark.parametrize("changes", [{"by": "eve"}, {"what": "Refresh"}, {"result": ""}, {"id": "x"}, {"mark": ""}])
+def test_altered_entry_is_nobodys(changes: dict[str, str]) -> None:
+    altered = msgspec.structs.replace(entry().marked(KEYS, PLACE), **changes)
+    assert not altered.is_ours(KEYS, PLACE, LATER)
+
+
+def test_entry_is_of_one_datasource_and_needs_a_key() -> None:
+    assert not entry().marked(KEYS, PLACE).is_ours(KEYS, ("shop", "calendar"), LATER)
+    assert not entry().marked(LinkKeys(), PLACE).is_ours(LinkKeys(), PLACE, NOW)
+
+
+def test_mark_of_any_length_is_bounded() -> None:
+    (read,) = read_history(appended(None, msgspec.structs.replace(entry(), mark="m" * 5000)))
+    assert len(read.mark) == MARK_LENGTH
