@@ -1,7 +1,6 @@
 """Sign-in, from the button to the session, with an issuer on loopback: who gets in, and who does not."""
 
 import base64
-import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from callback_server.security import token_for
 from callback_server.signed_in import sign_in
 from datasource.oauth2.authorize import s256_challenge
+from tests.support.refresh import leads_on_to
 from tests.unit.callback_server.signed_in.company import CLIENT, EXTERNAL, Company, company
 from tests.unit.datasource.oauth2.test_signature import OTHER_RSA
 
@@ -350,12 +351,8 @@ async def test_sign_in_takes_the_form_of_the_page_in_the_same_browser(there: Com
 async def test_way_back_is_one_of_our_pages_whatever_somebody_writes(there: Company, path: str) -> None:
     browser = there.browser()
     await browser.get("/")
-    from callback_server.security import token_for
-
     fields = {"to": path, "token": token_for(browser.cookies[BROWSER], "sign-in", path)}
     onward = await browser.post("/sign-in", fields)
-    from tests.support.refresh import leads_on_to
-
     url = leads_on_to(onward.text)
     assert url is not None
     sent_to = httpx.URL(url)
@@ -390,15 +387,3 @@ async def test_page_of_a_sign_in_tells_nothing_of_what_stands_behind_it(there: C
     there_is, there_is_none = (re.sub(r'value="[^"]*"', "", page) for page in pages)
     assert there_is == there_is_none
     assert there.cluster.asked == []
-
-
-async def test_sign_in_is_in_the_log_and_its_secrets_are_not(
-    there: Company, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from structlog.testing import capture_logs
-
-    with capture_logs() as logs:
-        browser = await there.signed_in("ada", "dev")
-    (line,) = [each for each in logs if each["event"] == "signed in"]
-    assert (line["user"], line["groups"]) == ("ada", 2)
-    assert browser.cookies[SESSION] not in json.dumps(logs, default=str)
