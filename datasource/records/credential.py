@@ -18,7 +18,16 @@ from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.records.import_secret import ImportedFrom
 from datasource.records.intent import Intent
+from datasource.records.lenient_facts import (
+    authorized_at_in,
+    history_in,
+    identity_check_in,
+    page_request_in,
+    promised_in,
+)
+from datasource.records.page_request import PageRequest
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -87,6 +96,17 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """When a person got it; refreshes leave it. None: v0.1.0 stored it."""
     promised: ProviderMetadata | None = None
     """What the issuer's metadata promised when the credential was obtained: it holds while the document is out of reach."""
+    page_request: PageRequest | None = None
+    """What somebody asked for at a page, of this very credential."""
+    history: str | None = None
+    """The ID of the last entry of the history in the data: whoever has that entry needs to read none."""
+    imported: ImportedFrom | None = None
+    """Whose refresh token somebody brought along; None where a person authorized."""
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether nobody knows yet if the provider takes the refresh token: apps get nothing of it."""
+        return self.imported is not None and self.refreshed_at is None
 
 
 class TombstoneFacts(msgspec.Struct, frozen=True):
@@ -103,6 +123,10 @@ class TombstoneFacts(msgspec.Struct, frozen=True):
     """Where it keeps a token to be revoked: when to give that up."""
     promised: ProviderMetadata | None = None
     """As that of the credential that was cleared."""
+    history: str | None = None
+    """As that of a credential."""
+    imported: ImportedFrom | None = None
+    """The same: what was cleared is not taken from there once more."""
 
 
 Facts = CredentialFacts | TombstoneFacts
@@ -160,14 +184,6 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
 
     def __repr__(self) -> str:
         return f"CredentialData(token_endpoint={self.token_endpoint!r}, ...)"
-
-
-class Change(msgspec.Struct, frozen=True):
-    """What a credential Secret is to say of its tokens."""
-
-    facts: CredentialFacts
-    data: CredentialData | None = None
-    """None: the tokens stay as they are."""
 
 
 T = TypeVar("T")
@@ -247,28 +263,6 @@ def _size(field: tuple[str, str]) -> int:
     return sum(len(text.encode()) for text in field)
 
 
-def _identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]:
-    """Which expectedIdentity was compared with, and how that went; an altered annotation counts as none."""
-    checked, _, verdict = annotations.get(Annotation.EXPECTED_IDENTITY, "").partition(" ")
-    return (checked, verdict) if checked and verdict in {"fits", "differs"} else (None, "")
-
-
-def _promised_in(annotations: Mapping[str, str]) -> ProviderMetadata | None:
-    """What was promised; an altered annotation is as if nothing was."""
-    try:
-        return msgspec.json.decode(annotations.get(Annotation.PROMISED, ""), type=ProviderMetadata).promises
-    except (ValueError, msgspec.MsgspecError):
-        return None
-
-
-def _authorized_at_in(annotations: Mapping[str, str]) -> datetime | None:
-    """When a person got it; nothing rests on it, so an altered annotation is as if it was not told."""
-    try:
-        return parse_rfc3339(annotations.get(Annotation.AUTHORIZED_AT, ""))
-    except ValueError:
-        return None
-
-
 def _tombstone_facts(credential_id: str, reason: Reason, annotations: Mapping[str, str]) -> TombstoneFacts:
     return TombstoneFacts(
         credential_id=credential_id,
@@ -277,7 +271,9 @@ def _tombstone_facts(credential_id: str, reason: Reason, annotations: Mapping[st
         handled=_handled(annotations),
         ticket_hash=annotations.get(Annotation.TICKET_HASH),
         revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
-        promised=_promised_in(annotations),
+        promised=promised_in(annotations),
+        history=history_in(annotations),
+        imported=_parsed(annotations, Annotation.IMPORTED, ImportedFrom.decode),
     )
 
 
@@ -285,7 +281,7 @@ def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> Cre
     fingerprint = annotations.get(Annotation.FINGERPRINT)
     if not fingerprint:
         raise UnreadableCredential(f"annotation {Annotation.FINGERPRINT} is missing")
-    identity_checked, verdict = _identity_check_in(annotations)
+    identity_checked, verdict = identity_check_in(annotations)
     return CredentialFacts(
         credential_id=credential_id,
         revision=_parsed(annotations, Annotation.REVISION, int) or 1,
@@ -311,8 +307,11 @@ def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> Cre
         identity_checked=identity_checked,
         identity_fits=verdict == "fits",
         is_revocable=Annotation.REVOCABLE in annotations,
-        authorized_at=_authorized_at_in(annotations),
-        promised=_promised_in(annotations),
+        authorized_at=authorized_at_in(annotations),
+        promised=promised_in(annotations),
+        page_request=page_request_in(annotations, credential_id),
+        history=history_in(annotations),
+        imported=_parsed(annotations, Annotation.IMPORTED, ImportedFrom.decode),
     )
 
 

@@ -27,7 +27,12 @@ from datasource_operator.served_scopes import Source
 
 CONTROLLER = "datasource"
 
-_WATCHES = {Source.CREDENTIALS: "credentials", Source.TOKENS: "tokens", Source.OTHER_TOKENS: "tokens_of_other_types"}
+_WATCHES = {
+    Source.CREDENTIALS: "credentials",
+    Source.TOKENS: "tokens",
+    Source.OTHER_TOKENS: "tokens_of_other_types",
+    Source.IMPORTS: "imports",
+}
 _PER_OBJECT = ["datasource_namespace", "datasource_name"]
 _PER_NAMESPACE = ["datasource_namespace"]
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

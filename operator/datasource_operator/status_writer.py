@@ -16,7 +16,9 @@ from datasource.cluster.api_errors import ApiError, Invalid, NotFound
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
+from datasource.process.audit import AuditLog
 from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.decisions.audit import audit_lines
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.rivals import LEAVE_IT_FOR, Rivals, another_installation
 from datasource_operator.decisions.status import (
@@ -24,6 +26,7 @@ from datasource_operator.decisions.status import (
     brought_nearer,
     dropped_fields,
     essential_status,
+    refused_import,
     status_patch,
     wanted_status,
     without,
@@ -38,6 +41,9 @@ ANOTHER_INSTALLATION = "AnotherInstallation"
 """The reason of the Event."""
 
 AUTHORIZATION_FAILED = "AuthorizationFailed"
+"""The reason of the Event."""
+
+IMPORT_REFUSED = "ImportRefused"
 """The reason of the Event."""
 
 UNKNOWN_FOR = timedelta(minutes=10)
@@ -82,6 +88,7 @@ class StatusWriter:
     warn: Warn = _warn_nobody
     come_again: Callable[[Key, timedelta], None] = lambda _, __: None
     """Told when a status that was not written is to be tried again, if nothing else happens before."""
+    audit: AuditLog = field(default_factory=lambda: AuditLog(is_wanted=False))
     rivals: Rivals[Key] = field(init=False)
     _refused: dict[Key, _Refused] = field(default_factory=dict)
     _unknown: dict[str, float] = field(default_factory=dict)
@@ -109,6 +116,8 @@ class StatusWriter:
         if self.rivals.is_left_to_another(key, seen.status):
             await self._tell_of_another(key, seen, wanted)
             return
+        for line in audit_lines(seen, wanted, self.surface.link_keys()):
+            self.audit.tell(line)
         refused = self._refused.get(key)
         if refused is not None and refused.generation == seen.generation and self.monotonic() < refused.until:
             await self._write_essentials(key, seen, wanted, refused.words)
@@ -134,6 +143,9 @@ class StatusWriter:
         nearer = brought_nearer(seen.status, wanted)
         if nearer is not None:
             await self.warn(key, reason=GRANT_EXPIRING, action="Authorize", note=nearer)
+        refused_token = refused_import(seen.status, wanted)
+        if refused_token is not None:
+            await self.warn(key, reason=IMPORT_REFUSED, action="Import", note=refused_token)
         self._remember(dropped_fields(patch, written.status))
         # The answer shows the object as this very write left it: what differs from the patch is the API server's doing.
         rest = without(self._patch(written.status, wanted), patch)

@@ -84,6 +84,19 @@ def refreshing_is_blocked(facts: CredentialFacts, seen: Observed) -> Finding | N
     return Finding(seen.trouble.reason, seen.trouble.message)
 
 
+def imported_token_is_unproven(facts: CredentialFacts, seen: Observed) -> Finding | None:
+    """Somebody brought a refresh token, and nobody knows yet whether the provider takes it."""
+    if not facts.is_unproven or not is_usable(facts, seen):
+        return None
+    tried = "A refresh token was imported. The operator tries it before apps get a token"
+    if seen.trouble is None:
+        return Finding(Reason.AUTHORIZATION_REQUIRED, f"{tried}.")
+    message = f"{tried}, and that has not succeeded yet. {seen.trouble.message}"
+    if seen.trouble.asks_for_a_person:
+        return _with_link(Reason.AUTHORIZATION_REQUIRED, message)
+    return Finding(Reason.AUTHORIZATION_REQUIRED, message)
+
+
 def token_ran_out_while_suspended(facts: CredentialFacts, seen: Observed) -> Finding | None:
     """Nobody refreshes it, and apps have a dead token."""
     if not seen.is_suspended or not is_usable(facts, seen) or not access_token_is_dead(facts, seen):
@@ -127,6 +140,13 @@ def refresh_token_is_dead(facts: CredentialFacts, _: Observed) -> Finding | None
     if facts.verdict is None:
         return None
     said = f" {facts.verdict_message}" if facts.verdict_message else ""
+    if facts.is_unproven:
+        return _person_needed(
+            Reason.GRANT_REVOKED,
+            "The provider does not accept the refresh token that was imported. It was used up or revoked, it expired, or it "
+            "belongs to another client ID than spec.oauth2.clientID",
+            said,
+        )
     if facts.verdict is Reason.REFRESH_INTERRUPTED:
         return _person_needed(
             Reason.REFRESH_INTERRUPTED,
@@ -198,6 +218,7 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
 # Asked of a stored credential, where nothing of the above was found: the parameters are complete.
 CHAIN_OF_A_CREDENTIAL: tuple[Callable[[CredentialFacts, Observed], Finding | None], ...] = (
     refreshing_is_blocked,
+    imported_token_is_unproven,
     token_ran_out_while_suspended,
     refreshing_fails,
     refreshing_is_late,
@@ -273,9 +294,9 @@ def _with_offer(facts: CredentialFacts, seen: Observed, reason: Reason, message:
 
 def _refresh_that_waits(seen: Observed) -> str:
     """Somebody asked for a refresh, and the pause after a failure is not over."""
-    if seen.pending.refresh is None or seen.trouble is None or seen.is_suspended:
+    if seen.asked_refresh is None or seen.trouble is None or seen.is_suspended:
         return ""
-    if seen.trouble.asked != seen.pending.refresh:
+    if seen.trouble.asked != seen.asked_refresh:
         return f" The requested refresh is tried within a minute. The last one failed. {seen.trouble.message}"
     return (
         f" The requested refresh failed. The operator tries again until {seen.trouble.told}, and within a minute after a new "

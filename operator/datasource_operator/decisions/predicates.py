@@ -5,12 +5,14 @@ What is said of a credential takes its facts: nobody can ask it of a tombstone, 
 
 from datetime import datetime, timedelta
 
+from datasource.api.objects import Status
 from datasource.api.spec import DeletionPolicy, Spec
 from datasource.api.states import Reason
 from datasource.oauth2.identity import expected_identity_hash
 from datasource.records.contents import StoredCredential
 from datasource.records.credential import CredentialFacts
-from datasource_operator.decisions.observed import Observed
+from datasource.records.page_request import RequestKind
+from datasource_operator.decisions.observed import Asked, Observed
 from datasource_operator.decisions.steps import Step
 
 
@@ -20,8 +22,11 @@ def fingerprint_fits(facts: CredentialFacts, seen: Observed) -> bool:
 
 
 def identity_fits(facts: CredentialFacts, seen: Observed) -> bool:
-    """Whether the one who authorized may have; nobody is expected where the spec names nobody."""
-    if seen.oauth2 is None or not seen.oauth2.expected_identity:
+    """Whether the one who authorized may have; nobody is expected where the spec names nobody.
+
+    Who stands behind an imported refresh token is known once the provider has answered.
+    """
+    if seen.oauth2 is None or not seen.oauth2.expected_identity or facts.is_unproven:
         return True
     compared = facts.identity_checked == expected_identity_hash(seen.oauth2.expected_identity)
     return compared and facts.identity_fits
@@ -38,7 +43,7 @@ def has_run_out(facts: CredentialFacts, seen: Observed) -> bool:
 
 
 def is_usable(facts: CredentialFacts, seen: Observed) -> bool:
-    """Whether the tokens may be used: ours, of these parameters, and neither run out nor judged dead."""
+    """Whether the tokens may be sent: ours, of these parameters, and neither run out nor judged dead."""
     return (
         not seen.is_ownerless
         and fingerprint_fits(facts, seen)
@@ -49,9 +54,9 @@ def is_usable(facts: CredentialFacts, seen: Observed) -> bool:
 
 
 def usable_credential(seen: Observed) -> StoredCredential | None:
-    """The credential, where its tokens may be used."""
+    """The credential, where its tokens may be used: apps get nothing of a refresh token that nobody tried yet."""
     match seen.credential:
-        case StoredCredential(facts=facts) if is_usable(facts, seen):
+        case StoredCredential(facts=facts) if is_usable(facts, seen) and not facts.is_unproven:
             return seen.credential
         case _:
             return None
@@ -77,8 +82,9 @@ def is_to_be_revoked(facts: CredentialFacts, seen: Observed) -> bool:
 
 
 def outlives_its_grant(facts: CredentialFacts, seen: Observed) -> bool:
-    """The refresh token is dead; the access token works until it runs out, unless the parameters changed as well."""
-    if facts.verdict is None or facts.expires_at is None:
+    """The refresh token is dead, or not tried yet; the access token that apps have works until it runs out, unless the
+    parameters changed as well."""
+    if facts.expires_at is None or (facts.verdict is None and not facts.is_unproven):
         return False
     return fingerprint_fits(facts, seen) and identity_fits(facts, seen) and seen.now < facts.expires_at
 
@@ -87,6 +93,17 @@ def name_is_taken(seen: Observed) -> bool:
     """Whether a Secret of somebody else has a name that we need."""
     problem = None if seen.surroundings is None else seen.surroundings.problem
     return problem is not None and problem.reason is Reason.SECRET_CONFLICT
+
+
+def told_last(status: Status) -> str | None:
+    """The ID of the last thing that people did, as the status tells it."""
+    return status.history[-1].id if status.history else None
+
+
+def asked_for_refresh(seen: Observed) -> Asked:
+    """Who asked for the refresh: somebody at a page is told by name, whatever annotation stands there, too."""
+    page = seen.page_request(RequestKind.REFRESH)
+    return Asked() if page is None else Asked(seen.page_request_by, page.id)
 
 
 def was_refused(step: Step, seen: Observed) -> bool:

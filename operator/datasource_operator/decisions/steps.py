@@ -8,8 +8,9 @@ from datasource.api.requests import HandledSet
 from datasource.api.secret_metadata import SecretMetadata
 from datasource.records.contents import Readable, StoredCredential
 from datasource.records.credential import Unreadable
+from datasource.records.import_secret import ImportSecret
 from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan
-from datasource_operator.decisions.observed import Finding
+from datasource_operator.decisions.observed import BY_ANNOTATION, Asked, Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Clear:
 
     credential: Readable | Unreadable | None
     handled: HandledSet
+    asked: Asked = BY_ANNOTATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,14 @@ class MarkHandled:
 
     credential: Readable
     handled: HandledSet
+    result: str
+    """Why nothing came of it."""
+    asked: Asked = BY_ANNOTATION
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """Read what people did: the status does not tell the last of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,31 @@ class Relabel:
 
     credential: Readable
     template: SecretMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtImport:
+    """Read what an import Secret brings: watches show its metadata alone."""
+
+    secret: ImportSecret
+
+
+@dataclass(frozen=True, slots=True)
+class TakeImport:
+    """Store the refresh token of an import Secret as a credential that is to be proved. It is sent after that, not before."""
+
+    secret: ImportSecret
+    token_hash: str
+    replaced: Readable | None
+    keeps_access_token: bool
+    """Whether apps still have one that works."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteImport:
+    """Delete an import Secret whose refresh token was taken over."""
+
+    secret: ImportSecret
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +154,14 @@ Step = (
     | Adopt
     | Clear
     | MarkHandled
+    | ReadHistory
     | CompareIdentity
     | Hold
     | Release
     | Relabel
+    | LookAtImport
+    | TakeImport
+    | DeleteImport
     | WriteTokenSecret
     | LookForTokenSecret
     | DeleteTokenSecret

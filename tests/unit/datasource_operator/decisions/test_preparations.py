@@ -17,12 +17,14 @@ from datasource.oauth2.identity import expected_identity_hash
 from datasource.records.contents import Contents, Readable, StoredCredential
 from datasource.records.credential import Unreadable
 from datasource.records.secret_labels import as_written
+from datasource_operator.decisions.imports import step_of_import
 from datasource_operator.decisions.observed import Observed, Surroundings
 from datasource_operator.decisions.preparations import (
     PREPARATIONS,
     clear_is_requested,
     deletion_is_not_to_revoke,
     deletion_is_to_revoke,
+    history_is_not_told,
     identity_is_not_compared,
     refresh_is_requested_in_vain,
     restored_credential_has_no_owner,
@@ -372,6 +374,8 @@ def test_preparations_are_all_in_the_chain() -> None:
         deletion_is_to_revoke,
         deletion_is_not_to_revoke,
         template_of_the_credential_changed,
+        history_is_not_told,
+        step_of_import,
         surroundings_are_unknown,
     }
     assert set(PREPARATIONS) == named
