@@ -58,7 +58,7 @@ class EgressDenied(NotDelivered):
     """The host, or the address that it leads to, is one that requests may not go to. Nothing was connected to."""
 
     def __init__(self, host: str, denied: Denied) -> None:
-        super().__init__(f"{host} leads to {denied}: no request may go there. {REMEDY}")
+        super().__init__(f"{host} leads to {denied}. No request may go there. {REMEDY}")
         self.denied = denied
 
 

@@ -166,8 +166,8 @@ def key_field_of(ref: Ref) -> str:
 
 
 def example_of(ref: Ref) -> str:
-    """How `kubectl create secret` is told the value."""
-    return f"--from-file={ref.key}=key.pem" if isinstance(ref, PrivateKeyRef) else f"--from-literal={ref.key}=..."
+    """How `kubectl create secret` gets the value: never from the command line, which shells keep and others can see."""
+    return f"--from-file={ref.key}=key.pem" if isinstance(ref, PrivateKeyRef) else f"--from-file={ref.key}=FILE"
 
 
 def _allowed_hosts(secret: Secret) -> frozenset[str] | None:

@@ -450,6 +450,34 @@ def test_who_writes_a_secret_of_our_types_must_be_allowed_to_read_it(
         assert create(writer, allowed) == ""
 
 
+def test_import_is_called_after_a_datasource_that_its_writer_may_patch_and_the_operator_may_only_delete_it(
+    cluster: Cluster, admin: Api, namespace: str
+) -> None:
+    """What stands in it decides whose grant apps use: rights on Secrets alone are not enough."""
+    cluster.kubectl("create", "serviceaccount", "importer", "-n", namespace)
+    cluster.kubectl("create", "role", "secrets", "--verb=create,get", "--resource=secrets", "-n", namespace)
+    patches = ("--verb=patch", "--resource=datasources.datasource.dev", "--resource-name=calendar")
+    cluster.kubectl("create", "role", "datasources", *patches, "-n", namespace)
+    for role in ("secrets", "datasources"):
+        subject = f"--serviceaccount={namespace}:importer"
+        cluster.kubectl("create", "rolebinding", role, f"--role={role}", subject, "-n", namespace)
+    importer = api_of(cluster.kubeconfig_for(namespace, "importer"))
+    operator = api_of(cluster.kubeconfig_for(SYSTEM_NAMESPACE, OPERATOR))
+
+    assert create(importer, secret("calendar-oauth2-import", IMPORT, namespace)) == ""
+    said = create(importer, secret("diary-oauth2-import", IMPORT, namespace))
+    assert "brings a refresh token for Datasource diary" in said
+    assert "may not patch that Datasource" in said
+    for name in ("calendar", "-oauth2-import"[1:]):
+        assert "its name must be that of its Datasource" in create(importer, secret(name, IMPORT, namespace))
+
+    admin.create(secret("calendar-oauth2-import", IMPORT, namespace))
+    change = {"data": {"refresh_token": "eA=="}}
+    patched = refusal(operator.patch, SECRETS, "calendar-oauth2-import", change, namespace, dry_run=True)
+    assert "is forbidden: ValidatingAdmissionPolicy" in patched
+    assert refusal(operator.delete, SECRETS, "calendar-oauth2-import", namespace, dry_run=True) == ""
+
+
 def test_no_way_of_writing_a_credential_gets_around_the_policies(cluster: Cluster, admin: Api, namespace: str) -> None:
     """Whole, by any kind of patch, under a generated name, with stringData; what it is owned by and what it waits for."""
     cluster.kubectl("create", "serviceaccount", "writer", "-n", namespace)
@@ -483,34 +511,6 @@ def test_no_way_of_writing_a_credential_gets_around_the_policies(cluster: Cluste
     ):
         assert "may not get Secrets of that name" in said, said
     assert admin.get(SECRETS, there["metadata"]["name"], namespace)["data"] == there["data"]
-
-
-def test_import_is_called_after_a_datasource_that_its_writer_may_patch_and_the_operator_may_only_delete_it(
-    cluster: Cluster, admin: Api, namespace: str
-) -> None:
-    """What stands in it decides whose grant apps use: rights on Secrets alone are not enough."""
-    cluster.kubectl("create", "serviceaccount", "importer", "-n", namespace)
-    cluster.kubectl("create", "role", "secrets", "--verb=create,get", "--resource=secrets", "-n", namespace)
-    patches = ("--verb=patch", "--resource=datasources.datasource.dev", "--resource-name=calendar")
-    cluster.kubectl("create", "role", "datasources", *patches, "-n", namespace)
-    for role in ("secrets", "datasources"):
-        subject = f"--serviceaccount={namespace}:importer"
-        cluster.kubectl("create", "rolebinding", role, f"--role={role}", subject, "-n", namespace)
-    importer = api_of(cluster.kubeconfig_for(namespace, "importer"))
-    operator = api_of(cluster.kubeconfig_for(SYSTEM_NAMESPACE, OPERATOR))
-
-    assert create(importer, secret("calendar-oauth2-import", IMPORT, namespace)) == ""
-    said = create(importer, secret("diary-oauth2-import", IMPORT, namespace))
-    assert "brings a refresh token for Datasource diary" in said
-    assert "may not patch that Datasource" in said
-    for name in ("calendar", "-oauth2-import"[1:]):
-        assert "its name must be that of its Datasource" in create(importer, secret(name, IMPORT, namespace))
-
-    admin.create(secret("calendar-oauth2-import", IMPORT, namespace))
-    change = {"data": {"refresh_token": "eA=="}}
-    patched = refusal(operator.patch, SECRETS, "calendar-oauth2-import", change, namespace, dry_run=True)
-    assert "is forbidden: ValidatingAdmissionPolicy" in patched
-    assert refusal(operator.delete, SECRETS, "calendar-oauth2-import", namespace, dry_run=True) == ""
 
 
 def test_policies_pass_the_type_check(admin: Api) -> None:
