@@ -86,6 +86,8 @@ class Annotation(StrEnum):
     PROMISED = "datasource.dev/promised"
     AUTHORIZED_AT = "datasource.dev/authorized-at"
     IMPORTED = "datasource.dev/imported"
+    PAGE_REQUEST = "datasource.dev/page-request"
+    HISTORY = "datasource.dev/history"
     CONTENT = "datasource.dev/content"
     TEMPLATE = "datasource.dev/template"
 
@@ -100,6 +102,9 @@ class Annotation(StrEnum):
 
 TOKEN_LABELS = {str(Annotation.ROLE): str(Role.TOKEN)}
 """On a token Secret whose type is not ours: a watch selects it by this."""
+
+HISTORY_KEY = "history"
+"""The key of a credential Secret with what people did (`records/history.py`). No token rests on it."""
 
 DOCKER_CONFIG_KEY = ".dockerconfigjson"
 """The key of a Secret of type kubernetes.io/dockerconfigjson; its value is a JSON object."""

@@ -5,7 +5,6 @@ token is sent or handed out the data is read, and tokens go only to the endpoint
 one request, so they never disagree unless somebody edited them.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -13,13 +12,23 @@ from typing import TypeVar
 import msgspec
 
 from datasource.api.clock import parse_rfc3339
+from datasource.api.durations import whole_seconds
 from datasource.api.names import Annotation, Role, credential_secret_name
 from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.records.history import HistoryEntry, appended
 from datasource.records.import_secret import ImportedFrom
 from datasource.records.intent import Intent
+from datasource.records.lenient_facts import (
+    authorized_at_in,
+    history_in,
+    identity_check_in,
+    page_request_in,
+    promised_in,
+)
+from datasource.records.page_request import PageRequest
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -90,6 +99,10 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """What the issuer's metadata promised when the credential was obtained: it holds while the document is out of reach."""
     imported: ImportedFrom | None = None
     """Whose refresh token somebody brought along; None where a person authorized."""
+    page_request: PageRequest | None = None
+    """What somebody asked for at a page, of this very credential."""
+    history: str | None = None
+    """The ID of the last entry of the history in the data: whoever has that entry needs to read none."""
 
     @property
     def is_unproven(self) -> bool:
@@ -113,6 +126,8 @@ class TombstoneFacts(msgspec.Struct, frozen=True):
     """As that of the credential that was cleared."""
     imported: ImportedFrom | None = None
     """The same: what was cleared is not taken from there once more."""
+    history: str | None = None
+    """As that of a credential."""
 
 
 Facts = CredentialFacts | TombstoneFacts
@@ -178,14 +193,26 @@ class Change(msgspec.Struct, frozen=True):
     facts: CredentialFacts
     data: CredentialData | None = None
     """None: the tokens stay as they are."""
+    entry: HistoryEntry | None = None
+    """What somebody did; None: the history stays as it is."""
+    history_before: str | None = None
+    """What it is appended to."""
+
+    def with_entry(self, history: str | None, entry: HistoryEntry) -> "Change":
+        """The same, told of in the history: `history` is what stands there."""
+        told = msgspec.structs.replace(self.facts, history=entry.id)
+        return Change(told, self.data, entry, history)
+
+    @property
+    def history(self) -> str | None:
+        """The whole of it; None: it stays as it is."""
+        return None if self.entry is None else appended(self.history_before, self.entry)
 
 
 T = TypeVar("T")
 
 LARGEST_CAPTURED = 288 * 1024
 """Bytes of captured fields that are kept: more than all that one spec can name."""
-
-_WHOLE_SECONDS = re.compile("[1-9][0-9]{0,8}")
 
 _DATA_KEYS = CredentialData.__struct_fields__
 
@@ -257,28 +284,6 @@ def _size(field: tuple[str, str]) -> int:
     return sum(len(text.encode()) for text in field)
 
 
-def _identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]:
-    """Which expectedIdentity was compared with, and how that went; an altered annotation counts as none."""
-    checked, _, verdict = annotations.get(Annotation.EXPECTED_IDENTITY, "").partition(" ")
-    return (checked, verdict) if checked and verdict in {"fits", "differs"} else (None, "")
-
-
-def _promised_in(annotations: Mapping[str, str]) -> ProviderMetadata | None:
-    """What was promised; an altered annotation is as if nothing was."""
-    try:
-        return msgspec.json.decode(annotations.get(Annotation.PROMISED, ""), type=ProviderMetadata).promises
-    except (ValueError, msgspec.MsgspecError):
-        return None
-
-
-def _authorized_at_in(annotations: Mapping[str, str]) -> datetime | None:
-    """When a person got it; nothing rests on it, so an altered annotation is as if it was not told."""
-    try:
-        return parse_rfc3339(annotations.get(Annotation.AUTHORIZED_AT, ""))
-    except ValueError:
-        return None
-
-
 def _tombstone_facts(credential_id: str, reason: Reason, annotations: Mapping[str, str]) -> TombstoneFacts:
     return TombstoneFacts(
         credential_id=credential_id,
@@ -287,8 +292,9 @@ def _tombstone_facts(credential_id: str, reason: Reason, annotations: Mapping[st
         handled=_handled(annotations),
         ticket_hash=annotations.get(Annotation.TICKET_HASH),
         revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
-        promised=_promised_in(annotations),
+        promised=promised_in(annotations),
         imported=_parsed(annotations, Annotation.IMPORTED, ImportedFrom.decode),
+        history=history_in(annotations),
     )
 
 
@@ -296,7 +302,7 @@ def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> Cre
     fingerprint = annotations.get(Annotation.FINGERPRINT)
     if not fingerprint:
         raise UnreadableCredential(f"annotation {Annotation.FINGERPRINT} is missing")
-    identity_checked, verdict = _identity_check_in(annotations)
+    identity_checked, verdict = identity_check_in(annotations)
     return CredentialFacts(
         credential_id=credential_id,
         revision=_parsed(annotations, Annotation.REVISION, int) or 1,
@@ -314,28 +320,24 @@ def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> Cre
         stored_by=annotations.get(Annotation.STORED_BY),
         verdict=_parsed(annotations, Annotation.VERDICT, Reason),
         verdict_message=annotations.get(Annotation.VERDICT_MESSAGE),
-        told_lifetime=_parsed(annotations, Annotation.TOLD_LIFETIME, _seconds),
+        told_lifetime=_parsed(annotations, Annotation.TOLD_LIFETIME, whole_seconds),
         expiry_hint=_parsed(annotations, Annotation.EXPIRY_HINT, parse_rfc3339),
         grant_expires_at=_parsed(annotations, Annotation.GRANT_EXPIRES_AT, parse_rfc3339),
-        grant_lifetime=_parsed(annotations, Annotation.GRANT_LIFETIME, _seconds),
+        grant_lifetime=_parsed(annotations, Annotation.GRANT_LIFETIME, whole_seconds),
         identity_problem=annotations.get(Annotation.IDENTITY_PROBLEM),
         identity_checked=identity_checked,
         identity_fits=verdict == "fits",
         is_revocable=Annotation.REVOCABLE in annotations,
-        authorized_at=_authorized_at_in(annotations),
-        promised=_promised_in(annotations),
         imported=_parsed(annotations, Annotation.IMPORTED, ImportedFrom.decode),
+        authorized_at=authorized_at_in(annotations),
+        promised=promised_in(annotations),
+        page_request=page_request_in(annotations, credential_id),
+        history=history_in(annotations),
     )
 
 
 def _handled(annotations: Mapping[str, str]) -> HandledSet:
     return _parsed(annotations, Annotation.HANDLED, HandledSet.decode) or HandledSet()
-
-
-def _seconds(text: str) -> timedelta:
-    if not _WHOLE_SECONDS.fullmatch(text):
-        raise ValueError(text)
-    return timedelta(seconds=int(text))
 
 
 def _parsed(annotations: Mapping[str, str], key: Annotation, parse: Callable[[str], T]) -> T | None:

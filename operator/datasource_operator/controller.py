@@ -16,6 +16,7 @@ from datasource.api.objects import Datasource
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.concurrency.fair_turns import FairTurns
+from datasource.process.audit import AuditLog
 from datasource.process.clock import utc_now
 from datasource.process.journal import Journal
 from datasource.process.settings import Settings
@@ -44,8 +45,8 @@ from datasource_operator.refresher import Refresher
 from datasource_operator.revocations import Revocations
 from datasource_operator.revoker import Revoker
 from datasource_operator.secret_poller import SecretPoller
-from datasource_operator.secret_watch import WATCHED, Mirror, SecretWatch, SecretWatches
-from datasource_operator.served_scopes import ServedScopes, Source
+from datasource_operator.secret_watch import WATCHED, SecretWatch, SecretWatches
+from datasource_operator.served_scopes import ServedScopes
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
 from datasource_operator.surroundings_schedule import SurroundingsSchedule
@@ -108,7 +109,8 @@ class Controller:
         self._poller = SecretPoller(self.kube, self._surroundings_changed, self.monotonic)
         recorder = self._recorder = EventRecorder(self.kube, socket.gethostname(), utc_now)
         discovery = Discovery(self.transport, self.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
-        self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
+        link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
+        self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery, link_keys=link_keys.known)
         self._failed = FailedAuthorizations(self.cache, utc_now, self._look_again)
         self._steps.observer.failed_authorization = self._failed.of
         self._outward = OutwardLooks(self.transport, self._steps, self._look_again, self._provider_looked_at)
@@ -120,13 +122,12 @@ class Controller:
         self._refresher.keep(self.journal, self._look_again)
         revoker = Revoker(self.kube, self.transport, self.cache, self.settings, self._recorder)
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
-        link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
         self._link_keys = LinkKeyKeeper(link_keys, utc_now, self.cache.datasource_keys, self._look_later)
         account = ServiceAccount(self.settings.system_namespace, self.settings.callback_server_account)
         self._callback_rights = CallbackRights(self.kube, account, self.scopes, self.monotonic, self.random)
-        surface = Surface(self.settings.external_url, secrets.token_bytes, lambda: link_keys.current)
+        surface = Surface(self.settings.external_url, secrets.token_bytes, link_keys.known)
         told = (recorder.announce, self.monotonic, self._warn, self._look_later)
-        self._status = StatusWriter(self.kube, self.cache, surface, *told)
+        self._status = StatusWriter(self.kube, self.cache, surface, *told, audit=AuditLog(self.settings.signs_in))
         self._reconciler = Reconciler(self._steps, self._status, self._follow_up)
         self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
         # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.
@@ -135,7 +136,7 @@ class Controller:
         self._refresher.sender.answered = self._pool.answered
         self.served = ServedScopes(self.scopes, self._scope_opened)
         watches = [
-            SecretWatch(self.kube, self._mirror(source), namespace, source, self._secret_changed, self.served)
+            SecretWatch(self.kube, self._steps.mirror(source), namespace, source, self._secret_changed, self.served)
             for namespace in self.scopes
             for source in WATCHED
         ]
@@ -163,9 +164,6 @@ class Controller:
             readable=self.served.readable(),
             callback_rights_refused=self._callback_rights.refused(),
         )
-
-    def _mirror(self, source: Source) -> Mirror:
-        return self._steps.imports.seen if source is Source.IMPORTS else self.cache
 
     def seen_before(self, key: Key, facts: CredentialFacts, now: datetime) -> datetime | None:
         """When a revision of a credential was first seen here, by the clock that shows `now`; None: not yet."""
@@ -265,6 +263,7 @@ class Controller:
         self._pool.forget(key)
         self._steps.token_secrets.let_go(key)
         self._steps.imports.seen.forget_look(key)
+        self._steps.observer.forget(key)
         self._status.forget(key)
         self._revocations.follow(key)
 

@@ -26,6 +26,7 @@ from datasource.records.credential import Change, CredentialData, CredentialFact
 from datasource.records.credential_patches import credential_patch
 from datasource.records.effective import Effective, effective_oauth2
 from datasource.records.fingerprint import fingerprint
+from datasource.records.history import Act, By, entry_of
 from datasource.records.import_secret import (
     ImportedFrom,
     ImportSecret,
@@ -44,6 +45,9 @@ from datasource_operator.provider_looks import NotLookedYet, ProviderLooks
 from datasource_operator.served_scopes import Source
 
 logger = structlog.get_logger(__name__)
+
+STORED = "Stored"
+"""The result that the history tells: whether the provider takes it is not known then."""
 
 
 @dataclass(slots=True)
@@ -229,19 +233,27 @@ class Importer:
         Raises:
             Stale: something else stands there by now.
         """
+        entry = entry_of(facts.credential_id, Act.NEW_CREDENTIAL, by=By.IMPORT, at=self.observer.now(), result=STORED)
+        facts = msgspec.structs.replace(facts, history=entry.id)
         replaced = step.replaced
         if replaced is None:
             template = seen.spec.credential_secret.template if isinstance(seen.spec, Spec) else NO_METADATA
+            change = Change(facts, data, entry.marked(self._credential_secrets.link_keys(), key))
             try:
-                await self._credential_secrets.create(*key, Absent(seen.uid, template), Change(facts, data))
+                await self._credential_secrets.create(*key, Absent(seen.uid, template), change)
             except Conflict:
                 raise Stale("a credential Secret appeared meanwhile") from None
             return
-        version = replaced.resource_version
+        secret = await self.observer.unchanged(key, replaced)
         if step.keeps_access_token and isinstance(replaced, StoredCredential):
-            secret = await self.observer.unchanged(key, replaced)
-            before, version = read_data(secret), secret.metadata.resource_version
+            before = read_data(secret)
             facts = msgspec.structs.replace(facts, expires_at=replaced.facts.expires_at)
             data = msgspec.structs.replace(data, access_token=before.access_token, token_type=before.token_type)
-        patch = credential_patch(datasource_name=key.name, resource_version=version, facts=facts, data=data)
+        patch = credential_patch(
+            datasource_name=key.name,
+            resource_version=secret.metadata.resource_version,
+            facts=facts,
+            data=data,
+            history=self._credential_secrets.told(*key, secret.history, entry),
+        )
         await self._credential_secrets.swap(*key, patch, PartialObject)
