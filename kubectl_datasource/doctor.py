@@ -99,7 +99,9 @@ def processes_are_ready(survey: Survey) -> Iterator[Check]:
             yield from (_readiness(name, each, survey) for each in found)
         elif _runs_elsewhere(account.component, survey):
             yield Check(
-                name, Verdict.WARNING, f"no Deployment in {survey.system_namespace}, but it works: it runs elsewhere"
+                name,
+                Verdict.WARNING,
+                f"no Deployment in {survey.system_namespace}, but it works: it runs outside of this namespace",
             )
         else:
             yield Check(

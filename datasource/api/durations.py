@@ -5,7 +5,6 @@ from datetime import timedelta
 
 _DURATION = re.compile(r"([0-9]{1,9}(\.[0-9]{1,9})?[smh])+")
 _DURATION_PART = re.compile(r"([0-9.]+)([smh])")
-_WHOLE_SECONDS = re.compile(r"[1-9][0-9]{0,8}")
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
 
 
@@ -15,14 +14,3 @@ def parse_duration(text: str | None) -> timedelta | None:
         return None
     parts = _DURATION_PART.findall(text)
     return sum((float(number) * _UNITS[unit] for number, unit in parts), start=timedelta(0))
-
-
-def whole_seconds(text: str) -> timedelta:
-    """Read a number of seconds, above 0 and below 32 years.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not _WHOLE_SECONDS.fullmatch(text):
-        raise ValueError("not a whole number of seconds")
-    return timedelta(seconds=int(text))

@@ -85,9 +85,9 @@ class Annotation(StrEnum):
     REVOKE_UNTIL = "datasource.dev/revoke-until"
     PROMISED = "datasource.dev/promised"
     AUTHORIZED_AT = "datasource.dev/authorized-at"
-    IMPORTED = "datasource.dev/imported"
     PAGE_REQUEST = "datasource.dev/page-request"
     HISTORY = "datasource.dev/history"
+    IMPORTED = "datasource.dev/imported"
     CONTENT = "datasource.dev/content"
     TEMPLATE = "datasource.dev/template"
 

@@ -133,8 +133,8 @@ def tombstone(
                 ticket_hash=before.ticket_hash,
                 revoke_until=revoke_until,
                 promised=before.promised,
-                imported=before.imported,
                 history=history,
+                imported=before.imported,
             )
         case _:
             assert_never(before)

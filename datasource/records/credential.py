@@ -5,6 +5,7 @@ token is sent or handed out the data is read, and tokens go only to the endpoint
 one request, so they never disagree unless somebody edited them.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -12,13 +13,11 @@ from typing import TypeVar
 import msgspec
 
 from datasource.api.clock import parse_rfc3339
-from datasource.api.durations import whole_seconds
 from datasource.api.names import Annotation, Role, credential_secret_name
 from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
-from datasource.records.history import HistoryEntry, appended
 from datasource.records.import_secret import ImportedFrom
 from datasource.records.intent import Intent
 from datasource.records.lenient_facts import (
@@ -97,12 +96,12 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """When a person got it; refreshes leave it. None: v0.1.0 stored it."""
     promised: ProviderMetadata | None = None
     """What the issuer's metadata promised when the credential was obtained: it holds while the document is out of reach."""
-    imported: ImportedFrom | None = None
-    """Whose refresh token somebody brought along; None where a person authorized."""
     page_request: PageRequest | None = None
     """What somebody asked for at a page, of this very credential."""
     history: str | None = None
     """The ID of the last entry of the history in the data: whoever has that entry needs to read none."""
+    imported: ImportedFrom | None = None
+    """Whose refresh token somebody brought along; None where a person authorized."""
 
     @property
     def is_unproven(self) -> bool:
@@ -124,10 +123,10 @@ class TombstoneFacts(msgspec.Struct, frozen=True):
     """Where it keeps a token to be revoked: when to give that up."""
     promised: ProviderMetadata | None = None
     """As that of the credential that was cleared."""
-    imported: ImportedFrom | None = None
-    """The same: what was cleared is not taken from there once more."""
     history: str | None = None
     """As that of a credential."""
+    imported: ImportedFrom | None = None
+    """The same: what was cleared is not taken from there once more."""
 
 
 Facts = CredentialFacts | TombstoneFacts
@@ -187,32 +186,12 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
         return f"CredentialData(token_endpoint={self.token_endpoint!r}, ...)"
 
 
-class Change(msgspec.Struct, frozen=True):
-    """What a credential Secret is to say of its tokens."""
-
-    facts: CredentialFacts
-    data: CredentialData | None = None
-    """None: the tokens stay as they are."""
-    entry: HistoryEntry | None = None
-    """What somebody did; None: the history stays as it is."""
-    history_before: str | None = None
-    """What it is appended to."""
-
-    def with_entry(self, history: str | None, entry: HistoryEntry) -> "Change":
-        """The same, told of in the history: `history` is what stands there."""
-        told = msgspec.structs.replace(self.facts, history=entry.id)
-        return Change(told, self.data, entry, history)
-
-    @property
-    def history(self) -> str | None:
-        """The whole of it; None: it stays as it is."""
-        return None if self.entry is None else appended(self.history_before, self.entry)
-
-
 T = TypeVar("T")
 
 LARGEST_CAPTURED = 288 * 1024
 """Bytes of captured fields that are kept: more than all that one spec can name."""
+
+_WHOLE_SECONDS = re.compile("[1-9][0-9]{0,8}")
 
 _DATA_KEYS = CredentialData.__struct_fields__
 
@@ -293,8 +272,8 @@ def _tombstone_facts(credential_id: str, reason: Reason, annotations: Mapping[st
         ticket_hash=annotations.get(Annotation.TICKET_HASH),
         revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
         promised=promised_in(annotations),
-        imported=_parsed(annotations, Annotation.IMPORTED, ImportedFrom.decode),
         history=history_in(annotations),
+        imported=_parsed(annotations, Annotation.IMPORTED, ImportedFrom.decode),
     )
 
 
@@ -320,24 +299,30 @@ def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> Cre
         stored_by=annotations.get(Annotation.STORED_BY),
         verdict=_parsed(annotations, Annotation.VERDICT, Reason),
         verdict_message=annotations.get(Annotation.VERDICT_MESSAGE),
-        told_lifetime=_parsed(annotations, Annotation.TOLD_LIFETIME, whole_seconds),
+        told_lifetime=_parsed(annotations, Annotation.TOLD_LIFETIME, _seconds),
         expiry_hint=_parsed(annotations, Annotation.EXPIRY_HINT, parse_rfc3339),
         grant_expires_at=_parsed(annotations, Annotation.GRANT_EXPIRES_AT, parse_rfc3339),
-        grant_lifetime=_parsed(annotations, Annotation.GRANT_LIFETIME, whole_seconds),
+        grant_lifetime=_parsed(annotations, Annotation.GRANT_LIFETIME, _seconds),
         identity_problem=annotations.get(Annotation.IDENTITY_PROBLEM),
         identity_checked=identity_checked,
         identity_fits=verdict == "fits",
         is_revocable=Annotation.REVOCABLE in annotations,
-        imported=_parsed(annotations, Annotation.IMPORTED, ImportedFrom.decode),
         authorized_at=authorized_at_in(annotations),
         promised=promised_in(annotations),
         page_request=page_request_in(annotations, credential_id),
         history=history_in(annotations),
+        imported=_parsed(annotations, Annotation.IMPORTED, ImportedFrom.decode),
     )
 
 
 def _handled(annotations: Mapping[str, str]) -> HandledSet:
     return _parsed(annotations, Annotation.HANDLED, HandledSet.decode) or HandledSet()
+
+
+def _seconds(text: str) -> timedelta:
+    if not _WHOLE_SECONDS.fullmatch(text):
+        raise ValueError(text)
+    return timedelta(seconds=int(text))
 
 
 def _parsed(annotations: Mapping[str, str], key: Annotation, parse: Callable[[str], T]) -> T | None:

@@ -22,8 +22,9 @@ from datasource.api.objects import Metadata, OwnerReference, Secret, encoded_dat
 from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
 from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.records.change import Change
 from datasource.records.contents import Readable
-from datasource.records.credential import Change, CredentialData, CredentialFacts, Facts, TombstoneFacts
+from datasource.records.credential import CredentialData, CredentialFacts, Facts, TombstoneFacts
 from datasource.records.import_secret import ImportedFrom
 from datasource.records.revocable_token import RevocableToken
 from datasource.records.secret_labels import created_metadata
@@ -224,8 +225,8 @@ def _said_of_tombstone(facts: TombstoneFacts) -> dict[str, str | None]:
         Annotation.TOMBSTONE: facts.reason,
         Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
         Annotation.PROMISED: _promised(facts.promised),
-        Annotation.IMPORTED: _imported(facts.imported),
         Annotation.HISTORY: facts.history,
+        Annotation.IMPORTED: _imported(facts.imported),
     }
 
 
@@ -256,9 +257,9 @@ def _said_of_credential(facts: CredentialFacts) -> dict[str, str | None]:
         Annotation.REVOCABLE: "true" if facts.is_revocable else None,
         Annotation.AUTHORIZED_AT: None if facts.authorized_at is None else rfc3339(facts.authorized_at),
         Annotation.PROMISED: _promised(facts.promised),
-        Annotation.IMPORTED: _imported(facts.imported),
         Annotation.PAGE_REQUEST: None if facts.page_request is None else facts.page_request.encode(),
         Annotation.HISTORY: facts.history,
+        Annotation.IMPORTED: _imported(facts.imported),
     }
 
 

@@ -41,7 +41,7 @@ class By(StrEnum):
     LINK = "link"
     """Whoever had the link."""
     IMPORT = "import"
-    """Whoever made an import Secret."""
+    """Whoever brought a refresh token along."""
     UNPROVEN = "unproven"
     """It says who, but our callback server has not written it: whoever may edit the Secret."""
 

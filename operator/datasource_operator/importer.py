@@ -21,8 +21,9 @@ from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.records.change import Change
 from datasource.records.contents import StoredCredential, credential_id_in
-from datasource.records.credential import Change, CredentialData, CredentialFacts, read_data
+from datasource.records.credential import CredentialData, CredentialFacts, read_data
 from datasource.records.credential_patches import credential_patch
 from datasource.records.effective import Effective, effective_oauth2
 from datasource.records.fingerprint import fingerprint
@@ -45,9 +46,6 @@ from datasource_operator.provider_looks import NotLookedYet, ProviderLooks
 from datasource_operator.served_scopes import Source
 
 logger = structlog.get_logger(__name__)
-
-STORED = "Stored"
-"""The result that the history tells: whether the provider takes it is not known then."""
 
 
 @dataclass(slots=True)
@@ -233,14 +231,14 @@ class Importer:
         Raises:
             Stale: something else stands there by now.
         """
-        entry = entry_of(facts.credential_id, Act.NEW_CREDENTIAL, by=By.IMPORT, at=self.observer.now(), result=STORED)
-        facts = msgspec.structs.replace(facts, history=entry.id)
-        replaced = step.replaced
+        replaced, secrets = step.replaced, self._credential_secrets
+        entry = entry_of(self.token_bytes(16).hex(), Act.NEW_CREDENTIAL, by=By.IMPORT, at=seen.now)
+        entry = entry.marked(secrets.link_keys(), key)
         if replaced is None:
             template = seen.spec.credential_secret.template if isinstance(seen.spec, Spec) else NO_METADATA
-            change = Change(facts, data, entry.marked(self._credential_secrets.link_keys(), key))
+            change = Change(facts, data).with_entry(None, entry)
             try:
-                await self._credential_secrets.create(*key, Absent(seen.uid, template), change)
+                await secrets.create(*key, Absent(seen.uid, template), change)
             except Conflict:
                 raise Stale("a credential Secret appeared meanwhile") from None
             return
@@ -249,11 +247,12 @@ class Importer:
             before = read_data(secret)
             facts = msgspec.structs.replace(facts, expires_at=replaced.facts.expires_at)
             data = msgspec.structs.replace(data, access_token=before.access_token, token_type=before.token_type)
+        change = Change(facts, data).with_entry(secret.history, entry)
         patch = credential_patch(
             datasource_name=key.name,
             resource_version=secret.metadata.resource_version,
-            facts=facts,
-            data=data,
-            history=self._credential_secrets.told(*key, secret.history, entry),
+            facts=change.facts,
+            data=change.data,
+            history=change.history,
         )
-        await self._credential_secrets.swap(*key, patch, PartialObject)
+        await secrets.swap(*key, patch, PartialObject)

@@ -57,12 +57,12 @@ class Observer:
     """Whether the provider can be reached, where that is known."""
     probed: Callable[[Key, Observed], Probed] = lambda _, __: Probed()
     """What spec.probe has shown, where a Datasource has one."""
-    imported: Callable[[Key], SeenImport | None] = lambda _: None
-    """The import Secret of a Datasource, where there is one."""
     link_keys: Callable[[], LinkKeys] = LinkKeys
     """The keys that there are at this moment."""
     _unwritten: dict[Key, HistoryRead] = field(default_factory=dict, repr=False)
     """What people did, where the data do not tell the act that the annotation names: somebody altered it, or v0.1.0 did."""
+    imported: Callable[[Key], SeenImport | None] = lambda _: None
+    """The import Secret of a Datasource, where there is one."""
     _parsed_specs: FairCache[bytes, Spec | SpecProblem] = field(
         default_factory=lambda: FairCache(PARSED_SPECS_IN_ALL, PARSED_SPECS_PER_NAMESPACE), repr=False
     )
@@ -137,8 +137,8 @@ class Observer:
             surroundings=seen.surroundings,
             is_live=seen.is_live,
             names_looked_at=seen.names_looked_at,
-            import_waits=seen.import_waits,
             history=seen.history,
+            import_waits=seen.import_waits,
         )
 
     def _by(self, key: Key, facts: CredentialFacts | None, now: datetime) -> str:

@@ -71,11 +71,10 @@ from datasource_operator.decisions.steps import (
     TakeImport,
     WriteTokenSecret,
 )
-from datasource_operator.importer import Importer, SeenImports
+from datasource_operator.importer import Importer
 from datasource_operator.observer import Observer
 from datasource_operator.provider_looks import ProviderLooks
 from datasource_operator.refresh_memory import RefreshMemory
-from datasource_operator.served_scopes import Source
 from datasource_operator.surroundings import SurroundingsReader
 from datasource_operator.token_secret_writer import TokenSecretWriter
 
@@ -123,9 +122,11 @@ class Steps:
         self.imports = Importer(self.kube, self.observer, self.providers, self.clients, self.token_bytes)
         self.observer.imported = self.imports.seen.of
 
-    def mirror(self, source: Source) -> Cache | SeenImports:
-        """Where what a watch shows is kept."""
-        return self.imports.seen if source is Source.IMPORTS else self.cache
+    def forget(self, key: Key) -> None:
+        """The Datasource is gone."""
+        self.token_secrets.let_go(key)
+        self.observer.forget(key)
+        self.imports.seen.forget_look(key)
 
     async def take(self, step: Step, seen: Observed) -> Observed:
         """Carry out a step; returns what is known after it.

@@ -66,10 +66,11 @@ def oauth2_is_missing(seen: Observed) -> Finding | None:
 
 def parameters_are_incomplete(seen: Observed) -> Finding | None:
     """Some are there, not all."""
-    missing = () if seen.oauth2 is None else seen.oauth2.missing()
-    if not missing:
+    oauth2 = seen.oauth2
+    missing = () if oauth2 is None else oauth2.missing()
+    if oauth2 is None or not missing:
         return None
-    return Finding(Reason.PARAMETERS_INCOMPLETE, missing_fields(missing))
+    return Finding(Reason.PARAMETERS_INCOMPLETE, missing_fields(missing, oauth2.preset))
 
 
 def surroundings_are_in_the_way(seen: Observed) -> Finding | None:

@@ -125,22 +125,6 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportLook:
-    """What a look at an import Secret showed: a refresh token, by its hash, or what is wrong."""
-
-    token_hash: str = ""
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SeenImport:
-    """An import Secret, and what is known of its data; None: it was not looked at yet."""
-
-    secret: ImportSecret
-    look: ImportLook | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     """Who asked for something by hand, as the history tells it."""
 
@@ -159,6 +143,22 @@ class HistoryRead:
     entry_id: str | None
     """The ID of the last entry, as the annotation named it then."""
     entries: History
+
+
+@dataclass(frozen=True, slots=True)
+class ImportLook:
+    """What a look at an import Secret showed: a refresh token, by its hash, or what is wrong."""
+
+    token_hash: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenImport:
+    """An import Secret, and what is known of its data; None: it was not looked at yet."""
+
+    secret: ImportSecret
+    look: ImportLook | None = None
 
 
 @dataclass(frozen=True)
@@ -199,14 +199,14 @@ class Observed:
     reach: Reach | None = None
     """What the last look at its provider showed; None where none was taken yet."""
     probed: Probed = Probed()
-    imported: SeenImport | None = None
-    """The refresh token that somebody brought along."""
-    import_waits: str = ""
-    """Why nothing can be done about it in this run; empty: nothing is known to be in the way."""
     page_request_by: str = By.UNPROVEN
     """Who asked at a page, where somebody did."""
     history: HistoryRead | None = None
     """What people did, where it was read because the status does not tell it."""
+    imported: SeenImport | None = None
+    """The refresh token that somebody brought along."""
+    import_waits: str = ""
+    """Why nothing can be done about it in this run; empty: nothing is known to be in the way."""
 
     @property
     def oauth2(self) -> OAuth2 | None:

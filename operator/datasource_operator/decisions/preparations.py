@@ -169,8 +169,8 @@ PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
     deletion_is_to_revoke,
     deletion_is_not_to_revoke,
     template_of_the_credential_changed,
-    step_of_import,
     history_is_not_told,
+    step_of_import,
     surroundings_are_unknown,
 )
 

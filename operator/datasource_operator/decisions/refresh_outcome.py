@@ -20,7 +20,6 @@ from datasource.oauth2.errors import (
     OutcomeUnknown,
     Processed,
     RedirectRefused,
-    Throttled,
     Unauthorized,
     UnexpectedStatus,
 )
@@ -28,7 +27,8 @@ from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.identity import IdentityChanged
 from datasource.oauth2.token_response import TokenResponse, successor
 from datasource.outbound.printable import sentence
-from datasource.records.credential import Change, CredentialData, CredentialFacts
+from datasource.records.change import Change
+from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.grant import told_life
 from datasource.records.history import SUCCEEDED, Act, entry_of
 from datasource.records.intent import Intent
@@ -323,5 +323,4 @@ def _setback(turn: Turn, error: OAuth2Error, what_next: str = "", pause: timedel
             BLOCKED_PAUSE,
             look_again_at=turn.client_secret_name,
         )
-    wait = error.retry_after if isinstance(error, Throttled) else None
-    return Setback(Reason.REFRESH_FAILING, message, at_least=wait or timedelta(0))
+    return Setback(Reason.REFRESH_FAILING, message, at_least=error.retry_after or timedelta(0))

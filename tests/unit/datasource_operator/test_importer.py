@@ -313,6 +313,7 @@ async def test_another_token_is_taken_after_a_refusal() -> None:
         each.brings("rt-good")
         await each.work()
         assert (each.status.state, IMPORT in each.names, sent(each)) == ("AUTHORIZED", False, ["rt-bad", "rt-good"])
+        assert [(act.what, act.by) for act in each.status.history or ()] == [("NewCredential", "import")] * 2
 
 
 async def test_import_beside_a_credential_that_is_in_use_is_refused_and_nothing_is_sent() -> None:

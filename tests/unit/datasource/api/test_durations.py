@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from datasource.api.durations import parse_duration, whole_seconds
+from datasource.api.durations import parse_duration
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,3 @@ def test_duration_is_read_as_go_writes_it(text: str, duration: timedelta) -> Non
 )
 def test_whatever_else_is_none(text: str | None) -> None:
     assert parse_duration(text) is None
-
-
-def test_whole_seconds_are_read() -> None:
-    assert whole_seconds("3600") == timedelta(hours=1)
-
-
-@pytest.mark.parametrize("text", ["", "0", "01", "-1", "1.5", "1 ", "1234567890", "\u0661"])
-def test_whatever_else_is_no_whole_number_of_seconds(text: str) -> None:
-    with pytest.raises(ValueError, match="not a whole number of seconds"):
-        whole_seconds(text)

@@ -374,8 +374,8 @@ def test_preparations_are_all_in_the_chain() -> None:
         deletion_is_to_revoke,
         deletion_is_not_to_revoke,
         template_of_the_credential_changed,
-        step_of_import,
         history_is_not_told,
+        step_of_import,
         surroundings_are_unknown,
     }
     assert set(PREPARATIONS) == named
