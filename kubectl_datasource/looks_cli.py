@@ -80,8 +80,8 @@ def history(name: str, output: str | None, **cluster: Any) -> Exit:
     """Show who got, cleared or refreshed it last.
 
     Five acts are kept with the credential. A person who signed in is named as in the cluster. Otherwise the author is how it
-    was done. With annotation, the Datasource was annotated. With link, a link was used. With import, a refresh token was imported.
-    With unproven, the request has no mark of the callback server.
+    was done. With annotation, the Datasource was annotated. With link, a link was used. With import, a refresh token was
+    imported. With unproven, the request has no mark of the callback server.
     """
     return looks.show_history(Kubectl(**cluster), name, output)
 
