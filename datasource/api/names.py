@@ -25,6 +25,7 @@ class SecretType(StrEnum):
     TOKEN = "datasource.dev/oauth2-token"  # noqa: S105 - a name, not a token
     FLOW = "datasource.dev/oauth2-flow"
     LINK_KEYS = "datasource.dev/link-keys"
+    SESSION = "datasource.dev/session"
 
 
 class TokenSecretType(StrEnum):
@@ -43,6 +44,7 @@ class Role(StrEnum):
     TOKEN = "token"  # noqa: S105 - a name, not a token
     FLOW = "flow"
     LINK_KEYS = "link-keys"
+    SESSION = "session"
 
 
 class Annotation(StrEnum):
@@ -142,6 +144,15 @@ def uid_digest(uid: str) -> str:
 def flow_secret_name(digest: str, slot: int) -> str:
     """The name of one flow record: `datasource-flow-<uid digest>-<slot>`."""
     return f"datasource-flow-{digest}-{slot}"
+
+
+SESSION_SLOTS = 10
+"""How many sessions one person can have at once."""
+
+
+def session_secret_name(digest: str, slot: int) -> str:
+    """The name of one session: `datasource-session-<digest of the user's name>-<slot>`."""
+    return f"datasource-session-{digest}-{slot}"
 
 
 def callback_rights_name(number: int) -> str:

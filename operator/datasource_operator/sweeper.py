@@ -1,4 +1,4 @@
-"""I/O: see how authorizations ended, and take expired flow records away; the callback server may not list or delete."""
+"""I/O: see how authorizations ended, and take expired flow records and sessions away; the callback server may not list or delete."""
 
 import asyncio
 import time
@@ -33,6 +33,8 @@ class FlowSweeper:
     now: Callable[[], datetime]
     hear: Callable[[FailedFlow], None] = lambda _: None
     """Told of each authorization that failed, as long as its record is there."""
+    types: tuple[SecretType, ...] = (SecretType.FLOW,)
+    """Of what is swept; sessions are there only where people sign in."""
     interval: timedelta = INTERVAL
     monotonic: Callable[[], float] = time.monotonic
 
@@ -49,7 +51,10 @@ class FlowSweeper:
 
     async def sweep(self) -> int:
         """Delete what has expired, unless somebody has taken the slot meanwhile; returns how many."""
-        records, _ = await self.kube.list_metadata(SECRETS, self.namespace, field_selector=f"type={SecretType.FLOW}")
+        return sum([await self._sweep(type_) for type_ in self.types])
+
+    async def _sweep(self, type_: SecretType) -> int:
+        records, _ = await self.kube.list_metadata(SECRETS, self.namespace, field_selector=f"type={type_}")
         swept = 0
         for record in records:
             metadata = record.metadata
