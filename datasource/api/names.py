@@ -184,6 +184,11 @@ def authorization_link(external_url: str, namespace: str, name: str, ticket: str
     return f"{external_url}/authorize/{quote(namespace, safe='')}/{quote(name, safe='')}?{query}"
 
 
+def page_link(external_url: str, namespace: str, name: str) -> str:
+    """The page of a Datasource for whoever signed in: it opens nothing by itself."""
+    return f"{external_url}/datasources/{quote(namespace, safe='')}/{quote(name, safe='')}"
+
+
 def ticket_in(link: str | None) -> str | None:
     """The ticket in an authorization link that `authorization_link` made, if there is one."""
     if link is None:

@@ -6,12 +6,13 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import msgspec
 import structlog
 
+from datasource.api.names import SecretType
 from datasource.api.objects import Datasource
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
@@ -125,7 +126,7 @@ class Controller:
         self._link_keys = LinkKeyKeeper(link_keys, utc_now, self.cache.datasource_keys, self._look_later)
         account = ServiceAccount(self.settings.system_namespace, self.settings.callback_server_account)
         self._callback_rights = CallbackRights(self.kube, account, self.scopes, self.monotonic, self.random)
-        surface = Surface(self.settings.external_url, secrets.token_bytes, link_keys.known)
+        surface = Surface(self.settings.external_url, secrets.token_bytes, link_keys.known, self.settings.signs_in)
         told = (recorder.announce, self.monotonic, self._warn, self._look_later)
         self._status = StatusWriter(self.kube, self.cache, surface, *told, audit=AuditLog(self.settings.signs_in))
         self._reconciler = Reconciler(self._steps, self._status, self._follow_up)
@@ -193,6 +194,8 @@ class Controller:
         self._refresher.is_stopping = False
         self._status.rivals.begin_anew()
         sweeper = FlowSweeper(self.kube, self.settings.system_namespace, utc_now, self._failed.hear)
+        if self.settings.signs_in:
+            sweeper = replace(sweeper, types=(SecretType.FLOW, SecretType.SESSION))
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
         notifier = notifier_for(self.settings, self.cache, utc_now, self.random)
         if notifier is not None:

@@ -1,4 +1,4 @@
-"""I/O: see how authorizations ended, and take expired flow records and sessions away; the callback server may not list or delete."""
+"""I/O: see how authorizations ended, and take expired records and sessions away; the callback server may not list or delete."""
 
 import asyncio
 import time

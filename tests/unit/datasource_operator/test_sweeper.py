@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from datasource.api.clock import rfc3339
 from datasource.api.names import Annotation, SecretType, flow_secret_name, uid_digest
 from datasource.cluster.api_errors import ApiError, Forbidden
 from datasource.cluster.kube import Kube
@@ -215,3 +216,19 @@ async def test_an_api_server_that_is_gone_is_logged_and_tried_again() -> None:
                 await until(lambda: len(logs) > 1)
                 assert not task.done()
     assert {entry["event"] for entry in logs} == {"could not sweep flow records"}
+
+
+def session_secret(name: str, expires_at: datetime) -> dict[str, Any]:
+    annotations = {Annotation.ROLE: "session", Annotation.EXPIRES_AT: rfc3339(expires_at)}
+    return {"metadata": {"name": name, "annotations": annotations}, "type": SecretType.SESSION}
+
+
+@pytest.mark.parametrize(
+    ("types", "left"), [((SecretType.FLOW, SecretType.SESSION), ["lives"]), ((SecretType.FLOW,), ["ended", "lives"])]
+)
+async def test_sessions_that_ended_go_where_people_sign_in(types: tuple[SecretType, ...], left: list[str]) -> None:
+    kube = KubeInMemory()
+    for name, expires_at in (("ended", PAST), ("lives", FUTURE)):
+        kube.put(SECRETS, SYSTEM, name, **session_secret(name, expires_at))
+    await FlowSweeper(kube, SYSTEM, lambda: NOW, types=types).sweep()
+    assert sorted(each["metadata"]["name"] for each in kube.stored(SECRETS)) == left
