@@ -55,6 +55,10 @@ class Annotation(StrEnum):
     NEW_CREDENTIAL = "datasource.dev/new-credential"
     REFRESH = "datasource.dev/refresh"
 
+    # Where people sign in: whether links of a Datasource have a ticket all the same, and the hash of the last.
+    LINK = "datasource.dev/link"
+    LINK_TICKET = "datasource.dev/link-ticket"
+
     # Facts, on Secrets of ours.
     DATASOURCE = "datasource.dev/datasource"
     ROLE = "datasource.dev/role"
