@@ -79,8 +79,9 @@ def events(name: str, output: str | None, **cluster: Any) -> Exit:
 def history(name: str, output: str | None, **cluster: Any) -> Exit:
     """Show who got, cleared or refreshed it last.
 
-    Five acts are kept with the credential. By is a name of the cluster for whoever signed in at a page; annotation for
-    whoever may edit the Datasource; link for whoever had the link; unproven where somebody else wrote the request.
+    Five acts are kept with the credential. The author is a person who signed in, by their name in the cluster; or annotation,
+    where the Datasource was annotated; or link, where a link was used; or unproven, where the request has no mark of the
+    callback server.
     """
     return looks.show_history(Kubectl(**cluster), name, output)
 
