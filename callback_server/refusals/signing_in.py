@@ -56,7 +56,7 @@ def not_allowed(user: str, verb: str, namespace: str) -> Refused:
         HTTPStatus.FORBIDDEN,
         command=role_binding(user, verb, namespace),
         user=user,
-        verb=text(f"{Kind.NOT_ALLOWED}.{verb}"),
+        verb=_what(verb),
         namespace=namespace,
     )
 
@@ -67,7 +67,7 @@ def right_was_taken_away(user: str, verb: str, namespace: str) -> Refused:
         Kind.THE_RIGHT_WAS_TAKEN_AWAY,
         HTTPStatus.FORBIDDEN,
         user=user,
-        verb=text(f"{Kind.NOT_ALLOWED}.{verb}"),
+        verb=_what(verb),
         namespace=namespace,
     )
 
@@ -86,6 +86,10 @@ def nothing_to_ask(why: NotAsked) -> Refused:
     """There is nothing that the operator could do."""
     kind = Kind.NOTHING_WAS_ASKED_FOR
     return worded(kind, HTTPStatus.CONFLICT, what=text(f"{kind}.{why.name.lower()}"))
+
+
+def _what(verb: str) -> str:
+    return text(f"not_allowed.{verb}")
 
 
 _ROLES = {"get": "datasource-viewer", "list": "datasource-viewer", "authorize": "datasource-authorizer"}

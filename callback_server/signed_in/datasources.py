@@ -130,7 +130,7 @@ class DatasourceService:
             require_token(token, signed_in.secret, *_said(live, "authorize"), *shown)
             return True
 
-        logger.info("somebody who signed in authorizes", datasource="/".join(place), user=signed_in.user.name)
+        logger.info("authorization begins at a page", datasource="/".join(place), user=signed_in.user.name)
         click = (signed_in.user.name, situation.uid)
         return await self.dialog.begin_for(situation, Beginner(browser, click, saw, user=signed_in.user))
 
@@ -171,7 +171,7 @@ class DatasourceService:
         )
         if isinstance(answer, NotAsked):
             raise refusals.nothing_to_ask(answer)
-        logger.info("somebody asked at a page", datasource="/".join(place), what=kind.value, user=signed_in.user.name)
+        logger.info("asked for at a page", datasource="/".join(place), what=kind.value, user=signed_in.user.name)
 
     async def may_see(self, signed_in: SignedIn, place: Place) -> None:
         """Check that somebody may look at a Datasource.

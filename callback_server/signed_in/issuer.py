@@ -148,7 +148,7 @@ class Issuer:
         try:
             yield
         except NobodyKnown as error:
-            logger.warning("nobody was signed in", why=error.why.name, claim=error.claim)
+            logger.warning("the claims name no user", why=error.why.name, claim=error.claim)
             raise refusals.sign_in_names_nobody(error.why, error.claim) from None
         except (IdentityMismatch, RefusedCallback) as error:
             logger.warning("a sign-in could not be verified", error=str(error))

@@ -62,7 +62,7 @@ class SignInService:
         under_way = begun(browser, destination.path, self.now(), self.token_bytes)
         cookie = sealed(under_way, self.link_keys.current, self.now())
         if cookie is None:
-            logger.error("nobody can sign in: the operator has made no link keys yet, or they cannot be read")
+            logger.error("sign-in needs link keys: the operator has made none yet, or they cannot be read")
             raise refusals.sign_in_is_not_ready()
         async with self.places.one(_ALL):
             return Began(await self.issuer.front_url(under_way, self.redirect_uri), cookie)

@@ -174,7 +174,9 @@ def _issuer(issuer: str, *, allow_insecure_http: bool) -> str:
 def _scopes(given: Mapping[str, str]) -> tuple[str, ...]:
     scopes = tuple(given.get(SCOPES, "").replace(",", " ").split()) or DEFAULT_SCOPES
     if "openid" not in scopes:
-        raise UnusableSignIn(f"{SCOPES} must have openid among the scopes: without it nobody says who signs in.")
+        raise UnusableSignIn(
+            f"{SCOPES} must have openid among the scopes: without it the issuer does not say who signs in."
+        )
     if "offline_access" in scopes:
         raise UnusableSignIn(f"{SCOPES} must not have offline_access: no token of a sign-in is kept.")
     return scopes
@@ -194,6 +196,6 @@ def _prefix(name: str, prefix: str) -> str:
         raise UnusableSignIn(f"{name} must be at most {_LONGEST} characters long.")
     if prefix.startswith("system:"):
         raise UnusableSignIn(
-            f"{name} must not begin with system: such names are the cluster's own, and nobody signs in with one."
+            f"{name} must not begin with system: such names are the cluster's own, and no person has one."
         )
     return prefix

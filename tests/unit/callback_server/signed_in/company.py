@@ -1,7 +1,6 @@
 """A company: an issuer that signs, an API server with rights, and browsers of its people. All of it in this process."""
 
 import asyncio
-import dataclasses
 import json
 import secrets
 from base64 import b64encode
@@ -233,9 +232,10 @@ class Browser:
     async def begin_sign_in(self, path: str = "/") -> httpx.URL:
         """Choose the button; returns where the browser is sent."""
         page = await self.get(path)
-        return self._sent_to((await self.submit(page, "/sign-in")).text)
+        return self.sent_to((await self.submit(page, "/sign-in")).text)
 
-    def _sent_to(self, page: str) -> httpx.URL:
+    def sent_to(self, page: str) -> httpx.URL:
+        """Where a page leads on to; the issuer hears of the nonce."""
         url = leads_on_to(page)
         assert url is not None, page
         sent_to = httpx.URL(url)
@@ -246,7 +246,7 @@ class Browser:
         """The same in a tab that was open before: its page still has the button."""
         browser = self.cookies[BROWSER.name]
         fields = {"to": "/", "token": token_for(browser, "sign-in", "/")}
-        return self._sent_to((await self.post("/sign-in", fields)).text)
+        return self.sent_to((await self.post("/sign-in", fields)).text)
 
     async def come_back(self, sent_to: httpx.URL, **changes: str | None) -> httpx.Response:
         """From the issuer; `changes` are parameters of its answer."""
@@ -303,14 +303,16 @@ def link_with_ticket(cluster: Cluster, namespace: str, name: str) -> str:
 
 
 @asynccontextmanager
-async def company(secret_file: Path, *, namespaces: tuple[str, ...] = (), **sign_in: Any) -> AsyncIterator[Company]:
+async def company(
+    secret_file: Path, *, namespaces: tuple[str, ...] = (), external_url: str = EXTERNAL, **sign_in: Any
+) -> AsyncIterator[Company]:
     """One in which nobody may anything yet."""
-    secret_file.write_text("s3cret-of-sign-in\n")
+    secret_file.write_text("s3cret-of-sign-in\n")  # noqa: ASYNC240 - a few bytes
     cluster = Cluster()
     async with CompanyIssuer() as issuer, HostileProvider(replies(200, GOOD_REPLY)) as provider:
         usual = {"issuer": issuer.origin, "client_id": CLIENT, "secret_file": secret_file, "groups_claim": "groups"}
         how = SignIn(**(usual | sign_in))
-        settings = Settings(EXTERNAL, SYSTEM, namespaces, egress=ON_LOOPBACK, sign_in=how)
+        settings = Settings(external_url, SYSTEM, namespaces, egress=ON_LOOPBACK, sign_in=how)
         async with (
             ApiServer(cluster) as server,
             server.kube() as kube,
@@ -319,4 +321,4 @@ async def company(secret_file: Path, *, namespaces: tuple[str, ...] = (), **sign
         ):
             served = services(kube, transport, settings, to_issuer=to_issuer)
             served.link_keys.current = LinkKeys().renewed(utc_now() - timedelta(days=1), secrets.token_bytes)
-            yield Company(cluster, issuer, provider, dataclasses.replace(served))
+            yield Company(cluster, issuer, provider, served)

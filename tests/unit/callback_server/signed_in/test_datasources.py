@@ -1,4 +1,4 @@
-"""Lists, pages and buttons of people who signed in: what they see, what they may, and what is asked of the API server for it."""
+"""Lists, pages and buttons of people who signed in: what they see and may, and what is asked of the API server for it."""
 
 import re
 from collections.abc import AsyncIterator
@@ -198,7 +198,7 @@ async def test_page_of_a_suspended_datasource_has_no_button_for_a_credential(the
     browser = await there.signed_in("ada")
     page = await browser.get(PLACE)
     assert buttons(page.text) == set()
-    assert "is suspended" in page.text
+    assert "The Datasource is suspended" in page.text
 
 
 async def test_datasource_that_is_not_there_is_told_to_who_may_look(there: Company) -> None:
@@ -214,7 +214,7 @@ async def test_provider_that_is_silent_leaves_the_page_without_that_button(there
     page = await (await there.signed_in("ada")).get(PLACE)
     assert page.status_code == 200
     assert buttons(page.text) == set()
-    assert "Nobody can get a credential for it at this moment" in page.text
+    assert "You cannot get a credential for it at this moment" in page.text
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ async def test_provider_that_is_silent_leaves_the_page_without_that_button(there
 async def test_path_that_names_nothing_is_no_page(there: Company, path: str) -> None:
     browser = await there.signed_in("ada")
     there.cluster.asked.clear()
-    assert (await browser.get(path)).status_code == 404
+    assert (await browser.get(f"/datasources/{path}")).status_code == 404
     assert there.cluster.asked == []
 
 

@@ -1,4 +1,4 @@
-"""Authorizations of people who signed in: they end in the browser and with the user they began with, and with the rights of now."""
+"""Authorizations of people who signed in: they end in the browser, with the user they began with, and with rights of now."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -285,7 +285,7 @@ async def test_issuer_that_is_silent_keeps_people_out_and_says_so(there: Company
     there.issuer.metadata = {"issuer": "https://other.example.com"}
     response = await browser.submit(page, "/sign-in")
     assert response.status_code == 503
-    assert "Nobody can sign in yet" in response.text
+    assert "You cannot sign in yet" in response.text
 
 
 async def test_without_link_keys_nobody_can_sign_in_and_the_page_says_so(there: Company) -> None:
