@@ -6,8 +6,6 @@ Rights come first: nothing is read before the cluster was asked about them.
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-import structlog
-
 from callback_server import refusals
 from callback_server.dialog import Beginner, DialogService, what_is_missing
 from callback_server.language import Words, text
@@ -30,8 +28,6 @@ from datasource.records.effective import Effective
 from datasource.records.history import read_history
 from datasource.records.page_request import RequestKind
 from datasource.records.ticket import ticket_scope
-
-logger = structlog.get_logger(__name__)
 
 PAGE_SIZE = 100
 
@@ -130,7 +126,6 @@ class DatasourceService:
             require_token(token, signed_in.secret, *_said(live, "authorize"), *shown)
             return True
 
-        logger.info("authorization begins at a page", datasource="/".join(place), user=signed_in.user.name)
         click = (signed_in.user.name, situation.uid)
         return await self.dialog.begin_for(situation, Beginner(browser, click, saw, user=signed_in.user))
 
@@ -171,7 +166,7 @@ class DatasourceService:
         )
         if isinstance(answer, NotAsked):
             raise refusals.nothing_to_ask(answer)
-        logger.info("asked for at a page", datasource="/".join(place), what=kind.value, user=signed_in.user.name)
+        self.rights.trail.asked(answer, place)
 
     async def may_see(self, signed_in: SignedIn, place: Place) -> None:
         """Check that somebody may look at a Datasource.

@@ -26,6 +26,7 @@ class Gate:
             return
         for verb in needed(situation):
             if not await self.rights.allows(flow.user, verb, flow.namespace, flow.name, anew=True):
+                self.rights.trail.denied(flow.user, verb, flow.namespace, flow.name)
                 raise refusals.right_was_taken_away(flow.user.name, verb, flow.namespace)
 
 

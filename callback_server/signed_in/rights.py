@@ -5,17 +5,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
-import structlog
-
 from callback_server import refusals
 from callback_server.granted import NotGranted
+from callback_server.signed_in.trail import Trail
 from datasource.cluster.access_reviews import may
 from datasource.cluster.api_errors import Forbidden
 from datasource.cluster.kube import Kube
 from datasource.concurrency.fair_cache import FairCache
 from datasource.oauth2.kubernetes_user import User
-
-logger = structlog.get_logger(__name__)
 
 KEPT = timedelta(seconds=10)
 """How long an answer is kept for who only looks: a right that is given or taken shows after that."""
@@ -60,6 +57,7 @@ class Rights:
     namespaces: tuple[str, ...]
     """Those that are served; none: all."""
     monotonic: Callable[[], float]
+    trail: Trail
     _kept: FairCache[_Question, _Answer] = field(default_factory=lambda: FairCache(KEPT_IN_ALL, KEPT_PER_USER))
 
     async def allows(self, user: User, verb: Verb, namespace: str, name: str | None = None, *, anew: bool) -> bool:
@@ -101,5 +99,5 @@ class Rights:
             ApiError, Unavailable: it is not known.
         """
         if not await self.allows(user, verb, namespace, name, anew=anew):
-            logger.info("denied", user=user.name, verb=verb.value, namespace=namespace, name=name)
+            self.trail.denied(user, verb, namespace, name)
             raise refusals.not_allowed(user.name, verb, namespace)

@@ -170,6 +170,7 @@ def people_routes(people: People) -> list[Route]:
             form = await _form(request)
             require_token(form.get("token", ""), visitor.signed_in.secret, "sign-out")
             await people.sessions.end(visitor.signed_in)
+            people.sign_in.trail.went_out(visitor.signed_in.user)
         said = Message(
             text("account.signed_out"),
             text("account.signed_out_message"),

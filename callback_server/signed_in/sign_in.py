@@ -13,6 +13,7 @@ from callback_server.limits import Clicks, Places
 from callback_server.signed_in.destinations import Destination, destination_of
 from callback_server.signed_in.issuer import Issuer
 from callback_server.signed_in.sessions import NoKeys, SessionStore, SignedIn
+from callback_server.signed_in.trail import Trail
 from callback_server.signed_in.under_way import UnderWay, begun, opened, sealed
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, parse_callback
@@ -44,6 +45,7 @@ class SignInService:
     link_keys: LinkKeyStore
     places: Places
     tries: Clicks
+    trail: Trail
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
@@ -94,7 +96,7 @@ class SignInService:
             raise refusals.sign_in_is_not_ready() from None
         if before is not None:
             await self.sessions.end(before)
-        logger.info("signed in", user=user.name, groups=len(user.groups))
+        self.trail.came_in(user)
         return signed_in, destination_of(under_way.leads_to)
 
     def _under_way(self, response: AuthorizationResponse, cookie: str | None, browser: str | None) -> UnderWay:

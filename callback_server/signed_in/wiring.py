@@ -12,12 +12,14 @@ from callback_server.signed_in.rights import Rights
 from callback_server.signed_in.routes import People
 from callback_server.signed_in.sessions import SessionStore
 from callback_server.signed_in.sign_in import SignInService
+from callback_server.signed_in.trail import Trail
 from callback_server.signed_in.visitors import Visitors
 from datasource.cluster.credential_secrets import CredentialSecrets
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.cluster.page_requests import PageRequests
 from datasource.outbound.egress import EgressPolicy, Rules, rules
+from datasource.process.audit import AuditLog
 from datasource.process.clock import utc_now
 from datasource.process.settings import Settings
 from datasource.process.sign_in import SignIn
@@ -82,9 +84,12 @@ def people(
         time.monotonic,
     )
     visitors = Visitors(sessions, settings.external_url, secrets.token_bytes)
-    rights = Rights(kube, settings.namespaces, time.monotonic)
+    trail = Trail(AuditLog(is_wanted=True), utc_now)
+    rights = Rights(kube, settings.namespaces, time.monotonic, trail)
     places = Places(in_all=SIGN_INS, per_namespace=SIGN_INS, longest_wait=5.0, longest_line=256)
-    service = SignInService(issuer, sessions, settings.external_url, link_keys, places, Clicks(time.monotonic), utc_now)
+    service = SignInService(
+        issuer, sessions, settings.external_url, link_keys, places, Clicks(time.monotonic), trail, utc_now
+    )
     requests = PageRequests(credential_secrets, utc_now, lambda: link_keys.current)
     return People(
         sign_in=service,

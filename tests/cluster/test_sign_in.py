@@ -129,7 +129,7 @@ def test_people_see_and_do_what_the_cluster_allows_them_and_nothing_else(tenant:
         assert f'href="/datasources/{tenant.namespace}/calendar">calendar</a>' in ada.get(listed).text
         assert "NOT AUTHORIZED" in ada.get(listed).text
 
-        assert "Get new credential" not in viewer.sign_in(viewer.get(page)).text
+        assert '/calendar/authorize"' not in viewer.sign_in(viewer.get(page)).text
         elsewhere = viewer.get(f"{tenant.external_url}/datasources/kube-system")
         assert elsewhere.status_code == 403
 

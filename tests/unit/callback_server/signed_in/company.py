@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
+import pytest
 from aiohttp import web
 
 from callback_server.app import Services, create_app, services
@@ -41,6 +43,9 @@ from tests.unit.datasource.oauth2.test_signature import RSA, key_set, signed
 EXTERNAL = "https://connect.example.com"
 SYSTEM = "datasource-system"
 CLIENT = "connect"
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Everything here speaks http. To read the system's authorities four times takes most of the time of a test."""
+
 FROM_OUR_PAGE = {"Sec-Fetch-Site": "same-origin", "Origin": EXTERNAL}
 
 
@@ -303,6 +308,14 @@ def link_with_ticket(cluster: Cluster, namespace: str, name: str) -> str:
 
 
 @asynccontextmanager
+async def patched(name: str, value: Any) -> AsyncIterator[None]:
+    """Have something be another thing for a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(name, value)
+        yield
+
+
+@asynccontextmanager
 async def company(
     secret_file: Path, *, namespaces: tuple[str, ...] = (), external_url: str = EXTERNAL, **sign_in: Any
 ) -> AsyncIterator[Company]:
@@ -314,10 +327,11 @@ async def company(
         how = SignIn(**(usual | sign_in))
         settings = Settings(external_url, SYSTEM, namespaces, egress=ON_LOOPBACK, sign_in=how)
         async with (
+            patched("datasource.cluster.connection.ssl_context", lambda _: NO_TLS),
             ApiServer(cluster) as server,
             server.kube() as kube,
-            Transport(ON_LOOPBACK) as transport,
-            Transport(egress_to_issuer(EgressPolicy(), how)) as to_issuer,
+            Transport(ON_LOOPBACK, verify=NO_TLS) as transport,
+            Transport(egress_to_issuer(EgressPolicy(), how), verify=NO_TLS) as to_issuer,
         ):
             served = services(kube, transport, settings, to_issuer=to_issuer)
             served.link_keys.current = LinkKeys().renewed(utc_now() - timedelta(days=1), secrets.token_bytes)

@@ -1,5 +1,6 @@
 """Authorizations of people who signed in: they end in the browser, with the user they began with, and with rights of now."""
 
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from callback_server.signed_in.gate import Gate
 from datasource.api.objects import Secret
 from datasource.records.credential import CredentialFacts
 from datasource.records.history import read_history
-from tests.unit.callback_server.signed_in.company import Company, company
+from tests.unit.callback_server.signed_in.company import Company, company, link_with_ticket
 
 STORED = "The new credential was stored"
 SESSION = "__Host-datasource-session"
@@ -140,8 +141,6 @@ async def test_page_that_tells_how_it_ended_is_for_the_one_who_began(there: Comp
 
 async def test_flow_of_a_person_is_not_finished_where_nobody_signs_in_any_more(there: Company) -> None:
     """Sign-in was switched off meanwhile: what that person may do now, nobody can tell."""
-    import dataclasses
-
     browser = await there.signed_in("ada")
     sent_to = await browser.begin()
     there.served = dataclasses.replace(
@@ -155,8 +154,6 @@ async def test_flow_of_a_person_is_not_finished_where_nobody_signs_in_any_more(t
 
 
 async def test_link_with_a_ticket_works_as_before_beside_sign_in(there: Company) -> None:
-    from tests.unit.callback_server.signed_in.company import link_with_ticket
-
     link = link_with_ticket(there.cluster, "shop", "calendar")
     stranger = there.browser()
     page = await stranger.get(link)

@@ -8,10 +8,14 @@ from aiohttp import web
 from callback_server.granted import NotGranted
 from callback_server.refusals import Kind, Refused
 from callback_server.signed_in.rights import KEPT, KEPT_PER_USER, Rights, Verb
+from callback_server.signed_in.trail import Trail
 from datasource.cluster.api_errors import ApiError
 from datasource.oauth2.kubernetes_user import User
+from datasource.process.audit import AuditLog
+from datasource.process.clock import utc_now
 from tests.unit.datasource.api_server import ApiServer, fails
 
+TRAIL = Trail(AuditLog(is_wanted=False), utc_now)
 ADA, BOB = User("ada", ("dev",)), User("bob")
 
 
@@ -35,7 +39,7 @@ class Bench:
     async def __aenter__(self) -> "Bench":
         self.server = await ApiServer(self.answers).__aenter__()
         self.kube = await self.server.kube().__aenter__()
-        self.rights = Rights(self.kube, self.namespaces, lambda: self.now)
+        self.rights = Rights(self.kube, self.namespaces, lambda: self.now, TRAIL)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -120,4 +124,4 @@ async def test_what_is_required_and_not_allowed_is_refused() -> None:
 async def test_where_it_is_not_known_nobody_may(status: int, error: type[Exception]) -> None:
     async with ApiServer(fails(status, "Forbidden")) as server, server.kube() as kube:
         with pytest.raises(error):
-            await Rights(kube, (), lambda: 0.0).allows(ADA, Verb.GET, "shop", "calendar", anew=False)
+            await Rights(kube, (), lambda: 0.0, TRAIL).allows(ADA, Verb.GET, "shop", "calendar", anew=False)

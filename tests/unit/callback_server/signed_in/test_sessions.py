@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from callback_server.limits import Exceeded
+from callback_server.signed_in import sessions as module
 from callback_server.signed_in.sessions import PER_SESSION, SESSION, NoKeys, SessionStore
 from datasource.api.names import SESSION_SLOTS
 from datasource.cluster.api_errors import Conflict
@@ -162,8 +163,6 @@ async def test_secret_of_a_slot_that_cannot_be_read_is_written_over() -> None:
 
 
 def test_slots_are_tried_in_an_order_that_nobody_knows() -> None:
-    from callback_server.signed_in import sessions as module
-
     orders: set[tuple[int, ...]] = {tuple(module._in_random_order()) for _ in range(20)}
     assert all(sorted(order) == list(range(SESSION_SLOTS)) for order in orders)
     assert len(orders) > 1

@@ -1,7 +1,6 @@
 """Sign-in, from the button to the session, with an issuer on loopback: who gets in, and who does not."""
 
 import base64
-import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from callback_server.security import token_for
 from callback_server.signed_in import sign_in
 from datasource.oauth2.authorize import s256_challenge
+from tests.support.refresh import leads_on_to
 from tests.unit.callback_server.signed_in.company import CLIENT, EXTERNAL, Company, company
 from tests.unit.datasource.oauth2.test_signature import OTHER_RSA
 
@@ -190,16 +191,16 @@ async def test_cookie_that_somebody_altered_is_none(there: Company, alter: Any) 
         pytest.param(f'x="{SESSION}=a"', id="in another one's value"),
     ],
 )
-@pytest.mark.parametrize("path", ["/", "/signed-in?code=a&state=b", "/datasources/shop"])
-async def test_cookie_that_another_host_may_have_planted_is_refused(there: Company, line: str, path: str) -> None:
+async def test_cookie_that_another_host_may_have_planted_is_refused(there: Company, line: str) -> None:
     browser = there.browser()
-    response = await browser.client.get(path, headers=[(b"Cookie", line.encode("latin-1"))])
-    if SIGN_IN in line or "sign%2D" in line:
-        # Only looked at where a sign-in ends.
-        assert (response.status_code == 403) is path.startswith("/signed-in")
-        return
-    assert response.status_code == 403
-    assert "A cookie of another site blocks this page" in response.text
+    for path in ("/", "/signed-in?code=a&state=b", "/datasources/shop"):
+        response = await browser.client.get(path, headers=[(b"Cookie", line.encode("latin-1"))])
+        if "sign" in line and not path.startswith("/signed-in"):
+            # That one is only looked at where a sign-in ends.
+            assert response.status_code == 200
+            continue
+        assert response.status_code == 403
+        assert "A cookie of another site blocks this page" in response.text
 
 
 @pytest.mark.parametrize(
@@ -298,17 +299,16 @@ async def test_without_link_keys_nobody_can_sign_in_and_the_page_says_so(there: 
 # Cross-site requests.
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "same-site"},
-        {"Origin": "https://evil.example.com"},
-        {"Origin": "null"},
-        {"Sec-Fetch-Mode": "cors"},
-        {"Sec-Fetch-Dest": "iframe"},
-    ],
-)
+FROM_ELSEWHERE = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "https://evil.example.com"},
+    {"Origin": "null"},
+    {"Sec-Fetch-Mode": "cors"},
+    {"Sec-Fetch-Dest": "iframe"},
+]
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -319,14 +319,15 @@ async def test_without_link_keys_nobody_can_sign_in_and_the_page_says_so(there: 
         "/datasources/shop/calendar/refresh",
     ],
 )
-async def test_form_of_another_site_does_nothing(there: Company, path: str, headers: dict[str, str]) -> None:
+async def test_form_of_another_site_does_nothing(there: Company, path: str) -> None:
     there.cluster.allow("ada", "get", "authorize", "patch")
     there.add()
     browser = await there.signed_in("ada")
     there.cluster.asked.clear()
-    response = await browser.post(path, {"token": "A" * 43}, **headers)
-    assert response.status_code == 403
-    assert "This page is out of date" in response.text
+    for headers in FROM_ELSEWHERE:
+        response = await browser.post(path, {"token": "A" * 43}, **headers)
+        assert response.status_code == 403, headers
+        assert "This page is out of date" in response.text
     assert there.cluster.asked == []
     assert "signed in as" in (await browser.get("/")).text
 
@@ -350,12 +351,8 @@ async def test_sign_in_takes_the_form_of_the_page_in_the_same_browser(there: Com
 async def test_way_back_is_one_of_our_pages_whatever_somebody_writes(there: Company, path: str) -> None:
     browser = there.browser()
     await browser.get("/")
-    from callback_server.security import token_for
-
     fields = {"to": path, "token": token_for(browser.cookies[BROWSER], "sign-in", path)}
     onward = await browser.post("/sign-in", fields)
-    from tests.support.refresh import leads_on_to
-
     url = leads_on_to(onward.text)
     assert url is not None
     sent_to = httpx.URL(url)
@@ -390,15 +387,3 @@ async def test_page_of_a_sign_in_tells_nothing_of_what_stands_behind_it(there: C
     there_is, there_is_none = (re.sub(r'value="[^"]*"', "", page) for page in pages)
     assert there_is == there_is_none
     assert there.cluster.asked == []
-
-
-async def test_sign_in_is_in_the_log_and_its_secrets_are_not(
-    there: Company, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from structlog.testing import capture_logs
-
-    with capture_logs() as logs:
-        browser = await there.signed_in("ada", "dev")
-    (line,) = [each for each in logs if each["event"] == "signed in"]
-    assert (line["user"], line["groups"]) == ("ada", 2)
-    assert browser.cookies[SESSION] not in json.dumps(logs, default=str)
