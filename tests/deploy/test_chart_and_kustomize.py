@@ -1,6 +1,7 @@
 """Chart and kustomize install the same: every object is compared whole, but for what is listed here."""
 
 import copy
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,29 @@ def test_chart_and_kustomize_let_people_sign_in_in_the_same_way(signing_in: Path
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_sign_in_brings_two_rights_a_secret_and_who_may_look_and_nothing_else(
+def test_component_does_the_same_on_top_of_an_overlay(overlays: Path, signing_in: Path, overlay: str) -> None:
+    """Who takes an overlay as it is has a kustomization of their own, and the Roles may be ClusterRoles by then."""
+    own = signing_in.parent / f"own-{overlay}"
+    own.mkdir()
+    merged = {
+        "name": "datasource-config",
+        "namespace": "datasource-system",
+        "behavior": "merge",
+        "literals": ["DATASOURCE_SIGN_IN_ISSUER=https://id.example.com", "DATASOURCE_SIGN_IN_CLIENT_ID=datasource"],
+    }
+    kustomization = {
+        "resources": [os.path.relpath(overlays / overlay, own)],
+        "components": ["../components/sign-in"],
+        "configMapGenerator": [merged],
+    }
+    (own / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    on_top = list(yaml.safe_load_all(kustomized(own)))
+    assert compared(on_top) == compared(by_kustomize(signing_in, overlay))
+    assert settings_of(on_top) == settings_of(by_kustomize(signing_in, overlay))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_sign_in_brings_rights_a_secret_and_who_may_look_and_nothing_else(
     signing_in: Path, overlays: Path, overlay: str
 ) -> None:
     without, signed_in = compared(by_kustomize(overlays, overlay)), compared(by_kustomize(signing_in, overlay))

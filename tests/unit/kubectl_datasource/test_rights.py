@@ -58,7 +58,7 @@ def test_rights_that_are_checked_are_those_that_are_given(account: Account) -> N
 
 def test_rights_of_sign_in_that_are_checked_are_those_that_the_component_gives() -> None:
     component = yaml.safe_load((BASE.parent / "components" / "sign-in" / "kustomization.yaml").read_text())
-    (patch,) = [each["patch"] for each in component["patches"] if each["target"]["kind"] == "Role"]
+    (patch,) = [each["patch"] for each in component["patches"] if each["target"]["kind"] == "(Cluster)?Role"]
     given = {
         Rule(*rule["apiGroups"], *rule["resources"], tuple(rule["verbs"]))
         for rule in (each["value"] for each in yaml.safe_load(patch))
