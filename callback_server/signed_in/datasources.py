@@ -25,7 +25,7 @@ from datasource.cluster.page_requests import NotAsked, PageRequests
 from datasource.cluster.resources import DATASOURCES
 from datasource.records.contents import StoredCredential
 from datasource.records.effective import Effective
-from datasource.records.history import read_history
+from datasource.records.history import By, read_history
 from datasource.records.page_request import RequestKind
 from datasource.records.ticket import ticket_scope
 
@@ -103,7 +103,7 @@ class DatasourceService:
             refresh=self._button(signed_in, situation, "refresh") if can_change and _can_refresh(situation) else None,
             clear_path=self._path(situation, "/clear") if can_change else None,
             pending=_pending(situation),
-            history=_history(situation),
+            history=self._history(situation),
         )
 
     async def begin(self, signed_in: SignedIn, place: Place, token: str, browser: str) -> Onward:
@@ -187,6 +187,21 @@ class DatasourceService:
             ca_bundle = await self.dialog.clients.ca_bundle(situation.namespace, situation.oauth2)
         return effective_parameters(situation, await self.dialog.observer.metadata(situation, ca_bundle))
 
+    def _history(self, situation: Situation) -> tuple[tuple[str, ...], ...]:
+        """What people did, the latest first. Whoever may edit the Secret may write there, but in nobody's name."""
+        keys, now = self.requests.link_keys(), self.requests.now()
+        place = (situation.namespace, situation.name)
+        entries = read_history(None if situation.credential is None else situation.credential.history)
+        return tuple(
+            (
+                time_in_words(entry.time),
+                Words(entry.what),
+                entry.by if entry.is_ours(keys, place, now) else Words(By.UNPROVEN),
+                Words(entry.result),
+            )
+            for entry in reversed(entries)
+        )
+
     def _button(self, signed_in: SignedIn, situation: Situation, action: str, *shown: str) -> Button:
         token = token_for(signed_in.secret, *_said(situation, action), *shown)
         return Button(self._path(situation, f"/{action}"), token)
@@ -228,11 +243,3 @@ def _pending(situation: Situation) -> str:
         return ""
     is_clear = asked.kind is RequestKind.CLEAR
     return text("datasource.clear_is_pending") if is_clear else text("datasource.refresh_is_pending")
-
-
-def _history(situation: Situation) -> tuple[tuple[str, ...], ...]:
-    """What people did, the latest first."""
-    entries = read_history(None if situation.credential is None else situation.credential.history)
-    return tuple(
-        (time_in_words(entry.time), Words(entry.what), entry.by, Words(entry.result)) for entry in reversed(entries)
-    )

@@ -31,7 +31,7 @@ from datasource.records.session import (
 
 SESSION = OurCookie("__Host-datasource-session", re.compile(rb"[A-Za-z0-9._-]{60,100}"), SESSION_LIFETIME)
 
-PER_SESSION = (10.0, 60)
+PER_SESSION = (5.0, 40)
 """Requests for pages, per second and at once."""
 
 _LIMITED = 4096

@@ -26,6 +26,12 @@ PATH = "/signed-in"
 _ALL = "sign-in"
 
 
+class Tries(Clicks):
+    """How often one sign-in may be finished: a code that the issuer did not take is sent once or twice more, not for ever."""
+
+    PER_LINK = (0.05, 3)
+
+
 @dataclass(frozen=True, slots=True)
 class Began:
     """A browser that is sent to the issuer."""
@@ -44,7 +50,7 @@ class SignInService:
     external_url: str
     link_keys: LinkKeyStore
     places: Places
-    tries: Clicks
+    tries: Tries
     trail: Trail
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes

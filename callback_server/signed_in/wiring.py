@@ -4,14 +4,14 @@ import secrets
 import time
 
 from callback_server.dialog import DialogService
-from callback_server.limits import Clicks, Places
+from callback_server.limits import Places
 from callback_server.signed_in.datasources import DatasourceService
 from callback_server.signed_in.gate import Gate
 from callback_server.signed_in.issuer import Issuer
 from callback_server.signed_in.rights import Rights
 from callback_server.signed_in.routes import People
 from callback_server.signed_in.sessions import SessionStore
-from callback_server.signed_in.sign_in import SignInService
+from callback_server.signed_in.sign_in import SignInService, Tries
 from callback_server.signed_in.trail import Trail
 from callback_server.signed_in.visitors import Visitors
 from datasource.cluster.credential_secrets import CredentialSecrets
@@ -88,7 +88,7 @@ def people(
     rights = Rights(kube, settings.namespaces, time.monotonic, trail)
     places = Places(in_all=SIGN_INS, per_namespace=SIGN_INS, longest_wait=5.0, longest_line=256)
     service = SignInService(
-        issuer, sessions, settings.external_url, link_keys, places, Clicks(time.monotonic), trail, utc_now
+        issuer, sessions, settings.external_url, link_keys, places, Tries(time.monotonic), trail, utc_now
     )
     requests = PageRequests(credential_secrets, utc_now, lambda: link_keys.current)
     return People(

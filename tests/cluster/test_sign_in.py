@@ -53,14 +53,14 @@ class Employee(Person):
 @pytest.fixture(scope="module")
 def with_sign_in(cluster: Cluster, folder: Path, provider: Provider, operator: Process) -> Iterator[Stack]:
     """A callback server of its own, at which people sign in, with the two rights that it has beside the usual ones."""
-    stack = Stack(cluster, folder / "logs-sign-in", free_ports(1)[0])
-    stack.folder.mkdir(parents=True, exist_ok=True)
+    stack = Stack(cluster, folder / "logs", free_ports(1)[0])
     secret_file = folder / "sign-in-secret"
     secret_file.write_text(SECRET)
     provider.register_client(CLIENT, SECRET, [f"{stack.external_url}/signed-in"])
     for manifest in rights():
         api_of(cluster.kubeconfig).create(manifest)
     process = stack.callback_server(
+        "callback-server-with-sign-in",
         DATASOURCE_SIGN_IN_ISSUER=provider.issuer,
         DATASOURCE_SIGN_IN_CLIENT_ID=CLIENT,
         DATASOURCE_SIGN_IN_SECRET_FILE=str(secret_file),
@@ -133,6 +133,7 @@ def test_people_see_and_do_what_the_cluster_allows_them_and_nothing_else(tenant:
         elsewhere = viewer.get(f"{tenant.external_url}/datasources/kube-system")
         assert elsewhere.status_code == 403
 
+        eventually("the button shows", lambda: '/calendar/authorize"' in ada.get(page).text)
         onward = leads_on_to(ada.submit(ada.get(page), "Get new credential").text)
         assert onward is not None
         done = ada.come_back(ada.consent(onward))

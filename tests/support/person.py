@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from types import TracebackType
+from typing import Self
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
@@ -62,7 +63,7 @@ class Person:
         self.client = httpx.Client(follow_redirects=False, timeout=30.0)
         self.cookie: str | None = None
 
-    def __enter__(self) -> "Person":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

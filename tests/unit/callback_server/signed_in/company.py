@@ -322,8 +322,14 @@ async def company(
     """One in which nobody may anything yet."""
     secret_file.write_text("s3cret-of-sign-in\n")  # noqa: ASYNC240 - a few bytes
     cluster = Cluster()
-    async with CompanyIssuer() as issuer, HostileProvider(replies(200, GOOD_REPLY)) as provider:
-        usual = {"issuer": issuer.origin, "client_id": CLIENT, "secret_file": secret_file, "groups_claim": "groups"}
+    issuer = CompanyIssuer()
+    async with issuer, HostileProvider(replies(200, GOOD_REPLY)) as provider:
+        usual: dict[str, Any] = {
+            "issuer": issuer.origin,
+            "client_id": CLIENT,
+            "secret_file": secret_file,
+            "groups_claim": "groups",
+        }
         how = SignIn(**(usual | sign_in))
         settings = Settings(external_url, SYSTEM, namespaces, egress=ON_LOOPBACK, sign_in=how)
         async with (

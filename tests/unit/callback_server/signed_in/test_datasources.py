@@ -4,12 +4,16 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from callback_server.signed_in.datasources import PAGE_SIZE
 from datasource.api.names import Annotation
+from datasource.api.objects import encoded_data
 from datasource.records.credential import CredentialFacts
+from datasource.records.history import Act, entry_of
 from datasource.records.page_request import PageRequest, RequestKind
+from tests.support.builders import NOW
 from tests.unit.callback_server.signed_in.company import EXTERNAL, Company, company, form_of
 
 STANDING = CredentialFacts("c-1", fingerprint="f", has_refresh_token=True)
@@ -357,3 +361,30 @@ async def test_post_without_a_live_session_answers_a_page_and_does_nothing(there
     assert "Your session is over" in done.text
     assert there.cluster.asked == []
     assert form_of(done, "/sign-in").fields["to"] == PLACE
+
+
+async def test_history_tells_who_did_what_and_believes_no_name_that_somebody_wrote_by_hand(there: Company) -> None:
+    there.cluster.allow("ada", "get")
+    there.add(replaces=STANDING)
+    credential = there.cluster.credential("shop", "calendar")
+    assert credential is not None
+    entries = [
+        entry_of("e-1", Act.NEW_CREDENTIAL, by="grace", at=NOW).marked(
+            there.served.link_keys.current, ("shop", "calendar")
+        ),
+        entry_of("e-2", Act.REFRESH, by="director", at=NOW),
+    ]
+    credential["data"] = encoded_data({"history": msgspec.json.encode(entries).decode()})
+    page = await (await there.signed_in("ada")).get(PLACE)
+    assert "What people did" in page.text
+    assert "<td>grace</td>" in page.text
+    assert "director" not in page.text
+    assert "<td>unproven</td>" in page.text
+
+
+async def test_whoever_may_only_look_is_asked_for_nothing(there: Company) -> None:
+    there.cluster.allow("ada", "get")
+    there.add()
+    page = await (await there.signed_in("ada")).get(PLACE)
+    assert "asks you to connect" not in page.text
+    assert "<h1>calendar</h1>" in page.text
