@@ -10,8 +10,9 @@ from datasource.cluster.api_errors import Forbidden, Unavailable
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.page_requests import NotAsked, PageRequests
 from datasource.cluster.resources import SECRETS
+from datasource.records.change import Change
 from datasource.records.contents import StoredCredential, tombstone
-from datasource.records.credential import Change, Facts
+from datasource.records.credential import Facts
 from datasource.records.credential_patches import credential_manifest, facts_patch
 from datasource.records.history import Act, entry_of, read_history
 from datasource.records.link_keys import LinkKeys
