@@ -140,7 +140,7 @@ def test_chart_and_kustomize_start_the_processes_with_the_same_settings(overlays
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_chart_and_kustomize_let_people_sign_in_in_the_same_way(signing_in: Path, overlay: str) -> None:
-    by_chart, by_component = rendered(OVERLAYS[overlay] | SIGN_IN), by_kustomize(signing_in, overlay)
+    by_chart, by_component = rendered({**OVERLAYS[overlay], **SIGN_IN}), by_kustomize(signing_in, overlay)
     of_chart, of_kustomize = compared(by_chart), compared(by_component)
 
     assert set(of_chart) == set(of_kustomize)
