@@ -79,9 +79,9 @@ def events(name: str, output: str | None, **cluster: Any) -> Exit:
 def history(name: str, output: str | None, **cluster: Any) -> Exit:
     """Show who got, cleared or refreshed it last.
 
-    Five acts are kept with the credential. A person who signed in is named as in the cluster. Otherwise the author is how it
-    was done. With annotation, the Datasource was annotated. With link, a link was used. With import, a token was imported.
-    With unproven, the request has no mark of the callback server.
+    Five acts are kept with the credential. The author is a person who signed in, by their name in the cluster. Or it is
+    annotation if the Datasource was annotated, link if a link was used, and import if a token was imported. It is unproven if
+    the request has no mark of the callback server.
     """
     return looks.show_history(Kubectl(**cluster), name, output)
 

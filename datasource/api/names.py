@@ -26,8 +26,8 @@ class SecretType(StrEnum):
     TOKEN = "datasource.dev/oauth2-token"  # noqa: S105 - a name, not a token
     FLOW = "datasource.dev/oauth2-flow"
     LINK_KEYS = "datasource.dev/link-keys"
-    SESSION = "datasource.dev/session"
     IMPORT = "datasource.dev/oauth2-import"
+    SESSION = "datasource.dev/session"
 
 
 class TokenSecretType(StrEnum):

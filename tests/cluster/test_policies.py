@@ -48,12 +48,12 @@ def create(who: Api, manifest: Manifest) -> str:
     return refusal(who.create, manifest, dry_run=True)
 
 
-CREDENTIAL, TOKEN, FLOW, SESSION, IMPORT = (
+CREDENTIAL, TOKEN, FLOW, IMPORT, SESSION = (
     "datasource.dev/oauth2-credential",
     "datasource.dev/oauth2-token",
     "datasource.dev/oauth2-flow",
-    "datasource.dev/session",
     "datasource.dev/oauth2-import",
+    "datasource.dev/session",
 )
 
 
