@@ -33,6 +33,7 @@ from deploy.local.provider import Provider
 from deploy.local.provider import install as install_provider
 from deploy.local.stack import Process, Stack, install
 from tests.faults.balancer import Balancer
+from tests.faults.pods import volume
 from tests.soak import figures as wanted
 from tests.soak.apps import Apps
 from tests.soak.disturbances import DISTURBANCES, Surroundings
@@ -57,24 +58,17 @@ def surroundings(parameters: Parameters) -> Iterator[tuple[Surroundings, Stack]]
         install(control_plane.cluster)
         stack = Stack(control_plane.cluster, FOLDER / "logs", port)
         operators = [
-            stack.operator(f"operator-{number}", DATASOURCE_POD_UID=f"pod-{number}", **_journal(f"operator-{number}"))
-            for number in (1, 2)
+            stack.operator(name, DATASOURCE_POD_UID=f"pod-of-{name}", **volume(FOLDER, name))
+            for name in ("operator-1", "operator-2")
         ]
         callback_servers = [
-            stack.callback_server(name, DATASOURCE_LISTEN=f"127.0.0.1:{page}", **_journal(name))
+            stack.callback_server(name, DATASOURCE_LISTEN=f"127.0.0.1:{page}", **volume(FOLDER, name))
             for number, page in enumerate(pages, start=1)
             if (name := f"callback-server-{number}")
         ]
         with Balancer(port, pages), _running([*operators, *callback_servers]):
             chance = random.Random(parameters.seed)  # noqa: S311 - a soak that can be repeated
             yield Surroundings(control_plane, provider, operators, callback_servers, chance), stack
-
-
-def _journal(process: str) -> dict[str, str]:
-    """The volume of its pod: it outlives a container, as an emptyDir does."""
-    volume = FOLDER / "volumes" / process
-    volume.mkdir(parents=True)
-    return {"DATASOURCE_JOURNAL": str(volume)}
 
 
 @contextmanager
