@@ -23,10 +23,12 @@ demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, 
 test: export UNIT_WALKS := long
 test unit: export MEASURED := --cov --cov-report=
 
-test: check tools ## everything: check, then the tests on a real API server and in a real browser
+test: check tools ## everything: check, then the tests on a real API server, in a real browser, and in pods on a real node
 	$(COVERED)
 	rm -rf build/tests
-	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node --ignore=tests/gitops -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile
+	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node --ignore=tests/gitops -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile \
+	  --junitxml build/tests.xml
+	@$(IN_PODS)
 	@echo "Looking back at what all of them did"
 	$(VENV)/bin/pytest tests/cluster -m last
 	@$(RUN) -m bench smoke

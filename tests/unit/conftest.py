@@ -1,6 +1,7 @@
 """What every unit test stands on."""
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.unit.walks import walks
 
 _FROM_OUTSIDE = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "NETRC")
 
-settings.register_profile("unit", walks(30, 100))
+settings.register_profile("unit", walks(12, 100))
 settings.load_profile("unit")
 
 
@@ -47,14 +48,16 @@ def only_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return self_signed("authority.example.com").write_into(tmp_path_factory.mktemp("authority"))[0]
 
 
-@pytest.fixture(autouse=True)
-def nothing_from_outside(only_authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def nothing_from_outside(only_authority: Path) -> Iterator[None]:
     """Proxies and authorities of the machine that runs the tests would come between a client and its loopback server.
 
     One authority also loads a hundred times faster than those of a whole machine, and every client loads them.
     """
-    for name in _FROM_OUTSIDE:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", str(only_authority))
+    with pytest.MonkeyPatch.context() as environment:
+        for name in _FROM_OUTSIDE:
+            environment.delenv(name, raising=False)
+            environment.delenv(name.lower(), raising=False)
+        environment.delenv("SSL_CERT_DIR", raising=False)
+        environment.setenv("SSL_CERT_FILE", str(only_authority))
+        yield

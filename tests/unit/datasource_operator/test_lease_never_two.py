@@ -173,13 +173,13 @@ def plays_well(seed: int, happens: list[Event]) -> None:
     play(scene())
 
 
-@walks(12, 40)
+@walks(5, 40)
 @given(st.integers(0, 2**16), events(FAULTS + RESTARTS))
 def test_never_two_work_at_once_through_faults_and_restarts(seed: int, happens: list[Event]) -> None:
     plays_well(seed, happens)
 
 
-@walks(12, 40)
+@walks(5, 40)
 @given(st.integers(0, 2**16), events(FAULTS + BY_HAND))
 def test_never_two_work_at_once_through_faults_and_alterations_by_hand(seed: int, happens: list[Event]) -> None:
     plays_well(seed, happens)

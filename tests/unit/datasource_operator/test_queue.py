@@ -540,7 +540,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 def test_no_key_is_lost_and_none_is_handed_out_twice_at_a_time() -> None:
-    run_state_machine_as_test(QueueMachine, settings=settings(walks(25, 60), stateful_step_count=40))
+    run_state_machine_as_test(QueueMachine, settings=settings(walks(10, 60), stateful_step_count=40))
 
 
 async def test_depth_counts_what_is_due_and_not_what_waits_for_its_time() -> None:

@@ -243,7 +243,7 @@ def worlds(draw: st.DrawFn, *, watch_may_lag: bool = True) -> World:
 
 
 @given(worlds(), st.booleans())
-@walks(60, 400)
+@walks(20, 400)
 def test_any_datasource_settles(world: World, look_around: bool) -> None:
     is_being_deleted = "deletionTimestamp" in world.kube.object(DATASOURCES, NAMESPACE, NAME)["metadata"]
     world.reconcile(look_around=look_around)
@@ -252,7 +252,7 @@ def test_any_datasource_settles(world: World, look_around: bool) -> None:
 
 
 @given(worlds(watch_may_lag=False))
-@walks(60, 400)
+@walks(20, 400)
 def test_a_restart_over_what_settled_writes_nothing(world: World) -> None:
     outcome = world.reconcile()
     stands = world.version
@@ -278,7 +278,7 @@ def copies(world: World) -> dict[str, Manifest]:
 
 
 @given(worlds())
-@walks(60, 400)
+@walks(20, 400)
 def test_a_copy_is_neither_written_nor_deleted(world: World) -> None:
     before = copies(world)
     world.reconcile()

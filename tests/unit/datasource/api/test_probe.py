@@ -87,7 +87,7 @@ def test_plain_http_is_for_loopback_or_wants_the_flag() -> None:
 
 
 @given(st.text(st.characters(codec="ascii") | st.sampled_from("/.%;?@\\"), max_size=12))
-@walks(50, 400)
+@walks(20, 400)
 def test_whatever_is_taken_stays_on_the_host_and_below_the_path(path: str) -> None:
     if probe_problem(URL, path, allow_insecure_http=False) is not None:
         return

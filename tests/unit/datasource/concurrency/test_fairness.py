@@ -290,7 +290,7 @@ SUBMIT = st.tuples(st.just("submit"), KEYS, st.sampled_from("xyz"), st.booleans(
 OTHERS = st.tuples(st.sampled_from(["leave", "leave", "leave_provider", "forget"]), st.integers(0, 30))
 
 
-@walks(60, 300)
+@walks(20, 300)
 @given(
     bounds=st.tuples(st.integers(1, 8), st.integers(1, 5), st.integers(1, 4)),
     reserved=st.integers(0, 7),

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from datasource.oauth2.error_reply import ErrorCode, ErrorMeaning, ErrorRule
@@ -23,6 +23,7 @@ from datasource.providers.progress import Progress
 from datasource_operator.decisions.refresh_outcome import KeepRefreshToken, Store, refresh_outcome
 from tests.support.builders import NOW
 from tests.unit.datasource_operator.decisions.test_refresh_outcome import turn
+from tests.unit.walks import walks
 
 GATEWAY_KEY = "k3y-of-the-gateway-00001"
 CLIENT = Client(
@@ -136,7 +137,7 @@ def answered(
         return error
 
 
-@settings(max_examples=150)
+@walks(40, 150)
 @given(
     status=st.integers(100, 599) | st.sampled_from([200, 400, 401, 429, 503]),
     headers=_headers,
@@ -186,7 +187,7 @@ _ROUND: list[Callable[[bytes], bytes]] = [
 ]
 
 
-@settings(max_examples=150)
+@walks(40, 150)
 @given(
     token_type=_TOKEN_TYPES,
     access_token=_ACCESS,

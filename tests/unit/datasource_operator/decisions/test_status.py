@@ -520,7 +520,7 @@ def test_there_is_no_patch_exactly_where_nothing_differs(current: Status, other:
 
 
 @given(STATUSES)
-@walks(20, 50)
+@walks(8, 50)
 def test_a_status_written_once_needs_no_second_patch(current: Status) -> None:
     seen = observed(credential(), status=current)
     wanted = wanted_status(seen, finding_of(seen), surface())
@@ -583,7 +583,7 @@ def touches(patch: Any, path: tuple[str, ...]) -> bool:
 
 
 @given(STATUSES, STATUSES, STATUSES)
-@walks(20, 50)
+@walks(8, 50)
 def test_of_a_patch_is_left_what_the_other_does_not_touch(current: Status, wanted: Status, other: Status) -> None:
     patch, refused = status_patch(current, wanted) or {}, status_patch(current, other) or {}
     assert set(leaves(without(patch, refused))) == {path for path in leaves(patch) if not touches(refused, path)}
