@@ -41,7 +41,9 @@ KEPT = Gauge(
     "datasource_journal_kept",
     "Whether this process writes replies down before it stores them (1), or has no journal (0).",
 )
-WANTED = Gauge("datasource_journal_wanted", "Whether this process was told to keep a journal (1) or not (0).")
+WANTED = Gauge(
+    "datasource_journal_wanted", "Whether DATASOURCE_JOURNAL asks this process for a journal (1) or not (0)."
+)
 ENTRIES = Gauge(
     "datasource_journal_entries",
     "Replies in the journal: waiting to be stored, or set aside after tries that failed for no reason of the API server's.",

@@ -136,7 +136,7 @@ def arm(points: Points, window: Window) -> None:
         window.read()
         read(counted, piece)
 
-    wire.Wire.read = timed  # type: ignore[method-assign]
+    wire.Wire.read = timed  # type: ignore[method-assign,assignment]
 
 
 def main() -> None:

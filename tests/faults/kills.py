@@ -165,6 +165,8 @@ class Kills:
             manifests = [user.datasource(user.oauth2(), name=name) for name in names]
             user.kubectl("create", "-f", "-", stdin="\n---\n".join(json.dumps(one) for one in manifests))
             self.grants += [Grant(user, name, provider) for name in names]
+        # In turn: of replies that come one after the other, either provider has early and late ones.
+        self.grants.sort(key=lambda grant: grant.name)
         self._authorize(self.grants)
 
     # The operator.

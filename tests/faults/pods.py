@@ -146,7 +146,7 @@ def traced(pod: Pod, log: Path, *, kill_at: int | None = None) -> Iterator[None]
     """
     pid = pod.process.child.pid
     inject = [] if kill_at is None else ["-e", f"inject=all:signal=SIGKILL:when={kill_at}"]
-    command = [tools.strace(), "-f", "-qq", "-p", str(pid), "-e", "trace=all", *inject, "-o", log]
+    command = [str(tools.strace()), "-f", "-qq", "-p", str(pid), "-e", "trace=all", *inject, "-o", str(log)]
     tracer = subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )

@@ -172,6 +172,7 @@ def _report(
         "lost": people.lost,
         "interrupted": people.interrupted,
         "given_up": people.given_up,
+        "ended": apps.ended,
     }
 
 
@@ -188,6 +189,7 @@ def main() -> None:
     say(wanted.table(found, report["disturbances"]))
     say(f"written to {REPORT.relative_to(Path.cwd())}" if REPORT.is_relative_to(Path.cwd()) else str(REPORT))
     problems = wanted.missed(found) + [f"nobody could finish: {each}" for each in report["given_up"]]
+    problems += [f"apps were not looked after any more: {each}" for each in report["ended"]]
     if problems:
         sys.exit("\n".join(problems))
 

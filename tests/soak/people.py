@@ -58,7 +58,9 @@ class People:
             raise StackError(f"{len(failed)} of {len(names)} were not authorized, {failed[0]} among them.")
 
     def __enter__(self) -> "People":
-        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._change, self._look)]
+        self._threads = [
+            threading.Thread(target=self._see_through, args=[each], daemon=True) for each in (self._change, self._look)
+        ]
         for thread in self._threads:
             thread.start()
         return self
@@ -67,6 +69,13 @@ class People:
         self._ending.set()
         for thread in self._threads:
             thread.join()
+
+    def _see_through(self, work: Callable[[], None]) -> None:
+        """What ends a thread before its time is no figure: it is told."""
+        try:
+            work()
+        except Exception as error:
+            self.given_up.append(f"{work.__name__} ended: {error!r}")
 
     def _change(self) -> None:
         """One change after another, each followed by a new consent where it takes one."""
@@ -117,7 +126,9 @@ class People:
         self._insist(lambda: self.user.annotate("refresh", str(time.time_ns()), name))
 
     def _edit_template(self, name: str) -> None:
-        template = {"data": {"edited": f"{time.time_ns()} {{{{ access_token }}}}"}}
+        # Apps read these two; a template is all that its Secret has.
+        read = {key: f"{{{{ {key} }}}}" for key in ("access_token", "expires_at")}
+        template = {"data": {**read, "edited": f"{time.time_ns()} {{{{ access_token }}}}"}}
         self._insist(lambda: self._patch(name, {"tokenSecret": {"template": template}}))
 
     def _patch(self, name: str, spec: Mapping[str, Any]) -> None:
