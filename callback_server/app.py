@@ -106,14 +106,14 @@ def services(kube: Kube, transport: Transport, settings: Settings, journal: Jour
     # A look takes 15 s where an issuer hangs at each of its places: only its own tenant waits for it.
     lookups = places(per_namespace=LOOKS_PER_NAMESPACE)
     patient = PatientReads(kube)
-    credential_secrets = CredentialSecrets(patient, CALLBACK_FIELD_MANAGER, may_list=False)
+    link_keys = LinkKeyStore(kube, settings.system_namespace, utc_now)
+    credential_secrets = CredentialSecrets(patient, CALLBACK_FIELD_MANAGER, may_list=False, link_keys=link_keys.known)
     observer = Observer(kube, credential_secrets, settings, discovery, lookups)
     # Strangers are to cost no waiting.
     impatient = CredentialSecrets(kube, CALLBACK_FIELD_MANAGER, may_list=False)
     glance = Observer(kube, impatient, settings, discovery, lookups)
     clients = Clients(patient, settings.require_allowed_hosts, utc_now)
     flows = FlowStore(kube, settings.system_namespace, utc_now)
-    link_keys = LinkKeyStore(kube, settings.system_namespace, utc_now)
 
     def new_lane() -> Lane:
         return Lane(glance, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))

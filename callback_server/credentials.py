@@ -19,7 +19,8 @@ from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.records.contents import Readable
 from datasource.records.credential import Change, CredentialData, CredentialFacts
 from datasource.records.credential_patches import credential_patch
-from datasource.records.standing import Absent, standing
+from datasource.records.history import Act, By, entry_of
+from datasource.records.standing import Absent, is_to_be_cleared, standing
 
 logger = structlog.get_logger(__name__)
 
@@ -68,6 +69,8 @@ class CredentialStore:
         Raises:
             Refused: it would not accept the write.
         """
+        if is_to_be_cleared(situation.credential):
+            raise refusals.another_was_first()
         facts = CredentialFacts(credential_id="rehearsal", fingerprint="rehearsal", handled=situation.handled)
         try:
             await self._rehearse(situation, facts)
@@ -96,9 +99,12 @@ class CredentialStore:
         *,
         known: HandledSet,
         until: datetime,
+        by: str = By.LINK,
         waits: bool = True,
     ) -> None:
         """Store a credential that the provider has issued; it answers the requests that are `known`.
+
+        The history tells `by` whom it was got.
 
         An API server that does not answer is waited for as long as the process lives; one that refuses, until `until`. Where
         the caller comes again, nobody `waits`.
@@ -108,11 +114,16 @@ class CredentialStore:
             ApiError, Unavailable: it refused or did not answer, and nobody waits.
         """
 
+        at = facts.authorized_at or self.now()
+        entry = entry_of(facts.credential_id, Act.NEW_CREDENTIAL, by=by, at=at)
         replaced: Readable | Absent = situation.credential or _place_for(situation)
 
         def change(before: Readable | Absent) -> Change:
-            handled = situation.handled if isinstance(before, Absent) else before.facts.handled
-            return Change(msgspec.structs.replace(facts, handled=handled.with_all(known)), data)
+            handled, history = situation.handled, None
+            if not isinstance(before, Absent):
+                handled, history = before.facts.handled, before.history
+            known_by_now = msgspec.structs.replace(facts, handled=handled.with_all(known))
+            return Change(known_by_now, data).with_entry(history, entry)
 
         # Where there was nothing to replace, what cannot be found is the namespace.
         refused = REFUSALS if situation.credential is not None else (*REFUSALS, NotFound)

@@ -7,7 +7,7 @@ from functools import partial
 
 from datasource.api.names import credential_secret_name
 from datasource.process.clock import utc_now
-from kubectl_datasource import explaining, inspecting, listing, loglines, printing, status_screen, tree
+from kubectl_datasource import explaining, history, inspecting, listing, loglines, printing, status_screen, tree
 from kubectl_datasource.advice import Advice, Case
 from kubectl_datasource.commands import tell, wait
 from kubectl_datasource.exits import Exit, Misused, Refused
@@ -133,6 +133,18 @@ def events(kubectl: Kubectl, name: str, output: str | None) -> Exit:
         screen.show(f"  {printable(each.message)}")
     if not found:
         screen.note("There are no Events: the cluster keeps them for an hour or so.")
+    return Exit.FINE
+
+
+def show_history(kubectl: Kubectl, name: str, output: str | None) -> Exit:
+    """Print the last things that people did to the credential, the latest last."""
+    screen, entries = Screen.of_process(), kubectl.datasource(name).status.history
+    if output is not None:
+        screen.show(printing.rendered({"items": history.history_json(entries)}, output))
+    elif entries:
+        screen.show(*history.table(entries, utc_now()))
+    else:
+        screen.note(history.NOBODY_YET)
     return Exit.FINE
 
 

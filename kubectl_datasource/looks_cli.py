@@ -72,6 +72,20 @@ def events(name: str, output: str | None, **cluster: Any) -> Exit:
     return looks.events(Kubectl(**cluster), name, output)
 
 
+@click.command(epilog=examples("kubectl datasource history calendar", "kubectl datasource history calendar -o json"))
+@click.argument("name", type=NAME)
+@cluster_options()
+@output_option("json", "yaml")
+def history(name: str, output: str | None, **cluster: Any) -> Exit:
+    """Show who got, cleared or refreshed it last.
+
+    Five acts are kept with the credential. The author is a person who signed in, by their name in the cluster; or annotation,
+    where the Datasource was annotated; or link, where a link was used; or unproven, where the request has no mark of the
+    callback server.
+    """
+    return looks.show_history(Kubectl(**cluster), name, output)
+
+
 @click.command(epilog=examples("kubectl datasource tree calendar"))
 @click.argument("name", type=NAME)
 @cluster_options()
@@ -144,4 +158,16 @@ def wait_(names: Sequence[str], condition: str, timeout: int, output: str | None
     return looks.wait_until(Kubectl(**cluster), names, condition, timeout, output)
 
 
-COMMANDS: tuple[click.Command, ...] = (list_, status, explain, events, tree, inspect, logs, suspend, resume, wait_)
+COMMANDS: tuple[click.Command, ...] = (
+    list_,
+    status,
+    explain,
+    events,
+    history,
+    tree,
+    inspect,
+    logs,
+    suspend,
+    resume,
+    wait_,
+)

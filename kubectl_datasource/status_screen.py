@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from datasource.api.states import ACCEPTED, PROVIDER_REACHABLE
+from kubectl_datasource import history
 from kubectl_datasource.advice import Advice
 from kubectl_datasource.listing import as_json, state_cell, when
 from kubectl_datasource.objects import Datasource
@@ -25,6 +26,7 @@ def screen(datasource: Datasource, advice: Advice, now: datetime) -> Iterator[Li
         if text:
             yield (Cell(f"  {label:<{_WIDTH}}"), Cell(printable(text)))
     yield from _conditions(datasource, now)
+    yield from history.lines(datasource.status.history, now)
     yield from _next(advice)
 
 
@@ -34,6 +36,7 @@ def status_json(datasource: Datasource, advice: Advice) -> dict[str, Any]:
         **as_json(datasource),
         "suspended": datasource.is_suspended,
         "grantExpiresAt": datasource.status.grant_expires_at,
+        "history": history.history_json(datasource.status.history),
         "conditions": msgspec.to_builtins(datasource.status.conditions or ()),
         "what": advice.what,
         "commands": [{"command": command.line, "purpose": command.purpose} for command in advice.commands],

@@ -83,6 +83,8 @@ class Annotation(StrEnum):
     REVOKE_UNTIL = "datasource.dev/revoke-until"
     PROMISED = "datasource.dev/promised"
     AUTHORIZED_AT = "datasource.dev/authorized-at"
+    PAGE_REQUEST = "datasource.dev/page-request"
+    HISTORY = "datasource.dev/history"
     CONTENT = "datasource.dev/content"
     TEMPLATE = "datasource.dev/template"
 
@@ -97,6 +99,9 @@ class Annotation(StrEnum):
 
 TOKEN_LABELS = {str(Annotation.ROLE): str(Role.TOKEN)}
 """On a token Secret whose type is not ours: a watch selects it by this."""
+
+HISTORY_KEY = "history"
+"""The key of a credential Secret with what people did (`records/history.py`). No token rests on it."""
 
 DOCKER_CONFIG_KEY = ".dockerconfigjson"
 """The key of a Secret of type kubernetes.io/dockerconfigjson; its value is a JSON object."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from datasource.api.names import API_VERSION, KIND
+from datasource.api.names import API_VERSION, HISTORY_KEY, KIND
 from datasource.api.spelling import spelled
 
 
@@ -58,6 +58,18 @@ class SecretHeader(msgspec.Struct, frozen=True):
 
     metadata: Metadata
     type: str = "Opaque"
+    data: "_NoSecret | None" = None
+
+    @property
+    def history(self) -> str | None:
+        """What people did to it, where that is text."""
+        return _text_or_none(None if self.data is None else self.data.history)
+
+
+class _NoSecret(msgspec.Struct, frozen=True):
+    """What of a credential Secret's data is no secret; a decoder skips the rest. In base64, as it stands there."""
+
+    history: str | None = None
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -79,6 +91,18 @@ class Secret(msgspec.Struct, frozen=True):
         """
         encoded = (self.data or {}).get(key)
         return None if encoded is None else b64decode(encoded, validate=True).decode()
+
+    @property
+    def history(self) -> str | None:
+        """What people did to it, where that is text."""
+        return _text_or_none((self.data or {}).get(HISTORY_KEY))
+
+
+def _text_or_none(encoded: str | None) -> str | None:
+    try:
+        return None if encoded is None else b64decode(encoded, validate=True).decode()
+    except ValueError:
+        return None
 
 
 class ConfigMap(msgspec.Struct, frozen=True):
@@ -143,6 +167,16 @@ class LastAuthorization(msgspec.Struct, frozen=True, rename=spelled):
         return self.outcome == FAILED
 
 
+class HistoryEcho(msgspec.Struct, frozen=True, rename=spelled, omit_defaults=True):
+    """An entry of `status.history`: what somebody did, as the credential Secret tells it."""
+
+    id: str
+    time: str
+    what: str
+    by: str
+    result: str = ""
+
+
 SUCCEEDED = "Succeeded"
 FAILED = "Failed"
 
@@ -171,6 +205,8 @@ class Status(
     token_secret_name: str | None = None
     observed_generation: int | None = None
     handled: HandledEcho | None = None
+    history: tuple[HistoryEcho, ...] | None = None
+    """The oldest first."""
     conditions: tuple[Condition, ...] | None = None
 
     def condition(self, type_: str) -> Condition | None:

@@ -23,6 +23,8 @@ from datasource.concurrency.backoff import Backoff, half_jitter
 from datasource.records.contents import Contents, Readable, StoredCredential, contents_in, seen_from, still_there
 from datasource.records.credential import Change, TombstoneFacts, Unreadable, is_ours
 from datasource.records.credential_patches import change_patch, credential_manifest
+from datasource.records.history import HistoryEntry, appended
+from datasource.records.link_keys import LinkKeys
 from datasource.records.standing import Absent, Standing, Written
 
 logger = structlog.get_logger(__name__)
@@ -69,6 +71,8 @@ class CredentialSecrets:
     heard: Heard = _nobody_listens
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     backoff: Backoff = STORE_BACKOFF
+    link_keys: Callable[[], LinkKeys] = LinkKeys
+    """The keys that there are at this moment: what we tell in a history bears a mark."""
 
     # Reads.
 
@@ -85,7 +89,7 @@ class CredentialSecrets:
         self.heard(namespace, name, None if header is None else header.metadata)
         if header is None:
             return None
-        contents = contents_in(header.metadata)
+        contents = contents_in(header.metadata, header.history)
         return contents if owner is None else seen_from(contents, owner)
 
     async def facts_until_answered(
@@ -152,10 +156,21 @@ class CredentialSecrets:
 
     # Writes.
 
+    def told(self, namespace: str, name: str, history: str | None, entry: HistoryEntry) -> str:
+        """The history with one more entry, which bears our mark."""
+        return appended(history, entry.marked(self.link_keys(), (namespace, name)))
+
     async def create(
-        self, namespace: str, name: str, place: Absent, holding: Change | TombstoneFacts, *, dry_run: bool = False
+        self,
+        namespace: str,
+        name: str,
+        place: Absent,
+        holding: Change | TombstoneFacts,
+        *,
+        history: str | None = None,
+        dry_run: bool = False,
     ) -> Metadata:
-        """Make the Secret, for the Datasource that `place` names.
+        """Make the Secret, for the Datasource that `place` names; `history` is what a tombstone keeps of it.
 
         Raises:
             Conflict: there is one.
@@ -169,6 +184,7 @@ class CredentialSecrets:
             facts=facts,
             data=data,
             template=place.template,
+            history=holding.history if isinstance(holding, Change) else history,
         )
         created = await self.kube.create(
             SECRETS, namespace, manifest, PartialObject, manager=self.manager, dry_run=dry_run
@@ -245,6 +261,9 @@ class CredentialSecrets:
             before = after
 
     async def _write(self, namespace: str, name: str, before: Readable | Absent, change: Change) -> Metadata:
+        if change.entry is not None:
+            marked = change.entry.marked(self.link_keys(), (namespace, name))
+            change = msgspec.structs.replace(change, entry=marked)
         if isinstance(before, Absent):
             return await self.create(namespace, name, before, change)
         patch = change_patch(name, before, change)

@@ -39,6 +39,10 @@ class LinkKeyStore:
     current: LinkKeys = field(default_factory=LinkKeys)
     _complaint: str = ""
 
+    def known(self) -> LinkKeys:
+        """Those that there are at this moment."""
+        return self.current
+
     async def read(self) -> None:
         """Read the keys; where that cannot be done, those that are known stay, and the log says why."""
         try:

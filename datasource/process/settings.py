@@ -79,6 +79,8 @@ class Settings(msgspec.Struct, frozen=True):
     """None: nobody is notified."""
     journal: str | None = None
     """A directory that outlives the process, in which replies are written down before they are stored; None: nowhere."""
+    signs_in: bool = False
+    """Whether people sign in at the callback server: then links have no ticket, and `audit` tells who did what."""
 
 
 def settings_in(environ: Mapping[str, str]) -> Settings:
@@ -99,6 +101,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         ),
         proxies=_proxies(environ),
         require_allowed_hosts=_switch(environ, "DATASOURCE_REQUIRE_ALLOWED_HOSTS"),
+        signs_in=bool(environ.get("DATASOURCE_SIGN_IN_ISSUER", "").strip()),
         pod_uid=environ.get("DATASOURCE_POD_UID") or None,
         revocation_patience=_seconds(environ, "DATASOURCE_REVOCATION_SECONDS", default=300),
         last_try_after=_seconds(environ, "DATASOURCE_LAST_TRY_SECONDS", default=180),

@@ -34,6 +34,8 @@ class _Stored(msgspec.Struct, Generic[F], frozen=True):
     finalizers: tuple[str, ...] = ()
     written: WrittenMetadata = NOTHING_WRITTEN
     """Labels and annotations that the template put there."""
+    history: str | None = None
+    """What people did, where whoever read it saw that: who watches metadata does not."""
 
     @property
     def is_held(self) -> bool:
@@ -67,9 +69,9 @@ Contents = StoredCredential | StoredTombstone | Unreadable | Leaving
 """What a credential Secret holds. Where there is no Secret, None stands beside it."""
 
 
-def contents_in(metadata: Metadata) -> Contents:
+def contents_in(metadata: Metadata, history: str | None = None) -> Contents:
     """What a credential Secret's metadata say, whoever asks; `seen_from` tells what it is to one Datasource."""
-    holds = _read(metadata)
+    holds = _read(metadata, history)
     return holds if metadata.deletion_timestamp is None else Leaving(holds, is_deleted=True)
 
 
@@ -103,6 +105,7 @@ def tombstone(
     credential_id: str,
     handled: HandledSet,
     revoke_until: datetime | None = None,
+    history: str | None = None,
 ) -> TombstoneFacts:
     """What is left after a clear: the requests handled, and why; where a token is to be revoked, until when.
 
@@ -111,12 +114,15 @@ def tombstone(
         credential_id: of the tombstone itself; random.
         handled: with the request that asks for the clear.
         revoke_until: None where no token is to be revoked.
+        history: the ID of the entry that tells of the clear.
     """
     match before:
         case None:
-            return TombstoneFacts(credential_id, Reason.AUTHORIZATION_REQUIRED, handled=handled)
+            return TombstoneFacts(credential_id, Reason.AUTHORIZATION_REQUIRED, handled=handled, history=history)
         case Unreadable():
-            return TombstoneFacts(credential_id, Reason.CREDENTIAL_CLEARED, handled=handled, revoke_until=revoke_until)
+            return TombstoneFacts(
+                credential_id, Reason.CREDENTIAL_CLEARED, handled=handled, revoke_until=revoke_until, history=history
+            )
         case CredentialFacts() | TombstoneFacts():
             return TombstoneFacts(
                 credential_id,
@@ -127,12 +133,13 @@ def tombstone(
                 ticket_hash=before.ticket_hash,
                 revoke_until=revoke_until,
                 promised=before.promised,
+                history=history,
             )
         case _:
             assert_never(before)
 
 
-def _read(metadata: Metadata) -> Readable | Unreadable:
+def _read(metadata: Metadata, history: str | None) -> Readable | Unreadable:
     owners = metadata.owner_references
     try:
         facts = read_facts(metadata.annotations)
@@ -141,8 +148,8 @@ def _read(metadata: Metadata) -> Readable | Unreadable:
     written = written_in(metadata.annotations)
     match facts:
         case CredentialFacts():
-            return StoredCredential(facts, metadata.resource_version, owners, metadata.finalizers, written)
+            return StoredCredential(facts, metadata.resource_version, owners, metadata.finalizers, written, history)
         case TombstoneFacts():
-            return StoredTombstone(facts, metadata.resource_version, owners, metadata.finalizers, written)
+            return StoredTombstone(facts, metadata.resource_version, owners, metadata.finalizers, written, history)
         case _:
             assert_never(facts)

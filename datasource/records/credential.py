@@ -18,7 +18,16 @@ from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.records.history import HistoryEntry, appended
 from datasource.records.intent import Intent
+from datasource.records.lenient_facts import (
+    authorized_at_in,
+    history_in,
+    identity_check_in,
+    page_request_in,
+    promised_in,
+)
+from datasource.records.page_request import PageRequest
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -87,6 +96,10 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """When a person got it; refreshes leave it. None: v0.1.0 stored it."""
     promised: ProviderMetadata | None = None
     """What the issuer's metadata promised when the credential was obtained: it holds while the document is out of reach."""
+    page_request: PageRequest | None = None
+    """What somebody asked for at a page, of this very credential."""
+    history: str | None = None
+    """The ID of the last entry of the history in the data: whoever has that entry needs to read none."""
 
 
 class TombstoneFacts(msgspec.Struct, frozen=True):
@@ -103,6 +116,8 @@ class TombstoneFacts(msgspec.Struct, frozen=True):
     """Where it keeps a token to be revoked: when to give that up."""
     promised: ProviderMetadata | None = None
     """As that of the credential that was cleared."""
+    history: str | None = None
+    """As that of a credential."""
 
 
 Facts = CredentialFacts | TombstoneFacts
@@ -168,6 +183,20 @@ class Change(msgspec.Struct, frozen=True):
     facts: CredentialFacts
     data: CredentialData | None = None
     """None: the tokens stay as they are."""
+    entry: HistoryEntry | None = None
+    """What somebody did; None: the history stays as it is."""
+    history_before: str | None = None
+    """What it is appended to."""
+
+    def with_entry(self, history: str | None, entry: HistoryEntry) -> "Change":
+        """The same, told of in the history: `history` is what stands there."""
+        told = msgspec.structs.replace(self.facts, history=entry.id)
+        return Change(told, self.data, entry, history)
+
+    @property
+    def history(self) -> str | None:
+        """The whole of it; None: it stays as it is."""
+        return None if self.entry is None else appended(self.history_before, self.entry)
 
 
 T = TypeVar("T")
@@ -247,28 +276,6 @@ def _size(field: tuple[str, str]) -> int:
     return sum(len(text.encode()) for text in field)
 
 
-def _identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]:
-    """Which expectedIdentity was compared with, and how that went; an altered annotation counts as none."""
-    checked, _, verdict = annotations.get(Annotation.EXPECTED_IDENTITY, "").partition(" ")
-    return (checked, verdict) if checked and verdict in {"fits", "differs"} else (None, "")
-
-
-def _promised_in(annotations: Mapping[str, str]) -> ProviderMetadata | None:
-    """What was promised; an altered annotation is as if nothing was."""
-    try:
-        return msgspec.json.decode(annotations.get(Annotation.PROMISED, ""), type=ProviderMetadata).promises
-    except (ValueError, msgspec.MsgspecError):
-        return None
-
-
-def _authorized_at_in(annotations: Mapping[str, str]) -> datetime | None:
-    """When a person got it; nothing rests on it, so an altered annotation is as if it was not told."""
-    try:
-        return parse_rfc3339(annotations.get(Annotation.AUTHORIZED_AT, ""))
-    except ValueError:
-        return None
-
-
 def _tombstone_facts(credential_id: str, reason: Reason, annotations: Mapping[str, str]) -> TombstoneFacts:
     return TombstoneFacts(
         credential_id=credential_id,
@@ -277,7 +284,8 @@ def _tombstone_facts(credential_id: str, reason: Reason, annotations: Mapping[st
         handled=_handled(annotations),
         ticket_hash=annotations.get(Annotation.TICKET_HASH),
         revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
-        promised=_promised_in(annotations),
+        promised=promised_in(annotations),
+        history=history_in(annotations),
     )
 
 
@@ -285,7 +293,7 @@ def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> Cre
     fingerprint = annotations.get(Annotation.FINGERPRINT)
     if not fingerprint:
         raise UnreadableCredential(f"annotation {Annotation.FINGERPRINT} is missing")
-    identity_checked, verdict = _identity_check_in(annotations)
+    identity_checked, verdict = identity_check_in(annotations)
     return CredentialFacts(
         credential_id=credential_id,
         revision=_parsed(annotations, Annotation.REVISION, int) or 1,
@@ -311,8 +319,10 @@ def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> Cre
         identity_checked=identity_checked,
         identity_fits=verdict == "fits",
         is_revocable=Annotation.REVOCABLE in annotations,
-        authorized_at=_authorized_at_in(annotations),
-        promised=_promised_in(annotations),
+        authorized_at=authorized_at_in(annotations),
+        promised=promised_in(annotations),
+        page_request=page_request_in(annotations, credential_id),
+        history=history_in(annotations),
     )
 
 

@@ -9,7 +9,15 @@ from typing import Any, assert_never
 import msgspec
 
 from datasource.api.clock import rfc3339
-from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER, Annotation, Role, SecretType, credential_secret_name
+from datasource.api.names import (
+    HISTORY_KEY,
+    LAST_APPLIED,
+    REVOKE_FINALIZER,
+    Annotation,
+    Role,
+    SecretType,
+    credential_secret_name,
+)
 from datasource.api.objects import Metadata, OwnerReference, Secret, encoded_data, owner_reference
 from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
 from datasource.api.states import Reason
@@ -28,6 +36,7 @@ def credential_manifest(
     facts: Facts,
     data: CredentialData | None,
     template: SecretMetadata = NO_METADATA,
+    history: str | None = None,
 ) -> dict[str, Any]:
     """The whole Secret, for the POST that creates it. Without data it is a tombstone."""
     asked_for = created_metadata(template)
@@ -44,47 +53,56 @@ def credential_manifest(
             | {key: value for key, value in _annotations(datasource_name, facts).items() if value is not None},
             "ownerReferences": [owner_reference(datasource_name, datasource_uid)],
         },
-        "data": {key: value for key, value in _encoded(data).items() if value is not None},
+        "data": {key: value for key, value in (_encoded(data) | _told(history)).items() if value is not None},
     }
 
 
 def credential_patch(
-    *, datasource_name: str, resource_version: str, facts: Facts, data: CredentialData | None
+    *,
+    datasource_name: str,
+    resource_version: str,
+    facts: Facts,
+    data: CredentialData | None,
+    history: str | None = None,
 ) -> dict[str, Any]:
-    """The merge patch that puts another credential, or a tombstone, in the place of what is stored.
+    """The merge patch that puts another credential in the place of what is stored; without data, nothing.
 
     It carries the resourceVersion: it fails with 409 if anybody wrote meanwhile. It leaves ownerReferences alone: changing
     them takes the right to delete on some clusters (OwnerReferencesPermissionEnforcement); the operator adopts.
     """
     return {
         "metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)},
-        # null takes everything out, also what somebody added: a tombstone holds no token.
-        "data": None if data is None else _encoded(data),
+        # null takes everything out, also what somebody added.
+        "data": None if data is None else _encoded(data) | _told(history),
     }
 
 
 def tombstone_patch(
-    *, datasource_name: str, secret: Secret, facts: TombstoneFacts, token: RevocableToken | None
+    *,
+    datasource_name: str,
+    secret: Secret,
+    facts: TombstoneFacts,
+    token: RevocableToken | None,
+    history: str | None = None,
 ) -> dict[str, Any]:
-    """The merge patch that clears a credential: of all its data, one token may stay until it is revoked."""
-    whole = credential_patch(
-        datasource_name=datasource_name, resource_version=secret.metadata.resource_version, facts=facts, data=None
-    )
-    if token is None:
-        return whole
-    gone: dict[str, str | None] = dict.fromkeys(secret.data or {})
-    return whole | {"data": gone | encoded_data(msgspec.structs.asdict(token))}
+    """The merge patch that clears a credential: of all its data, what people did stays, and one token until it is revoked."""
+    # Also what somebody added goes: a tombstone holds no token.
+    kept = {} if token is None else encoded_data(msgspec.structs.asdict(token))
+    return facts_patch(
+        datasource_name=datasource_name, resource_version=secret.metadata.resource_version, facts=facts
+    ) | {"data": _all_but_history(secret) | kept | _told(history)}
 
 
-def revoked_patch(metadata: Metadata) -> dict[str, Any]:
+def revoked_patch(secret: Secret) -> dict[str, Any]:
     """The merge patch for when a revocation is over: our finalizer is gone, and of a tombstone's token nothing is left.
 
     With the resourceVersion: a reply that was stored meanwhile is revoked, too, before the Secret goes.
     """
+    metadata = secret.metadata
     changes: dict[str, Any] = {"resourceVersion": metadata.resource_version}
     if metadata.deletion_timestamp is not None:
         return {"metadata": changes | {"finalizers": _without_ours(metadata.finalizers)}}
-    return {"metadata": changes | {"annotations": {Annotation.REVOKE_UNTIL: None}}, "data": None}
+    return {"metadata": changes | {"annotations": {Annotation.REVOKE_UNTIL: None}}, "data": _all_but_history(secret)}
 
 
 def hold_patch(metadata: Metadata, data: CredentialData) -> dict[str, Any]:
@@ -118,13 +136,23 @@ def facts_patch(*, datasource_name: str, resource_version: str, facts: Facts) ->
     return {"metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)}}
 
 
+def told_patch(history: str | None) -> dict[str, Any]:
+    """The part of a merge patch that changes what is told of people, and no token; nothing where that stays as it is."""
+    return {} if history is None else {"data": _told(history)}
+
+
 def change_patch(datasource_name: str, before: Readable, change: Change) -> dict[str, Any]:
     """The merge patch that puts a change over a credential, as it was read."""
     version = before.resource_version
     if change.data is None:
-        return facts_patch(datasource_name=datasource_name, resource_version=version, facts=change.facts)
+        patch = facts_patch(datasource_name=datasource_name, resource_version=version, facts=change.facts)
+        return patch | told_patch(change.history)
     return credential_patch(
-        datasource_name=datasource_name, resource_version=version, facts=change.facts, data=change.data
+        datasource_name=datasource_name,
+        resource_version=version,
+        facts=change.facts,
+        data=change.data,
+        history=change.history,
     )
 
 
@@ -150,6 +178,16 @@ def adoption_patch(
 
 def _encoded(data: CredentialData | None) -> dict[str, str | None]:
     return {} if data is None else encoded_data(msgspec.structs.asdict(data))
+
+
+def _told(history: str | None) -> dict[str, str | None]:
+    """Nothing where the history stays as it is."""
+    return {} if history is None else encoded_data({HISTORY_KEY: history})
+
+
+def _all_but_history(secret: Secret) -> dict[str, str | None]:
+    """What takes every other key out."""
+    return dict.fromkeys(key for key in secret.data or {} if key != HISTORY_KEY)
 
 
 def _annotations(datasource_name: str, facts: Facts) -> dict[str, str | None]:
@@ -185,6 +223,7 @@ def _said_of_tombstone(facts: TombstoneFacts) -> dict[str, str | None]:
         Annotation.TOMBSTONE: facts.reason,
         Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
         Annotation.PROMISED: _promised(facts.promised),
+        Annotation.HISTORY: facts.history,
     }
 
 
@@ -215,6 +254,8 @@ def _said_of_credential(facts: CredentialFacts) -> dict[str, str | None]:
         Annotation.REVOCABLE: "true" if facts.is_revocable else None,
         Annotation.AUTHORIZED_AT: None if facts.authorized_at is None else rfc3339(facts.authorized_at),
         Annotation.PROMISED: _promised(facts.promised),
+        Annotation.PAGE_REQUEST: None if facts.page_request is None else facts.page_request.encode(),
+        Annotation.HISTORY: facts.history,
     }
 
 

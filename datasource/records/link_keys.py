@@ -45,6 +45,8 @@ class Purpose(StrEnum):
     TICKET = "ticket"
     STATE = "state"
     DONE = "done"
+    REQUEST = "request"
+    HISTORY = "history"
 
 
 class Origin(Enum):

@@ -5,8 +5,9 @@ from enum import Enum, auto
 import msgspec
 
 from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
-from datasource.records.contents import Readable, credential_id_in
+from datasource.records.contents import Readable, StoredCredential, credential_id_in
 from datasource.records.credential import CredentialData
+from datasource.records.page_request import RequestKind
 
 
 class Absent(msgspec.Struct, frozen=True):
@@ -30,14 +31,22 @@ def standing(found: Readable | None, *, before: Readable | Absent, ours: str) ->
     """Decide by credential IDs alone.
 
     What we replace may still be there: somebody merely labelled it, or the write never arrived. Then the answer is what the
-    write is to be tried over again.
+    write is to be tried over again. One that somebody asked at a page to be cleared counts as cleared.
     """
     found_id = credential_id_in(found)
     if found_id == ours:
         return Standing.STORED
     if found_id != ("" if isinstance(before, Absent) else credential_id_in(before)):
         return Standing.LOST
+    if is_to_be_cleared(found):
+        return Standing.LOST
     return before if found is None else found
+
+
+def is_to_be_cleared(found: Readable | Absent | None) -> bool:
+    """Whether somebody asked at a page for a clear that the operator did not come to yet."""
+    request = found.facts.page_request if isinstance(found, StoredCredential) else None
+    return request is not None and request.kind is RequestKind.CLEAR
 
 
 class Written(msgspec.Struct, frozen=True):

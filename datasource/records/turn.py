@@ -30,6 +30,17 @@ class Turn(msgspec.Struct, frozen=True):
     """How long a refused refresh token rests after an answer that was lost, before it is sent for the last time."""
     failure_before: str | None = None
     """What went wrong at the send before, where this process knows it."""
+    asked_by: str = ""
+    """Who asked for the refresh; empty where nobody did."""
+    page_request: str = ""
+    """The ID of the request of a page that it answers."""
+    history: str | None = None
+    """What people did before."""
+
+    @property
+    def act_id(self) -> str:
+        """The ID by which the history tells of a refresh that somebody asked for."""
+        return self.page_request or self.intent.id
 
     def encode(self) -> bytes:
         """The record, as JSON."""

@@ -266,6 +266,7 @@ def _lean_status(status: Status) -> Status:
         state=_interned(status.state),
         redirect_uri=_interned(status.redirect_uri),
         granted_scopes=None if status.granted_scopes is None else _shared_scopes(status.granted_scopes),
+        history=status.history and status.history[-1:],  # it tells whether there is news
         conditions=None if status.conditions is None else tuple(_lean_condition(each) for each in status.conditions),
     )
 

@@ -16,6 +16,7 @@ from datasource.api.objects import Datasource
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.concurrency.fair_turns import FairTurns
+from datasource.process.audit import AuditLog
 from datasource.process.clock import utc_now
 from datasource.process.journal import Journal
 from datasource.process.settings import Settings
@@ -108,7 +109,8 @@ class Controller:
         self._poller = SecretPoller(self.kube, self._surroundings_changed, self.monotonic)
         recorder = self._recorder = EventRecorder(self.kube, socket.gethostname(), utc_now)
         discovery = Discovery(self.transport, self.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
-        self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery)
+        link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
+        self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery, link_keys=link_keys.known)
         self._failed = FailedAuthorizations(self.cache, utc_now, self._look_again)
         self._steps.observer.failed_authorization = self._failed.of
         self._outward = OutwardLooks(self.transport, self._steps, self._look_again, self._provider_looked_at)
@@ -120,13 +122,12 @@ class Controller:
         self._refresher.keep(self.journal, self._look_again)
         revoker = Revoker(self.kube, self.transport, self.cache, self.settings, self._recorder)
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
-        link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
         self._link_keys = LinkKeyKeeper(link_keys, utc_now, self.cache.datasource_keys, self._look_later)
         account = ServiceAccount(self.settings.system_namespace, self.settings.callback_server_account)
         self._callback_rights = CallbackRights(self.kube, account, self.scopes, self.monotonic, self.random)
-        surface = Surface(self.settings.external_url, secrets.token_bytes, lambda: link_keys.current)
+        surface = Surface(self.settings.external_url, secrets.token_bytes, link_keys.known)
         told = (recorder.announce, self.monotonic, self._warn, self._look_later)
-        self._status = StatusWriter(self.kube, self.cache, surface, *told)
+        self._status = StatusWriter(self.kube, self.cache, surface, *told, audit=AuditLog(self.settings.signs_in))
         self._reconciler = Reconciler(self._steps, self._status, self._follow_up)
         self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
         # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.
@@ -261,6 +262,7 @@ class Controller:
         self._poller.forget(key)
         self._pool.forget(key)
         self._steps.token_secrets.let_go(key)
+        self._steps.observer.forget(key)
         self._status.forget(key)
         self._revocations.follow(key)
 

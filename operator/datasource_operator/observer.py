@@ -18,9 +18,11 @@ from datasource.concurrency.fair_cache import FairCache
 from datasource.outbound.reach import Reach
 from datasource.process.settings import Settings
 from datasource.records.contents import Leaving, Readable, StoredCredential, contents_in, seen_from
-from datasource.records.credential import Unreadable, UnreadableCredential
+from datasource.records.credential import CredentialFacts, Unreadable, UnreadableCredential
+from datasource.records.history import By, read_history
+from datasource.records.link_keys import LinkKeys
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
-from datasource_operator.decisions.observed import Observed, Probed
+from datasource_operator.decisions.observed import HistoryRead, Observed, Probed
 from datasource_operator.decisions.renames import name_it_moves_to, stands_in_ring
 from datasource_operator.refresh_memory import RefreshMemory
 
@@ -55,6 +57,10 @@ class Observer:
     """Whether the provider can be reached, where that is known."""
     probed: Callable[[Key, Observed], Probed] = lambda _, __: Probed()
     """What spec.probe has shown, where a Datasource has one."""
+    link_keys: Callable[[], LinkKeys] = LinkKeys
+    """The keys that there are at this moment."""
+    _unwritten: dict[Key, HistoryRead] = field(default_factory=dict, repr=False)
+    """What people did, where the data do not tell the act that the annotation names: somebody altered it, or v0.1.0 did."""
     _parsed_specs: FairCache[bytes, Spec | SpecProblem] = field(
         default_factory=lambda: FairCache(PARSED_SPECS_IN_ALL, PARSED_SPECS_PER_NAMESPACE), repr=False
     )
@@ -104,6 +110,8 @@ class Observer:
             rights_outlive_namespace=self.settings.rights_outlive_namespaces,
             trouble=None if facts is None else self.memory.trouble(key, facts, generation, now),
             first_seen=None if facts is None else self.memory.first_seen(key, facts, now),
+            page_request_by=self._by(key, facts, now),
+            history=self._unwritten.get(key),
         )
         return replace(seen, probed=self.probed(key, seen)) if isinstance(spec, Spec) and spec.probe else seen
 
@@ -126,7 +134,32 @@ class Observer:
             surroundings=seen.surroundings,
             is_live=seen.is_live,
             names_looked_at=seen.names_looked_at,
+            history=seen.history,
         )
+
+    def _by(self, key: Key, facts: CredentialFacts | None, now: datetime) -> str:
+        request = None if facts is None else facts.page_request
+        return By.UNPROVEN if request is None else request.by(self.link_keys(), key, now)
+
+    async def read_history(self, key: Key, seen: Observed) -> Observed:
+        """What people did, as the credential Secret tells it. What it does not tell is not looked for again.
+
+        Raises:
+            Stale: there is none of ours.
+        """
+        secret = await self.credential(key)
+        found = contents_in(secret.metadata)
+        entry_id = found.facts.history if isinstance(found, Readable) else None
+        read = HistoryRead(entry_id, read_history(secret.history))
+        if read.entries and read.entries[-1].id == entry_id:
+            self.forget(key)
+        else:
+            self._unwritten[key] = read
+        return replace(self.again(key, seen), history=read)
+
+    def forget(self, key: Key) -> None:
+        """The Datasource is gone."""
+        self._unwritten.pop(key, None)
 
     async def credential(self, key: Key) -> Secret:
         """The credential Secret as it stands, tokens included.

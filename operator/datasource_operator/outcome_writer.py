@@ -128,7 +128,7 @@ class OutcomeWriter:
             seen = self.steps.observer.observe(key)
         except DatasourceGone:
             return
-        trouble = setback.trouble(sent, BLOCKED_PAUSE, self.now(), seen.pending.refresh)
+        trouble = setback.trouble(sent, BLOCKED_PAUSE, self.now(), seen.asked_refresh)
         self.memory.failed(key, seen.generation, trouble, self.now())
         self.waiting.wait(key, setback.message)
 

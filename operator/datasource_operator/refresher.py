@@ -51,6 +51,7 @@ from datasource.records.turn import Turn
 from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.obstacles import immutable_secret
+from datasource_operator.decisions.predicates import asked_for_refresh
 from datasource_operator.decisions.refresh_outcome import (
     KeepRefreshToken,
     LeaveIntent,
@@ -305,6 +306,7 @@ class Refresher:
         except NotNow as not_now:
             await self._take_back(key, begun, not_now.setback)
         is_to_be_revoked = isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE
+        asked = asked_for_refresh(seen)
         return Turn(
             namespace=key.namespace,
             name=key.name,
@@ -316,6 +318,9 @@ class Refresher:
             client_secret_name=material.secret_name,
             last_try_after=self.steps.settings.last_try_after,
             failure_before=None if seen.trouble is None else seen.trouble.message,
+            asked_by="" if seen.asked_refresh is None else asked.by,
+            page_request=asked.page_request,
+            history=begun.secret.history,
         )
 
     def _callback_url(self, key: Key) -> str:
@@ -337,5 +342,5 @@ class Refresher:
             return
         pause = self.memory.pause(key, setback.at_least) if setback.pause is None else setback.pause
         now = self.now()
-        trouble = setback.trouble(facts, pause, now, seen.pending.refresh, provider_for(seen))
+        trouble = setback.trouble(facts, pause, now, seen.asked_refresh, provider_for(seen))
         self.memory.failed(key, seen.generation, trouble, now)

@@ -207,7 +207,7 @@ class Revoker:
     async def _finish(self, key: Key, secret: Secret) -> bool:
         """Leave nothing of the token, and let the Secret go; False where somebody wrote meanwhile: look again."""
         try:
-            await self._secrets.swap(*key, revoked_patch(secret.metadata), PartialObject)
+            await self._secrets.swap(*key, revoked_patch(secret), PartialObject)
         except Stale:
             return await self._secrets.whole(*key) is None
         return True

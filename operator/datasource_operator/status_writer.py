@@ -16,7 +16,9 @@ from datasource.cluster.api_errors import ApiError, Invalid, NotFound
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
+from datasource.process.audit import AuditLog
 from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.decisions.audit import audit_lines
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.rivals import LEAVE_IT_FOR, Rivals, another_installation
 from datasource_operator.decisions.status import (
@@ -82,6 +84,7 @@ class StatusWriter:
     warn: Warn = _warn_nobody
     come_again: Callable[[Key, timedelta], None] = lambda _, __: None
     """Told when a status that was not written is to be tried again, if nothing else happens before."""
+    audit: AuditLog = field(default_factory=lambda: AuditLog(is_wanted=False))
     rivals: Rivals[Key] = field(init=False)
     _refused: dict[Key, _Refused] = field(default_factory=dict)
     _unknown: dict[str, float] = field(default_factory=dict)
@@ -109,6 +112,8 @@ class StatusWriter:
         if self.rivals.is_left_to_another(key, seen.status):
             await self._tell_of_another(key, seen, wanted)
             return
+        for line in audit_lines(seen, wanted, self.surface.link_keys()):
+            self.audit.tell(line)
         refused = self._refused.get(key)
         if refused is not None and refused.generation == seen.generation and self.monotonic() < refused.until:
             await self._write_essentials(key, seen, wanted, refused.words)

@@ -11,7 +11,6 @@ import structlog
 
 from datasource.api.names import FIELD_MANAGER, Role, SecretType, credential_secret_name
 from datasource.api.objects import PartialObject, Secret
-from datasource.api.requests import HandledSet
 from datasource.api.secret_metadata import NO_METADATA
 from datasource.api.spec import OAuth2, Spec
 from datasource.cluster.api_errors import Conflict
@@ -30,6 +29,7 @@ from datasource.providers.discovery import Discovery
 from datasource.records.contents import Leaving, Readable, StoredCredential, StoredTombstone, contents_in, tombstone
 from datasource.records.credential import (
     CredentialData,
+    CredentialFacts,
     Unreadable,
     UnreadableCredential,
     read_data,
@@ -39,14 +39,17 @@ from datasource.records.credential_patches import (
     facts_patch,
     hold_patch,
     release_patch,
+    told_patch,
     tombstone_patch,
 )
 from datasource.records.fingerprint import fingerprint
+from datasource.records.history import SUCCEEDED, Act, HistoryEntry, entry_of
+from datasource.records.link_keys import LinkKeys
 from datasource.records.revocable_token import RevocableToken, revocable_token
 from datasource.records.secret_labels import relabel_patch
 from datasource.records.standing import Absent
 from datasource_operator.cache import Cache, Key
-from datasource_operator.decisions.observed import Observed, Surroundings
+from datasource_operator.decisions.observed import Asked, Observed, Surroundings
 from datasource_operator.decisions.steps import (
     Adopt,
     Clear,
@@ -57,6 +60,7 @@ from datasource_operator.decisions.steps import (
     LookForTokenSecret,
     MarkHandled,
     Nothing,
+    ReadHistory,
     ReadLive,
     Relabel,
     Release,
@@ -84,6 +88,8 @@ class Steps:
     discovery: Discovery
     now: Callable[[], datetime] = utc_now
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    link_keys: Callable[[], LinkKeys] = LinkKeys
+    """The keys that there are at this moment."""
     credential_secrets: CredentialSecrets = field(init=False, repr=False)
     observer: Observer = field(init=False, repr=False)
     providers: ProviderLooks = field(init=False, repr=False)
@@ -92,9 +98,19 @@ class Steps:
     clients: Clients = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.credential_secrets = CredentialSecrets(self.kube, FIELD_MANAGER, may_list=True, heard=self.cache.hear)
+        self.credential_secrets = CredentialSecrets(
+            self.kube, FIELD_MANAGER, may_list=True, heard=self.cache.hear, link_keys=self.link_keys
+        )
         self.clients = Clients(self.kube, self.settings.require_allowed_hosts, self.now, self.token_bytes)
-        self.observer = Observer(self.kube, self.cache, self.settings, self.memory, self.credential_secrets, self.now)
+        self.observer = Observer(
+            self.kube,
+            self.cache,
+            self.settings,
+            self.memory,
+            self.credential_secrets,
+            self.now,
+            link_keys=self.link_keys,
+        )
         self.providers = ProviderLooks(self.discovery)
         self.surroundings = SurroundingsReader(self.kube, self.settings, self.providers, self.clients)
         self.token_secrets = TokenSecretWriter(self.kube, self.cache, self.observer, self.surroundings)
@@ -117,8 +133,10 @@ class Steps:
                 return await self._adopt(key, seen, credential)
             case Clear():
                 return await self._clear(key, seen, step)
-            case MarkHandled(credential=credential, handled=handled):
-                await self._mark_handled(key, credential, handled)
+            case MarkHandled():
+                await self._mark_handled(key, step)
+            case ReadHistory():
+                return await self.observer.read_history(key, seen)
             case CompareIdentity():
                 await self._compare_identity(key, step)
             case Hold(credential=credential):
@@ -158,19 +176,22 @@ class Steps:
 
     async def _clear(self, key: Key, seen: Observed, step: Clear) -> Observed:
         if step.credential is not None:
-            await self._bury(key, step.credential, step.handled)
+            await self._bury(key, step.credential, step)
         else:
-            conflict = await self._create_tombstone(key, seen, step.handled)
+            conflict = await self._create_tombstone(key, seen, step)
             if conflict is not None:
                 return replace(seen, surroundings=conflict)
         logger.info("cleared the credential", datasource=str(key), had_credential=step.credential is not None)
         return self.observer.again(key, seen)
 
-    async def _create_tombstone(self, key: Key, seen: Observed, handled: HandledSet) -> Surroundings | None:
+    async def _create_tombstone(self, key: Key, seen: Observed, step: Clear) -> Surroundings | None:
         """There was nothing to clear, and the request must stay handled; returns what is in the way."""
-        facts = tombstone(None, credential_id=self.token_bytes(16).hex(), handled=handled)
+        credential_id = self.token_bytes(16).hex()
+        entry = self._entry(credential_id, Act.CLEAR, step.asked)
+        facts = tombstone(None, credential_id=credential_id, handled=step.handled, history=entry.id)
+        history = self.credential_secrets.told(*key, None, entry)
         try:
-            await self.credential_secrets.create(*key, _place_for(seen), facts)
+            await self.credential_secrets.create(*key, _place_for(seen), facts, history=history)
         except Conflict:
             conflict = await self.surroundings.conflict(
                 seen, credential_secret_name(key.name), Role.CREDENTIAL, SecretType.CREDENTIAL
@@ -180,7 +201,7 @@ class Steps:
             return conflict
         return None
 
-    async def _bury(self, key: Key, credential: Readable | Unreadable, handled: HandledSet) -> None:
+    async def _bury(self, key: Key, credential: Readable | Unreadable, step: Clear) -> None:
         """Rewrite a credential to a tombstone. Its token stays for as long as it takes to revoke it, and no longer."""
         secret = await self.observer.credential(key)
         found = contents_in(secret.metadata)
@@ -188,7 +209,7 @@ class Steps:
             raise Stale("the credential is being deleted")
         if isinstance(credential, Unreadable):
             # Its annotations may be in order, and its data not. What somebody restored meanwhile may know the request.
-            changed = isinstance(found, Readable) and found.facts.handled == handled
+            changed = isinstance(found, Readable) and found.facts.handled == step.handled
         else:
             changed = secret.metadata.resource_version != credential.resource_version
         if changed:
@@ -197,13 +218,17 @@ class Steps:
         # Cleared again while a revocation is under way: that goes on, for no longer than it would have.
         under_way = found.facts.revoke_until if isinstance(found, StoredTombstone) else None
         until = under_way or self.now() + self.settings.revocation_patience
+        credential_id = self.token_bytes(16).hex()
+        entry = self._entry(credential_id, Act.CLEAR, step.asked)
         left = tombstone(
             found if isinstance(found, Unreadable) else found.facts,
-            credential_id=self.token_bytes(16).hex(),
-            handled=handled,
+            credential_id=credential_id,
+            handled=step.handled,
             revoke_until=None if token is None else until,
+            history=entry.id,
         )
-        patch = tombstone_patch(datasource_name=key.name, secret=secret, facts=left, token=token)
+        history = self.credential_secrets.told(*key, secret.history, entry)
+        patch = tombstone_patch(datasource_name=key.name, secret=secret, facts=left, token=token, history=history)
         await self.credential_secrets.swap(*key, patch, PartialObject)
 
     @staticmethod
@@ -259,12 +284,18 @@ class Steps:
             logger.warning("no CA bundle to revoke with yet", datasource=str(key), error=str(error))
         return ClientMaterial(oauth2.expanded(), secret, ca_bundle, headers)
 
-    async def _mark_handled(self, key: Key, credential: Readable, handled: HandledSet) -> None:
+    def _entry(self, act_id: str, what: Act, asked: Asked, result: str = SUCCEEDED) -> HistoryEntry:
+        return entry_of(asked.page_request or act_id, what, by=asked.by, at=self.now(), result=result)
+
+    async def _mark_handled(self, key: Key, step: MarkHandled) -> None:
+        secret = await self.observer.unchanged(key, step.credential)
+        entry = self._entry(self.token_bytes(16).hex(), Act.REFRESH, step.asked, step.result)
+        facts = msgspec.structs.replace(step.credential.facts, handled=step.handled, history=entry.id)
+        if isinstance(facts, CredentialFacts):
+            facts = msgspec.structs.replace(facts, page_request=None)
         patch = facts_patch(
-            datasource_name=key.name,
-            resource_version=credential.resource_version,
-            facts=msgspec.structs.replace(credential.facts, handled=handled),
-        )
+            datasource_name=key.name, resource_version=secret.metadata.resource_version, facts=facts
+        ) | told_patch(self.credential_secrets.told(*key, secret.history, entry))
         await self.credential_secrets.swap(*key, patch, PartialObject)
 
 

@@ -294,7 +294,7 @@ def test_clear_while_a_reply_is_under_way_wins(user: User) -> None:
     eventually("the reply came", lambda: refreshes(user)[0].status == 200)
 
     # One token may wait a moment for its revocation.
-    eventually("no token is left", lambda: (user.credential() or {}).get("data", {}) == {}, user.credential)
+    eventually("no token is left", lambda: user.tokens() == {}, user.credential)
     assert user.state() == "NOT AUTHORIZED"
 
 

@@ -40,7 +40,7 @@ def test_clear_deletes_every_token_and_keeps_the_parameters(authorized: User) ->
     user.wait_for_reason("CredentialCleared")
 
     # One token may wait a moment for its revocation.
-    eventually("no token is left", lambda: (user.credential() or {}).get("data", {}) == {}, user.credential)
+    eventually("no token is left", lambda: user.tokens() == {}, user.credential)
     assert user.secret("calendar-token") is None
     assert user.get()["spec"] == spec
     assert user.status()["handled"]["clearCredential"] == "1"

@@ -75,7 +75,7 @@ def eventually_revoked(user: User, token: str) -> None:
 
 def eventually_empty(user: User) -> None:
     """The tombstone holds nothing any more."""
-    eventually("nothing is left of the token", lambda: data(user) == {}, user.credential)
+    eventually("nothing is left of the token", lambda: user.tokens() == {}, user.credential)
     credential = user.credential()
     assert credential is not None
     assert "datasource.dev/revoke-until" not in credential["metadata"]["annotations"]
@@ -122,7 +122,7 @@ def test_state_says_cleared_at_once_and_the_token_waits_while_the_provider_is_ov
     user.wait_for_reason("CredentialCleared")
     assert not was_revoked(user, token)
     assert user.secret("calendar-token") is None
-    assert set(data(user)) <= {
+    assert set(user.tokens()) <= {
         "refresh_token",
         "revocation_endpoint",
         "token_endpoint",

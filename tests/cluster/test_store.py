@@ -79,7 +79,7 @@ def test_clear_meanwhile_wins(user: User) -> None:
     assert "The credential was dropped" in page.text
     assert user.state() == "NOT AUTHORIZED"
     # One token may wait a moment for its revocation.
-    eventually("no token is left", lambda: (user.credential() or {}).get("data", {}) == {}, user.credential)
+    eventually("no token is left", lambda: user.tokens() == {}, user.credential)
 
 
 def test_deleted_secret_is_not_made_anew_by_a_late_reply(user: User) -> None:

@@ -111,7 +111,7 @@ def is_held(case: Case) -> bool:
 def is_cleared_and_revoked(case: Case) -> bool:
     """The operator says that it is cleared, and no token waits to be revoked any more."""
     credential = case.user.credential(case.name)
-    return case.has_reason("CredentialCleared") and credential is not None and not credential.get("data")
+    return case.has_reason("CredentialCleared") and credential is not None and not case.user.tokens(case.name)
 
 
 def is_new(case: Case) -> bool:

@@ -12,7 +12,9 @@ from datasource.api.states import PROVIDER_REACHABLE
 from tests.support.api import DATASOURCES, EVENTS, NAMESPACES, SECRETS, Api
 
 _PRESENT_OR_NOT = ("authorizationLink", "expiresAt", "refreshedAt")
-_GOOD_TO_KNOW = frozenset({"authorizedAt", "grantExpiresAt", "lastAuthorization", "lastAuthorizedAs", "nextRefresh"})
+_GOOD_TO_KNOW = frozenset(
+    {"authorizedAt", "grantExpiresAt", "history", "lastAuthorization", "lastAuthorizedAs", "nextRefresh"}
+)
 """Written with whatever else is written, and never alone: a run that was disturbed may say it sooner or later than another."""
 
 

@@ -273,9 +273,9 @@ def _with_offer(facts: CredentialFacts, seen: Observed, reason: Reason, message:
 
 def _refresh_that_waits(seen: Observed) -> str:
     """Somebody asked for a refresh, and the pause after a failure is not over."""
-    if seen.pending.refresh is None or seen.trouble is None or seen.is_suspended:
+    if seen.asked_refresh is None or seen.trouble is None or seen.is_suspended:
         return ""
-    if seen.trouble.asked != seen.pending.refresh:
+    if seen.trouble.asked != seen.asked_refresh:
         return f" The requested refresh is tried within a minute. The last one failed. {seen.trouble.message}"
     return (
         f" The requested refresh failed. The operator tries again until {seen.trouble.told}, and within a minute after a new "

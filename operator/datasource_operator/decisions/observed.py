@@ -16,6 +16,8 @@ from datasource.outbound.reach import Reach
 from datasource.records.contents import Contents, Readable, StoredCredential, handled_by
 from datasource.records.credential import CredentialFacts, Unreadable
 from datasource.records.fingerprint import fingerprint
+from datasource.records.history import By, History
+from datasource.records.page_request import PageRequest, RequestKind
 from datasource.records.ticket import TicketScope, ticket_scope
 from datasource.records.token_secret import StoredTokenSecret
 from datasource_operator.decisions.acceptance import Acceptance
@@ -121,6 +123,27 @@ class Probed:
     """When the next probe is due; None: one is under way, or none is asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asked for something by hand, as the history tells it."""
+
+    by: str = By.ANNOTATION
+    page_request: str = ""
+    """The ID of the request, where that was at a page."""
+
+
+BY_ANNOTATION = Asked()
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRead:
+    """What the data of a credential Secret told of what people did."""
+
+    entry_id: str | None
+    """The ID of the last entry, as the annotation named it then."""
+    entries: History
+
+
 @dataclass(frozen=True)
 class Observed:
     """Everything that a decision rests on. No slots: what many checks ask for is worked out once."""
@@ -159,6 +182,10 @@ class Observed:
     reach: Reach | None = None
     """What the last look at its provider showed; None where none was taken yet."""
     probed: Probed = Probed()
+    page_request_by: str = By.UNPROVEN
+    """Who asked at a page, where somebody did."""
+    history: HistoryRead | None = None
+    """What people did, where it was read because the status does not tell it."""
 
     @property
     def oauth2(self) -> OAuth2 | None:
@@ -227,6 +254,22 @@ class Observed:
     def pending(self) -> Requests:
         """The requests not acted on yet."""
         return self.handled.pending(self.requests)
+
+    def page_request(self, kind: RequestKind) -> PageRequest | None:
+        """What somebody asked for at a page, where it is of that kind."""
+        request = None if self.facts is None else self.facts.page_request
+        return request if request is not None and request.kind is kind else None
+
+    @property
+    def asked_refresh(self) -> str | None:
+        """What asks for a refresh, on the Datasource or at a page: another text once somebody asks anew; None: nothing."""
+        page = self.page_request(RequestKind.REFRESH)
+        return self.pending.refresh if page is None else f"{self.pending.refresh or ''}\0{page.id}"
+
+    @property
+    def last_act(self) -> str | None:
+        """The ID of the last thing that people did, as the credential Secret names it."""
+        return self.credential.facts.history if isinstance(self.credential, Readable) else None
 
     def with_unreadable(self, unreadable: Unreadable) -> "Observed":
         """The same, where the data of the credential Secret turned out to be altered: what it handled is known still."""

@@ -5,12 +5,14 @@ What is said of a credential takes its facts: nobody can ask it of a tombstone, 
 
 from datetime import datetime, timedelta
 
+from datasource.api.objects import Status
 from datasource.api.spec import DeletionPolicy, Spec
 from datasource.api.states import Reason
 from datasource.oauth2.identity import expected_identity_hash
 from datasource.records.contents import StoredCredential
 from datasource.records.credential import CredentialFacts
-from datasource_operator.decisions.observed import Observed
+from datasource.records.page_request import RequestKind
+from datasource_operator.decisions.observed import Asked, Observed
 from datasource_operator.decisions.steps import Step
 
 
@@ -87,6 +89,17 @@ def name_is_taken(seen: Observed) -> bool:
     """Whether a Secret of somebody else has a name that we need."""
     problem = None if seen.surroundings is None else seen.surroundings.problem
     return problem is not None and problem.reason is Reason.SECRET_CONFLICT
+
+
+def told_last(status: Status) -> str | None:
+    """The ID of the last thing that people did, as the status tells it."""
+    return status.history[-1].id if status.history else None
+
+
+def asked_for_refresh(seen: Observed) -> Asked:
+    """Who asked for the refresh: somebody at a page is told by name, whatever annotation stands there, too."""
+    page = seen.page_request(RequestKind.REFRESH)
+    return Asked() if page is None else Asked(seen.page_request_by, page.id)
 
 
 def was_refused(step: Step, seen: Observed) -> bool:

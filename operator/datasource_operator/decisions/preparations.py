@@ -11,14 +11,17 @@ from datasource.api.states import State
 from datasource.oauth2.identity import expected_identity_hash
 from datasource.records.contents import Leaving, Readable, StoredCredential, StoredTombstone
 from datasource.records.credential import Unreadable
+from datasource.records.page_request import RequestKind
 from datasource.records.secret_labels import as_written
 from datasource.records.ticket import ticket_fits
 from datasource_operator.decisions.findings import finding_of
-from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.observed import Asked, Observed
 from datasource_operator.decisions.predicates import (
+    asked_for_refresh,
     fingerprint_fits,
     is_to_be_revoked,
     name_is_taken,
+    told_last,
 )
 from datasource_operator.decisions.steps import (
     Adopt,
@@ -27,10 +30,13 @@ from datasource_operator.decisions.steps import (
     Hold,
     LookAround,
     MarkHandled,
+    ReadHistory,
     Relabel,
     Release,
     Step,
 )
+
+NO_REFRESH_TOKEN = "NoRefreshToken"  # noqa: S105 - why nothing came of a request, as the history tells it
 
 
 def restored_credential_has_no_owner(seen: Observed) -> Step | None:
@@ -45,8 +51,14 @@ def restored_credential_has_no_owner(seen: Observed) -> Step | None:
 
 
 def clear_is_requested(seen: Observed) -> Step | None:
-    """Acted on once per value. The tombstone remembers the value even where there was nothing to clear."""
-    asked = seen.pending.clear_credential
+    """Acted on once per value. The tombstone remembers the value even where there was nothing to clear.
+
+    What was asked for at a page is about the credential that stands there, and goes with it.
+    """
+    asked, page = seen.pending.clear_credential, seen.page_request(RequestKind.CLEAR)
+    if page is not None and isinstance(seen.credential, StoredCredential):
+        handled = seen.handled.with_requests(Requests(clear_credential=asked))
+        return Clear(seen.credential, handled, Asked(seen.page_request_by, page.id))
     if asked is None:
         return None
     handled = seen.handled.with_requests(Requests(clear_credential=asked))
@@ -78,11 +90,13 @@ def _clear_of_what_cannot_be_read(seen: Observed, unreadable: Unreadable, asked:
 def refresh_is_requested_in_vain(seen: Observed) -> Step | None:
     """Without a refresh token, or with a dead one, there is nothing to do; the request must not wait for ever."""
     # While suspended only a clear is acted on; this one waits.
-    if seen.pending.refresh is None or seen.is_suspended or not isinstance(seen.credential, Readable):
+    if seen.asked_refresh is None or seen.is_suspended or not isinstance(seen.credential, Readable):
         return None
     if seen.facts is not None and seen.facts.has_refresh_token and seen.facts.verdict is None:
         return None
-    return MarkHandled(seen.credential, seen.handled.with_requests(Requests(refresh=seen.requests.refresh)))
+    handled = seen.handled.with_requests(Requests(refresh=seen.pending.refresh))
+    verdict = None if seen.facts is None else seen.facts.verdict
+    return MarkHandled(seen.credential, handled, verdict or NO_REFRESH_TOKEN, asked_for_refresh(seen))
 
 
 def identity_is_not_compared(seen: Observed) -> Step | None:
@@ -131,6 +145,13 @@ def template_of_the_credential_changed(seen: Observed) -> Step | None:
     return None if seen.credential.written == as_written(template) else Relabel(seen.credential, template)
 
 
+def history_is_not_told(seen: Observed) -> Step | None:
+    """Somebody did something, and neither the status nor an earlier read tells it."""
+    if seen.last_act is None or seen.last_act == told_last(seen.status):
+        return None
+    return None if seen.history is not None and seen.history.entry_id == seen.last_act else ReadHistory()
+
+
 def surroundings_are_unknown(seen: Observed) -> Step | None:
     """Before a link is offered: is the client Secret there, are the names free? A link that stands says it was so."""
     if seen.surroundings is not None or not _waits_for_person(seen) or _is_settled_waiting(seen):
@@ -146,6 +167,7 @@ PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
     deletion_is_to_revoke,
     deletion_is_not_to_revoke,
     template_of_the_credential_changed,
+    history_is_not_told,
     surroundings_are_unknown,
 )
 

@@ -30,7 +30,9 @@ from datasource.oauth2.token_response import TokenResponse, successor
 from datasource.outbound.printable import sentence
 from datasource.records.credential import Change, CredentialData, CredentialFacts
 from datasource.records.grant import told_life
+from datasource.records.history import SUCCEEDED, Act, entry_of
 from datasource.records.intent import Intent
+from datasource.records.page_request import PageRequest
 from datasource.records.turn import Turn
 from datasource_operator.decisions.setbacks import BLOCKED_PAUSE, LONGEST_WORDS, Setback
 
@@ -82,8 +84,9 @@ class Store:
             # Somebody who took over may have been told invalid_grant, because our request had rotated the token.
             verdict=None,
             verdict_message=None,
+            page_request=_without_answered(found, turn),
         )
-        return Change(facts, data)
+        return _told(Change(facts, data), turn, self.received_at, SUCCEEDED)
 
     def stands(self, found: CredentialFacts) -> bool:
         """Whether it was written, though no answer said so."""
@@ -154,19 +157,21 @@ class Verdict:
     """Whether the reply that came is to be revoked: its tokens are somebody else's."""
     words: str = ""
     """Why, in the provider's words."""
+    at: datetime = field(kw_only=True)
+    """When the answer came."""
 
     def change(self, found: CredentialFacts) -> Change:
         """The verdict in the place of the intent; a request for a refresh is answered with it."""
         handled = found.handled.with_requests(self.turn.requests)
-        return Change(
-            msgspec.structs.replace(
-                found,
-                intent=None,
-                verdict=self.verdict,
-                verdict_message=self.words[:LONGEST_WORDS] or None,
-                handled=handled,
-            )
+        facts = msgspec.structs.replace(
+            found,
+            intent=None,
+            verdict=self.verdict,
+            verdict_message=self.words[:LONGEST_WORDS] or None,
+            handled=handled,
+            page_request=_without_answered(found, self.turn),
         )
+        return _told(Change(facts), self.turn, self.at, self.verdict)
 
     def stands(self, found: CredentialFacts) -> bool:
         """Whether it was written, though no answer said so."""
@@ -175,6 +180,19 @@ class Verdict:
     def is_about(self, found: CredentialFacts) -> bool:
         """Whether it is that very request whose outcome is still waited for."""
         return found.intent is not None and found.intent.id == self.turn.intent.id
+
+
+def _without_answered(found: CredentialFacts, turn: Turn) -> PageRequest | None:
+    """What is asked for at a page once this turn is over: a clear, or a refresh that somebody asked for since, stays."""
+    request = found.page_request
+    return None if request is not None and request.id == turn.page_request else request
+
+
+def _told(change: Change, turn: Turn, at: datetime, result: str) -> Change:
+    """With an entry in the history, where somebody asked for the refresh."""
+    if not turn.asked_by:
+        return change
+    return change.with_entry(turn.history, entry_of(turn.act_id, Act.REFRESH, by=turn.asked_by, at=at, result=result))
 
 
 def as_replied(sent: CredentialData, response: TokenResponse) -> CredentialData:
@@ -216,6 +234,7 @@ def refresh_outcome(turn: Turn, answer: Answer, now: datetime) -> RefreshOutcome
                 Setback(Reason.REFRESH_FAILING, str(answer.error)),
                 revoke=True,
                 words=f"{answer.error} So it was revoked.",
+                at=now,
             )
         case Unproven():
             said = f"The access token could not be refreshed. {answer.error}"
@@ -229,7 +248,7 @@ def refresh_outcome(turn: Turn, answer: Answer, now: datetime) -> RefreshOutcome
             # ("token request is already being processed").
             return LeaveIntent(_setback(turn, answer, "The operator tries once more.", turn.last_try_after))
         case InvalidGrant():
-            return Verdict(turn, _verdict(turn), words=_words_of(turn, answer))
+            return Verdict(turn, _verdict(turn), words=_words_of(turn, answer), at=now)
         case OAuth2Error(processed=Processed.NO):
             return TakeBack(turn.intent, _setback(turn, answer))
         case _:

@@ -14,6 +14,7 @@ from datasource.api.objects import (
     SUCCEEDED,
     Condition,
     HandledEcho,
+    HistoryEcho,
     LastAuthorization,
     Status,
 )
@@ -21,11 +22,13 @@ from datasource.api.requests import echo
 from datasource.api.spec import Spec, redirect_uri_of
 from datasource.api.states import GRANT_EXPIRING, MEANING, Progress, Reason, State
 from datasource.records.credential import Unreadable
+from datasource.records.history import HistoryEntry
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
 from datasource_operator.decisions.expiring_grants import end_of_grant, expiring_grant
 from datasource_operator.decisions.looks import conditions_are_news, look_conditions, transition_time
 from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.predicates import told_last
 from datasource_operator.decisions.timing import next_refresh
 
 # What the CRD allows, in code points. A provider decides how long some texts are, and one too long would make the whole
@@ -64,12 +67,25 @@ def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
         token_secret_name=seen.spec.token_secret_name(seen.name) if isinstance(seen.spec, Spec) else None,
         observed_generation=seen.generation,
         handled=_echoes(seen, finding),
+        history=_history(seen),
         conditions=_conditions(seen, finding),
     )
 
 
 def _rfc3339(moment: datetime | None) -> str | None:
     return None if moment is None else rfc3339(moment)
+
+
+def _history(seen: Observed) -> tuple[HistoryEcho, ...] | None:
+    """What people did: what stands, unless it was read because something else did. A Secret that is gone took none with it."""
+    if seen.history is None or seen.history.entry_id != seen.last_act:
+        return seen.status.history
+    last = seen.history.entries[-1].id if seen.history.entries else None
+    return seen.status.history if last == told_last(seen.status) else tuple(map(_told, seen.history.entries)) or None
+
+
+def _told(entry: HistoryEntry) -> HistoryEcho:
+    return HistoryEcho(id=entry.id, time=rfc3339(entry.time), what=entry.what, by=entry.by, result=entry.result)
 
 
 def _grant_expires_at(seen: Observed) -> str | None:

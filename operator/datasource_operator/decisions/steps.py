@@ -9,7 +9,7 @@ from datasource.api.secret_metadata import SecretMetadata
 from datasource.records.contents import Readable, StoredCredential
 from datasource.records.credential import Unreadable
 from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan
-from datasource_operator.decisions.observed import Finding
+from datasource_operator.decisions.observed import BY_ANNOTATION, Asked, Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Clear:
 
     credential: Readable | Unreadable | None
     handled: HandledSet
+    asked: Asked = BY_ANNOTATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,14 @@ class MarkHandled:
 
     credential: Readable
     handled: HandledSet
+    result: str
+    """Why nothing came of it."""
+    asked: Asked = BY_ANNOTATION
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """Read what people did: the status does not tell the last of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +128,7 @@ Step = (
     | Adopt
     | Clear
     | MarkHandled
+    | ReadHistory
     | CompareIdentity
     | Hold
     | Release

@@ -65,7 +65,7 @@ def refresh_is_wanted(seen: Observed) -> bool:
     if seen.trouble is not None:
         return _try_again_at(seen.trouble, seen) <= seen.now
     due = _due_at(facts, seen, seen.spec)
-    is_asked_for = seen.pending.refresh is not None or seen.probed.wants_refresh
+    is_asked_for = seen.asked_refresh is not None or seen.probed.wants_refresh
     return is_asked_for or (due is not None and due <= seen.now)
 
 
@@ -135,13 +135,13 @@ def _due_at(
 def _try_again_at(trouble: Trouble, seen: Observed) -> datetime:
     """When a pause is over. A request that did not stand at the failure ends it, once a minute: whoever asks may know better
     than we, and whoever asks without end is no burden to the provider."""
-    if seen.pending.refresh in {None, trouble.asked} or trouble.failed_at is None:
+    if seen.asked_refresh in {None, trouble.asked} or trouble.failed_at is None:
         return trouble.try_again_at
     return min(trouble.try_again_at, trouble.failed_at + ASKED_PAUSE)
 
 
 def _refresh(seen: Observed) -> Refresh:
-    return Refresh(provider=provider_for(seen), is_urgent=seen.pending.refresh is not None)
+    return Refresh(provider=provider_for(seen), is_urgent=seen.asked_refresh is not None)
 
 
 def provider_for(seen: Observed) -> str:

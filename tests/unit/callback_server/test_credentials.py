@@ -1,8 +1,11 @@
 """A new credential: rehearsed before its code is spent, stored through what may be an outage, given up where it is refused."""
 
+from base64 import b64decode
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from callback_server.credentials import CredentialStore
@@ -12,6 +15,8 @@ from datasource.api.objects import Status
 from datasource.api.requests import HandledSet, Requests
 from datasource.records.contents import StoredCredential
 from datasource.records.credential import CredentialFacts
+from datasource.records.history import Act, appended, entry_of, read_history
+from datasource.records.page_request import PageRequest, RequestKind
 from tests.unit.datasource.api_server import Reply, cuts, fails
 from tests.unit.datasource.builders import NOW, UID, credential_data, oauth2, spec
 from tests.unit.datasource.cluster.test_credential_secrets import ANOTHER, GONE, LABELLED, STANDS_NEW, Room
@@ -78,6 +83,41 @@ async def test_stored_credential_keeps_what_was_handled_before() -> None:
     handled = HandledSet.decode(request.body["metadata"]["annotations"]["datasource.dev/handled"])
     assert handled.refresh == ("r",)
     assert len(handled.new_credential) == 1
+
+
+async def test_stored_credential_is_told_of_after_what_people_did_before() -> None:
+    before = appended(None, entry_of("act-1", Act.CLEAR, by="annotation", at=NOW))
+    at = situation("old")
+    assert at.credential is not None
+    async with Room.that(STANDS_NEW) as room:
+        await store(room, replace(at, credential=msgspec.structs.replace(at.credential, history=before)))
+    (request,) = room.server.requests
+    history = read_history(b64decode(request.body["data"]["history"]).decode())
+    assert [(each.what, each.by, each.id) for each in history] == [
+        ("ClearCredential", "annotation", "act-1"),
+        ("NewCredential", "link", "new"),
+    ]
+    assert request.body["metadata"]["annotations"]["datasource.dev/history"] == "new"
+
+
+async def test_first_credential_is_the_first_that_is_told_of() -> None:
+    async with Room.that(STANDS_NEW) as room:
+        await store(room, situation())
+    (request,) = room.server.requests
+    assert [each.id for each in read_history(b64decode(request.body["data"]["history"]).decode())] == ["new"]
+
+
+async def test_code_is_not_spent_where_somebody_asked_for_a_clear() -> None:
+    at = situation("old")
+    assert isinstance(at.credential, StoredCredential)
+    asked = PageRequest(RequestKind.CLEAR, "0" * 32, NOW, "ada", "old")
+    facts = msgspec.structs.replace(at.credential.facts, page_request=asked)
+    async with Room.that(STANDS_NEW) as room:
+        with pytest.raises(Refused):
+            await CredentialStore(room.secrets, lambda: NOW).rehearse(
+                replace(at, credential=msgspec.structs.replace(at.credential, facts=facts))
+            )
+    assert room.server.requests == []
 
 
 async def test_first_credential_belongs_to_its_datasource() -> None:

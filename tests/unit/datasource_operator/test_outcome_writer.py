@@ -37,7 +37,7 @@ def writer_of(process: OperatorProcess) -> OutcomeWriter:
 
 
 def dead(turn: Turn) -> Verdict:
-    return Verdict(turn, Reason.REFRESH_INTERRUPTED, words="The provider refused: invalid_grant.")
+    return Verdict(turn, Reason.REFRESH_INTERRUPTED, words="The provider refused: invalid_grant.", at=NOW)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -23,12 +23,14 @@ from datasource.cluster.api_errors import ApiError
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.resources import DATASOURCES, SECRETS, Resource
 from datasource.outbound.egress import EgressPolicy
+from datasource.process.audit import AuditLog
 from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
 from datasource.records.contents import Leaving, Readable, StoredCredential, StoredTombstone, still_there
 from datasource.records.credential import CredentialData, CredentialFacts, Unreadable
 from datasource.records.credential_patches import credential_manifest
+from datasource.records.link_keys import LinkKeys
 from datasource.records.token_secret import TokenSecretPlan
 from datasource_operator.cache import Cache, Key, trimmed
 from datasource_operator.decisions.observed import Finding, Observed, Trouble
@@ -89,6 +91,9 @@ class World:
     kube: GuardedKube = field(default_factory=GuardedKube)
     cache: Cache = field(default_factory=Cache)
     trouble: Trouble | None = None
+    link_keys: LinkKeys = field(default_factory=LinkKeys)
+    audit: list[str] = field(default_factory=list)
+    """The lines of the log stream."""
 
     # How it is arranged.
 
@@ -180,8 +185,13 @@ class World:
         memory = RefreshMemory(Clock(), lambda: 0.5)
         if self.trouble is not None:
             memory.failed(KEY, self._metadata(DATASOURCES, NAME)["generation"], self.trouble, NOW)
-        steps = GuardedSteps(self.kube, self.cache, SETTINGS, memory, DISCOVERY, lambda: NOW)
-        return Reconciler(steps, StatusWriter(self.kube, self.cache, surface(), _say_nothing), lambda _, __: None)
+        steps = GuardedSteps(
+            self.kube, self.cache, SETTINGS, memory, DISCOVERY, lambda: NOW, link_keys=lambda: self.link_keys
+        )
+        shown = replace(surface(), link_keys=lambda: self.link_keys)
+        audit = AuditLog(is_wanted=True, write=self.audit.append)
+        status = StatusWriter(self.kube, self.cache, shown, _say_nothing, audit=audit)
+        return Reconciler(steps, status, lambda _, __: None)
 
     # What came of it.
 

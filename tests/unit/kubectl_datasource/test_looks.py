@@ -106,6 +106,26 @@ def test_events_come_latest_last_and_none_are_said_to_be_none(
     assert json.loads(out(capsys)) == {"items": []}
 
 
+def test_history_is_a_table_or_a_list(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = {"id": "1", "time": "2026-07-01T11:00:00Z", "what": "Refresh", "by": "ada", "result": "Succeeded"}
+    cluster.says(GET, datasource(history=[entry]))
+    assert plugin("history", "calendar") == 0
+    assert "refresh   ada   Succeeded" in out(capsys)
+    for output, read in (("json", json.loads), ("yaml", yaml.safe_load)):
+        assert plugin("history", "calendar", "-o", output) == 0
+        assert read(out(capsys)) == {"items": [entry]}
+    assert plugin("status", "calendar") == 0
+    assert "History" in out(capsys)
+
+
+def test_history_of_what_nobody_touched_says_so(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.says(GET, datasource())
+    assert plugin("history", "calendar") == 0
+    assert "Nothing was done yet" in capsys.readouterr().err
+    assert plugin("history", "calendar", "-o", "json") == 0
+    assert json.loads(out(capsys)) == {"items": []}
+
+
 # tree, inspect
 
 

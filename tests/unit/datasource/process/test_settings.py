@@ -30,6 +30,13 @@ def test_only_the_external_url_is_needed() -> None:
     )
 
 
+@pytest.mark.parametrize(("issuer", "signs_in"), [("", False), (" ", False), ("https://id.example.com", True)])
+def test_people_sign_in_where_an_issuer_is_named(issuer: str, signs_in: bool) -> None:
+    others = {"CLIENT_ID": "datasource", "SECRET_FILE": "/run/secret"} if signs_in else {}
+    read = settings(**{f"DATASOURCE_SIGN_IN_{name}": value for name, value in ({"ISSUER": issuer} | others).items()})
+    assert read.signs_in is signs_in
+
+
 @pytest.mark.parametrize("text", ["a\nb", "x" * 129, "a\u202eb"])
 def test_words_about_the_installation_are_one_line(text: str) -> None:
     with pytest.raises(InvalidSettings, match="DATASOURCE_CLUSTER_NAME"):

@@ -8,9 +8,10 @@ from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.records.contents import StoredCredential, contents_in, tombstone
-from datasource.records.credential import CredentialFacts, TombstoneFacts, read_data, read_facts
+from datasource.records.credential import Change, CredentialFacts, TombstoneFacts, read_data, read_facts
 from datasource.records.credential_patches import (
     adoption_patch,
+    change_patch,
     credential_patch,
     facts_patch,
     hold_patch,
@@ -18,6 +19,7 @@ from datasource.records.credential_patches import (
     revoked_patch,
     tombstone_patch,
 )
+from datasource.records.history import Act, entry_of
 from datasource.records.intent import Intent
 from datasource.records.revocable_token import RevocableToken, revocation_deadline, revocation_is_due
 from tests.unit.datasource.builders import NOW, UID, credential_data, facts
@@ -173,7 +175,36 @@ def test_tombstone_without_anything_to_revoke_takes_out_all() -> None:
     secret = stored_secret(credential_data())
     left = tombstone(facts(), credential_id="cred-2", handled=HandledSet())
     patched = tombstone_patch(datasource_name="calendar", secret=secret, facts=left, token=None)
-    assert patched["data"] is None
+    assert patched["data"] == dict.fromkeys(secret.data or {})
+
+
+def test_what_people_did_outlives_a_clear_and_the_revocation_after_it() -> None:
+    secret = stored_secret(credential_data())
+    (secret.data or {})["history"] = "W10="
+    left = tombstone(facts(), credential_id="cred-2", handled=HandledSet(), revoke_until=NOW, history="act-1")
+    cleared = tombstone_patch(datasource_name="calendar", secret=secret, facts=left, token=a_token(), history="[1]")
+    assert cleared["data"]["history"] == "WzFd"
+    assert cleared["metadata"]["annotations"]["datasource.dev/history"] == "act-1"
+    untold = tombstone_patch(datasource_name="calendar", secret=secret, facts=left, token=None)
+    assert "history" not in untold["data"]
+    assert revoked_patch(secret)["data"].keys() == (secret.data or {}).keys() - {"history"}
+
+
+def test_history_is_written_with_the_change_that_it_tells_of_and_else_left_alone() -> None:
+    before = StoredCredential(facts(history=None), "7", owners=())
+    entry = entry_of("act-1", Act.REFRESH, by="ada", at=NOW)
+    told = change_patch("sales", before, Change(before.facts).with_entry(None, entry))
+    assert told["data"].keys() == {"history"}
+    assert told["metadata"]["annotations"]["datasource.dev/history"] == "act-1"
+    assert "data" not in change_patch("sales", before, Change(before.facts))
+    whole = change_patch("sales", before, Change(before.facts, credential_data()).with_entry(None, entry))
+    assert whole["data"].keys() > {"history", "access_token"}
+    assert "history" not in change_patch("sales", before, Change(before.facts, credential_data()))["data"]
+
+
+def test_request_of_a_page_goes_with_whatever_says_nothing_of_it() -> None:
+    patched = facts_patch(datasource_name="sales", resource_version="7", facts=facts())
+    assert patched["metadata"]["annotations"]["datasource.dev/page-request"] is None
 
 
 def test_new_credential_leaves_nothing_of_a_token_to_be_revoked() -> None:
@@ -184,9 +215,9 @@ def test_new_credential_leaves_nothing_of_a_token_to_be_revoked() -> None:
 
 def test_end_of_a_revocation_leaves_nothing_of_the_token() -> None:
     secret = stored_secret(a_token())
-    assert revoked_patch(secret.metadata) == {
+    assert revoked_patch(secret) == {
         "metadata": {"resourceVersion": "7", "annotations": {"datasource.dev/revoke-until": None}},
-        "data": None,
+        "data": dict.fromkeys(secret.data or {}),
     }
 
 
@@ -196,7 +227,7 @@ def test_end_of_a_revocation_lets_a_deleted_secret_go_as_far_as_we_hold_it() -> 
     )
     assert revocation_is_due(held.metadata)
     assert revocation_deadline(held.metadata, timedelta(minutes=5)) == NOW + timedelta(minutes=5)
-    assert revoked_patch(held.metadata) == {"metadata": {"resourceVersion": "7", "finalizers": ["example.com/backup"]}}
+    assert revoked_patch(held) == {"metadata": {"resourceVersion": "7", "finalizers": ["example.com/backup"]}}
 
 
 def test_hold_puts_our_finalizer_beside_those_of_others_and_release_takes_ours_only() -> None:

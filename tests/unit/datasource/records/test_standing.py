@@ -6,7 +6,9 @@ import pytest
 from datasource.api.states import Reason
 from datasource.records.contents import Readable, StoredCredential, StoredTombstone
 from datasource.records.credential import CredentialData, CredentialFacts, TombstoneFacts
-from datasource.records.standing import Absent, Standing, Written, standing
+from datasource.records.page_request import PageRequest, RequestKind
+from datasource.records.standing import Absent, Standing, Written, is_to_be_cleared, standing
+from tests.unit.datasource.builders import NOW
 
 
 def stored(credential_id: str) -> StoredCredential:
@@ -47,6 +49,19 @@ def test_newer_decisions_than_ours_stay(
     found: Readable | None, before: Readable | Absent, expected: Standing | Readable | Absent
 ) -> None:
     assert standing(found, before=before, ours="ours") is expected
+
+
+def test_nothing_is_stored_over_what_is_to_be_cleared() -> None:
+    clear = PageRequest(RequestKind.CLEAR, "0" * 32, NOW, "ada", "old")
+    refresh = msgspec.structs.replace(clear, kind=RequestKind.REFRESH)
+
+    def asked(request: PageRequest) -> StoredCredential:
+        return msgspec.structs.replace(OLD, facts=msgspec.structs.replace(OLD.facts, page_request=request))
+
+    assert standing(asked(clear), before=OLD, ours="ours") is Standing.LOST
+    assert standing(asked(refresh), before=OLD, ours="ours") == asked(refresh)
+    assert is_to_be_cleared(asked(clear))
+    assert not any(map(is_to_be_cleared, (asked(refresh), OLD, NO_CREDENTIAL, NOTHING, None)))
 
 
 def test_how_a_write_ended_is_told_without_its_tokens() -> None:

@@ -564,8 +564,9 @@ IN_VAIN = {
 
 @pytest.mark.parametrize("stored", IN_VAIN.values(), ids=IN_VAIN)
 def test_a_refresh_asked_for_in_vain_counts_as_handled(stored: Readable) -> None:
+    result = Reason.GRANT_REVOKED if stored == IN_VAIN["the refresh token is dead"] else "NoRefreshToken"
     step = next_step(live(observed(stored, requests=Requests(refresh="1", new_credential="n"))))
-    assert step == MarkHandled(stored, handled(refresh="1"))
+    assert step == MarkHandled(stored, handled(refresh="1"), result)
 
 
 @pytest.mark.parametrize(
@@ -898,7 +899,7 @@ def test_a_token_secret_is_only_deleted_after_a_live_read() -> None:
         (Settle(Finding(Reason.REFRESH_FAILING, "")), False),
         (WriteTokenSecret(planned(), credential(), None), False),
         (Adopt(credential()), False),
-        (MarkHandled(credential(), HandledSet()), False),
+        (MarkHandled(credential(), HandledSet(), "NoRefreshToken"), False),
         (LookAround(), False),
         (ReadLive(), False),
         (Nothing(), False),

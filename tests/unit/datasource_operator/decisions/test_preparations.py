@@ -23,6 +23,7 @@ from datasource_operator.decisions.preparations import (
     clear_is_requested,
     deletion_is_not_to_revoke,
     deletion_is_to_revoke,
+    history_is_not_told,
     identity_is_not_compared,
     refresh_is_requested_in_vain,
     restored_credential_has_no_owner,
@@ -372,6 +373,7 @@ def test_preparations_are_all_in_the_chain() -> None:
         deletion_is_to_revoke,
         deletion_is_not_to_revoke,
         template_of_the_credential_changed,
+        history_is_not_told,
         surroundings_are_unknown,
     }
     assert set(PREPARATIONS) == named

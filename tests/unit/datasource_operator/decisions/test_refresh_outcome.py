@@ -34,8 +34,10 @@ from datasource.oauth2.identity import IdentityChanged
 from datasource.oauth2.token_response import TokenResponse
 from datasource.outbound.egress import Denied
 from datasource.providers.discovery import MetadataMissing
-from datasource.records.credential import CredentialData
+from datasource.records.credential import Change, CredentialData
+from datasource.records.history import Act, appended, entry_of, read_history
 from datasource.records.intent import Intent
+from datasource.records.page_request import PageRequest, RequestKind
 from datasource.records.schedule import SHORTEST_PAUSE, refresh_due
 from datasource.records.turn import LAST_TRY_AFTER, Turn
 from datasource_operator.decisions.refresh_outcome import (
@@ -316,3 +318,61 @@ def test_nothing_of_a_reply_can_be_printed() -> None:
     assert not [
         token for token in ("at-1", "at-2", "rt-1", "rt-2") if token in repr((outcome, outcome.change(turn().facts)))
     ]
+
+
+# A refresh that somebody asked for.
+
+PAGE = PageRequest(RequestKind.REFRESH, "0" * 32, NOW, "ada", "credential-1")
+CLEAR = msgspec.structs.replace(PAGE, kind=RequestKind.CLEAR, id="1" * 32)
+
+
+def asked_turn(**changes: object) -> Turn:
+    before = appended(None, entry_of("act-1", Act.CLEAR, by="annotation", at=NOW))
+    return msgspec.structs.replace(
+        turn(), **({"asked_by": "ada", "page_request": PAGE.id, "history": before} | changes)
+    )
+
+
+def change(of: Turn, answer: Answer, asks: PageRequest | None) -> Change:
+    """What is written where `asks` stands on the Secret by then."""
+    outcome = refresh_outcome(of, answer, LATER)
+    assert isinstance(outcome, Store | KeepRefreshToken | Verdict)
+    return outcome.change(msgspec.structs.replace(of.facts, page_request=asks))
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"), [(REPLY, "Succeeded"), (InvalidGrant("invalid_grant"), "GrantRevoked")], ids=str
+)
+def test_refresh_that_somebody_asked_for_ends_in_the_history(answer: Answer, result: str) -> None:
+    written = change(asked_turn(), answer, PAGE)
+    assert written.facts.page_request is None
+    assert written.facts.history == PAGE.id
+    assert [(each.id, each.what, each.by, each.result) for each in read_history(written.history)] == [
+        ("act-1", "ClearCredential", "annotation", "Succeeded"),
+        (PAGE.id, "Refresh", "ada", result),
+    ]
+
+
+def test_refresh_of_an_annotation_is_told_by_the_id_of_its_intent() -> None:
+    written = change(asked_turn(asked_by="annotation", page_request=""), REPLY, None)
+    assert written.facts.history == "intent-1"
+
+
+@pytest.mark.parametrize("answer", [REPLY, InvalidGrant("invalid_grant")], ids=str)
+def test_automatic_refresh_leaves_the_history_as_it_is(answer: Answer) -> None:
+    written = change(turn(), answer, None)
+    assert (written.entry, written.facts.history) == (None, None)
+
+
+@pytest.mark.parametrize("answer", [REPLY, InvalidGrant("invalid_grant")], ids=str)
+@pytest.mark.parametrize("since", [CLEAR, msgspec.structs.replace(PAGE, id="2" * 32)], ids=["a clear", "a refresh"])
+def test_what_is_asked_for_while_a_reply_is_waited_for_is_not_lost(answer: Answer, since: PageRequest) -> None:
+    assert change(asked_turn(), answer, since).facts.page_request == since
+    assert change(turn(), answer, since).facts.page_request == since
+
+
+def test_refresh_that_brought_apps_nothing_stays_asked_for() -> None:
+    unproven = Unproven(REPLY, IdentityMismatch("sub"))
+    written = change(asked_turn(), unproven, PAGE)
+    assert written.facts.page_request == PAGE
+    assert written.entry is None

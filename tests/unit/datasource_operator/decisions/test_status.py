@@ -494,7 +494,8 @@ STATUSES = st.builds(
     state=st.none() | st.sampled_from(State),
     authorization_link=TEXTS,
     redirect_uri=TEXTS,
-    expires_at=TEXTS,
+    # One that comes alone is written for AUTHORIZED only.
+    expires_at=st.sampled_from(["", "a"]),
     refreshed_at=TEXTS,
     granted_scopes=st.none() | st.lists(st.sampled_from(["read", "write"]), max_size=2).map(tuple),
     authorized_as=TEXTS,

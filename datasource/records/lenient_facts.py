@@ -1,0 +1,49 @@
+"""Facts in the annotations of a credential Secret on which no token rests. Pure.
+
+What somebody altered of them is as if it was not told: apps keep what they have.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from datasource.api.clock import parse_rfc3339
+from datasource.api.names import Annotation
+from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.records.history import LONGEST_TEXT
+from datasource.records.page_request import PageRequest
+
+
+def identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]:
+    """Which expectedIdentity was compared with, and how that went; an altered annotation counts as none."""
+    checked, _, verdict = annotations.get(Annotation.EXPECTED_IDENTITY, "").partition(" ")
+    return (checked, verdict) if checked and verdict in {"fits", "differs"} else (None, "")
+
+
+def promised_in(annotations: Mapping[str, str]) -> ProviderMetadata | None:
+    """What was promised; an altered annotation is as if nothing was."""
+    try:
+        return msgspec.json.decode(annotations.get(Annotation.PROMISED, ""), type=ProviderMetadata).promises
+    except (ValueError, msgspec.MsgspecError):
+        return None
+
+
+def authorized_at_in(annotations: Mapping[str, str]) -> datetime | None:
+    """When a person got it; nothing rests on it, so an altered annotation is as if it was not told."""
+    try:
+        return parse_rfc3339(annotations.get(Annotation.AUTHORIZED_AT, ""))
+    except ValueError:
+        return None
+
+
+def page_request_in(annotations: Mapping[str, str], credential_id: str) -> PageRequest | None:
+    """What was asked for; what is about another credential, or was altered, asks for nothing."""
+    request = PageRequest.decode(annotations.get(Annotation.PAGE_REQUEST, ""))
+    return request if request is not None and request.credential == credential_id else None
+
+
+def history_in(annotations: Mapping[str, str]) -> str | None:
+    """The ID of the last entry; an altered annotation is as if there was none."""
+    entry_id = annotations.get(Annotation.HISTORY)
+    return entry_id if entry_id and len(entry_id) <= LONGEST_TEXT else None

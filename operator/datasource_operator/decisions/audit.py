@@ -1,0 +1,56 @@
+"""What the log stream `audit` is told before a status is written: all that the status does not tell yet. Pure.
+
+The status is what remembers that it was told. Whoever ends between the two tells it again, with the same ID.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from datasource.api.objects import Status
+from datasource.process.audit import AuditLine
+from datasource.records.history import SUCCEEDED, Act, By, History
+from datasource.records.link_keys import LinkKeys
+from datasource_operator.decisions.observed import Observed
+from datasource_operator.decisions.predicates import told_last
+
+AUTOMATIC = "automatic"
+"""By whom a refresh is that was due."""
+
+
+def audit_lines(seen: Observed, wanted: Status, keys: LinkKeys) -> tuple[AuditLine, ...]:
+    """The lines to tell before the status goes from what was seen to what is wanted."""
+    acts = tuple(_acts(seen, keys))
+    refreshed = {line.time for line in acts if line.event == Act.REFRESH}
+    return (*acts, *(line for line in _refreshes(seen, wanted) if line.time not in refreshed))
+
+
+def _acts(seen: Observed, keys: LinkKeys) -> Iterator[AuditLine]:
+    place = (seen.namespace, seen.name)
+    for entry in _news(() if seen.history is None else seen.history.entries, told_last(seen.status)):
+        # Whoever may edit the Secret may write there what they like, but in nobody's name.
+        by = entry.by if entry.is_ours(keys, place, seen.now) else By.UNPROVEN
+        yield AuditLine(entry.id, entry.time, entry.what, by, entry.result, *place)
+
+
+def _news(entries: History, told: str | None) -> History:
+    ids = [entry.id for entry in entries]
+    return entries[ids.index(told) + 1 :] if told in ids else entries
+
+
+def _refreshes(seen: Observed, wanted: Status) -> Iterator[AuditLine]:
+    """Those that nobody asked for, and verdicts: the last is told, and between two of them the status is written."""
+    facts = seen.facts
+    if facts is None:
+        return
+    is_news = wanted.refreshed_at is not None and wanted.refreshed_at != seen.status.refreshed_at
+    if facts.stored_by is not None and facts.refreshed_at is not None and is_news:
+        yield _refresh(seen, facts.stored_by, facts.refreshed_at, SUCCEEDED)
+    ready, ready_before = wanted.condition("Ready"), seen.status.condition("Ready")
+    if facts.verdict is None or ready is None or ready.reason != facts.verdict:
+        return
+    if ready_before is None or ready_before.reason != facts.verdict:
+        yield _refresh(seen, f"{facts.credential_id}/{facts.revision}/{facts.verdict}", seen.now, facts.verdict)
+
+
+def _refresh(seen: Observed, line_id: str, at: datetime, result: str) -> AuditLine:
+    return AuditLine(line_id, at, Act.REFRESH, AUTOMATIC, result, seen.namespace, seen.name)
