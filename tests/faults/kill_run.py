@@ -119,14 +119,14 @@ def _told(blow: Blow, restart: Restart, trials: Sequence[Trial]) -> str:
     return f"{blow}, restart {restart}: {stages or 'nobody was hit'}; {sum(each.lost for each in trials)} lost"
 
 
-def report(struck: Kills, bounds: Bounds) -> dict[str, Any]:
+def report(struck: Kills, bounds: Bounds, commit: str) -> dict[str, Any]:
     """What is written down."""
     kept, at_most = survived(struck.trials)
     windows = {pods.kind.removeprefix("mortal-"): _windows(pods.folder, pods.kind) for pods in _all(struck)}
     return {
         "seed": bounds.seed,
         "rounds": bounds.rounds,
-        "commit": _commit(),
+        "commit": commit,
         "machine": machine(),
         "survived": kept,
         "lost_at_most": at_most,
@@ -152,7 +152,7 @@ def _commit() -> str:
 
 def main() -> None:
     """Run it, print the table, judge."""
-    bounds = Bounds.of(os.environ)
+    bounds, commit = Bounds.of(os.environ), _commit()
     chance = random.Random(bounds.seed)  # noqa: S311 - kills that can be repeated
     shutil.rmtree(FOLDER, ignore_errors=True)
     install_provider()
@@ -166,8 +166,8 @@ def main() -> None:
                 for told in run(struck, chance):
                     say(f"      {told}")
                     # Each time: what was shown is there, whatever comes next.
-                    REPORT.write_text(json.dumps(report(struck, bounds), indent=1))
-            found = report(struck, bounds)
+                    REPORT.write_text(json.dumps(report(struck, bounds, commit), indent=1))
+            found = report(struck, bounds, commit)
     say(table(rows(struck.trials)))
     say(f"{found['survived']} replies that had to survive did: at most {found['lost_at_most']:.2%} are lost (95 %)")
     say(f"in memory alone, in microseconds: {found['window_microseconds']}")

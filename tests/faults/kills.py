@@ -373,8 +373,10 @@ class Kills:
         return self.folder / f"trace-{blow.system_call}.log"
 
     def calls_of(self, blow: Blow) -> list[str]:
-        """The system calls of a round in which strace only looked."""
-        return system_calls(self.trace_of(blow))
+        """The system calls of a round in which strace only looked, up to the end of the last entry: all stores stand then."""
+        calls = system_calls(self.trace_of(blow))
+        ends = [number for number, name in enumerate(calls, start=1) if name.startswith("unlink")]
+        return calls[: max(ends, default=len(calls))]
 
     def _stages(self, pod: Pod, before: dict[Grant, Stored], blow: Blow) -> dict[Grant, Stage]:
         """How far each reply had come: nothing of ours runs that would change it."""
