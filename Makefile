@@ -11,7 +11,7 @@ TEST_WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check lint unit unit-domain unit-decisions unit-others faults node node-shared node-anew gitops soak adversary bench \
-	release plugin tools generate docs docs-site manifests fixtures lock format clean
+	release plugin tools generate recording docs docs-site manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,6 +32,7 @@ test: check tools ## everything: check, then the tests on a real API server, in 
 	@echo "Looking back at what all of them did"
 	$(VENV)/bin/pytest tests/cluster -m last
 	@$(RUN) -m bench smoke
+	@echo "Everything passed."
 
 # Side by side: while tests wait for a timeout, others compute. A make that can keeps together what each says.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs 4 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -135,6 +136,9 @@ manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from
 	@$(RUN) -m generators.dashboard
 	@$(RUN) -m generators.argocd
 	@$(RUN) -m generators.manifests
+
+recording: tools ## type the terminal session of README on the local stack, and draw docs/recording.svg of it
+	@$(RUN) -m deploy.local.recording
 
 fixtures: tools ## keep what this version stores, for the upgrade tests of later ones; once a release
 	@$(RUN) -m tests.upgrade.record

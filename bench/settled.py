@@ -142,7 +142,7 @@ async def _idle(here: World, runs: int, window: float) -> None:
 
 
 class _IdleRaw:
-    """The same four watches, and a Lease renewed as often, by the bench itself. Use it as an async context manager."""
+    """The same five watches, and a Lease renewed as often, by the bench itself. Use it as an async context manager."""
 
     def __init__(self, raw: Bare) -> None:
         self._raw = raw
@@ -151,7 +151,8 @@ class _IdleRaw:
     async def __aenter__(self) -> None:
         collections = ["/apis/datasource.dev/v1alpha1/datasources?"]
         collections += [
-            f"/api/v1/secrets?{selector(f'type={each}')}" for each in (SecretType.CREDENTIAL, SecretType.TOKEN)
+            f"/api/v1/secrets?{selector(f'type={each}')}"
+            for each in (SecretType.CREDENTIAL, SecretType.TOKEN, SecretType.IMPORT)
         ]
         collections.append(f"/api/v1/secrets?{label_selector('datasource.dev/role=token')}")
         self._tasks = [asyncio.create_task(self._watch(path)) for path in collections]

@@ -16,8 +16,9 @@ from datasource.api.requests import HandledSet
 from datasource.api.secret_metadata import SecretMetadata
 from datasource.cluster.api_errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
+from datasource.records.change import Change
 from datasource.records.contents import Readable
-from datasource.records.credential import Change, CredentialData, CredentialFacts
+from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.credential_patches import credential_patch
 from datasource.records.history import Act, By, entry_of
 from datasource.records.standing import Absent, is_to_be_cleared, standing

@@ -57,6 +57,6 @@ def _fields_problem(fields: list[bytes]) -> str | None:
         if name == b"content-length" and _LENGTH.fullmatch(value.strip(b" \t")) is None:
             return "content-length is no number"
         if name in _ONCE and name in seen:
-            return f"{name.decode()} stands twice"
+            return f"{name.decode()} is there twice"
         seen.add(name)
     return None

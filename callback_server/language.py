@@ -6,6 +6,7 @@ so that a page can show it in the language of its reader.
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -97,9 +98,24 @@ def shown(value: object, language: str, texts: Texts) -> Markup:
                 else shown(texts.get(f"scopes.{value}", Words(value)), language, texts)
             )
         case Words() if language != ENGLISH and value:
-            return Markup('<span lang="en">{}</span>').format(value)
+            return Markup('<span lang="en">{}</span>').format(isolated(value))
+        case Markup():
+            # A template put it together of what was shown already.
+            return value
         case _:
-            return escape(value)
+            return isolated(str(value))
+
+
+_FROM_THE_RIGHT = frozenset({"R", "AL", "AN"})
+
+
+def isolated(value: str) -> Markup:
+    """What others wrote, escaped. Where it runs from right to left, it is kept from turning around the words of ours beside it.
+
+    Characters that only control the direction never come this far: they are not printable.
+    """
+    runs_from_the_right = any(unicodedata.bidirectional(character) in _FROM_THE_RIGHT for character in value)
+    return Markup("<bdi>{}</bdi>").format(value) if runs_from_the_right else escape(value)
 
 
 def recorded(value: str) -> Any:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from callback_server.consent import Consent
@@ -35,6 +35,14 @@ _environment = Environment(
 )
 # The first letter alone: what follows may be a name.
 _environment.filters["begin_large"] = lambda text: text[:1].upper() + text[1:]
+
+
+def breakable(url: str) -> Markup:
+    """A URL that a narrow window breaks behind a slash, before it breaks a word. Copied, it is as it was: `wbr` is no text."""
+    return Markup("/<wbr>").join(escape(part) for part in url.split("/"))
+
+
+_environment.filters["breakable"] = breakable
 
 
 def _rendered(template: str, **views: object) -> str:
@@ -171,9 +179,10 @@ class Dialog:
 
     @property
     def wants_offline_access(self) -> bool:
-        """With OpenID Connect, offline_access is what yields a refresh token (OIDC Core section 11)."""
-        scopes = self.situation.oauth2.expanded().scopes
-        return "openid" in scopes and "offline_access" not in scopes
+        """With OpenID Connect, offline_access gives a refresh token (OIDC Core section 11); Google has a way of its own."""
+        whole = self.situation.oauth2.expanded()
+        asks_otherwise = whole.authorize_parameters.get("access_type") == "offline"
+        return "openid" in whole.scopes and "offline_access" not in whole.scopes and not asks_otherwise
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,11 @@ KEEP_ALIVE = 5
 
 CONNECTIONS = 1024
 """At one time. A connection costs about 100 KB at most, a head and what is buffered of a body; deploy/ gives 256 MiB. Whoever
-comes when all are taken is let go at once."""
+comes when all are taken gets the place of the one who has asked for nothing for longest: strangers who hold them all by saying
+nothing hold up nobody who says something. Whose request is under way keeps his place; where all have one, the newcomer goes."""
+
+WRITE_TIMEOUT = 20.0
+"""Seconds for which an answer waits for somebody who does not read it."""
 
 
 class StrictConnection(h11.Connection):
@@ -66,11 +70,14 @@ class BoundedProtocol(H11Protocol):
     """uvicorn's HTTP/1.1 with what it leaves open: an end to waiting for a head, to how many may wait, to odd heads."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, *args: Any, turns: Turns, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, turns: Turns, silent: dict["BoundedProtocol", None], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn = StrictConnection(h11.SERVER, LARGEST_HEAD)
         self._turns = turns
+        self._silent = silent
+        """Those of all connections that wait for a head, the longest wait first."""
         self._pieces: deque[bytes] = deque()
         """What came and waits for its turn."""
 
@@ -78,14 +85,29 @@ class BoundedProtocol(H11Protocol):
         """Called by the event loop."""
         super().connection_made(transport)
         if len(self.connections) > CONNECTIONS:
-            transport.abort()
-            return
+            longest = next(iter(self._silent), self)
+            longest.transport.abort()
+            longest._head_came()
+            if longest is self:
+                return
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
         self._head_came()
+        self._was_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Called by the event loop when too much waits to be read by the other side."""
+        super().pause_writing()
+        self._was_read()
+        self._write_timer = self.loop.call_later(WRITE_TIMEOUT, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Called by the event loop when that was read."""
+        self._was_read()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
@@ -121,9 +143,16 @@ class BoundedProtocol(H11Protocol):
 
     def _wait_for_head(self) -> None:
         self._head_came()
+        self._silent[self] = None
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self.transport.abort)
 
+    def _was_read(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
     def _head_came(self) -> None:
+        self._silent.pop(self, None)
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -133,7 +162,7 @@ def server_of(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
     """A server of the app, not started yet."""
     turns = Turns(lambda begin: asyncio.get_running_loop().call_soon(begin))
     options: dict[str, Any] = {
-        "http": partial(BoundedProtocol, turns=turns),
+        "http": partial(BoundedProtocol, turns=turns, silent={}),
         "ws": "none",
         "lifespan": "off",
         # The access log would carry codes and tickets.

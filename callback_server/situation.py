@@ -171,7 +171,7 @@ class Observer:
             raise refusals.not_configured(str(error)) from None
         missing = ("clientID", "authorizeURL", "tokenURL") if spec.oauth2 is None else spec.oauth2.missing()
         if spec.oauth2 is None or missing:
-            raise refusals.not_configured(missing_fields(missing))
+            raise refusals.not_configured(missing_fields(missing, spec.oauth2.preset if spec.oauth2 else None))
         return spec, spec.oauth2
 
     async def _credential(self, namespace: str, name: str, uid: str) -> Readable | None:

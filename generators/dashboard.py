@@ -14,13 +14,19 @@ SOURCE = Path(__file__).with_name("dashboard.yaml")
 RESULT = MONITORING / "dashboard.json"
 
 _SOURCE_OF_DATA = {"type": "prometheus", "uid": "${prometheus}"}
-_COLUMNS, _WIDTH, _HEIGHT = 3, 8, 8
+_GRID = 24
+"""Grafana's columns."""
+_SIZES = {"stat": (4, 4)}
+_SIZE = (8, 8)
+"""Width and height of a panel."""
+_NAMES = {"datasource_namespace": "Namespace", "datasource_name": "Datasource"}
 
 
-def made() -> str:
+def made(source: Mapping[str, Any] | None = None) -> str:
     """The dashboard as Grafana imports it."""
-    source = yaml.safe_load(SOURCE.read_text())
-    variable = {"name": "prometheus", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
+    source = yaml.safe_load(SOURCE.read_text()) if source is None else source
+    panels = _panels(source["rows"], source.get("colors", {}))
+    prometheus = {"name": "prometheus", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
     dashboard = {
         "title": source["title"],
         "uid": source["uid"],
@@ -29,25 +35,49 @@ def made() -> str:
         "editable": True,
         "refresh": "1m",
         "time": {"from": "now-6h", "to": "now"},
-        "templating": {"list": [variable]},
-        "panels": [{"id": number, **panel} for number, panel in enumerate(_panels(source["rows"]), start=1)],
+        "templating": {"list": [prometheus, *map(_variable, source.get("variables", ()))]},
+        "panels": [{"id": number, **panel} for number, panel in enumerate(panels, start=1)],
     }
     return json.dumps(dashboard, indent=1) + "\n"
 
 
-def _panels(rows: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _variable(variable: Mapping[str, Any]) -> dict[str, Any]:
+    """A choice of one, several or all of what Prometheus knows.
+
+    `.*` stands for all: a list of 10,000 names is too long for a query.
+    """
+    return {
+        "name": variable["name"],
+        "label": variable["label"],
+        "type": "query",
+        "datasource": _SOURCE_OF_DATA,
+        "definition": variable["query"],
+        "query": {"query": variable["query"], "refId": variable["name"]},
+        "refresh": 2,
+        "sort": 1,
+        "multi": True,
+        "includeAll": True,
+        "allValue": ".*",
+        "current": {"text": ["All"], "value": ["$__all"]},
+    }
+
+
+def _panels(rows: list[Mapping[str, Any]], colors: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     top = 0
     for row in rows:
-        yield {"type": "row", "title": row["title"], "gridPos": {"x": 0, "y": top, "w": 24, "h": 1}, "panels": []}
+        yield {"type": "row", "title": row["title"], "gridPos": {"x": 0, "y": top, "w": _GRID, "h": 1}, "panels": []}
         top += 1
-        for index, panel in enumerate(row["panels"]):
-            line, column = divmod(index, _COLUMNS)
-            place = {"x": column * _WIDTH, "y": top + line * _HEIGHT, "w": _WIDTH, "h": _HEIGHT}
-            yield _panel(panel, place)
-        top += -(-len(row["panels"]) // _COLUMNS) * _HEIGHT
+        left = height = 0
+        for panel in row["panels"]:
+            width, tall = _SIZES.get(panel["kind"], _SIZE)
+            if left + width > _GRID:
+                left, top, height = 0, top + height, 0
+            yield _panel(panel, {"x": left, "y": top, "w": width, "h": tall}, colors)
+            left, height = left + width, max(height, tall)
+        top += height
 
 
-def _panel(panel: Mapping[str, Any], place: Mapping[str, int]) -> dict[str, Any]:
+def _panel(panel: Mapping[str, Any], place: Mapping[str, int], colors: Mapping[str, str]) -> dict[str, Any]:
     is_table = panel["kind"] == "table"
     targets = [
         {
@@ -62,11 +92,69 @@ def _panel(panel: Mapping[str, Any], place: Mapping[str, int]) -> dict[str, Any]
     return {
         "type": panel["kind"],
         "title": panel["title"],
+        "description": panel["description"],
         "datasource": _SOURCE_OF_DATA,
         "gridPos": place,
-        "fieldConfig": {"defaults": {"unit": panel.get("unit", "short"), **({} if is_table else {"min": 0})}},
+        "fieldConfig": {"defaults": _defaults(panel), "overrides": _overrides(panel, colors)},
+        **_looks(panel),
         "targets": targets,
     }
+
+
+def _defaults(panel: Mapping[str, Any]) -> dict[str, Any]:
+    """How values look, all of a panel in one unit."""
+    found: dict[str, Any] = {"unit": panel.get("unit", "short")}
+    if panel.get("thresholds"):
+        steps = [{"color": color, "value": least} for color, least in panel["thresholds"].items()]
+        found["thresholds"] = {"mode": "absolute", "steps": steps}
+    match panel["kind"]:
+        case "stat":
+            found |= {"color": {"mode": "thresholds"}, "noValue": "-"}
+        case "state-timeline":
+            found["mappings"] = [{"type": "value", "options": panel["values"]}]
+        case "timeseries":
+            # A colour for each series; the thresholds are lines.
+            custom: dict[str, Any] = {"thresholdsStyle": {"mode": "dashed" if "thresholds" in panel else "off"}}
+            if panel.get("stacked"):
+                custom |= {"stacking": {"mode": "normal"}, "fillOpacity": 40}
+            found |= {"min": 0, "color": {"mode": "palette-classic"}, "custom": custom}
+    return found
+
+
+def _overrides(panel: Mapping[str, Any], colors: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Fixed colours, so that what works is never red by chance; in a table, the colour of the value alone."""
+    match panel["kind"]:
+        case "timeseries":
+            return [_override("byRegexp", name, "color", _fixed(color)) for name, color in colors.items()]
+        case "table":
+            return [_override("byName", panel["value"], "custom.cellOptions", {"type": "color-text"})]
+        case _:
+            return []
+
+
+def _override(by: str, what: str, name: str, value: Any) -> dict[str, Any]:
+    return {"matcher": {"id": by, "options": what}, "properties": [{"id": name, "value": value}]}
+
+
+def _fixed(color: str) -> dict[str, str]:
+    return {"mode": "fixed", "fixedColor": color}
+
+
+def _looks(panel: Mapping[str, Any]) -> dict[str, Any]:
+    """What is of one kind of panel alone."""
+    match panel["kind"]:
+        case "stat":
+            last = {"calcs": ["lastNotNull"], "fields": "", "values": False}
+            return {"options": {"reduceOptions": last, "colorMode": "background", "graphMode": "none"}}
+        case "table":
+            organized = {"excludeByName": {"Time": True}, "renameByName": {**_NAMES, "Value": panel["value"]}}
+            order = {"displayName": panel["value"], "desc": panel.get("largest_first", False)}
+            return {
+                "options": {"showHeader": True, "sortBy": [order]},
+                "transformations": [{"id": "organize", "options": organized}],
+            }
+        case _:
+            return {}
 
 
 def main() -> None:

@@ -64,6 +64,29 @@ def authorize(name: str, output: str | None, timeout: int, system_namespace: str
     return commands.authorize(Kubectl(**options), wanted, output)
 
 
+@cli.command(
+    "import",
+    epilog=examples(
+        "kubectl datasource import calendar < refresh-token.txt",
+        "# typed, and not shown",
+        "kubectl datasource import calendar",
+    ),
+)
+@click.argument("name", type=NAME)
+@wait_options("2m")
+@cluster_options()
+@output_option("json")
+def import_(name: str, wait: bool, timeout: int, output: str | None, **cluster: Any) -> Exit:
+    """Take over a refresh token that another tool got.
+
+    It is read from standard input, and never from an argument. The operator stores it, and tries it once with the parameters of
+    the Datasource. This command waits for the result. The other tool must not use the token any more.
+    """
+    from kubectl_datasource import import_command
+
+    return import_command.import_token(Kubectl(**cluster), name, seconds=timeout if wait else None, output=output)
+
+
 @cli.command(epilog=examples("kubectl datasource clear calendar --yes"))
 @click.argument("names", type=NAME, nargs=-1, required=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask first.")
@@ -86,15 +109,32 @@ def refresh(names: Sequence[str], wait: bool, timeout: int, output: str | None, 
 
 
 @cli.command(
-    epilog=examples("kubectl datasource doctor", "# before anything is installed", "kubectl datasource doctor --pre")
+    epilog=examples(
+        "kubectl datasource doctor",
+        "kubectl datasource doctor --test-notification",
+        "# before anything is installed",
+        "kubectl datasource doctor --pre",
+    )
     + " 1 here means that a check failed; warnings, and what you may not see, fail nothing."
 )
 @cluster_options(all_namespaces=True)
 @system_namespace_option
 @click.option("--external-url", help="The callback server's public URL, where it cannot be read from the cluster.")
 @click.option("--pre", is_flag=True, help="Check what an installation will meet, before there is one.")
+@click.option(
+    "--test-notification",
+    is_flag=True,
+    help="Send a test message to the receiver, from the operator's pod (kubectl exec).",
+)
 @output_option("json")
-def doctor(system_namespace: str, external_url: str | None, pre: bool, output: str | None, **cluster: Any) -> Exit:
+def doctor(
+    system_namespace: str,
+    external_url: str | None,
+    pre: bool,
+    test_notification: bool,
+    output: str | None,
+    **cluster: Any,
+) -> Exit:
     """Check the installation, one line a check.
 
     API, pods, leader, rights, policies, callback URL, clocks, and whether the operator's pod reaches the providers, as statuses
@@ -104,7 +144,9 @@ def doctor(system_namespace: str, external_url: str | None, pre: bool, output: s
     from kubectl_datasource import doctor_command  # HTTP and TLS take longer to import than all the rest.
 
     cluster["all_namespaces"] = cluster["all_namespaces"] or cluster["namespace"] is None
-    return doctor_command.doctor(Kubectl(**cluster), system_namespace, external_url, output, pre=pre)
+    return doctor_command.doctor(
+        Kubectl(**cluster), system_namespace, external_url, output, pre=pre, test_notification=test_notification
+    )
 
 
 cli.add_command(doctor, "check")

@@ -26,7 +26,7 @@ from kubectl_datasource.kubectl import Kubectl
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.screen import Screen, may_open_browser, open_browser
 from kubectl_datasource.waiting import Ended, Going, Judge, wait_for
-from kubectl_datasource.words import Cell, printable
+from kubectl_datasource.words import Cell, counted, printable
 
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ def export(kubectl: Kubectl, wanted: ExportOptions) -> Exit:
     else:
         write_private(Path(wanted.path), text)
         count = len(written.items) - len(datasources)
-        screen.note(f"Wrote {len(datasources)} Datasources and {count} Secrets to {wanted.path}.")
+        screen.note(f"Wrote {counted(len(datasources), 'Datasource')} and {counted(count, 'Secret')} to {wanted.path}.")
     for warning in written.warnings:
         screen.note(f"Warning: {printable(warning)}", "yellow")
     return Exit.FINE

@@ -27,6 +27,7 @@ from kubectl_datasource.findings import (
 from kubectl_datasource.installation import POLICIES, Deployment
 from kubectl_datasource.journal_check import journals_are_kept
 from kubectl_datasource.name_clash import names_are_clear
+from kubectl_datasource.notification_check import notifications_arrive
 from kubectl_datasource.pods import why_not_ready
 from kubectl_datasource.reached import providers_are_reachable
 from kubectl_datasource.rights import ACCOUNTS
@@ -52,6 +53,7 @@ def examine(survey: Survey) -> list[Check]:
         *rights_are_given(survey),
         policies_are_there(survey),
         *journals_are_kept(survey),
+        *notifications_arrive(survey),
         external_url_fits(survey),
         callback_server_answers(survey),
         *clocks_agree(survey),
@@ -97,7 +99,9 @@ def processes_are_ready(survey: Survey) -> Iterator[Check]:
             yield from (_readiness(name, each, survey) for each in found)
         elif _runs_elsewhere(account.component, survey):
             yield Check(
-                name, Verdict.WARNING, f"no Deployment in {survey.system_namespace}, but it works: it runs elsewhere"
+                name,
+                Verdict.WARNING,
+                f"no Deployment in {survey.system_namespace}, but it works: it runs outside of this namespace",
             )
         else:
             yield Check(

@@ -1,26 +1,40 @@
 """I/O: `doctor`, and `check` before an installation: survey, judge, print one line a check."""
 
+from dataclasses import replace
+
 from kubectl_datasource.checks import Check, Verdict, line, summary, worst
 from kubectl_datasource.doctor import examine
 from kubectl_datasource.exits import Exit
 from kubectl_datasource.kubectl import Kubectl
 from kubectl_datasource.preflight import examine_before
 from kubectl_datasource.screen import Screen
-from kubectl_datasource.survey import survey, survey_before
+from kubectl_datasource.survey import sent_test, survey, survey_before
 from kubectl_datasource.versions import plugin_version
 from kubectl_datasource.words import Cell, printable
 
 _STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red", Verdict.UNKNOWN: "dim"}
 
 
-def doctor(kubectl: Kubectl, system_namespace: str, external_url: str | None, output: str | None, *, pre: bool) -> Exit:
+def doctor(
+    kubectl: Kubectl,
+    system_namespace: str,
+    external_url: str | None,
+    output: str | None,
+    *,
+    pre: bool,
+    test_notification: bool = False,
+) -> Exit:
     """Check the installation, or with `pre` the cluster that it is meant for."""
     screen = Screen.of_process()
     with screen.progress() as show:
         if pre:
             checks = examine_before(survey_before(kubectl, system_namespace, plugin_version(), show))
         else:
-            checks = examine(survey(kubectl, system_namespace, plugin_version(), external_url, show))
+            found = survey(kubectl, system_namespace, plugin_version(), external_url, show)
+            if test_notification:
+                show("sending a test message to the receiver of notifications")
+                found = replace(found, test_message=sent_test(kubectl, found))
+            checks = examine(found)
     if output == "json":
         listed = [
             {"name": each.name, "verdict": each.verdict, "detail": each.detail, "remedy": each.remedy}

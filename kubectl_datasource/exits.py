@@ -8,7 +8,7 @@ class Exit(IntEnum):
 
     FINE = 0
     NOT_AS_WANTED = 1
-    """The cluster answered, and something is not as wanted: no such Datasource, no right, a state that needs somebody."""
+    """The cluster answered, and the command or a check failed: no such Datasource, no right, a state that needs a person."""
     USAGE = 2
     UNREACHABLE = 3
     """The cluster could not be asked."""

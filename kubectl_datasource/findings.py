@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import credential_secret_name, redirect_uri
 from datasource.api.objects import Lease
@@ -47,6 +49,15 @@ class OtherInstallation:
     """Its DATASOURCE_NAMESPACES; empty: all. None: that could not be learnt."""
 
 
+class SentTest(msgspec.Struct, frozen=True):
+    """What came of a test message, as the operator's pod prints it."""
+
+    delivered: bool
+    receiver: str = ""
+    id: str = ""
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """Everything that was looked at. Untold is what could not be."""
@@ -71,6 +82,8 @@ class Survey:
     """The API groups that are served."""
     may_install: tuple[Review, ...] | Untold = ()
     """What whoever asks may do, of what an installation takes."""
+    test_message: SentTest | Untold | None = None
+    """None: nobody asked for one."""
 
 
 def settings_of(survey: Survey) -> Mapping[str, str] | Untold:

@@ -10,7 +10,7 @@ from kubectl_datasource.listing import when
 from kubectl_datasource.words import Cell, Line, aligned, printable
 
 _TIMES = {
-    Annotation.EXPIRES_AT: "runs out",
+    Annotation.EXPIRES_AT: "expires",
     Annotation.REFRESHED_AT: "refreshed",
     Annotation.AUTHORIZED_AT: "authorized",
 }

@@ -87,6 +87,17 @@ class Kubectl:
         """Run kubectl so that it tells of its requests; returns what it told. kubectl masks credentials itself."""
         return self._run((*arguments, "-v=8"), None).stderr
 
+    def exec(self, *place: str, command: tuple[str, ...]) -> str:
+        """Run a command in a pod; returns what it printed, also where it ended with another exit code than 0.
+
+        Raises:
+            Refused, Unreachable: it was not run.
+        """
+        ended = self._ended(("exec", *place), None, after=("--", *command))
+        if ended.returncode != 0 and not ended.stdout.strip():
+            raise failure(ended.stderr)
+        return ended.stdout
+
     def json(self, *arguments: str, stdin: str | None = None) -> Any:
         """Run kubectl with `-o json`; returns the object, None where it printed nothing."""
         return next(self.jsons(*arguments, stdin=stdin), None)
@@ -213,8 +224,17 @@ class Kubectl:
             return None
 
     def _run(self, arguments: tuple[str, ...], stdin: str | None) -> "subprocess.CompletedProcess[str]":
+        ended = self._ended(arguments, stdin)
+        if ended.returncode != 0:
+            raise failure(ended.stderr)
+        return ended
+
+    def _ended(
+        self, arguments: tuple[str, ...], stdin: str | None, *, after: tuple[str, ...] = ()
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run kubectl to its end, whatever that is; `after` stands behind all of its own words."""
         patience = REQUEST_TIMEOUT if self.request_timeout is None else f"{self.request_timeout}s"
-        command = ["kubectl", *arguments, *self.flags, f"--request-timeout={patience}"]
+        command = ["kubectl", *arguments, *self.flags, f"--request-timeout={patience}", *after]
         pipe = subprocess.PIPE
         try:
             # Without input for it, kubectl keeps our stdin: login plugins may ask there.
@@ -224,8 +244,6 @@ class Kubectl:
             raise _no_kubectl() from None
         with process:
             stdout, stderr = _communicate(process, stdin)
-        if process.returncode != 0:
-            raise failure(stderr)
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 

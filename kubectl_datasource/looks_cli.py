@@ -59,7 +59,7 @@ def status(name: str, output: str | None, **cluster: Any) -> Exit:
 @cluster_options()
 @output_option("json", "yaml")
 def explain(name: str, output: str | None, **cluster: Any) -> Exit:
-    """Tell what is wrong, where, and what mends it."""
+    """Show what is wrong, where, and what corrects it."""
     return looks.explain(Kubectl(**cluster), name, output)
 
 
@@ -79,9 +79,9 @@ def events(name: str, output: str | None, **cluster: Any) -> Exit:
 def history(name: str, output: str | None, **cluster: Any) -> Exit:
     """Show who got, cleared or refreshed it last.
 
-    Five acts are kept with the credential. The author is a person who signed in, by their name in the cluster; or annotation,
-    where the Datasource was annotated; or link, where a link was used; or unproven, where the request has no mark of the
-    callback server.
+    Five acts are kept with the credential. The author is a person who signed in, by their name in the cluster. Or it is
+    annotation if the Datasource was annotated, link if a link was used, and import if a token was imported. It is unproven if
+    the request has no mark of the callback server.
     """
     return looks.show_history(Kubectl(**cluster), name, output)
 
@@ -102,7 +102,7 @@ def tree(name: str, output: str | None, **cluster: Any) -> Exit:
 def inspect(name: str, output: str | None, **cluster: Any) -> Exit:
     """Show keys, sizes, times of its Secrets; no values.
 
-    It reads the Secrets, so it needs the right to; what stands in them is neither printed nor kept.
+    It reads the Secrets, so it needs the right to; their values are neither printed nor kept.
     """
     return looks.inspect(Kubectl(**cluster), name, output)
 
@@ -154,7 +154,7 @@ def resume(names: Sequence[str], wait: bool, timeout: int, output: str | None, *
 @cluster_options()
 @output_option("json")
 def wait_(names: Sequence[str], condition: str, timeout: int, output: str | None, **cluster: Any) -> Exit:
-    """Wait until Datasources are as wanted."""
+    """Wait until Datasources have a state or condition."""
     return looks.wait_until(Kubectl(**cluster), names, condition, timeout, output)
 
 

@@ -6,6 +6,7 @@ from datasource.api.states import PROVIDER_REACHABLE
 from kubectl_datasource.checks import Check, Verdict
 from kubectl_datasource.findings import Survey, Untold
 from kubectl_datasource.objects import Datasource
+from kubectl_datasource.words import counted
 
 _MOST = 10
 """Lines about providers; what more of them would say is counted."""
@@ -32,7 +33,7 @@ def providers_are_reachable(survey: Survey) -> Iterator[Check]:
         yield Check(name, Verdict.WARNING, f"{len(lines) - _MOST} more are in the way of others")
     if not lines:
         untold = len(survey.datasources) - reached
-        told = f"reached from the operator's pod for {reached} Datasources"
+        told = f"reached from the operator's pod for {counted(reached, 'Datasource')}"
         yield Check(name, Verdict.OK, told + (f"; nothing is known against it for {untold} more" if untold else ""))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from datasource.api.states import ACCEPTED, PROVIDER_REACHABLE
+from datasource.api.states import ACCEPTED, IMPORTED, PROVIDER_REACHABLE
 from kubectl_datasource import history
 from kubectl_datasource.advice import Advice
 from kubectl_datasource.listing import as_json, state_cell, when
@@ -14,6 +14,9 @@ from kubectl_datasource.objects import Datasource
 from kubectl_datasource.words import Cell, Line, printable
 
 _WIDTH = 22
+
+_TRUE_IS_GOOD = frozenset({"Ready", PROVIDER_REACHABLE, ACCEPTED, IMPORTED})
+"""Types of conditions; the others are there while something is not as it should be."""
 
 
 def screen(datasource: Datasource, advice: Advice, now: datetime) -> Iterator[Line]:
@@ -64,9 +67,7 @@ def _conditions(datasource: Datasource, now: datetime) -> Iterator[Line]:
     if datasource.status.conditions:
         yield from ((Cell(""),), (Cell("Conditions", "bold"),))
     for each in datasource.status.conditions or ():
-        is_bad = (
-            each.status != "True" if each.type in {"Ready", PROVIDER_REACHABLE, ACCEPTED} else each.status == "True"
-        )
+        is_bad = (each.status != "True") is (each.type in _TRUE_IS_GOOD)
         head = f"  {printable(each.type):<{_WIDTH}}"
         since = f"since {when(each.last_transition_time, now)}"
         yield (Cell(head), Cell(printable(each.status), "yellow" if is_bad else "green"), Cell(f", {since}"))

@@ -23,6 +23,7 @@ from kubectl_datasource.exits import NotFound, Problem, Unreachable
 from kubectl_datasource.findings import (
     Answer,
     OtherInstallation,
+    SentTest,
     Survey,
     Untold,
     Untrusted,
@@ -35,6 +36,7 @@ from kubectl_datasource.findings import (
 )
 from kubectl_datasource.installation import ConfigMap, Deployment
 from kubectl_datasource.kubectl import Kubectl
+from kubectl_datasource.notification_check import COMMAND
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.pods import Pod
 from kubectl_datasource.rights import (
@@ -114,6 +116,21 @@ def survey_before(kubectl: Kubectl, system_namespace: str, plugin_version: str, 
         others=_told(lambda: _others(kubectl, system_namespace)),
         may_install=_told(lambda: _asked(kubectl, asked)),
     )
+
+
+def sent_test(kubectl: Kubectl, found: Survey) -> SentTest | Untold:
+    """Have the operator's pod send a test message; what counts is what that pod reaches."""
+    operators = () if isinstance(found.deployments, Untold) else found.deployments
+    names = [each.metadata.name for each in operators if each.component == "operator"]
+    if not names:
+        return Untold(f"there is no Deployment of the operator in namespace {found.system_namespace}")
+    place = (f"deployment/{names[0]}", f"--namespace={found.system_namespace}")
+    return _told(lambda: _sent_test(kubectl, *place))
+
+
+def _sent_test(kubectl: Kubectl, *place: str) -> SentTest:
+    said = kubectl.exec(*place, command=COMMAND)
+    return msgspec.json.decode(said.strip().rpartition("\n")[2], type=SentTest)
 
 
 def _told(ask: Callable[[], T]) -> T | Untold:

@@ -38,6 +38,15 @@ def duration(span: timedelta) -> str:
     return _two(days, "d", hours % 24, "h") if days < 8 else f"{days}d"
 
 
+def counted(number: int, what: str) -> str:
+    """So many of a thing.
+
+    >>> counted(1, "Secret"), counted(0, "Datasource")
+    ('1 Secret', '0 Datasources')
+    """
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def relative(moment: datetime, now: datetime) -> str:
     """`in 12m` or `3h20m ago`."""
     return f"in {duration(moment - now)}" if moment > now else f"{duration(now - moment)} ago"

@@ -82,7 +82,7 @@ class Release:
         changes = changelog.changes(self._changes)
         for name, made in (
             ("Chart.yaml", chart.chart_yaml((folder / "Chart.yaml").read_text(), self.settings, changes, crd)),
-            ("values.yaml", chart.values_yaml((folder / "values.yaml").read_text(), self.settings)),
+            ("values.yaml", chart.values_yaml((folder / "values.yaml").read_text(), self.version, self.settings)),
         ):
             (folder / name).write_text(made)
         done = subprocess.run(  # noqa: S603

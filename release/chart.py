@@ -54,15 +54,22 @@ def _crd(crd: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def values_yaml(text: str, settings: Settings) -> str:
-    """values.yaml with the repository as its default, comments and all."""
-    if not settings.repository:
-        return text
-    registry, _, repository = settings.repository.partition("/")
-    for key, old, new in (("registry", '""', registry), ("repository", "datasource-operator", repository)):
-        text, count = re.subn(rf"^(  {key}: ){re.escape(old)}$", rf"\g<1>{new}", text, count=1, flags=re.MULTILINE)
-        if count != 1:
-            raise Refused(f"deploy/chart/values.yaml has no line image.{key}: {old} to write RELEASE_REPOSITORY into.")
+def values_yaml(text: str, version: str, settings: Settings) -> str:
+    """values.yaml with the repositories of image and source as its defaults, comments and all."""
+    if settings.repository:
+        registry, _, repository = settings.repository.partition("/")
+        text = _with_default(text, "  registry", '""', registry, "RELEASE_REPOSITORY")
+        text = _with_default(text, "  repository", "datasource-operator", repository, "RELEASE_REPOSITORY")
+    if settings.source:
+        runbooks = f"{settings.source}/blob/v{version}/"
+        text = _with_default(text, "    runbookURL", '""', runbooks, "RELEASE_SOURCE")
+    return text
+
+
+def _with_default(text: str, key: str, old: str, new: str, variable: str) -> str:
+    text, count = re.subn(rf"^({key}: ){re.escape(old)}$", rf"\g<1>{new}", text, count=1, flags=re.MULTILINE)
+    if count != 1:
+        raise Refused(f"deploy/chart/values.yaml has no line {key.strip()}: {old} to write {variable} into.")
     return text
 
 

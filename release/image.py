@@ -98,7 +98,7 @@ class _Blobs:
         if member is None:
             raise Refused(f"{self._path} lacks {digest}.")
         if digest != "sha256:" + hashlib.sha256(member.content).hexdigest():
-            raise Refused(f"{self._path}: what stands at {digest} has another digest.")
+            raise Refused(f"{self._path}: what is at {digest} has another digest.")
         return member.content
 
     def json(self, descriptor: Mapping[str, Any]) -> Any:

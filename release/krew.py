@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 _DESCRIPTION = """\
-Shows the state of Datasources, gets and clears their OAuth2 credentials, tells what is wrong with one and how to mend it,
-checks the installation of the Datasource Operator, and backs up.
+Shows the state of Datasources, gets and clears their OAuth2 credentials. Says what is wrong with one and how to
+correct it. Checks the installation of the Datasource Operator, and makes backups.
 """
 
 _CAVEATS = """\

@@ -73,7 +73,7 @@ class Settings:
         if self.image and not _DIGEST.fullmatch(self.base):
             found.append(
                 f"RELEASE_BASE must name by digest what the image was built from, such as python:3.11-slim@sha256:...; "
-                f"it is {self.base or 'empty'}. A tag moves: nobody could tell later what was in it."
+                f"it is {self.base or 'empty'}. A tag moves: later it would not be known what was in it."
             )
         if self.repository and not _REPOSITORY.fullmatch(self.repository):
             found.append(

@@ -16,6 +16,7 @@ CALLBACK_FIELD_MANAGER = "datasource-callback-server"
 
 CREDENTIAL_SUFFIX = "-oauth2-credential"
 TOKEN_SUFFIX = "-token"  # noqa: S105 - a name, not a token
+IMPORT_SUFFIX = "-oauth2-import"
 
 
 class SecretType(StrEnum):
@@ -25,6 +26,7 @@ class SecretType(StrEnum):
     TOKEN = "datasource.dev/oauth2-token"  # noqa: S105 - a name, not a token
     FLOW = "datasource.dev/oauth2-flow"
     LINK_KEYS = "datasource.dev/link-keys"
+    IMPORT = "datasource.dev/oauth2-import"
 
 
 class TokenSecretType(StrEnum):
@@ -85,6 +87,7 @@ class Annotation(StrEnum):
     AUTHORIZED_AT = "datasource.dev/authorized-at"
     PAGE_REQUEST = "datasource.dev/page-request"
     HISTORY = "datasource.dev/history"
+    IMPORTED = "datasource.dev/imported"
     CONTENT = "datasource.dev/content"
     TEMPLATE = "datasource.dev/template"
 
@@ -115,6 +118,11 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 def credential_secret_name(datasource_name: str) -> str:
     """The name of the Secret that keeps the tokens of a Datasource."""
     return datasource_name + CREDENTIAL_SUFFIX
+
+
+def import_secret_name(datasource_name: str) -> str:
+    """The name of the Secret in which somebody brings a refresh token along."""
+    return datasource_name + IMPORT_SUFFIX
 
 
 def default_token_secret_name(datasource_name: str) -> str:

@@ -1,6 +1,6 @@
 """A Datasource's spec, typed. What is wrong with one is for spec_problems and template_problems to say."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -340,7 +340,9 @@ class Spec(
         return parse_duration(self.refresh_before)
 
 
-def missing_fields(fields: Iterable[str]) -> str:
-    """What a person reads about fields of `spec.oauth2` that are not set yet."""
+def missing_fields(fields: Sequence[str], preset: Preset | None = None) -> str:
+    """What a person reads about fields of `spec.oauth2` that are not set yet, with the preset's examples."""
     named = ", ".join(f"spec.oauth2.{field}" for field in fields)
-    return f"Not set yet: {named}. The service shows these values where you register the application."
+    examples = {} if preset is None else preset.asks_for
+    such_as = "".join(f" An example of {field}: {examples[field]}." for field in fields if field in examples)
+    return f"Not set yet: {named}.{such_as} The service shows these values where you register the application."

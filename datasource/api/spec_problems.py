@@ -124,9 +124,10 @@ def _egress_problems(oauth2: OAuth2, egress: EgressPolicy) -> Iterator[SpecProbl
 def egress_problems(endpoints: Mapping[str, str], egress: EgressPolicy) -> Iterator[SpecProblem]:
     """Endpoints, by field of spec.oauth2, to whose hosts no request may go."""
     for name, url in endpoints.items():
-        denied = egress.host_denial(urlsplit(url).hostname or "")
+        host = urlsplit(url).hostname or ""
+        denied = egress.host_denial(host)
         if denied is not None:
-            yield SpecProblem(f"spec.oauth2.{name}", f"leads to {denied}: no request may go there", REMEDY)
+            yield SpecProblem(f"spec.oauth2.{name}", f"leads to {denied} ({host}). No request may go there", REMEDY)
 
 
 def _trust_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:

@@ -44,6 +44,10 @@ PROVIDER_REACHABLE = "ProviderReachable"
 """The type of the condition that says whether the operator's pod can connect to the provider. It changes no state."""
 
 
+IMPORTED = "Imported"
+"""The type of a condition that is there, and False, as long as a refresh token that somebody brought waits or was refused."""
+
+
 ACCEPTED = "Accepted"
 """The type of the condition that says whether the service takes the access token (spec.probe). It changes no state."""
 

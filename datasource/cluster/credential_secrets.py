@@ -20,8 +20,9 @@ from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavaila
 from datasource.cluster.resources import SECRETS
 from datasource.cluster.secrets_api import SecretsApi
 from datasource.concurrency.backoff import Backoff, half_jitter
+from datasource.records.change import Change
 from datasource.records.contents import Contents, Readable, StoredCredential, contents_in, seen_from, still_there
-from datasource.records.credential import Change, TombstoneFacts, Unreadable, is_ours
+from datasource.records.credential import TombstoneFacts, Unreadable, is_ours
 from datasource.records.credential_patches import change_patch, credential_manifest
 from datasource.records.history import HistoryEntry, appended
 from datasource.records.link_keys import LinkKeys

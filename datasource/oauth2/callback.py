@@ -8,6 +8,7 @@ from datasource.outbound.endpoint import split_url
 from datasource.outbound.redaction import said
 
 _QUERY_LENGTH = 16_384
+_NOT_DECODED = "\ufffd"
 
 
 class RefusedCallback(Exception):
@@ -56,7 +57,7 @@ def parse_callback(query: bytes) -> AuthorizationResponse:
     values: dict[str, str] = {}
     ambiguous: set[str] = set()
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
+        pairs = parse_qsl(query.decode(errors="replace"), keep_blank_values=True, errors="replace", max_num_fields=50)
     except ValueError:
         raise RefusedCallback("The query cannot be read.") from None
     for name, value in pairs:
@@ -65,7 +66,12 @@ def parse_callback(query: bytes) -> AuthorizationResponse:
         if name in values:
             ambiguous.add(name)
         values[name] = value
+    # A name in Latin-1 beside what decides, or words, must cost nobody his consent.
+    if any(_NOT_DECODED in values.get(name, "") for name in ("code", "state", "iss")):
+        raise RefusedCallback("The query cannot be read.")
     code, error = values.get("code") or None, values.get("error") or None
+    if code is None and error is None:
+        error = values.get("error_code") or None
     if code is not None and error is not None:
         raise RefusedCallback("The query carries both a code and an error.")
     if code is None and error is None:
@@ -75,7 +81,7 @@ def parse_callback(query: bytes) -> AuthorizationResponse:
         code=code,
         iss=values.get("iss"),
         error_as_sent=error,
-        description_as_sent=values.get("error_description") or None,
+        description_as_sent=values.get("error_description") or values.get("error_message") or None,
         other={name: value for name, value in values.items() if name not in _PROTOCOL | ambiguous},
     )
 

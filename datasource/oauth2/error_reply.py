@@ -1,5 +1,6 @@
 """What a reply that grants nothing means: by RFC 6749 section 5.2, or by what spec.oauth2 says of the provider."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -99,7 +100,7 @@ def raise_for_reply(
     """
     if 300 <= status < 400:
         raise RedirectRefused(status, endpoint)
-    words = words_of(members, text, sent)
+    words = words_of(members, text, sent) or _challenge(headers.get("www-authenticate", ""), sent)
     rule = next((rule for rule in rules if _matches(rule, status, members or {}, words)), None)
     if rule is not None:
         raise _meant_by(rule, status, members or {}, words, sent)
@@ -131,12 +132,13 @@ def _oauth_error(
     code = said(error, sent)
     description = members.get("error_description")
     shown = said(description, sent) if isinstance(description, str) and description else None
-    meant = error_codes.get(error, error)
+    # No service has two errors that differ in letters alone, and some write INVALID_GRANT.
+    meant = error_codes.get(error, error.strip().lower())
     if meant in NEEDS_A_PERSON:
         return InvalidGrant(code, shown)
     if meant == ErrorCode.INVALID_CLIENT:
         return InvalidClient(code, shown)
-    if error == "temporarily_unavailable":
+    if meant == "temporarily_unavailable":
         return Throttled(status, wait, words)
     if status >= 500:
         return UnexpectedStatus(status, f"{code}: {shown}" if shown else code)
@@ -269,22 +271,47 @@ def _plain(value: object) -> Iterator[str | Number]:
         yield from (entry for entry in value if isinstance(entry, str | Number))
 
 
+def _challenge(header: str, sent: Sequence[str]) -> str:
+    """What WWW-Authenticate says for people (RFC 6750 section 3). A gateway may have written it: it is shown, and decides
+    nothing."""
+    return said(": ".join(each[1] or each[2] for each in _IN_A_CHALLENGE.finditer(header)), sent).strip()
+
+
+_IN_A_CHALLENGE = re.compile(r'\berror(?:_description)?=(?:"([^"]*)"|([^",\s]+))')
+
+
 def is_page(text: str) -> bool:
-    """Whether a body is a web page."""
-    return text.lstrip("\ufeff \t\r\n")[:1] == "<"
+    """Whether a body is a web page: some services write their errors as XML of their own, and those have words."""
+    beginning = text.lstrip("\ufeff \t\r\n")[:_BEGINNING].lower()
+    return beginning.startswith("<") and (_OF_A_PAGE.search(beginning) is not None or ">" not in beginning)
+
+
+_BEGINNING = 1000
+_OF_A_PAGE = re.compile(
+    r"<(?:!doctype html|!--|html|head|body|title|meta|link|script|style|h[1-6]|p|div|span|br|hr|b|a|center|table|pre)\b"
+)
 
 
 def retry_after(value: str | None, now: datetime) -> timedelta | None:
     """Read Retry-After (RFC 9110 section 10.2.3): seconds or a date; at most a day, None where it makes no sense."""
     if value is None:
         return None
+    if _DELAYS.fullmatch(value):
+        # A server and the gateway before it may both have asked for a pause.
+        value = max(value.split(","), key=float)
     wait = _seconds_of(value.strip(), now)
     return None if wait is None else min(max(wait, timedelta(0)), timedelta(days=1))
 
 
+_DELAYS = re.compile(
+    r"[ \t]*[0-9]{1,9}(?:\.[0-9]{0,9})?[ \t]*(?:,[ \t]*[0-9]{1,9}(?:\.[0-9]{0,9})?[ \t]*){0,9}", re.ASCII
+)
+"""Seconds; some write a fraction."""
+
+
 def _seconds_of(value: str, now: datetime) -> timedelta | None:
-    if value.isascii() and value.isdecimal() and len(value) <= 9:
-        return timedelta(seconds=int(value))
+    if _DELAYS.fullmatch(value):
+        return timedelta(seconds=float(value))
     try:
         moment = parsedate_to_datetime(value)
         return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - now

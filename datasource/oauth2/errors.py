@@ -42,6 +42,8 @@ class OAuth2Error(Exception):
 
     processed = Processed.PERHAPS
     """Perhaps, until a class knows better: what may be used up is then sent with care."""
+    retry_after: timedelta | None = None
+    """When to come again, where whoever answered says so: with whatever status or error."""
     refresh_token: str | None = None
     """A new one that can be read in a reply with tokens (2xx), whatever else is wrong with that: it is to be stored."""
 
@@ -56,7 +58,7 @@ class EgressDenied(NotDelivered):
     """The host, or the address that it leads to, is one that requests may not go to. Nothing was connected to."""
 
     def __init__(self, host: str, denied: Denied) -> None:
-        super().__init__(f"{host} leads to {denied}: no request may go there. {REMEDY}")
+        super().__init__(f"{host} leads to {denied}. No request may go there. {REMEDY}")
         self.denied = denied
 
 

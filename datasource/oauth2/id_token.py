@@ -16,6 +16,8 @@ from datasource.outbound.printable import printable
 
 LEEWAY = timedelta(minutes=5)
 _LONGEST = 65_536
+_MOST_DIGITS = 300
+"""Of an integer claim. With one that is beyond all floats no time can be compared."""
 
 
 class IdentityMismatch(Exception):
@@ -70,12 +72,18 @@ def claims_in(payload: bytes) -> Mapping[str, Any]:
     """
     try:
         # Half a character (a surrogate alone) can be neither stored nor shown, and would end in an exception far from here.
-        claims = json.loads(_whole_characters(json.dumps(json.loads(payload), ensure_ascii=False)))
+        read = json.loads(payload, parse_int=_number)
+        claims = json.loads(_whole_characters(json.dumps(read, ensure_ascii=False)))
     except (ValueError, RecursionError):
         raise IdentityMismatch("The id_token cannot be read.") from None
     if not isinstance(claims, dict):
         raise IdentityMismatch("The id_token carries no claims.")
     return claims
+
+
+def _number(digits: str) -> int | float:
+    """An integer; beyond what any clock or counter reaches an infinity, with which one can reckon on."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 def _whole_characters(text: str) -> str:

@@ -12,7 +12,7 @@ from datasource.oauth2.strict_json import Number
 LONGEST_LIFETIME = timedelta(days=3650)
 """A longer expires_in is taken as this: ten years."""
 
-_NUMBER = re.compile(r"\+?[0-9]{1,12}(\.[0-9]{1,6})?")
+_NUMBER = re.compile(r"\+?[0-9]{1,12}(\.[0-9]{0,20})?")
 
 _OF_THE_GRANT = ("refresh_token_expires_in", "refresh_expires_in", "x_refresh_token_expires_in")
 """No standard has it. GitHub and LinkedIn say it so; Keycloak; QuickBooks."""
@@ -27,7 +27,7 @@ def told_lifetime(value: object) -> timedelta | None:
     """
     if isinstance(value, Number):
         seconds = float(value.text)
-    elif isinstance(value, str) and _NUMBER.fullmatch(value.strip(" ")):
+    elif isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         seconds = float(value)
     else:
         return None

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 from datasource.oauth2.strict_json import Number, leading_json_object
+from datasource.oauth2.strict_json import members as in_a_form
 
 LONGEST_TOKEN = 65_536
 _MOST_ESCAPES = 20_000  # Of a form; three tokens of 64 KiB need fewer.
@@ -15,6 +16,11 @@ _IN_JSON = re.compile(r'"refresh_token"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*"|[0-9]+(?
 _IN_A_FORM = re.compile(r"(?:^|[?&])refresh_token=([^&\s\"'<>]+)(?=&|$)")
 _CUT_IN_A_FORM = re.compile(r"(?:^|[?&])refresh_token=([^&\s\"'<>]+)(?=&)")
 _NOT_DECODED = "\ufffd"
+
+
+def error_members_of(text: str, content_type: str) -> dict[str, Any] | None:
+    """The same of an error, which some servers write as a list of one object (Salesforce)."""
+    return members_of(text.removeprefix("[").lstrip(), content_type)
 
 
 def members_of(text: str, content_type: str) -> dict[str, Any] | None:
@@ -28,7 +34,7 @@ def _form(text: str) -> dict[str, Any] | None:
     if "=" not in text or text.startswith(("{", "[", "<")) or text.count("%") > _MOST_ESCAPES:
         return None
     try:
-        return dict(parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=100))
+        return in_a_form(parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=100))
     except ValueError:
         return None
 
@@ -69,6 +75,19 @@ def _in_members(members: Mapping[str, Any], path: Collection[str]) -> Iterator[o
         if isinstance(place, Mapping) and refresh_token_of(place.get("refresh_token")) is not None:
             yield place["refresh_token"]
             return
+    yield from (place.get("refresh_token") for _, place in token_objects(members))
+
+
+def token_objects(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """The objects within a reply that have an access token, each with the members that lead to it."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from token_objects(entry, path)
+    elif isinstance(value, Mapping):
+        if path and isinstance(value.get("access_token"), str):
+            yield path, value
+        for name, inner in value.items():
+            yield from token_objects(inner, (*path, name))
 
 
 def _in_text(text: str, is_whole: bool) -> Iterator[object]:

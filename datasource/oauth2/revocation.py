@@ -19,7 +19,7 @@ from datasource.oauth2.errors import (
     RedirectRefused,
     Throttled,
 )
-from datasource.oauth2.strict_json import json_object, text_of
+from datasource.oauth2.strict_json import Number, json_object, text_of
 from datasource.oauth2.token_request import Client, client_request
 from datasource.outbound.provider_request import ProviderRequest
 from datasource.outbound.redaction import said
@@ -79,7 +79,8 @@ _DEAD_ALREADY = frozenset({"invalid_token", "invalid_grant", "token_revoked", "t
 def _says_no(members: Mapping[str, Any]) -> bool:
     """Whether the body of a 200 takes it back, as Slack's does. By RFC 7009 it says nothing (section 2.2)."""
     error = members.get("error")
-    return members.get("ok") is False or members.get("success") is False or (isinstance(error, str) and error != "")
+    refuses = any(members.get(name) in (False, "false", Number("0")) for name in ("ok", "success"))
+    return refuses or (isinstance(error, str | dict | list) and bool(error)) or error is True
 
 
 def is_worth_another_try(error: OAuth2Error) -> bool:

@@ -1,9 +1,12 @@
 """Scopes that were asked for against those that were granted (RFC 6749 section 3.3). Pure."""
 
+import re
 from collections.abc import Sequence
 
 _SELDOM_SAID_AGAIN = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
 """Of OpenID Connect. Many services grant them and leave them out of `scope`, or call them by another name there."""
+
+_BETWEEN = re.compile(r"[,;|+]")
 
 MOST_NAMED = 10
 
@@ -15,7 +18,8 @@ def scopes_not_granted(requested: Sequence[str], granted: Sequence[str]) -> tupl
     """
     if not granted:
         return ()
-    known = {name for scope in granted for name in _names(scope)}
+    # Some services write commas between those that they granted, whatever stood between those that were asked for.
+    known = {name for scope in granted for part in (scope, *_BETWEEN.split(scope)) for name in _names(part)}
     missing = [scope for scope in requested if scope not in _SELDOM_SAID_AGAIN and not _names(scope) & known]
     more = len(missing) - MOST_NAMED
     return (*missing[:MOST_NAMED], *([f"and {more} more"] if more > 0 else []))

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from string import whitespace
 from typing import Any
 
 DEEPEST_JSON = 32
@@ -10,6 +12,7 @@ DEEPEST_JSON = 32
 MOST_ELEMENTS = 10_000
 """Commas and brackets, those in texts included. A megabyte of numbers takes half a second, in which nobody else has a turn."""
 
+_AROUND = "\ufeff" + whitespace
 _BRACKETS = re.compile(r"[\[\]{}]")
 _TEXTS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BEFORE_JSON = re.compile(r"(?:\)\]\}'?,?|while ?\(1\);|for ?\(;;\);)\s*")
@@ -31,10 +34,18 @@ def json_object(text: str) -> dict[str, Any] | None:
 
 
 def leading_json_object(text: str) -> dict[str, Any] | None:
-    """The same, whatever stands behind it: a warning, a script of a proxy, the end of a chunk."""
+    """The same, whatever stands behind it: a warning, a script of a proxy, the end of a chunk. It may be written as a text."""
     guard = _BEFORE_JSON.match(text)
-    found = _object_in(text if guard is None else text[guard.end() :])
+    found = _object_in(_written_once(text if guard is None else text[guard.end() :]))
     return None if found is None else found[0]
+
+
+def _written_once(text: str) -> str:
+    """The text in a text: some gateways write the JSON that they pass on as JSON once more."""
+    try:
+        return _DECODER.raw_decode(text)[0] if text.startswith('"{') else text
+    except ValueError:
+        return text
 
 
 def _object_in(text: str) -> tuple[dict[str, Any], int] | None:
@@ -48,18 +59,28 @@ def _object_in(text: str) -> tuple[dict[str, Any], int] | None:
     return (parsed, end) if isinstance(parsed, dict) else None
 
 
+def members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Members of which one may stand twice: the last one counts, but one that says nothing takes nothing back."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        found |= {name: value for name, value in pairs if value is not None and value != ""}
+    return found
+
+
 # Numbers stay text: nothing can overflow, and what is wrong with one costs that member only. Control characters in texts cost
 # nothing.
-_DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=Number, strict=False)
+_DECODER = json.JSONDecoder(
+    parse_int=Number, parse_float=Number, parse_constant=Number, object_pairs_hook=members, strict=False
+)
 
 
 def text_of(body: bytes) -> str:
-    """The text of a body, without white space and byte order mark around it.
+    """The text of a body, without white space and byte order marks around it: each file of a PHP server may begin with one.
 
     What cannot be decoded is replaced: a name in Latin-1 is not worth the tokens beside it, which are ASCII.
     """
     encoding = json.detect_encoding(body[:4])
-    return body.decode("utf-8-sig" if encoding == "utf-8" else encoding, errors="replace").strip()
+    return body.decode(encoding, errors="replace").strip().strip(_AROUND)
 
 
 def _elements(text: str) -> int:

@@ -12,10 +12,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from datasource.oauth2.error_reply import ErrorCode, ErrorRule, is_page, raise_for_reply, words_of
-from datasource.oauth2.errors import MalformedTokenResponse, OAuth2Error, OutcomeUnknown
+from datasource.oauth2.error_reply import ErrorCode, ErrorRule, is_page, raise_for_reply, retry_after, words_of
+from datasource.oauth2.errors import MalformedTokenResponse, OAuth2Error, OutcomeUnknown, ProviderRefused
 from datasource.oauth2.lifetimes import LONGEST_LIFETIME, expiry_hint, told_grant_lifetime, told_lifetime
-from datasource.oauth2.reply_members import LONGEST_TOKEN, members_of, readable_refresh_token, refresh_token_of
+from datasource.oauth2.reply_members import (
+    LONGEST_TOKEN,
+    error_members_of,
+    members_of,
+    readable_refresh_token,
+    refresh_token_of,
+    token_objects,
+)
 from datasource.oauth2.strict_json import Number, text_of
 from datasource.outbound.printable import printable
 from datasource.outbound.provider_request import Reply
@@ -118,7 +125,8 @@ def _parsed(
     reply: Reply, received_at: datetime, options: ReplyOptions, sent: Sequence[str], *, is_whole: bool
 ) -> TokenResponse:
     text, content_type = text_of(reply.body), reply.headers.get("content-type", "")
-    members = members_of(text, content_type) if is_whole or text.startswith("{") else None
+    read = members_of if reply.is_success else error_members_of
+    members = read(text, content_type) if is_whole or text.startswith("{") else None
     try:
         raise_for_reply(
             reply.status,
@@ -136,6 +144,8 @@ def _parsed(
             raise MalformedTokenResponse(f"The reply is neither a JSON object nor a form.{page}")
         return _token_response(members, received_at, options, sent)
     except OAuth2Error as error:
+        if not reply.is_success or isinstance(error, ProviderRefused):
+            error.retry_after = retry_after(reply.headers.get("retry-after"), received_at)
         if reply.is_success:
             error.refresh_token = readable_refresh_token(
                 text, members, options.token_path, is_whole=is_whole, sent=sent
@@ -153,7 +163,7 @@ def _token_response(
 ) -> TokenResponse:
     members = _at_token_path(reply, options)
     response = TokenResponse(
-        access_token=_access_token(members, sent),
+        access_token=_access_token(members, reply, sent),
         token_type=_token_type(members, options, sent),
         refresh_token=refresh_token_of(members.get("refresh_token")),
         id_token=_token_or_none(members.get("id_token")),
@@ -191,9 +201,26 @@ def _at_token_path(reply: dict[str, Any], options: ReplyOptions) -> dict[str, An
         return found
     if options.token_path_may_be_missing:
         return reply
+    _raise_for_token_elsewhere(reply, ())
     raise MalformedTokenResponse(
         f"The reply has no object {printable('.'.join(options.token_path))}, where spec.oauth2.tokenPath looks for the token."
     )
+
+
+def _raise_for_token_elsewhere(reply: dict[str, Any], sent: Sequence[str]) -> None:
+    """Name the field that says where the token stands, where it stands somewhere.
+
+    Raises:
+        MalformedTokenResponse: it does.
+    """
+    for path, place in token_objects(reply):
+        written = ".".join(path)
+        # Only what spec.oauth2.tokenPath can say.
+        if _at(reply, written.split(".")) is place and _token_or_none(place.get("access_token")) is not None:
+            shown = said(written, sent)
+            raise MalformedTokenResponse(
+                f"The token is in the object {shown} of the reply: set spec.oauth2.tokenPath to {shown}."
+            )
 
 
 def _at(members: object, path: Sequence[str]) -> object:
@@ -215,9 +242,10 @@ def captured_text(value: object) -> str | None:
     return text if isinstance(text, str) and len(text) <= LONGEST_CAPTURED and text.isprintable() else None
 
 
-def _access_token(members: dict[str, Any], sent: Sequence[str]) -> str:
+def _access_token(members: dict[str, Any], reply: dict[str, Any], sent: Sequence[str]) -> str:
     token = _token_or_none(members.get("access_token"))
     if token is None:
+        _raise_for_token_elsewhere(reply, sent)
         words = words_of(members, sent=sent)
         says = f" It says: {words.rstrip('.')}." if words else ""
         raise MalformedTokenResponse(f"The reply has no access_token that can be used.{says}")

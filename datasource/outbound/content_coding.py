@@ -4,16 +4,29 @@ Some servers and the caches before them compress whatever a request says. Behind
 can be read is read.
 """
 
+import re
 import zlib
-from collections.abc import Callable
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 
 from datasource.outbound.provider_request import UnusableReply
 
 _GZIP = b"\x1f\x8b\x08"
+_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+"""How nearly everything in the zlib format begins."""
+_READ = frozenset({"gzip", "x-gzip", "deflate"})
 _MOST_CODINGS = 2
+_MOST_MEMBERS = 100
+"""Of one gzip, which may be several behind one another (RFC 1952 section 2.2); each costs as much as a long text."""
+
 _PIECE = 1024
 """Bytes that are read at once; of a piece that is damaged, one by one."""
 _GZIP_OR_ZLIB, _RAW = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
+
+_TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]*")
+"""Without a control character, of which anything compressed has some."""
+
+_FIRST_OF_A_TEXT = (b"{", b"[", b'"', b"<")
+"""Nothing compressed with deflate that says something in JSON begins with one of them."""
 
 
 class TooLarge(Exception):
@@ -36,34 +49,56 @@ def decoded(body: bytes, coding: str, *, largest: int) -> bytes:
         UnusableReply: it is coded in a way that is not read.
         TooLarge: more than that comes out.
     """
-    codings = [name for name in (each.strip().lower() for each in coding.split(",")) if name not in {"", "identity"}]
-    if not codings and body.startswith(_GZIP):
-        codings = ["gzip"]
-    if len(codings) > _MOST_CODINGS:
+    names = [name for name in (each.strip().lower() for each in coding.split(",")) if name not in {"", "identity"}]
+    if not body.isascii() and len(names) > _MOST_CODINGS:
         raise UnusableReply("The reply is compressed again and again.")
-    for name in reversed(codings):
-        if name not in _DECODERS:
-            raise UnusableReply("The reply is compressed in a way that was not asked for and is not read.")
-        body = _DECODERS[name](body, largest)
+    # Once more than is said: what was compressed twice may say so once, or not at all.
+    for name in [*reversed(names), ""][:_MOST_CODINGS]:
+        body = _without_coding(body, name, largest)
     return body
 
 
-def _gunzipped(body: bytes, largest: int) -> bytes:
-    # What is no gzip is named wrongly.
-    return _inflated(body, largest, _GZIP_OR_ZLIB) if body.startswith(_GZIP) else body
+def _without_coding(body: bytes, name: str, largest: int) -> bytes:
+    """By what the body is; what it is said to be counts only where that says nothing.
 
-
-def _inflated_in_either_way(body: bytes, largest: int) -> bytes:
-    """The zlib format, as the RFC says, or without its frame, as some servers do (RFC 9110 section 8.4.1.2)."""
+    Servers name what is no coding (utf-8, none), another one, or one that a cache before them has undone.
+    """
     if body.isascii():
         return body
-    with_frame = body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2]) % 31 == 0
-    return _inflated(body, largest, _GZIP_OR_ZLIB if with_frame else _RAW)
+    if body.startswith(_GZIP):
+        return _inflated(body, largest, _GZIP_OR_ZLIB)
+    if body.startswith(_ZLIB) or (name == "deflate" and _has_zlib_frame(body)):
+        return _inflated(body, largest, _GZIP_OR_ZLIB) or body
+    is_text = body.startswith((BOM_UTF16_BE, BOM_UTF16_LE)) or _TEXT.fullmatch(body) is not None
+    if name == "deflate" and not (is_text and body.lstrip().startswith(_FIRST_OF_A_TEXT)):
+        # The zlib format, as the RFC says, or without its frame, as some servers do (RFC 9110 section 8.4.1.2).
+        return _inflated(body, largest, _RAW) or body
+    if name and name not in _READ and not is_text:
+        raise UnusableReply("The reply is compressed in a way that was not asked for and is not read.")
+    return body
+
+
+def _has_zlib_frame(body: bytes) -> bool:
+    return body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2]) % 31 == 0
 
 
 def _inflated(body: bytes, largest: int, window: int) -> bytes:
     """As much as can be read: what was damaged or cut off on the way may have all that matters before the damage."""
-    inflate, text = zlib.decompressobj(window), bytearray()
+    text = bytearray()
+    for _ in range(_MOST_MEMBERS):
+        body = _inflate_one(body, text, largest, window)
+        if not body.startswith(_GZIP):
+            break
+    return bytes(text)
+
+
+def _inflate_one(body: bytes, text: bytearray, largest: int, window: int) -> bytes:
+    """Add what one compressed text says to what was read; returns what stands behind it.
+
+    Raises:
+        TooLarge: more than `largest` comes out.
+    """
+    inflate = zlib.decompressobj(window)
     for start in range(0, len(body), _PIECE):
         piece, before = body[start : start + _PIECE], inflate.copy()
         try:
@@ -71,11 +106,11 @@ def _inflated(body: bytes, largest: int, window: int) -> bytes:
         except zlib.error:
             text += before_the_damage(before, piece, largest + 1 - len(text))
             break
-        if len(text) > largest:
+        if len(text) > largest or inflate.eof:
             break
     if len(text) > largest:
         raise TooLarge(bytes(text[:largest]))
-    return bytes(text)
+    return inflate.unused_data + body[start + _PIECE :] if inflate.eof else b""
 
 
 def before_the_damage(inflate: "zlib._Decompress", piece: bytes, most: int) -> bytes:
@@ -87,10 +122,3 @@ def before_the_damage(inflate: "zlib._Decompress", piece: bytes, most: int) -> b
         except zlib.error:
             break
     return bytes(text)
-
-
-_DECODERS: dict[str, Callable[[bytes, int], bytes]] = {
-    "gzip": _gunzipped,
-    "x-gzip": _gunzipped,
-    "deflate": _inflated_in_either_way,
-}

@@ -26,6 +26,10 @@ _LONGEST_TEXT = 1000
 _WINDOW = 12
 """So many characters of a longer secret in a row are enough to be cut: it may come back shortened, or in lines."""
 
+_MOST_WINDOWS = 4096
+"""Of one secret, about. Of a longer one every second window is looked for, or every third, and so on: a token of 64 KiB would
+take 50 ms at each look, and what is missed of it is too short to be of use to anybody."""
+
 _LAYERS = 4
 _ORDERED = 2
 _DEPTH = 2
@@ -98,20 +102,32 @@ def said(text: str, sent: Sequence[str] = ()) -> str:
     return printable(_without(looked_at, spans))
 
 
-def _searched(sent: Sequence[str]) -> frozenset[str]:
-    """What is looked for, in small letters: the short ones whole, of the others each window."""
-    return frozenset(
-        folded[start : start + _WINDOW]
-        for folded in (_folded(secret) for secret in sent)
-        if len(folded) >= SHORTEST
-        for start in range(max(1, len(folded) - _WINDOW + 1))
-    )
+@dataclass(frozen=True, slots=True)
+class _Searched:
+    """What is looked for, in small letters: the short ones whole, of the others their windows."""
+
+    windows: frozenset[str]
+    lengths: tuple[int, ...]
+    """Of the windows, the shortest first."""
+    margin: int
+    """Characters around a window that may belong to the secret, too."""
 
 
-def _found(text: str, searched: frozenset[str], depth: int, effort: "_Effort") -> Iterator[Span]:
+def _searched(sent: Sequence[str]) -> _Searched:
+    windows, margin = set[str](), 0
+    for secret in sent:
+        if len(secret) >= SHORTEST:
+            step = 1 + len(secret) // _MOST_WINDOWS
+            margin = max(margin, step - 1)
+            last = max(1, len(secret) - _WINDOW + 1)
+            windows |= {_folded(secret[at : at + _WINDOW]) for at in range(0, last, step)}
+    return _Searched(frozenset(windows), tuple(sorted({len(each) for each in windows})), margin)
+
+
+def _found(text: str, searched: _Searched, depth: int, effort: "_Effort") -> Iterator[Span]:
     """The parts of a text that show something, in whatever reading."""
     # No reading is longer than what is read: what is shorter than anything that is looked for shows none of it.
-    if not searched or len(text) < min(map(len, searched)):
+    if not searched.windows or len(text) < searched.lengths[0]:
         return
     for reading in _readings(text, effort):
         yield from _in_reading(reading, searched)
@@ -193,16 +209,17 @@ def _from_percent(escape: str) -> Iterator[tuple[str, int]]:
         return ((character, 1) for character in raw.decode("latin-1"))
 
 
-def _in_reading(reading: _Read, searched: frozenset[str]) -> Iterator[Span]:
-    text = _folded(_text(reading))
-    for length in {len(each) for each in searched}:
+def _in_reading(reading: _Read, searched: _Searched) -> Iterator[Span]:
+    text, last = _folded(_text(reading)), len(reading) - 1
+    for length in searched.lengths:
         for start in range(len(text) - length + 1):
-            if text[start : start + length] in searched:
-                yield reading[start][1][0], reading[start + length - 1][1][1]
+            if text[start : start + length] in searched.windows:
+                first, end = max(0, start - searched.margin), min(last, start + length - 1 + searched.margin)
+                yield reading[first][1][0], reading[end][1][1]
 
 
 def _in_encoded(
-    reading: _Read, searched: frozenset[str], depth: int, effort: "_Effort", encoding: "_Encoding"
+    reading: _Read, searched: _Searched, depth: int, effort: "_Effort", encoding: "_Encoding"
 ) -> Iterator[Span]:
     """Runs that show something once they are decoded, from whichever of their characters on."""
     for match in encoding.run.finditer(_text(reading)):
@@ -274,4 +291,6 @@ def _text(reading: _Read) -> str:
 
 def _folded(text: str) -> str:
     """In small letters, one for one."""
+    if text.isascii():
+        return text.lower()
     return "".join(small if len(small := character.lower()) == 1 else character for character in text)

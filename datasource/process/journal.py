@@ -50,8 +50,7 @@ ENTRIES = Gauge(
     ["state"],
 )
 for _state in ("waiting", "set aside"):
-    # There without a journal, too: alerts read them.
-    ENTRIES.labels(_state)
+    ENTRIES.labels(_state)  # without a journal, too: alerts read them
 OLDEST = Gauge(
     "datasource_journal_oldest_seconds", "Seconds since the oldest reply that waits was written down; 0: none waits."
 )

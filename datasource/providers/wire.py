@@ -14,6 +14,7 @@ import httpcore
 
 from datasource.oauth2.errors import ReplyTooLarge
 from datasource.outbound.reach import Stage
+from datasource.providers.reply_head import Heads
 
 PIECE = 4096
 """Bytes that are parsed at once; the worst that was tried (chunks of one byte) takes 10 to 25 ms for them."""
@@ -52,6 +53,7 @@ class Wire:
     def begin(self, *, largest_body: int, on_write: Callable[[], None]) -> None:
         """A request is about to be sent; `on_write` is called before any byte of it may be."""
         self.write = on_write
+        self.heads = Heads()
         self._largest_body = largest_body
         self._bytes = self._reads = self._parts = self._of_the_body = 0
         self._without_a_part = self._lines = 0
@@ -112,12 +114,16 @@ class _WiredStream(httpcore.AsyncNetworkStream):
         self._wire = wire
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        piece = await self._stream.read(min(max_bytes, PIECE), timeout)
-        self._wire.read(piece)
-        if len(piece) == PIECE:
-            # More is here already, perhaps, and TLS hands it out without waiting.
-            await asyncio.sleep(0)
-        return piece
+        while True:
+            piece = await self._stream.read(min(max_bytes, PIECE), timeout)
+            self._wire.read(piece)
+            if len(piece) == PIECE:
+                # More is here already, perhaps, and TLS hands it out without waiting.
+                await asyncio.sleep(0)
+            parsed = self._wire.heads.feed(piece)
+            # Nothing at all would be the end of the connection.
+            if parsed or not piece:
+                return parsed
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if buffer:
@@ -139,6 +145,8 @@ class _WiredStream(httpcore.AsyncNetworkStream):
             # httpcore leaves the connection open where a handshake is cancelled.
             await self._stream.aclose()
             raise
+        # Behind the answer of a proxy another one begins.
+        self._wire.heads = Heads()
         return _WiredStream(secured, self._wire)
 
     def get_extra_info(self, info: str) -> Any:

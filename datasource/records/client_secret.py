@@ -100,8 +100,7 @@ def usable_client_secret(
             field, f"names key {ref.key}, whose value is not text", "Store the value as UTF-8 text."
         ) from None
     if value is not None and not isinstance(ref, PrivateKeyRef):
-        # `echo secret > file`, or an editor, leaves a line end behind; no client secret has any (RFC 6749 appendix A.2).
-        value = value.rstrip("\r\n")
+        value = _without_what_editors_leave(value)
     if not value:
         raise ClientSecretNotFound(
             f"{field} names key {ref.key}, which is missing or empty in Secret {ref.name}. "
@@ -109,6 +108,13 @@ def usable_client_secret(
         )
     if isinstance(ref, PrivateKeyRef):
         usable_signing_key(value, ref)
+    if isinstance(ref, ClientSecretRef) and not value.isprintable():
+        # A second line, text in UTF-16, a blank of no width from a web page: after the consent it would be a rejected client.
+        raise InvalidSpec(
+            field,
+            f"names key {ref.key} of Secret {ref.name}, whose value has characters that no client secret has",
+            "Store the client secret there as one line of UTF-8, and nothing else.",
+        )
     wrong = value_problem(value) if isinstance(ref, HeaderSecretRef) else None
     if wrong is not None:
         raise InvalidSpec(
@@ -117,6 +123,13 @@ def usable_client_secret(
             "Store the value of the header there, and nothing else.",
         )
     return ClientSecret(ref.name, value, _allowed_hosts(secret))
+
+
+def _without_what_editors_leave(value: str) -> str:
+    """Without the line ends of `echo secret > file`, the blanks beside them, and a byte order mark: no client secret has any
+    (RFC 6749 appendix A.2). Blanks alone may be meant."""
+    text = value.removeprefix("\ufeff")
+    return text if text == text.strip("\r\n\t") else text.strip()
 
 
 def usable_signing_key(text: str, ref: PrivateKeyRef) -> SigningKey:
@@ -153,8 +166,8 @@ def key_field_of(ref: Ref) -> str:
 
 
 def example_of(ref: Ref) -> str:
-    """How `kubectl create secret` is told the value."""
-    return f"--from-file={ref.key}=key.pem" if isinstance(ref, PrivateKeyRef) else f"--from-literal={ref.key}=..."
+    """How `kubectl create secret` gets the value: never from the command line, which shells keep and others can see."""
+    return f"--from-file={ref.key}=key.pem" if isinstance(ref, PrivateKeyRef) else f"--from-file={ref.key}=FILE"
 
 
 def _allowed_hosts(secret: Secret) -> frozenset[str] | None:

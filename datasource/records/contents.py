@@ -134,6 +134,7 @@ def tombstone(
                 revoke_until=revoke_until,
                 promised=before.promised,
                 history=history,
+                imported=before.imported,
             )
         case _:
             assert_never(before)

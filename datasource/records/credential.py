@@ -18,7 +18,7 @@ from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
-from datasource.records.history import HistoryEntry, appended
+from datasource.records.import_secret import ImportedFrom
 from datasource.records.intent import Intent
 from datasource.records.lenient_facts import (
     authorized_at_in,
@@ -100,6 +100,13 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     """What somebody asked for at a page, of this very credential."""
     history: str | None = None
     """The ID of the last entry of the history in the data: whoever has that entry needs to read none."""
+    imported: ImportedFrom | None = None
+    """Whose refresh token somebody brought along; None where a person authorized."""
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether nobody knows yet if the provider takes the refresh token: apps get nothing of it."""
+        return self.imported is not None and self.refreshed_at is None
 
 
 class TombstoneFacts(msgspec.Struct, frozen=True):
@@ -118,6 +125,8 @@ class TombstoneFacts(msgspec.Struct, frozen=True):
     """As that of the credential that was cleared."""
     history: str | None = None
     """As that of a credential."""
+    imported: ImportedFrom | None = None
+    """The same: what was cleared is not taken from there once more."""
 
 
 Facts = CredentialFacts | TombstoneFacts
@@ -175,28 +184,6 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
 
     def __repr__(self) -> str:
         return f"CredentialData(token_endpoint={self.token_endpoint!r}, ...)"
-
-
-class Change(msgspec.Struct, frozen=True):
-    """What a credential Secret is to say of its tokens."""
-
-    facts: CredentialFacts
-    data: CredentialData | None = None
-    """None: the tokens stay as they are."""
-    entry: HistoryEntry | None = None
-    """What somebody did; None: the history stays as it is."""
-    history_before: str | None = None
-    """What it is appended to."""
-
-    def with_entry(self, history: str | None, entry: HistoryEntry) -> "Change":
-        """The same, told of in the history: `history` is what stands there."""
-        told = msgspec.structs.replace(self.facts, history=entry.id)
-        return Change(told, self.data, entry, history)
-
-    @property
-    def history(self) -> str | None:
-        """The whole of it; None: it stays as it is."""
-        return None if self.entry is None else appended(self.history_before, self.entry)
 
 
 T = TypeVar("T")
@@ -286,6 +273,7 @@ def _tombstone_facts(credential_id: str, reason: Reason, annotations: Mapping[st
         revoke_until=_parsed(annotations, Annotation.REVOKE_UNTIL, parse_rfc3339),
         promised=promised_in(annotations),
         history=history_in(annotations),
+        imported=_parsed(annotations, Annotation.IMPORTED, ImportedFrom.decode),
     )
 
 
@@ -323,6 +311,7 @@ def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> Cre
         promised=promised_in(annotations),
         page_request=page_request_in(annotations, credential_id),
         history=history_in(annotations),
+        imported=_parsed(annotations, Annotation.IMPORTED, ImportedFrom.decode),
     )
 
 

@@ -22,8 +22,10 @@ from datasource.api.objects import Metadata, OwnerReference, Secret, encoded_dat
 from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
 from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.records.change import Change
 from datasource.records.contents import Readable
-from datasource.records.credential import Change, CredentialData, CredentialFacts, Facts, TombstoneFacts
+from datasource.records.credential import CredentialData, CredentialFacts, Facts, TombstoneFacts
+from datasource.records.import_secret import ImportedFrom
 from datasource.records.revocable_token import RevocableToken
 from datasource.records.secret_labels import created_metadata
 
@@ -224,6 +226,7 @@ def _said_of_tombstone(facts: TombstoneFacts) -> dict[str, str | None]:
         Annotation.REVOKE_UNTIL: None if facts.revoke_until is None else rfc3339(facts.revoke_until),
         Annotation.PROMISED: _promised(facts.promised),
         Annotation.HISTORY: facts.history,
+        Annotation.IMPORTED: _imported(facts.imported),
     }
 
 
@@ -256,7 +259,12 @@ def _said_of_credential(facts: CredentialFacts) -> dict[str, str | None]:
         Annotation.PROMISED: _promised(facts.promised),
         Annotation.PAGE_REQUEST: None if facts.page_request is None else facts.page_request.encode(),
         Annotation.HISTORY: facts.history,
+        Annotation.IMPORTED: _imported(facts.imported),
     }
+
+
+def _imported(imported: ImportedFrom | None) -> str | None:
+    return None if imported is None else imported.encode()
 
 
 def _promised(promised: ProviderMetadata | None) -> str | None:

@@ -40,6 +40,8 @@ class By(StrEnum):
     """Whoever may edit the Datasource, people and pipelines alike."""
     LINK = "link"
     """Whoever had the link."""
+    IMPORT = "import"
+    """Whoever brought a refresh token along."""
     UNPROVEN = "unproven"
     """It says who, but our callback server has not written it: whoever may edit the Secret."""
 

@@ -47,6 +47,8 @@ def refresh_due(
         first_seen: when this process first saw this revision, by its own clock. The token is at least as old, so a clock
             that runs ahead where it was stored makes no refresh late.
     """
+    if facts.is_unproven:
+        return first_seen
     if facts.refreshed_at is None or not facts.has_refresh_token:
         return None
     ages = [

@@ -48,10 +48,10 @@ Datasource Operator, the demo. Everything listens on loopback and is gone when y
 
 EXPLANATION = """\
       What you are about to see: a Datasource gets its credential in three steps:
-        1. Application registration: at the service, an application is registered with the redirect URI that stands in
-           the Datasource's status; the service tells a client ID and a client secret.
+        1. Application registration: an application is registered at the service, with the redirect URI from the
+           Datasource's status. The service gives a client ID and a client secret.
         2. OAuth2 parameters: client ID, client secret, authorize URL, token URL and scopes go into the Datasource.
-        3. Credential: somebody opens the link in its status, chooses Get new credential, signs in at the service and
+        3. Credential: a person opens the link in its status, chooses Get new credential, signs in at the service and
            consents. From then on apps mount a Secret with the access token.
 """
 
@@ -160,7 +160,7 @@ def run(choices: Choices) -> None:
         steps.next(f"starting the cluster ({choices.cluster})" + (" with a node" if choices.node else ""))
         nodes = stack.enter_context(Nodes(FOLDER / "nodes")) if choices.node else None
         cluster = nodes.cluster if nodes else stack.enter_context(a_cluster(choices.cluster))
-        steps.next("starting an identity provider: oidc-provider, with refresh-token rotation and reuse detection")
+        steps.next("starting a provider: oidc-provider, with refresh-token rotation and reuse detection")
         provider = stack.enter_context(a_provider())
         steps.next("installing the CRD, rights and admission policies; starting operator and callback server")
         served = in_pods(nodes, provider) if nodes else stack.enter_context(processes(cluster, provider))
@@ -269,10 +269,10 @@ def apply_examples(cluster: Cluster, provider: Provider, provider_host: str) -> 
         # An issuer has one address, and the provider has two here.
         text = re.sub(r"^ *issuer: .*\n", "", at_host(text, provider_host), flags=re.MULTILINE)
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=text)
-    _wait_for_reason(cluster, "ClientSecretNotFound")
-    say("      " + state(cluster) + ", and the redirect URI to register stands in its status already")
+    wait_for_reason(cluster, "ClientSecretNotFound")
+    say("      " + state(cluster) + ", and the redirect URI to register is in its status already")
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", str(EXAMPLES / "client-secret.yaml"))
-    _wait_for_reason(cluster, "AuthorizationRequired")
+    wait_for_reason(cluster, "AuthorizationRequired")
     say("      " + state(cluster))
 
 
@@ -299,8 +299,8 @@ def authorize_with_chromium(cluster: Cluster, link: str) -> None:
         page = chromium.new_page()
         browser.authorize(page, link, DEMO_LOGIN, DEMO_PASSWORD, screenshots)
     say(f"      screenshots: {screenshots.relative_to(REPOSITORY)}")
-    _wait_for_reason(cluster, "Authorized")
-    say(cluster.kubectl("get", "datasource", NAME, "-n", NAMESPACE).stdout)
+    wait_for_reason(cluster, "Authorized")
+    say(cluster.kubectl("get", "dsrc", NAME, "-n", NAMESPACE).stdout)
     say_token_keys(cluster)
 
 
@@ -317,9 +317,11 @@ def tell(cluster: Cluster, link: str, stack: Stack, provider: Provider) -> None:
 
   In another terminal:
       export KUBECONFIG={cluster.kubeconfig}
+      export PATH={Path(sys.executable).parent}:$PATH
       kubectl get dsrc -w
-      kubectl annotate --overwrite datasource {NAME} datasource.dev/clear-credential="$(date +%s)"
-      kubectl describe dsrc {NAME}
+      kubectl datasource status {NAME}
+      kubectl datasource refresh {NAME}
+      kubectl datasource clear {NAME}
 
   Ctrl-C stops everything. The state, live:
 """)
@@ -329,13 +331,23 @@ def follow(cluster: Cluster) -> None:
     """Print the state whenever it changes, until Ctrl-C."""
     seen = ""
     while True:
+        seen = _look(cluster, seen)
+        time.sleep(1)
+
+
+def _look(cluster: Cluster, seen: str) -> str:
+    """Print the state where it is another one than was seen. A cluster that does not answer for a moment ends no demo."""
+    try:
         now = state(cluster)
         if now != seen:
             say(f"      {time.strftime('%H:%M:%S')}  {now}")
             if _reason(cluster) == "Authorized":
                 say_token_keys(cluster)
-            seen = now
-        time.sleep(1)
+    except StackError as error:
+        now = "The cluster does not answer."
+        if now != seen:
+            say(f"      {time.strftime('%H:%M:%S')}  {now} The demo tries again each second. {error}")
+    return now
 
 
 def state(cluster: Cluster) -> str:
@@ -351,7 +363,7 @@ def say_token_keys(cluster: Cluster) -> None:
     say(f"      Secret {name} has the keys {keys}")
 
 
-def _wait_for_reason(cluster: Cluster, reason: str) -> None:
+def wait_for_reason(cluster: Cluster, reason: str) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while _reason(cluster) != reason:
         if time.monotonic() > deadline:
@@ -366,7 +378,7 @@ def _reason(cluster: Cluster) -> str:
 
 
 def _status(cluster: Cluster) -> dict[str, Any]:
-    status: dict[str, Any] = cluster.get("datasource", NAME, "-n", NAMESPACE).get("status", {})
+    status: dict[str, Any] = cluster.get("dsrc", NAME, "-n", NAMESPACE).get("status", {})
     return status
 
 

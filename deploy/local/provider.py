@@ -269,7 +269,7 @@ class Provider:
 
     def _running(self) -> Child:
         if self._child is None:
-            raise StackError("The identity provider does not run.")
+            raise StackError("The provider does not run.")
         return self._child
 
     def _assembled_program(self, packages: Path) -> Path:

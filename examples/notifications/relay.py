@@ -19,6 +19,7 @@ SEEN: OrderedDict[str, None] = OrderedDict()
 LINES = {
     "dev.datasource.person-needed": "A person has to authorize again",
     "dev.datasource.grant-expiring": "A grant is about to end",
+    "dev.datasource.test": "A test of notifications, from the operator",
 }
 
 

@@ -10,7 +10,16 @@ from typing import Any
 
 from deploy.local.cache import REPOSITORY
 from generators.words.sentences import paragraphs, sentences, words_in
-from generators.words.strings import Found, of_commands, of_crd, of_python, of_template, of_texts
+from generators.words.strings import (
+    Found,
+    of_commands,
+    of_manifest,
+    of_notes,
+    of_presets,
+    of_python,
+    of_template,
+    of_texts,
+)
 
 RULES = Path(__file__).with_name("rules.toml")
 
@@ -18,7 +27,9 @@ _READERS: dict[str, Callable[[Path], Found]] = {
     "pages": lambda path: paragraphs(path.read_text()),
     "templates": of_template,
     "texts": of_texts,
-    "crds": of_crd,
+    "manifests": of_manifest,
+    "notes": of_notes,
+    "presets": of_presets,
     "commands": of_commands,
     "strings": of_python,
 }

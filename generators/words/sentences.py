@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-# What follows is a capital, a number or code; or the name of a field or of a value, which may be written small.
+# What follows is a capital, a number or code; or a command, or the name of a field or of a value, which are written small.
 _END = re.compile(
-    r"(?<=[.!?])[\"'”)\]*_]*\s+(?=[\"'“(\[*_`]*(?:[A-Z0-9`{]|[a-z]\w*:\s|\w*_\w|true\b|false\b|[a-z]+URL))"
+    r"(?<=[.!?])[\"'”)\]*_]*\s+(?=[\"'“(\[*_`]*"
+    r"(?:[A-ZÀ-ÖØ-Þ0-9`{]|[a-z]\w*:\s|\w*_\w|true\b|false\b|[a-z]+URL|spec\.|status\.|kubectl\b))"
 )
-_WORD = re.compile(r"[A-Za-z0-9`{$/][^\s]*")
+_WORD = re.compile(r"(?:[^\W_]|[`{$/])[^\s]*")
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
 CODE = "`code`"
 """What stands for a piece of code, an address or a value that is filled in: one word."""

@@ -17,9 +17,15 @@ Found = Iterator[tuple[int, str]]
 _FEWEST_WORDS = 4
 """Shorter strings are keys, names and parts of commands."""
 
+_BLANK_LINE = re.compile(r"\n\s*\n")
 _TAG = re.compile(r"<style>.*?</style>|<[^>]+>", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
-_VALUE = re.compile(r"\{\w+\}")
+_VALUE = re.compile(r"\{[\w.!:]*\}")
+_PERCENT = re.compile(r"%[-#0-9.]*[sdrf]")
+_CEL_STRING = re.compile(r"'([^']*)'")
+_CONTROL = re.compile(r"\{\{-?\s*(?:if|else|end|with|range|\$)[^}]*\}\}")
+"""What a template of Go decides, and shows nothing."""
+_CHOICE = re.compile(r"\{\{ if [^}]*\}\}(.*?)\{\{ else \}\}.*?\{\{ end \}\}", re.DOTALL)
 _STATEMENT = re.compile(r"\{%.*?%\}")
 
 
@@ -34,24 +40,61 @@ def of_commands(path: Path) -> Found:
     yield from _strings(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and any("command" in ast.unparse(each) for each in node.decorator_list):
-            for part in re.split(r"\n\s*\n", ast.get_docstring(node) or ""):
+            for part in _BLANK_LINE.split(ast.get_docstring(node) or ""):
                 yield node.lineno, part
 
 
 def _strings(node: ast.AST) -> Found:
-    """Those below a node, a string within another one not by itself."""
+    """Those below a node, a string within another one not by itself; what is put together from several is read as one."""
     match node:
         case ast.Expr(value=ast.Constant()):
             return
-        case ast.Constant(value=str() as text) if len(text.split()) >= _FEWEST_WORDS:
-            yield node.lineno, text
-        case ast.JoinedStr(values=values):
-            text = "".join(str(part.value) if isinstance(part, ast.Constant) else CODE for part in values)
-            if len(text.split()) >= _FEWEST_WORDS:
-                yield node.lineno, text
+        case ast.Constant() | ast.JoinedStr() | ast.BinOp() | ast.Call() if (text := _text(node)) is not None:
+            for paragraph in _BLANK_LINE.split(text):
+                if len(paragraph.split()) >= _FEWEST_WORDS:
+                    yield node.lineno, paragraph
+            # What is filled in has texts of its own: f"{'a person has to act' if x else 'it tries again'}".
+            yield from _filled_in(node)
         case _:
             for child in ast.iter_child_nodes(node):
                 yield from _strings(child)
+
+
+def _text(node: ast.AST) -> str | None:
+    """What a string, a concatenation, `%` or `.format` shows, each value as one word; nothing where no string is in it."""
+    match node:
+        case ast.Constant(value=str() as text):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(_text(part) or CODE for part in values)
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            halves = _text(left), _text(right)
+            return None if halves == (None, None) else "".join(half or CODE for half in halves)
+        case ast.BinOp(left=left, op=ast.Mod()) if (formatted := _text(left)) is not None:
+            return _PERCENT.sub(CODE, formatted)
+        case ast.Call(func=ast.Attribute(value=ast.Constant(value=str() as text), attr="format")):
+            return _VALUE.sub(CODE, text)
+        case _:
+            return None
+
+
+def _filled_in(node: ast.AST) -> Found:
+    match node:
+        case ast.Constant():
+            return
+        case ast.FormattedValue(value=value):
+            yield from _strings(value)
+        case ast.JoinedStr(values=parts):
+            for part in parts:
+                yield from _filled_in(part)
+        case ast.BinOp(left=left, op=op, right=right):
+            yield from _filled_in(left)
+            yield from _filled_in(right) if isinstance(op, ast.Add) and _text(right) is not None else _strings(right)
+        case ast.Call(args=args, keywords=keywords):
+            for each in (*args, *(keyword.value for keyword in keywords)):
+                yield from _strings(each)
+        case _:
+            yield from _strings(node)
 
 
 def of_template(path: Path) -> Found:
@@ -70,18 +113,45 @@ def of_texts(path: Path) -> Found:
             yield number, _VALUE.sub(CODE, text)
 
 
-def of_crd(path: Path) -> Found:
-    """Descriptions of fields and messages of rules."""
-    yield from _descriptions(yaml.load(path.read_text(), yaml.CSafeLoader), "")
+def of_presets(path: Path) -> Found:
+    """What presets say of a service: notes, what its scopes allow, and when its consents end."""
+    for preset in tomllib.loads(path.read_text()).values():
+        told = [*preset.get("notes", ()), *preset.get("steps", ()), *preset.get("scopeTexts", {}).values()]
+        for text in (*told, preset.get("consentEnds", "")):
+            yield 0, _VALUE.sub(CODE, text)
 
 
-def _descriptions(node: Any, where: str) -> Found:
+def of_notes(path: Path) -> Found:
+    """What Helm says after an installation, by paragraphs; commands are indented."""
+    text = _PLACEHOLDER.sub(CODE, _CONTROL.sub("", path.read_text()))
+    for paragraph in _BLANK_LINE.split(text):
+        yield 0, "\n".join(line for line in paragraph.splitlines() if not line.startswith("    "))
+
+
+def of_manifest(path: Path) -> Found:
+    """Descriptions and messages of manifests: of fields, rules, policies, alerts and panels."""
+    for document in yaml.load_all(path.read_text(), yaml.CSafeLoader):
+        yield from _descriptions(document)
+
+
+_SHOWN = frozenset({"description", "message", "summary"})
+
+
+def _descriptions(node: Any) -> Found:
     if isinstance(node, Mapping):
         for key, value in node.items():
-            if key in {"description", "message"} and isinstance(value, str):
-                yield 0, f"{value}"
+            if key in _SHOWN and isinstance(value, str):
+                yield 0, _PLACEHOLDER.sub(CODE, _CHOICE.sub(r"\1", value))
+            elif key == "messageExpression" and isinstance(value, str):
+                yield 0, _of_cel(value)
             else:
-                yield from _descriptions(value, f"{where}.{key}")
+                yield from _descriptions(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _descriptions(value, where)
+            yield from _descriptions(value)
+
+
+def _of_cel(expression: str) -> str:
+    """The message that CEL puts together, what is filled in as one word."""
+    texts = _CEL_STRING.split(expression)[1::2]
+    return f" {CODE} ".join(text.strip() for text in texts if len(text.split()) > 1)

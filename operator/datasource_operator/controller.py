@@ -45,8 +45,8 @@ from datasource_operator.refresher import Refresher
 from datasource_operator.revocations import Revocations
 from datasource_operator.revoker import Revoker
 from datasource_operator.secret_poller import SecretPoller
-from datasource_operator.secret_watch import WATCHED, SecretWatch, SecretWatches
-from datasource_operator.served_scopes import ServedScopes
+from datasource_operator.secret_watch import WATCHED, Mirror, SecretWatch, SecretWatches
+from datasource_operator.served_scopes import ServedScopes, Source
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
 from datasource_operator.surroundings_schedule import SurroundingsSchedule
@@ -136,7 +136,7 @@ class Controller:
         self._refresher.sender.answered = self._pool.answered
         self.served = ServedScopes(self.scopes, self._scope_opened)
         watches = [
-            SecretWatch(self.kube, self.cache, namespace, source, self._secret_changed, self.served)
+            SecretWatch(self.kube, self._mirror(source), namespace, source, self._secret_changed, self.served)
             for namespace in self.scopes
             for source in WATCHED
         ]
@@ -164,6 +164,9 @@ class Controller:
             readable=self.served.readable(),
             callback_rights_refused=self._callback_rights.refused(),
         )
+
+    def _mirror(self, source: Source) -> Mirror:
+        return self._steps.imports.seen if source is Source.IMPORTS else self.cache
 
     def seen_before(self, key: Key, facts: CredentialFacts, now: datetime) -> datetime | None:
         """When a revision of a credential was first seen here, by the clock that shows `now`; None: not yet."""
@@ -261,8 +264,7 @@ class Controller:
         self._outward.forget(key)
         self._poller.forget(key)
         self._pool.forget(key)
-        self._steps.token_secrets.let_go(key)
-        self._steps.observer.forget(key)
+        self._steps.forget(key)
         self._status.forget(key)
         self._revocations.follow(key)
 

@@ -27,7 +27,12 @@ from datasource_operator.served_scopes import Source
 
 CONTROLLER = "datasource"
 
-_WATCHES = {Source.CREDENTIALS: "credentials", Source.TOKENS: "tokens", Source.OTHER_TOKENS: "tokens_of_other_types"}
+_WATCHES = {
+    Source.CREDENTIALS: "credentials",
+    Source.TOKENS: "tokens",
+    Source.OTHER_TOKENS: "tokens_of_other_types",
+    Source.IMPORTS: "imports",
+}
 _PER_OBJECT = ["datasource_namespace", "datasource_name"]
 _PER_NAMESPACE = ["datasource_namespace"]
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -93,6 +98,7 @@ class _Totals:
     """What is summed up on the way over all Datasources."""
 
     states: Tally[tuple[str, str]] = field(default_factory=Tally)
+    by_namespace: Tally[tuple[str, str, str]] = field(default_factory=Tally)
     overdue: Tally[str] = field(default_factory=Tally)
     person_needed: dict[str, float] = field(default_factory=dict)
     expiring: Tally[str] = field(default_factory=Tally)
@@ -175,6 +181,7 @@ class OperatorCollector(Collector):
 
 def _add_up(totals: _Totals, namespace: str, about: About) -> None:
     totals.states[(about.state, about.reason)] += 1
+    totals.by_namespace[(namespace, about.state, about.reason)] += 1
     totals.suspended += about.is_suspended
     if about.due_at is not None:
         totals.overdue[namespace] += about.is_overdue
@@ -193,6 +200,15 @@ def _total_families(totals: _Totals) -> Iterator[Metric]:
     for state, reason in (*known, UNSEEN):
         states.add_metric((state, reason), totals.states[(state, reason)])
     yield states
+    # What is not there has no series: 16 reasons in each namespace would be many that say 0.
+    by_namespace = GaugeMetricFamily(
+        "datasource_namespace_datasources",
+        "Datasources by namespace, state and reason; none where there is none.",
+        labels=[*_PER_NAMESPACE, "state", "reason"],
+    )
+    for place, count in totals.by_namespace.items():
+        by_namespace.add_metric(place, count)
+    yield by_namespace
     yield GaugeMetricFamily(
         "datasource_suspended_datasources", "Datasources whose spec.suspend is true.", value=totals.suspended
     )

@@ -74,8 +74,7 @@ class Notifier:
     async def run(self) -> None:
         """Tell, now and then, for ever."""
         backoff = Backoff(self.interval, 5 * self.interval, half_jitter(self.random))
-        allowed = EgressPolicy(allowed=rules([self.notify.host]))
-        async with Transport(allowed, self.proxies) as transport:
+        async with transport_to(self.notify, self.proxies) as transport:
             while True:
                 await self.tell(transport)
                 pause = self.interval if not self._failures else backoff.pause(self._failures - 1)
@@ -141,9 +140,7 @@ class Notifier:
     async def _send(self, transport: Transport, keys: WebhookKeys, message: Message) -> bool:
         now = self.now()
         body = cloud_event(message, source=self.installation, cluster=self.cluster, now=now)
-        headers = {"content-type": "application/cloudevents+json", **keys.headers(message.id, body, now)}
-        request = ProviderRequest(self.notify.url, headers, body, secrets=tuple(keys.secrets()))
-        failed = await _failure(transport, request)
+        failed = await deliver(transport, self.notify.url, keys, message.id, body, now)
         SENT.labels(message.kind, "failed" if failed else "sent").inc()
         told = {"kind": message.kind, "datasources": len(message.notices), "id": message.id}
         if failed:
@@ -163,8 +160,17 @@ def notifier_for(
     return Notifier(settings.notify, settings.proxies, cache, settings.external_url, cluster, now, random)
 
 
-async def _failure(transport: Transport, request: ProviderRequest) -> str:
-    """Send it; why it was not taken, or nothing."""
+def transport_to(notify: Notify, proxies: Proxies) -> Transport:
+    """Reaches the receiver, and nobody else."""
+    return Transport(EgressPolicy(allowed=rules([notify.host])), proxies)
+
+
+async def deliver(
+    transport: Transport, url: str, keys: WebhookKeys, message_id: str, body: bytes, now: datetime
+) -> str:
+    """Sign an event and send it; why it was not taken, or nothing."""
+    headers = {"content-type": "application/cloudevents+json", **keys.headers(message_id, body, now)}
+    request = ProviderRequest(url, headers, body, secrets=tuple(keys.secrets()))
     try:
         reply = await transport.send(request, deadline=DEADLINE, tenant="")
     except NotDelivered as error:

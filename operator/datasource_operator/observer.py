@@ -22,7 +22,7 @@ from datasource.records.credential import CredentialFacts, Unreadable, Unreadabl
 from datasource.records.history import By, read_history
 from datasource.records.link_keys import LinkKeys
 from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
-from datasource_operator.decisions.observed import HistoryRead, Observed, Probed
+from datasource_operator.decisions.observed import HistoryRead, Observed, Probed, SeenImport
 from datasource_operator.decisions.renames import name_it_moves_to, stands_in_ring
 from datasource_operator.refresh_memory import RefreshMemory
 
@@ -61,6 +61,8 @@ class Observer:
     """The keys that there are at this moment."""
     _unwritten: dict[Key, HistoryRead] = field(default_factory=dict, repr=False)
     """What people did, where the data do not tell the act that the annotation names: somebody altered it, or v0.1.0 did."""
+    imported: Callable[[Key], SeenImport | None] = lambda _: None
+    """The import Secret of a Datasource, where there is one."""
     _parsed_specs: FairCache[bytes, Spec | SpecProblem] = field(
         default_factory=lambda: FairCache(PARSED_SPECS_IN_ALL, PARSED_SPECS_PER_NAMESPACE), repr=False
     )
@@ -106,6 +108,7 @@ class Observer:
             now=now,
             failed_authorization=self.failed_authorization(key),
             reach=self.reach(key, spec),
+            imported=self.imported(key),
             look_around=look_around,
             rights_outlive_namespace=self.settings.rights_outlive_namespaces,
             trouble=None if facts is None else self.memory.trouble(key, facts, generation, now),
@@ -135,6 +138,7 @@ class Observer:
             is_live=seen.is_live,
             names_looked_at=seen.names_looked_at,
             history=seen.history,
+            import_waits=seen.import_waits,
         )
 
     def _by(self, key: Key, facts: CredentialFacts | None, now: datetime) -> str:

@@ -13,7 +13,7 @@ from datasource.api.spec import OAuth2
 from datasource.cluster.clients import ClientMaterial, Clients
 from datasource.oauth2.errors import MetadataUnavailable, MetadataUnusable, OAuth2Error
 from datasource.oauth2.id_token import IdentityMismatch, check_claims, unverified_claims
-from datasource.oauth2.identity import IdentityChanged, read_kept_claims, require_same_subject
+from datasource.oauth2.identity import IdentityChanged, kept_claims, read_kept_claims, require_same_subject
 from datasource.oauth2.token_request import refresh_request
 from datasource.oauth2.token_response import TokenResponse
 from datasource.outbound.provider_request import ProviderRequest
@@ -25,7 +25,7 @@ from datasource.records.effective import refresh_options, reply_options
 from datasource.records.intent import REQUEST_DEADLINE
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
-from datasource_operator.decisions.refresh_outcome import Answer, Unproven
+from datasource_operator.decisions.refresh_outcome import Answer, Identified, Unproven
 
 logger = structlog.get_logger(__name__)
 
@@ -91,6 +91,8 @@ class RefreshSender:
         self, key: Key, turn: Turn, response: TokenResponse, parameters: OAuth2, ca_bundle: str | None, *, at: datetime
     ) -> Answer:
         """See whose the tokens are that came back; `at` is when."""
+        if turn.facts.is_unproven:
+            return await self._identified(key, turn, response, parameters, ca_bundle, at)
         kept, issuer = read_kept_claims(turn.data.identity), parameters.issuer
         if response.id_token is None or kept is None or issuer is None:
             return response
@@ -106,6 +108,25 @@ class RefreshSender:
             is_refused = isinstance(error, IdentityChanged) or parameters.expected_identity
             return Unproven(response, error) if is_refused else response
         return response
+
+    async def _identified(
+        self, key: Key, turn: Turn, response: TokenResponse, parameters: OAuth2, ca_bundle: str | None, at: datetime
+    ) -> Answer:
+        """Who stands behind a refresh token that somebody brought along: nobody has said so yet."""
+        id_token, issuer = response.id_token, parameters.issuer
+        if id_token is None:
+            return response
+        try:
+            claims = (
+                unverified_claims(id_token)
+                if issuer is None
+                else await self._claims(id_token, issuer, key.namespace, ca_bundle, parameters.discovery_url)
+            )
+            who = check_claims(claims, issuer=issuer, client_id=turn.data.client_id, nonce=None, now=at)
+        except IdentityMismatch as error:
+            logger.warning("it is not known whose an imported grant is", datasource=str(key), why=str(error))
+            return Identified(response, problem=str(error))
+        return Identified(response, who.shown, None if issuer is None else kept_claims(claims))
 
     async def prepare(self, key: Key, facts: CredentialFacts, material: ClientMaterial) -> None:
         """Have the issuer's keys at hand before anything is sent: while a reply is in memory alone, nobody is waited for."""

@@ -1,20 +1,21 @@
-"""I/O: list and watch the metadata of our Secrets: of two types, and by a label those of others. Values never pass here."""
+"""I/O: list and watch the metadata of our Secrets: of three types, and by a label those of others. Values never pass here."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
 from datasource.api.names import CREDENTIAL_SUFFIX, TOKEN_LABELS, Annotation, Role, SecretType
-from datasource.api.objects import PartialObject
+from datasource.api.objects import Metadata, PartialObject
 from datasource.cluster.api_errors import ApiError, Expired, Forbidden, NotFound, Unavailable
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
 from datasource.concurrency.backoff import Backoff, no_jitter
-from datasource_operator.cache import Cache, Key
+from datasource_operator.cache import Key
 from datasource_operator.metrics import seconds_since
 from datasource_operator.served_scopes import ServedScopes, Source
 from datasource_operator.tasks import spawn
@@ -38,10 +39,30 @@ _SELECTORS = {
         f"type!={SecretType.TOKEN},type!={SecretType.CREDENTIAL}",
         ",".join(f"{key}={value}" for key, value in TOKEN_LABELS.items()),
     ),
+    Source.IMPORTS: _Selectors(f"type={SecretType.IMPORT}"),
 }
 
 WATCHED = tuple(_SELECTORS)
 """What is watched in each scope."""
+
+
+class Mirror(Protocol):
+    """What is kept of the Secrets that a watch shows, by the Datasources that they belong to."""
+
+    def owner(self, metadata: Metadata) -> Key | None:
+        """Whose a Secret was when it was last seen."""
+
+    def store_secret(self, metadata: Metadata, *, has_usual_type: bool = True) -> Key | None:
+        """Remember a Secret; returns whose it is, or was; None where nothing new was learnt."""
+
+    def drop_secret(self, metadata: Metadata) -> Key | None:
+        """Forget a Secret; returns whose it was."""
+
+    def drop_secret_named(self, key: Key, name: str) -> None:
+        """Forget a Secret that a full list no longer has."""
+
+    def secret_names(self) -> Mapping[Key, Mapping[Source, tuple[str, ...]]]:
+        """Which Secrets are remembered, by the watch that shows them."""
 
 
 @dataclass(slots=True)
@@ -49,7 +70,7 @@ class SecretWatch:
     """Secrets of one kind in one namespace (None: all), mirrored into the cache; changes are told by key."""
 
     kube: Kube
-    cache: Cache
+    cache: Mirror
     namespace: str | None
     source: Source
     changed: Callable[[Key], None]

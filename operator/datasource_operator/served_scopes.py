@@ -22,9 +22,10 @@ class Source(StrEnum):
     CREDENTIALS = "credential Secrets"
     TOKENS = "token Secrets"
     OTHER_TOKENS = "token Secrets of other types"
+    IMPORTS = "import Secrets"
 
 
-_SECRETS = frozenset({Source.CREDENTIALS, Source.TOKENS, Source.OTHER_TOKENS})
+_SECRETS = frozenset({Source.CREDENTIALS, Source.TOKENS, Source.OTHER_TOKENS, Source.IMPORTS})
 
 
 def scope_name(scope: Scope) -> str:

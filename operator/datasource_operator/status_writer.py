@@ -26,6 +26,7 @@ from datasource_operator.decisions.status import (
     brought_nearer,
     dropped_fields,
     essential_status,
+    refused_import,
     status_patch,
     wanted_status,
     without,
@@ -40,6 +41,9 @@ ANOTHER_INSTALLATION = "AnotherInstallation"
 """The reason of the Event."""
 
 AUTHORIZATION_FAILED = "AuthorizationFailed"
+"""The reason of the Event."""
+
+IMPORT_REFUSED = "ImportRefused"
 """The reason of the Event."""
 
 UNKNOWN_FOR = timedelta(minutes=10)
@@ -139,6 +143,9 @@ class StatusWriter:
         nearer = brought_nearer(seen.status, wanted)
         if nearer is not None:
             await self.warn(key, reason=GRANT_EXPIRING, action="Authorize", note=nearer)
+        refused_token = refused_import(seen.status, wanted)
+        if refused_token is not None:
+            await self.warn(key, reason=IMPORT_REFUSED, action="Import", note=refused_token)
         self._remember(dropped_fields(patch, written.status))
         # The answer shows the object as this very write left it: what differs from the patch is the API server's doing.
         rest = without(self._patch(written.status, wanted), patch)

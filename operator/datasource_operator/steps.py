@@ -54,9 +54,11 @@ from datasource_operator.decisions.steps import (
     Adopt,
     Clear,
     CompareIdentity,
+    DeleteImport,
     DeleteTokenSecret,
     Hold,
     LookAround,
+    LookAtImport,
     LookForTokenSecret,
     MarkHandled,
     Nothing,
@@ -66,8 +68,10 @@ from datasource_operator.decisions.steps import (
     Release,
     Settle,
     Step,
+    TakeImport,
     WriteTokenSecret,
 )
+from datasource_operator.importer import Importer
 from datasource_operator.observer import Observer
 from datasource_operator.provider_looks import ProviderLooks
 from datasource_operator.refresh_memory import RefreshMemory
@@ -96,6 +100,7 @@ class Steps:
     surroundings: SurroundingsReader = field(init=False, repr=False)
     token_secrets: TokenSecretWriter = field(init=False, repr=False)
     clients: Clients = field(init=False, repr=False)
+    imports: Importer = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.credential_secrets = CredentialSecrets(
@@ -114,6 +119,14 @@ class Steps:
         self.providers = ProviderLooks(self.discovery)
         self.surroundings = SurroundingsReader(self.kube, self.settings, self.providers, self.clients)
         self.token_secrets = TokenSecretWriter(self.kube, self.cache, self.observer, self.surroundings)
+        self.imports = Importer(self.kube, self.observer, self.providers, self.clients, self.token_bytes)
+        self.observer.imported = self.imports.seen.of
+
+    def forget(self, key: Key) -> None:
+        """The Datasource is gone."""
+        self.token_secrets.let_go(key)
+        self.observer.forget(key)
+        self.imports.seen.forget_look(key)
 
     async def take(self, step: Step, seen: Observed) -> Observed:
         """Carry out a step; returns what is known after it.
@@ -148,6 +161,12 @@ class Steps:
                 await self.credential_secrets.swap(*key, patch, PartialObject)
             case WriteTokenSecret():
                 return await self.token_secrets.write(key, seen, step)
+            case LookAtImport(secret=secret):
+                return await self.imports.look(key, seen, secret)
+            case TakeImport():
+                return await self.imports.take(key, seen, step)
+            case DeleteImport(secret=secret):
+                return await self.imports.delete(key, seen, secret)
             case LookForTokenSecret(name=name):
                 return await self.token_secrets.look_for(key, seen, name)
             case DeleteTokenSecret():

@@ -29,6 +29,7 @@ SOURCES = (
     "datasource/oauth2/error_reply.py",
     "datasource/oauth2/errors.py",
     "datasource/oauth2/extra_headers.py",
+    "datasource/oauth2/reply_members.py",
     "datasource/oauth2/strict_json.py",
     "datasource/oauth2/token_request.py",
     "datasource/outbound/__init__.py",
@@ -41,6 +42,8 @@ SOURCES = (
     "datasource/process/__init__.py",
     "datasource/process/clock.py",
     "datasource/process/installation.py",
+    "datasource/records/__init__.py",
+    "datasource/records/import_secret.py",
 )
 
 

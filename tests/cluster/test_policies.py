@@ -10,7 +10,7 @@ import yaml
 
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
-from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
 from tests.support.api import CONFIG_MAPS, DATASOURCES, POLICIES, SECRETS, Api, Manifest, api_of, refusal
 from tests.support.over_bound import let_callback_server_patch_all_secrets
 from tests.support.patience import eventually
@@ -48,10 +48,11 @@ def create(who: Api, manifest: Manifest) -> str:
     return refusal(who.create, manifest, dry_run=True)
 
 
-CREDENTIAL, TOKEN, FLOW = (
+CREDENTIAL, TOKEN, FLOW, IMPORT = (
     "datasource.dev/oauth2-credential",
     "datasource.dev/oauth2-token",
     "datasource.dev/oauth2-flow",
+    "datasource.dev/oauth2-import",
 )
 
 
@@ -253,6 +254,35 @@ def test_who_redirects_a_client_secret_must_be_allowed_to_read_it(admin: Api, ed
     assert patched({"clientSecretRef": None}) == ""
 
 
+def test_no_way_of_writing_a_datasource_gets_around_the_policies(admin: Api, editor: Api, namespace: str) -> None:
+    """Whole, by server-side apply, as a JSON patch, under a generated name, by the status."""
+    evil = "https://evil.example.com/token"
+    secret_ref = {"clientSecretRef": {"name": "hidden"}}
+    admin.create(datasource(namespace, **secret_ref, tokenURL="https://login.example.com/token"))
+    whole = admin.get(DATASOURCES, "calendar", namespace)
+    whole["spec"]["oauth2"]["tokenURL"] = evil
+    unnamed = datasource(namespace, **secret_ref)
+    unnamed["metadata"] = {"namespace": namespace, "generateName": "calendar-"}
+    to_evil = {"op": "replace", "path": "/spec/oauth2/tokenURL", "value": evil}
+    moved = {"op": "add", "path": "/spec/tokenSecret", "value": {"name": "readable"}}
+    moved_from = {"op": "move", "from": "/spec/oauth2/tokenURL", "path": "/spec/oauth2/refreshURL"}
+
+    def json_patched(change: dict[str, Any]) -> str:
+        return refusal(editor.json_patch, DATASOURCES, "calendar", [change], namespace)
+
+    for said in (
+        refusal(editor.replace, whole),
+        refusal(editor.apply, datasource(namespace, **secret_ref, tokenURL=evil)),
+        create(editor, unnamed),
+        json_patched(to_evil),
+        json_patched(moved_from),
+    ):
+        assert "names Secret hidden" in said
+    assert "may not get Secret calendar-token" in json_patched(moved)
+    admin.patch(DATASOURCES, "calendar", {"spec": {"oauth2": {"tokenURL": evil}}}, namespace, subresource="status")
+    assert admin.get(DATASOURCES, "calendar", namespace)["spec"]["oauth2"]["tokenURL"] != evil
+
+
 def standing(admin: Api, namespace: str, **spec: Any) -> Callable[[Api, dict[str, Any]], str]:
     """A Datasource that is there; yields how somebody changes its spec, and what the API server says to that if it refuses."""
     whole = datasource(namespace, clientID="public")
@@ -418,6 +448,69 @@ def test_who_writes_a_secret_of_our_types_must_be_allowed_to_read_it(
     readable = secret("readable-oauth2-credential", CREDENTIAL, namespace, "readable")
     for allowed in (readable, secret("mine", "Opaque", namespace)):
         assert create(writer, allowed) == ""
+
+
+def test_import_is_called_after_a_datasource_that_its_writer_may_patch_and_the_operator_may_only_delete_it(
+    cluster: Cluster, admin: Api, namespace: str
+) -> None:
+    """What stands in it decides whose grant apps use: rights on Secrets alone are not enough."""
+    cluster.kubectl("create", "serviceaccount", "importer", "-n", namespace)
+    cluster.kubectl("create", "role", "secrets", "--verb=create,get", "--resource=secrets", "-n", namespace)
+    patches = ("--verb=patch", "--resource=datasources.datasource.dev", "--resource-name=calendar")
+    cluster.kubectl("create", "role", "datasources", *patches, "-n", namespace)
+    for role in ("secrets", "datasources"):
+        subject = f"--serviceaccount={namespace}:importer"
+        cluster.kubectl("create", "rolebinding", role, f"--role={role}", subject, "-n", namespace)
+    importer = api_of(cluster.kubeconfig_for(namespace, "importer"))
+    operator = api_of(cluster.kubeconfig_for(SYSTEM_NAMESPACE, OPERATOR))
+
+    assert create(importer, secret("calendar-oauth2-import", IMPORT, namespace)) == ""
+    said = create(importer, secret("diary-oauth2-import", IMPORT, namespace))
+    assert "brings a refresh token for Datasource diary" in said
+    assert "may not patch that Datasource" in said
+    for name in ("calendar", "-oauth2-import"[1:]):
+        assert "its name must be that of its Datasource" in create(importer, secret(name, IMPORT, namespace))
+
+    admin.create(secret("calendar-oauth2-import", IMPORT, namespace))
+    change = {"data": {"refresh_token": "eA=="}}
+    patched = refusal(operator.patch, SECRETS, "calendar-oauth2-import", change, namespace, dry_run=True)
+    assert "is forbidden: ValidatingAdmissionPolicy" in patched
+    assert refusal(operator.delete, SECRETS, "calendar-oauth2-import", namespace, dry_run=True) == ""
+
+
+def test_no_way_of_writing_a_credential_gets_around_the_policies(cluster: Cluster, admin: Api, namespace: str) -> None:
+    """Whole, by any kind of patch, under a generated name, with stringData; what it is owned by and what it waits for."""
+    cluster.kubectl("create", "serviceaccount", "writer", "-n", namespace)
+    cluster.kubectl("create", "role", "write", "--verb=create,update,patch", "--resource=secrets", "-n", namespace)
+    subject = f"--serviceaccount={namespace}:writer"
+    cluster.kubectl("create", "rolebinding", "write", "--role=write", subject, "-n", namespace)
+    writer = api_of(cluster.kubeconfig_for(namespace, "writer"))
+    there = secret("calendar-oauth2-credential", CREDENTIAL, namespace, "calendar")
+    there["metadata"]["ownerReferences"] = []
+    stored = admin.create(there)
+    unnamed = secret("", CREDENTIAL, namespace, "x")
+    unnamed["metadata"] = {"namespace": namespace, "generateName": "x-"}
+    as_text = secret("x-oauth2-credential", CREDENTIAL, namespace, "x") | {"data": {}, "stringData": {"key": "x"}}
+
+    def patched(**metadata: Any) -> str:
+        return refusal(writer.patch, SECRETS, there["metadata"]["name"], {"metadata": metadata}, namespace)
+
+    def json_patched(change: dict[str, Any]) -> str:
+        return refusal(writer.json_patch, SECRETS, there["metadata"]["name"], [change], namespace)
+
+    for said in (
+        create(writer, unnamed),
+        create(writer, as_text),
+        refusal(writer.replace, stored | {"stringData": {"token_endpoint": "https://evil.example.com"}}),
+        json_patched({"op": "add", "path": "/immutable", "value": True}),
+        json_patched({"op": "replace", "path": "/data/key", "value": "eQ=="}),
+        patched(finalizers=["evil.example.com/never"]),
+        patched(ownerReferences=[{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "x"}]),
+        patched(annotations={"datasource.dev/datasource": "other"}),
+        patched(labels={"datasource.dev/role": "token"}),
+    ):
+        assert "may not get Secrets of that name" in said, said
+    assert admin.get(SECRETS, there["metadata"]["name"], namespace)["data"] == there["data"]
 
 
 def test_policies_pass_the_type_check(admin: Api) -> None:

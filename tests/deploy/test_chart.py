@@ -403,6 +403,18 @@ def test_alerts_and_dashboards_come_with_the_chart_and_name_its_namespace() -> N
     assert all(json.loads(each)["title"] for each in dashboard["data"].values())
 
 
+def runbooks(rule: Manifest) -> set[str]:
+    return {each["annotations"]["runbook_url"] for group in rule["spec"]["groups"] for each in group["rules"]}
+
+
+@pytest.mark.parametrize("address", ["", "https://git.example.com/x/blob/main/"])
+def test_runbooks_of_alerts_are_below_the_address_that_is_given(address: str) -> None:
+    manifests = rendered({"monitoring": {"prometheusRule": {"enabled": True, "runbookURL": address}}})
+    found = runbooks(only(manifests, "PrometheusRule"))
+    assert f"{address}docs/alerts.md#datasourcenoleader" in found
+    assert all(each.startswith(f"{address}docs/alerts.md#") for each in found)
+
+
 @pytest.mark.parametrize("process", ["operator", "callbackServer"])
 def test_single_replica_has_no_disruption_budget(process: str) -> None:
     budgets = of_kind(rendered({process: {"replicas": 1}}), "PodDisruptionBudget")

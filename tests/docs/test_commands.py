@@ -29,6 +29,7 @@ pytestmark = pytest.mark.cluster
 ELSEWHERE: dict[str, str] = {
     "make demo": "tests/e2e go the same way, and the demo is run by hand before each release",
     "make test": "this is it",
+    "kubectl apply -f calendar.yaml": "tests/docs/test_newcomer.py types it, with the file that README has",
     "helm push datasource-operator-VERSION.tgz oci://registry.example.com/charts": "it uploads, to the reader's registry",
 }
 """Commands that are not typed here, and why."""
@@ -146,6 +147,17 @@ def lose_everything(there: Desk) -> None:
     eventually("nothing is left", lambda: there.user is not None and there.user.credential() is None)
 
 
+def bring_a_token(there: Desk) -> None:
+    """A file with a refresh token that works, and no credential: the grant goes on where only that is deleted."""
+    assert there.user is not None
+    authorize(there)
+    token = there.user.decoded("calendar-oauth2-credential", "refresh_token")
+    assert token is not None
+    (there.folder / "refresh-token.txt").write_text(f"{token}\n")
+    there.user.kubectl("delete", "secret", "calendar-oauth2-credential")
+    there.user.wait_for_reason("AuthorizationRequired")
+
+
 def have_argocd(there: Desk) -> None:
     """Its ConfigMap, as it is after its installation."""
     there.cluster.kubectl("create", "namespace", "argocd")
@@ -179,11 +191,16 @@ def have_github(there: Desk) -> None:
 BEFORE: dict[str, Callable[[Desk], None]] = {
     "kubectl get dsrc github": have_github,
     "kubectl create -f backup.yaml": lose_everything,
+    "kubectl create secret generic calendar-oauth2-import": bring_a_token,
+    "kubectl datasource import": bring_a_token,
     "kubectl datasource authorize": clear,
     "kubectl datasource doctor": name_the_external_url,
     "kubectl -n argocd": have_argocd,
 }
 """By the beginning of a command; before any other there is a Datasource that is authorized."""
+
+BRINGS_A_CREDENTIAL = ("kubectl create -f backup.yaml", "kubectl create secret generic calendar-oauth2-import")
+"""After which the operator is waited for."""
 
 INSTALLS = (
     "helm ",
@@ -222,7 +239,7 @@ def test_commands_for_those_who_use_it_work(page: Path, living: Desk, subtests: 
                 continue
             done = living.type(typed(command))
             assert done.returncode == 0, done.stderr or done.stdout
-            if command.line.startswith("kubectl create -f backup.yaml"):
+            if command.line.startswith(BRINGS_A_CREDENTIAL):
                 assert living.user is not None
                 living.user.wait_for_reason("Authorized")
 

@@ -36,8 +36,8 @@ pytestmark = pytest.mark.cluster
 MISSED = [each for each in (*STORIES, *SECRETS_DELETED) if each.name != "new credential"]
 """What happens meanwhile."""
 
-WATCHES = 4
-"""Of one namespace: Datasources, the two types of Secrets, and token Secrets of other types by their label."""
+WATCHES = 5
+"""Of one namespace: Datasources, the three types of Secrets, and token Secrets of other types by their label."""
 
 LONG = timedelta(minutes=2)
 """Longer than any trouble here: it ends when it is told to."""

@@ -190,6 +190,14 @@ class Api:
             **_dry(dry_run),
         )
 
+    def json_patch(
+        self, resource: Resource, name: str, changes: list[Manifest], namespace: str | None = None
+    ) -> Manifest:
+        """JSON patch (RFC 6902)."""
+        return self._asked(
+            "patch", resource, name=name, namespace=namespace, body=changes, content_type="application/json-patch+json"
+        )
+
     def delete(self, resource: Resource, name: str, namespace: str | None = None, *, dry_run: bool = False) -> None:
         """Ask for an object to be deleted; whether it has gone is another question."""
         self._asked("delete", resource, name=name, namespace=namespace, **_dry(dry_run))

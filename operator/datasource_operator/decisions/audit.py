@@ -26,10 +26,13 @@ def audit_lines(seen: Observed, wanted: Status, keys: LinkKeys) -> tuple[AuditLi
 
 def _acts(seen: Observed, keys: LinkKeys) -> Iterator[AuditLine]:
     place = (seen.namespace, seen.name)
-    for entry in _news(() if seen.history is None else seen.history.entries, told_last(seen.status)):
-        # Whoever may edit the Secret may write there what they like, but in nobody's name.
-        by = entry.by if entry.is_ours(keys, place, seen.now) else By.UNPROVEN
-        yield AuditLine(entry.id, entry.time, entry.what, by, entry.result, *place)
+    news = _news(() if seen.history is None else seen.history.entries, told_last(seen.status))
+    for entry in news:
+        if entry.is_ours(keys, place, seen.now):
+            yield AuditLine(entry.id, entry.time, entry.what, entry.by, entry.result, *place)
+        elif entry is news[-1]:
+            # Whoever may edit the Secret may write there what they like, but in nobody's name, and one line for each write.
+            yield AuditLine(entry.id, entry.time, entry.what, By.UNPROVEN, entry.result, *place)
 
 
 def _news(entries: History, told: str | None) -> History:

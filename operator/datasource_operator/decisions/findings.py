@@ -66,10 +66,11 @@ def oauth2_is_missing(seen: Observed) -> Finding | None:
 
 def parameters_are_incomplete(seen: Observed) -> Finding | None:
     """Some are there, not all."""
-    missing = () if seen.oauth2 is None else seen.oauth2.missing()
-    if not missing:
+    oauth2 = seen.oauth2
+    missing = () if oauth2 is None else oauth2.missing()
+    if oauth2 is None or not missing:
         return None
-    return Finding(Reason.PARAMETERS_INCOMPLETE, missing_fields(missing))
+    return Finding(Reason.PARAMETERS_INCOMPLETE, missing_fields(missing, oauth2.preset))
 
 
 def surroundings_are_in_the_way(seen: Observed) -> Finding | None:
@@ -82,6 +83,19 @@ def refreshing_is_blocked(facts: CredentialFacts, seen: Observed) -> Finding | N
     if not is_usable(facts, seen) or seen.trouble is None or seen.trouble.reason is Reason.REFRESH_FAILING:
         return None
     return Finding(seen.trouble.reason, seen.trouble.message)
+
+
+def imported_token_is_unproven(facts: CredentialFacts, seen: Observed) -> Finding | None:
+    """Somebody brought a refresh token, and nobody knows yet whether the provider takes it."""
+    if not facts.is_unproven or not is_usable(facts, seen):
+        return None
+    tried = "A refresh token was imported. The operator tries it before apps get a token"
+    if seen.trouble is None:
+        return Finding(Reason.AUTHORIZATION_REQUIRED, f"{tried}.")
+    message = f"{tried}, and that has not succeeded yet. {seen.trouble.message}"
+    if seen.trouble.asks_for_a_person:
+        return _with_link(Reason.AUTHORIZATION_REQUIRED, message)
+    return Finding(Reason.AUTHORIZATION_REQUIRED, message)
 
 
 def token_ran_out_while_suspended(facts: CredentialFacts, seen: Observed) -> Finding | None:
@@ -127,6 +141,13 @@ def refresh_token_is_dead(facts: CredentialFacts, _: Observed) -> Finding | None
     if facts.verdict is None:
         return None
     said = f" {facts.verdict_message}" if facts.verdict_message else ""
+    if facts.is_unproven:
+        return _person_needed(
+            Reason.GRANT_REVOKED,
+            "The provider does not accept the refresh token that was imported. It was used up or revoked, it expired, or it "
+            "belongs to another client ID than spec.oauth2.clientID",
+            said,
+        )
     if facts.verdict is Reason.REFRESH_INTERRUPTED:
         return _person_needed(
             Reason.REFRESH_INTERRUPTED,
@@ -198,6 +219,7 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
 # Asked of a stored credential, where nothing of the above was found: the parameters are complete.
 CHAIN_OF_A_CREDENTIAL: tuple[Callable[[CredentialFacts, Observed], Finding | None], ...] = (
     refreshing_is_blocked,
+    imported_token_is_unproven,
     token_ran_out_while_suspended,
     refreshing_fails,
     refreshing_is_late,

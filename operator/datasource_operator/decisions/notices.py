@@ -92,19 +92,42 @@ def cloud_event(message: Message, *, source: str, cluster: str, now: datetime) -
         cluster: how people call the cluster; empty: nothing is said of it.
         now: for `time`.
     """
-    named = sorted(message.notices, key=lambda notice: notice.name)[:MOST_NAMED]
+    return _event(message.id, message.kind, message.namespace, message.notices, source, cluster, now)
+
+
+TEST = "test"
+"""The end of the CloudEvents type of a message that tells of nothing."""
+
+
+def event_of_a_test(id_: str, *, namespace: str, source: str, cluster: str, now: datetime) -> bytes:
+    """A message of the same shape that tells of no Datasource, to see whether it arrives.
+
+    Args:
+        id_: another for each, so that no receiver takes it for a repeat.
+        namespace: of the operator.
+        source: which installation tells it.
+        cluster: how people call the cluster.
+        now: for `time`.
+    """
+    return _event(id_, TEST, namespace, (), source, cluster, now)
+
+
+def _event(
+    id_: str, kind: str, namespace: str, notices: tuple[Notice, ...], source: str, cluster: str, now: datetime
+) -> bytes:
+    named = sorted(notices, key=lambda notice: notice.name)[:MOST_NAMED]
     event = {
         "specversion": "1.0",
-        "id": message.id,
+        "id": id_,
         "source": source,
-        "type": f"dev.datasource.{message.kind}",
-        "subject": message.namespace,
+        "type": f"dev.datasource.{kind}",
+        "subject": namespace,
         "time": rfc3339(now),
         "datacontenttype": "application/json",
         "data": {
-            "namespace": message.namespace,
+            "namespace": namespace,
             **({"cluster": cluster} if cluster else {}),
-            "count": len(message.notices),
+            "count": len(notices),
             "datasources": msgspec.to_builtins(named),
         },
     }

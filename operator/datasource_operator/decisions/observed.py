@@ -17,6 +17,7 @@ from datasource.records.contents import Contents, Readable, StoredCredential, ha
 from datasource.records.credential import CredentialFacts, Unreadable
 from datasource.records.fingerprint import fingerprint
 from datasource.records.history import By, History
+from datasource.records.import_secret import ImportSecret
 from datasource.records.page_request import PageRequest, RequestKind
 from datasource.records.ticket import TicketScope, ticket_scope
 from datasource.records.token_secret import StoredTokenSecret
@@ -144,6 +145,22 @@ class HistoryRead:
     entries: History
 
 
+@dataclass(frozen=True, slots=True)
+class ImportLook:
+    """What a look at an import Secret showed: a refresh token, by its hash, or what is wrong."""
+
+    token_hash: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenImport:
+    """An import Secret, and what is known of its data; None: it was not looked at yet."""
+
+    secret: ImportSecret
+    look: ImportLook | None = None
+
+
 @dataclass(frozen=True)
 class Observed:
     """Everything that a decision rests on. No slots: what many checks ask for is worked out once."""
@@ -186,6 +203,10 @@ class Observed:
     """Who asked at a page, where somebody did."""
     history: HistoryRead | None = None
     """What people did, where it was read because the status does not tell it."""
+    imported: SeenImport | None = None
+    """The refresh token that somebody brought along."""
+    import_waits: str = ""
+    """Why nothing can be done about it in this run; empty: nothing is known to be in the way."""
 
     @property
     def oauth2(self) -> OAuth2 | None:

@@ -29,6 +29,7 @@ from datasource_operator.decisions.steps import (
     ReadLive,
     Settle,
     Step,
+    TakeImport,
     WriteTokenSecret,
 )
 from datasource_operator.decisions.timing import refresh_is_wanted, wake_at
@@ -41,13 +42,17 @@ def next_step(seen: Observed) -> Step:
     that has gone: the Datasource may have gone with it. A look for one comes before such a step.
     """
     step = _wanted_step(seen)
-    is_sure = not (is_destructive(step, seen) or _brings_back(step, seen) or isinstance(step, LookForTokenSecret))
+    is_sure = not (is_destructive(step, seen) or _brings_back(step, seen) or isinstance(step, _ASKS_FOR_A_LIVE_READ))
     if seen.is_live or is_sure:
         return step
     if was_refused(ReadLive(), seen):
         # Nothing can be read, so nothing is taken from anybody; but that much is said.
         return _settle(seen, finding_of(seen))
     return ReadLive()
+
+
+_ASKS_FOR_A_LIVE_READ = (LookForTokenSecret, TakeImport)
+"""A refresh token that somebody brought goes to the endpoints that the spec names by now, and to no earlier ones."""
 
 
 def is_destructive(step: Step, seen: Observed) -> bool:

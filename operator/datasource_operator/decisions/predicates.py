@@ -22,8 +22,11 @@ def fingerprint_fits(facts: CredentialFacts, seen: Observed) -> bool:
 
 
 def identity_fits(facts: CredentialFacts, seen: Observed) -> bool:
-    """Whether the one who authorized may have; nobody is expected where the spec names nobody."""
-    if seen.oauth2 is None or not seen.oauth2.expected_identity:
+    """Whether the one who authorized may have; nobody is expected where the spec names nobody.
+
+    Who stands behind an imported refresh token is known once the provider has answered.
+    """
+    if seen.oauth2 is None or not seen.oauth2.expected_identity or facts.is_unproven:
         return True
     compared = facts.identity_checked == expected_identity_hash(seen.oauth2.expected_identity)
     return compared and facts.identity_fits
@@ -40,7 +43,7 @@ def has_run_out(facts: CredentialFacts, seen: Observed) -> bool:
 
 
 def is_usable(facts: CredentialFacts, seen: Observed) -> bool:
-    """Whether the tokens may be used: ours, of these parameters, and neither run out nor judged dead."""
+    """Whether the tokens may be sent: ours, of these parameters, and neither run out nor judged dead."""
     return (
         not seen.is_ownerless
         and fingerprint_fits(facts, seen)
@@ -51,9 +54,9 @@ def is_usable(facts: CredentialFacts, seen: Observed) -> bool:
 
 
 def usable_credential(seen: Observed) -> StoredCredential | None:
-    """The credential, where its tokens may be used."""
+    """The credential, where its tokens may be used: apps get nothing of a refresh token that nobody tried yet."""
     match seen.credential:
-        case StoredCredential(facts=facts) if is_usable(facts, seen):
+        case StoredCredential(facts=facts) if is_usable(facts, seen) and not facts.is_unproven:
             return seen.credential
         case _:
             return None
@@ -79,8 +82,9 @@ def is_to_be_revoked(facts: CredentialFacts, seen: Observed) -> bool:
 
 
 def outlives_its_grant(facts: CredentialFacts, seen: Observed) -> bool:
-    """The refresh token is dead; the access token works until it runs out, unless the parameters changed as well."""
-    if facts.verdict is None or facts.expires_at is None:
+    """The refresh token is dead, or not tried yet; the access token that apps have works until it runs out, unless the
+    parameters changed as well."""
+    if facts.expires_at is None or (facts.verdict is None and not facts.is_unproven):
         return False
     return fingerprint_fits(facts, seen) and identity_fits(facts, seen) and seen.now < facts.expires_at
 

@@ -15,6 +15,7 @@ from datasource.records.page_request import RequestKind
 from datasource.records.secret_labels import as_written
 from datasource.records.ticket import ticket_fits
 from datasource_operator.decisions.findings import finding_of
+from datasource_operator.decisions.imports import step_of_import
 from datasource_operator.decisions.observed import Asked, Observed
 from datasource_operator.decisions.predicates import (
     asked_for_refresh,
@@ -103,10 +104,11 @@ def identity_is_not_compared(seen: Observed) -> Step | None:
     """expectedIdentity was set or changed since the credential was obtained."""
     if not isinstance(seen.credential, StoredCredential) or seen.oauth2 is None:
         return None
-    expected = seen.oauth2.expected_identity
-    if not expected or not fingerprint_fits(seen.credential.facts, seen):
+    expected, facts = seen.oauth2.expected_identity, seen.credential.facts
+    # Who stands behind an imported refresh token is not known before the provider has answered.
+    if not expected or not fingerprint_fits(facts, seen) or facts.is_unproven:
         return None
-    if seen.credential.facts.identity_checked == expected_identity_hash(expected):
+    if facts.identity_checked == expected_identity_hash(expected):
         return None
     return CompareIdentity(seen.credential, expected)
 
@@ -168,6 +170,7 @@ PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
     deletion_is_not_to_revoke,
     template_of_the_credential_changed,
     history_is_not_told,
+    step_of_import,
     surroundings_are_unknown,
 )
 

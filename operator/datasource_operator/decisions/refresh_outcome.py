@@ -20,7 +20,6 @@ from datasource.oauth2.errors import (
     OutcomeUnknown,
     Processed,
     RedirectRefused,
-    Throttled,
     Unauthorized,
     UnexpectedStatus,
 )
@@ -28,7 +27,8 @@ from datasource.oauth2.id_token import IdentityMismatch
 from datasource.oauth2.identity import IdentityChanged
 from datasource.oauth2.token_response import TokenResponse, successor
 from datasource.outbound.printable import sentence
-from datasource.records.credential import Change, CredentialData, CredentialFacts
+from datasource.records.change import Change
+from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.grant import told_life
 from datasource.records.history import SUCCEEDED, Act, entry_of
 from datasource.records.intent import Intent
@@ -47,7 +47,20 @@ class Unproven:
     error: IdentityMismatch | IdentityChanged
 
 
-Answer = TokenResponse | Unproven | OAuth2Error
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """The first reply to an imported refresh token, and who stands behind it, as far as its id_token tells."""
+
+    response: TokenResponse
+    shown: str | None = None
+    """What a person recognizes."""
+    kept: str | None = field(default=None, repr=False)
+    """Verified claims, as they are kept with the credential."""
+    problem: str | None = None
+    """Why that is not known, although there was an id_token."""
+
+
+Answer = TokenResponse | Unproven | Identified | OAuth2Error
 """What came of a request: tokens, tokens of which nobody can say whose they are, or an error."""
 
 
@@ -60,6 +73,7 @@ class Store:
     received_at: datetime
     trouble: None = None
     revoke: bool = False
+    identity: Identified | None = None
 
     def change(self, found: CredentialFacts) -> Change:
         """What to write, where `found` stands now."""
@@ -86,11 +100,18 @@ class Store:
             verdict_message=None,
             page_request=_without_answered(found, turn),
         )
-        return _told(Change(facts, data), turn, self.received_at, SUCCEEDED)
+        change = Change(facts, data) if self.identity is None else _identified(facts, data, self.identity)
+        return _told(change, turn, self.received_at, SUCCEEDED)
 
     def stands(self, found: CredentialFacts) -> bool:
         """Whether it was written, though no answer said so."""
         return found.stored_by == self.turn.intent.id
+
+
+def _identified(facts: CredentialFacts, data: CredentialData, identity: Identified) -> Change:
+    """With who stands behind the tokens. Whether that is whom the spec expects is compared before apps get one."""
+    known = msgspec.structs.replace(facts, authorized_as=identity.shown, identity_problem=identity.problem)
+    return Change(known, msgspec.structs.replace(data, identity=identity.kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +231,7 @@ def tokens_in(sent: CredentialData, answer: Answer) -> CredentialData | None:
     match answer:
         case TokenResponse():
             return as_replied(sent, answer)
-        case Unproven():
+        case Unproven() | Identified():
             return as_replied(sent, answer.response)
         case OAuth2Error(refresh_token=str()):
             return msgspec.structs.replace(sent, refresh_token=answer.refresh_token)
@@ -226,6 +247,8 @@ def refresh_outcome(turn: Turn, answer: Answer, now: datetime) -> RefreshOutcome
     match answer:
         case TokenResponse():
             return Store(turn, answer, now)
+        case Identified():
+            return Store(turn, answer.response, now, identity=answer)
         case Unproven(error=IdentityChanged()):
             # The grant is somebody else's now: apps get nothing of it, and nobody may go on with it.
             return Verdict(
@@ -300,5 +323,4 @@ def _setback(turn: Turn, error: OAuth2Error, what_next: str = "", pause: timedel
             BLOCKED_PAUSE,
             look_again_at=turn.client_secret_name,
         )
-    wait = error.retry_after if isinstance(error, Throttled) else None
-    return Setback(Reason.REFRESH_FAILING, message, at_least=wait or timedelta(0))
+    return Setback(Reason.REFRESH_FAILING, message, at_least=error.retry_after or timedelta(0))

@@ -20,12 +20,13 @@ from datasource.api.objects import (
 )
 from datasource.api.requests import echo
 from datasource.api.spec import Spec, redirect_uri_of
-from datasource.api.states import GRANT_EXPIRING, MEANING, Progress, Reason, State
+from datasource.api.states import GRANT_EXPIRING, IMPORTED, MEANING, Progress, Reason, State
 from datasource.records.credential import Unreadable
 from datasource.records.history import HistoryEntry
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
 from datasource_operator.decisions.expiring_grants import end_of_grant, expiring_grant
+from datasource_operator.decisions.imports import REFUSALS, waiting_import
 from datasource_operator.decisions.looks import conditions_are_news, look_conditions, transition_time
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import told_last
@@ -170,6 +171,14 @@ def brought_nearer(before: Status, after: Status) -> str | None:
     return stands.message
 
 
+def refused_import(before: Status, after: Status) -> str | None:
+    """What is to be told of an import that came to nothing; None where that stood there already."""
+    stood, stands = before.condition(IMPORTED), after.condition(IMPORTED)
+    if stands is None or stands.reason not in REFUSALS or (stood is not None and stood.reason == stands.reason):
+        return None
+    return stands.message
+
+
 def dropped_fields(patch: Mapping[str, Any], written: Status) -> frozenset[str]:
     """The fields of a patch that its answer lacks, dotted where they are nested: the schema does not know them."""
     return frozenset(_dropped(patch["status"], msgspec.to_builtins(written), ""))
@@ -268,6 +277,8 @@ def _conditions(seen: Observed, finding: Finding) -> tuple[Condition, ...]:
         conditions.append(_condition(seen, "Reconciling", "True", *said))
     elif finding.progress is Progress.STALLED:
         conditions.append(_condition(seen, "Stalled", "True", *said))
+    if (waiting := waiting_import(seen)) is not None:
+        conditions.append(_condition(seen, IMPORTED, "False", waiting.reason, waiting.message))
     if (grant := expiring_grant(seen)) is not None:
         conditions.append(_condition(seen, GRANT_EXPIRING, "True", grant.nearness, grant.message))
     return (*conditions, *look_conditions(seen))

@@ -8,6 +8,7 @@ from datasource.api.requests import HandledSet
 from datasource.api.secret_metadata import SecretMetadata
 from datasource.records.contents import Readable, StoredCredential
 from datasource.records.credential import Unreadable
+from datasource.records.import_secret import ImportSecret
 from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan
 from datasource_operator.decisions.observed import BY_ANNOTATION, Asked, Finding
 
@@ -90,6 +91,31 @@ class Relabel:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtImport:
+    """Read what an import Secret brings: watches show its metadata alone."""
+
+    secret: ImportSecret
+
+
+@dataclass(frozen=True, slots=True)
+class TakeImport:
+    """Store the refresh token of an import Secret as a credential that is to be proved. It is sent after that, not before."""
+
+    secret: ImportSecret
+    token_hash: str
+    replaced: Readable | None
+    keeps_access_token: bool
+    """Whether apps still have one that works."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteImport:
+    """Delete an import Secret whose refresh token was taken over."""
+
+    secret: ImportSecret
+
+
+@dataclass(frozen=True, slots=True)
 class WriteTokenSecret:
     """Bring the token Secret to what it should be."""
 
@@ -133,6 +159,9 @@ Step = (
     | Hold
     | Release
     | Relabel
+    | LookAtImport
+    | TakeImport
+    | DeleteImport
     | WriteTokenSecret
     | LookForTokenSecret
     | DeleteTokenSecret

@@ -469,7 +469,7 @@ async def test_cve_2026_48710_host_header_builds_no_url(host: str) -> None:
             await client.get("/nothing", headers=headers),
         ]
     assert pages[0].status_code == 200
-    assert redirect_uri(EXTERNAL, "shop") in pages[0].text
+    assert redirect_uri(EXTERNAL, "shop") in pages[0].text.replace("<wbr>", "")
     for page in pages:
         assert "evil" not in page.text + str(page.headers)
 

@@ -89,6 +89,38 @@ def test_known_scopes_are_told_in_words_and_others_by_their_names() -> None:
     assert told.more == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"scopes": ["openid"], **ENDPOINTS}, True),
+        ({"scopes": ["openid", "offline_access"], **ENDPOINTS}, False),
+        ({"scopes": ["read"], **ENDPOINTS}, False),
+        # Google gives a refresh token for access_type=offline, which its preset asks for, and knows no such scope.
+        ({"provider": "google", "scopes": ["openid"]}, False),
+    ],
+)
+def test_administrators_are_told_of_offline_access_where_it_is_what_is_missing(
+    options: dict[str, Any], says: bool
+) -> None:
+    assert ("The scope <code>offline_access</code> is not requested." in page(**options)) is says
+
+
+def test_words_from_right_to_left_are_kept_from_turning_ours_around() -> None:
+    shown = page(
+        Display(title="מערכת יומן", purpose="אב <i>", owner="Team", contact="א"), Branding("خدمة"), **ENDPOINTS
+    )
+    assert "for the app <q><bdi>מערכת יומן</bdi></q>." in shown
+    assert "Their reason: <q><bdi>אב &lt;i&gt;</bdi></q>" in shown
+    assert "You can reach Team at <bdi>א</bdi>." in shown
+    assert '<p class="brand"><bdi>خدمة</bdi></p>' in shown
+    # A title is text: no element is in it.
+    assert "<title>מערכת יומן - Datasource shop/calendar</title>" in shown
+
+
+def test_redirect_uri_breaks_behind_a_slash_before_a_word() -> None:
+    assert "<code>https:/<wbr>/<wbr>connect.example.com/<wbr>callback/<wbr>shop</code>" in page()
+
+
 def test_many_scopes_do_not_push_the_button_off_the_screen() -> None:
     told = consent(scopes=[f"scope-{number}" for number in range(40)], **ENDPOINTS)
     assert len(told.others) == MOST_SHOWN

@@ -132,16 +132,94 @@ async def test_code_of_many_thousand_characters_is_no_large_head() -> None:
         writer.close()
 
 
-async def test_connections_beyond_the_bound_are_let_go_and_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_asks_gets_the_place_of_the_one_who_was_silent_for_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(server_module, "CONNECTIONS", 3)
     async with listening() as port:
-        kept = [await connected(port) for _ in range(3)]
-        await asyncio.sleep(0.05)
-        assert await answer_of(await connected(port)) == b""
-        for reader, writer in kept:
+        silent = [await connected(port) for _ in range(3)]
+        for count in range(2):
+            reader, writer = await connected(port)
             writer.write(REQUEST)
             assert b"200 OK" in await reader.readuntil(b"hello")
             writer.close()
+            # Those who came first went first, and whoever came last is here.
+            assert await answer_of(silent[count]) == b""
+        silent[2][1].write(REQUEST)
+        assert b"200 OK" in await silent[2][0].readuntil(b"hello")
+        silent[2][1].close()
+
+
+@pytest.mark.parametrize("begun", [b"GET / HTTP/1.1\r\nHost: x\r\n", b"G", b""])
+async def test_strangers_who_hold_every_connection_keep_nobody_out(
+    begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "CONNECTIONS", 8)
+    async with listening() as port:
+        strangers = [await connected(port) for _ in range(30)]
+        for _, writer in strangers:
+            writer.write(begun)
+        reader, writer = await connected(port)
+        writer.write(REQUEST)
+        assert b"200 OK" in await reader.readuntil(b"hello")
+        for _, each in (*strangers, (reader, writer)):
+            each.close()
+
+
+async def test_request_under_way_keeps_its_place_and_where_all_have_one_the_newcomer_is_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_module, "CONNECTIONS", 3)
+    begun, goes_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.release()
+        await goes_on.wait()
+        await app(scope, receive, send)
+
+    async with listening(waiting) as port:
+        kept = [await connected(port) for _ in range(3)]
+        for _, writer in kept:
+            writer.write(REQUEST)
+            await begun.acquire()
+        assert await answer_of(await connected(port)) == b""
+        goes_on.set()
+        for reader, writer in kept:
+            assert b"200 OK" in await reader.readuntil(b"hello")
+            writer.close()
+
+
+async def test_who_asks_and_never_reads_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many requests behind one another whose answers nobody reads: such a connection was held for ever."""
+    monkeypatch.setattr(server_module, "WRITE_TIMEOUT", 0.1)
+    ended = asyncio.Event()
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
+        ended.set()
+
+    async with listening(endless) as port:
+        _, writer = await connected(port)
+        writer.write(REQUEST)
+        async with asyncio.timeout(30):
+            await ended.wait()
+        writer.close()
+
+
+async def test_who_reads_in_the_end_gets_the_whole_answer() -> None:
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5000000")]})
+        await send({"type": "http.response.body", "body": b"x" * 5_000_000})
+
+    async with listening(large) as port:
+        reader, writer = await connected(port)
+        writer.write(REQUEST)
+        assert len(await reader.readexactly(5_000_000)) == 5_000_000
+        writer.write(REQUEST)
+        assert len(await reader.readexactly(5_000_000)) == 5_000_000
+        writer.close()
 
 
 async def test_websockets_are_not_spoken() -> None:

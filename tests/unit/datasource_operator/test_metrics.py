@@ -179,6 +179,14 @@ def test_every_state_and_reason_is_there_from_the_start() -> None:
         assert value(registry, "datasource_datasources", state=meaning.state, reason=reason) == 0
 
 
+def test_namespace_tells_of_what_is_there_and_of_nothing_else() -> None:
+    registry = scraped(authorized_cache(shown(Reason.GRANT_REVOKED)), per_object=False)
+    (family,) = (each for each in registry.collect() if each.name == "datasource_namespace_datasources")
+    assert [(sample.labels, sample.value) for sample in family.samples] == [
+        ({"datasource_namespace": NAMESPACE, "state": "NOT AUTHORIZED", "reason": "GrantRevoked"}, 1)
+    ]
+
+
 def test_datasource_that_nobody_looked_at_is_unseen() -> None:
     cache = Cache()
     cache.store_datasource(shown())

@@ -4,7 +4,7 @@ import asyncio
 
 from datasource_operator.served_scopes import Scope, ServedScopes, Source
 
-SECRETS = (Source.CREDENTIALS, Source.TOKENS, Source.OTHER_TOKENS)
+SECRETS = (Source.CREDENTIALS, Source.TOKENS, Source.OTHER_TOKENS, Source.IMPORTS)
 
 
 def list_all(served: ServedScopes, scope: Scope) -> None:
@@ -23,7 +23,7 @@ async def begins(served: ServedScopes) -> bool:
 
 def test_lists_that_were_not_read_are_named() -> None:
     served = ServedScopes((None,))
-    secrets = "credential Secrets, token Secrets, token Secrets of other types"
+    secrets = "credential Secrets, import Secrets, token Secrets, token Secrets of other types"
     assert served.unready() == f"the lists of Datasources, {secrets} have not been read yet"
     for source in SECRETS:
         served.listed(None, source)
@@ -72,6 +72,8 @@ def test_nothing_is_concluded_from_secrets_that_were_never_listed() -> None:
     served.listed("here", Source.TOKENS)
     assert not served.has_secrets_of("here")
     served.listed("here", Source.OTHER_TOKENS)
+    assert not served.has_secrets_of("here")
+    served.listed("here", Source.IMPORTS)
     assert served.has_secrets_of("here")
     assert not served.has_secrets_of("there")
     everywhere = ServedScopes((None,))

@@ -1,8 +1,12 @@
 """What the demo is told with variables, and what it makes of the examples."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
+from deploy.local import demo
+from deploy.local.cluster import Cluster
 from deploy.local.demo import EXAMPLES, Choices, at_host, choices_in
 from deploy.local.processes import StackError
 
@@ -29,3 +33,29 @@ def test_only_what_pods_ask_is_moved_to_the_host_that_they_see() -> None:
     assert moved == {"tokenURL", "revocationURL"}
     assert after["tokenURL"].startswith("http://10.99.0.1:")
     assert at_host(text, "127.0.0.1") == text
+
+
+def test_cluster_that_does_not_answer_for_a_moment_ends_no_demo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trouble = StackError("TLS handshake timeout")
+    answers: list[str | StackError] = ["calendar is AUTHORIZED", trouble, trouble, "calendar is ERROR"]
+
+    def state(_cluster: object) -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, StackError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(demo, "state", state)
+    monkeypatch.setattr(demo, "_reason", lambda _cluster: "")
+    cluster, seen = Cluster(Path("none"), Path("none")), ""
+    for _ in range(4):
+        seen = demo._look(cluster, seen)
+
+    said = [line.split(None, 1)[1] for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert said == [
+        "calendar is AUTHORIZED",
+        "The cluster does not answer. The demo tries again each second. TLS handshake timeout",
+        "calendar is ERROR",
+    ]

@@ -7,7 +7,7 @@ import pytest
 from deploy.local.cache import REPOSITORY
 from generators.words.__main__ import RULES, complaints, findings, parse_rules
 from generators.words.sentences import paragraphs, sentences, words_in
-from generators.words.strings import of_commands, of_crd, of_python, of_template
+from generators.words.strings import of_commands, of_manifest, of_notes, of_presets, of_python, of_template
 
 RULES_HERE = parse_rules(RULES.read_text())
 
@@ -30,6 +30,9 @@ def texts(found: object) -> list[str]:
             ["JWT: a token.", "none: no secret.", "id_token is a word."],
         ),
         ("Two\nlines of one\nsentence.", ["Two lines of one sentence."]),
+        ("It is stored. spec.suspend is true.", ["It is stored.", "spec.suspend is true."]),
+        ("Look at it. kubectl get dsrc shows it.", ["Look at it.", "kubectl get dsrc shows it."]),
+        ("Nehmen Sie ein Fenster. Öffnen Sie es.", ["Nehmen Sie ein Fenster.", "Öffnen Sie es."]),
         ("", []),
     ],
 )
@@ -39,7 +42,14 @@ def test_text_is_cut_into_sentences(text: str, expected: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("sentence", "count"),
-    [("Set `spec.url` - then wait (5 minutes).", 6), ("a → b", 2), ("“Quoted” and **bold**", 3), ("", 0), ("… — -", 0)],
+    [
+        ("Set `spec.url` - then wait (5 minutes).", 6),
+        ("a → b", 2),
+        ("“Quoted” and **bold**", 3),
+        ("à être Über", 3),
+        ("", 0),
+        ("… — -", 0),
+    ],
 )
 def test_words_are_counted_as_a_reader_does(sentence: str, count: int) -> None:
     assert words_in(sentence) == count
@@ -63,6 +73,34 @@ def test_strings_of_a_module_are_read_whole_and_its_docstrings_are_not(tmp_path:
         '    raise ValueError("This is said to people.")\n'
     )
     assert list(of_python(module)) == [(5, "The first half and the `code` half."), (11, "This is said to people.")]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        # What is put together from several strings is one sentence, whatever puts it together.
+        ('x = "It waits for a person " + who + " and tries again."', ["It waits for a person `code` and tries again."]),
+        ('x = f"It waits for {who} " + "and tries again."', ["It waits for `code` and tries again."]),
+        ('x = "It waits for a person called %s." % who', ["It waits for a person called `code`."]),
+        ('x = "It waits for {0.name!r} a while.".format(who)', ["It waits for `code` a while."]),
+        # What is filled in may be a text by itself.
+        (
+            "x = f\"So it is: {'a person has to act' if x else 'it will try again'} now.\"",
+            ["So it is: `code` now.", "a person has to act", "it will try again"],
+        ),
+        ('x = "a b {} d".format("a person has to act")', ["a b `code` d", "a person has to act"]),
+        (
+            'x = f(g("The first of two texts.") + h("The second of two texts."))',
+            ["The first of two texts.", "The second of two texts."],
+        ),
+        ('x = """The first part of it.\n\nAnd the second part."""', ["The first part of it.", "And the second part."]),
+        ("x = a + b", []),
+    ],
+)
+def test_strings_that_are_put_together_are_read_together(tmp_path: Path, code: str, expected: list[str]) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(f"{code}\n")
+    assert [" ".join(text.split()) for text in texts(of_python(module))] == expected
 
 
 def test_help_texts_are_docstrings_of_commands_alone(tmp_path: Path) -> None:
@@ -92,7 +130,40 @@ def test_descriptions_and_messages_of_a_crd_are_read(tmp_path: Path) -> None:
     crd.write_text(
         "a:\n  description: What it is.\n  other: whoever\n  rules:\n  - rule: whoever\n    message: What is wrong.\n"
     )
-    assert texts(of_crd(crd)) == ["What it is.", "What is wrong."]
+    assert texts(of_manifest(crd)) == ["What it is.", "What is wrong."]
+
+
+def test_messages_that_a_policy_puts_together_are_read_with_what_is_filled_in(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "---\nvalidations:\n- messageExpression: >-\n    'Secret ' + object.metadata.name + ' is of a type, and '\n"
+        "    + user + ' may not get it'\n"
+        "---\nmessage: Another document.\n"
+    )
+    assert texts(of_manifest(policy)) == ["is of a type, and `code` may not get it", "Another document."]
+
+
+def test_alert_is_read_as_it_is_shown(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "summary: '{{ if eq $value 1.0 }}1 token{{ else }}{{ $value }} tokens{{ end }} of {{ $labels.x }} expired'\n"
+    )
+    assert texts(of_manifest(rules)) == ["1 token of `code` expired"]
+
+
+def test_notes_of_the_chart_are_read_without_commands_and_conditions(tmp_path: Path) -> None:
+    notes = tmp_path / "NOTES.txt"
+    notes.write_text('{{- if hasPrefix "a" .b }}\n\nIt serves {{ .c }} here.\n{{- end }}\n\n    kubectl get whoever\n')
+    assert [" ".join(text.split()) for text in texts(of_notes(notes)) if text.strip()] == ["It serves `code` here."]
+
+
+def test_notes_steps_and_scopes_of_presets_are_read(tmp_path: Path) -> None:
+    presets = tmp_path / "presets.toml"
+    presets.write_text(
+        '[a]\ntitle = "whoever"\nnotes = ["One note."]\nsteps = ["Enter {redirect URI} there."]\n'
+        'scopeTexts."x" = "read it"\nconsentEnds = "Never."\n'
+    )
+    assert texts(of_presets(presets)) == ["One note.", "Enter {redirect URI} there.", "read it", "Never."]
 
 
 @pytest.mark.parametrize("word", sorted(RULES_HERE.instead))

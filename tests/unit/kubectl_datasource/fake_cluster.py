@@ -53,6 +53,10 @@ class Cluster:
         """Whoever asks with these words is told that, and kubectl fails."""
         self._answer(words, err=complaint, code=1)
 
+    def prints(self, words: str, text: str, *, code: int) -> None:
+        """Whoever asks with these words gets that, and the exit code of what was run."""
+        self._answer(words, out=text, code=code)
+
     @property
     def asked(self) -> list[str]:
         """Every run of kubectl, as a line."""

@@ -46,3 +46,60 @@ def test_before_an_installation_nothing_of_it_is_looked_for(
     assert "FAILED  Your rights: missing: create namespaces in all namespaces" in out
     assert "Lease" not in out
     assert not [line for line in cluster.asked if "deployments" in line]
+
+
+OPERATOR = {
+    "metadata": {
+        "name": "our-operator",
+        "namespace": "datasource-system",
+        "labels": {"app.kubernetes.io/component": "operator"},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("deployments", "says", "code", "line"),
+    [
+        (
+            [OPERATOR],
+            '{"delivered": true, "receiver": "hooks.example.com", "id": "1"}\n',
+            0,
+            "OK      Notifications: hooks.example.com accepted",
+        ),
+        (
+            [OPERATOR],
+            'a warning\n{"delivered": false, "why": "the receiver answered 401"}\n',
+            1,
+            "FAILED  Notifications: the test message was not delivered: the receiver answered 401",
+        ),
+        ([OPERATOR], "no JSON\n", 0, "UNKNOWN Notifications: no test message could be sent: the answer cannot be read"),
+        ([OPERATOR], "", 1, "UNKNOWN Notifications: no test message could be sent"),
+        ([], "", 0, "UNKNOWN Notifications: no test message could be sent: there is no Deployment of the operator"),
+    ],
+)
+def test_test_message_is_sent_by_the_operators_own_pod(
+    cluster: Cluster,
+    capsys: pytest.CaptureFixture[str],
+    deployments: list[object],
+    says: str,
+    code: int,
+    line: str,
+) -> None:
+    cluster.says("version", {"serverVersion": {"gitVersion": "v1.36.3"}})
+    cluster.says("get deployments", {"items": deployments})
+    if says or code == 0:
+        cluster.prints("exec deployment/our-operator --namespace=datasource-system", says, code=code)
+    else:
+        cluster.refuses("exec deployment/our-operator", 'Error from server (Forbidden): pods "x" is forbidden')
+    plugin("doctor", "--test-notification")
+    assert [each for each in capsys.readouterr().out.splitlines() if each.startswith(line)], line
+    ran = [each for each in cluster.asked if each.startswith("exec")]
+    assert all(each.endswith(" -- python -m datasource_operator.trial_notification") for each in ran)
+    assert bool(ran) is bool(deployments)
+
+
+def test_nobody_is_sent_a_message_who_was_not_to_be(cluster: Cluster) -> None:
+    cluster.says("version", {"serverVersion": {"gitVersion": "v1.36.3"}})
+    cluster.says("get deployments", {"items": [OPERATOR]})
+    plugin("doctor")
+    assert not [each for each in cluster.asked if each.startswith("exec")]

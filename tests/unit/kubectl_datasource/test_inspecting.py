@@ -21,9 +21,9 @@ SECRET: dict[str, Any] = {
 def test_keys_sizes_and_times_are_shown_and_no_value() -> None:
     found = summary(SECRET)
     assert found["bytes"] == {"access_token": 14, "broken": None}
-    assert found["times"] == {"runs out": "2026-07-01T12:10:00Z"}
+    assert found["times"] == {"expires": "2026-07-01T12:10:00Z"}
     text = "\n".join("".join(cell.text for cell in line) for line in lines("Token Secret", found, NOW))
-    assert "runs out 2026-07-01T12:10:00Z (in 10m)" in text
+    assert "expires 2026-07-01T12:10:00Z (in 10m)" in text
     for told in (text, repr(found)):
         assert TOKEN not in told
         assert SECRET["data"]["access_token"] not in told

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from datasource.api.states import Reason
 from kubectl_datasource.advice import Advice, Command
 from kubectl_datasource.status_screen import screen, status_json
@@ -61,3 +63,21 @@ def test_json_has_conditions_and_no_link() -> None:
     assert [each["type"] for each in told["conditions"]] == ["Ready"]
     assert told["commands"][0]["command"] == "kubectl datasource authorize calendar"
     assert LINK not in repr(told)
+
+
+@pytest.mark.parametrize(
+    ("type_", "status", "style"),
+    [
+        ("Ready", "False", "yellow"),
+        ("Imported", "False", "yellow"),
+        ("ProviderReachable", "True", "green"),
+        ("Accepted", "Unknown", "yellow"),
+        ("GrantExpiring", "True", "yellow"),
+        ("Stalled", "True", "yellow"),
+    ],
+)
+def test_condition_that_asks_for_a_look_is_not_green(type_: str, status: str, style: str) -> None:
+    condition = {"type": type_, "status": status, "reason": "Why", "message": "A message."}
+    shown = datasource(Reason.AUTHORIZED, conditions=[condition | {"lastTransitionTime": "2026-07-01T11:00:00Z"}])
+    (cell,) = [cell for line in screen(shown, ADVICE, NOW) for cell in line if cell.text == status]
+    assert cell.style == style

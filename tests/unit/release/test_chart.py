@@ -44,19 +44,21 @@ def test_what_nobody_told_is_not_made_up() -> None:
     assert "artifacthub.io/images" not in chart["annotations"]
 
 
-def test_repository_becomes_the_default_and_nothing_else_changes() -> None:
+def test_repositories_become_defaults_and_nothing_else_changes() -> None:
     before = (CHART / "values.yaml").read_text()
-    after = values_yaml(before, TOLD)
+    after = values_yaml(before, "1.2.3", TOLD)
     assert yaml.safe_load(after)["image"]["registry"] == "registry.example.com:5000"
     assert yaml.safe_load(after)["image"]["repository"] == "team/datasource-operator"
+    # docs/alerts.md of that very version.
+    assert yaml.safe_load(after)["monitoring"]["prometheusRule"]["runbookURL"] == "https://example.com/x/blob/v1.2.3/"
     lines = zip(before.splitlines(), after.splitlines(), strict=True)
-    assert sum(old != new for old, new in lines) == 2
-    assert values_yaml(before, Settings()) == before
+    assert sum(old != new for old, new in lines) == 3
+    assert values_yaml(before, "1.2.3", Settings()) == before
 
 
 def test_values_of_another_shape_are_refused() -> None:
-    with pytest.raises(Refused, match=r"no line image\.registry"):
-        values_yaml("image: {}\n", TOLD)
+    with pytest.raises(Refused, match=r"no line registry: .* RELEASE_REPOSITORY"):
+        values_yaml("image: {}\n", "1.2.3", TOLD)
 
 
 def test_install_yaml_names_the_repository_wherever_it_runs_the_image() -> None:

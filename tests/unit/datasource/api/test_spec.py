@@ -273,3 +273,11 @@ def test_tokens_are_not_revoked_on_deletion_unless_asked_for() -> None:
 def test_fields_that_are_not_set_are_told_where_they_are_written() -> None:
     told = missing_fields(["clientID", "tokenURL"])
     assert told.startswith("Not set yet: spec.oauth2.clientID, spec.oauth2.tokenURL. ")
+
+
+def test_field_that_each_customer_has_a_value_of_is_told_with_the_preset_s_example() -> None:
+    told = missing_fields(["clientID", "issuer"], PRESETS["okta"])
+    assert told.startswith(
+        "Not set yet: spec.oauth2.clientID, spec.oauth2.issuer. An example of issuer: https://COMPANY.okta.com/"
+    )
+    assert "example" not in missing_fields(["clientID"], PRESETS["okta"])

@@ -1,6 +1,7 @@
 """What the API server's schema cannot check of a spec is found, with the field and the remedy."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -171,6 +172,7 @@ def test_endpoint_that_no_request_may_go_to_is_refused_with_the_operators_flag(f
     change: dict[str, Any] = {"issuer": "https://login.example.com", field: url}
     error = refused(raw_spec(**change))
     assert str(error).startswith(f"spec.oauth2.{field} leads to {kind}")
+    assert f"({urlsplit(url).hostname}). No request may go there." in str(error)
     assert "DATASOURCE_EGRESS_ALLOW" in str(error)
 
 

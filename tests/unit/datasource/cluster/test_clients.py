@@ -62,7 +62,7 @@ async def test_secret_that_is_not_there_is_told_with_the_command_that_creates_it
     async with ApiServer(fails(404, "NotFound")) as server, server.kube() as kube:
         with pytest.raises(ClientMaterialMissing, match=r"Secret my-app named by .* does not exist") as caught:
             await clients(kube).client_secret("shop", oauth2(), {})
-    assert "kubectl create secret generic my-app -n shop --from-literal=client-secret=..." in str(caught.value)
+    assert "kubectl create secret generic my-app -n shop --from-file=client-secret=FILE" in str(caught.value)
     assert (caught.value.reason, caught.value.secret) == (Reason.CLIENT_SECRET_NOT_FOUND, "my-app")
 
 
@@ -295,7 +295,7 @@ async def test_headers_go_to_no_host_that_their_secret_does_not_allow_also_where
 @pytest.mark.parametrize(
     ("reply", "reason", "says"),
     [
-        (fails(404, "NotFound"), Reason.CLIENT_SECRET_NOT_FOUND, "--from-literal=api-key=..."),
+        (fails(404, "NotFound"), Reason.CLIENT_SECRET_NOT_FOUND, "--from-file=api-key=FILE"),
         (json_reply(gateway("azN5CkhvczogeA==")), Reason.INVALID_CONFIGURATION, "whose value is empty, begins"),
         (json_reply({"metadata": {"name": "gateway"}}), Reason.CLIENT_SECRET_NOT_FOUND, "missing or empty"),
     ],

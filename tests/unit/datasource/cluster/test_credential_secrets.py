@@ -18,8 +18,9 @@ from datasource.cluster.api_errors import Forbidden, Unavailable
 from datasource.cluster.credential_secrets import STORE_BACKOFF, CredentialSecrets, Found, NotOurs, Stale
 from datasource.cluster.resources import SECRETS
 from datasource.concurrency.backoff import no_jitter
+from datasource.records.change import Change
 from datasource.records.contents import Leaving, StoredCredential
-from datasource.records.credential import Change, CredentialFacts, Unreadable
+from datasource.records.credential import CredentialFacts, Unreadable
 from datasource.records.standing import Absent, Standing, Written, standing
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 from tests.unit.datasource.api_server import ApiServer, Reply, cuts, fails, json_reply

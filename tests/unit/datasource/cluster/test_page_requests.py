@@ -10,11 +10,14 @@ from datasource.cluster.api_errors import Forbidden, Unavailable
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
 from datasource.cluster.page_requests import NotAsked, PageRequests
 from datasource.cluster.resources import SECRETS
+from datasource.records.change import Change
 from datasource.records.contents import StoredCredential, tombstone
 from datasource.records.credential import Facts
 from datasource.records.credential_patches import credential_manifest, facts_patch
+from datasource.records.history import Act, entry_of, read_history
 from datasource.records.link_keys import LinkKeys
 from datasource.records.page_request import PageRequest, RequestKind
+from datasource.records.standing import Standing
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 from tests.unit.datasource.builders import NOW, UID, credential_data, facts
 
@@ -231,3 +234,22 @@ async def test_history_is_read_with_the_facts_and_no_token_is() -> None:
     damaged = await world.secrets.facts(*PLACE)
     assert isinstance(damaged, StoredCredential)
     assert damaged.history is None
+
+
+async def test_what_we_tell_bears_the_mark_of_its_datasource() -> None:
+    world = World().holds()
+    secrets = CredentialSecrets(world.kube, "tests", may_list=False, link_keys=lambda: KEYS)
+    entry = entry_of("act-1", Act.NEW_CREDENTIAL, by="ada", at=NOW)
+    before = await secrets.facts(*PLACE)
+    assert isinstance(before, StoredCredential)
+
+    def change(found: StoredCredential) -> Change:
+        return Change(found.facts).with_entry(found.history, entry)
+
+    await secrets.write_until_it_stands(*PLACE, before, change, lambda _: Standing.LOST)
+    whole = await secrets.whole(*PLACE)
+    assert whole is not None
+    (told,) = read_history(whole.history)
+    assert told.is_ours(KEYS, PLACE, NOW)
+    (_, more) = read_history(secrets.told(*PLACE, whole.history, entry_of("act-2", Act.CLEAR, by="ada", at=NOW)))
+    assert more.is_ours(KEYS, PLACE, NOW)

@@ -40,6 +40,23 @@ def test_words_of_a_stranger_are_not_gone_through_before_somebody_shows_them(mon
     assert response.error_description == "No thanks"
 
 
+@pytest.mark.parametrize("name", [b"J%e9r%f4me", b"J\xe9r\xf4me", b"%ff%fe", b"\xff"])
+def test_name_in_another_encoding_costs_nobody_his_consent(name: bytes) -> None:
+    """The instance: a person's name in Latin-1 beside the code, and the query was refused as a whole."""
+    response = parse_callback(b"code=c&state=st-1&user=" + name)
+    assert (response.code, response.state) == ("c", "st-1")
+    refusal = parse_callback(b"error=access_denied&state=st-1&error_description=" + name)
+    assert refusal.error == "access_denied"
+    assert "\ufffd" in (refusal.error_description or "")
+
+
+def test_error_under_the_names_that_some_services_have_for_it_is_read() -> None:
+    response = parse_callback(b"error_code=200&error_message=Permissions+error&state=st-1")
+    assert (response.error, response.error_description) == ("200", "Permissions error")
+    # Beside a code it decides nothing.
+    assert parse_callback(b"code=c&error_code=0&state=st-1").error is None
+
+
 @pytest.mark.parametrize("empty", [b"code=c&state=", b"code=c"])
 def test_empty_state_is_no_state(empty: bytes) -> None:
     assert parse_callback(empty).state is None
@@ -67,7 +84,10 @@ def test_empty_issuer_is_not_a_missing_one() -> None:
         pytest.param(b"error=a&error_description=b&error_description=c", id="two error descriptions"),
         pytest.param(b"code=c&code=&state=s", id="a code and an empty one"),
         pytest.param(b"code=%ff&state=s", id="percent-encoded bytes that are not UTF-8"),
-        pytest.param(b"code=\xc3\xa4&state=s", id="bytes that are not ASCII"),
+        pytest.param(b"code=\xe4&state=s", id="bytes that are not UTF-8"),
+        pytest.param(b"code=c&state=%e4", id="a state that is not UTF-8"),
+        pytest.param(b"code=c&state=s&iss=%e4", id="an issuer that is not UTF-8"),
+        pytest.param(b"state=s&error_message=No", id="words without an error"),
         pytest.param(b"code=c&" + b"a=1&" * 50, id="more than 50 parameters"),
         pytest.param(b"code=" + b"c" * 16_384, id="longer than 16 KiB"),
     ],

@@ -1,6 +1,7 @@
 """What a reply that grants nothing means, and what is shown of it."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,12 +41,17 @@ GOOGLE_API = {"error": {"code": 401, "message": "Request is missing required aut
 
 
 def answered(
-    status: int, members: Any = None, *rules: ErrorRule, text: str = "", sent: tuple[str, ...] = ()
+    status: int,
+    members: Any = None,
+    *rules: ErrorRule,
+    text: str = "",
+    sent: tuple[str, ...] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> OAuth2Error:
     """The error that a reply is."""
     read = None if members is None else json_object(json.dumps(members))
     with pytest.raises(OAuth2Error) as caught:
-        raise_for_reply(status, read, {}, received_at=NOW, rules=rules, text=text, sent=sent)
+        raise_for_reply(status, read, headers or {}, received_at=NOW, rules=rules, text=text, sent=sent)
     return caught.value
 
 
@@ -198,7 +204,59 @@ def test_endpoint_is_called_by_its_name() -> None:
         raise_for_reply(404, None, {}, received_at=NOW, endpoint="pushed authorization request URL")
 
 
-@pytest.mark.parametrize(("text", "expected"), [("\ufeff \n<p>", True), ("{<", False), ("", False)])
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (
+            'Bearer realm="x", error="invalid_token", error_description="It has expired"',
+            "invalid_token: It has expired",
+        ),
+        ("Bearer error=invalid_token", "invalid_token"),
+        ('Basic realm="x"', ""),
+        ('Basic realm="error=x"' * 5_000, None),
+        ("", ""),
+    ],
+)
+def test_what_a_challenge_says_is_shown_and_decides_nothing(header: str, words: str | None) -> None:
+    found = answered(401, text="", headers={"www-authenticate": header})
+    assert type(found) is Unauthorized
+    assert words is None or str(found) == str(Unauthorized(words))
+
+
+def test_body_is_shown_before_a_challenge() -> None:
+    challenge = {"www-authenticate": 'Bearer error="of_the_gateway"'}
+    assert "of_the_gateway" not in str(answered(401, {"message": "of the service"}, headers=challenge))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("30", 30), (" 30 ", 30), ("30.5", 30.5), ("30.", 30), ("5, 30", 30), ("30 , 5.5", 30), ("0", 0), ("0,0", 0)],
+)
+def test_seconds_to_wait_are_read_as_servers_write_them(value: str, seconds: float) -> None:
+    assert retry_after(value, NOW) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("value", ["-1", "1e3", "\u0663", "30 s", '"30"', ",", "30,", "1" * 10, "1," * 20 + "1", "."])
+def test_what_is_no_number_of_seconds_asks_for_nothing(value: str) -> None:
+    assert retry_after(value, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\ufeff \n<p>", True),
+        ("<", True),
+        ("<!DOCTYPE HTML PUBLIC>", True),
+        ('<?xml version="1.0"?><!DOCTYPE html>', True),
+        ("<b>Warning</b>", True),
+        ("{<", False),
+        ("", False),
+        ("<error>invalid_grant</error>", False),
+        ('<?xml version="1.0"?><fault><body/></fault>', True),
+        ('<?xml version="1.0"?><fault>expired</fault>', False),
+        ("<heading>", False),
+    ],
+)
 def test_page_begins_like_one(text: str, expected: bool) -> None:
     assert is_page(text) is expected
 

@@ -75,13 +75,26 @@ async def test_token_is_sent_with_the_client_authentication_of_the_token_endpoin
 
 
 @pytest.mark.parametrize("status", [200, 204])
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"error": ""}', b'{"ok": true}', b"<html>", b"[]"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b'{"error": ""}', b'{"ok": true}', b"<html>", b"[]", b'{"error": {}}', b'{"error": 0}']
+)
 def test_success_means_dead_whatever_else_the_body_says(status: int, body: bytes) -> None:
     answered(status, body)
 
 
 @pytest.mark.parametrize(
-    "body", [refusal("not_authed"), b'{"ok": false, "error": "ratelimited"}', b'{"ok": false}', b'{"success": false}']
+    "body",
+    [
+        refusal("not_authed"),
+        b'{"ok": false, "error": "ratelimited"}',
+        b'{"ok": false}',
+        b'{"success": false}',
+        b'{"ok": "false"}',
+        b'{"success": 0}',
+        b'{"error": {"code": 17, "message": "no such app"}}',
+        b'{"error": ["no such app"]}',
+        b'{"error": true}',
+    ],
 )
 def test_success_that_its_own_body_takes_back_is_none(body: bytes) -> None:
     """Slack answers auth.revoke so."""

@@ -18,6 +18,11 @@ from datasource.oauth2.scopes import MOST_NAMED, scopes_not_granted
         ("https://www.googleapis.com/auth/drive", "https://www.googleapis.com/auth/drive.file", (None,)),
         ("crm/read", "read", ("crm/read",)),
         ("https://api.example.com/", "https://api.example.com", ()),
+        ("repo gist", "repo,gist", ()),
+        ("repo gist user", "repo,;user", ("gist",)),
+        ("read write", "read|write", ()),
+        ("https://a.example/auth/x y", "https://a.example/auth/x+y", ()),
+        ("crm+all", "crm+all", ()),
     ],
 )
 def test_what_was_not_granted_is_named(requested: str, granted: str, missing: tuple[str | None, ...]) -> None:

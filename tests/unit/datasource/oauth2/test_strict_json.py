@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.oauth2.strict_json import DEEPEST_JSON, MOST_ELEMENTS, Number, json_object, text_of
+from datasource.oauth2.strict_json import DEEPEST_JSON, MOST_ELEMENTS, Number, json_object, leading_json_object, text_of
 
 
 def nested(depth: int) -> str:
@@ -65,3 +65,8 @@ def test_arbitrary_body_is_text(body: bytes) -> None:
     text = text_of(body)
     assert text == text.strip()
     text.encode()
+
+
+@pytest.mark.parametrize("text", ['"{', '"{\\"a\\": 1', '"{\\u00"', '"{ no object }"', '"[]"', '"'])
+def test_text_that_holds_no_object_is_none(text: str) -> None:
+    assert leading_json_object(text) is None

@@ -113,6 +113,9 @@ def test_tokens_do_not_print() -> None:
         pytest.param('"soon"', None, id="a word"),
         pytest.param('"-5"', None, id="a negative number as text"),
         pytest.param('"3600 s"', None, id="a number with a unit"),
+        pytest.param('"\\t3600\\r\\n"', timedelta(hours=1), id="white space around it"),
+        pytest.param('"3600.123456789"', timedelta(seconds=3600.123457), id="a fraction of nanoseconds as text"),
+        pytest.param('"3600."', timedelta(hours=1), id="a point without a fraction"),
         pytest.param('"\\uff13\\uff16"', None, id="digits of another script"),
         pytest.param('""', None, id="empty text"),
         pytest.param("[1]", None, id="a list"),
@@ -215,6 +218,66 @@ def test_token_type_is_bearer_in_any_letters(token_type: str) -> None:
     assert parse(reply(token_type=token_type)).token_type == "Bearer"
 
 
+@pytest.mark.parametrize("again", ["null", '""'])
+def test_refresh_token_that_stands_twice_is_the_one_that_says_something(again: str) -> None:
+    body = b'{"refresh_token": "rt-2", ' + reply()[1:-1] + f', "refresh_token": {again}}}'.encode()
+    assert parse(body).refresh_token == "rt-2"
+
+
+@pytest.mark.parametrize("lifetime_of_a_jwt", ["1" + "0" * 400, "-1" + "0" * 400, "9" * 5000, "1e999", "-1e999", "NaN"])
+def test_token_is_kept_whatever_a_jwt_says_of_its_end(lifetime_of_a_jwt: str) -> None:
+    """The instance: an integer beyond all floats, and the reply to a code that was spent ended in an OverflowError."""
+    payload = urlsafe_b64encode(f'{{"exp": {lifetime_of_a_jwt}}}'.encode()).decode().rstrip("=")
+    token = f"e30.{payload}.c2ln"
+    assert parse(reply(access_token=token)).access_token == token
+
+
+# Where a token stands elsewhere.
+
+ELSEWHERE = {"access_token": "at-1", "token_type": "Bearer", "refresh_token": "rt-2"}
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "place"),
+    [
+        pytest.param({"code": 0, "data": ELSEWHERE}, ReplyOptions(), "data", id="in an object"),
+        pytest.param({"a": {"b": {"c": ELSEWHERE}}}, ReplyOptions(), "a.b.c", id="deep"),
+        pytest.param({"result": ELSEWHERE}, ReplyOptions(token_path=("data",)), "result", id="in another one"),
+    ],
+)
+def test_token_that_stands_in_another_object_is_told_by_the_field_that_says_where(
+    body: dict[str, Any], options: ReplyOptions, place: str
+) -> None:
+    with pytest.raises(MalformedTokenResponse, match=rf"set spec\.oauth2\.tokenPath to {place}\.$") as caught:
+        parse_token_response(200, {}, json.dumps(body).encode(), received_at=NOW, options=options)
+    assert caught.value.refresh_token == "rt-2"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"tokens": [ELSEWHERE]}, {"a.b": ELSEWHERE}, {"data": ELSEWHERE | {"access_token": "at 1"}}],
+    ids=["in a list", "below a name with a dot", "no token that can be used"],
+)
+def test_token_where_no_field_leads_to_is_only_kept(body: dict[str, Any]) -> None:
+    with pytest.raises(MalformedTokenResponse, match="has no access_token") as caught:
+        parse(json.dumps(body).encode())
+    assert caught.value.refresh_token == "rt-2"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": {"refresh_token": "rt-of-somebody-else"}},
+        {"bot": ELSEWHERE, "person": ELSEWHERE | {"refresh_token": "rt-3"}},
+    ],
+    ids=["not beside an access token", "two, of which one is meant"],
+)
+def test_refresh_token_of_which_nobody_knows_whose_it_is_is_not_taken(body: dict[str, Any]) -> None:
+    with pytest.raises(MalformedTokenResponse) as caught:
+        parse(json.dumps(body).encode())
+    assert caught.value.refresh_token is None
+
+
 # How a reply is written.
 
 
@@ -227,6 +290,14 @@ def test_token_type_is_bearer_in_any_letters(token_type: str) -> None:
         pytest.param(reply(), FORM, id="JSON that claims to be a form"),
         pytest.param(reply(), "", id="JSON that claims nothing"),
         pytest.param(b"\xef\xbb\xbf" + reply(), JSON, id="JSON after a byte order mark"),
+        pytest.param(b"\xef\xbb\xbf" * 3 + b"\n" + reply(), JSON, id="JSON after three byte order marks"),
+        pytest.param(b"\n\xef\xbb\xbf" + reply() + b"\xef\xbb\xbf", JSON, id="JSON between byte order marks"),
+        pytest.param(reply().decode().encode("utf-16"), JSON, id="JSON in UTF-16"),
+        pytest.param(reply().decode().encode("utf-32-be"), JSON, id="JSON in UTF-32"),
+        pytest.param(json.dumps(reply().decode()).encode(), JSON, id="JSON that was written as JSON once more"),
+        pytest.param(b'{"access_token": "at-0", ' + reply()[1:], JSON, id="JSON with a member twice"),
+        pytest.param(reply()[:-1] + b', "access_token": null}', JSON, id="JSON with a member twice, once empty"),
+        pytest.param(b"access_token=at-1&token_type=bearer&access_token=", FORM, id="a form with a field twice"),
         pytest.param(b"\r\n\t" + reply() + b"\r\n", JSON, id="JSON in white space"),
         pytest.param(b"access_token=at-1&token_type=bearer", FORM, id="a form"),
         pytest.param(b"access_token=at-1&token_type=bearer", FORM.upper(), id="a form in capitals"),
@@ -357,6 +428,12 @@ def error(code: object, **more: object) -> bytes:
         pytest.param(400, error("temporarily_unavailable"), Throttled, id="temporarily_unavailable"),
         pytest.param(429, reply(), Throttled, id="429 with a token"),
         pytest.param(503, HTML, Throttled, id="503 with a page"),
+        pytest.param(400, error("INVALID_GRANT"), InvalidGrant, id="400 invalid_grant in capitals"),
+        pytest.param(400, error(" invalid_grant\n"), InvalidGrant, id="400 invalid_grant in white space"),
+        pytest.param(400, error("Temporarily_Unavailable"), Throttled, id="temporarily_unavailable in capitals"),
+        pytest.param(400, b"[" + error("invalid_grant") + b"]", InvalidGrant, id="an error in a list"),
+        pytest.param(400, b"\xef\xbb\xbf" * 2 + error("invalid_grant"), InvalidGrant, id="after byte order marks"),
+        pytest.param(200, b"[" + reply() + b"]", MalformedTokenResponse, id="200 with a token in a list"),
         pytest.param(503, error("invalid_grant"), Throttled, id="503 invalid_grant"),
         pytest.param(502, HTML, OutcomeUnknown, id="502"),
         pytest.param(504, reply(), OutcomeUnknown, id="504 with a token"),
@@ -369,6 +446,29 @@ def test_reply_is_told_by_status_and_error(status: int, body: bytes, expected: t
     with pytest.raises(OAuth2Error) as caught:
         parse(body, status)
     assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, error("slow_down")),
+        (403, error("rate_limit_exceeded")),
+        (200, error("ratelimited", ok=False)),
+        (500, b""),
+        (502, HTML),
+        (429, b""),
+    ],
+)
+def test_pause_that_is_asked_for_is_told_with_whatever_status(status: int, body: bytes) -> None:
+    with pytest.raises(OAuth2Error) as caught:
+        parse(body, status, headers={"retry-after": "30"})
+    assert caught.value.retry_after == timedelta(seconds=30)
+
+
+def test_pause_beside_tokens_that_cannot_be_used_is_none() -> None:
+    with pytest.raises(MalformedTokenResponse) as caught:
+        parse(b"{}", headers={"retry-after": "30"})
+    assert caught.value.retry_after is None
 
 
 @pytest.mark.parametrize("literal", ["null", '""', "false", "0", "{}", "[]"])
@@ -453,7 +553,7 @@ def test_temporarily_unavailable_carries_how_long_to_wait_too() -> None:
         pytest.param("9999999999", None, id="more seconds than anybody means"),
         pytest.param("9" * 5000, None, id="a number of 5000 digits"),
         pytest.param("-5", None, id="a negative number"),
-        pytest.param("7.5", None, id="a fraction"),
+        pytest.param("7.5", timedelta(seconds=7.5), id="a fraction"),
         pytest.param("７", None, id="a digit of another script"),
         pytest.param("soon", None, id="a word"),
         pytest.param("", None, id="empty"),

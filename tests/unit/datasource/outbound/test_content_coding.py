@@ -12,6 +12,11 @@ from datasource.outbound.provider_request import UnusableReply
 
 TEXT = b'{"refresh_token": "rt-2"}' * 20
 
+LATIN_1 = '{"name": "Jérôme", "refresh_token": "rt-2"}'.encode("latin-1")
+
+NO_CODINGS = ["utf-8", "UTF-8", "none", "binary", "8bit", "chunked", "aws-chunked", "br", "zstd", "gzip, gzip, gzip"]
+"""What servers write there although nothing is compressed."""
+
 
 def raw(text: bytes) -> bytes:
     compress = zlib.compressobj(wbits=-zlib.MAX_WBITS)
@@ -34,10 +39,35 @@ def raw(text: bytes) -> bytes:
         pytest.param(TEXT, ", identity,", id="a list of nothing"),
         pytest.param(gzip.compress(TEXT) + b"more", "gzip", id="something behind it"),
         pytest.param(gzip.compress(TEXT)[:-8] + b"\0" * 8, "gzip", id="another checksum"),
+        pytest.param(gzip.compress(TEXT[:9]) + gzip.compress(TEXT[9:]), "gzip", id="several behind one another"),
+        pytest.param(gzip.compress(TEXT), "deflate", id="gzip that is called deflate"),
+        pytest.param(zlib.compress(TEXT), "gzip", id="zlib that is called gzip"),
+        pytest.param(zlib.compress(TEXT), "", id="zlib that nothing names"),
+        pytest.param(gzip.compress(TEXT), "br", id="gzip that is called by another coding's name"),
+        pytest.param(gzip.compress(TEXT), '"gzip";q=1', id="a name with what does not belong to it"),
+        pytest.param(gzip.compress(gzip.compress(TEXT)), "gzip", id="twice, and said once"),
+        pytest.param(zlib.compress(TEXT, wbits=9), "deflate", id="zlib with a small window"),
+        *(pytest.param(TEXT, name, id=f"plain text that is called {name}") for name in NO_CODINGS),
     ],
 )
 def test_body_is_read_whatever_it_is_coded_with(body: bytes, coding: str) -> None:
     assert decoded(body, coding, largest=len(TEXT)) == TEXT
+
+
+@pytest.mark.parametrize("coding", ["", "utf-8", "br", "gzip", "deflate", "gzip, deflate"])
+@pytest.mark.parametrize(
+    "text", [LATIN_1, '{"name": "é"}'.encode(), '[ "é" ]'.encode(), "<p>é".encode(), "é".encode("utf-16")]
+)
+def test_plain_text_is_left_as_it_is_whatever_coding_is_named(text: bytes, coding: str) -> None:
+    """The instance: `Content-Encoding: utf-8`, and the tokens behind it were dropped."""
+    assert decoded(text, coding, largest=999) == text
+
+
+def test_members_of_a_gzip_are_bounded_together_and_in_number() -> None:
+    with pytest.raises(TooLarge) as caught:
+        decoded(gzip.compress(b"x" * 600) * 9, "gzip", largest=1_000)
+    assert caught.value.read == b"x" * 1_000
+    assert len(decoded(gzip.compress(b"x") * 10_000, "gzip", largest=10_000)) < 1_000
 
 
 @pytest.mark.parametrize("cut", [30, 20])
@@ -62,7 +92,7 @@ def test_piece_without_damage_is_read_to_its_end() -> None:
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "gzip, gzip, gzip", "compress"])
 def test_what_is_not_read_is_said(coding: str) -> None:
     with pytest.raises(UnusableReply, match="compressed"):
-        decoded(TEXT, coding, largest=999)
+        decoded(b"\x8b\x02\x80" + TEXT + b"\x03", coding, largest=999)
 
 
 @pytest.mark.parametrize("damage", [0, 9])

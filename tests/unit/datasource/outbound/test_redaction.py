@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.outbound.redaction import CUT, said
+from datasource.outbound.redaction import CUT, _searched, said
 
 SECRET = "s3cr3t/+ \"&<'>ä%41\\x"
 
@@ -92,6 +92,23 @@ def test_a_part_of_a_long_secret_is_cut_too(secret: str, start: int, length: int
     part = secret[start : start + length]
     if len(part) >= 12:
         assert part not in said(f"token {part}... is unknown", [secret])
+
+
+@pytest.mark.parametrize("size", [5_000, 20_000, 65_536])
+@pytest.mark.parametrize("place", [0.0, 0.37, 1.0])
+def test_secret_of_64_kib_is_cut_wherever_it_begins_and_looked_for_in_a_few_windows(size: int, place: float) -> None:
+    """Each look for a refresh token of that size kept everybody waiting for a tenth of a second."""
+    secret = "".join(random.Random(size).choices(string.ascii_lowercase, k=size))  # noqa: S311 - no secret of anybody
+    assert len(_searched([secret]).windows) <= 2 * 4096
+    step = 1 + size // 4096
+    for length in (12 + step - 1, 60, 400):
+        start = round(place * (size - length))
+        part = secret[start : start + length]
+        shown = said(f"No: {part} is unknown.", [secret])
+        assert CUT in shown
+        # What was not seen is shorter than what is looked for.
+        assert not any(part[at : at + 12] in shown for at in range(length - 11))
+    assert said("No.", [secret]) == "No."
 
 
 def test_secret_at_the_end_of_what_is_looked_at_is_not_half_shown() -> None:

@@ -163,7 +163,9 @@ async def test_lifetime_counts_from_before_the_request() -> None:
             replies(200, b'{"access_token": "a", "token_type": "mac"}'), MalformedTokenResponse, id="another token type"
         ),
         pytest.param(
-            replies(200, headers=("Content-Encoding: br",)), MalformedTokenResponse, id="a coding that is not read"
+            replies(200, b"\x8b\x02", headers=("Content-Encoding: br",)),
+            MalformedTokenResponse,
+            id="a coding that is not read",
         ),
         pytest.param(replies(401), Unauthorized, id="401 with a token"),
         pytest.param(replies(500), UnexpectedStatus, id="500 with a token"),

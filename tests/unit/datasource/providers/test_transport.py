@@ -197,7 +197,7 @@ async def test_reply_that_is_compressed_although_none_was_asked_for_is_read() ->
 
 
 async def test_reply_that_is_coded_in_a_way_that_is_not_read_is_unusable() -> None:
-    async with HostileProvider(replies(200, headers=("Content-Encoding: br",))) as provider:
+    async with HostileProvider(replies(200, b"\x8b\x02\x80", headers=("Content-Encoding: br",))) as provider:
         with pytest.raises(UnusableReply, match="compressed"):
             await send(provider.url)
 
@@ -315,6 +315,20 @@ async def test_denied_host_is_not_connected_to_however_it_is_written(host: str) 
         with pytest.raises(EgressDenied):
             await transport.send(request_to(f"http://{host}:{provider.port}/token"), deadline=PATIENT, tenant="apps")
     assert provider.connections == 0
+
+
+@pytest.mark.parametrize("port", [443, 6443, 8443, 10250, 10255, 10257, 10259, 2379])
+@pytest.mark.parametrize(
+    "address", ["10.0.0.7", "192.168.1.7", "127.0.0.1", "fd00::7", "::ffff:10.0.0.7", "64:ff9b::a00:7", "fe80::7%1"]
+)
+async def test_name_that_leads_to_a_node_or_the_api_server_is_not_connected_to_at_any_port(
+    address: str, port: int
+) -> None:
+    async with Transport(EgressPolicy(), resolve=answering(address)) as transport:
+        with pytest.raises(EgressDenied):
+            await transport.send(
+                request_to(f"https://node-1.example.com:{port}/token"), deadline=PATIENT, tenant="apps"
+            )
 
 
 async def test_host_and_certificate_stay_those_of_the_name() -> None:
@@ -634,7 +648,7 @@ async def test_nobody_connects_where_no_request_may_go() -> None:
         pytest.param(cuts_in_the_body(), [(None, False)], id="cut off"),
         pytest.param(replies(400), [], id="an error rotates nothing"),
         pytest.param(sends_headers_only(), [], id="nothing of a body"),
-        pytest.param(replies(200, b"x", headers=("Content-Encoding: br",)), [], id="nothing that can be read"),
+        pytest.param(replies(200, b"\x8b\x02", headers=("Content-Encoding: br",)), [], id="nothing that can be read"),
         pytest.param(
             replies(200, gzip.compress(GOOD_REPLY), headers=("Content-Encoding: gzip",)),
             [(GOOD_REPLY, True)],

@@ -34,15 +34,39 @@ def test_value_under_the_key_is_the_client_secret() -> None:
     assert used(secret({"client-secret": "s3cret", "other": "x"})) == "s3cret"
 
 
-@pytest.mark.parametrize("text", ["s3cret\n", "s3cret\r\n", "s3cret\n\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3cret\n",
+        "s3cret\r\n",
+        "s3cret\n\n",
+        "s3cret \n",
+        "s3cret\t",
+        "\ns3cret",
+        "\ufeffs3cret\r\n",
+        "\ufeff s3cret \n",
+    ],
+)
 def test_line_end_that_an_editor_left_is_no_part_of_the_secret(text: str) -> None:
     assert used(secret({"client-secret": text})) == "s3cret"
     with pytest.raises(ClientSecretNotFound):
-        used(secret({"client-secret": text.removeprefix("s3cret")}))
+        used(secret({"client-secret": text.replace("s3cret", "")}))
 
 
 def test_blanks_are_part_of_the_secret() -> None:
     assert used(secret({"client-secret": " s3 cret "})) == " s3 cret "
+
+
+@pytest.mark.parametrize("text", ["s3cret\nanother", "s\x003\x00c\x00", "s3\u200bcret", "s3cret\u2028x", "s3\tcret"])
+def test_secret_with_characters_that_none_has_is_told_before_anybody_consents(text: str) -> None:
+    """The instance: sent as it is, and after the consent a rejected client."""
+    with pytest.raises(InvalidSpec, match="key client-secret of Secret my-app, whose value has characters") as caught:
+        used(secret({"client-secret": text}))
+    assert "s3" not in str(caught.value)
+
+
+def test_secret_that_is_not_ascii_is_taken() -> None:
+    assert used(secret({"client-secret": "s3crét ß"})) == "s3crét ß"
 
 
 def test_reference_may_name_another_key() -> None:

@@ -7,8 +7,9 @@ import msgspec
 from datasource.api.names import LAST_APPLIED, REVOKE_FINALIZER
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
+from datasource.records.change import Change
 from datasource.records.contents import StoredCredential, contents_in, tombstone
-from datasource.records.credential import Change, CredentialFacts, TombstoneFacts, read_data, read_facts
+from datasource.records.credential import CredentialFacts, TombstoneFacts, read_data, read_facts
 from datasource.records.credential_patches import (
     adoption_patch,
     change_patch,

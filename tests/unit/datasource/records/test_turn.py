@@ -38,3 +38,8 @@ def test_turn_shows_no_token() -> None:
 def test_damaged_record_is_refused(record: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):
         Turn.decode(record)
+
+
+def test_act_is_known_by_the_request_of_the_page_or_else_by_the_intent() -> None:
+    asked = msgspec.structs.replace(turn(), asked_by="ada", page_request="request-1")
+    assert (asked.act_id, turn().act_id) == ("request-1", turn().intent.id)

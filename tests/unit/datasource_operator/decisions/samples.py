@@ -7,14 +7,17 @@ from typing import Any
 from datasource.api.secret_metadata import SecretMetadata
 from datasource.api.spec import Spec
 from datasource.api.states import Reason
+from datasource.records.import_secret import ImportSecret
 from datasource_operator.decisions.observed import Finding
 from datasource_operator.decisions.steps import (
     Adopt,
     Clear,
     CompareIdentity,
+    DeleteImport,
     DeleteTokenSecret,
     Hold,
     LookAround,
+    LookAtImport,
     LookForTokenSecret,
     MarkHandled,
     Nothing,
@@ -24,6 +27,7 @@ from datasource_operator.decisions.steps import (
     Release,
     Settle,
     Step,
+    TakeImport,
     WriteTokenSecret,
 )
 from tests.support.builders import NOW, credential, handled, planned, spec, token_secret
@@ -40,6 +44,9 @@ STEPS: tuple[Step, ...] = (
     Hold(credential()),
     Release(credential()),
     Relabel(credential(), SecretMetadata(labels={"team": "sales"})),
+    LookAtImport(ImportSecret("uid-1", "9")),
+    TakeImport(ImportSecret("uid-1", "9"), "a" * 64, credential(), keeps_access_token=True),
+    DeleteImport(ImportSecret("uid-1", "9")),
     WriteTokenSecret(planned(), credential(), None),
     LookForTokenSecret("calendar-token"),
     DeleteTokenSecret(token_secret()),

@@ -68,6 +68,12 @@ def test_entry_of_another_datasource_is_told_in_nobodys_name() -> None:
     assert (line.by, line.namespace, line.datasource) == ("unproven", NAMESPACE, NAME)
 
 
+def test_who_writes_five_entries_at_once_makes_one_line() -> None:
+    forged = tuple(entry_of(f"act-{number}", Act.CLEAR, by="ada", at=NOW) for number in range(5))
+    assert [line.id for line in lines(observed(history=read(forged)), Status())] == ["act-4"]
+    assert [line.by for line in lines(observed(history=read(forged[:4] + act(9))), Status())] == ["ada"]
+
+
 def refreshed() -> Observed:
     return observed(credential(stored_by="intent-1", refreshed_at=REFRESHED), token_secret())
 

@@ -17,6 +17,7 @@ from datasource.oauth2.identity import expected_identity_hash
 from datasource.records.contents import Contents, Readable, StoredCredential
 from datasource.records.credential import Unreadable
 from datasource.records.secret_labels import as_written
+from datasource_operator.decisions.imports import step_of_import
 from datasource_operator.decisions.observed import Observed, Surroundings
 from datasource_operator.decisions.preparations import (
     PREPARATIONS,
@@ -374,6 +375,7 @@ def test_preparations_are_all_in_the_chain() -> None:
         deletion_is_not_to_revoke,
         template_of_the_credential_changed,
         history_is_not_told,
+        step_of_import,
         surroundings_are_unknown,
     }
     assert set(PREPARATIONS) == named

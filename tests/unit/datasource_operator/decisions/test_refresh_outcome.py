@@ -34,7 +34,8 @@ from datasource.oauth2.identity import IdentityChanged
 from datasource.oauth2.token_response import TokenResponse
 from datasource.outbound.egress import Denied
 from datasource.providers.discovery import MetadataMissing
-from datasource.records.credential import Change, CredentialData
+from datasource.records.change import Change
+from datasource.records.credential import CredentialData
 from datasource.records.history import Act, appended, entry_of, read_history
 from datasource.records.intent import Intent
 from datasource.records.page_request import PageRequest, RequestKind
@@ -298,6 +299,14 @@ def test_provider_says_how_long_to_wait() -> None:
     outcome = refresh_outcome(turn(), Throttled(503, timedelta(minutes=7)), LATER)
     assert outcome.trouble is not None
     assert (outcome.trouble.pause, outcome.trouble.at_least) == (None, timedelta(minutes=7))
+
+
+def test_pause_that_is_asked_for_with_another_status_is_kept_too() -> None:
+    refused = ProviderRefused("rate_limit_exceeded")
+    refused.retry_after = timedelta(seconds=30)
+    outcome = refresh_outcome(turn(), refused, LATER)
+    assert outcome.trouble is not None
+    assert outcome.trouble.at_least == timedelta(seconds=30)
 
 
 def test_rejected_client_waits_for_the_secret_that_may_mend_it() -> None:

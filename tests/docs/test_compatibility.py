@@ -1,0 +1,58 @@
+"""docs/compatibility.md names the versions that tests really run with: a pin that moves takes its row with it."""
+
+import json
+import re
+
+from deploy.local.cache import REPOSITORY
+
+PAGE = (REPOSITORY / "docs" / "compatibility.md").read_text()
+ROWS = {row.split("|")[1].strip(): row for row in PAGE.splitlines() if row.startswith("| ")}
+
+
+def go_version(folder: str, module: str) -> str:
+    text = (REPOSITORY / folder / "go.mod").read_text()
+    found = re.search(rf"^(?:require|\s)\s*{re.escape(module)} v(\S+)", text, re.MULTILINE)
+    assert found is not None, module
+    return found[1]
+
+
+def npm_version(path: str, package: str) -> str:
+    found: str = json.loads((REPOSITORY / path).read_text())["dependencies"][package]
+    return found
+
+
+def pinned(package: str) -> str:
+    found = re.search(rf"^{package}==(\S+)", (REPOSITORY / "requirements" / "dev.txt").read_text(), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def test_versions_that_are_named_are_those_that_are_pinned() -> None:
+    control_plane = "deploy/local/controlplane"
+    assert go_version(control_plane, "k8s.io/kubernetes") in ROWS["Kubernetes"]
+    assert f"etcd {go_version(control_plane, 'go.etcd.io/etcd/server/v3')}" in ROWS["Kubernetes"]
+    assert (
+        f"containerd {go_version('deploy/local/containerd', 'github.com/containerd/containerd/v2')}"
+        in ROWS["Kubernetes"]
+    )
+    assert go_version("deploy/local/helm", "helm.sh/helm/v3") in ROWS["Helm"]
+    assert go_version("tests/gitops/argocd", "github.com/argoproj/argo-cd/v3") in ROWS["Argo CD"]
+    crds = "tests/gitops/crds"
+    for module in ("helm-controller", "kustomize-controller"):
+        assert f"{module} {go_version(crds, f'github.com/fluxcd/{module}')}" in ROWS["Flux"]
+    secrets = ROWS["External Secrets, Sealed Secrets"]
+    assert go_version(crds, "github.com/external-secrets/external-secrets") in secrets
+    assert go_version(crds, "github.com/bitnami-labs/sealed-secrets") in secrets
+    operator = go_version(crds, "github.com/prometheus-operator/prometheus-operator")
+    assert operator in ROWS["Prometheus"]
+
+
+def test_providers_that_are_named_are_those_that_are_pinned() -> None:
+    row = ROWS["providers"]
+    known = {
+        "oidc-provider": npm_version("deploy/local/provider/package.json", "oidc-provider"),
+        "oauth2-mock-server": npm_version("tests/support/mock_provider/package.json", "oauth2-mock-server"),
+        "Authlib": pinned("authlib"),
+    }
+    for name, version in known.items():
+        assert f"{name} {version.rpartition('.')[0]}" in row, name

@@ -1,0 +1,275 @@
+"""Every page that our code can show, in each language, in Chromium: axe finds nothing, and no form of it loses anything.
+
+No cluster: pages are made by the very functions that answer requests, and given to the browser with their headers.
+Screenshots in four forms (a desk, a dark desk, a phone, forced colours) are left in build/, beside those of the other tests.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route
+from starlette.responses import Response
+
+from callback_server.language import ENGLISH, LANGUAGES, Words
+from callback_server.pages import Dialog, Form, Onward, dialog_page, onward_page, progress_page, refusal_page
+from callback_server.presentation import DELIVERED, PRESENTATION
+from callback_server.refusals import Kind, Refused, exchange_failed
+from datasource.api.display import Display
+from datasource.oauth2.errors import InvalidGrant
+from datasource.process.branding import Branding
+from datasource.records.effective import effective_oauth2
+from tests.conftest import ARTEFACTS
+from tests.e2e.conftest import violations
+from tests.unit.callback_server.refusals.test_refused import every_refusal
+from tests.unit.callback_server.test_consent import situation
+from tests.unit.callback_server.test_pages_in_languages import dialogs
+
+FORMS: dict[str, dict[str, Any]] = {
+    "desk": {"viewport": {"width": 1280, "height": 800}},
+    "dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 320, "height": 640}, "has_touch": True},
+    "forced-colours": {"viewport": {"width": 1280, "height": 800}, "forced_colors": "active"},
+}
+# What 400 % makes of a window of 1280 by 1024 (WCAG 1.4.10).
+ENLARGED = {"viewport": {"width": 320, "height": 256}}
+
+LONG_NAME = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+HEBREW, ARABIC = "מערכת יומן החברה", "تطبيق التقويم (الإصدار 2)"
+ADDRESS = "https://connect.example.com/page"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A page, by what it is called in names of files."""
+
+    name: str
+    make: Any
+
+    def answer(self, language: str) -> Response:
+        before = PRESENTATION.set(DELIVERED[language])
+        try:
+            made: Response = self.make()
+            return made
+        finally:
+            PRESENTATION.reset(before)
+
+
+def attacked() -> Iterator[Shown]:
+    """All that is bounded, at its bound, and all at once."""
+    long = "Wort" * 64
+    display = Display(title=HEBREW, purpose=f"{ARABIC} {long}"[:256], owner=ARABIC, contact=f"{HEBREW} +49 1")
+    there = replace(
+        situation(display, provider="google", scopes=[f"https://scope.example/{'s' * 200}/{n}" for n in range(20)]),
+        name=LONG_NAME,
+        namespace="n" * 63,
+    )
+    branding = Branding(HEBREW, "c" * 63, "help@example.com")
+    form = Form(action="/authorize", ticket="t" * 64, token="f" * 64)
+    yield Shown(
+        "attacked-dialog",
+        lambda: dialog_page(
+            Dialog(there, f"https://{LONG_NAME}", effective_oauth2(there.oauth2, None), form=form, branding=branding)
+        ),
+    )
+    # 4 KB of a provider's words, of which a page shows what it may; and all of them, should a check ever miss.
+    said = f"{HEBREW} \u202e{'x' * 500} " * 8
+    yield Shown(
+        "attacked-refusal",
+        lambda: refusal_page(exchange_failed(InvalidGrant(said)), reference="r" * 32, branding=branding),
+    )
+    whole = Refused(
+        Kind.STORE_WAS_REFUSED, Words(HEBREW), Words(said), command=f"kubectl get dsrc {LONG_NAME} -n {'n' * 63}"
+    )
+    yield Shown("attacked-whole", lambda: refusal_page(whole, reference="r" * 32, branding=branding))
+    yield Shown(
+        "attacked-onward", lambda: onward_page(Onward("n" * 63, LONG_NAME, f"https://{LONG_NAME}/{'p' * 2000}"))
+    )
+
+
+def shown() -> Iterator[Shown]:
+    for number, dialog in enumerate(dialogs()):
+        yield Shown(f"dialog-{number}", lambda dialog=dialog: dialog_page(dialog))
+    yield Shown("onward", lambda: onward_page(Onward("shop", "calendar", "https://login.example.com/authorize")))
+    yield Shown("progress", progress_page)
+    for refused in every_refusal():
+        told = refused.about("shop", "calendar")
+        yield Shown(
+            str(refused.kind),
+            lambda told=told: refusal_page(told, reference="3f2a9c", again="https://connect.example.com/x"),
+        )
+    yield from attacked()
+
+
+def arrive(page: Page, answer: Response) -> None:
+    """Open a page as if our server had sent it. Where it leads on to answers nothing, so that it stays."""
+
+    def respond(route: Route) -> None:
+        if route.request.url == ADDRESS:
+            route.fulfill(status=200, headers=dict(answer.headers), body=bytes(answer.body))
+        else:
+            route.fulfill(status=204)
+
+    page.unroute_all()
+    page.route("**/*", respond)
+    page.goto(ADDRESS)
+
+
+def in_a_form(browser: Browser, form: dict[str, Any]) -> Iterator[Page]:
+    context = browser.new_context(**form)
+    yield context.new_page()
+    context.close()
+
+
+def is_wider_than_the_window(page: Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+
+def opened(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+
+
+PAGES = list(shown())
+
+
+def in_language(language: str) -> list[Shown]:
+    """All pages in English. Of another language one of each shape: what axe sees in two pages of a shape is the same."""
+    if language == ENGLISH:
+        return PAGES
+    shapes: dict[tuple[str, ...], Shown] = {}
+    for each in PAGES:
+        tags = re.findall(r"<(\w+)", bytes(each.answer(language).body).decode())
+        shapes.setdefault(tuple(tags), each)
+    return list(shapes.values())
+
+
+of_each_language = pytest.mark.parametrize("language", LANGUAGES)
+
+
+@of_each_language
+def test_axe_finds_nothing_on_any_page(browser: Browser, language: str) -> None:
+    found: dict[str, str] = {}
+    for page in in_a_form(browser, FORMS["desk"]):
+        for each in in_language(language):
+            arrive(page, each.answer(language))
+            opened(page)
+            found[each.name] = violations(page)
+
+    assert {name: said for name, said in found.items() if said} == {}
+    assert len(found) > (40 if language == ENGLISH else 5)
+
+
+@of_each_language
+@pytest.mark.parametrize("form", FORMS)
+def test_page_is_whole_in_every_form(browser: Browser, language: str, form: str) -> None:
+    folder: Path = ARTEFACTS / "pages" / form
+    folder.mkdir(parents=True, exist_ok=True)
+    wide = list[str]()
+    for page in in_a_form(browser, FORMS[form]):
+        for each in in_language(language):
+            arrive(page, each.answer(language))
+            if is_wider_than_the_window(page):
+                wide.append(each.name)
+            page.screenshot(
+                path=folder / f"{re.sub(r'[^a-z0-9-]+', '-', each.name)}.{language}.png", full_page=form != "phone"
+            )
+    assert wide == []
+
+
+@of_each_language
+def test_nothing_is_cut_off_at_four_times_the_size(browser: Browser, language: str) -> None:
+    wide = list[str]()
+    for page in in_a_form(browser, ENLARGED):
+        for each in PAGES:
+            arrive(page, each.answer(language))
+            opened(page)
+            if is_wider_than_the_window(page):
+                wide.append(each.name)
+    assert wide == []
+
+
+def buttons(page: Page) -> list[dict[str, Any]]:
+    """What looks like a button, whether it is one or a link."""
+    found: list[dict[str, Any]] = page.evaluate(
+        """[...document.querySelectorAll("button, a.button")].map(each => {
+            const style = getComputedStyle(each), box = each.getBoundingClientRect();
+            return {border: style.borderTopStyle + " " + style.borderTopWidth, bottom: box.bottom, height: box.height};
+        })"""
+    )
+    return found
+
+
+@of_each_language
+def test_button_is_on_the_first_screen_of_a_phone_and_large_enough_to_touch(browser: Browser, language: str) -> None:
+    seen = 0
+    for page in in_a_form(browser, FORMS["phone"]):
+        for each in PAGES:
+            arrive(page, each.answer(language))
+            for button in buttons(page):
+                assert button["bottom"] <= 640, each.name
+                # WCAG 2.5.5.
+                assert button["height"] >= 44, each.name
+                seen += 1
+    assert seen > 10
+
+
+def test_button_and_state_have_a_border_where_colours_are_the_reader_s(browser: Browser) -> None:
+    seen = 0
+    for page in in_a_form(browser, FORMS["forced-colours"]):
+        for each in PAGES:
+            arrive(page, each.answer("en"))
+            opened(page)
+            for button in buttons(page):
+                assert button["border"] == "solid 1px", each.name
+                seen += 1
+            for state in page.locator(".state").all():
+                assert state.evaluate("each => getComputedStyle(each).borderTopStyle") == "solid"
+                seen += 1
+    assert seen > 10
+
+
+@of_each_language
+def test_keyboard_reaches_all_that_can_be_used_and_shows_where_it_is(browser: Browser, language: str) -> None:
+    for page in in_a_form(browser, FORMS["desk"]):
+        for each in in_language(language):
+            arrive(page, each.answer(language))
+            usable = page.locator("a[href], button, summary").count()
+            outlines = list[str]()
+            for _ in range(usable):
+                page.keyboard.press("Tab")
+                outlines.append(str(page.evaluate("getComputedStyle(document.activeElement).outlineStyle")))
+            assert outlines == ["solid"] * usable, each.name
+
+
+def test_heading_comes_first_and_is_the_only_one_of_its_kind(browser: Browser) -> None:
+    for page in in_a_form(browser, FORMS["desk"]):
+        for each in PAGES:
+            arrive(page, each.answer("en"))
+            opened(page)
+            levels = page.locator("h1, h2, h3").evaluate_all("all => all.map(each => each.tagName)")
+            assert levels[0] == "H1", each.name
+            assert levels.count("H1") == 1, each.name
+
+
+def test_words_from_right_to_left_do_not_turn_what_is_ours_around(browser: Browser) -> None:
+    """A sentence of ours goes on after the tenant's words where it would with words of its own direction."""
+    for page in in_a_form(browser, FORMS["desk"]):
+        (dialog,) = (each for each in PAGES if each.name == "attacked-dialog")
+        arrive(page, dialog.answer("en"))
+        for isolated in page.locator("h1 bdi, p bdi").all():
+            assert isolated.evaluate("each => getComputedStyle(each).unicodeBidi") == "isolate"
+        assert page.locator("h1 bdi").count() == 2
+        # The cluster's name, which comes after both, is right of them on their line, or on a later one.
+        boxes = page.locator("h1").evaluate(
+            """heading => {
+                const last = heading.lastChild, range = document.createRange();
+                range.selectNodeContents(last);
+                const app = heading.querySelector("q").getBoundingClientRect(), rest = range.getClientRects()[0];
+                return [app.bottom, app.right, rest.top, rest.left];
+            }"""
+        )
+        bottom, right, top, left = boxes
+        assert top >= bottom - 1 or left >= right - 1
