@@ -1,6 +1,7 @@
 """`python -m callback_server`: serve the pages."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -10,12 +11,14 @@ import uvloop
 
 from callback_server.app import create_app, services
 from callback_server.server import server_of
+from callback_server.signed_in.wiring import egress_to_issuer
 from datasource.cluster.kube import Kube
 from datasource.process.journal import journal_in
 from datasource.process.logs import configure_logging
 from datasource.process.metrics import show_build
 from datasource.process.probes import serve_probes
 from datasource.process.settings import InvalidSettings, Settings, listen_address, settings_in
+from datasource.process.sign_in import UnusableSignIn
 from datasource.providers.transport import Transport
 
 logger = structlog.get_logger(__name__)
@@ -27,7 +30,9 @@ def main() -> None:
         settings = settings_in(os.environ)
         pages = listen_address(os.environ, "DATASOURCE_LISTEN", default="0.0.0.0:8080")
         probes = listen_address(os.environ, "DATASOURCE_HEALTH_LISTEN", default="0.0.0.0:8081")
-    except InvalidSettings as error:
+        if settings.sign_in is not None:
+            settings.sign_in.check_files()
+    except (InvalidSettings, UnusableSignIn) as error:
         sys.exit(f"datasource-callback-server: {error}")
     configure_logging(settings.log_format)
     uvloop.run(run(settings, pages, probes))
@@ -40,8 +45,9 @@ async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int
     async with (
         Kube(settings.kubeconfig, user_agent="datasource-callback-server") as kube,
         Transport(settings.egress, settings.proxies) as transport,
+        _transport_to_issuer(settings) as to_issuer,
     ):
-        served = services(kube, transport, settings, journal)
+        served = services(kube, transport, settings, journal, to_issuer)
         # Once before the first request, so that it is not looked up what could be told.
         await served.link_keys.read()
         tasks = [asyncio.create_task(served.link_keys.keep_reading(), name="link keys")]
@@ -71,6 +77,13 @@ async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int
                 task.cancel()
             await runner.cleanup()
     logger.info("callback server ended")
+
+
+def _transport_to_issuer(settings: Settings) -> contextlib.AbstractAsyncContextManager[Transport | None]:
+    """One of its own: the issuer's host is open for sign-in, and for no Datasource."""
+    if settings.sign_in is None:
+        return contextlib.nullcontext()
+    return Transport(egress_to_issuer(settings.egress, settings.sign_in), settings.proxies)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from datasource.api.spec import OAuth2
 from datasource.cluster.clients import ClientMaterial
 from datasource.oauth2.token_response import TokenResponse
 from datasource.records.flow import Flow
+from datasource.records.history import By, by_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,13 @@ class Acceptance:
         facts, data = authorized_by(authorizer, granted.credential)
         try:
             await self.credentials.store(
-                target, facts, data, known=flow.known, until=flow.expires_at, waits=replayed_from is None
+                target,
+                facts,
+                data,
+                known=flow.known,
+                until=flow.expires_at,
+                by=By.LINK if flow.user is None else by_user(flow.user.name),
+                waits=replayed_from is None,
             )
         except Refused as refused:
             await self.revoker.revoke_dropped(target, material, data)

@@ -1,14 +1,13 @@
 """The Starlette app: routes, and nothing that decides."""
 
-import asyncio
 import dataclasses
 import math
-import re
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -27,9 +26,10 @@ from callback_server.callback import CallbackService
 from callback_server.code_exchange import CodeExchange
 from callback_server.cookie import LookAlike, cookie_in, new_cookie, set_cookie_header
 from callback_server.credentials import CredentialStore
-from callback_server.dialog import LARGEST_FORM, DialogService, parse_form
+from callback_server.dialog import DialogService, parse_form
 from callback_server.done import DoneService
 from callback_server.flows import FlowStore
+from callback_server.form_body import body_of
 from callback_server.granted import NotGranted, PatientReads
 from callback_server.identity import IdentityCheck
 from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
@@ -42,6 +42,10 @@ from callback_server.refusals import Kind, Refused
 from callback_server.replayer import CodeReplayer
 from callback_server.revocation import GrantRevoker
 from callback_server.security import is_from_our_page, is_navigation
+from callback_server.signed_in.destinations import NAME, NAMESPACE, Destination
+from callback_server.signed_in.routes import People, people_routes
+from callback_server.signed_in.visitors import SignInNeeded
+from callback_server.signed_in.wiring import people
 from callback_server.situation import Observer
 from datasource.api.names import CALLBACK_FIELD_MANAGER, authorization_link
 from datasource.cluster.api_errors import ApiError, Unavailable
@@ -74,9 +78,6 @@ PLACES = 256
 RESERVED_PLACES = 192
 """Of each kind in all, and how many of them are for namespaces that hold none: to hold them all takes about 200 namespaces."""
 
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -90,6 +91,8 @@ class Services:
     link_keys: LinkKeyStore
     replays: Replays | None = None
     """What becomes of replies that lie in the journal; None where there is none."""
+    people: People | None = None
+    """What people who sign in have; None where nobody does."""
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
 
@@ -100,8 +103,14 @@ def places(*, per_namespace: int) -> Places:
     )
 
 
-def services(kube: Kube, transport: Transport, settings: Settings, journal: Journal | None = None) -> Services:
-    """Wire everything up."""
+def services(
+    kube: Kube,
+    transport: Transport,
+    settings: Settings,
+    journal: Journal | None = None,
+    to_issuer: Transport | None = None,
+) -> Services:
+    """Wire everything up; `to_issuer` sends the requests of sign-in, where people sign in."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
     # A look takes 15 s where an issuer hangs at each of its places: only its own tenant waits for it.
     lookups = places(per_namespace=LOOKS_PER_NAMESPACE)
@@ -128,10 +137,16 @@ def services(kube: Kube, transport: Transport, settings: Settings, journal: Jour
     )
     replayer = CodeReplayer(kube, credential_secrets, clients, acceptance, flows)
     replays = None if journal is None else Replays(journal, replayer.replay)
+    dialog = DialogService(
+        clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), exchanges, link_keys, utc_now
+    )
+    signing_in = (
+        None
+        if settings.sign_in is None or to_issuer is None
+        else people(kube, to_issuer, settings, settings.sign_in, dialog, credential_secrets, link_keys)
+    )
     return Services(
-        dialog=DialogService(
-            clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), exchanges, link_keys, utc_now
-        ),
+        dialog=dialog,
         callback=CallbackService(
             clients,
             CodeExchange(transport, clients, utc_now),
@@ -143,12 +158,14 @@ def services(kube: Kube, transport: Transport, settings: Settings, journal: Jour
             acceptance,
             utc_now,
             replays,
+            None if signing_in is None else signing_in.gate,
         ),
         done=DoneService(settings, observer, flows, looks, link_keys),
         settings=settings,
         misses=Misses(time.monotonic),
         link_keys=link_keys,
         replays=replays,
+        people=signing_in,
     )
 
 
@@ -163,6 +180,10 @@ def create_app(served: Services) -> Starlette:
         cookie = _cookie(request)
         fresh = cookie or new_cookie(served.token_bytes)
         ticket = request.state.ticket = request.query_params.get("ticket", "")
+        if served.people is not None and not ticket:
+            # Whoever may get a credential signs in for it; the link says where.
+            page = served.people.visitors.page(Destination(namespace, name))
+            return RedirectResponse(page, HTTPStatus.SEE_OTHER)
         dialog = await served.dialog.show(namespace, name, ticket, fresh)
         response = dialog_page(dialog)
         if cookie is None:
@@ -174,7 +195,7 @@ def create_app(served: Services) -> Starlette:
         if not is_from_our_page(request.headers, settings.external_url):
             raise refusals.form_is_not_ours()
         cookie = _cookie(request)
-        form = parse_form(request.headers.get("content-type", ""), await _body(request))
+        form = parse_form(request.headers.get("content-type", ""), await body_of(request, seconds=BODY_TIMEOUT))
         request.state.ticket = form.get("ticket", "")
         return onward_page(await served.dialog.begin(namespace, name, form, cookie))
 
@@ -194,14 +215,19 @@ def create_app(served: Services) -> Starlette:
 
     async def callback(request: Request) -> Response:
         namespace, name = request.path_params["namespace"], request.path_params.get("name")
-        if not _NAMESPACE.fullmatch(namespace) or not (name is None or _NAME.fullmatch(name)):
+        if not NAMESPACE.fullmatch(namespace) or not (name is None or NAME.fullmatch(name)):
             raise refusals.unknown_flow()
-        done_id = await served.callback.finish(namespace, name, request.scope["query_string"], _cookie(request))
+        query, cookie = request.scope["query_string"], _cookie(request)
+        signed_in_as = None if served.people is None else await served.people.name_of(request)
+        done_id = await served.callback.finish(namespace, name, query, cookie, signed_in_as)
         # A clean URL: code and state leave the address bar and the history.
         return RedirectResponse(f"{settings.external_url}/done/{done_id}", HTTPStatus.SEE_OTHER)
 
     async def done(request: Request) -> Response:
-        return await served.done.show(request.path_params["done_id"], _cookie(request))
+        done_id = request.path_params["done_id"]
+        if served.people is None:
+            return await served.done.show(done_id, _cookie(request))
+        return await served.done.show(done_id, _cookie(request), partial(served.people.check_may_see, request))
 
     def refusal(request: Request, error: Refused) -> Response:
         count_refused(error)
@@ -247,6 +273,11 @@ def create_app(served: Services) -> Starlette:
                 return refusal(request, refusals.too_many_misses(_whole_seconds(exceeded)))
         return refusal(request, error)
 
+    async def sign_in_needed(request: Request, error: Exception) -> Response:
+        if served.people is None or not isinstance(error, SignInNeeded):
+            raise error
+        return served.people.sign_in_page(request, error)
+
     async def http_error(request: Request, error: Exception) -> Response:
         page = refusals.page_not_found()
         answer = await refused(request, dataclasses.replace(page, status=getattr(error, "status_code", page.status)))
@@ -262,6 +293,7 @@ def create_app(served: Services) -> Starlette:
         Route("/authorize/{namespace}/{name}", authorize, methods=["GET", "POST"]),
         *ways_back,
         Route("/done/{done_id}", done),
+        *(() if served.people is None else people_routes(served.people)),
     ]
     # A path with one slash more is another path: the redirect that Starlette makes of it is built from the Host header.
     router = Router(routes, redirect_slashes=False)
@@ -275,6 +307,7 @@ def create_app(served: Services) -> Starlette:
         exception_handlers={
             Refused: refused,
             Exceeded: exceeded,
+            SignInNeeded: sign_in_needed,
             HTTPException: http_error,
             ApiError: api_failed,
             Unavailable: api_failed,
@@ -287,7 +320,7 @@ def create_app(served: Services) -> Starlette:
 
 def _place(request: Request) -> tuple[str, str]:
     namespace, name = request.path_params["namespace"], request.path_params["name"]
-    if not _NAMESPACE.fullmatch(namespace) or not _NAME.fullmatch(name):
+    if not NAMESPACE.fullmatch(namespace) or not NAME.fullmatch(name):
         raise refusals.link_has_ended()
     return namespace, name
 
@@ -304,22 +337,9 @@ def _named_place(request: Request) -> tuple[str | None, str | None]:
     """Namespace and name that a path names; None for what could be none: limits remember them."""
     namespace, name = request.path_params.get("namespace", ""), request.path_params.get("name", "")
     return (
-        namespace if _NAMESPACE.fullmatch(namespace) else None,
-        name if _NAME.fullmatch(name) else None,
+        namespace if NAMESPACE.fullmatch(namespace) else None,
+        name if NAME.fullmatch(name) else None,
     )
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > LARGEST_FORM:
-                    raise refusals.form_is_not_ours()
-    except TimeoutError:
-        raise refusals.form_is_not_ours() from None
-    return bytes(body)
 
 
 def _whole_seconds(exceeded: Exceeded) -> timedelta:

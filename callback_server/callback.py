@@ -29,6 +29,7 @@ from callback_server.new_credential import (
 from callback_server.references import reference_of
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
+from callback_server.signed_in.gate import Gate
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
 from datasource.cluster.clients import ClientMaterial, Clients
@@ -77,6 +78,8 @@ class CallbackService:
     now: Callable[[], datetime]
     replays: Replays | None = None
     """What becomes of replies that lie in the journal; None where there is none."""
+    gate: Gate | None = None
+    """Stands before the codes of people who signed in; None where nobody does."""
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     @property
@@ -94,10 +97,12 @@ class CallbackService:
         """Says who authorized."""
         return self.acceptance.identity
 
-    async def finish(self, namespace: str, name: str | None, query: bytes, cookie: str | None) -> str:
+    async def finish(
+        self, namespace: str, name: str | None, query: bytes, cookie: str | None, signed_in_as: str | None = None
+    ) -> str:
         """Finish the flow that the query belongs to; returns the id of its done page, which tells how it ended.
 
-        `name` is that of the Datasource, where the redirect URI has it.
+        `name` is that of the Datasource, where the redirect URI has it; `signed_in_as` who has signed in at this moment.
 
         A reload, or a second callback at once, exchanges nothing: it gets the same id.
 
@@ -108,6 +113,7 @@ class CallbackService:
         """
         response = _parsed(query)
         key, stored = await self._flow_of(response, (namespace, name), cookie)
+        self._check_who_it_is(stored.flow, signed_in_as)
         if stored.flow.claim is None:
             # Only now: strangers must not take places.
             async with self.places.one(namespace):
@@ -133,6 +139,16 @@ class CallbackService:
         if not is_same_browser(cookie, stored.flow.cookie_hash):
             raise refusals.cookie_is_missing()
         return key, stored
+
+    def _check_who_it_is(self, flow: Flow, signed_in_as: str | None) -> None:
+        """In the browser and with the user that it began with, whose session may have ended meanwhile."""
+        if flow.user is None:
+            return
+        if self.gate is None:
+            # People signed in when it began. What they may do now, nobody can tell.
+            raise refusals.unknown_flow()
+        if signed_in_as not in {None, flow.user.name}:
+            raise refusals.another_person_is_signed_in()
 
     async def _finish(self, key: FlowKey, stored: StoredFlow, response: AuthorizationResponse) -> None:
         log = logger.bind(datasource=f"{stored.flow.namespace}/{stored.flow.name}")
@@ -194,6 +210,8 @@ class CallbackService:
         await self.identity.prepare(effective.parameters, flow, material.ca_bundle)
         await self.credentials.rehearse(situation)
         self.clients.client(material, token_endpoint=effective.token_url)
+        if self.gate is not None:
+            await self.gate.before_code(flow, situation)
         return _Prepared(situation, effective, response, material)
 
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared, recording: CodeRecording) -> Refused | None:

@@ -1,4 +1,4 @@
-"""The cookie that binds a flow to a browser, read from the bytes that came.
+"""Cookies of ours, read from the bytes that came: the one that binds a flow to a browser, and those of people who sign in.
 
 A browser sends us what any host of our domain set, too; the prefix of our cookie's name keeps that name for us alone. A name
 that only a parser behind the browser takes for ours gets around it: for whoever strips what Latin-1 calls white space, the byte
@@ -12,6 +12,8 @@ import re
 import unicodedata
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
 from string import hexdigits
 
 COOKIE = "__Host-datasource-browser"
@@ -33,29 +35,62 @@ def new_cookie(token_bytes: Callable[[int], bytes]) -> str:
     return urlsafe_b64encode(token_bytes(32)).decode().rstrip("=")
 
 
-def cookie_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Our cookie, if the browser sent one that we could have made.
+@dataclass(frozen=True, slots=True)
+class OurCookie:
+    """One cookie of ours: its name begins with `__Host-`, and its values are of one form."""
 
-    Args:
-        headers: names in lower case and values, as ASGI has them. There may be several Cookie lines (RFC 9113 section 8.2.3).
+    name: str
+    form: re.Pattern[bytes]
+    lasts: timedelta | None = None
+    """None: as long as the browser runs."""
+
+    def value_in(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """Its value, if the browser sent one that we could have made.
+
+        Args:
+            headers: names in lower case and values, as ASGI has them. There may be several Cookie lines (RFC 9113 section
+                8.2.3).
+
+        Raises:
+            LookAlike: what came could be taken for two cookies of ours, or for one that is none.
+        """
+        letters = re.sub(r"[^a-z0-9]+", "", self.name.casefold()).encode()
+        # What stands in no line stands in none of its pairs, either: no reading goes beyond a semicolon.
+        lines = [value for name, value in headers if name == b"cookie" and _is_like(letters, value)]
+        ours = [pair for line in lines for each in line.split(b";") if _is_like(letters, pair := each.strip(b" \t"))]
+        if not ours:
+            return None
+        name, _, value = ours[0].partition(b"=")
+        if len(ours) > 1 or name != self.name.encode():
+            raise LookAlike
+        return value.decode() if self.form.fullmatch(value) else None
+
+    def header(self, value: str) -> str:
+        """The Set-Cookie header. Lax: the way back from the provider is a cross-site navigation, and must carry it."""
+        lasts = "" if self.lasts is None else f"; Max-Age={int(self.lasts.total_seconds())}"
+        return f"{self.name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax{lasts}"
+
+    @property
+    def removal(self) -> str:
+        """The Set-Cookie header that has the browser forget it."""
+        return f"{self.name}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"
+
+
+BROWSER = OurCookie(COOKIE, _VALUE)
+
+
+def cookie_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The browser's cookie, if it sent one that we could have made.
 
     Raises:
         LookAlike: what came could be taken for two cookies of ours, or for one that is none.
     """
-    # What stands in no line stands in none of its pairs, either: no reading goes beyond a semicolon.
-    lines = [value for name, value in headers if name == b"cookie" and _is_like_ours(value)]
-    ours = [pair for line in lines for each in line.split(b";") if _is_like_ours(pair := each.strip(b" \t"))]
-    if not ours:
-        return None
-    name, _, value = ours[0].partition(b"=")
-    if len(ours) > 1 or name != COOKIE.encode():
-        raise LookAlike
-    return value.decode() if _VALUE.fullmatch(value) else None
+    return BROWSER.value_in(headers)
 
 
 def set_cookie_header(value: str) -> str:
-    """The Set-Cookie header. Lax: the way back from the provider is a cross-site navigation, and must carry it."""
-    return f"{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Lax"
+    """The Set-Cookie header for it."""
+    return BROWSER.header(value)
 
 
 def cookie_hash(cookie: str) -> str:
@@ -98,13 +133,14 @@ _LATIN_1 = bytes(ord((_FOLDED[byte] or "-")[0]) for byte in range(256))
 """One byte for each. What folds to two has a digit, and our name has none; but for the sharp s."""
 _LATIN_1_NOTHING = bytes(byte for byte in range(256) if not _FOLDED[byte])
 
-_OUR_LETTERS = _folded_character(COOKIE).encode()
 
+def _is_like(name: bytes, octets: bytes) -> bool:
+    """Whether a name of ours stands anywhere in it for anybody; in a value, too, where some look for cookies after a comma.
 
-def _is_like_ours(octets: bytes) -> bool:
-    """Whether our name stands anywhere in it for anybody; also in a value, where some look for more cookies after a comma."""
+    `name` is what is left of it.
+    """
     # No reading of it has more letters than bytes.
-    return len(octets) >= len(_OUR_LETTERS) and any(_OUR_LETTERS in letters for letters in _readings(octets))
+    return len(octets) >= len(name) and any(name in letters for letters in _readings(octets))
 
 
 def _readings(octets: bytes) -> Iterator[bytes]:

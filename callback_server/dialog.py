@@ -1,7 +1,7 @@
 """The dialog: GET shows it and changes nothing; POST begins an authorization and leads on to the provider."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +35,7 @@ from datasource.cluster.clients import (
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.oauth2.authorize import authorization_parameters, front_url, new_secret, pushed_url, s256_challenge
 from datasource.oauth2.errors import OAuth2Error
+from datasource.oauth2.kubernetes_user import User
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.pushed_authorization import pushed_authorization_request
 from datasource.process.settings import Settings
@@ -49,6 +50,20 @@ logger = structlog.get_logger(__name__)
 
 LARGEST_FORM = 16_384
 """Bytes; a ticket and a form token take less than 200."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginner:
+    """Who chose the button: whoever has the ticket of a link, or somebody who signed in."""
+
+    cookie: str
+    """The browser's."""
+    click: Hashable
+    """What clicks are counted by."""
+    saw: Callable[[Situation, str, str], bool]
+    """Whether the form is of a page that we showed them about that, with these endpoints."""
+    ticket_hash: str = ""
+    user: User | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +113,39 @@ class DialogService:
         if not is_form_token(token):
             raise refusals.form_is_not_ours()
         situation = await self._live(namespace, name, ticket)
+        hash_ = ticket_hash(ticket)
+
+        def saw(live: Situation, *shown: str) -> bool:
+            return form_token_fits(token, cookie, live, ticket, *shown)
+
+        return await self.begin_for(situation, Beginner(cookie, hash_, saw, ticket_hash=hash_))
+
+    async def begin_for(self, situation: Situation, by: Beginner) -> Onward:
+        """The same for whoever may begin one.
+
+        Raises:
+            Refused: nothing was begun.
+            Exceeded: too much is going on at this moment; nothing was begun.
+        """
         with what_is_missing(situation):
             ca_bundle = await self.clients.ca_bundle(situation.namespace, situation.oauth2)
         metadata = await self.observer.metadata(situation, ca_bundle)
         effective = effective_parameters(situation, metadata)
-        shown = (effective.authorize_url, effective.token_url)
-        if not form_token_fits(token, cookie, situation, ticket, *shown):
+        if not by.saw(situation, effective.authorize_url, effective.token_url):
             raise refusals.form_is_not_ours()
         # Only now: strangers must not use up what is for who has the link.
-        self.clicks.count(ticket_hash(ticket))
-        async with self.places.one(namespace):
+        self.clicks.count(by.click)
+        async with self.places.one(situation.namespace):
             with what_is_missing(situation):
                 secret = await self.clients.client_secret(situation.namespace, situation.oauth2, effective.endpoints)
                 headers = await self.clients.headers(situation.namespace, situation.oauth2, effective.endpoints)
-            flow, state = await self._record(situation, effective, metadata, ticket, cookie)
+            flow, state = await self._record(situation, effective, metadata, by)
             count_begun()
             logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
             parameters = _request_parameters(effective, flow, state)
             material = ClientMaterial(effective.parameters, secret, ca_bundle, headers)
             try:
-                url = await self._front_url(namespace, effective, material, parameters)
+                url = await self._front_url(situation.namespace, effective, material, parameters)
             except Refused as refused:
                 await self._give_up(state, refused)
                 raise
@@ -156,7 +184,7 @@ class DialogService:
         return situation
 
     async def _record(
-        self, situation: Situation, effective: Effective, metadata: ProviderMetadata | None, ticket: str, cookie: str
+        self, situation: Situation, effective: Effective, metadata: ProviderMetadata | None, by: Beginner
     ) -> tuple[Flow, str]:
         """Record a flow; returns it with the state, of which it keeps only a hash."""
         verifier = new_secret(self.token_bytes) if effective.code_challenge_is_sent else None
@@ -177,12 +205,13 @@ class DialogService:
                 parameters_hash=situation.parameters_hash,
                 replaces=situation.credential_id,
                 requested=HandledSet().with_requests(situation.requests),
-                cookie_hash=cookie_hash(cookie),
-                ticket_hash=ticket_hash(ticket),
+                cookie_hash=cookie_hash(by.cookie),
+                ticket_hash=by.ticket_hash,
                 redirect_uri=situation.redirect_uri(self.settings.external_url),
                 created_at=self.now(),
                 expires_at=self.now() + FLOW_LIFETIME,
                 metadata=None if metadata is None else metadata.without_lists,
+                user=by.user,
             )
             states[flow.state_hash] = state.text
             return flow

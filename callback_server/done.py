@@ -52,6 +52,14 @@ PAUSE = 0.25
 """Seconds between two looks."""
 
 
+MaySee = Callable[[Flow, str], Awaitable[None]]
+"""Checks whether whoever looks may see how that flow ended, at the page with that id; raises where not."""
+
+
+async def whoever_has_the_link(_flow: Flow, _done_id: str) -> None:
+    """Where nobody signs in, the browser that began is all that is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class DoneService:
     """What stands behind `/done/{id}`."""
@@ -63,7 +71,7 @@ class DoneService:
     link_keys: LinkKeyStore
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    async def show(self, done_id: str, cookie: str | None) -> HTMLResponse:
+    async def show(self, done_id: str, cookie: str | None, may_see: MaySee = whoever_has_the_link) -> HTMLResponse:
         """The page; waits a moment for the flow to end and the operator to see it.
 
         Raises:
@@ -79,6 +87,7 @@ class DoneService:
         lane = self.looks.lane(origin, key.digest, refused=refusals.unknown_flow())
         found = await lane.record(key, has_key=lambda found: done_id_is_of(key, found.flow))
         flow = _own_flow(key, cookie, found)
+        await may_see(flow, done_id)
         for look in range(LOOKS):
             datasource = await self.observer.datasource(flow.namespace, flow.name)
             if datasource is None or datasource.metadata.uid != flow.uid:

@@ -106,16 +106,14 @@ def shown(value: object, language: str, texts: Texts) -> Markup:
             return isolated(str(value))
 
 
-_FROM_THE_RIGHT = frozenset({"R", "AL", "AN"})
+_TURNS = frozenset({"R", "AL", "AN", "LRE", "LRO", "LRI", "RLE", "RLO", "RLI", "FSI", "PDF", "PDI"})
+"""Kinds of characters that run from right to left, or that say where others run (Unicode, annex 9)."""
 
 
 def isolated(value: str) -> Markup:
-    """What others wrote, escaped. Where it runs from right to left, it is kept from turning around the words of ours beside it.
-
-    Characters that only control the direction never come this far: they are not printable.
-    """
-    runs_from_the_right = any(unicodedata.bidirectional(character) in _FROM_THE_RIGHT for character in value)
-    return Markup("<bdi>{}</bdi>").format(value) if runs_from_the_right else escape(value)
+    """What others wrote, escaped. Where it may run from right to left, it cannot turn around the words of ours beside it."""
+    turns = any(unicodedata.bidirectional(character) in _TURNS for character in value)
+    return Markup("<bdi>{}</bdi>").format(value) if turns else escape(value)
 
 
 def recorded(value: str) -> Any:

@@ -10,8 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callback_server.refusals import Refused
 
-ROUTES = frozenset({"authorize", "callback", "done"})
-"""The parts of the path that tell routes apart; their endpoints have the same names."""
+ROUTES = frozenset({"authorize", "callback", "done"}) | {
+    # Of people who sign in.
+    *("home", "find", "listing", "datasource", "get_credential", "clear", "refresh", "sign_in", "signed_in", "sign_out")
+}
+"""The names of endpoints, which tell routes apart."""
 
 OTHER = "other"
 

@@ -37,7 +37,8 @@ def blank_credential(
         replaces=situation.credential_id,
         fingerprint=bound_to,
         requested_scopes=scopes,
-        ticket_hash=flow.ticket_hash,
+        # Whoever signed in needed none.
+        ticket_hash=flow.ticket_hash or None,
         is_revocable=effective.revocation_url is not None,
         promised=None if flow.metadata is None else flow.metadata.promises,
     )

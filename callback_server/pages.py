@@ -71,6 +71,11 @@ def _headers() -> dict[str, str]:
     return page_headers(presentation.style_source) | spoken
 
 
+def page_of(template: str, status: HTTPStatus = HTTPStatus.OK, **views: object) -> HTMLResponse:
+    """A page, in the language of the request that is being answered."""
+    return HTMLResponse(_rendered(template, **views), status_code=status, headers=_headers())
+
+
 UNBRANDED = Branding()
 
 
@@ -206,18 +211,19 @@ class Onward:
 
 def dialog_page(dialog: Dialog) -> HTMLResponse:
     """The page that mirrors the dialog administrators know: parameters, state, the button, what came of it."""
-    return HTMLResponse(_rendered("dialog.html", dialog=dialog), headers=_headers())
+    return page_of("dialog.html", dialog=dialog)
 
 
-def onward_page(onward: Onward) -> HTMLResponse:
+def onward_page(onward: Onward, template: str = "onward.html") -> HTMLResponse:
     """The page after the button. It leads to the provider by itself, and shows no form.
 
     Not a redirect: Chromium and Safari check the form-action of the page with the button at every redirect that follows, and
     providers lead on to hosts that nobody here can know. As there is no delay, browsers put the provider's page in this one's
     place: the way back leads to the dialog.
     """
-    content = _rendered("onward.html", onward=onward)
-    return HTMLResponse(content, headers=_headers() | {"Referrer-Policy": "no-referrer"})
+    page = page_of(template, onward=onward)
+    page.headers["Referrer-Policy"] = "no-referrer"
+    return page
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +245,7 @@ class Message:
 
 def message_page(message: Message, status: HTTPStatus = HTTPStatus.OK) -> HTMLResponse:
     """A page that says something, and perhaps what to do."""
-    return HTMLResponse(_rendered("message.html", message=message), status_code=status, headers=_headers())
+    return page_of("message.html", status, message=message)
 
 
 def refusal_page(

@@ -13,13 +13,23 @@ _FORM_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
 
 
+def token_for(secret: str, *said: str) -> str:
+    """What only a page that we showed to whoever holds that secret carries: a cookie's value, and what the page was about."""
+    return urlsafe_b64encode(hmac.digest(secret.encode(), "\n".join(said).encode(), "sha256")).decode().rstrip("=")
+
+
+def token_is_for(presented: str, secret: str, *said: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(presented.encode(), token_for(secret, *said).encode())
+
+
 def form_token(cookie: str, situation: Situation, ticket: str, *shown: str) -> str:
     """What only a page that we showed to this browser about these very parameters carries.
 
     `shown` is what else the page said: endpoints that the spec does not tell.
     """
-    said = "\n".join((situation.namespace, situation.name, situation.uid, situation.parameters_hash, ticket, *shown))
-    return urlsafe_b64encode(hmac.digest(cookie.encode(), said.encode(), "sha256")).decode().rstrip("=")
+    place = (situation.namespace, situation.name, situation.uid, situation.parameters_hash)
+    return token_for(cookie, *place, ticket, *shown)
 
 
 def is_form_token(text: str) -> bool:

@@ -54,6 +54,17 @@ class Kind(StrEnum):
     WHO_AUTHORIZES_CANNOT_BE_VERIFIED = "who_authorizes_cannot_be_verified"
     WHO_AUTHORIZED_IS_UNKNOWN = "who_authorized_is_unknown"
     SOMEBODY_ELSE_IS_EXPECTED = "somebody_else_is_expected"
+    THIS_SIGN_IN_IS_NOT_KNOWN = "this_sign_in_is_not_known"
+    SIGN_IN_IS_NOT_READY = "sign_in_is_not_ready"
+    SIGN_IN_WAS_REFUSED = "sign_in_was_refused"
+    SIGN_IN_DOES_NOT_ANSWER = "sign_in_does_not_answer"
+    SIGN_IN_CANNOT_BE_VERIFIED = "sign_in_cannot_be_verified"
+    SIGN_IN_NAMES_NOBODY = "sign_in_names_nobody"
+    NOT_ALLOWED = "not_allowed"
+    THE_RIGHT_WAS_TAKEN_AWAY = "the_right_was_taken_away"
+    ANOTHER_PERSON_IS_SIGNED_IN = "another_person_is_signed_in"
+    THERE_IS_NO_SUCH_DATASOURCE = "there_is_no_such_datasource"
+    NOTHING_WAS_ASKED_FOR = "nothing_was_asked_for"
 
 
 @dataclass(eq=False)
@@ -79,7 +90,7 @@ class Refused(Exception):
 
         Both are names of Kubernetes, which no shell reads as anything else.
         """
-        if self.command is None:
+        if self.command != FIND_THE_LINK:
             return self
         command = self.command.replace("NAMESPACE", namespace).replace("NAME", name)
         return dataclasses.replace(self, command=command)

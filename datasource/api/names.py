@@ -27,6 +27,7 @@ class SecretType(StrEnum):
     FLOW = "datasource.dev/oauth2-flow"
     LINK_KEYS = "datasource.dev/link-keys"
     IMPORT = "datasource.dev/oauth2-import"
+    SESSION = "datasource.dev/session"
 
 
 class TokenSecretType(StrEnum):
@@ -45,6 +46,7 @@ class Role(StrEnum):
     TOKEN = "token"  # noqa: S105 - a name, not a token
     FLOW = "flow"
     LINK_KEYS = "link-keys"
+    SESSION = "session"
 
 
 class Annotation(StrEnum):
@@ -150,6 +152,15 @@ def uid_digest(uid: str) -> str:
 def flow_secret_name(digest: str, slot: int) -> str:
     """The name of one flow record: `datasource-flow-<uid digest>-<slot>`."""
     return f"datasource-flow-{digest}-{slot}"
+
+
+SESSION_SLOTS = 10
+"""How many sessions one person can have at once."""
+
+
+def session_secret_name(digest: str, slot: int) -> str:
+    """The name of one session: `datasource-session-<digest of the user's name>-<slot>`."""
+    return f"datasource-session-{digest}-{slot}"
 
 
 def callback_rights_name(number: int) -> str:

@@ -12,6 +12,7 @@ from datasource.api.objects import PartialObject
 from datasource.cluster.api_errors import NotFound, Status, Unavailable, api_error
 from datasource.cluster.connection import Connection
 from datasource.cluster.resources import Resource
+from datasource.cluster.tables import TABLE_ONLY, Table, TablePage
 
 T = TypeVar("T")
 
@@ -218,6 +219,18 @@ class Kube:
             if not page.metadata.continue_:
                 return
             params["continue"] = page.metadata.continue_
+
+    async def table(self, resource: Resource, namespace: str, *, page_size: int, continue_: str = "") -> TablePage:
+        """One page of a LIST, as `kubectl get` prints it: what each object says of itself in its columns, and nothing else.
+
+        Raises:
+            Expired: the continue token is too old; begin anew.
+        """
+        params = {"limit": str(page_size), "includeObject": "None"} | ({"continue": continue_} if continue_ else {})
+        body = await self._connection.request(
+            "GET", resource.path(namespace), params=params, headers={"Accept": TABLE_ONLY}
+        )
+        return _decoded(body, Table).page()
 
     async def watch_metadata(
         self,

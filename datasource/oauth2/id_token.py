@@ -10,7 +10,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from datasource.outbound.printable import printable
 
@@ -36,6 +36,17 @@ class Identity:
     subject: str
     shown: str
     """What a person recognizes: email, else preferred_username, else the subject."""
+
+
+class Named(NamedTuple):
+    """What the settings are called that an id_token is compared with: messages name them."""
+
+    issuer: str = "spec.oauth2.issuer"
+    client_id: str = "spec.oauth2.clientID"
+    no_nonce: str = " Where the service never has one, set spec.oauth2.nonce to false."
+
+
+IN_THE_SPEC = Named()
 
 
 def unverified_claims(id_token: str) -> Mapping[str, Any]:
@@ -91,7 +102,13 @@ def _whole_characters(text: str) -> str:
 
 
 def check_claims(
-    claims: Mapping[str, Any], *, issuer: str | None, client_id: str, nonce: str | None, now: datetime
+    claims: Mapping[str, Any],
+    *,
+    issuer: str | None,
+    client_id: str,
+    nonce: str | None,
+    now: datetime,
+    named: Named = IN_THE_SPEC,
 ) -> Identity:
     """Check claims as OIDC Core section 3.1.3.7 asks, apart from the signature.
 
@@ -101,16 +118,17 @@ def check_claims(
         client_id: ours; must be in `aud`.
         nonce: what was sent; None: none was.
         now: an aware moment.
+        named: what issuer and client ID are called where they are set.
 
     Raises:
         IdentityMismatch: with the claim that does not fit.
     """
     iss, sub = claims.get("iss"), claims.get("sub")
     if not isinstance(iss, str) or not iss or (issuer is not None and iss != issuer):
-        raise IdentityMismatch("The id_token's iss is not spec.oauth2.issuer.")
+        raise IdentityMismatch(f"The id_token's iss is not {named.issuer}.")
     if not isinstance(sub, str) or not sub:
         raise IdentityMismatch("The id_token has no sub.")
-    _check_audience(claims, client_id)
+    _check_audience(claims, client_id, named)
     expires = claims.get("exp")
     if not _is_number(expires):
         raise IdentityMismatch("The id_token does not say when it expires.")
@@ -123,17 +141,15 @@ def check_claims(
         if moment is not None and not (_is_number(moment) and moment <= (now + LEEWAY).timestamp()):
             off = _by(moment - now.timestamp()) if _is_number(moment) else ""
             raise IdentityMismatch(f"The id_token is of the future{off}.")
-    _check_nonce(claims, nonce)
+    _check_nonce(claims, nonce, named)
     return Identity(issuer=iss, subject=sub, shown=_shown(claims, sub))
 
 
-def _check_nonce(claims: Mapping[str, Any], nonce: str | None) -> None:
+def _check_nonce(claims: Mapping[str, Any], nonce: str | None, named: Named) -> None:
     if nonce is None or claims.get("nonce") == nonce:
         return
     if claims.get("nonce") is None:
-        raise IdentityMismatch(
-            "The id_token has no nonce, although one was sent. Where the service never has one, set spec.oauth2.nonce to false."
-        )
+        raise IdentityMismatch(f"The id_token has no nonce, although one was sent.{named.no_nonce}")
     raise OfAnotherAuthorization("The id_token's nonce is not the one sent: it is not of this authorization.")
 
 
@@ -142,14 +158,14 @@ def _by(seconds: float) -> str:
     return f", by {seconds:.0f} s of our clock: compare the clocks" if abs(seconds) < 1e9 else ""
 
 
-def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
+def _check_audience(claims: Mapping[str, Any], client_id: str, named: Named) -> None:
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     if client_id not in audiences:
-        raise IdentityMismatch("The id_token's aud is not spec.oauth2.clientID.")
+        raise IdentityMismatch(f"The id_token's aud is not {named.client_id}.")
     party = claims.get("azp")
     if (party is not None or len(audiences) > 1) and party != client_id:
-        raise IdentityMismatch("The id_token's azp is not spec.oauth2.clientID.")
+        raise IdentityMismatch(f"The id_token's azp is not {named.client_id}.")
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

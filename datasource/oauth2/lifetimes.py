@@ -20,10 +20,11 @@ _OF_THE_GRANT = ("refresh_token_expires_in", "refresh_expires_in", "x_refresh_to
 SHORTEST_HINT, LONGEST_HINT = timedelta(minutes=5), timedelta(hours=24)
 
 
-def told_lifetime(value: object) -> timedelta | None:
+def told_lifetime(value: object, now: datetime) -> timedelta | None:
     """What expires_in says; None where it is missing or makes no sense.
 
-    0 and less is what some servers say of a token that lasts for ever, and no token is dead as soon as it is made.
+    0 and less is what some servers say of a token that lasts for ever, and no token is dead as soon as it is made. What would
+    be more than ten years is the moment of the end, as some servers write it, where that is one within ten years.
     """
     if isinstance(value, Number):
         seconds = float(value.text)
@@ -33,12 +34,15 @@ def told_lifetime(value: object) -> timedelta | None:
         return None
     if math.isnan(seconds) or seconds <= 0:
         return None
-    return timedelta(seconds=min(seconds, LONGEST_LIFETIME.total_seconds()))
+    longest = LONGEST_LIFETIME.total_seconds()
+    # In seconds since 1970, or in milliseconds. A token of 60 minutes would be taken for one of ten years, and never refreshed.
+    ends = (moment - now.timestamp() for moment in (seconds, seconds / 1000) if seconds > longest)
+    return timedelta(seconds=next((left for left in ends if 0 < left <= longest), min(seconds, longest)))
 
 
-def told_grant_lifetime(members: Mapping[str, Any]) -> timedelta | None:
+def told_grant_lifetime(members: Mapping[str, Any], now: datetime) -> timedelta | None:
     """How long the refresh token lasts, where a reply tells that."""
-    told = (told_lifetime(members.get(name)) for name in _OF_THE_GRANT)
+    told = (told_lifetime(members.get(name), now) for name in _OF_THE_GRANT)
     return next((lifetime for lifetime in told if lifetime is not None), None)
 
 

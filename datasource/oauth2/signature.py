@@ -37,6 +37,10 @@ ALGORITHMS = frozenset(_KEY_TYPES)
 _PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _LEAST_RSA_BITS = 2048
 _MOST_RSA_BITS = 4096
+_LONGEST_MEMBER = 700
+"""Characters; 4,096 bits in base64url take 683. To make a number of a megabyte keeps everybody waiting for a third of a
+second."""
+
 _MOST_KEYS = 20
 """A provider publishes two or three. They are kept in memory, and a signature costs their length squared."""
 
@@ -128,7 +132,7 @@ def _verification_key(entry: object) -> VerificationKey | None:
     if not isinstance(key_type, str) or key_type not in _PUBLIC_MEMBERS:
         return None
     public = {"kty": key_type} | {name: entry.get(name) for name in _PUBLIC_MEMBERS[key_type]}
-    key = _imported(public) if all(isinstance(value, str) for value in public.values()) else None
+    key = _imported(public) if all(map(_is_member, public.values())) else None
     if key is None:
         return None
     return VerificationKey(
@@ -137,6 +141,10 @@ def _verification_key(entry: object) -> VerificationKey | None:
         algorithm=algorithm if isinstance(algorithm, str) else None,
         key=key,
     )
+
+
+def _is_member(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_MEMBER
 
 
 def _is_for_signatures(entry: Mapping[str, Any]) -> bool:

@@ -88,7 +88,11 @@ def _elements(text: str) -> int:
 
 
 def _depth(text: str) -> int:
-    """How deep the brackets nest, at most; those in texts do not count."""
+    """How deep the brackets nest, at most; those in texts do not count where that matters."""
+    opening = text.count("[") + text.count("{")
+    if opening <= DEEPEST_JSON:
+        # To find the texts among a megabyte of escapes takes 50 ms.
+        return opening
     depth = deepest = 0
     for character in _BRACKETS.findall(_TEXTS.sub("", text)):
         if character in "[{":

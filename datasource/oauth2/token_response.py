@@ -177,9 +177,9 @@ def _with_lifetimes(
     response: TokenResponse, members: Mapping[str, Any], received_at: datetime, options: ReplyOptions
 ) -> TokenResponse:
     """What is told holds, then what was told before, then what the spec says."""
-    told = told_lifetime(members.get("expires_in")) or options.last_lifetime
+    told = told_lifetime(members.get("expires_in"), received_at) or options.last_lifetime
     lifetime = told or options.default_lifetime
-    grant = told_grant_lifetime(members)
+    grant = told_grant_lifetime(members, received_at)
     return replace(
         response,
         told_lifetime=told,

@@ -20,6 +20,7 @@ from datasource.process.branding import (
     parse_texts,
 )
 from datasource.process.installation import SYSTEM_NAMESPACE
+from datasource.process.sign_in import SignIn, UnusableSignIn, sign_in_in
 
 T = TypeVar("T")
 
@@ -79,8 +80,13 @@ class Settings(msgspec.Struct, frozen=True):
     """None: nobody is notified."""
     journal: str | None = None
     """A directory that outlives the process, in which replies are written down before they are stored; None: nowhere."""
-    signs_in: bool = False
-    """Whether people sign in at the callback server: then links have no ticket, and `audit` tells who did what."""
+    sign_in: SignIn | None = None
+    """How people sign in; None: nobody does, and whoever has a link may use it."""
+
+    @property
+    def signs_in(self) -> bool:
+        """Whether people sign in at the callback server: then links have no ticket, and `audit` tells who did what."""
+        return self.sign_in is not None
 
 
 def settings_in(environ: Mapping[str, str]) -> Settings:
@@ -101,7 +107,6 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         ),
         proxies=_proxies(environ),
         require_allowed_hosts=_switch(environ, "DATASOURCE_REQUIRE_ALLOWED_HOSTS"),
-        signs_in=bool(environ.get("DATASOURCE_SIGN_IN_ISSUER", "").strip()),
         pod_uid=environ.get("DATASOURCE_POD_UID") or None,
         revocation_patience=_seconds(environ, "DATASOURCE_REVOCATION_SECONDS", default=300),
         last_try_after=_seconds(environ, "DATASOURCE_LAST_TRY_SECONDS", default=180),
@@ -118,6 +123,7 @@ def settings_in(environ: Mapping[str, str]) -> Settings:
         ),
         notify=_notify(environ),
         journal=environ.get("DATASOURCE_JOURNAL") or None,
+        sign_in=_sign_in(environ),
     )
 
 
@@ -140,6 +146,13 @@ def _notify(environ: Mapping[str, str]) -> Notify | None:
     if not secret_file:
         raise InvalidSettings(f"{secret} must name the file with the key that notifications are signed with.")
     return Notify(url, Path(secret_file))
+
+
+def _sign_in(environ: Mapping[str, str]) -> SignIn | None:
+    try:
+        return sign_in_in(environ, allow_insecure_http=_switch(environ, "DATASOURCE_ALLOW_INSECURE_HTTP"))
+    except UnusableSignIn as error:
+        raise InvalidSettings(str(error)) from None
 
 
 def _stays_near(host: str) -> bool:

@@ -19,6 +19,7 @@ from datasource.api.clock import Moment, parse_rfc3339, rfc3339
 from datasource.api.names import FLOW_KEY, Annotation, Role, SecretType, flow_secret_name, redirect_uri, uid_digest
 from datasource.api.objects import Metadata, Secret, encoded_data
 from datasource.api.requests import HandledSet, Requests
+from datasource.oauth2.kubernetes_user import User
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.outbound.printable import printable
 from datasource.records.link_keys import LinkKeys, Origin, Purpose
@@ -92,6 +93,8 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
     outcome_texts: tuple[Any, ...] = ()
     """The same three as keys and values: the page says them in its reader's language. An earlier version wrote none."""
     ended_at: Moment | None = None
+    user: User | None = None
+    """Who began it; None: nobody who signed in, but somebody with a link."""
 
     def __repr__(self) -> str:
         return f"Flow({self.namespace}/{self.name}, outcome={self.outcome})"

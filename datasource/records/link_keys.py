@@ -45,6 +45,8 @@ class Purpose(StrEnum):
     TICKET = "ticket"
     STATE = "state"
     DONE = "done"
+    SESSION = "session"
+    SIGN_IN = "sign-in"
     REQUEST = "request"
     HISTORY = "history"
 

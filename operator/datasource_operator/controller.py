@@ -50,7 +50,7 @@ from datasource_operator.served_scopes import ServedScopes, Source
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
 from datasource_operator.surroundings_schedule import SurroundingsSchedule
-from datasource_operator.sweeper import FlowSweeper
+from datasource_operator.sweeper import sweeper_for
 from datasource_operator.tasks import cancel, spawn
 from datasource_operator.waiting_replies import WaitingReplies
 from datasource_operator.worker import Done, Ending, LookAgain, Worker
@@ -195,7 +195,7 @@ class Controller:
         self.queue.resume()
         self._refresher.is_stopping = False
         self._status.rivals.begin_anew()
-        sweeper = FlowSweeper(self.kube, self.settings.system_namespace, utc_now, self._failed.hear)
+        sweeper = sweeper_for(self.kube, self.settings, self._failed.hear)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
         notifier = notifier_for(self.settings, self.cache, utc_now, self.random)
         if notifier is not None:

@@ -1,4 +1,7 @@
-"""I/O: see how authorizations ended, and take expired flow records away; the callback server may not list or delete."""
+"""I/O: see how authorizations ended, and take away what has expired; the callback server may not list or delete.
+
+What it leaves in our namespace ends by itself: flow records, and the sessions of people who signed in.
+"""
 
 import asyncio
 import time
@@ -12,6 +15,8 @@ from datasource.api.names import SecretType
 from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
+from datasource.process.clock import utc_now
+from datasource.process.settings import Settings
 from datasource.records.flow import FailedFlow, failed_flow, has_expired
 
 logger = structlog.get_logger(__name__)
@@ -35,25 +40,32 @@ class FlowSweeper:
     """Told of each authorization that failed, as long as its record is there."""
     interval: timedelta = INTERVAL
     monotonic: Callable[[], float] = time.monotonic
+    people_sign_in: bool = False
 
     async def run(self) -> None:
-        """Sweep now and then, for ever."""
+        """Sweep now and then, for ever. Sessions are looked for once where nobody signs in: somebody did, before."""
+        is_first = True
         while True:
             began = self.monotonic()
             try:
-                await self.sweep()
+                await self.sweep(sessions=is_first or self.people_sign_in)
+                is_first = False
             except (ApiError, Unavailable) as error:
                 logger.warning("could not sweep flow records", namespace=self.namespace, error=str(error))
             took = self.monotonic() - began
             await asyncio.sleep(max(self.interval.total_seconds(), took * PAUSE_FOR_WORK))
 
-    async def sweep(self) -> int:
+    async def sweep(self, *, sessions: bool = True) -> int:
         """Delete what has expired, unless somebody has taken the slot meanwhile; returns how many."""
-        records, _ = await self.kube.list_metadata(SECRETS, self.namespace, field_selector=f"type={SecretType.FLOW}")
+        kinds = (SecretType.FLOW, SecretType.SESSION) if sessions else (SecretType.FLOW,)
+        return sum([await self._sweep(kind) for kind in kinds])
+
+    async def _sweep(self, kind: SecretType) -> int:
+        records, _ = await self.kube.list_metadata(SECRETS, self.namespace, field_selector=f"type={kind}")
         swept = 0
         for record in records:
             metadata = record.metadata
-            failed = failed_flow(metadata)
+            failed = failed_flow(metadata) if kind is SecretType.FLOW else None
             if failed is not None:
                 self.hear(failed)
             if not has_expired(metadata, self.now()):
@@ -66,3 +78,8 @@ class FlowSweeper:
                 continue
             swept += 1
         return swept
+
+
+def sweeper_for(kube: Kube, settings: Settings, hear: Callable[[FailedFlow], None]) -> FlowSweeper:
+    """The one of an installation."""
+    return FlowSweeper(kube, settings.system_namespace, utc_now, hear, people_sign_in=settings.sign_in is not None)

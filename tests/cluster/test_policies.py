@@ -48,11 +48,12 @@ def create(who: Api, manifest: Manifest) -> str:
     return refusal(who.create, manifest, dry_run=True)
 
 
-CREDENTIAL, TOKEN, FLOW, IMPORT = (
+CREDENTIAL, TOKEN, FLOW, IMPORT, SESSION = (
     "datasource.dev/oauth2-credential",
     "datasource.dev/oauth2-token",
     "datasource.dev/oauth2-flow",
     "datasource.dev/oauth2-import",
+    "datasource.dev/session",
 )
 
 
@@ -66,10 +67,11 @@ def header_from(*secrets: str) -> list[dict[str, Any]]:
     [
         ("calendar-oauth2-credential", CREDENTIAL, "own", "calendar"),
         ("datasource-flow-0123456789abcdef-0", FLOW, SYSTEM_NAMESPACE, "apps/calendar"),
+        ("datasource-session-0123456789abcdef-0", SESSION, SYSTEM_NAMESPACE, None),
     ],
 )
 def test_callback_server_may_write_our_types(
-    callback_server_user: Api, namespace: str, name: str, type_: str, place: str, owner: str
+    callback_server_user: Api, namespace: str, name: str, type_: str, place: str, owner: str | None
 ) -> None:
     assert create(callback_server_user, secret(name, type_, namespace if place == "own" else place, owner)) == ""
 
@@ -107,6 +109,7 @@ def test_flow_record_tells_how_it_ended_and_nothing_else(
         ),
         ("calendar-oauth2-credential", CREDENTIAL, None, "is not the credential of the Datasource in its annotation"),
         ("datasource-flow-0123456789abcdef-0", FLOW, "x", "cannot be a flow record"),
+        ("datasource-session-0123456789abcdef-0", SESSION, None, "Sessions must be named"),
     ],
 )
 def test_callback_server_may_write_nothing_else(

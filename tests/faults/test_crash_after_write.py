@@ -176,3 +176,40 @@ def spent_twice(stage: Stage) -> int:
     """How many codes and refresh tokens were sent again."""
     sent = [each.code_sha256 or each.refresh_token_sha256 for each in stage.token_requests()]
     return len(sent) - len(set(sent))
+
+
+IMPORT_WRITES = ("the credential is made", "the intent is written", "the reply is stored", "the import is deleted")
+
+
+def test_import_outlives_a_kill_after_each_of_its_writes(stage: Stage, subtests: pytest.Subtests) -> None:
+    """The provider takes a used refresh token for a theft: whatever is sent twice, or not stored, ends the grant."""
+    with stage.logged():
+        for number, case in enumerate(stage.cases(STORIES[2], len(IMPORT_WRITES)), start=1):
+            with subtests.test(f"killed right after {IMPORT_WRITES[number - 1]}"):
+                import_is_killed_after(stage, number, case)
+
+
+def import_is_killed_after(stage: Stage, number: int, case: Case) -> None:
+    """Bring the refresh token of a credential along that somebody deleted: the grant goes on at the provider."""
+    secrets = (f"{case.name}-oauth2-credential", f"{case.name}-oauth2-import")
+    token = stage.user.decoded(secrets[0], "refresh_token")
+    assert token is not None
+    stage.user.kubectl("delete", "secret", secrets[0])
+    eventually("it waits for a person", lambda: case.has_reason("AuthorizationRequired"))
+    stage.wait_until_quiet()
+    victim = stage.operator
+    trap = victim.proxy.kill_after_write(number, victim.kubelet.kill, lambda call: call.name in secrets)
+    try:
+        type_ = "--type=datasource.dev/oauth2-import"
+        stage.user.kubectl("create", "secret", "generic", secrets[1], type_, f"--from-literal=refresh_token={token}")
+        eventually("the trap springs", lambda: trap.met)
+    finally:
+        victim.proxy.calm()
+    victim.kubelet.wait_until_ready()
+    eventually("it is authorized", lambda: case.has_reason("Authorized"), lambda: stage.user.ready(case.name))
+    eventually("the import is gone", lambda: stage.user.secret(secrets[1]) is None)
+    assert stage.user.decoded(secrets[0], "refresh_token") not in {None, token}
+    # It lives: it is refreshed once more.
+    stage.user.annotate("refresh", "now", case.name)
+    stage.user.wait_for_handled("refresh", "now", case.name)
+    assert case.has_reason("Authorized")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from types import TracebackType
+from typing import Self
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
@@ -62,7 +63,7 @@ class Person:
         self.client = httpx.Client(follow_redirects=False, timeout=30.0)
         self.cookie: str | None = None
 
-    def __enter__(self) -> "Person":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -95,13 +96,13 @@ class Person:
         assert target is not None, f"{answer.status_code}: {answer.text}"
         return target
 
-    def consent(self, provider_url: str, button: str = "Allow") -> str:
+    def consent(self, provider_url: str, button: str = "Allow", back_at: str = "/callback/") -> str:
         """Sign in and consent at the provider; returns the URL that leads back to us, not opened yet."""
         response = self.get(provider_url)
         while True:
             if response.is_redirect:
                 target = urljoin(str(response.url), response.headers["location"])
-                if "/callback/" in urlsplit(target).path:
+                if back_at in urlsplit(target).path:
                     return target
                 response = self.get(target)
             elif "Sign in" in response.text and "password" in response.text:

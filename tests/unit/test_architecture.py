@@ -41,6 +41,7 @@ GIVEN_TO_OUR_CODE = {
     "tests/support/api_in_memory.py": "refuses with the errors that our code knows",
     "tests/support/api_rules.py": "refuses with the errors that our code knows",
     "tests/support/kube_in_memory.py": "has the verbs of our client, for unit tests",
+    "tests/words/failures.py": "names why a request at a page was not written",
 }
 """Files that may, and why. They do not look at anything through it."""
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from callback_server import refusals
 from callback_server.refusals import Refused
+from datasource.cluster.page_requests import NotAsked
 from datasource.oauth2.errors import (
     EgressDenied,
     InvalidClient,
@@ -14,6 +15,7 @@ from datasource.oauth2.errors import (
     Unauthorized,
 )
 from datasource.oauth2.errors import MalformedTokenResponse as Malformed
+from datasource.oauth2.kubernetes_user import Why
 from datasource.outbound.egress import Denied
 
 SAID = "The token endpoint says so."
@@ -64,6 +66,17 @@ REFUSED: Mapping[str, Refused] = {
     "an id_token that cannot be verified": refusals.identity_cannot_be_verified("The keys cannot be read now."),
     "no id_token": refusals.identity_is_unknown(),
     "another account": refusals.somebody_else_authorized({"email": "ada@example.com"}),
+    "a sign-in of another browser": refusals.unknown_sign_in(),
+    "a sign-in that is not set up": refusals.sign_in_is_not_ready(),
+    "a sign-in that was denied": refusals.sign_in_was_refused("access_denied", None),
+    "an issuer that is silent": refusals.sign_in_does_not_answer(),
+    "a sign-in that cannot be verified": refusals.sign_in_cannot_be_verified("The id_token has expired."),
+    "an account with too many groups": refusals.sign_in_names_nobody(Why.GROUPS_ELSEWHERE, "groups"),
+    "a user without a right": refusals.not_allowed("ada@example.com", "authorize", "shop"),
+    "a right that was taken away": refusals.right_was_taken_away("ada@example.com", "authorize", "shop"),
+    "another user": refusals.another_person_is_signed_in(),
+    "a Datasource that is not there": refusals.no_such_datasource("shop", "calendar"),
+    "nothing to refresh": refusals.nothing_to_ask(NotAsked.NO_REFRESH_TOKEN),
 }
 
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from callback_server.consent import MOST_SHOWN, Consent, expected_account
+from callback_server.language import isolated
 from callback_server.pages import Dialog, Form, dialog_page
 from callback_server.situation import Situation
 from datasource.api.display import Display
@@ -115,6 +116,15 @@ def test_words_from_right_to_left_are_kept_from_turning_ours_around() -> None:
     assert '<p class="brand"><bdi>خدمة</bdi></p>' in shown
     # A title is text: no element is in it.
     assert "<title>מערכת יומן - Datasource shop/calendar</title>" in shown
+
+
+@pytest.mark.parametrize("character", list("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
+def test_character_that_turns_text_around_ends_with_the_words_that_it_is_in(character: str) -> None:
+    assert isolated(f"a{character}b") == f"<bdi>a{character}b</bdi>"
+
+
+def test_other_words_stand_as_they_are() -> None:
+    assert isolated("Ada <ada@example.com> 日本 Ünï \u200b") == "Ada &lt;ada@example.com&gt; 日本 Ünï \u200b"
 
 
 def test_redirect_uri_breaks_behind_a_slash_before_a_word() -> None:

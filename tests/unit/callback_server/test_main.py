@@ -12,6 +12,7 @@ import pytest
 from callback_server.__main__ import main, run
 from datasource.process.journal import open_journal
 from datasource.process.settings import Settings
+from datasource.process.sign_in import SignIn
 from deploy.local.processes import free_ports
 from tests.unit.datasource.api_server import ApiServer, fails
 
@@ -40,6 +41,41 @@ def test_wrong_setting_ends_the_process_with_its_name(name: str, value: str, mon
     with pytest.raises(SystemExit) as ended:
         main()
     assert str(ended.value.code).startswith(f"datasource-callback-server: {name} ")
+
+
+def test_sign_in_without_its_secret_ends_the_process_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATASOURCE_EXTERNAL_URL", "https://connect.example.com")
+    for name, value in (
+        ("ISSUER", "https://login.example.com"),
+        ("CLIENT_ID", "c"),
+        ("SECRET_FILE", str(tmp_path / "x")),
+    ):
+        monkeypatch.setenv(f"DATASOURCE_SIGN_IN_{name}", value)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert str(ended.value.code).startswith(
+        "datasource-callback-server: DATASOURCE_SIGN_IN_SECRET_FILE must name a file"
+    )
+
+
+async def test_process_has_the_pages_of_sign_in_where_its_settings_say_so(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret")
+    pages, probes = free_ports(2)
+    async with ApiServer(fails(404, "NotFound")) as server, httpx.AsyncClient() as client:
+        settings = Settings(
+            "https://connect.example.com",
+            "datasource-system",
+            kubeconfig=str(server.kubeconfig),
+            sign_in=SignIn("https://login.example.com", "c", secret),
+        )
+        running = asyncio.create_task(run(settings, ("127.0.0.1", pages), ("127.0.0.1", probes)))
+        page = await answer(client, f"http://127.0.0.1:{pages}/")
+        assert (page.status_code, "Please sign in" in page.text) == (200, True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(running, 20)
 
 
 async def answer(client: httpx.AsyncClient, url: str) -> httpx.Response:

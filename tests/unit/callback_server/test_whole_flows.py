@@ -2,8 +2,9 @@
 
 import asyncio
 import dataclasses
+import gzip
 import json
-from base64 import b64decode
+from base64 import b64decode, urlsafe_b64encode
 from typing import Any
 
 import msgspec
@@ -91,6 +92,63 @@ async def test_credential_is_made_with_the_labels_that_a_policy_engine_wants() -
         assert credential is not None
         assert credential["metadata"]["labels"] == {"team": "sales"}
         assert credential["metadata"]["annotations"]["example.com/a"] == "b"
+
+
+# What providers send that no standard has.
+
+_GOOD = b'{"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt-2"}'
+_JWT = "e30." + urlsafe_b64encode(b'{"exp": 1%s}' % (b"0" * 400)).decode().rstrip("=") + ".c2ln"
+ODD_REPLIES = {
+    "a coding that is none": replies(200, _GOOD, headers=("Content-Encoding: utf-8",)),
+    "a coding by another one's name": replies(200, gzip.compress(_GOOD), headers=("Content-Encoding: br",)),
+    "a gzip of two": replies(200, gzip.compress(_GOOD[:40]) + gzip.compress(_GOOD[40:])),
+    "a header that is none": replies(200, _GOOD, headers=("X Powered By: us", "Broken")),
+    "byte order marks": replies(200, b"\xef\xbb\xbf\r\n\xef\xbb\xbf" + _GOOD),
+    "UTF-16": replies(200, _GOOD.decode().encode("utf-16")),
+    "JSON in JSON": replies(200, json.dumps(_GOOD.decode()).encode()),
+    "a JWT that ends beyond all numbers": replies(
+        200, json.dumps({"access_token": _JWT, "token_type": "Bearer"}).encode()
+    ),
+    "a token that takes itself back": replies(200, _GOOD[:-1] + b', "refresh_token": null, "access_token": ""}'),
+}
+
+
+@pytest.mark.parametrize("reply", ODD_REPLIES.values(), ids=ODD_REPLIES.keys())
+async def test_consent_is_not_lost_to_an_odd_reply(reply: Behaviour) -> None:
+    async with world() as cluster, HostileProvider(reply) as provider, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", **endpoints(provider))
+        assert STORED in await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        credential = cluster.credential("shop", "calendar")
+        assert credential is not None
+        assert b64decode(credential["data"]["access_token"]).decode() in {"at-1", _JWT}
+        # One request: nothing had to be made good by a refresh.
+        assert len(provider.requests) == 1
+
+
+async def test_consent_is_not_lost_to_a_name_in_another_encoding_on_the_way_back() -> None:
+    async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", **endpoints(provider))
+        asked = (await cluster.sent_to(browser, "shop", "calendar")).params
+        url = f"{asked['redirect_uri']}?code=c-1&state={asked['state']}&user=J%e9r%f4me"
+        assert STORED in (await browser.get(url, follow_redirects=True)).text
+
+
+async def test_token_that_is_elsewhere_in_the_reply_is_told_with_the_field_and_the_grant_is_not_left_alive() -> None:
+    nested = replies(200, b'{"code": 0, "data": %s}' % _GOOD)
+    async with world() as cluster, HostileProvider(nested) as provider, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", **endpoints(provider), revocationURL=f"{provider.origin}/revoke")
+        said = await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        assert "set spec.oauth2.tokenPath to data" in said
+        assert provider.requests[-1].form["token"] == "rt-2"
+
+
+async def test_error_under_the_name_that_a_service_has_for_it_is_told() -> None:
+    async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", **endpoints(provider))
+        sent_to = await cluster.sent_to(browser, "shop", "calendar")
+        said = await come_back(browser, sent_to, code=None, error_code="200", error_message="Permissions error <b>")
+        assert "Permissions error &lt;b&gt;" in said
+        assert provider.requests == []
 
 
 # Token URLs of which the callback chooses one.
@@ -206,7 +264,7 @@ async def test_answer_is_taken_at_the_redirect_uri_that_was_asked_for_and_nowher
     async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
         cluster.add("shop", "calendar", redirectURI=asked_for, **endpoints(provider))
         page = await browser.get(cluster.links["shop", "calendar"])
-        assert f"<code>{EXTERNAL}{path}</code>" in page.text
+        assert f"<code>{EXTERNAL}{path}</code>" in page.text.replace("<wbr>", "")
         sent_to = await cluster.sent_to(browser, "shop", "calendar")
         assert sent_to.params["redirect_uri"] == EXTERNAL + path
         elsewhere = {"/callback/shop", "/callback/shop/calendar", "/callback/shop/mail", "/callback/sales/calendar"}

@@ -16,10 +16,13 @@ from datasource.api.names import Annotation, SecretType, flow_secret_name, uid_d
 from datasource.cluster.api_errors import ApiError, Forbidden
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
-from datasource.records.flow import Flow, Outcome, flow_manifest
+from datasource.oauth2.kubernetes_user import EVERYBODY, User
+from datasource.records.flow import Flow, Outcome, flow_manifest, key_hash, new_flow_key
+from datasource.records.session import SESSION_LIFETIME, Session, ended_patch, session_manifest
 from datasource_operator.sweeper import INTERVAL, PAUSE_FOR_WORK, FlowSweeper
 from tests.support.builders import NAME, NAMESPACE, NOW, UID
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
+from tests.support.merge_patch import merge_patched
 from tests.unit.datasource.api_server import ApiServer
 
 SYSTEM = "datasource-system"
@@ -167,6 +170,47 @@ async def test_pause_is_long_after_a_sweep_that_took_long(monkeypatch: pytest.Mo
     with pytest.raises(asyncio.CancelledError):
         await sweeper.run()
     assert pauses == [INTERVAL.total_seconds(), 10.0 * PAUSE_FOR_WORK]
+
+
+# Sessions.
+
+
+def session(expires_at: datetime, *, slot: int = 0) -> dict[str, Any]:
+    """The Secret of somebody who signed in."""
+    user = User("ada", (EVERYBODY,))
+    key = new_flow_key(user.name, slot, lambda size: bytes(size))
+    record = Session(key_hash(key), user, "d", expires_at - SESSION_LIFETIME)
+    return session_manifest(record, key, system_namespace=SYSTEM)
+
+
+async def test_sessions_that_are_over_go_and_others_stay() -> None:
+    secrets = Secrets()
+    for slot, expires_at in enumerate((PAST, FUTURE, NOW)):
+        secrets.keep(session(expires_at, slot=slot))
+    secrets.keep(flow_record(PAST))
+    assert await swept(secrets) == 3
+    assert secrets.there == [f"datasource-session-{uid_digest('ada')}-1"]
+
+
+async def test_session_that_somebody_ended_goes_at_once() -> None:
+    secrets = Secrets()
+    ended = merge_patched(session(FUTURE), ended_patch("", NOW))
+    secrets.keep(ended)
+    assert await swept(secrets) == 1
+
+
+@pytest.mark.parametrize(("people_sign_in", "left"), [(True, 0), (False, 1)])
+async def test_where_nobody_signs_in_sessions_are_looked_for_once(people_sign_in: bool, left: int) -> None:
+    secrets = Secrets()
+    secrets.keep(session(PAST))
+    sweeper = FlowSweeper(secrets, SYSTEM, lambda: NOW, interval=timedelta(0), people_sign_in=people_sign_in)
+    async with in_background(sweeper.run()):
+        await until(lambda: not secrets.there)
+        secrets.keep(session(PAST))
+        for _ in range(2):
+            secrets.keep(flow_record(PAST))
+            await until(lambda: slot_name(0) not in secrets.there)
+    assert len(secrets.there) == left
 
 
 async def until(is_so: Callable[[], object]) -> None:

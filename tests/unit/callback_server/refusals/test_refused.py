@@ -8,7 +8,9 @@ from typing import Any
 
 from callback_server import refusals
 from callback_server.refusals import Kind, Refused
+from datasource.cluster.page_requests import NotAsked
 from datasource.oauth2.errors import InvalidGrant
+from datasource.oauth2.kubernetes_user import Why
 
 
 def test_label_of_a_kind_is_one_word() -> None:
@@ -22,6 +24,13 @@ def test_command_names_the_datasource_of_the_visitor_s_own_url() -> None:
     assert refusals.unknown_flow().about("shop", "calendar").command is None
 
 
+SAID_BY_THE_BROWSER = {"consent_was_denied", "refused_without_state", "sign_in_was_refused"}
+"""Refusals that are made of an error that came back in a query."""
+
+
+REASONS = {"nothing_to_ask": NotAsked.REPLACED, "sign_in_names_nobody": Why.NO_NAME}
+
+
 def every_refusal() -> list[Refused]:
     """One of each that takes no argument, or a few words."""
     made = list[Refused]()
@@ -32,7 +41,9 @@ def every_refusal() -> list[Refused]:
         examples: dict[str, Any] = {
             "retry_after": timedelta(seconds=1),
             "expected": {"email": "ada@example.com"},
-            "error": "access_denied" if name in {"consent_was_denied", "refused_without_state"} else InvalidGrant("x"),
+            "why": REASONS.get(name, "a word"),
+            "verb": "get",
+            "error": "access_denied" if name in SAID_BY_THE_BROWSER else InvalidGrant("x"),
         }
         needed = [
             each for each in inspect.signature(make).parameters.values() if each.default is inspect.Parameter.empty

@@ -22,13 +22,13 @@ def jwt(claims: Any) -> str:
 
 @pytest.mark.parametrize("name", ["refresh_token_expires_in", "refresh_expires_in", "x_refresh_token_expires_in"])
 def test_lifetime_of_the_refresh_token_has_three_names(name: str) -> None:
-    assert told_grant_lifetime({name: Number("1800")}) == timedelta(minutes=30)
+    assert told_grant_lifetime({name: Number("1800")}, NOW) == timedelta(minutes=30)
 
 
 def test_refresh_token_that_ends_in_0_seconds_is_not_told() -> None:
-    assert told_grant_lifetime({"refresh_expires_in": Number("0")}) is None
+    assert told_grant_lifetime({"refresh_expires_in": Number("0")}, NOW) is None
     both = {"refresh_token_expires_in": Number("0"), "refresh_expires_in": Number("60")}
-    assert told_grant_lifetime(both) == timedelta(minutes=1)
+    assert told_grant_lifetime(both, NOW) == timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(

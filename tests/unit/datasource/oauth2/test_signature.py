@@ -154,6 +154,32 @@ def test_odd_entry_of_a_key_set_is_passed_over_and_costs_the_others_nothing(odd:
     assert [key.kid for key in found] == ["k-1"]
 
 
+@pytest.mark.parametrize(
+    "huge",
+    [
+        {"kty": "RSA", "n": "_" * 701, "e": "AQAB"},
+        {"kty": "RSA", "n": "_" * 683, "e": "_" * 900_000},
+        {"kty": "EC", "crv": "P-256", "x": "A" * 40_000, "y": "A"},
+        {"kty": "OKP", "crv": "Ed25519", "x": "A" * 40_000},
+        {"kty": "EC", "crv": "P" * 40_000, "x": "A", "y": "A"},
+    ],
+)
+def test_key_longer_than_any_that_is_used_is_passed_over_before_a_number_is_made_of_it(
+    huge: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The instance: a key set of a megabyte, and everybody waited for a third of a second."""
+    monkeypatch.setattr("datasource.oauth2.signature.JWKRegistry.import_key", lambda _: pytest.fail("it was made"))
+    with pytest.raises(MetadataUnusable):
+        parse_key_set(json.dumps({"keys": [huge]}).encode())
+
+
+def test_longest_key_that_is_used_is_read() -> None:
+    # To find such a key takes seconds; whether it is one is not looked at.
+    modulus = urlsafe_b64encode((2**4096 - 1).to_bytes(512)).decode().rstrip("=")
+    good = {"kty": "RSA", "n": modulus, "e": "AQAB", "kid": "k-1"}
+    assert len(parse_key_set(json.dumps({"keys": [good]}).encode())) == 1
+
+
 def test_key_for_verifying_is_one_for_signatures() -> None:
     good = RSA.as_dict(private=False, kid="k-1") | {"key_ops": ["verify"], "use": "sig"}
     assert len(parse_key_set(json.dumps({"keys": [good]}).encode())) == 1

@@ -1,0 +1,245 @@
+"""I/O: lists and pages of Datasources, and what people ask for there.
+
+Rights come first: nothing is read before the cluster was asked about them.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from callback_server import refusals
+from callback_server.dialog import Beginner, DialogService, what_is_missing
+from callback_server.language import Words, text
+from callback_server.pages import Dialog, Onward, time_in_words
+from callback_server.refusals import Refused
+from callback_server.security import token_for
+from callback_server.signed_in.destinations import Destination
+from callback_server.signed_in.gate import needed
+from callback_server.signed_in.pages import Button, ClearPage, DatasourcePage, ListPage, rows_of
+from callback_server.signed_in.rights import Rights, Verb
+from callback_server.signed_in.sessions import SignedIn
+from callback_server.signed_in.visitors import Visitors, require_token
+from callback_server.situation import Situation, effective_parameters
+from datasource.cluster.api_errors import ApiError, Expired
+from datasource.cluster.kube import Kube
+from datasource.cluster.page_requests import NotAsked, PageRequests
+from datasource.cluster.resources import DATASOURCES
+from datasource.records.contents import StoredCredential
+from datasource.records.effective import Effective
+from datasource.records.history import By, read_history
+from datasource.records.page_request import RequestKind
+from datasource.records.ticket import ticket_scope
+
+PAGE_SIZE = 100
+
+_LONGEST_CONTINUE = 2048
+
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasourceService:
+    """What stands behind `/datasources/...`."""
+
+    kube: Kube
+    rights: Rights
+    dialog: DialogService
+    requests: PageRequests
+    visitors: Visitors
+
+    async def listed(self, signed_in: SignedIn, namespace: str, continue_: str) -> ListPage | None:
+        """A page of the list of a namespace; None where it is to begin anew, as the token of its pages is too old, or none.
+
+        Raises:
+            Refused: whoever looks may not.
+            ApiError, Unavailable: the API server refused or did not answer.
+        """
+        await self.rights.require(signed_in.user, Verb.LIST, namespace)
+        if len(continue_) > _LONGEST_CONTINUE:
+            return None
+        try:
+            found = await self.kube.table(DATASOURCES, namespace, page_size=PAGE_SIZE, continue_=continue_)
+        except ApiError as error:
+            if continue_ and (isinstance(error, Expired) or error.status == 400):
+                return None
+            raise
+        path = self.visitors.path(Destination(namespace).path)
+        return ListPage(
+            account=self.visitors.account(signed_in),
+            namespace=namespace,
+            home=self.visitors.path("/"),
+            rows=rows_of(found, lambda name: self.visitors.path(Destination(namespace, name).path)),
+            next_page=f"{path}?{urlencode({'continue': found.continue_})}" if found.continue_ else None,
+        )
+
+    async def shown(self, signed_in: SignedIn, place: Place) -> DatasourcePage:
+        """The page of a Datasource.
+
+        Raises:
+            Refused: whoever looks may not, or there is none, or it cannot be shown.
+            Exceeded: too many of that namespace wait for a provider.
+            ApiError, Unavailable: the API server refused or did not answer.
+        """
+        await self.rights.require(signed_in.user, Verb.GET, *place)
+        situation = await self._situation(place)
+        allowed = {
+            verb: await self.rights.allows(signed_in.user, verb, *place, anew=False)
+            for verb in (Verb.AUTHORIZE, Verb.PATCH)
+        }
+        why, effective = _why_not(situation, allowed), None
+        if why is None:
+            try:
+                effective = await self._effective(situation)
+            except Refused as refused:
+                why = text("datasource.cannot_authorize", why=Words(refused.message))
+        can_change = allowed[Verb.PATCH] and isinstance(situation.credential, StoredCredential)
+        return DatasourcePage(
+            account=self.visitors.account(signed_in),
+            list_path=self.visitors.path(Destination(place[0]).path),
+            dialog=Dialog(
+                situation, self.dialog.settings.external_url, effective, branding=self.dialog.settings.branding
+            ),
+            authorize=None if effective is None else self._button(signed_in, situation, "authorize", *_ends(effective)),
+            why_no_button=why or "",
+            refresh=self._button(signed_in, situation, "refresh") if can_change and _can_refresh(situation) else None,
+            clear_path=self._path(situation, "/clear") if can_change else None,
+            pending=_pending(situation),
+            history=self._history(situation),
+        )
+
+    async def begin(self, signed_in: SignedIn, place: Place, token: str, browser: str) -> Onward:
+        """Begin an authorization; returns where it goes on at the provider.
+
+        Raises:
+            Refused: nothing was begun.
+            Exceeded: too much is going on at this moment; nothing was begun.
+            ApiError, Unavailable: the API server refused or did not answer.
+        """
+        for verb in (Verb.GET, Verb.AUTHORIZE):
+            await self.rights.require(signed_in.user, verb, *place, anew=True)
+        situation = await self._situation(place)
+        if Verb.PATCH in needed(situation):
+            await self.rights.require(signed_in.user, Verb.PATCH, *place, anew=True)
+        if situation.spec.suspend:
+            raise refusals.suspended()
+
+        def saw(live: Situation, *shown: str) -> bool:
+            require_token(token, signed_in.secret, *_said(live, "authorize"), *shown)
+            return True
+
+        click = (signed_in.user.name, situation.uid)
+        return await self.dialog.begin_for(situation, Beginner(browser, click, saw, user=signed_in.user))
+
+    async def asks_to_clear(self, signed_in: SignedIn, place: Place) -> ClearPage:
+        """The page before a clear; it changes nothing.
+
+        Raises:
+            Refused: whoever looks may not, or there is nothing to clear.
+            ApiError, Unavailable: the API server refused or did not answer.
+        """
+        for verb in (Verb.GET, Verb.PATCH):
+            await self.rights.require(signed_in.user, verb, *place)
+        situation = await self._situation(place)
+        if not isinstance(situation.credential, StoredCredential):
+            raise refusals.nothing_to_ask(NotAsked.NO_CREDENTIAL)
+        return ClearPage(
+            account=self.visitors.account(signed_in),
+            namespace=situation.namespace,
+            name=situation.name,
+            whose=situation.status.authorized_as,
+            form=self._button(signed_in, situation, "clear"),
+            back=self._path(situation),
+        )
+
+    async def ask(self, signed_in: SignedIn, place: Place, kind: RequestKind, token: str) -> None:
+        """Ask the operator for a clear or a refresh of the credential that the person saw.
+
+        Raises:
+            Refused: whoever asks may not, or the form is not of a page that we showed, or there is nothing to ask for.
+            ApiError, Unavailable: the API server refused or did not answer.
+        """
+        for verb in (Verb.GET, Verb.PATCH):
+            await self.rights.require(signed_in.user, verb, *place, anew=True)
+        situation = await self._situation(place)
+        require_token(token, signed_in.secret, *_said(situation, kind))
+        answer = await self.requests.ask(
+            place, kind, owner=situation.uid, user=signed_in.user.name, seen=situation.credential_id
+        )
+        if isinstance(answer, NotAsked):
+            raise refusals.nothing_to_ask(answer)
+        self.rights.trail.asked(answer, place)
+
+    async def may_see(self, signed_in: SignedIn, place: Place) -> None:
+        """Check that somebody may look at a Datasource.
+
+        Raises:
+            Refused: not.
+        """
+        await self.rights.require(signed_in.user, Verb.GET, *place)
+
+    async def _situation(self, place: Place) -> Situation:
+        datasource = await self.dialog.observer.datasource(*place)
+        if datasource is None:
+            raise refusals.no_such_datasource(*place)
+        return await self.dialog.observer.situation(datasource)
+
+    async def _effective(self, situation: Situation) -> Effective:
+        with what_is_missing(situation):
+            ca_bundle = await self.dialog.clients.ca_bundle(situation.namespace, situation.oauth2)
+        return effective_parameters(situation, await self.dialog.observer.metadata(situation, ca_bundle))
+
+    def _history(self, situation: Situation) -> tuple[tuple[str, ...], ...]:
+        """What people did, the latest first. Whoever may edit the Secret may write there, but in nobody's name."""
+        keys, now = self.requests.link_keys(), self.requests.now()
+        place = (situation.namespace, situation.name)
+        entries = read_history(None if situation.credential is None else situation.credential.history)
+        return tuple(
+            (
+                time_in_words(entry.time),
+                Words(entry.what),
+                entry.by if entry.is_ours(keys, place, now) else Words(By.UNPROVEN),
+                Words(entry.result),
+            )
+            for entry in reversed(entries)
+        )
+
+    def _button(self, signed_in: SignedIn, situation: Situation, action: str, *shown: str) -> Button:
+        token = token_for(signed_in.secret, *_said(situation, action), *shown)
+        return Button(self._path(situation, f"/{action}"), token)
+
+    def _path(self, situation: Situation, below: str = "") -> str:
+        return self.visitors.path(Destination(situation.namespace, situation.name).path + below)
+
+
+def _said(situation: Situation, action: str) -> tuple[str, ...]:
+    """What a form is about: what is asked for, of which object, with which parameters, and of which credential."""
+    scope = ticket_scope(situation.uid, situation.oauth2, situation.credential)
+    return (action, situation.namespace, situation.name, scope.uid, scope.parameters_hash, scope.replaces)
+
+
+def _ends(effective: Effective) -> tuple[str, str]:
+    return effective.authorize_url, effective.token_url
+
+
+def _why_not(situation: Situation, allowed: dict[Verb, bool]) -> str | None:
+    """Why there is no button to get a credential; None where there is one."""
+    if not allowed[Verb.AUTHORIZE]:
+        return text("datasource.may_not_authorize")
+    if Verb.PATCH in needed(situation) and not allowed[Verb.PATCH]:
+        return text("datasource.may_not_replace")
+    if situation.spec.suspend:
+        return text("datasource.suspended")
+    return None
+
+
+def _can_refresh(situation: Situation) -> bool:
+    stored = situation.credential
+    return isinstance(stored, StoredCredential) and stored.facts.has_refresh_token and stored.facts.verdict is None
+
+
+def _pending(situation: Situation) -> str:
+    stored = situation.credential
+    asked = stored.facts.page_request if isinstance(stored, StoredCredential) else None
+    if asked is None:
+        return ""
+    is_clear = asked.kind is RequestKind.CLEAR
+    return text("datasource.clear_is_pending") if is_clear else text("datasource.refresh_is_pending")

@@ -1,0 +1,50 @@
+"""Where a sign-in leads back to: one of our own pages, named by what it is about and never by a URL. Pure."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from datasource.api.names import FLOW_KEY
+
+NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A page: that of a Datasource, the list of a namespace, how an authorization ended, or the one where all begins."""
+
+    namespace: str | None = None
+    name: str | None = None
+    done_id: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Below the external URL. It is made of what was read, not of what came."""
+        if self.done_id is not None:
+            return f"/done/{quote(self.done_id, safe='')}"
+        if self.namespace is None:
+            return "/"
+        parts = [part for part in (self.namespace, self.name) if part is not None]
+        return "/datasources/" + "/".join(quote(part, safe="") for part in parts)
+
+
+HOME = Destination()
+
+
+def destination_of(path: str) -> Destination:
+    """The page with that path; where all begins for whatever is none of ours.
+
+    A path that browsers read as another host (`//x`, `/\\\\x`, `/%09/x`) is the path of no page.
+    """
+    kind, _, rest = path.removeprefix("/").partition("/")
+    if not path.startswith("/") or len(path) > 512:
+        return HOME
+    if kind == "done" and FLOW_KEY.fullmatch(rest):
+        return Destination(done_id=rest)
+    namespace, slash, name = rest.partition("/")
+    if kind != "datasources" or not NAMESPACE.fullmatch(namespace):
+        return HOME
+    if not slash:
+        return Destination(namespace)
+    return Destination(namespace, name) if NAME.fullmatch(name) else HOME

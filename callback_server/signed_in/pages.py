@@ -1,0 +1,179 @@
+"""The pages of people who signed in: what they show as typed views, and who may see which button. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+
+from starlette.responses import HTMLResponse
+
+from callback_server.language import text
+from callback_server.pages import Dialog, page_of, time_in_words
+from callback_server.parameter_rows import Shown
+from datasource.api.clock import parse_rfc3339
+from datasource.api.states import State
+from datasource.cluster.tables import TablePage
+from datasource.outbound.printable import printable
+from datasource.process.branding import Branding
+
+WHO_AM_I = "kubectl auth whoami"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who looks, at the top of every page."""
+
+    user: str
+    sign_out_path: str
+    sign_out_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A form without a field that a person fills in."""
+
+    action: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignInPage:
+    """For whoever has not signed in, the same for each of our pages."""
+
+    action: str
+    leads_to: str
+    token: str
+    issuer_host: str
+    branding: Branding
+    was_lost: bool = False
+    """Whether somebody wanted to change something, and nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class HomePage:
+    """Where all begins: it asks for a namespace."""
+
+    account: Account
+    action: str
+    groups: tuple[str, ...]
+    who_am_i: str = WHO_AM_I
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A Datasource in a list."""
+
+    name: str
+    path: str
+    state: str
+    expires: str
+    authorized_as: str
+
+    @property
+    def state_class(self) -> str:
+        """How the state looks."""
+        return {str(State.AUTHORIZED): "good", str(State.ERROR): "bad"}.get(self.state, "open")
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """The Datasources of a namespace, a hundred at a time."""
+
+    account: Account
+    namespace: str
+    home: str
+    rows: tuple[Row, ...]
+    next_page: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasourcePage:
+    """One Datasource, and the buttons that whoever looks may press."""
+
+    account: Account
+    list_path: str
+    dialog: Dialog
+    authorize: Button | None
+    why_no_button: str
+    refresh: Button | None = None
+    clear_path: str | None = None
+    pending: str = ""
+    history: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def replaces(self) -> str:
+        """Whose credential a new one takes the place of."""
+        whose = self.dialog.situation.status.authorized_as
+        return text("dialog.replaces") if whose is None else text("datasource.replaces", account=whose)
+
+    @property
+    def facts(self) -> tuple[Shown, ...]:
+        """What the status says of the credential that there is."""
+        status = self.dialog.situation.status
+        shown = []
+        if status.authorized_as is not None:
+            shown.append(Shown(text("done.authorized_as"), (status.authorized_as,)))
+        if status.expires_at is not None:
+            shown.append(Shown(text("list.expires"), (_time(status.expires_at),)))
+        return tuple(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class ClearPage:
+    """Asks whether that is meant: apps lose their access."""
+
+    account: Account
+    namespace: str
+    name: str
+    whose: str | None
+    form: Button
+    back: str
+
+
+def sign_in_page(page: SignInPage, status: HTTPStatus) -> HTMLResponse:
+    """The page with the button that leads to the issuer."""
+    return page_of("sign_in.html", status, page=page)
+
+
+def home_page(page: HomePage) -> HTMLResponse:
+    """The page that asks for a namespace."""
+    return page_of("home.html", page=page)
+
+
+def list_page(page: ListPage) -> HTMLResponse:
+    """The page with a table."""
+    return page_of("list.html", page=page)
+
+
+def datasource_page(page: DatasourcePage) -> HTMLResponse:
+    """The page with the buttons."""
+    return page_of("datasource.html", page=page)
+
+
+def clear_page(page: ClearPage) -> HTMLResponse:
+    """The page that asks once more."""
+    return page_of("clear.html", page=page)
+
+
+def rows_of(table: TablePage, path_of: Callable[[str], str]) -> tuple[Row, ...]:
+    """The rows of a list as the API server printed them."""
+    return tuple(
+        Row(
+            name=row["Name"],
+            path=path_of(row["Name"]),
+            state=row.get("State", ""),
+            expires=_time(row["Expires"]) if "Expires" in row else "",
+            authorized_as=printable(row.get("Authorized as", "")),
+        )
+        for row in table.rows
+        if "Name" in row
+    )
+
+
+def _time(written: str) -> str:
+    """A moment of a status in words; as it is where somebody else wrote it."""
+    try:
+        moment: datetime = parse_rfc3339(written)
+    except ValueError:
+        return printable(written)
+    return time_in_words(moment)

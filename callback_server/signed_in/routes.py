@@ -1,0 +1,244 @@
+"""The routes of people who sign in, below the path of the external URL; nothing that decides."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from callback_server import refusals
+from callback_server.cookie import BROWSER, new_cookie
+from callback_server.dialog import parse_form
+from callback_server.form_body import body_of
+from callback_server.language import text
+from callback_server.pages import Message, Onward, message_page, onward_page
+from callback_server.security import is_from_our_page, is_navigation, token_for
+from callback_server.signed_in.datasources import DatasourceService, Place
+from callback_server.signed_in.destinations import HOME, NAME, NAMESPACE, Destination, destination_of
+from callback_server.signed_in.gate import Gate
+from callback_server.signed_in.pages import (
+    HomePage,
+    SignInPage,
+    clear_page,
+    datasource_page,
+    home_page,
+    list_page,
+    sign_in_page,
+)
+from callback_server.signed_in.sessions import SESSION, SessionStore, SignedIn
+from callback_server.signed_in.sign_in import PATH, SignInService
+from callback_server.signed_in.under_way import SIGN_IN
+from callback_server.signed_in.visitors import SignInNeeded, Visitor, Visitors, cookie_of, require_token
+from datasource.process.settings import Settings
+from datasource.records.flow import Flow
+from datasource.records.page_request import RequestKind
+
+BODY_SECONDS = 10.0
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """What the routes call. There are none of them where nobody is to sign in."""
+
+    sign_in: SignInService
+    sessions: SessionStore
+    visitors: Visitors
+    datasources: DatasourceService
+    gate: Gate
+    settings: Settings
+
+    async def name_of(self, request: Request) -> str | None:
+        """Who has signed in with the browser that comes back from a provider."""
+        signed_in = (await self.visitors.of(request)).signed_in
+        return None if signed_in is None else signed_in.user.name
+
+    async def check_may_see(self, request: Request, flow: Flow, done_id: str) -> None:
+        """Check that whoever comes may see how that authorization ended: the one who began it, with the rights of now.
+
+        Raises:
+            SignInNeeded: nobody has signed in.
+            Refused: it is somebody else, or without the right.
+        """
+        if flow.user is None:
+            return
+        signed_in = (await self.visitors.of(request)).require(Destination(done_id=done_id))
+        if signed_in.user.name != flow.user.name:
+            raise refusals.another_person_is_signed_in()
+        await self.datasources.may_see(signed_in, (flow.namespace, flow.name))
+
+    def sign_in_page(self, request: Request, needed: SignInNeeded) -> Response:
+        """The page with the button that leads to the issuer."""
+        browser = cookie_of(request, BROWSER)
+        visitor = Visitor(browser or new_cookie(self.visitors.token_bytes), browser is None, None)
+        leads_to = needed.destination.path
+        page = SignInPage(
+            action=self.visitors.path("/sign-in"),
+            leads_to=leads_to,
+            token=token_for(visitor.browser, "sign-in", leads_to),
+            issuer_host=urlsplit(self.sign_in.issuer.settings.issuer).netloc,
+            branding=self.settings.branding,
+            was_lost=needed.was_lost,
+        )
+        status = HTTPStatus.FORBIDDEN if needed.was_lost else HTTPStatus.OK
+        return visitor.take_along(sign_in_page(page, status))
+
+
+def people_routes(people: People) -> list[Route]:
+    """All of them."""
+    visitors = people.visitors
+
+    async def home(request: Request) -> Response:
+        visitor, signed_in = await _looking(visitors, request, HOME)
+        page = HomePage(visitors.account(signed_in), visitors.path("/datasources"), signed_in.user.groups)
+        return visitor.take_along(home_page(page))
+
+    async def find(request: Request) -> Response:
+        """The form of the first page leads here: a namespace is named in a query, and pages have paths."""
+        namespace = request.query_params.get("namespace", "").strip().lower()
+        destination = Destination(namespace) if NAMESPACE.fullmatch(namespace) else HOME
+        return RedirectResponse(visitors.page(destination), HTTPStatus.SEE_OTHER)
+
+    async def listing(request: Request) -> Response:
+        destination = Destination(_namespace(request))
+        visitor, signed_in = await _looking(visitors, request, destination)
+        continue_ = request.query_params.get("continue", "")
+        found = await people.datasources.listed(signed_in, _namespace(request), continue_)
+        if found is None:
+            return RedirectResponse(visitors.page(destination), HTTPStatus.SEE_OTHER)
+        return visitor.take_along(list_page(found))
+
+    async def datasource(request: Request) -> Response:
+        place = _place(request)
+        visitor, signed_in = await _looking(visitors, request, Destination(*place))
+        return visitor.take_along(datasource_page(await people.datasources.shown(signed_in, place)))
+
+    async def get_credential(request: Request) -> Response:
+        place = _place(request)
+        visitor, signed_in, form = await _acting(people, request, Destination(*place))
+        token = form.get("token", "")
+        return onward_page(await people.datasources.begin(signed_in, place, token, visitor.browser))
+
+    async def clear(request: Request) -> Response:
+        place = _place(request)
+        if request.method == "POST":
+            return await ask(request, place, RequestKind.CLEAR)
+        visitor, signed_in = await _looking(visitors, request, Destination(*place))
+        return visitor.take_along(clear_page(await people.datasources.asks_to_clear(signed_in, place)))
+
+    async def refresh(request: Request) -> Response:
+        return await ask(request, _place(request), RequestKind.REFRESH)
+
+    async def ask(request: Request, place: Place, kind: RequestKind) -> Response:
+        _, signed_in, form = await _acting(people, request, Destination(*place))
+        await people.datasources.ask(signed_in, place, kind, form.get("token", ""))
+        return RedirectResponse(visitors.page(Destination(*place)), HTTPStatus.SEE_OTHER)
+
+    async def sign_in(request: Request) -> Response:
+        _require_ours(people, request)
+        form = await _form(request)
+        browser = cookie_of(request, BROWSER)
+        if browser is None:
+            raise refusals.cookie_is_missing()
+        leads_to = form.get("to", "")
+        require_token(form.get("token", ""), browser, "sign-in", leads_to)
+        began = await people.sign_in.begin(destination_of(leads_to), browser)
+        page = onward_page(Onward("", "", began.url), "onward_to_sign_in.html")
+        page.headers.append("Set-Cookie", SIGN_IN.header(began.cookie))
+        return page
+
+    async def signed_in(request: Request) -> Response:
+        visitor = await visitors.of(request)
+        browser = None if visitor.is_new else visitor.browser
+        made, destination = await people.sign_in.finish(
+            request.scope["query_string"], cookie_of(request, SIGN_IN), browser, visitor.signed_in
+        )
+        # A clean URL: code and state leave the address bar and the history.
+        response = RedirectResponse(visitors.page(destination), HTTPStatus.SEE_OTHER)
+        response.headers.append("Set-Cookie", SESSION.header(made.secret))
+        response.headers.append("Set-Cookie", SIGN_IN.removal)
+        return response
+
+    async def sign_out(request: Request) -> Response:
+        _require_ours(people, request)
+        visitor = await visitors.of(request)
+        if visitor.signed_in is not None:
+            form = await _form(request)
+            require_token(form.get("token", ""), visitor.signed_in.secret, "sign-out")
+            await people.sessions.end(visitor.signed_in)
+            people.sign_in.trail.went_out(visitor.signed_in.user)
+        said = Message(
+            text("account.signed_out"),
+            text("account.signed_out_message"),
+            text("account.signed_out_advice"),
+            branding=people.settings.branding,
+        )
+        response = message_page(said)
+        response.headers.append("Set-Cookie", SESSION.removal)
+        # Whoever comes next to this browser finishes nothing that was begun in it.
+        response.headers.append("Set-Cookie", BROWSER.header(new_cookie(visitors.token_bytes)))
+        return response
+
+    way_back = Route(PATH, signed_in)
+    # Starlette adds HEAD to GET. Whoever looks at a link before it is opened must not spend the code.
+    way_back.methods = {"GET"}
+    one = "/datasources/{namespace}/{name}"
+    return [
+        Route("/", home),
+        Route("/datasources", find),
+        Route("/datasources/{namespace}", listing),
+        Route(one, datasource),
+        Route(f"{one}/authorize", get_credential, methods=["POST"]),
+        Route(f"{one}/clear", clear, methods=["GET", "POST"]),
+        Route(f"{one}/refresh", refresh, methods=["POST"]),
+        Route("/sign-in", sign_in, methods=["POST"]),
+        way_back,
+        Route("/sign-out", sign_out, methods=["POST"]),
+    ]
+
+
+async def _looking(visitors: Visitors, request: Request, destination: Destination) -> tuple[Visitor, SignedIn]:
+    """Who looks at a page, which no script reads and no other page holds."""
+    if not is_navigation(request.headers):
+        raise refusals.form_is_not_ours()
+    visitor = await visitors.of(request)
+    return visitor, visitor.require(destination)
+
+
+async def _acting(
+    people: People, request: Request, destination: Destination
+) -> tuple[Visitor, SignedIn, dict[str, str]]:
+    """Who sends a form of ours, and what it says. Without a live session there is a page, and nothing is done."""
+    _require_ours(people, request)
+    visitor = await people.visitors.of(request)
+    signed_in = visitor.require(destination, was_lost=True)
+    if visitor.is_new:
+        raise refusals.cookie_is_missing()
+    return visitor, signed_in, await _form(request)
+
+
+def _require_ours(people: People, request: Request) -> None:
+    if not is_from_our_page(request.headers, people.settings.external_url):
+        raise refusals.form_is_not_ours()
+
+
+async def _form(request: Request) -> dict[str, str]:
+    return parse_form(request.headers.get("content-type", ""), await body_of(request, seconds=BODY_SECONDS))
+
+
+def _namespace(request: Request) -> str:
+    namespace: str = request.path_params["namespace"]
+    if not NAMESPACE.fullmatch(namespace):
+        raise refusals.page_not_found()
+    return namespace
+
+
+def _place(request: Request) -> Place:
+    name: str = request.path_params["name"]
+    if not NAME.fullmatch(name):
+        raise refusals.page_not_found()
+    return _namespace(request), name

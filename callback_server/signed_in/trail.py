@@ -1,0 +1,46 @@
+"""What the log stream `audit` is told of people at their pages: who came in, who was denied what, who asked for what."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from datasource.oauth2.kubernetes_user import User
+from datasource.process.audit import AuditLine, AuditLog
+from datasource.records.history import Act, by_user
+from datasource.records.page_request import PageRequest, RequestKind
+
+SIGNED_IN, SIGNED_OUT, DENIED = "SignIn", "SignOut", "Denied"
+ASKED = "Asked"
+
+_ACTS = {RequestKind.CLEAR: Act.CLEAR, RequestKind.REFRESH: Act.REFRESH}
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """Tells it."""
+
+    log: AuditLog
+    now: Callable[[], datetime]
+    token_bytes: Callable[[int], bytes] = field(default=secrets.token_bytes, repr=False)
+
+    def came_in(self, user: User) -> None:
+        """Somebody signed in."""
+        self._tell(SIGNED_IN, user)
+
+    def went_out(self, user: User) -> None:
+        """Somebody signed out."""
+        self._tell(SIGNED_OUT, user)
+
+    def denied(self, user: User, verb: str, namespace: str, name: str | None) -> None:
+        """Somebody lacked a right."""
+        self._tell(DENIED, user, namespace=namespace, datasource=name or "", verb=verb)
+
+    def asked(self, request: PageRequest, place: tuple[str, str]) -> None:
+        """Somebody asked for something: what came of it is told by the operator, with the same ID."""
+        act, by = _ACTS[request.kind], by_user(request.user)
+        self.log.tell(AuditLine(f"{request.id}/asked", request.time, act, by, ASKED, *place))
+
+    def _tell(self, event: str, user: User, **where: str) -> None:
+        line_id = self.token_bytes(16).hex()
+        self.log.tell(AuditLine(line_id, self.now(), event, by_user(user.name), **where))

@@ -1,0 +1,390 @@
+"""Lists, pages and buttons of people who signed in: what they see and may, and what is asked of the API server for it."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from callback_server.signed_in.datasources import PAGE_SIZE
+from datasource.api.names import Annotation
+from datasource.api.objects import encoded_data
+from datasource.records.credential import CredentialFacts
+from datasource.records.history import Act, entry_of
+from datasource.records.page_request import PageRequest, RequestKind
+from tests.support.builders import NOW
+from tests.unit.callback_server.signed_in.company import EXTERNAL, Company, company, form_of
+
+STANDING = CredentialFacts("c-1", fingerprint="f", has_refresh_token=True)
+PLACE = "/datasources/shop/calendar"
+
+
+@pytest.fixture
+async def there(tmp_path: Path) -> AsyncIterator[Company]:
+    async with company(tmp_path / "secret", username_prefix="") as made:
+        yield made
+
+
+def asked_at_a_page(there: Company) -> PageRequest | None:
+    credential = there.cluster.credential("shop", "calendar")
+    assert credential is not None
+    text = credential["metadata"]["annotations"].get(Annotation.PAGE_REQUEST)
+    return None if text is None else PageRequest.decode(text)
+
+
+# What is told to whoever may not look.
+
+
+@pytest.mark.parametrize("path", ["", "/calendar", "/nothing", "/calendar/clear", "/nothing/clear"])
+async def test_whoever_may_not_look_is_told_the_same_whatever_is_there_and_nothing_is_read(
+    there: Company, path: str
+) -> None:
+    there.add(replaces=STANDING)
+    browser = await there.signed_in("eve")
+    there.cluster.asked.clear()
+    page = await browser.get(f"/datasources/shop{path}")
+    assert page.status_code == 403
+    assert "You may not do that" in page.text
+    assert {what for _, what in there.cluster.asked} == {"shop/localsubjectaccessreviews"}
+    empty = await browser.get(f"/datasources/nowhere{path}")
+    assert _without_reference(page.text) == _without_reference(empty.text.replace("nowhere", "shop"))
+
+
+def _without_reference(page: str) -> str:
+    return re.sub(r"<code>[0-9a-f]{10}</code>", "", page)
+
+
+@pytest.mark.parametrize("action", ["authorize", "clear", "refresh"])
+async def test_whoever_may_not_is_told_the_same_for_each_post_and_nothing_is_read(there: Company, action: str) -> None:
+    there.add(replaces=STANDING)
+    browser = await there.signed_in("eve")
+    there.cluster.asked.clear()
+    for name in ("calendar", "nothing"):
+        page = await browser.post(f"/datasources/shop/{name}/{action}", {"token": "A" * 43})
+        assert page.status_code == 403
+        assert "You may not do that" in page.text
+    assert {what for _, what in there.cluster.asked} == {"shop/localsubjectaccessreviews"}
+
+
+async def test_denied_page_names_user_verb_and_namespace_and_the_command(there: Company) -> None:
+    browser = await there.signed_in("eve's $(id)")
+    page = await browser.get(PLACE)
+    text = page.text.replace("&#39;", "'")
+    assert "eve's $(id)" in text
+    assert "look at Datasources in namespace shop" in text
+    assert """--clusterrole=datasource-viewer --user='eve'"'"'s $(id)' --namespace=shop""" in text.replace("&#34;", '"')
+
+
+async def test_namespace_that_is_not_served_is_denied_like_any_other(tmp_path: Path) -> None:
+    async with company(tmp_path / "secret", username_prefix="", namespaces=("sales",)) as there:
+        there.cluster.allow("ada", "get", "list")
+        there.add()
+        browser = await there.signed_in("ada")
+        there.cluster.asked.clear()
+        assert (await browser.get(PLACE)).status_code == 403
+        assert there.cluster.asked == []
+
+
+async def test_rights_of_a_group_count(there: Company) -> None:
+    there.cluster.allow("dev", "get")
+    there.add()
+    assert (await (await there.signed_in("ada", "dev")).get(PLACE)).status_code == 200
+    assert (await (await there.signed_in("bob", "ops")).get(PLACE)).status_code == 403
+
+
+async def test_cluster_is_asked_about_exactly_that_user_in_that_namespace(there: Company) -> None:
+    browser = await there.signed_in("ada", "dev", "system:masters")
+    await browser.get(PLACE)
+    spec = there.cluster.reviews[0]["spec"]
+    assert (spec["user"], spec["groups"]) == ("ada", ["dev", "system:authenticated"])
+    assert spec["resourceAttributes"] == {
+        "group": "datasource.dev",
+        "resource": "datasources",
+        "verb": "get",
+        "namespace": "shop",
+        "name": "calendar",
+    }
+
+
+# The list.
+
+
+async def test_list_takes_three_requests_of_the_api_server(there: Company) -> None:
+    there.cluster.allow("ada", "list")
+    there.add(replaces=STANDING)
+    there.add("drive")
+    browser = await there.signed_in("ada")
+    there.cluster.asked.clear()
+    page = await browser.get("/datasources/shop")
+    assert page.status_code == 200
+    assert '<a href="/datasources/shop/calendar">calendar</a>' in page.text
+    assert "grace@example.com" in page.text
+    assert "1 July 2026, 13:00 UTC" in page.text
+    # And the session.
+    assert len(there.cluster.asked) == 2
+
+
+async def test_list_goes_on_page_by_page(there: Company) -> None:
+    there.cluster.allow("ada", "list")
+    for number in range(PAGE_SIZE + 1):
+        there.add(f"d-{number:03}")
+    browser = await there.signed_in("ada")
+    first = await browser.get("/datasources/shop")
+    (following,) = re.findall(r'href="(/datasources/shop\?continue=[^"]+)"', first.text)
+    second = await browser.get(following)
+    assert first.text.count("<tr><td>") == PAGE_SIZE
+    assert second.text.count("<tr><td>") == 1
+    assert "Next page" not in second.text
+
+
+@pytest.mark.parametrize("token", ["old", "x" * 3000, "no-token"])
+async def test_list_begins_anew_where_its_token_is_too_old_or_none(there: Company, token: str) -> None:
+    there.cluster.allow("ada", "list")
+    there.cluster.expired_tokens = {"old"}
+    browser = await there.signed_in("ada")
+    page = await browser.get(f"/datasources/shop?continue={token}")
+    assert (page.status_code, page.headers["location"]) == (303, f"{EXTERNAL}/datasources/shop")
+
+
+async def test_first_page_asks_for_a_namespace_and_tells_who_one_is(there: Company) -> None:
+    browser = await there.signed_in("ada", "dev")
+    page = await browser.get("/")
+    assert "<code>dev</code>" in page.text
+    assert "<code>system:authenticated</code>" in page.text
+    assert "kubectl auth whoami" in page.text
+    for asked, leads_to in (("shop", "/datasources/shop"), (" Shop ", "/datasources/shop"), ("//x", "/"), ("", "/")):
+        answer = await browser.client.get("/datasources", params={"namespace": asked})
+        assert answer.headers["location"] == EXTERNAL + leads_to
+
+
+# The page of a Datasource.
+
+
+def buttons(page: str) -> set[str]:
+    return {action for action in ("authorize", "clear", "refresh") if f'"{PLACE}/{action}"' in page}
+
+
+@pytest.mark.parametrize(
+    ("verbs", "stands", "shown"),
+    [
+        (["get"], False, set()),
+        (["get"], True, set()),
+        (["get", "authorize"], False, {"authorize"}),
+        (["get", "authorize"], True, set()),
+        (["get", "patch"], True, {"clear", "refresh"}),
+        (["get", "patch"], False, set()),
+        (["get", "authorize", "patch"], True, {"authorize", "clear", "refresh"}),
+    ],
+)
+async def test_page_has_the_buttons_that_one_may_press(
+    there: Company, verbs: list[str], stands: bool, shown: set[str]
+) -> None:
+    there.cluster.allow("ada", *verbs)
+    there.add(replaces=STANDING if stands else None)
+    page = await (await there.signed_in("ada")).get(PLACE)
+    assert page.status_code == 200, page.text
+    assert buttons(page.text) == shown
+
+
+async def test_page_names_whose_credential_a_new_one_replaces(there: Company) -> None:
+    there.cluster.allow("ada", "get", "authorize", "patch")
+    there.add(replaces=STANDING)
+    page = await (await there.signed_in("ada")).get(PLACE)
+    assert "already stored; grace@example.com gave it" in page.text
+    assert f"{EXTERNAL}/callback/shop" in page.text.replace("<wbr>", "")
+
+
+async def test_page_of_a_suspended_datasource_has_no_button_for_a_credential(there: Company) -> None:
+    there.cluster.allow("ada", "get", "authorize")
+    there.add()
+    there.cluster.objects["shop", "calendar"]["spec"]["suspend"] = True
+    browser = await there.signed_in("ada")
+    page = await browser.get(PLACE)
+    assert buttons(page.text) == set()
+    assert "The Datasource is suspended" in page.text
+
+
+async def test_datasource_that_is_not_there_is_told_to_who_may_look(there: Company) -> None:
+    there.cluster.allow("ada", "get")
+    page = await (await there.signed_in("ada")).get("/datasources/shop/nothing")
+    assert page.status_code == 404
+    assert "Namespace shop has no Datasource nothing" in page.text
+
+
+async def test_provider_that_is_silent_leaves_the_page_without_that_button(there: Company) -> None:
+    there.cluster.allow("ada", "get", "authorize")
+    there.cluster.add("shop", "calendar", authorizeURL=None, tokenURL=None, issuer="https://127.0.0.1:1")
+    page = await (await there.signed_in("ada")).get(PLACE)
+    assert page.status_code == 200
+    assert buttons(page.text) == set()
+    assert "You cannot get a credential for it at this moment" in page.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/datasources/Shop", "/datasources/shop/Cal", "/datasources/%2e%2e", "/datasources/shop/..%2f"]
+)
+async def test_path_that_names_nothing_is_no_page(there: Company, path: str) -> None:
+    browser = await there.signed_in("ada")
+    there.cluster.asked.clear()
+    assert (await browser.get(f"/datasources/{path}")).status_code == 404
+    assert there.cluster.asked == []
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}, {"Sec-Fetch-Dest": "iframe"}]
+)
+@pytest.mark.parametrize("path", ["/", "/datasources/shop", PLACE, f"{PLACE}/clear"])
+async def test_no_script_and_no_frame_reads_a_page(there: Company, path: str, headers: dict[str, str]) -> None:
+    there.cluster.allow("ada", "get", "list", "patch")
+    there.add(replaces=STANDING)
+    browser = await there.signed_in("ada")
+    assert (await browser.get(path)).status_code == 200
+    assert (await browser.get(path, **headers)).status_code == 403
+
+
+# Requests from pages.
+
+
+async def test_clear_is_asked_once_more_and_then_written_for_the_operator(there: Company) -> None:
+    there.cluster.allow("ada", "get", "patch")
+    there.add(replaces=STANDING)
+    browser = await there.signed_in("ada")
+    page = await browser.get(f"{PLACE}/clear")
+    assert "Clear the credential of calendar?" in page.text
+    assert "grace@example.com gave this access" in page.text
+    assert asked_at_a_page(there) is None
+    done = await browser.submit(page, f"{PLACE}/clear")
+    assert (done.status_code, done.headers["location"]) == (303, EXTERNAL + PLACE)
+    asked = asked_at_a_page(there)
+    assert asked is not None
+    assert (asked.kind, asked.user, asked.credential) == (RequestKind.CLEAR, "ada", "c-1")
+    assert "about to be cleared" in (await browser.get(PLACE)).text
+
+
+async def test_refresh_is_written_for_the_operator(there: Company) -> None:
+    there.cluster.allow("ada", "get", "patch")
+    there.add(replaces=STANDING)
+    browser = await there.signed_in("ada")
+    done = await browser.submit(await browser.get(PLACE), f"{PLACE}/refresh")
+    assert done.status_code == 303
+    asked = asked_at_a_page(there)
+    assert asked is not None
+    assert asked.kind is RequestKind.REFRESH
+    assert "about to be refreshed" in (await browser.get(PLACE)).text
+
+
+@pytest.mark.parametrize("action", ["clear", "refresh"])
+async def test_page_of_another_credential_asks_for_nothing(there: Company, action: str) -> None:
+    """Somebody replaced the credential between the page and the button."""
+    there.cluster.allow("ada", "get", "patch")
+    there.add(replaces=STANDING)
+    browser = await there.signed_in("ada")
+    page = await browser.get(f"{PLACE}/clear" if action == "clear" else PLACE)
+    credential = there.cluster.credential("shop", "calendar")
+    assert credential is not None
+    credential["metadata"]["annotations"][Annotation.CREDENTIAL_ID] = "c-2"
+    done = await browser.submit(page, f"{PLACE}/{action}")
+    assert done.status_code == 403
+    assert asked_at_a_page(there) is None
+
+
+async def test_refresh_without_a_refresh_token_is_told(there: Company) -> None:
+    there.cluster.allow("ada", "get", "patch")
+    there.add(replaces=STANDING)
+    browser = await there.signed_in("ada")
+    page = await browser.get(PLACE)
+    credential = there.cluster.credential("shop", "calendar")
+    assert credential is not None
+    del credential["metadata"]["annotations"][Annotation.HAS_REFRESH_TOKEN]
+    done = await browser.submit(page, f"{PLACE}/refresh")
+    assert done.status_code == 409
+    assert "no refresh token that works" in done.text
+
+
+async def test_there_is_nothing_to_clear_where_there_is_no_credential(there: Company) -> None:
+    there.cluster.allow("ada", "get", "patch")
+    there.add()
+    browser = await there.signed_in("ada")
+    assert (await browser.get(f"{PLACE}/clear")).status_code == 409
+
+
+@pytest.mark.parametrize("action", ["authorize", "clear", "refresh"])
+async def test_token_of_a_form_is_good_for_one_action_one_session_and_one_datasource(
+    there: Company, action: str
+) -> None:
+    there.cluster.allow("ada", "get", "authorize", "patch")
+    there.add(replaces=STANDING)
+    there.add("drive", replaces=STANDING)
+    mine, other = await there.signed_in("ada"), await there.signed_in("ada")
+    page = await mine.get(f"{PLACE}/clear" if action == "clear" else PLACE)
+    token = form_of(page, f"{PLACE}/{action}").fields["token"]
+    others = [each for each in ("authorize", "clear", "refresh") if each != action]
+    tried = [
+        *[await mine.post(f"{PLACE}/{each}", {"token": token}) for each in others],
+        await other.post(f"{PLACE}/{action}", {"token": token}),
+        await mine.post(f"/datasources/shop/drive/{action}", {"token": token}),
+        await mine.post(f"{PLACE}/{action}", {"token": token[:-1]}),
+        await mine.post(f"{PLACE}/{action}", {}),
+    ]
+    assert {each.status_code for each in tried} == {403}
+    assert all("This page is out of date" in each.text for each in tried)
+    assert asked_at_a_page(there) is None
+    assert there.provider.requests == []
+
+
+@pytest.mark.parametrize("action", ["authorize", "clear", "refresh"])
+async def test_rights_that_were_taken_away_since_the_page_count(there: Company, action: str) -> None:
+    """Though the answer for who looks is kept for ten seconds."""
+    there.cluster.allow("ada", "get", "authorize", "patch")
+    there.add(replaces=STANDING)
+    browser = await there.signed_in("ada")
+    page = await browser.get(f"{PLACE}/clear" if action == "clear" else PLACE)
+    there.cluster.forbid("ada", "patch")
+    done = await browser.submit(page, f"{PLACE}/{action}")
+    assert done.status_code == 403
+    assert "You may not do that" in done.text
+    assert "change credentials" in done.text
+    assert asked_at_a_page(there) is None
+
+
+@pytest.mark.parametrize("action", ["authorize", "clear", "refresh"])
+async def test_post_without_a_live_session_answers_a_page_and_does_nothing(there: Company, action: str) -> None:
+    there.cluster.allow("ada", "get", "authorize", "patch")
+    there.add(replaces=STANDING)
+    browser = await there.signed_in("ada")
+    page = await browser.get(f"{PLACE}/clear" if action == "clear" else PLACE)
+    browser.forget("__Host-datasource-session")
+    there.cluster.asked.clear()
+    done = await browser.submit(page, f"{PLACE}/{action}")
+    assert done.status_code == 403
+    assert "Your session is over" in done.text
+    assert there.cluster.asked == []
+    assert form_of(done, "/sign-in").fields["to"] == PLACE
+
+
+async def test_history_tells_who_did_what_and_believes_no_name_that_somebody_wrote_by_hand(there: Company) -> None:
+    there.cluster.allow("ada", "get")
+    there.add(replaces=STANDING)
+    credential = there.cluster.credential("shop", "calendar")
+    assert credential is not None
+    entries = [
+        entry_of("e-1", Act.NEW_CREDENTIAL, by="grace", at=NOW).marked(
+            there.served.link_keys.current, ("shop", "calendar")
+        ),
+        entry_of("e-2", Act.REFRESH, by="director", at=NOW),
+    ]
+    credential["data"] = encoded_data({"history": msgspec.json.encode(entries).decode()})
+    page = await (await there.signed_in("ada")).get(PLACE)
+    assert "What people did" in page.text
+    assert "<td>grace</td>" in page.text
+    assert "director" not in page.text
+    assert "<td>unproven</td>" in page.text
+
+
+async def test_whoever_may_only_look_is_asked_for_nothing(there: Company) -> None:
+    there.cluster.allow("ada", "get")
+    there.add()
+    page = await (await there.signed_in("ada")).get(PLACE)
+    assert "asks you to connect" not in page.text
+    assert "<h1>calendar</h1>" in page.text

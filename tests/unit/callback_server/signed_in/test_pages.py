@@ -1,0 +1,87 @@
+"""The pages of people who signed in, in every language, and whatever somebody put into a status."""
+
+from pathlib import Path
+
+import pytest
+
+from callback_server.language import LANGUAGES, text
+from callback_server.presentation import DELIVERED, PRESENTATION
+from callback_server.signed_in.pages import (
+    Account,
+    Button,
+    ClearPage,
+    HomePage,
+    ListPage,
+    Row,
+    SignInPage,
+    clear_page,
+    home_page,
+    list_page,
+    rows_of,
+    sign_in_page,
+)
+from datasource.cluster.tables import TablePage
+from datasource.process.branding import Branding
+from tests.unit.callback_server.signed_in.company import company
+from tests.unit.callback_server.test_pages_in_languages import body, english_in
+
+SCRIPT = "<script>alert(1)</script>"
+ACCOUNT = Account(f"ada {SCRIPT}", "/sign-out", "t" * 43)
+
+
+def pages() -> list[str]:
+    row = Row(f"d{SCRIPT}", "/datasources/shop/d", SCRIPT, SCRIPT, SCRIPT)
+    branding = Branding(SCRIPT, "prod-eu", "help@example.com")
+    return [
+        body(sign_in_page(SignInPage("/sign-in", "/", "t", f"login{SCRIPT}", branding, was_lost=True), 403)),  # type: ignore[arg-type]
+        body(home_page(HomePage(ACCOUNT, "/datasources", (SCRIPT,)))),
+        body(list_page(ListPage(ACCOUNT, "shop", "/", (row,), "/datasources/shop?continue=x"))),
+        body(list_page(ListPage(ACCOUNT, "shop", "/", (), None))),
+        body(clear_page(ClearPage(ACCOUNT, "shop", SCRIPT, SCRIPT, Button("/x", "t"), "/"))),
+    ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_pages_are_in_the_language_of_their_reader_and_show_no_script(language: str) -> None:
+    before = PRESENTATION.set(DELIVERED[language])
+    try:
+        shown = pages()
+    finally:
+        PRESENTATION.reset(before)
+    for page in shown:
+        assert f'<html lang="{language}">' in page
+        assert "<script" not in page
+        if language != "en":
+            assert english_in(page) == []
+
+
+async def test_datasource_page_is_in_the_language_of_its_reader(tmp_path: Path) -> None:
+    async with company(tmp_path / "secret") as there:
+        there.cluster.allow("ada", "get", "authorize", "patch")
+        there.add()
+        browser = await there.signed_in("ada")
+        page = await browser.get("/datasources/shop/calendar", **{"Accept-Language": "de"})
+        assert "Neuen Zugang holen" in page.text
+        assert english_in(page.text) == []
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert page.headers["cache-control"] == "no-store"
+
+
+def test_rows_are_made_of_what_the_api_server_printed() -> None:
+    table = TablePage(
+        (
+            {"Name": "a", "State": "AUTHORIZED", "Expires": "2026-07-01T12:00:00Z", "Authorized as": "ada\u202e"},
+            {"Name": "b", "State": "ERROR", "Expires": "soon\x00"},
+            {"Name": "c"},
+            {"State": "AUTHORIZED"},
+        )
+    )
+    rows = rows_of(table, lambda name: f"/x/{name}")
+    assert [(row.name, row.path, row.state_class) for row in rows] == [
+        ("a", "/x/a", "good"),
+        ("b", "/x/b", "bad"),
+        ("c", "/x/c", "open"),
+    ]
+    assert rows[0].expires == "1 July 2026, 12:00 UTC"
+    assert (rows[0].authorized_as, rows[1].expires) == ("ada ", "soon ")
+    assert text("list.nothing") == "There is none."

@@ -1,0 +1,114 @@
+"""Routes of people who sign in: there where settings say so, and not there otherwise; sign-out."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from callback_server.signed_in.routes import people_routes
+from tests.unit.callback_server.signed_in.company import Company, company
+from tests.unit.callback_server.visits import visit
+
+SESSION = "__Host-datasource-session"
+
+
+@pytest.fixture
+async def there(tmp_path: Path) -> AsyncIterator[Company]:
+    async with company(tmp_path / "secret") as made:
+        yield made
+
+
+PATHS = [
+    ("GET", "/"),
+    ("GET", "/datasources"),
+    ("GET", "/datasources/shop"),
+    ("GET", "/datasources/shop/calendar"),
+    ("POST", "/datasources/shop/calendar/authorize"),
+    ("GET", "/datasources/shop/calendar/clear"),
+    ("POST", "/datasources/shop/calendar/clear"),
+    ("POST", "/datasources/shop/calendar/refresh"),
+    ("POST", "/sign-in"),
+    ("GET", "/signed-in"),
+    ("POST", "/sign-out"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+async def test_without_its_settings_nothing_of_it_is_there(method: str, path: str) -> None:
+    async with visit() as plain:
+        answer = await plain.client.request(method, path)
+        assert answer.status_code == 404
+        assert "There is no such page" in answer.text
+        assert "set-cookie" not in answer.headers
+
+
+def test_every_path_is_tried_here(there: Company) -> None:
+    assert there.served.people is not None
+    known = {
+        (method, route.path.format(namespace="shop", name="calendar"))
+        for route in people_routes(there.served.people)
+        for method in route.methods or ()
+    }
+    assert known - {(method, path) for method, path in known if method == "HEAD"} == set(PATHS)
+
+
+async def test_sign_out_ends_the_session_and_the_browser_forgets_it(there: Company) -> None:
+    browser = await there.signed_in("ada")
+    kept = browser.cookies[SESSION]
+    out = await browser.submit(await browser.get("/"), "/sign-out")
+    assert out.status_code == 200
+    assert "You are signed out" in out.text
+    assert SESSION not in browser.cookies
+    browser.client.cookies.set(SESSION, kept, domain="connect.example.com")
+    assert "Please sign in" in (await browser.get("/")).text
+    (session,) = there.cluster.sessions
+    assert session.get("data") in (None, {})
+
+
+async def test_sign_out_takes_the_form_of_the_session_itself(there: Company) -> None:
+    mine, other = await there.signed_in("ada"), await there.signed_in("eve")
+    page = await other.get("/")
+    assert (await mine.submit(page, "/sign-out")).status_code == 403
+    assert "signed in as" in (await mine.get("/")).text
+
+
+async def test_sign_out_without_a_session_says_the_same(there: Company) -> None:
+    out = await there.browser().post("/sign-out", {})
+    assert out.status_code == 200
+    assert "You are signed out" in out.text
+
+
+async def test_huge_form_is_refused(there: Company) -> None:
+    browser = await there.signed_in("ada")
+    answer = await browser.post("/datasources/shop/calendar/refresh", {"token": "x" * 20_000})
+    assert answer.status_code == 403
+
+
+async def test_form_without_the_browser_s_cookie_is_refused(there: Company) -> None:
+    browser = await there.signed_in("ada")
+    browser.forget("__Host-datasource-browser")
+    answer = await browser.post("/datasources/shop/calendar/authorize", {"token": "A" * 43})
+    assert answer.status_code == 403
+    assert there.cluster.reviews == []
+
+
+async def test_api_server_that_fails_shows_nothing_and_does_nothing(there: Company) -> None:
+    browser = await there.signed_in("ada")
+    for held in there.cluster.secrets.values():
+        held.secrets.clear()
+    assert "Please sign in" in (await browser.get("/datasources/shop")).text
+
+
+async def test_pages_below_a_path_link_below_it(tmp_path: Path) -> None:
+    async with company(tmp_path / "secret", external_url="https://connect.example.com/oauth") as there:
+        there.cluster.allow("ada", "list", "get")
+        there.add()
+        browser = there.browser()
+        page = await browser.get("/oauth/")
+        onward = await browser.submit(page, "/oauth/sign-in")
+        back = await browser.come_back(browser.sent_to(onward.text))
+        assert back.headers["location"] == "https://connect.example.com/oauth/"
+        listed = await browser.get("/oauth/datasources/shop")
+        assert 'href="/oauth/datasources/shop/calendar"' in listed.text
+        assert 'action="/oauth/sign-out"' in listed.text
+        assert (await browser.get("/datasources/shop")).status_code == 404
