@@ -65,8 +65,9 @@ unit-decisions: $(READY)
 unit-others: $(READY)
 	COVERAGE_FILE=.coverage.others $(PYTEST_UNIT) $(MEASURED) tests/unit --ignore=tests/unit/datasource --ignore=$(DECISIONS)
 
-faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes, then a long random walk; FAULTS_SECONDS, FAULTS_SEED
+faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes, then real kills, 25 more, and a long random walk; FAULTS_SECONDS, FAULTS_SEED
 	@$(RUN) -m tests.faults.fault_run
+	@$(RUN) -m tests.faults.kill_run
 	RANDOM_WALK=long RANDOM_WALK_SEED=$${FAULTS_SEED:-1} $(VENV)/bin/pytest tests/cluster/test_random_walk.py --capture=no
 
 node: tools ## the image from the Containerfile, and pods on a real node; root, apt and cgroups are needed
