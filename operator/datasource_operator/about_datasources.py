@@ -6,14 +6,21 @@ from datetime import datetime, timedelta
 from datasource.api.clock import parse_rfc3339
 from datasource.api.durations import parse_duration
 from datasource.api.objects import Datasource, Status
-from datasource.api.states import GRANT_EXPIRING, State
+from datasource.api.states import GRANT_EXPIRING, MEANING, Reason, State
 from datasource.records.contents import Contents, StoredCredential
-from datasource.records.credential import CredentialFacts
+from datasource.records.credential import CredentialFacts, Unreadable
 from datasource.records.grant import GrantEnd
 from datasource.records.schedule import refresh_due
 
 OVERDUE_AFTER = timedelta(minutes=1)
 """A refresh that is due is done within seconds; one that is late by this much has met something."""
+
+TOKEN_IS_OWED = frozenset(
+    {reason.value for reason, meaning in MEANING.items() if meaning.state is State.AUTHORIZED or meaning.takes_away}
+    | {Reason.CLIENT_REJECTED, Reason.CREDENTIAL_UNREADABLE, Reason.SECRETS_FORBIDDEN}
+)
+"""Reasons with which apps of an authorized Datasource expect a token that works. With the others a person took it away, or
+changed what it was for."""
 
 UNSEEN = ("unseen", "Unseen")
 """State and reason of a Datasource that nobody has looked at yet."""
@@ -32,6 +39,10 @@ class About:
     is_grant_expiring: bool
     person_needed_for: float | None
     is_suspended: bool
+    is_token_owed: bool
+    """Whether apps expect a token that works: somebody authorized, and nobody took that back."""
+    is_token_valid: bool
+    """Whether they have one."""
 
     @staticmethod
     def of(datasource: Datasource, credential: Contents | None, *, first_seen: datetime, now: datetime) -> "About":
@@ -52,6 +63,10 @@ class About:
             is_grant_expiring=status.condition(GRANT_EXPIRING) is not None,
             person_needed_for=_seconds_since(ready.last_transition_time, now) if waits and ready is not None else None,
             is_suspended=is_suspended,
+            is_token_owed=isinstance(credential, StoredCredential | Unreadable)
+            and reason in TOKEN_IS_OWED
+            and not is_suspended,
+            is_token_valid=facts is not None and (facts.expires_at is None or facts.expires_at > now),
         )
 
 

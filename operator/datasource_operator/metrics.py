@@ -103,6 +103,10 @@ class _Totals:
     person_needed: dict[str, float] = field(default_factory=dict)
     expiring: Tally[str] = field(default_factory=Tally)
     suspended: int = 0
+    owed: int = 0
+    """Tokens that apps expect to work."""
+    invalid: Tally[str] = field(default_factory=Tally)
+    """Of those, the ones that do not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # a registry keeps collectors by identity
@@ -182,6 +186,9 @@ def _add_up(totals: _Totals, namespace: str, about: About) -> None:
     if about.due_at is not None:
         totals.overdue[namespace] += about.is_overdue
     totals.expiring[namespace] += about.is_grant_expiring
+    if about.is_token_owed:
+        totals.owed += 1
+        totals.invalid[namespace] += not about.is_token_valid
     if about.person_needed_for is not None:
         longest = max(about.person_needed_for, totals.person_needed.get(namespace, 0.0))
         totals.person_needed[namespace] = longest
@@ -204,6 +211,16 @@ def _total_families(totals: _Totals) -> Iterator[Metric]:
     yield by_namespace
     yield GaugeMetricFamily(
         "datasource_suspended_datasources", "Datasources whose spec.suspend is true.", value=totals.suspended
+    )
+    yield GaugeMetricFamily(
+        "datasource_token_valid_ratio",
+        "Of the Datasources whose apps expect a token, the share whose token is valid now; 1 where none does.",
+        value=1 - totals.invalid.total() / totals.owed if totals.owed else 1,
+    )
+    yield _by_namespace(
+        "datasource_tokens_invalid",
+        "Datasources whose apps expect a token and have none that is valid.",
+        totals.invalid,
     )
     yield _by_namespace(
         "datasource_refreshes_overdue",

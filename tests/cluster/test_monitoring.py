@@ -315,6 +315,7 @@ def test_replica_that_stands_by_tells_of_no_datasource(user: User, stack: Stack)
         "datasource_statuses_left_to_another_installation",
         "datasource_left_out_created",
         "datasource_journal_kept",
+        "datasource_journal_wanted",
         "datasource_journal_entries",
         "datasource_journal_oldest_seconds",
         "datasource_journal_replies_total",

@@ -42,7 +42,7 @@ def operator(
     with _proxy(control_plane) as proxy:
         kubeconfig = proxy.kubeconfig_of(stack.cluster, OPERATOR, control_plane.folder / name)
         process = stack.operator(name, KUBECONFIG=str(kubeconfig), DATASOURCE_POD_UID=f"pod-of-{name}", **environ)
-        released = partial(_release_lease, control_plane, namespace)
+        released = partial(release_lease, control_plane, namespace)
         with Kubelet(process, most=most_restarts, before_start=released) as kubelet:
             yield BehindProxy(proxy, kubelet, kubeconfig)
 
@@ -61,7 +61,7 @@ def _proxy(control_plane: ControlPlane) -> ApiProxy:
     return ApiProxy(control_plane.url, control_plane.ca_file)
 
 
-def _release_lease(control_plane: ControlPlane, namespace: str) -> None:
+def release_lease(control_plane: ControlPlane, namespace: str) -> None:
     """In the name of the dead leader: waiting for its Lease to expire would cost 15 s at each kill."""
     # It may not be there yet, or the API server may be away: then the Lease expires.
     with suppress(*NO_ANSWER):

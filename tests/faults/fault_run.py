@@ -32,6 +32,7 @@ from deploy.local.provider import Provider, TokenRequest
 from deploy.local.provider import install as install_provider
 from deploy.local.stack import Process, Stack, install
 from tests.faults.balancer import Balancer
+from tests.faults.pods import volume
 from tests.support import etcd
 from tests.support.api import DATASOURCES, NO_ANSWER, SECRETS, api_of
 from tests.support.person import Person
@@ -419,11 +420,12 @@ def everything(bounds: Bounds) -> Iterator[Storm]:
         storm = Storm(bounds, control_plane, provider, stack)
         # kubelet starts a killed container again in its pod.
         storm.operators = [
-            stack.operator(f"operator-{number}", DATASOURCE_POD_UID=f"pod-{number}") for number in (1, 2)
+            stack.operator(name, DATASOURCE_POD_UID=f"pod-of-{name}", **volume(FOLDER, name))
+            for name in ("operator-1", "operator-2")
         ]
         storm.callback_servers = [
-            stack.callback_server(f"callback-server-{number}", DATASOURCE_LISTEN=f"127.0.0.1:{page}")
-            for number, page in enumerate(pages, start=1)
+            stack.callback_server(name, DATASOURCE_LISTEN=f"127.0.0.1:{page}", **volume(FOLDER, name))
+            for name, page in zip(("callback-server-1", "callback-server-2"), pages, strict=True)
         ]
         running = [*storm.operators, *storm.callback_servers]
         with Balancer(port, pages):

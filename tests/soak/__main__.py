@@ -33,6 +33,7 @@ from deploy.local.provider import Provider
 from deploy.local.provider import install as install_provider
 from deploy.local.stack import Process, Stack, install
 from tests.faults.balancer import Balancer
+from tests.faults.pods import volume
 from tests.soak import figures as wanted
 from tests.soak.apps import Apps
 from tests.soak.disturbances import DISTURBANCES, Surroundings
@@ -57,24 +58,17 @@ def surroundings(parameters: Parameters) -> Iterator[tuple[Surroundings, Stack]]
         install(control_plane.cluster)
         stack = Stack(control_plane.cluster, FOLDER / "logs", port)
         operators = [
-            stack.operator(f"operator-{number}", DATASOURCE_POD_UID=f"pod-{number}", **_journal(f"operator-{number}"))
-            for number in (1, 2)
+            stack.operator(name, DATASOURCE_POD_UID=f"pod-of-{name}", **volume(FOLDER, name))
+            for name in ("operator-1", "operator-2")
         ]
         callback_servers = [
-            stack.callback_server(name, DATASOURCE_LISTEN=f"127.0.0.1:{page}", **_journal(name))
+            stack.callback_server(name, DATASOURCE_LISTEN=f"127.0.0.1:{page}", **volume(FOLDER, name))
             for number, page in enumerate(pages, start=1)
             if (name := f"callback-server-{number}")
         ]
         with Balancer(port, pages), _running([*operators, *callback_servers]):
             chance = random.Random(parameters.seed)  # noqa: S311 - a soak that can be repeated
             yield Surroundings(control_plane, provider, operators, callback_servers, chance), stack
-
-
-def _journal(process: str) -> dict[str, str]:
-    """The volume of its pod: it outlives a container, as an emptyDir does."""
-    volume = FOLDER / "volumes" / process
-    volume.mkdir(parents=True)
-    return {"DATASOURCE_JOURNAL": str(volume)}
 
 
 @contextmanager
@@ -178,6 +172,7 @@ def _report(
         "lost": people.lost,
         "interrupted": people.interrupted,
         "given_up": people.given_up,
+        "ended": apps.ended,
     }
 
 
@@ -194,6 +189,7 @@ def main() -> None:
     say(wanted.table(found, report["disturbances"]))
     say(f"written to {REPORT.relative_to(Path.cwd())}" if REPORT.is_relative_to(Path.cwd()) else str(REPORT))
     problems = wanted.missed(found) + [f"nobody could finish: {each}" for each in report["given_up"]]
+    problems += [f"apps were not looked after any more: {each}" for each in report["ended"]]
     if problems:
         sys.exit("\n".join(problems))
 

@@ -3,7 +3,7 @@
 import base64
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,10 +33,14 @@ class Apps:
     lock: threading.Lock = field(default_factory=threading.Lock)
     tried: int = 0
     refused: int = 0
+    ended: list[str] = field(default_factory=list)
+    """Why a thread ended before its time."""
     _ending: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> "Apps":
-        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._look, self._try)]
+        self._threads = [
+            threading.Thread(target=self._see_through, args=[each], daemon=True) for each in (self._look, self._try)
+        ]
         for thread in self._threads:
             thread.start()
         return self
@@ -45,6 +49,13 @@ class Apps:
         self._ending.set()
         for thread in self._threads:
             thread.join()
+
+    def _see_through(self, work: Callable[[], None]) -> None:
+        """What ends a thread before its time leaves figures that say nothing: it is told."""
+        try:
+            work()
+        except Exception as error:
+            self.ended.append(f"{work.__name__}: {error!r}")
 
     def expect(self, name: str) -> None:
         """From now on its apps expect a token: it is there.

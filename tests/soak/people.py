@@ -58,7 +58,9 @@ class People:
             raise StackError(f"{len(failed)} of {len(names)} were not authorized, {failed[0]} among them.")
 
     def __enter__(self) -> "People":
-        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._change, self._look)]
+        self._threads = [
+            threading.Thread(target=self._see_through, args=[each], daemon=True) for each in (self._change, self._look)
+        ]
         for thread in self._threads:
             thread.start()
         return self
@@ -67,6 +69,13 @@ class People:
         self._ending.set()
         for thread in self._threads:
             thread.join()
+
+    def _see_through(self, work: Callable[[], None]) -> None:
+        """What ends a thread before its time is no figure: it is told."""
+        try:
+            work()
+        except Exception as error:
+            self.given_up.append(f"{work.__name__} ended: {error!r}")
 
     def _change(self) -> None:
         """One change after another, each followed by a new consent where it takes one."""
@@ -84,10 +93,13 @@ class People:
             if name in self._in_hand:
                 continue
             self._in_hand.add(name)
-            with suppress(*_TROUBLE):
+            try:
                 changes[change](name)
                 self.done[change] += 1
-            self._in_hand.discard(name)
+            except _TROUBLE as error:
+                self.given_up.append(f"{name}: {change}: {error}")
+            finally:
+                self._in_hand.discard(name)
 
     def _clear(self, name: str) -> None:
         self.apps.withdraw(name)
@@ -95,23 +107,29 @@ class People:
         self._new_one(name)
 
     def _edit_scopes(self, name: str) -> None:
-        self.apps.withdraw(name)
+        """The credential stays, and a link is offered beside it: apps expect a token all the time."""
         scopes = self.user.get(name)["spec"]["oauth2"]["scopes"]
         others = [each for each in scopes if each != "read"] + ([] if "read" in scopes else ["read"])
         self._insist(lambda: self._patch(name, {"oauth2": {"scopes": others}}))
-        self._new_one(name)
+        self._another_one(name, "other scopes")
 
     def _new_credential(self, name: str) -> None:
         """The old one stands until the new one does: apps expect a token all the time."""
         self._insist(lambda: self.user.annotate("new-credential", str(time.time_ns()), name))
+        self._another_one(name, "a new credential while the old one stood")
+
+    def _another_one(self, name: str, what: str) -> None:
         if not self._authorized(name, is_new=False):
-            self.given_up.append(f"{name}: a new credential while the old one stood")
+            self.given_up.append(f"{name}: {what}")
 
     def _refresh(self, name: str) -> None:
-        self.user.annotate("refresh", str(time.time_ns()), name)
+        self._insist(lambda: self.user.annotate("refresh", str(time.time_ns()), name))
 
     def _edit_template(self, name: str) -> None:
-        self._patch(name, {"tokenSecret": {"template": {"data": {"edited": f"{time.time_ns()} ${{access_token}}"}}}})
+        # Apps read these two; a template is all that its Secret has.
+        read = {key: f"{{{{ {key} }}}}" for key in ("access_token", "expires_at")}
+        template = {"data": {**read, "edited": f"{time.time_ns()} {{{{ access_token }}}}"}}
+        self._insist(lambda: self._patch(name, {"tokenSecret": {"template": template}}))
 
     def _patch(self, name: str, spec: Mapping[str, Any]) -> None:
         self.user.api.patch(DATASOURCES, name, {"spec": dict(spec)}, self.user.namespace)

@@ -6,7 +6,8 @@
 // The configuration: {"port": 4000, "adminToken": "...", "accessTokenSeconds": 3600, "clients": [...]}. A client is
 // written as in RFC 7591 (client_id, client_secret, jwks, redirect_uris, token_endpoint_auth_method, client_name, scope,
 // require_pushed_authorization_requests),
-// and may have an access_token_seconds of its own.
+// and may have an access_token_seconds of its own. With takes_used_refresh_tokens it meets a lenient provider: each refresh
+// brings a new refresh token, and the old ones go on to work.
 
 import { createPrivateKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -48,7 +49,7 @@ function configurationOf({ accessTokenSeconds = HOUR }, storage, signingKey) {
     // As most providers do: the id_token says who signed in, without a request to the userinfo endpoint.
     conformIdTokenClaims: false,
     cookies: { keys: [randomBytes(32).toString('base64url')] },
-    extraClientMetadata: { properties: ['access_token_seconds'], validator: checkLifetime },
+    extraClientMetadata: { properties: ['access_token_seconds', 'takes_used_refresh_tokens'], validator: checkOurs },
     features: {
       devInteractions: { enabled: false },
       introspection: { enabled: true },
@@ -85,9 +86,13 @@ function getResourceServerInfo(_ctx, resource) {
   return { scope: Object.keys(SCOPES).join(' '), audience: resource, accessTokenFormat: 'opaque' };
 }
 
-function checkLifetime(_ctx, name, value) {
-  if (value !== undefined && !(Number.isInteger(value) && value > 0)) {
+function checkOurs(_ctx, name, value) {
+  if (value === undefined) return;
+  if (name === 'access_token_seconds' && !(Number.isInteger(value) && value > 0)) {
     throw new errors.InvalidClientMetadata(`${name} must be a positive integer`);
+  }
+  if (name === 'takes_used_refresh_tokens' && typeof value !== 'boolean') {
+    throw new errors.InvalidClientMetadata(`${name} must be true or false`);
   }
 }
 

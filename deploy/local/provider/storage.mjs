@@ -15,7 +15,7 @@ export class Storage {
       upsert: async (id, payload) => void entries.set(id, payload),
       find: async (id) => entries.get(id),
       findByUid: async (uid) => [...entries.values()].find((payload) => payload.uid === uid),
-      consume: async (id) => this.#consume(entries, id),
+      consume: async (id) => this.#consume(model, entries, id),
       destroy: async (id) => void entries.delete(id),
       revokeByGrantId: async (grantId) => forget(entries, (payload) => payload.grantId === grantId),
     };
@@ -35,16 +35,22 @@ export class Storage {
    * Mark a code or refresh token as used up.
    *
    * oidc-provider looks whether it is used up, and marks it some steps later: of two requests at the same time both
-   * would pass. Here the second one loses, and the grant with it.
+   * would pass. Here the second one loses, and the grant with it. To a client that meets a lenient provider a refresh token
+   * is never used up.
    */
-  #consume(entries, id) {
+  #consume(model, entries, id) {
     const payload = entries.get(id);
+    if (payload && model === 'RefreshToken' && this.#isLenientTo(payload.clientId)) return;
     if (payload && !payload.consumed) {
       payload.consumed = Math.floor(Date.now() / 1000);
       return;
     }
     this.#revoke(payload?.grantId);
     throw new errors.InvalidGrant('used already');
+  }
+
+  #isLenientTo(clientId) {
+    return this.#entriesOf('Client').get(clientId)?.takes_used_refresh_tokens === true;
   }
 
   #revoke(grantId) {

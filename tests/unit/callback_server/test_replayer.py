@@ -234,6 +234,29 @@ async def test_flow_that_was_swept_or_begun_anew_meanwhile_keeps_nobody_from_the
         assert made.journal.waiting == []
 
 
+async def test_flow_that_is_over_meanwhile_keeps_nobody_from_the_store(tmp_path: Path) -> None:
+    """The person consented in time; it is the pod that came back late."""
+    async with case(tmp_path) as made:
+        await left_behind(made)
+        served = made.restarts()
+        store = served.callback.credentials
+        now = store.now
+        object.__setattr__(store, "now", lambda: now() + timedelta(hours=1))
+        await made.replays(served)
+        assert (made.tokens, made.outcome, made.revoked) == (("at-1", "rt-1"), Outcome.STORED, [])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+async def test_entry_that_is_not_whole_is_set_aside_and_keeps_no_other_waiting(tmp_path: Path, share: float) -> None:
+    """No process of ours leaves one; a disk may."""
+    async with case(tmp_path) as made:
+        await left_behind(made)
+        (file,) = (tmp_path / "journal").iterdir()
+        file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+        await made.replays(made.restarts())
+        assert (made.journal.waiting, len(made.journal.aside), made.tokens) == ([], 1, None)
+
+
 async def test_outcome_is_recorded_where_the_credential_stands_and_nobody_could_say_so(tmp_path: Path) -> None:
     async with case(tmp_path) as made:
         assert await made.killed("after create", behind="after rename")

@@ -8,7 +8,8 @@ import pytest
 
 from datasource.api.clock import rfc3339
 from datasource.api.objects import Condition, Datasource, Status
-from datasource.api.states import GRANT_EXPIRING, Reason
+from datasource.api.states import GRANT_EXPIRING, MEANING, Reason
+from datasource.records.credential import Unreadable
 from datasource_operator.about_datasources import OVERDUE_AFTER, UNSEEN, About
 from tests.support.builders import NOW, credential, datasource
 
@@ -68,3 +69,43 @@ def test_refresh_that_is_late_by_more_than_a_minute_is_overdue() -> None:
 def test_grant_is_expiring_while_the_condition_is_there() -> None:
     assert about(authorized(condition(GRANT_EXPIRING, "EndsSoon"))).is_grant_expiring
     assert not about(authorized()).is_grant_expiring
+
+
+def with_reason(reason: Reason, **spec: Any) -> Datasource:
+    made = datasource()
+    status = Status(state=MEANING[reason].state, conditions=(condition("Ready", reason),))
+    return msgspec.structs.replace(made, spec={**made.spec, **spec}, status=status)
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.REFRESH_FAILING, Reason.GRANT_REVOKED, Reason.REFRESH_INTERRUPTED, Reason.CLIENT_REJECTED]
+)
+def test_token_that_nobody_took_away_is_owed_and_is_not_valid_where_it_ran_out_or_is_gone(reason: Reason) -> None:
+    told = about(with_reason(reason), expires_at=NOW)
+    assert (told.is_token_owed, told.is_token_valid) == (True, False)
+
+
+def test_token_is_valid_until_it_runs_out_and_for_ever_where_no_end_is_known() -> None:
+    for expires_at in (NOW + timedelta(seconds=1), None):
+        told = about(authorized(), expires_at=expires_at)
+        assert (told.is_token_owed, told.is_token_valid) == (True, True)
+    assert not about(authorized(), expires_at=NOW).is_token_valid
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [Reason.CREDENTIAL_CLEARED, Reason.PARAMETERS_CHANGED, Reason.INVALID_CONFIGURATION, Reason.OAUTH2_MISSING],
+)
+def test_no_token_is_owed_where_a_person_took_it_away_or_changed_what_it_was_for(reason: Reason) -> None:
+    assert not about(with_reason(reason)).is_token_owed
+
+
+def test_no_token_is_owed_while_refreshing_is_suspended_or_before_anybody_authorized() -> None:
+    assert not about(with_reason(Reason.REFRESH_FAILING, suspend=True)).is_token_owed
+    never = About.of(with_reason(Reason.CLIENT_SECRET_NOT_FOUND), None, first_seen=NOW, now=NOW)
+    assert (never.is_token_owed, never.is_token_valid) == (False, False)
+
+
+def test_token_is_owed_where_somebody_broke_the_credential() -> None:
+    broken = About.of(with_reason(Reason.CREDENTIAL_UNREADABLE), Unreadable("damaged"), first_seen=NOW, now=NOW)
+    assert (broken.is_token_owed, broken.is_token_valid) == (True, False)

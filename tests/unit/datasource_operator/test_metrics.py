@@ -280,3 +280,13 @@ def test_workload_is_told_in_the_names_that_people_know() -> None:
     assert value(registry, "datasource_namespace_unreadable", datasource_namespace="lost") == 1
     assert value(registry, "datasource_namespace_unreadable", datasource_namespace="here") == 0
     assert value(registry, "datasource_callback_rights_refused_namespaces") == 3
+
+
+def test_share_of_valid_tokens_counts_only_those_that_apps_expect() -> None:
+    assert value(scraped(Cache()), "datasource_token_valid_ratio") == 1
+    assert value(scraped(waiting_cache()), "datasource_token_valid_ratio") == 1
+    assert value(scraped(authorized_cache()), "datasource_token_valid_ratio") == 1
+    dead = scraped(authorized_cache(expires_in=timedelta(0), age=timedelta(hours=1)))
+    assert value(dead, "datasource_token_valid_ratio") == 0
+    assert value(dead, "datasource_tokens_invalid", datasource_namespace=NAMESPACE) == 1
+    assert value(scraped(authorized_cache(), leads=False), "datasource_token_valid_ratio") is None

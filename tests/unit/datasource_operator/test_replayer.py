@@ -16,13 +16,14 @@ from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.cluster.api_errors import Forbidden, Unavailable
 from datasource.cluster.resources import DATASOURCES, SECRETS
-from datasource.process.journal import REPLIES
+from datasource.process.journal import REPLIES, Unusable
 from datasource.records.contents import tombstone
 from datasource.records.credential import read_data
 from datasource.records.credential_patches import credential_patch, facts_patch
 from datasource.records.intent import JOURNAL_IS_LOST_AFTER, TAKEOVER_AFTER, Intent
 from datasource.records.schedule import SHORTEST_PAUSE, refresh_due
 from datasource_operator.refresh_memory import LOOK_GAP
+from datasource_operator.refresh_sender import RefreshSender
 from datasource_operator.replayer import Replayer
 from datasource_operator.tasks import cancel
 from tests.support.builders import NAMESPACE
@@ -175,6 +176,67 @@ async def test_reply_is_stored_as_it_would_have_been_when_it_came(tmp_path: Path
         assert world.facts.stored_by is not None
 
 
+async def test_clock_that_was_set_back_meanwhile_changes_nothing_about_the_reply(tmp_path: Path) -> None:
+    async with journal_world(tmp_path) as world:
+        received_at = world.moment
+        await left_behind(world)
+        world.moment -= timedelta(days=400)
+        process = world.starts()
+        assert await process.replay() is None
+        assert (world.refresh_token, world.facts.revision, world.facts.refreshed_at) == ("rt-2", 2, received_at)
+        assert process.journal is not None
+        assert process.journal.waiting == []
+
+
+async def test_id_token_is_judged_at_the_moment_when_it_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with journal_world(tmp_path) as world:
+        received_at = world.moment
+        await left_behind(world)
+        world.moment += timedelta(hours=2)
+        process = world.starts()
+        moments: list[object] = []
+        judged = RefreshSender.judged
+
+        async def seen(*arguments: Any, at: Any) -> Any:
+            moments.append(at)
+            return await judged(*arguments, at=at)
+
+        monkeypatch.setattr(RefreshSender, "judged", seen)
+        await process.replay()
+        assert (moments, world.refresh_token) == ([received_at], "rt-2")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+async def test_entry_that_is_not_whole_is_set_aside_and_refreshes_go_on(tmp_path: Path, share: float) -> None:
+    """No process of ours leaves one; a disk may. A lenient provider takes the old refresh token once more."""
+    async with journal_world(tmp_path, is_strict=False) as world:
+        await left_behind(world)
+        (file,) = (tmp_path / "pod-1" / "journal").iterdir()
+        file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+        process = world.starts()
+        assert await process.replay() is None
+        assert process.journal is not None
+        assert (process.journal.waiting, len(process.journal.aside)) == ([], 1)
+        await process.refresh()
+        assert (world.refresh_token, world.facts.revision) == ("rt-3", 2)
+
+
+async def test_second_process_on_one_directory_leaves_its_replies_alone(tmp_path: Path) -> None:
+    """It has no journal, so it cannot know what lies there: it waits for whoever has it."""
+    async with journal_world(tmp_path) as world:
+        await left_behind(world)
+        first = world.starts()
+        with pytest.raises(Unusable):
+            world.starts()
+        second = world.starts(has_journal=False)
+        for _ in range(20):
+            await second.refresh()
+            second.monotonic.advance(LOOK_GAP)
+        assert len(world.provider.used) == 1
+        await first.replay()
+        assert world.refresh_token == "rt-2"
+
+
 async def test_nothing_is_sent_while_a_reply_lies_there(tmp_path: Path) -> None:
     async with journal_world(tmp_path) as world:
         await left_behind(world)
@@ -289,6 +351,18 @@ async def test_reply_for_a_datasource_that_is_gone_is_revoked(tmp_path: Path) ->
         assert (world.secret, world.provider.revoked) == (None, ["rt-2"])
         assert process.journal is not None
         assert process.journal.waiting == []
+
+
+async def test_reply_for_a_datasource_that_was_made_anew_goes_to_neither(tmp_path: Path) -> None:
+    """The new one has the name of the old one, and nothing of what was consented to."""
+    async with journal_world(tmp_path) as world:
+        await left_behind(world)
+        world.server.remove(SECRETS, NAMESPACE, SECRET)
+        world.server.put(
+            DATASOURCES, NAMESPACE, KEY.name, metadata={"uid": "another", "generation": 1}, spec=world.spec
+        )
+        assert await world.starts().replay() is None
+        assert (world.secret, world.provider.revoked) == (None, ["rt-2"])
 
 
 async def test_reply_is_dropped_where_a_person_authorized_anew(tmp_path: Path) -> None:

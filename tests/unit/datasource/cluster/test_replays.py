@@ -1,6 +1,7 @@
 """When what lies in the journal is dealt with, how often, and what becomes of an entry that nobody can deal with."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -220,6 +221,28 @@ async def test_entry_that_ends_the_process_each_time_is_set_aside_after_the_thir
     last = open_journal(str(tmp_path))
     assert (last.waiting, len(last.aside)) == ([], 1)
     last.close()
+
+
+async def test_journal_that_became_read_only_is_dealt_with_once_and_blocks_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk had an error: no entry can be renamed or removed any more."""
+
+    def denied(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    desk.lies("01")
+    desk.lies("02", OTHER)
+    monkeypatch.setattr(os, "rename", denied)
+    monkeypatch.setattr(os, "unlink", denied)
+    await desk.try_again()
+    desk.results = [RuntimeError("a bug")] * 9
+    for _ in range(MOST_TRIES + 1):
+        await desk.try_again(OTHER)
+    assert desk.dealt_with == [b"01"] + [b"02"] * MOST_TRIES
+    assert not desk.replays.lies_there(PLACE)
+    assert not desk.replays.lies_there(OTHER)
+    await desk.replays.drain()
 
 
 async def test_process_that_is_told_to_end_in_a_try_does_not_count_it(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from datasource.process.journal import (
     LARGEST_ENTRY,
     MOST_LEFT_PER_NAMESPACE,
     REPLIES,
+    WANTED,
     Entry,
     Journal,
     Unusable,
@@ -103,6 +104,12 @@ def test_process_that_does_not_get_it_runs_without_and_says_so(tmp_path: Path, j
     assert KEPT._value.get() == 0
     assert journal_in(None) is None
     assert journal.waiting == []
+
+
+def test_metrics_tell_that_a_journal_is_wanted_and_there_is_none(tmp_path: Path, journal: Journal) -> None:
+    for directory, wanted in ((None, 0), (str(tmp_path), 1)):
+        assert journal_in(directory) is None
+        assert (WANTED._value.get(), KEPT._value.get()) == (wanted, 0)
 
 
 def test_metrics_tell_how_many_wait_and_since_when(tmp_path: Path) -> None:
@@ -220,22 +227,61 @@ def test_entry_that_is_set_aside_waits_for_nobody_and_stays(tmp_path: Path) -> N
     after.close()
 
 
-def test_entry_that_cannot_be_renamed_or_removed_is_still_known(
+def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the directory takes no change: its disk had an error, and is mounted read-only."""
+
+    def denied(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    for call in ("rename", "unlink", "mkdir", "fchmod"):
+        monkeypatch.setattr(os, call, denied)
+
+
+def test_what_lies_in_a_directory_that_became_read_only_is_read_by_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = open_journal(str(tmp_path))
+    entry = write(journal)
+    (tmp_path / "journal" / f"{entry.file_name}.tmp").write_bytes(SENTINEL[:9])
+    journal.close()
+    read_only(monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "mkdir", lambda *_, **__: (_ for _ in ()).throw(FileExistsError()))
+        after = open_journal(str(tmp_path))
+    assert (after.waiting, after.read(entry)) == ([entry], SENTINEL)
+    after.close()
+
+
+def test_try_that_cannot_be_written_down_counts_in_this_process_and_the_entry_is_still_read(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def denied(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    entry = write(journal)
-    monkeypatch.setattr(os, "rename", denied)
-    monkeypatch.setattr(os, "unlink", denied)
-    assert journal.counted(entry) == entry
-    journal.remove(entry)
-    assert journal.waiting == [entry]
+    written = write(journal)
+    read_only(monkeypatch)
+    entry = journal.counted(journal.counted(written))
+    assert (entry.tries, journal.waiting, journal.is_in_hand(entry)) == (2, [entry], True)
+    assert journal.read(entry) == SENTINEL
+    aside = journal.set_aside(entry)
+    assert (journal.waiting, journal.aside, journal.read(aside)) == ([], [aside], SENTINEL)
     monkeypatch.undo()
-    os.unlink(entry.file_name, dir_fd=journal.folder)
+    assert journal.read(journal.counted(aside)) == SENTINEL
+
+
+def test_entry_that_is_done_keeps_nobody_waiting_where_its_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = open_journal(str(tmp_path))
+    entry = write(journal)
+    read_only(monkeypatch)
     journal.remove(entry)
-    assert journal.waiting == []
+    assert (journal.waiting, journal.is_in_hand(entry), journal.first_of(PLACE)) == ([], False, None)
+    monkeypatch.undo()
+    journal.close()
+    following = open_journal(str(tmp_path))
+    assert following.waiting == [entry], "the next process finds out that it is done"
+    following.remove(entry)
+    following.remove(entry)
+    assert files(tmp_path) == []
+    following.close()
 
 
 def test_what_is_no_entry_is_left_alone_and_half_written_files_go(tmp_path: Path) -> None:
