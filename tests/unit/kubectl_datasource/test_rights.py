@@ -60,8 +60,10 @@ def test_rights_of_sign_in_that_are_checked_are_those_that_the_component_gives()
     component = yaml.safe_load((BASE.parent / "components" / "sign-in" / "kustomization.yaml").read_text())
     (patch,) = [each["patch"] for each in component["patches"] if each["target"]["kind"] == "(Cluster)?Role"]
     given = {
-        Rule(*rule["apiGroups"], *rule["resources"], tuple(rule["verbs"]))
+        Rule(group, resource, tuple(rule["verbs"]))
         for rule in (each["value"] for each in yaml.safe_load(patch))
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
     }
     assert given == set(SIGN_IN)
     assert with_sign_in(CALLBACK_SERVER).served == (*CALLBACK_SERVER.served, *SIGN_IN)

@@ -7,7 +7,7 @@ from datasource.api.names import Annotation, ticket_in
 from datasource.records.ticket import is_ticket
 
 TICKET = new_ticket(lambda size: b"t" * size)
-ASKED = {Annotation.LINK: "Ticket"}
+ASKED: dict[str, str] = {Annotation.LINK: "Ticket"}
 PAGE = "https://connect.example.com/tokens/datasources/shop/calendar"
 
 
