@@ -168,11 +168,7 @@ def run(choices: Choices) -> None:
         steps.next("starting a provider: oidc-provider, with refresh-token rotation and reuse detection")
         provider = stack.enter_context(a_provider())
         steps.next("installing the CRD, rights and admission policies; starting operator and callback server")
-        served = (
-            in_pods(nodes, provider)
-            if nodes
-            else stack.enter_context(processes(cluster, provider, sign_in=choices.sign_in))
-        )
+        served = in_pods(nodes, provider) if nodes else stack.enter_context(processes(cluster, provider, choices))
         steps.next("applying examples/")
         apply_examples(cluster, provider, PLANE if nodes else "127.0.0.1")
         link = link_in_status(cluster)
@@ -219,11 +215,11 @@ def a_provider() -> Iterator[Provider]:
 
 
 @contextmanager
-def processes(cluster: Cluster, provider: Provider, *, sign_in: bool = False) -> Iterator[Stack]:
+def processes(cluster: Cluster, provider: Provider, choices: Choices) -> Iterator[Stack]:
     """Operator and callback server, under their own ServiceAccounts."""
     stack = Stack(cluster, FOLDER / "logs", _preferred(PAGES_PORT), log_format="text")
     signing_in: dict[str, str] = {}
-    if sign_in:
+    if choices.sign_in:
         folder = demo_sign_in.kustomization(FOLDER / "sign-in")
         install(cluster, str(folder))
         demo_sign_in.register(provider, stack.external_url)
