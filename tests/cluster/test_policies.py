@@ -467,12 +467,16 @@ def test_import_is_called_after_a_datasource_that_its_writer_may_patch_and_the_o
     importer = api_of(cluster.kubeconfig_for(namespace, "importer"))
     operator = api_of(cluster.kubeconfig_for(SYSTEM_NAMESPACE, OPERATOR))
 
-    assert create(importer, secret("calendar-oauth2-import", IMPORT, namespace)) == ""
-    said = create(importer, secret("diary-oauth2-import", IMPORT, namespace))
-    assert "brings a refresh token for Datasource diary" in said
-    assert "may not patch that Datasource" in said
+    def said_of(name: str) -> str:
+        return create(importer, secret(name, IMPORT, namespace))
+
+    # Rights and policies are in force a moment after they were written.
+    refused = "brings a refresh token for Datasource diary"
+    eventually("the policy is in force", lambda: refused in said_of("diary-oauth2-import"))
+    assert "may not patch that Datasource" in said_of("diary-oauth2-import")
+    eventually("so are the rights", lambda: said_of("calendar-oauth2-import") == "")
     for name in ("calendar", "-oauth2-import"[1:]):
-        assert "its name must be that of its Datasource" in create(importer, secret(name, IMPORT, namespace))
+        assert "its name must be that of its Datasource" in said_of(name)
 
     admin.create(secret("calendar-oauth2-import", IMPORT, namespace))
     change = {"data": {"refresh_token": "eA=="}}

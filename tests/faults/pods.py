@@ -142,11 +142,11 @@ def callback_servers(stack: Stack, folder: Path) -> Pods:
 def traced(pod: Pod, log: Path, *, kill_at: int | None = None) -> Iterator[None]:
     """Have strace look at every system call, and kill the process at the one of that number, counted in each thread.
 
-    SIGKILL comes before the call is carried out.
+    SIGKILL comes before the call is carried out. What the calls carry is not written down: tokens are among it.
     """
     pid = pod.process.child.pid
     inject = [] if kill_at is None else ["-e", f"inject=all:signal=SIGKILL:when={kill_at}"]
-    command = [str(tools.strace()), "-f", "-qq", "-p", str(pid), "-e", "trace=all", *inject, "-o", str(log)]
+    command = [str(tools.strace()), "-f", "-qq", "-p", str(pid), "-e", "trace=all", *inject, "-s", "0", "-o", str(log)]
     tracer = subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )

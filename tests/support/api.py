@@ -204,7 +204,8 @@ class Api:
 
     def delete_all(self, resource: Resource, namespace: str) -> None:
         """Ask for all objects of a namespace to be deleted."""
-        self._asked("delete", resource, namespace=namespace)
+        # Without a selector the client refuses: it takes that for a name that was forgotten.
+        self._asked("delete", resource, namespace=namespace, field_selector=f"metadata.namespace={namespace}")
 
     def may(self, verb: str, resource: str, namespace: str | None = None, *, user: str | None = None) -> bool:
         """Whether we may do something, or somebody else may; `resource` is `plural` or `plural.group`."""

@@ -19,7 +19,7 @@ from deploy.local.progress import Say, say
 
 FOLDER = BUILD / "image"
 CONTAINERFILE = REPOSITORY / "Containerfile"
-NAME = "datasource-operator:0.1.0"
+NAME = "datasource-operator:0.2.0"
 """As the manifests name it."""
 
 PROGRAMS = {"buildah": "buildah", "debootstrap": "debootstrap"}
