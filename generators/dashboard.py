@@ -16,9 +16,10 @@ RESULT = MONITORING / "dashboard.json"
 _SOURCE_OF_DATA = {"type": "prometheus", "uid": "${prometheus}"}
 _GRID = 24
 """Grafana's columns."""
-_SIZES = {"stat": (4, 4)}
 _SIZE = (8, 8)
 """Width and height of a panel."""
+_STAT_HEIGHT = 4
+"""Numbers share the width of their row."""
 _NAMES = {"datasource_namespace": "Namespace", "datasource_name": "Datasource"}
 
 
@@ -68,8 +69,9 @@ def _panels(rows: list[Mapping[str, Any]], colors: Mapping[str, str]) -> Iterato
         yield {"type": "row", "title": row["title"], "gridPos": {"x": 0, "y": top, "w": _GRID, "h": 1}, "panels": []}
         top += 1
         left = height = 0
+        numbers = sum(panel["kind"] == "stat" for panel in row["panels"])
         for panel in row["panels"]:
-            width, tall = _SIZES.get(panel["kind"], _SIZE)
+            width, tall = (_GRID // numbers, _STAT_HEIGHT) if panel["kind"] == "stat" else _SIZE
             if left + width > _GRID:
                 left, top, height = 0, top + height, 0
             yield _panel(panel, {"x": left, "y": top, "w": width, "h": tall}, colors)

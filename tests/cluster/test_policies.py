@@ -216,7 +216,7 @@ def test_who_names_a_client_secret_must_be_allowed_to_read_it(editor: Api, names
     assert "spec.oauth2.tokenHeaders names Secrets readable, hidden" in header
     assert readable_header == ""
     assert "spec.oauth2.clientSecretRef names Secret hidden" in refused
-    assert "ask for that right" in refused
+    assert "Ask for that right" in refused
     assert "spec.oauth2.privateKeyRef names Secret hidden" in key
     assert (readable_key, allowed, public) == ("", "", "")
 
@@ -310,7 +310,7 @@ def test_who_moves_a_token_must_be_allowed_to_read_it(admin: Api, editor: Api, n
     ):
         said = change(editor, moved)
         assert "may not get Secret calendar-token" in said, moved
-        assert "ask for that right" in said
+        assert "Ask for that right" in said
         assert change(admin, moved) == ""
     for harmless in (
         {"suspend": True},
@@ -344,7 +344,7 @@ def test_who_says_by_whom_a_public_clients_provider_is_known_must_be_allowed_to_
 
     said = change(editor, {"oauth2": trust})
     assert "may not get Secret calendar-oauth2-credential" in said
-    assert "who may pass for the provider" in said
+    assert "which server may receive the refresh token" in said
     assert change(admin, {"oauth2": trust}) == ""
     # A new one has no refresh token yet.
     whole = datasource(namespace, clientID="public", **trust)

@@ -181,7 +181,7 @@ OWNERS = "as its owner"
 
 CREATES: list[tuple[str, Manifest, str]] = [
     (OPERATOR, SERVICE_ACCOUNT_TOKEN, "is of type kubernetes.io/service-account-token"),
-    (OPERATOR, OPAQUE, "is of type Opaque: the operator may write only"),
+    (OPERATOR, OPAQUE, "is of type Opaque. The operator may write only"),
     (OPERATOR, flow(), "is of type datasource.dev/oauth2-flow"),
     (OPERATOR, flow(namespace=PLACE), "is of type datasource.dev/oauth2-flow"),
     (OPERATOR, merged(OPAQUE, {"type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""}}), "of type kub"),
