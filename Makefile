@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, NODE=1 runs it in pods, CLUSTER=local|kind|current
+demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, NODE=1 runs it in pods, SIGN_IN=1 signs in, CLUSTER=local|kind|current
 	@$(RUN) -m deploy.local.demo
 
 # Random tests walk a short way at each commit, and the long one here. What is covered is measured here, too: it doubles the cost.

@@ -21,6 +21,7 @@ from callback_server.pages import Dialog, Form, Onward
 from callback_server.refusals import Refused
 from callback_server.security import form_token, form_token_fits, is_form_token
 from callback_server.situation import Observer, Situation, effective_parameters
+from datasource.api import link_ticket
 from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
 from datasource.api.requests import HandledSet
@@ -256,9 +257,14 @@ class DialogService:
 
 
 def _offers(datasource: Datasource, ticket: str) -> bool:
-    """Whether the link in the status is the one with that ticket."""
-    offered = ticket_in(datasource.status.authorization_link)
-    return offered is not None and same_ticket(ticket, offered)
+    """Whether the link in the status is the one with that ticket, or it was made apart while one is offered."""
+    link = datasource.status.authorization_link
+    offered = ticket_in(link)
+    if offered is None:
+        return link is not None and link_ticket.is_offered(
+            datasource.metadata.annotations, datasource.metadata.generation, ticket
+        )
+    return same_ticket(ticket, offered)
 
 
 def _require_ticket(text: str) -> None:

@@ -26,6 +26,7 @@ from callback_server.pages import (
 from callback_server.parameter_rows import Shown
 from callback_server.references import reference_of
 from callback_server.refusals import Refused
+from callback_server.signed_in.destinations import Destination
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.api.clock import rfc3339
 from datasource.api.names import authorization_link, ticket_in
@@ -138,6 +139,9 @@ class DoneService:
 
     def _link_to_begin_again(self, flow: Flow, datasource: Datasource) -> str | None:
         """The link with which this browser began, if it is still offered."""
+        if flow.user is not None:
+            # Whoever signed in began at the page of the Datasource.
+            return self.settings.external_url + Destination(flow.namespace, flow.name).path
         ticket = ticket_in(datasource.status.authorization_link)
         if ticket is None or ticket_hash(ticket) != flow.ticket_hash:
             return None

@@ -1,11 +1,14 @@
 """I/O: a Datasource and its credential Secret, read live: nothing here is cached."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 from callback_server import refusals
 from callback_server.limits import Places
+from datasource.api import link_ticket
 from datasource.api.names import credential_secret_name, ticket_in
 from datasource.api.objects import Datasource, Status
 from datasource.api.requests import HandledSet, Requests, requests_in
@@ -47,6 +50,8 @@ class Situation:
     status: Status
     requests: Requests
     credential: Readable | None
+    made_apart: Callable[[str], bool] = lambda _: False
+    """Whether a ticket was made for a person without an identity in the cluster, for the spec as it is now."""
 
     @property
     def credential_id(self) -> str:
@@ -80,10 +85,12 @@ class Situation:
 
     def ticket_is_live(self, ticket: str) -> bool:
         """Whether the link with that ticket is offered now, and not used up by a credential stored since."""
-        offered = ticket_in(self.status.authorization_link)
-        if offered is None or not same_ticket(ticket, offered):
+        if self.ticket_is_used(ticket_hash(ticket)):
             return False
-        return self.ticket_was_issued(ticket) and not self.ticket_is_used(ticket_hash(ticket))
+        offered = ticket_in(self.status.authorization_link)
+        if offered is None:
+            return self.status.authorization_link is not None and self.made_apart(ticket)
+        return same_ticket(ticket, offered) and self.ticket_was_issued(ticket)
 
     def ticket_got_it(self, ticket: str) -> bool:
         """Whether the credential that there is was obtained with that ticket."""
@@ -138,6 +145,7 @@ class Observer:
             status=datasource.status,
             requests=requests_in(metadata.annotations),
             credential=await self._credential(metadata.namespace, metadata.name, metadata.uid),
+            made_apart=partial(link_ticket.is_offered, metadata.annotations, metadata.generation),
         )
 
     async def metadata(self, situation: Situation, ca_bundle: str | None) -> ProviderMetadata | None:

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import click
 
+from datasource.api import link_ticket
 from datasource.api.clock import rfc3339
-from datasource.api.names import Annotation, SecretType
+from datasource.api.names import Annotation, SecretType, ticket_in
 from datasource.process.clock import utc_now
 from datasource.process.installation import SYSTEM_NAMESPACE
 from kubectl_datasource import asking, authorizing
@@ -66,16 +67,29 @@ def authorize(kubectl: Kubectl, wanted: Authorization, output: str | None) -> Ex
     else:
         found = first
     if isinstance(found, authorizing.Open) and not wanted.wait:
-        return _hand_over(screen, found.link, output)
+        return _hand_over(screen, _whole_link(kubectl, wanted.name, found.link), output)
     with ExitStack() as until_done:
         if isinstance(found, authorizing.Open):
             until_done.enter_context(forwarded(kubectl, found.link, wanted.system_namespace, screen.note))
         while isinstance(found, authorizing.Open):
-            _lead_to(screen, found.link, wanted, output)
+            _lead_to(screen, _whole_link(kubectl, wanted.name, found.link), wanted, output)
             # Another link takes its place where parameters are changed or the credential is cleared meanwhile.
             found = look_until(authorizing.authorized(found))
     tell(screen, {wanted.name: found}, output)
     return found.exit
+
+
+def _whole_link(kubectl: Kubectl, name: str, link: str) -> str:
+    """The link, with a ticket where the Datasource asks for that and people sign in: it is printed here and nowhere else."""
+    if ticket_in(link) is not None:
+        return link
+    metadata = kubectl.datasource(name).metadata
+    ticket = link_ticket.new_ticket(secrets.token_bytes)
+    whole = link_ticket.with_ticket(link, metadata.namespace, metadata.name, ticket)
+    if whole is None or not link_ticket.is_asked_for(metadata.annotations):
+        return link
+    kubectl.annotate(name, Annotation.LINK_TICKET, link_ticket.kept(ticket, metadata.generation))
+    return whole
 
 
 def _hand_over(screen: Screen, link: str, output: str | None) -> Exit:

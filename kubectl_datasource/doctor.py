@@ -31,6 +31,7 @@ from kubectl_datasource.notification_check import notifications_arrive
 from kubectl_datasource.pods import why_not_ready
 from kubectl_datasource.reached import providers_are_reachable
 from kubectl_datasource.rights import ACCOUNTS
+from kubectl_datasource.sign_in_check import people_can_sign_in
 from kubectl_datasource.words import duration
 
 _INSTALL = "Apply the overlay, or the chart, again: docs/admin.md."
@@ -53,6 +54,7 @@ def examine(survey: Survey) -> list[Check]:
         *rights_are_given(survey),
         policies_are_there(survey),
         *journals_are_kept(survey),
+        *people_can_sign_in(survey),
         *notifications_arrive(survey),
         external_url_fits(survey),
         callback_server_answers(survey),

@@ -8,14 +8,18 @@ from functools import partial
 import click
 
 from datasource.api.names import import_secret_name
+from datasource.api.states import IMPORTED
 from datasource.oauth2.reply_members import LONGEST_TOKEN
 from datasource.records.import_secret import UnusableImport, imported_token
 from kubectl_datasource.commands import tell, wait
 from kubectl_datasource.exits import Exit, Misused, Problem, Refused
-from kubectl_datasource.importing import imported, manifest, not_now
+from kubectl_datasource.importing import earlier_one_is_gone, imported, manifest, not_now
 from kubectl_datasource.kubectl import FIELD_MANAGER, Kubectl
 from kubectl_datasource.screen import Screen
 from kubectl_datasource.waiting import Ended
+
+SEES_WITHIN = timedelta(seconds=20)
+"""How long the operator may take to see that an earlier import was deleted. If one is still there, the API server says so."""
 
 
 def import_token(kubectl: Kubectl, name: str, *, seconds: int | None, output: str | None) -> Exit:
@@ -29,7 +33,10 @@ def import_token(kubectl: Kubectl, name: str, *, seconds: int | None, output: st
     before = kubectl.datasource(name)
     ended = not_now(before)
     if ended is None:
-        _create(kubectl.at(before.metadata.namespace), name, json.dumps(manifest(before, _token())))
+        token = _token()
+        if before.status.condition(IMPORTED) is not None:
+            wait(screen, partial(kubectl.datasource, name), earlier_one_is_gone, SEES_WITHIN)
+        _create(kubectl.at(before.metadata.namespace), name, json.dumps(manifest(before, token)))
         if seconds is None:
             ended = Ended(Exit.FINE, f"{before.place}: the refresh token waits for the operator.")
         else:

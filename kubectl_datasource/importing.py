@@ -42,9 +42,16 @@ def not_now(datasource: Datasource) -> Ended | None:
             f"{datasource.place} has a credential already. To replace it, clear it first: "
             f"kubectl datasource clear {name} -n {namespace}",
         )
-    if datasource.status.state == State.NOT_CONFIGURED:
+    if datasource.status.state in {State.NOT_CONFIGURED, State.ERROR}:
         return Ended(Exit.NOT_AS_WANTED, why_not(datasource))
     return None
+
+
+def earlier_one_is_gone(datasource: Datasource) -> Going | Ended:
+    """Until the status tells of no import any more: what it says of an earlier one must not be taken for this one's end."""
+    if datasource.status.condition(IMPORTED) is None:
+        return Ended(Exit.FINE, "")
+    return Going("waiting until the operator has seen that the earlier import is gone")
 
 
 def imported(before: Datasource) -> Callable[[Datasource], Going | Ended]:

@@ -42,12 +42,19 @@ class Env(msgspec.Struct, frozen=True):
     value: str = ""
 
 
+class VolumeMount(msgspec.Struct, frozen=True):
+    """Where a volume is, by its name."""
+
+    name: str = ""
+
+
 class Container(msgspec.Struct, frozen=True, rename="camel"):
     """A container, as far as its version and settings go."""
 
     image: str = ""
     env: tuple[Env, ...] = ()
     env_from: tuple[EnvFrom, ...] = ()
+    volume_mounts: tuple[VolumeMount, ...] = ()
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):

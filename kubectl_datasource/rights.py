@@ -1,7 +1,7 @@
 """The rights that the two ServiceAccounts need, and how the API server is asked for them. Pure."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -65,6 +65,17 @@ CALLBACK_SERVER = Account(
 
 ACCOUNTS = (OPERATOR, CALLBACK_SERVER)
 """A unit test holds them to deploy/base."""
+
+SIGN_IN = (
+    Rule("datasource.dev", "datasources", ("list",)),
+    Rule("authorization.k8s.io", "localsubjectaccessreviews", ("create",)),
+)
+"""What the callback server needs besides in each served namespace where people sign in; held to components/sign-in."""
+
+
+def with_sign_in(account: Account) -> Account:
+    """The same account where people sign in."""
+    return replace(account, served=(*account.served, *SIGN_IN)) if account is CALLBACK_SERVER else account
 
 
 INSTALLING = tuple(

@@ -47,7 +47,9 @@ from kubectl_datasource.rights import (
     reviews,
     reviews_of_credentials,
     user_name,
+    with_sign_in,
 )
+from kubectl_datasource.sign_in_check import signs_in
 
 CONNECT_TIMEOUT = 5.0
 NAMESPACES_TRIED = 20
@@ -224,11 +226,13 @@ def _denying_bindings(kubectl: Kubectl) -> frozenset[str]:
 
 
 def _reviews(kubectl: Kubectl, found: Survey) -> tuple[Review, ...]:
+    settings = settings_of(found)
+    is_signed_in = not isinstance(settings, Untold) and signs_in(settings)
     asked = [
         review
         for account in ACCOUNTS
         for review in reviews(
-            account,
+            with_sign_in(account) if is_signed_in else account,
             user_name(found.system_namespace, service_account(found, account.component)),
             served_namespaces(found),
             found.system_namespace,

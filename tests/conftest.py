@@ -17,7 +17,7 @@ from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
 from deploy.local.provider import install as install_provider
 from deploy.local.stack import Process, Stack, install
-from tests.support.api import NAMESPACES, api_of
+from tests.support.api import DATASOURCES, ROLE_BINDINGS, ROLES, SECRETS, api_of
 from tests.support.user import User
 
 RUNS = BUILD / "tests"
@@ -109,7 +109,9 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     api = api_of(cluster.kubeconfig)
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
-    api.delete(NAMESPACES, name)
+    # To delete the namespace would be a hundred requests of the namespace controller, for each of a thousand tests.
+    for resource in (DATASOURCES, SECRETS, ROLE_BINDINGS, ROLES):
+        api.delete_all(resource, name)
 
 
 @pytest.fixture

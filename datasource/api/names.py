@@ -57,6 +57,10 @@ class Annotation(StrEnum):
     NEW_CREDENTIAL = "datasource.dev/new-credential"
     REFRESH = "datasource.dev/refresh"
 
+    # Where people sign in: whether links of a Datasource have a ticket all the same, and the hash of the last.
+    LINK = "datasource.dev/link"
+    LINK_TICKET = "datasource.dev/link-ticket"
+
     # Facts, on Secrets of ours.
     DATASOURCE = "datasource.dev/datasource"
     ROLE = "datasource.dev/role"
@@ -190,6 +194,11 @@ def authorization_link(external_url: str, namespace: str, name: str, ticket: str
     """The link that a person opens to get a credential."""
     query = urlencode({"ticket": ticket})
     return f"{external_url}/authorize/{quote(namespace, safe='')}/{quote(name, safe='')}?{query}"
+
+
+def page_link(external_url: str, namespace: str, name: str) -> str:
+    """The page of a Datasource for whoever signed in: it opens nothing by itself."""
+    return f"{external_url}/datasources/{quote(namespace, safe='')}/{quote(name, safe='')}"
 
 
 def ticket_in(link: str | None) -> str | None:

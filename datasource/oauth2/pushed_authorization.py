@@ -5,7 +5,7 @@ from datetime import datetime
 
 from datasource.oauth2.error_reply import raise_for_reply
 from datasource.oauth2.errors import MalformedTokenResponse
-from datasource.oauth2.strict_json import json_object, text_of
+from datasource.oauth2.strict_json import leading_json_object, text_of
 from datasource.oauth2.token_request import Client, client_request
 from datasource.outbound.provider_request import ProviderRequest
 
@@ -26,7 +26,7 @@ def parse_pushed_authorization(
         OAuth2Error: one of its subclasses, for everything that is none.
     """
     text = text_of(body)
-    members = json_object(text)
+    members = leading_json_object(text)
     raise_for_reply(
         status,
         members,
@@ -38,5 +38,6 @@ def parse_pushed_authorization(
     )
     reference = None if members is None else members.get("request_uri")
     if not isinstance(reference, str) or not 0 < len(reference) <= _LONGEST_REFERENCE or not reference.isprintable():
-        raise MalformedTokenResponse("The reply has no request_uri. Is this the pushed authorization request URL?")
+        wrong_place = " Is this the pushed authorization request URL?" if members is None else ""
+        raise MalformedTokenResponse(f"The reply has no request_uri.{wrong_place}")
     return reference

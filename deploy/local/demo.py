@@ -3,6 +3,7 @@
 CLUSTER=local (a control plane of our own, the default without Docker), kind, or current (the kubeconfig that exists).
 NODE=1 runs the whole product in pods, on a node of our own beside that control plane; it takes root.
 AUTO=1 drives the browser itself, and ends.
+SIGN_IN=1 has people sign in first: two of them, one of whom may only look.
 """
 
 import os
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.local import build, tools
+from deploy.local import build, demo_sign_in, tools
 from deploy.local.cache import BUILD, REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
@@ -63,10 +64,11 @@ class Choices:
     cluster: str
     auto: bool
     node: bool = False
+    sign_in: bool = False
 
 
 def choices_in(environ: dict[str, str]) -> Choices:
-    """Read CLUSTER, NODE and AUTO.
+    """Read CLUSTER, NODE, AUTO and SIGN_IN.
 
     Raises:
         StackError: CLUSTER has a value that we do not know, or NODE cannot be had with it.
@@ -77,7 +79,10 @@ def choices_in(environ: dict[str, str]) -> Choices:
         raise StackError(f"CLUSTER must be local, kind or current; it is {cluster!r}.")
     if node and cluster != "local":
         raise StackError(f"NODE=1 brings up a cluster of its own: leave CLUSTER={cluster} out.")
-    return Choices(cluster, _is_on(environ, "AUTO"), node)
+    auto, sign_in = _is_on(environ, "AUTO"), _is_on(environ, "SIGN_IN")
+    if sign_in and (auto or node):
+        raise StackError("SIGN_IN=1 is for you to try: leave AUTO and NODE out.")
+    return Choices(cluster, auto, node, sign_in)
 
 
 def _is_on(environ: dict[str, str], name: str) -> bool:
@@ -163,7 +168,7 @@ def run(choices: Choices) -> None:
         steps.next("starting a provider: oidc-provider, with refresh-token rotation and reuse detection")
         provider = stack.enter_context(a_provider())
         steps.next("installing the CRD, rights and admission policies; starting operator and callback server")
-        served = in_pods(nodes, provider) if nodes else stack.enter_context(processes(cluster, provider))
+        served = in_pods(nodes, provider) if nodes else stack.enter_context(processes(cluster, provider, choices))
         steps.next("applying examples/")
         apply_examples(cluster, provider, PLANE if nodes else "127.0.0.1")
         link = link_in_status(cluster)
@@ -171,6 +176,8 @@ def run(choices: Choices) -> None:
         if choices.auto:
             authorize_with_chromium(cluster, link)
         else:
+            if choices.sign_in:
+                say(demo_sign_in.told(served.external_url))
             tell(cluster, link, served, provider)
             follow(cluster)
 
@@ -208,15 +215,23 @@ def a_provider() -> Iterator[Provider]:
 
 
 @contextmanager
-def processes(cluster: Cluster, provider: Provider) -> Iterator[Stack]:
+def processes(cluster: Cluster, provider: Provider, choices: Choices) -> Iterator[Stack]:
     """Operator and callback server, under their own ServiceAccounts."""
-    install(cluster)
     stack = Stack(cluster, FOLDER / "logs", _preferred(PAGES_PORT), log_format="text")
+    signing_in: dict[str, str] = {}
+    if choices.sign_in:
+        folder = demo_sign_in.kustomization(FOLDER / "sign-in")
+        install(cluster, str(folder))
+        demo_sign_in.register(provider, stack.external_url)
+        demo_sign_in.bind(cluster, NAMESPACE)
+        signing_in = demo_sign_in.settings(provider, folder)
+    else:
+        install(cluster)
     callback = f"{stack.external_url}/callback/{NAMESPACE}"
     provider.register_client(CLIENT_ID, CLIENT_SECRET, [callback])
     running = [
-        stack.operator(DATASOURCE_JOURNAL=_journal("operator")),
-        stack.callback_server(DATASOURCE_JOURNAL=_journal("callback-server")),
+        stack.operator(DATASOURCE_JOURNAL=_journal("operator"), **signing_in),
+        stack.callback_server(DATASOURCE_JOURNAL=_journal("callback-server"), **signing_in),
     ]
     try:
         for process in running:

@@ -77,7 +77,7 @@ def main() -> None:
             raise StackError(
                 f"{demo.EXAMPLE_ISSUER} is in use: the examples name that provider. End what listens there."
             )
-        stack.enter_context(demo.processes(cluster, provider))
+        stack.enter_context(demo.processes(cluster, provider, demo.Choices("local", auto=False)))
         environ = shell(cluster.kubeconfig)
         typed = [type_in(COMMANDS[0], environ)]
         demo.wait_for_reason(cluster, "AuthorizationRequired")

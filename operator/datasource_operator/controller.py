@@ -125,7 +125,7 @@ class Controller:
         self._link_keys = LinkKeyKeeper(link_keys, utc_now, self.cache.datasource_keys, self._look_later)
         account = ServiceAccount(self.settings.system_namespace, self.settings.callback_server_account)
         self._callback_rights = CallbackRights(self.kube, account, self.scopes, self.monotonic, self.random)
-        surface = Surface(self.settings.external_url, secrets.token_bytes, link_keys.known)
+        surface = Surface(self.settings.external_url, secrets.token_bytes, link_keys.known, self.settings.signs_in)
         told = (recorder.announce, self.monotonic, self._warn, self._look_later)
         self._status = StatusWriter(self.kube, self.cache, surface, *told, audit=AuditLog(self.settings.signs_in))
         self._reconciler = Reconciler(self._steps, self._status, self._follow_up)

@@ -15,6 +15,7 @@ SOURCES = (
     "datasource/api/clock.py",
     "datasource/api/display.py",
     "datasource/api/durations.py",
+    "datasource/api/link_ticket.py",
     "datasource/api/names.py",
     "datasource/api/objects.py",
     "datasource/api/presets.py",

@@ -75,7 +75,7 @@ def test_refresh_token_of_another_tool_is_taken_over_by_whoever_may_patch_the_da
     user.apply(user.datasource(user.oauth2(), name="diary"))
     user.wait_for_reason("GrantRevoked", "diary")
     user.wait_for_status("it was refused", lambda status: imported(status) == "Refused", "diary")
-    assert any(each["reason"] == "ImportRefused" for each in user.events("diary"))
+    eventually("an Event says so", lambda: any(each["reason"] == "ImportRefused" for each in user.events("diary")))
     user.kubectl("delete", "secret", IMPORT)
 
     ada = editor(cluster, user.namespace, secrets=("get", "create"))

@@ -286,7 +286,59 @@ def test_viewer_is_aggregated_to_nothing() -> None:
         }
         for each in of_kind(rendered({"namespaces": ["team-a"]}), "ClusterRole")
     }
-    assert aggregating == {"datasource-editor": {"edit", "admin"}, "datasource-viewer": set()}
+    assert aggregating == {
+        "datasource-authorizer": set(),
+        "datasource-editor": {"edit", "admin"},
+        "datasource-viewer": set(),
+    }
+
+
+SIGN_IN = {
+    "signIn": {"issuer": "https://id.example.com", "clientID": "datasource", "secretName": "sign-in", "caKey": "ca.crt"}
+}
+
+
+def test_client_secret_of_sign_in_is_known_to_the_callback_server_alone() -> None:
+    pods = {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in of_kind(rendered(SIGN_IN), "Deployment")
+    }
+    server = pods["datasource-callback-server"]
+    assert {"name": "sign-in", "secret": {"secretName": "sign-in"}} in server["volumes"]
+    (mount,) = [each for each in server["containers"][0]["volumeMounts"] if each["name"] == "sign-in"]
+    (settings,) = [
+        each["data"]
+        for each in of_kind(rendered(SIGN_IN), "ConfigMap")
+        if each["metadata"]["name"] == "datasource-config"
+    ]
+    assert settings["DATASOURCE_SIGN_IN_SECRET_FILE"] == f"{mount['mountPath']}/client-secret"
+    assert settings["DATASOURCE_SIGN_IN_CA_FILE"] == f"{mount['mountPath']}/ca.crt"
+    assert "sign-in" not in str(pods["datasource-operator"])
+
+
+@pytest.mark.parametrize("missing", ["clientID", "secretName"])
+def test_sign_in_names_what_it_lacks(missing: str) -> None:
+    values = {"signIn": SIGN_IN["signIn"] | {missing: ""}}
+    assert f"signIn.{missing} is required" in refusal(values)
+
+
+def test_first_page_is_routed_where_people_sign_in() -> None:
+    on = {"externalURL": "https://connect.example.com/tokens", "ingress": {"enabled": True}}
+    (ingress,) = of_kind(rendered(SIGN_IN | on), "Ingress")
+    assert [each["path"] for each in ingress["spec"]["rules"][0]["http"]["paths"]] == ["/tokens/"]
+
+
+def test_without_sign_in_nothing_is_said_of_it() -> None:
+    told = [each for each in rendered({}) if each["kind"] in {"Deployment", "ConfigMap"}]
+    assert "sign-in" not in str(told)
+    assert "SIGN_IN" not in str(told)
+    assert "localsubjectaccessreviews" not in str(rendered({}))
+
+
+def test_viewers_look_by_the_role_view_where_people_sign_in_unless_nothing_is_aggregated() -> None:
+    label = "rbac.authorization.k8s.io/aggregate-to-view"
+    assert only(rendered(SIGN_IN), "ClusterRole", "datasource-viewer")["metadata"]["labels"][label] == "true"
+    apart = only(rendered(SIGN_IN | {"rbac": {"aggregate": False}}), "ClusterRole", "datasource-viewer")
+    assert label not in apart["metadata"]["labels"]
 
 
 def test_roles_for_people_can_be_left_out_or_unaggregated() -> None:

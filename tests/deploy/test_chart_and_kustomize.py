@@ -1,6 +1,7 @@
 """Chart and kustomize install the same: every object is compared whole, but for what is listed here."""
 
 import copy
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ Key = tuple[str, str, str]
 
 def with_external_url(folder: Path) -> Path:
     """deploy/ with the one line filled in that everybody has to fill in."""
-    for part in ("deploy/base", "deploy/overlays", "crds"):
+    for part in ("deploy/base", "deploy/overlays", "deploy/components", "crds"):
         shutil.copytree(REPOSITORY / part, folder / part)
     for kustomization in (folder / "deploy" / "overlays").rglob("kustomization.yaml"):
         text = kustomization.read_text()
@@ -45,6 +46,28 @@ def with_external_url(folder: Path) -> Path:
 def overlays(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The overlays, with an external URL."""
     return with_external_url(tmp_path_factory.mktemp("kustomize"))
+
+
+SIGN_IN: Values = {
+    "signIn": {"issuer": "https://id.example.com", "clientID": "datasource", "secretName": "datasource-sign-in"}
+}
+
+
+@pytest.fixture(scope="module")
+def signing_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The overlays with the component sign-in, and its two lines filled in."""
+    overlays = with_external_url(tmp_path_factory.mktemp("signing-in"))
+    component = overlays.parent / "components" / "sign-in" / "kustomization.yaml"
+    text = component.read_text().replace(
+        "SIGN_IN_ISSUER= # https://login.example.com/realms/main", "SIGN_IN_ISSUER=https://id.example.com"
+    )
+    component.write_text(text.replace("SIGN_IN_CLIENT_ID= # datasource", "SIGN_IN_CLIENT_ID=datasource"))
+    for overlay in OVERLAYS:
+        kustomization = overlays / overlay / "kustomization.yaml"
+        written = yaml.safe_load(kustomization.read_text())
+        written["components"] = ["../../components/sign-in", *written["components"]]
+        kustomization.write_text(yaml.safe_dump(written))
+    return overlays
 
 
 def by_kustomize(overlays: Path, overlay: str) -> list[Manifest]:
@@ -113,6 +136,59 @@ def test_chart_and_kustomize_start_the_processes_with_the_same_settings(overlays
     assert set(of_chart) == {"operator", "callback-server"}
     assert {each.external_url for each in of_chart.values()} == {EXTERNAL_URL}
     assert {each.namespaces for each in of_chart.values()} == {tuple(OVERLAYS[overlay].get("namespaces", ()))}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_chart_and_kustomize_let_people_sign_in_in_the_same_way(signing_in: Path, overlay: str) -> None:
+    by_chart, by_component = rendered({**OVERLAYS[overlay], **SIGN_IN}), by_kustomize(signing_in, overlay)
+    of_chart, of_kustomize = compared(by_chart), compared(by_component)
+
+    assert set(of_chart) == set(of_kustomize)
+    for key, wanted in of_kustomize.items():
+        assert of_chart[key] == wanted, key
+    assert settings_of(by_chart) == settings_of(by_component)
+    assert all(each.signs_in for each in settings_of(by_chart).values())
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_component_does_the_same_on_top_of_an_overlay(overlays: Path, signing_in: Path, overlay: str) -> None:
+    """Who takes an overlay as it is has a kustomization of their own, and the Roles may be ClusterRoles by then."""
+    own = signing_in.parent / f"own-{overlay}"
+    own.mkdir()
+    merged = {
+        "name": "datasource-config",
+        "namespace": "datasource-system",
+        "behavior": "merge",
+        "literals": ["DATASOURCE_SIGN_IN_ISSUER=https://id.example.com", "DATASOURCE_SIGN_IN_CLIENT_ID=datasource"],
+    }
+    kustomization = {
+        "resources": [os.path.relpath(overlays / overlay, own)],
+        "components": ["../components/sign-in"],
+        "configMapGenerator": [merged],
+    }
+    (own / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    on_top = list(yaml.safe_load_all(kustomized(own)))
+    assert compared(on_top) == compared(by_kustomize(signing_in, overlay))
+    assert settings_of(on_top) == settings_of(by_kustomize(signing_in, overlay))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_sign_in_brings_rights_a_secret_and_who_may_look_and_nothing_else(
+    signing_in: Path, overlays: Path, overlay: str
+) -> None:
+    without, signed_in = compared(by_kustomize(overlays, overlay)), compared(by_kustomize(signing_in, overlay))
+    assert set(without) == set(signed_in)
+    changed = {key: signed_in[key] for key in without if without[key] != signed_in[key]}
+    assert {name for _, _, name in changed} == {"datasource-callback-server", "datasource-viewer"}
+    for key in changed:
+        if key[0] in {"Role", "ClusterRole"} and key[2] == "datasource-callback-server":
+            more = [rule for rule in signed_in[key]["rules"] if rule not in without[key]["rules"]]
+            assert [(rule["resources"], rule["verbs"]) for rule in more] == [
+                (["datasources"], ["list"]),
+                (["localsubjectaccessreviews"], ["create"]),
+            ]
+    viewer = signed_in["ClusterRole", "", "datasource-viewer"]
+    assert viewer["metadata"]["labels"] == {"rbac.authorization.k8s.io/aggregate-to-view": "true"}
 
 
 CHANGES: dict[str, tuple[tuple[str | int, ...], Any]] = {

@@ -202,6 +202,10 @@ class Api:
         """Ask for an object to be deleted; whether it has gone is another question."""
         self._asked("delete", resource, name=name, namespace=namespace, **_dry(dry_run))
 
+    def delete_all(self, resource: Resource, namespace: str) -> None:
+        """Ask for all objects of a namespace to be deleted."""
+        self._asked("delete", resource, namespace=namespace)
+
     def may(self, verb: str, resource: str, namespace: str | None = None, *, user: str | None = None) -> bool:
         """Whether we may do something, or somebody else may; `resource` is `plural` or `plural.group`."""
         plural, _, group = resource.partition(".")

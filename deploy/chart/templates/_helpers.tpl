@@ -92,6 +92,7 @@ namespace may be called like a process.
   | replace "datasource-operator" "@operator@"
   | replace "datasource-editor" "@fullname@-editor"
   | replace "datasource-viewer" "@fullname@-viewer"
+  | replace "datasource-authorizer" "@fullname@-authorizer"
   | replace "datasource-system" "@namespace@"
   | replace "@callback-server@" .callbackServer
   | replace "@operator@" .operator
@@ -107,6 +108,12 @@ namespace may be called like a process.
 {{- $text := include "datasource.renamed" (dict "root" $root "file" .file "operator" $operator "callbackServer" (include "datasource.callbackServer" $root)) -}}
 {{- range $document := splitList "\n---\n" $text -}}
 {{- $object := fromYaml $document -}}
+{{- /* As the component sign-in of kustomize does: what pages need, and nothing else. */ -}}
+{{- if and $root.Values.signIn.issuer (eq $object.kind "Role") (eq $object.metadata.name (include "datasource.callbackServer.serviceAccount" $root)) -}}
+{{- $list := dict "apiGroups" (list "datasource.dev") "resources" (list "datasources") "verbs" (list "list") -}}
+{{- $ask := dict "apiGroups" (list "authorization.k8s.io") "resources" (list "localsubjectaccessreviews") "verbs" (list "create") -}}
+{{- $_ := set $object "rules" (concat $object.rules (list $list $ask)) -}}
+{{- end -}}
 {{- if $namespace -}}
 {{- $_ := set $object.metadata "namespace" $namespace -}}
 {{- else -}}
@@ -137,7 +144,12 @@ namespace may be called like a process.
 
 {{- define "datasource.externalPaths" -}}
 {{- $prefix := (urlParse (include "datasource.checkedExternalURL" .)).path | trimSuffix "/" -}}
+{{- if .Values.signIn.issuer -}}
+{{- /* The first page is at the root, and pages of other names come below it. */ -}}
+{{- list (printf "%s/" $prefix) | toJson -}}
+{{- else -}}
 {{- list (printf "%s/authorize" $prefix) (printf "%s/callback" $prefix) (printf "%s/done" $prefix) | toJson -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "datasource.podMetadata" -}}
@@ -207,7 +219,8 @@ affinity:
       {{- end }}
 {{- end }}
 {{- $notifies := and (eq .component "operator") .root.Values.settings.notifications.url }}
-{{- if or .root.Values.journal.enabled $notifies .root.Values.extraVolumes }}
+{{- $signsIn := and (eq .component "callback-server") .root.Values.signIn.issuer }}
+{{- if or .root.Values.journal.enabled $notifies $signsIn .root.Values.extraVolumes }}
 volumes:
   {{- if .root.Values.journal.enabled }}
   # Replies of providers until they are stored. It outlives the container, and is kept in memory: tokens must be on no disk.
@@ -224,6 +237,11 @@ volumes:
         - key: {{ .root.Values.settings.notifications.secretKey }}
           path: key
   {{- end }}
+  {{- if $signsIn }}
+  - name: sign-in
+    secret:
+      secretName: {{ required "signIn.secretName is required where signIn.issuer is set: the Secret with the client secret" .root.Values.signIn.secretName }}
+  {{- end }}
   {{- with .root.Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -239,7 +257,8 @@ resources:
 securityContext:
   {{- toYaml .root.Values.securityContext | nindent 2 }}
 {{- $notifies := and (eq .component "operator") .root.Values.settings.notifications.url }}
-{{- if or .root.Values.journal.enabled $notifies .root.Values.extraVolumeMounts }}
+{{- $signsIn := and (eq .component "callback-server") .root.Values.signIn.issuer }}
+{{- if or .root.Values.journal.enabled $notifies $signsIn .root.Values.extraVolumeMounts }}
 volumeMounts:
   {{- if .root.Values.journal.enabled }}
   - name: journal
@@ -248,6 +267,11 @@ volumeMounts:
   {{- if $notifies }}
   - name: notify-key
     mountPath: /var/run/datasource-notify
+    readOnly: true
+  {{- end }}
+  {{- if $signsIn }}
+  - name: sign-in
+    mountPath: /var/run/datasource-sign-in
     readOnly: true
   {{- end }}
   {{- with .root.Values.extraVolumeMounts }}

@@ -186,7 +186,11 @@ def _is_settled_waiting(seen: Observed) -> bool:
     """
     if seen.look_around or seen.status.observed_generation != seen.generation:
         return False
-    ticket = ticket_in(seen.status.authorization_link)
-    if seen.is_suspended:
-        return seen.status.state == State.NOT_AUTHORIZED and ticket is None
-    return seen.status.state == State.NOT_AUTHORIZED and ticket is not None and ticket_fits(ticket, seen.ticket_scope)
+    link = seen.status.authorization_link
+    if seen.status.state != State.NOT_AUTHORIZED or seen.is_suspended:
+        return seen.status.state == State.NOT_AUTHORIZED and link is None
+    if link is None:
+        return False
+    ticket = ticket_in(link)
+    # Where people sign in there is no ticket, and the generation says enough.
+    return ticket is None or ticket_fits(ticket, seen.ticket_scope)

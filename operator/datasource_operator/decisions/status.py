@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from datasource.api.clock import rfc3339
-from datasource.api.names import authorization_link, ticket_in
+from datasource.api.names import authorization_link, page_link, ticket_in
 from datasource.api.objects import (
     FAILED,
     SUCCEEDED,
@@ -47,6 +47,8 @@ class Surface:
     token_bytes: Callable[[int], bytes]
     link_keys: Callable[[], LinkKeys] = LinkKeys
     """The keys that there are at this moment."""
+    signs_in: bool = False
+    """Whether people sign in: then a link has no ticket, and may stand in chats."""
 
 
 def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
@@ -240,7 +242,9 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _link(seen: Observed, surface: Surface) -> str:
-    """The link that stands, if its ticket still fits and it leads to us; else a new one."""
+    """The link that stands, if its ticket still fits and it leads to us; else a new one. It has none where people sign in."""
+    if surface.signs_in:
+        return page_link(surface.external_url, seen.namespace, seen.name)
     scope = seen.ticket_scope
     ticket = ticket_in(seen.status.authorization_link)
     keys = surface.link_keys()

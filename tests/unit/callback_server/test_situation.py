@@ -10,6 +10,7 @@ import pytest
 from callback_server.app import services
 from callback_server.refusals import Refused
 from callback_server.situation import Observer, Situation, effective_parameters
+from datasource.api.link_ticket import new_ticket
 from datasource.api.names import Annotation, authorization_link, ticket_in
 from datasource.api.objects import Datasource, Status
 from datasource.api.requests import Requests
@@ -190,6 +191,26 @@ def test_link_that_is_offered_is_live() -> None:
 )
 def test_link_ends_when_what_it_was_for_ends(changes: dict[str, Any]) -> None:
     assert not situation(**changes).ticket_is_live(offered(situation()))
+
+
+APART = new_ticket(lambda size: b"a" * size)
+PAGE = Status(authorization_link="https://connect.example.com/datasources/shop/calendar")
+
+
+def made_apart(**changes: Any) -> Situation:
+    """Where people sign in, and a ticket was made for a person who does not."""
+    return situation(**({"status": PAGE, "made_apart": lambda ticket: ticket == APART} | changes))
+
+
+def test_ticket_that_was_made_apart_is_live_while_a_link_is_offered_and_works_once() -> None:
+    assert made_apart().ticket_is_live(APART)
+    assert not made_apart().ticket_is_live(offered(situation()))
+    assert not made_apart(credential=obtained_with(APART)).ticket_is_live(APART)
+    assert not made_apart(status=Status()).ticket_is_live(APART)
+
+
+def test_ticket_that_was_made_apart_is_none_where_links_have_tickets() -> None:
+    assert not made_apart(status=situation().status).ticket_is_live(APART)
 
 
 @pytest.mark.parametrize("change", [lambda text: text[:-1], lambda text: "A" + text[1:], lambda _: "", str.swapcase])

@@ -316,6 +316,46 @@ async def test_another_token_is_taken_after_a_refusal() -> None:
         assert [(act.what, act.by) for act in each.status.history or ()] == [("NewCredential", "import")] * 2
 
 
+async def test_provider_that_gives_no_new_refresh_token_leaves_the_one_that_was_brought() -> None:
+    answer = b'{"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600, "scope": "read write extra"}'
+    async with world(replies(200, answer)) as each:
+        each.brings()
+        await each.work()
+        assert (each.status.state, IMPORT in each.names) == ("AUTHORIZED", False)
+        assert each.secret.value("refresh_token") == "rt-1"
+        assert each.stored.granted_scopes == ("read", "write", "extra")
+
+
+async def test_refused_import_is_tried_anew_once_the_client_id_is_corrected() -> None:
+    """A refresh token is another client's to RFC 6749 section 5.2: that is mended in the spec, and not with another token."""
+    good = b'{"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt-2"}'
+    async with world(replies(400, b'{"error": "invalid_grant"}'), replies(200, good)) as each:
+        each.brings()
+        await each.work()
+        assert each.told("Imported")[0] == "Refused"
+        stored = each.kube.object(DATASOURCES, NAMESPACE, NAME)
+        stored["spec"]["oauth2"]["clientID"] = "the-right-one"
+        metadata = {"uid": UID, "generation": 2}
+        each.kube.put(DATASOURCES, NAMESPACE, NAME, metadata=metadata, spec=stored["spec"], status=stored["status"])
+        await each.work()
+        assert [request.form["client_id"] for request in each.provider.requests] == ["my-app", "the-right-one"]
+        assert (each.status.state, IMPORT in each.names, sent(each)) == ("AUTHORIZED", False, ["rt-1", "rt-1"])
+
+
+async def test_grant_that_is_to_be_revoked_with_its_datasource_is_held_as_every_other() -> None:
+    async with world(RotatingProvider(is_strict=True)) as each:
+        stored = each.kube.object(DATASOURCES, NAMESPACE, NAME)
+        oauth2 = stored["spec"]["oauth2"] | {"revocationURL": each.provider.url.replace("/token", "/revoke")}
+        spec = stored["spec"] | {"oauth2": oauth2, "deletionPolicy": "Revoke"}
+        each.kube.put(DATASOURCES, NAMESPACE, NAME, metadata=stored["metadata"], spec=spec, status={})
+        each.restart()
+        each.brings()
+        await each.work()
+        assert (each.status.state, IMPORT in each.names) == ("AUTHORIZED", False)
+        assert each.secret.metadata.finalizers == ("datasource.dev/revoke",)
+        assert each.stored.is_revocable
+
+
 async def test_import_beside_a_credential_that_is_in_use_is_refused_and_nothing_is_sent() -> None:
     async with world(RotatingProvider(is_strict=True)) as each:
         each.brings("rt-1")

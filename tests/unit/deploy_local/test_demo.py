@@ -26,6 +26,17 @@ def test_node_with_somebody_elses_cluster_is_refused(cluster: str) -> None:
         choices_in({"NODE": "1", "CLUSTER": cluster})
 
 
+def test_people_sign_in_where_that_is_asked_for() -> None:
+    assert choices_in({"CLUSTER": "local", "SIGN_IN": "1"}) == Choices("local", auto=False, sign_in=True)
+    assert not choices_in({"CLUSTER": "local", "SIGN_IN": "0"}).sign_in
+
+
+@pytest.mark.parametrize("other", ["AUTO", "NODE"])
+def test_sign_in_is_tried_by_a_person(other: str) -> None:
+    with pytest.raises(StackError, match="leave AUTO and NODE out"):
+        choices_in({"CLUSTER": "local", "SIGN_IN": "1", other: "1"})
+
+
 def test_only_what_pods_ask_is_moved_to_the_host_that_they_see() -> None:
     text = (EXAMPLES / "calendar.yaml").read_text()
     before, after = (yaml.safe_load(each)["spec"]["oauth2"] for each in (text, at_host(text, "10.99.0.1")))

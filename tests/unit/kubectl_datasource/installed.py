@@ -28,11 +28,13 @@ def deployment(
     replicas: int = 2,
     image: str = "registry/x:0.1.0",
     journal: str = "/var/lib/datasource",
+    mounts: tuple[str, ...] = (),
 ) -> Deployment:
     container = {
         "image": image,
         "env": [{"name": "DATASOURCE_JOURNAL", "value": journal}],
         "envFrom": [{"configMapRef": {"name": "datasource-config-1"}}],
+        "volumeMounts": [{"name": name} for name in mounts],
     }
     raw = {
         "metadata": {"name": f"datasource-{component}", "labels": {"app.kubernetes.io/component": component}},

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from datasource.api.names import Annotation
+from datasource.api.link_ticket import kept
+from datasource.api.names import Annotation, ticket_in
 from kubectl_datasource import commands
 from tests.unit.kubectl_datasource.builders import LINK
 from tests.unit.kubectl_datasource.fake_cluster import Cluster, datasource, listing, plugin
@@ -57,6 +58,35 @@ def test_link_is_handed_over_without_waiting(cluster: Cluster, capsys: pytest.Ca
     assert capsys.readouterr().out == f"{LINK}\n"
     assert plugin("authorize", "calendar", "--no-wait", "-o", "json") == 0
     assert printed(capsys) == {"authorizationLink": LINK}
+
+
+PAGE = "https://connect.example.com/datasources/shop/calendar"
+
+
+def test_link_with_a_ticket_is_made_where_people_sign_in_and_the_datasource_asks_for_it(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asks = waiting(authorizationLink=PAGE)
+    asks["metadata"] |= {"annotations": {"datasource.dev/link": "Ticket"}, "generation": 1}
+    cluster.says(GET, asks)
+    cluster.says("annotate", "")
+    assert plugin("authorize", "calendar", "--no-wait") == 0
+    link = capsys.readouterr().out.strip()
+    assert link.startswith("https://connect.example.com/authorize/shop/calendar?ticket=")
+    (annotated,) = [line for line in cluster.asked if line.startswith("annotate")]
+    ticket = ticket_in(link)
+    assert ticket is not None
+    assert f"datasource.dev/link-ticket={kept(ticket, 1)}" in annotated
+    assert ticket not in annotated
+
+
+def test_link_of_the_page_is_handed_over_where_nobody_asks_for_a_ticket(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.says(GET, waiting(authorizationLink=PAGE))
+    assert plugin("authorize", "calendar", "--no-wait") == 0
+    assert capsys.readouterr().out == f"{PAGE}\n"
+    assert not [line for line in cluster.asked if line.startswith("annotate")]
 
 
 def test_authorize_ends_when_the_credential_is_stored(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,24 @@ def test_refresh_token_goes_from_standard_input_to_a_secret_and_never_through_an
     assert any("--namespace=shop" in line for line in cluster.asked if line.startswith("create"))
 
 
+def test_import_after_a_refused_one_waits_until_the_status_has_forgotten_that(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = {"type": "Imported", "status": "False", "reason": "Refused", "message": "It was not imported."}
+    stale = datasource("NOT AUTHORIZED", "GrantRevoked")
+    stale["status"]["conditions"].append(refused | {"lastTransitionTime": "2026-07-01T11:00:00Z"})
+    cluster.says(GET, stale, once=True)
+    cluster.says(GET, stale, once=True)
+    cluster.says(GET, WAITS, once=True)
+    cluster.says("create -f -")
+    cluster.says(GET, datasource())
+    piped(monkeypatch, b"rt-1")
+    assert plugin("import", "calendar") == Exit.FINE
+    words = [line.split()[0] for line in cluster.asked]
+    assert words.index("create") == 3, "it was looked at twice more before"
+    assert "AUTHORIZED" in capsys.readouterr().out
+
+
 def test_import_need_not_be_waited_for(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kubectl_datasource.exits import Exit
-from kubectl_datasource.importing import imported, manifest, not_now
+from kubectl_datasource.importing import earlier_one_is_gone, imported, manifest, not_now
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.waiting import Ended, Going
 from tests.unit.kubectl_datasource.fake_cluster import datasource
@@ -41,6 +41,7 @@ def test_secret_has_the_fixed_name_and_goes_with_its_datasource() -> None:
         (read(), "clear it first: kubectl datasource clear calendar -n shop"),
         (read("AUTHORIZED", "RefreshFailing"), "has a credential already"),
         (read("NOT CONFIGURED", "OAuth2Missing"), "OAuth2Missing: a message."),
+        (read("ERROR", "ClientRejected"), "ClientRejected: a message."),
         (read("NOT AUTHORIZED", "AuthorizationRequired", suspend=True), "is suspended"),
     ],
 )
@@ -100,6 +101,12 @@ def test_until_then_what_is_waited_for_is_shown(after: Datasource, words: str) -
     going = imported(WAITS)(after)
     assert isinstance(going, Going)
     assert words in going.text
+
+
+def test_what_the_status_says_of_an_earlier_import_is_not_taken_for_this_one() -> None:
+    stale = read("NOT AUTHORIZED", "GrantRevoked", imports=("Refused", "It was not imported."))
+    assert isinstance(earlier_one_is_gone(stale), Going)
+    assert isinstance(earlier_one_is_gone(WAITS), Ended)
 
 
 def test_parameters_that_had_changed_before_say_nothing_about_the_import() -> None:

@@ -9,12 +9,16 @@ import yaml
 from kubectl_datasource.installation import POLICIES
 from kubectl_datasource.rights import (
     ACCOUNTS,
+    CALLBACK_SERVER,
+    OPERATOR,
+    SIGN_IN,
     Account,
     ResourceAttributes,
     Rule,
     reviews,
     reviews_of_credentials,
     user_name,
+    with_sign_in,
 )
 
 BASE = Path(__file__).parents[3] / "deploy" / "base"
@@ -50,6 +54,20 @@ def test_rights_that_are_checked_are_those_that_are_given(account: Account) -> N
     assert set(account.served) == rules_of(f"rights/{account.component}.yaml", account)
     files = ("flow-rights.yaml", "lease-rights.yaml", "link-key-rights.yaml")
     assert set(account.system) == set().union(*(rules_of(each, account) for each in files))
+
+
+def test_rights_of_sign_in_that_are_checked_are_those_that_the_component_gives() -> None:
+    component = yaml.safe_load((BASE.parent / "components" / "sign-in" / "kustomization.yaml").read_text())
+    (patch,) = [each["patch"] for each in component["patches"] if each["target"]["kind"] == "(Cluster)?Role"]
+    given = {
+        Rule(group, resource, tuple(rule["verbs"]))
+        for rule in (each["value"] for each in yaml.safe_load(patch))
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert given == set(SIGN_IN)
+    assert with_sign_in(CALLBACK_SERVER).served == (*CALLBACK_SERVER.served, *SIGN_IN)
+    assert with_sign_in(OPERATOR) is OPERATOR
 
 
 def test_policies_that_are_checked_are_those_that_are_shipped() -> None:

@@ -47,6 +47,7 @@ async def test_rights_that_are_taken_away_on_the_way_keep_the_code_unspent(there
     there.cluster.forbid("ada", "authorize")
     page = await browser.end(sent_to)
     assert "You may not do that any more" in page.text
+    assert 'href="https://connect.example.com/datasources/shop/calendar">Try again' in page.text
     assert there.provider.requests == []
     assert there.cluster.credential("shop", "calendar") is None
 

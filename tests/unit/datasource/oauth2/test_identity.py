@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,6 +105,23 @@ def test_longest_claims_are_given_up_first_and_the_subject_never() -> None:
     assert read_kept_claims(kept_claims(ADA | huge)) == {"iss": ADA["iss"], "sub": huge["sub"]}
     few = read_kept_claims(kept_claims(ADA | {"groups": ["g" * 100] * 1000}))
     assert few == {name: value for name, value in ADA.items() if name != "groups"}
+
+
+def test_thousands_of_claims_are_counted_and_not_written_again_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The instance: an id_token of 4,500 claims, and everybody waited for a fifth of a second at each authorization."""
+    written, encode = 0, msgspec.json.encode
+
+    def counting(value: object) -> bytes:
+        nonlocal written
+        encoded = encode(value)
+        written += len(encoded)
+        return encoded
+
+    monkeypatch.setattr("datasource.oauth2.identity.msgspec.json.encode", counting)
+    claims = ADA | {f"claim-{number}": number for number in range(4500)}
+    kept = kept_claims(claims)
+    assert LONGEST_KEPT - 20 < len(kept) <= LONGEST_KEPT
+    assert written < 4 * len(encode(claims))
 
 
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=20) | st.booleans() | st.lists(st.text(max_size=5))))

@@ -82,6 +82,19 @@ def test_success_without_a_reference_is_malformed(body: bytes) -> None:
         parse(body)
 
 
+@pytest.mark.parametrize("behind", [b"<!-- a proxy -->", b"\n", b"\xff"])
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf" * 2, b")]}'\n"])
+def test_reference_is_read_whatever_stands_around_it(before: bytes, behind: bytes) -> None:
+    assert parse(before + GOOD + behind) == "urn:example:1"
+
+
+def test_only_what_is_no_reply_asks_whether_it_is_the_right_url() -> None:
+    with pytest.raises(MalformedTokenResponse, match=r"^The reply has no request_uri\.$"):
+        parse(b"{}")
+    with pytest.raises(MalformedTokenResponse, match="Is this the pushed authorization request URL"):
+        parse(b"<html>")
+
+
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [

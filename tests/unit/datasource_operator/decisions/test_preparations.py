@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from datasource.api.names import REVOKE_FINALIZER
+from datasource.api.names import REVOKE_FINALIZER, page_link
 from datasource.api.objects import HandledEcho, Status
 from datasource.api.requests import HandledSet, Requests
 from datasource.api.secret_metadata import NO_METADATA
@@ -302,6 +302,13 @@ def without_surroundings(seen: Observed, **changes: Any) -> Observed:
     return observed(**({"status": seen.status, "surroundings": None} | changes))
 
 
+def of_a_page() -> Status:
+    """What stands where people sign in."""
+    return msgspec.structs.replace(
+        offered().status, authorization_link=page_link("https://connect.example.com", "a", "b")
+    )
+
+
 @pytest.mark.parametrize(
     ("seen", "is_looked_at"),
     [
@@ -310,6 +317,14 @@ def without_surroundings(seen: Observed, **changes: Any) -> Observed:
         pytest.param(observed(credential()), False, id="no link is offered"),
         pytest.param(observed(wanted=invalid_spec()), False, id="nothing to look for"),
         pytest.param(without_surroundings(offered()), False, id="the link says that it was so"),
+        pytest.param(
+            without_surroundings(offered(), status=of_a_page()), False, id="a link without a ticket says so, too"
+        ),
+        pytest.param(
+            without_surroundings(offered(), status=of_a_page(), generation=2),
+            True,
+            id="it says nothing of another spec",
+        ),
         pytest.param(without_surroundings(offered(), look_around=True), True, id="a look is due"),
         pytest.param(without_surroundings(offered(), generation=2), True, id="the spec changed since"),
         pytest.param(without_surroundings(offered(), uid="another"), True, id="the link is another Datasource's"),

@@ -690,3 +690,25 @@ def test_the_least_of_a_status_fits_however_much_an_api_server_says() -> None:
     least = essential_status(Status(), Status(conditions=(ready,)), "w" * 40_000).condition("Ready")
     assert least is not None
     assert len(least.message) == MESSAGE_LIMIT
+
+
+# Where people sign in.
+
+SIGNED_IN = replace(surface(), signs_in=True)
+
+
+def test_link_has_no_ticket_where_people_sign_in() -> None:
+    seen = observed()
+    link = wanted_status(seen, finding_of(seen), SIGNED_IN).authorization_link
+    assert link == f"{EXTERNAL_URL}/datasources/shop/calendar"
+    assert ticket_in(link) is None
+
+
+def test_link_changes_once_when_people_begin_to_sign_in_and_when_they_do_no_more() -> None:
+    before = observed(status=settled(observed()).status)
+    with_page = wanted_status(before, finding_of(before), SIGNED_IN)
+    assert status_patch(before.status, with_page) is not None
+    after = observed(status=with_page)
+    assert status_patch(with_page, wanted_status(after, finding_of(after), SIGNED_IN)) is None
+    back = wanted_status(after, finding_of(after), surface()).authorization_link
+    assert ticket_fits(ticket_in(back) or "", after.ticket_scope)

@@ -1,0 +1,48 @@
+"""Whether people can sign in: `doctor`'s look at what the installation says of it. Pure."""
+
+from collections.abc import Iterator, Mapping
+
+from kubectl_datasource.checks import Check, Verdict
+from kubectl_datasource.findings import Survey, Untold, settings_of
+from kubectl_datasource.installation import Deployment
+
+_PREFIX = "DATASOURCE_SIGN_IN_"
+_REQUIRED = ("ISSUER", "CLIENT_ID", "SECRET_FILE")
+_HOW = "Set it in the component sign-in, or in signIn of the chart: docs/sign-in.md."
+_NAME = "Sign-in"
+
+
+def people_can_sign_in(survey: Survey) -> Iterator[Check]:
+    """Nothing where nobody is to sign in, or where that cannot be seen."""
+    settings = settings_of(survey)
+    if isinstance(settings, Untold) or not signs_in(settings):
+        return
+    missing = [f"{_PREFIX}{name}" for name in _REQUIRED if not settings.get(f"{_PREFIX}{name}", "").strip()]
+    if missing:
+        yield Check(_NAME, Verdict.FAILED, f"{' and '.join(missing)} must be set, too", _HOW)
+        return
+    issuer = settings[f"{_PREFIX}ISSUER"]
+    if not issuer.startswith("https://") and settings.get("DATASOURCE_ALLOW_INSECURE_HTTP", "").strip() != "true":
+        yield Check(_NAME, Verdict.FAILED, f"{_PREFIX}ISSUER is {issuer}, which is not https", _HOW)
+        return
+    without = [each.metadata.name for each in _callback_servers(survey) if not _has_secret(each)]
+    if without:
+        yield Check(_NAME, Verdict.FAILED, f"{without[0]} has no volume sign-in with the client secret", _HOW)
+        return
+    url = settings.get("DATASOURCE_EXTERNAL_URL", "").rstrip("/")
+    yield Check(_NAME, Verdict.OK, f"people sign in at {issuer}; the redirect URI to register there is {url}/signed-in")
+
+
+def signs_in(settings: Mapping[str, str]) -> bool:
+    """Whether anything is said of sign-in: an empty variable is none."""
+    named = (f"{_PREFIX}ISSUER", f"{_PREFIX}CLIENT_ID")
+    return any(settings.get(name, "").strip() for name in named)
+
+
+def _callback_servers(survey: Survey) -> Iterator[Deployment]:
+    deployments = () if isinstance(survey.deployments, Untold) else survey.deployments
+    yield from (each for each in deployments if each.component == "callback-server")
+
+
+def _has_secret(deployment: Deployment) -> bool:
+    return any(each.name == "sign-in" for each in deployment.container.volume_mounts)
