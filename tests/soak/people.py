@@ -108,9 +108,13 @@ class People:
 
     def _edit_scopes(self, name: str) -> None:
         """The credential stays, and a link is offered beside it: apps expect a token all the time."""
-        scopes = self.user.get(name)["spec"]["oauth2"]["scopes"]
-        others = [each for each in scopes if each != "read"] + ([] if "read" in scopes else ["read"])
-        self._insist(lambda: self._patch(name, {"oauth2": {"scopes": others}}))
+
+        def edit() -> None:
+            scopes = self.user.get(name)["spec"]["oauth2"]["scopes"]
+            others = [each for each in scopes if each != "read"] + ([] if "read" in scopes else ["read"])
+            self._patch(name, {"oauth2": {"scopes": others}})
+
+        self._insist(edit)
         self._another_one(name, "other scopes")
 
     def _new_credential(self, name: str) -> None:
