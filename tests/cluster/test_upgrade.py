@@ -126,11 +126,7 @@ def _meaning(status: dict[str, Any], *, told: dict[str, Any] | None = None) -> d
     dropped = {"observedGeneration", "message"}
     # Each process draws anew when it is to be.
     status = {key: value for key, value in status.items() if key != "nextRefresh"}
-    more = (
-        set()
-        if told is None
-        else {"authorizedAt", "expiresAt", "grantExpiresAt", "lastAuthorizedAs"} - set(told)
-    )
+    more = set() if told is None else {"authorizedAt", "expiresAt", "grantExpiresAt", "lastAuthorizedAs"} - set(told)
     status = {key: value for key, value in status.items() if key not in more}
     conditions = [
         {key: value for key, value in each.items() if key not in dropped}

@@ -65,7 +65,10 @@ def live_through_everything(user: User, operator: Process) -> None:
         person.begin(user.link("waiting"))  # leaves a flow record
 
     _authorized(user, "authorized")
-    template = {"labels": {"app.kubernetes.io/part-of": "shop"}, "data": {"header": "Authorization: Bearer {{ access_token }}"}}
+    template = {
+        "labels": {"app.kubernetes.io/part-of": "shop"},
+        "data": {"header": "Authorization: Bearer {{ access_token }}"},
+    }
     _authorized(user, "templated", tokenSecret={"name": "templated-mounted", "template": template})
 
     _authorized(user, "refreshed")

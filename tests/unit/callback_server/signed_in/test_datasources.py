@@ -133,8 +133,8 @@ async def test_list_goes_on_page_by_page(there: Company) -> None:
     first = await browser.get("/datasources/shop")
     (following,) = re.findall(r'href="(/datasources/shop\?continue=[^"]+)"', first.text)
     second = await browser.get(following)
-    assert first.text.count("<tr><td>") == PAGE_SIZE
-    assert second.text.count("<tr><td>") == 1
+    assert first.text.count("<tr><td ") == PAGE_SIZE
+    assert second.text.count("<tr><td ") == 1
     assert "Next page" not in second.text
 
 
@@ -377,9 +377,9 @@ async def test_history_tells_who_did_what_and_believes_no_name_that_somebody_wro
     credential["data"] = encoded_data({"history": msgspec.json.encode(entries).decode()})
     page = await (await there.signed_in("ada")).get(PLACE)
     assert "What people did" in page.text
-    assert "<td>grace</td>" in page.text
+    assert ">grace<" in page.text
     assert "director" not in page.text
-    assert "<td>unproven</td>" in page.text
+    assert ">unproven<" in page.text
 
 
 async def test_whoever_may_only_look_is_asked_for_nothing(there: Company) -> None:

@@ -373,7 +373,6 @@ def test_surroundings_are_looked_at_again_where_the_status_no_longer_speaks_for_
     "status",
     [
         Status(state=State.NOT_AUTHORIZED, observed_generation=1),
-        Status(state=State.NOT_AUTHORIZED, observed_generation=1, authorization_link="https://connect.example.com/"),
         Status(
             state=State.NOT_AUTHORIZED,
             observed_generation=1,
