@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasource.api.names import LAST_APPLIED, Annotation, Role, SecretType, credential_secret_name
+from datasource.api.names import HISTORY_KEY, LAST_APPLIED, Annotation, Role, SecretType, credential_secret_name
 from kubectl_datasource.exits import Misused
 
 Manifest = dict[str, Any]
@@ -147,7 +147,8 @@ def _datasource_of(secret: Manifest) -> str | None:
 def _warnings(
     datasources: Mapping[str, Manifest], credentials: Sequence[Manifest], suspended: frozenset[str]
 ) -> Iterable[str]:
-    with_tokens = [each for each in credentials if each.get("data")]
+    # What people did outlives a clear, and is no token.
+    with_tokens = [each for each in credentials if set(each.get("data") or ()) - {HISTORY_KEY}]
     if with_tokens:
         yield (
             "It holds refresh tokens: encrypt it, and delete it once it is restored. Restore it with `kubectl create -f` "

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.cluster
 ELSEWHERE: dict[str, str] = {
     "make demo": "tests/e2e go the same way, and the demo is run by hand before each release",
     "make test": "this is it",
+    "kubectl -n datasource-system logs POD | grep 'a reply waits in the journal'": "there are no pods; tests/node has some",
     "kubectl apply -f calendar.yaml": "tests/docs/test_newcomer.py types it, with the file that README has",
     "helm push datasource-operator-VERSION.tgz oci://registry.example.com/charts": "it uploads, to the reader's registry",
 }

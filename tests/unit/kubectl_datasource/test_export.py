@@ -131,6 +131,7 @@ def test_without_tokens_there_is_nothing_to_warn_of() -> None:
     tombstone = credential(tombstone="CredentialCleared")
     del tombstone["data"]
     assert exported(tombstone).warnings == ()
+    assert exported(tombstone | {"data": {"history": "W10="}}).warnings == (), "what people did is no token"
 
 
 def test_side_that_was_suspended_is_not_warned_of() -> None:
