@@ -6,6 +6,7 @@ import pytest
 
 from deploy.local.cluster import Cluster
 from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
+from kubectl_datasource.rights import SIGN_IN
 from tests.conftest import RUNS
 from tests.support.api import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, api_of
 from tests.support.audit import ApiRequest, requests_by
@@ -17,6 +18,9 @@ _OPEN_TO_ALL = {("", "", "get"), ("authorization.k8s.io", "selfsubjectaccessrevi
 
 _GIVEN_BY_THE_OPERATOR = {("", "secrets", "get"), ("", "secrets", "patch"), ("", "configmaps", "get")}
 """What the callback server may do with what Datasources name, in Roles that have gone by now."""
+
+_OF_SIGN_IN = {(rule.group, rule.resource, verb) for rule in SIGN_IN for verb in rule.verbs}
+"""What the component sign-in gives the callback server besides; tests/cluster/test_sign_in.py has it, deploy/base has not."""
 
 _AGENTS = {OPERATOR: ("datasource-operator", "kopf/"), CALLBACK_SERVER: ("datasource-callback-server",)}
 """How the processes call themselves; the watch of Datasources is kopf's. Tests try the accounts with other clients."""
@@ -65,7 +69,7 @@ def test_every_right_was_needed(cluster: Cluster, service_account: str) -> None:
 @pytest.mark.parametrize("service_account", [OPERATOR, CALLBACK_SERVER])
 def test_no_right_was_missing(cluster: Cluster, service_account: str) -> None:
     """403 comes from RBAC, from a policy, and for writes into a namespace that is going away; the last is no right's fault."""
-    allowed = granted(cluster, service_account)
+    allowed = granted(cluster, service_account) | (_OF_SIGN_IN if service_account == CALLBACK_SERVER else set())
     asked = {(each.group, each.resource, each.verb) for each in asked_by(service_account)}
 
     assert asked - allowed - _OPEN_TO_ALL == set()

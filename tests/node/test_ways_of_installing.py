@@ -89,7 +89,7 @@ def test_readme_leads_from_nothing_to_an_app_that_reads_its_token(
         cluster.kubectl("wait", "pod/reader", "-n", "default", "--for=condition=Ready", "--timeout=180s")
 
         def said() -> str:
-            return cluster.kubectl("logs", "reader", "-n", "default").stdout
+            return cluster.kubectl("logs", "reader", "-n", "default").stdout.strip()
 
         eventually("the app has read its token", lambda: said() in provider.secrets().access_tokens)
     finally:
