@@ -193,3 +193,15 @@ def test_what_is_sent_is_found_behind_many_readings_that_show_nothing() -> None:
     shown = said(text, [STATE])
     assert STATE[:20] not in shown
     assert CUT in shown or shown.endswith("...")
+
+
+@pytest.mark.parametrize("spelled", ["hu\\u006eter2", "hu\\x6eter2", "hu%6Eter2", "\\ud83d\\ude00 hunter2"])
+def test_each_kind_of_escape_is_read(spelled: str) -> None:
+    shown = said(f"x {spelled} y", ["hunter2"])
+    assert CUT in shown
+    assert "ter2" not in shown
+
+
+def test_escaped_signs_and_plus_are_read() -> None:
+    assert said("x hunter\\/2 y", ["hunter/2"]) == f"x {CUT} y"
+    assert said("x hunter+2 y", ["hunter 2"]) == f"x {CUT} y"
