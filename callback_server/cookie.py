@@ -12,7 +12,7 @@ import re
 import unicodedata
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from string import hexdigits
 
@@ -43,6 +43,11 @@ class OurCookie:
     form: re.Pattern[bytes]
     lasts: timedelta | None = None
     """None: as long as the browser runs."""
+    _letters: bytes = field(init=False, repr=False, compare=False)
+    """What is left of the name: what is looked for in each request."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_letters", re.sub(r"[^a-z0-9]+", "", self.name.casefold()).encode())
 
     def value_in(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         """Its value, if the browser sent one that we could have made.
@@ -54,7 +59,7 @@ class OurCookie:
         Raises:
             LookAlike: what came could be taken for two cookies of ours, or for one that is none.
         """
-        letters = re.sub(r"[^a-z0-9]+", "", self.name.casefold()).encode()
+        letters = self._letters
         # What stands in no line stands in none of its pairs, either: no reading goes beyond a semicolon.
         lines = [value for name, value in headers if name == b"cookie" and _is_like(letters, value)]
         ours = [pair for line in lines for each in line.split(b";") if _is_like(letters, pair := each.strip(b" \t"))]

@@ -5,14 +5,11 @@ from typing import Any
 
 from datasource.api.names import SecretType, import_secret_name
 from datasource.api.objects import encoded_data, owner_reference
-from datasource.api.states import IMPORTED, State
+from datasource.api.states import IMPORT_REFUSALS, IMPORTED, State
 from datasource.records.import_secret import KEY
 from kubectl_datasource.exits import Exit
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.waiting import Ended, Going, is_suspended, state_and_reason, why_not
-
-_IS_OVER = frozenset({"Invalid", "CredentialExists", "Refused"})
-"""Reasons of the condition Imported with which somebody has to do something."""
 
 
 def manifest(datasource: Datasource, refresh_token: str) -> dict[str, Any]:
@@ -61,7 +58,7 @@ def imported(before: Datasource) -> Callable[[Datasource], Going | Ended]:
         if datasource.metadata.uid != before.metadata.uid:
             return Ended(Exit.NOT_AS_WANTED, f"{datasource.place} was deleted meanwhile.")
         waiting = datasource.status.condition(IMPORTED)
-        if waiting is not None and waiting.reason in _IS_OVER:
+        if waiting is not None and waiting.reason in IMPORT_REFUSALS:
             return Ended(Exit.NOT_AS_WANTED, _with_ready(datasource, waiting.message))
         if datasource.status.state == State.ERROR:
             return Ended(Exit.NOT_AS_WANTED, why_not(datasource))

@@ -54,7 +54,8 @@ class Issuer:
             Refused: the issuer cannot be asked now, or sign-in is not set up whole.
         """
         with self._told_to_the_platform_team():
-            metadata = await self._metadata()
+            bundle = self.settings.ca_bundle()
+            metadata = await self._metadata(bundle)
             parameters = authorization_parameters(
                 client_id=self.settings.client_id,
                 redirect_uri=redirect_uri,
@@ -71,7 +72,7 @@ class Issuer:
                 return front_url(endpoint, parameters)
             request = pushed_authorization_request(pushed, self._client(metadata), parameters)
             reference = await push_authorization(
-                self.transport, request, tenant=self.tenant, now=self.now, ca_bundle=self.settings.ca_bundle()
+                self.transport, request, tenant=self.tenant, now=self.now, ca_bundle=bundle
             )
             return pushed_url(endpoint, client_id=self.settings.client_id, request_uri=reference)
 
@@ -82,7 +83,8 @@ class Issuer:
             Refused: nobody did whom the cluster could know.
         """
         with self._told_to_the_platform_team():
-            metadata = await self._metadata()
+            bundle = self.settings.ca_bundle()
+            metadata = await self._metadata(bundle)
             # First: an error may be a trick, too (RFC 9207 section 2.4).
             check_issuer(
                 response.iss,
@@ -92,7 +94,6 @@ class Issuer:
             )
             if response.error is not None:
                 raise refusals.sign_in_was_refused(response.error, response.error_description)
-            bundle = self.settings.ca_bundle()
             # A code must not be spent on an id_token that nobody can verify.
             await self.verifier.prepare(self.settings.issuer, tenant=self.tenant, ca_bundle=bundle)
             request = authorization_code_request(
@@ -126,10 +127,8 @@ class Issuer:
         )
         return user_of(claims, mapping, client_id=settings.client_id)
 
-    async def _metadata(self) -> ProviderMetadata:
-        return await self.discovery.metadata(
-            self.settings.issuer, tenant=self.tenant, ca_bundle=self.settings.ca_bundle()
-        )
+    async def _metadata(self, bundle: str | None) -> ProviderMetadata:
+        return await self.discovery.metadata(self.settings.issuer, tenant=self.tenant, ca_bundle=bundle)
 
     def _client(self, metadata: ProviderMetadata) -> Client:
         """With Basic, which is what is not written means (RFC 8414 section 2), unless the issuer lists the body alone."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from random import SystemRandom
 
 from callback_server.cookie import OurCookie
-from callback_server.limits import Buckets, Exceeded
+from callback_server.limits import Clicks
 from datasource.api.names import CALLBACK_FIELD_MANAGER, SESSION_SLOTS
 from datasource.api.objects import PartialObject, Secret
 from datasource.cluster.api_errors import Conflict, NotFound
@@ -34,8 +34,11 @@ SESSION = OurCookie("__Host-datasource-session", re.compile(rb"[A-Za-z0-9._-]{60
 PER_SESSION = (5.0, 40)
 """Requests for pages, per second and at once."""
 
-_LIMITED = 4096
-"""Of how many sessions it is remembered how often they were asked for."""
+
+class Visits(Clicks):
+    """How often one session may ask for pages."""
+
+    PER_LINK = PER_SESSION
 
 
 class NoKeys(Exception):
@@ -78,10 +81,10 @@ class SessionStore:
     monotonic: Callable[[], float]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     slots: Callable[[], Sequence[int]] = _in_random_order
-    _asked: Buckets = field(init=False, repr=False)
+    _visits: Visits = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._asked = Buckets(self.monotonic, most=_LIMITED)
+        self._visits = Visits(self.monotonic)
 
     async def begin(self, user: User) -> SignedIn:
         """Write a session in a slot that is free, else in place of the oldest: nobody is kept out by own forgotten browsers.
@@ -117,7 +120,7 @@ class SessionStore:
         key = session_key_in(cookie, self.link_keys.current, self.now())
         if key is None:
             return None
-        self._count(key)
+        self._visits.count(key.secret_name)
         secret = await self._secret(key)
         stored = None if secret is None else _readable(secret)
         if stored is None or not records.holds(stored.session, key, signed_in_by=self.signed_in_by, now=self.now()):
@@ -136,14 +139,6 @@ class SessionStore:
                 PartialObject,
                 manager=CALLBACK_FIELD_MANAGER,
             )
-
-    def _count(self, key: FlowKey) -> None:
-        per_second, burst = PER_SESSION
-        bucket, now = self._asked.of(key.secret_name, per_second=per_second, burst=burst), self.monotonic()
-        wait = bucket.wait(now)
-        if wait > 0:
-            raise Exceeded(wait)
-        bucket.take(now)
 
     def _new(self, user: User, slot: int) -> tuple[FlowKey, Session]:
         now = self.now()

@@ -90,7 +90,7 @@ def people(
     service = SignInService(
         issuer, sessions, settings.external_url, link_keys, places, Tries(time.monotonic), trail, utc_now
     )
-    requests = PageRequests(credential_secrets, utc_now, lambda: link_keys.current)
+    requests = PageRequests(credential_secrets, utc_now, link_keys.known)
     return People(
         sign_in=service,
         sessions=sessions,

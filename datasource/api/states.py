@@ -48,6 +48,23 @@ IMPORTED = "Imported"
 """The type of a condition that is there, and False, as long as a refresh token that somebody brought waits or was refused."""
 
 
+class ImportReason(StrEnum):
+    """Why an import Secret still stands; the reason of the condition Imported."""
+
+    WAITING = "Waiting"
+    """It is taken over as soon as something else is mended."""
+    BEING_TRIED = "BeingTried"
+    """It was taken over; the provider has not answered yet."""
+    INVALID = "Invalid"
+    CREDENTIAL_EXISTS = "CredentialExists"
+    REFUSED = "Refused"
+    """The provider does not take it."""
+
+
+IMPORT_REFUSALS = frozenset({ImportReason.INVALID, ImportReason.CREDENTIAL_EXISTS, ImportReason.REFUSED})
+"""Somebody has to do something about these."""
+
+
 ACCEPTED = "Accepted"
 """The type of the condition that says whether the service takes the access token (spec.probe). It changes no state."""
 

@@ -6,35 +6,18 @@ like any other, only that apps get nothing of it until the provider has answered
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import assert_never
 
 from datasource.api.names import import_secret_name
 from datasource.api.objects import Ownership, ownership
 from datasource.api.spec import Spec
+from datasource.api.states import ImportReason
 from datasource.records.contents import Leaving, Readable, StoredCredential, StoredTombstone
 from datasource.records.credential import CredentialFacts, Unreadable
 from datasource.records.import_secret import ImportedFrom
 from datasource_operator.decisions.observed import Observed, SeenImport
 from datasource_operator.decisions.predicates import fingerprint_fits, has_run_out, outlives_its_grant
 from datasource_operator.decisions.steps import DeleteImport, LookAround, LookAtImport, Step, TakeImport
-
-
-class ImportReason(StrEnum):
-    """Why an import Secret still stands; the reason of the condition Imported."""
-
-    WAITING = "Waiting"
-    """It is taken over as soon as something else is mended."""
-    BEING_TRIED = "BeingTried"
-    """It was taken over; the provider has not answered yet."""
-    INVALID = "Invalid"
-    CREDENTIAL_EXISTS = "CredentialExists"
-    REFUSED = "Refused"
-    """The provider does not take it."""
-
-
-REFUSALS = frozenset({ImportReason.INVALID, ImportReason.CREDENTIAL_EXISTS, ImportReason.REFUSED})
-"""Somebody has to do something about these."""
 
 
 @dataclass(frozen=True, slots=True)

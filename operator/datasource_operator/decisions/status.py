@@ -20,13 +20,13 @@ from datasource.api.objects import (
 )
 from datasource.api.requests import echo
 from datasource.api.spec import Spec, redirect_uri_of
-from datasource.api.states import GRANT_EXPIRING, IMPORTED, MEANING, Progress, Reason, State
+from datasource.api.states import GRANT_EXPIRING, IMPORT_REFUSALS, IMPORTED, MEANING, Progress, Reason, State
 from datasource.records.credential import Unreadable
 from datasource.records.history import HistoryEntry
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
 from datasource_operator.decisions.expiring_grants import end_of_grant, expiring_grant
-from datasource_operator.decisions.imports import REFUSALS, waiting_import
+from datasource_operator.decisions.imports import waiting_import
 from datasource_operator.decisions.looks import conditions_are_news, look_conditions, transition_time
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.predicates import told_last
@@ -176,7 +176,7 @@ def brought_nearer(before: Status, after: Status) -> str | None:
 def refused_import(before: Status, after: Status) -> str | None:
     """What is to be told of an import that came to nothing; None where that stood there already."""
     stood, stands = before.condition(IMPORTED), after.condition(IMPORTED)
-    if stands is None or stands.reason not in REFUSALS or (stood is not None and stood.reason == stands.reason):
+    if stands is None or stands.reason not in IMPORT_REFUSALS or (stood is not None and stood.reason == stands.reason):
         return None
     return stands.message
 

@@ -1,10 +1,14 @@
 """The Secrets of one namespace behind HTTP, as FlowStore uses them; requests are counted where they arrive."""
 
+from base64 import b64encode
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+
+from datasource.records.credential import CredentialFacts
+from datasource.records.credential_patches import credential_manifest
 
 
 def failure(status: int, reason: str) -> web.Response:
@@ -55,6 +59,17 @@ class SecretsServer:
         manifest["metadata"].setdefault("uid", manifest["metadata"]["name"])
         self.secrets[manifest["metadata"]["name"]] = manifest
         self._touch(manifest)
+
+    def put_what_a_datasource_has(self, namespace: str, name: str, uid: str, facts: CredentialFacts | None) -> None:
+        """Its client Secret, and a credential where there is to be one."""
+        client_secret = {"client-secret": b64encode(b"s3cret").decode()}
+        self.put({"metadata": {"name": "my-app", "namespace": namespace}, "type": "Opaque", "data": client_secret})
+        if facts is not None:
+            self.put(
+                credential_manifest(
+                    namespace=namespace, datasource_name=name, datasource_uid=uid, facts=facts, data=None
+                )
+            )
 
     def _create(self, manifest: dict[str, Any], *, dry_run: bool) -> web.Response:
         if manifest["metadata"]["name"] in self.secrets:

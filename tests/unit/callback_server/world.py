@@ -1,6 +1,5 @@
 """A cluster in memory behind HTTP, the app before it, and browsers: for whole flows without a control plane."""
 
-from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from datasource.api.spec_problems import parse_spec
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
 from datasource.records.credential import CredentialFacts
-from datasource.records.credential_patches import credential_manifest
 from datasource.records.fingerprint import parameters_hash
 from datasource.records.ticket import TicketScope, issue_ticket
 from tests.support.hostile_provider import ON_LOOPBACK
@@ -73,14 +71,7 @@ class World:
             "status": {"state": "NOT AUTHORIZED", "authorizationLink": link},
         }
         held = self.secrets.setdefault(namespace, SecretsServer())
-        client_secret = {"client-secret": b64encode(b"s3cret").decode()}
-        held.put({"metadata": {"name": "my-app", "namespace": namespace}, "type": "Opaque", "data": client_secret})
-        if replaces is not None:
-            held.put(
-                credential_manifest(
-                    namespace=namespace, datasource_name=name, datasource_uid=uid, facts=replaces, data=None
-                )
-            )
+        held.put_what_a_datasource_has(namespace, name, uid, replaces)
 
     def credential(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The credential Secret."""

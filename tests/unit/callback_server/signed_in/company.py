@@ -4,7 +4,6 @@ import asyncio
 import json
 import secrets
 import ssl
-from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,7 +28,6 @@ from datasource.process.settings import Settings
 from datasource.process.sign_in import SignIn
 from datasource.providers.transport import Transport
 from datasource.records.credential import CredentialFacts
-from datasource.records.credential_patches import credential_manifest
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, ticket_scope
 from tests.support.hostile_provider import GOOD_REPLY, ON_LOOPBACK, HostileProvider, ReceivedRequest, replies
@@ -166,14 +164,7 @@ class Cluster:
             "status": status,
         }
         held = self.secrets.setdefault(namespace, SecretsServer())
-        client_secret = {"client-secret": b64encode(b"s3cret").decode()}
-        held.put({"metadata": {"name": "my-app", "namespace": namespace}, "type": "Opaque", "data": client_secret})
-        if replaces is not None:
-            held.put(
-                credential_manifest(
-                    namespace=namespace, datasource_name=name, datasource_uid=uid, facts=replaces, data=None
-                )
-            )
+        held.put_what_a_datasource_has(namespace, name, uid, replaces)
 
     def credential(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The credential Secret."""

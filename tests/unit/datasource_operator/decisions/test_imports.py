@@ -10,13 +10,13 @@ import pytest
 from datasource.api.objects import Status
 from datasource.api.spec import Spec
 from datasource.api.spec_problems import parse_spec
-from datasource.api.states import IMPORTED, Reason, State
+from datasource.api.states import IMPORTED, ImportReason, Reason, State
 from datasource.records.contents import Contents, StoredCredential, StoredTombstone
 from datasource.records.credential import Unreadable
 from datasource.records.import_secret import ImportedFrom, ImportSecret
 from datasource.records.intent import Intent
 from datasource_operator.decisions.findings import finding_of
-from datasource_operator.decisions.imports import ImportReason, step_of_import, waiting_import
+from datasource_operator.decisions.imports import step_of_import, waiting_import
 from datasource_operator.decisions.observed import ImportLook, Observed, SeenImport, Surroundings
 from datasource_operator.decisions.policy import next_step
 from datasource_operator.decisions.predicates import outlives_its_grant, usable_credential
