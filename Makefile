@@ -11,7 +11,7 @@ TEST_WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check lint unit unit-domain unit-requests unit-decisions unit-pages unit-others faults node node-shared node-anew gitops soak adversary bench \
-	release plugin tools generate recording docs docs-site manifests fixtures lock format clean
+	release released plugin tools generate recording docs docs-site manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -26,7 +26,7 @@ test unit: export MEASURED := --cov --cov-report=
 test: check tools ## everything: check, then the tests on a real API server, in a real browser, and in pods on a real node
 	$(COVERED)
 	rm -rf build/tests
-	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node --ignore=tests/gitops -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile \
+	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node --ignore=tests/gitops --ignore=tests/released -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile \
 	  --junitxml build/tests.xml
 	@$(IN_PODS)
 	@echo "Looking back at what all of them did"
@@ -107,6 +107,10 @@ bench: tools ## what the operator costs beside a raw driver, about 35 minutes; B
 
 release: $(READY) ## write everything that a release publishes into dist/; RELEASE_KEY and more, docs/release.md has them
 	@$(RUN) -m release
+
+released: tools ## a release of this checkout made twice, checked with cosign, and installed on a real node from dist/ alone; root is needed
+	@$(RUN) -m deploy.local.node.needs
+	TESTS_FOLDER=released $(VENV)/bin/pytest tests/released -p no:xdist --durations=10
 
 plugin: $(READY) ## the kubectl plugin as one program for this platform, into build/plugin/
 	@$(RUN) -m release.program build/plugin
