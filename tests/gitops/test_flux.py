@@ -14,6 +14,7 @@ from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import Child, free_ports, is_free
 from deploy.local.provider import Provider
 from generators.manifests import CHART
+from tests.node.ability import require
 from tests.support import gitops_examples
 from tests.support.api import Manifest, Resource, api_of
 from tests.support.chart_processes import processes
@@ -23,13 +24,10 @@ from tests.support.go_programs import REGISTRY, controllers
 from tests.support.helm import helm, in_order
 from tests.support.kstatus import computed
 from tests.support.person import Person
-from tests.support.sealed_secrets import SealedSecrets, can_mount
+from tests.support.sealed_secrets import SealedSecrets, obstacle
 from tests.support.user import CLIENT_SECRET, User
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.skipif(not can_mount(), reason="needs the right to make a mount namespace (unshare --mount)"),
-]
+pytestmark = pytest.mark.cluster
 
 SYSTEM, TEAM = "datasource-system", "team-a"
 OPERATOR = "datasource-operator"
@@ -116,6 +114,7 @@ def roll_out(cluster: Cluster, name: str) -> None:
 @pytest.fixture(scope="module")
 def site(bare_plane: ControlPlane, provider: Provider, folder: Path) -> Iterator[Site]:
     """Flux has applied examples/gitops; nobody has consented yet."""
+    require(obstacle())
     cluster, logs = bare_plane.cluster, folder / "flux"
     pages, registry_port = free_ports(2)
     registry = f"127.0.0.1:{registry_port}"

@@ -112,7 +112,7 @@ def test_person_authorizes_in_chromium_with_the_released_plugin(user: User, plug
 
     user.wait_for_reason("Authorized")
     assert "AUTHORIZED" in plugin("list", "-n", user.namespace)
-    assert user.tokens()["access_token"] in provider.secrets().access_tokens
+    assert user.decoded("calendar-token", "access_token") in provider.secrets().access_tokens
 
 
 def test_plugin_and_both_processes_are_of_the_released_version(product: str, plugin: Plugin) -> None:

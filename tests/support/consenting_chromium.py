@@ -1,4 +1,4 @@
-"""`python -m tests.support.consenting_chromium LINK`: Chromium, as far as $BROWSER needs one, and a person who consents in it."""
+"""`python -m tests.support.consenting_chromium LINK`: Chromium as $BROWSER, and a person who consents in it."""
 
 import sys
 

@@ -20,9 +20,10 @@ _AS_IN_A_POD = f'mount -t tmpfs tmpfs /run && mkdir -p {_IN_A_POD} && cp "$1"/* 
 _START_WITHIN = 90.0
 
 
-def can_mount() -> bool:
-    """Whether this machine gives us a mount namespace."""
-    return subprocess.run([*_UNSHARE, "true"], capture_output=True, check=False).returncode == 0  # noqa: S603
+def obstacle() -> str | None:
+    """Why the controller cannot run on this machine; None where it can."""
+    done = subprocess.run([*_UNSHARE, "true"], capture_output=True, text=True, check=False)  # noqa: S603
+    return None if done.returncode == 0 else f"it gives us no mount namespace: {done.stderr.strip()}"
 
 
 class SealedSecrets:
