@@ -68,7 +68,9 @@ def test_what_it_does_is_a_target_of_make(workflow: Path) -> None:
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
 def test_what_root_runs_knows_that_it_is_ci(workflow: Path) -> None:
     """sudo forgets the environment, and tests that a machine cannot run are skipped where it is not CI."""
-    made = re.findall(r"^.*\bsudo .*\bmake\b.*$", "\n".join(step.get("run", "") for step in steps(workflow)), re.MULTILINE)
+    made = re.findall(
+        r"^.*\bsudo .*\bmake\b.*$", "\n".join(step.get("run", "") for step in steps(workflow)), re.MULTILINE
+    )
     assert [line for line in made if " CI=true make " not in line] == []
     assert made or workflow.stem != "test"
 
