@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
+from deploy.local.stack import Stack
 from generators.manifests import CHART, INSTALL_YAML
-from tests.support.chart_processes import processes
+from tests.support.api import CONFIG_MAPS, api_of
 from tests.support.helm import Values, helm, in_order
 from tests.support.person import Person
 from tests.support.user import User, eventually
@@ -58,6 +60,21 @@ def chart_values(port: int, **values: Any) -> Values:
     }
 
 
+@contextmanager
+def processes(cluster: Cluster, folder: Path, port: int) -> Iterator[Stack]:
+    """Both processes, under the chart's ServiceAccounts, with the settings that its ConfigMap gives to the pods."""
+    settings = api_of(cluster.kubeconfig).get(CONFIG_MAPS, "datasource-config", SYSTEM)["data"]
+    stack = Stack(cluster, folder / "logs", port, environ=settings, system_namespace=SYSTEM)
+    running = [stack.operator("chart-operator"), stack.callback_server("chart-callback-server")]
+    try:
+        for process in running:
+            process.start()
+        yield stack
+    finally:
+        for process in running:
+            process.stop()
+
+
 @pytest.mark.parametrize("scope", SCOPES)
 def test_chart_gives_the_rights_that_an_authorization_takes(
     bare: Cluster, provider: Provider, folder: Path, scope: str
@@ -68,7 +85,7 @@ def test_chart_gives_the_rights_that_an_authorization_takes(
     )
     assert f"kubectl label namespace {SYSTEM} pod-security.kubernetes.io/enforce=restricted" in notes
 
-    with processes(bare, folder, port, SYSTEM) as stack, Person() as person:
+    with processes(bare, folder, port) as stack, Person() as person:
         user = User(bare, TEAM, provider, stack.external_url)
         person.authorize(user.ready_to_authorize())
         user.wait_for_reason("Authorized")

@@ -37,11 +37,12 @@ def test_versions_that_are_named_are_those_that_are_pinned() -> None:
     )
     assert go_version("deploy/local/helm", "helm.sh/helm/v3") in ROWS["Helm"]
     assert go_version("tests/gitops/argocd", "github.com/argoproj/argo-cd/v3") in ROWS["Argo CD"]
-    crds, controllers = "tests/gitops/crds", "tests/gitops/controllers"
-    for module in ("source-controller", "helm-controller", "kustomize-controller"):
-        assert f"{module} {go_version(controllers, f'github.com/fluxcd/{module}')}" in ROWS["Flux"]
-    assert go_version(crds, "github.com/external-secrets/external-secrets") in ROWS["External Secrets"]
-    assert go_version(controllers, "github.com/bitnami-labs/sealed-secrets") in ROWS["Sealed Secrets"]
+    crds = "tests/gitops/crds"
+    for module in ("helm-controller", "kustomize-controller"):
+        assert f"{module} {go_version(crds, f'github.com/fluxcd/{module}')}" in ROWS["Flux"]
+    secrets = ROWS["External Secrets, Sealed Secrets"]
+    assert go_version(crds, "github.com/external-secrets/external-secrets") in secrets
+    assert go_version(crds, "github.com/bitnami-labs/sealed-secrets") in secrets
     assert go_version("deploy/local/cosign", "github.com/sigstore/cosign/v3") in ROWS["cosign"]
     operator = go_version(crds, "github.com/prometheus-operator/prometheus-operator")
     assert operator in ROWS["Prometheus"]

@@ -96,7 +96,6 @@ def test_updates_are_asked_for_of_every_kind_of_dependency() -> None:
 
 
 WITHOUT_UPDATES = {
-    "tests/gitops/controllers": "`go mod tidy` fails, since the module proxy lacks a module that only tests of Flux import",
     "tests/gitops/crds": "dependabot runs `go mod tidy`, which would drop what only its files are wanted of",
     "deploy/local/node/pause": "it depends on nothing",
 }

@@ -1,6 +1,6 @@
-"""Programs that the tests of GitOps run, each built once from its Go module, as deploy/local/build.py builds others.
+"""Code of others that the tests of GitOps use: programs, built once from Go modules by deploy/local/build.py, and CRDs.
 
-`python -m tests.support.go_programs` builds all of them ahead of time.
+`python -m tests.support.go_programs` builds all of it ahead of time.
 """
 
 import hashlib
@@ -18,40 +18,28 @@ from deploy.local.progress import say
 
 _SOURCES = REPOSITORY / "tests" / "gitops"
 
-SOURCE_CONTROLLER = Binary("source-controller", "github.com/fluxcd/source-controller", 3)
-KUSTOMIZE_CONTROLLER = Binary("kustomize-controller", "github.com/fluxcd/kustomize-controller", 2)
-HELM_CONTROLLER = Binary("helm-controller", "github.com/fluxcd/helm-controller", 1)
-REGISTRY = Binary("registry", "github.com/google/go-containerregistry/cmd/registry", 1)
-SEALED_SECRETS_CONTROLLER = Binary("controller", "github.com/bitnami-labs/sealed-secrets/cmd/controller", 1)
-KUBESEAL = Binary("kubeseal", "github.com/bitnami-labs/sealed-secrets/cmd/kubeseal", 1)
 KSTATUS = Binary("kstatus", ".", 2)
-ARGOCD = Binary("argocd", ".", 2)
+ARGOCD = Binary("argocd", ".", 4)
 
 
 Crds = tuple[str, ...]
 """Arguments of `crds`: a folder of tests/gitops/, a module, and which files of it."""
 
 FLUX_CRDS: tuple[Crds, ...] = tuple(
-    ("controllers", f"github.com/fluxcd/{name}", "config/crd/bases/*.yaml")
+    ("crds", f"github.com/fluxcd/{name}", "config/crd/bases/*.yaml")
     for name in ("source-controller", "kustomize-controller", "helm-controller")
 )
-SEALED_SECRETS_CRDS: Crds = ("controllers", "github.com/bitnami-labs/sealed-secrets", "helm/sealed-secrets/crds/*.yaml")
-
-
-def controllers() -> GoModule:
-    """Flux's controllers, a registry to push charts to, and Sealed Secrets."""
-    flux = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER, HELM_CONTROLLER)
-    return _module("controllers", (*flux, REGISTRY, SEALED_SECRETS_CONTROLLER, KUBESEAL), "go.mod", "go.sum")
+SEALED_SECRETS_CRDS: Crds = ("crds", "github.com/bitnami-labs/sealed-secrets", "helm/sealed-secrets/crds/*.yaml")
 
 
 def kstatus() -> GoModule:
     """What Flux's libraries make of an object."""
-    return _module("kstatus", (KSTATUS,), "go.mod", "go.sum", "main.go")
+    return _module("kstatus", KSTATUS)
 
 
 def argocd() -> GoModule:
     """What Argo CD's Lua machine makes of an object."""
-    return _module("argocd", (ARGOCD,), "go.mod", "go.sum", "main.go")
+    return _module("argocd", ARGOCD)
 
 
 def crds(pinned_in: str, module: str, *files: str) -> list[Path]:
@@ -81,17 +69,18 @@ def crds(pinned_in: str, module: str, *files: str) -> list[Path]:
     return found
 
 
-def _module(name: str, binaries: tuple[Binary, ...], *kept_by: str) -> GoModule:
-    """Programs of a folder of tests/gitops/; they are built again where one of these files says something else."""
+def _module(name: str, binary: Binary) -> GoModule:
+    """The program in a folder of tests/gitops/; it is built again where its sources say something else."""
     source = _SOURCES / name
-    digest = hashlib.sha256(b"".join((source / file).read_bytes() for file in kept_by)).hexdigest()[:16]
-    return GoModule(source, cache_folder() / name / digest, binaries, {})
+    sources = b"".join((source / file).read_bytes() for file in ("go.mod", "go.sum", "main.go"))
+    folder = cache_folder() / name / hashlib.sha256(sources).hexdigest()[:16]
+    return GoModule(source, folder, (binary,), {})
 
 
 def main() -> None:
     """Build what is missing."""
     try:
-        for module in (controllers(), kstatus(), argocd()):
+        for module in (kstatus(), argocd()):
             say(f"      {module.built()}")
     except StackError as error:
         sys.exit(str(error))
