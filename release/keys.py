@@ -39,8 +39,8 @@ def _content(path: Path) -> bytes:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 raise Refused(
-                    f"RELEASE_KEY: others than its owner may use {path} (mode {mode:03o}). Whoever reads it can sign as you: "
-                    f"chmod 600 {path}, or make a new key if somebody may have read this one."
+                    f"RELEASE_KEY: other accounts may use {path} (mode {mode:03o}). An account that reads it can sign as you. "
+                    f"Type: chmod 600 {path}. If another account may have read it, make a new key."
                 )
             return file.read(_LONGEST)
     except OSError as error:

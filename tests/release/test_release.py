@@ -206,7 +206,7 @@ def test_same_commit_and_values_give_the_same_bytes(checkout: Checkout, dist: Pa
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "a base that is a tag": ({"RELEASE_BASE": "python:3.11-slim"}, "by digest"),
     "no key": ({"RELEASE_KEY": ""}, "RELEASE_KEY is missing"),
-    "a key that would be lost": ({"RELEASE_KEY": "dist/release.pub"}, "which a release makes anew"),
+    "a key that would be lost": ({"RELEASE_KEY": "dist/release.pub"}, "which a release deletes and writes again"),
     "a typo": ({"RELEASE_REPO": "x"}, "RELEASE_REPO is no variable"),
 }
 

@@ -74,7 +74,7 @@ def test_what_lies_where_everything_is_made_anew_is_refused(name: str, told: dic
     (tmp_path / "link").symlink_to(path)
     for given in (path, dist / ".." / "dist" / path.name, tmp_path / "link"):
         settings = Settings.of(told | {name: str(given)})
-        with pytest.raises(Refused, match=f"{name}: .* is in .*, which a release makes anew"):
+        with pytest.raises(Refused, match=f"{name}: .* is in .*, which a release deletes and writes again"):
             settings.refuse_paths_in(tmp_path / "elsewhere", dist)
     Settings.of(told).refuse_paths_in(dist)
 
