@@ -46,7 +46,7 @@ PAUSE = Binary("pause", ".", 1)
 COREDNS = Binary("coredns", ".", 2)
 KREW_VALIDATOR = Binary("validate-krew-manifest", "sigs.k8s.io/krew/cmd/validate-krew-manifest", 1)
 ACTIONLINT = Binary("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", 1)
-COSIGN = Binary("cosign", "github.com/sigstore/cosign/v3/cmd/cosign", 5)
+COSIGN = Binary("cosign", "github.com/sigstore/cosign/v3/cmd/cosign", 4)
 
 
 class BuildFailed(StackError):
