@@ -147,6 +147,90 @@ async def test_list_begins_anew_where_its_token_is_too_old_or_none(there: Compan
     assert (page.status_code, page.headers["location"]) == (303, f"{EXTERNAL}/datasources/shop")
 
 
+async def test_list_by_state_is_chosen_by_the_api_server_and_goes_on_by_state(there: Company) -> None:
+    there.cluster.allow("ada", "list")
+    for number in range(PAGE_SIZE + 1):
+        there.add(f"open-{number:03}")
+    there.add("calendar", replaces=STANDING)
+    browser = await there.signed_in("ada")
+    there.cluster.asked.clear()
+    page = await browser.get("/datasources/shop?state=AUTHORIZED")
+    assert re.findall(r'<a href="/datasources/shop/([^"]+)"', page.text) == ["calendar"]
+    assert there.cluster.asked == [("POST", "shop/localsubjectaccessreviews"), ("GET", "shop/datasources")]
+    chosen = re.findall(r'href="([^"]+)" aria-current="page">([^<]+)<', page.text)
+    assert chosen == [("/datasources/shop?state=AUTHORIZED", "AUTHORIZED")]
+    (leads_to,) = re.findall(r'href="(/datasources/shop\?state=NOT\+AUTHORIZED)">', page.text)
+    first = await browser.get(leads_to)
+    (following,) = re.findall(r'href="(/datasources/shop\?state=NOT\+AUTHORIZED&amp;continue=[^"]+)"', first.text)
+    second = await browser.get(following.replace("&amp;", "&"))
+    assert re.findall(r'<a href="/datasources/shop/([^"]+)"', second.text) == [f"open-{PAGE_SIZE}"]
+
+
+async def test_list_by_a_state_in_which_nothing_is_says_so(there: Company) -> None:
+    there.cluster.allow("ada", "list")
+    there.add()
+    page = await (await there.signed_in("ada")).get("/datasources/shop?state=ERROR")
+    assert "There is none in state ERROR." in page.text
+
+
+@pytest.mark.parametrize("state", ["", "authorized", "AUTHORIZED,metadata.name=x", "<script>", "A" * 3000])
+async def test_what_is_no_state_lists_everything(there: Company, state: str) -> None:
+    there.cluster.allow("ada", "list")
+    there.add()
+    page = await (await there.signed_in("ada")).client.get("/datasources/shop", params={"state": state})
+    assert ">calendar</a>" in page.text
+    assert re.findall(r'href="([^"]+)" aria-current="page"', page.text) == ["/datasources/shop"]
+
+
+async def test_list_of_all_namespaces_is_for_who_may_list_them_all_and_takes_three_requests(there: Company) -> None:
+    there.cluster.allow("ada", "list", namespace=None)
+    there.add(replaces=STANDING)
+    there.cluster.add("sales", "calendar")
+    browser = await there.signed_in("ada")
+    assert 'href="/datasources">All namespaces at once</a>' in (await browser.get("/")).text
+    there.cluster.asked.clear()
+    page = await browser.get("/datasources")
+    assert re.findall(r'<a href="/datasources/(\w+/\w+)">calendar</a>', page.text) == [
+        "sales/calendar",
+        "shop/calendar",
+    ]
+    assert '<td data-label="Namespace">sales</td>' in page.text
+    # And the session.
+    assert there.cluster.asked == [("POST", "subjectaccessreviews"), ("GET", "datasources")]
+    page = await browser.get("/datasources?state=AUTHORIZED")
+    assert re.findall(r'<a href="/datasources/(\w+/\w+)">calendar</a>', page.text) == ["shop/calendar"]
+
+
+async def test_who_may_list_one_namespace_is_told_nothing_of_all_and_nothing_is_read(there: Company) -> None:
+    there.cluster.allow("ada", "list", "get", "patch")
+    there.add()
+    browser = await there.signed_in("ada")
+    there.cluster.asked.clear()
+    page = await browser.get("/datasources")
+    assert page.status_code == 403
+    assert "calendar" not in page.text
+    assert "shop" not in page.text
+    assert "kubectl create clusterrolebinding datasource-viewer-" in page.text
+    assert "--namespace" not in page.text
+    assert there.cluster.asked == [("POST", "subjectaccessreviews")]
+
+
+async def test_there_is_no_list_of_all_where_some_namespaces_are_served(tmp_path: Path) -> None:
+    async with company(tmp_path / "secret", username_prefix="", namespaces=("shop",)) as there:
+        there.cluster.allow("ada", "list", namespace=None)
+        browser = await there.signed_in("ada")
+        assert 'href="/datasources"' not in (await browser.get("/")).text
+        there.cluster.asked.clear()
+        assert (await browser.get("/datasources")).status_code == 403
+        assert there.cluster.asked == []
+
+
+async def test_sign_in_leads_back_to_the_list_of_all(there: Company) -> None:
+    browser = there.browser()
+    answer = await browser.sign_in("/datasources")
+    assert answer.headers["location"] == f"{EXTERNAL}/datasources"
+
+
 async def test_first_page_asks_for_a_namespace_and_tells_who_one_is(there: Company) -> None:
     browser = await there.signed_in("ada", "dev")
     page = await browser.get("/")
