@@ -101,11 +101,14 @@ class Cluster:
     secrets: dict[str, SecretsServer] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     """What was asked of it: method and path, without those of our own Secrets."""
+    answered: int = 0
+    """How often anything was asked of it."""
     reviews: list[dict[str, Any]] = field(default_factory=list)
     expired_tokens: set[str] = field(default_factory=set)
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
+        self.answered += 1
         if "/namespaces/" not in request.path:
             return await self._of_all(request)
         namespace, _, rest = request.path.split("/namespaces/")[1].partition("/")

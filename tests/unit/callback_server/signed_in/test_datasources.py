@@ -67,6 +67,84 @@ async def test_whoever_may_not_is_told_the_same_for_each_post_and_nothing_is_rea
     assert {what for _, what in there.cluster.asked} == {"shop/localsubjectaccessreviews"}
 
 
+PLACES = ("shop/calendar", "shop/calendas", "shoq/calendar")
+"""One that is there, another name, another namespace. Their names are of one length."""
+
+
+@pytest.mark.parametrize(
+    ("held", "method", "below"),
+    [
+        ((), "GET", ""),
+        ((), "GET", "/clear"),
+        (("list",), "GET", ""),
+        (("list", "authorize", "patch"), "GET", ""),
+        (("list", "authorize", "patch"), "GET", "/clear"),
+        (("get",), "GET", "/clear"),
+        *(((held), "POST", f"/{each}") for held in ((), ("get",)) for each in ("authorize", "clear", "refresh")),
+        (("get", "authorize"), "POST", "/clear"),
+        (("get", "patch"), "POST", "/authorize"),
+    ],
+)
+async def test_no_status_no_byte_and_no_request_tells_what_is_there_to_who_lacks_the_right(
+    there: Company, held: tuple[str, ...], method: str, below: str
+) -> None:
+    there.add(replaces=STANDING)
+    for namespace in ("shop", "shoq"):
+        there.cluster.allow("eve", *held, namespace=namespace)
+    browser = await there.signed_in("eve")
+    answers = []
+    for place in PLACES:
+        before = there.cluster.answered
+        path = f"/datasources/{place}{below}"
+        page = await (browser.get(path) if method == "GET" else browser.post(path, {"token": "A" * 43}))
+        headers = sorted(page.headers.items())
+        body = _without_reference(page.text).replace("shoq", "shop").replace("calendas", "calendar")
+        answers.append((page.status_code, headers, body, there.cluster.answered - before))
+    assert answers[0][0] == 403
+    assert answers[0] == answers[1] == answers[2]
+
+
+async def test_no_list_tells_whether_there_is_such_a_namespace(there: Company) -> None:
+    there.add(replaces=STANDING)
+    there.cluster.allow("eve", "get", "authorize", "patch")
+    browser = await there.signed_in("eve")
+    answers = []
+    for path in (
+        "shop",
+        "shoq",
+        "shop?state=AUTHORIZED",
+        "shoq?state=AUTHORIZED",
+        "shop?continue=7",
+        "shoq?continue=x",
+    ):
+        before = there.cluster.answered
+        page = await browser.get(f"/datasources/{path}")
+        body = _without_reference(page.text).replace("shoq", "shop")
+        answers.append((page.status_code, sorted(page.headers.items()), body))
+        # The session, and the question unless its answer is kept.
+        assert there.cluster.answered - before <= 2
+    assert answers[0][0] == 403
+    assert answers.count(answers[0]) == len(answers)
+
+
+async def test_pages_take_as_few_requests_as_docs_say(there: Company) -> None:
+    there.cluster.allow("ada", "list", "get", "authorize", "patch")
+    there.cluster.allow("ada", "list", namespace=None)
+    there.add()
+    browser = await there.signed_in("ada")
+
+    async def takes(path: str) -> int:
+        before = there.cluster.answered
+        assert (await browser.get(path)).status_code == 200
+        return there.cluster.answered - before
+
+    assert await takes("/") == 1
+    assert await takes("/datasources/shop") <= 3
+    assert await takes("/datasources/shop?state=AUTHORIZED") <= 3
+    assert await takes("/datasources") <= 3
+    assert await takes(PLACE) <= 6
+
+
 async def test_denied_page_names_user_verb_and_namespace_and_the_command(there: Company) -> None:
     browser = await there.signed_in("eve's $(id)")
     page = await browser.get(PLACE)
