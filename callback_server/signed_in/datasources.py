@@ -6,6 +6,8 @@ Rights come first: nothing is read before the cluster was asked about them.
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+import structlog
+
 from callback_server import refusals
 from callback_server.dialog import Beginner, DialogService, what_is_missing
 from callback_server.language import Words, text
@@ -29,6 +31,8 @@ from datasource.records.effective import Effective
 from datasource.records.history import By, read_history
 from datasource.records.page_request import RequestKind
 from datasource.records.ticket import ticket_scope
+
+logger = structlog.get_logger(__name__)
 
 PAGE_SIZE = 100
 
@@ -78,13 +82,18 @@ class DatasourceService:
             if continue_ and (isinstance(error, Expired) or error.status == 400):
                 return None
             raise
+        try:
+            rows = rows_of(found, lambda *place: self.visitors.path(Destination(*place).path), namespace)
+        except KeyError:
+            logger.error("the CRD is of another version: its Datasources have no column Namespace. Apply it again")
+            raise refusals.sign_in_is_not_ready() from None
         path = self.visitors.path((EVERYTHING if namespace is None else Destination(namespace)).path)
         query = ({} if state is None else {"state": state}) | {"continue": found.continue_}
         return ListPage(
             account=self.visitors.account(signed_in),
             namespace=namespace,
             home=self.visitors.path("/"),
-            rows=rows_of(found, lambda *place: self.visitors.path(Destination(*place).path), namespace),
+            rows=rows,
             next_page=f"{path}?{urlencode(query)}" if found.continue_ else None,
             choices=choices_of(path, state),
         )

@@ -191,7 +191,11 @@ def choices_of(path: str, chosen: State | None) -> tuple[Choice, ...]:
 
 
 def rows_of(table: TablePage, path_of: Callable[[str, str], str], namespace: str | None) -> tuple[Row, ...]:
-    """The rows of a list as the API server printed them: of one namespace, or of all, of which each row says its own."""
+    """The rows of a list as the API server printed them: of one namespace, or of all, of which each row says its own.
+
+    Raises:
+        KeyError: one of them does not.
+    """
     return tuple(
         Row(
             name=row["Name"],
@@ -202,7 +206,7 @@ def rows_of(table: TablePage, path_of: Callable[[str, str], str], namespace: str
             namespace="" if namespace else row["Namespace"],
         )
         for row in table.rows
-        if "Name" in row and (namespace or "Namespace" in row)
+        if "Name" in row
     )
 
 

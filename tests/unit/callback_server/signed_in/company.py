@@ -101,6 +101,8 @@ class Cluster:
     secrets: dict[str, SecretsServer] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     """What was asked of it: method and path, without those of our own Secrets."""
+    has_namespaces_in_lists: bool = True
+    """As the CRD of this version says; false: it is an older one."""
     answered: int = 0
     """How often anything was asked of it."""
     reviews: list[dict[str, Any]] = field(default_factory=list)
@@ -154,7 +156,9 @@ class Cluster:
             status = self.objects[place, name]["status"]
             cells = [name, status.get("state"), None, status.get("expiresAt"), status.get("authorizedAs"), place]
             rows.append({"cells": cells})
-        columns = [{"name": each} for each in ("Name", "State", "Ready", "Expires", "Authorized as", "Namespace")]
+        names_of_columns = ["Name", "State", "Ready", "Expires", "Authorized as"]
+        names_of_columns += ["Namespace"] if self.has_namespaces_in_lists else []
+        columns = [{"name": each} for each in names_of_columns]
         rest = str(start + limit) if start + limit < len(names) else ""
         return web.json_response({"columnDefinitions": columns, "rows": rows, "metadata": {"continue": rest}})
 

@@ -303,6 +303,18 @@ async def test_there_is_no_list_of_all_where_some_namespaces_are_served(tmp_path
         assert there.cluster.asked == []
 
 
+async def test_list_of_all_under_an_older_crd_is_never_told_as_empty(there: Company) -> None:
+    there.cluster.has_namespaces_in_lists = False
+    there.cluster.allow("ada", "list", namespace=None)
+    there.cluster.allow("ada", "list")
+    there.add()
+    browser = await there.signed_in("ada")
+    page = await browser.get("/datasources")
+    assert page.status_code == 503
+    assert "There is none" not in page.text
+    assert ">calendar</a>" in (await browser.get("/datasources/shop")).text
+
+
 async def test_sign_in_leads_back_to_the_list_of_all(there: Company) -> None:
     browser = there.browser()
     answer = await browser.sign_in("/datasources")

@@ -91,7 +91,7 @@ def test_rows_are_made_of_what_the_api_server_printed() -> None:
     assert text("list.nothing") == "There is none."
 
 
-def test_rows_of_all_namespaces_lead_into_their_own_and_one_that_names_none_leads_nowhere() -> None:
-    table = TablePage(({"Name": "a", "Namespace": "shop"}, {"Name": "a", "Namespace": "sales"}, {"Name": "b"}))
+def test_rows_of_all_namespaces_lead_into_their_own() -> None:
+    table = TablePage(({"Name": "a", "Namespace": "shop"}, {"Name": "a", "Namespace": "sales"}))
     rows = rows_of(table, lambda *place: "/" + "/".join(place), None)
     assert [(row.namespace, row.path) for row in rows] == [("shop", "/shop/a"), ("sales", "/sales/a")]
