@@ -35,5 +35,5 @@ async def may(kube: Kube, user: User, verb: str, namespace: str | None, name: st
         "spec": {"user": user.name, "groups": list(user.groups), "resourceAttributes": attributes},
     }
     resource = ACCESS_REVIEWS if namespace is None else LOCAL_ACCESS_REVIEWS
-    answer = await kube.create(resource, namespace, review, _Review, manager=CALLBACK_FIELD_MANAGER)
+    answer = await kube.create(resource, namespace or "", review, _Review, manager=CALLBACK_FIELD_MANAGER)
     return answer.status.allowed and not answer.status.denied

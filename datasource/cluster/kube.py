@@ -111,14 +111,14 @@ class Kube:
     async def create(
         self,
         resource: Resource,
-        namespace: str | None,
+        namespace: str,
         manifest: Mapping[str, Any],
         type_: type[T],
         *,
         manager: str,
         dry_run: bool = False,
     ) -> T:
-        """POST a new object; no namespace for what is in none."""
+        """POST a new object; the namespace is empty for what is in none."""
         body = await self._connection.request(
             "POST", resource.path(namespace), params=_write_params(manager, dry_run), body=manifest
         )
