@@ -33,7 +33,7 @@ test: check tools ## everything: check, then the tests on a real API server, in 
 	@echo "Looking back at what all of them did"
 	$(VENV)/bin/pytest tests/cluster -m last
 	@$(RUN) -m bench smoke
-	@echo "Everything passed."
+	@$(RUN) -m deploy.local.node.needs conclusion
 
 # Side by side: while tests wait for a timeout, others compute. A make that can keeps together what each says.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs 7 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
