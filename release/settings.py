@@ -71,7 +71,8 @@ class Settings:
             for folder in folders:
                 if path.is_relative_to(folder.resolve()):
                     raise Refused(
-                        f"RELEASE_{name.upper()}: {path} is in {folder}, which a release deletes and writes again. Move it to another folder."
+                        f"RELEASE_{name.upper()}: {path} is in {folder}, which a release deletes and writes again. "
+                        "Move it to another folder."
                     )
 
     def _problems(self) -> list[str]:
