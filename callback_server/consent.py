@@ -1,6 +1,6 @@
 """What the page tells the person who consents: who asks for what, for which app, where. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from callback_server.language import Ability, text
@@ -127,7 +127,7 @@ def expected_account(identity: dict[str, str]) -> str | None:
     return next((value for value in named if _is_address(value)), None)
 
 
-def other_account(oauth2: OAuth2) -> Mapping[str, str]:
+def other_account(oauth2: OAuth2) -> dict[str, str]:
     """The parameters with which the service lets a person choose the account; empty where none are known, or where the spec
     says itself what one of them is."""
     known = {} if oauth2.preset is None else oauth2.preset.other_account

@@ -276,9 +276,7 @@ def _require_ticket(text: str) -> None:
         raise refusals.link_has_ended()
 
 
-def _request_parameters(
-    effective: Effective, flow: Flow, state: str, chosen: Mapping[str, str]
-) -> list[tuple[str, str]]:
+def _request_parameters(effective: Effective, flow: Flow, state: str, chosen: dict[str, str]) -> list[tuple[str, str]]:
     parameters = effective.parameters
     audience = {} if not parameters.audience else {"audience": parameters.audience}
     account = expected_account(parameters.expected_identity)
