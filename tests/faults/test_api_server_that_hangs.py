@@ -24,6 +24,13 @@ def person() -> Iterator[Person]:
         yield somebody
 
 
+def link_of_a_new_one(stage: Stage) -> str:
+    """The link of a Datasource that waits for a person."""
+    stage.user.apply(stage.user.datasource(stage.user.oauth2()))
+    stage.user.wait_for_reason("AuthorizationRequired")
+    return stage.user.link()
+
+
 def waits(page: httpx.Response) -> bool:
     """Whether a page says that it looks again, and does."""
     return page.status_code == 503 and "tries again by itself" in page.text and int(page.headers["Refresh"]) > 0
@@ -47,7 +54,7 @@ def stores(call: Call) -> bool:
 
 
 def test_person_before_an_api_server_that_hangs_is_told_and_spends_nothing(stage: Stage, person: Person) -> None:
-    link = stage.user.ready_to_authorize()
+    link = link_of_a_new_one(stage)
     proxy = stage.callback_server.proxy
     with proxy.delay(everything, FOR_EVER):
         assert waits(person.get(link))
@@ -62,7 +69,7 @@ def test_person_before_an_api_server_that_hangs_is_told_and_spends_nothing(stage
 
 @pytest.mark.parametrize("hangs_at", [writes_a_claim, stores], ids=["the claim", "the store"])
 def test_code_that_came_goes_on_while_the_page_waits(stage: Stage, person: Person, hangs_at: CallIs) -> None:
-    address = person.consent(person.begin(stage.user.ready_to_authorize()))
+    address = person.consent(person.begin(link_of_a_new_one(stage)))
     with stage.callback_server.proxy.delay(hangs_at, FOR_EVER) as hang:
         assert waits(person.get(address))
         person.get(address)
