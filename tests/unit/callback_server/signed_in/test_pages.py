@@ -91,7 +91,6 @@ def test_rows_are_made_of_what_the_api_server_printed() -> None:
     assert text("list.nothing") == "There is none."
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
@@ -104,9 +103,9 @@ def test_name_at_the_top_of_a_page_takes_no_screen_and_is_whole_on_the_first_pag
     account = Account(name, "/sign-out", "t")
     assert f"<code>{shown}</code>" in body(list_page(ListPage(account, "shop", "/", (), None)))
     assert f"<code>{name}</code>" in body(home_page(HomePage(account, "/datasources", ())))
-=======
+
+
 def test_rows_of_all_namespaces_lead_into_their_own() -> None:
     table = TablePage(({"Name": "a", "Namespace": "shop"}, {"Name": "a", "Namespace": "sales"}))
     rows = rows_of(table, lambda *place: "/" + "/".join(place), None)
     assert [(row.namespace, row.path) for row in rows] == [("shop", "/shop/a"), ("sales", "/sales/a")]
->>>>>>> main
