@@ -22,14 +22,13 @@ import structlog
 from prometheus_client import Counter as Metric
 from prometheus_client import Gauge
 
-from datasource.process.journal_file import Entry
+from datasource.process.journal_file import LARGEST_ENTRY, Entry, may_be_entry, size_of
 
 logger = structlog.get_logger(__name__)
 
 FOLDER = "journal"
 """What is made in the directory that the settings name: that may be a mount point, and belong to somebody else."""
 
-LARGEST_ENTRY = 64 * 1024
 LARGEST_IN_ALL = 16 * 2**20
 """Bytes."""
 
@@ -106,7 +105,7 @@ class Journal:
     def __post_init__(self) -> None:
         foreign = []
         for name in sorted(os.listdir(self.folder)):
-            entry, size = Entry.named(name.removesuffix(_TEMPORARY)), self._size_of(name)
+            entry, size = Entry.named(name.removesuffix(_TEMPORARY)), size_of(name, self.folder)
             if entry is None or size is None:
                 foreign.append(name)
             elif name.endswith(_TEMPORARY):
@@ -134,14 +133,19 @@ class Journal:
         """The oldest entry of a place that waits to be dealt with."""
         return min((entry for entry in self._entries if entry.place == place and not entry.is_aside), default=None)
 
+    def has_any(self, place: str) -> bool:
+        """Whether anything of a place lies there, one that was set aside included."""
+        return any(entry.place == place for entry in self._entries)
+
     def oldest(self, now: float) -> float:
         """For how many seconds the oldest of those that wait has waited. A clock that was set back hides none: it waits at
         least since this process saw it."""
-        ages = [max(now - entry.written_at, self.monotonic() - self._seen_at(entry)) for entry in self.waiting]
+        waiting = [(entry, kept.seen_at) for entry, kept in tuple(self._entries.items()) if not entry.is_aside]
+        ages = (max(now - entry.written_at, self.monotonic() - seen_at) for entry, seen_at in waiting)
         return max((0.0, *ages))
 
     def is_in_hand(self, entry: Entry) -> bool:
-        """Whether whoever wrote it still works on it."""
+        """Whether whoever wrote it works on it."""
         return entry in self._in_hand
 
     def may_leave(self, namespace: str) -> bool:
@@ -156,7 +160,10 @@ class Journal:
         entry = Entry(
             max(self.clock(), max((each.sequence for each in self._entries), default=0) + 1), namespace, place, id_
         )
-        if len(content) > LARGEST_ENTRY or sum(kept.size for kept in tuple(self._entries.values())) + len(content) > LARGEST_IN_ALL:
+        if (
+            len(content) > LARGEST_ENTRY
+            or sum(kept.size for kept in tuple(self._entries.values())) + len(content) > LARGEST_IN_ALL
+        ):
             REPLIES.labels("unwritable").inc()
             return None
         temporary = f"{entry.file_name}{_TEMPORARY}"
@@ -181,7 +188,7 @@ class Journal:
             self._file_of(entry), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder
         )
         try:
-            if not _may_be_entry(os.fstat(file)):
+            if not may_be_entry(os.fstat(file)):
                 raise OSError(errno.EINVAL, "no entry")
             return b"".join(iter(lambda: os.read(file, LARGEST_ENTRY), b""))
         finally:
@@ -234,18 +241,6 @@ class Journal:
 
     def _rename(self, before: str, after: str) -> None:
         self._call("rename", lambda: os.rename(before, after, src_dir_fd=self.folder, dst_dir_fd=self.folder))
-
-    def _size_of(self, name: str) -> int | None:
-        """None where it can be no entry."""
-        try:
-            found = os.stat(name, dir_fd=self.folder, follow_symlinks=False)
-        except OSError:
-            return None
-        return found.st_size if _may_be_entry(found) else None
-
-    def _seen_at(self, entry: Entry) -> float:
-        kept = self._entries.get(entry)
-        return self.monotonic() if kept is None else kept.seen_at
 
     def _file_of(self, entry: Entry) -> str:
         return self._misnamed.get(entry, entry.file_name)
@@ -303,11 +298,6 @@ def open_journal(
     except Unusable:
         os.close(folder)
         raise
-
-
-def _may_be_entry(found: os.stat_result) -> bool:
-    """Whatever else is put there: a directory, a link, or so much that to read it would end the process."""
-    return stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_ENTRY
 
 
 def _opened(path: Path) -> int:

@@ -1,7 +1,12 @@
-"""What the name of a file in the journal says. Pure: it is one entry, and the name is found again from what it says."""
+"""Files in the journal: which may be entries, and what their names say. A name is found again from what it says."""
 
+import os
 import re
+import stat
 from dataclasses import dataclass
+
+LARGEST_ENTRY = 64 * 1024
+"""Bytes."""
 
 _NAME = re.compile(
     r"(?P<sequence>[0-9]{20})\.(?P<namespace>[a-z0-9-]{1,63})\.(?P<place>[0-9a-f]{16,64})\.(?P<id>[0-9a-f]{1,64})"
@@ -47,3 +52,17 @@ class Entry:
         )
         # It has to be found again under the name that follows from it.
         return entry if entry.file_name == file_name and entry.sequence < _FARTHEST else None
+
+
+def may_be_entry(found: os.stat_result) -> bool:
+    """Not a directory, a link or a pipe, nor so much that to read it would end the process."""
+    return stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_ENTRY
+
+
+def size_of(name: str, folder: int) -> int | None:
+    """Of a file that may be an entry; None where it cannot be one."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return None
+    return found.st_size if may_be_entry(found) else None

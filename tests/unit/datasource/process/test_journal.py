@@ -14,7 +14,6 @@ from structlog.testing import capture_logs
 from datasource.process import journal as journals
 from datasource.process.journal import (
     KEPT,
-    LARGEST_ENTRY,
     MOST_LEFT_PER_NAMESPACE,
     REPLIES,
     WANTED,
@@ -23,7 +22,7 @@ from datasource.process.journal import (
     journal_in,
     open_journal,
 )
-from datasource.process.journal_file import Entry
+from datasource.process.journal_file import LARGEST_ENTRY, Entry
 
 PLACE, OTHER = "a" * 32, "b" * 32
 SENTINEL = b'{"refresh_token":"sentinel"}'
@@ -363,6 +362,13 @@ def test_names_that_are_no_text_are_told_in_one_line_however_many(tmp_path: Path
     assert (journal.waiting, len(files(tmp_path))) == ([], 1_001)
     assert [(line["log_level"], line["files"]) for line in lines] == [("warning", 1_001)]
     journal.close()
+
+
+def test_whatever_lies_there_of_a_place_is_known_also_what_was_set_aside(journal: Journal) -> None:
+    entry = journal.set_aside(write(journal))
+    assert (journal.has_any(PLACE), journal.has_any(OTHER)) == (True, False)
+    journal.remove(entry)
+    assert not journal.has_any(PLACE)
 
 
 def test_clock_that_was_set_back_hides_no_reply_that_waits(tmp_path: Path) -> None:
