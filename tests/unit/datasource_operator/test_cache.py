@@ -377,7 +377,7 @@ def test_a_credential_says_whether_somebody_began_to_refresh_it() -> None:
 
 def test_a_revocation_that_is_due_is_known_until_it_is_done_or_the_secret_is_gone() -> None:
     cache, until = Cache(), "2026-07-01T12:05:00Z"
-    due = {"tombstone": Reason.CREDENTIAL_CLEARED, "fingerprint": None, "revoke_until": until}
+    due: dict[str, Any] = {"tombstone": Reason.CREDENTIAL_CLEARED, "fingerprint": None, "revoke_until": until}
     cache.store_secret(credential_metadata(resource_version="7", **due))
     assert (cache.revocations_due(), cache.revocation_is_due(KEY)) == ([KEY], True)
     cache.store_secret(credential_metadata(resource_version="8", **due | {"revoke_until": None}))

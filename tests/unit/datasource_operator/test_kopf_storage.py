@@ -7,6 +7,7 @@ from typing import Any, cast
 import kopf
 import pytest
 from kopf._cogs.structs.bodies import RawBody
+from kopf._cogs.structs.ephemera import AnyMemo
 from kopf._cogs.structs.ids import HandlerId
 from kopf._cogs.structs.references import Resource
 from kopf._core.engines.indexing import OperatorIndexers
@@ -91,7 +92,7 @@ async def test_event_goes_through_the_real_kopf_without_a_memory_of_it() -> None
             registry=registry,
             settings=settings,
             memories=memories,
-            memobase=kopf.Memo(),
+            memobase=AnyMemo(kopf.Memo()),
             resource=resource,
             raw_event=cast(Any, {"type": kind, "object": deepcopy(RAW)}),
             event_queue=asyncio.Queue(),
