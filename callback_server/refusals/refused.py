@@ -31,6 +31,7 @@ class Kind(StrEnum):
     THE_PARAMETERS_WERE_CHANGED_MEANWHILE = "the_parameters_were_changed_meanwhile"
     THE_CREDENTIAL_WAS_CLEARED_MEANWHILE = "the_credential_was_cleared_meanwhile"
     SOMEBODY_ELSE_WAS_FIRST = "somebody_else_was_first"
+    A_TOKEN_WAS_IMPORTED_MEANWHILE = "a_token_was_imported_meanwhile"  # noqa: S105
     THE_CREDENTIAL_WAS_DROPPED = "the_credential_was_dropped"
     TOO_MANY_AT_ONCE = "too_many_at_once"
     THE_DATASOURCE_IS_NOT_READY_FOR_THIS = "the_datasource_is_not_ready_for_this"

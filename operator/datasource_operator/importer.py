@@ -22,7 +22,7 @@ from datasource.cluster.resources import SECRETS
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.change import Change
-from datasource.records.contents import StoredCredential, credential_id_in
+from datasource.records.contents import Readable, StoredCredential, credential_id_in
 from datasource.records.credential import CredentialData, CredentialFacts, read_data
 from datasource.records.credential_patches import credential_patch
 from datasource.records.effective import Effective, effective_oauth2
@@ -100,6 +100,13 @@ class SeenImports:
     def secret_names(self) -> Mapping[Key, Mapping[Source, tuple[str, ...]]]:
         """Which ones are remembered."""
         return {key: {Source.IMPORTS: (import_secret_name(key.name),)} for key in self._secrets}
+
+
+def _replaced_by_import(replaced: Readable | None) -> str:
+    """The ID of what stood there before any import: of a consent under way, that is what it is to replace."""
+    if isinstance(replaced, StoredCredential) and replaced.facts.is_unproven:
+        return replaced.facts.replaces
+    return credential_id_in(replaced)
 
 
 @dataclass(slots=True)
@@ -202,7 +209,7 @@ class Importer:
         bound_to = fingerprint(effective.written)
         facts = CredentialFacts(
             credential_id=self.token_bytes(16).hex(),
-            replaces=credential_id_in(step.replaced),
+            replaces=_replaced_by_import(step.replaced),
             fingerprint=bound_to,
             requested_scopes=effective.parameters.scopes,
             has_refresh_token=True,

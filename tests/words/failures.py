@@ -40,6 +40,7 @@ REFUSED: Mapping[str, Refused] = {
     "changed on the way": refusals.parameters_changed_meanwhile(),
     "cleared on the way": refusals.cleared_meanwhile(),
     "another person on the way": refusals.another_was_first(),
+    "an import on the way": refusals.imported_meanwhile(),
     "dropped after the exchange": refusals.dropped_after_exchange(),
     "too many of one Datasource": refusals.too_many_at_once(),
     "not ready": refusals.not_configured("Not set yet: spec.oauth2.tokenURL."),

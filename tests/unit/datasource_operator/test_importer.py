@@ -316,6 +316,16 @@ async def test_another_token_is_taken_after_a_refusal() -> None:
         assert [(act.what, act.by) for act in each.status.history or ()] == [("NewCredential", "import")] * 2
 
 
+async def test_imports_one_after_another_replace_what_stood_before_the_first() -> None:
+    """A consent under way is to replace that, and imports that brought nothing are not in its way."""
+    async with world(replies(400, b'{"error": "invalid_grant"}')) as each:
+        each.holds(tombstone().facts)
+        for token in ("rt-bad", "rt-worse"):
+            each.brings(token)
+            await each.work()
+            assert (sent(each)[-1], each.stored.replaces) == (token, "tombstone-1")
+
+
 async def test_provider_that_gives_no_new_refresh_token_leaves_the_one_that_was_brought() -> None:
     answer = b'{"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600, "scope": "read write extra"}'
     async with world(replies(200, answer)) as each:
