@@ -21,6 +21,7 @@ from callback_server.refusals.meanwhile import (
 from callback_server.refusals.refused import Kind, Refused
 from callback_server.refusals.requests import (
     busy,
+    cluster_refused,
     cookie_is_missing,
     cookie_is_not_ours,
     form_is_not_ours,
@@ -54,7 +55,13 @@ from callback_server.refusals.signing_in import (
     sign_in_was_refused,
     unknown_sign_in,
 )
-from callback_server.refusals.storing import name_is_taken, not_configured, store_was_refused, write_is_refused
+from callback_server.refusals.storing import (
+    name_is_taken,
+    not_configured,
+    record_is_refused,
+    store_was_refused,
+    write_is_refused,
+)
 
 __all__ = [
     "Kind",
@@ -63,6 +70,7 @@ __all__ = [
     "another_was_first",
     "busy",
     "cleared_meanwhile",
+    "cluster_refused",
     "consent_was_denied",
     "cookie_is_missing",
     "cookie_is_not_ours",
@@ -87,6 +95,7 @@ __all__ = [
     "page_not_found",
     "parameters_changed_meanwhile",
     "provider_is_silent",
+    "record_is_refused",
     "refused_without_state",
     "request_was_not_taken",
     "right_was_taken_away",

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     TOO_MANY_REQUESTS_THAT_LEAD_NOWHERE = "too_many_requests_that_lead_nowhere"
     TOO_MUCH_AT_ONCE = "too_much_at_once"
     THE_CLUSTER_DOES_NOT_ANSWER = "the_cluster_does_not_answer"
+    THE_CLUSTER_REFUSED = "the_cluster_refused"
     RIGHTS_ARE_NOT_THERE_YET = "rights_are_not_there_yet"
     SOMETHING_WENT_WRONG = "something_went_wrong"
     THIS_IS_NOT_THE_BROWSER_THAT_BEGAN = "this_is_not_the_browser_that_began"
@@ -35,6 +36,7 @@ class Kind(StrEnum):
     THE_CREDENTIAL_WAS_DROPPED = "the_credential_was_dropped"
     TOO_MANY_AT_ONCE = "too_many_at_once"
     THE_DATASOURCE_IS_NOT_READY_FOR_THIS = "the_datasource_is_not_ready_for_this"
+    THE_AUTHORIZATION_COULD_NOT_BEGIN = "the_authorization_could_not_begin"
     A_SECRET_IS_IN_THE_WAY = "a_secret_is_in_the_way"  # noqa: S105
     THE_CREDENTIAL_COULD_NOT_BE_STORED = "the_credential_could_not_be_stored"
     THE_SERVICE_REFUSED_THE_REQUEST = "the_service_refused_the_request"

@@ -4,7 +4,7 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from callback_server.language import Words, text
-from callback_server.refusals.refused import AGAIN, ASK, FIND_THE_LINK, OPEN_AGAIN, Kind, Refused, worded
+from callback_server.refusals.refused import AGAIN, AGAIN_OR_TELL, ASK, FIND_THE_LINK, OPEN_AGAIN, Kind, Refused, worded
 
 
 def page_not_found() -> Refused:
@@ -37,6 +37,17 @@ def try_again_later() -> Refused:
         HTTPStatus.SERVICE_UNAVAILABLE,
         timedelta(seconds=30),
         advice=AGAIN,
+        can_try_again=True,
+    )
+
+
+def cluster_refused() -> Refused:
+    """The API server answered, and said no. Its words name accounts and rights, and strangers come here, too."""
+    return worded(
+        Kind.THE_CLUSTER_REFUSED,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        timedelta(seconds=30),
+        advice=AGAIN_OR_TELL,
         can_try_again=True,
     )
 
