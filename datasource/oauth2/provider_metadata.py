@@ -13,6 +13,7 @@ import msgspec
 
 from datasource.oauth2.errors import MetadataUnusable
 from datasource.oauth2.strict_json import json_object, text_of
+from datasource.oauth2.token_request import WITH_A_SECRET
 from datasource.outbound.endpoint import endpoint_problem
 from datasource.outbound.printable import printable
 from datasource.outbound.provider_request import ProviderRequest
@@ -51,11 +52,14 @@ class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
     @property
     def without_lists(self) -> "ProviderMetadata":
-        """The same for a record: of the lists, which a provider may make long, only whether S256 is in it."""
+        """The same for a record: of the lists, which a provider may make long, only what decides anything."""
+        ways = self.token_endpoint_auth_methods_supported
         return msgspec.structs.replace(
             self,
             code_challenge_methods_supported=("S256",) if self.supports_s256 else None,
-            token_endpoint_auth_methods_supported=None,
+            token_endpoint_auth_methods_supported=None
+            if ways is None
+            else tuple(each for each in WITH_A_SECRET if each in ways),
             id_token_signing_alg_values_supported=None,
         )
 

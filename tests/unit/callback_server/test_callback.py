@@ -209,6 +209,34 @@ async def test_credential_that_appears_during_the_exchange_is_not_overwritten() 
     assert "The new credential was stored" not in page.text
 
 
+@pytest.mark.parametrize(
+    ("lists", "is_in_the_body"), [(["client_secret_post"], True), (["client_secret_basic"], False)]
+)
+async def test_code_is_exchanged_as_the_metadata_lists_that_the_flow_began_with(
+    lists: list[str], is_in_the_body: bool
+) -> None:
+    """The record kept nothing of that list, and the code was spent the wrong way."""
+
+    async def provider(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        if request.method == "POST":
+            return await GRANTS(request, writer)
+        issuer = f"http://{request.headers['host']}"
+        document = {
+            "issuer": issuer,
+            "token_endpoint": f"{issuer}/token",
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": lists,
+        }
+        return await replies(200, json.dumps(document).encode())(request, writer)
+
+    async with visit(provider, has_metadata=True) as came:
+        page = await came.authorize()
+        (exchange,) = [each for each in came.provider.requests if each.method == "POST"]
+        assert ("client_secret" in exchange.form) is is_in_the_body
+        assert ("authorization" in exchange.headers) is not is_in_the_body
+    assert "The new credential was stored" in page.text
+
+
 # An import beside a person's flow: the operator takes it over while they are at the provider, or while the code is exchanged.
 
 SENT = Intent("intent-1", "process-1", "pod-1", NOW)

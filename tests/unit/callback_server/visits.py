@@ -157,12 +157,15 @@ async def visit(
     kube: Connection | None = None,
     journal: Journal | None = None,
     deletion_policy: str | None = None,
+    has_metadata: bool = False,
     **oauth2: Any,
 ) -> AsyncIterator[Visit]:
     """Somebody before a Datasource that waits for a credential."""
     kube, sleeps = kube or Connection(), list[float]()
     async with HostileProvider(*behaviours) as provider, Transport(ON_LOOPBACK) as transport:
         spec = raw_spec(tokenURL=provider.url, **oauth2)
+        if has_metadata:
+            spec["oauth2"]["issuer"] = provider.origin
         if deletion_policy is not None:
             spec |= {"deletionPolicy": deletion_policy}
         if journal is not None:
