@@ -157,6 +157,8 @@ class Importer:
             return replace(seen, import_waits="The provider's metadata is being read.")
         except (MetadataUnavailable, ClientMaterialMissing, InvalidSpec) as error:
             return replace(seen, import_waits=str(error))
+        # How the client authenticates may be told by the provider's metadata.
+        material = replace(material, parameters=effective.parameters)
         facts, data = self._unproven(seen, step, effective, material, token)
         if metadata is not None:
             facts = msgspec.structs.replace(facts, promised=metadata.promises)
