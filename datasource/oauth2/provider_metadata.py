@@ -189,21 +189,25 @@ def _endpoint(members: Mapping[str, Any], name: str, allow_insecure_http: bool) 
     return value
 
 
+_SWITCHED = {"true": True, "false": False}
+
+
 def _switch(members: Mapping[str, Any], name: str) -> bool:
+    """Some servers write it as a text."""
     value = members.get(name)
+    if isinstance(value, str):
+        value = _SWITCHED.get(value.lower(), value)
     if value is not None and not isinstance(value, bool):
         raise MetadataUnusable(f"The provider's metadata has a {name} that is neither true nor false.")
     return value is True
 
 
 def _list(members: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+    """A text alone counts as a list of it; an entry that is no short text is passed over."""
     value = members.get(name)
     if value is None:
         return None
-    if (
-        not isinstance(value, list)
-        or len(value) > _LONGEST_LIST
-        or not all(isinstance(item, str) and len(item) <= _LONGEST_ITEM for item in value)
-    ):
-        raise MetadataUnusable(f"The provider's metadata has a {name} that is no list of short texts.")
-    return tuple(value)
+    entries = [value] if isinstance(value, str) else value
+    if not isinstance(entries, list):
+        raise MetadataUnusable(f"The provider's metadata has a {name} that is no list.")
+    return tuple(each for each in entries[:_LONGEST_LIST] if isinstance(each, str) and len(each) <= _LONGEST_ITEM)
