@@ -24,9 +24,7 @@ REFUSES = "/tmp/refuses"  # noqa: S108 - in a pod of its own
 """While this file is there, it refuses."""
 
 RECEIVER = (
-    f"""
-REFUSES = {REFUSES!r}
-"""
+    f"REFUSES = {REFUSES!r}"
     + """
 import http.server, json, os
 class Receiver(http.server.BaseHTTPRequestHandler):
