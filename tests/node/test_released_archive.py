@@ -52,7 +52,7 @@ def ctr(tmp_path: Path) -> Iterator[Ctr]:
         except subprocess.CalledProcessError:
             return False
 
-    command = [programs / build.CONTAINERD.name, "--config", tmp_path / "containerd.toml"]
+    command: list[str | Path] = [programs / build.CONTAINERD.name, "--config", tmp_path / "containerd.toml"]
     child = Child("containerd", command, tmp_path / "containerd.log")
     child.start()
     try:
