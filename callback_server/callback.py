@@ -51,6 +51,7 @@ from datasource.records.flow import (
     state_is_of,
 )
 from datasource.records.link_keys import Purpose
+from datasource.records.standing import gives_way
 
 logger = structlog.get_logger(__name__)
 
@@ -300,6 +301,10 @@ def _check_nothing_changed(situation: Situation, flow: Flow) -> None:
         raise refusals.parameters_changed_meanwhile()
     if clear_is_newer(situation, flow):
         raise refusals.cleared_meanwhile()
-    if situation.credential_id != flow.replaces:
-        was_cleared = isinstance(situation.credential, StoredTombstone)
-        raise refusals.cleared_meanwhile() if was_cleared else refusals.another_was_first()
+    there = situation.credential
+    if situation.credential_id == flow.replaces or gives_way(there, flow.replaces):
+        return
+    if isinstance(there, StoredTombstone):
+        raise refusals.cleared_meanwhile()
+    was_imported = there is not None and there.facts.imported is not None
+    raise refusals.imported_meanwhile() if was_imported else refusals.another_was_first()

@@ -25,7 +25,7 @@ from datasource.api import link_ticket
 from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
 from datasource.api.requests import HandledSet
-from datasource.cluster.api_errors import ApiError, Unavailable
+from datasource.cluster.api_errors import ApiError, Forbidden, Invalid, Unavailable
 from datasource.cluster.clients import (
     ClientMaterial,
     ClientMaterialMissing,
@@ -224,6 +224,9 @@ class DialogService:
             begun = await self.flows.begin(make, situation.uid)
         except NoSlot:
             raise refusals.too_many_at_once() from None
+        except (Forbidden, Invalid) as error:
+            logger.warning("an authorization could not be recorded", error=error.message)
+            raise refusals.record_is_refused(error.message) from None
         return begun, states[begun.state_hash]
 
     async def _give_up(self, state: str, refused: Refused) -> None:

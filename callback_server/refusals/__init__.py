@@ -12,6 +12,7 @@ from callback_server.refusals.meanwhile import (
     datasource_is_gone,
     dropped_after_exchange,
     flow_has_expired,
+    imported_meanwhile,
     parameters_changed_meanwhile,
     suspended,
     suspended_meanwhile,
@@ -21,6 +22,7 @@ from callback_server.refusals.refused import Kind, Refused
 from callback_server.refusals.requests import (
     SOON,
     busy,
+    cluster_refused,
     cookie_is_missing,
     cookie_is_not_ours,
     form_is_not_ours,
@@ -57,7 +59,13 @@ from callback_server.refusals.signing_in import (
     sign_in_was_refused,
     unknown_sign_in,
 )
-from callback_server.refusals.storing import name_is_taken, not_configured, store_was_refused, write_is_refused
+from callback_server.refusals.storing import (
+    name_is_taken,
+    not_configured,
+    record_is_refused,
+    store_was_refused,
+    write_is_refused,
+)
 
 __all__ = [
     "SOON",
@@ -67,6 +75,7 @@ __all__ = [
     "another_was_first",
     "busy",
     "cleared_meanwhile",
+    "cluster_refused",
     "consent_was_denied",
     "cookie_is_missing",
     "cookie_is_not_ours",
@@ -79,6 +88,7 @@ __all__ = [
     "identity_cannot_be_verified",
     "identity_does_not_fit",
     "identity_is_unknown",
+    "imported_meanwhile",
     "issuer_is_another",
     "link_has_ended",
     "may_not_read_yet",
@@ -93,6 +103,7 @@ __all__ = [
     "parameters_changed_meanwhile",
     "provider_is_silent",
     "provider_takes_long",
+    "record_is_refused",
     "refused_without_state",
     "request_was_not_taken",
     "right_was_taken_away",

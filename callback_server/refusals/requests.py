@@ -5,7 +5,7 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from callback_server.language import Words, text
-from callback_server.refusals.refused import AGAIN, ASK, FIND_THE_LINK, OPEN_AGAIN, Kind, Refused, worded
+from callback_server.refusals.refused import AGAIN, AGAIN_OR_TELL, ASK, FIND_THE_LINK, OPEN_AGAIN, Kind, Refused, worded
 
 SOON = timedelta(seconds=5)
 """When a page that waits looks again. A provider may give a code for no longer than a minute."""
@@ -54,6 +54,17 @@ def provider_takes_long() -> Refused:
 
 def _looks_again(refused: Refused) -> Refused:
     return dataclasses.replace(refused, retry_after=SOON, reload_after=SOON, can_try_again=True)
+
+
+def cluster_refused() -> Refused:
+    """The API server answered, and said no. Its words name accounts and rights, and strangers come here, too."""
+    return worded(
+        Kind.THE_CLUSTER_REFUSED,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        timedelta(seconds=30),
+        advice=AGAIN_OR_TELL,
+        can_try_again=True,
+    )
 
 
 def may_not_read_yet(what: str, namespace: str) -> Refused:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import msgspec
 
 from callback_server.app import Services, create_app, services
 from callback_server.cookie import COOKIE
@@ -21,7 +22,10 @@ from datasource.cluster.resources import DATASOURCES, SECRETS
 from datasource.process.journal import Journal
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
+from datasource.records.credential import CredentialData, CredentialFacts
+from datasource.records.credential_patches import credential_manifest
 from datasource.records.fingerprint import parameters_hash
+from datasource.records.import_secret import ImportedFrom
 from datasource.records.ticket import TicketScope, issue_ticket
 from tests.support.api_in_memory import Address
 from tests.support.api_rules import Manifest
@@ -127,6 +131,21 @@ class Visit:
         }
         self.kube.put(SECRETS, "shop", CREDENTIAL.name, metadata=metadata, type="datasource.dev/oauth2-credential")
 
+    def store_an_import(self, **changes: Any) -> None:
+        """The operator took over a refresh token that somebody imported, and did not send it yet."""
+        facts = CredentialFacts(
+            credential_id="imported", fingerprint="f", has_refresh_token=True, imported=ImportedFrom("0" * 64, "uid-9")
+        )
+        data = CredentialData("", "", self.provider.url, "f", "my-app", refresh_token="rt-of-a-script")
+        manifest = credential_manifest(
+            namespace="shop",
+            datasource_name="calendar",
+            datasource_uid=UID,
+            facts=msgspec.structs.replace(facts, **changes),
+            data=data,
+        )
+        self.kube.put(SECRETS, "shop", CREDENTIAL.name, **manifest)
+
 
 def new_cookie_jar(visit: Visit) -> None:
     """Another browser, which was given a cookie of its own."""
@@ -142,12 +161,15 @@ async def visit(
     deletion_policy: str | None = None,
     patience: float = PATIENCE,
     monotonic: Callable[[], float] = lambda: 0.0,
+    has_metadata: bool = False,
     **oauth2: Any,
 ) -> AsyncIterator[Visit]:
     """Somebody before a Datasource that waits for a credential."""
     kube, sleeps = kube or Connection(), list[float]()
     async with HostileProvider(*behaviours) as provider, Transport(ON_LOOPBACK) as transport:
         spec = raw_spec(tokenURL=provider.url, **oauth2)
+        if has_metadata:
+            spec["oauth2"]["issuer"] = provider.origin
         if deletion_policy is not None:
             spec |= {"deletionPolicy": deletion_policy}
         if journal is not None:
