@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, assert_never
 
 import msgspec
 
-from datasource.api.names import Annotation, Role, credential_secret_name
-from datasource.api.objects import Condition, Datasource, Metadata, OwnerReference, Status
+from datasource.api.names import LONGEST_NAME, Annotation, Role, credential_secret_name
+from datasource.api.objects import Condition, Datasource, Metadata, OwnerReference, Status, telling_owners
 from datasource.api.requests import shortened
 from datasource.records.contents import Contents, Leaving, StoredCredential, StoredTombstone, contents_in
 from datasource.records.credential import Unreadable
@@ -287,12 +287,12 @@ def _lean_metadata(metadata: Metadata) -> Metadata:
         metadata,
         name=intern(metadata.name),
         namespace=intern(metadata.namespace),
-        owner_references=tuple(_lean_owner(owner) for owner in metadata.owner_references),
+        owner_references=tuple(_lean_owner(owner) for owner in telling_owners(metadata.owner_references)),
     )
 
 
 def _lean_owner(owner: OwnerReference) -> OwnerReference:
-    return OwnerReference(intern(owner.uid), intern(owner.kind), intern(owner.name), intern(owner.api_version))
+    return OwnerReference(intern(owner.uid), intern(owner.kind))
 
 
 def _lean_contents(contents: Contents) -> Contents:
@@ -338,7 +338,7 @@ def _shared(scopes: tuple[str, ...]) -> tuple[str, ...]:
 
 def _owner_key(metadata: Metadata) -> Key | None:
     name = metadata.annotations.get(Annotation.DATASOURCE)
-    return None if not name else Key(metadata.namespace, intern(name))
+    return None if not name or len(name) > LONGEST_NAME else Key(metadata.namespace, intern(name))
 
 
 def _is_known(metadata: Metadata, resource_version: str) -> bool:
