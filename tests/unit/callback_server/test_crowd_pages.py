@@ -1,0 +1,45 @@
+"""The pages that send a crowd away are those that would be rendered for each."""
+
+from datetime import timedelta
+
+import pytest
+from starlette.responses import HTMLResponse
+
+from callback_server import refusals
+from callback_server.crowd_pages import CrowdPages
+from callback_server.language import LANGUAGES
+from callback_server.pages import refusal_page
+from callback_server.presentation import DELIVERED, PRESENTATION
+from callback_server.refusals import Refused
+from datasource.process.branding import Branding
+
+LINK = "https://c.example.com/authorize/shop/calendar?ticket=a-b_c&x=<y>"
+BRANDED = Branding(name="Example & Sons", support_address="help@example.com")
+
+
+def told(page: HTMLResponse) -> tuple[int, bytes, dict[str, str]]:
+    return page.status_code, bytes(page.body), dict(page.headers)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("branding", [Branding(), BRANDED], ids=["plain", "branded"])
+@pytest.mark.parametrize("make", [refusals.busy, refusals.too_many_misses])
+def test_page_is_the_one_that_would_be_rendered_for_this_visitor(
+    make: "type[Refused]", branding: Branding, language: str
+) -> None:
+    pages = CrowdPages(branding)
+    PRESENTATION.set(DELIVERED[language])
+    for seconds in (1, 3, 1):
+        refused = make(timedelta(seconds=seconds))
+        for place in (None, ("shop", "calendar"), ("shop-2", "a.b")):
+            for again in (None, LINK, LINK + "2"):
+                about = refused.about(*place) if place else refused
+                expected = refusal_page(about, again=again, branding=branding)
+                assert told(pages.page(refused, place, again)) == told(expected)
+
+
+def test_however_many_seconds_are_told_few_pages_are_kept() -> None:
+    pages = CrowdPages(Branding())
+    for seconds in range(1000):
+        pages.page(refusals.too_many_misses(timedelta(seconds=seconds)), None, None)
+    assert len(pages._rendered) == 256
