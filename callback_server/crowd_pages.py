@@ -1,4 +1,4 @@
-"""The pages that send a crowd away (429), rendered once: they are what junk is answered with, and rendering was much of its cost.
+"""The pages that send a crowd away (429), rendered once: they are what junk is answered with, and cost as much as all else.
 
 What is of one visitor, the names in the command and the link to begin again, is filled in afterwards.
 """

@@ -179,8 +179,8 @@ class Cache:
         else:
             self.store_secret(metadata)
 
-    def secret_names(self) -> dict[Key, dict[Source, tuple[str, ...]]]:
-        """Which Secrets are remembered, by the watch that shows them, to find those that a list no longer has."""
+    def secret_names(self, namespace: str | None = None) -> dict[Key, dict[Source, tuple[str, ...]]]:
+        """Which Secrets are remembered, of one namespace or all, by the watch that shows them: lists may miss some."""
         return {
             key: {
                 Source.CREDENTIALS: () if known.credential is None else (credential_secret_name(key.name),),
@@ -188,6 +188,7 @@ class Cache:
                 Source.OTHER_TOKENS: known.token_names(usual=False),
             }
             for key, known in self._known.items()
+            if namespace in {None, key.namespace}
         }
 
     def drop_secret_named(self, key: Key, name: str) -> None:
@@ -287,12 +288,10 @@ def _lean_metadata(metadata: Metadata) -> Metadata:
         metadata,
         name=intern(metadata.name),
         namespace=intern(metadata.namespace),
-        owner_references=tuple(_lean_owner(owner) for owner in telling_owners(metadata.owner_references)),
+        owner_references=tuple(
+            OwnerReference(intern(owner.uid), intern(owner.kind)) for owner in telling_owners(metadata.owner_references)
+        ),
     )
-
-
-def _lean_owner(owner: OwnerReference) -> OwnerReference:
-    return OwnerReference(intern(owner.uid), intern(owner.kind))
 
 
 def _lean_contents(contents: Contents) -> Contents:

@@ -97,9 +97,10 @@ class SeenImports:
             self._secrets.pop(key, None)
             self._looks.pop(key, None)
 
-    def secret_names(self) -> Mapping[Key, Mapping[Source, tuple[str, ...]]]:
-        """Which ones are remembered."""
-        return {key: {Source.IMPORTS: (import_secret_name(key.name),)} for key in self._secrets}
+    def secret_names(self, namespace: str | None = None) -> Mapping[Key, Mapping[Source, tuple[str, ...]]]:
+        """Which ones are remembered, of one namespace or all."""
+        keys = (key for key in self._secrets if namespace in {None, key.namespace})
+        return {key: {Source.IMPORTS: (import_secret_name(key.name),)} for key in keys}
 
 
 @dataclass(slots=True)

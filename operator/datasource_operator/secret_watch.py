@@ -61,8 +61,8 @@ class Mirror(Protocol):
     def drop_secret_named(self, key: Key, name: str) -> None:
         """Forget a Secret that a full list no longer has."""
 
-    def secret_names(self) -> Mapping[Key, Mapping[Source, tuple[str, ...]]]:
-        """Which Secrets are remembered, by the watch that shows them."""
+    def secret_names(self, namespace: str | None) -> Mapping[Key, Mapping[Source, tuple[str, ...]]]:
+        """Which Secrets are remembered, of one namespace or all, by the watch that shows them."""
 
 
 @dataclass(slots=True)
@@ -142,9 +142,7 @@ class SecretWatch:
 
     def _drop_all_but(self, present: set[tuple[str, str]]) -> None:
         """A watch that ended may have missed deletions."""
-        for key, names in self.cache.secret_names().items():
-            if self.namespace is not None and key.namespace != self.namespace:
-                continue
+        for key, names in self.cache.secret_names(self.namespace).items():
             for name in names.get(self.source, ()):
                 if (key.namespace, name) not in present:
                     self.cache.drop_secret_named(key, name)
