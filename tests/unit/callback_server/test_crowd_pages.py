@@ -1,5 +1,6 @@
 """The pages that send a crowd away are those that would be rendered for each."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -25,7 +26,7 @@ def told(page: HTMLResponse) -> tuple[int, bytes, dict[str, str]]:
 @pytest.mark.parametrize("branding", [Branding(), BRANDED], ids=["plain", "branded"])
 @pytest.mark.parametrize("make", [refusals.busy, refusals.too_many_misses])
 def test_page_is_the_one_that_would_be_rendered_for_this_visitor(
-    make: "type[Refused]", branding: Branding, language: str
+    make: Callable[[timedelta], Refused], branding: Branding, language: str
 ) -> None:
     pages = CrowdPages(branding)
     PRESENTATION.set(DELIVERED[language])

@@ -6,7 +6,7 @@ from datasource.api.names import Annotation
 from datasource.records.credential import CredentialFacts, UnreadableCredential, read_facts
 from datasource.records.kept_facts import LONGEST_FACT, LONGEST_SHOWN, MOST_SCOPES, key_of_too_long
 
-LEAST = {Annotation.CREDENTIAL_ID: "cred-1", Annotation.FINGERPRINT: "fp-1"}
+LEAST: dict[str, str] = {Annotation.CREDENTIAL_ID: "cred-1", Annotation.FINGERPRINT: "fp-1"}
 
 
 def read(**changes: str) -> CredentialFacts:
