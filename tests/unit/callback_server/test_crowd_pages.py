@@ -1,6 +1,6 @@
 """The pages that send a crowd away are those that would be rendered for each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -22,14 +22,20 @@ def told(page: HTMLResponse) -> tuple[int, bytes, dict[str, str]]:
     return page.status_code, bytes(page.body), dict(page.headers)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.fixture(params=LANGUAGES)
+def _language(request: pytest.FixtureRequest) -> Iterator[None]:
+    token = PRESENTATION.set(DELIVERED[request.param])
+    yield
+    PRESENTATION.reset(token)
+
+
+@pytest.mark.usefixtures("_language")
 @pytest.mark.parametrize("branding", [Branding(), BRANDED], ids=["plain", "branded"])
 @pytest.mark.parametrize("make", [refusals.busy, refusals.too_many_misses])
 def test_page_is_the_one_that_would_be_rendered_for_this_visitor(
-    make: Callable[[timedelta], Refused], branding: Branding, language: str
+    make: Callable[[timedelta], Refused], branding: Branding
 ) -> None:
     pages = CrowdPages(branding)
-    PRESENTATION.set(DELIVERED[language])
     for seconds in (1, 3, 1):
         refused = make(timedelta(seconds=seconds))
         for place in (None, ("shop", "calendar"), ("shop-2", "a.b")):
