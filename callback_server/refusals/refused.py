@@ -61,6 +61,7 @@ class Kind(StrEnum):
     SIGN_IN_CANNOT_BE_VERIFIED = "sign_in_cannot_be_verified"
     SIGN_IN_NAMES_NOBODY = "sign_in_names_nobody"
     NOT_ALLOWED = "not_allowed"
+    NOT_ALLOWED_EVERYWHERE = "not_allowed_everywhere"
     THE_RIGHT_WAS_TAKEN_AWAY = "the_right_was_taken_away"
     ANOTHER_PERSON_IS_SIGNED_IN = "another_person_is_signed_in"
     THERE_IS_NO_SUCH_DATASOURCE = "there_is_no_such_datasource"

@@ -28,6 +28,7 @@ from callback_server.signed_in.pages import (
     ListPage,
     Row,
     SignInPage,
+    choices_of,
     clear_page,
     datasource_page,
     home_page,
@@ -124,8 +125,11 @@ def signed_in(
     whole = DatasourcePage(account, path, dialog, button, "", button, f"{path}/x/clear", "", acts)
     yield "sign-in", lambda: sign_in_page(lost, HTTPStatus.OK)
     yield "sign-in-onward", lambda: onward_page(Onward("", "", "https://login.example.com/x"), "onward_to_sign_in.html")
-    yield "home", lambda: home_page(HomePage(account, "/datasources", groups))
-    yield "list", lambda: list_page(ListPage(account, "shop", "/", rows, f"{path}?continue=x"))
+    yield "home", lambda: home_page(HomePage(account, "/datasources", groups, all_path="/datasources"))
+    by_state = choices_of(path, State.NOT_AUTHORIZED)
+    yield "list", lambda: list_page(ListPage(account, "shop", "/", rows, f"{path}?continue=x", by_state))
+    everywhere = tuple(replace(row, namespace="n" * 63) for row in rows)
+    yield "list-all", lambda: list_page(ListPage(account, None, "/", everywhere, None, by_state))
     yield "list-empty", lambda: list_page(ListPage(account, "shop", "/", (), None))
     yield "datasource", lambda: datasource_page(whole)
     yield "datasource-seen", lambda: datasource_page(DatasourcePage(account, path, dialog, None, "It may be seen."))

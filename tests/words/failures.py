@@ -73,6 +73,7 @@ REFUSED: Mapping[str, Refused] = {
     "a sign-in that cannot be verified": refusals.sign_in_cannot_be_verified("The id_token has expired."),
     "an account with too many groups": refusals.sign_in_names_nobody(Why.GROUPS_ELSEWHERE, "groups"),
     "a user without a right": refusals.not_allowed("ada@example.com", "authorize", "shop"),
+    "a user without the right to list all namespaces": refusals.not_allowed_everywhere("ada@example.com", "list"),
     "a right that was taken away": refusals.right_was_taken_away("ada@example.com", "authorize", "shop"),
     "another user": refusals.another_person_is_signed_in(),
     "a Datasource that is not there": refusals.no_such_datasource("shop", "calendar"),

@@ -14,12 +14,14 @@ from callback_server.signed_in.pages import (
     ListPage,
     Row,
     SignInPage,
+    choices_of,
     clear_page,
     home_page,
     list_page,
     rows_of,
     sign_in_page,
 )
+from datasource.api.states import State
 from datasource.cluster.tables import TablePage
 from datasource.process.branding import Branding
 from tests.unit.callback_server.signed_in.company import company
@@ -34,9 +36,11 @@ def pages() -> list[str]:
     branding = Branding(SCRIPT, "prod-eu", "help@example.com")
     return [
         body(sign_in_page(SignInPage("/sign-in", "/", "t", f"login{SCRIPT}", branding, was_lost=True), 403)),  # type: ignore[arg-type]
-        body(home_page(HomePage(ACCOUNT, "/datasources", (SCRIPT,)))),
+        body(home_page(HomePage(ACCOUNT, "/datasources", (SCRIPT,), all_path="/datasources"))),
         body(list_page(ListPage(ACCOUNT, "shop", "/", (row,), "/datasources/shop?continue=x"))),
         body(list_page(ListPage(ACCOUNT, "shop", "/", (), None))),
+        body(list_page(ListPage(ACCOUNT, None, "/", (row,), None, choices_of("/datasources", State.ERROR)))),
+        body(list_page(ListPage(ACCOUNT, None, "/", (), None, choices_of("/datasources", State.ERROR)))),
         body(clear_page(ClearPage(ACCOUNT, "shop", SCRIPT, SCRIPT, Button("/x", "t"), "/"))),
     ]
 
@@ -76,7 +80,7 @@ def test_rows_are_made_of_what_the_api_server_printed() -> None:
             {"State": "AUTHORIZED"},
         )
     )
-    rows = rows_of(table, lambda name: f"/x/{name}")
+    rows = rows_of(table, lambda *place: "/" + "/".join(place), "x")
     assert [(row.name, row.path, row.state_class) for row in rows] == [
         ("a", "/x/a", "good"),
         ("b", "/x/b", "bad"),
@@ -85,3 +89,9 @@ def test_rows_are_made_of_what_the_api_server_printed() -> None:
     assert rows[0].expires == "1 July 2026, 12:00 UTC"
     assert (rows[0].authorized_as, rows[1].expires) == ("ada ", "soon ")
     assert text("list.nothing") == "There is none."
+
+
+def test_rows_of_all_namespaces_lead_into_their_own() -> None:
+    table = TablePage(({"Name": "a", "Namespace": "shop"}, {"Name": "a", "Namespace": "sales"}))
+    rows = rows_of(table, lambda *place: "/" + "/".join(place), None)
+    assert [(row.namespace, row.path) for row in rows] == [("shop", "/shop/a"), ("sales", "/sales/a")]

@@ -172,6 +172,26 @@ def test_an_event_is_a_cloud_event_and_holds_no_link() -> None:
     assert b"secret-ticket" not in text
 
 
+PAGES = "https://connect.example.com/tokens"
+
+
+@pytest.mark.parametrize("found", [waiting(), expiring()], ids=["person needed", "grant expiring"])
+def test_where_people_sign_in_a_notice_has_the_page_and_never_the_ticket_of_a_status(found: Datasource) -> None:
+    ((kind, notice),) = notices_of(found, STORED, pages=PAGES)
+    assert notice.page == f"{PAGES}/datasources/{found.metadata.namespace}/{found.metadata.name}"
+    (message,) = messages([(kind, NAMESPACE, notice)])
+    text = cloud_event(message, source=PAGES, cluster="", now=NOW)
+    assert json.loads(text)["data"]["datasources"][0]["page"] == notice.page
+    assert b"ticket" not in text
+
+
+def test_where_nobody_signs_in_a_notice_has_no_link_and_signing_in_makes_no_news() -> None:
+    ((_, notice),) = notices_of(waiting(), STORED)
+    assert b"http" not in msgspec.json.encode(notice)
+    ((_, with_page),) = notices_of(waiting(), STORED, pages=PAGES)
+    assert with_page.id == notice.id
+
+
 @pytest.mark.parametrize("display", [None, "text", 7, [], {}, {"contact": 7}, {"contact": {"a": 1}}])
 def test_a_display_that_is_none_breaks_nothing(display: Any) -> None:
     found = waiting()
