@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -28,8 +29,7 @@ owners and finalizers, and all of a page is in memory at one time, several times
 PAGES_AT_A_TIME = 4
 """There are five lists for each namespace that is served, and all of them begin at the start."""
 
-_FEWER = 8
-"""How many times fewer objects are asked for where a page was too large."""
+_FEWER = 8  # times fewer objects are asked for where a page was too large
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 _METADATA_LIST_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -214,18 +214,15 @@ class Kube:
         make no more than `LARGEST_PAGE`. It is emptied when the next one is asked for.
         """
         params = {"fieldSelector": field_selector} | _labelled(label_selector)
+        headers = {"Accept": _METADATA_LIST_ONLY}
+        ask = partial(self._connection.request, "GET", resource.path(namespace), headers=headers)
         size = page_size
         while True:
             async with self._pages:
                 try:
-                    body = await self._connection.request(
-                        "GET",
-                        resource.path(namespace),
-                        params={"limit": str(size)} | params,
-                        headers={"Accept": _METADATA_LIST_ONLY},
-                        # One alone is as large as etcd lets it be.
-                        most_bytes=LARGEST_PAGE if size > 1 else math.inf,
-                    )
+                    # One alone is as large as etcd lets it be.
+                    most_bytes = LARGEST_PAGE if size > 1 else math.inf
+                    body = await ask(params={"limit": str(size)} | params, most_bytes=most_bytes)
                 except TooLarge:
                     size = max(size // _FEWER, 1)
                     continue
