@@ -35,19 +35,21 @@ class CrowdPages:
     branding: Branding
     _rendered: LatestKeys[Hashable, _Rendered] = field(default_factory=lambda: LatestKeys(MOST_PAGES))
 
-    def page(self, refused: Refused, place: tuple[str, str] | None, again: str | None) -> HTMLResponse:
+    def page(
+        self, refused: Refused, place: tuple[str, str] | None, again: str | None, *, reloads: bool
+    ) -> HTMLResponse:
         """The page that `refusal_page` makes of the same."""
         told = refused.about(*place) if place else refused
-        key = (refused.kind, refused.retry_after, PRESENTATION.get().language, again is None)
-        rendered = self._rendered.of(key, lambda: self._render(refused, again))
+        key = (refused.kind, refused.retry_after, PRESENTATION.get().language, again is None, reloads)
+        rendered = self._rendered.of(key, lambda: self._render(refused, again, reloads=reloads))
         html = rendered.html
         for standing, meant in ((_AGAIN, again), (refused.command, told.command)):
             if standing and meant and standing != meant:
                 html = html.replace(str(escape(standing)), str(escape(meant)))
         return HTMLResponse(html, refused.status, rendered.headers)
 
-    def _render(self, refused: Refused, again: str | None) -> _Rendered:
-        page = refusal_page(refused, again=again and _AGAIN, branding=self.branding)
+    def _render(self, refused: Refused, again: str | None, *, reloads: bool) -> _Rendered:
+        page = refusal_page(refused, again=again and _AGAIN, branding=self.branding, reloads=reloads)
         headers = {name: text for name, text in page.headers.items() if not name.startswith("content-")}
         # Its own headers are those of the page; length and type are told anew.
         headers |= {name: page.headers[name] for name in ("content-security-policy", "content-language")}

@@ -41,12 +41,13 @@ def test_page_is_the_one_that_would_be_rendered_for_this_visitor(
         for place in (None, ("shop", "calendar"), ("shop-2", "a.b")):
             for again in (None, LINK, LINK + "2"):
                 about = refused.about(*place) if place else refused
-                expected = refusal_page(about, again=again, branding=branding)
-                assert told(pages.page(refused, place, again)) == told(expected)
+                for reloads in (False, True):
+                    expected = refusal_page(about, again=again, branding=branding, reloads=reloads)
+                    assert told(pages.page(refused, place, again, reloads=reloads)) == told(expected)
 
 
 def test_however_many_seconds_are_told_few_pages_are_kept() -> None:
     pages = CrowdPages(Branding())
     for seconds in range(1000):
-        pages.page(refusals.too_many_misses(timedelta(seconds=seconds)), None, None)
+        pages.page(refusals.too_many_misses(timedelta(seconds=seconds)), None, None, reloads=False)
     assert len(pages._rendered) == 256
