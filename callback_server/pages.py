@@ -167,8 +167,15 @@ class Dialog:
 
     @property
     def replaces_one(self) -> bool:
-        """Whether a credential is there that works until the new one is stored."""
-        return isinstance(self.situation.credential, StoredCredential)
+        """Whether a credential is there that apps use until the new one is stored.
+
+        What was refused, or is an import that nobody has proved yet, they use only as long as an access token lasts.
+        """
+        there = self.situation.credential
+        if not isinstance(there, StoredCredential):
+            return False
+        is_of_no_use = there.facts.verdict is not None or there.facts.is_unproven
+        return not is_of_no_use or self.situation.status.expires_at is not None
 
     @property
     def ends_at(self) -> str | None:
