@@ -244,7 +244,8 @@ def create_app(served: Services) -> Starlette:
         again = None
         if namespace and name and is_ticket(ticket):
             again = authorization_link(settings.external_url, namespace, name, ticket)
-        return refusal_page(error, reference=reference, again=again, branding=settings.branding)
+        reloads = request.method == "GET"
+        return refusal_page(error, reference=reference, again=again, branding=settings.branding, reloads=reloads)
 
     async def exceeded(request: Request, error: Exception) -> Response:
         if not isinstance(error, Exceeded):

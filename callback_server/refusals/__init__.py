@@ -20,15 +20,18 @@ from callback_server.refusals.meanwhile import (
 )
 from callback_server.refusals.refused import Kind, Refused
 from callback_server.refusals.requests import (
+    SOON,
     busy,
     cluster_refused,
     cookie_is_missing,
     cookie_is_not_ours,
     form_is_not_ours,
+    goes_on,
     link_has_ended,
     may_not_read_yet,
     not_an_authorization_response,
     page_not_found,
+    provider_takes_long,
     something_went_wrong,
     too_many_misses,
     try_again_later,
@@ -65,6 +68,7 @@ from callback_server.refusals.storing import (
 )
 
 __all__ = [
+    "SOON",
     "Kind",
     "Refused",
     "another_person_is_signed_in",
@@ -80,6 +84,7 @@ __all__ = [
     "exchange_failed",
     "flow_has_expired",
     "form_is_not_ours",
+    "goes_on",
     "identity_cannot_be_verified",
     "identity_does_not_fit",
     "identity_is_unknown",
@@ -97,6 +102,7 @@ __all__ = [
     "page_not_found",
     "parameters_changed_meanwhile",
     "provider_is_silent",
+    "provider_takes_long",
     "record_is_refused",
     "refused_without_state",
     "request_was_not_taken",

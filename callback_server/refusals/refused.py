@@ -16,6 +16,8 @@ class Kind(StrEnum):
     THIS_LINK_HAS_ENDED = "this_link_has_ended"
     TOO_MANY_REQUESTS_THAT_LEAD_NOWHERE = "too_many_requests_that_lead_nowhere"
     TOO_MUCH_AT_ONCE = "too_much_at_once"
+    THE_AUTHORIZATION_GOES_ON = "the_authorization_goes_on"
+    THE_SERVICE_TAKES_LONG = "the_service_takes_long"
     THE_CLUSTER_DOES_NOT_ANSWER = "the_cluster_does_not_answer"
     THE_CLUSTER_REFUSED = "the_cluster_refused"
     RIGHTS_ARE_NOT_THERE_YET = "rights_are_not_there_yet"
@@ -88,6 +90,8 @@ class Refused(Exception):
     """Whether the same link may work in a moment."""
     is_miss: bool = False
     """Whether strangers can bring it about by guessing: answered so often and no more."""
+    reload_after: timedelta | None = None
+    """When the same page may have another answer. It opens itself again then, where its request only asks."""
 
     def about(self, namespace: str, name: str) -> "Refused":
         """The same with its command filled in. They stand in the visitor's own URL, so nobody learns anything new.

@@ -4,7 +4,7 @@ It is never sent from here. What is stored is refreshed as every credential is, 
 journal; so whenever the process ends, the token stands in the import Secret or in the credential Secret.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -97,9 +97,10 @@ class SeenImports:
             self._secrets.pop(key, None)
             self._looks.pop(key, None)
 
-    def secret_names(self) -> Mapping[Key, Mapping[Source, tuple[str, ...]]]:
+    def secret_names(self, source: Source) -> Iterator[tuple[Key, str]]:
         """Which ones are remembered."""
-        return {key: {Source.IMPORTS: (import_secret_name(key.name),)} for key in self._secrets}
+        for key in self._secrets if source is Source.IMPORTS else ():
+            yield key, import_secret_name(key.name)
 
 
 def _replaced_by_import(replaced: Readable | None) -> str:

@@ -25,6 +25,8 @@ REFUSED: Mapping[str, Refused] = {
     "a link that is no longer valid": refusals.link_has_ended(),
     "too many invalid requests": refusals.too_many_misses(timedelta(seconds=30)),
     "too many people at once": refusals.busy(timedelta(seconds=5)),
+    "an authorization that takes long": refusals.goes_on(),
+    "metadata that takes long": refusals.provider_takes_long(),
     "no API server": refusals.try_again_later(),
     "an API server that refuses": refusals.cluster_refused(),
     "rights that are not there yet": refusals.may_not_read_yet("Secret my-app", "shop"),

@@ -319,3 +319,34 @@ def test_clear_counts_where_the_flow_did_not_know_of_it() -> None:
     at = Situation("shop", "sales", UID, spec(), oauth2(), Status(), asked, None)
     assert clear_is_newer(at, flow())
     assert not clear_is_newer(at, flow(requested=HandledSet().with_requests(asked)))
+
+
+class Slow:
+    """A service that answers once it may."""
+
+    def __init__(self) -> None:
+        self.was_asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        self.was_asked.set()
+        await self.may_answer.wait()
+        await GRANTS(request, writer)
+
+
+async def test_person_before_a_slow_service_is_told_that_it_goes_on_and_the_code_is_sent_once() -> None:
+    slow = Slow()
+    async with visit(slow, patience=0) as came:
+        state = await came.begin()
+        page = await came.come_back(state)
+        await slow.was_asked.wait()
+        # By now it is claimed: who comes again is led to where its end is told.
+        under_way = await came.end(await came.come_back(state))
+        slow.may_answer.set()
+        await came.services.callback.long_work.drain()
+        done = await came.end(await came.come_back(state))
+        assert len(came.provider.requests) == 1
+    assert (page.status_code, page.headers["Refresh"]) == (503, "5")
+    assert "This takes a little longer" in page.text
+    assert (under_way.status_code, under_way.headers["Refresh"]) == (200, "5")
+    assert "not finished yet" in under_way.text
+    assert "The new credential was stored" in done.text

@@ -14,6 +14,7 @@ import msgspec
 
 from callback_server.app import Services, create_app, services
 from callback_server.cookie import COOKIE
+from callback_server.long_work import PATIENCE
 from datasource.api.names import Annotation, authorization_link, credential_secret_name
 from datasource.api.objects import encoded_data
 from datasource.api.spec_problems import parse_spec
@@ -60,6 +61,7 @@ class Visit:
     spec: dict[str, Any]
     transport: Transport
     settings: Settings
+    services: Services
     meanwhile: list[Callable[[], Awaitable[None] | None]] = field(default_factory=list)
     """Each happens once, while the done page waits."""
 
@@ -157,6 +159,7 @@ async def visit(
     kube: Connection | None = None,
     journal: Journal | None = None,
     deletion_policy: str | None = None,
+    patience: float = PATIENCE,
     has_metadata: bool = False,
     **oauth2: Any,
 ) -> AsyncIterator[Visit]:
@@ -172,6 +175,7 @@ async def visit(
             spec["oauth2"]["revocationURL"] = provider.url.replace("/token", "/revoke")
         settings = Settings(EXTERNAL, SYSTEM, allow_insecure_http=True, egress=ON_LOOPBACK)
         wired = services(kube, transport, settings, journal)
+        wired.callback.long_work.patience = patience
         came: Visit
 
         async def sleep(seconds: float) -> None:
@@ -183,7 +187,7 @@ async def visit(
 
         http = httpx.ASGITransport(create_app(_patient(wired, sleep)), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=http, base_url=EXTERNAL) as client:
-            came = Visit(kube, provider, client, sleeps, spec, transport, settings)
+            came = Visit(kube, provider, client, sleeps, spec, transport, settings, wired)
             _store(kube, spec)
             yield came
 

@@ -11,8 +11,8 @@ from datasource.api.clock import rfc3339
 from datasource.api.objects import Condition, Datasource, Status
 from datasource.api.states import GRANT_EXPIRING, MEANING, Reason
 from datasource.records.contents import Contents, StoredCredential
-from datasource_operator.cache import trimmed
 from datasource_operator.decisions.notices import MOST_NAMED, Kind, Notice, cloud_event, messages, notices_of
+from datasource_operator.trimming import trimmed
 from tests.support.builders import NAMESPACE, NOW, UID, datasource, facts
 
 LINK = "https://connect.example.com/authorize/shop/calendar?ticket=secret-ticket"
