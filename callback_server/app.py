@@ -244,7 +244,8 @@ def create_app(served: Services) -> Starlette:
         again = None
         if namespace and name and is_ticket(ticket):
             again = authorization_link(settings.external_url, namespace, name, ticket)
-        return refusal_page(error, reference=reference, again=again, branding=settings.branding)
+        way_on = None if served.people is None else served.people.way_on(request, error, (namespace, name))
+        return refusal_page(error, reference=reference, again=again, branding=settings.branding, way_on=way_on)
 
     async def exceeded(request: Request, error: Exception) -> Response:
         if not isinstance(error, Exceeded):

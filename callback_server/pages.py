@@ -80,6 +80,25 @@ UNBRANDED = Branding()
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """Who looks, at the top of every page."""
+
+    user: str
+    sign_out_path: str
+    sign_out_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class WayOn:
+    """Where whoever signed in goes on from a page that has no other way."""
+
+    path: str
+    label: str
+    account: Account | None = None
+    """None: nobody has signed in yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Banner:
     """What happened, at the top of a page."""
 
@@ -117,6 +136,7 @@ class Dialog:
     branding: Branding = UNBRANDED
     gained: tuple[Shown, ...] = ()
     """What the person should know once a credential is stored."""
+    way_on: WayOn | None = None
 
     @property
     def consent(self) -> Consent:
@@ -241,6 +261,8 @@ class Message:
     reference: str = ""
     """What stands in the log, too."""
     branding: Branding = UNBRANDED
+    again_label: str = text("page.try_again")
+    way_on: WayOn | None = None
 
 
 def message_page(message: Message, status: HTTPStatus = HTTPStatus.OK) -> HTMLResponse:
@@ -249,9 +271,16 @@ def message_page(message: Message, status: HTTPStatus = HTTPStatus.OK) -> HTMLRe
 
 
 def refusal_page(
-    refused: Refused, *, reference: str = "", again: str | None = None, branding: Branding | None = None
+    refused: Refused,
+    *,
+    reference: str = "",
+    again: str | None = None,
+    branding: Branding | None = None,
+    way_on: WayOn | None = None,
 ) -> HTMLResponse:
     """A page that says what did not work and what to do; `again` is where the visitor came from, if that may help."""
+    if again is None and way_on is not None:
+        again = way_on.path
     message = Message(
         refused.title,
         refused.message,
@@ -260,6 +289,7 @@ def refusal_page(
         again if refused.can_try_again else None,
         reference,
         branding or UNBRANDED,
+        way_on=way_on,
     )
     page = message_page(message, refused.status)
     if refused.retry_after is not None:

@@ -41,6 +41,7 @@ from callback_server.refusals.service import (
     request_was_not_taken,
 )
 from callback_server.refusals.signing_in import (
+    another_person_authorized,
     another_person_is_signed_in,
     no_such_datasource,
     not_allowed,
@@ -58,6 +59,7 @@ from callback_server.refusals.storing import name_is_taken, not_configured, stor
 __all__ = [
     "Kind",
     "Refused",
+    "another_person_authorized",
     "another_person_is_signed_in",
     "another_was_first",
     "busy",

@@ -1,31 +1,23 @@
 """The pages of people who signed in: what they show as typed views, and who may see which button. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 
 from starlette.responses import HTMLResponse
 
-from callback_server.language import text
-from callback_server.pages import Dialog, page_of, time_in_words
+from callback_server.language import Words, text
+from callback_server.pages import Account, Dialog, page_of, time_in_words
 from callback_server.parameter_rows import Shown
 from datasource.api.clock import parse_rfc3339
 from datasource.api.states import State
 from datasource.cluster.tables import TablePage
 from datasource.outbound.printable import printable
 from datasource.process.branding import Branding
+from datasource.records.history import SUCCEEDED, Act, By, HistoryEntry
 
 WHO_AM_I = "kubectl auth whoami"
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Who looks, at the top of every page."""
-
-    user: str
-    sign_out_path: str
-    sign_out_token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +26,8 @@ class Button:
 
     action: str
     token: str
+    seen: str = ""
+    """ID of the credential that it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +147,30 @@ def datasource_page(page: DatasourcePage) -> HTMLResponse:
 def clear_page(page: ClearPage) -> HTMLResponse:
     """The page that asks once more."""
     return page_of("clear.html", page=page)
+
+
+_ACTS: Mapping[str, str] = {
+    Act.NEW_CREDENTIAL: "new_credential",
+    Act.CLEAR: "clear",
+    Act.REFRESH: "refresh",
+    SUCCEEDED: "succeeded",
+}
+_BY: Mapping[str, str] = {By.ANNOTATION: "annotation", By.LINK: "link", By.IMPORT: "import", By.UNPROVEN: "unproven"}
+
+
+def told_of(entry: HistoryEntry, by: str) -> tuple[str, ...]:
+    """A line of the history. A reason for a failure is as the status has it, and a person is called what they are called."""
+    return (time_in_words(entry.time), _in_words(entry.what), _by_in_words(by), _in_words(entry.result))
+
+
+def _in_words(told: str) -> str:
+    key = _ACTS.get(told)
+    return Words(told) if key is None else text(f"history.{key}")
+
+
+def _by_in_words(by: str) -> str:
+    key = _BY.get(by)
+    return by if key is None else text(f"history.{key}")
 
 
 def rows_of(table: TablePage, path_of: Callable[[str], str]) -> tuple[Row, ...]:

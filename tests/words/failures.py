@@ -75,6 +75,7 @@ REFUSED: Mapping[str, Refused] = {
     "a user without a right": refusals.not_allowed("ada@example.com", "authorize", "shop"),
     "a right that was taken away": refusals.right_was_taken_away("ada@example.com", "authorize", "shop"),
     "another user": refusals.another_person_is_signed_in(),
+    "what another user did": refusals.another_person_authorized(),
     "a Datasource that is not there": refusals.no_such_datasource("shop", "calendar"),
     "nothing to refresh": refusals.nothing_to_ask(NotAsked.NO_REFRESH_TOKEN),
 }

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from callback_server.signed_in.datasources import PAGE_SIZE
-from datasource.api.names import Annotation
+from datasource.api.names import Annotation, credential_secret_name
 from datasource.api.objects import encoded_data
 from datasource.records.credential import CredentialFacts
 from datasource.records.history import Act, entry_of
@@ -285,8 +285,24 @@ async def test_page_of_another_credential_asks_for_nothing(there: Company, actio
     assert credential is not None
     credential["metadata"]["annotations"][Annotation.CREDENTIAL_ID] = "c-2"
     done = await browser.submit(page, f"{PLACE}/{action}")
-    assert done.status_code == 403
+    assert done.status_code == 409
+    assert "There is another credential now than the one that you saw. Nothing was changed." in done.text
+    assert f'<a href="{PLACE}">Datasource calendar</a>' in done.text
+    # Nor can a form be made to be about it.
+    assert (await browser.submit(page, f"{PLACE}/{action}", seen="c-2")).status_code == 403
     assert asked_at_a_page(there) is None
+
+
+async def test_second_press_of_clear_leads_to_the_page_and_asks_for_nothing(there: Company) -> None:
+    """By then the operator may have cleared it."""
+    there.cluster.allow("ada", "get", "patch")
+    there.add(replaces=STANDING)
+    browser = await there.signed_in("ada")
+    page = await browser.get(f"{PLACE}/clear")
+    there.cluster.secrets["shop"].secrets.pop(credential_secret_name("calendar"))
+    again = await browser.submit(page, f"{PLACE}/clear")
+    assert (again.status_code, again.headers["location"]) == (303, EXTERNAL + PLACE)
+    assert there.cluster.credential("shop", "calendar") is None
 
 
 async def test_refresh_without_a_refresh_token_is_told(there: Company) -> None:
@@ -379,7 +395,7 @@ async def test_history_tells_who_did_what_and_believes_no_name_that_somebody_wro
     assert "What people did" in page.text
     assert ">grace<" in page.text
     assert "director" not in page.text
-    assert ">unproven<" in page.text
+    assert ">not proven<" in page.text
 
 
 async def test_whoever_may_only_look_is_asked_for_nothing(there: Company) -> None:
