@@ -11,7 +11,7 @@ from callback_server.language import Words, text
 from callback_server.pages import Account, Dialog, page_of, time_in_words
 from callback_server.parameter_rows import Shown
 from datasource.api.clock import parse_rfc3339
-from datasource.api.states import State
+from datasource.api.states import OPEN_THE_LINK, State
 from datasource.cluster.tables import TablePage
 from datasource.outbound.printable import printable
 from datasource.process.branding import Branding
@@ -93,6 +93,11 @@ class DatasourcePage:
     clear_path: str | None = None
     pending: str = ""
     history: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def message(self) -> str:
+        """What the Ready condition says, but for how to come to this page."""
+        return self.dialog.message.replace(f" {OPEN_THE_LINK}", "")
 
     @property
     def replaces(self) -> str:

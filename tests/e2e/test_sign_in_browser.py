@@ -237,12 +237,14 @@ def test_person_signs_in_lists_authorizes_refreshes_clears_and_signs_out(
     page.get_by_role("link", name="calendar").click()
     shoot(page, "7-datasource")
     assert buttons(page) == {BUTTON, "Refresh now", "Clear credential"}
-    before = tenant.decoded("calendar-token", "token")
+    before = tenant.decoded("calendar-token", "access_token")
     press(page, "Refresh now")
     shoot(page, "8-refresh")
     assert page.url == page_of(tenant)
     wait_for_history(tenant, got, refreshed := did("Refresh", DEMO))
-    eventually("apps have the new token", lambda: tenant.decoded("calendar-token", "token") not in {None, before})
+    eventually(
+        "apps have the new token", lambda: tenant.decoded("calendar-token", "access_token") not in {None, before}
+    )
 
     page.get_by_role("link", name="Clear credential").click()
     shoot(page, "9-clear")

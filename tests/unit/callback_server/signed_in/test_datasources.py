@@ -10,6 +10,7 @@ import pytest
 from callback_server.signed_in.datasources import PAGE_SIZE
 from datasource.api.names import Annotation, credential_secret_name
 from datasource.api.objects import encoded_data
+from datasource.api.states import OPEN_THE_LINK
 from datasource.records.credential import CredentialFacts
 from datasource.records.history import Act, entry_of
 from datasource.records.page_request import PageRequest, RequestKind
@@ -185,6 +186,17 @@ async def test_page_has_the_buttons_that_one_may_press(
     page = await (await there.signed_in("ada")).get(PLACE)
     assert page.status_code == 200, page.text
     assert buttons(page.text) == shown
+
+
+async def test_page_does_not_say_how_to_come_to_it(there: Company) -> None:
+    there.cluster.allow("ada", "get", "authorize")
+    there.add()
+    ready = {"type": "Ready", "status": "False", "reason": "GrantRevoked", "lastTransitionTime": "2026-07-01T12:00:00Z"}
+    message = f"The service ended the access. {OPEN_THE_LINK} It said: gone."
+    there.cluster.objects["shop", "calendar"]["status"]["conditions"] = [ready | {"message": message}]
+    page = await (await there.signed_in("ada")).get(PLACE)
+    assert "<p>The service ended the access. It said: gone.</p>" in page.text
+    assert "status.authorizationLink and" not in page.text.partition("<details>")[0]
 
 
 async def test_page_names_whose_credential_a_new_one_replaces(there: Company) -> None:
