@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+UNIT := unit-domain unit-pages unit-operator unit-others unit-requests unit-decisions
 # Each has a control plane and a provider of its own; most of the time a test waits for what others do.
 TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check lint unit unit-domain unit-requests unit-decisions unit-pages unit-others faults node node-shared node-anew gitops soak adversary bench \
+.PHONY: help demo test check lint unit $(UNIT) faults node node-shared node-anew gitops soak adversary bench \
 	release plugin tools generate recording docs docs-site manifests fixtures lock format clean
 
 help: ## what can be made
@@ -32,13 +33,13 @@ test: check tools ## everything: check, then the tests on a real API server, in 
 	@echo "Looking back at what all of them did"
 	$(VENV)/bin/pytest tests/cluster -m last
 	@$(RUN) -m bench smoke
-	@echo "Everything passed."
+	@$(RUN) -m deploy.local.node.needs conclusion
 
 # Side by side: while tests wait for a timeout, others compute. A make that can keeps together what each says.
-SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs 6 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs 7 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 check: $(READY) ## lint, types, import rules, unit tests; under a minute
-	@$(SIDE_BY_SIDE) unit-domain unit-pages unit-others unit-requests unit-decisions lint
+	@$(SIDE_BY_SIDE) $(UNIT) lint
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
@@ -48,30 +49,34 @@ lint: $(READY)
 	@$(RUN) -m generators.words
 
 unit: $(READY) ## unit tests, and whether they go through every branch of the domain and of decisions
-	@$(SIDE_BY_SIDE) unit-domain unit-pages unit-others unit-requests unit-decisions
+	@$(SIDE_BY_SIDE) $(UNIT)
 	$(COVERED)
 
 # One process for each room: every worker of xdist would collect all tests for itself. A test that hangs is told by its name.
 PYTEST_UNIT := $(VENV)/bin/pytest --quiet -p no:xdist -p no:pytest-kind -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 DECISIONS := tests/unit/datasource_operator/decisions
 PAGES := tests/unit/callback_server
+OPERATOR := tests/unit/datasource_operator
 REQUESTS := $(addprefix tests/unit/datasource/,providers cluster process)
-COVERED := $(VENV)/bin/coverage combine --quiet .coverage.domain .coverage.requests .coverage.decisions .coverage.pages .coverage.others && $(VENV)/bin/coverage report --fail-under=100
+COVERED := $(VENV)/bin/coverage combine --quiet $(UNIT:unit-%=.coverage.%) && $(VENV)/bin/coverage report --fail-under=100
 
 unit-domain: $(READY)
-	COVERAGE_FILE=.coverage.domain $(PYTEST_UNIT) $(MEASURED) tests/unit/datasource $(addprefix --ignore=,$(REQUESTS))
+	COVERAGE_FILE=$(@:unit-%=.coverage.%) $(PYTEST_UNIT) $(MEASURED) tests/unit/datasource $(addprefix --ignore=,$(REQUESTS))
 
 unit-requests: $(READY)
-	COVERAGE_FILE=.coverage.requests $(PYTEST_UNIT) $(MEASURED) $(REQUESTS)
+	COVERAGE_FILE=$(@:unit-%=.coverage.%) $(PYTEST_UNIT) $(MEASURED) $(REQUESTS)
 
 unit-decisions: $(READY)
-	COVERAGE_FILE=.coverage.decisions $(PYTEST_UNIT) $(MEASURED) $(DECISIONS)
+	COVERAGE_FILE=$(@:unit-%=.coverage.%) $(PYTEST_UNIT) $(MEASURED) $(DECISIONS)
 
 unit-pages: $(READY)
-	COVERAGE_FILE=.coverage.pages $(PYTEST_UNIT) $(MEASURED) $(PAGES)
+	COVERAGE_FILE=$(@:unit-%=.coverage.%) $(PYTEST_UNIT) $(MEASURED) $(PAGES)
+
+unit-operator: $(READY)
+	COVERAGE_FILE=$(@:unit-%=.coverage.%) $(PYTEST_UNIT) $(MEASURED) $(OPERATOR) --ignore=$(DECISIONS)
 
 unit-others: $(READY)
-	COVERAGE_FILE=.coverage.others $(PYTEST_UNIT) $(MEASURED) tests/unit --ignore=tests/unit/datasource --ignore=$(DECISIONS) --ignore=$(PAGES)
+	COVERAGE_FILE=$(@:unit-%=.coverage.%) $(PYTEST_UNIT) $(MEASURED) tests/unit $(addprefix --ignore=,tests/unit/datasource $(OPERATOR) $(PAGES))
 
 faults: tools ## many refreshes on two replicas under one fault after another, 10 minutes, then real kills, 25 more, and a long random walk; FAULTS_SECONDS, FAULTS_SEED
 	@$(RUN) -m tests.faults.fault_run

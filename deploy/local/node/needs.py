@@ -1,6 +1,7 @@
 """What a machine must have to run nodes, and how the rest is had.
 
 `python -m deploy.local.node.needs` gets all of it ahead of time, with the image; where no node can run, it says why.
+`... needs conclusion` is the last line of `make test`: it names what this machine could not run.
 """
 
 import os
@@ -83,8 +84,19 @@ def _modules() -> tuple[build.GoModule, ...]:
     return (build.control_plane(), build.node_agents(), build.container_runtime(), build.coredns(), build.pause())
 
 
+def conclusion() -> str:
+    """What may be said once all tests that this machine can run have passed."""
+    why = obstacle()
+    return (
+        "Everything passed." if why is None else f"Everything passed but the tests in pods, which were not run: {why}"
+    )
+
+
 def main() -> None:
-    """Get everything."""
+    """Get everything, or say what the last line of `make test` is."""
+    if sys.argv[1:] == ["conclusion"]:
+        say(conclusion())
+        return
     why = obstacle()
     if why is not None:
         say(f"      no node can run here: {why}")

@@ -115,9 +115,14 @@ def refreshing_fails(facts: CredentialFacts, seen: Observed) -> Finding | None:
 
 
 def refreshing_is_late(facts: CredentialFacts, seen: Observed) -> Finding | None:
-    """No failure is known, and yet apps have had a dead token for minutes: whatever the cause, that is not Ready."""
+    """No failure is known, and yet apps have had a dead token for minutes: whatever the cause, that is not Ready.
+
+    What was told as failing is so until a refresh succeeds: neither a restart nor the end of spec.suspend makes it Ready.
+    """
     late = late_at(facts, seen)
-    if not is_usable(facts, seen) or late is None or late > seen.now:
+    if not is_usable(facts, seen) or late is None:
+        return None
+    if late > seen.now and not (access_token_is_dead(facts, seen) and seen.was_told(Reason.REFRESH_FAILING)):
         return None
     return _with_offer(
         facts,

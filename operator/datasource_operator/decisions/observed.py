@@ -292,6 +292,11 @@ class Observed:
         """The ID of the last thing that people did, as the credential Secret names it."""
         return self.credential.facts.history if isinstance(self.credential, Readable) else None
 
+    def was_told(self, reason: Reason) -> bool:
+        """Whether the status that stands gives this reason."""
+        ready = self.status.condition("Ready")
+        return ready is not None and ready.reason == reason
+
     def with_unreadable(self, unreadable: Unreadable) -> "Observed":
         """The same, where the data of the credential Secret turned out to be altered: what it handled is known still."""
         return replace(self, credential=msgspec.structs.replace(unreadable, handled=self.handled))

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from datasource.api.objects import Condition, Status
 from datasource.api.requests import Requests
 from datasource.api.states import Reason
 from datasource_operator.decisions.findings import finding_of
@@ -45,6 +46,32 @@ def test_operator_that_just_began_has_time_to_refresh_what_ran_out_meanwhile() -
     """No write at a restart for what is mended in a moment."""
     seen = observed(credential(expires_at=NOW - timedelta(hours=5)), first_seen=NOW - SECOND)
     assert finding_of(seen).reason is Reason.AUTHORIZED
+
+
+@pytest.mark.parametrize(
+    ("told", "dead_for", "reason"),
+    [
+        (Reason.REFRESH_FAILING, SECOND, Reason.REFRESH_FAILING),
+        (Reason.REFRESH_FAILING, timedelta(0), Reason.REFRESH_FAILING),
+        (Reason.REFRESH_FAILING, -SECOND, Reason.AUTHORIZED),
+        (Reason.AUTHORIZED, SECOND, Reason.AUTHORIZED),
+        (Reason.CLIENT_REJECTED, SECOND, Reason.AUTHORIZED),
+        (None, SECOND, Reason.AUTHORIZED),
+    ],
+)
+def test_what_was_told_as_failing_is_so_until_a_refresh_succeeds(
+    told: Reason | None, dead_for: timedelta, reason: Reason
+) -> None:
+    """`kubectl wait --for=condition=Ready` after a resume, or a restart of the operator, waits for a token that works."""
+    seen = observed(credential(expires_at=NOW - dead_for), first_seen=NOW, status=status_that_says(told))
+    assert finding_of(seen).reason is reason
+
+
+def status_that_says(reason: Reason | None) -> Status:
+    """A status whose Ready condition gives that reason; None: there is none yet."""
+    if reason is None:
+        return Status()
+    return Status(conditions=(Condition("Ready", "False", reason, "", "2026-11-27T00:00:00Z"),))
 
 
 def message(**changes: Any) -> str:
