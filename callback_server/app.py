@@ -48,7 +48,7 @@ from callback_server.signed_in.visitors import SignInNeeded
 from callback_server.signed_in.wiring import people
 from callback_server.situation import Observer
 from datasource.api.names import CALLBACK_FIELD_MANAGER, authorization_link
-from datasource.cluster.api_errors import ApiError, Unavailable
+from datasource.cluster.api_errors import ApiError, Forbidden, Invalid, Unavailable
 from datasource.cluster.clients import Clients
 from datasource.cluster.credential_secrets import CredentialSecrets
 from datasource.cluster.dropped_grants import DroppedGrants
@@ -172,6 +172,7 @@ def services(
 def create_app(served: Services) -> Starlette:
     """The app, below the path of the external URL."""
     settings = served.settings
+    refused_on = partial(refusal_page, branding=settings.branding)
 
     async def show(request: Request) -> Response:
         namespace, name = _place(request)
@@ -245,7 +246,7 @@ def create_app(served: Services) -> Starlette:
         if namespace and name and is_ticket(ticket):
             again = authorization_link(settings.external_url, namespace, name, ticket)
         way_on = None if served.people is None else served.people.way_on(request, error, (namespace, name))
-        return refusal_page(error, reference=reference, again=again, branding=settings.branding, way_on=way_on)
+        return refused_on(error, reference=reference, again=again, reloads=request.method == "GET", way_on=way_on)
 
     async def exceeded(request: Request, error: Exception) -> Response:
         if not isinstance(error, Exceeded):
@@ -257,7 +258,8 @@ def create_app(served: Services) -> Starlette:
         logger.warning("the API server refused or did not answer", route=route_of(request.scope), error=str(error))
         if isinstance(error, NotGranted):
             return refusal(request, refusals.may_not_read_yet(error.what, error.namespace))
-        return refusal(request, refusals.try_again_later())
+        refused = refusals.cluster_refused() if isinstance(error, Forbidden | Invalid) else refusals.try_again_later()
+        return refusal(request, refused)
 
     async def unexpected(request: Request, error: Exception) -> Response:
         """A bug: logged with its traceback by uvicorn, to which Starlette raises it again."""

@@ -17,7 +17,6 @@ from callback_server.pages import (
     Banner,
     Dialog,
     Message,
-    WayOn,
     dialog_page,
     message_page,
     progress_page,
@@ -29,6 +28,7 @@ from callback_server.references import reference_of
 from callback_server.refusals import Refused
 from callback_server.signed_in.destinations import Destination
 from callback_server.situation import Observer, Situation, effective_parameters
+from callback_server.way_on import WayOn
 from datasource.api.clock import rfc3339
 from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource

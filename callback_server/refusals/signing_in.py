@@ -62,6 +62,12 @@ def not_allowed(user: str, verb: str, namespace: str) -> Refused:
     )
 
 
+def not_allowed_everywhere(user: str, verb: str) -> Refused:
+    """Who may do that in some namespaces may not do it in all of them at once."""
+    command = role_binding(user, verb, None)
+    return worded(Kind.NOT_ALLOWED_EVERYWHERE, HTTPStatus.FORBIDDEN, command=command, user=user, verb=_what(verb))
+
+
 def right_was_taken_away(user: str, verb: str, namespace: str) -> Refused:
     """Between the button and the way back."""
     return worded(
@@ -104,14 +110,17 @@ _ROLES = {"get": "datasource-viewer", "list": "datasource-viewer", "authorize": 
 _LONGEST_SHOWN = 256
 
 
-def role_binding(user: str, verb: str, namespace: str) -> str | None:
-    """What gives that right, to be typed by who may; None for a name that nobody should copy from a page into a shell."""
+def role_binding(user: str, verb: str, namespace: str | None) -> str | None:
+    """What gives that right, to be typed by who may; None for a name that nobody should copy from a page into a shell.
+
+    No namespace means in all of them.
+    """
     if not (user.isascii() and user.isprintable() and len(user) <= _LONGEST_SHOWN):
         return None
     role = _ROLES.get(verb, "datasource-editor")
     # One name for each user and role: the same command twice makes one binding. A user's own name is none for an object.
     name = f"{role}-{hashlib.sha256(user.encode()).hexdigest()[:8]}"
-    return (
-        f"kubectl create rolebinding {name} --clusterrole={role} "
-        f"--user={shlex.quote(user)} --namespace={shlex.quote(namespace)}"
-    )
+    given = f"{name} --clusterrole={role} --user={shlex.quote(user)}"
+    if namespace is None:
+        return f"kubectl create clusterrolebinding {given}"
+    return f"kubectl create rolebinding {given} --namespace={shlex.quote(namespace)}"

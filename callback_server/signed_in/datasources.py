@@ -7,19 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+import structlog
+
 from callback_server import refusals
 from callback_server.dialog import Beginner, DialogService, what_is_missing
 from callback_server.language import text
 from callback_server.pages import Dialog, Onward
 from callback_server.refusals import Refused
 from callback_server.security import token_for
-from callback_server.signed_in.destinations import Destination
+from callback_server.signed_in.destinations import EVERYTHING, Destination
 from callback_server.signed_in.gate import needed
-from callback_server.signed_in.pages import Button, ClearPage, DatasourcePage, ListPage, rows_of, told_of
+from callback_server.signed_in.pages import Button, ClearPage, DatasourcePage, ListPage, choices_of, rows_of, told_of
 from callback_server.signed_in.rights import Rights, Verb
 from callback_server.signed_in.sessions import SignedIn
 from callback_server.signed_in.visitors import Visitors, require_token
 from callback_server.situation import Situation, effective_parameters
+from datasource.api.states import State
 from datasource.cluster.api_errors import ApiError, Expired
 from datasource.cluster.kube import Kube
 from datasource.cluster.page_requests import NotAsked, PageRequests
@@ -29,6 +32,8 @@ from datasource.records.effective import Effective
 from datasource.records.history import By, read_history
 from datasource.records.page_request import RequestKind
 from datasource.records.ticket import ticket_scope
+
+logger = structlog.get_logger(__name__)
 
 PAGE_SIZE = 100
 
@@ -47,8 +52,16 @@ class DatasourceService:
     requests: PageRequests
     visitors: Visitors
 
-    async def listed(self, signed_in: SignedIn, namespace: str, continue_: str) -> ListPage | None:
+    async def listed(
+        self, signed_in: SignedIn, namespace: str | None, state: State | None, continue_: str
+    ) -> ListPage | None:
         """A page of the list of a namespace; None where it is to begin anew, as the token of its pages is too old, or none.
+
+        Args:
+            signed_in: who looks.
+            namespace: which; None: all of them, for who may list them all.
+            state: which Datasources; None: all of them.
+            continue_: of the page before.
 
         Raises:
             Refused: whoever looks may not.
@@ -58,18 +71,32 @@ class DatasourceService:
         if len(continue_) > _LONGEST_CONTINUE:
             return None
         try:
-            found = await self.kube.table(DATASOURCES, namespace, page_size=PAGE_SIZE, continue_=continue_)
+            found = await self.kube.table(
+                DATASOURCES,
+                namespace,
+                page_size=PAGE_SIZE,
+                continue_=continue_,
+                # The API server chooses, so a page is full however rare a state is.
+                field_selector="" if state is None else f"status.state={state}",
+            )
         except ApiError as error:
             if continue_ and (isinstance(error, Expired) or error.status == 400):
                 return None
             raise
-        path = self.visitors.path(Destination(namespace).path)
+        try:
+            rows = rows_of(found, lambda *place: self.visitors.path(Destination(*place).path), namespace)
+        except KeyError:
+            logger.error("the CRD is of another version: its Datasources have no column Namespace. Apply it again")
+            raise refusals.sign_in_is_not_ready() from None
+        path = self.visitors.path((EVERYTHING if namespace is None else Destination(namespace)).path)
+        query = ({} if state is None else {"state": state}) | {"continue": found.continue_}
         return ListPage(
             account=self.visitors.account(signed_in),
             namespace=namespace,
             home=self.visitors.path("/"),
-            rows=rows_of(found, lambda name: self.visitors.path(Destination(namespace, name).path)),
-            next_page=f"{path}?{urlencode({'continue': found.continue_})}" if found.continue_ else None,
+            rows=rows,
+            next_page=f"{path}?{urlencode(query)}" if found.continue_ else None,
+            choices=choices_of(path, state),
         )
 
     async def shown(self, signed_in: SignedIn, place: Place) -> DatasourcePage:

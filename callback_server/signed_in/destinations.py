@@ -7,22 +7,26 @@ from urllib.parse import quote
 from datasource.api.names import FLOW_KEY
 
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+LIST_OF_ALL = "/datasources"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A page: that of a Datasource, the list of a namespace, how an authorization ended, or the one where all begins."""
+    """A page: of a Datasource, the list of a namespace or of all, how an authorization ended, or the one where all begins."""
 
     namespace: str | None = None
     name: str | None = None
     done_id: str | None = None
+    is_list_of_all: bool = False
 
     @property
     def path(self) -> str:
         """Below the external URL. It is made of what was read, not of what came."""
         if self.done_id is not None:
             return f"/done/{quote(self.done_id, safe='')}"
+        if self.is_list_of_all:
+            return LIST_OF_ALL
         if self.namespace is None:
             return "/"
         parts = [part for part in (self.namespace, self.name) if part is not None]
@@ -30,6 +34,7 @@ class Destination:
 
 
 HOME = Destination()
+EVERYTHING = Destination(is_list_of_all=True)
 
 
 def destination_of(path: str) -> Destination:
@@ -38,6 +43,8 @@ def destination_of(path: str) -> Destination:
     A path that browsers read as another host (`//x`, `/\\\\x`, `/%09/x`) is the path of no page.
     """
     kind, _, rest = path.removeprefix("/").partition("/")
+    if path == LIST_OF_ALL:
+        return EVERYTHING
     if not path.startswith("/") or len(path) > 512:
         return HOME
     if kind == "done" and FLOW_KEY.fullmatch(rest):

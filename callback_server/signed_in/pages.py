@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from starlette.responses import HTMLResponse
 
-from callback_server.language import Words, text
-from callback_server.pages import Account, Dialog, page_of, time_in_words
+from callback_server.language import Text, Words, text
+from callback_server.pages import Dialog, page_of, time_in_words
 from callback_server.parameter_rows import Shown
+from callback_server.way_on import Account
 from datasource.api.clock import parse_rfc3339
 from datasource.api.states import OPEN_THE_LINK, State
 from datasource.cluster.tables import TablePage
@@ -51,6 +53,8 @@ class HomePage:
     action: str
     groups: tuple[str, ...]
     who_am_i: str = WHO_AM_I
+    all_path: str | None = None
+    """Of the list of all namespaces, where they are all served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Row:
     state: str
     expires: str
     authorized_as: str
+    namespace: str = ""
+    """Where the list is one of all namespaces."""
 
     @property
     def state_class(self) -> str:
@@ -70,14 +76,36 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A link that shows the same list by another state; no state shows all."""
+
+    path: str
+    state: State | None
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ListPage:
-    """The Datasources of a namespace, a hundred at a time."""
+    """The Datasources of a namespace, or of all of them, a hundred at a time."""
 
     account: Account
-    namespace: str
+    namespace: str | None
+    """None: all of them."""
     home: str
     rows: tuple[Row, ...]
     next_page: str | None
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def title(self) -> Text:
+        """What is listed."""
+        return text("list.title_of_all") if self.namespace is None else text("list.title", namespace=self.namespace)
+
+    @property
+    def nothing(self) -> Text:
+        """What stands there where there are no rows."""
+        chosen = next((each.state for each in self.choices if each.is_chosen and each.state is not None), None)
+        return text("list.nothing") if chosen is None else text("list.none_in_state", state=chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +206,28 @@ def _by_in_words(by: str) -> str:
     return by if key is None else text(f"history.{key}")
 
 
-def rows_of(table: TablePage, path_of: Callable[[str], str]) -> tuple[Row, ...]:
-    """The rows of a list as the API server printed them."""
+def choices_of(path: str, chosen: State | None) -> tuple[Choice, ...]:
+    """Links to a list by each state, and to the whole."""
+    return tuple(
+        Choice(path if state is None else f"{path}?{urlencode({'state': state})}", state, state is chosen)
+        for state in (None, *State)
+    )
+
+
+def rows_of(table: TablePage, path_of: Callable[[str, str], str], namespace: str | None) -> tuple[Row, ...]:
+    """The rows of a list as the API server printed them: of one namespace, or of all, of which each row says its own.
+
+    Raises:
+        KeyError: one of them does not.
+    """
     return tuple(
         Row(
             name=row["Name"],
-            path=path_of(row["Name"]),
+            path=path_of(namespace or row["Namespace"], row["Name"]),
             state=row.get("State", ""),
             expires=_time(row["Expires"]) if "Expires" in row else "",
             authorized_as=printable(row.get("Authorized as", "")),
+            namespace="" if namespace else row["Namespace"],
         )
         for row in table.rows
         if "Name" in row

@@ -23,6 +23,9 @@ KEPT_PER_USER = 256 * 2**10
 
 _COST = 512
 
+_EVERYWHERE = "*"
+"""All namespaces, in a message."""
+
 
 class Verb(StrEnum):
     """What one may do to Datasources."""
@@ -39,7 +42,7 @@ class Verb(StrEnum):
 class _Question:
     user: User
     verb: Verb
-    namespace: str
+    namespace: str | None
     name: str | None
 
 
@@ -60,13 +63,20 @@ class Rights:
     trail: Trail
     _kept: FairCache[_Question, _Answer] = field(default_factory=lambda: FairCache(KEPT_IN_ALL, KEPT_PER_USER))
 
-    async def allows(self, user: User, verb: Verb, namespace: str, name: str | None = None, *, anew: bool) -> bool:
+    @property
+    def everything_is_served(self) -> bool:
+        """Whether there is a list of all namespaces at all."""
+        return not self.namespaces
+
+    async def allows(
+        self, user: User, verb: Verb, namespace: str | None, name: str | None = None, *, anew: bool
+    ) -> bool:
         """Whether a user may do that.
 
         Args:
             user: who asks.
             verb: what for.
-            namespace: where.
+            namespace: where; None: in all of them.
             name: of the Datasource; None: of all that are there.
             anew: whether the API server is to be asked now, as for whatever changes something.
 
@@ -84,13 +94,13 @@ class Rights:
         try:
             is_allowed = await may(self.kube, user, verb, namespace, name)
         except Forbidden as error:
-            raise NotGranted(error, what="the rights of people", namespace=namespace) from None
+            raise NotGranted(error, what="the rights of people", namespace=namespace or _EVERYWHERE) from None
         answer = _Answer(is_allowed, asked_at + KEPT.total_seconds())
         self._kept.put(question, answer, user.name, cost=_COST + sum(map(len, user.groups)))
         return is_allowed
 
     async def require(
-        self, user: User, verb: Verb, namespace: str, name: str | None = None, *, anew: bool = False
+        self, user: User, verb: Verb, namespace: str | None, name: str | None = None, *, anew: bool = False
     ) -> None:
         """Check it.
 
@@ -100,4 +110,6 @@ class Rights:
         """
         if not await self.allows(user, verb, namespace, name, anew=anew):
             self.trail.denied(user, verb, namespace, name)
+            if namespace is None:
+                raise refusals.not_allowed_everywhere(user.name, verb)
             raise refusals.not_allowed(user.name, verb, namespace)

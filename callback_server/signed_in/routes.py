@@ -14,11 +14,11 @@ from callback_server.cookie import BROWSER, new_cookie
 from callback_server.dialog import parse_form
 from callback_server.form_body import body_of
 from callback_server.language import text
-from callback_server.pages import Message, Onward, WayOn, message_page, onward_page
+from callback_server.pages import Message, Onward, message_page, onward_page
 from callback_server.refusals import Kind, Refused
 from callback_server.security import is_from_our_page, is_navigation, token_for
 from callback_server.signed_in.datasources import DatasourceService, Place
-from callback_server.signed_in.destinations import HOME, NAME, NAMESPACE, Destination, destination_of
+from callback_server.signed_in.destinations import EVERYTHING, HOME, NAME, NAMESPACE, Destination, destination_of
 from callback_server.signed_in.gate import Gate
 from callback_server.signed_in.pages import (
     HomePage,
@@ -30,9 +30,11 @@ from callback_server.signed_in.pages import (
     sign_in_page,
 )
 from callback_server.signed_in.sessions import SESSION, SessionStore, SignedIn
-from callback_server.signed_in.sign_in import PATH, SignInService
+from callback_server.signed_in.sign_in import PATH, NotStored, SignInService
 from callback_server.signed_in.under_way import SIGN_IN
 from callback_server.signed_in.visitors import SignInNeeded, Visitor, Visitors, cookie_of, require_token
+from callback_server.way_on import WayOn
+from datasource.api.states import State
 from datasource.process.settings import Settings
 from datasource.records.flow import Flow
 from datasource.records.page_request import RequestKind
@@ -106,20 +108,27 @@ def people_routes(people: People) -> list[Route]:
 
     async def home(request: Request) -> Response:
         visitor, signed_in = await _looking(visitors, request, HOME)
-        page = HomePage(visitors.account(signed_in), visitors.path("/datasources"), signed_in.user.groups)
+        path = visitors.path(EVERYTHING.path)
+        all_path = path if people.datasources.rights.everything_is_served else None
+        page = HomePage(visitors.account(signed_in), path, signed_in.user.groups, all_path=all_path)
         return visitor.take_along(home_page(page))
 
     async def find(request: Request) -> Response:
-        """The form of the first page leads here: a namespace is named in a query, and pages have paths."""
-        namespace = request.query_params.get("namespace", "").strip().lower()
+        """The list of all. The form of the first page leads here, too: it names a namespace in a query; pages have paths."""
+        if "namespace" not in request.query_params:
+            return await listed(request, EVERYTHING)
+        namespace = request.query_params["namespace"].strip().lower()
         destination = Destination(namespace) if NAMESPACE.fullmatch(namespace) else HOME
         return RedirectResponse(visitors.page(destination), HTTPStatus.SEE_OTHER)
 
     async def listing(request: Request) -> Response:
-        destination = Destination(_namespace(request))
+        return await listed(request, Destination(_namespace(request)))
+
+    async def listed(request: Request, destination: Destination) -> Response:
         visitor, signed_in = await _looking(visitors, request, destination)
-        continue_ = request.query_params.get("continue", "")
-        found = await people.datasources.listed(signed_in, _namespace(request), continue_)
+        query = request.query_params
+        state = next((each for each in State if each == query.get("state")), None)
+        found = await people.datasources.listed(signed_in, destination.namespace, state, query.get("continue", ""))
         if found is None:
             return RedirectResponse(visitors.page(destination), HTTPStatus.SEE_OTHER)
         return visitor.take_along(list_page(found))
@@ -166,10 +175,11 @@ def people_routes(people: People) -> list[Route]:
     async def signed_in(request: Request) -> Response:
         visitor = await visitors.of(request)
         browser = None if visitor.is_new else visitor.browser
+        query, under_way = request.scope["query_string"], cookie_of(request, SIGN_IN)
         try:
-            made, destination = await people.sign_in.finish(
-                request.scope["query_string"], cookie_of(request, SIGN_IN), browser, visitor.signed_in
-            )
+            made, destination = await people.sign_in.finish(query, under_way, browser, visitor.signed_in)
+        except NotStored as error:
+            return RedirectResponse(visitors.page(error.destination), HTTPStatus.SEE_OTHER)
         except Refused as refused:
             if refused.kind is not Kind.THIS_SIGN_IN_IS_NOT_KNOWN or visitor.signed_in is None:
                 raise
@@ -209,7 +219,7 @@ def people_routes(people: People) -> list[Route]:
     one = "/datasources/{namespace}/{name}"
     return [
         Route("/", home),
-        Route("/datasources", find),
+        Route(EVERYTHING.path, find),
         Route("/datasources/{namespace}", listing),
         Route(one, datasource),
         Route(f"{one}/authorize", get_credential, methods=["POST"]),

@@ -32,9 +32,9 @@ class Trail:
         """Somebody signed out."""
         self._tell(SIGNED_OUT, user)
 
-    def denied(self, user: User, verb: str, namespace: str, name: str | None) -> None:
+    def denied(self, user: User, verb: str, namespace: str | None, name: str | None) -> None:
         """Somebody lacked a right."""
-        self._tell(DENIED, user, namespace=namespace, datasource=name or "", verb=verb)
+        self._tell(DENIED, user, namespace=namespace or "", datasource=name or "", verb=verb)
 
     def asked(self, request: PageRequest, place: tuple[str, str]) -> None:
         """Somebody asked for something: what came of it is told by the operator, with the same ID."""

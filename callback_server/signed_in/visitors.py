@@ -10,10 +10,10 @@ from starlette.responses import Response
 from callback_server import refusals
 from callback_server.cookie import BROWSER, LookAlike, OurCookie, new_cookie
 from callback_server.language import text
-from callback_server.pages import Account, WayOn
 from callback_server.security import is_form_token, token_for, token_is_for
 from callback_server.signed_in.destinations import HOME, Destination
 from callback_server.signed_in.sessions import SESSION, SessionStore, SignedIn
+from callback_server.way_on import Account, WayOn
 
 
 class SignInNeeded(Exception):

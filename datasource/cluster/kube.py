@@ -118,7 +118,7 @@ class Kube:
         manager: str,
         dry_run: bool = False,
     ) -> T:
-        """POST a new object."""
+        """POST a new object; the namespace is empty for what is in none."""
         body = await self._connection.request(
             "POST", resource.path(namespace), params=_write_params(manager, dry_run), body=manifest
         )
@@ -220,13 +220,29 @@ class Kube:
                 return
             params["continue"] = page.metadata.continue_
 
-    async def table(self, resource: Resource, namespace: str, *, page_size: int, continue_: str = "") -> TablePage:
+    async def table(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        page_size: int,
+        continue_: str = "",
+        field_selector: str = "",
+    ) -> TablePage:
         """One page of a LIST, as `kubectl get` prints it: what each object says of itself in its columns, and nothing else.
+
+        Args:
+            resource: what is listed.
+            namespace: where; None: in all of them.
+            page_size: at most so many.
+            continue_: of the page before.
+            field_selector: which of them; the API server chooses.
 
         Raises:
             Expired: the continue token is too old; begin anew.
         """
-        params = {"limit": str(page_size), "includeObject": "None"} | ({"continue": continue_} if continue_ else {})
+        given = {"continue": continue_, "fieldSelector": field_selector}
+        params = {"limit": str(page_size), "includeObject": "None"} | {key: each for key, each in given.items() if each}
         body = await self._connection.request(
             "GET", resource.path(namespace), params=params, headers={"Accept": TABLE_ONLY}
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from datasource.cluster.replays import Replays
-from datasource.process.journal import Entry
+from datasource.process.journal_file import Entry
 from datasource.providers.exchange import Recorder
 from datasource.records.journal_entry import JournalEntry, RecordedReply, encode_entry, place_of
 

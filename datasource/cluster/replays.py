@@ -16,7 +16,8 @@ import structlog
 
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.concurrency.backoff import Backoff, full_jitter
-from datasource.process.journal import MOST_TRIES, Entry, Journal
+from datasource.process.journal import MOST_TRIES, Journal
+from datasource.process.journal_file import Entry
 
 logger = structlog.get_logger(__name__)
 

@@ -5,6 +5,8 @@ in the cluster's own words, so nothing may come out that the cluster means somet
 no text that looks like another on a page, no half of somebody's groups.
 """
 
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from typing import Any
@@ -24,6 +26,14 @@ EVERYBODY = "system:authenticated"
 
 _OF_THE_CLUSTER = "system:"
 
+_NOT_SEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+"""Printable to Python, and nothing on a page (Default_Ignorable_Code_Point, and the empty Braille)."""
+
+_LOST = "\ufffd"
+"""What stands for half a character, whichever it was: two people would have one name."""
+
 
 class Why(Enum):
     """Why nobody is signed in."""
@@ -31,7 +41,7 @@ class Why(Enum):
     NO_NAME = auto()
     """The claim is missing, empty, or no text."""
     NAME_UNUSABLE = auto()
-    """Too long, or with characters that are not seen."""
+    """Too long, or with characters that are not seen, or that look as others do."""
     NAME_OF_THE_CLUSTER = auto()
     EMAIL_NOT_VERIFIED = auto()
     OTHER_AUDIENCES = auto()
@@ -71,6 +81,11 @@ class User(msgspec.Struct, frozen=True):
         return f"User({self.name!r}, {len(self.groups)} groups)"
 
 
+def is_of_the_cluster(user: User) -> bool:
+    """Whether somebody is called what nobody is called who signed in: a name or a group of the cluster's own."""
+    return any(each.startswith(_OF_THE_CLUSTER) and each != EVERYBODY for each in (user.name, *user.groups))
+
+
 def user_of(claims: Mapping[str, Any], mapping: ClaimMapping, *, client_id: str) -> User:
     """The user whom verified claims name.
 
@@ -100,7 +115,7 @@ def _name(claims: Mapping[str, Any], mapping: ClaimMapping) -> str:
     if claim == "email" and claims.get("email_verified") is not True:
         raise NobodyKnown(Why.EMAIL_NOT_VERIFIED, claim)
     name = mapping.username_prefix + value
-    if not _is_usable(name):
+    if not _is_usable(name) or _passes_for_another(name):
         raise NobodyKnown(Why.NAME_UNUSABLE, claim)
     if name.startswith(_OF_THE_CLUSTER):
         raise NobodyKnown(Why.NAME_OF_THE_CLUSTER, claim)
@@ -138,3 +153,12 @@ def _listed(value: object, claim: str) -> Iterator[str]:
 def _is_usable(text: str) -> bool:
     """Not too long, and nothing in it that is not seen, or that changes how the rest is seen."""
     return len(text) <= LONGEST_NAME and text.isprintable()
+
+
+def _passes_for_another(name: str) -> bool:
+    """Whether a page shows a name as it shows another one, letter by letter: the history tells people by their names.
+
+    Letters of two alphabets that look alike are not told: there is no end of them.
+    """
+    is_plain = unicodedata.is_normalized("NFC", name) and name == " ".join(name.split())
+    return not is_plain or _LOST in name or _NOT_SEEN.search(name) is not None

@@ -10,25 +10,25 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import stat
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 from prometheus_client import Counter as Metric
 from prometheus_client import Gauge
+
+from datasource.process.journal_file import LARGEST_ENTRY, Entry, may_be_entry, size_of
 
 logger = structlog.get_logger(__name__)
 
 FOLDER = "journal"
 """What is made in the directory that the settings name: that may be a mount point, and belong to somebody else."""
 
-LARGEST_ENTRY = 64 * 1024
 LARGEST_IN_ALL = 16 * 2**20
 """Bytes."""
 
@@ -67,10 +67,6 @@ for _result in ("replayed", "superseded", "dropped", "unwritable", "set aside"):
 T = TypeVar("T")
 
 _TEMPORARY = ".tmp"
-_NAME = re.compile(
-    r"(?P<sequence>[0-9]{20})\.(?P<namespace>[a-z0-9-]{1,63})\.(?P<place>[0-9a-f]{16,64})\.(?P<id>[0-9a-f]{1,64})"
-    r"\.(?P<tries>[0-9]{1,4})\.(?P<kind>entry|aside)"
-)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -78,40 +74,12 @@ class Unusable(Exception):
     """There is no journal; says why."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Entry:
-    """What the name of an entry says."""
+class _Kept(NamedTuple):
+    """What is known of an entry's file beside its name."""
 
-    sequence: int
-    """Nanoseconds since 1970, and greater than that of every entry written before."""
-    namespace: str
-    place: str
-    """Stands for whatever the reply is for."""
-    id: str
-    tries: int = 0
-    is_aside: bool = False
-
-    @property
-    def file_name(self) -> str:
-        """Its file."""
-        kind = "aside" if self.is_aside else "entry"
-        return f"{self.sequence:020d}.{self.namespace}.{self.place}.{self.id}.{self.tries}.{kind}"
-
-    @property
-    def written_at(self) -> float:
-        """Seconds since 1970."""
-        return self.sequence / 1e9
-
-    @classmethod
-    def named(cls, file_name: str) -> "Entry | None":
-        """The entry in a file; None for a file that is none."""
-        match = _NAME.fullmatch(file_name)
-        if match is None:
-            return None
-        is_aside = match["kind"] == "aside"
-        return cls(
-            int(match["sequence"]), match["namespace"], match["place"], match["id"], int(match["tries"]), is_aside
-        )
+    size: int
+    seen_at: float
+    """When this process first saw it (monotonic)."""
 
 
 def _nothing_happens(_: str) -> None:
@@ -127,21 +95,27 @@ class Journal:
     fault: Callable[[str], None] = _nothing_happens
     """Called before and after each call that changes a file; a test may end everything there."""
     clock: Callable[[], int] = time.time_ns
-    _entries: dict[Entry, int] = field(default_factory=dict)
-    """With the size of each."""
+    monotonic: Callable[[], float] = time.monotonic
+    _entries: dict[Entry, _Kept] = field(default_factory=dict)
     _misnamed: dict[Entry, str] = field(default_factory=dict)
     """The files of those that could not be renamed: a directory may become read-only."""
     _in_hand: set[Entry] = field(default_factory=set)
     """Those on which whoever wrote them still works."""
 
     def __post_init__(self) -> None:
+        foreign = []
         for name in sorted(os.listdir(self.folder)):
-            if name.endswith(_TEMPORARY):
+            entry, size = Entry.named(name.removesuffix(_TEMPORARY)), size_of(name, self.folder)
+            if entry is None or size is None:
+                foreign.append(name)
+            elif name.endswith(_TEMPORARY):
                 self._remove_left_over(name)
-            elif (entry := Entry.named(name)) is not None:
-                self._entries[entry] = os.stat(name, dir_fd=self.folder, follow_symlinks=False).st_size
             else:
-                logger.warning("a file in the journal is no entry of ours; it is left alone", file=name)
+                self._entries[entry] = _Kept(size, self.monotonic())
+        if foreign:
+            logger.warning(
+                "files in the journal are no entries of ours; they are left alone", files=len(foreign), first=foreign[0]
+            )
 
     # What lies there.
 
@@ -159,8 +133,19 @@ class Journal:
         """The oldest entry of a place that waits to be dealt with."""
         return min((entry for entry in self._entries if entry.place == place and not entry.is_aside), default=None)
 
+    def has_any(self, place: str) -> bool:
+        """Whether anything of a place lies there, one that was set aside included."""
+        return any(entry.place == place for entry in self._entries)
+
+    def oldest(self, now: float) -> float:
+        """For how many seconds the oldest of those that wait has waited. A clock that was set back hides none: it waits at
+        least since this process saw it."""
+        waiting = [(entry, kept.seen_at) for entry, kept in tuple(self._entries.items()) if not entry.is_aside]
+        ages = (max(now - entry.written_at, self.monotonic() - seen_at) for entry, seen_at in waiting)
+        return max((0.0, *ages))
+
     def is_in_hand(self, entry: Entry) -> bool:
-        """Whether whoever wrote it still works on it."""
+        """Whether whoever wrote it works on it."""
         return entry in self._in_hand
 
     def may_leave(self, namespace: str) -> bool:
@@ -175,7 +160,10 @@ class Journal:
         entry = Entry(
             max(self.clock(), max((each.sequence for each in self._entries), default=0) + 1), namespace, place, id_
         )
-        if len(content) > LARGEST_ENTRY or sum(self._entries.values()) + len(content) > LARGEST_IN_ALL:
+        if (
+            len(content) > LARGEST_ENTRY
+            or sum(kept.size for kept in tuple(self._entries.values())) + len(content) > LARGEST_IN_ALL
+        ):
             REPLIES.labels("unwritable").inc()
             return None
         temporary = f"{entry.file_name}{_TEMPORARY}"
@@ -186,7 +174,7 @@ class Journal:
             REPLIES.labels("unwritable").inc()
             self._remove_left_over(temporary)
             return None
-        self._entries[entry] = len(content)
+        self._entries[entry] = _Kept(len(content), self.monotonic())
         self._in_hand.add(entry)
         return entry
 
@@ -200,8 +188,8 @@ class Journal:
             self._file_of(entry), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder
         )
         try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise OSError(errno.EINVAL, "no file")
+            if not may_be_entry(os.fstat(file)):
+                raise OSError(errno.EINVAL, "no entry")
             return b"".join(iter(lambda: os.read(file, LARGEST_ENTRY), b""))
         finally:
             os.close(file)
@@ -269,7 +257,7 @@ class Journal:
         except OSError as error:
             logger.error("an entry of the journal cannot be renamed", error=str(error))
             self._misnamed[after] = name
-        self._entries[after] = self._entries.pop(before, 0)
+        self._entries[after] = self._entries.pop(before, _Kept(0, self.monotonic()))
         if before in self._in_hand:
             self._in_hand.remove(before)
             self._in_hand.add(after)
@@ -345,6 +333,6 @@ def journal_in(directory: str | None, now: Callable[[], float] = time.time) -> J
     KEPT.set(1)
     ENTRIES.labels("waiting").set_function(lambda: len(journal.waiting))
     ENTRIES.labels("set aside").set_function(lambda: len(journal.aside))
-    OLDEST.set_function(lambda: max((0, *(now() - entry.written_at for entry in journal.waiting))))
+    OLDEST.set_function(lambda: journal.oldest(now()))
     logger.info("keeps a journal", directory=directory, waiting=len(journal.waiting), set_aside=len(journal.aside))
     return journal

@@ -6,6 +6,7 @@ send the old refresh token again, and when, is decided here.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeGuard
 
 import msgspec
 
@@ -110,6 +111,11 @@ def may_be_taken(
     if seen_unchanged < TAKEOVER_AFTER or not intent.journal:
         return seen_unchanged >= TAKEOVER_AFTER
     return max(age, seen_unchanged) >= JOURNAL_IS_LOST_AFTER or (life is not None and life.is_short)
+
+
+def is_left_by(intent: Intent | None, process: Process) -> TypeGuard[Intent]:
+    """Whether an intent of this pod makes others wait for a reply that would be in its journal, which this process keeps."""
+    return intent is not None and intent.pod == process.pod and intent.journal and process.journal
 
 
 def next_intent(

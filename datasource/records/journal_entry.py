@@ -167,10 +167,10 @@ E = TypeVar("E", RefreshEntry, CodeEntry)
 
 
 def decode_entry(record: bytes, type_: type[E]) -> E:
-    """Read what `encode_entry` wrote.
+    """Read what `encode_entry` wrote. A field that only a later version knows is passed over: the tokens are to be stored.
 
     Raises:
-        msgspec.MsgspecError: it is damaged, of another process, or of a version that knows more.
+        msgspec.MsgspecError: it is damaged, of another process, or of a kind that only a later version knows.
     """
     return msgspec.json.decode(record, type=type_)
 

@@ -16,7 +16,7 @@ import msgspec
 from datasource.api.clock import Moment, rfc3339
 from datasource.api.names import Annotation, Role, SecretType, session_secret_name
 from datasource.api.objects import Secret, encoded_data
-from datasource.oauth2.kubernetes_user import User
+from datasource.oauth2.kubernetes_user import User, is_of_the_cluster
 from datasource.records.flow import FlowKey, flow_key_origin, key_hash, new_flow_key, parse_flow_key
 from datasource.records.link_keys import LinkKey, LinkKeys, Origin, Purpose
 
@@ -130,4 +130,7 @@ def read_session(secret: Secret) -> StoredSession:
         session = msgspec.json.decode(secret.value(_DATA_KEY) or "", type=Session)
     except (ValueError, msgspec.MsgspecError):
         raise UnreadableSession(f"data key {_DATA_KEY} cannot be read") from None
+    if is_of_the_cluster(session.user):
+        # No sign-in makes such a one. To write it is one of the things that the callback server's token is good for.
+        raise UnreadableSession("it names the cluster's own")
     return StoredSession(session, secret.metadata.resource_version)

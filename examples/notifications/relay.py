@@ -44,9 +44,12 @@ class Relay(BaseHTTPRequestHandler):
 
 
 def line_of(event: dict) -> str:
-    """One line: what, where, which ones, and whom to ask."""
+    """One line: what, where, which ones, whom to ask, and their pages where people sign in."""
     data = event["data"]
-    names = ", ".join(f"{each['name']} ({each.get('contact') or each['reason']})" for each in data["datasources"])
+    names = ", ".join(
+        f"{each['name']} ({each.get('contact') or each['reason']}){' ' + each['page'] if 'page' in each else ''}"
+        for each in data["datasources"]
+    )
     more = data["count"] - len(data["datasources"])
     return f"{LINES.get(event['type'], event['type'])} in {data['namespace']}: {names}{f' and {more} more' if more else ''}"
 

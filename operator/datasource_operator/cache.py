@@ -2,23 +2,22 @@
 
 A watch may show an older version of what we wrote a moment ago, which is passed over: resourceVersions of one resource are
 ordered (Kubernetes guarantees it since 1.35, etcd always did).
+
+There may be a hundred thousand, so what is kept of each is packed, and unpacked by whoever asks for it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from sys import intern
-from typing import Any, NamedTuple, assert_never
+from typing import NamedTuple
 
-import msgspec
-
-from datasource.api.names import Annotation, Role, credential_secret_name
-from datasource.api.objects import Condition, Datasource, Metadata, OwnerReference, Status
-from datasource.api.requests import shortened
-from datasource.records.contents import Contents, Leaving, StoredCredential, StoredTombstone, contents_in
-from datasource.records.credential import Unreadable
+from datasource.api.names import CREDENTIAL_SUFFIX, TOKEN_SUFFIX, Annotation, Role, credential_secret_name
+from datasource.api.objects import Datasource, Metadata
+from datasource.records.contents import Contents, StoredCredential, contents_in, still_there
 from datasource.records.revocable_token import revocation_is_due
 from datasource.records.token_secret import StoredTokenSecret, read_stored
+from datasource_operator import trimming
+from datasource_operator.packing import Packing
 from datasource_operator.served_scopes import Source
 
 
@@ -32,25 +31,41 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-class _CachedCredential(NamedTuple):
+class _Unusual(NamedTuple):
+    """What of a credential Secret is no credential in use: there are few."""
+
     resource_version: str
     contents: Contents
-    is_to_be_revoked: bool
+
+
+_CREDENTIALS = Packing(StoredCredential)
+_TOKEN_SECRETS = Packing(StoredTokenSecret)
 
 
 @dataclass(slots=True)
 class _Known:
     """All that is known about one key."""
 
-    datasource: Datasource | None = None
-    credential: _CachedCredential | None = None
-    token_secrets: dict[str, StoredTokenSecret] = field(default_factory=dict)
+    datasource: bytes | None = None
+    credential: bytes | _Unusual | None = None
+    token_secrets: tuple[bytes, ...] = ()
 
     def is_empty(self) -> bool:
         return self.datasource is None and self.credential is None and not self.token_secrets
 
-    def token_names(self, *, usual: bool) -> tuple[str, ...]:
-        return tuple(name for name, each in self.token_secrets.items() if each.has_usual_type is usual)
+    def secret_names(self, key: Key, source: Source) -> Iterator[str]:
+        if source is Source.CREDENTIALS and self.credential is not None:
+            yield credential_secret_name(key.name)
+        elif source in {Source.TOKENS, Source.OTHER_TOKENS}:
+            for each in map(_TOKEN_SECRETS.unpacked, self.token_secrets):
+                if each.has_usual_type is (source is Source.TOKENS):
+                    yield each.name
+
+    def token_secret(self, name: str) -> StoredTokenSecret | None:
+        return next((each for each in map(_TOKEN_SECRETS.recent, self.token_secrets) if each.name == name), None)
+
+    def without(self, name: str) -> tuple[bytes, ...]:
+        return tuple(each for each in self.token_secrets if _TOKEN_SECRETS.recent(each).name != name)
 
 
 @dataclass(slots=True)
@@ -59,31 +74,23 @@ class Cache:
 
     _known: dict[Key, _Known] = field(default_factory=dict)
     _belongs_to: dict[tuple[str, str], Key] = field(default_factory=dict)
-    """By namespace and name of a Secret: the key that its annotation named when it was last seen."""
+    """By namespace and name of a Secret: the key that its annotation named when it was last seen. Where that follows from its
+    name, it stands there only by what is known of the key."""
+    _to_be_revoked: set[Key] = field(default_factory=set)
+    _begun: set[Key] = field(default_factory=set)
+    """Those on whose credential Secret an intent stands."""
+
+    # Datasources.
 
     def datasource(self, key: Key) -> Datasource | None:
         """The last version seen."""
         known = self._known.get(key)
-        return None if known is None else known.datasource
+        return None if known is None or known.datasource is None else trimming.recent(known.datasource)
 
-    def credential(self, key: Key) -> Contents | None:
-        """What the credential Secret holds."""
+    def has_datasource(self, key: Key) -> bool:
+        """Whether one was seen."""
         known = self._known.get(key)
-        return None if known is None or known.credential is None else known.credential.contents
-
-    def revocation_is_due(self, key: Key) -> bool:
-        """Whether a token in the credential Secret waits to be revoked; the Datasource may be gone."""
-        known = self._known.get(key)
-        return known is not None and known.credential is not None and known.credential.is_to_be_revoked
-
-    def revocations_due(self) -> list[Key]:
-        """The keys of which a token waits to be revoked."""
-        return [key for key in self._known if self.revocation_is_due(key)]
-
-    def token_secrets(self, key: Key) -> tuple[StoredTokenSecret, ...]:
-        """Every token Secret that names this Datasource."""
-        known = self._known.get(key)
-        return () if known is None else tuple(known.token_secrets.values())
+        return known is not None and known.datasource is not None
 
     def datasource_keys(self) -> list[Key]:
         """The keys of all Datasources."""
@@ -94,63 +101,89 @@ class Cache:
         for known in list(self._known.values()):
             datasource, credential = known.datasource, known.credential
             if datasource is not None:
-                yield datasource, None if credential is None else credential.contents
+                # Who looks at all of them asks for none again soon.
+                yield trimming.unpacked(datasource), _contents(credential, _CREDENTIALS.unpacked)
 
     def store_datasource(self, datasource: Datasource) -> bool:
         """Remember a Datasource; False where that version, or a newer one, is known already."""
         key = Key(datasource.metadata.namespace, datasource.metadata.name)
-        known = self._known_as(key)
-        if known.datasource is not None and _is_known(datasource.metadata, known.datasource.metadata.resource_version):
+        before = self.datasource(key)
+        if before is not None and _is_known(datasource.metadata, before.metadata.resource_version):
             return False
-        known.datasource = datasource
+        self._known_as(key).datasource = trimming.packed(datasource)
         return True
 
     def drop_datasource(self, key: Key, metadata: Metadata | None = None) -> bool:
         """Forget a Datasource; False where the one known is newer than the deletion."""
-        known = self._known.get(key)
-        if known is None or known.datasource is None:
+        before = self.datasource(key)
+        if before is None or (metadata is not None and _is_older(metadata, before.metadata.resource_version)):
             return False
-        if metadata is not None and _is_older(metadata, known.datasource.metadata.resource_version):
-            return False
+        known = self._known[key]
         known.datasource = None
         self._tidy(key, known)
         return True
 
-    def owner(self, metadata: Metadata) -> Key | None:
-        """Whose a Secret was when it was last seen."""
-        return self._belongs_to.get((metadata.namespace, metadata.name))
+    # Credentials.
+
+    def credential(self, key: Key) -> Contents | None:
+        """What the credential Secret holds."""
+        known = self._known.get(key)
+        return None if known is None else _contents(known.credential, _CREDENTIALS.recent)
+
+    def revocation_is_due(self, key: Key) -> bool:
+        """Whether a token in the credential Secret waits to be revoked; the Datasource may be gone."""
+        return key in self._to_be_revoked
+
+    def revocations_due(self) -> list[Key]:
+        """The keys of which a token waits to be revoked."""
+        return list(self._to_be_revoked)
+
+    def refreshes_begun(self) -> list[Key]:
+        """The keys of which somebody began a refresh, and nobody wrote yet what came of it."""
+        return list(self._begun)
+
+    # Token Secrets.
+
+    def token_secrets(self, key: Key) -> tuple[StoredTokenSecret, ...]:
+        """Every token Secret that names this Datasource."""
+        known = self._known.get(key)
+        return () if known is None else tuple(map(_TOKEN_SECRETS.recent, known.token_secrets))
 
     def holder(self, namespace: str, name: str) -> Key | None:
         """Whose token Secret has that name; a copy is nobody's to give up."""
-        key = self._belongs_to.get((namespace, name))
+        key = self._owner_of(namespace, name)
         held = () if key is None else self.token_secrets(key)
         return key if any(each.name == name and not each.is_copy for each in held) else None
+
+    # Secrets of both kinds.
+
+    def owner(self, metadata: Metadata) -> Key | None:
+        """Whose a Secret was when it was last seen."""
+        return self._owner_of(metadata.namespace, metadata.name)
 
     def store_secret(self, metadata: Metadata, *, has_usual_type: bool = True) -> Key | None:
         """Remember a Secret of ours by its metadata; returns whose it is, or was; None where nothing new was learnt."""
         # One of another type than ours is known by a label, and can only be a token Secret.
-        metadata = _lean_metadata(metadata)
-        key = _owner_key(metadata)
-        before = self._belongs_to.get((metadata.namespace, metadata.name))
+        key, before = _owner_key(metadata), self.owner(metadata)
         if before is not None and before != key:
             # Somebody altered the annotation: what a restart would find must be found without one.
             self.drop_secret_named(before, metadata.name)
         if key is None:
             return before
-        self._belongs_to[(metadata.namespace, metadata.name)] = key
+        if key != _usual_owner(metadata.namespace, metadata.name):
+            self._belongs_to[(metadata.namespace, metadata.name)] = key
         known = self._known_as(key)
         match metadata.annotations.get(Annotation.ROLE):
             case Role.CREDENTIAL if has_usual_type and metadata.name == credential_secret_name(key.name):
-                if known.credential is not None and _is_known(metadata, known.credential.resource_version):
+                if known.credential is not None and _is_known(metadata, _version(known.credential)):
                     return None
-                known.credential = _CachedCredential(
-                    metadata.resource_version, _lean_contents(contents_in(metadata)), revocation_is_due(metadata)
-                )
+                self._keep_credential(key, known, metadata)
             case Role.TOKEN:
-                stood = known.token_secrets.get(metadata.name)
+                stood = known.token_secret(metadata.name)
                 if stood is not None and _is_known(metadata, stood.resource_version):
                     return None
-                known.token_secrets[metadata.name] = read_stored(metadata, has_usual_type=has_usual_type)
+                stored = _TOKEN_SECRETS.packed(read_stored(metadata, has_usual_type=has_usual_type))
+                known.token_secrets = (*known.without(metadata.name), stored)
         return key
 
     def drop_secret(self, metadata: Metadata) -> Key | None:
@@ -160,16 +193,13 @@ class Cache:
         if key is None or known is None:
             return None
         if metadata.name == credential_secret_name(key.name):
-            if known.credential is not None and _is_older(metadata, known.credential.resource_version):
-                return None
-            known.credential = None
+            version = None if known.credential is None else _version(known.credential)
         else:
-            stood = known.token_secrets.get(metadata.name)
-            if stood is not None and _is_older(metadata, stood.resource_version):
-                return None
-            known.token_secrets.pop(metadata.name, None)
-        self._belongs_to.pop((metadata.namespace, metadata.name), None)
-        self._tidy(key, known)
+            stood = known.token_secret(metadata.name)
+            version = None if stood is None else stood.resource_version
+        if version is not None and _is_older(metadata, version):
+            return None
+        self.drop_secret_named(key, metadata.name)
         return key
 
     def hear(self, namespace: str, name: str, metadata: Metadata | None) -> None:
@@ -179,16 +209,11 @@ class Cache:
         else:
             self.store_secret(metadata)
 
-    def secret_names(self) -> dict[Key, dict[Source, tuple[str, ...]]]:
-        """Which Secrets are remembered, by the watch that shows them, to find those that a list no longer has."""
-        return {
-            key: {
-                Source.CREDENTIALS: () if known.credential is None else (credential_secret_name(key.name),),
-                Source.TOKENS: known.token_names(usual=True),
-                Source.OTHER_TOKENS: known.token_names(usual=False),
-            }
-            for key, known in self._known.items()
-        }
+    def secret_names(self, source: Source) -> Iterator[tuple[Key, str]]:
+        """Which Secrets are remembered that a watch shows, to find those that a list no longer has."""
+        for key, known in self._known.items():
+            for name in known.secret_names(key, source):
+                yield key, name
 
     def drop_secret_named(self, key: Key, name: str) -> None:
         """Forget a Secret that a full list, or a live read, no longer has."""
@@ -198,14 +223,36 @@ class Cache:
             return
         if name == credential_secret_name(key.name):
             known.credential = None
-        else:
-            known.token_secrets.pop(name, None)
+            self._to_be_revoked.discard(key)
+            self._begun.discard(key)
+        known.token_secrets = known.without(name)
         self._tidy(key, known)
+
+    def _keep_credential(self, key: Key, known: _Known, metadata: Metadata) -> None:
+        contents = contents_in(metadata)
+        if isinstance(contents, StoredCredential):
+            known.credential = _CREDENTIALS.packed(contents)
+        else:
+            known.credential = _Unusual(metadata.resource_version, contents)
+        _put(self._to_be_revoked, key, is_in=revocation_is_due(metadata))
+        there = still_there(contents)
+        _put(self._begun, key, is_in=isinstance(there, StoredCredential) and there.facts.intent is not None)
+
+    def _owner_of(self, namespace: str, name: str) -> Key | None:
+        named = self._belongs_to.get((namespace, name))
+        if named is not None:
+            return named
+        usual = _usual_owner(namespace, name)
+        known = None if usual is None else self._known.get(usual)
+        if usual is None or known is None:
+            return None
+        is_credential = known.credential is not None and name == credential_secret_name(usual.name)
+        return usual if is_credential or known.token_secret(name) is not None else None
 
     def _known_as(self, key: Key) -> _Known:
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = _Known()
+            known = self._known[Key(intern(key.namespace), key.name)] = _Known()
         return known
 
     def _tidy(self, key: Key, known: _Known) -> None:
@@ -213,132 +260,35 @@ class Cache:
             del self._known[key]
 
 
-def trimmed(datasource: Datasource) -> Datasource:
-    """A Datasource without what we never read: field ownership, labels and annotations of others."""
-    metadata = datasource.metadata
-    requests = {
-        key: shortened(value)
-        for key, value in metadata.annotations.items()
-        if key in {Annotation.CLEAR_CREDENTIAL, Annotation.NEW_CREDENTIAL, Annotation.REFRESH}
-    }
-    kept = msgspec.structs.replace(
-        _lean_metadata(metadata),
-        uid=intern(metadata.uid),
-        labels=_EMPTY,
-        annotations=requests or _EMPTY,
-        owner_references=(),
-        finalizers=(),
-        managed_fields=(),
-    )
-    return Datasource(metadata=kept, spec=PackedSpec(datasource.spec), status=_lean_status(datasource.status))
+def _contents(credential: bytes | _Unusual | None, unpacked: Callable[[bytes], StoredCredential]) -> Contents | None:
+    if isinstance(credential, bytes):
+        return unpacked(credential)
+    return None if credential is None else credential.contents
 
 
-class PackedSpec(Mapping[str, Any]):
-    """A spec as JSON, which takes a quarter of the memory; unpacked by whoever looks into it."""
-
-    __slots__ = ("packed",)
-
-    def __init__(self, spec: Mapping[str, Any]) -> None:
-        self.packed: bytes = spec.packed if isinstance(spec, PackedSpec) else msgspec.json.encode(spec)
-
-    def __getitem__(self, key: str) -> Any:
-        return self._unpacked()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._unpacked())
-
-    def __len__(self) -> int:
-        return len(self._unpacked())
-
-    def _unpacked(self) -> dict[str, Any]:
-        spec: dict[str, Any] = msgspec.json.decode(self.packed)
-        return spec
+def _version(credential: bytes | _Unusual) -> str:
+    """The resourceVersion at which it was seen."""
+    return (_CREDENTIALS.recent(credential) if isinstance(credential, bytes) else credential).resource_version
 
 
-_EMPTY: dict[str, str] = {}
-"""One for all: a dictionary of its own takes 64 bytes, and most Datasources have neither labels nor requests."""
-
-
-def _lean_status(status: Status) -> Status:
-    """The same, with one copy in memory of what many of them say."""
-    return msgspec.structs.replace(
-        status,
-        state=_interned(status.state),
-        redirect_uri=_interned(status.redirect_uri),
-        granted_scopes=None if status.granted_scopes is None else _shared_scopes(status.granted_scopes),
-        history=status.history and status.history[-1:],  # it tells whether there is news
-        conditions=None if status.conditions is None else tuple(_lean_condition(each) for each in status.conditions),
-    )
-
-
-def _lean_condition(condition: Condition) -> Condition:
-    return msgspec.structs.replace(
-        condition,
-        type=intern(condition.type),
-        status=intern(condition.status),
-        reason=intern(str(condition.reason)),
-        message=intern(condition.message),
-    )
-
-
-def _lean_metadata(metadata: Metadata) -> Metadata:
-    """The same, with one copy in memory of what a Secret shares with its Datasource and with others."""
-    return msgspec.structs.replace(
-        metadata,
-        name=intern(metadata.name),
-        namespace=intern(metadata.namespace),
-        owner_references=tuple(_lean_owner(owner) for owner in metadata.owner_references),
-    )
-
-
-def _lean_owner(owner: OwnerReference) -> OwnerReference:
-    return OwnerReference(intern(owner.uid), intern(owner.kind), intern(owner.name), intern(owner.api_version))
-
-
-def _lean_contents(contents: Contents) -> Contents:
-    """The same, with one copy in memory of what many credentials say."""
-    match contents:
-        case StoredCredential():
-            return _lean_credential(contents)
-        case Leaving(holds=StoredCredential() as stored):
-            return msgspec.structs.replace(contents, holds=_lean_credential(stored))
-        case StoredTombstone() | Unreadable() | Leaving():
-            return contents
-        case _:
-            assert_never(contents)
-
-
-def _lean_credential(stored: StoredCredential) -> StoredCredential:
-    facts = msgspec.structs.replace(
-        stored.facts,
-        fingerprint=intern(stored.facts.fingerprint),
-        requested_scopes=_shared_scopes(stored.facts.requested_scopes),
-        granted_scopes=_shared_scopes(stored.facts.granted_scopes),
-    )
-    return msgspec.structs.replace(stored, facts=facts)
-
-
-def _interned(text: str | None) -> str | None:
-    return None if text is None else intern(str(text))
-
-
-LONGEST_SHARED = 512
-"""Characters of scopes that are kept once for all: longer ones are few, and stay no longer than whoever has them."""
-
-
-def _shared_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
-    return _shared(scopes) if sum(len(scope) + 1 for scope in scopes) <= LONGEST_SHARED else scopes
-
-
-@lru_cache(maxsize=4096)
-def _shared(scopes: tuple[str, ...]) -> tuple[str, ...]:
-    """The first that was equal."""
-    return scopes
+def _put(keys: set[Key], key: Key, *, is_in: bool) -> None:
+    if is_in:
+        keys.add(key)
+    else:
+        keys.discard(key)
 
 
 def _owner_key(metadata: Metadata) -> Key | None:
     name = metadata.annotations.get(Annotation.DATASOURCE)
-    return None if not name else Key(metadata.namespace, intern(name))
+    return None if not name else Key(metadata.namespace, name)
+
+
+def _usual_owner(namespace: str, name: str) -> Key | None:
+    """Whose a Secret is by its name, where it has a usual one."""
+    for suffix in (CREDENTIAL_SUFFIX, TOKEN_SUFFIX):
+        if name.endswith(suffix):
+            return Key(namespace, name.removesuffix(suffix))
+    return None
 
 
 def _is_known(metadata: Metadata, resource_version: str) -> bool:

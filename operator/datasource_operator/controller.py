@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -25,7 +26,7 @@ from datasource.providers.transport import Transport
 from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.credential import CredentialFacts
 from datasource.records.intent import Process
-from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.cache import Cache, Key
 from datasource_operator.callback_rights import CallbackRights
 from datasource_operator.decisions.callback_rights import ServiceAccount
 from datasource_operator.decisions.status import Surface
@@ -33,6 +34,7 @@ from datasource_operator.decisions.timing import Comeback
 from datasource_operator.event_recorder import EventRecorder
 from datasource_operator.failed_authorizations import FailedAuthorizations
 from datasource_operator.key_check import KeyCheck
+from datasource_operator.left_intents import LeftIntents
 from datasource_operator.link_key_keeper import LinkKeyKeeper
 from datasource_operator.metrics import QUEUE_SECONDS, Workload, count_reconcile, seconds_since
 from datasource_operator.notifier import notifier_for
@@ -52,6 +54,7 @@ from datasource_operator.steps import Steps
 from datasource_operator.surroundings_schedule import SurroundingsSchedule
 from datasource_operator.sweeper import sweeper_for
 from datasource_operator.tasks import cancel, spawn
+from datasource_operator.trimming import trimmed
 from datasource_operator.waiting_replies import WaitingReplies
 from datasource_operator.worker import Done, Ending, LookAgain, Worker
 
@@ -61,6 +64,13 @@ WORKERS = 32
 """Writes in flight: etcd gives throughput to concurrency, not to latency."""
 
 WORKERS_PER_NAMESPACE = 28
+
+
+class Forgets(Protocol):
+    """Whatever keeps something of a Datasource."""
+
+    def forget(self, key: Key) -> None:
+        """It is gone."""
 
 
 @dataclass(slots=True)
@@ -89,6 +99,7 @@ class Controller:
     _recorder: EventRecorder = field(init=False)
     _waiting: WaitingReplies = field(init=False)
     _refresher: Refresher = field(init=False)
+    _left_intents: LeftIntents = field(init=False)
     _status: StatusWriter = field(init=False)
     _reconciler: Reconciler = field(init=False)
     _link_keys: LinkKeyKeeper = field(init=False)
@@ -120,6 +131,7 @@ class Controller:
         self._waiting = WaitingReplies(self._warn, self.queue.add, self.monotonic)
         self._refresher = Refresher(self.transport, self._steps, self._memory, process, verifier, waiting=self._waiting)
         self._refresher.keep(self.journal, self._look_again)
+        self._left_intents = LeftIntents(self.cache, self._steps.credential_secrets, process, self.journal)
         revoker = Revoker(self.kube, self.transport, self.cache, self.settings, self._recorder)
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
         self._link_keys = LinkKeyKeeper(link_keys, utc_now, self.cache.datasource_keys, self._look_later)
@@ -175,11 +187,13 @@ class Controller:
     def start(self) -> None:
         """Start to watch, and to replay. Call it before kopf starts: kopf cancels at its end what was started after it."""
         check = KeyCheck(self.kube, self.cache, self.scopes, self._forget_if_gone)
-        self._tasks += [spawn("key check", check.run), *self._refresher.start(), *self.watches.start()]
+        work = [("key check", check.run), ("left intents", self._left_intents.run)]
+        self._tasks += [spawn(name, run) for name, run in work] + self._refresher.start() + self.watches.start()
 
     async def stop(self) -> None:
         """End what `start` started."""
         await self._refresher.drain()
+        await self._left_intents.hand_over_at_the_end()
         await cancel(self._tasks)
 
     async def lead(self) -> None:
@@ -194,12 +208,12 @@ class Controller:
             self.queue.add(key)
         self.queue.resume()
         self._refresher.is_stopping = False
+        self._left_intents.leads = True
         self._status.rivals.begin_anew()
         sweeper = sweeper_for(self.kube, self.settings, self._failed.hear)
         work = [("flow sweeper", sweeper.run), ("secret poller", self._poller.run), ("link keys", self._link_keys.run)]
         notifier = notifier_for(self.settings, self.cache, utc_now, self.random)
-        if notifier is not None:
-            work.append(("notifier", notifier.run))
+        work += [] if notifier is None else [("notifier", notifier.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
         tasks = [spawn(name, run) for name, run in work] + self._revocations.start() + self._callback_rights.start()
         try:
@@ -209,6 +223,7 @@ class Controller:
             await cancel(tasks)
             await self._outward.stop()
             await self._pool.drain()
+            self._left_intents.leads = False
             self._steps.token_secrets.let_go_of_all()
 
     def datasource_changed(self, datasource: Datasource) -> None:
@@ -240,7 +255,7 @@ class Controller:
 
     def _provider_looked_at(self, key: Key) -> None:
         """Judge what a look at a provider showed: for a Datasource that nobody edited there is no other occasion."""
-        if self.cache.datasource(key) is not None:
+        if self.cache.has_datasource(key):
             self._surroundings.look(key)
             self.queue.add(key, Priority.ROUTINE)
 
@@ -252,20 +267,16 @@ class Controller:
     def _forget_if_gone(self, key: Key) -> None:
         """Nothing of a Datasource that is gone stays in memory, but what its Secrets still ask for.
 
-        Whatever keeps something by key has a line here. Called at the deletion, and again when work ends that was under way.
+        Whatever keeps something by key stands here. Called at the deletion, and again when work ends that was under way.
         """
-        if self.cache.datasource(key) is not None:
+        if self.cache.has_datasource(key):
             return
         self.queue.forget(key)
         self._callback_rights.needed_no_more(key)
-        self._surroundings.forget(key)
-        self._memory.forget(key)
-        self._failed.forget(key)
-        self._outward.forget(key)
-        self._poller.forget(key)
-        self._pool.forget(key)
-        self._steps.forget(key)
-        self._status.forget(key)
+        keep: list[Forgets] = [self._surroundings, self._memory, self._failed, self._outward, self._poller]
+        keep += [self._pool, self._steps, self._status]
+        for each in keep:
+            each.forget(key)
         self._revocations.follow(key)
 
     async def _reconcile(self, key: Key) -> Ending:
@@ -299,7 +310,7 @@ class Controller:
         self.queue.add(key, Priority.ROUTINE, delay=delay)
 
     def _look_again(self, key: Key) -> None:
-        if self.cache.datasource(key) is not None:
+        if self.cache.has_datasource(key):
             self.queue.add(key)
 
     def _follow_up(self, key: Key, outcome: Comeback) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import kopf
+from kopf._cogs.structs.bodies import RawBody
+from kopf._cogs.structs.ephemera import AnyMemo
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 
 class NoDiffBase(kopf.DiffBaseStorage):
@@ -43,3 +46,19 @@ class NoProgress(kopf.ProgressStorage):
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
         """Nothing of ours is in it."""
         return essence
+
+
+class NoMemories(ResourceMemories):
+    """Remembers no object: what kopf keeps of each for daemons, indices and throttled errors is of no use to a handler of
+    events, and takes 0.9 KB. kopf has no setting for that, but takes a class from whoever embeds it."""
+
+    async def recall(
+        self,
+        raw_body: RawBody,
+        *,
+        memobase: AnyMemo | None = None,
+        noticed_by_listing: bool = False,
+        ephemeral: bool = False,
+    ) -> ResourceMemory:
+        """Made anew for each event, and gone with it."""
+        return await super().recall(raw_body, memobase=memobase, noticed_by_listing=noticed_by_listing, ephemeral=True)

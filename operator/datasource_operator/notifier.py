@@ -54,7 +54,10 @@ for _kind in Kind:
 
 @dataclass(slots=True)
 class Notifier:
-    """Works while this process leads. `proxies` are those of the process; `installation` and `cluster` go into messages."""
+    """Works while this process leads. `proxies` are those of the process; `installation` and `cluster` go into messages.
+
+    Where `people_sign_in`, so do the URLs of their pages.
+    """
 
     notify: Notify
     proxies: Proxies
@@ -65,6 +68,7 @@ class Notifier:
     random: Callable[[], float]
     monotonic: Callable[[], float] = time.monotonic
     interval: timedelta = INTERVAL
+    people_sign_in: bool = False
     _sent: set[str] = field(default_factory=set)
     """Ids of notices that hold and were sent."""
     _told_at: dict[str, float] = field(default_factory=dict)
@@ -102,12 +106,13 @@ class Notifier:
 
     async def _waiting(self) -> list[Message]:
         """What holds now and was not sent; what holds no more is forgotten, so that it is told again should it come back."""
+        pages = self.installation if self.people_sign_in else ""
         holding: set[str] = set()
         fresh: list[tuple[Kind, str, Notice]] = []
         for number, (datasource, contents) in enumerate(self.cache.pairs()):
             if number % _LOOKED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            for kind, notice in notices_of(datasource, contents):
+            for kind, notice in notices_of(datasource, contents, pages=pages):
                 holding.add(notice.id)
                 if notice.id not in self._sent:
                     fresh.append((kind, datasource.metadata.namespace, notice))
@@ -157,7 +162,16 @@ def notifier_for(
     if settings.notify is None:
         return None
     cluster = settings.branding.cluster_name
-    return Notifier(settings.notify, settings.proxies, cache, settings.external_url, cluster, now, random)
+    return Notifier(
+        settings.notify,
+        settings.proxies,
+        cache,
+        settings.external_url,
+        cluster,
+        now,
+        random,
+        people_sign_in=settings.sign_in is not None,
+    )
 
 
 def transport_to(notify: Notify, proxies: Proxies) -> Transport:

@@ -21,10 +21,11 @@ from datasource.records.contents import Leaving, Readable, StoredCredential, con
 from datasource.records.credential import CredentialFacts, Unreadable, UnreadableCredential
 from datasource.records.history import By, read_history
 from datasource.records.link_keys import LinkKeys
-from datasource_operator.cache import Cache, Key, PackedSpec, trimmed
+from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.observed import HistoryRead, Observed, Probed, SeenImport
 from datasource_operator.decisions.renames import name_it_moves_to, stands_in_ring
 from datasource_operator.refresh_memory import RefreshMemory
+from datasource_operator.trimming import PackedSpec, trimmed
 
 PARSED_SPECS_IN_ALL = 32 * 2**20
 """Bytes that parsed specs take at most, and few take a quarter of what they are counted for; equal ones count once."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -61,8 +61,8 @@ class Mirror(Protocol):
     def drop_secret_named(self, key: Key, name: str) -> None:
         """Forget a Secret that a full list no longer has."""
 
-    def secret_names(self) -> Mapping[Key, Mapping[Source, tuple[str, ...]]]:
-        """Which Secrets are remembered, by the watch that shows them."""
+    def secret_names(self, source: Source) -> Iterator[tuple[Key, str]]:
+        """Which Secrets are remembered that a watch shows."""
 
 
 @dataclass(slots=True)
@@ -119,16 +119,17 @@ class SecretWatch:
                 failures += 1
 
     async def _list(self) -> str:
-        present, resource_version, selectors = set(), "", _SELECTORS[self.source]
+        # What was known before: at a start that is nothing, so that no second table of all Secrets stands beside the cache.
+        missing, resource_version, selectors = self._known(), "", _SELECTORS[self.source]
         async for page, resource_version in self.kube.metadata_pages(  # noqa: B007 - the last one counts
             SECRETS, self.namespace, field_selector=selectors.fields, label_selector=selectors.labels
         ):
             # Many pages may take longer than a watch may be silent.
             self.alive_at = self.heard_at = self.monotonic()
             for item in page:
-                present.add((item.metadata.namespace, item.metadata.name))
+                missing.pop((item.metadata.namespace, item.metadata.name), None)
                 self._store(item)
-        self._drop_all_but(present)
+        self._drop(missing)
         if int(resource_version) < self._newest and not self.history_went_back:
             self.history_went_back = True
             logger.error(
@@ -140,15 +141,16 @@ class SecretWatch:
         self._newest = max(self._newest, int(resource_version))
         return resource_version
 
-    def _drop_all_but(self, present: set[tuple[str, str]]) -> None:
+    def _known(self) -> dict[tuple[str, str], Key]:
+        """The Secrets that the list is about, by namespace and name, as far as they are known."""
+        known = self.cache.secret_names(self.source)
+        return {(key.namespace, name): key for key, name in known if self.namespace in {None, key.namespace}}
+
+    def _drop(self, missing: Mapping[tuple[str, str], Key]) -> None:
         """A watch that ended may have missed deletions."""
-        for key, names in self.cache.secret_names().items():
-            if self.namespace is not None and key.namespace != self.namespace:
-                continue
-            for name in names.get(self.source, ()):
-                if (key.namespace, name) not in present:
-                    self.cache.drop_secret_named(key, name)
-                    self.changed(key)
+        for (_, name), key in missing.items():
+            self.cache.drop_secret_named(key, name)
+            self.changed(key)
 
     async def _watch(self, resource_version: str) -> None:
         selectors = _SELECTORS[self.source]

@@ -25,6 +25,7 @@ from datasource_operator.controller import Controller
 from datasource_operator.handlers import register
 from datasource_operator.health import Signs
 from datasource_operator.kopf_session import DatasourceRequests
+from datasource_operator.kopf_storage import NoMemories
 from datasource_operator.lease import LeaseElector
 from datasource_operator.metrics import OperatorCollector
 from datasource_operator.rights import rights_outlive_namespaces
@@ -152,6 +153,7 @@ class Serving:
         try:
             await kopf.operator(
                 registry=registry,
+                memories=NoMemories(),
                 standalone=True,
                 clusterwide=not self.settings.namespaces,
                 namespaces=self.settings.namespaces,

@@ -17,7 +17,7 @@ from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
 from datasource.process.audit import AuditLog
-from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.audit import audit_lines
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.rivals import LEAVE_IT_FOR, Rivals, another_installation
@@ -31,6 +31,7 @@ from datasource_operator.decisions.status import (
     wanted_status,
     without,
 )
+from datasource_operator.trimming import trimmed
 
 logger = structlog.get_logger(__name__)
 

@@ -86,11 +86,18 @@ def send(url: str, body: bytes, headers: dict[str, str]) -> int:
         return 0
 
 
-def notification(count: int = 1) -> tuple[bytes, str]:
+def notification(count: int = 1, page: str = "") -> tuple[bytes, str]:
     """What the operator sends, and its id."""
     notices = tuple(
         Notice(
-            f"id-{each}", f"ds-{each:02}", f"uid-{each}", "GrantRevoked", "", "2026-01-01T00:00:00Z", contact="team a"
+            f"id-{each}",
+            f"ds-{each:02}",
+            f"uid-{each}",
+            "GrantRevoked",
+            "",
+            "2026-01-01T00:00:00Z",
+            contact="team a",
+            page=page,
         )
         for each in range(count)
     )
@@ -118,6 +125,14 @@ def test_chat_gets_one_line_though_the_message_comes_twice(count: int, line: str
     with Chat() as chat, relay(chat) as url:
         assert [send(url, body, signed(body, message_id)) for _ in range(2)] == [204, 204]
     assert chat.texts == [line]
+
+
+def test_line_has_the_page_where_people_sign_in() -> None:
+    body, message_id = notification(page="https://connect.example.com/datasources/shop/ds-00")
+    with Chat() as chat, relay(chat) as url:
+        assert send(url, body, signed(body, message_id)) == 204
+    (line,) = chat.texts
+    assert line.endswith("in shop: ds-00 (team a) https://connect.example.com/datasources/shop/ds-00")
 
 
 def test_what_somebody_else_signed_is_refused() -> None:

@@ -13,6 +13,7 @@ from hashlib import sha256
 import msgspec
 
 from datasource.api.clock import rfc3339
+from datasource.api.names import page_link
 from datasource.api.objects import Condition, Datasource
 from datasource.api.spelling import spelled
 from datasource.api.states import GRANT_EXPIRING, State
@@ -33,7 +34,7 @@ class Kind(StrEnum):
 
 
 class Notice(msgspec.Struct, frozen=True, rename=spelled, omit_defaults=True):
-    """One Datasource that somebody should look at. Holds no token, and no link: whoever has a link may use it."""
+    """One Datasource that somebody should look at. Holds no token, and no ticket: whoever has a ticket may use it."""
 
     id: str
     """Of this state of this Datasource; the same as long as the state holds."""
@@ -48,6 +49,8 @@ class Notice(msgspec.Struct, frozen=True, rename=spelled, omit_defaults=True):
     last_authorized_as: str = ""
     grant_expires_at: str = ""
     """RFC 3339."""
+    page: str = ""
+    """URL of its page where people sign in: it opens nothing by itself, so whoever reads it may have it."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -63,16 +66,22 @@ class Message(msgspec.Struct, frozen=True):
         return _digest(self.kind, self.namespace, *sorted(notice.id for notice in self.notices))
 
 
-def notices_of(datasource: Datasource, contents: Contents | None) -> Iterator[tuple[Kind, Notice]]:
-    """What is to be told of a Datasource, by what its status says. One that is suspended waits for nobody."""
+def notices_of(datasource: Datasource, contents: Contents | None, *, pages: str = "") -> Iterator[tuple[Kind, Notice]]:
+    """What is to be told of a Datasource, by what its status says. One that is suspended waits for nobody.
+
+    Args:
+        datasource: the Datasource.
+        contents: of its credential Secret.
+        pages: the external URL where people sign in; empty: nobody does, and a link would be for whoever reads it.
+    """
     status = datasource.status
     ready = status.condition("Ready")
     is_suspended = datasource.spec.get("suspend") is True
     if status.state == State.NOT_AUTHORIZED and status.authorization_link and ready is not None and not is_suspended:
-        yield Kind.PERSON_NEEDED, _notice(Kind.PERSON_NEEDED, datasource, contents, ready)
+        yield Kind.PERSON_NEEDED, _notice(Kind.PERSON_NEEDED, datasource, contents, ready, pages)
     expiring = status.condition(GRANT_EXPIRING)
     if expiring is not None and expiring.status == "True":
-        yield Kind.GRANT_EXPIRING, _notice(Kind.GRANT_EXPIRING, datasource, contents, expiring)
+        yield Kind.GRANT_EXPIRING, _notice(Kind.GRANT_EXPIRING, datasource, contents, expiring, pages)
 
 
 def messages(notices: Iterable[tuple[Kind, str, Notice]]) -> list[Message]:
@@ -134,7 +143,7 @@ def _event(
     return msgspec.json.encode(event)
 
 
-def _notice(kind: Kind, datasource: Datasource, contents: Contents | None, condition: Condition) -> Notice:
+def _notice(kind: Kind, datasource: Datasource, contents: Contents | None, condition: Condition, pages: str) -> Notice:
     metadata, status = datasource.metadata, datasource.status
     version = _version(datasource, contents) if kind is Kind.PERSON_NEEDED else status.grant_expires_at or ""
     return Notice(
@@ -147,6 +156,8 @@ def _notice(kind: Kind, datasource: Datasource, contents: Contents | None, condi
         contact=_contact(datasource),
         last_authorized_as=status.authorized_as or status.last_authorized_as or "",
         grant_expires_at=(status.grant_expires_at or "") if kind is Kind.GRANT_EXPIRING else "",
+        # Made, and not taken from the status: one that was written before people signed in has a ticket.
+        page=page_link(pages, metadata.namespace, metadata.name) if pages else "",
     )
 
 

@@ -99,7 +99,7 @@ def journal_may_hold_the_reply(pause: timedelta) -> Setback:
     return Setback(
         Reason.REFRESH_FAILING,
         "Another process began to refresh the token and ended. The journal of its pod may have the provider's answer. The "
-        "refresh begins again after 15 minutes, or shortly before the token expires.",
+        "refresh begins again when that pod says that it has none, after 15 minutes, or shortly before the token expires.",
         pause,
     )
 

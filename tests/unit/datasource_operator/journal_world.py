@@ -27,10 +27,12 @@ from datasource.records.credential import CredentialData, CredentialFacts, read_
 from datasource.records.credential_patches import credential_manifest
 from datasource.records.intent import Process
 from datasource.records.journal_entry import place_of
-from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.cache import Cache, Key
+from datasource_operator.left_intents import LeftIntents
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresher import Refresher
 from datasource_operator.steps import Steps
+from datasource_operator.trimming import trimmed
 from tests.support.api_in_memory import ApiServerInMemory
 from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, fingerprint_of, raw_spec
 from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider
@@ -77,6 +79,7 @@ class OperatorProcess:
             monotonic=self.monotonic,
         )
         self.refresher.keep(self.journal)
+        self.left = LeftIntents(self.cache, steps.credential_secrets, self.process, self.journal)
         self.handed_over: list[str] = []
         self.look()
 
@@ -94,6 +97,11 @@ class OperatorProcess:
         self.look()
         self.memory.try_now(KEY)
         await self.refresher.refresh(KEY)
+
+    async def hand_over(self) -> None:
+        """Tell the leader of what nobody goes on with here."""
+        self.look()
+        await self.left.hand_over()
 
     async def replay(self) -> str | None:
         """Deal once with what lies there; why it still does."""

@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.api.names import FIELD_MANAGER, LAST_APPLIED, Annotation
-from datasource.api.objects import Datasource, Metadata, Status
-from datasource.api.states import Reason, State
+from datasource.api.names import LAST_APPLIED, Annotation
+from datasource.api.states import Reason
 from datasource.records.contents import StoredCredential, StoredTombstone
 from datasource.records.credential import Unreadable
-from datasource_operator.cache import LONGEST_SHARED, Cache, Key, PackedSpec, trimmed
+from datasource.records.intent import Intent
+from datasource_operator.cache import Cache, Key
 from datasource_operator.served_scopes import Source
 from tests.support.builders import (
     NAME,
     NAMESPACE,
+    NOW,
     OURS,
     credential_metadata,
     datasource,
-    raw_spec,
     token_secret_metadata,
 )
 from tests.support.reachable import reachable, texts_in
@@ -35,6 +35,11 @@ def version_of(cache: Cache) -> str | None:
     return stored.resource_version if isinstance(stored, StoredCredential) else None
 
 
+def names_in(cache: Cache) -> dict[Source, list[tuple[Key, str]]]:
+    """The Secrets remembered, by the watch that shows them."""
+    return {source: found for source in Source if (found := list(cache.secret_names(source)))}
+
+
 def test_a_key_reads_as_kubectl_writes_it() -> None:
     assert str(KEY) == "shop/calendar"
 
@@ -45,7 +50,7 @@ def test_nothing_is_known_of_what_was_never_seen() -> None:
     assert cache.credential(KEY) is None
     assert cache.token_secrets(KEY) == ()
     assert cache.datasource_keys() == []
-    assert cache.secret_names() == {}
+    assert names_in(cache) == {}
 
 
 # Datasources.
@@ -129,7 +134,7 @@ def test_a_secret_that_names_no_datasource_is_not_remembered() -> None:
     cache = Cache()
     assert cache.store_secret(credential_metadata(datasource=None)) is None
     assert cache.store_secret(credential_metadata(datasource="")) is None
-    assert cache.secret_names() == {}
+    assert names_in(cache) == {}
 
 
 def test_an_older_version_of_a_credential_is_passed_over() -> None:
@@ -225,7 +230,7 @@ def test_a_live_read_that_found_no_credential_forgets_it() -> None:
     cache.store_secret(credential_metadata())
     cache.hear(*KEY, None)
     assert cache.credential(KEY) is None
-    assert cache.secret_names() == {}
+    assert names_in(cache) == {}
     cache.hear(*KEY, None)
 
 
@@ -294,17 +299,14 @@ def test_a_late_deletion_does_not_take_the_next_token_secret() -> None:
 def test_the_secrets_remembered_are_listed_by_the_watch_that_shows_them() -> None:
     cache = Cache()
     cache.store_datasource(datasource())
-    none: dict[Source, tuple[str, ...]] = {Source.CREDENTIALS: (), Source.TOKENS: (), Source.OTHER_TOKENS: ()}
-    assert cache.secret_names() == {KEY: none}
+    assert names_in(cache) == {}
     cache.store_secret(credential_metadata())
     cache.store_secret(token_secret_metadata())
     cache.store_secret(token_secret_metadata("pull"), has_usual_type=False)
-    assert cache.secret_names() == {
-        KEY: {
-            Source.CREDENTIALS: ("calendar-oauth2-credential",),
-            Source.TOKENS: ("calendar-token",),
-            Source.OTHER_TOKENS: ("pull",),
-        }
+    assert names_in(cache) == {
+        Source.CREDENTIALS: [(KEY, "calendar-oauth2-credential")],
+        Source.TOKENS: [(KEY, "calendar-token")],
+        Source.OTHER_TOKENS: [(KEY, "pull")],
     }
 
 
@@ -333,7 +335,7 @@ def test_what_a_full_list_no_longer_has_is_forgotten_by_name() -> None:
     assert cache.token_secrets(KEY) == ()
     assert version_of(cache) == "7"
     cache.drop_secret_named(KEY, "calendar-oauth2-credential")
-    assert cache.secret_names() == {}
+    assert names_in(cache) == {}
     cache.drop_secret_named(KEY, "calendar-token")
 
 
@@ -354,44 +356,6 @@ def test_nothing_is_left_of_what_is_gone(order: tuple[int, ...]) -> None:
     assert cache == Cache()
 
 
-# Trimming.
-
-
-def test_of_a_datasource_only_what_is_read_is_kept() -> None:
-    requests: dict[str, str] = {
-        Annotation.CLEAR_CREDENTIAL: "1",
-        Annotation.NEW_CREDENTIAL: "2",
-        Annotation.REFRESH: "3",
-    }
-    whole = Datasource(
-        metadata=Metadata(
-            name=NAME,
-            namespace=NAMESPACE,
-            uid="u",
-            resource_version="5",
-            generation=3,
-            deletion_timestamp="2026-07-01T12:00:00Z",
-            labels={"app": "shop"},
-            annotations={"kubectl.kubernetes.io/last-applied-configuration": "{...}", **requests},
-            owner_references=OURS,
-            managed_fields=token_secret_metadata(manager=FIELD_MANAGER).managed_fields,
-        ),
-        spec=raw_spec(),
-        status=Status(state=State.AUTHORIZED),
-    )
-    kept = trimmed(whole)
-    assert (kept.spec, kept.status) == (whole.spec, whole.status)
-    assert kept.metadata == Metadata(
-        name=NAME,
-        namespace=NAMESPACE,
-        uid="u",
-        resource_version="5",
-        generation=3,
-        deletion_timestamp="2026-07-01T12:00:00Z",
-        annotations=requests,
-    )
-
-
 def test_a_tombstone_is_remembered_as_one() -> None:
     cache = Cache()
     cache.store_secret(credential_metadata(fingerprint=None, tombstone=Reason.CREDENTIAL_CLEARED))
@@ -400,27 +364,46 @@ def test_a_tombstone_is_remembered_as_one() -> None:
     assert stored.facts.reason is Reason.CREDENTIAL_CLEARED
 
 
-def test_a_spec_kept_small_is_the_spec() -> None:
-    whole = {"url": "https://api.example.com", "oauth2": {"scopes": ["read"]}}
-    packed = PackedSpec(whole)
-    assert packed == whole
-    assert PackedSpec(packed) == whole
-    assert packed.get("suspend") is None
-    assert (sorted(packed), len(packed)) == (["oauth2", "url"], 2)
+def test_a_credential_says_whether_somebody_began_to_refresh_it() -> None:
+    cache, intent = Cache(), Intent("0a", "process", "pod", NOW)
+    cache.store_secret(credential_metadata(resource_version="7", intent=intent.encode()))
+    assert cache.refreshes_begun() == [KEY]
+    cache.store_secret(credential_metadata(resource_version="8"))
+    assert cache.refreshes_begun() == []
+    cache.store_secret(credential_metadata(resource_version="9", intent=intent.encode()))
+    cache.hear(*KEY, None)
+    assert cache.refreshes_begun() == []
 
 
-@pytest.mark.parametrize(("length", "is_shared"), [(10, True), (LONGEST_SHARED, False)])
-def test_few_scopes_are_kept_once_and_many_no_longer_than_their_credential(length: int, is_shared: bool) -> None:
-    cache, kept = Cache(), []
-    for name in ("one", "another"):
-        cache.store_secret(credential_metadata(name=name, granted_scopes=f"{'s' * length} read"))
-        credential = cache.credential(Key("shop", name))
-        assert isinstance(credential, StoredCredential)
-        kept.append(credential.facts.granted_scopes)
-    assert kept[0] == kept[1] == ("s" * length, "read")
-    assert (kept[0] is kept[1]) == is_shared
+def test_a_revocation_that_is_due_is_known_until_it_is_done_or_the_secret_is_gone() -> None:
+    cache, until = Cache(), "2026-07-01T12:05:00Z"
+    due: dict[str, Any] = {"tombstone": Reason.CREDENTIAL_CLEARED, "fingerprint": None, "revoke_until": until}
+    cache.store_secret(credential_metadata(resource_version="7", **due))
+    assert (cache.revocations_due(), cache.revocation_is_due(KEY)) == ([KEY], True)
+    cache.store_secret(credential_metadata(resource_version="8", **due | {"revoke_until": None}))
+    assert (cache.revocations_due(), cache.revocation_is_due(KEY)) == ([], False)
+    cache.store_secret(credential_metadata(resource_version="9", **due))
+    cache.drop_secret_named(KEY, "calendar-oauth2-credential")
+    assert cache == Cache()
 
 
-def test_a_long_request_takes_little_memory() -> None:
-    kept = trimmed(datasource(annotations={Annotation.REFRESH: "x" * 200_000}))
-    assert sum(map(len, kept.metadata.annotations.values())) < 100
+@pytest.mark.parametrize("name", ["calendar-token", "orders-token", "pull", "calendar-oauth2-credential"])
+def test_whose_a_token_secret_is_is_known_whatever_its_name_says(name: str) -> None:
+    """A name may say of itself that it is another's."""
+    cache, metadata = Cache(), token_secret_metadata(name)
+    assert cache.owner(metadata) is None
+    cache.store_secret(metadata)
+    assert cache.owner(metadata) == KEY
+    cache.drop_secret(metadata)
+    assert (cache.owner(metadata), cache) == (None, Cache())
+
+
+def test_what_is_kept_is_what_was_seen() -> None:
+    cache = Cache()
+    whole = datasource(annotations={Annotation.REFRESH: "1"})
+    cache.store_datasource(whole)
+    cache.store_secret(credential_metadata())
+    assert [*cache.pairs()] == [(whole, cache.credential(KEY))]
+    assert cache.datasource(KEY) == whole
+    assert cache.has_datasource(KEY)
+    assert not cache.has_datasource(Key(NAMESPACE, "orders"))

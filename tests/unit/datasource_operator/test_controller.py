@@ -5,17 +5,19 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from datasource.api.names import SecretType
+from datasource.api.names import Annotation, SecretType
 from datasource.api.objects import Metadata
 from datasource.cluster.api_errors import Unavailable
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
 from datasource.outbound.egress import EgressPolicy
+from datasource.process.journal import open_journal
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
 from datasource.records.credential import CredentialData
@@ -79,7 +81,13 @@ def with_lists(controller: Controller) -> Controller:
 @asynccontextmanager
 async def watching(kube: WatchedKube) -> AsyncIterator[Controller]:
     """A controller whose watches run, and that does not lead."""
-    controller = controller_on(kube)
+    async with running(controller_on(kube), kube) as controller:
+        yield controller
+
+
+@asynccontextmanager
+async def running(controller: Controller, kube: WatchedKube) -> AsyncIterator[Controller]:
+    """From its start to its end, and it never leads."""
     controller.start()
     while not (controller.served.has_secrets_of(NAMESPACE) and len(kube.server.changed) == len(WATCHED)):  # noqa: ASYNC110 - a turn of the loop each
         await asyncio.sleep(0)
@@ -270,9 +278,24 @@ async def test_whoever_begins_to_lead_looks_at_everything() -> None:
         while len(looked) < 2:  # noqa: ASYNC110 - a turn of the loop each
             await asyncio.sleep(0)
         assert sorted(looked) == ["reconcile calendar", "revoke calendar"]
+        assert controller._left_intents.leads, "whoever leads goes on with what was left"
         leads.cancel()
         await asyncio.wait([leads])
         assert leads.cancelled()
+        assert not controller._left_intents.leads
+
+
+async def test_process_that_ends_lets_no_leader_wait_for_replies_that_it_has_not(tmp_path: Path) -> None:
+    kube, journal = WatchedKube(), open_journal(str(tmp_path))
+    settings = Settings("https://connect.example.com", "datasource-system", pod_uid="pod-1")
+    controller = Controller(kube, Transport(EgressPolicy()), settings, journal, monotonic=Clock())
+    left = Intent("0a", "before", "pod-1", NOW, sends=2, journal=True)
+    async with running(controller, kube):
+        await kube.show(SecretType.CREDENTIAL, credential_metadata(intent=left.encode()))
+    (stored,) = kube.stored(SECRETS)
+    found = Intent.decode(stored["metadata"]["annotations"][Annotation.INTENT])
+    assert found == msgspec.structs.replace(left, journal=False)
+    journal.close()
 
 
 # What is gone.

@@ -1,14 +1,20 @@
 """kopf keeps nothing of us in users' objects, and compares nothing: with the real kopf around it."""
 
+import asyncio
 from copy import deepcopy
 from typing import Any, cast
 
 import kopf
 import pytest
 from kopf._cogs.structs.bodies import RawBody
+from kopf._cogs.structs.ephemera import AnyMemo
 from kopf._cogs.structs.ids import HandlerId
+from kopf._cogs.structs.references import Resource
+from kopf._core.engines.indexing import OperatorIndexers
+from kopf._core.reactor.processing import process_resource_event
 
-from datasource_operator.kopf_storage import NoDiffBase, NoProgress
+from datasource_operator.handlers import configure
+from datasource_operator.kopf_storage import NoDiffBase, NoMemories, NoProgress
 from tests.support.builders import raw_spec
 
 RAW: dict[str, Any] = {
@@ -55,3 +61,41 @@ def test_essence_goes_through_as_it_is() -> None:
 def test_every_method_that_kopf_asks_for_is_there(ours: type, base: type) -> None:
     assert issubclass(ours, base)
     assert not ours.__abstractmethods__  # type: ignore[attr-defined]
+
+
+async def test_nothing_is_remembered_of_an_object_between_two_events() -> None:
+    """kopf makes its memory of each object for daemons and indices, of which we have none."""
+    memories = NoMemories()
+    first = await memories.recall(cast(RawBody, RAW | {"metadata": {"uid": "1"}}), noticed_by_listing=True)
+    again = await memories.recall(cast(RawBody, RAW | {"metadata": {"uid": "1"}}))
+    assert first is not again
+    assert first.memo is not again.memo
+    assert (first.noticed_by_listing, again.noticed_by_listing) == (True, False)
+    assert list(memories.iter_all_memories()) == []
+    await memories.forget(cast(RawBody, RAW))
+
+
+async def test_event_goes_through_the_real_kopf_without_a_memory_of_it() -> None:
+    registry, heard, memories = kopf.OperatorRegistry(), [], NoMemories()
+
+    @kopf.on.event("datasource.dev", "v1alpha1", "datasources", registry=registry)
+    async def handle(event: kopf.RawEvent, **_: Any) -> None:
+        heard.append(event["type"])
+
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    resource = Resource("datasource.dev", "v1alpha1", "datasources", namespaced=True)
+    for kind in (None, "ADDED", "MODIFIED", "DELETED"):
+        await process_resource_event(
+            lifecycle=kopf.lifecycles.all_at_once,
+            indexers=OperatorIndexers(),
+            registry=registry,
+            settings=settings,
+            memories=memories,
+            memobase=AnyMemo(kopf.Memo()),
+            resource=resource,
+            raw_event=cast(Any, {"type": kind, "object": deepcopy(RAW)}),
+            event_queue=asyncio.Queue(),
+        )
+    assert heard == [None, "ADDED", "MODIFIED", "DELETED"]
+    assert list(memories.iter_all_memories()) == []

@@ -20,6 +20,7 @@ from datasource.api.states import Reason
 from datasource.outbound.proxies import Proxies
 from datasource.process.clock import utc_now
 from datasource.process.settings import Notify, Settings
+from datasource.process.sign_in import SignIn
 from datasource.providers.transport import Transport
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.notices import Kind
@@ -93,6 +94,20 @@ async def test_a_receiver_with_the_key_verifies_what_it_gets(tmp_path: Path) -> 
     assert request.headers["content-type"] == "application/cloudevents+json"
     assert request.headers["webhook-id"] == event["id"]
     assert here.heard() == [("shop", ["calendar"])]
+
+
+async def test_whoever_is_told_gets_the_page_where_people_sign_in_and_never_a_ticket(tmp_path: Path) -> None:
+    async with bench(tmp_path, TAKES) as (here, transport):
+        notifier = here.notifier()
+        here.wait("shop", "calendar")
+        await notifier.tell(transport)
+        notifier.people_sign_in = True
+        here.wait("shop", "drive")
+        await notifier.tell(transport)
+    without, with_page = (json.loads(request.body)["data"]["datasources"] for request in here.receiver.requests)
+    assert "page" not in without[0]
+    assert with_page[0]["page"] == "https://connect.example.com/datasources/shop/drive"
+    assert all(b"ticket" not in request.body for request in here.receiver.requests)
 
 
 async def test_what_was_told_is_not_told_again_while_it_holds(tmp_path: Path) -> None:
@@ -250,3 +265,8 @@ def test_an_installation_tells_of_itself(tmp_path: Path) -> None:
     made = notifier_for(settings, Cache(), utc_now, lambda: 0.5)
     assert made is not None
     assert (made.installation, made.notify.host) == ("https://connect.example.com", "alerts.example.com")
+    assert not made.people_sign_in
+    signing_in = msgspec.structs.replace(settings, sign_in=SignIn("https://login.example.com", "c", tmp_path / "key"))
+    made = notifier_for(signing_in, Cache(), utc_now, lambda: 0.5)
+    assert made is not None
+    assert made.people_sign_in

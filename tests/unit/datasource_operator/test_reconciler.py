@@ -18,13 +18,14 @@ from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
 from datasource.records.contents import StoredCredential
 from datasource.records.token_secret import TokenSecretPlan
-from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.timing import Comeback, Refresh
 from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
+from datasource_operator.trimming import trimmed
 from tests.support.builders import (
     NAME,
     NAMESPACE,

@@ -320,7 +320,7 @@ async def test_pod_that_may_come_back_to_its_journal_is_waited_for_and_that_is_s
             await other.refresh()
             other.monotonic.advance(LOOK_GAP)
         assert len(world.provider.used) == 1
-        assert "begins again after 15 minutes" in other.trouble()
+        assert "begins again when that pod says that it has none, after 15 minutes" in other.trouble()
         assert world.facts.verdict is None
         await world.starts().replay()
         assert not world.is_lost

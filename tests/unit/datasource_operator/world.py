@@ -32,15 +32,17 @@ from datasource.records.credential import CredentialData, CredentialFacts, Unrea
 from datasource.records.credential_patches import credential_manifest
 from datasource.records.link_keys import LinkKeys
 from datasource.records.token_secret import TokenSecretPlan
-from datasource_operator.cache import Cache, Key, trimmed
+from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.observed import Finding, Observed, Trouble
 from datasource_operator.decisions.policy import is_destructive
 from datasource_operator.decisions.steps import Step
 from datasource_operator.decisions.timing import Comeback
 from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
+from datasource_operator.served_scopes import Source
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
+from datasource_operator.trimming import trimmed
 from tests.support.api_rules import Manifest
 from tests.support.builders import NAME, NAMESPACE, NOW, UID, credential, surface
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
@@ -172,9 +174,9 @@ class World:
                 self.kube.remove(SECRETS, NAMESPACE, metadata["name"])
         watched = [each for each in self.kube.stored(SECRETS) if _is_watched(each)]
         there = {each["metadata"]["name"] for each in watched}
-        for names in self.cache.secret_names().get(KEY, {}).values():
-            for name in set(names) - there:
-                self.cache.drop_secret_named(KEY, name)
+        known = {name for source in Source for key, name in self.cache.secret_names(source) if key == KEY}
+        for name in known - there:
+            self.cache.drop_secret_named(KEY, name)
         for each in watched:
             metadata = msgspec.convert(self.kube.with_owners(SECRETS, each)["metadata"], Metadata)
             self.cache.store_secret(metadata, has_usual_type=each["type"] in set(SecretType))

@@ -67,3 +67,12 @@ def test_every_reason_has_words(why: Why) -> None:
 @pytest.mark.parametrize("why", NotAsked)
 def test_everything_that_was_not_asked_has_words(why: NotAsked) -> None:
     assert "Nothing was changed" in refusals.nothing_to_ask(why).message
+
+
+@pytest.mark.parametrize("user", ["ada", "a'da"])
+def test_command_for_all_namespaces_names_none(user: str) -> None:
+    refused = refusals.not_allowed_everywhere(user, "list")
+    assert refused.command is not None
+    assert refused.command.startswith("kubectl create clusterrolebinding datasource-viewer-")
+    assert refused.command.endswith(f" --clusterrole=datasource-viewer --user={shlex.quote(user)}")
+    assert refusals.not_allowed_everywhere("ü", "list").command is None

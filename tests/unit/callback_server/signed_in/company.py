@@ -94,18 +94,25 @@ class CompanyIssuer(HostileProvider):
 
 @dataclass
 class Cluster:
-    """The API server: Datasources, Secrets, and who may do what where, by `user:verb:namespace`."""
+    """The API server: Datasources, Secrets, and who may do what where, by `user:verb:namespace`; None: in all namespaces."""
 
-    rights: set[tuple[str, str, str]] = field(default_factory=set)
+    rights: set[tuple[str, str, str | None]] = field(default_factory=set)
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     secrets: dict[str, SecretsServer] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     """What was asked of it: method and path, without those of our own Secrets."""
+    has_namespaces_in_lists: bool = True
+    """As the CRD of this version says; false: it is an older one."""
+    answered: int = 0
+    """How often anything was asked of it."""
     reviews: list[dict[str, Any]] = field(default_factory=list)
     expired_tokens: set[str] = field(default_factory=set)
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
+        self.answered += 1
+        if "/namespaces/" not in request.path:
+            return await self._of_all(request)
         namespace, _, rest = request.path.split("/namespaces/")[1].partition("/")
         if namespace != SYSTEM:
             self.asked.append((request.method, f"{namespace}/{rest}"))
@@ -118,33 +125,44 @@ class Cluster:
         found = self.objects.get((namespace, rest.removeprefix("datasources/")))
         return failure(404, "NotFound") if found is None else web.json_response(found)
 
+    async def _of_all(self, request: web.Request) -> web.StreamResponse:
+        rest = request.path.rpartition("/")[2]
+        self.asked.append((request.method, rest))
+        return await self._review(request) if rest == "subjectaccessreviews" else self._table(None, request.query)
+
     async def _review(self, request: web.Request) -> web.Response:
         review = await request.json()
         self.reviews.append(review)
         spec = review["spec"]
         what = spec["resourceAttributes"]
         holders = (spec["user"], *spec["groups"])
-        allowed = any((holder, what["verb"], what["namespace"]) in self.rights for holder in holders)
+        allowed = any((holder, what["verb"], what.get("namespace")) in self.rights for holder in holders)
         return web.json_response(review | {"status": {"allowed": allowed}}, status=201)
 
-    def _table(self, namespace: str, query: Mapping[str, str]) -> web.Response:
+    def _table(self, namespace: str | None, query: Mapping[str, str]) -> web.Response:
         if query.get("continue") in self.expired_tokens:
             return failure(410, "Expired")
         if query.get("continue", "0").isdecimal() is False:
             return failure(400, "BadRequest")
-        names = sorted(name for place, name in self.objects if place == namespace)
+        wanted = query.get("fieldSelector", "").removeprefix("status.state=")
+        names = sorted(
+            (place, name)
+            for (place, name), found in self.objects.items()
+            if namespace in {None, place} and wanted in {"", found["status"].get("state")}
+        )
         start, limit = int(query.get("continue", "0")), int(query["limit"])
         rows = []
-        for name in names[start : start + limit]:
-            status = self.objects[namespace, name].get("status", {})
-            rows.append(
-                {"cells": [name, status.get("state"), None, status.get("expiresAt"), status.get("authorizedAs")]}
-            )
-        columns = [{"name": each} for each in ("Name", "State", "Ready", "Expires", "Authorized as")]
+        for place, name in names[start : start + limit]:
+            status = self.objects[place, name]["status"]
+            cells = [name, status.get("state"), None, status.get("expiresAt"), status.get("authorizedAs"), place]
+            rows.append({"cells": cells})
+        names_of_columns = ["Name", "State", "Ready", "Expires", "Authorized as"]
+        names_of_columns += ["Namespace"] if self.has_namespaces_in_lists else []
+        columns = [{"name": each} for each in names_of_columns]
         rest = str(start + limit) if start + limit < len(names) else ""
         return web.json_response({"columnDefinitions": columns, "rows": rows, "metadata": {"continue": rest}})
 
-    def allow(self, holder: str, *verbs: str, namespace: str = "shop") -> None:
+    def allow(self, holder: str, *verbs: str, namespace: str | None = "shop") -> None:
         """Give rights to a user or a group."""
         self.rights |= {(holder, verb, namespace) for verb in verbs}
 

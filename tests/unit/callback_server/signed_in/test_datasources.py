@@ -68,6 +68,89 @@ async def test_whoever_may_not_is_told_the_same_for_each_post_and_nothing_is_rea
     assert {what for _, what in there.cluster.asked} == {"shop/localsubjectaccessreviews"}
 
 
+PLACES = ("shop/calendar", "shop/calendas", "shoq/calendar")
+"""One that is there, another name, another namespace. Their names are of one length."""
+
+
+@pytest.mark.parametrize(
+    ("held", "method", "below"),
+    [
+        ((), "GET", ""),
+        ((), "GET", "/clear"),
+        (("list",), "GET", ""),
+        (("list", "authorize", "patch"), "GET", ""),
+        (("list", "authorize", "patch"), "GET", "/clear"),
+        (("get",), "GET", "/clear"),
+        *(((held), "POST", f"/{each}") for held in ((), ("get",)) for each in ("authorize", "clear", "refresh")),
+        (("get", "authorize"), "POST", "/clear"),
+        (("get", "patch"), "POST", "/authorize"),
+    ],
+)
+async def test_no_status_no_byte_and_no_request_tells_what_is_there_to_who_lacks_the_right(
+    there: Company, held: tuple[str, ...], method: str, below: str
+) -> None:
+    there.add(replaces=STANDING)
+    for namespace in ("shop", "shoq"):
+        there.cluster.allow("eve", *held, namespace=namespace)
+    browser = await there.signed_in("eve")
+    answers = []
+    for place in PLACES:
+        before = there.cluster.answered
+        path = f"/datasources/{place}{below}"
+        page = await (browser.get(path) if method == "GET" else browser.post(path, {"token": "A" * 43}))
+        headers = sorted(page.headers.items())
+        body = _without_reference(page.text).replace("shoq", "shop").replace("calendas", "calendar")
+        answers.append((page.status_code, headers, body, there.cluster.answered - before))
+    assert answers[0][0] == 403
+    assert answers[0] == answers[1] == answers[2]
+
+
+async def test_no_list_tells_whether_there_is_such_a_namespace(there: Company) -> None:
+    there.add(replaces=STANDING)
+    there.cluster.allow("eve", "get", "authorize", "patch")
+    browser = await there.signed_in("eve")
+    answers = []
+    for path in (
+        "shop",
+        "shoq",
+        "shop?state=AUTHORIZED",
+        "shoq?state=AUTHORIZED",
+        "shop?continue=7",
+        "shoq?continue=x",
+    ):
+        before = there.cluster.answered
+        page = await browser.get(f"/datasources/{path}")
+        body = _without_reference(page.text).replace("shoq", "shop")
+        answers.append((page.status_code, sorted(page.headers.items()), body))
+        # The session, and the question unless its answer is kept.
+        assert there.cluster.answered - before <= 2
+    assert answers[0][0] == 403
+    assert answers.count(answers[0]) == len(answers)
+
+
+async def test_pages_take_as_few_requests_as_docs_say(there: Company) -> None:
+    there.cluster.allow("ada", "list", "get", "authorize", "patch")
+    there.cluster.allow("ada", "list", namespace=None)
+    there.add()
+    browser = await there.signed_in("ada")
+
+    async def takes(path: str) -> int:
+        before = there.cluster.answered
+        assert (await browser.get(path)).status_code == 200
+        return there.cluster.answered - before
+
+    assert await takes("/") == 1
+    assert await takes("/datasources/shop") <= 3
+    assert await takes("/datasources/shop?state=AUTHORIZED") <= 3
+    assert await takes("/datasources") <= 3
+    assert await takes(PLACE) <= 6
+
+    page = await browser.get(PLACE)
+    before = there.cluster.answered
+    assert (await browser.submit(page, f"{PLACE}/authorize")).status_code == 200
+    assert there.cluster.answered - before <= 7
+
+
 async def test_denied_page_names_user_verb_and_namespace_and_the_command(there: Company) -> None:
     browser = await there.signed_in("eve's $(id)")
     page = await browser.get(PLACE)
@@ -146,6 +229,102 @@ async def test_list_begins_anew_where_its_token_is_too_old_or_none(there: Compan
     browser = await there.signed_in("ada")
     page = await browser.get(f"/datasources/shop?continue={token}")
     assert (page.status_code, page.headers["location"]) == (303, f"{EXTERNAL}/datasources/shop")
+
+
+async def test_list_by_state_is_chosen_by_the_api_server_and_goes_on_by_state(there: Company) -> None:
+    there.cluster.allow("ada", "list")
+    for number in range(PAGE_SIZE + 1):
+        there.add(f"open-{number:03}")
+    there.add("calendar", replaces=STANDING)
+    browser = await there.signed_in("ada")
+    there.cluster.asked.clear()
+    page = await browser.get("/datasources/shop?state=AUTHORIZED")
+    assert re.findall(r'<a href="/datasources/shop/([^"]+)"', page.text) == ["calendar"]
+    assert there.cluster.asked == [("POST", "shop/localsubjectaccessreviews"), ("GET", "shop/datasources")]
+    chosen = re.findall(r'href="([^"]+)" aria-current="page">([^<]+)<', page.text)
+    assert chosen == [("/datasources/shop?state=AUTHORIZED", "AUTHORIZED")]
+    (leads_to,) = re.findall(r'href="(/datasources/shop\?state=NOT\+AUTHORIZED)">', page.text)
+    first = await browser.get(leads_to)
+    (following,) = re.findall(r'href="(/datasources/shop\?state=NOT\+AUTHORIZED&amp;continue=[^"]+)"', first.text)
+    second = await browser.get(following.replace("&amp;", "&"))
+    assert re.findall(r'<a href="/datasources/shop/([^"]+)"', second.text) == [f"open-{PAGE_SIZE}"]
+
+
+async def test_list_by_a_state_in_which_nothing_is_says_so(there: Company) -> None:
+    there.cluster.allow("ada", "list")
+    there.add()
+    page = await (await there.signed_in("ada")).get("/datasources/shop?state=ERROR")
+    assert "There is none in state ERROR." in page.text
+
+
+@pytest.mark.parametrize("state", ["", "authorized", "AUTHORIZED,metadata.name=x", "<script>", "A" * 3000])
+async def test_what_is_no_state_lists_everything(there: Company, state: str) -> None:
+    there.cluster.allow("ada", "list")
+    there.add()
+    page = await (await there.signed_in("ada")).client.get("/datasources/shop", params={"state": state})
+    assert ">calendar</a>" in page.text
+    assert re.findall(r'href="([^"]+)" aria-current="page"', page.text) == ["/datasources/shop"]
+
+
+async def test_list_of_all_namespaces_is_for_who_may_list_them_all_and_takes_three_requests(there: Company) -> None:
+    there.cluster.allow("ada", "list", namespace=None)
+    there.add(replaces=STANDING)
+    there.cluster.add("sales", "calendar")
+    browser = await there.signed_in("ada")
+    assert 'href="/datasources">All namespaces at once</a>' in (await browser.get("/")).text
+    there.cluster.asked.clear()
+    page = await browser.get("/datasources")
+    assert re.findall(r'<a href="/datasources/(\w+/\w+)">calendar</a>', page.text) == [
+        "sales/calendar",
+        "shop/calendar",
+    ]
+    assert '<td data-label="Namespace">sales</td>' in page.text
+    # And the session.
+    assert there.cluster.asked == [("POST", "subjectaccessreviews"), ("GET", "datasources")]
+    page = await browser.get("/datasources?state=AUTHORIZED")
+    assert re.findall(r'<a href="/datasources/(\w+/\w+)">calendar</a>', page.text) == ["shop/calendar"]
+
+
+async def test_who_may_list_one_namespace_is_told_nothing_of_all_and_nothing_is_read(there: Company) -> None:
+    there.cluster.allow("ada", "list", "get", "patch")
+    there.add()
+    browser = await there.signed_in("ada")
+    there.cluster.asked.clear()
+    page = await browser.get("/datasources")
+    assert page.status_code == 403
+    assert "calendar" not in page.text
+    assert "shop" not in page.text
+    assert "kubectl create clusterrolebinding datasource-viewer-" in page.text
+    assert "--namespace" not in page.text
+    assert there.cluster.asked == [("POST", "subjectaccessreviews")]
+
+
+async def test_there_is_no_list_of_all_where_some_namespaces_are_served(tmp_path: Path) -> None:
+    async with company(tmp_path / "secret", username_prefix="", namespaces=("shop",)) as there:
+        there.cluster.allow("ada", "list", namespace=None)
+        browser = await there.signed_in("ada")
+        assert 'href="/datasources"' not in (await browser.get("/")).text
+        there.cluster.asked.clear()
+        assert (await browser.get("/datasources")).status_code == 403
+        assert there.cluster.asked == []
+
+
+async def test_list_of_all_under_an_older_crd_is_never_told_as_empty(there: Company) -> None:
+    there.cluster.has_namespaces_in_lists = False
+    there.cluster.allow("ada", "list", namespace=None)
+    there.cluster.allow("ada", "list")
+    there.add()
+    browser = await there.signed_in("ada")
+    page = await browser.get("/datasources")
+    assert page.status_code == 503
+    assert "There is none" not in page.text
+    assert ">calendar</a>" in (await browser.get("/datasources/shop")).text
+
+
+async def test_sign_in_leads_back_to_the_list_of_all(there: Company) -> None:
+    browser = there.browser()
+    answer = await browser.sign_in("/datasources")
+    assert answer.headers["location"] == f"{EXTERNAL}/datasources"
 
 
 async def test_first_page_asks_for_a_namespace_and_tells_who_one_is(there: Company) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from callback_server.language import LANGUAGES, text
-from callback_server.pages import Account
 from callback_server.presentation import DELIVERED, PRESENTATION
 from callback_server.signed_in.pages import (
     Button,
@@ -14,6 +13,7 @@ from callback_server.signed_in.pages import (
     ListPage,
     Row,
     SignInPage,
+    choices_of,
     clear_page,
     home_page,
     list_page,
@@ -21,6 +21,8 @@ from callback_server.signed_in.pages import (
     sign_in_page,
     told_of,
 )
+from callback_server.way_on import Account
+from datasource.api.states import State
 from datasource.cluster.tables import TablePage
 from datasource.process.branding import Branding
 from datasource.records.history import SUCCEEDED, Act, By, HistoryEntry
@@ -37,9 +39,11 @@ def pages() -> list[str]:
     branding = Branding(SCRIPT, "prod-eu", "help@example.com")
     return [
         body(sign_in_page(SignInPage("/sign-in", "/", "t", f"login{SCRIPT}", branding, was_lost=True), 403)),  # type: ignore[arg-type]
-        body(home_page(HomePage(ACCOUNT, "/datasources", (SCRIPT,)))),
+        body(home_page(HomePage(ACCOUNT, "/datasources", (SCRIPT,), all_path="/datasources"))),
         body(list_page(ListPage(ACCOUNT, "shop", "/", (row,), "/datasources/shop?continue=x"))),
         body(list_page(ListPage(ACCOUNT, "shop", "/", (), None))),
+        body(list_page(ListPage(ACCOUNT, None, "/", (row,), None, choices_of("/datasources", State.ERROR)))),
+        body(list_page(ListPage(ACCOUNT, None, "/", (), None, choices_of("/datasources", State.ERROR)))),
         body(clear_page(ClearPage(ACCOUNT, "shop", SCRIPT, SCRIPT, Button("/x", "t"), "/"))),
     ]
 
@@ -105,7 +109,7 @@ def test_rows_are_made_of_what_the_api_server_printed() -> None:
             {"State": "AUTHORIZED"},
         )
     )
-    rows = rows_of(table, lambda name: f"/x/{name}")
+    rows = rows_of(table, lambda *place: "/" + "/".join(place), "x")
     assert [(row.name, row.path, row.state_class) for row in rows] == [
         ("a", "/x/a", "good"),
         ("b", "/x/b", "bad"),
@@ -114,3 +118,23 @@ def test_rows_are_made_of_what_the_api_server_printed() -> None:
     assert rows[0].expires == "1 July 2026, 12:00 UTC"
     assert (rows[0].authorized_as, rows[1].expires) == ("ada ", "soon ")
     assert text("list.nothing") == "There is none."
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        pytest.param("ada@example.com", "ada@example.com", id="as most names are"),
+        pytest.param("u" * 45, "u" * 45, id="as long as it may be"),
+        pytest.param("a" * 1000 + "@" + "z" * 23, "a" * 28 + "…" + "z" * 16, id="longer than a screen"),
+    ],
+)
+def test_name_at_the_top_of_a_page_takes_no_screen_and_is_whole_on_the_first_page(name: str, shown: str) -> None:
+    account = Account(name, "/sign-out", "t")
+    assert f"<code>{shown}</code>" in body(list_page(ListPage(account, "shop", "/", (), None)))
+    assert f"<code>{name}</code>" in body(home_page(HomePage(account, "/datasources", ())))
+
+
+def test_rows_of_all_namespaces_lead_into_their_own() -> None:
+    table = TablePage(({"Name": "a", "Namespace": "shop"}, {"Name": "a", "Namespace": "sales"}))
+    rows = rows_of(table, lambda *place: "/" + "/".join(place), None)
+    assert [(row.namespace, row.path) for row in rows] == [("shop", "/shop/a"), ("sales", "/sales/a")]

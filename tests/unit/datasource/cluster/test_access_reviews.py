@@ -41,6 +41,19 @@ async def test_question_about_all_of_a_namespace_names_no_object() -> None:
     assert "name" not in server.requests[0].body["spec"]["resourceAttributes"]
 
 
+async def test_question_about_all_namespaces_is_one_of_the_cluster_and_names_none() -> None:
+    async with ApiServer(json_reply({"status": {"allowed": True}}, 201)) as server, server.kube() as kube:
+        assert await may(kube, ADA, "list", None, None)
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews")
+    assert (request.body["kind"], request.body["metadata"]) == ("SubjectAccessReview", {})
+    assert request.body["spec"]["resourceAttributes"] == {
+        "group": "datasource.dev",
+        "resource": "datasources",
+        "verb": "list",
+    }
+
+
 @pytest.mark.parametrize(
     ("answer", "allowed"),
     [

@@ -10,7 +10,8 @@ from datasource.api.spec import OAuth2
 from datasource.cluster.recording import Recording
 from datasource.cluster.replays import Replays
 from datasource.outbound.provider_request import Reply
-from datasource.process.journal import LARGEST_ENTRY, MOST_LEFT_PER_NAMESPACE, open_journal
+from datasource.process.journal import MOST_LEFT_PER_NAMESPACE, open_journal
+from datasource.process.journal_file import LARGEST_ENTRY
 from datasource.records.credential import CredentialData
 from datasource.records.intent import Intent
 from datasource.records.journal_entry import RecordedReply, RefreshEntry, decode_entry, place_of

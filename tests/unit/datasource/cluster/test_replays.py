@@ -19,7 +19,8 @@ from datasource.cluster.replays import (
     Later,
     Replays,
 )
-from datasource.process.journal import MOST_TRIES, Entry, Journal, open_journal
+from datasource.process.journal import MOST_TRIES, Journal, open_journal
+from datasource.process.journal_file import Entry
 
 PLACE, OTHER = "a" * 32, "b" * 32
 REFUSED = Forbidden(403, "Forbidden", "exceeded quota: secrets")

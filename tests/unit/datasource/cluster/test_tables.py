@@ -42,6 +42,14 @@ async def test_page_is_asked_for_as_a_table_without_objects() -> None:
     assert second.query == {"limit": "100", "includeObject": "None", "continue": "next"}
 
 
+async def test_all_namespaces_are_asked_for_at_once_and_by_a_state() -> None:
+    async with ApiServer(json_reply(TABLE)) as server, server.kube() as kube:
+        await kube.table(DATASOURCES, None, page_size=100, field_selector="status.state=NOT AUTHORIZED")
+    (request,) = server.requests
+    assert request.path == "/apis/datasource.dev/v1alpha1/datasources"
+    assert request.query["fieldSelector"] == "status.state=NOT AUTHORIZED"
+
+
 @pytest.mark.parametrize(("status", "error"), [(410, Expired), (400, ApiError)])
 async def test_token_that_is_too_old_or_none_is_told(status: int, error: type[Exception]) -> None:
     async with ApiServer(fails(status, "Expired")) as server, server.kube() as kube:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasource.oauth2.id_token import claims_in
 from datasource.oauth2.kubernetes_user import (
     EVERYBODY,
     LONGEST_NAME,
@@ -15,6 +16,7 @@ from datasource.oauth2.kubernetes_user import (
     NobodyKnown,
     User,
     Why,
+    is_of_the_cluster,
     user_of,
 )
 
@@ -73,6 +75,28 @@ def refusal(mapping: ClaimMapping = WITH_GROUPS, **claims: Any) -> Why:
         ),
         pytest.param(WITH_GROUPS, {"_claim_names": {"photo": "src1"}}, "ada", (), id="something else elsewhere"),
         pytest.param(BY_SUB, {"sub": "Jürgen Müller"}, "Jürgen Müller", (), id="letters of the world, and a space"),
+        pytest.param(BY_SUB, {"sub": "Zo\u00eb"}, "Zo\u00eb", (), id="a letter with a sign on it, as one character"),
+        pytest.param(BY_SUB, {"sub": "System:admin"}, "System:admin", (), id="a name in capitals is another"),
+        pytest.param(BY_SUB, {"sub": "\uff53ystem:admin"}, "\uff53ystem:admin", (), id="a wide letter is another"),
+        pytest.param(BY_SUB, {"sub": "system\uff1aadmin"}, "system\uff1aadmin", (), id="a wide colon is another"),
+        pytest.param(BY_SUB, {"sub": "systems"}, "systems", (), id="no colon"),
+        pytest.param(
+            ClaimMapping("sub", "", "groups", "sys"),
+            {"groups": ["tem:masters", "tem:", "dev"]},
+            "ada",
+            ("sysdev",),
+            id="groups of the cluster that the prefix makes are left out",
+        ),
+        pytest.param(
+            WITH_GROUPS, {"groups": "system:masters"}, "ada", (), id="one group of the cluster that is no list"
+        ),
+        pytest.param(
+            WITH_GROUPS,
+            {"groups": ["\U0001f6e0\ufe0f platform"]},
+            "ada",
+            ("\U0001f6e0\ufe0f platform",),
+            id="a picture in a group",
+        ),
         pytest.param(BY_SUB, {"sub": "x" * LONGEST_NAME}, "x" * LONGEST_NAME, (), id="as long as may be"),
     ],
 )
@@ -107,6 +131,36 @@ def test_claims_make_a_user(mapping: ClaimMapping, claims: dict[str, Any], name:
         pytest.param(BY_SUB, {"sub": "\u202eada"}, Why.NAME_UNUSABLE, id="a direction"),
         pytest.param(BY_SUB, {"sub": "a\u200bda"}, Why.NAME_UNUSABLE, id="a space of no width"),
         pytest.param(BY_SUB, {"sub": "a\ud800"}, Why.NAME_UNUSABLE, id="half a character"),
+        pytest.param(BY_SUB, {"sub": "a\ufffd"}, Why.NAME_UNUSABLE, id="what half a character becomes"),
+        pytest.param(BY_SUB, {"sub": "Zoe\u0308"}, Why.NAME_UNUSABLE, id="a letter and a sign as two characters"),
+        pytest.param(BY_SUB, {"sub": "\u212bda"}, Why.NAME_UNUSABLE, id="the sign for angstroms as a letter"),
+        pytest.param(BY_SUB, {"sub": "ada\u3164"}, Why.NAME_UNUSABLE, id="a letter that is empty"),
+        pytest.param(BY_SUB, {"sub": "a\ufe0fda"}, Why.NAME_UNUSABLE, id="a variation of nothing"),
+        pytest.param(BY_SUB, {"sub": "a\u034fda"}, Why.NAME_UNUSABLE, id="a joiner that is not seen"),
+        pytest.param(BY_SUB, {"sub": "ada\u2800"}, Why.NAME_UNUSABLE, id="Braille without a dot"),
+        pytest.param(BY_SUB, {"sub": "ada\U000e0041"}, Why.NAME_UNUSABLE, id="a tag"),
+        pytest.param(BY_SUB, {"sub": "ada "}, Why.NAME_UNUSABLE, id="a space at the end"),
+        pytest.param(BY_SUB, {"sub": " system:admin"}, Why.NAME_UNUSABLE, id="a space before a name of the cluster"),
+        pytest.param(BY_SUB, {"sub": "ada  b"}, Why.NAME_UNUSABLE, id="two spaces"),
+        pytest.param(BY_SUB, {"sub": "s\u200bystem:admin"}, Why.NAME_UNUSABLE, id="a name of the cluster, parted"),
+        pytest.param(BY_SUB, {"sub": 1.5}, Why.NO_NAME, id="a number with a point"),
+        pytest.param(BY_SUB, {"sub": True}, Why.NO_NAME, id="true"),
+        pytest.param(BY_SUB, {"sub": {"name": "ada"}}, Why.NO_NAME, id="an object"),
+        pytest.param(
+            ClaimMapping(username_prefix="system"), {"sub": ":admin"}, Why.NAME_OF_THE_CLUSTER, id="made by the colon"
+        ),
+        pytest.param(WITH_GROUPS, {"groups": [[["dev"]]]}, Why.GROUPS_UNUSABLE, id="lists in lists"),
+        pytest.param(
+            WITH_GROUPS, {"groups": [{"name": "system:masters"}]}, Why.GROUPS_UNUSABLE, id="an object among groups"
+        ),
+        pytest.param(WITH_GROUPS, {"groups": ["dev\u200b"]}, Why.GROUPS_UNUSABLE, id="a space of no width in a group"),
+        pytest.param(
+            WITH_GROUPS,
+            {"groups": [f"g{n}" for n in range(10_000)]},
+            Why.TOO_MANY_GROUPS,
+            id="ten thousand groups",
+        ),
+        pytest.param(WITH_GROUPS, {"_claim_names": 7}, Why.GROUPS_ELSEWHERE, id="a number for what is elsewhere"),
         pytest.param(BY_EMAIL, {"email": "a@x.org"}, Why.EMAIL_NOT_VERIFIED, id="an address of which nobody says"),
         pytest.param(
             BY_EMAIL, {"email": "a@x.org", "email_verified": False}, Why.EMAIL_NOT_VERIFIED, id="not verified"
@@ -173,6 +227,43 @@ def test_error_tells_the_claim_and_not_its_value() -> None:
         user(BY_SUB, sub="system:sentinel-admin")
     assert caught.value.claim == "sub"
     assert "sentinel" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("twice", "name"),
+    [
+        ('"sub": "ada", "sub": "eve"', "eve"),
+        ('"sub": "system:admin", "sub": "eve"', "eve"),
+        ('"sub": "ada", "sub": null', None),
+        ('"sub": "ada", "sub": "system:admin"', None),
+        ('"sub": "ada", "s\\u0075b": ""', None),
+        ('"sub": "ada", "groups": ["dev"], "groups": 7', None),
+    ],
+)
+def test_of_a_claim_that_comes_twice_the_last_counts_as_for_the_api_server(twice: str, name: str | None) -> None:
+    claims = claims_in(f'{{"aud": "{CLIENT}", {twice}}}'.encode())
+    if name is None:
+        with pytest.raises(NobodyKnown):
+            user_of(claims, WITH_GROUPS, client_id=CLIENT)
+    else:
+        assert user_of(claims, WITH_GROUPS, client_id=CLIENT).name == name
+
+
+@pytest.mark.parametrize("half", ["\\ud800", "\\udc00"])
+def test_halves_of_characters_make_no_two_people_one(half: str) -> None:
+    claims = claims_in(f'{{"aud": "{CLIENT}", "sub": "ada{half}"}}'.encode())
+    with pytest.raises(NobodyKnown) as caught:
+        user_of(claims, BY_SUB, client_id=CLIENT)
+    assert caught.value.why is Why.NAME_UNUSABLE
+
+
+@pytest.mark.parametrize("user", [User("system:admin"), User("ada", ("system:masters", EVERYBODY)), User("system:")])
+def test_who_is_called_as_the_cluster_calls_its_own_is_known_as_such(user: User) -> None:
+    assert is_of_the_cluster(user)
+
+
+def test_people_who_signed_in_are_not_the_cluster_s_own() -> None:
+    assert not is_of_the_cluster(user(groups=["system:masters", "dev"]))
 
 
 def test_user_in_a_log_tells_no_groups() -> None:

@@ -1,26 +1,28 @@
 """A directory of entries: each whole or not there, ours alone, bounded, and never a reason for an exception at a reply."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from datasource.process import journal as journals
 from datasource.process.journal import (
     KEPT,
-    LARGEST_ENTRY,
     MOST_LEFT_PER_NAMESPACE,
     REPLIES,
     WANTED,
-    Entry,
     Journal,
     Unusable,
     journal_in,
     open_journal,
 )
+from datasource.process.journal_file import LARGEST_ENTRY, Entry
 
 PLACE, OTHER = "a" * 32, "b" * 32
 SENTINEL = b'{"refresh_token":"sentinel"}'
@@ -296,19 +298,90 @@ def test_what_is_no_entry_is_left_alone_and_half_written_files_go(tmp_path: Path
     journal.close()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        "1.shop." + PLACE + ".01.0.entry",
-        f"{7:020d}.shop.{PLACE}.01.0.other",
-        f"{7:020d}.Shop.{PLACE}.01.0.entry",
-        f"{7:020d}.shop.{PLACE}.01.0.entry.tmp",
-        f"{7:020d}.shop/../x.{PLACE}.01.0.entry",
-    ],
-)
-def test_other_names_are_no_entries(name: str) -> None:
-    assert Entry.named(name) is None
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(2**30)
+
+
+def somewhere_else(path: Path) -> None:
+    path.symlink_to(path.parent)
+
+
+@pytest.mark.parametrize("make", [directory, sparse, somewhere_else, os.mkfifo])
+def test_what_only_bears_the_name_of_an_entry_is_left_alone_and_keeps_no_reply_from_its_file(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    for suffix in ("", ".tmp"):
+        make(folder / f"{Entry(7, 'shop', PLACE, '01').file_name}{suffix}")
+    journal = open_journal(str(tmp_path))
+    assert (journal.waiting, journal.first_of(PLACE), len(files(tmp_path))) == ([], None, 2)
+    assert journal.read(write(journal)) == SENTINEL
+    journal.close()
+
+
+def test_file_that_grew_beyond_all_bounds_is_not_read(tmp_path: Path, journal: Journal) -> None:
+    entry = write(journal)
+    sparse(tmp_path / "journal" / entry.file_name)
+    with pytest.raises(OSError, match="no entry"):
+        journal.read(entry)
+
+
+def test_file_that_cannot_be_looked_at_keeps_no_other_from_being_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = open_journal(str(tmp_path))
+    first, second = write(journal, "01"), write(journal, "02")
+    journal.close()
+    looked_at = os.stat
+
+    def broken(name: Any, **how: Any) -> os.stat_result:
+        if name == first.file_name:
+            raise OSError(errno.EIO, "Input/output error")
+        return looked_at(name, **how)
+
+    monkeypatch.setattr(os, "stat", broken)
+    after = open_journal(str(tmp_path))
+    assert after.waiting == [second]
+    after.close()
+
+
+def test_names_that_are_no_text_are_told_in_one_line_however_many(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    names = [os.fsencode(folder) + b"/%d \xff\x1b[31m\n" % number for number in range(1_000)]
+    for name in (*names, os.fsencode(folder) + b"/\xff.tmp"):
+        os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
+    with capture_logs() as lines:
+        journal = open_journal(str(tmp_path))
+    assert (journal.waiting, len(files(tmp_path))) == ([], 1_001)
+    assert [(line["log_level"], line["files"]) for line in lines] == [("warning", 1_001)]
+    journal.close()
+
+
+def test_whatever_lies_there_of_a_place_is_known_also_what_was_set_aside(journal: Journal) -> None:
+    entry = journal.set_aside(write(journal))
+    assert (journal.has_any(PLACE), journal.has_any(OTHER)) == (True, False)
+    journal.remove(entry)
+    assert not journal.has_any(PLACE)
+
+
+def test_clock_that_was_set_back_hides_no_reply_that_waits(tmp_path: Path) -> None:
+    passed = [10.0]
+    journal = open_journal(str(tmp_path), clock=lambda: 2_000_000_000 * 10**9)
+    journal.monotonic = lambda: passed[0]
+    entry = journal.counted(write(journal))
+    passed[0] = 410.0
+    assert journal.oldest(now=1_999_990_000.0) == 400
+    assert journal.oldest(now=2_000_000_900.0) == 900
+    journal.remove(entry)
+    assert journal.oldest(now=1_999_990_000.0) == 0
+    journal.close()
 
 
 def link_to(path: Path) -> None:
@@ -354,5 +427,5 @@ def test_link_in_the_place_of_an_entry_is_not_followed(tmp_path: Path, journal: 
         journal.read(entry)
     file.unlink()
     os.mkfifo(file)
-    with pytest.raises(OSError, match="no file"):
+    with pytest.raises(OSError, match="no entry"):
         journal.read(entry)

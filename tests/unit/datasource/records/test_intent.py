@@ -13,6 +13,7 @@ from datasource.records.intent import (
     Intent,
     Process,
     TokenLife,
+    is_left_by,
     may_be_taken,
     next_intent,
 )
@@ -70,6 +71,23 @@ def test_refresh_token_may_be_sent_after(found: Intent | None, seen_unchanged: t
 
 def test_stranger_is_given_its_deadline_and_15_seconds() -> None:
     assert timedelta(seconds=15) == TAKEOVER_AFTER - REQUEST_DEADLINE
+
+
+@pytest.mark.parametrize(
+    ("found", "process", "is_left"),
+    [
+        (None, Process("p", "q", journal=True), False),
+        (Intent("0a", "before", "q", NOW, journal=True), Process("p", "q", journal=True), True),
+        (Intent("0a", "p", "q", NOW, journal=True), Process("p", "q", journal=True), True),
+        (Intent("0a", "before", "q", NOW, journal=True), Process("p", "q", journal=False), False),
+        (Intent("0a", "before", "q", NOW, journal=False), Process("p", "q", journal=True), False),
+        (Intent("0a", "before", "another", NOW, journal=True), Process("p", "q", journal=True), False),
+    ],
+)
+def test_pod_that_keeps_the_journal_knows_of_its_own_intents_alone_whether_a_reply_lies_there(
+    found: Intent | None, process: Process, is_left: bool
+) -> None:
+    assert is_left_by(found, process) is is_left
 
 
 def test_first_intent_counts_one_send() -> None:

@@ -163,5 +163,12 @@ def test_what_is_no_session_is_told_as_such(secret: Secret) -> None:
         read_session(secret)
 
 
+@pytest.mark.parametrize("user", [User("system:admin"), User("ada", ("system:masters", EVERYBODY))])
+def test_session_that_somebody_wrote_for_the_cluster_s_own_is_none(user: User) -> None:
+    made = session_manifest(session(user=user), key(), system_namespace="datasource-system")
+    with pytest.raises(UnreadableSession):
+        read_session(as_secret(made))
+
+
 def test_session_in_a_log_tells_neither_key_nor_groups() -> None:
     assert repr(session()) == "Session(User('ada', 2 groups))"

@@ -11,8 +11,8 @@ from datasource.api.clock import rfc3339
 from datasource.api.objects import Condition, Datasource, Status
 from datasource.api.states import GRANT_EXPIRING, MEANING, Reason
 from datasource.records.contents import Contents, StoredCredential
-from datasource_operator.cache import trimmed
 from datasource_operator.decisions.notices import MOST_NAMED, Kind, Notice, cloud_event, messages, notices_of
+from datasource_operator.trimming import trimmed
 from tests.support.builders import NAMESPACE, NOW, UID, datasource, facts
 
 LINK = "https://connect.example.com/authorize/shop/calendar?ticket=secret-ticket"
@@ -170,6 +170,26 @@ def test_an_event_is_a_cloud_event_and_holds_no_link() -> None:
     assert event["data"]["cluster"] == "prod-eu"
     assert event["data"]["datasources"][0]["contact"] == "team payments, room 4"
     assert b"secret-ticket" not in text
+
+
+PAGES = "https://connect.example.com/tokens"
+
+
+@pytest.mark.parametrize("found", [waiting(), expiring()], ids=["person needed", "grant expiring"])
+def test_where_people_sign_in_a_notice_has_the_page_and_never_the_ticket_of_a_status(found: Datasource) -> None:
+    ((kind, notice),) = notices_of(found, STORED, pages=PAGES)
+    assert notice.page == f"{PAGES}/datasources/{found.metadata.namespace}/{found.metadata.name}"
+    (message,) = messages([(kind, NAMESPACE, notice)])
+    text = cloud_event(message, source=PAGES, cluster="", now=NOW)
+    assert json.loads(text)["data"]["datasources"][0]["page"] == notice.page
+    assert b"ticket" not in text
+
+
+def test_where_nobody_signs_in_a_notice_has_no_link_and_signing_in_makes_no_news() -> None:
+    ((_, notice),) = notices_of(waiting(), STORED)
+    assert b"http" not in msgspec.json.encode(notice)
+    ((_, with_page),) = notices_of(waiting(), STORED, pages=PAGES)
+    assert with_page.id == notice.id
 
 
 @pytest.mark.parametrize("display", [None, "text", 7, [], {}, {"contact": 7}, {"contact": {"a": 1}}])
