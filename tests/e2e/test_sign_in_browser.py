@@ -488,7 +488,7 @@ def test_link_opens_nothing_for_who_has_no_right_and_does_not_say_whether_there_
 ) -> None:
     link = tenant.ready_to_authorize()
     page = come(ADA)
-    said = []
+    said = list[str]()
     for where in (link, page_of(tenant, "nothing"), link.replace("/datasources/", "/authorize/")):
         page.goto(where)
         shoot(page, f"denied-{len(said)}")
