@@ -83,6 +83,8 @@ def page_of(template: str, status: HTTPStatus = HTTPStatus.OK, **views: object) 
 
 UNBRANDED = Branding()
 
+_TRY_AGAIN = text("page.try_again")
+
 
 @dataclass(frozen=True, slots=True)
 class Banner:
@@ -247,7 +249,7 @@ class Message:
     reference: str = ""
     """What stands in the log, too."""
     branding: Branding = UNBRANDED
-    again_label: str = text("page.try_again")
+    again_label: str = _TRY_AGAIN
     way_on: WayOn | None = None
 
 
