@@ -16,7 +16,7 @@ from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
 from deploy.local.stack import SYSTEM_NAMESPACE, Process, Stack, install
 from tests.e2e.conftest import Shoot, allow_but_stay, flows, heading, violations
-from tests.support.api import ROLE_BINDINGS, SECRETS
+from tests.support.api import ROLE_BINDINGS, SECRETS, Api, api_of
 from tests.support.employee import Employee
 from tests.support.user import User, eventually
 
@@ -51,8 +51,15 @@ def company(cluster: Cluster, folder: Path, provider: Provider, operator: Proces
     finally:
         for process in running:
             process.stop()
+        # Other files have the same cluster, and count them.
+        end_all_sessions(api_of(cluster.kubeconfig))
         install(cluster)
         operator.start()
+
+
+def end_all_sessions(api: Api) -> None:
+    for session in api.all_of(SECRETS, SYSTEM_NAMESPACE, fields="type=datasource.dev/session"):
+        api.delete(SECRETS, session["metadata"]["name"], SYSTEM_NAMESPACE)
 
 
 @pytest.fixture
@@ -378,8 +385,7 @@ def test_authorization_ends_well_where_the_session_ended_meanwhile_and_is_shown_
     tenant.ready_to_authorize()
     page = come(DEMO)
     at_consent(page, tenant)
-    for session in tenant.api.all_of(SECRETS, SYSTEM_NAMESPACE, fields="type=datasource.dev/session"):
-        tenant.api.delete(SECRETS, session["metadata"]["name"], SYSTEM_NAMESPACE)
+    end_all_sessions(tenant.api)
 
     finish(page)
     shoot(page, "done-asks-who")
