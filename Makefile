@@ -12,7 +12,7 @@ TEST_WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check lint unit $(UNIT) faults node node-shared node-anew gitops soak adversary bench \
-	release plugin tools generate recording docs docs-site manifests fixtures lock format clean
+	release released plugin tools generate recording docs docs-site manifests fixtures lock format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,7 +27,7 @@ test unit: export MEASURED := --cov --cov-report=
 test: check tools ## everything: check, then the tests on a real API server, in a real browser, and in pods on a real node
 	$(COVERED)
 	rm -rf build/tests
-	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node --ignore=tests/gitops -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile \
+	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node --ignore=tests/gitops --ignore=tests/released -m "not last" --numprocesses $(TEST_WORKERS) --dist loadfile \
 	  --junitxml build/tests.xml
 	@$(IN_PODS)
 	@echo "Looking back at what all of them did"
@@ -112,6 +112,9 @@ bench: tools ## what the operator costs beside a raw driver, about 35 minutes; B
 
 release: $(READY) ## write everything that a release publishes into dist/; RELEASE_KEY and more, docs/release.md has them
 	@$(RUN) -m release
+
+released: $(READY) ## what a release signs, checked with cosign; 4 minutes more, once, to build that
+	TESTS_FOLDER=released $(VENV)/bin/pytest tests/released -p no:xdist --durations=10
 
 plugin: $(READY) ## the kubectl plugin as one program for this platform, into build/plugin/
 	@$(RUN) -m release.program build/plugin

@@ -17,6 +17,7 @@ from bench import settled, smoke, unrelated, writing
 from bench.figures import REPORT, Report, table
 from bench.returning import callback
 from bench.scale import scale
+from bench.signed_in import people
 from deploy.local.cache import REPOSITORY
 from deploy.local.progress import Steps, say
 
@@ -27,6 +28,7 @@ BENCHES: dict[str, Run] = {
     "authorize": writing.authorize,
     "storm": writing.storm,
     "callback": callback,
+    "people": people,
     "growth": writing.growth,
     "fairness": writing.fairness,
     "noise": unrelated.noise,

@@ -102,9 +102,9 @@ class World:
             await asyncio.to_thread(process.stop)
 
     @contextlib.contextmanager
-    def callback_server(self) -> Iterator[int]:
+    def callback_server(self, **environ: str) -> Iterator[int]:
         """The callback server, ready; yields its process id."""
-        server = self.stack.callback_server()
+        server = self.stack.callback_server(**environ)
         server.start()
         try:
             yield server.child.pid or 0

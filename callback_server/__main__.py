@@ -69,6 +69,8 @@ async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int
         logger.info("callback server starts", external_url=settings.external_url, listen=f"{host}:{port}")
         try:
             await server.serve()
+            # Codes of people who were told that it takes longer.
+            await served.callback.long_work.drain()
             if served.replays is not None:
                 # A pod that ends takes its journal with it.
                 await served.replays.drain()

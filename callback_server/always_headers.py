@@ -1,4 +1,4 @@
-"""What holds for every answer of the app, also for those that no handler made."""
+"""What holds for every answer of the app, also for those that no handler made: how it looks, and how long it is waited for."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from callback_server.language import language_for
 from callback_server.presentation import PRESENTATION, Presentation
 from callback_server.security import ALWAYS
+from datasource.cluster.patience import FOR_A_PAGE, waiting
 
 
 class AlwaysHeaders:
-    """Chooses how pages look and speak, and adds the headers that every answer has, also those that no handler made."""
+    """Chooses how pages look, speak and wait for the API server, and adds the headers that every answer has."""
 
     def __init__(self, app: ASGIApp, presentations: Mapping[str, Presentation]) -> None:
         self._app = app
@@ -32,7 +33,8 @@ class AlwaysHeaders:
                 ]
             await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+        with waiting(FOR_A_PAGE):
+            await self._app(scope, receive, send_with_headers)
 
 
 def _accept_language(scope: Scope) -> str | None:

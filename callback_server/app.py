@@ -48,7 +48,7 @@ from callback_server.signed_in.visitors import SignInNeeded
 from callback_server.signed_in.wiring import people
 from callback_server.situation import Observer
 from datasource.api.names import CALLBACK_FIELD_MANAGER, authorization_link
-from datasource.cluster.api_errors import ApiError, Unavailable
+from datasource.cluster.api_errors import ApiError, Forbidden, Invalid, Unavailable
 from datasource.cluster.clients import Clients
 from datasource.cluster.credential_secrets import CredentialSecrets
 from datasource.cluster.dropped_grants import DroppedGrants
@@ -244,7 +244,8 @@ def create_app(served: Services) -> Starlette:
         again = None
         if namespace and name and is_ticket(ticket):
             again = authorization_link(settings.external_url, namespace, name, ticket)
-        return refusal_page(error, reference=reference, again=again, branding=settings.branding)
+        reloads = request.method == "GET"
+        return refusal_page(error, reference=reference, again=again, branding=settings.branding, reloads=reloads)
 
     async def exceeded(request: Request, error: Exception) -> Response:
         if not isinstance(error, Exceeded):
@@ -256,7 +257,8 @@ def create_app(served: Services) -> Starlette:
         logger.warning("the API server refused or did not answer", route=route_of(request.scope), error=str(error))
         if isinstance(error, NotGranted):
             return refusal(request, refusals.may_not_read_yet(error.what, error.namespace))
-        return refusal(request, refusals.try_again_later())
+        refused = refusals.cluster_refused() if isinstance(error, Forbidden | Invalid) else refusals.try_again_later()
+        return refusal(request, refused)
 
     async def unexpected(request: Request, error: Exception) -> Response:
         """A bug: logged with its traceback by uvicorn, to which Starlette raises it again."""

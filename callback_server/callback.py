@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -17,6 +17,7 @@ from callback_server.dialog import what_is_missing
 from callback_server.flows import ClaimedFlow, FlowStore
 from callback_server.identity import IdentityCheck
 from callback_server.limits import Places
+from callback_server.long_work import LongWork
 from callback_server.looks import Looks
 from callback_server.metrics import count_refused, count_stored
 from callback_server.new_credential import (
@@ -34,6 +35,7 @@ from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
 from datasource.cluster.clients import ClientMaterial, Clients
 from datasource.cluster.link_keys import LinkKeyStore
+from datasource.cluster.patience import FOR_WORK, waiting
 from datasource.cluster.replays import Replays
 from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, check_issuer, parse_callback
 from datasource.oauth2.token_response import TokenResponse
@@ -49,6 +51,7 @@ from datasource.records.flow import (
     state_is_of,
 )
 from datasource.records.link_keys import Purpose
+from datasource.records.standing import gives_way
 
 logger = structlog.get_logger(__name__)
 
@@ -81,6 +84,7 @@ class CallbackService:
     gate: Gate | None = None
     """Stands before the codes of people who signed in; None where nobody does."""
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    long_work: LongWork = field(default_factory=LongWork)
 
     @property
     def credentials(self) -> CredentialStore:
@@ -107,7 +111,7 @@ class CallbackService:
         A reload, or a second callback at once, exchanges nothing: it gets the same id.
 
         Raises:
-            Refused: the query belongs to no flow of this browser.
+            Refused: the query belongs to no flow of this browser; or it takes long, and goes on meanwhile.
             Exceeded: too much is going on at this moment; nothing was spent.
             ApiError, Unavailable: the API server refused or did not answer before anything was spent.
         """
@@ -115,9 +119,15 @@ class CallbackService:
         key, stored = await self._flow_of(response, (namespace, name), cookie)
         self._check_who_it_is(stored.flow, signed_in_as)
         if stored.flow.claim is None:
-            # Only now: strangers must not take places.
-            async with self.places.one(namespace):
-                await self._finish(key, stored, response)
+
+            async def finish() -> None:
+                # Only now: strangers must not take places.
+                async with self.places.one(namespace):
+                    await self._finish(key, stored, response)
+
+            if not await self.long_work.has_ended(stored.flow.state_hash, finish):
+                # The address keeps the code: should the work be lost with this process before it claims, a reload begins it.
+                raise refusals.goes_on()
         return stored.flow.done_id
 
     async def _flow_of(
@@ -158,18 +168,20 @@ class CallbackService:
             prepared = await self._prepare(stored.flow, response)
         except Refused as refusal:
             refused = refusal
-        claimed = await self.flows.claim(key, stored, self.token_bytes(16).hex())
-        if claimed is None:
-            log.info("authorization is being finished by another request")
-            return
-        recording = CodeRecording(self.replays, claimed)
-        try:
-            if prepared is not None:
-                refused = await self._exchange_and_store(claimed.flow, prepared, recording)
-            await self._tell(claimed, refused, recording)
-        finally:
-            # Where it was not seen through, whatever came in between, it is dealt with from the journal.
-            recording.leave()
+        # From here on nobody can begin it again: it is waited for however long the API server takes.
+        with waiting(FOR_WORK):
+            claimed = await self.flows.claim(key, stored, self.token_bytes(16).hex())
+            if claimed is None:
+                log.info("authorization is being finished by another request")
+                return
+            recording = CodeRecording(self.replays, claimed)
+            try:
+                if prepared is not None:
+                    refused = await self._exchange_and_store(claimed.flow, prepared, recording)
+                await self._tell(claimed, refused, recording)
+            finally:
+                # Where it was not seen through, whatever came in between, it is dealt with from the journal.
+                recording.leave()
 
     async def _tell(self, claimed: ClaimedFlow, refused: Refused | None, recording: CodeRecording) -> None:
         if refused is None:
@@ -289,6 +301,10 @@ def _check_nothing_changed(situation: Situation, flow: Flow) -> None:
         raise refusals.parameters_changed_meanwhile()
     if clear_is_newer(situation, flow):
         raise refusals.cleared_meanwhile()
-    if situation.credential_id != flow.replaces:
-        was_cleared = isinstance(situation.credential, StoredTombstone)
-        raise refusals.cleared_meanwhile() if was_cleared else refusals.another_was_first()
+    there = situation.credential
+    if situation.credential_id == flow.replaces or gives_way(there, flow.replaces):
+        return
+    if isinstance(there, StoredTombstone):
+        raise refusals.cleared_meanwhile()
+    was_imported = there is not None and there.facts.imported is not None
+    raise refusals.imported_meanwhile() if was_imported else refusals.another_was_first()

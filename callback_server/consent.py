@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from callback_server.language import Ability, text
 from callback_server.situation import Situation
+from datasource.api.spec import OAuth2
 from datasource.outbound.printable import printable
 from datasource.process.branding import Branding
 
@@ -80,6 +81,11 @@ class Consent:
         return expected_account(self.situation.oauth2.expanded().expected_identity)
 
     @property
+    def can_choose_account(self) -> bool:
+        """Whether the service is known to let a person choose, where single sign-on would take the one who is signed in."""
+        return bool(other_account(self.situation.oauth2))
+
+    @property
     def abilities(self) -> tuple[str, ...]:
         """What the app will be able to do, as far as that is known, the most telling first."""
         return tuple(self._known())[:MOST_SHOWN]
@@ -119,6 +125,13 @@ def expected_account(identity: dict[str, str]) -> str | None:
     """The address of the account that spec.oauth2.expectedIdentity names, if it is one for e-mail."""
     named = (identity.get(claim, "") for claim in _ACCOUNTS)
     return next((value for value in named if _is_address(value)), None)
+
+
+def other_account(oauth2: OAuth2) -> dict[str, str]:
+    """The parameters with which the service lets a person choose the account; empty where none are known, or where the spec
+    says itself what one of them is."""
+    known = {} if oauth2.preset is None else oauth2.preset.other_account
+    return {} if known.keys() & oauth2.authorize_parameters.keys() else known
 
 
 def _is_address(text: str) -> bool:

@@ -21,7 +21,7 @@ from datasource.records.contents import Readable
 from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.credential_patches import credential_patch
 from datasource.records.history import Act, By, entry_of
-from datasource.records.standing import Absent, is_to_be_cleared, standing
+from datasource.records.standing import Absent, is_to_be_cleared, standing_of_a_consent
 
 logger = structlog.get_logger(__name__)
 
@@ -140,7 +140,7 @@ class CredentialStore:
                 situation.name,
                 replaced,
                 change,
-                lambda found: standing(found, before=replaced, ours=facts.credential_id),
+                lambda found: standing_of_a_consent(found, before=replaced, ours=facts.credential_id),
                 gives_up=gives_up,
             )
         except refused as error:

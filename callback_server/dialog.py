@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import structlog
 
 from callback_server import refusals
-from callback_server.consent import expected_account
+from callback_server.consent import expected_account, other_account
 from callback_server.cookie import cookie_hash
 from callback_server.flows import FlowStore, NoSlot
 from callback_server.granted import NotGranted
@@ -25,7 +25,7 @@ from datasource.api import link_ticket
 from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
 from datasource.api.requests import HandledSet
-from datasource.cluster.api_errors import ApiError, Unavailable
+from datasource.cluster.api_errors import ApiError, Forbidden, Invalid, Unavailable
 from datasource.cluster.clients import (
     ClientMaterial,
     ClientMaterialMissing,
@@ -65,6 +65,8 @@ class Beginner:
     """Whether the form is of a page that we showed them about that, with these endpoints."""
     ticket_hash: str = ""
     user: User | None = None
+    chooses_account: bool = False
+    """Whether they want the service to ask which account it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class DialogService:
         def saw(live: Situation, *shown: str) -> bool:
             return form_token_fits(token, cookie, live, ticket, *shown)
 
-        return await self.begin_for(situation, Beginner(cookie, hash_, saw, ticket_hash=hash_))
+        return await self.begin_for(situation, Beginner(cookie, hash_, saw, hash_, chooses_account="account" in form))
 
     async def begin_for(self, situation: Situation, by: Beginner) -> Onward:
         """The same for whoever may begin one.
@@ -143,7 +145,8 @@ class DialogService:
             flow, state = await self._record(situation, effective, metadata, by)
             count_begun()
             logger.info("authorization began", datasource=f"{situation.namespace}/{situation.name}")
-            parameters = _request_parameters(effective, flow, state)
+            chosen = other_account(situation.oauth2) if by.chooses_account else {}
+            parameters = _request_parameters(effective, flow, state, chosen)
             material = ClientMaterial(effective.parameters, secret, ca_bundle, headers)
             try:
                 url = await self._front_url(situation.namespace, effective, material, parameters)
@@ -221,6 +224,9 @@ class DialogService:
             begun = await self.flows.begin(make, situation.uid)
         except NoSlot:
             raise refusals.too_many_at_once() from None
+        except (Forbidden, Invalid) as error:
+            logger.warning("an authorization could not be recorded", error=error.message)
+            raise refusals.record_is_refused(error.message) from None
         return begun, states[begun.state_hash]
 
     async def _give_up(self, state: str, refused: Refused) -> None:
@@ -273,7 +279,7 @@ def _require_ticket(text: str) -> None:
         raise refusals.link_has_ended()
 
 
-def _request_parameters(effective: Effective, flow: Flow, state: str) -> list[tuple[str, str]]:
+def _request_parameters(effective: Effective, flow: Flow, state: str, chosen: dict[str, str]) -> list[tuple[str, str]]:
     parameters = effective.parameters
     audience = {} if not parameters.audience else {"audience": parameters.audience}
     account = expected_account(parameters.expected_identity)
@@ -288,7 +294,7 @@ def _request_parameters(effective: Effective, flow: Flow, state: str) -> list[tu
         code_challenge=None if flow.code_verifier is None else s256_challenge(flow.code_verifier),
         nonce=flow.nonce,
         resources=parameters.resource,
-        extra=hint | parameters.authorize_parameters | audience,
+        extra=hint | parameters.authorize_parameters | audience | chosen,
     )
 
 

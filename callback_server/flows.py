@@ -1,6 +1,7 @@
 """I/O: flow records in the API server, so that any replica can finish any flow."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,7 @@ from callback_server.language import recorded
 from callback_server.refusals import Refused
 from datasource.api.names import CALLBACK_FIELD_MANAGER, FLOW_SLOTS, flow_secret_name, uid_digest
 from datasource.api.objects import Secret
-from datasource.cluster.api_errors import Conflict, NotFound, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
 from datasource.records import flow as records
@@ -23,6 +24,9 @@ _ROUNDS = 5
 
 _TRIED = 5
 """In how many slots a new flow is put if they are empty. Where five of the ten are, these are the others one time in 252."""
+
+PAUSE = 1.0
+"""Seconds until an API server that does not answer is asked once more whether a claim was written."""
 
 _LOOKED_AT = 3
 """How many flows under way are looked at then, before the oldest of them gives way to the new one."""
@@ -57,6 +61,7 @@ class FlowStore:
     namespace: str
     now: Callable[[], datetime]
     slots: Callable[[], Sequence[int]] = _in_random_order
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def begin(self, make: Callable[[int], Flow], uid: str) -> Flow:
         """Record a new flow in a slot that is free, else in place of another; `make` builds it for a slot.
@@ -121,20 +126,39 @@ class FlowStore:
         """Claim a flow by compare-and-swap; None where somebody else was first.
 
         Raises:
-            Unavailable: it is not known whether the claim was written; it must not be acted on.
+            ApiError, Unavailable: the API server did not let it be claimed, again and again.
         """
+        refused: ApiError | Unavailable
         for _ in range(_ROUNDS):
             try:
                 claimed = await self._write(key, stored, msgspec.structs.replace(stored.flow, claim=claim_id))
                 return ClaimedFlow(key, claimed)
-            except (Conflict, NotFound, Unavailable):
-                found = await self.find(key)
+            except (ApiError, Unavailable) as error:
+                if not (isinstance(error, Conflict | NotFound) or _may_have_been_done(error)):
+                    raise
+                refused = error
+            found = await self._find_after_silence(key, stored.flow)
             if found is None or not records.state_is_of(key, found.flow):
                 return None
             if found.flow.claim is not None:
                 return ClaimedFlow(key, found) if found.flow.claim == claim_id else None
             stored = found
-        return None
+        # It is nobody's: whoever comes again may try.
+        raise refused
+
+    async def _find_after_silence(self, key: FlowKey, flow: Flow) -> StoredFlow | None:
+        """The record, once the API server answers again. A claim may have been written: then the code is left to us.
+
+        Raises:
+            ApiError, Unavailable: it did not before the flow was over.
+        """
+        while True:
+            try:
+                return await self.find(key)
+            except (ApiError, Unavailable) as error:
+                if not _may_have_been_done(error) or flow.has_expired(self.now()):
+                    raise
+            await self.sleep(PAUSE)
 
     async def record_outcome(self, claimed: ClaimedFlow, refused: Refused | None) -> None:
         """Say how a claimed flow ended; None: a credential was stored."""
@@ -199,6 +223,11 @@ class FlowStore:
             return await self.kube.get(SECRETS, self.namespace, name, Secret)
         except NotFound:
             return None
+
+
+def _may_have_been_done(error: ApiError | Unavailable) -> bool:
+    """Whether the answer, perhaps of something that stands between, leaves open what became of a write."""
+    return isinstance(error, Unavailable) or error.status >= 500
 
 
 def _readable(secret: Secret) -> StoredFlow | None:

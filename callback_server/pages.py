@@ -1,8 +1,9 @@
 """The pages: what they show as typed views, rendered with Jinja2, headers included."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from callback_server.consent import Consent
 from callback_server.language import Text, shown, text
 from callback_server.parameter_rows import Shown, shown_parameters
 from callback_server.presentation import PRESENTATION
-from callback_server.refusals import Refused
+from callback_server.refusals import SOON, Refused
 from callback_server.security import origin, page_headers
 from callback_server.situation import Situation
 from datasource.api.clock import parse_rfc3339
@@ -60,6 +61,7 @@ def _rendered(template: str, **views: object) -> str:
         language=presentation.language,
         style=presentation.style,
         logo=presentation.logo,
+        icon=presentation.icon,
         show=show,
         t=said,
     )
@@ -249,13 +251,27 @@ def message_page(message: Message, status: HTTPStatus = HTTPStatus.OK) -> HTMLRe
 
 
 def refusal_page(
-    refused: Refused, *, reference: str = "", again: str | None = None, branding: Branding | None = None
+    refused: Refused,
+    *,
+    reference: str = "",
+    again: str | None = None,
+    branding: Branding | None = None,
+    reloads: bool = False,
 ) -> HTMLResponse:
-    """A page that says what did not work and what to do; `again` is where the visitor came from, if that may help."""
+    """A page that says what did not work and what to do.
+
+    Args:
+        refused: what did not work.
+        reference: what stands in the log, too.
+        again: where the visitor came from, if that may help.
+        branding: how the installation calls itself.
+        reloads: whether the page may open its own address again, if that may help.
+    """
+    reload_after = refused.reload_after if reloads else None
     message = Message(
         refused.title,
         refused.message,
-        refused.advice,
+        refused.advice if reload_after is None else _looks_again_in(reload_after),
         refused.command,
         again if refused.can_try_again else None,
         reference,
@@ -264,18 +280,28 @@ def refusal_page(
     page = message_page(message, refused.status)
     if refused.retry_after is not None:
         page.headers["Retry-After"] = str(int(refused.retry_after.total_seconds()))
-    return page
+    return page if reload_after is None else _that_reloads(page, reload_after)
 
 
 def progress_page() -> HTMLResponse:
     """Another request is exchanging the code at this moment."""
-    return message_page(
-        Message(
-            text("done.under_way"),
-            text("done.under_way_message"),
-            advice=text("done.under_way_advice"),
-        )
-    )
+    advice = text("done.under_way_advice")
+    page = message_page(Message(text("done.under_way"), text("done.under_way_message"), advice=advice))
+    return _that_reloads(page, SOON)
+
+
+def _looks_again_in(pause: timedelta) -> Text:
+    return text("common.looks_again", seconds=_whole_seconds(pause))
+
+
+def _that_reloads(page: HTMLResponse, pause: timedelta) -> HTMLResponse:
+    """The same page, which opens its own address again without any script (HTML standard, "the Refresh header")."""
+    page.headers["Refresh"] = _whole_seconds(pause)
+    return page
+
+
+def _whole_seconds(pause: timedelta) -> str:
+    return str(math.ceil(pause.total_seconds()))
 
 
 def time_in_words(moment: datetime) -> Text:

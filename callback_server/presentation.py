@@ -1,5 +1,6 @@
 """How pages look and speak: the language of whoever reads, with the installation's words, logo and colours."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -10,7 +11,13 @@ from callback_server.security import style_source
 from datasource.process.branding import Branding, on_colour
 from datasource.process.settings import InvalidSettings
 
-_STYLE = (Path(__file__).with_name("templates") / "style.css").read_text()
+_TEMPLATES = Path(__file__).with_name("templates")
+_STYLE = (_TEMPLATES / "style.css").read_text()
+_ICON = "data:image/svg+xml;base64," + b64encode((_TEMPLATES / "icon.svg").read_bytes().strip()).decode()
+"""Of the tab. In the page, as all of it is: a request of its own would find nothing below the path of another app."""
+
+LARGEST_ICON = 16 * 1024
+"""Characters of a logo that is the icon of the tab, too: then it is in every page twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,7 @@ class Presentation:
     texts: Texts
     style: str
     logo: str = ""
+    icon: str = _ICON
 
     @property
     def style_source(self) -> str:
@@ -40,9 +48,15 @@ def presentations(branding: Branding) -> Mapping[str, Presentation]:
         found, known = ", ".join(sorted(unknown)), ", ".join(LANGUAGES)
         raise InvalidSettings(f"DATASOURCE_TEXTS has the languages {found}; there are {known}.")
     return {
-        language: Presentation(language, _texts(language, branding.texts.get(language, {})), style, branding.logo)
+        language: Presentation(
+            language, _texts(language, branding.texts.get(language, {})), style, branding.logo, _icon(branding)
+        )
         for language in LANGUAGES
     }
+
+
+def _icon(branding: Branding) -> str:
+    return branding.logo if 0 < len(branding.logo) <= LARGEST_ICON else _ICON
 
 
 def _texts(language: str, own: Mapping[str, str]) -> Texts:

@@ -30,6 +30,7 @@ from datasource.process.journal import REPLIES
 from datasource.records.contents import Readable, credential_id_in, handled_by
 from datasource.records.effective import reply_options
 from datasource.records.journal_entry import CodeEntry, decode_entry
+from datasource.records.standing import gives_way
 
 logger = structlog.get_logger(__name__)
 
@@ -91,7 +92,8 @@ class CodeReplayer:
             return None
         readable = there if isinstance(there, Readable) else None
         target = _Target(flow.namespace, flow.name, flow.uid, readable, entry.template)
-        if credential_id_in(there) != flow.replaces or readable is not there or isinstance(found, NotOurs):
+        is_ours_to_replace = credential_id_in(there) == flow.replaces or gives_way(readable, flow.replaces)
+        if not is_ours_to_replace or readable is not there or isinstance(found, NotOurs):
             await self._drop(entry, target)
             return refusals.dropped_after_exchange()
         answer = _answer(entry)

@@ -1,5 +1,6 @@
 """I/O: a Datasource and its credential Secret, read live: nothing here is cached."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import assert_never
 
 from callback_server import refusals
 from callback_server.limits import Places
+from callback_server.long_work import PATIENCE
 from datasource.api import link_ticket
 from datasource.api.names import credential_secret_name, ticket_in
 from datasource.api.objects import Datasource, Status
@@ -33,7 +35,7 @@ from datasource.records.contents import (
     handled_by,
 )
 from datasource.records.credential import Unreadable
-from datasource.records.effective import Effective, effective_oauth2
+from datasource.records.effective import Effective, effective_oauth2, needs_metadata
 from datasource.records.fingerprint import parameters_hash
 from datasource.records.ticket import same_ticket, ticket_fits, ticket_hash, ticket_scope
 
@@ -117,6 +119,8 @@ class Observer:
     discovery: Discovery
     lookups: Places
     """For who waits for a provider's metadata, which is read before anything is begun."""
+    patience: float = PATIENCE
+    """Seconds for which a page waits for it; it is asked for on, and a reload has the answer."""
 
     async def datasource(self, namespace: str, name: str) -> Datasource | None:
         """The Datasource, if there is one that we serve."""
@@ -160,10 +164,17 @@ class Observer:
             whole.issuer, ca_bundle=ca_bundle, discovery_url=whole.discovery_url
         )
         try:
-            async with nullcontext() if is_at_hand else self.lookups.one(situation.namespace):
+            async with (
+                nullcontext() if is_at_hand else self.lookups.one(situation.namespace),
+                asyncio.timeout(self.patience),
+            ):
                 found = await look_up_metadata(
                     self.discovery, situation.oauth2, tenant=situation.namespace, ca_bundle=ca_bundle
                 )
+        except TimeoutError:
+            if needs_metadata(situation.oauth2):
+                raise refusals.provider_takes_long() from None
+            found = None
         except MetadataUnavailable as error:
             raise refusals.provider_is_silent(str(error)) from None
         except InvalidSpec as error:

@@ -191,7 +191,7 @@ def create(name: str, apply: bool, scopes: Sequence[str], **options: Any) -> Exi
     from kubectl_datasource.creating import Wanted
 
     endpoints = {"issuer": "issuer", "authorizeURL": "authorize_url", "tokenURL": "token_url"}
-    given = {field: value for field, key in endpoints.items() if (value := options.pop(key))}
+    given = {field: value for field, key in endpoints.items() if (value := options.pop(key)) is not None}
     cluster = {each.name: options.pop(each.name) for each in fields(Kubectl) if each.name in options}
     wanted = Wanted(
         name=name,

@@ -11,6 +11,7 @@ from datasource.api.presets import PRESETS, REDIRECT_URI, Preset
 from kubectl_datasource import advice
 from kubectl_datasource.advice import ClientSecret, Target
 from kubectl_datasource.exits import Misused
+from kubectl_datasource.typed_options import look_at_client_id, look_at_names, look_at_scopes, look_at_urls
 from kubectl_datasource.words import Cell, Line, aligned
 
 KEY = "client-secret"
@@ -58,16 +59,26 @@ def manifest(wanted: Wanted) -> dict[str, Any]:
     Raises:
         Misused: what it needs was not given, or does not go together.
     """
+    _look_at_what_was_typed(wanted)
     preset = None if wanted.provider is None else preset_named(wanted.provider)
     if wanted.public and wanted.client_secret is not None:
         raise Misused("A public client has no client secret.", "Leave --public or --client-secret-name out.")
-    url = wanted.url or (preset.url if preset else None)
+    url = wanted.url if wanted.url is not None else preset.url if preset else None
     if url is None:
         raise Misused("The URL of the API is not known.", "Say it with --url.")
     _look_at_endpoints(wanted, preset)
     metadata = {"name": wanted.name} | ({"namespace": wanted.namespace} if wanted.namespace else {})
     spec = {"url": url, "oauth2": _oauth2(wanted)}
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
+
+
+def _look_at_what_was_typed(wanted: Wanted) -> None:
+    look_at_names(wanted.name, wanted.secret_name)
+    if wanted.client_id is not None:
+        look_at_client_id(wanted.client_id)
+    look_at_scopes(wanted.scopes)
+    urls = {OPTIONS[field]: url for field, url in wanted.endpoints.items()}
+    look_at_urls(urls if wanted.url is None else {"--url": wanted.url} | urls)
 
 
 def _look_at_endpoints(wanted: Wanted, preset: Preset | None) -> None:

@@ -11,6 +11,9 @@ from kubectl_datasource.exits import Exit
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.waiting import Ended, Going, is_suspended, state_and_reason, why_not
 
+_BY_IMPORT = frozenset({"import", "unproven"})
+"""Who did it, as the history names an import; without link keys nobody can prove that the operator wrote the entry."""
+
 
 def manifest(datasource: Datasource, refresh_token: str) -> dict[str, Any]:
     """The import Secret. It goes with its Datasource."""
@@ -64,7 +67,7 @@ def imported(before: Datasource) -> Callable[[Datasource], Going | Ended]:
             return Ended(Exit.NOT_AS_WANTED, why_not(datasource))
         if waiting is not None:
             return Going(f"waiting for the import: {waiting.message} {datasource.message}")
-        if datasource.status.state == State.AUTHORIZED:
+        if datasource.status.state == State.AUTHORIZED and _is_of_an_import(before, datasource):
             return Ended(Exit.FINE, _done(datasource))
         if datasource.reason == "ParametersChanged" and before.reason != datasource.reason:
             # It was proved, and is not used: somebody else stands behind it.
@@ -74,6 +77,15 @@ def imported(before: Datasource) -> Callable[[Datasource], Going | Ended]:
         )
 
     return judge
+
+
+def _is_of_an_import(before: Datasource, after: Datasource) -> bool:
+    """Whether a token was imported since; a person may have authorized while the operator had not seen the import yet."""
+    if after.status.history is None:
+        # Its operator keeps none.
+        return True
+    known = {entry.id for entry in before.status.history or ()}
+    return any(entry.id not in known and entry.by in _BY_IMPORT for entry in after.status.history)
 
 
 def _with_ready(datasource: Datasource, message: str) -> str:

@@ -91,11 +91,11 @@ class Kubectl:
         """Run a command in a pod; returns what it printed, also where it ended with another exit code than 0.
 
         Raises:
-            Refused, Unreachable: it was not run.
+            Problem: it was not run; Unreachable only where there is no kubectl.
         """
         ended = self._ended(("exec", *place), None, after=("--", *command))
         if ended.returncode != 0 and not ended.stdout.strip():
-            raise failure(ended.stderr)
+            raise _not_run(ended.stderr)
         return ended.stdout
 
     def json(self, *arguments: str, stdin: str | None = None) -> Any:
@@ -289,6 +289,18 @@ def failure(stderr: str) -> Problem:
     if _UNKNOWN_RESOURCE in said:
         return Refused(_sentence(said))
     return Unreachable(f"The cluster cannot be asked. kubectl says: {said or 'nothing'}")
+
+
+def _not_run(stderr: str) -> Problem:
+    """Why no command was run in a pod. Of that kubectl complains as of a connection, although the API server has answered."""
+    found = failure(stderr)
+    if not isinstance(found, Unreachable):
+        return found
+    said = _without_klog(stderr).strip().removeprefix("error: ").removeprefix("unable to upgrade connection: ")
+    if " is forbidden: " in said:
+        return Forbidden(_sentence(said))
+    *_, last = said.splitlines() or ["nothing"]
+    return Problem(f"kubectl says: {last}")
 
 
 def _first_complaint(said: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from deploy.local.processes import StackError
 from deploy.local.progress import say
 from release import changelog, chart, image, krew, packages, program, provenance, sbom
 from release.archives import Member, members_of, tar, tar_gz
+from release.keys import private_key
 from release.refusal import Refused
 from release.settings import Settings
 from release.signing import Signer
@@ -46,15 +47,19 @@ class Release:
         self._image()
 
     def sign(self, signer: Signer) -> None:
-        """Checksums, provenance, and a signature of each file."""
+        """Checksums, provenance, and the signature of each file, in two forms."""
         digests = self._digests()
         locks = {name: _sha256((self.source.folder / name).read_bytes()) for name in _LOCKS}
         told = provenance.statement(digests, self.settings, self.source.commit, locks)
-        self._write("provenance.intoto.jsonl", signer.envelope(json.dumps(told).encode()))
+        statement = json.dumps(told).encode()
+        self._write("provenance.intoto.jsonl", signer.envelope(statement))
         lines = [f"{digest}  {name}\n" for name, digest in sorted(self._digests().items())]
         self._write(CHECKSUMS, "".join(lines))
         for name in sorted(self._digests()):
-            self._write(f"{name}.sig", signer.signature((self.folder / name).read_bytes()) + "\n")
+            content = (self.folder / name).read_bytes()
+            self._write(f"{name}.sig", signer.signature(content) + "\n")
+            self._write(f"{name}.sigstore.json", signer.bundle(content))
+        self._write("attestation.sigstore.json", signer.attestation(statement))
         self._write("release.pub", signer.public_key)
 
     def _packages(self) -> None:
@@ -120,7 +125,10 @@ class Release:
         found = image.read(Path(self.settings.image))
         image.check_base(found, self.settings.base)
         name = f"datasource-operator-{self.version}"
-        self._write(f"{name}.oci.tar", tar(_without_dates(found.members), self.epoch))
+        members = _without_dates(found.members)
+        if self.settings.repository:
+            members = image.named(members, f"{self.settings.repository}:{self.version}")
+        self._write(f"{name}.oci.tar", tar(members, self.epoch))
         for each in found.platforms:
             subject = {
                 "type": "container",
@@ -154,7 +162,8 @@ def _sha256(content: bytes) -> str:
 def main() -> None:
     """Make dist/ anew."""
     settings = Settings.of(os.environ)
-    signer = Signer.of(Path(settings.key), settings.key_password)
+    settings.refuse_paths_in(DIST, BUILD / "release")
+    signer = Signer(private_key(Path(settings.key), settings.key_password))
     made = BUILD / "release" / "dist"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
@@ -165,6 +174,7 @@ def main() -> None:
     shutil.rmtree(DIST, ignore_errors=True)
     shutil.move(made, DIST)
     say(f"      {len(list(DIST.iterdir()))} files of version {release.version} in {DIST}")
+    say(f"      signed with the key whose release.pub has the SHA-256 {signer.fingerprint}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from release.refusal import Refused
 
 _INDEXES = {"application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"}
 _BASE_DIGEST = "org.opencontainers.image.base.digest"
+_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+"""Annotations: containerd's own, and that of OCI, which podman reads."""
 
 DPKG_STATUS = "var/lib/dpkg/status"
 OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
@@ -86,6 +88,14 @@ def check_base(image: Image, base: str) -> None:
                 f"The image for {each.platform} says that it is based on {each.base_digest}, and RELEASE_BASE on {digest}. "
                 "Build it again from RELEASE_BASE, or name what it was built from."
             )
+
+
+def named(members: Mapping[str, Member], name: str) -> dict[str, Member]:
+    """The same archive, whose image has this name for whoever loads it: `ctr images import`, `podman load`."""
+    index = json.loads(members["index.json"].content)
+    (descriptor,) = index["manifests"]
+    descriptor["annotations"] = {**(descriptor.get("annotations") or {}), **dict.fromkeys(_NAMES, name)}
+    return {**members, "index.json": Member(json.dumps(index).encode())}
 
 
 class _Blobs:

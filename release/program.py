@@ -22,6 +22,21 @@ _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "
 _LOCK = REPOSITORY / "requirements" / "plugin.txt"
 _FOLDER = BUILD / "release"
 
+# PyInstaller puts its own libraries first, and keeps what was there. Ours are loaded once this runs; kubectl, a login program
+# that it starts, and a browser must find those of the machine.
+_ENTRY = """\
+import os, sys
+
+if "LD_LIBRARY_PATH_ORIG" in os.environ:
+    os.environ["LD_LIBRARY_PATH"] = os.environ.pop("LD_LIBRARY_PATH_ORIG")
+elif os.environ.get("LD_LIBRARY_PATH") == sys._MEIPASS:
+    del os.environ["LD_LIBRARY_PATH"]
+
+from kubectl_datasource.__main__ import main
+
+main()
+"""
+
 _COMPLETES = """\
 #!/bin/sh
 # kubectl runs it where it is on PATH: kubectl datasource <TAB>
@@ -91,7 +106,7 @@ def _program(python: Path, epoch: int) -> Path:
     work = _FOLDER / "pyinstaller"
     entry = work / "entry.py"
     work.mkdir(parents=True, exist_ok=True)
-    entry.write_text("from kubectl_datasource.__main__ import main\n\nmain()\n")
+    entry.write_text(_ENTRY)
     options = ["--onefile", "--noconfirm", "--clean", "--log-level=ERROR", f"--name={NAME}"]
     options += [
         "--copy-metadata=kubectl-datasource",

@@ -1,5 +1,6 @@
 """What a release is told, as variables of make: what cannot be known from the repository."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -52,10 +53,27 @@ class Settings:
         unknown = sorted(name for name in environ if name.startswith("RELEASE_") and name not in known)
         if unknown:
             raise Refused(f"{unknown[0]} is no variable of a release. There are: {', '.join(sorted(known))}.")
-        told = cls(**{field: environ.get(name, "").strip() for field, name in names.items()})
+        values = {field: environ.get(name, "") for field, name in names.items()}
+        # A password may begin or end with a space.
+        told = cls(**{field: value if field == "key_password" else value.strip() for field, value in values.items()})
         for problem in told._problems():
             raise Refused(problem)
         return told
+
+    def refuse_paths_in(self, *folders: Path) -> None:
+        """Nothing that was given may lie where everything is made anew: it would be gone.
+
+        Raises:
+            Refused: with the variable and the remedy.
+        """
+        for name in ("key", "image", "archives"):
+            path = Path(getattr(self, name) or os.devnull).resolve()
+            for folder in folders:
+                if path.is_relative_to(folder.resolve()):
+                    raise Refused(
+                        f"RELEASE_{name.upper()}: {path} is in {folder}, which a release deletes and writes again. "
+                        "Move it to another folder."
+                    )
 
     def _problems(self) -> list[str]:
         found = []

@@ -12,6 +12,7 @@ from callback_server.refusals.meanwhile import (
     datasource_is_gone,
     dropped_after_exchange,
     flow_has_expired,
+    imported_meanwhile,
     parameters_changed_meanwhile,
     suspended,
     suspended_meanwhile,
@@ -19,14 +20,18 @@ from callback_server.refusals.meanwhile import (
 )
 from callback_server.refusals.refused import Kind, Refused
 from callback_server.refusals.requests import (
+    SOON,
     busy,
+    cluster_refused,
     cookie_is_missing,
     cookie_is_not_ours,
     form_is_not_ours,
+    goes_on,
     link_has_ended,
     may_not_read_yet,
     not_an_authorization_response,
     page_not_found,
+    provider_takes_long,
     something_went_wrong,
     too_many_misses,
     try_again_later,
@@ -54,15 +59,23 @@ from callback_server.refusals.signing_in import (
     sign_in_was_refused,
     unknown_sign_in,
 )
-from callback_server.refusals.storing import name_is_taken, not_configured, store_was_refused, write_is_refused
+from callback_server.refusals.storing import (
+    name_is_taken,
+    not_configured,
+    record_is_refused,
+    store_was_refused,
+    write_is_refused,
+)
 
 __all__ = [
+    "SOON",
     "Kind",
     "Refused",
     "another_person_is_signed_in",
     "another_was_first",
     "busy",
     "cleared_meanwhile",
+    "cluster_refused",
     "consent_was_denied",
     "cookie_is_missing",
     "cookie_is_not_ours",
@@ -71,9 +84,11 @@ __all__ = [
     "exchange_failed",
     "flow_has_expired",
     "form_is_not_ours",
+    "goes_on",
     "identity_cannot_be_verified",
     "identity_does_not_fit",
     "identity_is_unknown",
+    "imported_meanwhile",
     "issuer_is_another",
     "link_has_ended",
     "may_not_read_yet",
@@ -87,6 +102,8 @@ __all__ = [
     "page_not_found",
     "parameters_changed_meanwhile",
     "provider_is_silent",
+    "provider_takes_long",
+    "record_is_refused",
     "refused_without_state",
     "request_was_not_taken",
     "right_was_taken_away",

@@ -41,6 +41,11 @@ def another_was_first() -> Refused:
     return worded(Kind.SOMEBODY_ELSE_WAS_FIRST, HTTPStatus.CONFLICT)
 
 
+def imported_meanwhile() -> Refused:
+    """A refresh token that somebody brought along is in use, or is being tried."""
+    return worded(Kind.A_TOKEN_WAS_IMPORTED_MEANWHILE, HTTPStatus.CONFLICT)
+
+
 def dropped_after_exchange() -> Refused:
     """What the flow was to replace is not there any more; the newer one stays."""
     return worded(Kind.THE_CREDENTIAL_WAS_DROPPED, HTTPStatus.CONFLICT, advice=STILL_NEEDED)

@@ -16,7 +16,10 @@ class Kind(StrEnum):
     THIS_LINK_HAS_ENDED = "this_link_has_ended"
     TOO_MANY_REQUESTS_THAT_LEAD_NOWHERE = "too_many_requests_that_lead_nowhere"
     TOO_MUCH_AT_ONCE = "too_much_at_once"
+    THE_AUTHORIZATION_GOES_ON = "the_authorization_goes_on"
+    THE_SERVICE_TAKES_LONG = "the_service_takes_long"
     THE_CLUSTER_DOES_NOT_ANSWER = "the_cluster_does_not_answer"
+    THE_CLUSTER_REFUSED = "the_cluster_refused"
     RIGHTS_ARE_NOT_THERE_YET = "rights_are_not_there_yet"
     SOMETHING_WENT_WRONG = "something_went_wrong"
     THIS_IS_NOT_THE_BROWSER_THAT_BEGAN = "this_is_not_the_browser_that_began"
@@ -31,9 +34,11 @@ class Kind(StrEnum):
     THE_PARAMETERS_WERE_CHANGED_MEANWHILE = "the_parameters_were_changed_meanwhile"
     THE_CREDENTIAL_WAS_CLEARED_MEANWHILE = "the_credential_was_cleared_meanwhile"
     SOMEBODY_ELSE_WAS_FIRST = "somebody_else_was_first"
+    A_TOKEN_WAS_IMPORTED_MEANWHILE = "a_token_was_imported_meanwhile"  # noqa: S105
     THE_CREDENTIAL_WAS_DROPPED = "the_credential_was_dropped"
     TOO_MANY_AT_ONCE = "too_many_at_once"
     THE_DATASOURCE_IS_NOT_READY_FOR_THIS = "the_datasource_is_not_ready_for_this"
+    THE_AUTHORIZATION_COULD_NOT_BEGIN = "the_authorization_could_not_begin"
     A_SECRET_IS_IN_THE_WAY = "a_secret_is_in_the_way"  # noqa: S105
     THE_CREDENTIAL_COULD_NOT_BE_STORED = "the_credential_could_not_be_stored"
     THE_SERVICE_REFUSED_THE_REQUEST = "the_service_refused_the_request"
@@ -85,6 +90,8 @@ class Refused(Exception):
     """Whether the same link may work in a moment."""
     is_miss: bool = False
     """Whether strangers can bring it about by guessing: answered so often and no more."""
+    reload_after: timedelta | None = None
+    """When the same page may have another answer. It opens itself again then, where its request only asks."""
 
     def about(self, namespace: str, name: str) -> "Refused":
         """The same with its command filled in. They stand in the visitor's own URL, so nobody learns anything new.

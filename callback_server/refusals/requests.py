@@ -1,10 +1,14 @@
 """A request that leads to nothing of ours: a wrong link, another browser, too many at a time, or a fault of ours."""
 
+import dataclasses
 from datetime import timedelta
 from http import HTTPStatus
 
 from callback_server.language import Words, text
-from callback_server.refusals.refused import AGAIN, ASK, FIND_THE_LINK, OPEN_AGAIN, Kind, Refused, worded
+from callback_server.refusals.refused import AGAIN, AGAIN_OR_TELL, ASK, FIND_THE_LINK, OPEN_AGAIN, Kind, Refused, worded
+
+SOON = timedelta(seconds=5)
+"""When a page that waits looks again. A provider may give a code for no longer than a minute."""
 
 
 def page_not_found() -> Refused:
@@ -27,31 +31,52 @@ def busy(retry_after: timedelta) -> Refused:
     """More at one time than this server does."""
     seconds = str(max(1, round(retry_after.total_seconds())))
     advice = text("too_much_at_once.advice", seconds=seconds)
-    return worded(Kind.TOO_MUCH_AT_ONCE, HTTPStatus.TOO_MANY_REQUESTS, retry_after, advice=advice, can_try_again=True)
+    refused = worded(
+        Kind.TOO_MUCH_AT_ONCE, HTTPStatus.TOO_MANY_REQUESTS, retry_after, advice=advice, can_try_again=True
+    )
+    return dataclasses.replace(refused, reload_after=max(SOON, retry_after))
 
 
 def try_again_later() -> Refused:
     """The API server does not answer."""
+    return _looks_again(worded(Kind.THE_CLUSTER_DOES_NOT_ANSWER, HTTPStatus.SERVICE_UNAVAILABLE, advice=AGAIN))
+
+
+def goes_on() -> Refused:
+    """An authorization takes longer than anybody waits before a white page, and is worked on meanwhile."""
+    return _looks_again(worded(Kind.THE_AUTHORIZATION_GOES_ON, HTTPStatus.SERVICE_UNAVAILABLE, advice=AGAIN))
+
+
+def provider_takes_long() -> Refused:
+    """Its metadata is asked for on; the answer, or why there is none, is kept for the reload."""
+    return _looks_again(worded(Kind.THE_SERVICE_TAKES_LONG, HTTPStatus.SERVICE_UNAVAILABLE, advice=AGAIN))
+
+
+def _looks_again(refused: Refused) -> Refused:
+    return dataclasses.replace(refused, retry_after=SOON, reload_after=SOON, can_try_again=True)
+
+
+def cluster_refused() -> Refused:
+    """The API server answered, and said no. Its words name accounts and rights, and strangers come here, too."""
     return worded(
-        Kind.THE_CLUSTER_DOES_NOT_ANSWER,
+        Kind.THE_CLUSTER_REFUSED,
         HTTPStatus.SERVICE_UNAVAILABLE,
         timedelta(seconds=30),
-        advice=AGAIN,
+        advice=AGAIN_OR_TELL,
         can_try_again=True,
     )
 
 
 def may_not_read_yet(what: str, namespace: str) -> Refused:
     """The operator has not given us the right yet, or cannot."""
-    return worded(
+    refused = worded(
         Kind.RIGHTS_ARE_NOT_THERE_YET,
         HTTPStatus.SERVICE_UNAVAILABLE,
-        timedelta(seconds=30),
         command="kubectl datasource doctor",
-        can_try_again=True,
         what=Words(what),
         namespace=namespace,
     )
+    return _looks_again(refused)
 
 
 def something_went_wrong() -> Refused:

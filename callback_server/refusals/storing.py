@@ -28,6 +28,12 @@ def write_is_refused(secret: str, why: str) -> Refused:
     return worded(kind, HTTPStatus.CONFLICT, advice=TELL, secret=secret, words=_words(why))
 
 
+def record_is_refused(why: str) -> Refused:
+    """The API server takes no record of an authorization: a quota of our own namespace, somebody's webhook."""
+    kind = Kind.THE_AUTHORIZATION_COULD_NOT_BEGIN
+    return worded(kind, HTTPStatus.SERVICE_UNAVAILABLE, advice=TELL, words=_words(why), can_try_again=True)
+
+
 def store_was_refused(secret: str, why: str) -> Refused:
     """The rehearsal went well, and the write itself was refused until the flow was over."""
     return worded(Kind.STORE_WAS_REFUSED, HTTPStatus.CONFLICT, advice=TELL, secret=secret, words=_words(why))

@@ -29,7 +29,7 @@ from callback_server.signed_in.pages import (
     sign_in_page,
 )
 from callback_server.signed_in.sessions import SESSION, SessionStore, SignedIn
-from callback_server.signed_in.sign_in import PATH, SignInService
+from callback_server.signed_in.sign_in import PATH, NotStored, SignInService
 from callback_server.signed_in.under_way import SIGN_IN
 from callback_server.signed_in.visitors import SignInNeeded, Visitor, Visitors, cookie_of, require_token
 from datasource.api.states import State
@@ -162,9 +162,11 @@ def people_routes(people: People) -> list[Route]:
     async def signed_in(request: Request) -> Response:
         visitor = await visitors.of(request)
         browser = None if visitor.is_new else visitor.browser
-        made, destination = await people.sign_in.finish(
-            request.scope["query_string"], cookie_of(request, SIGN_IN), browser, visitor.signed_in
-        )
+        query, under_way = request.scope["query_string"], cookie_of(request, SIGN_IN)
+        try:
+            made, destination = await people.sign_in.finish(query, under_way, browser, visitor.signed_in)
+        except NotStored as error:
+            return RedirectResponse(visitors.page(error.destination), HTTPStatus.SEE_OTHER)
         # A clean URL: code and state leave the address bar and the history.
         response = RedirectResponse(visitors.page(destination), HTTPStatus.SEE_OTHER)
         response.headers.append("Set-Cookie", SESSION.header(made.secret))

@@ -15,6 +15,7 @@ from callback_server.signed_in.issuer import Issuer
 from callback_server.signed_in.sessions import NoKeys, SessionStore, SignedIn
 from callback_server.signed_in.trail import Trail
 from callback_server.signed_in.under_way import UnderWay, begun, opened, sealed
+from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.oauth2.callback import AuthorizationResponse, RefusedCallback, parse_callback
 
@@ -30,6 +31,15 @@ class Tries(Clicks):
     """How often one sign-in may be finished: a code that the issuer did not take is sent once or twice more, not for ever."""
 
     PER_LINK = (0.05, 3)
+
+
+class NotStored(Exception):
+    """A code of the issuer is spent, and no session came of it: a reload would spend it again."""
+
+    def __init__(self, destination: Destination) -> None:
+        super().__init__(destination.path)
+        self.destination = destination
+        """Where the sign-in leads: that page asks for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +99,25 @@ class SignInService:
         Raises:
             Refused: the query belongs to no sign-in of this browser, or nobody came back whom the cluster could know.
             Exceeded: too much is going on at this moment, or this sign-in is tried again and again.
-            ApiError, Unavailable: the session could not be written.
+            NotStored: the session could not be written, and the code is spent.
         """
         response = _parsed(query)
         under_way = self._under_way(response, cookie, browser)
         self.tries.count(under_way.short_name)
         async with self.places.one(_ALL):
             user = await self.issuer.user(under_way, response, self.redirect_uri)
+        destination = destination_of(under_way.leads_to)
         try:
             signed_in = await self.sessions.begin(user)
+            if before is not None:
+                await self.sessions.end(before)
         except NoKeys:
             raise refusals.sign_in_is_not_ready() from None
-        if before is not None:
-            await self.sessions.end(before)
+        except (ApiError, Unavailable) as error:
+            logger.warning("a session could not be stored", error=str(error))
+            raise NotStored(destination) from None
         self.trail.came_in(user)
-        return signed_in, destination_of(under_way.leads_to)
+        return signed_in, destination
 
     def _under_way(self, response: AuthorizationResponse, cookie: str | None, browser: str | None) -> UnderWay:
         found = None if cookie is None else opened(cookie, self.link_keys.current, self.now())

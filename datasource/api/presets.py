@@ -56,6 +56,9 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=spe
     """How endpoints are written where each customer has a host and the service has no metadata, by field."""
     scope_texts: dict[str, str] = {}
     """What some scopes let an app do, for whoever consents: It will be able to ..."""
+    other_account: dict[str, str] = {}
+    """Parameters of the authorize request with which the service lets a person choose the account; empty: none is known. One
+    that a provider does not know may be an error there (OIDC Core section 3.1.2.1), so nothing is sent by guess."""
     options: dict[str, Any] = {}
 
     @property

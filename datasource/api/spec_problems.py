@@ -28,6 +28,7 @@ from datasource.oauth2.provider_metadata import has_placeholder
 from datasource.oauth2.token_request import (
     RESERVED_TOKEN_PARAMETERS,
     SECRET_PARAMETERS,
+    WITH_A_SECRET,
     WITHOUT_A_SECRET,
     ClientAuthentication,
 )
@@ -190,9 +191,6 @@ def _parameter_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
         )
 
 
-_WITH_A_SECRET = frozenset({ClientAuthentication.CLIENT_SECRET_BASIC, ClientAuthentication.CLIENT_SECRET_POST})
-
-
 def _client_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
     method = oauth2.effective_client_authentication()
     field = "spec.oauth2.clientAuthentication"
@@ -202,7 +200,7 @@ def _client_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
             "is set as well as clientSecretRef",
             "Set one of the two, not both: a client authenticates in one way.",
         )
-    if method in _WITH_A_SECRET and oauth2.client_secret_ref is None:
+    if method in WITH_A_SECRET and oauth2.client_secret_ref is None:
         yield SpecProblem(field, f"is {method} without a client secret", "Name one in clientSecretRef.")
     if method is ClientAuthentication.PRIVATE_KEY_JWT and oauth2.private_key_ref is None:
         yield SpecProblem(field, f"is {method} without a private key", "Name one in privateKeyRef.")

@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -19,11 +20,11 @@ from kubernetes.aio.client.configuration import Configuration
 
 from datasource.cluster.api_errors import Unavailable, refusal
 from datasource.cluster.login import credentials, login, ssl_context
+from datasource.cluster.patience import PATIENCE
 from datasource.outbound.proxies import proxies_in
 
 logger = logging.getLogger(__name__)
 
-REQUEST_TIMEOUT = timedelta(seconds=20)
 CONNECT_TIMEOUT = timedelta(seconds=5)
 SILENCE_TIMEOUT = timedelta(seconds=90)
 """How long a watch may say nothing: the API server sends a bookmark about once a minute."""
@@ -69,9 +70,7 @@ class Connection:
             read_bufsize=2**18,
             headers={"User-Agent": self._user_agent},
             # Not `connect`: that would end a request that waits for others to give their connections back.
-            timeout=aiohttp.ClientTimeout(
-                total=REQUEST_TIMEOUT.total_seconds(), sock_connect=CONNECT_TIMEOUT.total_seconds()
-            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT.total_seconds()),
         )
 
     async def __aexit__(self, *_: object) -> None:
@@ -128,14 +127,33 @@ class Connection:
         all_headers = {"Content-Type": "application/json", **(headers or {}), **await self._authorization()}
         data = None if body is None else msgspec.json.encode(body)
         try:
-            async with self._session.request(
-                method, path.lstrip("/"), params=params, headers=all_headers, data=data, allow_redirects=False
-            ) as response:
+            async with (
+                self._patience(),
+                self._session.request(
+                    method, path.lstrip("/"), params=params, headers=all_headers, data=data, allow_redirects=False
+                ) as response,
+            ):
                 content = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
         self.answered_at = time.monotonic()
         return response, content
+
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        """Ends the block with a TimeoutError once whoever asks has waited long enough."""
+        patience, began, loop = PATIENCE.get(), time.monotonic(), asyncio.get_running_loop()
+
+        def look() -> None:
+            if self.answered_at <= began:
+                limit.reschedule(loop.time())
+
+        async with asyncio.timeout(patience.in_all.total_seconds()) as limit:
+            silence = loop.call_later(patience.of_silence.total_seconds(), look)
+            try:
+                yield
+            finally:
+                silence.cancel()
 
     async def _authorization(self) -> dict[str, str]:
         if time.monotonic() - self._token_read_at > _TOKEN_LIFETIME:

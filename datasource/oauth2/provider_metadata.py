@@ -13,6 +13,7 @@ import msgspec
 
 from datasource.oauth2.errors import MetadataUnusable
 from datasource.oauth2.strict_json import json_object, text_of
+from datasource.oauth2.token_request import WITH_A_SECRET
 from datasource.outbound.endpoint import endpoint_problem
 from datasource.outbound.printable import printable
 from datasource.outbound.provider_request import ProviderRequest
@@ -51,11 +52,14 @@ class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
     @property
     def without_lists(self) -> "ProviderMetadata":
-        """The same for a record: of the lists, which a provider may make long, only whether S256 is in it."""
+        """The same for a record: of the lists, which a provider may make long, only what decides anything."""
+        ways = self.token_endpoint_auth_methods_supported
         return msgspec.structs.replace(
             self,
             code_challenge_methods_supported=("S256",) if self.supports_s256 else None,
-            token_endpoint_auth_methods_supported=None,
+            token_endpoint_auth_methods_supported=None
+            if ways is None
+            else tuple(each for each in WITH_A_SECRET if each in ways),
             id_token_signing_alg_values_supported=None,
         )
 
@@ -185,21 +189,25 @@ def _endpoint(members: Mapping[str, Any], name: str, allow_insecure_http: bool) 
     return value
 
 
+_SWITCHED = {"true": True, "false": False}
+
+
 def _switch(members: Mapping[str, Any], name: str) -> bool:
+    """Some servers write it as a text."""
     value = members.get(name)
+    if isinstance(value, str):
+        value = _SWITCHED.get(value.lower(), value)
     if value is not None and not isinstance(value, bool):
         raise MetadataUnusable(f"The provider's metadata has a {name} that is neither true nor false.")
     return value is True
 
 
 def _list(members: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+    """A text alone counts as a list of it; an entry that is no short text is passed over."""
     value = members.get(name)
     if value is None:
         return None
-    if (
-        not isinstance(value, list)
-        or len(value) > _LONGEST_LIST
-        or not all(isinstance(item, str) and len(item) <= _LONGEST_ITEM for item in value)
-    ):
-        raise MetadataUnusable(f"The provider's metadata has a {name} that is no list of short texts.")
-    return tuple(value)
+    entries = [value] if isinstance(value, str) else value
+    if not isinstance(entries, list):
+        raise MetadataUnusable(f"The provider's metadata has a {name} that is no list.")
+    return tuple(each for each in entries[:_LONGEST_LIST] if isinstance(each, str) and len(each) <= _LONGEST_ITEM)

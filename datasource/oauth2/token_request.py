@@ -43,6 +43,9 @@ class ClientAuthentication(StrEnum):
     NONE = "none"
 
 
+WITH_A_SECRET = (ClientAuthentication.CLIENT_SECRET_BASIC, ClientAuthentication.CLIENT_SECRET_POST)
+"""Ways of clients that have one."""
+
 WITHOUT_A_SECRET = frozenset({ClientAuthentication.NONE, ClientAuthentication.BASIC_WITHOUT_SECRET})
 """Ways of public clients."""
 

@@ -97,9 +97,15 @@ def said(text: str, sent: Sequence[str] = ()) -> str:
     except _TooMuch:
         spans = [(0, len(looked_at))]
     if len(text) > _LONGEST_TEXT:
-        # What stands at the end may be the beginning of something.
-        spans.append((len(looked_at.rstrip().rpartition(" ")[0]), len(looked_at)))
+        spans.append((_last_words(looked_at, sent), len(looked_at)))
     return printable(_without(looked_at, spans))
+
+
+def _last_words(text: str, sent: Sequence[str]) -> int:
+    """Where the last word of a text begins, which may be the beginning of something; of a secret with spaces, so many more."""
+    words = 1 + max((secret.count(" ") for secret in sent), default=0)
+    before, *last = text.rstrip().rsplit(" ", words)
+    return len(before) if len(last) == words else 0
 
 
 @dataclass(frozen=True, slots=True)

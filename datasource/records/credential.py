@@ -108,6 +108,11 @@ class CredentialFacts(msgspec.Struct, frozen=True):
         """Whether nobody knows yet if the provider takes the refresh token: apps get nothing of it."""
         return self.imported is not None and self.refreshed_at is None
 
+    @property
+    def was_never_sent(self) -> bool:
+        """Whether it is an import whose refresh token stands as it came: nothing of it was used up."""
+        return self.is_unproven and self.revision == 1 and self.intent is None
+
 
 class TombstoneFacts(msgspec.Struct, frozen=True):
     """What the annotations of a credential Secret say where it holds no credential any more, or never did."""

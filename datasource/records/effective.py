@@ -25,7 +25,7 @@ from datasource.oauth2.client_assertion import client_assertion
 from datasource.oauth2.extra_headers import ExtraHeader
 from datasource.oauth2.lifetimes import LONGEST_LIFETIME
 from datasource.oauth2.provider_metadata import ProviderMetadata
-from datasource.oauth2.token_request import BodyFormat, Client, ClientAuthentication, RequestOptions
+from datasource.oauth2.token_request import WITH_A_SECRET, BodyFormat, Client, ClientAuthentication, RequestOptions
 from datasource.oauth2.token_response import ReplyOptions
 from datasource.records.client_secret import ClientSecret, usable_signing_key
 from datasource.records.credential import CredentialFacts
@@ -155,11 +155,10 @@ def authenticating_as_recorded(whole: OAuth2, recorded: str | None) -> OAuth2:
         recorded: what `recorded_client` wrote.
     """
     client = read_recorded_client(recorded)
-    ways = {ClientAuthentication.CLIENT_SECRET_BASIC, ClientAuthentication.CLIENT_SECRET_POST}
     if client is None or whole.client_authentication is not None or whole.client_secret_ref is None:
         return whole
     way = client.client_authentication
-    return msgspec.structs.replace(whole, client_authentication=way) if way in ways else whole
+    return msgspec.structs.replace(whole, client_authentication=way) if way in WITH_A_SECRET else whole
 
 
 def _required(url: str | None, field: str, member: str) -> str:

@@ -43,6 +43,31 @@ def standing(found: Readable | None, *, before: Readable | Absent, ours: str) ->
     return before if found is None else found
 
 
+def standing_of_a_consent(
+    found: Readable | None, *, before: Readable | Absent, ours: str
+) -> Standing | Readable | Absent:
+    """The same for what a person consented to: an import that brought nothing gives way to it."""
+    decided = standing(found, before=before, ours=ours)
+    replaces = "" if isinstance(before, Absent) else credential_id_in(before)
+    if decided is Standing.LOST and found is not None and gives_way(found, replaces):
+        return found
+    return decided
+
+
+def gives_way(found: Readable | None, replaces: str) -> bool:
+    """Whether all that came since `replaces` (a credential ID) was a refresh token that somebody imported, and it is of no use:
+    the provider refused it, or it was not sent yet.
+
+    Then a person's consent goes before it. What was not sent stands in the import Secret still. One that is being tried
+    stays: the provider may be answering with a successor.
+    """
+    if not isinstance(found, StoredCredential) or is_to_be_cleared(found):
+        return False
+    facts = found.facts
+    is_of_no_use = facts.is_unproven and (facts.verdict is not None or facts.was_never_sent)
+    return is_of_no_use and facts.replaces == replaces
+
+
 def is_to_be_cleared(found: Readable | Absent | None) -> bool:
     """Whether somebody asked at a page for a clear that the operator did not come to yet."""
     request = found.facts.page_request if isinstance(found, StoredCredential) else None

@@ -46,6 +46,7 @@ PAUSE = Binary("pause", ".", 1)
 COREDNS = Binary("coredns", ".", 2)
 KREW_VALIDATOR = Binary("validate-krew-manifest", "sigs.k8s.io/krew/cmd/validate-krew-manifest", 1)
 ACTIONLINT = Binary("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", 1)
+COSIGN = Binary("cosign", "github.com/sigstore/cosign/v3/cmd/cosign", 4)
 
 
 class BuildFailed(StackError):
@@ -180,6 +181,14 @@ def actionlint_module() -> GoModule:
     return GoModule(source, folder, (ACTIONLINT,), {})
 
 
+def cosign_module() -> GoModule:
+    """cosign, as this checkout pins it; nothing but the test of a whole release wants it."""
+    source, versions = _pinned("cosign")
+    version = versions["github.com/sigstore/cosign/v3"]
+    variables = {"sigs.k8s.io/release-utils/version.gitVersion": f"v{version}"}
+    return GoModule(source, cache_folder() / "cosign" / f"v{version}", (COSIGN,), variables)
+
+
 def _pinned(name: str) -> tuple[Path, dict[str, str]]:
     source = Path(__file__).with_name(name)
     return source, versions_in((source / "go.mod").read_text())
@@ -219,6 +228,15 @@ def actionlint(out: Say = say) -> Path:
         BuildFailed: with the end of the compiler's output.
     """
     return actionlint_module().built(out) / ACTIONLINT.name
+
+
+def cosign(out: Say = say) -> Path:
+    """cosign; built where it is missing.
+
+    Raises:
+        BuildFailed: with the end of the compiler's output.
+    """
+    return cosign_module().built(out) / COSIGN.name
 
 
 def _build(binary: Binary, module: GoModule, out: Say) -> None:

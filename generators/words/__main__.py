@@ -12,6 +12,7 @@ from deploy.local.cache import REPOSITORY
 from generators.words.sentences import paragraphs, sentences, words_in
 from generators.words.strings import (
     Found,
+    of_changes,
     of_commands,
     of_manifest,
     of_notes,
@@ -25,6 +26,7 @@ RULES = Path(__file__).with_name("rules.toml")
 
 _READERS: dict[str, Callable[[Path], Found]] = {
     "pages": lambda path: paragraphs(path.read_text()),
+    "changes": of_changes,
     "templates": of_template,
     "texts": of_texts,
     "manifests": of_manifest,
@@ -36,12 +38,34 @@ _READERS: dict[str, Callable[[Path], Found]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Rejected:
+    """Words that stay out, and what to write instead."""
+
+    any_of: re.Pattern[str]
+    instead: dict[str, str]
+
+    @classmethod
+    def of(cls, entries: list[dict[str, Any]]) -> "Rejected":
+        """As they are written."""
+        instead = {word.lower(): entry["instead"] for entry in entries for word in entry["words"]}
+        # The longest first: of two that begin alike it is the one that was meant.
+        any_of = "|".join(re.escape(word) for word in sorted(instead, key=len, reverse=True))
+        return cls(re.compile(rf"(?<![\w-])(?:{any_of})(?![\w-])", re.IGNORECASE), instead)
+
+    def found_in(self, sentence: str) -> Iterator[str]:
+        """Which of them a sentence has."""
+        for found in self.any_of.finditer(sentence):
+            yield f'not "{found[0]}" but: {self.instead[found[0].lower()]}: {sentence}'
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What holds."""
 
     longest: int
-    rejected: re.Pattern[str]
-    instead: dict[str, str]
+    rejected: Rejected
+    rejected_in: dict[str, Rejected]
+    """What stays out of the texts in one language, beside that."""
     read: dict[str, tuple[str, ...]]
     exempt: frozenset[str]
 
@@ -49,26 +73,24 @@ class Rules:
 def parse_rules(text: str) -> Rules:
     """The rules as written."""
     parsed: dict[str, Any] = tomllib.loads(text)
-    instead = {word.lower(): entry["instead"] for entry in parsed["rejected"] for word in entry["words"]}
-    # The longest first: of two that begin alike it is the one that was meant.
-    any_of = "|".join(re.escape(word) for word in sorted(instead, key=len, reverse=True))
     return Rules(
         longest=parsed["sentence"]["longest"],
-        rejected=re.compile(rf"(?<![\w-])(?:{any_of})(?![\w-])", re.IGNORECASE),
-        instead=instead,
+        rejected=Rejected.of(parsed["rejected"]),
+        rejected_in={language: Rejected.of(entries) for language, entries in parsed["rejected_in"].items()},
         read={kind: tuple(patterns) for kind, patterns in parsed["read"].items()},
         exempt=frozenset(f"{folder}/{name}" for folder, names in parsed["exempt"].items() for name in names),
     )
 
 
-def complaints(text: str, rules: Rules) -> Iterator[str]:
+def complaints(text: str, rules: Rules, language: str = "") -> Iterator[str]:
     """What is wrong with a text, and what to write."""
+    rejected = [rules.rejected] + ([rules.rejected_in[language]] if language in rules.rejected_in else [])
     for sentence in sentences(text):
         count = words_in(sentence)
         if count > rules.longest:
             yield f"{count} words, at most {rules.longest}: {sentence}"
-        for found in rules.rejected.finditer(sentence):
-            yield f'not "{found[0]}" but: {rules.instead[found[0].lower()]}: {sentence}'
+        for words in rejected:
+            yield from words.found_in(sentence)
 
 
 def findings(root: Path, rules: Rules) -> Iterator[str]:
@@ -80,8 +102,9 @@ def findings(root: Path, rules: Rules) -> Iterator[str]:
             if path in seen or name in rules.exempt:
                 continue
             seen.add(path)
+            language = path.stem if kind == "texts" else ""
             for line, text in _READERS[kind](path):
-                yield from (f"{name}:{line}: {each}" for each in complaints(text, rules))
+                yield from (f"{name}:{line}: {each}" for each in complaints(text, rules, language))
 
 
 def main() -> int:

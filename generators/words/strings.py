@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from generators.words.sentences import CODE
+from generators.words.sentences import CODE, paragraphs
 
 Found = Iterator[tuple[int, str]]
 """A text and the line that it begins in."""
@@ -17,6 +17,7 @@ Found = Iterator[tuple[int, str]]
 _FEWEST_WORDS = 4
 """Shorter strings are keys, names and parts of commands."""
 
+_RELEASED = re.compile(r"^## \[\d.*", re.MULTILINE)
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _TAG = re.compile(r"<style>.*?</style>|<[^>]+>", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
@@ -111,6 +112,12 @@ def of_texts(path: Path) -> Found:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         for text in tomllib.loads(line).values() if "=" in line and not line.startswith(("#", "[")) else ():
             yield number, _VALUE.sub(CODE, text)
+
+
+def of_changes(path: Path) -> Found:
+    """What a changelog says of the version to come. What was released stays as it was written."""
+    to_come, *_ = _RELEASED.split(path.read_text())
+    yield from paragraphs(to_come)
 
 
 def of_presets(path: Path) -> Found:

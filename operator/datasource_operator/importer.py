@@ -22,7 +22,7 @@ from datasource.cluster.resources import SECRETS
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.change import Change
-from datasource.records.contents import StoredCredential, credential_id_in
+from datasource.records.contents import Readable, StoredCredential, credential_id_in
 from datasource.records.credential import CredentialData, CredentialFacts, read_data
 from datasource.records.credential_patches import credential_patch
 from datasource.records.effective import Effective, effective_oauth2
@@ -103,6 +103,13 @@ class SeenImports:
             yield key, import_secret_name(key.name)
 
 
+def _replaced_by_import(replaced: Readable | None) -> str:
+    """The ID of what stood there before any import: of a consent under way, that is what it is to replace."""
+    if isinstance(replaced, StoredCredential) and replaced.facts.is_unproven:
+        return replaced.facts.replaces
+    return credential_id_in(replaced)
+
+
 @dataclass(slots=True)
 class Importer:
     """Carries out the steps about import Secrets."""
@@ -151,6 +158,8 @@ class Importer:
             return replace(seen, import_waits="The provider's metadata is being read.")
         except (MetadataUnavailable, ClientMaterialMissing, InvalidSpec) as error:
             return replace(seen, import_waits=str(error))
+        # How the client authenticates may be told by the provider's metadata.
+        material = replace(material, parameters=effective.parameters)
         facts, data = self._unproven(seen, step, effective, material, token)
         if metadata is not None:
             facts = msgspec.structs.replace(facts, promised=metadata.promises)
@@ -203,7 +212,7 @@ class Importer:
         bound_to = fingerprint(effective.written)
         facts = CredentialFacts(
             credential_id=self.token_bytes(16).hex(),
-            replaces=credential_id_in(step.replaced),
+            replaces=_replaced_by_import(step.replaced),
             fingerprint=bound_to,
             requested_scopes=effective.parameters.scopes,
             has_refresh_token=True,

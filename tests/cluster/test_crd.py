@@ -10,6 +10,7 @@ import yaml
 
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
+from kubectl_datasource.creating import Wanted, manifest
 from tests.support.user import eventually
 
 pytestmark = pytest.mark.cluster
@@ -591,3 +592,29 @@ def test_type_of_the_token_secret_changes_only_with_its_name(cluster: Cluster) -
     assert words in edited(None)
     assert edited({"name": "usual"}) == ""
     cluster.kubectl("delete", "datasource", "retyped", "--wait=false")
+
+
+LARGEST = Wanted(
+    name="a" * 200,
+    provider=None,
+    url=f"https://api.example.com/{'v' * 2024}",
+    client_id="~" * 1024,
+    client_secret="my-app.2",
+    scopes=tuple(f"{number:03}{'s' * 253}" for number in range(100)),
+    endpoints={
+        "issuer": "https://[2001:db8::1]:8443/realms/a",
+        "authorizeURL": "https://login.example.com/authorize?prompt=consent",
+        "tokenURL": "http://localhost:8080/token?v=1",
+    },
+)
+ODD = Wanted(
+    name="a.b-1", provider="github", client_id=" \"a: b\" # 'c' ".strip(), scopes=("#", "'", "{x}", "~", "a,b")
+)
+
+
+@pytest.mark.parametrize(
+    "wanted", [LARGEST, ODD, Wanted(name="a", provider="github", public=True)], ids=lambda each: each.name[:5]
+)
+def test_manifest_that_the_plugin_prints_is_one_that_the_api_server_takes(cluster: Cluster, wanted: Wanted) -> None:
+    accepted, said = try_to_create(cluster, manifest(wanted)["spec"], wanted.name)
+    assert accepted, said

@@ -42,13 +42,13 @@ def piped(plugin: Plugin, *arguments: str, content: str) -> "subprocess.Complete
     )
 
 
-def brought(user: User, token: str) -> dict[str, object]:
+def brought(user: User, token: str, name: str = "diary") -> dict[str, object]:
     """An import Secret as somebody writes it by hand."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "datasource.dev/oauth2-import",
-        "metadata": {"name": IMPORT, "namespace": user.namespace},
+        "metadata": {"name": f"{name}-oauth2-import", "namespace": user.namespace},
         "data": {"refresh_token": base64.b64encode(token.encode()).decode()},
     }
 
@@ -90,6 +90,57 @@ def test_refresh_token_of_another_tool_is_taken_over_by_whoever_may_patch_the_da
     assert second.returncode == 1
     assert "clear it first" in second.stderr
     assert user.state("diary") == "AUTHORIZED"
+
+
+def at_the_provider(user: User, person: Person, name: str) -> str:
+    """A Datasource whose link somebody opened, and consented; returns where their browser is sent back to, not opened yet."""
+    user.apply(user.datasource(user.oauth2(), name=name))
+    user.wait_for_reason("AuthorizationRequired", name)
+    return person.consent(person.begin(user.link(name)))
+
+
+def codes_spent(user: User) -> int:
+    """Codes that the provider was sent for the application of this namespace."""
+    sent = user.provider.token_requests()
+    return sum(each.grant_type == "authorization_code" and each.client_id == user.client_id for each in sent)
+
+
+def test_import_and_the_consent_of_a_person_take_nothing_from_each_other(user: User) -> None:
+    token = grant_of_a_script(user)
+    with Person() as person:
+        # While they are at the provider, and it is of no use: their consent is.
+        back = at_the_provider(user, person, "diary")
+        user.apply(brought(user, "rt-of-nobody"))
+        user.wait_for_reason("GrantRevoked", "diary")
+        assert "The new credential was stored" in person.come_back(back).text
+        user.wait_for_reason("Authorized", "diary")
+        user.wait_for_status("it is told", lambda status: imported(status) == "CredentialExists", "diary")
+        assert user.decoded(IMPORT, "refresh_token") == "rt-of-nobody"
+
+        # While they are at the provider, and it works: it stays, they read so, and their code is not spent.
+        back = at_the_provider(user, person, "ledger")
+        user.apply(brought(user, token, "ledger"))
+        user.wait_for_reason("Authorized", "ledger")
+        before, spent = user.decoded("ledger-oauth2-credential", "refresh_token"), codes_spent(user)
+        page = person.come_back(back)
+        assert "A refresh token was imported for this Datasource" in page.text
+        assert (codes_spent(user), user.state("ledger")) == (spent, "AUTHORIZED")
+        assert user.decoded("ledger-oauth2-credential", "refresh_token") == before
+
+        # Right behind the callback: the consent stands, and the import waits for a clear.
+        moved = user.decoded("ledger-oauth2-credential", "refresh_token")
+        assert moved is not None
+        user.kubectl("delete", "datasource", "ledger")
+        back = at_the_provider(user, person, "planner")
+        done = person.come_back(back)
+        user.apply(brought(user, moved, "planner"))
+        assert "The new credential was stored" in done.text
+        user.wait_for_status("it is told", lambda status: imported(status) == "CredentialExists", "planner")
+        assert (user.state("planner"), user.decoded("planner-oauth2-import", "refresh_token")) == ("AUTHORIZED", moved)
+        user.annotate("clear-credential", "1", "planner")
+        user.wait_for_status("the import is over", lambda status: imported(status) is None, "planner")
+        user.wait_for_reason("Authorized", "planner")
+        assert user.secret("planner-oauth2-import") is None
 
 
 def imported(status: dict[str, object]) -> str | None:

@@ -189,7 +189,17 @@ def have_github(there: Desk) -> None:
     eventually("the link is offered", lambda: there.cluster.kubectl(*link).stdout != "")
 
 
+def save_github(there: Desk) -> None:
+    """The file that docs/first.md has the reader save."""
+    have_github(there)
+    saved = there.cluster.kubectl("get", "dsrc", "github", "-n", "docs", "-o", "json").stdout
+    spec = json.loads(saved)["spec"]
+    manifest = {"apiVersion": "datasource.dev/v1alpha1", "kind": "Datasource", "metadata": {"name": "github"}}
+    (there.folder / "github.yaml").write_text(json.dumps(manifest | {"spec": spec}))
+
+
 BEFORE: dict[str, Callable[[Desk], None]] = {
+    "kubectl apply -f github.yaml": save_github,
     "kubectl get dsrc github": have_github,
     "kubectl create -f backup.yaml": lose_everything,
     "kubectl create secret generic calendar-oauth2-import": bring_a_token,

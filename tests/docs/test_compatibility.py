@@ -43,6 +43,7 @@ def test_versions_that_are_named_are_those_that_are_pinned() -> None:
     secrets = ROWS["External Secrets, Sealed Secrets"]
     assert go_version(crds, "github.com/external-secrets/external-secrets") in secrets
     assert go_version(crds, "github.com/bitnami-labs/sealed-secrets") in secrets
+    assert go_version("deploy/local/cosign", "github.com/sigstore/cosign/v3") in ROWS["cosign"]
     operator = go_version(crds, "github.com/prometheus-operator/prometheus-operator")
     assert operator in ROWS["Prometheus"]
 

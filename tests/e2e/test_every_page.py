@@ -18,7 +18,7 @@ from starlette.responses import Response
 from callback_server.language import ENGLISH, LANGUAGES, Words
 from callback_server.pages import Dialog, Form, Onward, dialog_page, onward_page, progress_page, refusal_page
 from callback_server.presentation import DELIVERED, PRESENTATION
-from callback_server.refusals import Kind, Refused, exchange_failed
+from callback_server.refusals import Kind, Refused, exchange_failed, goes_on
 from callback_server.signed_in.pages import (
     Account,
     Button,
@@ -145,6 +145,7 @@ def shown() -> Iterator[Shown]:
         yield Shown(f"dialog-{number}", lambda dialog=dialog: dialog_page(dialog))
     yield Shown("onward", lambda: onward_page(Onward("shop", "calendar", "https://login.example.com/authorize")))
     yield Shown("progress", progress_page)
+    yield Shown("looks-again", lambda: refusal_page(goes_on(), reference="3f2a9c", reloads=True))
     for refused in every_refusal():
         told = refused.about("shop", "calendar")
         yield Shown(
@@ -159,7 +160,9 @@ def arrive(page: Page, answer: Response) -> None:
 
     def respond(route: Route) -> None:
         if route.request.url == ADDRESS:
-            route.fulfill(status=200, headers=dict(answer.headers), body=bytes(answer.body))
+            # A page that looks again by itself stays as long as it is looked at.
+            headers = {name: value for name, value in answer.headers.items() if name != "refresh"}
+            route.fulfill(status=200, headers=headers, body=bytes(answer.body))
         else:
             route.fulfill(status=204)
 
@@ -255,15 +258,37 @@ def buttons(page: Page) -> list[dict[str, Any]]:
     return found
 
 
-@of_each_language
-def test_button_is_on_the_first_screen_of_a_phone_and_large_enough_to_touch(browser: Browser, language: str) -> None:
+PHONES = [(320, 568), (320, 640), (390, 844)]
+
+
+@pytest.mark.parametrize(("width", "height"), PHONES)
+def test_who_has_signed_in_leaves_most_of_a_phone_s_first_screen(browser: Browser, width: int, height: int) -> None:
+    """The instance: a name of 1,024 characters, which filled it."""
     seen = 0
-    for page in in_a_form(browser, FORMS["phone"]):
+    for page in in_a_form(browser, {"viewport": {"width": width, "height": height}, "has_touch": True}):
         for each in PAGES:
+            if each.name.startswith(("signed-in", "attacked-signed-in")):
+                arrive(page, each.answer(ENGLISH))
+                for account in page.locator("header.account").all():
+                    assert account.evaluate("each => each.getBoundingClientRect().bottom") <= 0.4 * height, each.name
+                    seen += 1
+                if each.name in {"attacked-signed-in-datasource", "attacked-signed-in-home"}:
+                    page.screenshot(path=ARTEFACTS / "pages" / f"{each.name}.{width}x{height}.png")
+    assert seen > 10
+
+
+@of_each_language
+@pytest.mark.parametrize(("width", "height"), PHONES)
+def test_button_is_on_the_first_screen_of_a_phone_and_large_enough_to_touch(
+    browser: Browser, language: str, width: int, height: int
+) -> None:
+    seen = 0
+    for page in in_a_form(browser, {"viewport": {"width": width, "height": height}, "has_touch": True}):
+        for each in in_language(language):
             arrive(page, each.answer(language))
             for button in buttons(page):
                 # What a page is for; not what else one may do there.
-                assert button["is_quiet"] or button["bottom"] <= 640, each.name
+                assert button["is_quiet"] or button["bottom"] <= height, each.name
                 # WCAG 2.5.5.
                 assert button["height"] >= 44, each.name
                 seen += 1
@@ -301,6 +326,28 @@ def test_keyboard_reaches_all_that_can_be_used_and_shows_where_it_is(browser: Br
                 page.keyboard.press("Tab")
                 outlines.append(str(page.evaluate("getComputedStyle(document.activeElement).outlineStyle")))
             assert outlines == ["solid"] * usable, each.name
+
+
+def test_page_that_waits_looks_again_by_itself_and_the_way_back_leads_past_it(browser: Browser) -> None:
+    """Without a script, though it is an error to programs, and with the code in its address."""
+    waits = refusal_page(goes_on(), reloads=True)
+    waits.headers["Refresh"] = "0"
+    asked = list[str]()
+
+    def respond(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) > 2:
+            route.fulfill(status=200, content_type="text/html", body="<h1>Done</h1>")
+        else:
+            route.fulfill(status=waits.status_code, headers=dict(waits.headers), body=bytes(waits.body))
+
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.route("**/callback/**", respond)
+    page.goto("https://connect.example.com/callback/shop?code=c&state=s", wait_until="commit")
+    page.get_by_role("heading", name="Done").wait_for()
+    assert asked == ["https://connect.example.com/callback/shop?code=c&state=s"] * 3
+    context.close()
 
 
 def test_words_from_right_to_left_do_not_turn_what_is_ours_around(browser: Browser) -> None:

@@ -13,15 +13,16 @@ from deploy.local.node import needs
 
 def require_images() -> None:
     """Skip where no image can be built."""
-    _require(images.obstacle())
+    require(images.obstacle())
 
 
 def require_nodes() -> None:
     """Skip where no node can run."""
-    _require(needs.obstacle())
+    require(needs.obstacle())
 
 
-def _require(obstacle: str | None) -> None:
+def require(obstacle: str | None) -> None:
+    """Skip where there is an obstacle."""
     if obstacle is None:
         return
     if os.environ.get("REQUIRE_NODES"):

@@ -31,7 +31,7 @@ container = {
 pod = {
     "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pause"}, "spec": {"containers": [container], "volumes": [memory]},
 }
-with Nodes(Path(sys.argv[1]), has_product=False) as nodes:
+with Nodes(Path(sys.argv[1]), archives=[]) as nodes:
     nodes.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
     nodes.cluster.kubectl("wait", "pod/pause", "--for=condition=Ready", "--timeout=120s")
     print("up", file=sys.stderr, flush=True)

@@ -1,15 +1,11 @@
 """`make release`, from a commit to what is published, checked by programs that are not ours."""
 
 import base64
-import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,94 +13,28 @@ import pytest
 import yaml
 
 from deploy.local import build
-from deploy.local.cache import REPOSITORY
-from generators.version import version
 from release.archives import tar
+from tests.support.released import (
+    DOWNLOAD,
+    REGISTRY_PATH,
+    SPOILT,
+    VERSION,
+    Checkout,
+    digests,
+    documented,
+    run,
+    signed,
+    spoil,
+    tried,
+)
 from tests.unit.release.oci import archive
 
 BASE = "registry.example.com/python:3.11-slim@sha256:" + "a" * 64
-DOWNLOAD = "https://example.com/team/datasource-operator/releases/download/v9.8.7"
-VERSION = "9.8.7"
-
-
-@dataclass(frozen=True)
-class Checkout:
-    """A commit of what stands here, with a version that CHANGELOG.md knows."""
-
-    folder: Path
-    key: Path
-    image: Path
-
-    def release(self, **changes: str) -> "subprocess.CompletedProcess[str]":
-        """`make release`, without setting up an environment of its own."""
-        told = {
-            "RELEASE_KEY": str(self.key),
-            "RELEASE_IMAGE": str(self.image),
-            "RELEASE_BASE": BASE,
-            "RELEASE_REPOSITORY": "registry.example.com/team/datasource-operator",
-            "RELEASE_SOURCE": "https://example.com/team/datasource-operator",
-            "RELEASE_DOWNLOAD": DOWNLOAD,
-            "RELEASE_MAINTAINER": "Ada Lovelace <ada@example.com>",
-            **changes,
-        }
-        return subprocess.run(
-            [sys.executable, "-m", "release"],
-            cwd=self.folder,
-            env={**os.environ, **told, "PYTHONPATH": str(self.folder)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def git(self, *arguments: str) -> None:
-        """Run git."""
-        author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
-        subprocess.run(["git", *author, *arguments], cwd=self.folder, check=True, capture_output=True)
-
-    @property
-    def dist(self) -> Path:
-        """What was released."""
-        return self.folder / "dist"
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    folder = tmp_path_factory.mktemp("release")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (REPOSITORY / name).exists():
-            (folder / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPOSITORY / name, folder / "checkout" / name)
-    made = Checkout(folder / "checkout", folder / "key", folder / "image.tar")
-    for name in (
-        "pyproject.toml",
-        "packages/kubectl-datasource/pyproject.toml",
-        "deploy/chart/Chart.yaml",
-        "deploy/install.yaml",
-    ):
-        path = made.folder / name
-        path.write_text(path.read_text().replace(version(), VERSION))
-    changelog = made.folder / "CHANGELOG.md"
-    text = changelog.read_text()
-    changelog.write_text(
-        text.replace(
-            "## [Unreleased]\n", f"## [Unreleased]\n\n## [{VERSION}] - 2030-01-01\n\n### Added\n\n- A thing.\n", 1
-        )
-    )
-    made.git("init", "-q")
-    made.git("add", "-A")
-    made.git("commit", "-q", "-m", "A commit")
-    subprocess.run(
-        ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(made.key)],
-        check=True,
-        capture_output=True,
-    )
+    made = Checkout.at(tmp_path_factory.mktemp("release"), BASE)
     metadata = "opt/venv/lib/python3.11/site-packages/kopf-1.dist-info/METADATA"
     image = archive({metadata: "Name: kopf\nVersion: 1\n"}, base_digest=BASE.rpartition("@")[2])
     made.image.write_bytes(tar(image, 1))
@@ -118,25 +48,8 @@ def dist(checkout: Checkout) -> Path:
     return checkout.dist
 
 
-def digests(folder: Path) -> dict[str, str]:
-    return {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in folder.iterdir()}
-
-
-def run(*command: object, cwd: Path | None = None, **environ: str) -> str:
-    done = subprocess.run(
-        [str(each) for each in command],
-        cwd=cwd,
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr or done.stdout
-    return done.stdout
-
-
 def test_release_holds_everything_that_is_published(dist: Path) -> None:
-    names = {each.name for each in dist.iterdir() if each.suffix != ".sig"}
+    names = signed(dist) | {"release.pub"}
     (plugin,) = {name for name in names if name.startswith("kubectl-datasource-")}
     assert names - {plugin} == {
         "RELEASE_NOTES.md",
@@ -159,29 +72,47 @@ def test_release_holds_everything_that_is_published(dist: Path) -> None:
     }
 
 
-def test_coreutils_and_openssl_find_checksums_and_every_signature_right(dist: Path, tmp_path: Path) -> None:
-    run("sha256sum", "--check", "--strict", "checksums.txt", cwd=dist)
+def test_every_file_is_listed_and_signed_in_two_forms(dist: Path) -> None:
     listed = {line.split("  ")[1] for line in (dist / "checksums.txt").read_text().splitlines()}
-    signed = {each.name.removesuffix(".sig") for each in dist.glob("*.sig")}
-    assert (
-        signed
-        == listed | {"checksums.txt"}
-        == {each.name for each in dist.iterdir() if each.suffix not in {".sig", ".pub"}}
-    )
-    for name in signed:
-        (tmp_path / "signature").write_bytes(base64.b64decode((dist / f"{name}.sig").read_text()))
-        verify = ("openssl", "dgst", "-sha256", "-verify", "release.pub", "-signature", tmp_path / "signature")
-        assert "Verified OK" in run(*verify, name, cwd=dist)
+    assert signed(dist) == listed | {"checksums.txt"}
+    for name in signed(dist):
+        signature = json.loads((dist / f"{name}.sigstore.json").read_text())["messageSignature"]["signature"]
+        assert (dist / f"{name}.sig").read_text() == signature + "\n"
+
+
+def test_what_the_page_says_to_type_finds_checksums_and_every_signature_right(dist: Path) -> None:
+    run("sh", "-c", documented("sha256sum"), cwd=dist)
+    line = documented("openssl dgst")
+    for name in signed(dist):
+        assert "Verified OK" in run("sh", "-c", line.replace("checksums.txt", name), cwd=dist)
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_openssl_refuses_what_was_altered(case: str, dist: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(dist, tmp_path / "dist"))
+    spoil(copy, "checksums.txt", "checksums.txt.sig", case)
+    done = tried("sh", "-c", documented("openssl dgst"), cwd=copy)
+    assert done.returncode != 0
+    assert "Verified OK" not in done.stdout
+
+
+def test_checksums_find_a_file_that_was_altered_or_is_missing(dist: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(dist, tmp_path / "dist"))
+    (copy / "crd.yaml").unlink()
+    (copy / "install.yaml").write_text((copy / "install.yaml").read_text() + "\n")
+    done = tried("sh", "-c", documented("sha256sum"), cwd=copy, LC_ALL="C")
+    assert done.returncode != 0
+    assert "crd.yaml: FAILED open or read" in done.stdout
+    assert "install.yaml: FAILED" in done.stdout
 
 
 def test_provenance_is_about_every_file_and_signed(dist: Path, tmp_path: Path) -> None:
     envelope = json.loads((dist / "provenance.intoto.jsonl").read_text())
     payload = base64.b64decode(envelope["payload"])
     subjects = {each["name"]: each["digest"]["sha256"] for each in json.loads(payload)["subject"]}
-    others = {"provenance.intoto.jsonl", "checksums.txt", "release.pub"}
-    assert subjects == {
-        name: each for name, each in digests(dist).items() if name not in others and not name.endswith(".sig")
-    }
+    of_files = digests(dist)
+    assert subjects == {name: of_files[name] for name in signed(dist) - {"provenance.intoto.jsonl", "checksums.txt"}}
+    assert json.loads((dist / "attestation.sigstore.json").read_text())["dsseEnvelope"] == envelope
     kind = envelope["payloadType"]
     (tmp_path / "signed").write_bytes(f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode() + payload)
     (tmp_path / "signature").write_bytes(base64.b64decode(envelope["signatures"][0]["sig"]))
@@ -209,8 +140,8 @@ def test_helm_finds_the_chart_in_order_and_pulls_from_the_repository(dist: Path)
         if each and each["kind"] == "Deployment"
         for container in each["spec"]["template"]["spec"]["containers"]
     }
-    assert images == {f"registry.example.com/team/datasource-operator:{VERSION}"}
-    assert f"image: registry.example.com/team/datasource-operator:{VERSION}\n" in (dist / "install.yaml").read_text()
+    assert images == {f"{REGISTRY_PATH}:{VERSION}"}
+    assert f"image: {REGISTRY_PATH}:{VERSION}\n" in (dist / "install.yaml").read_text()
 
 
 def test_krew_takes_the_manifest(dist: Path) -> None:
@@ -240,6 +171,21 @@ def test_program_runs_without_a_python_and_completes_itself(dist: Path, tmp_path
     assert (tmp_path / "LICENSE").read_text().lstrip().startswith("Apache License")
 
 
+def test_program_starts_others_with_the_libraries_of_the_machine(dist: Path, tmp_path: Path) -> None:
+    """PyInstaller has its own on LD_LIBRARY_PATH; kubectl and a browser would load those."""
+    (packed,) = dist.glob("kubectl-datasource-*.tar.gz")
+    with tarfile.open(packed) as opened:
+        opened.extractall(tmp_path, filter="data")
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\necho "${{LD_LIBRARY_PATH-unset}}" >> {tmp_path}/seen\nexit 1\n')
+    kubectl.chmod(0o755)
+    command = ("/usr/bin/env", "-i", f"PATH={tmp_path}:/usr/bin:/bin", f"HOME={tmp_path}")
+    for given, seen in (((), "unset"), (("LD_LIBRARY_PATH=/opt/own",), "/opt/own")):
+        (tmp_path / "seen").unlink(missing_ok=True)
+        tried(*command, *given, tmp_path / "kubectl-datasource", "list")
+        assert set((tmp_path / "seen").read_text().splitlines()) == {seen}
+
+
 def test_wheel_of_the_plugin_has_all_that_it_runs_with_and_a_license(dist: Path, tmp_path: Path) -> None:
     (wheel,) = dist.glob("kubectl_datasource-*.whl")
     shutil.unpack_archive(wheel, tmp_path, "zip")
@@ -253,11 +199,14 @@ def test_same_commit_and_values_give_the_same_bytes(checkout: Checkout, dist: Pa
     done = checkout.release()
     assert done.returncode == 0, done.stderr
     assert digests(checkout.dist) == before
+    # What to publish elsewhere, so that people know the key.
+    assert f"release.pub has the SHA-256 {before['release.pub']}" in done.stdout
 
 
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "a base that is a tag": ({"RELEASE_BASE": "python:3.11-slim"}, "by digest"),
     "no key": ({"RELEASE_KEY": ""}, "RELEASE_KEY is missing"),
+    "a key that would be lost": ({"RELEASE_KEY": "dist/release.pub"}, "which a release deletes and writes again"),
     "a typo": ({"RELEASE_REPO": "x"}, "RELEASE_REPO is no variable"),
 }
 

@@ -66,6 +66,22 @@ def test_what_it_does_is_a_target_of_make(workflow: Path) -> None:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_what_root_runs_knows_that_it_is_ci(workflow: Path) -> None:
+    """sudo forgets the environment, and tests that a machine cannot run are skipped where it is not CI."""
+    made = re.findall(
+        r"^.*\bsudo .*\bmake\b.*$", "\n".join(step.get("run", "") for step in steps(workflow)), re.MULTILINE
+    )
+    assert [line for line in made if " CI=true make " not in line] == []
+    assert made or workflow.stem != "test"
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_key_of_a_release_may_have_a_password(workflow: Path) -> None:
+    told = [step.get("env", {}) for step in steps(workflow)]
+    assert all("RELEASE_KEY_PASSWORD" in each for each in told if "RELEASE_KEY" in each)
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
 def test_nothing_that_somebody_else_wrote_gets_into_a_shell(workflow: Path) -> None:
     """A branch's name in a script is a script (GitHub, "Security hardening": script injections)."""
     assert [step["run"] for step in steps(workflow) if "${{" in step.get("run", "")] == []

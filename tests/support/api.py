@@ -77,6 +77,7 @@ POLICY_BINDINGS = Resource(
     namespaced=False,
 )
 ACCESS_REVIEWS = Resource("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False)
+LOCAL_ACCESS_REVIEWS = Resource("authorization.k8s.io/v1", "LocalSubjectAccessReview", "localsubjectaccessreviews")
 OWN_ACCESS_REVIEWS = Resource(
     "authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False
 )
@@ -86,7 +87,16 @@ _RESOURCES = {
     (each.group_version, each.kind): each
     for each in (
         *(NAMESPACES, SECRETS, CONFIG_MAPS, SERVICE_ACCOUNTS, EVENTS, LEASES, ROLES, ROLE_BINDINGS, CLUSTER_ROLES),
-        *(CLUSTER_ROLE_BINDINGS, CRDS, POLICIES, POLICY_BINDINGS, ACCESS_REVIEWS, OWN_ACCESS_REVIEWS, DATASOURCES),
+        *(
+            CLUSTER_ROLE_BINDINGS,
+            CRDS,
+            POLICIES,
+            POLICY_BINDINGS,
+            ACCESS_REVIEWS,
+            LOCAL_ACCESS_REVIEWS,
+            OWN_ACCESS_REVIEWS,
+        ),
+        DATASOURCES,
     )
 }
 

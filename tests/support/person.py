@@ -1,5 +1,6 @@
 """A person without a browser: follows links, fills in forms, keeps cookies. For what must be tried often or precisely."""
 
+import time
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from types import TracebackType
@@ -9,6 +10,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import httpx
 
 from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD
+from tests.support.patience import PATIENCE
 from tests.support.refresh import leads_on_to
 
 OUR_COOKIE = "__Host-datasource-browser"
@@ -111,10 +113,13 @@ class Person:
                 response = self.submit(response, button)
 
     def come_back(self, callback_url: str) -> httpx.Response:
-        """Open the callback URL and follow it to the page that it leads to."""
+        """Open the callback URL and follow it to the page that it leads to; one that looks again by itself is waited for."""
         response = self.get(callback_url)
-        while response.is_redirect:
-            response = self.get(urljoin(str(response.url), response.headers["location"]))
+        last = time.monotonic() + PATIENCE
+        while response.is_redirect or ("refresh" in response.headers and time.monotonic() < last):
+            if not response.is_redirect:
+                time.sleep(1)
+            response = self.get(urljoin(str(response.url), response.headers.get("location", "")))
         return response
 
     def authorize(self, link: str) -> httpx.Response:

@@ -22,6 +22,7 @@ LOOKING = (
             "gitops",
             "node",
             "release",
+            "released",
             "soak",
             "support",
             "upgrade",

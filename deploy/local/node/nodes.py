@@ -29,13 +29,13 @@ _NAMESPACES = ("--mount", "--net", "--pid", "--uts", "--ipc")
 class Nodes:
     """A cluster with nodes in a folder. Use it as a context manager, or `start` and `stop` it.
 
-    Without `has_product`, nodes have the image of the pause container alone.
+    Nodes have the images of `archives`; where none are named, that of this checkout.
     """
 
-    def __init__(self, folder: Path, *, count: int = 1, has_product: bool = True) -> None:
+    def __init__(self, folder: Path, *, count: int = 1, archives: Sequence[Path] | None = None) -> None:
         self.folder = folder.resolve()
         self._count = count
-        self._has_product = has_product
+        self._archives = archives
         (self._api_port,) = free_ports(1)
         self._outer: Child | None = None
         self._carriers: list[Child] = []
@@ -68,9 +68,8 @@ class Nodes:
         if why is not None:
             raise StackError(f"No node can run here: {why}.")
         needs.fetch(out)
-        archives = [pause_archive(PAUSE_IMAGE, out)]
-        if self._has_product:
-            archives.append(image(out).archive)
+        given = [image(out).archive] if self._archives is None else self._archives
+        archives = [pause_archive(PAUSE_IMAGE, out), *given]
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         # One name for each run; two of them in one process would share it.

@@ -155,8 +155,7 @@ def _may_be_replaced(facts: CredentialFacts, seen: Observed) -> bool:
     """Only what is of no use any more; and an import that was never sent, for parameters that were corrected since."""
     if facts.verdict is not None or has_run_out(facts, seen):
         return True
-    was_never_sent = facts.is_unproven and facts.revision == 1 and facts.intent is None
-    return was_never_sent and not fingerprint_fits(facts, seen)
+    return facts.was_never_sent and not fingerprint_fits(facts, seen)
 
 
 _OBSTACLES: tuple[Callable[[Observed, SeenImport], _Obstacle | None], ...] = (

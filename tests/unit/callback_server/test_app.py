@@ -13,11 +13,12 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from callback_server import always_headers, granted
 from callback_server import app as app_module
-from callback_server import granted
 from callback_server.app import create_app, services
 from callback_server.limits import Pace
 from datasource.api.names import authorization_link, redirect_uri
+from datasource.cluster.patience import Patience
 from datasource.outbound.egress import EgressPolicy
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
@@ -25,7 +26,7 @@ from datasource.records.fingerprint import parameters_hash
 from datasource.records.flow import new_flow_key
 from datasource.records.link_keys import KEY_LIFETIME, LENIENCE, LinkKeys, Purpose
 from datasource.records.ticket import TicketScope, issue_ticket, marked_ticket
-from tests.unit.datasource.api_server import ApiServer, Reply
+from tests.unit.datasource.api_server import ApiServer, Reply, cuts, fails, stays_silent
 from tests.unit.datasource.builders import oauth2, raw_spec
 
 EXTERNAL = "https://connect.example.com"
@@ -97,8 +98,8 @@ async def test_link_before_the_right_to_read_says_what_cannot_be_read_and_that_i
     answer, _ = await shown_without_rights(monkeypatch, "secrets")
     assert answer.status_code == 503
     assert "may not read Secret calendar-oauth2-credential in namespace shop yet" in answer.text
-    assert "Your link stays valid" in answer.text
-    assert answer.headers["Retry-After"] == "30"
+    assert "your link stays valid" in answer.text
+    assert (answer.headers["Retry-After"], answer.headers["Refresh"]) == ("5", "5")
 
 
 async def test_stranger_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +109,50 @@ async def test_stranger_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> No
         answer = await client.get(f"/authorize/shop/calendar?ticket={NOT_THE_TICKET}")
     assert answer.status_code == 404
     assert [request.path for request in server.requests if "/secrets/" in request.path] == []
+
+
+# An API server that does not answer.
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """People who wait for no more than a moment."""
+    moment = timedelta(milliseconds=50)
+    monkeypatch.setattr(always_headers, "FOR_A_PAGE", Patience(timedelta(days=1), moment))
+
+
+SILENT = [
+    pytest.param(stays_silent(), id="hangs"),
+    pytest.param(cuts(), id="refuses"),
+    pytest.param(fails(503, "x"), id="503"),
+]
+
+
+@pytest.mark.parametrize("api", SILENT)
+@pytest.mark.parametrize(
+    "path",
+    [f"/authorize/shop/calendar?ticket={ticket()}", f"/callback/shop?code=c&state={NO_RECORD}", f"/done/{NO_RECORD}"],
+)
+@pytest.mark.usefixtures("impatient")
+async def test_page_says_that_the_cluster_is_silent_and_looks_again_by_itself(path: str, api: Reply) -> None:
+    async with served(api=api) as (client, _):
+        answer = await client.get(path, headers=COOKIE)
+    assert (answer.status_code, answer.headers["Retry-After"], answer.headers["Refresh"]) == (503, "5", "5")
+    assert "The cluster does not answer" in answer.text
+    assert "This page tries again by itself in 5 seconds." in answer.text
+    assert "<script" not in answer.text
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_form_is_never_sent_again_by_itself_but_the_page_leads_back() -> None:
+    async with served(api=stays_silent()) as (client, _):
+        form = {"ticket": ticket(), "token": "A" * 43}
+        headers = COOKIE | {"Origin": EXTERNAL}
+        answer = await client.post("/authorize/shop/calendar", data=form, headers=headers)
+    assert answer.status_code == 503
+    assert "Refresh" not in answer.headers
+    assert "Please try again in a minute." in answer.text
+    assert f'href="{authorization_link(EXTERNAL, "shop", "calendar", ticket())}"' in answer.text
 
 
 # Junk.

@@ -4,6 +4,7 @@ import asyncio
 import json
 from base64 import b64decode
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -15,12 +16,15 @@ from callback_server.situation import Situation
 from datasource.api.names import Annotation, uid_digest
 from datasource.api.objects import Metadata, Status
 from datasource.api.requests import HandledSet, Requests
+from datasource.api.states import Reason
 from datasource.oauth2.callback import AuthorizationResponse
 from datasource.records.effective import effective_oauth2
 from datasource.records.flow import failed_flow
+from datasource.records.intent import Intent
+from datasource.records.page_request import PageRequest, RequestKind
 from tests.support.hostile_provider import Behaviour, ReceivedRequest, replies
 from tests.unit.callback_server.visits import DATASOURCE, Visit, new_cookie_jar, visit
-from tests.unit.datasource.builders import UID, oauth2, spec
+from tests.unit.datasource.builders import NOW, UID, oauth2, spec
 from tests.unit.datasource.records.test_flow import flow
 
 TOKENS = {
@@ -205,6 +209,105 @@ async def test_credential_that_appears_during_the_exchange_is_not_overwritten() 
     assert "The new credential was stored" not in page.text
 
 
+@pytest.mark.parametrize(
+    ("lists", "is_in_the_body"), [(["client_secret_post"], True), (["client_secret_basic"], False)]
+)
+async def test_code_is_exchanged_as_the_metadata_lists_that_the_flow_began_with(
+    lists: list[str], is_in_the_body: bool
+) -> None:
+    """The record kept nothing of that list, and the code was spent the wrong way."""
+
+    async def provider(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        if request.method == "POST":
+            return await GRANTS(request, writer)
+        issuer = f"http://{request.headers['host']}"
+        document = {
+            "issuer": issuer,
+            "token_endpoint": f"{issuer}/token",
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": lists,
+        }
+        return await replies(200, json.dumps(document).encode())(request, writer)
+
+    async with visit(provider, has_metadata=True) as came:
+        page = await came.authorize()
+        (exchange,) = [each for each in came.provider.requests if each.method == "POST"]
+        assert ("client_secret" in exchange.form) is is_in_the_body
+        assert ("authorization" in exchange.headers) is not is_in_the_body
+    assert "The new credential was stored" in page.text
+
+
+# An import beside a person's flow: the operator takes it over while they are at the provider, or while the code is exchanged.
+
+SENT = Intent("intent-1", "process-1", "pod-1", NOW)
+OF_NO_USE: dict[str, dict[str, Any]] = {
+    "not sent yet": {},
+    "refused": {"verdict": Reason.GRANT_REVOKED},
+    "interrupted": {"verdict": Reason.REFRESH_INTERRUPTED, "intent": SENT},
+}
+MAY_BE_OF_USE: dict[str, dict[str, Any]] = {
+    "being tried": {"intent": SENT},
+    "rotated": {"revision": 2},
+    "in use": {"revision": 2, "refreshed_at": NOW},
+    "ended since": {"revision": 2, "refreshed_at": NOW, "verdict": Reason.GRANT_REVOKED},
+    "over a newer credential": {"replaces": "another"},
+}
+
+
+def is_theirs(came: Visit) -> bool:
+    """Whether what is stored is what the person consented to, and nothing of an import."""
+    assert came.credential is not None
+    data = {key: b64decode(value).decode() for key, value in came.credential["data"].items()}
+    annotations = came.credential["metadata"]["annotations"].keys()
+    of_the_import = {Annotation.IMPORTED, Annotation.VERDICT, Annotation.INTENT} & annotations
+    return data["refresh_token"] == "the-refresh-token" and not of_the_import
+
+
+@pytest.mark.parametrize("facts", OF_NO_USE.values(), ids=OF_NO_USE)
+async def test_import_that_is_of_no_use_gives_way_to_a_consent(facts: dict[str, Any]) -> None:
+    async with visit(GRANTS) as came:
+        state = await came.begin()
+        came.store_an_import(**facts)
+        page = await came.end(await came.come_back(state))
+        assert is_theirs(came)
+    assert "The new credential was stored" in page.text
+
+
+@pytest.mark.parametrize("facts", MAY_BE_OF_USE.values(), ids=MAY_BE_OF_USE)
+async def test_import_that_may_be_of_use_stays_and_the_page_says_that_there_is_one(facts: dict[str, Any]) -> None:
+    async with visit(GRANTS) as came:
+        state = await came.begin()
+        came.store_an_import(**facts)
+        stood = came.credential
+        page = await came.end(await came.come_back(state))
+        assert (came.provider.requests, came.credential) == ([], stood)
+    assert "A refresh token was imported for this Datasource" in page.text
+    assert "The code was not used" in page.text
+
+
+async def test_import_that_is_to_be_cleared_gives_way_to_nobody() -> None:
+    async with visit(GRANTS) as came:
+        state = await came.begin()
+        came.store_an_import(page_request=PageRequest(RequestKind.CLEAR, "0" * 32, NOW, "ada", "imported"))
+        await came.end(await came.come_back(state))
+        assert came.provider.requests == []
+
+
+@pytest.mark.parametrize("facts", (OF_NO_USE | MAY_BE_OF_USE).values(), ids=OF_NO_USE | MAY_BE_OF_USE)
+async def test_import_that_appears_during_the_exchange_gives_way_where_it_is_of_no_use(facts: dict[str, Any]) -> None:
+    here, gives_way = list[Visit](), facts in OF_NO_USE.values()
+
+    async def meanwhile_an_import(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        here[0].store_an_import(**facts)
+        await GRANTS(request, writer)
+
+    async with visit(meanwhile_an_import) as came:
+        here.append(came)
+        page = await came.authorize()
+        assert is_theirs(came) is gives_way
+    assert ("The new credential was stored" in page.text) is gives_way
+
+
 def test_only_fields_that_the_spec_names_are_kept_of_what_a_browser_brought() -> None:
     wanted = effective_oauth2(oauth2(capturedFields={"callback": ["realmId", "missing"]}), None)
     response = AuthorizationResponse(code="c", state="s", other={"realmId": "42", "evil": "x"})
@@ -216,3 +319,34 @@ def test_clear_counts_where_the_flow_did_not_know_of_it() -> None:
     at = Situation("shop", "sales", UID, spec(), oauth2(), Status(), asked, None)
     assert clear_is_newer(at, flow())
     assert not clear_is_newer(at, flow(requested=HandledSet().with_requests(asked)))
+
+
+class Slow:
+    """A service that answers once it may."""
+
+    def __init__(self) -> None:
+        self.was_asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        self.was_asked.set()
+        await self.may_answer.wait()
+        await GRANTS(request, writer)
+
+
+async def test_person_before_a_slow_service_is_told_that_it_goes_on_and_the_code_is_sent_once() -> None:
+    slow = Slow()
+    async with visit(slow, patience=0) as came:
+        state = await came.begin()
+        page = await came.come_back(state)
+        await slow.was_asked.wait()
+        # By now it is claimed: who comes again is led to where its end is told.
+        under_way = await came.end(await came.come_back(state))
+        slow.may_answer.set()
+        await came.services.callback.long_work.drain()
+        done = await came.end(await came.come_back(state))
+        assert len(came.provider.requests) == 1
+    assert (page.status_code, page.headers["Refresh"]) == (503, "5")
+    assert "This takes a little longer" in page.text
+    assert (under_way.status_code, under_way.headers["Refresh"]) == (200, "5")
+    assert "not finished yet" in under_way.text
+    assert "The new credential was stored" in done.text

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from callback_server.consent import MOST_SHOWN, Consent, expected_account
+from callback_server.consent import MOST_SHOWN, Consent, expected_account, other_account
 from callback_server.language import isolated
 from callback_server.pages import Dialog, Form, dialog_page
 from callback_server.situation import Situation
@@ -175,3 +175,24 @@ def test_both_hosts_are_named_where_they_differ() -> None:
     shown = page(authorizeURL=f"https://{HOST}/authorize", tokenURL="https://token.example.net/token")
     assert "<strong>token.example.net</strong>" in shown
     assert "both addresses" in shown
+
+
+# Which account.
+
+
+def asks_first(**written: Any) -> bool:
+    return 'name="account" value="other"' in page(**written)
+
+
+def test_page_offers_to_choose_the_account_where_the_service_is_known_to_let_a_person_choose() -> None:
+    assert [name for name, preset in PRESETS.items() if preset.other_account] == ["github", "google", "microsoft-entra"]
+    assert asks_first(provider="google")
+    # An unknown prompt may be an error there.
+    assert not asks_first(provider="slack")
+    assert not asks_first(**ENDPOINTS)
+
+
+def test_parameters_that_the_spec_writes_are_not_overruled_and_nothing_is_promised() -> None:
+    assert not asks_first(provider="google", authorizeParameters={"prompt": "login"})
+    assert asks_first(provider="google", authorizeParameters={"hd": "example.com"})
+    assert other_account(situation(provider="google").oauth2) == {"prompt": "consent select_account"}

@@ -11,7 +11,7 @@ from callback_server.cookie import cookie_hash
 from callback_server.flows import ClaimedFlow, FlowStore
 from callback_server.refusals import Kind, Refused
 from datasource.api.names import FLOW_SLOTS
-from datasource.cluster.api_errors import Conflict, NotFound, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, Forbidden, NotFound, Unavailable
 from datasource.cluster.resources import SECRETS
 from datasource.records.flow import FLOW_LIFETIME, Flow, FlowKey, Outcome, StoredFlow, key_hash, new_flow_key
 from tests.support.api_in_memory import Address
@@ -101,10 +101,69 @@ async def test_claim_whose_answer_was_lost_is_ours_if_it_stands(is_written: bool
     assert claimed.flow.claim == "claim-1"
 
 
-async def test_claim_is_given_up_where_nobody_can_tell_whether_it_stands() -> None:
+async def test_claim_that_never_succeeds_leaves_the_flow_to_whoever_comes_again() -> None:
+    """Not None: that says that somebody else finishes it, and the code would leave the address of the page."""
     kube = Flaky(*((Conflict(409, "Conflict", "changed"), False) for _ in range(50)))
     key, found = await begun(kube)
-    assert await store(kube).claim(key, found, "claim-1") is None
+    with pytest.raises(Conflict):
+        await store(kube).claim(key, found, "claim-1")
+
+
+async def test_claim_that_is_forbidden_is_told_at_once() -> None:
+    kube = Flaky((Forbidden(403, "Forbidden", "no"), False))
+    key, found = await begun(kube)
+    with pytest.raises(Forbidden):
+        await store(kube).claim(key, found, "claim-1")
+
+
+class Hangs(Flaky):
+    """After the claim, so many reads are not answered, either."""
+
+    def __init__(self, *failures: tuple[Exception, bool], reads: list[Exception]) -> None:
+        super().__init__(*failures)
+        self.reads = reads
+        self.has_claimed = False
+
+    async def merge_patch(self, *arguments: Any, **options: Any) -> Any:
+        self.has_claimed = True
+        return await super().merge_patch(*arguments, **options)
+
+    async def get(self, *arguments: Any, **options: Any) -> Any:
+        if self.has_claimed and self.reads:
+            raise self.reads.pop(0)
+        return await super().get(*arguments, **options)
+
+
+SILENCES = [Unavailable("timeout"), ApiError(504, "", "a load balancer"), ApiError(500, "InternalError", "etcd")]
+
+
+@pytest.mark.parametrize("is_written", [True, False], ids=["and was written", "and was not written"])
+@pytest.mark.parametrize("silence", SILENCES, ids=str)
+async def test_claim_into_an_api_server_that_hangs_is_known_once_it_answers_again(
+    silence: Exception, is_written: bool
+) -> None:
+    """The instance: it hung for a minute between a claim and its answer, and the code was nobody's."""
+    kube, slept = Hangs((silence, is_written), reads=[*SILENCES, *SILENCES]), list[float]()
+    key, found = await begun(kube)
+    claimed = await patient(kube, slept).claim(key, found, "claim-1")
+    assert claimed is not None
+    assert claimed.flow.claim == "claim-1"
+    assert len(slept) == 2 * len(SILENCES), "a pause for each"
+
+
+async def test_claim_into_an_api_server_that_hangs_is_waited_for_while_the_flow_lives_and_no_longer() -> None:
+    kube, slept = Hangs((Unavailable("timeout"), True), reads=[Unavailable("timeout")] * 5), list[float]()
+    key, found = await begun(kube)
+    with pytest.raises(Unavailable):
+        await patient(kube, slept, now=NOW + 2 * FLOW_LIFETIME).claim(key, found, "claim-1")
+    assert slept == []
+
+
+def patient(kube: Connection, slept: list[float], now: datetime = NOW) -> FlowStore:
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    return FlowStore(kube, SYSTEM, lambda: now, lambda: range(FLOW_SLOTS), sleep)
 
 
 @pytest.mark.parametrize("becomes", ["gone", "another flow"])

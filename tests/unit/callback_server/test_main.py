@@ -5,11 +5,16 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from callback_server import __main__ as main_module
+from callback_server import app
 from callback_server.__main__ import main, run
+from callback_server.app import Services
+from callback_server.long_work import LongWork
 from datasource.process.journal import open_journal
 from datasource.process.settings import Settings
 from datasource.process.sign_in import SignIn
@@ -123,3 +128,43 @@ async def test_process_deals_with_its_journal_from_the_start_and_before_its_end(
         await asyncio.wait_for(running, 20)
     # It was no entry of this version, and is kept to be looked at.
     assert [each.suffix for each in (tmp_path / "journal").iterdir()] == [".aside"]
+
+
+async def test_process_sees_through_what_people_were_told_goes_on_before_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their connections are closed: nothing but the work itself keeps the process."""
+    made = list[Services]()
+
+    def services(*arguments: Any) -> Services:
+        made.append(app.services(*arguments))
+        return made[0]
+
+    monkeypatch.setattr(main_module, "services", services)
+    serves_no_more, may_end, has_ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    drain = LongWork.drain
+
+    async def drained(long_work: LongWork) -> None:
+        serves_no_more.set()
+        await drain(long_work)
+
+    monkeypatch.setattr(LongWork, "drain", drained)
+
+    async def work() -> None:
+        await may_end.wait()
+        has_ended.set()
+
+    pages, probes = free_ports(2)
+    async with ApiServer(fails(404, "NotFound")) as server, httpx.AsyncClient() as client:
+        settings = Settings("https://connect.example.com", "datasource-system", kubeconfig=str(server.kubeconfig))
+        running = asyncio.create_task(run(settings, ("127.0.0.1", pages), ("127.0.0.1", probes)))
+        await answer(client, f"http://127.0.0.1:{pages}/")
+        long_work = made[0].callback.long_work
+        long_work.patience = 0
+        assert not await long_work.has_ended("a flow", work)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await serves_no_more.wait()
+        assert not running.done()
+        may_end.set()
+        await asyncio.wait_for(running, 20)
+    assert has_ended.is_set()

@@ -23,6 +23,7 @@ from callback_server.pages import (
 )
 from callback_server.parameter_rows import Shown
 from callback_server.presentation import DELIVERED, PRESENTATION
+from callback_server.refusals import goes_on
 from datasource.api.display import Display
 from datasource.process.branding import Branding
 from datasource.records.effective import effective_oauth2
@@ -108,6 +109,7 @@ def test_pages_between_hold_no_english_of_ours(language: str) -> None:
     onward = Onward("shop", "calendar", "https://login.example.com/authorize")
     assert english_in(body(onward_page(onward))) == []
     assert english_in(body(progress_page())) == []
+    assert english_in(body(refusal_page(goes_on(), reloads=True))) == []
 
 
 def test_english_would_be_found() -> None:

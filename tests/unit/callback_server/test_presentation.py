@@ -2,12 +2,14 @@
 
 import base64
 import hashlib
+import re
+from xml.etree import ElementTree
 
 import pytest
 
 from callback_server.language import LANGUAGES, texts_in
 from callback_server.pages import Message, message_page
-from callback_server.presentation import DELIVERED, PRESENTATION, presentations
+from callback_server.presentation import DELIVERED, LARGEST_ICON, PRESENTATION, presentations
 from datasource.process.branding import Branding
 from datasource.process.settings import InvalidSettings
 from tests.unit.datasource.process.test_branding import PNG
@@ -72,6 +74,27 @@ def test_logo_is_a_picture_of_the_page_itself() -> None:
     assert f'<img class="logo" src="{PNG}" alt="">' in shown
     assert "img-src data:;" in policy
     assert "<img" not in page(Branding())[0]
+
+
+def icon_of(shown: str) -> str:
+    found = re.search(r'<link rel="icon" href="([^"]*)">', shown)
+    assert found is not None
+    return found[1]
+
+
+def test_tab_has_an_icon_that_is_a_picture_of_the_page_itself() -> None:
+    """A browser that finds none asks for /favicon.ico, which may be below the path of another app."""
+    kind, encoded = icon_of(page(Branding())[0]).split(",")
+    picture = base64.b64decode(encoded, validate=True)
+    assert kind == "data:image/svg+xml;base64"
+    assert ElementTree.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - it is our own
+    assert len(picture) < 1000, "it is in every page"
+
+
+def test_logo_is_the_icon_too_unless_it_is_too_large_to_be_in_the_page_twice() -> None:
+    assert icon_of(page(Branding(logo=PNG))[0]) == PNG
+    large = PNG + "A" * LARGEST_ICON
+    assert icon_of(page(Branding(logo=large))[0]) == icon_of(page(Branding())[0])
 
 
 def test_text_that_looks_like_html_is_shown_as_it_is() -> None:

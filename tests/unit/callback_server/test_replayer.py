@@ -20,9 +20,11 @@ from datasource.cluster.api_errors import ApiError, Forbidden, Unavailable
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.process.journal import Journal, open_journal
 from datasource.records.flow import Outcome
+from datasource.records.intent import Intent
 from tests.support.hostile_provider import Behaviour, replies
 from tests.support.mortal import Fate, Killed, MortalKube
 from tests.unit.callback_server.visits import DATASOURCE, Connection, Visit, visit
+from tests.unit.datasource.builders import NOW
 
 TOKENS = {"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt-1"}
 GRANTS = replies(200, json.dumps(TOKENS).encode())
@@ -196,6 +198,18 @@ async def test_grant_is_dropped_where_somebody_was_first(tmp_path: Path) -> None
         assert made.came.credential is not None
         assert made.came.credential["metadata"]["annotations"][Annotation.CREDENTIAL_ID] == "another"
         assert (made.outcome, made.revoked) == (Outcome.NOT_STORED, [])
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+async def test_import_gives_way_to_a_consent_that_lies_in_the_journal_until_it_is_sent(
+    tmp_path: Path, is_sent: bool
+) -> None:
+    async with case(tmp_path) as made:
+        await left_behind(made)
+        made.came.store_an_import(**({"intent": Intent("i-1", "process-1", "pod-1", NOW)} if is_sent else {}))
+        await made.replays(made.restarts())
+        assert made.tokens == (("", "rt-of-a-script") if is_sent else ("at-1", "rt-1"))
+        assert made.outcome == (Outcome.NOT_STORED if is_sent else Outcome.STORED)
 
 
 def edit(made: Case) -> None:

@@ -7,6 +7,7 @@ import json
 from base64 import b64decode, urlsafe_b64encode
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -23,6 +24,8 @@ from tests.support.hostile_provider import (
     replies,
     stays_silent,
 )
+from tests.support.person import forms_in
+from tests.support.refresh import leads_on_to
 from tests.unit.callback_server.world import EXTERNAL, World, come_back, world
 
 STORED = "The new credential was stored"
@@ -423,6 +426,45 @@ async def test_issuers_that_hang_keep_no_other_namespace_from_its_own() -> None:
         for task in hanging:
             task.cancel()
         await asyncio.gather(*hanging, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("pressed", "prompt"),
+    [
+        pytest.param({}, None, id="the button"),
+        pytest.param({"account": "other"}, "select_account", id="the one that asks for the account first"),
+    ],
+)
+async def test_service_asks_for_the_account_where_the_person_wants_that(
+    pressed: dict[str, str], prompt: str | None
+) -> None:
+    async with world() as cluster, cluster.new_client() as browser:
+        cluster.add("shop", "calendar", provider="github")
+        page = await browser.get(cluster.links["shop", "calendar"])
+        (form,) = forms_in(page.text)
+        sent = form.fields | pressed
+        onward = await browser.post(EXTERNAL + form.action, data=sent, headers={"Sec-Fetch-Site": "same-origin"})
+    assert httpx.URL(leads_on_to(onward.text) or "").params.get("prompt") == prompt
+
+
+@pytest.mark.parametrize("depends_on_it", [True, False], ids=["it has the endpoints", "the spec has them"])
+async def test_person_waits_for_a_slow_issuer_no_longer_than_before_any_page(depends_on_it: bool) -> None:
+    """It is asked for on, once for all who wait; whether its answer is needed decides what the page says meanwhile."""
+    async with world() as cluster, HostileProvider(stays_silent()) as silent:
+        observer = dataclasses.replace(cluster.services.dialog.observer, patience=0.01)
+        cluster.services = dataclasses.replace(
+            cluster.services, dialog=dataclasses.replace(cluster.services.dialog, observer=observer)
+        )
+        written = {"authorizeURL": None, "tokenURL": None} if depends_on_it else endpoints(silent)
+        cluster.add("shop", "calendar", **written, issuer=silent.origin)
+        async with cluster.new_client() as browser:
+            pages = [await browser.get(cluster.links["shop", "calendar"]) for _ in range(3)]
+        assert len(silent.requests) <= 1
+    if depends_on_it:
+        assert {(page.status_code, page.headers["Refresh"]) for page in pages} == {(503, "5")}
+        assert "The service has not answered yet" in pages[0].text
+    else:
+        assert {page.status_code for page in pages} == {200}
 
 
 # A reply that is of no use.

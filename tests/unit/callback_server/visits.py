@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import msgspec
 
 from callback_server.app import Services, create_app, services
 from callback_server.cookie import COOKIE
+from callback_server.long_work import PATIENCE
 from datasource.api.names import Annotation, authorization_link, credential_secret_name
 from datasource.api.objects import encoded_data
 from datasource.api.spec_problems import parse_spec
@@ -20,7 +22,10 @@ from datasource.cluster.resources import DATASOURCES, SECRETS
 from datasource.process.journal import Journal
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
+from datasource.records.credential import CredentialData, CredentialFacts
+from datasource.records.credential_patches import credential_manifest
 from datasource.records.fingerprint import parameters_hash
+from datasource.records.import_secret import ImportedFrom
 from datasource.records.ticket import TicketScope, issue_ticket
 from tests.support.api_in_memory import Address
 from tests.support.api_rules import Manifest
@@ -56,6 +61,7 @@ class Visit:
     spec: dict[str, Any]
     transport: Transport
     settings: Settings
+    services: Services
     meanwhile: list[Callable[[], Awaitable[None] | None]] = field(default_factory=list)
     """Each happens once, while the done page waits."""
 
@@ -125,6 +131,21 @@ class Visit:
         }
         self.kube.put(SECRETS, "shop", CREDENTIAL.name, metadata=metadata, type="datasource.dev/oauth2-credential")
 
+    def store_an_import(self, **changes: Any) -> None:
+        """The operator took over a refresh token that somebody imported, and did not send it yet."""
+        facts = CredentialFacts(
+            credential_id="imported", fingerprint="f", has_refresh_token=True, imported=ImportedFrom("0" * 64, "uid-9")
+        )
+        data = CredentialData("", "", self.provider.url, "f", "my-app", refresh_token="rt-of-a-script")
+        manifest = credential_manifest(
+            namespace="shop",
+            datasource_name="calendar",
+            datasource_uid=UID,
+            facts=msgspec.structs.replace(facts, **changes),
+            data=data,
+        )
+        self.kube.put(SECRETS, "shop", CREDENTIAL.name, **manifest)
+
 
 def new_cookie_jar(visit: Visit) -> None:
     """Another browser, which was given a cookie of its own."""
@@ -138,18 +159,23 @@ async def visit(
     kube: Connection | None = None,
     journal: Journal | None = None,
     deletion_policy: str | None = None,
+    patience: float = PATIENCE,
+    has_metadata: bool = False,
     **oauth2: Any,
 ) -> AsyncIterator[Visit]:
     """Somebody before a Datasource that waits for a credential."""
     kube, sleeps = kube or Connection(), list[float]()
     async with HostileProvider(*behaviours) as provider, Transport(ON_LOOPBACK) as transport:
         spec = raw_spec(tokenURL=provider.url, **oauth2)
+        if has_metadata:
+            spec["oauth2"]["issuer"] = provider.origin
         if deletion_policy is not None:
             spec |= {"deletionPolicy": deletion_policy}
         if journal is not None:
             spec["oauth2"]["revocationURL"] = provider.url.replace("/token", "/revoke")
         settings = Settings(EXTERNAL, SYSTEM, allow_insecure_http=True, egress=ON_LOOPBACK)
         wired = services(kube, transport, settings, journal)
+        wired.callback.long_work.patience = patience
         came: Visit
 
         async def sleep(seconds: float) -> None:
@@ -161,7 +187,7 @@ async def visit(
 
         http = httpx.ASGITransport(create_app(_patient(wired, sleep)), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=http, base_url=EXTERNAL) as client:
-            came = Visit(kube, provider, client, sleeps, spec, transport, settings)
+            came = Visit(kube, provider, client, sleeps, spec, transport, settings, wired)
             _store(kube, spec)
             yield came
 

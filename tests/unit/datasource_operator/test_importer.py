@@ -42,7 +42,7 @@ from datasource_operator.status_writer import StatusWriter
 from datasource_operator.steps import Steps
 from datasource_operator.trimming import trimmed
 from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, raw_spec, surface, tombstone
-from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, replies
+from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, ReceivedRequest, replies
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 from tests.support.rotating_provider import RotatingProvider
 from tests.unit.datasource_operator.stand_ins import Clock
@@ -194,8 +194,12 @@ async def _say_nothing(seen: Observed, finding: Finding, *, seconds: float) -> N
 
 
 @asynccontextmanager
-async def world(*behaviours: Behaviour, journal: Path | None = None, **oauth2: Any) -> AsyncIterator[World]:
+async def world(
+    *behaviours: Behaviour, journal: Path | None = None, has_metadata: bool = False, **oauth2: Any
+) -> AsyncIterator[World]:
     async with HostileProvider(*behaviours) as provider, Transport(ON_LOOPBACK) as transport:
+        if has_metadata:
+            oauth2 |= {"issuer": provider.origin}
         each = World(provider, transport, oauth2, directory=journal)
         yield each
         if each.journal is not None:
@@ -217,6 +221,31 @@ async def test_refresh_token_that_somebody_brings_becomes_a_credential_and_its_s
         assert each.names == {CREDENTIAL, f"{NAME}-token"}
         assert (each.stored.revision, each.stored.requested_scopes) == (2, ("read", "offline_access"))
         assert each.stored.authorized_at is None, "nobody knows when"
+
+
+async def test_token_is_sent_in_the_way_that_the_metadata_lists() -> None:
+    rotating = RotatingProvider(is_strict=True)
+
+    async def lists_the_body_alone(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        issuer = f"http://{request.headers['host']}"
+        document = {
+            "issuer": issuer,
+            "token_endpoint": f"{issuer}/token",
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post"],
+        }
+        answer = rotating if request.method == "POST" else replies(200, json.dumps(document).encode())
+        await answer(request, writer)
+
+    secret = {"name": "my-app", "key": "client-secret"}
+    async with world(lists_the_body_alone, has_metadata=True, clientSecretRef=secret) as each:
+        data = {"client-secret": b64encode(b"app-secret").decode()}
+        each.kube.put(SECRETS, NAMESPACE, "my-app", type="Opaque", data=data)
+        each.brings()
+        await each.work()
+        (refresh,) = [request for request in each.provider.requests if request.method == "POST"]
+        assert refresh.form["client_secret"] == "app-secret"
+        assert "authorization" not in refresh.headers
 
 
 @pytest.mark.parametrize("arrives", [False, True])
@@ -315,6 +344,16 @@ async def test_another_token_is_taken_after_a_refusal() -> None:
         await each.work()
         assert (each.status.state, IMPORT in each.names, sent(each)) == ("AUTHORIZED", False, ["rt-bad", "rt-good"])
         assert [(act.what, act.by) for act in each.status.history or ()] == [("NewCredential", "import")] * 2
+
+
+async def test_imports_one_after_another_replace_what_stood_before_the_first() -> None:
+    """A consent under way is to replace that, and imports that brought nothing are not in its way."""
+    async with world(replies(400, b'{"error": "invalid_grant"}')) as each:
+        each.holds(tombstone().facts)
+        for token in ("rt-bad", "rt-worse"):
+            each.brings(token)
+            await each.work()
+            assert (sent(each)[-1], each.stored.replaces) == (token, "tombstone-1")
 
 
 async def test_provider_that_gives_no_new_refresh_token_leaves_the_one_that_was_brought() -> None:

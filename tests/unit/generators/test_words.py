@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from callback_server.language import ENGLISH, LANGUAGES
 from deploy.local.cache import REPOSITORY
 from generators.words.__main__ import RULES, complaints, findings, parse_rules
 from generators.words.sentences import paragraphs, sentences, words_in
-from generators.words.strings import of_commands, of_manifest, of_notes, of_presets, of_python, of_template
+from generators.words.strings import of_changes, of_commands, of_manifest, of_notes, of_presets, of_python, of_template
 
 RULES_HERE = parse_rules(RULES.read_text())
 
@@ -59,6 +60,12 @@ def test_code_is_no_text_and_lists_and_tables_are_read_by_their_parts() -> None:
     prose, table = "# Title\n\nSome `a b c` text.\n\n- one\n- two\n\n", "| a | b |\n|---|---|\n| x | y |\n\n"
     page = f"{prose}{table}    whoever\n\n```\nwhoever\n```\n"
     assert texts(paragraphs(page)) == ["Title", "Some `code` text.", "one", "two", "a", "b", "x", "y"]
+
+
+def test_changelog_is_held_to_the_words_for_what_is_not_released_yet(tmp_path: Path) -> None:
+    log = tmp_path / "CHANGELOG.md"
+    log.write_text("# Changelog\n\n## [Unreleased]\n\n- new\n\n## [0.1.0] - 2026-01-01\n\n- as it was written\n")
+    assert texts(of_changes(log)) == ["Changelog", "[Unreleased]", "new"]
 
 
 def test_line_of_a_paragraph_is_told() -> None:
@@ -166,10 +173,10 @@ def test_notes_steps_and_scopes_of_presets_are_read(tmp_path: Path) -> None:
     assert texts(of_presets(presets)) == ["One note.", "Enter {redirect URI} there.", "read it", "Never."]
 
 
-@pytest.mark.parametrize("word", sorted(RULES_HERE.instead))
+@pytest.mark.parametrize("word", sorted(RULES_HERE.rejected.instead))
 def test_each_rejected_word_is_found_in_any_case_with_what_to_write(word: str) -> None:
     found = list(complaints(f"Here {word.upper()} is wrong", RULES_HERE))
-    assert any(RULES_HERE.instead[word] in each for each in found)
+    assert any(RULES_HERE.rejected.instead[word] in each for each in found)
 
 
 @pytest.mark.parametrize(
@@ -193,13 +200,58 @@ def test_file_is_named_with_its_line_and_what_is_exempt_is_not_read(tmp_path: Pa
     assert [each.split(": ")[0] for each in found] == ["README.md:3", "docs/user.md:3"]
 
 
+WORDS_OF_A_LANGUAGE = [
+    (language, word) for language, rejected in RULES_HERE.rejected_in.items() for word in sorted(rejected.instead)
+]
+
+
+@pytest.mark.parametrize(("language", "word"), WORDS_OF_A_LANGUAGE)
+def test_word_that_a_language_rejects_is_found_there_and_is_no_matter_elsewhere(language: str, word: str) -> None:
+    instead = f"but: {RULES_HERE.rejected_in[language].instead[word]}"
+    assert any(instead in each for each in complaints(f"Ja, {word.upper()}!", RULES_HERE, language))
+    assert not any(instead in each for each in complaints(f"Ja, {word.upper()}!", RULES_HERE))
+
+
+def test_each_language_of_the_pages_but_english_has_words_of_its_own_that_stay_out() -> None:
+    assert set(RULES_HERE.rejected_in) == set(LANGUAGES) - {ENGLISH}
+
+
+def test_texts_of_a_language_are_held_to_its_words_by_the_name_of_their_file(tmp_path: Path) -> None:
+    folder = tmp_path / "callback_server" / "languages"
+    folder.mkdir(parents=True)
+    for language in LANGUAGES:
+        (folder / f"{language}.toml").write_text('[common]\na = "Ihr Account, votre token."\n')
+    found = [each.split(": ")[0:2] for each in findings(tmp_path, RULES_HERE)]
+    assert found == [
+        ["callback_server/languages/de.toml:2", 'not "Account" but'],
+        ["callback_server/languages/fr.toml:2", 'not "token" but'],
+    ]
+
+
+def rows_of_the_glossary(heading: str) -> list[list[str]]:
+    """The cells of a section's table, without its head; each cell holds words."""
+    section = (REPOSITORY / "docs" / "glossary.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [row for row in section.splitlines() if row.startswith("| ")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[1:]]
+
+
 def test_rejected_words_are_those_of_the_glossary() -> None:
     """Of the glossary's table every word is rejected: a page that promises more than the linter holds would mislead."""
-    table = (REPOSITORY / "docs" / "glossary.md").read_text().split("## Words that stay out")[1]
-    listed = [
-        cell.strip() for row in table.splitlines() if row.startswith("| ") for cell in row.split("|")[1].split(",")
-    ]
-    assert [word for word in listed[1:] if not list(complaints(f"Here {word} is", RULES_HERE))] == []
+    listed = [word for row in rows_of_the_glossary("Words that stay out") for word in row[0].split(", ")]
+    assert [word for word in listed if not list(complaints(f"Here {word} is", RULES_HERE))] == []
+    assert len(listed) > 10
+
+
+def test_words_of_german_and_french_are_those_of_the_glossary() -> None:
+    passed, seen = list[str](), 0
+    for _, german, not_german, french, not_french in rows_of_the_glossary("German and French"):
+        for language, words, rejected in (("de", german, not_german), ("fr", french, not_french)):
+            assert [each for word in words.split(", ") for each in complaints(word, RULES_HERE, language)] == []
+            for word in filter(None, rejected.split(", ")):
+                seen += 1
+                passed += [word] if not list(complaints(f"Ja, {word}!", RULES_HERE, language)) else []
+    assert passed == []
+    assert seen > 10
 
 
 def test_every_exempt_file_is_there_and_every_pattern_matches() -> None:

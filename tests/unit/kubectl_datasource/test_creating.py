@@ -120,11 +120,58 @@ def test_manifest_goes_to_stdout_and_the_rest_to_stderr(capsys: pytest.CaptureFi
     assert "kubectl datasource authorize calendar" in printed.err
 
 
-@pytest.mark.parametrize("odd", ["1.0", "yes", "null", "a: b", "- x", "#", "é\u202e", "'\"", "a\nb"])
+ODD = ("1.0", "yes", "null", "a:b", "-x", "#", "'", "{x}", "~", "0x1f", "2026-01-01", "*a", "&a", "!a", "%a", "@a")
+"""What YAML could take for something else."""
+
+
+@pytest.mark.parametrize("odd", ODD)
 def test_whatever_is_written_comes_back_as_it_was(odd: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["create", "calendar", "--provider", "github", f"--client-id={odd}", f"--scope={odd}"]) == 0
+    client_id = f'{odd}: "{odd}" # {odd}'
+    assert run(["create", "calendar", "--provider", "github", f"--client-id={client_id}", f"--scope={odd}"]) == 0
     oauth2 = yaml.safe_load(capsys.readouterr().out)["spec"]["oauth2"]
-    assert (oauth2["clientID"], oauth2["scopes"]) == (odd, [odd])
+    assert (oauth2["clientID"], oauth2["scopes"]) == (client_id, [odd])
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        *(
+            (option, text)
+            for option in ("--client-id", "--scope", "--url", "--issuer", "--authorize-url", "--token-url")
+            for text in ("", " ", "\t\n", "\u3000")
+        ),
+        *(
+            (option, text)
+            for option in ("--url", "--issuer", "--authorize-url", "--token-url")
+            for text in ("example.com", "https://", "ftp://x", "https://a b")
+        ),
+        ("--issuer", "https://login.example.com?tenant=1"),
+        ("--issuer", "https://login.example.com?"),
+        ("--client-id", "my-app "),
+        ("--client-id", "my\u200bapp"),
+        ("--scope", "read write"),
+        ("--scope", 'a"b'),
+        ("--client-secret-name", ""),
+        ("--client-secret-name", "calendar-token"),
+        ("--client-secret-name", "sales-oauth2-credential"),
+        ("--client-secret-name", "a..b"),
+    ],
+)
+def test_option_that_the_api_server_would_not_take_is_named_and_nothing_is_printed(
+    option: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two wrong options the first is told; the others here are right."""
+    given = {"--provider": "github", "--client-id": "my-app", "--scope": "read"} | {option: text}
+    assert run(["create", "calendar", *(f"{key}={value}" for key, value in given.items())]) == 2
+    printed = capsys.readouterr()
+    assert option in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("name", ["a" * 201, "sales-oauth2-credential", "a..b", "a.-b"])
+def test_name_that_the_api_server_would_not_take_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["create", name, "--provider", "github"]) == 2
+    assert "NAME" in capsys.readouterr().err
 
 
 def test_unknown_provider_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

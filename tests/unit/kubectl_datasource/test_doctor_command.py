@@ -98,6 +98,43 @@ def test_test_message_is_sent_by_the_operators_own_pod(
     assert bool(ran) is bool(deployments)
 
 
+UPGRADE = (
+    'error: unable to upgrade connection: pods "our-operator-1" is forbidden: User "ada" cannot create "pods/exec"'
+)
+
+
+@pytest.mark.parametrize(
+    ("complaint", "words"),
+    [
+        (UPGRADE, 'pods "our-operator-1" is forbidden: User "ada" cannot create "pods/exec"'),
+        ('Error from server (Forbidden): pods "x" is forbidden: User "ada" cannot list', 'pods "x" is forbidden'),
+        ('error: unable to upgrade connection: container not found ("operator")', 'container not found ("operator")'),
+        (
+            "Error from server: error dialing backend: dial tcp 10.0.0.1:10250: connect: refused",
+            "error dialing backend",
+        ),
+        ("error: cannot exec into a container in a completed pod; current phase is Failed", "completed pod"),
+        (
+            "Traceback\n  line\nNo module named trial_notification\ncommand terminated with exit code 1",
+            "command terminated with exit code 1",
+        ),
+        ("", "kubectl says: nothing"),
+    ],
+)
+def test_message_that_cannot_be_sent_costs_no_other_check(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], complaint: str, words: str
+) -> None:
+    """kubectl told a missing right as a failed connection, and the whole command said that the cluster cannot be asked."""
+    cluster.says("version", {"serverVersion": {"gitVersion": "v1.36.3"}})
+    cluster.says("get deployments", {"items": [OPERATOR]})
+    cluster.refuses("exec deployment/our-operator", complaint)
+    assert plugin("doctor", "--test-notification") in {0, 1}
+    lines = capsys.readouterr().out.splitlines()
+    (found,) = [line for line in lines if line.startswith("UNKNOWN Notifications: no test message could be sent: ")]
+    assert words in found
+    assert len(lines) > 10
+
+
 def test_nobody_is_sent_a_message_who_was_not_to_be(cluster: Cluster) -> None:
     cluster.says("version", {"serverVersion": {"gitVersion": "v1.36.3"}})
     cluster.says("get deployments", {"items": [OPERATOR]})

@@ -103,6 +103,32 @@ def test_until_then_what_is_waited_for_is_shown(after: Datasource, words: str) -
     assert words in going.text
 
 
+def done(id_: str, by: str) -> dict[str, str]:
+    return {"id": id_, "time": "2026-07-01T11:00:00Z", "what": "NewCredential", "by": by, "result": "Succeeded"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_over"),
+    [
+        ([], [done("1", "import")], True),
+        ([done("1", "import")], [done("1", "import"), done("2", "import")], True),
+        ([], [done("1", "import"), done("2", "link")], True),
+        ([], [done("1", "unproven")], True),
+        ([], [done("1", "link")], False),
+        ([], [done("1", "user import")], False),
+        ([done("1", "import")], [done("1", "import")], False),
+        ([done("1", "import")], [done("1", "import"), done("2", "link")], False),
+    ],
+)
+def test_credential_of_a_person_who_was_faster_is_not_taken_for_the_imported_one(
+    before: list[dict[str, str]], after: list[dict[str, str]], is_over: bool
+) -> None:
+    """The operator may not have seen the import yet: then it tells soon that a credential exists."""
+    waits = read("NOT AUTHORIZED", "AuthorizationRequired", history=before)
+    ended = imported(waits)(read(history=after))
+    assert isinstance(ended, Ended) is is_over
+
+
 def test_what_the_status_says_of_an_earlier_import_is_not_taken_for_this_one() -> None:
     stale = read("NOT AUTHORIZED", "GrantRevoked", imports=("Refused", "It was not imported."))
     assert isinstance(earlier_one_is_gone(stale), Going)

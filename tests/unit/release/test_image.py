@@ -1,11 +1,12 @@
 """OCI archives are read as they are, and what does not hold together is refused."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from release.archives import Member, tar
-from release.image import check_base, read
+from release.image import check_base, named, read
 from release.refusal import Refused
 from tests.unit.release.oci import archive
 
@@ -75,3 +76,22 @@ def test_base_that_the_builder_noted_must_be_the_one_that_is_named(tmp_path: Pat
     with pytest.raises(Refused, match="says that it is based on"):
         check_base(noted, f"python@{BASE[:-1]}b")
     check_base(read(written(tmp_path, archive({}))), f"python@{BASE}")
+
+
+@pytest.mark.parametrize("annotations", [{}, None, {"org.opencontainers.image.ref.name": "x", "kept": "y"}])
+def test_image_has_the_name_that_it_is_given_and_is_the_same_otherwise(
+    annotations: dict[str, str] | None, tmp_path: Path
+) -> None:
+    members = archive({METADATA: "a"})
+    index = json.loads(members["index.json"].content)
+    index["manifests"][0]["annotations"] = annotations
+    members["index.json"] = Member(json.dumps(index).encode())
+    before = read(written(tmp_path, members))
+
+    path = written(tmp_path, named(before.members, "registry.example.com/team/x:1"))
+
+    assert read(path).digest == before.digest
+    (descriptor,) = json.loads(read(path).members["index.json"].content)["manifests"]
+    names = {"io.containerd.image.name", "org.opencontainers.image.ref.name"}
+    assert {descriptor["annotations"].pop(name) for name in names} == {"registry.example.com/team/x:1"}
+    assert descriptor["annotations"] == ({"kept": "y"} if annotations else {})

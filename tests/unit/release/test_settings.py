@@ -63,3 +63,21 @@ def test_what_is_wrong_is_refused_by_name(name: str, value: str, said: str, told
 )
 def test_what_is_right_is_taken(values: dict[str, str], told: dict[str, str]) -> None:
     assert Settings.of(told | values)
+
+
+@pytest.mark.parametrize("name", ["RELEASE_KEY", "RELEASE_IMAGE", "RELEASE_ARCHIVES"])
+def test_what_lies_where_everything_is_made_anew_is_refused(name: str, told: dict[str, str], tmp_path: Path) -> None:
+    dist = tmp_path / "dist"
+    (dist / "archives").mkdir(parents=True)
+    (dist / "file").touch()
+    path = dist / ("archives" if name == "RELEASE_ARCHIVES" else "file")
+    (tmp_path / "link").symlink_to(path)
+    for given in (path, dist / ".." / "dist" / path.name, tmp_path / "link"):
+        settings = Settings.of(told | {name: str(given)})
+        with pytest.raises(Refused, match=f"{name}: .* is in .*, which a release deletes and writes again"):
+            settings.refuse_paths_in(tmp_path / "elsewhere", dist)
+    Settings.of(told).refuse_paths_in(dist)
+
+
+def test_password_is_taken_as_it_is(told: dict[str, str]) -> None:
+    assert Settings.of(told | {"RELEASE_KEY_PASSWORD": " a b "}).key_password == " a b "

@@ -1,29 +1,17 @@
 """Signatures, checked by a program that is not ours: openssl."""
 
 import base64
+import hashlib
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
-
-from release.refusal import Refused
+from release.keys import private_key
 from release.signing import PAYLOAD_TYPE, Signer, pre_authentication_encoding
+from tests.unit.release.openssl import key, openssl
 
 
-def openssl(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    found = shutil.which("openssl")
-    assert found is not None
-    return subprocess.run([found, *arguments], cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603
-
-
-def key(folder: Path, *arguments: str) -> Path:
-    made = openssl(
-        "genpkey", *(arguments or ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")), "-out", "k", cwd=folder
-    )
-    assert made.returncode == 0, made.stderr
-    return folder / "k"
+def a_signer(folder: Path) -> Signer:
+    return Signer(private_key(key(folder)))
 
 
 def is_signed(folder: Path, content: bytes, signature: str, public_key: str) -> bool:
@@ -35,14 +23,14 @@ def is_signed(folder: Path, content: bytes, signature: str, public_key: str) -> 
 
 
 def test_openssl_finds_what_was_signed_and_nothing_else(tmp_path: Path) -> None:
-    signer = Signer.of(key(tmp_path))
+    signer = a_signer(tmp_path)
     signature = signer.signature(b"content")
     assert is_signed(tmp_path, b"content", signature, signer.public_key)
     assert not is_signed(tmp_path, b"content.", signature, signer.public_key)
 
 
 def test_envelope_is_signed_over_its_type_and_its_payload(tmp_path: Path) -> None:
-    signer = Signer.of(key(tmp_path))
+    signer = a_signer(tmp_path)
     envelope = json.loads(signer.envelope(b'{"a": 1}'))
     payload, signature = base64.b64decode(envelope["payload"]), envelope["signatures"][0]["sig"]
     assert payload == b'{"a": 1}'
@@ -52,41 +40,30 @@ def test_envelope_is_signed_over_its_type_and_its_payload(tmp_path: Path) -> Non
 
 
 def test_same_content_has_the_same_signature(tmp_path: Path) -> None:
-    signer = Signer.of(key(tmp_path))
+    signer = a_signer(tmp_path)
     assert signer.signature(b"a") == signer.signature(b"a") != signer.signature(b"b")
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("-algorithm", "ED25519"),
-        ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"),
-        ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"),
-    ],
-)
-def test_key_of_another_kind_is_refused(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="ECDSA on P-256"):
-        Signer.of(key(tmp_path, *arguments))
+def test_bundle_holds_the_same_signature_and_the_digest(tmp_path: Path) -> None:
+    signer = a_signer(tmp_path)
+    bundle = json.loads(signer.bundle(b"content"))
+    assert bundle["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
+    signed = bundle["messageSignature"]
+    assert signed["signature"] == signer.signature(b"content")
+    assert base64.b64decode(signed["messageDigest"]["digest"]) == hashlib.sha256(b"content").digest()
 
 
-def framed(content: str) -> str:
-    """In the frame of a private key (RFC 7468 section 10), made here: whoever looks for keys in files finds none."""
-    return "".join(
-        f"-----{edge} {'PRIVATE'} KEY-----\n{inner}" for edge, inner in (("BEGIN", f"{content}\n"), ("END", ""))
+def test_attestation_holds_the_same_envelope(tmp_path: Path) -> None:
+    signer = a_signer(tmp_path)
+    assert json.loads(signer.attestation(b"{}"))["dsseEnvelope"] == json.loads(signer.envelope(b"{}"))
+
+
+def test_hint_and_fingerprint_are_of_the_public_key(tmp_path: Path) -> None:
+    signer = a_signer(tmp_path)
+    (tmp_path / "release.pub").write_text(signer.public_key)
+    assert (
+        openssl("pkey", "-pubin", "-in", "release.pub", "-outform", "DER", "-out", "der", cwd=tmp_path).returncode == 0
     )
-
-
-@pytest.mark.parametrize("content", ["", "no key", framed("AAAA")])
-def test_what_is_no_key_is_refused(content: str, tmp_path: Path) -> None:
-    (tmp_path / "k").write_text(content)
-    with pytest.raises(Refused, match="cannot be read as a private key"):
-        Signer.of(tmp_path / "k")
-
-
-def test_key_with_a_password_needs_it(tmp_path: Path) -> None:
-    plain = ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
-    path = key(tmp_path, *plain, "-aes256", "-pass", "pass:secret")
-    assert Signer.of(path, "secret").signature(b"a")
-    for password in ("", "wrong"):
-        with pytest.raises(Refused, match="RELEASE_KEY_PASSWORD"):
-            Signer.of(path, password)
+    hint = json.loads(signer.bundle(b""))["verificationMaterial"]["publicKey"]["hint"]
+    assert base64.b64decode(hint) == hashlib.sha256((tmp_path / "der").read_bytes()).digest()
+    assert signer.fingerprint == hashlib.sha256((tmp_path / "release.pub").read_bytes()).hexdigest()

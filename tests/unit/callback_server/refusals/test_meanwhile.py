@@ -11,6 +11,7 @@ BEFORE_THE_CODE_WAS_USED = [
     refusals.datasource_is_gone(),
     refusals.parameters_changed_meanwhile(),
     refusals.cleared_meanwhile(),
+    refusals.imported_meanwhile(),
 ]
 
 

@@ -29,6 +29,7 @@ def test_what_a_stranger_can_bring_about_by_guessing_counts_as_a_miss(refused: R
     [
         refusals.busy(timedelta(seconds=3)),
         refusals.try_again_later(),
+        refusals.cluster_refused(),
         refusals.may_not_read_yet("Secret app", "shop"),
         refusals.something_went_wrong(),
     ],

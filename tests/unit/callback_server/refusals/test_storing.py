@@ -19,5 +19,12 @@ def test_api_server_that_says_little_or_much_is_quoted_within_bounds() -> None:
     assert len(refusals.write_is_refused("a", "x" * 9_000).message) < 2_000
 
 
+def test_record_that_is_refused_is_told_with_the_words_of_the_api_server() -> None:
+    refused = refusals.record_is_refused("exceeded quota: secrets=10.")
+
+    assert "It says: exceeded quota: secrets=10. Nothing was changed." in refused.message
+    assert refused.can_try_again
+
+
 def test_secret_that_is_in_the_way_is_named() -> None:
     assert "Secret sales-credential already exists" in refusals.name_is_taken("sales-credential").message

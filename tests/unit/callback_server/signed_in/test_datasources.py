@@ -144,6 +144,11 @@ async def test_pages_take_as_few_requests_as_docs_say(there: Company) -> None:
     assert await takes("/datasources") <= 3
     assert await takes(PLACE) <= 6
 
+    page = await browser.get(PLACE)
+    before = there.cluster.answered
+    assert (await browser.submit(page, f"{PLACE}/authorize")).status_code == 200
+    assert there.cluster.answered - before <= 7
+
 
 async def test_denied_page_names_user_verb_and_namespace_and_the_command(there: Company) -> None:
     browser = await there.signed_in("eve's $(id)")

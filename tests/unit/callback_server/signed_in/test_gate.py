@@ -9,11 +9,16 @@ import pytest
 
 from callback_server.signed_in.gate import Gate
 from datasource.api.objects import Secret
+from datasource.api.states import Reason
 from datasource.records.credential import CredentialFacts
 from datasource.records.history import read_history
+from datasource.records.import_secret import ImportedFrom
 from tests.unit.callback_server.signed_in.company import Company, company, link_with_ticket
 
 STORED = "The new credential was stored"
+IMPORTED = CredentialFacts(
+    "imported", fingerprint="f", has_refresh_token=True, imported=ImportedFrom("0" * 64, "uid-9")
+)
 SESSION = "__Host-datasource-session"
 
 
@@ -73,6 +78,26 @@ async def test_credential_that_stands_is_replaced_only_by_who_may_patch(tmp_path
         there.cluster.allow("bob", "get", "authorize", "patch")
         another = await there.signed_in("bob")
         assert STORED in (await another.end(await another.begin())).text
+
+
+async def test_import_that_gives_way_takes_no_right_that_was_not_needed_at_the_beginning(there: Company) -> None:
+    browser = await there.signed_in("ada")
+    sent_to = await browser.begin()
+    there.cluster.secrets["shop"].put_what_a_datasource_has("shop", "calendar", "uid-of-shop-calendar", IMPORTED)
+    assert STORED in (await browser.end(sent_to)).text
+
+
+async def test_import_over_a_credential_that_stood_is_replaced_only_by_who_may_patch(tmp_path: Path) -> None:
+    async with company(tmp_path / "secret", username_prefix="") as there:
+        there.cluster.allow("ada", "get", "authorize", "patch")
+        there.add(replaces=CredentialFacts("c-1", fingerprint="f", verdict=Reason.GRANT_REVOKED))
+        browser = await there.signed_in("ada")
+        sent_to = await browser.begin()
+        over_it = msgspec.structs.replace(IMPORTED, replaces="c-1")
+        there.cluster.secrets["shop"].put_what_a_datasource_has("shop", "calendar", "uid-of-shop-calendar", over_it)
+        there.cluster.forbid("ada", "patch")
+        assert "You may not do that any more" in (await browser.end(sent_to)).text
+        assert there.provider.requests == []
 
 
 async def test_session_that_ended_on_the_way_costs_no_consent_and_rights_are_asked_all_the_same(there: Company) -> None:

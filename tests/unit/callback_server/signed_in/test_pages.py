@@ -91,6 +91,20 @@ def test_rows_are_made_of_what_the_api_server_printed() -> None:
     assert text("list.nothing") == "There is none."
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        pytest.param("ada@example.com", "ada@example.com", id="as most names are"),
+        pytest.param("u" * 45, "u" * 45, id="as long as it may be"),
+        pytest.param("a" * 1000 + "@" + "z" * 23, "a" * 28 + "…" + "z" * 16, id="longer than a screen"),
+    ],
+)
+def test_name_at_the_top_of_a_page_takes_no_screen_and_is_whole_on_the_first_page(name: str, shown: str) -> None:
+    account = Account(name, "/sign-out", "t")
+    assert f"<code>{shown}</code>" in body(list_page(ListPage(account, "shop", "/", (), None)))
+    assert f"<code>{name}</code>" in body(home_page(HomePage(account, "/datasources", ())))
+
+
 def test_rows_of_all_namespaces_lead_into_their_own() -> None:
     table = TablePage(({"Name": "a", "Namespace": "shop"}, {"Name": "a", "Namespace": "sales"}))
     rows = rows_of(table, lambda *place: "/" + "/".join(place), None)

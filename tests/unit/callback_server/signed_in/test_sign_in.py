@@ -8,12 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
+from aiohttp import web
 
 from callback_server.security import token_for
 from callback_server.signed_in import sign_in
 from datasource.oauth2.authorize import s256_challenge
 from tests.support.refresh import leads_on_to
-from tests.unit.callback_server.signed_in.company import CLIENT, EXTERNAL, Company, company
+from tests.unit.callback_server.secrets_server import SecretsServer, failure
+from tests.unit.callback_server.signed_in.company import CLIENT, EXTERNAL, SYSTEM, Company, company
 from tests.unit.datasource.oauth2.test_signature import OTHER_RSA
 
 SESSION = "__Host-datasource-session"
@@ -387,3 +389,24 @@ async def test_page_of_a_sign_in_tells_nothing_of_what_stands_behind_it(there: C
     there_is, there_is_none = (re.sub(r'value="[^"]*"', "", page) for page in pages)
     assert there_is == there_is_none
     assert there.cluster.asked == []
+
+
+class Full(SecretsServer):
+    """Takes nothing that is new."""
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        return failure(503, "Down") if request.method == "POST" else await super().__call__(request)
+
+
+async def test_session_that_cannot_be_stored_asks_for_another_sign_in_and_never_sends_the_code_again(
+    there: Company,
+) -> None:
+    """The page of a silent API server opens its address again by itself: this one has a code that is spent."""
+    browser = there.browser()
+    sent_to = await browser.begin_sign_in("/datasources/shop")
+    there.cluster.secrets[SYSTEM] = Full()
+    back = await browser.come_back(sent_to)
+    assert (back.status_code, back.headers["location"]) == (303, f"{EXTERNAL}/datasources/shop")
+    assert SESSION not in back.headers.get("set-cookie", "")
+    assert "Please sign in" in (await browser.get("/datasources/shop")).text
+    assert len(there.issuer.codes) == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from datasource.cluster.api_errors import (
     Unavailable,
 )
 from datasource.cluster.kube import Kube
+from datasource.cluster.patience import Patience, waiting
 from tests.support.hostile_provider import self_signed
 from tests.unit.datasource.api_server import (
     ApiServer,
@@ -35,11 +37,57 @@ from tests.unit.datasource.cluster.verbs import (
     watch_into,
 )
 
+MOMENT = timedelta(milliseconds=200)
+FOR_EVER = timedelta(days=1)
 
-async def test_server_that_does_not_answer_in_time_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "REQUEST_TIMEOUT", timedelta(milliseconds=200))
-    with pytest.raises(Unavailable, match="GET /api/v1/namespaces/shop/secrets/a: TimeoutError"):
+
+@pytest.mark.parametrize(
+    "patience",
+    [
+        pytest.param(Patience(in_all=MOMENT, of_silence=FOR_EVER), id="whatever it tells others"),
+        pytest.param(Patience(in_all=FOR_EVER, of_silence=MOMENT), id="and says nothing to anybody"),
+    ],
+)
+async def test_server_that_does_not_answer_in_time_is_unavailable(patience: Patience) -> None:
+    with waiting(patience), pytest.raises(Unavailable, match="GET /api/v1/namespaces/shop/secrets/a: TimeoutError"):
         await result_of(get, stays_silent())
+
+
+async def test_server_that_answers_others_meanwhile_has_a_lot_to_do_and_is_waited_for() -> None:
+    may_answer = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        await may_answer.wait()
+        return web.json_response(SECRET)
+
+    async with ApiServer(answer) as server, server.kube() as kube:
+        kube._connection.answered_at = math.inf
+        with waiting(Patience(in_all=FOR_EVER, of_silence=MOMENT)):
+            slow = asyncio.create_task(get(kube))
+        await asyncio.sleep(2 * MOMENT.total_seconds())
+        may_answer.set()
+        await slow
+
+
+async def test_request_that_waits_for_a_connection_waits_no_longer_than_one_that_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The instance: a page that comes when all connections hang with the API server."""
+    monkeypatch.setattr(connection_module, "REQUESTS_IN_FLIGHT", 1)
+    has_come = asyncio.Event()
+
+    async def stays(request: web.Request) -> web.StreamResponse:
+        has_come.set()
+        return await stays_silent()(request)
+
+    async with ApiServer(stays) as server, server.kube() as kube:
+        first = asyncio.create_task(get(kube))
+        await has_come.wait()
+        with waiting(Patience(in_all=FOR_EVER, of_silence=MOMENT)), pytest.raises(Unavailable, match="TimeoutError"):
+            await get(kube)
+        first.cancel()
+        with suppress(asyncio.CancelledError):
+            await first
 
 
 async def test_token_that_was_rotated_is_read_when_the_old_one_is_refused() -> None:

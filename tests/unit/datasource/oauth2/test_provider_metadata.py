@@ -140,12 +140,31 @@ def test_s256_is_supported_where_it_is_listed(methods: object, supported: bool) 
     assert parsed(code_challenge_methods_supported=methods).supports_s256 is supported
 
 
-@pytest.mark.parametrize("value", ["S256", [5], ["x" * 257], ["x"] * 101, {"S256": True}])
+@pytest.mark.parametrize(
+    ("value", "listed"),
+    [
+        ("S256", ("S256",)),
+        (["S256", None, 5, {"a": 1}, ["S256"]], ("S256",)),
+        (["x" * 257, "S256"], ("S256",)),
+        (["x"] * 101, ("x",) * 100),
+        ([5], ()),
+    ],
+)
+def test_odd_entry_of_a_list_costs_that_entry_alone(value: object, listed: tuple[str, ...]) -> None:
+    assert parsed(code_challenge_methods_supported=value).code_challenge_methods_supported == listed
+
+
+@pytest.mark.parametrize("value", [{"S256": True}, 5, True])
 def test_list_that_is_none_spoils_the_document(value: object) -> None:
     assert "code_challenge_methods_supported" in refused(code_challenge_methods_supported=value)
 
 
-@pytest.mark.parametrize("value", ["true", 1, ["true"]])
+@pytest.mark.parametrize(("value", "is_on"), [("true", True), ("True", True), ("false", False), ("FALSE", False)])
+def test_switch_may_be_written_as_a_text(value: str, is_on: bool) -> None:
+    assert parsed(require_pushed_authorization_requests=value).require_pushed_authorization_requests is is_on
+
+
+@pytest.mark.parametrize("value", ["yes", "", 1, ["true"]])
 def test_switch_that_is_neither_true_nor_false_spoils_the_document(value: object) -> None:
     assert "require_pushed_authorization_requests" in refused(require_pushed_authorization_requests=value)
 

@@ -6,6 +6,7 @@ import random
 import string
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
+from unittest.mock import patch
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -111,10 +112,68 @@ def test_secret_of_64_kib_is_cut_wherever_it_begins_and_looked_for_in_a_few_wind
     assert said("No.", [secret]) == "No."
 
 
-def test_secret_at_the_end_of_what_is_looked_at_is_not_half_shown() -> None:
-    for length in range(1980, 2005):
-        shown = said("%20" * (length // 3) + "." * (length % 3) + " hunter2-hunter2", ["hunter2-hunter2"])
-        assert "hunt" not in shown
+# Over the borders: of the text that is looked at, of the text that is shown, of a window. Whatever is cut there, nothing of a
+# secret is left that is cut no more.
+
+LOOKED_AT = 200
+"""Characters here, so that a look is short."""
+
+FILLER = "ä" * LOOKED_AT
+"""A secret, too: it is no more than a cut, so that what stands behind it would be shown."""
+
+
+def left_of(shown: str) -> str:
+    """What is shown, but for the cuts."""
+    return shown.replace(CUT, "").removesuffix("...").strip()
+
+
+def shown_of(spelled: str, border: int, secret: str) -> str:
+    """What is shown of a text, of which just so many characters of a spelled secret are looked at."""
+    text = f"{FILLER[border + 1 :]} {spelled} {'and more ' * 30}"
+    with patch("datasource.outbound.redaction._LONGEST_TEXT", LOOKED_AT):
+        return left_of(said(text, [secret, FILLER]))
+
+
+@given(
+    secret=secrets_,
+    inner=st.sampled_from(sorted(SPELLINGS)),
+    outer=st.sampled_from(sorted(SPELLINGS)),
+    share=st.floats(0, 1),
+)
+def test_nothing_of_a_secret_over_the_end_of_what_is_looked_at_is_shown(
+    secret: str, inner: str, outer: str, share: float
+) -> None:
+    spelled = SPELLINGS[outer](SPELLINGS[inner](secret))[: LOOKED_AT - 30]
+    assert shown_of(spelled, round(share * len(spelled)), secret) == ""
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("sentinel", ["s3nt/nel", "s3nt/nel+ä%41\\x", "two words", "a pass phrase of six words"])
+def test_sentinel_over_that_end_is_cut_wherever_the_end_is(sentinel: str, spelling: str) -> None:
+    spelled = SPELLINGS[spelling](sentinel)
+    borders = {*range(14), len(spelled) // 2, len(spelled) - 1}
+    assert {shown_of(spelled, border, sentinel) for border in borders if border < len(spelled)} == {""}
+
+
+@given(
+    secret=st.text(string.ascii_letters + string.digits + "/+ä%&", min_size=4, max_size=60),
+    spelling=st.sampled_from(sorted(SPELLINGS)),
+    border=st.integers(0, 60),
+)
+def test_secret_over_the_end_of_what_is_shown_is_cut_before_that_end(secret: str, spelling: str, border: int) -> None:
+    words = ("- " * 200)[: 299 - border]
+    shown = said(f"{words}|{SPELLINGS[spelling](secret)}| -", [secret]).removesuffix("...")
+    assert shown.startswith(f"{words}|")
+    # The cut itself may be cut, and a padding is no part of the secret.
+    assert f"{CUT}| -".startswith(shown[len(words) + 1 :].replace("=", ""))
+
+
+@given(secret=st.text(string.ascii_lowercase, min_size=12, max_size=200), share=st.floats(0, 1))
+def test_a_window_of_a_secret_is_cut_wherever_it_begins_and_however_it_is_spelled(secret: str, share: float) -> None:
+    start = round(share * (len(secret) - 12))
+    for spelling in SPELLINGS.values():
+        shown = said(f"No: {spelling(secret[start : start + 12])}, no.", [secret])
+        assert shown.replace("=", "") == f"No: {CUT}, no."
 
 
 @pytest.mark.parametrize(
