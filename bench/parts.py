@@ -91,6 +91,8 @@ class Process:
     def __post_init__(self) -> None:
         settings = Settings("https://connect.example.com", "datasource-system")
         self.controller = Controller(KubeInMemory(), Transport(EgressPolicy()), settings)
+        # No provider is looked at.
+        self.controller._steps.observer.reach = lambda _, __: None
 
     def datasource(self, each: Shown) -> None:
         """Its watch shows it."""
