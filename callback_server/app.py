@@ -26,6 +26,7 @@ from callback_server.callback import CallbackService
 from callback_server.code_exchange import CodeExchange
 from callback_server.cookie import LookAlike, cookie_in, new_cookie, set_cookie_header
 from callback_server.credentials import CredentialStore
+from callback_server.crowd_pages import CrowdPages
 from callback_server.dialog import DialogService, parse_form
 from callback_server.done import DoneService
 from callback_server.flows import FlowStore
@@ -171,7 +172,7 @@ def services(
 
 def create_app(served: Services) -> Starlette:
     """The app, below the path of the external URL."""
-    settings = served.settings
+    settings, crowd_pages = served.settings, CrowdPages(served.settings.branding)
 
     async def show(request: Request) -> Response:
         namespace, name = _place(request)
@@ -232,19 +233,18 @@ def create_app(served: Services) -> Starlette:
     def refusal(request: Request, error: Refused) -> Response:
         count_refused(error)
         namespace, name = _named_place(request)
-        reference = ""
-        if error.status is not HTTPStatus.TOO_MANY_REQUESTS:
-            # What is refused for its number would make as many lines.
-            reference = new_reference(served.token_bytes)
-            place = {"datasource": f"{namespace}/{name}"} if namespace and name else {"namespace": namespace or ""}
-            logger.info("refused", **place, kind=error.kind.value, reference=reference)
-        if namespace and name:
-            error = error.about(namespace, name)
+        place = (namespace, name) if namespace and name else None
         ticket = getattr(request.state, "ticket", "")
-        again = None
-        if namespace and name and is_ticket(ticket):
-            again = authorization_link(settings.external_url, namespace, name, ticket)
+        again = authorization_link(settings.external_url, *place, ticket) if place and is_ticket(ticket) else None
         reloads = request.method == "GET"
+        if error.status is HTTPStatus.TOO_MANY_REQUESTS:
+            # What is refused for its number would make as many lines.
+            return crowd_pages.page(error, place, again, reloads=reloads)
+        reference = new_reference(served.token_bytes)
+        where = {"datasource": f"{namespace}/{name}"} if place else {"namespace": namespace or ""}
+        logger.info("refused", **where, kind=error.kind.value, reference=reference)
+        if place:
+            error = error.about(*place)
         return refusal_page(error, reference=reference, again=again, branding=settings.branding, reloads=reloads)
 
     async def exceeded(request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """The done page: how a flow ended, with the dialog around it; honest about whether the state is AUTHORIZED already."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
@@ -71,6 +72,7 @@ class DoneService:
     looks: Looks
     link_keys: LinkKeyStore
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    monotonic: Callable[[], float] = time.monotonic
 
     async def show(self, done_id: str, cookie: str | None, may_see: MaySee = whoever_has_the_link) -> HTMLResponse:
         """The page; waits a moment for the flow to end and the operator to see it.
@@ -89,12 +91,14 @@ class DoneService:
         found = await lane.record(key, has_key=lambda found: done_id_is_of(key, found.flow))
         flow = _own_flow(key, cookie, found)
         await may_see(flow, done_id)
+        # The looks themselves take long where the API server is slow.
+        last = self.monotonic() + LOOKS * PAUSE
         for look in range(LOOKS):
             datasource = await self.observer.datasource(flow.namespace, flow.name)
             if datasource is None or datasource.metadata.uid != flow.uid:
                 return refusal_page(refusals.datasource_is_gone())
             situation = await self._situation(datasource)
-            if look == LOOKS - 1 or _is_over(flow, situation):
+            if look == LOOKS - 1 or self.monotonic() >= last or _is_over(flow, situation):
                 return self._page(flow, datasource, situation)
             await self.sleep(PAUSE)
             flow = _own_flow(key, cookie, await self.flows.find(key))

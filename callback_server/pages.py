@@ -28,6 +28,8 @@ _TEMPLATES = Path(__file__).with_name("templates")
 
 _environment = Environment(
     loader=FileSystemLoader(_TEMPLATES),
+    # Templates are part of the program: to ask the file system for their age costs as much as a page does.
+    auto_reload=False,
     # Everything that is shown is escaped; no template marks anything as safe but our own style sheet.
     autoescape=select_autoescape(default=True),
     undefined=StrictUndefined,

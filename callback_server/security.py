@@ -5,6 +5,7 @@ import hmac
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from callback_server.situation import Situation
@@ -75,6 +76,7 @@ def origin(url: str) -> str | None:
     return f"{split.scheme}://{name.lower()}" + (f":{port}" if port not in {"", default} else "")
 
 
+@lru_cache(maxsize=64)
 def style_source(css: str) -> str:
     """The CSP source that allows exactly this inline style sheet (CSP Level 3, hash sources)."""
     return "'sha256-" + b64encode(hashlib.sha256(css.encode()).digest()).decode() + "'"

@@ -54,6 +54,8 @@ def _refuse_known_mistakes(path: Path, content: bytes, *, has_password: bool) ->
             f"RELEASE_KEY: {path} is a key in cosign's own format, which cosign alone reads. Make one with openssl genpkey "
             "(docs/release.md); cosign checks its signatures, too."
         )
+    if b"BEGIN OPENSSH PRIVATE KEY" in content:
+        raise Refused(f"RELEASE_KEY: {path} is a key of ssh. Make one with openssl genpkey (docs/release.md).")
     if b"-----BEGIN PUBLIC KEY-----" in content:
         raise Refused(f"RELEASE_KEY: {path} is a public key. The private one signs.")
     is_encrypted = b"BEGIN ENCRYPTED PRIVATE KEY" in content or b"Proc-Type: 4,ENCRYPTED" in content

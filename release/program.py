@@ -5,8 +5,11 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 from deploy.local.cache import BUILD, REPOSITORY
@@ -56,6 +59,24 @@ def this_platform() -> str:
 def archive_name(version: str, on: str) -> str:
     """The file of the archive for a platform."""
     return f"{NAME}-{version}-{on}.{'zip' if on.startswith('windows') else 'tar.gz'}"
+
+
+def archives_in(folder: Path, version: str) -> list[Path]:
+    """The archives of other platforms that a release was given.
+
+    Raises:
+        Refused: something else is in the folder. A signature beside an archive would be another one to krew.
+    """
+    found = sorted(folder.iterdir())
+    for each in found:
+        on = re.fullmatch(rf"{NAME}-{re.escape(version)}-([a-z]+-[a-z0-9]+)\..*", each.name)
+        is_packed = zipfile.is_zipfile if each.name.endswith(".zip") else tarfile.is_tarfile
+        if on is None or each.name != archive_name(version, on[1]) or not each.is_file() or not is_packed(each):
+            raise Refused(
+                f"RELEASE_ARCHIVES: {each.name} is no archive of version {version}, such as "
+                f"{archive_name(version, 'linux-arm64')}. Take it out of {folder}, or make it again with `make plugin`."
+            )
+    return found
 
 
 def archive(source: Source, wheel: Path, target: Path) -> Path:

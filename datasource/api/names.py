@@ -11,6 +11,9 @@ API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "Datasource"
 PLURAL = "datasources"
 
+LONGEST_NAME = 253
+"""Characters of the name of an object (RFC 1123)."""
+
 FIELD_MANAGER = "datasource-operator"
 CALLBACK_FIELD_MANAGER = "datasource-callback-server"
 

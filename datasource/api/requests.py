@@ -13,6 +13,8 @@ HANDLED_LIMIT = 64
 
 _ECHO_LENGTH = 253
 
+_DIGEST_LENGTH = 64
+
 
 class Requests(msgspec.Struct, frozen=True):
     """The values of the request annotations that are present on a Datasource; absence is no request."""
@@ -90,7 +92,8 @@ class HandledSet(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
         Raises:
             msgspec.ValidationError, msgspec.DecodeError: somebody altered it.
         """
-        return msgspec.json.decode(text, type=cls)
+        read = msgspec.json.decode(text, type=cls)
+        return cls(_latest(read.clear_credential), _latest(read.new_credential), _latest(read.refresh))
 
 
 def echo(value: str) -> str:
@@ -107,6 +110,11 @@ def _digest(value: str) -> str:
 
 def _with(digests: tuple[str, ...], value: str | None) -> tuple[str, ...]:
     return digests if value is None else _with_digests(digests, (_digest(value),))
+
+
+def _latest(digests: tuple[str, ...]) -> tuple[str, ...]:
+    """As many as we write, and nothing that is longer than a digest: it stays in memory."""
+    return tuple(digest for digest in digests[-HANDLED_LIMIT:] if len(digest) <= _DIGEST_LENGTH)
 
 
 def _with_digests(digests: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -33,6 +34,10 @@ REQUESTS_IN_FLIGHT = 64
 """Connections for requests. Watches have others: there are two for each namespace that is served."""
 
 _TOKEN_LIFETIME = 60.0
+
+
+class TooLarge(Exception):
+    """An answer was larger than was asked for; the rest of it was not read."""
 
 
 class Connection:
@@ -84,13 +89,19 @@ class Connection:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        most_bytes: float = math.inf,
     ) -> bytes:
-        """Send one request; returns the body of the answer."""
-        response, content = await self._send(method, path, params=params, headers=headers, body=body)
+        """Send one request; returns the body of the answer.
+
+        Raises:
+            TooLarge: the answer has more than `most_bytes`.
+        """
+        send = partial(self._send, method, path, params=params, headers=headers, body=body, most_bytes=most_bytes)
+        response, content = await send()
         if response.status == 401:
             # The token ran out under us; the file may hold a new one by now.
             self._token_read_at = -math.inf
-            response, content = await self._send(method, path, params=params, headers=headers, body=body)
+            response, content = await send()
         if response.status >= 300:
             raise refusal(response.status, content, response.headers.get("Retry-After"))
         return content
@@ -123,6 +134,7 @@ class Connection:
         params: Mapping[str, str] | None,
         headers: Mapping[str, str] | None,
         body: Mapping[str, Any] | None,
+        most_bytes: float,
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         all_headers = {"Content-Type": "application/json", **(headers or {}), **await self._authorization()}
         data = None if body is None else msgspec.json.encode(body)
@@ -133,7 +145,7 @@ class Connection:
                     method, path.lstrip("/"), params=params, headers=all_headers, data=data, allow_redirects=False
                 ) as response,
             ):
-                content = await response.read()
+                content = await _content(response, most_bytes)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
         self.answered_at = time.monotonic()
@@ -164,6 +176,17 @@ class Connection:
             self._token_read_at = time.monotonic()
             self._credentials = credentials(self._configuration)
         return self._credentials
+
+
+async def _content(response: aiohttp.ClientResponse, most_bytes: float) -> bytes:
+    if most_bytes == math.inf:
+        return await response.read()
+    read = bytearray()
+    async for piece in response.content.iter_any():
+        read += piece
+        if len(read) > most_bytes:
+            raise TooLarge
+    return bytes(read)
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

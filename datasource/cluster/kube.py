@@ -1,20 +1,35 @@
 """I/O: the verbs we need of the Kubernetes API, thin and typed: answers are decoded straight into structs."""
 
+import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from datasource.api.objects import PartialObject
 from datasource.cluster.api_errors import NotFound, Status, Unavailable, api_error
-from datasource.cluster.connection import Connection
+from datasource.cluster.connection import Connection, TooLarge
 from datasource.cluster.resources import Resource
 from datasource.cluster.tables import TABLE_ONLY, Table, TablePage
 
 T = TypeVar("T")
+
+PAGE = 250
+"""Objects in a page, where they are as usual."""
+
+LARGEST_PAGE = 4 * 2**20
+"""Bytes of a page of metadata. Usual Secrets have half a MiB together; but whoever may write one may give it 1.5 MiB of labels,
+owners and finalizers, and all of a page is in memory at one time, several times as large as it came."""
+
+PAGES_AT_A_TIME = 4
+"""There are five lists for each namespace that is served, and all of them begin at the start."""
+
+_FEWER = 8  # times fewer objects are asked for where a page was too large
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 _METADATA_LIST_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -71,6 +86,7 @@ class Kube:
 
     def __init__(self, kubeconfig: str | None = None, *, user_agent: str) -> None:
         self._connection = Connection(kubeconfig, user_agent)
+        self._pages = asyncio.Semaphore(PAGES_AT_A_TIME)
 
     @property
     def answered_at(self) -> float:
@@ -172,7 +188,7 @@ class Kube:
         await self._connection.request("DELETE", resource.path(namespace, name), body={"preconditions": preconditions})
 
     async def list_metadata(
-        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = 500
+        self, resource: Resource, namespace: str | None, *, field_selector: str = "", page_size: int = PAGE
     ) -> tuple[list[PartialObject], str]:
         """List metadata only; returns the objects and the resourceVersion to watch from."""
         items: list[PartialObject] = []
@@ -190,22 +206,35 @@ class Kube:
         *,
         field_selector: str = "",
         label_selector: str = "",
-        page_size: int = 500,
+        page_size: int = PAGE,
     ) -> AsyncIterator[tuple[list[PartialObject], str]]:
         """The same page by page, for whoever keeps little of each: all of them at once take much memory.
 
-        The resourceVersion is that of the whole list, the same with every page.
+        The resourceVersion is that of the whole list, the same with every page. A page has `page_size` objects, or as many as
+        make no more than `LARGEST_PAGE`. It is emptied when the next one is asked for.
         """
-        params = {"limit": str(page_size), "fieldSelector": field_selector} | _labelled(label_selector)
+        params = {"fieldSelector": field_selector} | _labelled(label_selector)
+        headers = {"Accept": _METADATA_LIST_ONLY}
+        ask = partial(self._connection.request, "GET", resource.path(namespace), headers=headers)
+        size = page_size
         while True:
-            body = await self._connection.request(
-                "GET", resource.path(namespace), params=params, headers={"Accept": _METADATA_LIST_ONLY}
-            )
-            page = _decoded(body, _List[PartialObject])
-            yield page.items or [], page.metadata.resource_version
+            async with self._pages:
+                try:
+                    # One alone is as large as etcd lets it be.
+                    most_bytes = LARGEST_PAGE if size > 1 else math.inf
+                    body = await ask(params={"limit": str(size)} | params, most_bytes=most_bytes)
+                except TooLarge:
+                    size = max(size // _FEWER, 1)
+                    continue
+                page = _decoded(body, _List[PartialObject])
+                del body
+                items = page.items or []
+                yield items, page.metadata.resource_version
+                items.clear()
             if not page.metadata.continue_:
                 return
             params["continue"] = page.metadata.continue_
+            size = min(size * 2, page_size)
 
     async def pages(
         self, resource: Resource, namespace: str | None, type_: type[T], *, label_selector: str, page_size: int

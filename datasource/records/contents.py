@@ -10,7 +10,7 @@ from typing import Generic, TypeVar, assert_never
 import msgspec
 
 from datasource.api.names import REVOKE_FINALIZER
-from datasource.api.objects import Metadata, OwnerReference, Ownership, ownership
+from datasource.api.objects import Metadata, OwnerReference, Ownership, ownership, telling_owners
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.records.credential import (
@@ -140,8 +140,16 @@ def tombstone(
             assert_never(before)
 
 
+MOST_FINALIZERS = 64
+LARGEST_FINALIZERS = 8192
+"""Characters of all of them. They are kept in memory, for a write that takes ours away leaves the others; whoever may write
+the Secret may give it a megabyte of them."""
+
+
 def _read(metadata: Metadata, history: str | None) -> Readable | Unreadable:
-    owners = metadata.owner_references
+    owners = telling_owners(metadata.owner_references)
+    if len(metadata.finalizers) > MOST_FINALIZERS or sum(map(len, metadata.finalizers)) > LARGEST_FINALIZERS:
+        return Unreadable("it has too many finalizers", handled_in(metadata.annotations), owners)
     try:
         facts = read_facts(metadata.annotations)
     except UnreadableCredential as error:

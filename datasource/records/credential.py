@@ -20,6 +20,7 @@ from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.import_secret import ImportedFrom
 from datasource.records.intent import Intent
+from datasource.records.kept_facts import LONGEST_FACT, key_of_too_long, scopes_in, shown_in
 from datasource.records.lenient_facts import (
     authorized_at_in,
     history_in,
@@ -207,6 +208,9 @@ def read_facts(annotations: Mapping[str, str]) -> Facts:
     Raises:
         UnreadableCredential: somebody altered them.
     """
+    longer = key_of_too_long(annotations)
+    if longer is not None:
+        raise UnreadableCredential(f"annotation {longer} is longer than {LONGEST_FACT} characters")
     credential_id = annotations.get(Annotation.CREDENTIAL_ID)
     if not credential_id:
         raise UnreadableCredential(f"annotation {Annotation.CREDENTIAL_ID} is missing")
@@ -292,23 +296,23 @@ def _credential_facts(credential_id: str, annotations: Mapping[str, str]) -> Cre
         revision=_parsed(annotations, Annotation.REVISION, int) or 1,
         replaces=annotations.get(Annotation.REPLACES, ""),
         fingerprint=fingerprint,
-        requested_scopes=tuple(annotations.get(Annotation.REQUESTED_SCOPES, "").split()),
-        granted_scopes=tuple(annotations.get(Annotation.GRANTED_SCOPES, "").split()),
+        requested_scopes=scopes_in(annotations, Annotation.REQUESTED_SCOPES),
+        granted_scopes=scopes_in(annotations, Annotation.GRANTED_SCOPES),
         expires_at=_parsed(annotations, Annotation.EXPIRES_AT, parse_rfc3339),
         refreshed_at=_parsed(annotations, Annotation.REFRESHED_AT, parse_rfc3339),
         has_refresh_token=Annotation.HAS_REFRESH_TOKEN in annotations,
-        authorized_as=annotations.get(Annotation.AUTHORIZED_AS),
+        authorized_as=shown_in(annotations, Annotation.AUTHORIZED_AS),
         ticket_hash=annotations.get(Annotation.TICKET_HASH),
         handled=_handled(annotations),
         intent=_parsed(annotations, Annotation.INTENT, Intent.decode),
         stored_by=annotations.get(Annotation.STORED_BY),
         verdict=_parsed(annotations, Annotation.VERDICT, Reason),
-        verdict_message=annotations.get(Annotation.VERDICT_MESSAGE),
+        verdict_message=shown_in(annotations, Annotation.VERDICT_MESSAGE),
         told_lifetime=_parsed(annotations, Annotation.TOLD_LIFETIME, _seconds),
         expiry_hint=_parsed(annotations, Annotation.EXPIRY_HINT, parse_rfc3339),
         grant_expires_at=_parsed(annotations, Annotation.GRANT_EXPIRES_AT, parse_rfc3339),
         grant_lifetime=_parsed(annotations, Annotation.GRANT_LIFETIME, _seconds),
-        identity_problem=annotations.get(Annotation.IDENTITY_PROBLEM),
+        identity_problem=shown_in(annotations, Annotation.IDENTITY_PROBLEM),
         identity_checked=identity_checked,
         identity_fits=verdict == "fits",
         is_revocable=Annotation.REVOCABLE in annotations,

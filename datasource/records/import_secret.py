@@ -9,7 +9,7 @@ import re
 import msgspec
 
 from datasource.api.names import IMPORT_SUFFIX
-from datasource.api.objects import Metadata, OwnerReference, Secret
+from datasource.api.objects import Metadata, OwnerReference, Secret, telling_owners
 from datasource.oauth2.reply_members import LONGEST_TOKEN, refresh_token_of
 
 KEY = "refresh_token"
@@ -62,7 +62,7 @@ class ImportSecret(msgspec.Struct, frozen=True):
 def import_secret_in(metadata: Metadata) -> ImportSecret:
     """What matters of the metadata of an import Secret."""
     is_leaving = metadata.deletion_timestamp is not None
-    return ImportSecret(metadata.uid, metadata.resource_version, metadata.owner_references, is_leaving)
+    return ImportSecret(metadata.uid, metadata.resource_version, telling_owners(metadata.owner_references), is_leaving)
 
 
 def datasource_of_import(secret_name: str) -> str | None:

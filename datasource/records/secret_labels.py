@@ -25,6 +25,11 @@ class WrittenMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
 
 NOTHING_WRITTEN = WrittenMetadata()
 
+MOST_KEYS = 64
+"""Of labels, and of annotations, that are kept in memory: the schema has 32 in a template."""
+
+_DIGEST_LENGTH = 64
+
 
 def as_written(template: SecretMetadata) -> WrittenMetadata:
     """What stands on a Secret once a template was carried out."""
@@ -37,9 +42,11 @@ def as_written(template: SecretMetadata) -> WrittenMetadata:
 def written_in(annotations: Mapping[str, str]) -> WrittenMetadata:
     """What was put on a Secret; an altered annotation is as if nothing was."""
     try:
-        return msgspec.json.decode(annotations.get(Annotation.TEMPLATE, "{}"), type=WrittenMetadata)
+        written = msgspec.json.decode(annotations.get(Annotation.TEMPLATE, "{}"), type=WrittenMetadata)
     except (ValueError, msgspec.MsgspecError):
         return NOTHING_WRITTEN
+    is_ours = len(written.hash) <= _DIGEST_LENGTH and max(len(written.labels), len(written.annotations)) <= MOST_KEYS
+    return written if is_ours else NOTHING_WRITTEN
 
 
 def created_metadata(template: SecretMetadata) -> dict[str, dict[str, str]]:

@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from datasource.api.names import (
     SecretType,
     TokenSecretType,
 )
-from datasource.api.objects import Metadata, OwnerReference, owner_reference
+from datasource.api.objects import Metadata, OwnerReference, owner_reference, telling_owners
 from datasource.api.spec import Spec, SpecProblem
 from datasource.api.template import CAPTURED, DEFAULT_DATA, least_sizes, render, values
 from datasource.api.template_problems import size_problem
@@ -193,9 +194,9 @@ def read_stored(metadata: Metadata, *, has_usual_type: bool = True) -> StoredTok
         name=metadata.name,
         uid=metadata.uid,
         resource_version=metadata.resource_version,
-        content=metadata.annotations.get(Annotation.CONTENT, ""),
-        owners=metadata.owner_references,
-        fields=_shared_fields(frozenset(_our_fields(metadata))),
+        content=_digest_or_none(metadata.annotations.get(Annotation.CONTENT, "")),
+        owners=telling_owners(metadata.owner_references),
+        fields=_shared_fields(frozenset(islice(_our_fields(metadata), MOST_FIELDS))),
         has_usual_type=has_usual_type,
     )
 
@@ -211,6 +212,17 @@ def _is_json_object(text: str) -> bool:
 def _base64(text: str) -> str:
     return b64encode(text.encode()).decode()
 
+
+_DIGEST_LENGTH = 64
+
+
+def _digest_or_none(content: str) -> str:
+    """The annotation, where it may be one of ours; what is longer is none, and may have 256 KiB."""
+    return content if len(content) <= _DIGEST_LENGTH else ""
+
+
+MOST_FIELDS = 1024
+"""Of one Secret; those of a template are about a hundred. Under our name a tenant may own 60,000."""
 
 LONGEST_SHARED = 1024
 """Characters of field names that are kept once for all: longer ones stay no longer than the Secret that has them."""
@@ -233,7 +245,8 @@ def _content(facts: CredentialFacts, *shape: object) -> str:
 
 
 def _our_fields(metadata: Metadata) -> Iterator[str]:
-    for entry in metadata.managed_fields:
+    # What was applied first: that is what our latest write left, however much somebody else wrote under our name.
+    for entry in sorted(metadata.managed_fields, key=lambda entry: entry.operation != "Apply"):
         if entry.manager == FIELD_MANAGER and not entry.subresource:
             yield from _keys("data/", entry.fields_v1.get("f:data"))
             described = entry.fields_v1.get("f:metadata") or {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sys import intern
 from typing import NamedTuple
 
-from datasource.api.names import CREDENTIAL_SUFFIX, TOKEN_SUFFIX, Annotation, Role, credential_secret_name
+from datasource.api.names import CREDENTIAL_SUFFIX, LONGEST_NAME, TOKEN_SUFFIX, Annotation, Role, credential_secret_name
 from datasource.api.objects import Datasource, Metadata
 from datasource.records.contents import Contents, StoredCredential, contents_in, still_there
 from datasource.records.revocable_token import revocation_is_due
@@ -287,7 +287,7 @@ def _put(keys: set[Key], key: Key, *, is_in: bool) -> None:
 
 def _owner_key(metadata: Metadata) -> Key | None:
     name = metadata.annotations.get(Annotation.DATASOURCE)
-    return None if not name else Key(metadata.namespace, name)
+    return None if not name or len(name) > LONGEST_NAME else Key(metadata.namespace, name)
 
 
 def _usual_owner(namespace: str, name: str) -> Key | None:

@@ -192,8 +192,11 @@ class CallbackRights:
     async def _knows_all_datasources(self, scope: Scope) -> bool:
         """Whether the watch has told of every Datasource: else rights would be taken away that are needed."""
         for _ in range(TELL_WITHIN):
-            listed, _version = await self.kube.list_metadata(DATASOURCES, scope)
-            if all(self._knows(each) for each in listed):
+            known = [
+                all(self._knows(each) for each in page)
+                async for page, _ in self.kube.metadata_pages(DATASOURCES, scope)
+            ]
+            if all(known):
                 return True
             await self.sleep(1)
         return False

@@ -42,8 +42,8 @@ class KeyCheck:
     async def drop_missed_deletions(self, scope: Scope) -> None:
         """Forget Datasources that a full list of a scope no longer has."""
         suspects = {key for key in self.cache.datasource_keys() if scope in {None, key.namespace}}
-        listed, _ = await self.kube.list_metadata(DATASOURCES, scope)
-        suspects -= {Key(item.metadata.namespace, item.metadata.name) for item in listed}
+        async for page, _ in self.kube.metadata_pages(DATASOURCES, scope):
+            suspects -= {Key(item.metadata.namespace, item.metadata.name) for item in page}
         for key in suspects:
             logger.info("missed a deletion", datasource=str(key))
             self.cache.drop_datasource(key)

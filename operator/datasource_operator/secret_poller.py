@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from operator import itemgetter
 
 import structlog
 
@@ -28,6 +29,10 @@ _TICK = 0.5
 
 LOOKS_PER_NAMESPACE = 20
 """Of what is due in one namespace, so much is looked at in each round, twice a second; those that wait longest first."""
+
+
+IN_FLIGHT = 8
+"""Looks at a time, each a request: where the API server is slow, they do not add up."""
 
 
 @dataclass(slots=True)
@@ -73,10 +78,21 @@ class SecretPoller:
         """Look at whatever is due, for ever."""
         while True:
             await asyncio.sleep(_TICK)
-            for place in self._due():
+            await self._look_at_all(self._due())
+
+    async def _look_at_all(self, places: list[tuple[str, str]]) -> None:
+        left = iter(places)
+
+        async def looker() -> None:
+            for place in left:
                 await self._look(place)
 
+        async with asyncio.TaskGroup() as lookers:
+            for _ in range(min(IN_FLIGHT, len(places))):
+                lookers.create_task(looker())
+
     def _due(self) -> list[tuple[str, str]]:
+        """Namespaces go round, those that wait longest first: whoever waits for many Secrets does not stand before others."""
         now, taken = self.monotonic(), Counter[str]()
         waiting = sorted((watched.due, place) for place, watched in self._watched.items() if watched.due <= now)
         due = []
@@ -84,8 +100,8 @@ class SecretPoller:
             namespace, _ = place
             taken[namespace] += 1
             if taken[namespace] <= LOOKS_PER_NAMESPACE:
-                due.append(place)
-        return due
+                due.append((taken[namespace], place))
+        return [place for _, place in sorted(due, key=itemgetter(0))]
 
     def _leave(self, key: Key, secret: str) -> None:
         self._waits_for.pop(key, None)

@@ -62,12 +62,14 @@ class FlowSweeper:
 
     async def _sweep(self, kind: SecretType) -> int:
         records, _ = await self.kube.list_metadata(SECRETS, self.namespace, field_selector=f"type={kind}")
+        # All are heard before the first is deleted: somebody's thousands of old records put off nobody's news.
+        for record in records if kind is SecretType.FLOW else ():
+            failed = failed_flow(record.metadata)
+            if failed is not None:
+                self.hear(failed)
         swept = 0
         for record in records:
             metadata = record.metadata
-            failed = failed_flow(metadata) if kind is SecretType.FLOW else None
-            if failed is not None:
-                self.hear(failed)
             if not has_expired(metadata, self.now()):
                 continue
             try:

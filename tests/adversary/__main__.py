@@ -29,10 +29,12 @@ from deploy.local.cache import REPOSITORY
 from deploy.local.processes import Child, StackError
 from deploy.local.progress import Ticker, say
 from tests.adversary import figures as bounds
+from tests.adversary import steps
 from tests.adversary.figures import Figures
 from tests.adversary.namespaces import enter
 from tests.adversary.parameters import LIFETIME, MOST_EXTRA, Parameters
 from tests.adversary.pod import Pod
+from tests.adversary.steps import Way
 from tests.adversary.targets import Target
 from tests.adversary.tenant import EGRESS_ALLOW, Tenant, identity
 from tests.adversary.victim import NAMESPACE, PEOPLES_NAMESPACE, Victim
@@ -52,6 +54,8 @@ class Run:
     """One run, with or without the hostile tenant."""
 
     figures: Figures
+    ways: list[Way]
+    """Of the victim's people."""
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -192,6 +196,7 @@ async def _run_of(victim: Victim, pods: dict[str, Pod], hostile: Hostile | None,
         "states": await victim.states(),
         "cpu_seconds": {name: round(pod.cpu_seconds, 1) for name, pod in pods.items()},
         "failed_authorizations": people.failures,
+        "authorizations_by_step": steps.details(people.ways),
         "dead_tokens": victim.apps.dead,
         "ends": {name: pod.ends for name, pod in pods.items()},
         "longest_stall_ms": {
@@ -203,7 +208,7 @@ async def _run_of(victim: Victim, pods: dict[str, Pod], hostile: Hostile | None,
         details["heard"] = hostile.heard()
         details["done"] = dict(sorted(hostile.tenant.done.items()))
         details["junk"] = msgspec.to_builtins(await asyncio.to_thread(_outcome, hostile.junk))
-    return Run(figures, details)
+    return Run(figures, people.ways, details)
 
 
 def _outcome(junk: subprocess.Popen[bytes]) -> Outcome:
@@ -249,6 +254,7 @@ def main() -> None:
     for title, each in (("attacked", attacked), ("control", control)):
         if each is not None:
             say(f"{title}: longest stalls in ms {each.details['longest_stall_ms']}, states {each.details['states']}")
+            say(f"{title}: authorizations, of which those that took longest\n{steps.table(each.ways)}")
     say(f"written to {_shown(parameters.folder / 'adversary.json')}; what was done and heard beside it")
     if attacked.details["unfinished"]:
         say("\n".join(attacked.details["unfinished"]))

@@ -6,7 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from bench.bare import Bare, Refused, load_json
 from bench.fleet import Fleet
@@ -14,6 +14,7 @@ from bench.objects import DUE_AGE
 from bench.world import World
 from datasource.api.names import Annotation, default_token_secret_name
 from tests.adversary.parameters import DUE_BY, LATE_AFTER, LIFETIME, MOST_EXTRA, Parameters
+from tests.adversary.steps import Step, Stopwatch, Way
 from tests.support.person import Person, parameters_of
 
 NAMESPACE = "victim"
@@ -107,10 +108,13 @@ class People:
     seconds: list[float] = field(default_factory=list)
     """For each authorization, from the link to the token Secret."""
     failures: list[str] = field(default_factory=list)
+    ways: list[Way] = field(default_factory=list)
+    """Where the seconds of each went."""
+    _began: float = 0.0
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        names = self.fleet.names
+        names, self._began = self.fleet.names, time.monotonic()
         async with asyncio.TaskGroup() as group:
             for number in range(self.parameters.people):
                 group.create_task(self._person(names[number :: self.parameters.people]))
@@ -122,22 +126,26 @@ class People:
                 await asyncio.sleep(1)
 
     async def _authorize(self, name: str) -> None:
-        begun, patience = time.monotonic(), self.parameters.patience
+        begun, patience, watch = time.monotonic(), self.parameters.patience, Stopwatch(time.monotonic)
+        came = begun - self._began
         try:
-            async with asyncio.timeout(patience):
-                link = await self._link(name)
+            with watch.step(Step.LINK):
+                async with asyncio.timeout(patience):
+                    link = await self._link(name)
             before = await self._token(name)
             begun = time.monotonic()
             async with asyncio.timeout(patience):
-                await asyncio.to_thread(_flow, link)
-                while await self._token(name) == before:  # noqa: ASYNC110 - it is others who change it
-                    await asyncio.sleep(0.1)
+                await asyncio.to_thread(_flow, link, watch)
+                with watch.step(Step.TOKEN):
+                    while await self._token(name) == before:  # noqa: ASYNC110 - it is others who change it
+                        await asyncio.sleep(0.1)
         except Exception as error:
             # A refusal, a page without a form, a wait that was too long: a person who did not get what they came for.
-            self.failures.append(f"{name}: {type(error).__name__}: {error}"[:500])
+            self.failures.append(f"{name}: {type(error).__name__} in step {watch.under_way}: {error}"[:500])
             self.seconds.append(max(time.monotonic() - begun, float(patience)))
         else:
             self.seconds.append(time.monotonic() - begun)
+        self.ways.append(Way(name, round(came, 1), round(self.seconds[-1], 3), watch.told(), watch.under_way))
 
     async def _link(self, name: str) -> str:
         """The link in its status; a Datasource that is authorized is asked for a new one."""
@@ -165,13 +173,22 @@ class People:
             return None
 
 
-def _flow(link: str) -> None:
-    """Open the link, consent at a provider that asks nothing, come back."""
+def _flow(link: str, watch: Stopwatch) -> None:
+    """Open the link, press the button, consent at a provider that asks nothing, come back."""
     with Person() as person:
-        asked = parameters_of(person.begin(link))
-        back = urlencode({"code": secrets.token_hex(16), "state": asked["state"]})
-        page = person.come_back(f"{asked['redirect_uri']}?{back}")
-        assert "The new credential was stored" in page.text, f"{page.status_code}: {page.text[:300]}"
+        with watch.step(Step.OPEN):
+            page = person.get(link)
+            assert page.status_code == 200, f"{page.status_code}: {page.text[:300]}"
+        with watch.step(Step.PRESS):
+            asked = parameters_of(person.press(page))
+        with watch.step(Step.CONSENT):
+            back = urlencode({"code": secrets.token_hex(16), "state": asked["state"]})
+        with watch.step(Step.CALLBACK):
+            answer = person.get(f"{asked['redirect_uri']}?{back}")
+            assert answer.is_redirect, f"{answer.status_code}: {answer.text[:300]}"
+        with watch.step(Step.DONE):
+            page = person.get(urljoin(str(answer.url), answer.headers["location"]))
+            assert "The new credential was stored" in page.text, f"{page.status_code}: {page.text[:300]}"
 
 
 @dataclass(slots=True)

@@ -5,11 +5,14 @@ from datetime import timedelta
 
 import pytest
 
+from datasource.cluster import kube
 from datasource.process import journal, logs
 from datasource.providers import connections, discovery, resolver, transport, verifier
 from datasource_operator import (
     controller,
     event_rates,
+    handlers,
+    kopf_session,
     notifier,
     observer,
     probing,
@@ -44,7 +47,7 @@ TOLD: dict[str, tuple[list[int], list[int]]] = {
     "probes (`spec.probe`) at a time": ([probing.PER_NAMESPACE, probing.PER_PROVIDER], [probing.IN_ALL]),
     "lookups of names at a time": ([resolver.MOST_OF_A_TENANT, resolver.MOST_OF_A_DOMAIN], [resolver.MOST_IN_ALL]),
     "connections to one provider at a time": ([], [connections.CONNECTIONS_TO_ONE_PROVIDER]),
-    "looks for missing Secrets, each half second": ([secret_poller.LOOKS_PER_NAMESPACE], []),
+    "looks for missing Secrets, each half second": ([secret_poller.LOOKS_PER_NAMESPACE], [secret_poller.IN_FLIGHT]),
     "parsed specs in memory": (
         [observer.PARSED_SPECS_PER_NAMESPACE // MIB],
         [observer.PARSED_SPECS_IN_ALL // MIB],
@@ -74,7 +77,10 @@ TOLD: dict[str, tuple[list[int], list[int]]] = {
         [journal.MOST_LEFT_PER_NAMESPACE],
         [journal.LARGEST_IN_ALL // MIB],
     ),
+    "a page of a list of Secrets in memory": ([], [kube.LARGEST_PAGE // MIB, kube.PAGES_AT_A_TIME]),
+    "a page of a list of Datasources in memory": ([], [handlers.PAGE, kopf_session.LISTS_AT_A_TIME]),
     "Datasources, with spec, status and request annotations in memory": ([], []),
+    "Secrets of ours in memory, by their metadata": ([], []),
 }
 
 

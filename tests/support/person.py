@@ -93,6 +93,10 @@ class Person:
         """Open the link and choose Get new credential; returns the URL at the provider."""
         page = self.get(link)
         assert page.status_code == 200, page.text
+        return self.press(page)
+
+    def press(self, page: httpx.Response) -> str:
+        """Choose Get new credential on the page behind a link; returns the URL at the provider."""
         answer = self.submit(page, "Get new credential")
         target = leads_on_to(answer.text)
         assert target is not None, f"{answer.status_code}: {answer.text}"

@@ -38,6 +38,7 @@ GIVEN_TO_OUR_CODE = {
     "bench/libraries.py": "weighs our client against the official one",
     "tests/cluster/test_api_in_memory.py": "compares the verbs in memory with our client on a real API server",
     "tests/cluster/test_lease.py": "runs the elector, which works through a connection that it is given",
+    "tests/docs/test_bounds.py": "reads the bounds of our client",
     "tests/faults/armed.py": "puts steps around the verbs of a process that dies at one of them",
     "tests/support/api_in_memory.py": "refuses with the errors that our code knows",
     "tests/support/api_rules.py": "refuses with the errors that our code knows",

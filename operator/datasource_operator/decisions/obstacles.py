@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from datasource.api.names import Role, credential_secret_name
+from datasource.api.names import LONGEST_NAME, Role, credential_secret_name
 from datasource.api.states import Reason
 from datasource_operator.decisions.observed import Finding, Observed, Refusal, Surroundings
 from datasource_operator.decisions.steps import DeleteTokenSecret, LookForTokenSecret, Step, WriteTokenSecret
@@ -41,7 +41,7 @@ def immutable_secret(name: str, namespace: str, *, is_credential: bool) -> Findi
 
 def secret_conflict(name: str, role: Role, holder: str | None = None) -> Finding:
     """A name we need is taken; by which Datasource, where it is one."""
-    if role is Role.TOKEN and holder is not None:
+    if role is Role.TOKEN and holder is not None and len(holder) <= LONGEST_NAME:
         return Finding(
             Reason.SECRET_CONFLICT,
             f"Secret {name} holds the token of Datasource {holder}. Choose another name in spec.tokenSecret.name. Or rename "
@@ -76,11 +76,18 @@ def secret_has_another_type(name: str) -> Finding:
     )
 
 
+_MOST_NAMED = 5
+_LONGEST_NAME = 317
+"""Finalizers, and characters of one (253 of a domain, a slash, 63 of a name): whoever may write a Secret may give it 60,000."""
+
+
 def secret_is_leaving(name: str, finalizers: tuple[str, ...]) -> Finding:
     """A Secret of ours was deleted, and a finalizer that is not ours keeps it, so no other can be made under that name."""
+    more = len(finalizers) - _MOST_NAMED
+    named = [each[:_LONGEST_NAME] for each in finalizers[:_MOST_NAMED]] + ([f"and {more} more"] if more > 0 else [])
     return Finding(
         Reason.SECRET_CONFLICT,
-        f"Secret {name} was deleted, but a finalizer keeps it: {', '.join(finalizers)}. The owner of that finalizer has to "
+        f"Secret {name} was deleted, but a finalizer keeps it: {', '.join(named)}. The owner of that finalizer has to "
         f"remove it. Until then nothing can be stored under that name. To see it: kubectl get secret {name} "
         "-o jsonpath='{.metadata.finalizers}'.",
     )

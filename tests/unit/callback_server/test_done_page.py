@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64decode
+from itertools import count
 from typing import Any
 
 import pytest
@@ -39,6 +40,16 @@ async def test_page_that_waited_in_vain_says_so() -> None:
     assert STORED in page.text
     assert "The operator has not used it yet." in page.text
     assert "The Datasource is AUTHORIZED" not in page.text
+
+
+async def test_page_over_a_slow_api_server_looks_less_often() -> None:
+    """Each look takes as long as the API server does: twelve of them were half a minute of white page."""
+    clock = count(step=LOOKS * PAUSE / 2)
+    async with visit(GRANTS, monotonic=lambda: next(clock)) as came:
+        page = await came.authorize()
+        assert len(came.sleeps) < LOOKS / 2
+    assert STORED in page.text
+    assert "The operator has not used it yet." in page.text
 
 
 async def test_authorized_of_before_is_not_taken_for_the_news() -> None:

@@ -160,6 +160,7 @@ async def visit(
     journal: Journal | None = None,
     deletion_policy: str | None = None,
     patience: float = PATIENCE,
+    monotonic: Callable[[], float] = lambda: 0.0,
     has_metadata: bool = False,
     **oauth2: Any,
 ) -> AsyncIterator[Visit]:
@@ -185,15 +186,15 @@ async def visit(
                 if done is not None:
                     await done
 
-        http = httpx.ASGITransport(create_app(_patient(wired, sleep)), raise_app_exceptions=False)
+        http = httpx.ASGITransport(create_app(_patient(wired, sleep, monotonic)), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=http, base_url=EXTERNAL) as client:
             came = Visit(kube, provider, client, sleeps, spec, transport, settings, wired)
             _store(kube, spec)
             yield came
 
 
-def _patient(wired: Services, sleep: Callable[[float], Awaitable[None]]) -> Services:
-    return dataclasses.replace(wired, done=dataclasses.replace(wired.done, sleep=sleep))
+def _patient(wired: Services, sleep: Callable[[float], Awaitable[None]], monotonic: Callable[[], float]) -> Services:
+    return dataclasses.replace(wired, done=dataclasses.replace(wired.done, sleep=sleep, monotonic=monotonic))
 
 
 def _store(kube: Connection, spec: dict[str, Any]) -> None:

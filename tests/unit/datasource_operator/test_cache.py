@@ -1,14 +1,17 @@
 """What the operator remembers, and what it passes over."""
 
 import itertools
+import sys
 from types import FrameType, TracebackType
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.api.names import LAST_APPLIED, Annotation
+from datasource.api.names import FIELD_MANAGER, LAST_APPLIED, Annotation
+from datasource.api.objects import ManagedFields, Metadata, OwnerReference, telling_owners
 from datasource.api.states import Reason
 from datasource.records.contents import StoredCredential, StoredTombstone
 from datasource.records.credential import Unreadable
@@ -137,7 +140,7 @@ def test_a_credential_is_remembered_by_the_datasource_that_it_names() -> None:
     assert cache.store_secret(credential_metadata()) == KEY
     stored = cache.credential(KEY)
     assert isinstance(stored, StoredCredential)
-    assert (stored.facts.credential_id, stored.owners) == ("credential-1", OURS)
+    assert (stored.facts.credential_id, stored.owners) == ("credential-1", telling_owners(OURS))
 
 
 def test_a_secret_that_names_no_datasource_is_not_remembered() -> None:
@@ -274,7 +277,7 @@ def test_of_a_token_secret_it_is_known_which_keys_are_ours() -> None:
     cache.store_secret(token_secret_metadata("taken-over", manager="kubectl-edit"))
     ours, taken_over = cache.token_secrets(KEY)
     assert ours.fields == {"data/access_token", "data/token_type", "data/expires_at"}
-    assert (ours.content, ours.uid, ours.owners) == ("content-1", "uid-of-ours", OURS)
+    assert (ours.content, ours.uid, ours.owners) == ("content-1", "uid-of-ours", telling_owners(OURS))
     assert taken_over.fields == frozenset()
 
 
@@ -417,3 +420,103 @@ def test_what_is_kept_is_what_was_seen() -> None:
     assert cache.datasource(KEY) == whole
     assert cache.has_datasource(KEY)
     assert not cache.has_datasource(Key(NAMESPACE, "orders"))
+
+
+# What a tenant may write onto a Secret: Kubernetes bounds annotations (256 KiB), names, and the whole (1.5 MiB), and no more.
+
+MANY = 20_000
+LONG = "x" * 250_000
+NUMBERS = tuple(f"{number:x}" for number in range(MANY))
+
+HOSTILE_CREDENTIALS: dict[str, dict[str, Any]] = {
+    "scopes": {"annotations": {"granted_scopes": " ".join(NUMBERS), "requested_scopes": " ".join(NUMBERS)}},
+    "handled requests": {"annotations": {"handled": msgspec.json.encode({"refresh": NUMBERS}).decode()}},
+    "long handled requests": {"annotations": {"handled": msgspec.json.encode({"clearCredential": [LONG]}).decode()}},
+    "labels written": {"annotations": {"template": msgspec.json.encode({"hash": "a", "labels": NUMBERS}).decode()}},
+    "a hash of labels": {"annotations": {"template": msgspec.json.encode({"hash": LONG}).decode()}},
+    "promises": {
+        "annotations": {
+            "promised": msgspec.json.encode(
+                {"issuer": "https://login.example.com", "token_endpoint_auth_methods_supported": NUMBERS}
+            ).decode()
+        }
+    },
+    "an account": {"annotations": {"authorized_as": LONG}},
+    "a verdict": {"annotations": {"verdict_message": LONG}},
+    "a credential ID": {"annotations": {"credential_id": LONG}},
+    "a fingerprint": {"annotations": {"fingerprint": LONG}},
+    "who stored it": {"annotations": {"stored_by": LONG}},
+    "finalizers": {"finalizers": tuple(f"a.example.com/{number}" for number in NUMBERS)},
+    "long finalizers": {"finalizers": tuple(f"a.example.com/{number:0>60}" for number in NUMBERS[:200])},
+    "owners": {"owner_references": tuple(OwnerReference(number, number, number, number) for number in NUMBERS)},
+    "an owner's name": {"owner_references": (OwnerReference("uid", "Pod", LONG, LONG),)},
+    "an owner's kind": {"owner_references": (OwnerReference(LONG, "Pod"), OwnerReference("uid", LONG))},
+    "annotations of others": {"annotations": {"link": LONG}},
+}
+
+HOSTILE_TOKENS: dict[str, dict[str, Any]] = {
+    "a Datasource's name": {"annotations": {"datasource": LONG}},
+    "content": {"annotations": {"content": LONG}},
+    "fields under our name": {
+        "managed_fields": (
+            ManagedFields(FIELD_MANAGER, "Update", "", {"f:data": {f"f:{each}": {} for each in NUMBERS}}),
+        )
+    },
+    "fields of others": {
+        "managed_fields": (ManagedFields("kubectl", "Update", "", {"f:data": {f"f:{each}": {} for each in NUMBERS}}),)
+    },
+    "labels": {"labels": dict.fromkeys(NUMBERS, "")},
+    "owners": HOSTILE_CREDENTIALS["owners"],
+}
+
+
+def _hostile(usual: Metadata, changes: dict[str, Any]) -> bytes:
+    """As it comes from the API server."""
+    own = {Annotation[key.upper()]: value for key, value in changes.get("annotations", {}).items()}
+    told = msgspec.structs.replace(usual, **changes | {"annotations": usual.annotations | own})
+    return msgspec.json.encode(told)
+
+
+def _bytes_kept(cache: Cache) -> int:
+    return sum(sys.getsizeof(each) for each in reachable(cache))
+
+
+@pytest.mark.parametrize("name", HOSTILE_CREDENTIALS)
+def test_whatever_is_written_onto_a_credential_secret_little_of_it_stays_in_memory(name: str) -> None:
+    """200 of them, as the quota in docs/admin.md lets one tenant have, must not fill the memory that all share."""
+    cache = Cache()
+    raw = _hostile(credential_metadata(), HOSTILE_CREDENTIALS[name])
+    assert len(raw) > 10_000
+    cache.store_secret(msgspec.json.decode(raw, type=Metadata))
+    assert cache.credential(KEY) is not None
+    assert _bytes_kept(cache) < 300_000
+
+
+@pytest.mark.parametrize("name", HOSTILE_TOKENS)
+@pytest.mark.parametrize("has_usual_type", [True, False])
+def test_whatever_is_written_onto_a_token_secret_little_of_it_stays_in_memory(name: str, has_usual_type: bool) -> None:
+    """Anybody who may write Secrets may label one, whatever its type."""
+    cache = Cache()
+    raw = _hostile(token_secret_metadata(), HOSTILE_TOKENS[name])
+    cache.store_secret(msgspec.json.decode(raw, type=Metadata), has_usual_type=has_usual_type)
+    assert _bytes_kept(cache) < 200_000
+
+
+def test_a_secret_that_names_what_is_no_name_is_nobodys() -> None:
+    cache = Cache()
+    hostile = token_secret_metadata(datasource="x" * 254)
+    assert cache.store_secret(hostile) is None
+    assert cache.drop_secret(hostile) is None
+    assert list(cache.secret_names(Source.TOKENS)) == []
+    assert cache.store_secret(token_secret_metadata(datasource="x" * 253)) == Key(NAMESPACE, "x" * 253)
+
+
+def test_fields_of_ours_are_known_however_many_somebody_else_wrote_under_our_name() -> None:
+    """Else the token Secret would be taken for one that differs, and be written again for ever."""
+    ours = token_secret_metadata()
+    many = ManagedFields(FIELD_MANAGER, "Update", "", {"f:data": {f"f:{number}": {} for number in NUMBERS}})
+    cache = Cache()
+    cache.store_secret(msgspec.structs.replace(ours, managed_fields=(many, *ours.managed_fields)))
+    (stored,) = cache.token_secrets(KEY)
+    assert stored.fields >= {"data/access_token", "data/token_type", "data/expires_at"}
+    assert not stored.is_copy

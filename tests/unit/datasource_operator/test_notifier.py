@@ -1,5 +1,6 @@
 """What a receiver on loopback gets, and what becomes of what it does not take."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
@@ -189,6 +190,29 @@ async def test_ten_thousand_at_once_are_one_message_a_namespace(tmp_path: Path) 
         await here.notifier().tell(transport)
     counts = [json.loads(request.body)["data"]["count"] for request in here.receiver.requests]
     assert counts == [5_000, 5_000]
+
+
+async def test_however_large_specs_are_others_may_work_in_between(tmp_path: Path) -> None:
+    """Each look at a large one takes a millisecond: 500 of them in a row would hold up everybody's refreshes."""
+    async with bench(tmp_path, TAKES) as (here, _):
+        here.wait("shop", *(f"ds-{number}" for number in range(200)))
+        notifier, turns = here.notifier(), 0
+
+        def a_millisecond_later() -> float:
+            here.clock += 0.001
+            return here.clock
+
+        async def another() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        notifier.monotonic = a_millisecond_later
+        task = asyncio.create_task(another())
+        assert len(await notifier._waiting()) == 1
+        task.cancel()
+        assert turns >= 10
 
 
 async def test_a_receiver_nobody_listens_at_costs_nothing_but_the_round(tmp_path: Path) -> None:

@@ -264,3 +264,33 @@ async def test_of_very_many_secrets_each_is_looked_for_in_its_turn() -> None:
         for _ in range(30):
             await bench.look()
         assert len({call.name for call in bench.kube.calls}) == 3 * LOOKS_PER_NAMESPACE
+
+
+async def test_with_however_many_namespaces_somebody_waits_for_very_many_secrets_the_others_come_first() -> None:
+    async with running() as bench:
+        for number in range(500):
+            bench.poller.wait_for(Key(f"greedy-{number % 50}", f"ds-{number}"), f"missing-{number}")
+        bench.poller.wait_for(ELSEWHERE, "my-app")
+        bench.clock.advance(FIRST_PAUSE)
+        assert bench.poller._due().index(("other", "my-app")) <= 50
+
+
+async def test_a_look_that_takes_long_keeps_nobody_else_waiting() -> None:
+    answered = asyncio.Event()
+
+    class Slow(KubeInMemory):
+        """Answers about one Secret when it is told to."""
+
+        async def requested(self, call: Call, answer: Answer) -> Any:
+            if call.name == "slow":
+                await answered.wait()
+            return await super().requested(call, answer)
+
+    async with running() as bench:
+        bench.poller.kube = Slow()
+        bench.poller.wait_for(CALENDAR, "slow")
+        bench.poller.wait_for(ELSEWHERE, "my-app")
+        assert await bench.pass_time(FIRST_PAUSE) == [ELSEWHERE]
+        answered.set()
+        await bench.look()
+        assert sorted(bench.told) == [ELSEWHERE, CALENDAR]

@@ -156,6 +156,17 @@ async def test_failures_are_told_whether_or_not_the_record_goes() -> None:
     assert sorted(heard) == ["Denied. 1", "Denied. 2"]
 
 
+async def test_failures_are_told_before_the_first_record_goes() -> None:
+    """Thousands of old records of one tenant would put off what others wait for."""
+    secrets, left = Secrets(), list[int]()
+    failed: dict[str, Any] = {"outcome": Outcome.NOT_STORED, "outcome_title": "Denied", "ended_at": NOW}
+    for slot in range(5):
+        secrets.keep(flow_record(PAST, slot=slot))
+    secrets.keep(flow_record(FUTURE, slot=9, outcome_message="1", **failed))
+    await FlowSweeper(secrets, SYSTEM, lambda: NOW, lambda _: left.append(len(secrets.there))).sweep()
+    assert left == [6]
+
+
 async def test_pause_is_long_after_a_sweep_that_took_long(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = list[float]()
 

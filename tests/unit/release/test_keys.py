@@ -62,6 +62,28 @@ def test_key_of_cosign_is_known_as_such(kind: str, password: str, tmp_path: Path
     assert "cosign's own format" in refusal(written(tmp_path, framed("AAAA", kind)), password)
 
 
+@pytest.mark.parametrize("password", ["", "secret"])
+def test_key_of_ssh_is_known_as_such(password: str, tmp_path: Path) -> None:
+    """Whether it has a password does not show."""
+    assert "is a key of ssh" in refusal(written(tmp_path, framed("AAAA", "OPENSSH PRIVATE KEY")), password)
+
+
+def test_key_with_the_line_ends_of_windows_is_read(tmp_path: Path) -> None:
+    path = key(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert private_key(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_key_in_another_encoding_is_read_or_refused_and_no_accident(encoding: str, tmp_path: Path) -> None:
+    path = key(tmp_path)
+    path.write_text(path.read_text(), encoding=encoding)
+    if encoding == "utf-16":
+        assert "cannot be read as a private key in PEM" in refusal(path)
+    else:
+        assert private_key(path)
+
+
 @pytest.mark.parametrize("password", ["secret", " begins and ends with a space ", "no UTF-8: \udcff"])
 def test_key_with_a_password_needs_it(password: str, tmp_path: Path) -> None:
     (tmp_path / "password").write_bytes(os.fsencode(password))

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from release.program import archive_name, take_away_paths, this_platform
+from release.archives import Member, tar_gz, zipped
+from release.program import archive_name, archives_in, take_away_paths, this_platform
+from release.refusal import Refused
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,43 @@ def test_what_names_a_folder_of_this_machine_is_taken_away_and_the_version_stays
     take_away_paths(tmp_path)
     assert [each.name for each in ours.iterdir()] == ["METADATA"]
     assert (theirs / "RECORD").exists()
+
+
+PACKED = {"kubectl-datasource": Member(b"program", is_program=True)}
+
+
+def test_archives_that_were_given_are_found_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "kubectl-datasource-1.2-windows-amd64.zip").write_bytes(zipped(PACKED, 315532800))
+    (tmp_path / "kubectl-datasource-1.2-linux-arm64.tar.gz").write_bytes(tar_gz(PACKED, 0))
+    assert [each.name for each in archives_in(tmp_path, "1.2")] == [
+        "kubectl-datasource-1.2-linux-arm64.tar.gz",
+        "kubectl-datasource-1.2-windows-amd64.zip",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "kubectl-datasource-1.2-linux-arm64.tar.gz.sig",
+        "kubectl-datasource-1.2-linux-arm64.tar.gz.sigstore.json",
+        "kubectl-datasource-1.2-linux-arm64.zip",
+        "kubectl-datasource-1.2-windows-amd64.tar.gz",
+        "kubectl-datasource-1.2-rc.1-linux-arm64.tar.gz",
+        "kubectl-datasource-1x2-linux-arm64.tar.gz",
+        "kubectl-datasource-1.2-arm64.tar.gz",
+        "checksums.txt",
+        ".DS_Store",
+    ],
+)
+def test_what_is_no_archive_of_the_version_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(tar_gz(PACKED, 0))
+    with pytest.raises(Refused, match=rf"RELEASE_ARCHIVES: {name} is no archive of version 1\.2, such as"):
+        archives_in(tmp_path, "1.2")
+
+
+@pytest.mark.parametrize("content", [b"", b"not packed", None])
+def test_archive_that_cannot_be_opened_is_refused(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "kubectl-datasource-1.2-linux-arm64.tar.gz"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(Refused, match="is no archive of version"):
+        archives_in(tmp_path, "1.2")

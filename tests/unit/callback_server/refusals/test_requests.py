@@ -6,7 +6,8 @@ from http import HTTPStatus
 import pytest
 
 from callback_server import refusals
-from callback_server.refusals import Refused
+from callback_server.refusals import Kind, Refused
+from tests.unit.callback_server.refusals.test_refused import every_refusal
 
 GUESSED = [
     refusals.page_not_found(),
@@ -61,3 +62,24 @@ def test_who_comes_before_the_right_is_told_what_is_missing_and_that_nothing_is_
     assert "may not read Secret app in namespace shop yet" in refused.message
     assert "Your link stays valid" in refused.advice
     assert refused.command == "kubectl datasource doctor"
+
+
+WAITS = {
+    Kind.TOO_MUCH_AT_ONCE,
+    Kind.THE_CLUSTER_DOES_NOT_ANSWER,
+    Kind.RIGHTS_ARE_NOT_THERE_YET,
+    Kind.THE_AUTHORIZATION_GOES_ON,
+    Kind.THE_SERVICE_TAKES_LONG,
+}
+
+
+def test_page_looks_again_by_itself_where_nothing_is_spent_and_waiting_helps_and_nowhere_else() -> None:
+    """What was refused for good, or for its number, must not come again without a person."""
+    assert {refused.kind for refused in every_refusal() if refused.reload_after is not None} == WAITS
+
+
+@pytest.mark.parametrize(("pause", "seconds"), [(0.2, 5), (5.0, 5), (17.3, 17.3)])
+def test_page_of_a_crowd_looks_again_once_there_may_be_room_and_never_more_often_than_others(
+    pause: float, seconds: float
+) -> None:
+    assert refusals.busy(timedelta(seconds=pause)).reload_after == timedelta(seconds=seconds)

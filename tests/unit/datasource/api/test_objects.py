@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasource.api.objects import (
+    MOST_OWNERS,
     Condition,
     Datasource,
     Metadata,
@@ -20,6 +21,7 @@ from datasource.api.objects import (
     encoded_data,
     owner_reference,
     ownership,
+    telling_owners,
 )
 from tests.unit.datasource.builders import UID, metadata, secret
 
@@ -150,6 +152,22 @@ def test_datasource_that_was_never_seen_has_an_empty_status() -> None:
 )
 def test_owner_references_tell_whose_a_secret_is(owners: tuple[OwnerReference, ...], expected: Ownership) -> None:
     assert ownership(owners, UID) is expected
+
+
+@pytest.mark.parametrize(
+    "owners", [(owner(UID),), (owner("older"), owner(UID)), (), (owner("other", "ConfigMap"),), (owner("older"),)]
+)
+def test_what_is_kept_of_owners_tells_whose_a_secret_is(owners: tuple[OwnerReference, ...]) -> None:
+    others = tuple(OwnerReference(f"uid-{number}", "Pod", "x" * 1000, "v1") for number in range(5))
+    for told in (owners, others + owners, owners + others):
+        assert ownership(telling_owners(told), UID) is ownership(told, UID)
+
+
+def test_of_many_owners_few_are_kept_and_datasources_first() -> None:
+    pods = tuple(OwnerReference(f"uid-{number}", "Pod", "pod", "v1") for number in range(10_000))
+    kept = telling_owners((*pods, OwnerReference("uid-1", "Datasource"), OwnerReference("x" * 65, "Datasource")))
+    assert len(kept) == MOST_OWNERS
+    assert kept[0] == OwnerReference("uid-1", "Datasource")
 
 
 def test_owner_reference_does_not_block_deletion() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from datasource.api.objects import PartialObject, Secret
 from datasource.cluster.api_errors import (
@@ -13,7 +14,7 @@ from datasource.cluster.api_errors import (
     Forbidden,
     Unavailable,
 )
-from datasource.cluster.kube import ServerVersion, WatchEvent
+from datasource.cluster.kube import LARGEST_PAGE, PAGES_AT_A_TIME, ServerVersion, WatchEvent
 from datasource.cluster.resources import DATASOURCES, SECRETS
 from tests.support.hostile_provider import HostileProvider, replies
 from tests.unit.datasource.api_server import (
@@ -173,6 +174,78 @@ async def test_list_of_all_namespaces_has_none_in_its_path() -> None:
 async def test_list_that_expires_between_two_pages_is_expired() -> None:
     with pytest.raises(Expired):
         await result_of(list_all, page("a", version="5", continue_="more"), fails(410, "Expired"))
+
+
+def listing(names: list[str], *, bytes_each: int) -> Reply:
+    """Answers as the API server does: as many as are asked for, from where the last page ended."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        start, limit = int(request.query.get("continue", "0")), int(request.query["limit"])
+        found = names[start : start + limit]
+        end = start + len(found)
+        items = [
+            {"metadata": {"name": name, "resourceVersion": "4", "labels": {"large": "x" * bytes_each}}}
+            for name in found
+        ]
+        told = {"resourceVersion": "5", "continue": str(end) if end < len(names) else ""}
+        return web.json_response({"metadata": told, "items": items})
+
+    return answer
+
+
+@pytest.mark.parametrize("bytes_each", [10, LARGEST_PAGE // 20, LARGEST_PAGE // 3, LARGEST_PAGE + 1])
+async def test_page_is_no_larger_than_it_may_be_whatever_tenants_write_into_metadata(bytes_each: int) -> None:
+    """500 Secrets of 1.5 MiB in one page would be more memory than the operator has, and again after each restart."""
+    names = [f"secret-{number}" for number in range(40)]
+    sizes = []
+    async with ApiServer(listing(names, bytes_each=bytes_each)) as server, server.kube() as kube:
+        listed = []
+        async for page, version in kube.metadata_pages(SECRETS, None, field_selector="type=t", page_size=500):
+            assert version == "5"
+            sizes.append(sum(len(item.metadata.labels["large"]) for item in page))
+            listed += [item.metadata.name for item in page]
+    assert listed == names
+    assert max(sizes) <= max(LARGEST_PAGE, bytes_each)
+    # As many as fit are asked for: usual ones come at once.
+    assert (len(server.requests) == 1) is (bytes_each == 10)
+
+
+async def test_pages_grow_again_behind_what_was_large() -> None:
+    small, large = listing([f"secret-{number}" for number in range(300)], bytes_each=10), LARGEST_PAGE // 2
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        first = "continue" not in request.query
+        return await (listing([str(number) for number in range(300)], bytes_each=large) if first else small)(request)
+
+    async with ApiServer(answer) as server, server.kube() as kube:
+        pages = [len(page) async for page, _ in kube.metadata_pages(SECRETS, None, page_size=100)]
+    assert sum(pages) == 300
+    assert max(pages) == 100
+    assert [int(each.query["limit"]) for each in server.requests][:4] == [100, 12, 1, 2]
+
+
+async def test_page_that_was_told_is_let_go_of_before_the_next_one_comes() -> None:
+    async with ApiServer(listing(["a", "b"], bytes_each=10)) as server, server.kube() as kube:
+        held = [page async for page, _ in kube.metadata_pages(SECRETS, None, page_size=1)]
+    assert held == [[], []]
+
+
+async def test_many_lists_at_a_time_are_read_a_few_at_a_time() -> None:
+    """There are five for each namespace that is served."""
+    running, most = 0, 0
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return await listing(["a"], bytes_each=10)(request)
+
+    async with ApiServer(answer) as server, server.kube() as kube:
+        found = await asyncio.gather(*(kube.list_metadata(SECRETS, f"shop-{number}") for number in range(20)))
+    assert [len(items) for items, _ in found] == [1] * 20
+    assert most <= PAGES_AT_A_TIME
 
 
 async def test_whole_objects_with_a_label_come_page_by_page() -> None:

@@ -26,6 +26,7 @@ from datasource.records.contents import (
     tombstone,
 )
 from datasource.records.credential import CredentialFacts, Facts, TombstoneFacts, Unreadable
+from datasource.records.secret_labels import NOTHING_WRITTEN
 from tests.unit.datasource.builders import NOW, UID, credential_data, facts, metadata
 from tests.unit.datasource.records.credential_secrets import DELETED, created, merged, replaced, stored
 
@@ -182,3 +183,34 @@ def test_nothing_of_what_stood_there_is_left_in_what_replaces_it(before: Facts, 
     found = contents_in(holding(annotations))
     assert isinstance(found, StoredCredential | StoredTombstone)
     assert found.facts == after
+
+
+# What a tenant may write onto a Secret without end.
+
+
+@pytest.mark.parametrize(
+    ("finalizers", "is_readable"),
+    [
+        pytest.param([f"a.example.com/{number}" for number in range(64)], True, id="as many as may be"),
+        pytest.param([f"a.example.com/{number}" for number in range(65)], False, id="one more"),
+        pytest.param(["x" * 8192], True, id="as long as may be"),
+        pytest.param(["x" * 8193], False, id="longer"),
+    ],
+)
+def test_more_finalizers_than_a_write_could_carry_along_cannot_be_read(
+    finalizers: list[str], is_readable: bool
+) -> None:
+    found = contents_in(holding(LEAST, finalizers=tuple(finalizers)))
+    if is_readable:
+        assert isinstance(found, StoredCredential)
+        assert found.finalizers == tuple(finalizers)
+    else:
+        assert found == Unreadable("it has too many finalizers", HandledSet())
+
+
+def test_labels_that_no_template_asked_for_are_as_if_none_was_written() -> None:
+    many = '{"hash":"a","labels":[' + ",".join(f'"{number}"' for number in range(65)) + "]}"
+    for text in (many, '{"hash":"' + "a" * 65 + '"}'):
+        found = contents_in(holding(LEAST | {Annotation.TEMPLATE: text}))
+        assert isinstance(found, StoredCredential)
+        assert found.written == NOTHING_WRITTEN

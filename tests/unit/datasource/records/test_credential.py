@@ -59,11 +59,7 @@ def test_what_was_written_is_read_back() -> None:
     read = contents_in(secret_.metadata)
     assert isinstance(read, StoredCredential)
     assert read.facts == facts()
-    assert read.owners == (
-        OwnerReference(
-            uid=UID, kind="Datasource", name="sales", api_version="datasource.dev/v1alpha1", controller=True
-        ),
-    )
+    assert read.owners == (OwnerReference(uid=UID, kind="Datasource"),)
     assert read_data(secret_) == credential_data()
 
 

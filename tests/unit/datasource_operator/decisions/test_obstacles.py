@@ -79,6 +79,18 @@ def test_secret_that_does_not_go_is_told_with_whoever_holds_it(finalizers: tuple
     assert "kubectl get secret some-secret -o jsonpath='{.metadata.finalizers}'" in told.message
 
 
+def test_of_many_finalizers_a_few_are_named() -> None:
+    told = secret_is_leaving("some-secret", tuple(f"example.com/{number}" + "x" * 1000 for number in range(60_000)))
+    assert "example.com/4x" in told.message
+    assert "and 59995 more" in told.message
+    assert len(told.message) < 3000
+
+
+def test_an_owner_that_is_no_name_is_not_told() -> None:
+    told = secret_conflict("some-secret", Role.TOKEN, "x" * 254)
+    assert told == secret_conflict("some-secret", Role.TOKEN, None)
+
+
 @pytest.mark.parametrize("is_credential", [True, False])
 def test_nobody_is_told_to_delete_the_secret_that_holds_the_tokens(is_credential: bool) -> None:
     told = immutable_secret("some-secret", "some-namespace", is_credential=is_credential)
