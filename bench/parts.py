@@ -28,8 +28,9 @@ from datasource.api.objects import Datasource, Metadata
 from datasource.outbound.egress import EgressPolicy
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
+from datasource_operator import trimming
 from datasource_operator.__main__ import GC_THRESHOLDS
-from datasource_operator.cache import Key
+from datasource_operator.cache import _CREDENTIALS, _TOKEN_SECRETS, Key
 from datasource_operator.controller import Controller
 from datasource_operator.kopf_storage import NoMemories
 from datasource_operator.trimming import trimmed
@@ -90,6 +91,8 @@ class Process:
     def __post_init__(self) -> None:
         settings = Settings("https://connect.example.com", "datasource-system")
         self.controller = Controller(KubeInMemory(), Transport(EgressPolicy()), settings)
+        # No provider is looked at.
+        self.controller._steps.observer.reach = lambda _, __: None
 
     def datasource(self, each: Shown) -> None:
         """Its watch shows it."""
@@ -107,7 +110,7 @@ class Process:
     def looked_at(self, each: Shown) -> None:
         """It is observed, and comes again when it is due."""
         self.controller._steps.observer.observe(each.key)
-        self.controller._look_later(each.key, timedelta(minutes=10))
+        self.controller._look_later(self.controller.cache.own(each.key), timedelta(minutes=10))
 
     def all_of(self, each: Shown) -> None:
         """Everything."""
@@ -131,13 +134,16 @@ def bytes_by_part() -> dict[str, float]:
     taken = {}
     for keep in parts.values():
         for each in each_shown[:TRACED]:
-            # What many share is there by then, and tables have their size.
+            # What many share is there by then.
             keep(each)
     for name, keep in parts.items():
         gc.collect()
         tracemalloc.start()
         for each in each_shown[TRACED:]:
             keep(each)
+        for packing in (_CREDENTIALS, _TOKEN_SECRETS, trimming._PACKING):
+            # Few, whatever the number of Datasources.
+            packing.recent.cache_clear()
         gc.collect()
         taken[name] = tracemalloc.get_traced_memory()[0] / TRACED
         tracemalloc.stop()

@@ -173,6 +173,7 @@ def services(
 def create_app(served: Services) -> Starlette:
     """The app, below the path of the external URL."""
     settings, crowd_pages = served.settings, CrowdPages(served.settings.branding)
+    refused_on = partial(refusal_page, branding=settings.branding)
 
     async def show(request: Request) -> Response:
         namespace, name = _place(request)
@@ -236,16 +237,16 @@ def create_app(served: Services) -> Starlette:
         place = (namespace, name) if namespace and name else None
         ticket = getattr(request.state, "ticket", "")
         again = authorization_link(settings.external_url, *place, ticket) if place and is_ticket(ticket) else None
-        reloads = request.method == "GET"
         if error.status is HTTPStatus.TOO_MANY_REQUESTS:
             # What is refused for its number would make as many lines.
-            return crowd_pages.page(error, place, again, reloads=reloads)
+            return crowd_pages.page(error, place, again, reloads=request.method == "GET")
         reference = new_reference(served.token_bytes)
         where = {"datasource": f"{namespace}/{name}"} if place else {"namespace": namespace or ""}
         logger.info("refused", **where, kind=error.kind.value, reference=reference)
         if place:
             error = error.about(*place)
-        return refusal_page(error, reference=reference, again=again, branding=settings.branding, reloads=reloads)
+        way_on = None if served.people is None else served.people.way_on(request, error, (namespace, name))
+        return refused_on(error, reference=reference, again=again, reloads=request.method == "GET", way_on=way_on)
 
     async def exceeded(request: Request, error: Exception) -> Response:
         if not isinstance(error, Exceeded):

@@ -158,7 +158,8 @@ class CallbackService:
             # People signed in when it began. What they may do now, nobody can tell.
             raise refusals.unknown_flow()
         if signed_in_as not in {None, flow.user.name}:
-            raise refusals.another_person_is_signed_in()
+            is_over = flow.claim is not None
+            raise refusals.another_person_authorized() if is_over else refusals.another_person_is_signed_in()
 
     async def _finish(self, key: FlowKey, stored: StoredFlow, response: AuthorizationResponse) -> None:
         log = logger.bind(datasource=f"{stored.flow.namespace}/{stored.flow.name}")

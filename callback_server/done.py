@@ -29,6 +29,7 @@ from callback_server.references import reference_of
 from callback_server.refusals import Refused
 from callback_server.signed_in.destinations import Destination
 from callback_server.situation import Observer, Situation, effective_parameters
+from callback_server.way_on import WayOn
 from datasource.api.clock import rfc3339
 from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
@@ -54,12 +55,14 @@ PAUSE = 0.25
 """Seconds between two looks."""
 
 
-MaySee = Callable[[Flow, str], Awaitable[None]]
-"""Checks whether whoever looks may see how that flow ended, at the page with that id; raises where not."""
+MaySee = Callable[[Flow, str], Awaitable[WayOn | None]]
+"""Checks whether whoever looks may see how that flow ended, at the page with that id, and says where they go on; raises where
+not."""
 
 
-async def whoever_has_the_link(_flow: Flow, _done_id: str) -> None:
+async def whoever_has_the_link(_flow: Flow, _done_id: str) -> WayOn | None:
     """Where nobody signs in, the browser that began is all that is asked for."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +93,16 @@ class DoneService:
         lane = self.looks.lane(origin, key.digest, refused=refusals.unknown_flow())
         found = await lane.record(key, has_key=lambda found: done_id_is_of(key, found.flow))
         flow = _own_flow(key, cookie, found)
-        await may_see(flow, done_id)
+        way_on = await may_see(flow, done_id)
         # The looks themselves take long where the API server is slow.
         last = self.monotonic() + LOOKS * PAUSE
         for look in range(LOOKS):
             datasource = await self.observer.datasource(flow.namespace, flow.name)
             if datasource is None or datasource.metadata.uid != flow.uid:
-                return refusal_page(refusals.datasource_is_gone())
+                return refusal_page(refusals.datasource_is_gone(), way_on=way_on)
             situation = await self._situation(datasource)
             if look == LOOKS - 1 or self.monotonic() >= last or _is_over(flow, situation):
-                return self._page(flow, datasource, situation)
+                return self._page(flow, datasource, situation, way_on)
             await self.sleep(PAUSE)
             flow = _own_flow(key, cookie, await self.flows.find(key))
         raise AssertionError("unreachable: the last look returns")
@@ -111,7 +114,9 @@ class DoneService:
         except Refused:
             return None
 
-    def _page(self, flow: Flow, datasource: Datasource, situation: Situation | None) -> HTMLResponse:
+    def _page(
+        self, flow: Flow, datasource: Datasource, situation: Situation | None, way_on: WayOn | None
+    ) -> HTMLResponse:
         banner = _banner(flow, situation)
         if banner is None:
             return progress_page()
@@ -125,6 +130,7 @@ class DoneService:
                     again=again,
                     reference=banner.reference,
                     branding=self.settings.branding,
+                    way_on=way_on,
                 )
             )
         show_reload = banner.is_success and not _is_seen_by_operator(flow, situation)
@@ -138,6 +144,7 @@ class DoneService:
                 show_reload=show_reload,
                 branding=self.settings.branding,
                 gained=tuple(gained(situation)) if banner.is_success else (),
+                way_on=way_on,
             )
         )
 

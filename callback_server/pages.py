@@ -18,6 +18,7 @@ from callback_server.presentation import PRESENTATION
 from callback_server.refusals import SOON, Refused
 from callback_server.security import origin, page_headers
 from callback_server.situation import Situation
+from callback_server.way_on import WayOn
 from datasource.api.clock import parse_rfc3339
 from datasource.api.states import GRANT_EXPIRING, State
 from datasource.process.branding import Branding
@@ -82,6 +83,8 @@ def page_of(template: str, status: HTTPStatus = HTTPStatus.OK, **views: object) 
 
 UNBRANDED = Branding()
 
+_TRY_AGAIN = text("page.try_again")
+
 
 @dataclass(frozen=True, slots=True)
 class Banner:
@@ -121,6 +124,7 @@ class Dialog:
     branding: Branding = UNBRANDED
     gained: tuple[Shown, ...] = ()
     """What the person should know once a credential is stored."""
+    way_on: WayOn | None = None
 
     @property
     def consent(self) -> Consent:
@@ -171,8 +175,15 @@ class Dialog:
 
     @property
     def replaces_one(self) -> bool:
-        """Whether a credential is there that works until the new one is stored."""
-        return isinstance(self.situation.credential, StoredCredential)
+        """Whether a credential is there that apps use until the new one is stored.
+
+        What was refused, or is an import that nobody has proved yet, they use only as long as an access token lasts.
+        """
+        there = self.situation.credential
+        if not isinstance(there, StoredCredential):
+            return False
+        is_of_no_use = there.facts.verdict is not None or there.facts.is_unproven
+        return not is_of_no_use or self.situation.status.expires_at is not None
 
     @property
     def ends_at(self) -> str | None:
@@ -245,6 +256,8 @@ class Message:
     reference: str = ""
     """What stands in the log, too."""
     branding: Branding = UNBRANDED
+    again_label: str = _TRY_AGAIN
+    way_on: WayOn | None = None
 
 
 def message_page(message: Message, status: HTTPStatus = HTTPStatus.OK) -> HTMLResponse:
@@ -259,6 +272,7 @@ def refusal_page(
     again: str | None = None,
     branding: Branding | None = None,
     reloads: bool = False,
+    way_on: WayOn | None = None,
 ) -> HTMLResponse:
     """A page that says what did not work and what to do.
 
@@ -268,7 +282,10 @@ def refusal_page(
         again: where the visitor came from, if that may help.
         branding: how the installation calls itself.
         reloads: whether the page may open its own address again, if that may help.
+        way_on: where whoever signed in goes on.
     """
+    if again is None and way_on is not None:
+        again = way_on.path
     reload_after = refused.reload_after if reloads else None
     message = Message(
         refused.title,
@@ -278,6 +295,7 @@ def refusal_page(
         again if refused.can_try_again else None,
         reference,
         branding or UNBRANDED,
+        way_on=way_on,
     )
     page = message_page(message, refused.status)
     if refused.retry_after is not None:

@@ -46,6 +46,7 @@ from callback_server.refusals.service import (
     request_was_not_taken,
 )
 from callback_server.refusals.signing_in import (
+    another_person_authorized,
     another_person_is_signed_in,
     no_such_datasource,
     not_allowed,
@@ -71,6 +72,7 @@ __all__ = [
     "SOON",
     "Kind",
     "Refused",
+    "another_person_authorized",
     "another_person_is_signed_in",
     "another_was_first",
     "busy",

@@ -69,6 +69,7 @@ class Kind(StrEnum):
     NOT_ALLOWED_EVERYWHERE = "not_allowed_everywhere"
     THE_RIGHT_WAS_TAKEN_AWAY = "the_right_was_taken_away"
     ANOTHER_PERSON_IS_SIGNED_IN = "another_person_is_signed_in"
+    ANOTHER_PERSON_AUTHORIZED = "another_person_authorized"
     THERE_IS_NO_SUCH_DATASOURCE = "there_is_no_such_datasource"
     NOTHING_WAS_ASKED_FOR = "nothing_was_asked_for"
 

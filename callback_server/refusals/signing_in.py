@@ -14,7 +14,7 @@ from datasource.outbound.printable import sentence
 
 def unknown_sign_in() -> Refused:
     """It began in another browser, or more than ten minutes ago, or never."""
-    return worded(Kind.THIS_SIGN_IN_IS_NOT_KNOWN, HTTPStatus.FORBIDDEN, is_miss=True)
+    return worded(Kind.THIS_SIGN_IN_IS_NOT_KNOWN, HTTPStatus.FORBIDDEN, can_try_again=True, is_miss=True)
 
 
 def sign_in_is_not_ready() -> Refused:
@@ -24,23 +24,24 @@ def sign_in_is_not_ready() -> Refused:
         HTTPStatus.SERVICE_UNAVAILABLE,
         timedelta(seconds=30),
         command="kubectl datasource doctor",
+        can_try_again=True,
     )
 
 
 def sign_in_was_refused(error: str, description: str | None) -> Refused:
     """The issuer says no (RFC 6749 section 4.1.2.1)."""
     said = Words(sentence(f"{error}: {description}" if description else error))
-    return worded(Kind.SIGN_IN_WAS_REFUSED, HTTPStatus.FORBIDDEN, said=said)
+    return worded(Kind.SIGN_IN_WAS_REFUSED, HTTPStatus.FORBIDDEN, can_try_again=True, said=said)
 
 
 def sign_in_does_not_answer() -> Refused:
     """The issuer cannot be asked now; the log says why."""
-    return worded(Kind.SIGN_IN_DOES_NOT_ANSWER, HTTPStatus.BAD_GATEWAY, timedelta(seconds=30))
+    return worded(Kind.SIGN_IN_DOES_NOT_ANSWER, HTTPStatus.BAD_GATEWAY, timedelta(seconds=30), can_try_again=True)
 
 
 def sign_in_cannot_be_verified(what: str) -> Refused:
     """The answer is not the issuer's, or not for us, or not to what was asked."""
-    return worded(Kind.SIGN_IN_CANNOT_BE_VERIFIED, HTTPStatus.FORBIDDEN, what=Words(what))
+    return worded(Kind.SIGN_IN_CANNOT_BE_VERIFIED, HTTPStatus.FORBIDDEN, can_try_again=True, what=Words(what))
 
 
 def sign_in_names_nobody(why: Why, claim: str) -> Refused:
@@ -79,8 +80,13 @@ def right_was_taken_away(user: str, verb: str, namespace: str) -> Refused:
 
 
 def another_person_is_signed_in() -> Refused:
-    """An authorization ends with the person it began with."""
+    """An authorization ends with the person it began with; this one can still end."""
     return worded(Kind.ANOTHER_PERSON_IS_SIGNED_IN, HTTPStatus.FORBIDDEN)
+
+
+def another_person_authorized() -> Refused:
+    """How it ended is told to the one who began it, and to nobody else who signs in with that browser."""
+    return worded(Kind.ANOTHER_PERSON_AUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 def no_such_datasource(namespace: str, name: str) -> Refused:

@@ -3,6 +3,7 @@
 Rights come first: nothing is read before the cluster was asked about them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -10,13 +11,13 @@ import structlog
 
 from callback_server import refusals
 from callback_server.dialog import Beginner, DialogService, what_is_missing
-from callback_server.language import Words, text
-from callback_server.pages import Dialog, Onward, time_in_words
+from callback_server.language import text
+from callback_server.pages import Dialog, Onward
 from callback_server.refusals import Refused
 from callback_server.security import token_for
 from callback_server.signed_in.destinations import EVERYTHING, Destination
 from callback_server.signed_in.gate import needed
-from callback_server.signed_in.pages import Button, ClearPage, DatasourcePage, ListPage, choices_of, rows_of
+from callback_server.signed_in.pages import Button, ClearPage, DatasourcePage, ListPage, choices_of, rows_of, told_of
 from callback_server.signed_in.rights import Rights, Verb
 from callback_server.signed_in.sessions import SignedIn
 from callback_server.signed_in.visitors import Visitors, require_token
@@ -117,7 +118,7 @@ class DatasourceService:
             try:
                 effective = await self._effective(situation)
             except Refused as refused:
-                why = text("datasource.cannot_authorize", why=Words(refused.message))
+                why = text("datasource.cannot_authorize", why=refused.message)
         can_change = allowed[Verb.PATCH] and isinstance(situation.credential, StoredCredential)
         return DatasourcePage(
             account=self.visitors.account(signed_in),
@@ -125,9 +126,13 @@ class DatasourceService:
             dialog=Dialog(
                 situation, self.dialog.settings.external_url, effective, branding=self.dialog.settings.branding
             ),
-            authorize=None if effective is None else self._button(signed_in, situation, "authorize", *_ends(effective)),
+            authorize=None if effective is None else self._begin_button(signed_in, situation, effective),
             why_no_button=why or "",
-            refresh=self._button(signed_in, situation, "refresh") if can_change and _can_refresh(situation) else None,
+            refresh=(
+                self._request_button(signed_in, situation, RequestKind.REFRESH)
+                if can_change and _can_refresh(situation)
+                else None
+            ),
             clear_path=self._path(situation, "/clear") if can_change else None,
             pending=_pending(situation),
             history=self._history(situation),
@@ -150,7 +155,7 @@ class DatasourceService:
             raise refusals.suspended()
 
         def saw(live: Situation, *shown: str) -> bool:
-            require_token(token, signed_in.secret, *_said(live, "authorize"), *shown)
+            require_token(token, signed_in.secret, *_begun(live), *shown)
             return True
 
         click = (signed_in.user.name, situation.uid)
@@ -173,12 +178,14 @@ class DatasourceService:
             namespace=situation.namespace,
             name=situation.name,
             whose=situation.status.authorized_as,
-            form=self._button(signed_in, situation, "clear"),
+            form=self._request_button(signed_in, situation, RequestKind.CLEAR),
             back=self._path(situation),
         )
 
-    async def ask(self, signed_in: SignedIn, place: Place, kind: RequestKind, token: str) -> None:
+    async def ask(self, signed_in: SignedIn, place: Place, kind: RequestKind, form: Mapping[str, str]) -> None:
         """Ask the operator for a clear or a refresh of the credential that the person saw.
+
+        To clear what is gone already, as a second press of the button does, is no error.
 
         Raises:
             Refused: whoever asks may not, or the form is not of a page that we showed, or there is nothing to ask for.
@@ -187,10 +194,11 @@ class DatasourceService:
         for verb in (Verb.GET, Verb.PATCH):
             await self.rights.require(signed_in.user, verb, *place, anew=True)
         situation = await self._situation(place)
-        require_token(token, signed_in.secret, *_said(situation, kind))
-        answer = await self.requests.ask(
-            place, kind, owner=situation.uid, user=signed_in.user.name, seen=situation.credential_id
-        )
+        seen = form.get("seen", "")
+        require_token(form.get("token", ""), signed_in.secret, *_asked(situation, kind, seen))
+        answer = await self.requests.ask(place, kind, owner=situation.uid, user=signed_in.user.name, seen=seen)
+        if answer is NotAsked.NO_CREDENTIAL and kind is RequestKind.CLEAR:
+            return
         if isinstance(answer, NotAsked):
             raise refusals.nothing_to_ask(answer)
         self.rights.trail.asked(answer, place)
@@ -220,31 +228,35 @@ class DatasourceService:
         place = (situation.namespace, situation.name)
         entries = read_history(None if situation.credential is None else situation.credential.history)
         return tuple(
-            (
-                time_in_words(entry.time),
-                Words(entry.what),
-                entry.by if entry.is_ours(keys, place, now) else Words(By.UNPROVEN),
-                Words(entry.result),
-            )
-            for entry in reversed(entries)
+            told_of(entry, entry.by if entry.is_ours(keys, place, now) else By.UNPROVEN) for entry in reversed(entries)
         )
 
-    def _button(self, signed_in: SignedIn, situation: Situation, action: str, *shown: str) -> Button:
-        token = token_for(signed_in.secret, *_said(situation, action), *shown)
-        return Button(self._path(situation, f"/{action}"), token)
+    def _begin_button(self, signed_in: SignedIn, situation: Situation, effective: Effective) -> Button:
+        shown = (effective.authorize_url, effective.token_url)
+        return Button(self._path(situation, "/authorize"), token_for(signed_in.secret, *_begun(situation), *shown))
+
+    def _request_button(self, signed_in: SignedIn, situation: Situation, kind: RequestKind) -> Button:
+        seen = situation.credential_id
+        return Button(
+            self._path(situation, f"/{kind}"), token_for(signed_in.secret, *_asked(situation, kind, seen)), seen
+        )
 
     def _path(self, situation: Situation, below: str = "") -> str:
         return self.visitors.path(Destination(situation.namespace, situation.name).path + below)
 
 
-def _said(situation: Situation, action: str) -> tuple[str, ...]:
-    """What a form is about: what is asked for, of which object, with which parameters, and of which credential."""
+def _begun(situation: Situation) -> tuple[str, ...]:
+    """What the form is about that begins an authorization: which object, with which parameters, and what is replaced."""
     scope = ticket_scope(situation.uid, situation.oauth2, situation.credential)
-    return (action, situation.namespace, situation.name, scope.uid, scope.parameters_hash, scope.replaces)
+    return ("authorize", situation.namespace, situation.name, scope.uid, scope.parameters_hash, scope.replaces)
 
 
-def _ends(effective: Effective) -> tuple[str, str]:
-    return effective.authorize_url, effective.token_url
+def _asked(situation: Situation, kind: RequestKind, seen: str) -> tuple[str, ...]:
+    """What a form is about that asks for something: of which object, and of the credential with which ID.
+
+    The form names the credential: so it can be told from one that we never showed whether there is another one by now.
+    """
+    return (kind, situation.namespace, situation.name, situation.uid, seen)
 
 
 def _why_not(situation: Situation, allowed: dict[Verb, bool]) -> str | None:

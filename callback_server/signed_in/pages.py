@@ -1,6 +1,6 @@
 """The pages of people who signed in: what they show as typed views, and who may see which button. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -8,35 +8,18 @@ from urllib.parse import urlencode
 
 from starlette.responses import HTMLResponse
 
-from callback_server.language import Text, text
+from callback_server.language import Text, Words, text
 from callback_server.pages import Dialog, page_of, time_in_words
 from callback_server.parameter_rows import Shown
+from callback_server.way_on import Account
 from datasource.api.clock import parse_rfc3339
-from datasource.api.states import State
+from datasource.api.states import OPEN_THE_LINK, State
 from datasource.cluster.tables import TablePage
 from datasource.outbound.printable import printable
 from datasource.process.branding import Branding
+from datasource.records.history import SUCCEEDED, Act, By, HistoryEntry
 
 WHO_AM_I = "kubectl auth whoami"
-
-
-LONGEST_USER = (28, 16)
-"""Characters of the beginning and of the end of a name, at the top of a page. A name may have 1,024."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Who looks, at the top of every page."""
-
-    user: str
-    sign_out_path: str
-    sign_out_token: str
-
-    @property
-    def short_user(self) -> str:
-        """The name as two lines of a phone can hold it; both ends tell people apart. The first page has it whole."""
-        begins, ends = LONGEST_USER
-        return self.user if len(self.user) <= begins + ends + 1 else f"{self.user[:begins]}…{self.user[-ends:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +28,8 @@ class Button:
 
     action: str
     token: str
+    seen: str = ""
+    """ID of the credential that it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +123,11 @@ class DatasourcePage:
     history: tuple[tuple[str, ...], ...] = ()
 
     @property
+    def message(self) -> str:
+        """What the Ready condition says, but for how to come to this page."""
+        return self.dialog.message.replace(f" {OPEN_THE_LINK}", "")
+
+    @property
     def replaces(self) -> str:
         """Whose credential a new one takes the place of."""
         whose = self.dialog.situation.status.authorized_as
@@ -190,6 +180,30 @@ def datasource_page(page: DatasourcePage) -> HTMLResponse:
 def clear_page(page: ClearPage) -> HTMLResponse:
     """The page that asks once more."""
     return page_of("clear.html", page=page)
+
+
+_ACTS: Mapping[str, str] = {
+    Act.NEW_CREDENTIAL: "new_credential",
+    Act.CLEAR: "clear",
+    Act.REFRESH: "refresh",
+    SUCCEEDED: "succeeded",
+}
+_BY: Mapping[str, str] = {By.ANNOTATION: "annotation", By.LINK: "link", By.IMPORT: "import", By.UNPROVEN: "unproven"}
+
+
+def told_of(entry: HistoryEntry, by: str) -> tuple[str, ...]:
+    """A line of the history. A reason for a failure is as the status has it, and a person is called what they are called."""
+    return (time_in_words(entry.time), _in_words(entry.what), _by_in_words(by), _in_words(entry.result))
+
+
+def _in_words(told: str) -> str:
+    key = _ACTS.get(told)
+    return Words(told) if key is None else text(f"history.{key}")
+
+
+def _by_in_words(by: str) -> str:
+    key = _BY.get(by)
+    return by if key is None else text(f"history.{key}")
 
 
 def choices_of(path: str, chosen: State | None) -> tuple[Choice, ...]:

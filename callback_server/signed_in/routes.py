@@ -15,6 +15,7 @@ from callback_server.dialog import parse_form
 from callback_server.form_body import body_of
 from callback_server.language import text
 from callback_server.pages import Message, Onward, message_page, onward_page
+from callback_server.refusals import Kind, Refused
 from callback_server.security import is_from_our_page, is_navigation, token_for
 from callback_server.signed_in.datasources import DatasourceService, Place
 from callback_server.signed_in.destinations import EVERYTHING, HOME, NAME, NAMESPACE, Destination, destination_of
@@ -32,6 +33,7 @@ from callback_server.signed_in.sessions import SESSION, SessionStore, SignedIn
 from callback_server.signed_in.sign_in import PATH, NotStored, SignInService
 from callback_server.signed_in.under_way import SIGN_IN
 from callback_server.signed_in.visitors import SignInNeeded, Visitor, Visitors, cookie_of, require_token
+from callback_server.way_on import WayOn
 from datasource.api.states import State
 from datasource.process.settings import Settings
 from datasource.records.flow import Flow
@@ -58,19 +60,30 @@ class People:
         signed_in = (await self.visitors.of(request)).signed_in
         return None if signed_in is None else signed_in.user.name
 
-    async def check_may_see(self, request: Request, flow: Flow, done_id: str) -> None:
+    async def check_may_see(self, request: Request, flow: Flow, done_id: str) -> WayOn | None:
         """Check that whoever comes may see how that authorization ended: the one who began it, with the rights of now.
+
+        Returns where they go on from there.
 
         Raises:
             SignInNeeded: nobody has signed in.
             Refused: it is somebody else, or without the right.
         """
         if flow.user is None:
-            return
+            return None
         signed_in = (await self.visitors.of(request)).require(Destination(done_id=done_id))
         if signed_in.user.name != flow.user.name:
-            raise refusals.another_person_is_signed_in()
+            raise refusals.another_person_authorized()
         await self.datasources.may_see(signed_in, (flow.namespace, flow.name))
+        return self.visitors.way_on(signed_in, Destination(flow.namespace, flow.name))
+
+    def way_on(self, request: Request, refused: Refused, place: tuple[str | None, str | None]) -> WayOn | None:
+        """Where whoever is refused something goes on: whoever has signed in, or wanted to."""
+        if request.scope["path"] in {self.visitors.path("/sign-in"), self.visitors.path(PATH)}:
+            # Whoever signed in before: that is not what this page is about.
+            return self.visitors.way_on(None)
+        signed_in = getattr(request.state, "signed_in", None)
+        return None if signed_in is None else self.visitors.way_on(signed_in, nearest(refused.kind, *place))
 
     def sign_in_page(self, request: Request, needed: SignInNeeded) -> Response:
         """The page with the button that leads to the issuer."""
@@ -143,7 +156,7 @@ def people_routes(people: People) -> list[Route]:
 
     async def ask(request: Request, place: Place, kind: RequestKind) -> Response:
         _, signed_in, form = await _acting(people, request, Destination(*place))
-        await people.datasources.ask(signed_in, place, kind, form.get("token", ""))
+        await people.datasources.ask(signed_in, place, kind, form)
         return RedirectResponse(visitors.page(Destination(*place)), HTTPStatus.SEE_OTHER)
 
     async def sign_in(request: Request) -> Response:
@@ -167,6 +180,11 @@ def people_routes(people: People) -> list[Route]:
             made, destination = await people.sign_in.finish(query, under_way, browser, visitor.signed_in)
         except NotStored as error:
             return RedirectResponse(visitors.page(error.destination), HTTPStatus.SEE_OTHER)
+        except Refused as refused:
+            if refused.kind is not Kind.THIS_SIGN_IN_IS_NOT_KNOWN or visitor.signed_in is None:
+                raise
+            # Two tabs asked to sign in, and the other one was first: nothing is left to do.
+            return RedirectResponse(visitors.page(), HTTPStatus.SEE_OTHER)
         # A clean URL: code and state leave the address bar and the history.
         response = RedirectResponse(visitors.page(destination), HTTPStatus.SEE_OTHER)
         response.headers.append("Set-Cookie", SESSION.header(made.secret))
@@ -185,6 +203,8 @@ def people_routes(people: People) -> list[Route]:
             text("account.signed_out"),
             text("account.signed_out_message"),
             text("account.signed_out_advice"),
+            again=visitors.path("/"),
+            again_label=text("account.sign_in_again"),
             branding=people.settings.branding,
         )
         response = message_page(said)
@@ -209,6 +229,13 @@ def people_routes(people: People) -> list[Route]:
         way_back,
         Route("/sign-out", sign_out, methods=["POST"]),
     ]
+
+
+def nearest(kind: Kind, namespace: str | None, name: str | None) -> Destination:
+    """The page nearest to one that was refused, of those that may be there for whoever came."""
+    if namespace is None or kind is Kind.NOT_ALLOWED:
+        return HOME
+    return Destination(namespace) if kind is Kind.THERE_IS_NO_SUCH_DATASOURCE else Destination(namespace, name)
 
 
 async def _looking(visitors: Visitors, request: Request, destination: Destination) -> tuple[Visitor, SignedIn]:

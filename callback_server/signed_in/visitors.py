@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from callback_server import refusals
 from callback_server.cookie import BROWSER, LookAlike, OurCookie, new_cookie
+from callback_server.language import text
 from callback_server.security import is_form_token, token_for, token_is_for
 from callback_server.signed_in.destinations import HOME, Destination
-from callback_server.signed_in.pages import Account
 from callback_server.signed_in.sessions import SESSION, SessionStore, SignedIn
+from callback_server.way_on import Account, WayOn
 
 
 class SignInNeeded(Exception):
@@ -67,11 +68,18 @@ class Visitors:
         """
         browser, session = cookie_of(request, BROWSER), cookie_of(request, SESSION)
         signed_in = None if session is None else await self.sessions.of(session)
+        # For the page that tells of a refusal, whatever is refused from here on.
+        request.state.signed_in = signed_in
         return Visitor(browser or new_cookie(self.token_bytes), browser is None, signed_in)
 
     def account(self, signed_in: SignedIn) -> Account:
         """What stands at the top of their pages."""
         return Account(signed_in.user.name, self.path("/sign-out"), token_for(signed_in.secret, "sign-out"))
+
+    def way_on(self, signed_in: SignedIn | None, destination: Destination = HOME) -> WayOn:
+        """A page where they, or whoever is to sign in, go on."""
+        account = None if signed_in is None else self.account(signed_in)
+        return WayOn(self.path(destination.path), _label_of(destination), account)
 
     def path(self, path: str) -> str:
         """The path of a page of ours, below that of the external URL."""
@@ -80,6 +88,14 @@ class Visitors:
     def page(self, destination: Destination = HOME) -> str:
         """The URL of a page of ours."""
         return self.external_url + destination.path
+
+
+def _label_of(destination: Destination) -> str:
+    if destination.namespace is None:
+        return text("list.another")
+    if destination.name is None:
+        return text("list.title", namespace=destination.namespace)
+    return f"Datasource {destination.name}"
 
 
 def cookie_of(request: Request, cookie: OurCookie) -> str | None:

@@ -16,6 +16,10 @@ class State(StrEnum):
     ERROR = "ERROR"
 
 
+OPEN_THE_LINK = 'Open the link in status.authorizationLink and select "Get new credential".'
+"""What messages say to whoever reads them in a status, and no page need say to whoever came by that link."""
+
+
 class Reason(StrEnum):
     """The reason of the `Ready` condition."""
 

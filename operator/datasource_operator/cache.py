@@ -46,6 +46,7 @@ _TOKEN_SECRETS = Packing(StoredTokenSecret)
 class _Known:
     """All that is known about one key."""
 
+    key: Key
     datasource: bytes | None = None
     credential: bytes | _Unusual | None = None
     token_secrets: tuple[bytes, ...] = ()
@@ -86,6 +87,11 @@ class Cache:
         """The last version seen."""
         known = self._known.get(key)
         return None if known is None or known.datasource is None else trimming.recent(known.datasource)
+
+    def own(self, key: Key) -> Key:
+        """An equal key, the same one each time: whoever keeps it for long keeps no copy of the name."""
+        known = self._known.get(key)
+        return key if known is None else known.key
 
     def has_datasource(self, key: Key) -> bool:
         """Whether one was seen."""
@@ -252,7 +258,8 @@ class Cache:
     def _known_as(self, key: Key) -> _Known:
         known = self._known.get(key)
         if known is None:
-            known = self._known[Key(intern(key.namespace), key.name)] = _Known()
+            own = Key(intern(key.namespace), key.name)
+            known = self._known[own] = _Known(own)
         return known
 
     def _tidy(self, key: Key, known: _Known) -> None:

@@ -233,7 +233,7 @@ class Controller:
         before = self.cache.datasource(key)
         if self.cache.store_datasource(trimmed(datasource)):
             is_new = before is None or before.metadata.generation != datasource.metadata.generation
-            self.queue.add(key, Priority.SOMEBODY_WAITS if is_new else Priority.ROUTINE)
+            self.queue.add(self.cache.own(key), Priority.SOMEBODY_WAITS if is_new else Priority.ROUTINE)
             self._callback_rights.needed_by(key, datasource.spec)
 
     def datasource_deleted(self, datasource: Datasource) -> None:
@@ -311,7 +311,7 @@ class Controller:
 
     def _look_again(self, key: Key) -> None:
         if self.cache.has_datasource(key):
-            self.queue.add(key)
+            self.queue.add(self.cache.own(key))
 
     def _follow_up(self, key: Key, outcome: Comeback) -> None:
         self._poller.wait_for(key, outcome.watched_secret)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from datasource.concurrency.backoff import Backoff, half_jitter
 from datasource.concurrency.fair_turns import FairTurns
@@ -32,11 +32,13 @@ class Priority(IntEnum):
     ROUTINE = 1
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Place(NamedTuple, Generic[K]):
+    """Where a key waits. Ordered by time; no two have the same ticket. Void where the key has another one by now."""
+
     due: float
-    priority: Priority
     ticket: int
+    key: K
+    priority: Priority
 
 
 @dataclass(slots=True)
@@ -50,8 +52,8 @@ class WorkQueue(Generic[K]):
     random: Callable[[], float]
     turns: FairTurns[K]
     namespace_of: Callable[[K], str]
-    _waiting: dict[K, _Entry] = field(default_factory=dict)
-    _later: list[tuple[float, int, K]] = field(default_factory=list)
+    _waiting: dict[K, _Place[K]] = field(default_factory=dict)
+    _later: list[_Place[K]] = field(default_factory=list)
     _working: dict[K, float] = field(default_factory=dict)
     _again: dict[K, Priority] = field(default_factory=dict)
     _failures: dict[K, int] = field(default_factory=dict)
@@ -80,7 +82,7 @@ class WorkQueue(Generic[K]):
     def depth(self) -> int:
         """How many keys are due now, not those that wait for their time; may be read from another thread."""
         now = self.monotonic()
-        return sum(entry.due <= now for entry in list(self._waiting.values()))
+        return sum(place.due <= now for place in list(self._waiting.values()))
 
     @property
     def working(self) -> int:
@@ -93,7 +95,7 @@ class WorkQueue(Generic[K]):
 
     def overdue_since(self) -> float | None:
         """Since when (monotonic) keys are due and none was taken; None where none is due. A long queue that moves is well."""
-        due = min((entry.due for entry in self._waiting.values()), default=None)
+        due = min((place.due for place in self._waiting.values()), default=None)
         return max(due, self._moved_at) if due is not None and due <= self.monotonic() else None
 
     def resume(self) -> None:
@@ -106,11 +108,11 @@ class WorkQueue(Generic[K]):
             self._again[key] = min(priority, self._again.get(key, priority))
             return
         due = self.monotonic() + max(delay.total_seconds(), 0.0)
-        entry = self._waiting.get(key)
-        if entry is not None and entry.due <= due and entry.priority <= priority:
+        place = self._waiting.get(key)
+        if place is not None and place.due <= due and place.priority <= priority:
             return
-        if entry is not None:
-            due, priority = min(due, entry.due), min(priority, entry.priority)
+        if place is not None:
+            due, priority = min(due, place.due), min(priority, place.priority)
         self._schedule(key, due, priority)
 
     def retry(self, key: K, *, at_least: timedelta = timedelta(0)) -> timedelta:
@@ -139,9 +141,9 @@ class WorkQueue(Generic[K]):
             self._promote()
             key = self.turns.take()
             if key is not None:
-                entry = self._waiting.pop(key)
+                place = self._waiting.pop(key)
                 self._working[key] = self._moved_at = self.monotonic()
-                self.taken(self._moved_at - entry.due)
+                self.taken(self._moved_at - place.due)
                 return key
             await self._sleep()
 
@@ -157,37 +159,35 @@ class WorkQueue(Generic[K]):
 
     def _schedule(self, key: K, due: float, priority: Priority) -> None:
         self.added += 1
-        ticket = next(self._tickets)
-        self._waiting[key] = _Entry(due, priority, ticket)
-        heapq.heappush(self._later, (due, ticket, key))
+        place = self._waiting[key] = _Place(due, next(self._tickets), key, priority)
+        heapq.heappush(self._later, place)
         if len(self._later) > 2 * len(self._waiting) + _MOST_VOID:
             self._drop_void_places()
         self._wake.set()
 
     def _drop_void_places(self) -> None:
-        self._later = [place for place in self._later if self._is_valid(*place[1:])]
+        self._later = [place for place in self._later if self._is_valid(place)]
         heapq.heapify(self._later)
 
-    def _is_valid(self, ticket: int, key: K) -> bool:
+    def _is_valid(self, place: _Place[K]) -> bool:
         """Whether a key still waits in that place: it may have been forgotten, taken, or given a better one."""
-        entry = self._waiting.get(key)
-        return entry is not None and entry.ticket == ticket
+        return self._waiting.get(place.key) is place
 
     def _promote(self) -> None:
         now = self.monotonic()
-        while self._later and self._later[0][0] <= now:
-            _, ticket, key = heapq.heappop(self._later)
-            entry = self._waiting.get(key)
-            if entry is not None and entry.ticket == ticket and key not in self._working:
-                self.turns.submit(key, namespace=self.namespace_of(key), is_urgent=entry.priority < Priority.ROUTINE)
-            elif entry is not None and entry.ticket == ticket:
+        while self._later and self._later[0].due <= now:
+            place = heapq.heappop(self._later)
+            key, priority = place.key, place.priority
+            if self._is_valid(place) and key not in self._working:
+                self.turns.submit(key, namespace=self.namespace_of(key), is_urgent=priority < Priority.ROUTINE)
+            elif self._is_valid(place):
                 # Due while being worked on: once more afterwards.
                 del self._waiting[key]
-                self._again[key] = min(entry.priority, self._again.get(key, entry.priority))
+                self._again[key] = min(priority, self._again.get(key, priority))
 
     async def _sleep(self) -> None:
         self._wake.clear()
-        pause = None if not self._later else max(self._later[0][0] - self.monotonic(), 0.0)
+        pause = None if not self._later else max(self._later[0].due - self.monotonic(), 0.0)
         try:
             async with asyncio.timeout(pause):
                 await self._wake.wait()

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_bytes
 
-import httpx
 import msgspec
 import pytest
 
@@ -29,8 +28,8 @@ from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
 from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE, Process, Stack
 from tests.support.api import DATASOURCES, SECRETS, Api, Manifest, api_of, refusal
+from tests.support.employee import Employee
 from tests.support.patience import eventually
-from tests.support.person import Person
 from tests.support.refresh import leads_on_to
 from tests.support.sign_in import with_component
 from tests.support.user import User
@@ -40,32 +39,6 @@ pytestmark = pytest.mark.cluster
 CLIENT, SECRET = "sign-in", "sentinel-sign-in-secret-51c7"
 GROUP = "rbac.authorization.k8s.io"
 AUTHORIZER = "test-sign-in-authorizer"
-
-
-class Employee(Person):
-    """Somebody with an account, who keeps every cookie of ours."""
-
-    def __init__(self, login: str) -> None:
-        super().__init__(login, login)
-        self.cookies: dict[str, str] = {}
-
-    def _headers(self, url: str, headers: dict[str, str]) -> dict[str, str]:
-        held = "; ".join(f"{name}={value}" for name, value in self.cookies.items() if value)
-        ours = {"Cookie": held} if held and url.startswith("http://localhost") else {}
-        return ours | {name.replace("_", "-"): value for name, value in headers.items()}
-
-    def _keep_cookie(self, response: httpx.Response) -> httpx.Response:
-        for line in response.headers.get_list("set-cookie"):
-            name, _, rest = line.partition("=")
-            if name.startswith("__Host-datasource-"):
-                self.cookies[name] = rest.partition(";")[0]
-        return response
-
-    def sign_in(self, page: httpx.Response) -> httpx.Response:
-        """From the page that asks for it to the one that it leads to."""
-        onward = leads_on_to(self.submit(page, "Sign in").text)
-        assert onward is not None
-        return self.come_back(self.consent(onward, back_at="/signed-in"))
 
 
 @pytest.fixture(scope="module")

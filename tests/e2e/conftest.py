@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, Route
 
-from deploy.local.browser import chromium
+from deploy.local.browser import allow, chromium
 from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.conftest import ARTEFACTS
 from tests.support.api import SECRETS
@@ -67,3 +68,23 @@ def flows(user: User) -> int:
     secrets = user.api.all_of(SECRETS, SYSTEM_NAMESPACE, fields="type=datasource.dev/oauth2-flow")
     owner = f"{user.namespace}/calendar"
     return sum(each["metadata"]["annotations"]["datasource.dev/datasource"] == owner for each in secrets)
+
+
+def allow_but_stay(page: Page) -> str:
+    """Consent, but keep the browser from coming back; returns the URL that it would have opened."""
+    stopped: list[str] = []
+
+    def stop(route: Route) -> None:
+        # Routes do not see the redirects of a request: follow them by hand, with the browser's cookies.
+        response = route.fetch(max_redirects=0)
+        while "/callback/" not in (target := urljoin(response.url, response.headers["location"])):
+            response = page.context.request.get(target, max_redirects=0)
+        stopped.append(target)
+        route.fulfill(body="stays here")
+
+    pattern = "**/interaction/**"
+    page.route(pattern, stop)
+    allow(page)
+    page.get_by_text("stays here").wait_for()
+    page.unroute(pattern)
+    return stopped[0]

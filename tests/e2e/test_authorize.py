@@ -2,16 +2,15 @@
 
 import threading
 from datetime import timedelta
-from urllib.parse import urljoin
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from deploy.local.browser import BUTTON, allow, authorize, deny, sign_in, wait_for_sign_in
 from deploy.local.processes import free_ports
 from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD
 from deploy.local.stack import Process, Stack
-from tests.e2e.conftest import Shoot, flows, heading, violations
+from tests.e2e.conftest import Shoot, allow_but_stay, flows, heading, violations
 from tests.support.person import OUR_COOKIE, Person
 from tests.support.site import Answer, site
 from tests.support.user import User
@@ -25,26 +24,6 @@ def begin(page: Page, link: str, login: str = DEMO_LOGIN) -> None:
     page.get_by_role("button", name=BUTTON).click()
     sign_in(page, login, login)
     page.get_by_role("heading", name="Allow access?").wait_for()
-
-
-def allow_but_stay(page: Page) -> str:
-    """Consent, but keep the browser from coming back; returns the URL that it would have opened."""
-    stopped: list[str] = []
-
-    def stop(route: Route) -> None:
-        # Routes do not see the redirects of a request: follow them by hand, with the browser's cookies.
-        response = route.fetch(max_redirects=0)
-        while "/callback/" not in (target := urljoin(response.url, response.headers["location"])):
-            response = page.context.request.get(target, max_redirects=0)
-        stopped.append(target)
-        route.fulfill(body="stays here")
-
-    pattern = "**/interaction/**"
-    page.route(pattern, stop)
-    allow(page)
-    page.get_by_text("stays here").wait_for()
-    page.unroute(pattern)
-    return stopped[0]
 
 
 def token_requests(user: User) -> int:

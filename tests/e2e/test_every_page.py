@@ -16,11 +16,19 @@ from playwright.sync_api import Browser, Page, Route
 from starlette.responses import Response
 
 from callback_server.language import ENGLISH, LANGUAGES, Words
-from callback_server.pages import Dialog, Form, Onward, dialog_page, onward_page, progress_page, refusal_page
+from callback_server.pages import (
+    Banner,
+    Dialog,
+    Form,
+    Onward,
+    dialog_page,
+    onward_page,
+    progress_page,
+    refusal_page,
+)
 from callback_server.presentation import DELIVERED, PRESENTATION
-from callback_server.refusals import Kind, Refused, exchange_failed, goes_on
+from callback_server.refusals import Kind, Refused, exchange_failed, form_is_not_ours, goes_on
 from callback_server.signed_in.pages import (
-    Account,
     Button,
     ClearPage,
     DatasourcePage,
@@ -35,6 +43,7 @@ from callback_server.signed_in.pages import (
     list_page,
     sign_in_page,
 )
+from callback_server.way_on import Account, WayOn
 from datasource.api.display import Display
 from datasource.api.objects import Status
 from datasource.api.states import State
@@ -133,6 +142,10 @@ def signed_in(
     yield "list-empty", lambda: list_page(ListPage(account, "shop", "/", (), None))
     yield "datasource", lambda: datasource_page(whole)
     yield "datasource-seen", lambda: datasource_page(DatasourcePage(account, path, dialog, None, "It may be seen."))
+    way_on = WayOn(f"{path}/{name}", f"Datasource {name}", account)
+    banner = Banner("The new credential was stored", "It is AUTHORIZED.", is_success=True)
+    yield "done", lambda: dialog_page(replace(dialog, banner=banner, way_on=way_on))
+    yield "refusal", lambda: refusal_page(form_is_not_ours(), reference="3f2a9c", way_on=way_on)
     yield "clear", lambda: clear_page(ClearPage(account, "shop", name, owner, button, "/"))
 
 

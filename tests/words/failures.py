@@ -81,6 +81,7 @@ REFUSED: Mapping[str, Refused] = {
     "a user without the right to list all namespaces": refusals.not_allowed_everywhere("ada@example.com", "list"),
     "a right that was taken away": refusals.right_was_taken_away("ada@example.com", "authorize", "shop"),
     "another user": refusals.another_person_is_signed_in(),
+    "what another user did": refusals.another_person_authorized(),
     "a Datasource that is not there": refusals.no_such_datasource("shop", "calendar"),
     "nothing to refresh": refusals.nothing_to_ask(NotAsked.NO_REFRESH_TOKEN),
 }

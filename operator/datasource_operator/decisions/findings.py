@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import assert_never
 
 from datasource.api.spec import DeletionPolicy, Spec, SpecProblem, missing_fields
-from datasource.api.states import Reason
+from datasource.api.states import OPEN_THE_LINK, Reason
 from datasource.api.template_problems import LARGEST_TEMPLATE, template_size
 from datasource.oauth2.scopes import scopes_not_granted
 from datasource.records.contents import Leaving, StoredCredential, StoredTombstone
@@ -334,7 +334,7 @@ def _stored(facts: CredentialFacts, seen: Observed, spec: Spec) -> str:
 def _person_needed(reason: Reason, what: str, said: str = "") -> Finding:
     return Finding(
         reason,
-        f'{what}. Open the link in status.authorizationLink and select "Get new credential".{said}',
+        f"{what}. {OPEN_THE_LINK}{said}",
         needs_person=True,
         message_without_link=f"{what}.{said}",
     )

@@ -60,8 +60,12 @@ class Surroundings:
     """Kinds of steps that the API server refused in this run; none of them is asked for again."""
 
 
-_OTHER_TYPE = re.compile(r"\btype: Invalid value: .*: field is immutable")
-_NO_RIGHT = re.compile(r'User "[^"]*" cannot [a-z]+ resource')
+_IMMUTABLE = re.compile(r'\ASecret "[^"]*" is invalid: .*field is immutable when `immutable` is set', re.DOTALL)
+_OTHER_TYPE = re.compile(r'\ASecret "[^"]*" is invalid: .*\btype: Invalid value: .*: field is immutable', re.DOTALL)
+_NO_RIGHT = re.compile(
+    r'\A(?!admission webhook )(?:(?! is forbidden: ).)* is forbidden: User "[^"]*" cannot [a-z]+ resource'
+)
+"""Whoever writes a policy or a webhook may use the same words: the API server's own come first, here and above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class Refusal:
     @property
     def is_about_immutable_secret(self) -> bool:
         """Whether somebody made the Secret immutable."""
-        return not self.is_forbidden and "field is immutable when `immutable` is set" in self.words
+        return not self.is_forbidden and _IMMUTABLE.search(self.words) is not None
 
     @property
     def is_about_type(self) -> bool:

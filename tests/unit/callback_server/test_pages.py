@@ -11,9 +11,11 @@ from callback_server.situation import Situation
 from datasource.api.objects import Condition, Status
 from datasource.api.requests import Requests
 from datasource.api.spec import Spec
+from datasource.api.states import Reason
 from datasource.records.contents import StoredCredential
 from datasource.records.credential import CredentialFacts
 from datasource.records.effective import effective_oauth2
+from datasource.records.import_secret import ImportedFrom
 from tests.support.refresh import leads_on_to, refresh_target
 from tests.unit.callback_server.test_parameter_rows import ISSUER, METADATA, oauth2
 
@@ -71,6 +73,31 @@ def test_page_says_when_the_access_ends_where_that_is_near_and_that_another_pers
     assert "<script>" not in text
     assert ("The access behind it" in text) is (says is not None)
     assert says is None or says in text
+
+
+IMPORTED = CredentialFacts("c-1", fingerprint="f", imported=ImportedFrom("0" * 64, "uid-9"))
+REVOKED = CredentialFacts("c-1", fingerprint="f", verdict=Reason.GRANT_REVOKED)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expires_at", "is_in_use"),
+    [
+        pytest.param(IMPORTED, None, False, id="an import that nobody has proved"),
+        pytest.param(IMPORTED, "2026-07-01T13:00:00Z", True, id="its predecessor's token lives"),
+        pytest.param(REVOKED, None, False, id="revoked, and the token is gone"),
+        pytest.param(REVOKED, "2026-07-01T13:00:00Z", True, id="revoked, and the token lives"),
+        pytest.param(CredentialFacts("c-1", fingerprint="f"), None, True, id="no lifetime is told"),
+    ],
+)
+def test_page_says_that_a_credential_stays_in_use_only_where_apps_have_it(
+    facts: CredentialFacts, expires_at: str | None, is_in_use: bool
+) -> None:
+    parameters = oauth2(issuer=ISSUER)
+    spec = Spec(url="https://api.example.com", oauth2=parameters)
+    held = StoredCredential(facts, "7", ())
+    situation = Situation("shop", "calendar", "uid", spec, parameters, Status(expires_at=expires_at), Requests(), held)
+    text = bytes(dialog_page(Dialog(situation, "https://connect.example.com", None)).body).decode()
+    assert ("It stays in use until the new one replaces it." in text) is is_in_use
 
 
 def test_page_asks_nobody_else_where_the_spec_expects_one() -> None:

@@ -89,6 +89,16 @@ def test_the_same_version_of_a_secret_again_tells_nothing_new() -> None:
         assert cache.store_secret(metadata) is None
 
 
+def test_a_key_is_kept_once_however_often_a_watch_names_it() -> None:
+    cache = Cache()
+    asked = Key(NAMESPACE, NAME)
+    assert cache.own(asked) is asked
+    cache.store_datasource(datasource())
+    assert cache.own(asked) == asked
+    assert cache.own(asked) is cache.own(Key(NAMESPACE, NAME))
+    assert cache.own(asked) is cache.datasource_keys()[0]
+
+
 def test_a_deleted_datasource_is_forgotten() -> None:
     cache = Cache()
     cache.store_datasource(datasource(resource_version="5"))

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from callback_server.signed_in.datasources import PAGE_SIZE
-from datasource.api.names import Annotation
+from datasource.api.names import Annotation, credential_secret_name
 from datasource.api.objects import encoded_data
+from datasource.api.states import OPEN_THE_LINK
 from datasource.records.credential import CredentialFacts
 from datasource.records.history import Act, entry_of
 from datasource.records.page_request import PageRequest, RequestKind
@@ -366,6 +367,17 @@ async def test_page_has_the_buttons_that_one_may_press(
     assert buttons(page.text) == shown
 
 
+async def test_page_does_not_say_how_to_come_to_it(there: Company) -> None:
+    there.cluster.allow("ada", "get", "authorize")
+    there.add()
+    ready = {"type": "Ready", "status": "False", "reason": "GrantRevoked", "lastTransitionTime": "2026-07-01T12:00:00Z"}
+    message = f"The service ended the access. {OPEN_THE_LINK} It said: gone."
+    there.cluster.objects["shop", "calendar"]["status"]["conditions"] = [ready | {"message": message}]
+    page = await (await there.signed_in("ada")).get(PLACE)
+    assert "<p>The service ended the access. It said: gone.</p>" in page.text
+    assert "status.authorizationLink and" not in page.text.partition("<details>")[0]
+
+
 async def test_page_names_whose_credential_a_new_one_replaces(there: Company) -> None:
     there.cluster.allow("ada", "get", "authorize", "patch")
     there.add(replaces=STANDING)
@@ -464,8 +476,24 @@ async def test_page_of_another_credential_asks_for_nothing(there: Company, actio
     assert credential is not None
     credential["metadata"]["annotations"][Annotation.CREDENTIAL_ID] = "c-2"
     done = await browser.submit(page, f"{PLACE}/{action}")
-    assert done.status_code == 403
+    assert done.status_code == 409
+    assert "There is another credential now than the one that you saw. Nothing was changed." in done.text
+    assert f'<a href="{PLACE}">Datasource calendar</a>' in done.text
+    # Nor can a form be made to be about it.
+    assert (await browser.submit(page, f"{PLACE}/{action}", seen="c-2")).status_code == 403
     assert asked_at_a_page(there) is None
+
+
+async def test_second_press_of_clear_leads_to_the_page_and_asks_for_nothing(there: Company) -> None:
+    """By then the operator may have cleared it."""
+    there.cluster.allow("ada", "get", "patch")
+    there.add(replaces=STANDING)
+    browser = await there.signed_in("ada")
+    page = await browser.get(f"{PLACE}/clear")
+    there.cluster.secrets["shop"].secrets.pop(credential_secret_name("calendar"))
+    again = await browser.submit(page, f"{PLACE}/clear")
+    assert (again.status_code, again.headers["location"]) == (303, EXTERNAL + PLACE)
+    assert there.cluster.credential("shop", "calendar") is None
 
 
 async def test_refresh_without_a_refresh_token_is_told(there: Company) -> None:
@@ -558,7 +586,7 @@ async def test_history_tells_who_did_what_and_believes_no_name_that_somebody_wro
     assert "What people did" in page.text
     assert ">grace<" in page.text
     assert "director" not in page.text
-    assert ">unproven<" in page.text
+    assert ">not proven<" in page.text
 
 
 async def test_whoever_may_only_look_is_asked_for_nothing(there: Company) -> None:

@@ -39,6 +39,8 @@ async def test_whoever_may_authorize_gets_a_first_credential_and_is_named_in_its
     browser = await there.signed_in("ada")
     page = await browser.end(await browser.begin())
     assert STORED in page.text
+    assert '<a href="/datasources/shop/calendar">Datasource calendar</a>' in page.text
+    assert '<form method="post" action="/sign-out">' in page.text
     stored = there.cluster.credential("shop", "calendar")
     assert stored is not None
     history = read_history(msgspec.convert(stored, Secret, strict=False).history)
@@ -162,7 +164,13 @@ async def test_page_that_tells_how_it_ended_is_for_the_one_who_began(there: Comp
     there.cluster.allow("eve", "get")
     there.issuer.claims = {"sub": "eve"}
     await browser.come_back(await browser.begin_sign_in_again())
-    assert "Another person is signed in" in (await browser.client.get(done)).text
+    page = await browser.client.get(done)
+    # Something was stored, so nobody says that nothing was.
+    assert (page.status_code, "nothing was stored" in page.text) == (403, False)
+    assert "Another person started this authorization." in page.text
+    assert "ada" not in page.text
+    again = await browser.end(sent_to)
+    assert "Another person started this authorization." in again.text
 
 
 async def test_flow_of_a_person_is_not_finished_where_nobody_signs_in_any_more(there: Company) -> None:

@@ -7,7 +7,6 @@ import pytest
 from callback_server.language import LANGUAGES, text
 from callback_server.presentation import DELIVERED, PRESENTATION
 from callback_server.signed_in.pages import (
-    Account,
     Button,
     ClearPage,
     HomePage,
@@ -20,10 +19,14 @@ from callback_server.signed_in.pages import (
     list_page,
     rows_of,
     sign_in_page,
+    told_of,
 )
+from callback_server.way_on import Account
 from datasource.api.states import State
 from datasource.cluster.tables import TablePage
 from datasource.process.branding import Branding
+from datasource.records.history import SUCCEEDED, Act, By, HistoryEntry
+from tests.support.builders import NOW
 from tests.unit.callback_server.signed_in.company import company
 from tests.unit.callback_server.test_pages_in_languages import body, english_in
 
@@ -69,6 +72,32 @@ async def test_datasource_page_is_in_the_language_of_its_reader(tmp_path: Path) 
         assert english_in(page.text) == []
         assert "default-src 'none'" in page.headers["content-security-policy"]
         assert page.headers["cache-control"] == "no-store"
+
+
+def entry(what: str, by: str, result: str) -> HistoryEntry:
+    return HistoryEntry(id="i", time=NOW, what=what, by=by, result=result)
+
+
+def test_history_is_told_in_words_and_a_person_is_called_what_they_are_called() -> None:
+    moment = "1 July 2026, 12:00 UTC"
+    cleared, failed, odd = (
+        entry(Act.CLEAR, By.ANNOTATION, SUCCEEDED),
+        entry(Act.REFRESH, "Refresh", "GrantRevoked"),
+        entry("Juggle", By.LINK, ""),
+    )
+    assert told_of(cleared, cleared.by) == (moment, "Cleared", "an annotation", "Succeeded")
+    assert told_of(failed, failed.by) == (moment, "Refreshed", "Refresh", "GrantRevoked")
+    assert told_of(odd, By.UNPROVEN) == (moment, "Juggle", "not proven", "")
+
+
+@pytest.mark.parametrize("act", Act)
+def test_every_act_has_words(act: Act) -> None:
+    assert told_of(entry(act, "ada", SUCCEEDED), "ada")[1] != act
+
+
+@pytest.mark.parametrize("by", By)
+def test_everybody_who_is_no_person_has_words(by: By) -> None:
+    assert told_of(entry(Act.CLEAR, by, SUCCEEDED), by)[2] != by
 
 
 def test_rows_are_made_of_what_the_api_server_printed() -> None:

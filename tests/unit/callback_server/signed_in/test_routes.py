@@ -1,11 +1,14 @@
 """Routes of people who sign in: there where settings say so, and not there otherwise; sign-out."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from callback_server.signed_in.routes import people_routes
+from callback_server.refusals import Kind
+from callback_server.signed_in.destinations import HOME, Destination
+from callback_server.signed_in.routes import nearest, people_routes
 from tests.unit.callback_server.signed_in.company import Company, company
 from tests.unit.callback_server.visits import visit
 
@@ -97,6 +100,68 @@ async def test_api_server_that_fails_shows_nothing_and_does_nothing(there: Compa
     for held in there.cluster.secrets.values():
         held.secrets.clear()
     assert "Please sign in" in (await browser.get("/datasources/shop")).text
+
+
+SIGN_OUT = '<form method="post" action="/sign-out">'
+OUT_OF_DATE = "This page is out of date"
+
+
+async def test_whoever_is_denied_sees_who_they_are_and_can_sign_out_or_look_elsewhere(there: Company) -> None:
+    browser = await there.signed_in("ada")
+    denied = await browser.get("/datasources/shop/calendar")
+    assert denied.status_code == 403
+    assert SIGN_OUT in denied.text
+    assert "signed in as <code>" in denied.text
+    assert re.findall(r'<a href="([^"]*)"', denied.text) == ["/"]
+    assert "You are signed out" in (await browser.submit(denied, "/sign-out")).text
+
+
+async def test_refusal_of_somebody_who_may_look_leads_to_the_nearest_page(there: Company) -> None:
+    there.cluster.allow("ada", "get", "authorize")
+    there.add()
+    browser = await there.signed_in("ada")
+    gone = await browser.get("/datasources/shop/nothing")
+    assert (gone.status_code, re.findall(r'<a href="([^"]*)"', gone.text)) == (404, ["/datasources/shop"])
+    stale = await browser.post("/datasources/shop/calendar/authorize", {"token": "A" * 43})
+    assert OUT_OF_DATE in stale.text
+    assert '<a class="button" href="/datasources/shop/calendar">Try again</a>' in stale.text
+    assert '<a href="/datasources/shop/calendar">Datasource calendar</a>' in stale.text
+
+
+async def test_whoever_signed_out_or_could_not_sign_in_is_led_to_where_all_begins(there: Company) -> None:
+    browser = await there.signed_in("ada")
+    out = await browser.submit(await browser.get("/"), "/sign-out")
+    assert '<a class="button" href="/">Sign in again</a>' in out.text
+    unknown = await browser.client.get("/signed-in", params={"code": "c", "state": "s"})
+    assert "This sign-in is unknown" in unknown.text
+    assert '<a class="button" href="/">Try again</a>' in unknown.text
+    stale = await browser.post("/sign-in", {"token": "A" * 43})
+    assert OUT_OF_DATE in stale.text
+    assert '<a class="button" href="/">Try again</a>' in stale.text
+    assert SIGN_OUT not in out.text + unknown.text + stale.text
+
+
+async def test_whoever_has_not_signed_in_is_led_nowhere_from_other_pages(there: Company) -> None:
+    missing = await there.browser().get("/nothing")
+    assert missing.status_code == 404
+    assert "<a " not in missing.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "destination"),
+    [
+        (Kind.NOT_ALLOWED, ("shop", "calendar"), HOME),
+        (Kind.THERE_IS_NO_SUCH_DATASOURCE, ("shop", "calendar"), Destination("shop")),
+        (Kind.TOO_MUCH_AT_ONCE, ("shop", "calendar"), Destination("shop", "calendar")),
+        (Kind.TOO_MUCH_AT_ONCE, ("shop", None), Destination("shop")),
+        (Kind.THERE_IS_NO_SUCH_PAGE, (None, None), HOME),
+        (Kind.THERE_IS_NO_SUCH_PAGE, (None, "calendar"), HOME),
+    ],
+)
+def test_nearest_page_is_one_that_may_be_there(
+    kind: Kind, place: tuple[str | None, str | None], destination: Destination
+) -> None:
+    assert nearest(kind, *place) == destination
 
 
 async def test_pages_below_a_path_link_below_it(tmp_path: Path) -> None:

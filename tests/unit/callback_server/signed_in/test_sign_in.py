@@ -103,6 +103,17 @@ async def test_session_is_always_a_new_one_and_the_one_before_ends(there: Compan
     assert "signed in as" in (await browser.get("/")).text
 
 
+async def test_second_of_two_tabs_that_sign_in_finds_that_it_is_done(there: Company) -> None:
+    browser = there.browser()
+    first, second = await browser.begin_sign_in(), await browser.begin_sign_in_again()
+    assert "This sign-in is unknown" in (await browser.come_back(first)).text
+    assert (await browser.come_back(second)).status_code == 303
+    kept, spent = browser.cookies[SESSION], list(there.issuer.codes)
+    late = await browser.come_back(first)
+    assert (late.status_code, late.headers["location"]) == (303, f"{EXTERNAL}/")
+    assert (browser.cookies[SESSION], there.issuer.codes) == (kept, spent)
+
+
 async def test_session_cookie_that_an_attacker_planted_is_not_the_one_of_the_victim(there: Company) -> None:
     """Fixation: whatever was there before sign-in, what is there after it is known to nobody else."""
     attacker = await there.signed_in("eve")
@@ -154,6 +165,11 @@ async def test_answer_that_comes_twice_signs_in_once(there: Company) -> None:
     browser = there.browser()
     sent_to = await browser.begin_sign_in()
     assert (await browser.come_back(sent_to)).status_code == 303
+    kept = browser.cookies[SESSION]
+    again = await browser.come_back(sent_to)
+    assert (again.status_code, again.headers["location"]) == (303, f"{EXTERNAL}/")
+    assert browser.cookies[SESSION] == kept
+    browser.forget(SESSION)
     assert (await browser.come_back(sent_to)).status_code == 403
     assert len(there.issuer.codes) == 1
 

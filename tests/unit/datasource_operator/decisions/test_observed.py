@@ -66,6 +66,30 @@ OTHERS = [
 ]
 
 
+WORDS_OF_OTHERS = [
+    'admission webhook "policy.example.com" denied the request: {}',
+    "secrets \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: {}",
+    'secrets "a" is forbidden: violates rule 7: {}',
+]
+"""Beginnings of policies and webhooks, behind which anything may stand."""
+TYPE = 'Secret "a" is invalid: type: Invalid value: "Opaque": field is immutable'
+
+
+@pytest.mark.parametrize("said", WORDS_OF_OTHERS)
+@pytest.mark.parametrize("words", [RBAC, IMMUTABLE, TYPE])
+@pytest.mark.parametrize("is_forbidden", [True, False])
+def test_webhook_that_talks_like_the_api_server_is_not_taken_for_it(said: str, words: str, is_forbidden: bool) -> None:
+    """What is told of an immutable credential Secret is to delete it, which costs the grant."""
+    refusal = Refusal(is_forbidden=is_forbidden, words=said.format(words))
+    assert not any((refusal.is_about_rights, refusal.is_about_immutable_secret, refusal.is_about_type))
+
+
+def test_each_of_several_causes_counts() -> None:
+    several = 'Secret "a" is invalid: [metadata.x: Invalid value: "": no,\n {}]'
+    assert Refusal(is_forbidden=False, words=several.format(IMMUTABLE.partition(": ")[2])).is_about_immutable_secret
+    assert Refusal(is_forbidden=False, words=several.format(TYPE.partition(": ")[2])).is_about_type
+
+
 def test_missing_right_is_told_from_other_refusals_with_the_same_code() -> None:
     assert Refusal(is_forbidden=True, words=RBAC).is_about_rights
     assert not any(Refusal(is_forbidden=True, words=words).is_about_rights for words in OTHERS)
