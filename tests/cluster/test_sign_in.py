@@ -274,8 +274,8 @@ def test_stolen_token_passes_for_any_person_at_the_pages_and_for_none_of_the_clu
 def test_stolen_token_writes_sessions_in_their_place_and_as_they_are_and_deletes_none(
     tenant: User, thief: Api, provider: Provider
 ) -> None:
-    forged(thief, KubernetesUser("ada@example.com"), provider, slot=7)
-    name = session_secret_name(uid_digest("ada@example.com"), 7)
+    forged(thief, KubernetesUser("lea@example.com"), provider, slot=7)
+    name = session_secret_name(uid_digest("lea@example.com"), 7)
     there = thief.get(SECRETS, name, SYSTEM_NAMESPACE)
     elsewhere = {key: there[key] for key in ("apiVersion", "kind", "type", "data")}
     # The right to create Secrets is of every namespace; the policy is not.
