@@ -69,8 +69,6 @@ ACCOUNTS = (OPERATOR, CALLBACK_SERVER)
 SIGN_IN = (
     Rule("datasource.dev", "datasources", ("list",)),
     Rule("authorization.k8s.io", "localsubjectaccessreviews", ("create",)),
-    # Of use only where all namespaces are served.
-    Rule("authorization.k8s.io", "subjectaccessreviews", ("create",)),
 )
 """What the callback server needs besides in each served namespace where people sign in; held to components/sign-in."""
 

@@ -186,7 +186,6 @@ def test_sign_in_brings_rights_a_secret_and_who_may_look_and_nothing_else(
             assert [(rule["resources"], rule["verbs"]) for rule in more] == [
                 (["datasources"], ["list"]),
                 (["localsubjectaccessreviews"], ["create"]),
-                (["subjectaccessreviews"], ["create"]),
             ]
     viewer = signed_in["ClusterRole", "", "datasource-viewer"]
     assert viewer["metadata"]["labels"] == {"rbac.authorization.k8s.io/aggregate-to-view": "true"}

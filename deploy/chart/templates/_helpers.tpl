@@ -112,8 +112,7 @@ namespace may be called like a process.
 {{- if and $root.Values.signIn.issuer (eq $object.kind "Role") (eq $object.metadata.name (include "datasource.callbackServer.serviceAccount" $root)) -}}
 {{- $list := dict "apiGroups" (list "datasource.dev") "resources" (list "datasources") "verbs" (list "list") -}}
 {{- $ask := dict "apiGroups" (list "authorization.k8s.io") "resources" (list "localsubjectaccessreviews") "verbs" (list "create") -}}
-{{- $askOfAll := dict "apiGroups" (list "authorization.k8s.io") "resources" (list "subjectaccessreviews") "verbs" (list "create") -}}
-{{- $_ := set $object "rules" (concat $object.rules (list $list $ask $askOfAll)) -}}
+{{- $_ := set $object "rules" (concat $object.rules (list $list $ask)) -}}
 {{- end -}}
 {{- if $namespace -}}
 {{- $_ := set $object.metadata "namespace" $namespace -}}

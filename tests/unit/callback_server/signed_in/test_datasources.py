@@ -15,7 +15,7 @@ from datasource.records.credential import CredentialFacts
 from datasource.records.history import Act, entry_of
 from datasource.records.page_request import PageRequest, RequestKind
 from tests.support.builders import NOW
-from tests.unit.callback_server.signed_in.company import EXTERNAL, Company, company, form_of
+from tests.unit.callback_server.signed_in.company import ALL, EXTERNAL, Company, company, form_of
 
 STANDING = CredentialFacts("c-1", fingerprint="f", has_refresh_token=True)
 PLACE = "/datasources/shop/calendar"
@@ -280,7 +280,7 @@ async def test_list_of_all_namespaces_is_for_who_may_list_them_all_and_takes_thr
     ]
     assert '<td data-label="Namespace">sales</td>' in page.text
     # And the session.
-    assert there.cluster.asked == [("POST", "subjectaccessreviews"), ("GET", "datasources")]
+    assert there.cluster.asked == [("POST", f"{ALL}/localsubjectaccessreviews"), ("GET", "datasources")]
     page = await browser.get("/datasources?state=AUTHORIZED")
     assert re.findall(r'<a href="/datasources/(\w+/\w+)">calendar</a>', page.text) == ["shop/calendar"]
 
@@ -296,7 +296,7 @@ async def test_who_may_list_one_namespace_is_told_nothing_of_all_and_nothing_is_
     assert "shop" not in page.text
     assert "kubectl create clusterrolebinding datasource-viewer-" in page.text
     assert "--namespace" not in page.text
-    assert there.cluster.asked == [("POST", "subjectaccessreviews")]
+    assert there.cluster.asked == [("POST", f"{ALL}/localsubjectaccessreviews")]
 
 
 async def test_there_is_no_list_of_all_where_some_namespaces_are_served(tmp_path: Path) -> None:

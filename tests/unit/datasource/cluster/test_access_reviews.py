@@ -1,5 +1,7 @@
 """Whether somebody may do something, asked of the API server in the namespace asked about."""
 
+import re
+
 import pytest
 
 from datasource.cluster.access_reviews import may
@@ -41,17 +43,19 @@ async def test_question_about_all_of_a_namespace_names_no_object() -> None:
     assert "name" not in server.requests[0].body["spec"]["resourceAttributes"]
 
 
-async def test_question_about_all_namespaces_is_one_of_the_cluster_and_names_none() -> None:
-    async with ApiServer(json_reply({"status": {"allowed": True}}, 201)) as server, server.kube() as kube:
+async def test_question_about_all_namespaces_is_one_about_a_namespace_that_nobody_can_have_made() -> None:
+    async with ApiServer(*[json_reply({"status": {"allowed": True}}, 201)] * 2) as server, server.kube() as kube:
         assert await may(kube, ADA, "list", None, None)
-    (request,) = server.requests
-    assert (request.method, request.path) == ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews")
-    assert (request.body["kind"], request.body["metadata"]) == ("SubjectAccessReview", {})
-    assert request.body["spec"]["resourceAttributes"] == {
-        "group": "datasource.dev",
-        "resource": "datasources",
-        "verb": "list",
-    }
+        assert await may(kube, ADA, "list", None, None)
+    asked = [request.body["spec"]["resourceAttributes"]["namespace"] for request in server.requests]
+    assert len(set(asked)) == 2
+    for namespace, request in zip(asked, server.requests, strict=True):
+        assert re.fullmatch("[0-9a-f]{62}", namespace), "a DNS label that is guessed by nobody"
+        assert request.path == f"/apis/authorization.k8s.io/v1/namespaces/{namespace}/localsubjectaccessreviews"
+        assert (request.body["kind"], request.body["metadata"]) == (
+            "LocalSubjectAccessReview",
+            {"namespace": namespace},
+        )
 
 
 @pytest.mark.parametrize(
