@@ -15,7 +15,7 @@ def sendable_data(secret: Secret, facts: CredentialFacts, parameters: OAuth2, re
         secret: as it was read with our intent on it.
         facts: of its annotations.
         parameters: filled in from the preset.
-        redirect_uri: of this namespace. It is sent where the spec asks for one and none is recorded, as v0.1.0 did not.
+        redirect_uri: of this Datasource. It is sent where the spec asks for one and none is recorded, as v0.1.0 did not.
 
     Raises:
         UnreadableCredential: something is missing, or was put there by somebody else.

@@ -20,10 +20,10 @@ from typing import NoReturn
 import msgspec
 import structlog
 
-from datasource.api.names import credential_secret_name, redirect_uri
+from datasource.api.names import credential_secret_name
 from datasource.api.objects import Secret
 from datasource.api.requests import Requests
-from datasource.api.spec import DeletionPolicy, OAuth2, Spec
+from datasource.api.spec import DeletionPolicy, OAuth2, Spec, redirect_uri_of
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.clients import ClientMaterial, ClientMaterialMissing, Clients
 from datasource.cluster.credential_secrets import CredentialSecrets, Stale
@@ -295,7 +295,8 @@ class Refresher:
             if begun.secret.immutable:
                 finding = immutable_secret(name, key.namespace, is_credential=True)
                 raise NotNow(reply_could_not_be_stored(finding.reason, finding.message, name))
-            data = sendable_data(begun.secret, begun.facts, material.parameters, self._callback_url(key))
+            ours = redirect_uri_of(material.parameters, self.steps.settings.external_url, *key)
+            data = sendable_data(begun.secret, begun.facts, material.parameters, ours)
             material.require_allowed(
                 {"tokenURL": data.token_endpoint, "refreshURL": data.refresh_endpoint or data.token_endpoint}
             )
@@ -322,9 +323,6 @@ class Refresher:
             page_request=asked.page_request,
             history=begun.secret.history,
         )
-
-    def _callback_url(self, key: Key) -> str:
-        return redirect_uri(self.steps.settings.external_url, key.namespace)
 
     async def _take_back(self, key: Key, begun: _Begun, setback: Setback) -> NoReturn:
         """Nothing was sent: the intent goes.

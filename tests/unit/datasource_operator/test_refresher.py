@@ -12,6 +12,7 @@ import pytest
 from datasource.api.clock import rfc3339
 from datasource.api.names import Annotation, credential_secret_name
 from datasource.api.objects import Datasource, Secret
+from datasource.api.spec import OAuth2, RedirectURI, redirect_uri_of
 from datasource.api.spec_problems import parse_spec
 from datasource.api.states import Reason
 from datasource.cluster.api_errors import ApiError, Forbidden, Invalid, Unavailable
@@ -61,6 +62,8 @@ class Bench:
     transport: Transport
     recorded: str | None = None
     """The token endpoint in the credential Secret, where it is not the provider's."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of spec.oauth2, besides."""
     kube: ApiServer = field(default_factory=ApiServer)
     memory: RefreshMemory = field(init=False)
 
@@ -73,7 +76,7 @@ class Bench:
         verifier = IdTokenVerifier(self.transport, discovery, Clock())
         process = Process(process="process-1", pod="pod-1")
         self.refresher = Refresher(self.transport, steps, memory, process, verifier, now=lambda: NOW)
-        oauth2: dict[str, Any] = PUBLIC | {"tokenURL": self.provider.url}
+        oauth2: dict[str, Any] = PUBLIC | {"tokenURL": self.provider.url} | self.options
         parsed = parse_spec(raw_spec(**oauth2), allow_insecure_http=False, egress=ON_LOOPBACK)
         data = CredentialData(
             access_token="at-1",
@@ -110,9 +113,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*behaviours: Behaviour, recorded: str | None = None) -> AsyncIterator[Bench]:
+async def bench(*behaviours: Behaviour, recorded: str | None = None, **options: Any) -> AsyncIterator[Bench]:
     async with HostileProvider(*behaviours) as provider, Transport(ON_LOOPBACK) as transport:
-        yield Bench(provider, transport, recorded)
+        yield Bench(provider, transport, recorded, options)
 
 
 async def test_credential_that_is_due_is_refreshed_and_stored_as_the_next_revision() -> None:
@@ -200,6 +203,19 @@ async def test_request_that_was_sent_is_seen_through_though_the_process_stops() 
         each.refresher.sender.answered = lambda _: setattr(each.refresher, "is_stopping", True)
         await each.refresher.refresh(KEY)
         assert each.secret.value("refresh_token") == "rt-2"
+
+
+@pytest.mark.parametrize("redirect_uri", ["PerNamespace", "PerDatasource"])
+async def test_redirect_uri_that_no_authorization_recorded_is_the_one_in_the_status(redirect_uri: str) -> None:
+    """The option may come later than the credential, and an imported credential never had one."""
+    options: dict[str, Any] = {"redirectURIOnRefresh": True, "redirectURI": redirect_uri}
+    async with bench(replies(200, ANSWER), **options) as each:
+        await each.refresher.refresh(KEY)
+        oauth2 = OAuth2(redirect_uri=RedirectURI(redirect_uri))
+        (request,) = each.provider.requests
+        told = redirect_uri_of(oauth2, "https://connect.example.com", NAMESPACE, NAME)
+        assert request.form["redirect_uri"] == told
+        assert told.endswith(f"/{NAMESPACE}/{NAME}") is (redirect_uri == "PerDatasource")
 
 
 async def test_dead_grant_is_never_sent_again() -> None:
