@@ -32,7 +32,7 @@ from callback_server.signed_in.pages import (
 from callback_server.signed_in.sessions import SESSION, SessionStore, SignedIn
 from callback_server.signed_in.sign_in import PATH, NotStored, SignInService
 from callback_server.signed_in.under_way import SIGN_IN
-from callback_server.signed_in.visitors import SignInNeeded, Visitor, Visitors, cookie_of, require_token
+from callback_server.signed_in.visitors import SIGN_OUT, SignInNeeded, Visitor, Visitors, cookie_of, require_token
 from callback_server.way_on import WayOn
 from datasource.api.states import State
 from datasource.process.settings import Settings
@@ -192,6 +192,8 @@ def people_routes(people: People) -> list[Route]:
         return response
 
     async def sign_out(request: Request) -> Response:
+        if request.method != "POST":
+            return await signed_out(request)
         _require_ours(people, request)
         visitor = await visitors.of(request)
         if visitor.signed_in is not None:
@@ -199,6 +201,20 @@ def people_routes(people: People) -> list[Route]:
             require_token(form.get("token", ""), visitor.signed_in.secret, "sign-out")
             await people.sessions.end(visitor.signed_in)
             people.sign_in.trail.went_out(visitor.signed_in.user)
+        # To a page that has an address: back and forward lead past it, and never to a form that is sent once more.
+        response = RedirectResponse(f"{visitors.external_url}{SIGN_OUT}", HTTPStatus.SEE_OTHER)
+        response.headers.append("Set-Cookie", SESSION.removal)
+        # Whoever comes next to this browser finishes nothing that was begun in it.
+        response.headers.append("Set-Cookie", BROWSER.header(new_cookie(visitors.token_bytes)))
+        return response
+
+    async def signed_out(request: Request) -> Response:
+        if not is_navigation(request.headers):
+            raise refusals.form_is_not_ours()
+        visitor = await visitors.of(request)
+        if visitor.signed_in is not None:
+            # Its address ends nothing. Whoever opens it has signed in again since.
+            return RedirectResponse(visitors.page(), HTTPStatus.SEE_OTHER)
         said = Message(
             text("account.signed_out"),
             text("account.signed_out_message"),
@@ -207,11 +223,7 @@ def people_routes(people: People) -> list[Route]:
             again_label=text("account.sign_in_again"),
             branding=people.settings.branding,
         )
-        response = message_page(said)
-        response.headers.append("Set-Cookie", SESSION.removal)
-        # Whoever comes next to this browser finishes nothing that was begun in it.
-        response.headers.append("Set-Cookie", BROWSER.header(new_cookie(visitors.token_bytes)))
-        return response
+        return visitor.take_along(message_page(said))
 
     way_back = Route(PATH, signed_in)
     # Starlette adds HEAD to GET. Whoever looks at a link before it is opened must not spend the code.
@@ -227,7 +239,7 @@ def people_routes(people: People) -> list[Route]:
         Route(f"{one}/refresh", refresh, methods=["POST"]),
         Route("/sign-in", sign_in, methods=["POST"]),
         way_back,
-        Route("/sign-out", sign_out, methods=["POST"]),
+        Route(SIGN_OUT, sign_out, methods=["GET", "POST"]),
     ]
 
 

@@ -50,6 +50,9 @@ class Visitor:
         return response
 
 
+SIGN_OUT = "/sign-out"
+
+
 @dataclass(frozen=True, slots=True)
 class Visitors:
     """Tells who comes."""
@@ -74,7 +77,7 @@ class Visitors:
 
     def account(self, signed_in: SignedIn) -> Account:
         """What stands at the top of their pages."""
-        return Account(signed_in.user.name, self.path("/sign-out"), token_for(signed_in.secret, "sign-out"))
+        return Account(signed_in.user.name, self.path(SIGN_OUT), token_for(signed_in.secret, "sign-out"))
 
     def way_on(self, signed_in: SignedIn | None, destination: Destination = HOME) -> WayOn:
         """A page where they, or whoever is to sign in, go on."""

@@ -301,6 +301,10 @@ def test_person_signs_in_lists_authorizes_refreshes_clears_and_signs_out(
     shoot(page, "12-back")
     assert heading(page) == SIGN_IN
     assert tenant.namespace not in text_of(page)
+    page.go_forward()
+    assert heading(page) == "You are signed out"
+    page.reload()
+    assert heading(page) == "You are signed out"
 
 
 def test_main_pages_of_who_signed_in_are_without_fault_for_axe_and_fit_a_phone(

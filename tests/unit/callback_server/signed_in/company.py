@@ -252,6 +252,12 @@ class Browser:
         form = form_of(page, action)
         return await self.post(form.action, form.fields | changes)
 
+    async def sign_out(self, page: httpx.Response | None = None) -> httpx.Response:
+        """Choose the button on a page, or on the first one; returns where that ends."""
+        out = await self.submit(page or await self.get("/"), "/sign-out")
+        assert out.status_code == 303, out.text
+        return await self.get(out.headers["location"])
+
     async def begin_sign_in(self, path: str = "/") -> httpx.URL:
         """Choose the button; returns where the browser is sent."""
         page = await self.get(path)

@@ -139,8 +139,7 @@ async def test_another_person_in_the_same_browser_finishes_nothing(there: Compan
 async def test_sign_out_ends_what_was_begun_in_that_browser(there: Company) -> None:
     browser = await there.signed_in("ada")
     sent_to = await browser.begin()
-    out = await browser.submit(await browser.get("/"), "/sign-out")
-    assert "You are signed out" in out.text
+    assert "You are signed out" in (await browser.sign_out()).text
     page = await browser.end(sent_to)
     assert page.status_code == 403
     assert there.provider.requests == []

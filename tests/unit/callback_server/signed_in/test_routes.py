@@ -9,7 +9,7 @@ import pytest
 from callback_server.refusals import Kind
 from callback_server.signed_in.destinations import HOME, Destination
 from callback_server.signed_in.routes import nearest, people_routes
-from tests.unit.callback_server.signed_in.company import Company, company
+from tests.unit.callback_server.signed_in.company import EXTERNAL, Company, company
 from tests.unit.callback_server.visits import visit
 
 SESSION = "__Host-datasource-session"
@@ -32,6 +32,7 @@ PATHS = [
     ("POST", "/datasources/shop/calendar/refresh"),
     ("POST", "/sign-in"),
     ("GET", "/signed-in"),
+    ("GET", "/sign-out"),
     ("POST", "/sign-out"),
 ]
 
@@ -58,9 +59,7 @@ def test_every_path_is_tried_here(there: Company) -> None:
 async def test_sign_out_ends_the_session_and_the_browser_forgets_it(there: Company) -> None:
     browser = await there.signed_in("ada")
     kept = browser.cookies[SESSION]
-    out = await browser.submit(await browser.get("/"), "/sign-out")
-    assert out.status_code == 200
-    assert "You are signed out" in out.text
+    assert "You are signed out" in (await browser.sign_out()).text
     assert SESSION not in browser.cookies
     browser.client.cookies.set(SESSION, kept, domain="connect.example.com")
     assert "Please sign in" in (await browser.get("/")).text
@@ -76,9 +75,20 @@ async def test_sign_out_takes_the_form_of_the_session_itself(there: Company) -> 
 
 
 async def test_sign_out_without_a_session_says_the_same(there: Company) -> None:
-    out = await there.browser().post("/sign-out", {})
-    assert out.status_code == 200
-    assert "You are signed out" in out.text
+    browser = there.browser()
+    out = await browser.post("/sign-out", {})
+    assert "You are signed out" in (await browser.get(out.headers["location"])).text
+
+
+async def test_address_of_the_page_after_a_sign_out_ends_no_session(there: Company) -> None:
+    """A link to it, an image, or the back button after another sign-in."""
+    browser = await there.signed_in("ada")
+    opened = await browser.get("/sign-out")
+    assert (opened.status_code, opened.headers["location"]) == (303, f"{EXTERNAL}/")
+    assert "set-cookie" not in opened.headers
+    assert "signed in as" in (await browser.get("/")).text
+    framed = await browser.get("/sign-out", **{"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"})
+    assert framed.status_code == 403
 
 
 async def test_huge_form_is_refused(there: Company) -> None:
@@ -113,7 +123,7 @@ async def test_whoever_is_denied_sees_who_they_are_and_can_sign_out_or_look_else
     assert SIGN_OUT in denied.text
     assert "signed in as <code>" in denied.text
     assert re.findall(r'<a href="([^"]*)"', denied.text) == ["/"]
-    assert "You are signed out" in (await browser.submit(denied, "/sign-out")).text
+    assert "You are signed out" in (await browser.sign_out(denied)).text
 
 
 async def test_refusal_of_somebody_who_may_look_leads_to_the_nearest_page(there: Company) -> None:
@@ -130,7 +140,7 @@ async def test_refusal_of_somebody_who_may_look_leads_to_the_nearest_page(there:
 
 async def test_whoever_signed_out_or_could_not_sign_in_is_led_to_where_all_begins(there: Company) -> None:
     browser = await there.signed_in("ada")
-    out = await browser.submit(await browser.get("/"), "/sign-out")
+    out = await browser.sign_out()
     assert '<a class="button" href="/">Sign in again</a>' in out.text
     unknown = await browser.client.get("/signed-in", params={"code": "c", "state": "s"})
     assert "This sign-in is unknown" in unknown.text
