@@ -120,7 +120,7 @@ def test_people_see_and_do_what_the_cluster_allows_them_and_nothing_else(tenant:
 
         sessions = tenant.api.all_of(SECRETS, SYSTEM_NAMESPACE, fields="type=datasource.dev/session")
         assert len(sessions) == 2
-        assert "You are signed out" in ada.submit(ada.get(page), "Sign out").text
+        assert "You are signed out" in ada.get(ada.submit(ada.get(page), "Sign out").headers["location"]).text
         assert "Please sign in" in ada.get(page).text
 
 
