@@ -14,8 +14,9 @@ from datasource.cluster.resources import CONFIG_MAPS, SECRETS, Resource
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(seconds=5)
-"""How long a right is waited for: where many ask for one at once, the operator gives them every two seconds."""
+PATIENCE = timedelta(seconds=3)
+"""How long a right is waited for: where many ask for one at once, the operator gives them every two seconds. It is less than a
+page waits for anything (`long_work`), so that a right which does not come is named; the page looks again by itself."""
 
 PAUSE = timedelta(milliseconds=250)
 

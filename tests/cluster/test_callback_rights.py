@@ -162,7 +162,7 @@ def test_who_comes_before_the_right_is_told_so_loses_nothing_and_what_somebody_e
             page = person.get(link)
             assert page.status_code == 503
             assert "may not read Secret calendar-oauth2-credential" in page.text
-            assert "Your link stays valid" in page.text
+            assert "your link stays valid" in page.text
             assert "no code was used" in person.get(way_back).text
         finally:
             operator.start()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from callback_server import long_work
 from callback_server.granted import PATIENCE, PAUSE, NotGranted, PatientReads
 from datasource.api.objects import ConfigMap, Secret
 from datasource.cluster.api_errors import NotFound
@@ -46,3 +47,8 @@ async def test_what_is_not_there_is_told_at_once() -> None:
         with pytest.raises(NotFound):
             await PatientReads(kube, sleeps).get(SECRETS, "shop", "app", Secret)
     assert sleeps.seconds == []
+
+
+def test_right_that_does_not_come_is_named_before_a_page_says_that_it_goes_on() -> None:
+    """Else a reload would begin the same wait again, and nobody would ever read what is missing."""
+    assert PATIENCE.total_seconds() <= long_work.PATIENCE - 2
