@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from datasource.api.names import SecretType
-from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
+from datasource.cluster.api_errors import ApiError, Conflict, Forbidden, NotFound, Unavailable
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
 from datasource.process.clock import utc_now
@@ -67,7 +67,7 @@ class FlowSweeper:
             failed = failed_flow(record.metadata)
             if failed is not None:
                 self.hear(failed)
-        swept = 0
+        swept, refused = 0, list[Forbidden]()
         for record in records:
             metadata = record.metadata
             if not has_expired(metadata, self.now()):
@@ -78,7 +78,14 @@ class FlowSweeper:
                 )
             except (Conflict, NotFound):
                 continue
+            except Forbidden as error:
+                # A policy may be about that one alone: the others go all the same.
+                refused.append(error)
+                continue
             swept += 1
+        if refused:
+            about = {"namespace": self.namespace, "records": len(refused), "error": str(refused[0])}
+            logger.warning("records that are over may not be deleted", **about)
         return swept
 
 

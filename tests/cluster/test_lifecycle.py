@@ -15,6 +15,9 @@ from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.cluster
 
+SWEPT = ("datasource-flow-", "datasource-session-")
+"""Names of what anybody who ran before may have left."""
+
 OPERATOR_USER = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{OPERATOR}"
 
 
@@ -159,5 +162,5 @@ def eventually_quiet(control_plane: ControlPlane) -> None:
 
 
 def without_the_lease(requests: list[ApiRequest]) -> list[ApiRequest]:
-    """An idle operator renews its Lease, sweeps flow records that others left ten minutes ago, and nothing else."""
-    return [each for each in requests if each.resource != "leases" and not each.name.startswith("datasource-flow-")]
+    """An idle operator renews its Lease, sweeps flow records and sessions that others left, and nothing else."""
+    return [each for each in requests if each.resource != "leases" and not each.name.startswith(SWEPT)]

@@ -26,7 +26,7 @@ from datasource.records.session import (
 from deploy.local.cluster import Cluster
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
-from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE, Process, Stack
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Process, Stack
 from tests.support.api import DATASOURCES, SECRETS, Api, Manifest, api_of, refusal
 from tests.support.employee import Employee
 from tests.support.patience import eventually
@@ -269,6 +269,18 @@ def test_stolen_token_passes_for_any_person_at_the_pages_and_for_none_of_the_clu
         assert token is not None
         assert token not in pretender.get(page).text
     assert 'cannot get resource "secrets"' in refusal(thief.get, SECRETS, "calendar-token", tenant.namespace)
+
+
+def test_operator_deletes_a_session_that_is_over_and_changes_none(
+    tenant: User, thief: Api, cluster: Cluster, provider: Provider
+) -> None:
+    """Each that is over would stay for good, and a hundred thousand of them are the API server's memory."""
+    forged(thief, KubernetesUser("mia@example.com"), provider, slot=3)
+    name = session_secret_name(uid_digest("mia@example.com"), 3)
+    operator = api_of(cluster.kubeconfig_for(SYSTEM_NAMESPACE, OPERATOR))
+    change = {"metadata": {"annotations": {"datasource.dev/expires-at": "2100-01-01T00:00:00Z"}}}
+    assert "of type datasource.dev/session" in refusal(operator.patch, SECRETS, name, change, SYSTEM_NAMESPACE)
+    assert refusal(operator.delete, SECRETS, name, SYSTEM_NAMESPACE) == ""
 
 
 def test_stolen_token_writes_sessions_in_their_place_and_as_they_are_and_deletes_none(

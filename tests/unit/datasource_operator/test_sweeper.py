@@ -146,6 +146,18 @@ async def test_a_record_that_another_sweeper_took_is_not_counted() -> None:
     assert secrets.there == []
 
 
+async def test_record_that_may_not_be_deleted_stops_no_other_and_is_told() -> None:
+    """A policy may be about that one alone."""
+    secrets = Secrets()
+    for slot in range(3):
+        secrets.keep(flow_record(PAST, slot=slot))
+    secrets.before_delete = lambda: secrets.refusals.append(Forbidden(403, "Forbidden", "no"))
+    with capture_logs() as logs:
+        assert await swept(secrets) == 2
+    assert secrets.there == [slot_name(0)]
+    assert [(entry["event"], entry["records"]) for entry in logs] == [("records that are over may not be deleted", 1)]
+
+
 async def test_failures_are_told_whether_or_not_the_record_goes() -> None:
     secrets, heard = Secrets(), list[str]()
     failed: dict[str, Any] = {"outcome": Outcome.NOT_STORED, "outcome_title": "Denied", "ended_at": NOW}
