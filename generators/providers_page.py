@@ -47,7 +47,7 @@ def _revoked(preset: Preset) -> str:
 
 def _section(name: str, preset: Preset) -> Iterator[str]:
     yield f"## {name}\n"
-    yield f"{preset.title}: [documentation]({preset.source}), gone through on {preset.date}.\n"
+    yield f"{preset.title}: [documentation]({preset.source}), read on {preset.date}.\n"
     yield f"Register an application at <{preset.register}>:\n"
     yield from (f"{number}. {step}" for number, step in enumerate(steps(preset, "`status.redirectURI`"), start=1))
     yield "\n```yaml"
