@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from datasource.api.presets import PRESETS
 from deploy.local.cache import REPOSITORY
 from tests.docs.test_links import files, name
 
@@ -38,9 +39,10 @@ def named(pattern: str) -> list[tuple[str, str]]:
 
 
 @cache
-def sources() -> str:
-    """Everything in Git that is not a page."""
-    return "\n".join(path.read_text(errors="replace") for path in files() if path.suffix not in (".md", ".svg", ".png"))
+def words() -> frozenset[str]:
+    """Those of all files in Git that are no pages."""
+    sources = (path.read_text(errors="replace") for path in files() if path.suffix not in (".md", ".svg", ".png"))
+    return frozenset(word for text in sources for word in re.findall(r"[\w-]+(?:[./][\w-]+)*", text))
 
 
 def missing(found: list[tuple[str, str]], is_there: Callable[[str], bool]) -> list[tuple[str, str]]:
@@ -73,12 +75,15 @@ def test_files_of_tests() -> None:
 
 def test_settings_from_the_environment() -> None:
     assert (
-        missing(named(r"\b((?:DATASOURCE|BENCH|SCALE|SOAK|ADVERSARY|PARTS|REQUIRE)_[A-Z_]*[A-Z])\b"), in_source) == []
+        missing(
+            named(r"\b((?:DATASOURCE|BENCH|SCALE|SOAK|ADVERSARY|PARTS|REQUIRE)_[A-Z_]*[A-Z])\b"), words().__contains__
+        )
+        == []
     )
 
 
 def test_annotations_labels_and_types() -> None:
-    assert missing(named(r"(?<![\w.-])(datasource\.dev/[\w-]+)"), in_source) == []
+    assert missing(named(r"(?<![\w./-])(datasource\.dev/[\w-]+)"), words().__contains__) == []
 
 
 def test_fields_of_a_datasource() -> None:
@@ -100,7 +105,12 @@ def test_fields_of_a_datasource() -> None:
 
 
 def test_metrics() -> None:
-    assert missing(named(r"\b(datasource_[a-z_]+(?:_total|_seconds|_ratio|_invalid|_datasources))\b"), in_source) == []
+    assert (
+        missing(
+            named(r"\b(datasource_[a-z_]+(?:_total|_seconds|_ratio|_invalid|_datasources))\b"), words().__contains__
+        )
+        == []
+    )
 
 
 def test_values_of_the_chart() -> None:
@@ -117,5 +127,6 @@ def test_values_of_the_chart() -> None:
     assert missing(named(r"--set(?:-string|-json)? '?([a-zA-Z.]+)="), is_value) == []
 
 
-def in_source(word: str) -> bool:
-    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", sources()) is not None
+def test_number_of_presets() -> None:
+    """README's."""
+    assert f"[{len(PRESETS)} presets](docs/providers.md)" in " ".join((REPOSITORY / "README.md").read_text().split())

@@ -1,8 +1,7 @@
-"""Commands that people are shown: by the short name, since `datasource` alone may be KubeVirt's, and without a secret in their words."""
+"""Commands that people are shown: `datasource` alone may be KubeVirt's, and no secret belongs into words that are typed."""
 
 import re
 
-from deploy.local.cache import REPOSITORY
 from tests.docs.test_links import files, name
 
 _LONG = re.compile(
