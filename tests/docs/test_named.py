@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from datasource.api.presets import PRESETS
@@ -127,6 +128,13 @@ def test_values_of_the_chart() -> None:
     assert missing(named(r"--set(?:-string|-json)? '?([a-zA-Z.]+)="), is_value) == []
 
 
-def test_number_of_presets() -> None:
-    """README's."""
-    assert f"[{len(PRESETS)} presets](docs/providers.md)" in " ".join((REPOSITORY / "README.md").read_text().split())
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("README.md", "[{} presets](docs/providers.md)"),
+        ("docs/index.md", "[Providers](providers.md): {} services"),
+        ("docs/user.md", "[Providers](providers.md) has {} of them"),
+    ],
+)
+def test_number_of_presets(page: str, words: str) -> None:
+    assert words.format(len(PRESETS)) in " ".join((REPOSITORY / page).read_text().split())
