@@ -133,8 +133,8 @@ class Dialog:
 
     @property
     def state(self) -> str:
-        """The state, as `kubectl get` prints it."""
-        return self.situation.status.state or "not looked at yet"
+        """The state, as `kubectl get` prints it; empty where the operator has not looked yet."""
+        return self.situation.status.state or ""
 
     @property
     def message(self) -> str:

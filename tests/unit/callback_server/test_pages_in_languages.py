@@ -127,6 +127,13 @@ def test_templates_hold_no_text_of_their_own_outside_the_technical_details() -> 
         assert words == set(), template.name
 
 
+def test_expressions_of_templates_fill_in_no_english_outside_the_technical_details() -> None:
+    for template in TEMPLATES:
+        if template.name != "details.html":
+            filled_in = re.findall(r"\{\{(.*?)\}\}", template.read_text(), re.DOTALL)
+            assert [each for each in filled_in if re.search(r"""["'][A-Za-z]+ [A-Za-z]""", each)] == [], template.name
+
+
 def test_values_that_look_like_places_are_shown_as_they_are(language: str) -> None:
     display = Display(title="{host} {", purpose="<i>{0}</i>", owner="{owner}")
     there = situation(display)
