@@ -239,7 +239,7 @@ def gained(situation: Situation) -> Iterator[Shown]:
     yield Shown(text("done.access_token"), (_lifetime(facts),))
     secret = situation.spec.token_secret_name(situation.name)
     yield Shown(text("done.for_apps"), (text("done.in_secret", secret=secret),))
-    service = text("done.the_service") if situation.oauth2.preset is None else consent.service
+    service = consent.named_service
     how = (
         text("done.withdraw_or_ask", service=service, contact=consent.contact)
         if consent.contact
