@@ -54,6 +54,14 @@ def test_cluster_and_namespace_are_chosen_as_with_kubectl(
     assert ("--namespace=" in asked) is ("--namespace=shop" in flags)
 
 
+def test_look_before_an_installation_sends_no_test_of_its_operator(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plugin("check", "--pre", "--test-notification") == 2
+    assert "Leave one of the two out." in capsys.readouterr().err
+    assert cluster.asked == []
+
+
 def test_doctor_looks_at_all_namespaces_unless_one_is_named(cluster: Cluster) -> None:
     cluster.refuses("version", "The connection to the server was refused")
     for options, scope in (([], "--all-namespaces"), (["-n", "shop"], "--namespace=shop")):
