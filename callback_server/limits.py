@@ -1,11 +1,9 @@
 """How much strangers may cost. No I/O; the clock is an argument, in seconds that only go forward.
 
-Addresses distinguish no one: behind a load balancer there is one for all, and X-Forwarded-For says what the sender likes.
-So a stranger must not be able to use up a limit for others. Three things are limited:
-
-- answers to what turned out to be junk (`Misses`),
-- reads on behalf of visitors (`Pace`, a queue and not a lottery),
-- work at one time (`Places`, by namespace, so that the slow provider of one tenant holds up no other).
+Nobody is told apart by address: behind a load balancer there is one for all, and X-Forwarded-For says what the sender likes.
+So a limit must not be something that a stranger can use up for others. What is limited: answers to what turned out to be
+junk (`Misses`), reads on behalf of whoever knocks (`Pace`, a queue that everybody stands in, and not a lottery), and work at
+one time (`Places`, by namespace, so that one tenant's slow provider holds up nobody else).
 """
 
 import asyncio
