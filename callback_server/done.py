@@ -30,7 +30,6 @@ from callback_server.refusals import Refused
 from callback_server.signed_in.destinations import Destination
 from callback_server.situation import Observer, Situation, effective_parameters
 from callback_server.way_on import WayOn
-from datasource.api.clock import rfc3339
 from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
 from datasource.api.states import State
@@ -267,4 +266,4 @@ def gaps(facts: CredentialFacts) -> Iterator[str]:
         if facts.expires_at is None:
             yield text("done.no_refresh_token")
         else:
-            yield text("done.no_refresh_token_until", time=rfc3339(facts.expires_at))
+            yield text("done.no_refresh_token_until", time=time_in_words(facts.expires_at))
