@@ -137,14 +137,15 @@ docs: $(READY) ## write what is generated in docs/ and SECURITY.md
 	@$(RUN) -m generators.chart_readme
 	@$(RUN) -m tests.words.page
 
-# Links are as in the repository, so the site is built from a copy of it. Its packages are in a venv of their own.
+# Links are as in the repository, so the site is built from a copy of it. Its packages are in a venv of their own. No --quiet: it
+# hides warnings, and --strict counts those alone that are shown.
 docs-site: ## build the documentation as a site into build/site/html, links checked
 	rm -rf build/site/src build/site/html
 	mkdir -p build/site/src
 	git ls-files -z -- . ':!:.*' ':!:tests/fixtures' | xargs -0 cp --parents -t build/site/src
 	test -e build/site/venv/.ready || ($(PYTHON) -m venv --clear build/site/venv && build/site/venv/bin/pip install --quiet \
 	  --disable-pip-version-check --no-deps --require-hashes --requirement requirements/site.txt && touch build/site/venv/.ready)
-	NO_MKDOCS_2_WARNING=1 build/site/venv/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 build/site/venv/bin/mkdocs build --strict
 	@echo "The site is in build/site/html"
 
 manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml

@@ -30,7 +30,6 @@ from callback_server.refusals import Refused
 from callback_server.signed_in.destinations import Destination
 from callback_server.situation import Observer, Situation, effective_parameters
 from callback_server.way_on import WayOn
-from datasource.api.clock import rfc3339
 from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
 from datasource.api.states import State
@@ -239,7 +238,7 @@ def gained(situation: Situation) -> Iterator[Shown]:
     yield Shown(text("done.access_token"), (_lifetime(facts),))
     secret = situation.spec.token_secret_name(situation.name)
     yield Shown(text("done.for_apps"), (text("done.in_secret", secret=secret),))
-    service = text("done.the_service") if situation.oauth2.preset is None else consent.service
+    service = consent.named_service
     how = (
         text("done.withdraw_or_ask", service=service, contact=consent.contact)
         if consent.contact
@@ -267,4 +266,4 @@ def gaps(facts: CredentialFacts) -> Iterator[str]:
         if facts.expires_at is None:
             yield text("done.no_refresh_token")
         else:
-            yield text("done.no_refresh_token_until", time=rfc3339(facts.expires_at))
+            yield text("done.no_refresh_token_until", time=time_in_words(facts.expires_at))

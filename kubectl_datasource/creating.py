@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -49,7 +50,9 @@ def preset_named(name: str) -> Preset:
         Misused: there is none of this name.
     """
     if name not in PRESETS:
-        raise Misused(f"{name} is not a known provider.", f"Use one of {', '.join(PRESETS)}.")
+        near = get_close_matches(name.lower(), PRESETS, n=1)
+        meant = f"Did you mean {near[0]}? " if near else ""
+        raise Misused(f"{name} is not a known provider.", f"{meant}Use one of {', '.join(PRESETS)}.")
     return PRESETS[name]
 
 
@@ -151,7 +154,7 @@ def told(name: str) -> tuple[str, ...]:
     lines += [f"Scopes, for example: {', '.join(preset.scopes)}."] if preset.scopes else []
     lines += [f"Write spec.oauth2.{field}, such as {value}" for field, value in preset.asks_for.items()]
     lines += preset.notes
-    return (*lines, "", f"Documentation: {preset.source} (gone through on {preset.date})")
+    return (*lines, "", f"Documentation: {preset.source} (read on {preset.date})")
 
 
 def steps(preset: Preset, redirect_uri: str) -> Sequence[str]:

@@ -1,8 +1,8 @@
 """Who somebody is to the cluster: the claims of an id_token as kube-apiserver's --oidc flags read them, and more strictly.
 
-The claims are those of an id_token whose signature, issuer, audience and times were checked. What comes out is asked about
-in the cluster's own words, so nothing may come out that the cluster means something else by: no name and no group of its own,
-no text that looks like another on a page, no half of somebody's groups.
+The claims are those of an id_token whose signature, issuer, audience and times were checked. The cluster is asked what the
+resulting user may do. So the result must mean one thing only. It has no name and no group of the cluster's own, no text that
+looks like another on a page, and never only a part of a person's groups.
 """
 
 import re

@@ -247,7 +247,7 @@ def _access_token(members: dict[str, Any], reply: dict[str, Any], sent: Sequence
     if token is None:
         _raise_for_token_elsewhere(reply, sent)
         words = words_of(members, sent=sent)
-        says = f" It says: {words.rstrip('.')}." if words else ""
+        says = f" The provider says: {words.rstrip('.')}." if words else ""
         raise MalformedTokenResponse(f"The reply has no access_token that can be used.{says}")
     return token
 

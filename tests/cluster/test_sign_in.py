@@ -152,7 +152,7 @@ def test_who_may_list_all_namespaces_has_one_list_by_state_and_nobody_else_has(
             assert here not in ada.get(f"{everywhere}?state=ERROR").text
             one = f"{everywhere}/{tenant.namespace}"
             assert here in ada.get(f"{one}?state=NOT+AUTHORIZED").text
-            assert "There is none in state AUTHORIZED." in ada.get(f"{one}?state=AUTHORIZED").text
+            assert "No Datasource is in state AUTHORIZED." in ada.get(f"{one}?state=AUTHORIZED").text
     finally:
         cluster.kubectl("delete", "clusterrolebinding", words[2])
 

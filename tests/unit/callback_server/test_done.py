@@ -1,6 +1,7 @@
 """The done page: what it says of a credential that will be missed for something later."""
 
 from callback_server.done import gaps
+from callback_server.language import shown, texts_in
 from datasource.records.credential import CredentialFacts
 from tests.support.builders import NOW, facts
 
@@ -16,6 +17,9 @@ def test_scope_that_a_person_left_out_is_named() -> None:
 
 def test_missing_refresh_token_is_told_with_the_time_to_come_back() -> None:
     (gap,) = gaps(CredentialFacts("c", expires_at=NOW))
-    assert gap == "The service gave no refresh token, so a person has to authorize again at 2026-07-01T12:00:00Z."
+    assert gap == "The service gave no refresh token, so a person has to authorize again on 1 July 2026, 12:00 UTC."
+    german, french = (shown(gap, language, texts_in(language)) for language in ("de", "fr"))
+    assert german.endswith("Am 1. Juli 2026, 12:00 UTC muss eine Person wieder zustimmen.")
+    assert french.endswith("Une personne devra redonner son accord le 1er juillet 2026, 12:00 UTC.")
     (gap,) = gaps(CredentialFacts("c"))
     assert "when the access token expires" in gap

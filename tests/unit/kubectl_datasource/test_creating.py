@@ -180,6 +180,16 @@ def test_unknown_provider_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> 
     assert "not a known provider" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("gitub", "github"), ("Google", "google"), ("azure-devop", "azure-devops")]
+)
+def test_provider_that_was_mistyped_is_answered_with_the_one_that_is_meant(
+    typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["providers", typed]) == 2
+    assert f"Did you mean {meant}? Use one of " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_all_that_is_known_of_a_provider_is_told(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = "\n".join(told(name))

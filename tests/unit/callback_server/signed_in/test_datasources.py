@@ -254,7 +254,7 @@ async def test_list_by_a_state_in_which_nothing_is_says_so(there: Company) -> No
     there.cluster.allow("ada", "list")
     there.add()
     page = await (await there.signed_in("ada")).get("/datasources/shop?state=ERROR")
-    assert "There is none in state ERROR." in page.text
+    assert "No Datasource is in state ERROR." in page.text
 
 
 @pytest.mark.parametrize("state", ["", "authorized", "AUTHORIZED,metadata.name=x", "<script>", "A" * 3000])
@@ -317,7 +317,7 @@ async def test_list_of_all_under_an_older_crd_is_never_told_as_empty(there: Comp
     browser = await there.signed_in("ada")
     page = await browser.get("/datasources")
     assert page.status_code == 503
-    assert "There is none" not in page.text
+    assert "There are no Datasources" not in page.text
     assert ">calendar</a>" in (await browser.get("/datasources/shop")).text
 
 

@@ -177,16 +177,16 @@ def test_token_url_is_doubted_where_a_page_or_nothing_stands(status: int, text: 
 @pytest.mark.parametrize(
     ("status", "members", "expected"),
     [
-        (400, STRAVA, "The provider answered 400. It says: message: Bad Request, resource: RefreshToken"),
+        (400, STRAVA, "The provider answered 400. The provider says: message: Bad Request, resource: RefreshToken"),
         (
             500,
             {"error": "server_error", "error_description": "no database"},
-            "answered 500. It says: server_error: no database.",
+            "answered 500. The provider says: server_error: no database.",
         ),
-        (500, {"error": "server_error"}, "answered 500. It says: server_error."),
-        (401, GOOGLE_API, "The provider answered 401, and no OAuth error says of what. It says: code: 401"),
-        (429, {"message": "slow down"}, "It says: slow down."),
-        (503, {"error": "temporarily_unavailable"}, "It says: temporarily_unavailable."),
+        (500, {"error": "server_error"}, "answered 500. The provider says: server_error."),
+        (401, GOOGLE_API, "The provider answered 401, but no OAuth error that says why. The provider says: code: 401"),
+        (429, {"message": "slow down"}, "The provider says: slow down."),
+        (503, {"error": "temporarily_unavailable"}, "The provider says: temporarily_unavailable."),
         (403, {}, "The provider answered 403."),
     ],
 )

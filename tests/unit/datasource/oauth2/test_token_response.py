@@ -950,7 +950,9 @@ def test_remedy_is_named_where_a_token_type_is_missing_or_another() -> None:
 
 
 def test_words_of_a_success_without_a_token_are_shown() -> None:
-    with pytest.raises(MalformedTokenResponse, match=r"no access_token that can be used\. It says: no such app\.$"):
+    with pytest.raises(
+        MalformedTokenResponse, match=r"no access_token that can be used\. The provider says: no such app\.$"
+    ):
         parse(b'{"message": "no such app."}')
 
 
