@@ -2,8 +2,9 @@
 
 Nobody is told apart by address: behind a load balancer there is one for all, and X-Forwarded-For says what the sender likes.
 So a limit must not be something that a stranger can use up for others. What is limited: answers to what turned out to be
-junk (`Misses`) or was denied (`Denials`), reads on behalf of whoever knocks (`Pace`, a queue that everybody stands in, and not a lottery), and work at
-one time (`Places`, by namespace, so that one tenant's slow provider holds up nobody else).
+junk (`Misses`), what a person who signed in is denied (`Denials`), reads on behalf of whoever knocks (`Pace`, a queue that
+everybody stands in, and not a lottery), and work at one time (`Places`, by namespace, so that one tenant's slow provider
+holds up nobody else).
 """
 
 import asyncio
@@ -143,7 +144,7 @@ class Denials:
         _require(self._of_one(person, namespace), now)
 
     def count(self, person: str, namespace: str | None) -> None:
-        """Count one, also beyond the limit: many may have been asked about at one moment, and then the next waits for longer."""
+        """Count one, also beyond the limit: of many that were asked about at one moment each is paid for later."""
         now = self._monotonic()
         self._of_all(person).take(now)
         self._of_one(person, namespace).take(now)

@@ -125,8 +125,8 @@ async def test_what_is_required_and_not_allowed_is_refused() -> None:
 @pytest.mark.parametrize(("status", "error"), [(403, NotGranted), (500, ApiError)])
 async def test_where_it_is_not_known_nobody_may(status: int, error: type[Exception]) -> None:
     async with ApiServer(fails(status, "Forbidden")) as server, server.kube() as kube:
+        rights = Rights(kube, (), lambda: 0.0, TRAIL, Denials(lambda: 0.0))
         with pytest.raises(error):
-            rights = Rights(kube, (), lambda: 0.0, TRAIL, Denials(lambda: 0.0))
             await rights.allows(ADA, Verb.GET, "shop", "calendar", anew=False)
 
 
