@@ -27,8 +27,8 @@ _LOOK_LATIN = frozenset(
     "քցհոռօՕգզՏսՍაჿყᎪᏏᎬᎠᎡᎢᎥᎫᎻᏀᏂᏃᏆᏒᏔᏚᏞᏟᏢᏦᏩᏮᏴᏳᏤꓐꓑꓒꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴ০०૦੦೦౦໐၀๐۱۵۷"
 )
 
-_PASS_FOR_LATIN = frozenset("ƄɑᴄɡᶃɩɪƖǀǁᴏᴑꭇꭈꜱƽꞟᴜꭎꭒʋᴠᴡᶌʏỿꭚᴢꬲꬵꞙẝꬽƧƼȣȢƷȜꝚꝪꝮʣʪʫʦ")
-"""Latin letters that are no language's own signs on a usual letter, and look like another one or two."""
+_PASS_FOR_LATIN = frozenset("ƄɑᴄɡᶃɪƖǀǁᴏᴑꭇꭈꜱƽꞟᴜꭎꭒᴠᴡᶌʏỿꭚᴢꬲꬵꞙẝꬽƧƼȣȢȜꝚꝪꝮʣʪʫʦ")
+"""Latin letters that look like one or two of ASCII: those of phoneticians, and others that hardly any language has."""
 
 
 def looks_like_others(text: str) -> bool:
