@@ -43,6 +43,7 @@ SOURCES = (
     "datasource/process/__init__.py",
     "datasource/process/clock.py",
     "datasource/process/installation.py",
+    "datasource/process/sign_in_variables.py",
     "datasource/records/__init__.py",
     "datasource/records/import_secret.py",
 )

@@ -367,6 +367,19 @@ async def test_page_has_the_buttons_that_one_may_press(
     assert buttons(page.text) == shown
 
 
+@pytest.mark.parametrize("replaces", [None, STANDING], ids=["no credential", "a credential"])
+async def test_page_has_the_state_and_the_redirect_uri_to_copy_for_whoever_may_look(
+    there: Company, replaces: CredentialFacts | None
+) -> None:
+    there.cluster.allow("ada", "get")
+    there.add(replaces=replaces)
+    page = await (await there.signed_in("ada")).get(PLACE)
+    marker = '<span class="state open">NOT AUTHORIZED' if replaces is None else '<span class="state good">AUTHORIZED'
+    assert marker in page.text
+    assert f"{EXTERNAL}/callback/shop" in page.text.replace("<wbr>", "")
+    assert "<button" not in page.text.replace('<button class="quiet" type="submit">Sign out</button>', "")
+
+
 async def test_page_does_not_say_how_to_come_to_it(there: Company) -> None:
     there.cluster.allow("ada", "get", "authorize")
     there.add()
