@@ -6,6 +6,9 @@ from collections.abc import Sequence
 _SELDOM_SAID_AGAIN = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
 """Of OpenID Connect. Many services grant them and leave them out of `scope`, or call them by another name there."""
 
+_ALL_CONSENTED = ".default"
+"""Behind the resource at Microsoft: whatever was consented to, which is granted under other names."""
+
 _BETWEEN = re.compile(r"[,;|+]")
 
 MOST_NAMED = 10
@@ -20,9 +23,13 @@ def scopes_not_granted(requested: Sequence[str], granted: Sequence[str]) -> tupl
         return ()
     # Some services write commas between those that they granted, whatever stood between those that were asked for.
     known = {name for scope in granted for part in (scope, *_BETWEEN.split(scope)) for name in _names(part)}
-    missing = [scope for scope in requested if scope not in _SELDOM_SAID_AGAIN and not _names(scope) & known]
+    missing = [scope for scope in requested if not _is_seldom_said_again(scope) and not _names(scope) & known]
     more = len(missing) - MOST_NAMED
     return (*missing[:MOST_NAMED], *([f"and {more} more"] if more > 0 else []))
+
+
+def _is_seldom_said_again(scope: str) -> bool:
+    return scope in _SELDOM_SAID_AGAIN or scope.lower().rpartition("/")[2] == _ALL_CONSENTED
 
 
 def _names(scope: str) -> frozenset[str]:

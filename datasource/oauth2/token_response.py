@@ -167,7 +167,8 @@ def _token_response(
         token_type=_token_type(members, options, sent),
         refresh_token=refresh_token_of(members.get("refresh_token")),
         id_token=_token_or_none(members.get("id_token")),
-        scopes=_scopes(members.get("scope"), options.scope_separator),
+        # Bitbucket has another name for them.
+        scopes=_scopes(members.get("scope") or members.get("scopes"), options.scope_separator),
         captured=_captured(reply, options.captured),
     )
     return _with_lifetimes(response, members, received_at, options)
@@ -197,7 +198,7 @@ def _has_token(members: Mapping[str, Any] | None, options: ReplyOptions) -> bool
 
 def _at_token_path(reply: dict[str, Any], options: ReplyOptions) -> dict[str, Any]:
     found = _at(reply, options.token_path)
-    if isinstance(found, dict):
+    if isinstance(found, dict) and not (options.token_path_may_be_missing and _holds_nothing(found)):
         return found
     if options.token_path_may_be_missing:
         return reply
@@ -205,6 +206,11 @@ def _at_token_path(reply: dict[str, Any], options: ReplyOptions) -> dict[str, An
     raise MalformedTokenResponse(
         f"The reply has no object {printable('.'.join(options.token_path))}, where spec.oauth2.tokenPath looks for the token."
     )
+
+
+def _holds_nothing(members: Mapping[str, Any]) -> bool:
+    """Whether there is no token in an object: it may only say whose the token is that stands elsewhere (Slack)."""
+    return _token_or_none(members.get("access_token")) is None and refresh_token_of(members.get("refresh_token")) is None
 
 
 def _raise_for_token_elsewhere(reply: dict[str, Any], sent: Sequence[str]) -> None:

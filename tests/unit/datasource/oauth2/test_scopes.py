@@ -23,6 +23,9 @@ from datasource.oauth2.scopes import MOST_NAMED, scopes_not_granted
         ("read write", "read|write", ()),
         ("https://a.example/auth/x y", "https://a.example/auth/x+y", ()),
         ("crm+all", "crm+all", ()),
+        ("499b84ac-1321/.default", "499b84ac-1321/user_impersonation", ()),
+        ("https://graph.microsoft.com/.default", "User.Read", ()),
+        ("https://graph.microsoft.com/.DEFAULT mail", "User.Read", ("mail",)),
     ],
 )
 def test_what_was_not_granted_is_named(requested: str, granted: str, missing: tuple[str | None, ...]) -> None:
