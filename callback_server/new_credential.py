@@ -40,7 +40,7 @@ def blank_credential(
         # Whoever signed in needed none.
         ticket_hash=flow.ticket_hash or None,
         is_revocable=effective.revocation_url is not None,
-        promised=None if flow.metadata is None else flow.metadata.promises,
+        promised=None if flow.metadata is None else flow.metadata.promises_about(effective.token_url),
     )
     data = CredentialData(
         access_token="",

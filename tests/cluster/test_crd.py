@@ -149,6 +149,26 @@ REFUSED = [
     ("oauth2/authorizeURL", "https://login.example.com/a#b", "spec.oauth2.authorizeURL must have no user name"),
     ("oauth2/authorizeURL", "https://login.example.com/a?state=1", "must not set client_id, redirect_uri, state"),
     ("oauth2/authorizeURL", "https://login.example.com/a?x=1&request_uri=y", "must not set client_id, redirect_uri"),
+    *[
+        (f"oauth2/{field}", f"https://login.example.com/a?x=1&{name}=y", f"spec.oauth2.{field} must not have a secret")
+        for field in ("tokenURL", "refreshURL", "revocationURL", "pushedAuthorizationURL")
+        for name in ("client_secret", "refresh_token")
+    ],
+    (
+        "oauth2",
+        {
+            **COMPLETE["oauth2"],
+            "issuer": "https://login.example.com",
+            "discoveryURL": "https://login.example.com/a?access_token",
+        },
+        "spec.oauth2.discoveryURL must not have a secret",
+    ),
+    ("oauth2/tokenURLs", [CHOICE | {"url": "https://e.example.com/?code=1"}], "spec.oauth2.tokenURLs must not have a secret"),
+    (
+        "oauth2/tokenURLs",
+        [CHOICE | {"revocationURL": "https://e.example.com/?password=1"}],
+        "spec.oauth2.tokenURLs must not have a secret",
+    ),
     ("oauth2/tokenURL", "/token", "spec.oauth2.tokenURL must be an absolute URL such as"),
     ("oauth2/tokenURL", "https://login.example.com/token#x", "spec.oauth2.tokenURL must have no user name"),
     ("oauth2/revocationURL", "https://a@login.example.com/r", "spec.oauth2.revocationURL must have no user name"),
@@ -319,6 +339,8 @@ ACCEPTED = [
     ("oauth2/authorizeURL", "https://[2001:db8::1]/authorize"),
     ("oauth2/authorizeURL", "https://login.example.com/a?mystate=1&state_of_mind=2"),
     ("oauth2/tokenURL", "http://localhost:9000/token"),
+    ("oauth2/tokenURL", "https://login.example.com/token?api-version=1&mycode=1&codes=2&state=x"),
+    ("oauth2/revocationURL", "https://login.example.com/code/revoke?client_id=a"),
     ("oauth2/issuer", "https://login.example.com/realms/one/"),
     (
         "oauth2",

@@ -301,6 +301,31 @@ async def test_iss_that_was_promised_once_is_asked_for_while_the_metadata_is_out
         assert all(request.method == "GET" for request in provider.requests), "no code was spent"
 
 
+POST_ALONE = {
+    "token_endpoint_auth_methods_supported": ("client_secret_post",),
+    "code_challenge_methods_supported": ("S256",),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_in_the_body"),
+    [({}, True), ({"clientAuthentication": "client_secret_basic"}, False), ({"issuer": "https://b.example.com"}, False)],
+    ids=["as it was told", "as it is written", "of another issuer"],
+)
+async def test_way_to_authenticate_that_was_told_once_holds_while_the_metadata_is_out_of_reach(
+    changes: dict[str, str], is_in_the_body: bool
+) -> None:
+    """Basic, which is what nothing written means, would spend the code of a service that takes the body alone."""
+    async with world() as cluster, HostileProvider(IS_OUT_OF_REACH) as provider, cluster.new_client() as browser:
+        options = endpoints(provider) | {"issuer": provider.origin} | changes
+        cluster.add("shop", "calendar", replaces=promised(provider.origin, **POST_ALONE), **options)
+        await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        exchange = provider.requests[-1]
+        assert exchange.method == "POST"
+        assert ("client_secret" in exchange.form) is is_in_the_body
+        assert ("authorization" in exchange.headers) is not is_in_the_body
+
+
 async def test_promise_of_another_issuer_is_none() -> None:
     async with world() as cluster, HostileProvider(IS_OUT_OF_REACH) as provider, cluster.new_client() as browser:
         before = promised("https://earlier.example.com", authorization_response_iss_parameter_supported=True)
