@@ -85,8 +85,8 @@ def _look_at_what_was_typed(wanted: Wanted) -> None:
     look_at_scopes(wanted.scopes)
     urls = {OPTIONS[field]: url for field, url in wanted.endpoints.items()}
     look_at_urls(urls if wanted.url is None else {"--url": wanted.url} | urls)
-    for field, url in wanted.endpoints.items():
-        look_at_query(OPTIONS[field], url, field)
+    for name, url in wanted.endpoints.items():
+        look_at_query(OPTIONS[name], url, name)
 
 
 def _look_at_endpoints(wanted: Wanted, preset: Preset | None) -> None:

@@ -8,6 +8,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from datasource.oauth2.reserved_parameters import RESERVED_PARAMETERS
 
+
 class ReservedParameter(ValueError):
     """A parameter that the flow sets itself stands in the endpoint's query or among the extra parameters."""
 

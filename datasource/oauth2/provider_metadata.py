@@ -72,7 +72,7 @@ class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         )
 
     def promises_about(self, token_url: str) -> "ProviderMetadata":
-        """The same for a credential from that token URL: how to authenticate is told of the endpoint that is named, if one is."""
+        """The same for a credential from that token URL: of another one, nobody told how to authenticate there."""
         if self.token_endpoint in (None, token_url):
             return self.promises
         return msgspec.structs.replace(self.promises, token_endpoint_auth_methods_supported=None)

@@ -210,7 +210,9 @@ def _at_token_path(reply: dict[str, Any], options: ReplyOptions) -> dict[str, An
 
 def _holds_nothing(members: Mapping[str, Any]) -> bool:
     """Whether there is no token in an object: it may only say whose the token is that stands elsewhere (Slack)."""
-    return _token_or_none(members.get("access_token")) is None and refresh_token_of(members.get("refresh_token")) is None
+    return (
+        _token_or_none(members.get("access_token")) is None and refresh_token_of(members.get("refresh_token")) is None
+    )
 
 
 def _raise_for_token_elsewhere(reply: dict[str, Any], sent: Sequence[str]) -> None:

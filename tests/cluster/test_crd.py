@@ -163,7 +163,11 @@ REFUSED = [
         },
         "spec.oauth2.discoveryURL must not have a secret",
     ),
-    ("oauth2/tokenURLs", [CHOICE | {"url": "https://e.example.com/?code=1"}], "spec.oauth2.tokenURLs must not have a secret"),
+    (
+        "oauth2/tokenURLs",
+        [CHOICE | {"url": "https://e.example.com/?code=1"}],
+        "spec.oauth2.tokenURLs must not have a secret",
+    ),
     (
         "oauth2/tokenURLs",
         [CHOICE | {"revocationURL": "https://e.example.com/?password=1"}],

@@ -309,7 +309,11 @@ POST_ALONE = {
 
 @pytest.mark.parametrize(
     ("changes", "is_in_the_body"),
-    [({}, True), ({"clientAuthentication": "client_secret_basic"}, False), ({"issuer": "https://b.example.com"}, False)],
+    [
+        ({}, True),
+        ({"clientAuthentication": "client_secret_basic"}, False),
+        ({"issuer": "https://b.example.com"}, False),
+    ],
     ids=["as it was told", "as it is written", "of another issuer"],
 )
 async def test_way_to_authenticate_that_was_told_once_holds_while_the_metadata_is_out_of_reach(

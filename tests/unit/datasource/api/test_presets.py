@@ -11,11 +11,12 @@ import msgspec
 import pytest
 import yaml
 
-from datasource.api.presets import PRESETS, REDIRECT_URI, Rotation
+from datasource.api.presets import PRESETS, REDIRECT_URI, Rotation, scopes_included
 from datasource.api.spec import InvalidSpec, OAuth2, Pkce
 from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.authorize import authorization_parameters, front_url
 from datasource.oauth2.errors import InvalidClient, InvalidGrant, MalformedTokenResponse, OAuth2Error
+from datasource.oauth2.scopes import scopes_not_granted
 from datasource.oauth2.token_request import authorization_code_request, refresh_request
 from datasource.oauth2.token_response import TokenResponse
 from datasource.providers.discovery import Discovery
@@ -126,6 +127,14 @@ def test_end_of_a_grant_that_a_preset_tells_in_words_is_in_its_options(name: str
     options = PRESETS[name].options
     field = "grantLifetime" if "from the consent on" in (PRESETS[name].refresh_lifetime or "") else "grantIdleLifetime"
     assert options.get(field) == f"{24 * days}h"
+
+
+def test_scopes_that_github_leaves_out_are_not_told_as_missing() -> None:
+    """It keeps of what was asked for only what nothing else includes."""
+    oauth2 = written("github", scopes=["repo", "public_repo", "admin:org", "read:org", "user", "user:email", "gist"])
+    granted = ("repo", "admin:org", "user")
+    assert scopes_not_granted(oauth2.scopes, granted, scopes_included("github")) == ("gist",)
+    assert scopes_included("google") == scopes_included("example") == scopes_included(None) == {}
 
 
 @pytest.mark.parametrize("name", NAMES)

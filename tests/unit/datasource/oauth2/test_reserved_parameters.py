@@ -13,7 +13,14 @@ from datasource.oauth2.reserved_parameters import (
 )
 from deploy.local.cache import REPOSITORY
 
-SENT_A_SECRET = ("tokenURL", "refreshURL", "revocationURL", "pushedAuthorizationURL", "discoveryURL", "tokenURLs[0].url")
+SENT_A_SECRET = (
+    "tokenURL",
+    "refreshURL",
+    "revocationURL",
+    "pushedAuthorizationURL",
+    "discoveryURL",
+    "tokenURLs[0].url",
+)
 
 
 @pytest.mark.parametrize(

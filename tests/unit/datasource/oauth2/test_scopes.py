@@ -36,3 +36,24 @@ def test_what_was_not_granted_is_named(requested: str, granted: str, missing: tu
 def test_of_many_the_first_are_named_and_the_others_counted() -> None:
     named = scopes_not_granted([f"s-{number}" for number in range(MOST_NAMED + 3)], ["other"])
     assert (named[0], named[-1], len(named)) == ("s-0", "and 3 more", MOST_NAMED + 1)
+
+
+INCLUDED = {"admin:org": ("write:org",), "write:org": ("read:org",), "user": ("user:email",), "a": ("b",), "b": ("a",)}
+
+
+@pytest.mark.parametrize(
+    ("requested", "granted", "missing"),
+    [
+        ("user user:email", "user", ()),
+        ("user user:email", "user:email", ("user",)),
+        ("read:org admin:org gist", "admin:org", ("gist",)),
+        ("write:org", "read:org", ("write:org",)),
+        ("b", "a", ()),
+        ("user:email read:org", "user,write:org", ()),
+    ],
+)
+def test_scope_within_another_that_was_granted_is_granted(
+    requested: str, granted: str, missing: tuple[str, ...]
+) -> None:
+    """GitHub names the wider one alone."""
+    assert scopes_not_granted(requested.split(), granted.split(), INCLUDED) == missing
