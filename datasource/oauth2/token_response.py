@@ -168,7 +168,7 @@ def _token_response(
         refresh_token=refresh_token_of(members.get("refresh_token")),
         id_token=_token_or_none(members.get("id_token")),
         # Bitbucket has another name for them.
-        scopes=_scopes(members.get("scope") or members.get("scopes"), options.scope_separator),
+        scopes=scopes_in(members.get("scope") or members.get("scopes"), options.scope_separator),
         captured=_captured(reply, options.captured),
     )
     return _with_lifetimes(response, members, received_at, options)
@@ -285,7 +285,7 @@ def _token_or_none(value: object) -> str | None:
     return value if len(value) <= LONGEST_TOKEN and _VISIBLE.fullmatch(value) else None
 
 
-def _scopes(value: object, separator: str) -> tuple[str, ...] | None:
+def scopes_in(value: object, separator: str) -> tuple[str, ...] | None:
     """Scopes that an annotation can hold; None where there are none, or more than anybody means."""
     texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
     if sum(map(len, texts)) > 4 * _LONGEST_SCOPES:

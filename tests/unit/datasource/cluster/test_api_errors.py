@@ -31,7 +31,9 @@ def test_refusal_is_told_by_its_class(status: int, reason: str, expected: type[A
 
 
 OF_A_WEBHOOK = 'admission webhook "no.example.com" denied the request: not today'
-OF_A_POLICY = "secrets \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: secrets need a cost centre"
+OF_A_POLICY = (
+    "secrets \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: name a cost centre"
+)
 
 
 @pytest.mark.parametrize(
