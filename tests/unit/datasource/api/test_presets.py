@@ -547,10 +547,11 @@ def test_endpoints_of_a_preset_are_https_and_carry_nothing(name: str) -> None:
     urls += [
         value for each in options.get("tokenURLs", ()) for key, value in each.items() if key.endswith(("url", "URL"))
     ]
-    urls += [PRESETS[name].source, PRESETS[name].register, *filter(None, [PRESETS[name].url])]
-    for url in urls:
+    urls += filter(None, [PRESETS[name].url])
+    for url in [*urls, PRESETS[name].source, PRESETS[name].register]:
         parts = urlsplit(url)
-        assert (parts.scheme, parts.query, parts.username) == ("https", "", None), url
+        assert (parts.scheme, parts.username) == ("https", None), url
+        assert not parts.query or url not in urls, url
         assert parts.hostname is not None, url
         assert "." in parts.hostname, url
 
