@@ -57,7 +57,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=spe
     scope_texts: dict[str, str] = {}
     """What some scopes let an app do, for whoever consents: It will be able to ..."""
     scope_includes: dict[str, tuple[str, ...]] = {}
-    """By scopes, those that the service grants with them and does not name beside them."""
+    """By scopes, those that the service grants with them and does not name beside them; a star is any end of a name."""
     other_account: dict[str, str] = {}
     """Parameters of the authorize request with which the service lets a person choose the account; empty: none is known. One
     that a provider does not know may be an error there (OIDC Core section 3.1.2.1), so nothing is sent by guess."""

@@ -165,7 +165,10 @@ def _matches(rule: ErrorRule, status: int, members: Mapping[str, Any], everythin
         return False
     if rule.path is not None and not stands:
         return False
-    return rule.description is None or _compared(rule.description) in everything
+    if rule.description is None:
+        return True
+    wanted = _compared(rule.description)
+    return wanted != "" and wanted in everything
 
 
 def _everything_told(members: Mapping[str, Any] | None, text: str) -> str:

@@ -25,7 +25,7 @@ def scopes_not_granted(
     Args:
         requested: what was asked for.
         granted: what the service says.
-        included: by scopes of the service, those that it grants with them and does not name beside them.
+        included: by scopes of the service, those that it grants with them and does not name beside them. A star is any end.
     """
     if not granted:
         return ()
@@ -39,13 +39,23 @@ def scopes_not_granted(
 
 def _with_included(scopes: set[str], included: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Scopes, with what they include, and what that does."""
-    seen, left = set[str](), list(scopes)
+    seen: set[str] = set()
+    left = list(scopes)
     while left:
         scope = left.pop()
         if scope not in seen:
             seen.add(scope)
-            left += included.get(scope, ())
+            left += _included_in(scope, included)
             yield scope
+
+
+def _included_in(scope: str, included: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What a scope includes; `write_*` includes `read_*` where it says so, with the same end."""
+    for name, within in included.items():
+        if name == scope:
+            yield from within
+        elif name.endswith("*") and scope.startswith(name[:-1]):
+            yield from (each.replace("*", scope[len(name) - 1 :]) for each in within)
 
 
 def _is_seldom_said_again(scope: str) -> bool:

@@ -136,11 +136,15 @@ def test_end_of_a_grant_that_a_preset_tells_in_words_is_in_its_options(name: str
     assert options.get(field) == f"{24 * days}h"
 
 
-def test_scopes_that_github_leaves_out_are_not_told_as_missing() -> None:
-    """It keeps of what was asked for only what nothing else includes."""
+def test_scopes_that_services_leave_out_are_not_told_as_missing() -> None:
+    """GitHub keeps of what was asked for only what nothing else includes, and so do others."""
     oauth2 = written("github", scopes=["repo", "public_repo", "admin:org", "read:org", "user", "user:email", "gist"])
     granted = ("repo", "admin:org", "user")
     assert scopes_not_granted(oauth2.scopes, granted, scopes_included("github")) == ("gist",)
+    assert scopes_not_granted(["read_orders", "write_orders"], ["write_orders"], scopes_included("shopify")) == ()
+    assert scopes_not_granted(["repository", "issue"], ["pullrequest:write"], scopes_included("bitbucket")) == (
+        "issue",
+    )
     assert scopes_included("google") == scopes_included("example") == scopes_included(None) == {}
 
 

@@ -84,6 +84,7 @@ def test_rule_says_what_an_error_means(rule: ErrorRule, status: int, members: An
         ErrorRule(CLIENT, path="details"),
         ErrorRule(CLIENT, path="error.9.x"),
         ErrorRule(CLIENT, error="invalid_grant", description="revoked"),
+        ErrorRule(CLIENT, error="invalid_grant", description=" \n"),
     ],
 )
 def test_rule_of_which_one_part_does_not_match_says_nothing(rule: ErrorRule) -> None:

@@ -38,7 +38,14 @@ def test_of_many_the_first_are_named_and_the_others_counted() -> None:
     assert (named[0], named[-1], len(named)) == ("s-0", "and 3 more", MOST_NAMED + 1)
 
 
-INCLUDED = {"admin:org": ("write:org",), "write:org": ("read:org",), "user": ("user:email",), "a": ("b",), "b": ("a",)}
+INCLUDED = {
+    "admin:org": ("write:org",),
+    "write:org": ("read:org",),
+    "user": ("user:email",),
+    "a": ("b",),
+    "b": ("a",),
+    "write_*": ("read_*", "list_*"),
+}
 
 
 @pytest.mark.parametrize(
@@ -50,6 +57,9 @@ INCLUDED = {"admin:org": ("write:org",), "write:org": ("read:org",), "user": ("u
         ("write:org", "read:org", ("write:org",)),
         ("b", "a", ()),
         ("user:email read:org", "user,write:org", ()),
+        ("read_orders write_orders list_orders", "write_orders", ()),
+        ("read_orders write_products", "write_products", ("read_orders",)),
+        ("write_orders", "read_orders", ("write_orders",)),
     ],
 )
 def test_scope_within_another_that_was_granted_is_granted(
