@@ -14,7 +14,7 @@ from typing import Any
 
 from datasource.oauth2.error_reply import ErrorCode, ErrorRule, is_page, raise_for_reply, retry_after, words_of
 from datasource.oauth2.errors import MalformedTokenResponse, OAuth2Error, OutcomeUnknown, ProviderRefused
-from datasource.oauth2.lifetimes import LONGEST_LIFETIME, expiry_hint, told_grant_lifetime, told_lifetime
+from datasource.oauth2.lifetimes import LONGEST_LIFETIME, expiry_hint, told_grant_lifetime, told_lifetime_in
 from datasource.oauth2.reply_members import (
     LONGEST_TOKEN,
     error_members_of,
@@ -178,7 +178,7 @@ def _with_lifetimes(
     response: TokenResponse, members: Mapping[str, Any], received_at: datetime, options: ReplyOptions
 ) -> TokenResponse:
     """What is told holds, then what was told before, then what the spec says."""
-    told = told_lifetime(members.get("expires_in"), received_at) or options.last_lifetime
+    told = told_lifetime_in(members, received_at) or options.last_lifetime
     lifetime = told or options.default_lifetime
     grant = told_grant_lifetime(members, received_at)
     return replace(

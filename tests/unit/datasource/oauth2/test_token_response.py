@@ -1022,6 +1022,12 @@ def test_token_that_says_of_itself_when_it_ends_gives_a_hint() -> None:
     assert (response.expires_at, response.expiry_hint) == (None, NOW + timedelta(hours=1))
 
 
+def test_moment_of_the_end_is_the_lifetime_of_a_reply_that_tells_no_other() -> None:
+    response = parse(reply(expires_at="2026-07-31T12:00:00Z", refresh_token_expires_at="2026-09-29T12:00:00Z"))
+    assert (lifetime(response), response.told_lifetime) == (timedelta(days=30), timedelta(days=30))
+    assert response.grant_expires_at == NOW + timedelta(days=90)
+
+
 def test_end_of_the_refresh_token_is_read() -> None:
     assert parse(reply(refresh_expires_in=1800)).grant_expires_at == NOW + timedelta(minutes=30)
     assert parse(reply()).grant_expires_at is None
