@@ -5,7 +5,15 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from datasource.cluster.api_errors import ApiError, Conflict, Expired, Forbidden, Invalid, NotFound, refusal
+from datasource.cluster.api_errors import (
+    ApiError,
+    Conflict,
+    Expired,
+    Forbidden,
+    Invalid,
+    NotFound,
+    refusal,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,11 +68,18 @@ def test_refusal_of_admission_with_a_usual_status_stays_what_it_is(
     [
         'secrets "admission webhook "x" denied the request" already exists',
         'Operation cannot be fulfilled on secrets "a": ValidatingAdmissionPolicy',
-        'Internal error occurred: failed calling webhook "no.example.com": connection refused',
+        'secrets "a" failed calling webhook "no.example.com"',
     ],
 )
 def test_what_only_names_a_webhook_is_no_refusal_of_one(said: str) -> None:
     assert type(refusal(409, msgspec.json.encode({"message": said}), None)) is Conflict
+
+
+def test_webhook_that_does_not_answer_is_an_outage() -> None:
+    said = (
+        'Internal error occurred: failed calling webhook "no.example.com": failed to call webhook: connection refused'
+    )
+    assert type(refusal(500, msgspec.json.encode({"message": said, "reason": "InternalError"}), None)) is ApiError
 
 
 def test_object_that_is_too_large_is_not_taken() -> None:
