@@ -282,7 +282,7 @@ async def test_answer_is_taken_at_the_redirect_uri_that_was_asked_for_and_nowher
 async def test_scopes_that_a_person_left_out_are_told_though_only_the_callback_says_so() -> None:
     """Strava: its reply to the code names none."""
     async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
-        asked = {"scopes": ["read", "activity:read"], "scopeSeparator": ","}
+        asked: dict[str, Any] = {"scopes": ["read", "activity:read"], "scopeSeparator": ","}
         cluster.add("shop", "calendar", **endpoints(provider), **asked)
         page = await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"), scope="read")
         assert STORED in page
