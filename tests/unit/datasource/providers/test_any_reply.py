@@ -8,7 +8,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +31,7 @@ NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 DEADLINE = timedelta(seconds=10)
 CLIENT = Client("my-app", "s3cret-of-the-client-0001", ClientAuthentication.CLIENT_SECRET_BASIC)
 REFRESH = ReplyOptions(missing_token_type_allowed=True, token_path_may_be_missing=True)
+SLACK = ReplyOptions(token_path=("authed_user",), bearer_token_types=frozenset({"bearer", "bot"}))
 NEW = "rt-that-is-new-00000002"
 
 
@@ -284,6 +285,7 @@ _detours: list[Callable[[dict[str, object]], object]] = [
     type_=st.sampled_from(["Bearer", "mac", None, 5]),
     pieces=st.integers(1, 4),
     cut=st.sampled_from([None, -1]),
+    options=st.sampled_from([REFRESH, ReplyOptions(), SLACK, replace(SLACK, token_path_may_be_missing=True)]),
 )
 def test_refresh_token_that_came_over_the_wire_is_carried(
     line: Line,
@@ -297,12 +299,16 @@ def test_refresh_token_that_came_over_the_wire_is_carried(
     type_: object,
     pieces: int,
     cut: int | None,
+    options: ReplyOptions,
 ) -> None:
     tokens: dict[str, object] = {"access_token": "at-2", "token_type": type_, "refresh_token": NEW}
     body = _codings[coding](json.dumps(detour(tokens)).encode())
     named = {name: value for name, value in fields.items() if name != "Content-Encoding"} | {"Content-Encoding": coding}
     whole = before.encode() + framed(first, named, body, how)[:cut]
     step = len(whole) // pieces + 1
-    found = line.hear(*(whole[at : at + step] for at in range(0, len(whole), step)), ask=ASKED[asked])
+    found = line.hear(
+        *(whole[at : at + step] for at in range(0, len(whole), step)),
+        ask=lambda line: line.token(BUILT[asked](line.provider.url), options),
+    )
     assert isinstance(found, TokenResponse | OAuth2Error)
     assert found.refresh_token == NEW, found
