@@ -231,7 +231,7 @@ _bodies = (
 
 
 @pytest.mark.parametrize("asked", ASKED)
-@walks(25, 150)
+@walks(30, 300)
 @given(
     before=_before,
     first=_statuses | _refusals,
@@ -274,7 +274,7 @@ _detours: list[Callable[[dict[str, object]], object]] = [
 
 
 @pytest.mark.parametrize("asked", ["refresh", "exchange"])
-@walks(25, 150)
+@walks(30, 300)
 @given(
     before=_before,
     first=_statuses,
