@@ -12,7 +12,13 @@ from datasource.api.presets import PRESETS, REDIRECT_URI, Preset
 from kubectl_datasource import advice
 from kubectl_datasource.advice import ClientSecret, Target
 from kubectl_datasource.exits import Misused
-from kubectl_datasource.typed_options import look_at_client_id, look_at_names, look_at_scopes, look_at_urls
+from kubectl_datasource.typed_options import (
+    look_at_client_id,
+    look_at_names,
+    look_at_query,
+    look_at_scopes,
+    look_at_urls,
+)
 from kubectl_datasource.words import Cell, Line, aligned
 
 KEY = "client-secret"
@@ -82,6 +88,8 @@ def _look_at_what_was_typed(wanted: Wanted) -> None:
     look_at_scopes(wanted.scopes)
     urls = {OPTIONS[field]: url for field, url in wanted.endpoints.items()}
     look_at_urls(urls if wanted.url is None else {"--url": wanted.url} | urls)
+    for name, url in wanted.endpoints.items():
+        look_at_query(OPTIONS[name], url, name)
 
 
 def _look_at_endpoints(wanted: Wanted, preset: Preset | None) -> None:

@@ -162,7 +162,7 @@ class Importer:
         material = replace(material, parameters=effective.parameters)
         facts, data = self._unproven(seen, step, effective, material, token)
         if metadata is not None:
-            facts = msgspec.structs.replace(facts, promised=metadata.promises)
+            facts = msgspec.structs.replace(facts, promised=metadata.promises_about(effective.token_url))
         await self._store(key, seen, step, facts, data)
         logger.info("took a refresh token over", datasource=str(key), credential=facts.credential_id)
         return self.observer.again(key, seen)
