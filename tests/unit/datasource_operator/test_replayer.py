@@ -36,10 +36,11 @@ from tests.unit.datasource_operator.journal_world import (
     journal_world,
 )
 
-IN_FLIGHT = ["before open", "after open", "before write", "after write", "before rename"]
-"""Steps between the provider's rotation and the rename: what a kill there costs is published, and not prevented."""
+IN_FLIGHT = ["before open", "after open", "before write"]
+"""Steps between the provider's rotation and the end of the file: what a kill there costs is published, and not prevented."""
 
-STORE = ["after rename", "before merge_patch", "after merge_patch", "before unlink", "after unlink"]
+WRITTEN_DOWN = ["after write", "before rename", "after rename"]
+STORE = ["before merge_patch", "after merge_patch", "before unlink", "after unlink"]
 
 BEFORE_IT_IS_SENT = ["before merge_patch", "after merge_patch"]
 
@@ -99,7 +100,7 @@ async def test_no_kill_loses_a_grant_but_while_the_reply_is_under_way(tmp_path: 
             continue
         assert (world.facts.verdict, world.facts.intent, world.facts.revision) == (None, None, 2), steps
         assert not any((world.tmp_path / "pod-1" / "journal").iterdir())
-    assert steps == BEFORE_IT_IS_SENT + IN_FLIGHT + STORE
+    assert steps == BEFORE_IT_IS_SENT + IN_FLIGHT + WRITTEN_DOWN + STORE
     assert lost == (IN_FLIGHT if is_strict else [])
 
 

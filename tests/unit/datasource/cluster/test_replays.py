@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -306,3 +309,59 @@ async def test_process_that_ends_deals_with_all_that_lies_there_before(
     assert desk.journal.waiting == []
     assert max(pause for pause in pauses if pause is not None) <= LONGEST_PAUSE_AT_THE_END.total_seconds()
     await desk.replays.drain()
+
+
+OF_FILES = ("listdir", "stat", "fstat", "open", "read", "rename", "unlink", "close")
+
+
+async def calls_to_deal_with(tmp_path: Path, entries: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Counter[str], int]:
+    """Calls on files, and calls of any function, until what a dead process left is done by the next one."""
+    folder = tmp_path / str(entries)
+    folder.mkdir()
+    first = open_journal(str(folder))
+    for number in range(entries):
+        assert first.write(f"team-{number % 50}", f"{number % (entries - 10):032x}", f"{number:x}", b"{}") is not None
+    first.close()
+    files: Counter[str] = Counter()
+    total = 0
+
+    def counting(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **named: Any) -> Any:
+            files[name] += 1
+            return call(*arguments, **named)
+
+        return counted
+
+    def count(_frame: object, event: str, _of: object) -> None:
+        nonlocal total
+        total += event in {"call", "c_call"}
+
+    with monkeypatch.context() as patched:
+        for name in OF_FILES:
+            patched.setattr(os, name, counting(name, getattr(os, name)))
+        sys.setprofile(count)
+        try:
+            journal = open_journal(str(folder))
+            desk = Desk(journal)
+            # The API server is away once for each of them.
+            desk.results = [Unavailable("no answer")] * entries
+            while not journal.number_waiting == len(desk.results) == 0:
+                desk.now += LONGEST_PAUSE_OF_AN_OUTAGE.total_seconds()
+                await desk.replays._go_on()
+        finally:
+            sys.setprofile(None)
+        journal.close()
+    assert not any((folder / "journal").iterdir())
+    return files, total
+
+
+async def test_ten_times_as_many_replies_take_ten_times_the_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each was a look at all the others."""
+    few, of_few = await calls_to_deal_with(tmp_path, 100, monkeypatch)
+    many, of_many = await calls_to_deal_with(tmp_path, 1_000, monkeypatch)
+    assert few["listdir"] == many["listdir"] == 1
+    for name in OF_FILES[1:]:
+        assert many[name] <= 10 * few[name], name
+    assert of_many < 12 * of_few

@@ -27,6 +27,8 @@ from datasource.process.journal_file import LARGEST_ENTRY, Entry
 PLACE, OTHER = "a" * 32, "b" * 32
 SENTINEL = b'{"refresh_token":"sentinel"}'
 STEPS = ("before open", "after open", "before write", "after write", "before rename", "after rename")
+WHOLE = {"after write", "before rename", "after rename"}
+"""Steps from which on the file has all of an entry, though perhaps not yet its name."""
 
 
 class Killed(BaseException):
@@ -143,9 +145,105 @@ def test_entry_is_whole_or_not_there_wherever_the_process_is_killed(tmp_path: Pa
         journal.write("shop", PLACE, "01", SENTINEL)
     journal.close()
     after = open_journal(str(tmp_path))
-    assert [after.read(each) for each in after.waiting] == ([SENTINEL] if step == "after rename" else [])
-    assert len(files(tmp_path)) == len(after.waiting)
+    assert [after.read(each) for each in after.waiting] == ([SENTINEL] if step in WHOLE else [])
+    assert [each.name for each in files(tmp_path)] == [each.file_name for each in after.waiting]
     after.close()
+
+
+FIRST = Entry(7, "shop", PLACE, "01")
+
+
+def left_over(tmp_path: Path, content: bytes, entry: Entry = FIRST) -> Path:
+    """What a process left that was killed before the rename."""
+    folder = tmp_path / "journal"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    file = folder / f"{entry.file_name}.tmp"
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize("size", range(len(SENTINEL)))
+def test_part_of_an_entry_goes_wherever_it_ends(tmp_path: Path, size: int) -> None:
+    left_over(tmp_path, SENTINEL[:size])
+    journal = open_journal(str(tmp_path))
+    assert (journal.waiting, files(tmp_path)) == ([], [])
+    journal.close()
+
+
+@pytest.mark.parametrize("content", [SENTINEL + b"\x00", b"\x00" * 28, b"[1]", b"\xff", b'{"a":' * 20_000])
+def test_what_no_process_of_ours_wrote_to_its_end_goes(tmp_path: Path, content: bytes) -> None:
+    left_over(tmp_path, content[:LARGEST_ENTRY])
+    journal = open_journal(str(tmp_path))
+    assert (journal.waiting, files(tmp_path)) == ([], [])
+    journal.close()
+
+
+def test_whole_entry_without_its_name_takes_its_place_among_the_others(tmp_path: Path) -> None:
+    before, after = Entry(6, "shop", PLACE, "01"), Entry(9, "shop", PLACE, "03")
+    for entry in (after, before):
+        left_over(tmp_path, SENTINEL, entry).rename(tmp_path / "journal" / entry.file_name)
+    left_over(tmp_path, SENTINEL, Entry(7, "shop", PLACE, "02"))
+    journal = open_journal(str(tmp_path))
+    assert [each.id for each in journal.waiting] == ["01", "02", "03"]
+    assert write(journal).sequence > 9
+    journal.close()
+
+
+def test_whole_entry_is_there_once_where_it_has_its_name_already(tmp_path: Path) -> None:
+    left_over(tmp_path, SENTINEL).rename(tmp_path / "journal" / FIRST.file_name)
+    left_over(tmp_path, b'{"refresh_token":"another"}')
+    journal = open_journal(str(tmp_path))
+    assert (journal.waiting, journal.read(FIRST)) == ([FIRST], SENTINEL)
+    assert len(files(tmp_path)) == 1
+    journal.close()
+
+
+@pytest.mark.parametrize("step", ["before rename", "after rename"])
+def test_no_kill_while_it_is_given_its_name_loses_it(tmp_path: Path, step: str) -> None:
+    left_over(tmp_path, SENTINEL)
+
+    def fault(at: str) -> None:
+        if at == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        open_journal(str(tmp_path), fault=fault)
+    following = open_journal(str(tmp_path))
+    assert [following.read(each) for each in following.waiting] == [SENTINEL]
+    following.close()
+
+
+def test_whole_entry_is_dealt_with_where_it_cannot_be_given_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = left_over(tmp_path, SENTINEL)
+    read_only(monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "mkdir", lambda *_, **__: (_ for _ in ()).throw(FileExistsError()))
+        journal = open_journal(str(tmp_path))
+    (entry,) = journal.waiting
+    assert (journal.read(entry), files(tmp_path)) == (SENTINEL, [file])
+    monkeypatch.undo()
+    assert journal.read(journal.counted(entry)) == SENTINEL
+    journal.remove(journal.waiting[0])
+    assert files(tmp_path) == []
+    journal.close()
+
+
+def test_what_cannot_be_read_is_not_taken_for_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = left_over(tmp_path, SENTINEL)
+    with monkeypatch.context() as patched:
+
+        def broken(*_: object) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+        patched.setattr(os, "read", broken)
+        first = open_journal(str(tmp_path))
+    assert (first.waiting, files(tmp_path)) == ([], [file])
+    first.close()
+    following = open_journal(str(tmp_path))
+    assert [following.read(each) for each in following.waiting] == [SENTINEL]
+    following.close()
 
 
 def test_entry_is_written_whole_however_little_a_call_takes(
