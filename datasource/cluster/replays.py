@@ -17,7 +17,7 @@ import structlog
 
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.concurrency.backoff import Backoff, full_jitter
-from datasource.process.journal import MOST_TRIES, Journal
+from datasource.process.journal import MOST_TRIES, REPLIES, Journal
 from datasource.process.journal_file import Entry
 
 logger = structlog.get_logger(__name__)
@@ -165,7 +165,15 @@ class Replays:
             return
         entry = self.journal.counted(entry)
         try:
-            await self.deal_with(self.journal.read(entry))
+            content = self.journal.read(entry)
+        except FileNotFoundError:
+            self._forget(entry)
+            return
+        except OSError as error:
+            self._rest(entry, f"its file cannot be read: {error.strerror}", LONGEST_PAUSE_OF_AN_OUTAGE)
+            return
+        try:
+            await self.deal_with(content)
         except Later as later:
             self._rest(self.journal.not_counted(entry), str(later), LONGEST_PAUSE, later.pause)
         except (ApiError, Unavailable) as error:
@@ -198,6 +206,13 @@ class Replays:
         logger.info(
             "a reply waits in the journal", namespace=entry.namespace, seconds=round(pause.total_seconds(), 1), why=why
         )
+
+    def _forget(self, entry: Entry) -> None:
+        """Nobody brings back what was deleted, and refreshes of its place go on."""
+        self._rests.pop(entry.place, None)
+        self.journal.remove(entry)
+        REPLIES.labels("dropped").inc()
+        logger.error("a reply in the journal is lost: somebody deleted its file", namespace=entry.namespace)
 
     def _set_aside(self, entry: Entry, why: str) -> None:
         self._rests.pop(entry.place, None)

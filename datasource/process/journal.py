@@ -6,13 +6,11 @@ in memory anyway. Only one process has the directory at a time, by a lock that e
 business here; its name tells when it was written, for which namespace and place, under which ID, and how often it was tried.
 """
 
-import contextlib
-import fcntl
 import os
-import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +20,7 @@ from prometheus_client import Gauge
 
 from datasource.process.journal_entries import Entries, Kept
 from datasource.process.journal_file import LARGEST_ENTRY, Entry, is_whole, read_file, size_of
+from datasource.process.journal_folder import Unusable, taken
 
 logger = structlog.get_logger(__name__)
 
@@ -69,12 +68,12 @@ _TEMPORARY = ".tmp"
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Unusable(Exception):
-    """There is no journal; says why."""
-
-
 def _nothing_happens(_: str) -> None:
     """Where no test arms a fault."""
+
+
+def _nowhere() -> int:
+    raise Unusable("nobody knows where it was")
 
 
 @dataclass(slots=True)
@@ -87,6 +86,8 @@ class Journal:
     """Called before and after each call that changes a file; a test may end everything there."""
     clock: Callable[[], int] = time.time_ns
     monotonic: Callable[[], float] = time.monotonic
+    again: Callable[[], int] = _nowhere
+    """Takes the directory once more, where somebody deleted it. Raises Unusable."""
     _entries: Entries = field(default_factory=Entries)
 
     def __post_init__(self) -> None:
@@ -149,13 +150,8 @@ class Journal:
         if len(content) > LARGEST_ENTRY or self._entries.size + len(content) > LARGEST_IN_ALL:
             REPLIES.labels("unwritable").inc()
             return None
-        temporary = f"{entry.file_name}{_TEMPORARY}"
-        try:
-            self._create(temporary, content)
-            self._rename(temporary, entry.file_name)
-        except OSError:
+        if not self._is_written(entry, content) and not (self._is_taken_again() and self._is_written(entry, content)):
             REPLIES.labels("unwritable").inc()
-            self._remove_left_over(temporary)
             return None
         self._entries.add(entry, Kept(len(content), self.monotonic(), entry.file_name), in_hand=True)
         return entry
@@ -201,6 +197,30 @@ class Journal:
         os.close(self.folder)
 
     # Files.
+
+    def _is_written(self, entry: Entry, content: bytes) -> bool:
+        temporary = f"{entry.file_name}{_TEMPORARY}"
+        try:
+            self._create(temporary, content)
+            self._rename(temporary, entry.file_name)
+        except OSError:
+            self._remove_left_over(temporary)
+            return False
+        return True
+
+    def _is_taken_again(self) -> bool:
+        """Whether somebody had deleted the directory, and there is one again. What lay there is lost."""
+        if os.fstat(self.folder).st_nlink:
+            return False
+        try:
+            folder = self.again()
+        except Unusable as why:
+            logger.error("somebody deleted the journal, and there is none again", error=str(why))
+            return False
+        os.close(self.folder)
+        self.folder = folder
+        logger.error("somebody deleted the journal: there is an empty one now")
+        return True
 
     def _create(self, name: str, content: bytes) -> None:
         file = self._call("open", lambda: os.open(name, _NEW_FILE, 0o600, dir_fd=self.folder))
@@ -276,38 +296,15 @@ def open_journal(
         Unusable: it cannot be made or read, is not ours, or another process has it.
     """
     path = Path(directory, FOLDER)
+    folder = taken(path)
     try:
-        folder = _opened(path)
-    except OSError as error:
-        raise Unusable(f"{path} cannot be made or opened: {error.strerror}") from None
-    try:
-        _require_ours(folder, path)
-        return Journal(folder, fault, clock)
+        return Journal(folder, fault, clock, again=partial(taken, path))
     except OSError as error:
         os.close(folder)
         raise Unusable(f"{path} cannot be read: {error.strerror}") from None
     except BaseException:
         os.close(folder)
         raise
-
-
-def _opened(path: Path) -> int:
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-
-def _require_ours(folder: int, path: Path) -> None:
-    found = os.fstat(folder)
-    if found.st_uid != os.geteuid():
-        raise Unusable(f"{path} belongs to another user")
-    if stat.S_IMODE(found.st_mode) != 0o700:
-        # Whatever the umask, or whoever made it before us. One that is as it should be may be read-only, and have entries.
-        os.fchmod(folder, 0o700)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Unusable(f"another process has {path}") from None
 
 
 def journal_in(directory: str | None, now: Callable[[], float] = time.time) -> Journal | None:

@@ -30,6 +30,8 @@ class Entries:
     """Bytes of all files."""
     latest: int = 0
     """The greatest sequence that was seen."""
+    number_aside: int = 0
+    """How many are set aside."""
     _kept: dict[Entry, Kept] = field(default_factory=dict)
     _waiting: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
     """Those that are not set aside, by place, the oldest first."""
@@ -54,11 +56,6 @@ class Entries:
     def aside(self) -> list[Entry]:
         """Those that are."""
         return sorted(entry for entry in tuple(self._kept) if entry.is_aside)
-
-    @property
-    def number_aside(self) -> int:
-        """How many are set aside."""
-        return self._aside.total()
 
     @property
     def number_waiting(self) -> int:
@@ -93,6 +90,7 @@ class Entries:
         self.latest = max(self.latest, entry.sequence)
         if entry.is_aside:
             self._aside[entry.place] += 1
+            self.number_aside += 1
         else:
             insort(self._waiting[entry.place], entry)
         if in_hand:
@@ -114,6 +112,7 @@ class Entries:
         self.size -= kept.size
         if entry.is_aside:
             _count_down(self._aside, entry.place)
+            self.number_aside -= 1
         else:
             self._waiting[entry.place].remove(entry)
             if not self._waiting[entry.place]:

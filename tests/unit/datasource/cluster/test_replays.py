@@ -286,6 +286,27 @@ async def test_entry_whose_file_cannot_be_read_is_tried_again(desk: Desk, monkey
     assert desk.dealt_with == [b"01"]
 
 
+async def test_entry_whose_file_can_never_be_read_is_set_aside(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_: Journal, __: Entry) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    desk.lies()
+    monkeypatch.setattr(Journal, "read", denied)
+    for _ in range(MOST_TRIES + 1):
+        await desk.try_again()
+    assert (desk.journal.waiting, len(desk.journal.aside), desk.dealt_with) == ([], 1, [])
+
+
+async def test_entry_whose_file_was_deleted_keeps_nobody_waiting(desk: Desk, tmp_path: Path) -> None:
+    entry = desk.lies()
+    desk.lies("02")
+    (tmp_path / "journal" / entry.file_name).unlink()
+    running = asyncio.create_task(desk.replays.run())
+    await until(lambda: not desk.journal.waiting)
+    assert (desk.dealt_with, desk.journal.aside) == ([b"02"], [])
+    await stopped(running)
+
+
 async def test_process_that_ends_deals_with_all_that_lies_there_before(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -18,11 +19,11 @@ from datasource.process.journal import (
     REPLIES,
     WANTED,
     Journal,
-    Unusable,
     journal_in,
     open_journal,
 )
 from datasource.process.journal_file import LARGEST_ENTRY, Entry
+from datasource.process.journal_folder import Unusable
 
 PLACE, OTHER = "a" * 32, "b" * 32
 SENTINEL = b'{"refresh_token":"sentinel"}'
@@ -72,12 +73,6 @@ def test_directory_and_entries_are_for_nobody_else_whatever_the_umask(tmp_path: 
     assert mode_of(tmp_path / "journal") == 0o700
     assert [mode_of(each) for each in files(tmp_path)] == [0o600]
     journal.close()
-
-
-def test_directory_that_others_could_look_into_is_closed_to_them(tmp_path: Path) -> None:
-    (tmp_path / "journal").mkdir(mode=0o777)
-    open_journal(str(tmp_path)).close()
-    assert mode_of(tmp_path / "journal") == 0o700
 
 
 def test_entry_is_read_as_it_was_written_by_the_next_process(tmp_path: Path) -> None:
@@ -482,30 +477,6 @@ def test_clock_that_was_set_back_hides_no_reply_that_waits(tmp_path: Path) -> No
     journal.close()
 
 
-def link_to(path: Path) -> None:
-    elsewhere = path.parent / "elsewhere"
-    elsewhere.mkdir()
-    path.symlink_to(elsewhere)
-
-
-@pytest.mark.parametrize("make", [link_to, Path.touch], ids=["a link", "a file"])
-def test_what_is_no_directory_of_ours_is_no_journal(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    make(tmp_path / "journal")
-    with pytest.raises(Unusable, match="cannot be made or opened"):
-        open_journal(str(tmp_path))
-
-
-def test_directory_that_is_not_there_is_no_journal(tmp_path: Path) -> None:
-    with pytest.raises(Unusable, match="cannot be made or opened: No such file"):
-        open_journal(str(tmp_path / "missing"))
-
-
-def test_directory_of_another_user_is_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    with pytest.raises(Unusable, match="belongs to another user"):
-        open_journal(str(tmp_path))
-
-
 def test_directory_that_cannot_be_listed_is_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(_: int) -> None:
         raise PermissionError(13, "Permission denied")
@@ -527,3 +498,68 @@ def test_link_in_the_place_of_an_entry_is_not_followed(tmp_path: Path, journal: 
     os.mkfifo(file)
     with pytest.raises(OSError, match="no entry"):
         journal.read(entry)
+
+
+def test_directory_that_somebody_deletes_is_made_again_at_the_next_reply(tmp_path: Path, journal: Journal) -> None:
+    lost = write(journal, "01")
+    shutil.rmtree(tmp_path / "journal")
+    before = count_of("unwritable")
+    entry = write(journal, "02")
+    assert (journal.read(entry), mode_of(tmp_path / "journal")) == (SENTINEL, 0o700)
+    assert [each.name for each in files(tmp_path)] == [entry.file_name]
+    assert count_of("unwritable") == before
+    with pytest.raises(FileNotFoundError):
+        journal.read(lost)
+    journal.remove(lost)
+    with pytest.raises(Unusable, match="another process has"):
+        open_journal(str(tmp_path))
+
+
+def volume_is_gone(tmp_path: Path) -> None:
+    tmp_path.rename(tmp_path.with_name("elsewhere"))
+
+
+def another_process_has_it(tmp_path: Path) -> None:
+    OTHERS.append(open_journal(str(tmp_path)))
+
+
+OTHERS: list[Journal] = []
+
+
+@pytest.mark.parametrize("happens", [volume_is_gone, another_process_has_it])
+def test_directory_that_cannot_be_made_again_costs_the_entry_alone(
+    tmp_path: Path, happens: Callable[[Path], None]
+) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    journal = open_journal(str(volume))
+    shutil.rmtree(volume / "journal")
+    happens(volume)
+    before = count_of("unwritable")
+    assert journal.write("shop", PLACE, "01", SENTINEL) is None
+    assert count_of("unwritable") == before + 1
+    assert journal.waiting == []
+    for each in (journal, *OTHERS):
+        each.close()
+    OTHERS.clear()
+
+
+def test_file_that_is_taken_away_under_its_first_name_is_no_deleted_directory(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "rename", gone)
+    assert journal.write("shop", PLACE, "01", SENTINEL) is None
+    monkeypatch.undo()
+    assert write(journal) in journal.waiting
+
+
+def test_whoever_makes_a_journal_of_a_descriptor_has_none_again(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    journal = Journal(os.open(folder, os.O_RDONLY))
+    folder.rmdir()
+    assert journal.write("shop", PLACE, "01", SENTINEL) is None
+    journal.close()

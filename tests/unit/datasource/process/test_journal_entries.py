@@ -3,18 +3,20 @@
 from dataclasses import replace
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from datasource.process.journal_entries import Entries, Kept
 from datasource.process.journal_file import Entry
+from tests.unit.walks import walks
 
 PLACES = ("a" * 32, "b" * 32, "c" * 32)
 NAMESPACES = ("shop", "sales")
 
 
 class Account(RuleBasedStateMachine):
-    """Beside a plain dictionary."""
+    """Everything there is, beside a plain dictionary."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,4 +90,5 @@ class Account(RuleBasedStateMachine):
             assert self.entries.left_of(namespace) == len(left)
 
 
-TestAccount = Account.TestCase
+def test_it_is_always_as_if_all_had_been_looked_at() -> None:
+    run_state_machine_as_test(Account, settings=settings(walks(20, 100), stateful_step_count=30))
