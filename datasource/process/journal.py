@@ -55,7 +55,8 @@ OLDEST = Gauge(
 REPLIES = Metric(
     "datasource_journal_replies",
     "Replies of the journal by result. Replayed: handled from the journal. Superseded: a newer one is stored. "
-    "Dropped: the credential was cleared, deleted or replaced. Unwritable: not in a file. Set aside: not tried again.",
+    "Dropped: the credential was cleared, deleted or replaced, or somebody deleted the file. Unwritable: not in a file. "
+    "Set aside: not tried again.",
     ["result"],
 )
 for _result in ("replayed", "superseded", "dropped", "unwritable", "set aside"):
