@@ -78,7 +78,8 @@ class Replays:
     async def run(self) -> None:
         """Deal with what lies there, and with what comes to lie there, for ever."""
         while True:
-            await self._go_on()
+            self._begin_what_is_due()
+            await self._news_or_time()
 
     async def drain(self) -> None:
         """Deal with what lies there until nothing does, for as long as it takes: what is left would be lost with the pod."""
@@ -86,8 +87,10 @@ class Replays:
         self._rests.clear()
         self._ends_of_rests.clear()
         self._ready = self._left()
+        self._begin_what_is_due()
         while self._ready or self._rests or self._running:
-            await self._go_on()
+            await self._news_or_time()
+            self._begin_what_is_due()
 
     def leave(self, entry: Entry) -> None:
         """Whoever wrote an entry works on it no more: where it is there still, it is dealt with here."""
@@ -114,8 +117,8 @@ class Replays:
         self._ready[place] = None
         self._news.set()
 
-    async def _go_on(self) -> None:
-        """Begin what is due, and wait until there is more to be done."""
+    def _begin_what_is_due(self) -> None:
+        """As many as may be at work at one time. What is due beyond that waits for one of those that run."""
         self._news.clear()
         now = self.monotonic()
         while self._ends_of_rests and self._ends_of_rests[0][0] <= now:
@@ -128,8 +131,10 @@ class Replays:
                 self._rests.pop(place, None)
             elif self._is_due(place):
                 self._begin(place)
-        # What is due and was not begun waits for one of those that run.
-        pause = self._ends_of_rests[0][0] - now if self._ends_of_rests else None
+
+    async def _news_or_time(self) -> None:
+        """Wait until there is more to be done."""
+        pause = max(self._ends_of_rests[0][0] - self.monotonic(), 0) if self._ends_of_rests else None
         news = asyncio.ensure_future(self._news.wait())
         try:
             await asyncio.wait({news, *self._running.values()}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)

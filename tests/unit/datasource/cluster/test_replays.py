@@ -307,6 +307,29 @@ async def test_entry_whose_file_was_deleted_keeps_nobody_waiting(desk: Desk, tmp
     await stopped(running)
 
 
+async def test_place_of_which_nothing_is_left_is_passed_over(desk: Desk) -> None:
+    desk.lies()
+    assert await desk.replays.replay(PLACE) is None
+    running = asyncio.create_task(desk.replays.run())
+    desk.lies("02", OTHER)
+    await until(lambda: not desk.journal.waiting)
+    assert desk.dealt_with == [b"01", b"02"]
+    await stopped(running)
+
+
+async def test_process_that_ends_waits_for_no_reply_that_is_gone(desk: Desk) -> None:
+    desk.lies()
+    desk.results = [Later("it has to wait", timedelta(seconds=1))]
+    ending = asyncio.create_task(desk.replays.drain())
+    await until(lambda: desk.journal.waiting[0].tries == 0 and desk.dealt_with == [b"01"])
+    desk.journal.remove(desk.journal.waiting[0])
+    desk.now += 10
+    desk.replays._news.set()
+    async with asyncio.timeout(10):
+        await ending
+    assert desk.dealt_with == [b"01"]
+
+
 async def test_process_that_ends_deals_with_all_that_lies_there_before(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,7 +391,8 @@ async def calls_to_deal_with(tmp_path: Path, entries: int, monkeypatch: pytest.M
             desk.results = [Unavailable("no answer")] * entries
             while not journal.number_waiting == len(desk.results) == 0:
                 desk.now += LONGEST_PAUSE_OF_AN_OUTAGE.total_seconds()
-                await desk.replays._go_on()
+                desk.replays._begin_what_is_due()
+                await desk.replays._news_or_time()
         finally:
             sys.setprofile(None)
         journal.close()
