@@ -5,6 +5,7 @@ it is tried: one that ends the process each time is set aside after the third.
 """
 
 import asyncio
+import heapq
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,7 @@ import structlog
 
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.concurrency.backoff import Backoff, full_jitter
-from datasource.process.journal import MOST_TRIES, Journal
+from datasource.process.journal import MOST_TRIES, REPLIES, Journal
 from datasource.process.journal_file import Entry
 
 logger = structlog.get_logger(__name__)
@@ -63,26 +64,38 @@ class Replays:
     """From 0 to 1."""
     is_stopping: bool = False
     """Whether the process ends."""
+    _ready: dict[str, None] = field(init=False)
+    """Places that are looked at next, in their order. One with an entry that nobody works on is here, rests, or is at work."""
     _rests: dict[str, Rest] = field(default_factory=dict)
+    _ends_of_rests: list[tuple[float, str]] = field(default_factory=list)
+    """A heap; those of rests that are over are in it, too."""
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._ready = self._left()
 
     async def run(self) -> None:
         """Deal with what lies there, and with what comes to lie there, for ever."""
         while True:
-            await self._go_on()
+            self._begin_what_is_due()
+            await self._news_or_time()
 
     async def drain(self) -> None:
         """Deal with what lies there until nothing does, for as long as it takes: what is left would be lost with the pod."""
         self.is_stopping = True
         self._rests.clear()
-        while self._waiting() or self._running:
-            await self._go_on()
+        self._ends_of_rests.clear()
+        self._ready = self._left()
+        self._begin_what_is_due()
+        while self._ready or self._rests or self._running:
+            await self._news_or_time()
+            self._begin_what_is_due()
 
     def leave(self, entry: Entry) -> None:
         """Whoever wrote an entry works on it no more: where it is there still, it is dealt with here."""
         self.journal.leave(entry)
-        self._news.set()
+        self._look_at(entry.place)
 
     def lies_there(self, place: str) -> bool:
         """Whether a reply for a place waits: then nothing may be sent that it would make void."""
@@ -96,20 +109,32 @@ class Replays:
 
     # When.
 
-    def _waiting(self) -> list[Entry]:
-        return [entry for entry in self.journal.waiting if not self.journal.is_in_hand(entry)]
+    def _left(self) -> dict[str, None]:
+        """Places with an entry that nobody works on, the oldest first."""
+        return dict.fromkeys(entry.place for entry in self.journal.waiting if not self.journal.is_in_hand(entry))
 
-    async def _go_on(self) -> None:
-        """Begin what is due, and wait until there is more to be done."""
+    def _look_at(self, place: str) -> None:
+        self._ready[place] = None
+        self._news.set()
+
+    def _begin_what_is_due(self) -> None:
+        """As many as may be at work at one time. What is due beyond that waits for one of those that run."""
         self._news.clear()
-        entries = self._waiting()
-        for entry in entries:
-            if len(self._running) < AT_ONE_TIME and self._is_due(entry.place):
-                self._begin(entry.place)
         now = self.monotonic()
-        # What is due and was not begun waits for one of those that run.
-        pauses = [rest.until - now for entry in entries if (rest := self._rests.get(entry.place)) and rest.until > now]
-        pause = min(pauses, default=None)
+        while self._ends_of_rests and self._ends_of_rests[0][0] <= now:
+            _, place = heapq.heappop(self._ends_of_rests)
+            self._ready[place] = None
+        while self._ready and len(self._running) < AT_ONE_TIME:
+            place = next(iter(self._ready))
+            del self._ready[place]
+            if not self._is_left(place):
+                self._rests.pop(place, None)
+            elif self._is_due(place):
+                self._begin(place)
+
+    async def _news_or_time(self) -> None:
+        """Wait until there is more to be done."""
+        pause = max(self._ends_of_rests[0][0] - self.monotonic(), 0) if self._ends_of_rests else None
         news = asyncio.ensure_future(self._news.wait())
         try:
             await asyncio.wait({news, *self._running.values()}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
@@ -120,12 +145,21 @@ class Replays:
         rest = self._rests.get(place)
         return rest is None or rest.until <= self.monotonic()
 
+    def _is_left(self, place: str) -> bool:
+        entry = self.journal.first_of(place)
+        return entry is not None and not self.journal.is_in_hand(entry)
+
     def _begin(self, place: str) -> asyncio.Task[None]:
         """The oldest entry of a place first: a later one may rest on what it brings."""
         if place not in self._running:
             self._running[place] = task = asyncio.create_task(self._try_first_of(place), name=f"replay for {place}")
-            task.add_done_callback(lambda _: self._running.pop(place, None))
+            task.add_done_callback(lambda _: self._ended(place))
         return self._running[place]
+
+    def _ended(self, place: str) -> None:
+        self._running.pop(place, None)
+        if place not in self._rests and self._is_left(place):
+            self._look_at(place)
 
     async def _try_first_of(self, place: str) -> None:
         entry = self.journal.first_of(place)
@@ -136,7 +170,15 @@ class Replays:
             return
         entry = self.journal.counted(entry)
         try:
-            await self.deal_with(self.journal.read(entry))
+            content = self.journal.read(entry)
+        except FileNotFoundError:
+            self._forget(entry)
+            return
+        except OSError as error:
+            self._rest(entry, f"its file cannot be read: {error.strerror}", LONGEST_PAUSE_OF_AN_OUTAGE)
+            return
+        try:
+            await self.deal_with(content)
         except Later as later:
             self._rest(self.journal.not_counted(entry), str(later), LONGEST_PAUSE, later.pause)
         except (ApiError, Unavailable) as error:
@@ -163,10 +205,19 @@ class Replays:
         failures = 0 if before is None else before.failures + 1
         pause = exactly or Backoff(FIRST_PAUSE, longest, full_jitter(self.random)).pause(failures)
         pause = min(pause, LONGEST_PAUSE_AT_THE_END) if self.is_stopping else pause
-        self._rests[entry.place] = Rest(why, self.monotonic() + pause.total_seconds(), failures)
+        self._rests[entry.place] = rest = Rest(why, self.monotonic() + pause.total_seconds(), failures)
+        heapq.heappush(self._ends_of_rests, (rest.until, entry.place))
+        self._news.set()
         logger.info(
             "a reply waits in the journal", namespace=entry.namespace, seconds=round(pause.total_seconds(), 1), why=why
         )
+
+    def _forget(self, entry: Entry) -> None:
+        """Nobody brings back what was deleted, and refreshes of its place go on."""
+        self._rests.pop(entry.place, None)
+        self.journal.remove(entry)
+        REPLIES.labels("dropped").inc()
+        logger.error("a reply in the journal is lost: somebody deleted its file", namespace=entry.namespace)
 
     def _set_aside(self, entry: Entry, why: str) -> None:
         self._rests.pop(entry.place, None)

@@ -1,28 +1,26 @@
 """I/O: a directory of replies that were read and are not stored yet: a file outlives the process that wrote it.
 
-An entry appears whole or not at all: it is written under another name and renamed. It is not synced: what it outlives is the
-process, and the directory is in memory anyway. Only one process has the directory at a time, by a lock that ends with it. What
-an entry says is nobody's business here; its name tells when it was written, for which namespace and place, under which ID, and
-how often it was tried.
+An entry appears whole or not at all: it is written under another name and renamed. Where the process ended in between, the
+next one gives a whole one its name, and removes a part. It is not synced: what it outlives is the process, and the directory is
+in memory anyway. Only one process has the directory at a time, by a lock that ends with it. What an entry says is nobody's
+business here; its name tells when it was written, for which namespace and place, under which ID, and how often it was tried.
 """
 
-import contextlib
-import errno
-import fcntl
 import os
-import stat
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import structlog
 from prometheus_client import Counter as Metric
 from prometheus_client import Gauge
 
-from datasource.process.journal_file import LARGEST_ENTRY, Entry, may_be_entry, size_of
+from datasource.process.journal_entries import Entries, Kept
+from datasource.process.journal_file import LARGEST_ENTRY, Entry, is_whole, read_file, size_of
+from datasource.process.journal_folder import Unusable, taken
 
 logger = structlog.get_logger(__name__)
 
@@ -57,7 +55,8 @@ OLDEST = Gauge(
 REPLIES = Metric(
     "datasource_journal_replies",
     "Replies of the journal by result. Replayed: handled from the journal. Superseded: a newer one is stored. "
-    "Dropped: the credential was cleared, deleted or replaced. Unwritable: not in a file. Set aside: not tried again.",
+    "Dropped: the credential was cleared, deleted or replaced, or somebody deleted the file. Unwritable: not in a file. "
+    "Set aside: not tried again.",
     ["result"],
 )
 for _result in ("replayed", "superseded", "dropped", "unwritable", "set aside"):
@@ -70,20 +69,12 @@ _TEMPORARY = ".tmp"
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Unusable(Exception):
-    """There is no journal; says why."""
-
-
-class _Kept(NamedTuple):
-    """What is known of an entry's file beside its name."""
-
-    size: int
-    seen_at: float
-    """When this process first saw it (monotonic)."""
-
-
 def _nothing_happens(_: str) -> None:
     """Where no test arms a fault."""
+
+
+def _nowhere() -> int:
+    raise Unusable("nobody knows where it was")
 
 
 @dataclass(slots=True)
@@ -96,22 +87,12 @@ class Journal:
     """Called before and after each call that changes a file; a test may end everything there."""
     clock: Callable[[], int] = time.time_ns
     monotonic: Callable[[], float] = time.monotonic
-    _entries: dict[Entry, _Kept] = field(default_factory=dict)
-    _misnamed: dict[Entry, str] = field(default_factory=dict)
-    """The files of those that could not be renamed: a directory may become read-only."""
-    _in_hand: set[Entry] = field(default_factory=set)
-    """Those on which whoever wrote them still works."""
+    again: Callable[[], int] = _nowhere
+    """Takes the directory once more, where somebody deleted it. Raises Unusable."""
+    _entries: Entries = field(default_factory=Entries)
 
     def __post_init__(self) -> None:
-        foreign = []
-        for name in sorted(os.listdir(self.folder)):
-            entry, size = Entry.named(name.removesuffix(_TEMPORARY)), size_of(name, self.folder)
-            if entry is None or size is None:
-                foreign.append(name)
-            elif name.endswith(_TEMPORARY):
-                self._remove_left_over(name)
-            else:
-                self._entries[entry] = _Kept(size, self.monotonic())
+        foreign = [name for name in sorted(os.listdir(self.folder)) if not self._is_taken(name)]
         if foreign:
             logger.warning(
                 "files in the journal are no entries of ours; they are left alone", files=len(foreign), first=foreign[0]
@@ -122,60 +103,58 @@ class Journal:
     @property
     def waiting(self) -> list[Entry]:
         """The entries that wait to be dealt with, the oldest first; those set aside are not among them."""
-        return sorted(entry for entry in tuple(self._entries) if not entry.is_aside)
+        return self._entries.waiting
 
     @property
     def aside(self) -> list[Entry]:
         """Those that nobody tries by itself any more."""
-        return sorted(entry for entry in tuple(self._entries) if entry.is_aside)
+        return self._entries.aside
+
+    @property
+    def number_waiting(self) -> int:
+        """How many wait."""
+        return self._entries.number_waiting
+
+    @property
+    def number_aside(self) -> int:
+        """How many were set aside."""
+        return self._entries.number_aside
 
     def first_of(self, place: str) -> Entry | None:
         """The oldest entry of a place that waits to be dealt with."""
-        return min((entry for entry in self._entries if entry.place == place and not entry.is_aside), default=None)
+        return self._entries.first_of(place)
 
     def has_any(self, place: str) -> bool:
         """Whether anything of a place lies there, one that was set aside included."""
-        return any(entry.place == place for entry in self._entries)
+        return self._entries.has_any(place)
 
     def oldest(self, now: float) -> float:
         """For how many seconds the oldest of those that wait has waited. A clock that was set back hides none: it waits at
         least since this process saw it."""
-        waiting = [(entry, kept.seen_at) for entry, kept in tuple(self._entries.items()) if not entry.is_aside]
+        waiting = self._entries.seen_at()
         ages = (max(now - entry.written_at, self.monotonic() - seen_at) for entry, seen_at in waiting)
         return max((0.0, *ages))
 
     def is_in_hand(self, entry: Entry) -> bool:
         """Whether whoever wrote it works on it."""
-        return entry in self._in_hand
+        return self._entries.is_in_hand(entry)
 
     def may_leave(self, namespace: str) -> bool:
         """Whether one more entry of a namespace may lie there without anybody at work on it."""
-        left = Counter(entry.namespace for entry in self._entries if entry not in self._in_hand)
-        return left[namespace] < MOST_LEFT_PER_NAMESPACE
+        return self._entries.left_of(namespace) < MOST_LEFT_PER_NAMESPACE
 
     # What is done with it.
 
     def write(self, namespace: str, place: str, id_: str, content: bytes) -> Entry | None:
         """Write an entry, in the hand of whoever calls; None where that cannot be done. It never raises an error of a file."""
-        entry = Entry(
-            max(self.clock(), max((each.sequence for each in self._entries), default=0) + 1), namespace, place, id_
-        )
-        if (
-            len(content) > LARGEST_ENTRY
-            or sum(kept.size for kept in tuple(self._entries.values())) + len(content) > LARGEST_IN_ALL
-        ):
+        entry = Entry(max(self.clock(), self._entries.latest + 1), namespace, place, id_)
+        if len(content) > LARGEST_ENTRY or self._entries.size + len(content) > LARGEST_IN_ALL:
             REPLIES.labels("unwritable").inc()
             return None
-        temporary = f"{entry.file_name}{_TEMPORARY}"
-        try:
-            self._create(temporary, content)
-            self._rename(temporary, entry.file_name)
-        except OSError:
+        if not self._is_written(entry, content) and not (self._is_taken_again() and self._is_written(entry, content)):
             REPLIES.labels("unwritable").inc()
-            self._remove_left_over(temporary)
             return None
-        self._entries[entry] = _Kept(len(content), self.monotonic())
-        self._in_hand.add(entry)
+        self._entries.add(entry, Kept(len(content), self.monotonic(), entry.file_name), in_hand=True)
         return entry
 
     def read(self, entry: Entry) -> bytes:
@@ -184,19 +163,11 @@ class Journal:
         Raises:
             OSError: it cannot be read.
         """
-        file = os.open(
-            self._file_of(entry), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder
-        )
-        try:
-            if not may_be_entry(os.fstat(file)):
-                raise OSError(errno.EINVAL, "no entry")
-            return b"".join(iter(lambda: os.read(file, LARGEST_ENTRY), b""))
-        finally:
-            os.close(file)
+        return read_file(self._file_of(entry), self.folder)
 
     def leave(self, entry: Entry) -> None:
         """Whoever wrote it works on it no more."""
-        self._in_hand.discard(entry)
+        self._entries.let_go(entry)
 
     def counted(self, entry: Entry) -> Entry:
         """Write down that an entry is about to be tried: should it be the end of us, that is known. Returns it as it is now."""
@@ -220,15 +191,37 @@ class Journal:
             pass
         except OSError as error:
             logger.error("an entry of the journal cannot be removed", error=str(error))
-        self._entries.pop(entry, None)
-        self._misnamed.pop(entry, None)
-        self._in_hand.discard(entry)
+        self._entries.remove(entry)
 
     def close(self) -> None:
         """Give the directory up."""
         os.close(self.folder)
 
     # Files.
+
+    def _is_written(self, entry: Entry, content: bytes) -> bool:
+        temporary = f"{entry.file_name}{_TEMPORARY}"
+        try:
+            self._create(temporary, content)
+            self._rename(temporary, entry.file_name)
+        except OSError:
+            self._remove_left_over(temporary)
+            return False
+        return True
+
+    def _is_taken_again(self) -> bool:
+        """Whether somebody had deleted the directory, and there is one again. What lay there is lost."""
+        if os.fstat(self.folder).st_nlink:
+            return False
+        try:
+            folder = self.again()
+        except Unusable as why:
+            logger.error("somebody deleted the journal, and there is none again", error=str(why))
+            return False
+        os.close(self.folder)
+        self.folder = folder
+        logger.error("somebody deleted the journal: there is an empty one now")
+        return True
 
     def _create(self, name: str, content: bytes) -> None:
         file = self._call("open", lambda: os.open(name, _NEW_FILE, 0o600, dir_fd=self.folder))
@@ -243,25 +236,44 @@ class Journal:
         self._call("rename", lambda: os.rename(before, after, src_dir_fd=self.folder, dst_dir_fd=self.folder))
 
     def _file_of(self, entry: Entry) -> str:
-        return self._misnamed.get(entry, entry.file_name)
+        return self._entries[entry].file if entry in self._entries else entry.file_name
 
     def _renamed(self, before: Entry, after: Entry) -> Entry:
         """Where the file keeps its name, the entry has the new one for this process all the same: a try that is not written
         down still counts, and what is set aside stays aside."""
         if before == after:
             return before
-        name = self._file_of(before)
-        self._misnamed.pop(before, None)
+        in_hand = self._entries.is_in_hand(before)
+        known = self._entries.remove(before) or Kept(0, self.monotonic(), before.file_name)
+        self._entries.add(after, known._replace(file=self._named(known.file, after)), in_hand=in_hand)
+        return after
+
+    def _named(self, name: str, entry: Entry) -> str:
+        """Where an entry is once it was to be renamed."""
         try:
-            self._rename(name, after.file_name)
+            self._rename(name, entry.file_name)
         except OSError as error:
             logger.error("an entry of the journal cannot be renamed", error=str(error))
-            self._misnamed[after] = name
-        self._entries[after] = self._entries.pop(before, _Kept(0, self.monotonic()))
-        if before in self._in_hand:
-            self._in_hand.remove(before)
-            self._in_hand.add(after)
-        return after
+            return name
+        return entry.file_name
+
+    def _is_taken(self, name: str) -> bool:
+        """Take what another process left in a file, if that is an entry."""
+        entry, size = Entry.named(name.removesuffix(_TEMPORARY)), size_of(name, self.folder)
+        if entry is None or size is None:
+            return False
+        if name.endswith(_TEMPORARY):
+            try:
+                whole = entry not in self._entries and is_whole(read_file(name, self.folder))
+            except OSError:
+                return False
+            if not whole:
+                self._remove_left_over(name)
+                return True
+            # It was written to its end: a reply that was read is in no other place.
+            name = self._named(name, entry)
+        self._entries.add(entry, Kept(size, self.monotonic(), name), in_hand=False)
+        return True
 
     def _remove_left_over(self, name: str) -> None:
         try:
@@ -285,38 +297,15 @@ def open_journal(
         Unusable: it cannot be made or read, is not ours, or another process has it.
     """
     path = Path(directory, FOLDER)
+    folder = taken(path)
     try:
-        folder = _opened(path)
-    except OSError as error:
-        raise Unusable(f"{path} cannot be made or opened: {error.strerror}") from None
-    try:
-        _require_ours(folder, path)
-        return Journal(folder, fault, clock)
+        return Journal(folder, fault, clock, again=partial(taken, path))
     except OSError as error:
         os.close(folder)
         raise Unusable(f"{path} cannot be read: {error.strerror}") from None
-    except Unusable:
+    except BaseException:
         os.close(folder)
         raise
-
-
-def _opened(path: Path) -> int:
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-
-def _require_ours(folder: int, path: Path) -> None:
-    found = os.fstat(folder)
-    if found.st_uid != os.geteuid():
-        raise Unusable(f"{path} belongs to another user")
-    if stat.S_IMODE(found.st_mode) != 0o700:
-        # Whatever the umask, or whoever made it before us. One that is as it should be may be read-only, and have entries.
-        os.fchmod(folder, 0o700)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Unusable(f"another process has {path}") from None
 
 
 def journal_in(directory: str | None, now: Callable[[], float] = time.time) -> Journal | None:
@@ -331,8 +320,8 @@ def journal_in(directory: str | None, now: Callable[[], float] = time.time) -> J
         logger.error("no journal: a crash between a provider's reply and its store can lose a grant", error=str(why))
         return None
     KEPT.set(1)
-    ENTRIES.labels("waiting").set_function(lambda: len(journal.waiting))
-    ENTRIES.labels("set aside").set_function(lambda: len(journal.aside))
+    ENTRIES.labels("waiting").set_function(lambda: journal.number_waiting)
+    ENTRIES.labels("set aside").set_function(lambda: journal.number_aside)
     OLDEST.set_function(lambda: journal.oldest(now()))
-    logger.info("keeps a journal", directory=directory, waiting=len(journal.waiting), set_aside=len(journal.aside))
+    logger.info("keeps a journal", directory=directory, waiting=journal.number_waiting, set_aside=journal.number_aside)
     return journal

@@ -1,9 +1,15 @@
-"""Files in the journal: which may be entries, and what their names say. A name is found again from what it says."""
+"""Files in the journal: which may be entries, what their names say, and whether they are whole.
 
+A name is found again from what it says.
+"""
+
+import errno
 import os
 import re
 import stat
 from dataclasses import dataclass
+
+import msgspec
 
 LARGEST_ENTRY = 64 * 1024
 """Bytes."""
@@ -66,3 +72,27 @@ def size_of(name: str, folder: int) -> int | None:
     except OSError:
         return None
     return found.st_size if may_be_entry(found) else None
+
+
+def read_file(name: str, folder: int) -> bytes:
+    """What a file says.
+
+    Raises:
+        OSError: it cannot be read, or cannot be an entry.
+    """
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        if not may_be_entry(os.fstat(file)):
+            raise OSError(errno.EINVAL, "no entry")
+        return b"".join(iter(lambda: os.read(file, LARGEST_ENTRY), b""))
+    finally:
+        os.close(file)
+
+
+def is_whole(content: bytes) -> bool:
+    """Whether an entry was written to its end: it is a JSON object, and no part of one is."""
+    try:
+        msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+    return True

@@ -17,7 +17,7 @@ from datasource.records.contents import Contents, StoredCredential, contents_in,
 from datasource.records.revocable_token import revocation_is_due
 from datasource.records.token_secret import StoredTokenSecret, read_stored
 from datasource_operator import trimming
-from datasource_operator.packing import Packing
+from datasource_operator.packing import Packing, version_in
 from datasource_operator.served_scopes import Source
 
 
@@ -34,12 +34,12 @@ class Key(NamedTuple):
 class _Unusual(NamedTuple):
     """What of a credential Secret is no credential in use: there are few."""
 
-    resource_version: str
+    version: int
     contents: Contents
 
 
-_CREDENTIALS = Packing(StoredCredential)
-_TOKEN_SECRETS = Packing(StoredTokenSecret)
+_CREDENTIALS = Packing(StoredCredential, lambda each: each.resource_version)
+_TOKEN_SECRETS = Packing(StoredTokenSecret, lambda each: each.resource_version)
 
 
 @dataclass(slots=True)
@@ -54,9 +54,9 @@ class _Known:
     def is_empty(self) -> bool:
         return self.datasource is None and self.credential is None and not self.token_secrets
 
-    def secret_names(self, key: Key, source: Source) -> Iterator[str]:
+    def secret_names(self, source: Source) -> Iterator[str]:
         if source is Source.CREDENTIALS and self.credential is not None:
-            yield credential_secret_name(key.name)
+            yield credential_secret_name(self.key.name)
         elif source in {Source.TOKENS, Source.OTHER_TOKENS}:
             for each in map(_TOKEN_SECRETS.unpacked, self.token_secrets):
                 if each.has_usual_type is (source is Source.TOKENS):
@@ -113,18 +113,21 @@ class Cache:
     def store_datasource(self, datasource: Datasource) -> bool:
         """Remember a Datasource; False where that version, or a newer one, is known already."""
         key = Key(datasource.metadata.namespace, datasource.metadata.name)
-        before = self.datasource(key)
-        if before is not None and _is_known(datasource.metadata, before.metadata.resource_version):
+        known = self._known.get(key)
+        version = -1 if known is None or known.datasource is None else version_in(known.datasource)
+        if _version(datasource.metadata) <= version:
+            # A watch shows us what we wrote ourselves once more.
             return False
         self._known_as(key).datasource = trimming.packed(datasource)
         return True
 
     def drop_datasource(self, key: Key, metadata: Metadata | None = None) -> bool:
         """Forget a Datasource; False where the one known is newer than the deletion."""
-        before = self.datasource(key)
-        if before is None or (metadata is not None and _is_older(metadata, before.metadata.resource_version)):
+        known = self._known.get(key)
+        if known is None or known.datasource is None:
             return False
-        known = self._known[key]
+        if metadata is not None and _version(metadata) < version_in(known.datasource):
+            return False
         known.datasource = None
         self._tidy(key, known)
         return True
@@ -181,12 +184,12 @@ class Cache:
         known = self._known_as(key)
         match metadata.annotations.get(Annotation.ROLE):
             case Role.CREDENTIAL if has_usual_type and metadata.name == credential_secret_name(key.name):
-                if known.credential is not None and _is_known(metadata, _version(known.credential)):
+                if known.credential is not None and _version(metadata) <= _version_of(known.credential):
                     return None
                 self._keep_credential(key, known, metadata)
             case Role.TOKEN:
                 stood = known.token_secret(metadata.name)
-                if stood is not None and _is_known(metadata, stood.resource_version):
+                if stood is not None and _version(metadata) <= int(stood.resource_version):
                     return None
                 stored = _TOKEN_SECRETS.packed(read_stored(metadata, has_usual_type=has_usual_type))
                 known.token_secrets = (*known.without(metadata.name), stored)
@@ -199,11 +202,11 @@ class Cache:
         if key is None or known is None:
             return None
         if metadata.name == credential_secret_name(key.name):
-            version = None if known.credential is None else _version(known.credential)
+            version = None if known.credential is None else _version_of(known.credential)
         else:
             stood = known.token_secret(metadata.name)
-            version = None if stood is None else stood.resource_version
-        if version is not None and _is_older(metadata, version):
+            version = None if stood is None else int(stood.resource_version)
+        if version is not None and _version(metadata) < version:
             return None
         self.drop_secret_named(key, metadata.name)
         return key
@@ -217,9 +220,9 @@ class Cache:
 
     def secret_names(self, source: Source) -> Iterator[tuple[Key, str]]:
         """Which Secrets are remembered that a watch shows, to find those that a list no longer has."""
-        for key, known in self._known.items():
-            for name in known.secret_names(key, source):
-                yield key, name
+        for known in self._known.values():
+            for name in known.secret_names(source):
+                yield known.key, name
 
     def drop_secret_named(self, key: Key, name: str) -> None:
         """Forget a Secret that a full list, or a live read, no longer has."""
@@ -239,7 +242,7 @@ class Cache:
         if isinstance(contents, StoredCredential):
             known.credential = _CREDENTIALS.packed(contents)
         else:
-            known.credential = _Unusual(metadata.resource_version, contents)
+            known.credential = _Unusual(_version(metadata), contents)
         _put(self._to_be_revoked, key, is_in=revocation_is_due(metadata))
         there = still_there(contents)
         _put(self._begun, key, is_in=isinstance(there, StoredCredential) and there.facts.intent is not None)
@@ -273,9 +276,13 @@ def _contents(credential: bytes | _Unusual | None, unpacked: Callable[[bytes], S
     return None if credential is None else credential.contents
 
 
-def _version(credential: bytes | _Unusual) -> str:
-    """The resourceVersion at which it was seen."""
-    return (_CREDENTIALS.recent(credential) if isinstance(credential, bytes) else credential).resource_version
+def _version(metadata: Metadata) -> int:
+    return int(metadata.resource_version)
+
+
+def _version_of(credential: bytes | _Unusual) -> int:
+    """At which it was seen."""
+    return version_in(credential) if isinstance(credential, bytes) else credential.version
 
 
 def _put(keys: set[Key], key: Key, *, is_in: bool) -> None:
@@ -296,12 +303,3 @@ def _usual_owner(namespace: str, name: str) -> Key | None:
         if name.endswith(suffix):
             return Key(namespace, name.removesuffix(suffix))
     return None
-
-
-def _is_known(metadata: Metadata, resource_version: str) -> bool:
-    """Whether that version was seen already; a watch shows us what we wrote ourselves once more."""
-    return int(metadata.resource_version) <= int(resource_version)
-
-
-def _is_older(metadata: Metadata, resource_version: str) -> bool:
-    return int(metadata.resource_version) < int(resource_version)

@@ -16,6 +16,7 @@ from datasource.records.standing import Standing
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
 from datasource_operator.decisions.refresh_outcome import KeepRefreshToken, Store, TakeBack, Verdict
+from datasource_operator.decisions.replay import gone_on_from, is_brought_back
 from datasource_operator.decisions.setbacks import BLOCKED_PAUSE, NotNow, reply_is_in_the_journal, reply_waits
 from datasource_operator.observer import DatasourceGone
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
@@ -54,7 +55,8 @@ class OutcomeWriter:
         *,
         gives_up: GivesUp = lambda _: False,
     ) -> bool:
-        """Write an outcome; True if it stands in the end. What is newer than the revision that was sent stays.
+        """Write an outcome; True if it stands in the end. What is newer than the revision that was sent stays; what a backup
+        brought back meanwhile does not, where the reply brought tokens.
 
         Args:
             key: the Datasource.
@@ -66,7 +68,7 @@ class OutcomeWriter:
         Raises:
             ApiError, Unavailable: what `gives_up` says so of.
         """
-        before = StoredCredential(sent, resource_version, owners=())
+        before, came_at = StoredCredential(sent, resource_version, owners=()), self.now()
         if isinstance(outcome, Verdict):
             # A verdict is about what stands there now: whatever has moved on, the intent alone included, voids it.
             found = await self.credential_secrets.facts_until_answered(*key, gives_up=gives_up)
@@ -80,6 +82,8 @@ class OutcomeWriter:
                 return Standing.LOST
             if outcome.stands(found.facts):
                 return Standing.STORED
+            if isinstance(outcome, Store | KeepRefreshToken) and is_brought_back(found.facts, sent, came_at):
+                return gone_on_from(found, sent)
             return Standing.LOST if _is_void(outcome, found.facts, sent) else found
 
         def failed(error: ApiError | Unavailable) -> None:

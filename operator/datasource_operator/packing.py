@@ -1,9 +1,11 @@
 """Structs as bytes: what is kept of a hundred thousand Datasources and is looked at now and then. Pure.
 
-A struct is packed by position, without the names of its fields, so a field at its default takes one byte. Nothing that is
-packed outlives the process: the format is nobody's to read but ours.
+A struct is packed by position, without the names of its fields, so a field at its default takes one byte. Its resourceVersion
+stands before it: each watch event is compared with that. Nothing that is packed outlives the process: the format is nobody's to
+read but ours.
 """
 
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin
@@ -16,21 +18,37 @@ RECENT = 256
 """How many structs of a type are kept unpacked: what is worked on is looked at several times in a row."""
 
 
-class Packing(Generic[S]):
-    """Packs structs of one type."""
+_VERSION_BYTES = 8
+"""etcd counts in 64 bits."""
 
-    def __init__(self, type_: type[S]) -> None:
+
+def version_in(packed: bytes) -> int:
+    """The resourceVersion of what is packed. Nothing is unpacked for that."""
+    return int.from_bytes(packed[:_VERSION_BYTES], "big")
+
+
+def _without_version(_: object) -> str:
+    return "0"
+
+
+class Packing(Generic[S]):
+    """Packs structs of one type; `version` tells the resourceVersion of one."""
+
+    def __init__(self, type_: type[S], version: Callable[[S], str] = _without_version) -> None:
         self._type = type_
+        self._version = version
         self.recent = lru_cache(maxsize=RECENT)(self.unpacked)
         """As `unpacked`, for who may ask for the same again soon."""
 
     def packed(self, struct: S) -> bytes:
         """A struct as bytes."""
-        return msgspec.msgpack.encode(msgspec.convert(struct, self._row, from_attributes=True))
+        version = int(self._version(struct) or "0").to_bytes(_VERSION_BYTES, "big")
+        return version + msgspec.msgpack.encode(msgspec.convert(struct, self._row, from_attributes=True))
 
     def unpacked(self, packed: bytes) -> S:
         """The struct again."""
-        return msgspec.convert(msgspec.msgpack.decode(packed, type=self._row), self._type, from_attributes=True)
+        row = msgspec.msgpack.decode(memoryview(packed)[_VERSION_BYTES:], type=self._row)
+        return msgspec.convert(row, self._type, from_attributes=True)
 
     @cached_property
     def _row(self) -> Any:

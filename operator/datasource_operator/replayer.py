@@ -35,7 +35,7 @@ from datasource_operator.decisions.refresh_outcome import (
     refresh_outcome,
     tokens_in,
 )
-from datasource_operator.decisions.replay import Standing, standing_of_reply
+from datasource_operator.decisions.replay import Standing, caught_up, standing_of_reply
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
 from datasource_operator.refresh_sender import REFRESHES, RefreshSender
 
@@ -108,8 +108,8 @@ class Replayer:
         """Write what follows from a reply that counts, and revoke what it says so of."""
         answer = await self._judged(key, entry, turn)
         outcome = refresh_outcome(turn, answer, entry.reply.received_at)
-        if not isinstance(outcome, LeaveIntent) and not _is_void(outcome, there):
-            await self._write(key, outcome, there)
+        if not isinstance(outcome, LeaveIntent) and not _is_void(outcome, turn, there):
+            await self._write(key, outcome, caught_up(there, turn.facts))
         if isinstance(outcome, Store):
             REFRESHES.labels("stored").inc()
             self.memory.succeeded(key)
@@ -188,9 +188,12 @@ def _parsed(entry: RefreshEntry, turn: Turn) -> TokenResponse | OAuth2Error:
         return error
 
 
-def _is_void(outcome: object, there: StoredCredential) -> bool:
-    """A verdict is about the request that was judged, and about no later one."""
-    return isinstance(outcome, Verdict) and not outcome.is_about(there.facts)
+def _is_void(outcome: object, turn: Turn, there: StoredCredential) -> bool:
+    """A verdict is about the request that was judged, and about no later one. Of what a backup brought back no request is
+    known: only tokens are put over it."""
+    if isinstance(outcome, Verdict):
+        return not outcome.is_about(there.facts)
+    return isinstance(outcome, TakeBack) and there.facts.revision != turn.facts.revision
 
 
 def _tell(result: str, key: Key, what: str) -> None:

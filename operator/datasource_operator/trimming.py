@@ -60,7 +60,7 @@ class _Kept(msgspec.Struct, frozen=True):
     status: Status
 
 
-_PACKING = Packing(_Kept)
+_PACKING = Packing(_Kept, lambda kept: kept.metadata.resource_version)
 
 
 def packed(datasource: Datasource) -> bytes:

@@ -16,9 +16,9 @@ class Stage(StrEnum):
     """How far a reply had come when its reader was killed, as the disk and the API server show it."""
 
     UNDER_WAY = "under way"
-    """The provider had answered, and there was no entry yet."""
+    """The provider had answered, and no file had all of it yet."""
     WRITTEN_DOWN = "written down"
-    """It had an entry, and the store did not stand."""
+    """A file had all of it, and the store did not stand."""
     STORED = "stored"
     """The store stood; the entry may have been there still."""
 
@@ -78,7 +78,7 @@ def rows(trials: Iterable[Trial]) -> list[Row]:
 def must_survive(trial: Trial) -> bool:
     """Whether neither a loss nor an interruption is excused.
 
-    What is stored is. What has its entry is, while its pod lives. And a lenient provider takes the old refresh token once
+    What is stored is. What a file has is, while its pod lives. And a lenient provider takes the old refresh token once
     more, whatever became of the new one; a code is spent at any provider.
     """
     if trial.stage is Stage.STORED:

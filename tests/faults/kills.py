@@ -125,9 +125,9 @@ class Grant:
         return is_well and status.get("handled", {}).get(request) == value and not self.stored().has_intent
 
     def entries_in(self, pod: Pod) -> list[Path]:
-        """Its replies that wait in a journal."""
+        """Its replies that are in a journal."""
         place = place_of(self.user.namespace, self.name)
-        return [path for path in pod.entries if f".{place}." in path.name]
+        return [path for path in (*pod.entries, *pod.without_name) if f".{place}." in path.name]
 
     def __str__(self) -> str:
         return f"{self.user.namespace}/{self.name}"

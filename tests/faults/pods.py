@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from datasource.process.journal_file import is_whole
 from deploy.local import tools
 from deploy.local.stack import Process, Stack
 from tests.faults.armed import SPRUNG
@@ -66,6 +67,11 @@ class Pod:
     def entries(self) -> list[Path]:
         """The files that wait in its journal."""
         return sorted((self.volume / "journal").glob("*.entry"))
+
+    @property
+    def without_name(self) -> list[Path]:
+        """Files that were written to their end, and have not yet the name of an entry."""
+        return [each for each in sorted((self.volume / "journal").glob("*.tmp")) if is_whole(each.read_bytes())]
 
     @property
     def set_aside(self) -> list[Path]:

@@ -39,6 +39,7 @@ def stages(trials: list[Trial]) -> set[Stage]:
 @pytest.mark.parametrize(
     ("blow", "stage"),
     [
+        (Blow("after write"), Stage.WRITTEN_DOWN),
         (Blow("after rename", 2 * EACH), Stage.WRITTEN_DOWN),
         (Blow("before store", 2 * EACH, again="before store"), Stage.WRITTEN_DOWN),
         (Blow("after store", EACH), Stage.STORED),
@@ -56,7 +57,7 @@ def test_operator_that_is_killed_loses_nothing_that_it_had_written_down(
 
 def test_strict_provider_ends_a_grant_whose_reply_was_under_way_and_a_lenient_one_does_not(struck: Kills) -> None:
     """What the other tests are measured by: here a reply is lost, and that is seen."""
-    trials = struck.hit_the_operator(Blow("before rename"), AT_ONCE)
+    trials = struck.hit_the_operator(Blow("before write"), AT_ONCE)
     under_way = [each for each in trials if each.stage is Stage.UNDER_WAY]
     assert under_way
     assert [each.lost for each in under_way] == [each.provider == "strict" for each in under_way]

@@ -86,7 +86,7 @@ class Store:
             expires_at=response.expires_at,
             told_lifetime=response.told_lifetime,
             # Somebody else was told that the grant is dead: that this one lives is proved at once.
-            expiry_hint=self.received_at if found.verdict is Reason.REFRESH_INTERRUPTED else response.expiry_hint,
+            expiry_hint=response.expiry_hint if found.verdict is None else self.received_at,
             grant_expires_at=response.grant_expires_at or found.grant_expires_at,
             grant_lifetime=told_life(found, response.grant_expires_at, self.received_at),
             refreshed_at=self.received_at,
@@ -129,6 +129,9 @@ class KeepRefreshToken:
         sent, turn = self.turn.data, self.turn
         data = msgspec.structs.replace(sent, refresh_token=self.refresh_token or sent.refresh_token)
         facts = msgspec.structs.replace(found, revision=turn.facts.revision + 1, intent=None, stored_by=turn.intent.id)
+        if self.refresh_token is not None:
+            # Whoever was told that the grant is dead asked with the old one.
+            facts = msgspec.structs.replace(facts, verdict=None, verdict_message=None)
         return Change(facts, data)
 
     def facts_after(self) -> CredentialFacts:

@@ -28,7 +28,7 @@ from tests.unit.datasource.builders import NOW
 
 TOKENS = {"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt-1"}
 GRANTS = replies(200, json.dumps(TOKENS).encode())
-UNDER_WAY = ["before open", "after open", "before write", "after write", "before rename"]
+UNDER_WAY = ["before open", "after open", "before write"]
 
 
 @dataclass

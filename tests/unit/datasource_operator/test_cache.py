@@ -16,6 +16,8 @@ from datasource.api.states import Reason
 from datasource.records.contents import StoredCredential, StoredTombstone
 from datasource.records.credential import Unreadable
 from datasource.records.intent import Intent
+from datasource_operator import cache as cache_module
+from datasource_operator import trimming
 from datasource_operator.cache import Cache, Key
 from datasource_operator.served_scopes import Source
 from tests.support.builders import (
@@ -87,6 +89,21 @@ def test_the_same_version_of_a_secret_again_tells_nothing_new() -> None:
     for metadata in (credential_metadata(), token_secret_metadata()):
         assert cache.store_secret(metadata) == KEY
         assert cache.store_secret(metadata) is None
+
+
+def test_nothing_is_unpacked_to_compare_versions() -> None:
+    """Each watch event is compared with what is known, a hundred thousand after a list."""
+    cache, packings = Cache(), (trimming._PACKING, cache_module._CREDENTIALS)
+    for packing in packings:
+        packing.recent.cache_clear()
+    for version in ("5", "6", "5"):
+        cache.store_datasource(datasource(resource_version=version))
+        cache.store_secret(credential_metadata(resource_version=version))
+    assert not cache.drop_datasource(KEY, datasource(resource_version="5").metadata)
+    assert cache.drop_secret(credential_metadata(resource_version="5")) is None
+    assert cache.drop_datasource(KEY, datasource(resource_version="7").metadata)
+    assert cache.drop_secret(credential_metadata(resource_version="7")) == KEY
+    assert [packing.recent.cache_info()[:2] for packing in packings] == [(0, 0), (0, 0)]
 
 
 def test_a_key_is_kept_once_however_often_a_watch_names_it() -> None:

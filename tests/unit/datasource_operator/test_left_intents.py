@@ -23,7 +23,7 @@ from tests.support.builders import NAMESPACE
 from tests.support.kube_in_memory import Call
 from tests.unit.datasource_operator.journal_world import KEY, SECRET, Killed, OperatorProcess, World, journal_world
 
-IN_FLIGHT = ["before open", "after open", "before write", "after write", "before rename"]
+IN_FLIGHT = ["before open", "after open", "before write"]
 """A kill there loses the reply: it was read, and no file has it."""
 
 LOOKS = int(TAKEOVER_AFTER / LOOK_GAP) + 2

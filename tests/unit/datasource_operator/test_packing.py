@@ -15,7 +15,7 @@ from datasource.records.credential import CredentialFacts
 from datasource.records.intent import Intent
 from datasource.records.secret_labels import WrittenMetadata
 from datasource.records.token_secret import StoredTokenSecret
-from datasource_operator.packing import RECENT, Packing
+from datasource_operator.packing import RECENT, Packing, version_in
 from tests.support.builders import NOW, OURS, credential, token_secret
 
 EVERYTHING = CredentialFacts(
@@ -75,3 +75,11 @@ def test_few_are_kept_unpacked() -> None:
         packing.recent(each)
     assert packing.recent(packed[0]) is not first
     assert packing.unpacked(packed[0]) is not packing.unpacked(packed[0])
+
+
+@pytest.mark.parametrize("version", ["0", "7", str(2**64 - 1)])
+def test_version_is_told_without_what_is_packed(version: str) -> None:
+    packing = Packing(StoredCredential, lambda each: each.resource_version)
+    packed = packing.packed(credential(resource_version=version))
+    assert version_in(packed) == int(version)
+    assert packing.unpacked(packed) == credential(resource_version=version)

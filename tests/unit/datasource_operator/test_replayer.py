@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import shutil
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from itertools import count
@@ -16,7 +17,8 @@ from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.cluster.api_errors import Forbidden, Unavailable
 from datasource.cluster.resources import DATASOURCES, SECRETS
-from datasource.process.journal import REPLIES, Unusable
+from datasource.process.journal import REPLIES
+from datasource.process.journal_folder import Unusable
 from datasource.records.contents import tombstone
 from datasource.records.credential import read_data
 from datasource.records.credential_patches import credential_patch, facts_patch
@@ -36,10 +38,11 @@ from tests.unit.datasource_operator.journal_world import (
     journal_world,
 )
 
-IN_FLIGHT = ["before open", "after open", "before write", "after write", "before rename"]
-"""Steps between the provider's rotation and the rename: what a kill there costs is published, and not prevented."""
+IN_FLIGHT = ["before open", "after open", "before write"]
+"""Steps between the provider's rotation and the end of the file: what a kill there costs is published, and not prevented."""
 
-STORE = ["after rename", "before merge_patch", "after merge_patch", "before unlink", "after unlink"]
+WRITTEN_DOWN = ["after write", "before rename", "after rename"]
+STORE = ["before merge_patch", "after merge_patch", "before unlink", "after unlink"]
 
 BEFORE_IT_IS_SENT = ["before merge_patch", "after merge_patch"]
 
@@ -99,7 +102,7 @@ async def test_no_kill_loses_a_grant_but_while_the_reply_is_under_way(tmp_path: 
             continue
         assert (world.facts.verdict, world.facts.intent, world.facts.revision) == (None, None, 2), steps
         assert not any((world.tmp_path / "pod-1" / "journal").iterdir())
-    assert steps == BEFORE_IT_IS_SENT + IN_FLIGHT + STORE
+    assert steps == BEFORE_IT_IS_SENT + IN_FLIGHT + WRITTEN_DOWN + STORE
     assert lost == (IN_FLIGHT if is_strict else [])
 
 
@@ -622,6 +625,24 @@ async def test_journal_that_takes_nothing_costs_nothing_but_itself(tmp_path: Pat
         await process.refresh()
         assert world.refresh_token == "rt-2"
         assert not any((tmp_path / "pod-1" / "journal").iterdir())
+
+
+async def test_reply_whose_file_somebody_deletes_holds_no_refresh_up(tmp_path: Path) -> None:
+    """It is lost; a lenient provider takes the old refresh token once more."""
+    async with journal_world(tmp_path, is_strict=False) as world:
+        await left_behind(world)
+        process, before = world.starts(), replied("dropped")
+        shutil.rmtree(tmp_path / "pod-1" / "journal")
+        await process.refresh()
+        assert replied("dropped") == before + 1
+        await process.refresh()
+        assert (world.refresh_token, world.facts.revision) == ("rt-3", 2)
+        # And the journal is there again.
+        process.end()
+        world.moment += timedelta(hours=1)
+        assert await killed(world.starts(dies_at="after rename"), OperatorProcess.refresh)
+        await world.starts().replay()
+        assert (world.refresh_token, world.facts.revision) == ("rt-4", 3)
 
 
 async def test_process_without_a_journal_writes_intents_as_it_always_did(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -283,6 +286,50 @@ async def test_entry_whose_file_cannot_be_read_is_tried_again(desk: Desk, monkey
     assert desk.dealt_with == [b"01"]
 
 
+async def test_entry_whose_file_can_never_be_read_is_set_aside(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_: Journal, __: Entry) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    desk.lies()
+    monkeypatch.setattr(Journal, "read", denied)
+    for _ in range(MOST_TRIES + 1):
+        await desk.try_again()
+    assert (desk.journal.waiting, len(desk.journal.aside), desk.dealt_with) == ([], 1, [])
+
+
+async def test_entry_whose_file_was_deleted_keeps_nobody_waiting(desk: Desk, tmp_path: Path) -> None:
+    entry = desk.lies()
+    desk.lies("02")
+    (tmp_path / "journal" / entry.file_name).unlink()
+    running = asyncio.create_task(desk.replays.run())
+    await until(lambda: not desk.journal.waiting)
+    assert (desk.dealt_with, desk.journal.aside) == ([b"02"], [])
+    await stopped(running)
+
+
+async def test_place_of_which_nothing_is_left_is_passed_over(desk: Desk) -> None:
+    desk.lies()
+    assert await desk.replays.replay(PLACE) is None
+    running = asyncio.create_task(desk.replays.run())
+    desk.lies("02", OTHER)
+    await until(lambda: not desk.journal.waiting)
+    assert desk.dealt_with == [b"01", b"02"]
+    await stopped(running)
+
+
+async def test_process_that_ends_waits_for_no_reply_that_is_gone(desk: Desk) -> None:
+    desk.lies()
+    desk.results = [Later("it has to wait", timedelta(seconds=1))]
+    ending = asyncio.create_task(desk.replays.drain())
+    await until(lambda: desk.journal.waiting[0].tries == 0 and desk.dealt_with == [b"01"])
+    desk.journal.remove(desk.journal.waiting[0])
+    desk.now += 10
+    desk.replays._news.set()
+    async with asyncio.timeout(10):
+        await ending
+    assert desk.dealt_with == [b"01"]
+
+
 async def test_process_that_ends_deals_with_all_that_lies_there_before(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,3 +353,60 @@ async def test_process_that_ends_deals_with_all_that_lies_there_before(
     assert desk.journal.waiting == []
     assert max(pause for pause in pauses if pause is not None) <= LONGEST_PAUSE_AT_THE_END.total_seconds()
     await desk.replays.drain()
+
+
+OF_FILES = ("listdir", "stat", "fstat", "open", "read", "rename", "unlink", "close")
+
+
+async def calls_to_deal_with(tmp_path: Path, entries: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Counter[str], int]:
+    """Calls on files, and calls of any function, until what a dead process left is done by the next one."""
+    folder = tmp_path / str(entries)
+    folder.mkdir()
+    first = open_journal(str(folder))
+    for number in range(entries):
+        assert first.write(f"team-{number % 50}", f"{number % (entries - 10):032x}", f"{number:x}", b"{}") is not None
+    first.close()
+    files: Counter[str] = Counter()
+    total = 0
+
+    def counting(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **named: Any) -> Any:
+            files[name] += 1
+            return call(*arguments, **named)
+
+        return counted
+
+    def count(_frame: object, event: str, _of: object) -> None:
+        nonlocal total
+        total += event in {"call", "c_call"}
+
+    with monkeypatch.context() as patched:
+        for name in OF_FILES:
+            patched.setattr(os, name, counting(name, getattr(os, name)))
+        sys.setprofile(count)
+        try:
+            journal = open_journal(str(folder))
+            desk = Desk(journal)
+            # The API server is away once for each of them.
+            desk.results = [Unavailable("no answer")] * entries
+            while not journal.number_waiting == len(desk.results) == 0:
+                desk.now += LONGEST_PAUSE_OF_AN_OUTAGE.total_seconds()
+                desk.replays._begin_what_is_due()
+                await desk.replays._news_or_time()
+        finally:
+            sys.setprofile(None)
+        journal.close()
+    assert not any((folder / "journal").iterdir())
+    return files, total
+
+
+async def test_ten_times_as_many_replies_take_ten_times_the_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each was a look at all the others."""
+    few, of_few = await calls_to_deal_with(tmp_path, 100, monkeypatch)
+    many, of_many = await calls_to_deal_with(tmp_path, 1_000, monkeypatch)
+    assert few["listdir"] == many["listdir"] == 1
+    for name in OF_FILES[1:]:
+        assert many[name] <= 10 * few[name], name
+    assert of_many < 12 * of_few

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -18,15 +19,17 @@ from datasource.process.journal import (
     REPLIES,
     WANTED,
     Journal,
-    Unusable,
     journal_in,
     open_journal,
 )
 from datasource.process.journal_file import LARGEST_ENTRY, Entry
+from datasource.process.journal_folder import Unusable
 
 PLACE, OTHER = "a" * 32, "b" * 32
 SENTINEL = b'{"refresh_token":"sentinel"}'
 STEPS = ("before open", "after open", "before write", "after write", "before rename", "after rename")
+WHOLE = {"after write", "before rename", "after rename"}
+"""Steps from which on the file has all of an entry, though perhaps not yet its name."""
 
 
 class Killed(BaseException):
@@ -70,12 +73,6 @@ def test_directory_and_entries_are_for_nobody_else_whatever_the_umask(tmp_path: 
     assert mode_of(tmp_path / "journal") == 0o700
     assert [mode_of(each) for each in files(tmp_path)] == [0o600]
     journal.close()
-
-
-def test_directory_that_others_could_look_into_is_closed_to_them(tmp_path: Path) -> None:
-    (tmp_path / "journal").mkdir(mode=0o777)
-    open_journal(str(tmp_path)).close()
-    assert mode_of(tmp_path / "journal") == 0o700
 
 
 def test_entry_is_read_as_it_was_written_by_the_next_process(tmp_path: Path) -> None:
@@ -143,9 +140,105 @@ def test_entry_is_whole_or_not_there_wherever_the_process_is_killed(tmp_path: Pa
         journal.write("shop", PLACE, "01", SENTINEL)
     journal.close()
     after = open_journal(str(tmp_path))
-    assert [after.read(each) for each in after.waiting] == ([SENTINEL] if step == "after rename" else [])
-    assert len(files(tmp_path)) == len(after.waiting)
+    assert [after.read(each) for each in after.waiting] == ([SENTINEL] if step in WHOLE else [])
+    assert [each.name for each in files(tmp_path)] == [each.file_name for each in after.waiting]
     after.close()
+
+
+FIRST = Entry(7, "shop", PLACE, "01")
+
+
+def left_over(tmp_path: Path, content: bytes, entry: Entry = FIRST) -> Path:
+    """What a process left that was killed before the rename."""
+    folder = tmp_path / "journal"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    file = folder / f"{entry.file_name}.tmp"
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize("size", range(len(SENTINEL)))
+def test_part_of_an_entry_goes_wherever_it_ends(tmp_path: Path, size: int) -> None:
+    left_over(tmp_path, SENTINEL[:size])
+    journal = open_journal(str(tmp_path))
+    assert (journal.waiting, files(tmp_path)) == ([], [])
+    journal.close()
+
+
+@pytest.mark.parametrize("content", [SENTINEL + b"\x00", b"\x00" * 28, b"[1]", b"\xff", b'{"a":' * 20_000])
+def test_what_no_process_of_ours_wrote_to_its_end_goes(tmp_path: Path, content: bytes) -> None:
+    left_over(tmp_path, content[:LARGEST_ENTRY])
+    journal = open_journal(str(tmp_path))
+    assert (journal.waiting, files(tmp_path)) == ([], [])
+    journal.close()
+
+
+def test_whole_entry_without_its_name_takes_its_place_among_the_others(tmp_path: Path) -> None:
+    before, after = Entry(6, "shop", PLACE, "01"), Entry(9, "shop", PLACE, "03")
+    for entry in (after, before):
+        left_over(tmp_path, SENTINEL, entry).rename(tmp_path / "journal" / entry.file_name)
+    left_over(tmp_path, SENTINEL, Entry(7, "shop", PLACE, "02"))
+    journal = open_journal(str(tmp_path))
+    assert [each.id for each in journal.waiting] == ["01", "02", "03"]
+    assert write(journal).sequence > 9
+    journal.close()
+
+
+def test_whole_entry_is_there_once_where_it_has_its_name_already(tmp_path: Path) -> None:
+    left_over(tmp_path, SENTINEL).rename(tmp_path / "journal" / FIRST.file_name)
+    left_over(tmp_path, b'{"refresh_token":"another"}')
+    journal = open_journal(str(tmp_path))
+    assert (journal.waiting, journal.read(FIRST)) == ([FIRST], SENTINEL)
+    assert len(files(tmp_path)) == 1
+    journal.close()
+
+
+@pytest.mark.parametrize("step", ["before rename", "after rename"])
+def test_no_kill_while_it_is_given_its_name_loses_it(tmp_path: Path, step: str) -> None:
+    left_over(tmp_path, SENTINEL)
+
+    def fault(at: str) -> None:
+        if at == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        open_journal(str(tmp_path), fault=fault)
+    following = open_journal(str(tmp_path))
+    assert [following.read(each) for each in following.waiting] == [SENTINEL]
+    following.close()
+
+
+def test_whole_entry_is_dealt_with_where_it_cannot_be_given_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = left_over(tmp_path, SENTINEL)
+    read_only(monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "mkdir", lambda *_, **__: (_ for _ in ()).throw(FileExistsError()))
+        journal = open_journal(str(tmp_path))
+    (entry,) = journal.waiting
+    assert (journal.read(entry), files(tmp_path)) == (SENTINEL, [file])
+    monkeypatch.undo()
+    assert journal.read(journal.counted(entry)) == SENTINEL
+    journal.remove(journal.waiting[0])
+    assert files(tmp_path) == []
+    journal.close()
+
+
+def test_what_cannot_be_read_is_not_taken_for_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = left_over(tmp_path, SENTINEL)
+    with monkeypatch.context() as patched:
+
+        def broken(*_: object) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+        patched.setattr(os, "read", broken)
+        first = open_journal(str(tmp_path))
+    assert (first.waiting, files(tmp_path)) == ([], [file])
+    first.close()
+    following = open_journal(str(tmp_path))
+    assert [following.read(each) for each in following.waiting] == [SENTINEL]
+    following.close()
 
 
 def test_entry_is_written_whole_however_little_a_call_takes(
@@ -384,30 +477,6 @@ def test_clock_that_was_set_back_hides_no_reply_that_waits(tmp_path: Path) -> No
     journal.close()
 
 
-def link_to(path: Path) -> None:
-    elsewhere = path.parent / "elsewhere"
-    elsewhere.mkdir()
-    path.symlink_to(elsewhere)
-
-
-@pytest.mark.parametrize("make", [link_to, Path.touch], ids=["a link", "a file"])
-def test_what_is_no_directory_of_ours_is_no_journal(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    make(tmp_path / "journal")
-    with pytest.raises(Unusable, match="cannot be made or opened"):
-        open_journal(str(tmp_path))
-
-
-def test_directory_that_is_not_there_is_no_journal(tmp_path: Path) -> None:
-    with pytest.raises(Unusable, match="cannot be made or opened: No such file"):
-        open_journal(str(tmp_path / "missing"))
-
-
-def test_directory_of_another_user_is_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    with pytest.raises(Unusable, match="belongs to another user"):
-        open_journal(str(tmp_path))
-
-
 def test_directory_that_cannot_be_listed_is_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(_: int) -> None:
         raise PermissionError(13, "Permission denied")
@@ -429,3 +498,68 @@ def test_link_in_the_place_of_an_entry_is_not_followed(tmp_path: Path, journal: 
     os.mkfifo(file)
     with pytest.raises(OSError, match="no entry"):
         journal.read(entry)
+
+
+def test_directory_that_somebody_deletes_is_made_again_at_the_next_reply(tmp_path: Path, journal: Journal) -> None:
+    lost = write(journal, "01")
+    shutil.rmtree(tmp_path / "journal")
+    before = count_of("unwritable")
+    entry = write(journal, "02")
+    assert (journal.read(entry), mode_of(tmp_path / "journal")) == (SENTINEL, 0o700)
+    assert [each.name for each in files(tmp_path)] == [entry.file_name]
+    assert count_of("unwritable") == before
+    with pytest.raises(FileNotFoundError):
+        journal.read(lost)
+    journal.remove(lost)
+    with pytest.raises(Unusable, match="another process has"):
+        open_journal(str(tmp_path))
+
+
+def volume_is_gone(tmp_path: Path) -> None:
+    tmp_path.rename(tmp_path.with_name("elsewhere"))
+
+
+def another_process_has_it(tmp_path: Path) -> None:
+    OTHERS.append(open_journal(str(tmp_path)))
+
+
+OTHERS: list[Journal] = []
+
+
+@pytest.mark.parametrize("happens", [volume_is_gone, another_process_has_it])
+def test_directory_that_cannot_be_made_again_costs_the_entry_alone(
+    tmp_path: Path, happens: Callable[[Path], None]
+) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    journal = open_journal(str(volume))
+    shutil.rmtree(volume / "journal")
+    happens(volume)
+    before = count_of("unwritable")
+    assert journal.write("shop", PLACE, "01", SENTINEL) is None
+    assert count_of("unwritable") == before + 1
+    assert journal.waiting == []
+    for each in (journal, *OTHERS):
+        each.close()
+    OTHERS.clear()
+
+
+def test_file_that_is_taken_away_under_its_first_name_is_no_deleted_directory(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "rename", gone)
+    assert journal.write("shop", PLACE, "01", SENTINEL) is None
+    monkeypatch.undo()
+    assert write(journal) in journal.waiting
+
+
+def test_whoever_makes_a_journal_of_a_descriptor_has_none_again(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    journal = Journal(os.open(folder, os.O_RDONLY))
+    folder.rmdir()
+    assert journal.write("shop", PLACE, "01", SENTINEL) is None
+    journal.close()

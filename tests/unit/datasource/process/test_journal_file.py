@@ -1,10 +1,11 @@
 """Names of files in the journal: one for each entry, and no other file is taken for one."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasource.process.journal_file import Entry
+from datasource.process.journal_file import Entry, is_whole
 
 PLACE = "a" * 32
 
@@ -46,3 +47,10 @@ def test_other_names_are_no_entries(name: str) -> None:
 
 def test_sequence_tells_when_it_was_written() -> None:
     assert Entry(1_500_000_000, "shop", PLACE, "01").written_at == 1.5
+
+
+@given(st.dictionaries(st.text(), st.recursive(st.none() | st.text() | st.integers(), st.lists)), st.integers(0))
+def test_entry_is_whole_and_no_part_of_it_is(said: dict[str, object], end: int) -> None:
+    content = msgspec.json.encode(said)
+    assert is_whole(content)
+    assert not is_whole(content[: end % len(content)])

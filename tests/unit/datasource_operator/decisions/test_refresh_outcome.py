@@ -256,7 +256,7 @@ def test_reply_is_stored_as_the_next_revision() -> None:
 def test_grant_that_another_process_was_told_is_dead_is_proved_at_once() -> None:
     outcome = refresh_outcome(turn(), REPLY, LATER)
     assert isinstance(outcome, Store)
-    for verdict, hint in ((Reason.REFRESH_INTERRUPTED, LATER), (None, None)):
+    for verdict, hint in ((Reason.REFRESH_INTERRUPTED, LATER), (Reason.GRANT_REVOKED, LATER), (None, None)):
         written = outcome.change(msgspec.structs.replace(turn().facts, verdict=verdict)).facts
         assert (written.expiry_hint, written.verdict) == (hint, None)
         due = refresh_due(written, refresh_before=None, first_seen=LATER)
@@ -284,6 +284,18 @@ def test_reply_that_nobody_vouches_for_gives_apps_nothing_and_keeps_the_grant() 
     assert (written.facts.revision, written.facts.intent) == (5, None)
     assert outcome.stands(written.facts)
     assert "The id_token has run out." in outcome.trouble.message
+
+
+@pytest.mark.parametrize("new", ["rt-2", None])
+def test_refresh_token_that_is_kept_takes_back_what_was_said_of_the_one_before_and_of_no_other(new: str | None) -> None:
+    """Else it would stand there and never be sent."""
+    response = dataclass_replace(REPLY, refresh_token=new)
+    outcome = refresh_outcome(turn(), Unproven(response, IdentityMismatch("The id_token has run out.")), LATER)
+    assert isinstance(outcome, KeepRefreshToken)
+    dead = msgspec.structs.replace(turn().facts, verdict=Reason.REFRESH_INTERRUPTED, verdict_message="invalid_grant")
+    written = outcome.change(dead).facts
+    told = (None, None) if new else (Reason.REFRESH_INTERRUPTED, "invalid_grant")
+    assert (written.verdict, written.verdict_message) == told
 
 
 @pytest.mark.parametrize(("sends", "left"), [(1, None), (2, 1), (5, 4)])

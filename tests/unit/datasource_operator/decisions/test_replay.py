@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from datasource.api.requests import Requests
+from datasource.api.requests import HandledSet, Requests
 from datasource.api.states import Reason
 from datasource.outbound.provider_request import Reply
 from datasource.records.contents import Contents, Leaving, StoredCredential, StoredTombstone
@@ -13,7 +13,13 @@ from datasource.records.credential import CredentialData, TombstoneFacts, Unread
 from datasource.records.intent import TAKEOVER_AFTER, Intent
 from datasource.records.journal_entry import RecordedReply, RefreshEntry
 from datasource.records.turn import Turn
-from datasource_operator.decisions.replay import Standing, standing_of_reply
+from datasource_operator.decisions.replay import (
+    Standing,
+    caught_up,
+    gone_on_from,
+    is_brought_back,
+    standing_of_reply,
+)
 from tests.support.builders import NOW, facts, spec
 
 OURS = Intent(id="0a", process="p", pod="q", at=NOW)
@@ -53,7 +59,20 @@ TOMBSTONE = StoredTombstone(TombstoneFacts("another", Reason.CREDENTIAL_CLEARED)
             stored(revision=5, stored_by="0a", intent=ANOTHER), "rt-2", Standing.STORED, id="and gone on from"
         ),
         pytest.param(stored(revision=5, stored_by="0b"), "rt-3", Standing.SUPERSEDED, id="a newer reply"),
-        pytest.param(stored(revision=3), "rt-0", Standing.SUPERSEDED, id="an older one, from a backup"),
+        pytest.param(stored(revision=3), "rt-0", Standing.COUNTS, id="an older one, from a backup"),
+        pytest.param(stored(revision=3, refreshed_at=None), "rt-0", Standing.COUNTS, id="the first, from a backup"),
+        pytest.param(
+            stored(revision=3, refreshed_at=NOW + timedelta(seconds=1)),
+            "rt-0",
+            Standing.SUPERSEDED,
+            id="an older one, which somebody refreshed since",
+        ),
+        pytest.param(
+            stored(revision=3, intent=ANOTHER), "rt-0", Standing.WAITS_FOR_ANOTHER, id="an older one, taken over"
+        ),
+        pytest.param(
+            stored(revision=3, credential_id="new"), "rt-0", Standing.DROPPED, id="an older one of another credential"
+        ),
         pytest.param(stored(), "rt-9", Standing.SUPERSEDED, id="other tokens under the same revision"),
         pytest.param(stored(), None, Standing.SUPERSEDED, id="no refresh token any more"),
         pytest.param(stored(intent=ANOTHER), "rt-1", Standing.WAITS_FOR_ANOTHER, id="taken over"),
@@ -84,3 +103,30 @@ def test_intent_of_another_process_is_waited_for_until_its_sender_waits_no_more(
     unchanged: timedelta, standing: Standing
 ) -> None:
     assert standing_of_reply(entry(), stored(intent=ANOTHER), "rt-1", unchanged) is standing
+
+
+def test_clock_that_was_ahead_when_both_were_obtained_tells_nothing() -> None:
+    ahead = NOW + timedelta(days=400)
+    sent = msgspec.structs.replace(SENT, refreshed_at=ahead)
+    found = msgspec.structs.replace(sent, revision=3, refreshed_at=ahead - timedelta(hours=1))
+    assert is_brought_back(found, sent, NOW)
+    assert not is_brought_back(msgspec.structs.replace(found, refreshed_at=ahead + timedelta(hours=1)), sent, NOW)
+    assert not is_brought_back(found, msgspec.structs.replace(SENT, refreshed_at=None), NOW)
+
+
+def test_what_nobody_brought_back_is_told_as_it_is() -> None:
+    found = stored(granted_scopes=("mail",))
+    assert caught_up(found, SENT) is found
+
+
+def test_what_was_brought_back_keeps_what_is_asked_for_there_and_nothing_older() -> None:
+    asked, handled = HandledSet(refresh=("a",)), HandledSet(refresh=("b",))
+    sent = msgspec.structs.replace(SENT, handled=handled, granted_scopes=("mail",), authorized_as="ada")
+    found = stored(revision=3, handled=asked, intent=ANOTHER, history="h", authorized_as=None)
+    both = asked.with_all(handled)
+    beside_its_data = caught_up(found, sent).facts
+    assert (beside_its_data.revision, beside_its_data.handled, beside_its_data.granted_scopes) == (4, both, ("mail",))
+    assert (beside_its_data.authorized_as, beside_its_data.intent) == (None, ANOTHER)
+    beside_ours = gone_on_from(found, sent)
+    assert beside_ours.resource_version == found.resource_version
+    assert beside_ours.facts == msgspec.structs.replace(sent, handled=both, intent=ANOTHER, history="h")
