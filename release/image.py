@@ -29,7 +29,7 @@ class PlatformImage:
     Attributes:
         platform: such as linux/amd64.
         base_digest: what the builder says that it is based on; empty: nothing.
-        files: what an SBOM is made of, by path.
+        files: what an SBOM is made of, and what our own package recorded of itself, by path.
     """
 
     platform: str
@@ -163,4 +163,10 @@ def _take_away(files: dict[str, bytes], path: PurePosixPath) -> None:
 
 def _is_of_interest(path: PurePosixPath) -> bool:
     is_metadata = path.name == "METADATA" and path.parent.name.endswith(".dist-info")
-    return is_metadata or str(path) in {DPKG_STATUS, *OS_RELEASE}
+    return is_metadata or is_record(path) or str(path) in {DPKG_STATUS, *OS_RELEASE}
+
+
+def is_record(path: PurePosixPath) -> bool:
+    """Whether it lists the files of our own package (PyPA, "Recording installed projects")."""
+    folder = path.parent.name
+    return path.name == "RECORD" and folder.startswith("datasource_operator-") and folder.endswith(".dist-info")

@@ -126,7 +126,7 @@ class Child:
 def tether(extent: Literal["alone", "all"]) -> list[str]:
     """What a command line begins with so that the command ends when the thread that starts it does.
 
-    With `all`, everything that it started ends, too. It must be started in a process group of its own then; SIGTERM ends all of it.
+    With `all`, everything that it started ends, too, also on SIGTERM. It must be started in a process group of its own.
     """
     return [sys.executable, "-I", "-S", str(_TETHER), extent, str(os.getpid())]
 

@@ -1,7 +1,7 @@
 """`python tether.py alone|all PARENT COMMAND...`: COMMAND ends with its parent, the process PARENT, however that ends.
 
-With `alone`, this process becomes COMMAND, and the kernel kills it. With `all`, COMMAND is a child of this process, and everything in its
-process group is killed, as it is on SIGTERM. That takes a group of its own.
+With `alone`, this process becomes COMMAND, and the kernel kills it. With `all`, COMMAND is a child of this process. Then
+everything in its process group is killed, also on SIGTERM. That takes a group of its own.
 
 A launcher of its own, because Python's `preexec_fn` may deadlock in a program with threads.
 """
