@@ -47,6 +47,7 @@ CTR = Binary("ctr", "github.com/containerd/containerd/v2/cmd/ctr", 1)
 PAUSE = Binary("pause", ".", 1)
 COREDNS = Binary("coredns", ".", 2)
 KREW_VALIDATOR = Binary("validate-krew-manifest", "sigs.k8s.io/krew/cmd/validate-krew-manifest", 1)
+KREW = Binary("krew", "sigs.k8s.io/krew/cmd/krew", 1)
 ACTIONLINT = Binary("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", 1)
 COSIGN = Binary("cosign", "github.com/sigstore/cosign/v3/cmd/cosign", 4)
 
@@ -221,6 +222,15 @@ def krew_validator(out: Say = say) -> Path:
         BuildFailed: with the end of the compiler's output.
     """
     return krew_module().built(out) / KREW_VALIDATOR.name
+
+
+def krew(out: Say = say) -> Path:
+    """krew; built where it is missing. Nothing but the test of a whole release wants it.
+
+    Raises:
+        BuildFailed: with the end of the compiler's output.
+    """
+    return replace(krew_module(), binaries=(KREW,)).built(out) / KREW.name
 
 
 def actionlint(out: Say = say) -> Path:

@@ -82,19 +82,26 @@ def ready_to_build(out: Say = say) -> Buildah:
     return buildah
 
 
-def build(buildah: Buildah, name: str, *, anew: bool = False, out: Say = say) -> str:
-    """Build the Containerfile under a name; `anew` uses no layer again. Returns the digest.
+def build(
+    buildah: Buildah, name: str, *, anew: bool = False, source: Path = REPOSITORY, base: str = "", out: Say = say
+) -> str:
+    """Build the Containerfile of a checkout under a name; `anew` uses no layer again. Returns the digest.
+
+    `base` is what stands for BASE, where it is not the Containerfile's own.
 
     Raises:
         StackError: a step failed; the text ends with the last lines of its log.
     """
     out("      building the image from the Containerfile" + (", anew" if anew else ""))
-    epoch = said_in(CONTAINERFILE.read_text()).epoch
+    containerfile = source / CONTAINERFILE.name
+    epoch = said_in(containerfile.read_text()).epoch
     mounts = mounts_for_pip(FOLDER / "pip")
     options = ["--layers", "--pull-never", "--format=oci", f"--timestamp={epoch}", *(each.option for each in mounts)]
     if anew:
         options.append("--no-cache")
-    buildah("bud", *options, f"--tag={name}", f"--file={CONTAINERFILE}", REPOSITORY, log=FOLDER / "build.log")
+    if base:
+        options.append(f"--build-arg=BASE={base}")
+    buildah("bud", *options, f"--tag={name}", f"--file={containerfile}", source, log=FOLDER / "build.log")
     return buildah.digest(name)
 
 
