@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -39,10 +40,10 @@ URL = "https://connect.example.com"
 
 
 @pytest.fixture(scope="module")
-def nodes(release: Release, folder: Path) -> Iterator[Nodes]:
-    """A node that has the released image, imported as the page has it, and no other of ours."""
+def nodes(folder: Path) -> Iterator[Nodes]:
+    """A node that has no image of ours."""
     require_nodes()
-    with Nodes(folder / "nodes", archives=[release.dist / ARCHIVE]) as started:
+    with Nodes(folder / "nodes", archives=[]) as started:
         yield started
 
 
@@ -53,12 +54,20 @@ def cluster(nodes: Nodes) -> Cluster:
 
 
 @pytest.fixture(scope="module")
-def download(release: Release, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Download:
-    """The folder, found to be what was signed."""
+def download(release: Release, nodes: Nodes, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Download:
+    """The folder, found to be what was signed; the node has its image."""
     made = Download(release.dist, tmp_path_factory.mktemp("home"), cluster)
     assert "Verified OK" in made.types(documented("openssl dgst"))
     made.types(documented("sha256sum"))
+    type_on_the_node(nodes, f"cd {shlex.quote(str(made.dist))} && {made.line('ctr ')}")
     return made
+
+
+def type_on_the_node(nodes: Nodes, line: str) -> None:
+    """Run a line where containerd of the one node runs."""
+    programs = build.container_runtime().folder
+    there = f'exec nsenter --mount --target="$(pgrep -xo {build.CONTAINERD.name})" -- env "PATH=$PATH:{programs}" sh -c "$1"'
+    nodes.run("sh", "-c", there, "sh", line)
 
 
 @pytest.fixture(scope="module")
