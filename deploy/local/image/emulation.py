@@ -22,7 +22,8 @@ def arm64() -> Iterator[None]:
         StackError: QEMU cannot be had.
     """
     name = f"datasource-{os.getpid()}"
-    line = f":{name}:M::{_escaped(_MAGIC)}:{_escaped(_MASK)}:{tools.qemu()}:F"
+    # The first character stands between the parts; a version of Debian, which is in the path, may have a colon.
+    line = f"|{name}|M||{_escaped(_MAGIC)}|{_escaped(_MASK)}|{tools.qemu()}|F"
     with tempfile.TemporaryDirectory() as folder:
         # Wherever it is mounted, it is the one list of this kernel.
         subprocess.run(["mount", "-t", "binfmt_misc", "none", folder], check=True, capture_output=True)
