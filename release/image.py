@@ -86,7 +86,8 @@ def check_base(image: Image, base: str) -> None:
         if each.base_digest and each.base_digest != digest:
             raise Refused(
                 f"The image for {each.platform} says that it is based on {each.base_digest}, and RELEASE_BASE on {digest}. "
-                "Build it again from RELEASE_BASE, or name what it was built from."
+                "Build it again from RELEASE_BASE, or name what it was built from. With --layers, buildah notes a step of its "
+                "own instead: build without that."
             )
 
 

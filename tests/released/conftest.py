@@ -29,10 +29,10 @@ class Release:
     second: dict[str, str]
 
 
-def build_image(buildah: Buildah, checkout: Checkout, name: str, *, anew: bool) -> None:
-    """As docs/release.md has it built, from the base by its digest, and written as an archive."""
+def build_image(buildah: Buildah, checkout: Checkout, name: str) -> None:
+    """From the base by its digest, and written as an archive."""
     try:
-        images.build(buildah, name, anew=anew, source=checkout.folder, base=checkout.base)
+        images.build_for_release(buildah, checkout.folder, name, checkout.base)
         buildah("push", "--quiet", name, f"oci-archive:{checkout.image}")
     finally:
         if buildah.has(name):
@@ -54,9 +54,9 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     tagged = f"{BASE}:{said_in(images.CONTAINERFILE.read_text()).base_tag}"
     one = Checkout.at(tmp_path_factory.mktemp("released"), f"{BASE}@{buildah.digest(tagged)}")
     other = one.elsewhere(tmp_path_factory.mktemp("in another place"))
-    build_image(buildah, one, "localhost/datasource-operator:released", anew=False)
+    build_image(buildah, one, "localhost/datasource-operator:released")
     first = released(one)
-    build_image(buildah, other, "localhost/datasource-operator:released-again", anew=True)
+    build_image(buildah, other, "localhost/datasource-operator:released-again")
     second = released(other, *ANOTHER_USER, TZ="Pacific/Kiritimati", LC_ALL="C", PYTHONHASHSEED="7")
     dist = Path(shutil.move(one.dist, tmp_path_factory.mktemp("download") / "what was downloaded"))
     for each in (one, other):

@@ -82,27 +82,33 @@ def ready_to_build(out: Say = say) -> Buildah:
     return buildah
 
 
-def build(
-    buildah: Buildah, name: str, *, anew: bool = False, source: Path = REPOSITORY, base: str = "", out: Say = say
-) -> str:
-    """Build the Containerfile of a checkout under a name; `anew` uses no layer again. Returns the digest.
-
-    `base` is what stands for BASE, where it is not the Containerfile's own.
+def build(buildah: Buildah, name: str, *, anew: bool = False, out: Say = say) -> str:
+    """Build the Containerfile of this checkout under a name; `anew` uses no layer again. Returns the digest.
 
     Raises:
         StackError: a step failed; the text ends with the last lines of its log.
     """
     out("      building the image from the Containerfile" + (", anew" if anew else ""))
+    _build(buildah, REPOSITORY, name, "--layers", *(["--no-cache"] if anew else []))
+    return buildah.digest(name)
+
+
+def build_for_release(buildah: Buildah, source: Path, name: str, base: str, out: Say = say) -> None:
+    """Build the Containerfile of a checkout from a base, as docs/release.md has it. No layer is used again.
+
+    Raises:
+        StackError: a step failed; the text ends with the last lines of its log.
+    """
+    out("      building the image of a release")
+    _build(buildah, source, name, f"--build-arg=BASE={base}")
+
+
+def _build(buildah: Buildah, source: Path, name: str, *options: str) -> None:
     containerfile = source / CONTAINERFILE.name
     epoch = said_in(containerfile.read_text()).epoch
     mounts = mounts_for_pip(FOLDER / "pip")
-    options = ["--layers", "--pull-never", "--format=oci", f"--timestamp={epoch}", *(each.option for each in mounts)]
-    if anew:
-        options.append("--no-cache")
-    if base:
-        options.append(f"--build-arg=BASE={base}")
-    buildah("bud", *options, f"--tag={name}", f"--file={containerfile}", source, log=FOLDER / "build.log")
-    return buildah.digest(name)
+    common = ["--pull-never", "--format=oci", f"--timestamp={epoch}", *(each.option for each in mounts)]
+    buildah("bud", *common, *options, f"--tag={name}", f"--file={containerfile}", source, log=FOLDER / "build.log")
 
 
 def main() -> None:
