@@ -133,17 +133,6 @@ def nginx() -> Path:
 
 
 @cache
-def qemu() -> Path:
-    """QEMU that runs single programs for arm64; it needs no library.
-
-    Raises:
-        ToolMissing: with what to do.
-    """
-    installed = debian.found("qemu-aarch64-static")
-    return _unpacked_from_debian("qemu-user-static", "qemu-aarch64-static") if installed is None else Path(installed)
-
-
-@cache
 def strace() -> Path:
     """strace; where it is missing, apt installs it with the library that it needs, which takes root.
 

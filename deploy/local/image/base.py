@@ -39,22 +39,19 @@ rm -f var/cache/ldconfig/aux-cache
 """
 
 
-def base_image(buildah: Buildah, tag: str, out: Say = say, *, architecture: str = "") -> str:
+def base_image(buildah: Buildah, tag: str, out: Say = say) -> str:
     """The base under the name that FROM has, with that tag; made once, and again when this file says something else.
-
-    One for another `architecture` than this machine's has a tag of its own. This machine must be able to run its programs.
 
     Raises:
         StackError: debootstrap or buildah failed.
     """
-    tag = f"{tag}-{architecture}" if architecture else tag
     name = f"{BASE}:{tag}"
     source = debian_of_this_machine()
     made = f"{BASE}:made-{_key(source, tag)}"
     with locked(buildah.folder, out):
         if not (buildah.has(made) and buildah.has(name)):
             out(f"      making the base image: Debian {source.release} with its Python, about 2 minutes, once")
-            _make(buildah, source, [name, made], architecture)
+            _make(buildah, source, [name, made])
     return name
 
 
@@ -64,7 +61,7 @@ def _key(source: Debian, tag: str) -> str:
     return hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
 
-def _make(buildah: Buildah, source: Debian, names: list[str], architecture: str) -> None:
+def _make(buildah: Buildah, source: Debian, names: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir=cache_folder()) as temporary:
         root = Path(temporary) / "root"
         try:
@@ -73,14 +70,13 @@ def _make(buildah: Buildah, source: Debian, names: list[str], architecture: str)
                     "debootstrap",
                     "--variant=minbase",
                     f"--include={','.join(_PACKAGES)}",
-                    *([f"--arch={architecture}"] if architecture else []),
                     source.release,
                     str(root),
                     source.mirror,
                 ]
             )
             _run(["sh", "-c", _ARRANGE, "sh", str(root)])
-            _commit(buildah, root, names, [f"--arch={architecture}"] if architecture else [])
+            _commit(buildah, root, names)
         finally:
             # It mounts these for the packages' scripts.
             for mounted in ("proc", "sys"):
@@ -88,12 +84,12 @@ def _make(buildah: Buildah, source: Debian, names: list[str], architecture: str)
             shutil.rmtree(root, ignore_errors=True)
 
 
-def _commit(buildah: Buildah, root: Path, names: list[str], options: list[str]) -> None:
+def _commit(buildah: Buildah, root: Path, names: list[str]) -> None:
     container = buildah("from", "scratch")
     try:
         buildah("add", "--quiet", container, root, "/")
         path = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-        buildah("config", *options, f"--env={path}", "--env=LANG=C.UTF-8", "--cmd=python3", container)
+        buildah("config", f"--env={path}", "--env=LANG=C.UTF-8", "--cmd=python3", container)
         buildah("commit", "--quiet", "--disable-compression", "--timestamp=0", container, names[0])
         for other in names[1:]:
             buildah("tag", names[0], other)
