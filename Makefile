@@ -113,7 +113,8 @@ bench: tools ## what the operator costs beside a raw driver, about 35 minutes; B
 release: $(READY) ## write everything that a release publishes into dist/; RELEASE_KEY and more, docs/release.md has them
 	@$(RUN) -m release
 
-released: $(READY) ## what a release signs, checked with cosign; 4 minutes more, once, to build that
+released: tools ## a release made twice, checked with cosign, and installed on a node from dist/ alone; root is needed; 4 minutes more, once
+	@$(RUN) -m deploy.local.node.needs
 	TESTS_FOLDER=released $(VENV)/bin/pytest tests/released -p no:xdist --durations=10
 
 plugin: $(READY) ## the kubectl plugin as one program for this platform, into build/plugin/
