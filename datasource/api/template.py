@@ -46,8 +46,8 @@ FILTERS: Mapping[str, Callable[[str], str]] = {"b64": _b64, "json": _json, "urle
 BASIC_AS = "basic_as:"
 """With a user name behind it: what stands after `Authorization: Basic` for that user, with the value as the password."""
 
-# RFC 7617 section 2: a user name has no colon. White space would be a slip of whoever wrote it.
-_BASIC_USER = re.compile(r"[^\s:|{}]{1,128}")
+# RFC 7617 section 2: a user name has no colon and no control character. White space would be a slip of whoever wrote it.
+_BASIC_USER = re.compile(r"[^\s:|{}\x00-\x1f\x7f-\x9f]{1,128}")
 
 
 def unknown_variables(text: str, captured: Sequence[str] = ()) -> Iterator[str]:
