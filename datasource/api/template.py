@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
+from datasource.outbound.printable import printable
+
 VARIABLES = ("access_token", "token_type", "expires_at", "scopes", "url", "name", "namespace")
 """What a template may use; `expires_at` is RFC 3339 in UTC, empty where the provider told no lifetime."""
 
@@ -117,8 +119,8 @@ LONGEST_SHOWN = 253
 
 
 def shown(name: str) -> str:
-    """A piece of a template as messages show it: it may be as long as the template."""
-    return name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]} ..."
+    """A piece of a template as messages show it: it may be as long as the template, and move a terminal's cursor."""
+    return printable(name, LONGEST_SHOWN)
 
 
 def _braced(placeholder: str) -> str:
