@@ -54,7 +54,7 @@ def test_failures_suspension_and_stale_statuses_are_told() -> None:
 
 @pytest.mark.parametrize("reason", [Reason.AUTHORIZED, Reason.GRANT_REVOKED])
 def test_who_can_be_asked_is_said_in_each_state(reason: Reason) -> None:
-    asked = {"spec": {"display": {"contact": "facilities\u202e, ext. 12"}}, "lastAuthorizedAs": "ada"}
+    asked: dict[str, Any] = {"spec": {"display": {"contact": "facilities\u202e, ext. 12"}}, "lastAuthorizedAs": "ada"}
     shown = text(reason, **asked)
     assert "Whom to ask           facilities\\u202e, ext. 12" in shown
     assert "Last authorized as    ada" in shown
