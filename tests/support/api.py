@@ -98,7 +98,7 @@ _RESOURCES = {
             CRDS,
             POLICIES,
             POLICY_BINDINGS,
-    WEBHOOKS,
+            WEBHOOKS,
             ACCESS_REVIEWS,
             LOCAL_ACCESS_REVIEWS,
             OWN_ACCESS_REVIEWS,
