@@ -78,7 +78,7 @@ def test_rule_against_credentials_is_told_on_the_page_and_costs_no_code(
     assert not [each for each in user.provider.token_requests() if each.client_id == user.client_id]
 
 
-@pytest.mark.parametrize("rule", ["a policy, RequestEntityTooLarge", "a webhook, 409", "a webhook, 503"])
+@pytest.mark.parametrize("rule", ["a policy, RequestEntityTooLarge", "a webhook, 409"])
 def test_rule_against_token_secrets_is_told_in_the_status_and_costs_no_grant(
     user: User, person: Person, rule: str
 ) -> None:
@@ -88,8 +88,16 @@ def test_rule_against_token_secrets_is_told_in_the_status_and_costs_no_grant(
         user.wait_for_message(WORDS)
         assert user.credential() is not None
 
+
+def test_token_secret_is_made_once_the_rule_is_gone(user: User, person: Person) -> None:
+    link = user.ready_to_authorize()
+    with RULES["a webhook, 503"](user, TOKEN):
+        person.authorize(link)
+        user.wait_for_message(WORDS)
+
     def is_authorized(seen: dict[str, Any] | None) -> bool:
         conditions = (seen or {}).get("status", {}).get("conditions", [])
         return any(each["type"] == "Ready" and each["reason"] == "Authorized" for each in conditions)
 
     user.api.wait("it goes on", DATASOURCES, "calendar", is_authorized, user.namespace, seconds=2 * LOOK_GAP)
+    assert user.secret("calendar-token") is not None

@@ -98,6 +98,7 @@ _RESOURCES = {
             CRDS,
             POLICIES,
             POLICY_BINDINGS,
+            WEBHOOKS,
             ACCESS_REVIEWS,
             LOCAL_ACCESS_REVIEWS,
             OWN_ACCESS_REVIEWS,
