@@ -93,8 +93,8 @@ def test_end_of_a_session_is_announced_though_its_idle_limit_comes_first(
     assert expiring(user.status()) is None
 
     ends = {}
-    for left, step in (("2d", "EndsWithinThreeDays"), ("1h", "EndsWithinADay")):
-        ends[step] = was_given(user, SESSION - {"2d": timedelta(days=2), "1h": timedelta(hours=1)}[left])
+    for left, step in ((timedelta(days=2), "EndsSoon"), (timedelta(hours=1), "EndsWithinADay")):
+        ends[step] = was_given(user, SESSION - left)
         user.wait_for_status(step, lambda status, step=step: expiring(status) == step)  # type: ignore[misc]
         assert user.status()["grantExpiresAt"] == rfc3339(ends[step])
     (said,) = [each["message"] for each in user.status()["conditions"] if each["type"] == "GrantExpiring"]
