@@ -217,7 +217,7 @@ class Replays:
         self._rests.pop(entry.place, None)
         self.journal.remove(entry)
         REPLIES.labels("dropped").inc()
-        logger.error("a reply in the journal is lost: somebody deleted its file", namespace=entry.namespace)
+        logger.error("a reply in the journal is lost: its file was deleted", namespace=entry.namespace)
 
     def _set_aside(self, entry: Entry, why: str) -> None:
         self._rests.pop(entry.place, None)

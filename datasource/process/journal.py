@@ -55,7 +55,7 @@ OLDEST = Gauge(
 REPLIES = Metric(
     "datasource_journal_replies",
     "Replies of the journal by result. Replayed: handled from the journal. Superseded: a newer one is stored. "
-    "Dropped: the credential was cleared, deleted or replaced, or somebody deleted the file. Unwritable: not in a file. "
+    "Dropped: the credential was cleared, deleted or replaced, or the file was deleted. Unwritable: not in a file. "
     "Set aside: not tried again.",
     ["result"],
 )
@@ -74,7 +74,7 @@ def _nothing_happens(_: str) -> None:
 
 
 def _nowhere() -> int:
-    raise Unusable("nobody knows where it was")
+    raise Unusable("its place is not known")
 
 
 @dataclass(slots=True)
@@ -216,11 +216,11 @@ class Journal:
         try:
             folder = self.again()
         except Unusable as why:
-            logger.error("somebody deleted the journal, and there is none again", error=str(why))
+            logger.error("the journal was deleted, and there is none again", error=str(why))
             return False
         os.close(self.folder)
         self.folder = folder
-        logger.error("somebody deleted the journal: there is an empty one now")
+        logger.error("the journal was deleted: there is an empty one now")
         return True
 
     def _create(self, name: str, content: bytes) -> None:
