@@ -113,7 +113,8 @@ bench: tools ## what the operator costs beside a raw driver, about 35 minutes; B
 release: $(READY) ## write everything that a release publishes into dist/; RELEASE_KEY and more, docs/release.md has them
 	@$(RUN) -m release
 
-released: $(READY) ## what a release signs, checked with cosign; 4 minutes more, once, to build that
+released: tools ## a release made twice, checked with cosign, and installed on a node from dist/ alone; root is needed; 4 minutes more, once
+	@$(RUN) -m deploy.local.node.needs
 	TESTS_FOLDER=released $(VENV)/bin/pytest tests/released -p no:xdist --durations=10
 
 plugin: $(READY) ## the kubectl plugin as one program for this platform, into build/plugin/
@@ -137,14 +138,15 @@ docs: $(READY) ## write what is generated in docs/ and SECURITY.md
 	@$(RUN) -m generators.chart_readme
 	@$(RUN) -m tests.words.page
 
-# Links are as in the repository, so the site is built from a copy of it. Its packages are in a venv of their own.
+# Links are as in the repository, so the site is built from a copy of it. Its packages are in a venv of their own. No --quiet: it
+# hides warnings, and --strict counts those alone that are shown.
 docs-site: ## build the documentation as a site into build/site/html, links checked
 	rm -rf build/site/src build/site/html
 	mkdir -p build/site/src
 	git ls-files -z -- . ':!:.*' ':!:tests/fixtures' | xargs -0 cp --parents -t build/site/src
 	test -e build/site/venv/.ready || ($(PYTHON) -m venv --clear build/site/venv && build/site/venv/bin/pip install --quiet \
 	  --disable-pip-version-check --no-deps --require-hashes --requirement requirements/site.txt && touch build/site/venv/.ready)
-	NO_MKDOCS_2_WARNING=1 build/site/venv/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 build/site/venv/bin/mkdocs build --strict
 	@echo "The site is in build/site/html"
 
 manifests: $(READY) ## generate dashboard, argocd-cm, what the chart copies from deploy/, and deploy/install.yaml

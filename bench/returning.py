@@ -18,6 +18,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from bench.bare import MERGE_PATCH, Bare, Refused, in_flight, load_json
+from bench.browsers import session_of_browsers
 from bench.figures import Report, at_least, at_most
 from bench.fleet import Fleet, Member
 from bench.meter import Calls, cpu_seconds
@@ -126,11 +127,7 @@ class People:
     _session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "People":
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=256),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=60),
-        )
+        self._session = session_of_browsers()
         return self
 
     async def __aexit__(self, *_: object) -> None:

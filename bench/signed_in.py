@@ -10,11 +10,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import aiohttp
 import msgspec
 from yarl import URL
 
 from bench.bare import TABLE, in_flight
+from bench.browsers import session_of_browsers
 from bench.figures import Report, Wanted, at_least, never_above
 from bench.fleet import Fleet, Member
 from bench.meter import Calls, cpu_seconds
@@ -163,11 +163,7 @@ class _Browsers:
         self._external = here.stack.external_url
 
     async def __aenter__(self) -> "_Browsers":
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=256),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=60),
-        )
+        self._session = session_of_browsers()
         return self
 
     async def __aexit__(self, *_: object) -> None:

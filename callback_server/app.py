@@ -24,7 +24,7 @@ from callback_server.acceptance import Acceptance
 from callback_server.always_headers import AlwaysHeaders
 from callback_server.callback import CallbackService
 from callback_server.code_exchange import CodeExchange
-from callback_server.cookie import LookAlike, cookie_in, new_cookie, set_cookie_header
+from callback_server.cookie import BROWSER, new_cookie, set_cookie_header
 from callback_server.credentials import CredentialStore
 from callback_server.crowd_pages import CrowdPages
 from callback_server.dialog import DialogService, parse_form
@@ -45,7 +45,7 @@ from callback_server.revocation import GrantRevoker
 from callback_server.security import is_from_our_page, is_navigation
 from callback_server.signed_in.destinations import NAME, NAMESPACE, Destination
 from callback_server.signed_in.routes import People, people_routes
-from callback_server.signed_in.visitors import SignInNeeded
+from callback_server.signed_in.visitors import SignInNeeded, cookie_of
 from callback_server.signed_in.wiring import people
 from callback_server.situation import Observer
 from datasource.api.names import CALLBACK_FIELD_MANAGER, authorization_link
@@ -237,15 +237,18 @@ def create_app(served: Services) -> Starlette:
         place = (namespace, name) if namespace and name else None
         ticket = getattr(request.state, "ticket", "")
         again = authorization_link(settings.external_url, *place, ticket) if place and is_ticket(ticket) else None
-        if error.status is HTTPStatus.TOO_MANY_REQUESTS:
-            # What is refused for its number would make as many lines.
+        way_on = None if served.people is None else served.people.way_on(request, error, (namespace, name))
+        is_crowd = error.status is HTTPStatus.TOO_MANY_REQUESTS
+        if is_crowd and (way_on is None or way_on.account is None):
             return crowd_pages.page(error, place, again, reloads=request.method == "GET")
-        reference = new_reference(served.token_bytes)
-        where = {"datasource": f"{namespace}/{name}"} if place else {"namespace": namespace or ""}
-        logger.info("refused", **where, kind=error.kind.value, reference=reference)
+        reference = ""
+        # What is refused for its number would make as many lines.
+        if not is_crowd:
+            reference = new_reference(served.token_bytes)
+            where = {"datasource": f"{namespace}/{name}"} if place else {"namespace": namespace or ""}
+            logger.info("refused", **where, kind=error.kind.value, reference=reference)
         if place:
             error = error.about(*place)
-        way_on = None if served.people is None else served.people.way_on(request, error, (namespace, name))
         return refused_on(error, reference=reference, again=again, reloads=request.method == "GET", way_on=way_on)
 
     async def exceeded(request: Request, error: Exception) -> Response:
@@ -329,11 +332,7 @@ def _place(request: Request) -> tuple[str, str]:
 
 
 def _cookie(request: Request) -> str | None:
-    """Not `request.cookies`: Starlette folds what is not our name into it."""
-    try:
-        return cookie_in(request.scope["headers"])
-    except LookAlike:
-        raise refusals.cookie_is_not_ours() from None
+    return cookie_of(request, BROWSER)
 
 
 def _named_place(request: Request) -> tuple[str | None, str | None]:

@@ -26,6 +26,7 @@ from callback_server.new_credential import (
     captured_on_the_way_back,
     filled,
     named_server,
+    scopes_on_the_way_back,
 )
 from callback_server.references import reference_of
 from callback_server.refusals import Refused
@@ -253,6 +254,7 @@ class CallbackService:
             prepared.effective,
             flow,
             captured=captured_on_the_way_back(prepared.effective, prepared.response),
+            granted=scopes_on_the_way_back(prepared.effective, prepared.response),
             # The claim's ID, so that the done page knows the credential even where the outcome could not be recorded.
             credential_id=flow.claim or "",
             material=prepared.material,

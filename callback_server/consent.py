@@ -42,6 +42,12 @@ class Consent:
         return _line(self.situation.spec.display.owner) or text("dialog.owner", namespace=namespace)
 
     @property
+    def owner_within(self) -> str:
+        """The same within a sentence, which begins with no capital where the words are ours."""
+        namespace = self.situation.namespace
+        return _line(self.situation.spec.display.owner) or text("dialog.owner_within", namespace=namespace)
+
+    @property
     def app(self) -> str:
         """What the access is for."""
         return _line(self.situation.spec.display.title) or self.situation.name
@@ -51,6 +57,12 @@ class Consent:
         """What is to be connected."""
         preset = self.situation.oauth2.preset
         return self.authorize_host or text("dialog.a_service") if preset is None else preset.title
+
+    @property
+    def named_service(self) -> str:
+        """The same after it was named once: "the service" where it has no name."""
+        preset = self.situation.oauth2.preset
+        return self.authorize_host or text("done.the_service") if preset is None else preset.title
 
     @property
     def where(self) -> str:

@@ -84,15 +84,6 @@ class OurCookie:
 BROWSER = OurCookie(COOKIE, _VALUE)
 
 
-def cookie_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The browser's cookie, if it sent one that we could have made.
-
-    Raises:
-        LookAlike: what came could be taken for two cookies of ours, or for one that is none.
-    """
-    return BROWSER.value_in(headers)
-
-
 def set_cookie_header(value: str) -> str:
     """The Set-Cookie header for it."""
     return BROWSER.header(value)

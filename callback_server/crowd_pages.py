@@ -1,6 +1,7 @@
 """The pages that send a crowd away (429), rendered once: they are what junk is answered with, and cost as much as all else.
 
 What is of one visitor, the names in the command and the link to begin again, is filled in afterwards.
+Whoever has signed in gets a page of their own instead, with their name: there are no more of those than sessions may be read.
 """
 
 from collections.abc import Hashable

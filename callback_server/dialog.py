@@ -320,10 +320,12 @@ def what_is_missing(situation: Situation) -> Iterator[None]:
 
 
 def parse_form(content_type: str, body: bytes) -> dict[str, str]:
-    """The fields of a small form; empty where it is none."""
+    """The fields of a small form; empty where it is none, or says anything twice: two readers could take it for two things."""
     if content_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         return {}
     try:
-        return dict(parse_qsl(body.decode("ascii"), errors="strict", max_num_fields=10))
+        said = parse_qsl(body.decode("ascii"), errors="strict", max_num_fields=10)
     except ValueError:
         return {}
+    fields = dict(said)
+    return fields if len(fields) == len(said) else {}

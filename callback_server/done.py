@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.responses import HTMLResponse
@@ -30,9 +30,9 @@ from callback_server.refusals import Refused
 from callback_server.signed_in.destinations import Destination
 from callback_server.situation import Observer, Situation, effective_parameters
 from callback_server.way_on import WayOn
-from datasource.api.clock import rfc3339
 from datasource.api.names import authorization_link, ticket_in
 from datasource.api.objects import Datasource
+from datasource.api.presets import scopes_included
 from datasource.api.states import State
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.oauth2.scopes import scopes_not_granted
@@ -211,7 +211,8 @@ def _success_message(flow: Flow, situation: Situation | None) -> str:
     if not _is_seen_by_operator(flow, situation):
         return text("done.not_seen_yet")
     stored = situation.credential
-    missed = gaps(stored.facts) if isinstance(stored, StoredCredential) else ()
+    included = scopes_included(situation.oauth2.provider)
+    missed = gaps(stored.facts, included) if isinstance(stored, StoredCredential) else ()
     said: str = text("done.authorized")
     for each in (*missed, text("done.nothing_left")):
         said = text("page.two", first=said, second=each)
@@ -239,7 +240,7 @@ def gained(situation: Situation) -> Iterator[Shown]:
     yield Shown(text("done.access_token"), (_lifetime(facts),))
     secret = situation.spec.token_secret_name(situation.name)
     yield Shown(text("done.for_apps"), (text("done.in_secret", secret=secret),))
-    service = text("done.the_service") if situation.oauth2.preset is None else consent.service
+    service = consent.named_service
     how = (
         text("done.withdraw_or_ask", service=service, contact=consent.contact)
         if consent.contact
@@ -259,12 +260,12 @@ def _lifetime(facts: CredentialFacts) -> str:
     return text("done.until", time=time_in_words(facts.expires_at))
 
 
-def gaps(facts: CredentialFacts) -> Iterator[str]:
-    """What will be missed later, for the one who can mend it now."""
-    if missing := scopes_not_granted(facts.requested_scopes, facts.granted_scopes):
+def gaps(facts: CredentialFacts, included: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What will be missed later, for the one who can mend it now; `included` are scopes that the service grants with others."""
+    if missing := scopes_not_granted(facts.requested_scopes, facts.granted_scopes, included):
         yield text("done.not_granted", scopes=", ".join(missing))
     if not facts.has_refresh_token:
         if facts.expires_at is None:
             yield text("done.no_refresh_token")
         else:
-            yield text("done.no_refresh_token_until", time=rfc3339(facts.expires_at))
+            yield text("done.no_refresh_token_until", time=time_in_words(facts.expires_at))

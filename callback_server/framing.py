@@ -1,10 +1,10 @@
 """The head of a request as RFC 9112 writes it, and nothing that two readers could take for two things. Pure.
 
-A proxy before us and the parser behind us must see the same requests. Where a head leaves room for doubt (a length beside a
-transfer coding, a line that goes on in the next one, a line that ends by LF alone), one of them may take for the body what is
-the next request to the other: so somebody sends requests in the name of whoever uses the same connection after him. Lenient
-parsers mend such heads. We refuse them before the parser sees them. Chunks are refused as a whole (RFC 9112 section 6.1 lets a
-server ask for a length): their ends, extensions and trailers leave the most room, and browsers send forms with a length.
+A proxy before us and the parser behind us must see the same requests. Some heads can be read in two ways: a length beside a
+transfer coding, a line that goes on in the next one, a line that ends by LF alone. Then one reader takes for a body what the
+other takes for the next request. So an attacker could send a request in the name of the person who uses the connection next.
+Lenient parsers repair such heads. We refuse them before the parser sees them. Chunks are refused as a whole: their ends,
+extensions and trailers leave the most room. RFC 9112 section 6.1 lets a server ask for a length, and browsers send one.
 """
 
 import re

@@ -2,8 +2,9 @@
 
 Nobody is told apart by address: behind a load balancer there is one for all, and X-Forwarded-For says what the sender likes.
 So a limit must not be something that a stranger can use up for others. What is limited: answers to what turned out to be
-junk (`Misses`), reads on behalf of whoever knocks (`Pace`, a queue that everybody stands in, and not a lottery), and work at
-one time (`Places`, by namespace, so that one tenant's slow provider holds up nobody else).
+junk (`Misses`), what a person who signed in is denied (`Denials`), reads on behalf of whoever knocks (`Pace`, a queue that
+everybody stands in, and not a lottery), and work at one time (`Places`, by namespace, so that one tenant's slow provider
+holds up nobody else).
 """
 
 import asyncio
@@ -114,6 +115,47 @@ class Misses:
         # Counted only now: who goes on hammering hears of a second, and not of an hour.
         for bucket in (self._in_all, *buckets):
             bucket.take(now)
+
+
+class Denials:
+    """Counts what somebody who signed in was denied: each costs the API server a question, and the log stream `audit` a line.
+
+    The limits are that person's, with all of their sessions, and nobody else's. They are for questions whose answer may be no:
+    who was allowed the same a moment ago passes in any case.
+    """
+
+    PER_NAMESPACE = (0.5, 10)
+    IN_ALL = (1.0, 30)
+    """Each per second, and at once."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._buckets = Buckets(monotonic, most=_KEYS)
+
+    def require_room(self, person: str, namespace: str | None) -> None:
+        """Check that one more may be denied; to be called before anybody is asked.
+
+        Raises:
+            Exceeded: there were too many.
+        """
+        # First: no bucket is made for the thousandth namespace.
+        now = self._monotonic()
+        _require(self._of_all(person), now)
+        _require(self._of_one(person, namespace), now)
+
+    def count(self, person: str, namespace: str | None) -> None:
+        """Count one, also beyond the limit: of many that were asked about at one moment each is paid for later."""
+        now = self._monotonic()
+        self._of_all(person).take(now)
+        self._of_one(person, namespace).take(now)
+
+    def _of_all(self, person: str) -> TokenBucket:
+        per_second, burst = self.IN_ALL
+        return self._buckets.of(person, per_second=per_second, burst=burst)
+
+    def _of_one(self, person: str, namespace: str | None) -> TokenBucket:
+        per_second, burst = self.PER_NAMESPACE
+        return self._buckets.of((person, namespace), per_second=per_second, burst=burst)
 
 
 class Clicks:

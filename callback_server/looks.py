@@ -1,12 +1,12 @@
 """I/O: reads on behalf of whoever knocks, so that a thousand who knock at one door cost no more than a few.
 
-A read serves everybody who asked before it began, so what they are told is as fresh as if each had read alone, and who comes
-with the right ticket passes in the middle of a thousand with a wrong one. One door is looked at a few times a second at most,
-and all of them together at a steady pace, in turn. Who turns out to have the key gives the place in that line back: strangers
-alone are held to its pace.
+A read serves everyone who asked before it began. So each answer is as fresh as that of a read of its own, and a person with the
+right ticket passes among a thousand visitors with a wrong one. One door is looked at a few times a second at most, and all of
+them together at a steady pace, in turn. A visitor who has the key gives the place in that line back: only strangers are held
+to its pace.
 
-What carries a mark of ours (`records/link_keys.py`) stands in no line of strangers: its lines are those of one namespace or of
-one Datasource. What carries a forged one is not read for at all. What has none, as in v0.1.0, stands in a line of its own.
+A request with a mark of ours (`records/link_keys.py`) waits in no line of strangers, but in that of its namespace or
+Datasource. For a forged mark nothing is read. A request without a mark, as in v0.1.0, waits in a line of its own.
 """
 
 import asyncio

@@ -10,10 +10,10 @@ from callback_server.situation import Situation
 from datasource.api.spec import DeletionPolicy
 from datasource.cluster.clients import ClientMaterial
 from datasource.oauth2.callback import AuthorizationResponse
-from datasource.oauth2.token_response import TokenResponse, captured_text
+from datasource.oauth2.token_response import TokenResponse, captured_text, scopes_in
 from datasource.outbound.redaction import said
 from datasource.records.credential import CredentialData, CredentialFacts
-from datasource.records.effective import Effective
+from datasource.records.effective import Effective, reply_options
 from datasource.records.fingerprint import fingerprint
 from datasource.records.flow import Flow
 
@@ -26,10 +26,14 @@ def blank_credential(
     flow: Flow,
     *,
     captured: Mapping[str, str],
+    granted: tuple[str, ...] = (),
     credential_id: str,
     material: ClientMaterial,
 ) -> NewCredential:
-    """All that is known before the reply comes; the set of handled requests is filled in when it is stored."""
+    """All that is known before the reply comes; the set of handled requests is filled in when it is stored.
+
+    `granted` are scopes that the callback named.
+    """
     scopes = effective.parameters.scopes
     bound_to = fingerprint(situation.oauth2)
     facts = CredentialFacts(
@@ -37,10 +41,11 @@ def blank_credential(
         replaces=situation.credential_id,
         fingerprint=bound_to,
         requested_scopes=scopes,
+        granted_scopes=granted,
         # Whoever signed in needed none.
         ticket_hash=flow.ticket_hash or None,
         is_revocable=effective.revocation_url is not None,
-        promised=None if flow.metadata is None else flow.metadata.promises,
+        promised=None if flow.metadata is None else flow.metadata.promises_about(effective.token_url),
     )
     data = CredentialData(
         access_token="",
@@ -62,7 +67,7 @@ def filled(blank: NewCredential, response: TokenResponse, at: datetime) -> NewCr
     facts, data = blank
     known = msgspec.structs.replace(
         facts,
-        granted_scopes=facts.requested_scopes if response.scopes is None else response.scopes,
+        granted_scopes=facts.granted_scopes or facts.requested_scopes if response.scopes is None else response.scopes,
         expires_at=response.expires_at,
         told_lifetime=response.told_lifetime,
         expiry_hint=response.expiry_hint,
@@ -86,6 +91,12 @@ def captured_on_the_way_back(effective: Effective, response: AuthorizationRespon
     names = effective.parameters.captured_fields.callback
     found = {name: captured_text(response.other.get(name)) for name in names}
     return {name: text for name, text in found.items() if text is not None}
+
+
+def scopes_on_the_way_back(effective: Effective, response: AuthorizationResponse) -> tuple[str, ...]:
+    """The scopes that the callback names: what some services say nowhere else (Strava). A browser brought them, so they are
+    shown, and give nobody anything."""
+    return scopes_in(response.other.get("scope"), reply_options(effective.parameters).scope_separator) or ()
 
 
 def named_server(response: AuthorizationResponse) -> str | None:

@@ -133,8 +133,8 @@ class Dialog:
 
     @property
     def state(self) -> str:
-        """The state, as `kubectl get` prints it."""
-        return self.situation.status.state or "not looked at yet"
+        """The state, as `kubectl get` prints it; empty where the operator has not looked yet."""
+        return self.situation.status.state or ""
 
     @property
     def message(self) -> str:
@@ -327,8 +327,8 @@ def _whole_seconds(pause: timedelta) -> str:
 def time_in_words(moment: datetime) -> Text:
     """A moment, for people: 3 July 2026, 12:00 UTC."""
     utc = moment.astimezone(UTC)
-    month = text(f"months.{utc.month}")
-    return text("done.time", day=str(utc.day), month=month, year=str(utc.year), clock=f"{utc:%H:%M}")
+    month, day = text(f"months.{utc.month}"), text("done.first_day") if utc.day == 1 else str(utc.day)
+    return text("done.time", day=day, month=month, year=str(utc.year), clock=f"{utc:%H:%M}")
 
 
 def _host(url: str | None) -> str:

@@ -13,7 +13,7 @@ PAGE = REPOSITORY / "docs" / "api.md"
 _HEAD = """# API reference
 
 `{kind}` in {group}/{version}, namespaced; short: `{short}`. Generated from [the CRD](../crds/datasource.yaml) by `make docs`.
-`kubectl explain dsrc.spec.oauth2` tells the same.
+`kubectl explain dsrc.spec.oauth2` shows the same.
 """
 
 

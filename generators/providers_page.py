@@ -13,16 +13,16 @@ PAGE = REPOSITORY / "docs" / "providers.md"
 
 _HEAD = """# Providers
 
-What `spec.oauth2.provider` may name, how to register an application there, and what to know about its tokens. Generated from
-[presets.toml](../datasource/api/presets.toml) by `make docs`.
+These are the values of `spec.oauth2.provider`. Each entry says how to register an application at the service, and how its
+tokens behave. `make docs` writes this page from [presets.toml](../datasource/api/presets.toml).
 
-A preset fills in what you do not write; what you write wins. The entries follow the documentation of the services, and the page
-of each is linked: services change, so look there before you rely on a lifetime. No entry was tried against its live service.
-Tests go through an imitation that behaves as the entry says.
+A preset fills in what you do not write. Your values override it. The entries follow the documentation of the services, and each
+has a link to it. Services change, so look there before you rely on a lifetime. No entry was tried with its live service. Tests
+go through an imitation that behaves as the entry says.
 
 Each registration asks for a redirect URI: it is in `status.redirectURI` of your Datasource. The [plugin](plugin.md) prints
 manifests like those below, and the command that stores the client secret: `kubectl datasource create box --provider box`. In a
-terminal, `kubectl datasource providers box` tells what stands here.
+terminal, `kubectl datasource providers box` shows the same.
 """
 
 
@@ -47,7 +47,7 @@ def _revoked(preset: Preset) -> str:
 
 def _section(name: str, preset: Preset) -> Iterator[str]:
     yield f"## {name}\n"
-    yield f"{preset.title}: [documentation]({preset.source}), gone through on {preset.date}.\n"
+    yield f"{preset.title}: [documentation]({preset.source}), read on {preset.date}.\n"
     yield f"Register an application at <{preset.register}>:\n"
     yield from (f"{number}. {step}" for number, step in enumerate(steps(preset, "`status.redirectURI`"), start=1))
     yield "\n```yaml"

@@ -24,8 +24,8 @@ KINDS = ("requirement", "threat", "advisory")
 
 _HEAD = """# What is tested for security
 
-Written by `make docs` from [tests/security.toml](../tests/security.toml). A test fails where this page is out of date, where a
-row has no test, or where it names a test that does not exist.
+Written by `make docs` from [tests/security.toml](../tests/security.toml). Tests fail if this page is out of
+date, and if a row has no test or names one that does not exist.
 """
 
 

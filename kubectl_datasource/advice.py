@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datasource.process.installation import SYSTEM_NAMESPACE
 from kubectl_datasource.objects import Datasource
 
 if TYPE_CHECKING:
@@ -137,11 +136,6 @@ def replacing(target: Target, ref: ClientSecret) -> Command:
     apply = target.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-")
     line = f"{ref.asking(target.kubectl(*words, '-o', 'yaml'))} | {apply}"
     return Command(line, f"adds or replaces the key, if the Secret is there; {ref.source_is}")
-
-
-def operator_logs(case: Case) -> str:
-    line = ["kubectl", "logs", "-n", SYSTEM_NAMESPACE, "deployment/datasource-operator", "--since=1h", *case.flags]
-    return f"{shlex.join(line)} | grep {shlex.quote(case.datasource.place)}"
 
 
 def fields_in(case: Case) -> tuple[str, ...]:

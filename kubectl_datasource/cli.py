@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import fields
 from typing import Any
 
@@ -40,19 +41,21 @@ for command in looks_cli.COMMANDS:
 @cli.command(
     epilog=examples(
         "kubectl datasource authorize calendar",
-        "# another credential, while the one that is there goes on working",
+        "# another credential; the current one works until then",
         "kubectl datasource authorize calendar --new --timeout 1h",
     )
 )
 @click.argument("name", type=NAME)
-@click.option("--new", is_flag=True, help="Get another credential although one is stored; it works until then.")
+@click.option(
+    "--new", is_flag=True, help="Get another credential, although one is stored. The stored one works until then."
+)
 @click.option("--no-browser", is_flag=True, help="Only print the link.")
 @system_namespace_option
 @wait_options("10m")
 @cluster_options()
 @output_option("json")
 def authorize(name: str, output: str | None, timeout: int, system_namespace: str, **options: Any) -> Exit:
-    """Get a credential: print the link, wait until it is stored.
+    """Get a credential: print the link, and wait for the person.
 
     The link opens in your browser. It works once, for every person who has it: do not post it where others read. Where the
     external URL is on loopback, this command forwards its port to the callback server for as long as it waits.
@@ -94,7 +97,11 @@ def import_(name: str, wait: bool, timeout: int, output: str | None, **cluster: 
 @cluster_options()
 @output_option("json")
 def clear(names: Sequence[str], yes: bool, wait: bool, timeout: int, output: str | None, **cluster: Any) -> Exit:
-    """Clear credentials: tokens go, parameters stay."""
+    """Delete the stored tokens of Datasources; parameters stay.
+
+    The provider revokes the grant where a revocation URL is known. Otherwise the old access token works until it expires. New
+    pods do not start until a person has authorized again.
+    """
     return commands.clear(Kubectl(**cluster), names, sure=yes, seconds=timeout if wait else None, output=output)
 
 
@@ -104,7 +111,7 @@ def clear(names: Sequence[str], yes: bool, wait: bool, timeout: int, output: str
 @cluster_options()
 @output_option("json")
 def refresh(names: Sequence[str], wait: bool, timeout: int, output: str | None, **cluster: Any) -> Exit:
-    """Refresh access tokens now."""
+    """Refresh the access tokens of Datasources now."""
     return commands.refresh(Kubectl(**cluster), names, seconds=timeout if wait else None, output=output)
 
 
@@ -135,11 +142,11 @@ def doctor(
     output: str | None,
     **cluster: Any,
 ) -> Exit:
-    """Check the installation, one line a check.
+    """Check the installation: one line for each check.
 
-    API, pods, leader, rights, policies, callback URL, clocks, and whether the operator's pod reaches the providers, as statuses
-    tell. Only the callback URL is connected to from this machine. Without -n it looks at the Datasources of all namespaces.
-    Rights are asked for as SubjectAccessReviews, which administrators may create.
+    API, pods, leader, rights, policies, callback URL, clocks, and whether the operator's pod reaches the providers, as the
+    statuses say. Only the callback URL is connected to from this machine. Without -n it looks at the Datasources of all
+    namespaces. Rights are asked for as SubjectAccessReviews, which administrators may create.
     """
     from kubectl_datasource import doctor_command  # HTTP and TLS take longer to import than all the rest.
 
@@ -149,16 +156,18 @@ def doctor(
     )
 
 
-cli.add_command(doctor, "check")
+_check = copy(doctor)
+_check.short_help = "The same as doctor: check the installation."
+cli.add_command(_check, "check")
 
 
 @cli.command(epilog=examples("kubectl datasource providers github"))
 @click.argument("name", required=False, type=PROVIDER)
 @output_option("json")
 def providers(name: str | None, output: str | None) -> Exit:
-    """List services that have a preset, or tell of one.
+    """List the services that have a preset, or describe one.
 
-    With a NAME it says how to register an application there, and what to know.
+    With a NAME it shows how to register an application there, and how its tokens behave.
     """
     from kubectl_datasource import provider_commands
 
@@ -175,17 +184,17 @@ def providers(name: str | None, output: str | None) -> Exit:
 @click.option("--client-id", help="The client ID; left out until the application is registered.")
 @click.option("--client-secret-name", type=NAME, help="The Secret with the client secret.  [default: NAME-client]")
 @click.option("--public", is_flag=True, help="A public client: one without a secret.")
-@click.option("--scope", "scopes", multiple=True, help="A scope; say it once for each.")
+@click.option("--scope", "scopes", multiple=True, help="A scope. Repeat the option for more scopes.")
 @click.option("--url", help="The API's URL, where the preset does not know it.")
 @click.option("--issuer", help="The provider's issuer identifier, where a service has one for each customer.")
 @click.option("--authorize-url", help="The authorize URL, if neither preset nor issuer gives it.")
 @click.option("--token-url", help="The token URL, if neither preset nor issuer gives it.")
-@click.option("--apply", is_flag=True, help="Apply it, instead of printing it.")
+@click.option("--apply", is_flag=True, help="Apply the manifest, instead of printing it.")
 @cluster_options()
 def create(name: str, apply: bool, scopes: Sequence[str], **options: Any) -> Exit:
-    """Print or apply the manifest of a Datasource.
+    """Print or apply the manifest of a new Datasource.
 
-    It comes with the command for the Secret with its client secret; --apply applies it.
+    It also prints the command that stores the client secret. --apply applies the manifest.
     """
     from kubectl_datasource import provider_commands
     from kubectl_datasource.creating import Wanted
@@ -209,25 +218,26 @@ def create(name: str, apply: bool, scopes: Sequence[str], **options: Any) -> Exi
 @click.option(
     "-o", "--output", "path", required=True, help="The file, .yaml or .json, written with mode 0600; - is stdout."
 )
-@click.option("--with-client-secrets", is_flag=True, help="Take the client Secrets along.")
+@click.option("--with-client-secrets", is_flag=True, help="Write the client Secrets to the file, too.")
 @click.option("--suspend", is_flag=True, help="First set spec.suspend here, so that this side refreshes no more.")
 @cluster_options(all_namespaces=True)
 def export(names: Sequence[str], path: str, with_client_secrets: bool, suspend: bool, **cluster: Any) -> Exit:
     """Write Datasources with their credentials to a file.
 
-    It is for another cluster. A restore MOVES a grant, it never clones it. Restore with: kubectl create -f FILE
+    The file is for a restore, here or in another cluster. A restore MOVES a grant, it never clones it. Restore with:
+    kubectl create -f FILE
     """
     wanted = commands.ExportOptions(tuple(names), path, with_client_secrets=with_client_secrets, suspend=suspend)
     return commands.export(Kubectl(**cluster), wanted)
 
 
 @cli.command(epilog=examples("kubectl datasource version", "kubectl datasource version --client -o json"))
-@click.option("--client", is_flag=True, help="Only that of this plugin; no cluster is asked.")
+@click.option("--client", is_flag=True, help="Only the version of this plugin; no cluster is asked.")
 @system_namespace_option
 @cluster_options(namespace=False)
 @output_option("json")
 def version(client: bool, system_namespace: str, output: str | None, **cluster: Any) -> Exit:
-    """Tell the versions of plugin, processes and API."""
+    """Show the versions of the plugin, both processes and the API."""
     from kubectl_datasource import versions
 
     return versions.version(None if client else Kubectl(**cluster), system_namespace, output)
@@ -236,7 +246,7 @@ def version(client: bool, system_namespace: str, output: str | None, **cluster: 
 @cli.command(epilog=examples("source <(kubectl datasource completion bash)"))
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> Exit:
-    """Print what completes its words in a shell.
+    """Print the completion script for a shell.
 
     For bash, the line below goes into ~/.bashrc after the one for kubectl's own completion.
     """

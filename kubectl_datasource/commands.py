@@ -249,7 +249,10 @@ def _confirm(kubectl: Kubectl, names: Sequence[str]) -> None:
     places = ", ".join(kubectl.datasource(name).place for name in names)
     context = kubectl.current_context()
     where = "" if context is None else f" in context {context}"
-    question = f"Delete the stored tokens of {places}{where}? Apps lose their access at once."
+    question = (
+        f"Delete the stored tokens of {places}{where}? New pods do not start then. Running apps keep the old token until it "
+        "expires or is revoked."
+    )
     click.confirm(printable(question), abort=True, err=True)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -11,7 +12,13 @@ from datasource.api.presets import PRESETS, REDIRECT_URI, Preset
 from kubectl_datasource import advice
 from kubectl_datasource.advice import ClientSecret, Target
 from kubectl_datasource.exits import Misused
-from kubectl_datasource.typed_options import look_at_client_id, look_at_names, look_at_scopes, look_at_urls
+from kubectl_datasource.typed_options import (
+    look_at_client_id,
+    look_at_names,
+    look_at_query,
+    look_at_scopes,
+    look_at_urls,
+)
 from kubectl_datasource.words import Cell, Line, aligned
 
 KEY = "client-secret"
@@ -49,7 +56,9 @@ def preset_named(name: str) -> Preset:
         Misused: there is none of this name.
     """
     if name not in PRESETS:
-        raise Misused(f"{name} is not a known provider.", f"Use one of {', '.join(PRESETS)}.")
+        near = get_close_matches(name.lower(), PRESETS, n=1)
+        meant = f"Did you mean {near[0]}? " if near else ""
+        raise Misused(f"{name} is not a known provider.", f"{meant}Use one of {', '.join(PRESETS)}.")
     return PRESETS[name]
 
 
@@ -79,6 +88,8 @@ def _look_at_what_was_typed(wanted: Wanted) -> None:
     look_at_scopes(wanted.scopes)
     urls = {OPTIONS[field]: url for field, url in wanted.endpoints.items()}
     look_at_urls(urls if wanted.url is None else {"--url": wanted.url} | urls)
+    for name, url in wanted.endpoints.items():
+        look_at_query(OPTIONS[name], url, name)
 
 
 def _look_at_endpoints(wanted: Wanted, preset: Preset | None) -> None:
@@ -151,7 +162,7 @@ def told(name: str) -> tuple[str, ...]:
     lines += [f"Scopes, for example: {', '.join(preset.scopes)}."] if preset.scopes else []
     lines += [f"Write spec.oauth2.{field}, such as {value}" for field, value in preset.asks_for.items()]
     lines += preset.notes
-    return (*lines, "", f"Documentation: {preset.source} (gone through on {preset.date})")
+    return (*lines, "", f"Documentation: {preset.source} (read on {preset.date})")
 
 
 def steps(preset: Preset, redirect_uri: str) -> Sequence[str]:

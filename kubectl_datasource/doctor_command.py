@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from kubectl_datasource.checks import Check, Verdict, line, summary, worst
 from kubectl_datasource.doctor import examine
-from kubectl_datasource.exits import Exit
+from kubectl_datasource.exits import Exit, Misused
 from kubectl_datasource.kubectl import Kubectl
 from kubectl_datasource.preflight import examine_before
 from kubectl_datasource.screen import Screen
@@ -24,7 +24,15 @@ def doctor(
     pre: bool,
     test_notification: bool = False,
 ) -> Exit:
-    """Check the installation, or with `pre` the cluster that it is meant for."""
+    """Check the installation, or with `pre` the cluster that it is meant for.
+
+    Raises:
+        Misused: both were asked for, a look before the installation and a message of its operator.
+    """
+    if pre and test_notification:
+        raise Misused(
+            "--pre looks at a cluster without an operator, which could send no test.", "Leave one of the two out."
+        )
     screen = Screen.of_process()
     with screen.progress() as show:
         if pre:

@@ -6,7 +6,7 @@ from typing import Any
 
 from datasource.api.states import ACCEPTED, PROVIDER_REACHABLE
 from kubectl_datasource.advice import Advice
-from kubectl_datasource.listing import as_json, state_cell, when
+from kubectl_datasource.listing import as_json, is_past, state_cell, when
 from kubectl_datasource.objects import Datasource, Event
 from kubectl_datasource.waiting import is_suspended
 from kubectl_datasource.words import Cell, Line, printable, relative
@@ -45,9 +45,11 @@ def explained(datasource: Datasource, advice: Advice, events: Sequence[Event] | 
     if datasource.is_suspended:
         yield (Cell(printable(is_suspended(datasource).text), "yellow"),)
     if datasource.status.expires_at is not None:
-        yield (Cell(f"The access token expires: {when(datasource.status.expires_at, now)}"),)
+        expires = "expired" if is_past(datasource.status.expires_at, now) else "expires"
+        yield (Cell(f"The access token {expires}: {when(datasource.status.expires_at, now)}"),)
     if datasource.status.grant_expires_at is not None:
-        yield (Cell(f"The grant ends: {when(datasource.status.grant_expires_at, now)}"),)
+        ends = "ended" if is_past(datasource.status.grant_expires_at, now) else "ends"
+        yield (Cell(f"The grant {ends}: {when(datasource.status.grant_expires_at, now)}"),)
     yield from _people(datasource, now)
     yield from _reach(datasource, now)
     yield (Cell(""),)

@@ -52,6 +52,14 @@ def when(moment: str | None, now: datetime) -> str:
         return printable(moment)
 
 
+def is_past(moment: str, now: datetime) -> bool:
+    """Whether a time of the status is over; what cannot be read is not."""
+    try:
+        return datetime.fromisoformat(moment) <= now
+    except (ValueError, TypeError):
+        return False
+
+
 def as_json(datasource: Datasource) -> dict[str, Any]:
     """One Datasource for programs. The link is left out: whoever has it can use it."""
     status = datasource.status

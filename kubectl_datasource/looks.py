@@ -245,7 +245,7 @@ def wait_until(kubectl: Kubectl, names: Sequence[str], condition: str, seconds: 
     for name in dict.fromkeys(names):
         judge = partial(_is_as_wanted, condition)
         end = wait(screen, partial(kubectl.datasource, name), judge, timedelta(seconds=seconds))
-        if condition == "deleted" and end.exit is Exit.NOT_AS_WANTED:
+        if condition == "deleted" and end.is_missing:
             end = Ended(Exit.FINE, f"{name} is gone.")
         ends[name] = end
     return _all(screen, ends, output)

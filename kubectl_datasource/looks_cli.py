@@ -27,15 +27,16 @@ READY = " 0 here means AUTHORIZED and ready."
     "list",
     epilog=examples(
         "kubectl datasource list -A -o wide",
-        "# those of one team, the first to expire first, and then every change",
+        "# those of one team, the first to expire first",
         "kubectl datasource list -l team=mobile --sort-by .status.expiresAt",
+        "# keeps running, and prints every change",
         "kubectl datasource list -w",
     ),
 )
 @click.argument("names", type=NAME, nargs=-1)
-@click.option("-l", "--selector", help="Only those with these labels, as kubectl takes them.")
-@click.option("--sort-by", help="Sort by a field, as kubectl takes it, such as .status.expiresAt.")
-@click.option("-w", "--watch", is_flag=True, help="Go on, with a line for each change.")
+@click.option("-l", "--selector", help="Only Datasources with these labels, as in kubectl.")
+@click.option("--sort-by", help="Sort by a field, as in kubectl, such as .status.expiresAt.")
+@click.option("-w", "--watch", is_flag=True, help="Keep running, and print a line for each change.")
 @cluster_options(all_namespaces=True)
 @output_option("wide", *FORMATS)
 def list_(
@@ -50,7 +51,10 @@ def list_(
 @cluster_options()
 @output_option(*FORMATS)
 def status(name: str, output: str | None, **cluster: Any) -> Exit:
-    """Show all that matters of one on one screen."""
+    """Show one Datasource on one screen, and what to do next.
+
+    The screen has the state, who authorized, when the token expires, the conditions and the history.
+    """
     return looks.status(Kubectl(**cluster), name, output)
 
 
@@ -59,7 +63,10 @@ def status(name: str, output: str | None, **cluster: Any) -> Exit:
 @cluster_options()
 @output_option("json", "yaml")
 def explain(name: str, output: str | None, **cluster: Any) -> Exit:
-    """Show what is wrong, where, and what corrects it."""
+    """Show what is wrong with a Datasource, and how to fix it.
+
+    It names the field or the Secret, and prints the commands that fix the problem. The latest Events follow.
+    """
     return looks.explain(Kubectl(**cluster), name, output)
 
 
@@ -68,7 +75,7 @@ def explain(name: str, output: str | None, **cluster: Any) -> Exit:
 @cluster_options()
 @output_option("json", "yaml")
 def events(name: str, output: str | None, **cluster: Any) -> Exit:
-    """Show the Events about one, the latest last."""
+    """Show the Events of a Datasource, the latest last."""
     return looks.events(Kubectl(**cluster), name, output)
 
 
@@ -77,7 +84,7 @@ def events(name: str, output: str | None, **cluster: Any) -> Exit:
 @cluster_options()
 @output_option("json", "yaml")
 def history(name: str, output: str | None, **cluster: Any) -> Exit:
-    """Show who got, cleared or refreshed it last.
+    """Show who authorized, cleared or refreshed a Datasource.
 
     Five acts are kept with the credential. The author is a person who signed in, by their name in the cluster. Or it is
     annotation if the Datasource was annotated, link if a link was used, and import if a token was imported. It is unproven if
@@ -91,7 +98,10 @@ def history(name: str, output: str | None, **cluster: Any) -> Exit:
 @cluster_options()
 @output_option("json", "yaml")
 def tree(name: str, output: str | None, **cluster: Any) -> Exit:
-    """Show its Secrets, what it names, and who uses it."""
+    """Show what belongs to a Datasource, and which pods use it.
+
+    These are its Secrets, and the Secrets and ConfigMaps that its spec names.
+    """
     return looks.show_tree(Kubectl(**cluster), name, output)
 
 
@@ -100,9 +110,9 @@ def tree(name: str, output: str | None, **cluster: Any) -> Exit:
 @cluster_options()
 @output_option("json", "yaml")
 def inspect(name: str, output: str | None, **cluster: Any) -> Exit:
-    """Show keys, sizes, times of its Secrets; no values.
+    """Show what is in the Secrets of a Datasource, but no values.
 
-    It reads the Secrets, so it needs the right to; their values are neither printed nor kept.
+    It prints keys, sizes and times. It needs the right to read the Secrets, and neither prints nor keeps their values.
     """
     return looks.inspect(Kubectl(**cluster), name, output)
 
@@ -110,11 +120,14 @@ def inspect(name: str, output: str | None, **cluster: Any) -> Exit:
 @click.command(epilog=examples("kubectl datasource logs calendar --since 10m", "kubectl datasource logs calendar -f"))
 @click.argument("name", type=NAME)
 @click.option("--since", type=DURATION, default="1h", show_default=True, help="How far back, such as 10m.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is logged from now on.")
+@click.option("-f", "--follow", is_flag=True, help="Keep running, and print new lines.")
 @system_namespace_option
 @cluster_options()
 def logs(name: str, since: int, follow: bool, system_namespace: str, **cluster: Any) -> Exit:
-    """Show what both processes logged of one."""
+    """Show the log lines about a Datasource, of both processes.
+
+    It reads the logs of pods in the system namespace, so it is for administrators.
+    """
     return looks.logs(Kubectl(**cluster), name, system_namespace, since, follow=follow)
 
 
@@ -124,7 +137,10 @@ def logs(name: str, since: int, follow: bool, system_namespace: str, **cluster: 
 @cluster_options()
 @output_option("json")
 def suspend(names: Sequence[str], wait: bool, timeout: int, output: str | None, **cluster: Any) -> Exit:
-    """Stop refreshes and links; tokens stay."""
+    """Stop the refreshes and links of Datasources; tokens stay.
+
+    It sets spec.suspend. Apps keep the token that they have until it expires.
+    """
     return looks.switch(Kubectl(**cluster), names, suspended=True, seconds=timeout if wait else None, output=output)
 
 
@@ -134,7 +150,7 @@ def suspend(names: Sequence[str], wait: bool, timeout: int, output: str | None, 
 @cluster_options()
 @output_option("json")
 def resume(names: Sequence[str], wait: bool, timeout: int, output: str | None, **cluster: Any) -> Exit:
-    """Let refreshes and links go on again."""
+    """Continue the refreshes and links of Datasources."""
     return looks.switch(Kubectl(**cluster), names, suspended=False, seconds=timeout if wait else None, output=output)
 
 
@@ -148,7 +164,12 @@ def resume(names: Sequence[str], wait: bool, timeout: int, output: str | None, *
 )
 @click.argument("names", type=NAME, nargs=-1, required=True)
 @click.option(
-    "--for", "condition", type=click.Choice(looks.CONDITIONS), default="ready", show_default=True, help="For what."
+    "--for",
+    "condition",
+    type=click.Choice(looks.CONDITIONS),
+    default="ready",
+    show_default=True,
+    help="What to wait for.",
 )
 @timeout_option("1m")
 @cluster_options()

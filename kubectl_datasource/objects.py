@@ -66,6 +66,13 @@ class Datasource(objects.Datasource, frozen=True):
         return str(self.spec.get("url", ""))
 
     @property
+    def contact(self) -> str:
+        """Whom to ask, as the spec says."""
+        display = self.spec.get("display")
+        contact = display.get("contact") if isinstance(display, dict) else None
+        return contact if isinstance(contact, str) else ""
+
+    @property
     def is_suspended(self) -> bool:
         """Whether the spec asks for neither refreshes nor links."""
         return self.spec.get("suspend") is True

@@ -26,7 +26,7 @@ class Name(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Refuse what could not be a name, among it whatever looks like an option to kubectl."""
         if not _NAME.fullmatch(str(value)):
-            self.fail(f"{value!r} cannot be the name of an object.", param, ctx)
+            self.fail(f"{value!r} cannot be a name. Names have small letters, digits, hyphens and dots.", param, ctx)
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -88,7 +88,7 @@ def cluster_options(*, all_namespaces: bool = False, namespace: bool = True) -> 
         click.option("--cluster", help="The cluster of the kubeconfig to use."),
         click.option("--user", help="The user of the kubeconfig to use."),
         click.option("--as", "as_user", help="The user to act as, where you may impersonate."),
-        click.option("--as-group", multiple=True, help="A group to act as; say it once for each."),
+        click.option("--as-group", multiple=True, help="A group to act as. Repeat the option for more groups."),
         click.option("--request-timeout", type=DURATION, help="How long one request may take.  [default: 20s]"),
     ]
     if namespace:

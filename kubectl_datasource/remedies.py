@@ -16,7 +16,6 @@ from kubectl_datasource.advice import (
     creating,
     editing,
     fields_in,
-    operator_logs,
     replacing,
 )
 from kubectl_datasource.objects import Datasource
@@ -79,7 +78,7 @@ def _refresh_failing(case: Case) -> Advice:
         ("spec.oauth2.tokenURL",),
         (
             Command(case.plugin("refresh"), "tries once more and prints the result"),
-            Command(operator_logs(case), "shows what the provider answers"),
+            Command(case.plugin("logs"), "shows what the provider answers; for administrators"),
         ),
     )
 

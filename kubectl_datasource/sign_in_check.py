@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
+from datasource.process.sign_in_variables import CLIENT_ID, ISSUER, SECRET_FILE
 from kubectl_datasource.checks import Check, Verdict
 from kubectl_datasource.findings import Survey, Untold, settings_of
 from kubectl_datasource.installation import Deployment
 
-_PREFIX = "DATASOURCE_SIGN_IN_"
-_REQUIRED = ("ISSUER", "CLIENT_ID", "SECRET_FILE")
 _HOW = "Set it in the component sign-in, or in signIn of the chart: docs/sign-in.md."
 _NAME = "Sign-in"
 
@@ -17,13 +16,13 @@ def people_can_sign_in(survey: Survey) -> Iterator[Check]:
     settings = settings_of(survey)
     if isinstance(settings, Untold) or not signs_in(settings):
         return
-    missing = [f"{_PREFIX}{name}" for name in _REQUIRED if not settings.get(f"{_PREFIX}{name}", "").strip()]
+    missing = [name for name in (ISSUER, CLIENT_ID, SECRET_FILE) if not settings.get(name, "").strip()]
     if missing:
         yield Check(_NAME, Verdict.FAILED, f"{' and '.join(missing)} must be set, too", _HOW)
         return
-    issuer = settings[f"{_PREFIX}ISSUER"]
+    issuer = settings[ISSUER]
     if not issuer.startswith("https://") and settings.get("DATASOURCE_ALLOW_INSECURE_HTTP", "").strip() != "true":
-        yield Check(_NAME, Verdict.FAILED, f"{_PREFIX}ISSUER is {issuer}, which is not https", _HOW)
+        yield Check(_NAME, Verdict.FAILED, f"{ISSUER} is {issuer}, which is not https", _HOW)
         return
     without = [each.metadata.name for each in _callback_servers(survey) if not _has_secret(each)]
     if without:
@@ -35,8 +34,7 @@ def people_can_sign_in(survey: Survey) -> Iterator[Check]:
 
 def signs_in(settings: Mapping[str, str]) -> bool:
     """Whether anything is said of sign-in: an empty variable is none."""
-    named = (f"{_PREFIX}ISSUER", f"{_PREFIX}CLIENT_ID")
-    return any(settings.get(name, "").strip() for name in named)
+    return any(settings.get(name, "").strip() for name in (ISSUER, CLIENT_ID))
 
 
 def _callback_servers(survey: Survey) -> Iterator[Deployment]:

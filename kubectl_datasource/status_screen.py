@@ -38,7 +38,7 @@ def status_json(datasource: Datasource, advice: Advice) -> dict[str, Any]:
     return {
         **as_json(datasource),
         "suspended": datasource.is_suspended,
-        "grantExpiresAt": datasource.status.grant_expires_at,
+        "contact": datasource.contact or None,
         "history": history.history_json(datasource.status.history),
         "conditions": msgspec.to_builtins(datasource.status.conditions or ()),
         "what": advice.what,
@@ -53,6 +53,7 @@ def _facts(datasource: Datasource, now: datetime) -> Iterator[tuple[str, str]]:
     yield "Authorized as", status.authorized_as or ""
     yield "Authorized at", when(status.authorized_at, now)
     yield "Last authorized as", status.last_authorized_as or ""
+    yield "Whom to ask", datasource.contact
     yield "Access token until", when(status.expires_at, now)
     yield "Refreshed at", when(status.refreshed_at, now)
     yield "Next refresh", when(status.next_refresh, now)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from datasource.api.names import CREDENTIAL_SUFFIX
+from datasource.oauth2.reserved_parameters import reserved_parameter_in
 from datasource.outbound.endpoint import endpoint_problem
 from kubectl_datasource.exits import Misused
 
@@ -108,3 +109,14 @@ def look_at_urls(urls: Mapping[str, str]) -> None:
             raise Misused(f"{option} is longer than {LONGEST_URL} characters.", "Take its query out, or part of it.")
         if option == "--issuer" and "?" in url:
             raise Misused("--issuer has a query.", "Take the ? and what follows out of it (RFC 8414 section 2).")
+
+
+def look_at_query(option: str, url: str, field: str) -> None:
+    """The query of an endpoint, which is written into that field of spec.oauth2.
+
+    Raises:
+        Misused: it sets what the flow sets itself, or what proxies must not log.
+    """
+    name = reserved_parameter_in(url, field)
+    if name is not None:
+        raise Misused(f"{option} sets {name} in its query.", "Leave that out: the flow sets it itself.")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from datasource.api.states import State
-from kubectl_datasource.exits import Exit, Refused, Unreachable
+from kubectl_datasource.exits import Exit, NotFound, Refused, Unreachable
 from kubectl_datasource.objects import Datasource
 
 LOOK_EVERY = timedelta(seconds=1)
@@ -26,6 +26,8 @@ class Ended:
 
     exit: Exit
     text: str
+    is_missing: bool = False
+    """There is no such Datasource."""
 
 
 T = TypeVar("T")
@@ -61,7 +63,7 @@ def _looked(look: Callable[[], Datasource], judge: Judge[T]) -> T | Going | Ende
     except Unreachable:
         return Going("trying to reach the cluster, which does not answer")
     except Refused as error:
-        return Ended(error.exit, error.what)
+        return Ended(error.exit, error.what, is_missing=isinstance(error, NotFound))
 
 
 def not_looked_at(datasource: Datasource) -> Going | None:
@@ -90,8 +92,7 @@ def is_suspended(datasource: Datasource) -> Ended:
     name, namespace = datasource.metadata.name, datasource.metadata.namespace
     return Ended(
         Exit.NOT_AS_WANTED,
-        f"{datasource.place} is suspended by spec.suspend. To go on: "
-        f'kubectl patch dsrc {name} -n {namespace} --type=merge -p \'{{"spec":{{"suspend":false}}}}\'',
+        f"{datasource.place} is suspended by spec.suspend. To continue: kubectl datasource resume {name} -n {namespace}",
     )
 
 

@@ -15,7 +15,7 @@ from deploy.local import build
 from deploy.local.cache import BUILD, REPOSITORY
 from deploy.local.processes import StackError
 from deploy.local.progress import say
-from release import changelog, chart, image, krew, packages, program, provenance, sbom
+from release import changelog, chart, image, krew, origin, packages, program, provenance, sbom
 from release.archives import Member, members_of, tar, tar_gz
 from release.keys import private_key
 from release.refusal import Refused
@@ -124,6 +124,8 @@ class Release:
             return
         found = image.read(Path(self.settings.image))
         image.check_base(found, self.settings.base)
+        (wheel,) = self.folder.glob("datasource_operator-*.whl")
+        origin.check(found, wheel, (self.source.folder / "requirements" / "run.txt").read_text())
         name = f"datasource-operator-{self.version}"
         members = _without_dates(found.members)
         if self.settings.repository:

@@ -29,7 +29,7 @@ class PlatformImage:
     Attributes:
         platform: such as linux/amd64.
         base_digest: what the builder says that it is based on; empty: nothing.
-        files: what an SBOM is made of, by path.
+        files: what an SBOM is made of, and what our own package recorded of itself, by path.
     """
 
     platform: str
@@ -86,7 +86,8 @@ def check_base(image: Image, base: str) -> None:
         if each.base_digest and each.base_digest != digest:
             raise Refused(
                 f"The image for {each.platform} says that it is based on {each.base_digest}, and RELEASE_BASE on {digest}. "
-                "Build it again from RELEASE_BASE, or name what it was built from."
+                "Build it again from RELEASE_BASE, or name what it was built from. With --layers, buildah notes a step of its "
+                "own instead: build without that."
             )
 
 
@@ -163,4 +164,10 @@ def _take_away(files: dict[str, bytes], path: PurePosixPath) -> None:
 
 def _is_of_interest(path: PurePosixPath) -> bool:
     is_metadata = path.name == "METADATA" and path.parent.name.endswith(".dist-info")
-    return is_metadata or str(path) in {DPKG_STATUS, *OS_RELEASE}
+    return is_metadata or is_record(path) or str(path) in {DPKG_STATUS, *OS_RELEASE}
+
+
+def is_record(path: PurePosixPath) -> bool:
+    """Whether it lists the files of our own package (PyPA, "Recording installed projects")."""
+    folder = path.parent.name
+    return path.name == "RECORD" and folder.startswith("datasource_operator-") and folder.endswith(".dist-info")

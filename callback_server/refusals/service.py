@@ -23,14 +23,31 @@ from datasource.outbound.printable import printable, sentence
 
 def consent_was_denied(error: str, description: str | None) -> Refused:
     """`access_denied` and its kin (RFC 6749 section 4.1.2.1)."""
+    error = error.strip()
     said = Words(sentence(f"{error}: {description}" if description else error))
-    if error == "access_denied":
+    # No service has two errors that differ in letters alone.
+    meant = error.lower()
+    if meant in _A_PERSON_SAID_NO:
         return worded(Kind.CONSENT_WAS_DENIED, said=said)
     kind = Kind.THE_SERVICE_REFUSED_THE_REQUEST
-    if error in {"temporarily_unavailable", "server_error"}:
+    if meant in {"temporarily_unavailable", "server_error"}:
         refused = worded(kind, advice=AGAIN_OR_TELL, said=said, remedy=text(f"{kind}.in_a_minute"))
         return dataclasses.replace(refused, title=text(f"{kind}.not_ready"))
     return worded(kind, advice=TELL, said=said, remedy=CORRECT_IT)
+
+
+_A_PERSON_SAID_NO = frozenset(
+    {
+        "access_denied",
+        "consent_denied",
+        "user_canceled",
+        "user_cancelled",
+        "user_cancelled_authorize",
+        "user_cancelled_login",
+        "user_denied",
+    }
+)
+"""The standard's name for it, and those of services: LinkedIn has two, one for each of its pages."""
 
 
 def refused_without_state(error: str, description: str | None) -> Refused:

@@ -23,7 +23,8 @@ from datasource.oauth2.kubernetes_user import ClaimMapping, NobodyKnown, User, u
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.pushed_authorization import pushed_authorization_request
 from datasource.oauth2.token_request import Client, ClientAuthentication, authorization_code_request
-from datasource.process.sign_in import CLIENT_ID, ISSUER, SignIn, UnusableSignIn
+from datasource.process.sign_in import SignIn, UnusableSignIn
+from datasource.process.sign_in_variables import CLIENT_ID, ISSUER
 from datasource.providers.discovery import Discovery
 from datasource.providers.exchange import push_authorization, request_token
 from datasource.providers.transport import Transport

@@ -17,7 +17,7 @@ from datasource.api.states import OPEN_THE_LINK, State
 from datasource.cluster.tables import TablePage
 from datasource.outbound.printable import printable
 from datasource.process.branding import Branding
-from datasource.records.history import SUCCEEDED, Act, By, HistoryEntry
+from datasource.records.history import STORED, SUCCEEDED, Act, By, HistoryEntry
 
 WHO_AM_I = "kubectl auth whoami"
 
@@ -187,6 +187,7 @@ _ACTS: Mapping[str, str] = {
     Act.CLEAR: "clear",
     Act.REFRESH: "refresh",
     SUCCEEDED: "succeeded",
+    STORED: "stored",
 }
 _BY: Mapping[str, str] = {By.ANNOTATION: "annotation", By.LINK: "link", By.IMPORT: "import", By.UNPROVEN: "unproven"}
 

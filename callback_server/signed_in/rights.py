@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from callback_server import refusals
 from callback_server.granted import NotGranted
+from callback_server.limits import Denials
 from callback_server.signed_in.trail import Trail
 from datasource.cluster.access_reviews import may
 from datasource.cluster.api_errors import Forbidden
@@ -61,6 +62,7 @@ class Rights:
     """Those that are served; none: all."""
     monotonic: Callable[[], float]
     trail: Trail
+    denials: Denials
     _kept: FairCache[_Question, _Answer] = field(default_factory=lambda: FairCache(KEPT_IN_ALL, KEPT_PER_USER))
 
     @property
@@ -87,9 +89,9 @@ class Rights:
         if self.namespaces and namespace not in self.namespaces:
             return False
         question = _Question(user, verb, namespace, name)
-        known = None if anew else self._kept.get(question, user.name)
-        if known is not None and self.monotonic() < known.until:
-            return known.is_allowed
+        known = None if anew else self._known(question)
+        if known is not None:
+            return known
         asked_at = self.monotonic()
         try:
             is_allowed = await may(self.kube, user, verb, namespace, name)
@@ -106,10 +108,19 @@ class Rights:
 
         Raises:
             Refused: the user may not; the page is the same whatever is there.
+            Exceeded: the user was denied too much of late; nobody was asked.
             ApiError, Unavailable: it is not known.
         """
+        if not self._known(_Question(user, verb, namespace, name)):
+            self.denials.require_room(user.name, namespace)
         if not await self.allows(user, verb, namespace, name, anew=anew):
+            self.denials.count(user.name, namespace)
             self.trail.denied(user, verb, namespace, name)
             if namespace is None:
                 raise refusals.not_allowed_everywhere(user.name, verb)
             raise refusals.not_allowed(user.name, verb, namespace)
+
+    def _known(self, question: _Question) -> bool | None:
+        """The answer of a moment ago; None where there is none."""
+        known = self._kept.get(question, question.user.name)
+        return known.is_allowed if known is not None and self.monotonic() < known.until else None

@@ -56,6 +56,8 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=spe
     """How endpoints are written where each customer has a host and the service has no metadata, by field."""
     scope_texts: dict[str, str] = {}
     """What some scopes let an app do, for whoever consents: It will be able to ..."""
+    scope_includes: dict[str, tuple[str, ...]] = {}
+    """By scopes, those that the service grants with them and does not name beside them; a star is any end of a name."""
     other_account: dict[str, str] = {}
     """Parameters of the authorize request with which the service lets a person choose the account; empty: none is known. One
     that a provider does not know may be an error there (OIDC Core section 3.1.2.1), so nothing is sent by guess."""
@@ -71,3 +73,9 @@ PRESETS: Mapping[str, Preset] = msgspec.convert(
     tomllib.loads(Path(__file__).with_name("presets.toml").read_text()), dict[str, Preset]
 )
 """By the names that `spec.oauth2.provider` may have."""
+
+
+def scopes_included(provider: str | None) -> Mapping[str, tuple[str, ...]]:
+    """By scopes of a provider, those that it grants with them and does not name beside them."""
+    preset = PRESETS.get(provider or "")
+    return {} if preset is None else preset.scope_includes

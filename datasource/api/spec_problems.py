@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,12 +22,14 @@ from datasource.api.spec import (
 )
 from datasource.api.template_problems import credential_template_problems
 from datasource.api.token_endpoints import listed_endpoints
-from datasource.oauth2.authorize import RESERVED_PARAMETERS
 from datasource.oauth2.client_assertion import CLIENT_ASSERTION_ALGORITHMS
 from datasource.oauth2.provider_metadata import has_placeholder
-from datasource.oauth2.token_request import (
+from datasource.oauth2.reserved_parameters import (
+    RESERVED_PARAMETERS,
     RESERVED_TOKEN_PARAMETERS,
-    SECRET_PARAMETERS,
+    reserved_parameters_in,
+)
+from datasource.oauth2.token_request import (
     WITH_A_SECRET,
     WITHOUT_A_SECRET,
     ClientAuthentication,
@@ -85,6 +87,12 @@ def _preset_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
 
 
 def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator[SpecProblem]:
+    for name, url in _written_endpoints(oauth2).items():
+        yield from _url_problems(f"spec.oauth2.{name}", url, allow_insecure_http=allow_insecure_http)
+
+
+def _written_endpoints(oauth2: OAuth2) -> dict[str, str]:
+    """All URLs, by field of spec.oauth2."""
     endpoints = {
         "issuer": oauth2.issuer,
         "discoveryURL": oauth2.discovery_url,
@@ -95,9 +103,7 @@ def _endpoint_problems(oauth2: OAuth2, *, allow_insecure_http: bool) -> Iterator
         "pushedAuthorizationURL": oauth2.pushed_authorization_url,
         **listed_endpoints(oauth2.token_urls),
     }
-    for name, url in endpoints.items():
-        if url:
-            yield from _url_problems(f"spec.oauth2.{name}", url, allow_insecure_http=allow_insecure_http)
+    return {field: url for field, url in endpoints.items() if url}
 
 
 def _discovery_problems(whole: OAuth2) -> Iterator[SpecProblem]:
@@ -158,20 +164,11 @@ def _url_problems(field: str, url: str, *, allow_insecure_http: bool) -> Iterato
 
 
 def _parameter_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
-    queries = {
-        "authorizeURL": (oauth2.authorize_url, RESERVED_PARAMETERS),
-        # Credentials never stand in a URL: proxies and servers log them.
-        "discoveryURL": (oauth2.discovery_url, SECRET_PARAMETERS),
-        "tokenURL": (oauth2.token_url, SECRET_PARAMETERS),
-        "refreshURL": (oauth2.refresh_url, SECRET_PARAMETERS),
-        **{field: (url, SECRET_PARAMETERS) for field, url in listed_endpoints(oauth2.token_urls).items()},
-    }
-    for field, (url, reserved) in queries.items():
-        for name, _ in parse_qsl(urlsplit(url or "").query, keep_blank_values=True):
-            if name in reserved:
-                yield SpecProblem(
-                    f"spec.oauth2.{field}", f"sets {name} in its query", "Leave that out: the flow sets it itself."
-                )
+    for field, url in _written_endpoints(oauth2).items():
+        for name in reserved_parameters_in(url, field):
+            yield SpecProblem(
+                f"spec.oauth2.{field}", f"sets {name} in its query", "Leave that out: the flow sets it itself."
+            )
     maps = {
         "authorizeParameters": (oauth2.authorize_parameters, RESERVED_PARAMETERS),
         "tokenParameters": (oauth2.token_parameters, RESERVED_TOKEN_PARAMETERS),

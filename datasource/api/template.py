@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
+from datasource.outbound.printable import printable
+
 VARIABLES = ("access_token", "token_type", "expires_at", "scopes", "url", "name", "namespace")
 """What a template may use; `expires_at` is RFC 3339 in UTC, empty where the provider told no lifetime."""
 
@@ -46,8 +48,8 @@ FILTERS: Mapping[str, Callable[[str], str]] = {"b64": _b64, "json": _json, "urle
 BASIC_AS = "basic_as:"
 """With a user name behind it: what stands after `Authorization: Basic` for that user, with the value as the password."""
 
-# RFC 7617 section 2: a user name has no colon. White space would be a slip of whoever wrote it.
-_BASIC_USER = re.compile(r"[^\s:|{}]{1,128}")
+# RFC 7617 section 2: a user name has no colon and no control character. White space would be a slip of whoever wrote it.
+_BASIC_USER = re.compile(r"[^\s:|{}\x00-\x1f\x7f-\x9f]{1,128}")
 
 
 def unknown_variables(text: str, captured: Sequence[str] = ()) -> Iterator[str]:
@@ -117,8 +119,8 @@ LONGEST_SHOWN = 253
 
 
 def shown(name: str) -> str:
-    """A piece of a template as messages show it: it may be as long as the template."""
-    return name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]} ..."
+    """A piece of a template as messages show it: it may be as long as the template, and move a terminal's cursor."""
+    return printable(name, LONGEST_SHOWN)
 
 
 def _braced(placeholder: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datasource.api.names import GROUP, LAST_APPLIED
 from datasource.api.secret_metadata import LARGEST_METADATA, SecretMetadata
 from datasource.api.spec import Spec, SpecProblem, TokenSecretTemplate
-from datasource.api.template import filter_problems, rendered_size, shown, unknown_variables, uses
+from datasource.api.template import LONGEST_SHOWN, filter_problems, rendered_size, shown, unknown_variables, uses
 
 LARGEST_SECRET = 512 * 1024
 """Bytes of a token Secret's data: its keys, and its values in base64. Kubernetes takes 1 MiB before base64."""
@@ -125,7 +125,7 @@ def _data_problems(data: Mapping[str, str], captured: tuple[str, ...]) -> Iterat
     for key, text in data.items():
         if not _SECRET_KEY.fullmatch(key) or key == "." or key.startswith(".."):
             yield SpecProblem(
-                f"{_TEMPLATE}.data[{key[:_LONGEST_PREFIX]}]",
+                f"{_TEMPLATE}.data[{shown(key[:LONGEST_SHOWN])}]",
                 "is not a key that a Secret can have",
                 "Use up to 253 letters, digits, - _ and ., not . alone and no two dots in front.",
             )
@@ -146,7 +146,7 @@ def _metadata_key_problems(field: str, texts: Mapping[str, str]) -> Iterator[Spe
         found = _METADATA_KEY.fullmatch(key)
         if found is None or len(found["prefix"] or "/") - 1 > _LONGEST_PREFIX:
             yield SpecProblem(
-                f"{field}[{key[:_LONGEST_PREFIX]}]",
+                f"{field}[{shown(key[:LONGEST_SHOWN])}]",
                 "is not a key that Kubernetes accepts",
                 "Use up to 63 letters, digits, - _ and ., and perhaps a DNS name and / in front.",
             )

@@ -23,7 +23,7 @@ class NotFound(ApiError):
 
 
 class Forbidden(ApiError):
-    """403: RBAC or an admission policy."""
+    """403: RBAC or a quota; or somebody's webhook or policy, which choose the status of what they refuse."""
 
 
 class Conflict(ApiError):
@@ -31,7 +31,7 @@ class Conflict(ApiError):
 
 
 class Invalid(ApiError):
-    """400 or 422: the API server does not accept the object, for example because it is immutable."""
+    """400, 413 or 422: the API server does not accept the object, for example because it is immutable."""
 
 
 class Expired(ApiError):
@@ -51,8 +51,16 @@ _ERRORS: Mapping[int, type[ApiError]] = {
     404: NotFound,
     409: Conflict,
     410: Expired,
+    413: Invalid,
     422: Invalid,
 }
+
+_OF_ADMISSION = re.compile(
+    r"""\Aadmission\ webhook\ "[^"]*"\ denied\ the\ request
+    | \ is\ forbidden:\ ValidatingAdmissionPolicy\ '[^']*'\ with\ binding\ '[^']*'\ denied\ request""",
+    re.VERBOSE,
+)
+"""How the API server begins what it passes on. A webhook that refuses with 409 was no conflict, and one with 503 no outage."""
 
 
 class Status(msgspec.Struct):
@@ -67,7 +75,10 @@ def api_error(code: int, status: Status, retry_after: str | None = None) -> ApiE
     """The error of a refusal; `retry_after` is the header, which counts where it is a number of seconds."""
     seconds = re.fullmatch("[0-9]{1,9}", retry_after or "")
     wait = None if seconds is None else timedelta(seconds=int(seconds[0]))
-    return _ERRORS.get(code, ApiError)(code, status.reason, status.message, wait)
+    kind = _ERRORS.get(code, ApiError)
+    if kind is not Invalid and _OF_ADMISSION.search(status.message) is not None:
+        kind = Forbidden
+    return kind(code, status.reason, status.message, wait)
 
 
 def refusal(code: int, content: bytes, retry_after: str | None) -> ApiError:

@@ -6,22 +6,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-RESERVED_PARAMETERS = frozenset(
-    {
-        "client_id",
-        "redirect_uri",
-        "state",
-        "response_type",
-        "response_mode",
-        "scope",
-        "code_challenge",
-        "code_challenge_method",
-        "nonce",
-        "request",
-        "request_uri",
-    }
-)
-"""Parameters that the flow sets itself, or that would change what it means (another response_mode never reaches us)."""
+from datasource.oauth2.reserved_parameters import RESERVED_PARAMETERS
 
 
 class ReservedParameter(ValueError):
@@ -90,12 +75,6 @@ def front_url(endpoint: str, parameters: Sequence[tuple[str, str]]) -> str:
     _refuse_reserved(own)
     # %20, not +: some providers read the query as a path.
     return urlunsplit(split._replace(query=urlencode([*own, *parameters], quote_via=quote, safe="")))
-
-
-def reserved_parameter_in(endpoint: str) -> str | None:
-    """The first parameter in an endpoint's own query that the flow sets itself, if there is one."""
-    names = (name for name, _ in parse_qsl(urlsplit(endpoint).query, keep_blank_values=True))
-    return next((name for name in names if name in RESERVED_PARAMETERS), None)
 
 
 def pushed_url(endpoint: str, *, client_id: str, request_uri: str) -> str:

@@ -98,12 +98,15 @@ def raise_for_reply(
     Raises:
         OAuth2Error: one of its subclasses, where it is not.
     """
+    challenge = _challenge(headers.get("www-authenticate", ""))
+    words = words_of(members, text, sent) or said(challenge, sent).strip()
+    if rules:
+        everything = _compared(_everything_told(members, text) or challenge)
+        rule = next((rule for rule in rules if _matches(rule, status, members or {}, everything)), None)
+        if rule is not None:
+            raise _meant_by(rule, status, members or {}, words, sent)
     if 300 <= status < 400:
         raise RedirectRefused(status, endpoint)
-    words = words_of(members, text, sent) or _challenge(headers.get("www-authenticate", ""), sent)
-    rule = next((rule for rule in rules if _matches(rule, status, members or {}, words)), None)
-    if rule is not None:
-        raise _meant_by(rule, status, members or {}, words, sent)
     wait = retry_after(headers.get("retry-after"), received_at)
     if status in {429, 503}:
         raise Throttled(status, wait, words)
@@ -129,7 +132,7 @@ def _oauth_error(
     error = members.get("error")
     if not isinstance(error, str) or not error:
         return None
-    code = said(error, sent)
+    code = said(error.strip(), sent)
     description = members.get("error_description")
     shown = said(description, sent) if isinstance(description, str) and description else None
     # No service has two errors that differ in letters alone, and some write INVALID_GRANT.
@@ -154,7 +157,7 @@ def _meant_by(
     return kinds.get(rule.means, TemporarilyRefused)(code, words or None)
 
 
-def _matches(rule: ErrorRule, status: int, members: Mapping[str, Any], words: str) -> bool:
+def _matches(rule: ErrorRule, status: int, members: Mapping[str, Any], everything: str) -> bool:
     if rule.status is not None and rule.status != status:
         return False
     stands = list(_texts_at(members, rule.path or "error"))
@@ -162,7 +165,20 @@ def _matches(rule: ErrorRule, status: int, members: Mapping[str, Any], words: st
         return False
     if rule.path is not None and not stands:
         return False
-    return rule.description is None or rule.description.casefold() in words.casefold()
+    if rule.description is None:
+        return True
+    wanted = _compared(rule.description)
+    return wanted != "" and wanted in everything
+
+
+def _everything_told(members: Mapping[str, Any] | None, text: str) -> str:
+    """All that a reply says, to compare it with and never to be shown: neither cut nor without what was sent."""
+    return text if members is None else ", ".join(_told(members))
+
+
+def _compared(text: str) -> str:
+    """In small letters, and one space for every white space."""
+    return " ".join(text.split()).casefold()
 
 
 def _texts_at(members: object, path: str) -> Iterator[str]:
@@ -205,6 +221,13 @@ _TELLING = frozenset(
         "error_message",
         "errormessage",
         "error_msg",
+        "error_detail",
+        "error_details",
+        "error_hint",
+        "error_reason",
+        "errordescription",
+        "errordetail",
+        "errordetails",
         "errors",
         "errorsummary",
         "errorcauses",
@@ -214,6 +237,9 @@ _TELLING = frozenset(
         "description",
         "detail",
         "details",
+        "developer_message",
+        "developermessage",
+        "hint",
         "title",
         "reason",
         "type",
@@ -243,10 +269,14 @@ def words_of(members: Mapping[str, Any] | None, text: str = "", sent: Sequence[s
     """
     if members is None:
         return "" if is_page(text) or text.startswith(("{", "[")) else said(text, sent).strip()
-    told = [f"{name}: {_text(value)}" for name, value in _telling(members, 0) if _text(value).strip()]
+    told = _told(members)
     if len(told) == 1:
         told = [told[0].partition(": ")[2]]
     return said(", ".join(told[:_MOST_WORDS]), sent).strip()
+
+
+def _told(members: Mapping[str, Any]) -> list[str]:
+    return [f"{name}: {_text(value)}" for name, value in _telling(members, 0) if _text(value).strip()]
 
 
 def _telling(value: object, depth: int) -> Iterator[tuple[str, str | Number | bool]]:
@@ -271,10 +301,10 @@ def _plain(value: object) -> Iterator[str | Number]:
         yield from (entry for entry in value if isinstance(entry, str | Number))
 
 
-def _challenge(header: str, sent: Sequence[str]) -> str:
+def _challenge(header: str) -> str:
     """What WWW-Authenticate says for people (RFC 6750 section 3). A gateway may have written it: it is shown, and decides
-    nothing."""
-    return said(": ".join(each[1] or each[2] for each in _IN_A_CHALLENGE.finditer(header)), sent).strip()
+    nothing by itself."""
+    return ": ".join(each[1] or each[2] for each in _IN_A_CHALLENGE.finditer(header))
 
 
 _IN_A_CHALLENGE = re.compile(r'\berror(?:_description)?=(?:"([^"]*)"|([^",\s]+))')

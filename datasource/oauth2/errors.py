@@ -78,7 +78,7 @@ class Throttled(OAuth2Error):
 
     def __init__(self, status: int, retry_after: timedelta | None, words: str = "") -> None:
         super().__init__(
-            f"The provider answered {status}: it is overloaded or asks for fewer requests.{_it_says(words)}"
+            f"The provider answered {status}: it is overloaded or asks for fewer requests.{_provider_says(words)}"
         )
         self.retry_after = retry_after
 
@@ -126,7 +126,7 @@ class Unauthorized(OAuth2Error):
     processed = Processed.NO
 
     def __init__(self, words: str = "") -> None:
-        super().__init__(f"The provider answered 401, and no OAuth error says of what.{_it_says(words)}")
+        super().__init__(f"The provider answered 401, but no OAuth error that says why.{_provider_says(words)}")
 
 
 class MalformedTokenResponse(OAuth2Error):
@@ -141,7 +141,7 @@ class UnexpectedStatus(OAuth2Error):
     def __init__(self, status: int, words: str = "", *, is_page: bool = False, endpoint: str = "token URL") -> None:
         what = " with a web page" if is_page else ""
         wrong_place = f" Is this the {endpoint}?" if is_page or status in _NOTHING_THERE else ""
-        super().__init__(f"The provider answered {status}{what}.{_it_says(words)}{wrong_place}")
+        super().__init__(f"The provider answered {status}{what}.{_provider_says(words)}{wrong_place}")
         self.processed = Processed.PERHAPS if status >= 500 else Processed.NO
         self.status = status
 
@@ -158,8 +158,8 @@ class RedirectRefused(OAuth2Error):
         self.status = status
 
 
-def _it_says(words: str) -> str:
-    return f" It says: {words.rstrip('.')}." if words else ""
+def _provider_says(words: str) -> str:
+    return f" The provider says: {words.rstrip('.')}." if words else ""
 
 
 class MetadataUnavailable(OAuth2Error):

@@ -1,8 +1,8 @@
 """Who somebody is to the cluster: the claims of an id_token as kube-apiserver's --oidc flags read them, and more strictly.
 
-The claims are those of an id_token whose signature, issuer, audience and times were checked. What comes out is asked about
-in the cluster's own words, so nothing may come out that the cluster means something else by: no name and no group of its own,
-no text that looks like another on a page, no half of somebody's groups.
+The claims are those of an id_token whose signature, issuer, audience and times were checked. The cluster is asked what the
+resulting user may do. So the result must mean one thing only. It has no name and no group of the cluster's own, no text that
+looks like another on a page, and never only a part of a person's groups.
 """
 
 import re
@@ -12,6 +12,8 @@ from enum import Enum, auto
 from typing import Any
 
 import msgspec
+
+from datasource.oauth2.alphabets import looks_like_others
 
 LONGEST_NAME = 1024
 """Characters of a name or a group, prefix included."""
@@ -115,7 +117,8 @@ def _name(claims: Mapping[str, Any], mapping: ClaimMapping) -> str:
     if claim == "email" and claims.get("email_verified") is not True:
         raise NobodyKnown(Why.EMAIL_NOT_VERIFIED, claim)
     name = mapping.username_prefix + value
-    if not _is_usable(name) or _passes_for_another(name):
+    # The prefix is the platform team's, and of any alphabet.
+    if not _is_usable(name) or _passes_for_another(name) or looks_like_others(value):
         raise NobodyKnown(Why.NAME_UNUSABLE, claim)
     if name.startswith(_OF_THE_CLUSTER):
         raise NobodyKnown(Why.NAME_OF_THE_CLUSTER, claim)
@@ -156,9 +159,7 @@ def _is_usable(text: str) -> bool:
 
 
 def _passes_for_another(name: str) -> bool:
-    """Whether a page shows a name as it shows another one, letter by letter: the history tells people by their names.
-
-    Letters of two alphabets that look alike are not told: there is no end of them.
-    """
-    is_plain = unicodedata.is_normalized("NFC", name) and name == " ".join(name.split())
+    """Whether a page shows a name as it shows another one, letter by letter: the history tells people by their names."""
+    # Wide letters, those of mathematics and ligatures are no normal form.
+    is_plain = unicodedata.is_normalized("NFKC", name) and name == " ".join(name.split())
     return not is_plain or _LOST in name or _NOT_SEEN.search(name) is not None

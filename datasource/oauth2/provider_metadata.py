@@ -53,13 +53,10 @@ class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     @property
     def without_lists(self) -> "ProviderMetadata":
         """The same for a record: of the lists, which a provider may make long, only what decides anything."""
-        ways = self.token_endpoint_auth_methods_supported
         return msgspec.structs.replace(
             self,
             code_challenge_methods_supported=("S256",) if self.supports_s256 else None,
-            token_endpoint_auth_methods_supported=None
-            if ways is None
-            else tuple(each for each in WITH_A_SECRET if each in ways),
+            token_endpoint_auth_methods_supported=self._ways_with_a_secret,
             id_token_signing_alg_values_supported=None,
         )
 
@@ -71,7 +68,19 @@ class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
             require_pushed_authorization_requests=self.require_pushed_authorization_requests,
             authorization_response_iss_parameter_supported=self.authorization_response_iss_parameter_supported,
             code_challenge_methods_supported=("S256",) if self.supports_s256 else None,
+            token_endpoint_auth_methods_supported=self._ways_with_a_secret,
         )
+
+    def promises_about(self, token_url: str) -> "ProviderMetadata":
+        """The same for a credential from that token URL: of another one, nobody told how to authenticate there."""
+        if self.token_endpoint in (None, token_url):
+            return self.promises
+        return msgspec.structs.replace(self.promises, token_endpoint_auth_methods_supported=None)
+
+    @property
+    def _ways_with_a_secret(self) -> tuple[str, ...] | None:
+        ways = self.token_endpoint_auth_methods_supported
+        return None if ways is None else tuple(each for each in WITH_A_SECRET if each in ways)
 
 
 _ENDPOINTS = (

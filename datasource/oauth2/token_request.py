@@ -9,20 +9,11 @@ from urllib.parse import quote_plus, urlencode
 import msgspec
 
 from datasource.oauth2.extra_headers import ExtraHeader
+from datasource.oauth2.reserved_parameters import RESERVED_TOKEN_PARAMETERS, SECRET_PARAMETERS
 from datasource.outbound.provider_request import ProviderRequest
-
-SECRET_PARAMETERS = frozenset(
-    {"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "access_token", "password"}
-)
-"""What never stands in a URL, where proxies and servers log it."""
 
 _NEVER_SHOWN = SECRET_PARAMETERS | {"token", "state", "nonce", "code_challenge"}
 """Parameters whose values are cut out of what a provider says."""
-
-RESERVED_TOKEN_PARAMETERS = frozenset(
-    {*SECRET_PARAMETERS, "grant_type", "redirect_uri", "client_id", "client_assertion_type"}
-)
-"""Parameters of a token request that the flow sets itself."""
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 """RFC 7523 section 2.2."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from datasource.oauth2.error_reply import ErrorCode, ErrorRule, is_page, raise_for_reply, retry_after, words_of
 from datasource.oauth2.errors import MalformedTokenResponse, OAuth2Error, OutcomeUnknown, ProviderRefused
-from datasource.oauth2.lifetimes import LONGEST_LIFETIME, expiry_hint, told_grant_lifetime, told_lifetime
+from datasource.oauth2.lifetimes import LONGEST_LIFETIME, expiry_hint, told_grant_lifetime, told_lifetime_in
 from datasource.oauth2.reply_members import (
     LONGEST_TOKEN,
     error_members_of,
@@ -167,7 +167,8 @@ def _token_response(
         token_type=_token_type(members, options, sent),
         refresh_token=refresh_token_of(members.get("refresh_token")),
         id_token=_token_or_none(members.get("id_token")),
-        scopes=_scopes(members.get("scope"), options.scope_separator),
+        # Bitbucket has another name for them.
+        scopes=scopes_in(members.get("scope") or members.get("scopes"), options.scope_separator),
         captured=_captured(reply, options.captured),
     )
     return _with_lifetimes(response, members, received_at, options)
@@ -177,7 +178,7 @@ def _with_lifetimes(
     response: TokenResponse, members: Mapping[str, Any], received_at: datetime, options: ReplyOptions
 ) -> TokenResponse:
     """What is told holds, then what was told before, then what the spec says."""
-    told = told_lifetime(members.get("expires_in"), received_at) or options.last_lifetime
+    told = told_lifetime_in(members, received_at) or options.last_lifetime
     lifetime = told or options.default_lifetime
     grant = told_grant_lifetime(members, received_at)
     return replace(
@@ -197,13 +198,20 @@ def _has_token(members: Mapping[str, Any] | None, options: ReplyOptions) -> bool
 
 def _at_token_path(reply: dict[str, Any], options: ReplyOptions) -> dict[str, Any]:
     found = _at(reply, options.token_path)
-    if isinstance(found, dict):
+    if isinstance(found, dict) and not (options.token_path_may_be_missing and _holds_nothing(found)):
         return found
     if options.token_path_may_be_missing:
         return reply
     _raise_for_token_elsewhere(reply, ())
     raise MalformedTokenResponse(
         f"The reply has no object {printable('.'.join(options.token_path))}, where spec.oauth2.tokenPath looks for the token."
+    )
+
+
+def _holds_nothing(members: Mapping[str, Any]) -> bool:
+    """Whether there is no token in an object: it may only say whose the token is that stands elsewhere (Slack)."""
+    return (
+        _token_or_none(members.get("access_token")) is None and refresh_token_of(members.get("refresh_token")) is None
     )
 
 
@@ -247,7 +255,7 @@ def _access_token(members: dict[str, Any], reply: dict[str, Any], sent: Sequence
     if token is None:
         _raise_for_token_elsewhere(reply, sent)
         words = words_of(members, sent=sent)
-        says = f" It says: {words.rstrip('.')}." if words else ""
+        says = f" The provider says: {words.rstrip('.')}." if words else ""
         raise MalformedTokenResponse(f"The reply has no access_token that can be used.{says}")
     return token
 
@@ -277,7 +285,7 @@ def _token_or_none(value: object) -> str | None:
     return value if len(value) <= LONGEST_TOKEN and _VISIBLE.fullmatch(value) else None
 
 
-def _scopes(value: object, separator: str) -> tuple[str, ...] | None:
+def scopes_in(value: object, separator: str) -> tuple[str, ...] | None:
     """Scopes that an annotation can hold; None where there are none, or more than anybody means."""
     texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
     if sum(map(len, texts)) > 4 * _LONGEST_SCOPES:

@@ -38,3 +38,6 @@ class Reply:
 
 class UnusableReply(Exception):
     """A reply came, whole, in a form that is never opened. What that means depends on the request, so its sender says it."""
+
+    received: Reply | None = None
+    """What can be read of it: the status and the headers."""

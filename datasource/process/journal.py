@@ -216,7 +216,7 @@ class Journal:
         try:
             folder = self.again()
         except Unusable as why:
-            logger.error("the journal was deleted, and there is none again", error=str(why))
+            logger.error("the journal was deleted, and cannot be made again", error=str(why))
             return False
         os.close(self.folder)
         self.folder = folder

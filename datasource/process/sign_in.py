@@ -12,34 +12,24 @@ import msgspec
 from datasource.outbound.egress import read_host
 from datasource.outbound.endpoint import endpoint_problem, split_url
 from datasource.outbound.trust import UnusableBundle, check_bundle
+from datasource.process.sign_in_variables import (
+    CA_FILE,
+    CLIENT_ID,
+    GROUPS_CLAIM,
+    GROUPS_PREFIX,
+    ISSUER,
+    SCOPES,
+    SECRET_FILE,
+    USERNAME_CLAIM,
+    USERNAME_PREFIX,
+    VARIABLES,
+)
 
 DEFAULT_SCOPES = ("openid", "email", "profile")
 """What every provider of OpenID Connect knows."""
 
 NO_PREFIX = "-"
 """What `--oidc-username-prefix` calls none: its default is one."""
-
-ISSUER = "DATASOURCE_SIGN_IN_ISSUER"
-CLIENT_ID = "DATASOURCE_SIGN_IN_CLIENT_ID"
-SECRET_FILE = "DATASOURCE_SIGN_IN_SECRET_FILE"  # noqa: S105 - a name, not a secret
-SCOPES = "DATASOURCE_SIGN_IN_SCOPES"
-USERNAME_CLAIM = "DATASOURCE_SIGN_IN_USERNAME_CLAIM"
-USERNAME_PREFIX = "DATASOURCE_SIGN_IN_USERNAME_PREFIX"
-GROUPS_CLAIM = "DATASOURCE_SIGN_IN_GROUPS_CLAIM"
-GROUPS_PREFIX = "DATASOURCE_SIGN_IN_GROUPS_PREFIX"
-CA_FILE = "DATASOURCE_SIGN_IN_CA_FILE"
-
-VARIABLES = (
-    ISSUER,
-    CLIENT_ID,
-    SECRET_FILE,
-    SCOPES,
-    USERNAME_CLAIM,
-    USERNAME_PREFIX,
-    GROUPS_CLAIM,
-    GROUPS_PREFIX,
-    CA_FILE,
-)
 
 _LONGEST = 256
 _LARGEST_SECRET = 4096

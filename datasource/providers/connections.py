@@ -46,8 +46,8 @@ class Connection:
 class ProviderConnections:
     """Connections to one provider, each for one request at a time; the one that was used last is used next.
 
-    httpcore's pool does the same, and looks at every connection for every other one at each request: three quarters of what
-    httpcore took.
+    The pool of httpcore does the same. But at each request it looks at every connection for every other one, which was three
+    quarters of all that httpcore took.
     """
 
     def __init__(self, new_connection: Callable[[str], Connection]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeVar
 
 import httpcore
 
@@ -113,7 +114,7 @@ def failure(error: Exception, host: str, progress: Progress, deadline: timedelta
             # Names that a resolver cannot even be asked for.
             return NotDelivered(f"{host} is no host that can be reached.")
         case UnusableReply():
-            return UnusableReply(str(error))
+            return _with(progress, UnusableReply(str(error)))
         case ReplyTooLarge():
             return _with(progress, ReplyTooLarge(str(error)))
         case TimeoutError() if not progress.is_written:
@@ -136,7 +137,10 @@ def hindrance_of(error: Exception, progress: Progress) -> Hindrance:
     return hindrance(error, stage, is_timeout=isinstance(error, httpcore.TimeoutException | TimeoutError))
 
 
-def _with(progress: Progress, error: OutcomeUnknown) -> OutcomeUnknown:
+E = TypeVar("E", OutcomeUnknown, ReplyTooLarge, UnusableReply)
+
+
+def _with(progress: Progress, error: E) -> E:
     """The same, with what can be read: perhaps all that matters."""
     error.received = progress.readable()
     return error

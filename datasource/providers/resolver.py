@@ -1,8 +1,8 @@
 """I/O: how the names of providers become addresses, so that one tenant's names cost only that tenant.
 
-Whoever may write a Datasource says which names are asked for, and can have a name server that never answers. The resolver of
-the event loop does such work on two threads (libuv), and no cancelled wait frees one: two silent names stop every lookup of the
-process. c-ares asks without threads of its own for each lookup; what each tenant may have under way is bounded here.
+A tenant who may write a Datasource says which names are asked for, and can have a name server that never answers. The resolver
+of the event loop does such work on two threads (libuv), and a cancelled wait frees neither. So two silent names stop every
+lookup of the process. The library c-ares needs no thread for each lookup. How many a tenant may have under way is bounded here.
 """
 
 import asyncio

@@ -20,11 +20,11 @@ from datasource.api.spec import (
     PushedAuthorization,
 )
 from datasource.api.token_endpoints import chosen_endpoint
-from datasource.oauth2.authorize import reserved_parameter_in
 from datasource.oauth2.client_assertion import client_assertion
 from datasource.oauth2.extra_headers import ExtraHeader
 from datasource.oauth2.lifetimes import LONGEST_LIFETIME
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.oauth2.reserved_parameters import reserved_parameter_in
 from datasource.oauth2.token_request import WITH_A_SECRET, BodyFormat, Client, ClientAuthentication, RequestOptions
 from datasource.oauth2.token_response import ReplyOptions
 from datasource.records.client_secret import ClientSecret, usable_signing_key
@@ -139,8 +139,8 @@ def _authenticating_as_told(whole: OAuth2, said: ProviderMetadata, token_url: st
     the wrong way would spend the code."""
     listed = said.token_endpoint_auth_methods_supported or ()
     basic, post = ClientAuthentication.CLIENT_SECRET_BASIC, ClientAuthentication.CLIENT_SECRET_POST
-    # A token URL that is written may be another server's.
-    is_told = token_url == said.token_endpoint and post in listed and basic not in listed
+    # A token URL that is written may be another server's. What was promised once names none: it was about the one in use.
+    is_told = said.token_endpoint in (None, token_url) and post in listed and basic not in listed
     if not is_told or whole.client_authentication is not None or whole.client_secret_ref is None:
         return whole
     return msgspec.structs.replace(whole, client_authentication=post)

@@ -26,6 +26,9 @@ from datasource.records.link_keys import LinkKeys, Origin, Purpose
 
 FLOW_LIFETIME = timedelta(minutes=10)
 
+LONGEST_KEPT = timedelta(days=1)
+"""No record of ours ends later, be it of a flow or of a session: one that says so was written by somebody else."""
+
 _DATA_KEY = "flow"
 
 _RECORD_NAME = re.compile(r"datasource-flow-(?P<digest>[0-9a-f]{16})-[0-9]")
@@ -257,8 +260,9 @@ def _cut(text: str) -> str:
 
 
 def has_expired(metadata: Metadata, now: datetime) -> bool:
-    """Whether a flow record may be swept, told from its metadata; one that does not say when counts as expired."""
+    """Whether a record may be swept, told from its metadata; one that does not say when, or too late, counts as expired."""
     try:
-        return parse_rfc3339(metadata.annotations.get(Annotation.EXPIRES_AT, "")) <= now
+        expires_at = parse_rfc3339(metadata.annotations.get(Annotation.EXPIRES_AT, ""))
     except ValueError:
         return True
+    return not now < expires_at <= now + LONGEST_KEPT

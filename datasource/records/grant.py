@@ -8,6 +8,7 @@ Nobody says whether a refresh moves an end that was told. So an end is near when
 14 days: a refresh is due after two thirds (`schedule`), so an end that refreshing moves is never near while refreshing works.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -47,8 +48,8 @@ _STEPS = {Nearness.ONE_DAY: timedelta(days=1), Nearness.THREE_DAYS: timedelta(da
 """The nearest first."""
 
 
-def grant_end(facts: CredentialFacts, *, lifetime: timedelta | None, idle: timedelta | None) -> GrantEnd | None:
-    """The first end of the grant that is known; None where nobody tells one.
+def grant_ends(facts: CredentialFacts, *, lifetime: timedelta | None, idle: timedelta | None) -> tuple[GrantEnd, ...]:
+    """The ends of the grant that are known, the first one first.
 
     An end before the last refresh was none: the provider took the refresh token after it.
 
@@ -58,7 +59,7 @@ def grant_end(facts: CredentialFacts, *, lifetime: timedelta | None, idle: timed
         idle: how long it lasts after each refresh.
     """
     if not facts.has_refresh_token or facts.refreshed_at is None:
-        return None
+        return ()
     ends = []
     if facts.grant_expires_at is not None and facts.grant_expires_at > facts.refreshed_at:
         left = facts.grant_expires_at - facts.refreshed_at
@@ -67,7 +68,12 @@ def grant_end(facts: CredentialFacts, *, lifetime: timedelta | None, idle: timed
         ends.append(GrantEnd(_after(facts.refreshed_at, idle), idle))
     if lifetime is not None and facts.authorized_at is not None:
         ends.append(GrantEnd(_after(facts.authorized_at, lifetime), lifetime))
-    return min((end for end in ends if end.at > facts.refreshed_at), key=lambda end: end.at, default=None)
+    return tuple(sorted((end for end in ends if end.at > facts.refreshed_at), key=lambda end: end.at))
+
+
+def near_end(ends: Iterable[GrantEnd], now: datetime) -> GrantEnd | None:
+    """The first end that is near. Before it may come one that is not: refreshes move that, and would hide the other."""
+    return next((end for end in ends if nearness(end, now) is not None), None)
 
 
 def _after(moment: datetime, span: timedelta) -> datetime:
@@ -92,17 +98,26 @@ def next_step_towards(end: GrantEnd, now: datetime) -> datetime | None:
     return min((moment for size in sizes if (moment := end.at - size) > now), default=None)
 
 
-def told_life(before: CredentialFacts, told_end: datetime | None, told_at: datetime) -> timedelta | None:
+def told_end(before: CredentialFacts, end: datetime | None) -> datetime | None:
+    """The end that replies tell: the one that stood where a reply tells none, or the same one in another second.
+
+    Else it would change with each refresh, and each would be news to people.
+    """
+    stood = before.grant_expires_at
+    return stood if end is None or (stood is not None and abs(end - stood) <= MOVED_BY) else end
+
+
+def told_life(before: CredentialFacts, end: datetime | None, told_at: datetime) -> timedelta | None:
     """How long the grant lasts in whole, by what replies told: a reply that tells the same end anew leaves less of it.
 
     Args:
         before: the facts that the reply follows.
-        told_end: what the reply told; None: nothing.
+        end: what the reply told; None: nothing.
         told_at: when it was asked for.
     """
-    if told_end is None:
+    if end is None:
         return before.grant_lifetime
-    is_moved = before.grant_expires_at is None or told_end - MOVED_BY > before.grant_expires_at
+    is_moved = before.grant_expires_at is None or end - MOVED_BY > before.grant_expires_at
     if is_moved or before.grant_lifetime is None:
-        return max(told_end - told_at, timedelta(seconds=1))
+        return max(end - told_at, timedelta(seconds=1))
     return before.grant_lifetime

@@ -47,6 +47,8 @@ class By(StrEnum):
 
 
 SUCCEEDED = "Succeeded"
+STORED = "Stored"
+"""The result of an import: the provider has not said yet whether the refresh token works, and may refuse it."""
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -16,6 +16,7 @@ import msgspec
 from datasource.api.clock import Moment, rfc3339
 from datasource.api.names import Annotation, Role, SecretType, session_secret_name
 from datasource.api.objects import Secret, encoded_data
+from datasource.oauth2.id_token import LEEWAY
 from datasource.oauth2.kubernetes_user import User, is_of_the_cluster
 from datasource.records.flow import FlowKey, flow_key_origin, key_hash, new_flow_key, parse_flow_key
 from datasource.records.link_keys import LinkKey, LinkKeys, Origin, Purpose
@@ -74,9 +75,13 @@ def secret_name(key: FlowKey) -> str:
 
 
 def holds(session: Session, key: FlowKey, *, signed_in_by: str, now: datetime) -> bool:
-    """Whether a session is the one of that key, and lives; keys are compared in constant time."""
+    """Whether a session is the one of that key, and lives; keys are compared in constant time.
+
+    One that begins later was written by somebody else: it would last as long as they like.
+    """
     is_of = hmac.compare_digest(key_hash(key), session.key_hash)
-    return is_of and session.signed_in_by == signed_in_by and now < session.expires_at
+    is_now = session.created_at <= now + LEEWAY and now < session.expires_at
+    return is_of and is_now and session.signed_in_by == signed_in_by
 
 
 def digest_of_settings(*settings: str) -> str:

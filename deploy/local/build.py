@@ -7,6 +7,7 @@ Each folder with a go.mod beside this file is a module whose `tool` lines are th
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,10 +16,11 @@ from pathlib import Path
 
 from deploy.local import tools
 from deploy.local.cache import BUILD, cache_folder, locked
-from deploy.local.processes import TAIL_LINES, StackError
+from deploy.local.processes import TAIL_LINES, StackError, tether
 from deploy.local.progress import Say, Ticker, say
 
 _LOGS = BUILD / "logs"
+_SETTINGS = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ CTR = Binary("ctr", "github.com/containerd/containerd/v2/cmd/ctr", 1)
 PAUSE = Binary("pause", ".", 1)
 COREDNS = Binary("coredns", ".", 2)
 KREW_VALIDATOR = Binary("validate-krew-manifest", "sigs.k8s.io/krew/cmd/validate-krew-manifest", 1)
+KREW = Binary("krew", "sigs.k8s.io/krew/cmd/krew", 1)
 ACTIONLINT = Binary("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", 1)
 COSIGN = Binary("cosign", "github.com/sigstore/cosign/v3/cmd/cosign", 4)
 
@@ -221,6 +224,15 @@ def krew_validator(out: Say = say) -> Path:
     return krew_module().built(out) / KREW_VALIDATOR.name
 
 
+def krew(out: Say = say) -> Path:
+    """krew; built where it is missing. Nothing but the test of a whole release wants it.
+
+    Raises:
+        BuildFailed: with the end of the compiler's output.
+    """
+    return replace(krew_module(), binaries=(KREW,)).built(out) / KREW.name
+
+
 def actionlint(out: Say = say) -> Path:
     """actionlint; built where it is missing.
 
@@ -243,6 +255,7 @@ def _build(binary: Binary, module: GoModule, out: Say) -> None:
     out(f"      building {binary.name}, about {binary.minutes} minute{'s'[: binary.minutes > 1]} on two cores, once")
     ticker = Ticker(out)
     temporary = module.folder / f".{binary.name}.part"
+    scratch = _scratch(module.folder)
     arguments = ["build", "-v", "-trimpath", "-ldflags", _linker_flags(module.variables), "-o", str(temporary)]
     if module.tags:
         arguments += ["-tags", ",".join(module.tags)]
@@ -250,19 +263,30 @@ def _build(binary: Binary, module: GoModule, out: Say) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [tools.go(), *arguments, binary.package],
+            # go starts compilers: all of them end with us, so that nobody writes here once the lock is free.
+            [*tether("all"), tools.go(), *arguments, binary.package],
             cwd=module.source,
-            env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"},
+            env={**os.environ, **_SETTINGS, "GOTMPDIR": str(scratch)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     _follow(process, log, ticker)
     if process.returncode != 0:
         raise BuildFailed(f"{binary.name} could not be built. The last lines of {log}:\n{_tail(log)}")
     # Renamed whole: an interrupted build leaves no half binary behind.
     temporary.rename(module.folder / binary.name)
+    shutil.rmtree(scratch, ignore_errors=True)
     out(f"      {binary.name} is built ({ticker.elapsed})")
+
+
+def _scratch(folder: Path) -> Path:
+    """Where go writes on its way; a build that was killed has left it full."""
+    scratch = folder / ".go-build"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    return scratch
 
 
 def _follow(process: subprocess.Popen[bytes], log: Path, ticker: Ticker) -> None:
@@ -273,7 +297,7 @@ def _follow(process: subprocess.Popen[bytes], log: Path, ticker: Ticker) -> None
             except subprocess.TimeoutExpired:
                 ticker.tick(lambda: _state(log))
     finally:
-        if process.poll() is None:  # Ctrl-C: go ends with us
+        if process.poll() is None:  # Ctrl-C, from which go is apart
             process.terminate()
             process.wait()
 

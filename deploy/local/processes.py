@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 _TETHER = Path(__file__).with_name("tether.py")
 
@@ -55,10 +56,9 @@ class Child:
         if self.pid is not None:
             raise StackError(f"{self.name} runs already.")
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        tether = [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid())]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*tether, *self._command],
+                [*tether("alone"), *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -121,6 +121,14 @@ class Child:
             raise StackError(f"{self.name} was not started.")
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+
+def tether(extent: Literal["alone", "all"]) -> list[str]:
+    """What a command line begins with so that the command ends when the thread that starts it does.
+
+    With `all`, everything that it started ends, too, also on SIGTERM. It must be started in a process group of its own.
+    """
+    return [sys.executable, "-I", "-S", str(_TETHER), extent, str(os.getpid())]
 
 
 def free_ports(count: int) -> list[int]:

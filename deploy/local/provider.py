@@ -230,10 +230,10 @@ class Provider:
     ) -> None:
         """Stage a fault for the next token (or revocation) requests, after those that are staged already.
 
-        `hold` waits first. Then `status` answers so without acting, with the OAuth2 `error` and `retry_after` (s); `hang`
-        never answers; `drop_before` cuts the connection without acting; otherwise the provider acts, waits for `hold_reply`, or
-        until `let_go`, and answers, or with `drop_after` cuts the connection instead. `claims` replace those of the id_token in
-        its answer, which is signed all the same; None takes one out.
+        `hold` waits first. Then one of these happens, and the provider does not act: `status` answers so, with the OAuth2
+        `error` and `retry_after` (s); `hang` never answers; `drop_before` cuts the connection. Otherwise the provider acts,
+        waits for `hold_reply` or until `let_go`, and answers. With `drop_after` it cuts the connection instead. `claims`
+        replace those of the id_token in its answer, which is still signed; None takes one out.
         """
         staged = {
             "times": times,

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +75,18 @@ class Process:
                 return bool(response.status == 200)
         except OSError:
             return False
+
+
+@contextmanager
+def running(*processes: Process) -> Iterator[None]:
+    """Start them one after another, and stop all of them at the end, also those that did not get ready."""
+    try:
+        for process in processes:
+            process.start()
+        yield
+    finally:
+        for process in processes:
+            process.stop()
 
 
 @dataclass

@@ -139,10 +139,25 @@ def strace() -> Path:
     Raises:
         NotInstalled: with what to do.
     """
-    debian.install(debian.packages_missing({"strace": "strace"}))
-    found = debian.found("strace")
+    return _installed_from_debian("strace")
+
+
+@cache
+def skopeo() -> Path:
+    """skopeo, which speaks to image registries; where it is missing, apt installs it with its libraries, which takes root.
+
+    Raises:
+        NotInstalled: with what to do.
+    """
+    return _installed_from_debian("skopeo")
+
+
+def _installed_from_debian(program: str) -> Path:
+    """A program whose package is called after it."""
+    debian.install(debian.packages_missing({program: program}))
+    found = debian.found(program)
     if found is None:
-        raise ToolMissing("apt-get installed strace, but it is not on PATH. Install it and try again.")
+        raise ToolMissing(f"apt-get installed {program}, but it is not on PATH. Install it and try again.")
     return Path(found)
 
 

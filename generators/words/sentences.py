@@ -41,19 +41,40 @@ def words_in(sentence: str) -> int:
 def paragraphs(page: str) -> Iterator[tuple[int, str]]:
     """Paragraphs, headings, list items and table cells of a Markdown page, each with the line that it begins in.
 
-    What stands in code is one word; fenced and indented code is no text.
+    What is in code is one word; fenced and indented code is no text. Links with only commas between them are no sentence:
+    each comes by itself.
     """
     line = 1
     for token in _MARKDOWN.parse(page):
         if token.map is not None:
             line = token.map[0] + 1
         if token.type == "inline":
-            yield line, _text(token)
+            children = token.children or []
+            links, between = _links_apart(children)
+            for part in links if links and not words_in(_text(between)) else [children]:
+                yield line, _text(part)
 
 
-def _text(token: Token) -> str:
+def _links_apart(children: list[Token]) -> tuple[list[list[Token]], list[Token]]:
+    """What each link shows, and what is outside of all."""
+    links: list[list[Token]] = []
+    between: list[Token] = []
+    into = between
+    for child in children:
+        match child.type:
+            case "link_open":
+                into = []
+                links.append(into)
+            case "link_close":
+                into = between
+            case _:
+                into.append(child)
+    return links, between
+
+
+def _text(children: list[Token]) -> str:
     parts = []
-    for child in token.children or ():
+    for child in children:
         match child.type:
             case "text":
                 parts.append(child.content)

@@ -27,7 +27,7 @@ from datasource.records.credential import CredentialData, CredentialFacts, read_
 from datasource.records.credential_patches import credential_patch
 from datasource.records.effective import Effective, effective_oauth2
 from datasource.records.fingerprint import fingerprint
-from datasource.records.history import Act, By, entry_of
+from datasource.records.history import STORED, Act, By, entry_of
 from datasource.records.import_secret import (
     ImportedFrom,
     ImportSecret,
@@ -162,7 +162,7 @@ class Importer:
         material = replace(material, parameters=effective.parameters)
         facts, data = self._unproven(seen, step, effective, material, token)
         if metadata is not None:
-            facts = msgspec.structs.replace(facts, promised=metadata.promises)
+            facts = msgspec.structs.replace(facts, promised=metadata.promises_about(effective.token_url))
         await self._store(key, seen, step, facts, data)
         logger.info("took a refresh token over", datasource=str(key), credential=facts.credential_id)
         return self.observer.again(key, seen)
@@ -242,7 +242,7 @@ class Importer:
             Stale: something else stands there by now.
         """
         replaced, secrets = step.replaced, self._credential_secrets
-        entry = entry_of(self.token_bytes(16).hex(), Act.NEW_CREDENTIAL, by=By.IMPORT, at=seen.now)
+        entry = entry_of(self.token_bytes(16).hex(), Act.NEW_CREDENTIAL, by=By.IMPORT, at=seen.now, result=STORED)
         entry = entry.marked(secrets.link_keys(), key)
         if replaced is None:
             template = seen.spec.credential_secret.template if isinstance(seen.spec, Spec) else NO_METADATA

@@ -49,8 +49,11 @@ class NoProgress(kopf.ProgressStorage):
 
 
 class NoMemories(ResourceMemories):
-    """Remembers no object: what kopf keeps of each for daemons, indices and throttled errors is of no use to a handler of
-    events, and takes 0.9 KB. kopf has no setting for that, but takes a class from whoever embeds it."""
+    """Remembers no object.
+
+    Of each, kopf keeps 0.9 KB for daemons, indices and throttled errors. A handler of events needs none of it. There is no
+    setting for that, but a program that embeds kopf may hand it a class.
+    """
 
     async def recall(
         self,

@@ -14,7 +14,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from datasource.concurrency.backoff import Backoff, half_jitter
-from datasource.oauth2.errors import NotDelivered, OAuth2Error
+from datasource.oauth2.errors import NotDelivered, OAuth2Error, OutcomeUnknown
 from datasource.outbound.egress import EgressPolicy, rules
 from datasource.outbound.printable import printable
 from datasource.outbound.provider_request import ProviderRequest, Reply, UnusableReply
@@ -192,7 +192,11 @@ async def deliver(
     except NotDelivered as error:
         return f"the receiver cannot be reached: {error}"
     except (OAuth2Error, UnusableReply) as error:
-        return f"the receiver may have got it, and did not say so: {error}"
+        # Only the status counts, whatever the body is like.
+        came = error.received if isinstance(error, OutcomeUnknown | UnusableReply) else None
+        if came is None:
+            return f"the receiver may have got it, and did not say so: {error}"
+        reply = came
     return "" if reply.is_success else _refused(reply)
 
 

@@ -181,12 +181,10 @@ class Probing:
         self._sent_at[key] = self.monotonic()
         try:
             reply = await self.transport.send(request, deadline=DEADLINE, tenant=key.namespace, ca_bundle=ca_bundle)
-        except UnusableReply as error:
-            return unanswered(str(error))
-        except OutcomeUnknown as error:
+        except (OutcomeUnknown, UnusableReply) as error:
             # Only the status matters, whatever the body is like.
             if error.received is None:
-                raise
+                return unanswered(str(error))
             reply = error.received
         return reply.status
 

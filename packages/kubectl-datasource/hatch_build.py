@@ -31,6 +31,7 @@ SOURCES = (
     "datasource/oauth2/errors.py",
     "datasource/oauth2/extra_headers.py",
     "datasource/oauth2/reply_members.py",
+    "datasource/oauth2/reserved_parameters.py",
     "datasource/oauth2/strict_json.py",
     "datasource/oauth2/token_request.py",
     "datasource/outbound/__init__.py",
@@ -43,6 +44,7 @@ SOURCES = (
     "datasource/process/__init__.py",
     "datasource/process/clock.py",
     "datasource/process/installation.py",
+    "datasource/process/sign_in_variables.py",
     "datasource/records/__init__.py",
     "datasource/records/import_secret.py",
 )

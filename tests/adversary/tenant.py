@@ -5,6 +5,7 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -85,10 +86,11 @@ class Tenant:
         """Until it is cancelled."""
         doors = self._datasources()
         await in_flight(partial(self._install, target, number) for target, number in doors)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._edits(doors))
-            for _ in range(self.parameters.hostile_people):
-                group.create_task(self._authorizes())
+        with ThreadPoolExecutor(self.parameters.hostile_people) as browsers:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._edits(doors))
+                for _ in range(self.parameters.hostile_people):
+                    group.create_task(self._authorizes(browsers))
 
     def _datasources(self) -> list[tuple[Target, int]]:
         counts = {Target.HANGS: self.parameters.hosts, Target.REVOCATIONS: self.parameters.hosts // 2}
@@ -181,11 +183,11 @@ class Tenant:
 
     # Flows.
 
-    async def _authorizes(self) -> None:
+    async def _authorizes(self, browsers: ThreadPoolExecutor) -> None:
         while True:
             target = self._random.choice(_FLOWS)
             try:
-                outcome = await self._authorizes_one(target, self._random.randrange(self.parameters.each))
+                outcome = await self._authorizes_one(browsers, target, self._random.randrange(self.parameters.each))
             except Refused as refused:
                 outcome = str(refused.status)
             except Exception as error:
@@ -194,7 +196,7 @@ class Tenant:
             self.done[f"flow of {target}: {outcome}"] += 1
             await asyncio.sleep(0.2)
 
-    async def _authorizes_one(self, target: Target, number: int) -> str:
+    async def _authorizes_one(self, browsers: ThreadPoolExecutor, target: Target, number: int) -> str:
         path = f"{_DATASOURCES}/{_name(target, number)}"
         link = load_json(await self.load.send("GET", path)).get("status", {}).get("authorizationLink")
         if link is None:
@@ -202,7 +204,7 @@ class Tenant:
             await self._patch(target, number, {"metadata": {"annotations": {Annotation.NEW_CREDENTIAL: value}}})
             await asyncio.sleep(1)
             return "no link"
-        return await asyncio.to_thread(_flow, link)
+        return await asyncio.get_running_loop().run_in_executor(browsers, _flow, link)
 
 
 def _flow(link: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urljoin
@@ -115,17 +116,19 @@ class People:
     async def run(self) -> None:
         """Until it is cancelled."""
         names, self._began = self.fleet.names, time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for number in range(self.parameters.people):
-                group.create_task(self._person(names[number :: self.parameters.people]))
+        # Of their own: in asyncio's they waited for those of the hostile tenant's people, and that counted.
+        with ThreadPoolExecutor(self.parameters.people) as browsers:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self.parameters.people):
+                    group.create_task(self._person(names[number :: self.parameters.people], browsers))
 
-    async def _person(self, names: list[str]) -> None:
+    async def _person(self, names: list[str], browsers: ThreadPoolExecutor) -> None:
         while True:
             for name in names:
-                await self._authorize(name)
+                await self._authorize(name, browsers)
                 await asyncio.sleep(1)
 
-    async def _authorize(self, name: str) -> None:
+    async def _authorize(self, name: str, browsers: ThreadPoolExecutor) -> None:
         begun, patience, watch = time.monotonic(), self.parameters.patience, Stopwatch(time.monotonic)
         came = begun - self._began
         try:
@@ -135,7 +138,7 @@ class People:
             before = await self._token(name)
             begun = time.monotonic()
             async with asyncio.timeout(patience):
-                await asyncio.to_thread(_flow, link, watch)
+                await asyncio.get_running_loop().run_in_executor(browsers, _flow, link, watch)
                 with watch.step(Step.TOKEN):
                     while await self._token(name) == before:  # noqa: ASYNC110 - it is others who change it
                         await asyncio.sleep(0.1)
@@ -184,7 +187,7 @@ def _flow(link: str, watch: Stopwatch) -> None:
         with watch.step(Step.CONSENT):
             back = urlencode({"code": secrets.token_hex(16), "state": asked["state"]})
         with watch.step(Step.CALLBACK):
-            answer = person.get(f"{asked['redirect_uri']}?{back}")
+            answer = person.looks_until_ready(f"{asked['redirect_uri']}?{back}")
             assert answer.is_redirect, f"{answer.status_code}: {answer.text[:300]}"
         with watch.step(Step.DONE):
             page = person.get(urljoin(str(answer.url), answer.headers["location"]))

@@ -2,15 +2,18 @@
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
+from datasource.api.presets import PRESETS
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
-from kubectl_datasource.creating import Wanted, manifest
+from kubectl_datasource.__main__ import run
+from kubectl_datasource.creating import OPTIONS, Wanted, example, manifest
 from tests.support.user import eventually
 
 pytestmark = pytest.mark.cluster
@@ -149,6 +152,30 @@ REFUSED = [
     ("oauth2/authorizeURL", "https://login.example.com/a#b", "spec.oauth2.authorizeURL must have no user name"),
     ("oauth2/authorizeURL", "https://login.example.com/a?state=1", "must not set client_id, redirect_uri, state"),
     ("oauth2/authorizeURL", "https://login.example.com/a?x=1&request_uri=y", "must not set client_id, redirect_uri"),
+    *[
+        (f"oauth2/{field}", f"https://login.example.com/a?x=1&{name}=y", f"spec.oauth2.{field} must not have a secret")
+        for field in ("tokenURL", "refreshURL", "revocationURL", "pushedAuthorizationURL")
+        for name in ("client_secret", "refresh_token")
+    ],
+    (
+        "oauth2",
+        {
+            **COMPLETE["oauth2"],
+            "issuer": "https://login.example.com",
+            "discoveryURL": "https://login.example.com/a?access_token",
+        },
+        "spec.oauth2.discoveryURL must not have a secret",
+    ),
+    (
+        "oauth2/tokenURLs",
+        [CHOICE | {"url": "https://e.example.com/?code=1"}],
+        "spec.oauth2.tokenURLs must not have a secret",
+    ),
+    (
+        "oauth2/tokenURLs",
+        [CHOICE | {"revocationURL": "https://e.example.com/?password=1"}],
+        "spec.oauth2.tokenURLs must not have a secret",
+    ),
     ("oauth2/tokenURL", "/token", "spec.oauth2.tokenURL must be an absolute URL such as"),
     ("oauth2/tokenURL", "https://login.example.com/token#x", "spec.oauth2.tokenURL must have no user name"),
     ("oauth2/revocationURL", "https://a@login.example.com/r", "spec.oauth2.revocationURL must have no user name"),
@@ -319,6 +346,8 @@ ACCEPTED = [
     ("oauth2/authorizeURL", "https://[2001:db8::1]/authorize"),
     ("oauth2/authorizeURL", "https://login.example.com/a?mystate=1&state_of_mind=2"),
     ("oauth2/tokenURL", "http://localhost:9000/token"),
+    ("oauth2/tokenURL", "https://login.example.com/token?api-version=1&mycode=1&codes=2&state=x"),
+    ("oauth2/revocationURL", "https://login.example.com/code/revoke?client_id=a"),
     ("oauth2/issuer", "https://login.example.com/realms/one/"),
     (
         "oauth2",
@@ -618,3 +647,31 @@ ODD = Wanted(
 def test_manifest_that_the_plugin_prints_is_one_that_the_api_server_takes(cluster: Cluster, wanted: Wanted) -> None:
     accepted, said = try_to_create(cluster, manifest(wanted)["spec"], wanted.name)
     assert accepted, said
+
+
+def test_example_of_each_preset_is_one_that_the_api_server_takes(cluster: Cluster) -> None:
+    """What `create --provider` prints, and the YAML of docs/providers.md."""
+    page = (REPOSITORY / "docs" / "providers.md").read_text()
+    documented = [yaml.load(block, yaml.CSafeLoader) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    found = {each["spec"]["oauth2"]["provider"] for each in documented if each["kind"] == "Datasource"}
+    assert found == set(PRESETS)
+    stdin = "\n---\n".join(json.dumps(each) for each in [*documented, *map(example, PRESETS)])
+    done = cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=stdin, check=False)
+    assert done.stderr == ""
+    assert done.stdout.count(" created (server dry run)") == len(documented) + len(PRESETS)
+
+
+def test_create_applies_each_preset(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --apply, from the options on that a person types."""
+    for name, preset in PRESETS.items():
+        options = ["--url", preset.url or "https://api.example.com", "--client-id", "my-app"]
+        options += [word for field, value in preset.asks_for.items() for word in (OPTIONS[field], value)]
+        options += [word for scope in preset.scopes for word in ("--scope", scope)]
+        place = ["-n", "default", "--kubeconfig", str(cluster.kubeconfig)]
+        assert run(["create", f"of-{name}", "--provider", name, "--apply", *options, *place]) == 0, (
+            capsys.readouterr().err
+        )
+    names = [f"of-{name}" for name in PRESETS]
+    stored = json.loads(cluster.kubectl("get", "datasources", "-n", "default", "-o", "json", *names).stdout)["items"]
+    assert [each["spec"]["oauth2"]["provider"] for each in stored] == list(PRESETS)
+    cluster.kubectl("delete", "datasources", "-n", "default", "--wait=false", *names)

@@ -19,7 +19,7 @@ from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
-from deploy.local.stack import Stack
+from deploy.local.stack import Stack, running
 from generators.manifests import CHART, INSTALL_YAML
 from tests.support.api import CONFIG_MAPS, api_of
 from tests.support.helm import Values, helm, in_order
@@ -65,14 +65,8 @@ def processes(cluster: Cluster, folder: Path, port: int) -> Iterator[Stack]:
     """Both processes, under the chart's ServiceAccounts, with the settings that its ConfigMap gives to the pods."""
     settings = api_of(cluster.kubeconfig).get(CONFIG_MAPS, "datasource-config", SYSTEM)["data"]
     stack = Stack(cluster, folder / "logs", port, environ=settings, system_namespace=SYSTEM)
-    running = [stack.operator("chart-operator"), stack.callback_server("chart-callback-server")]
-    try:
-        for process in running:
-            process.start()
+    with running(stack.operator("chart-operator"), stack.callback_server("chart-callback-server")):
         yield stack
-    finally:
-        for process in running:
-            process.stop()
 
 
 @pytest.mark.parametrize("scope", SCOPES)

@@ -178,6 +178,20 @@ def families(text: str) -> set[str]:
     return {f"{family.name}_total" if family.type == "counter" else family.name for family in told}
 
 
+def every_choice_is_offered(text: str, namespace: str) -> None:
+    """What the choices above the panels ask for: the label is there, on series that match."""
+    variables = [each["query"]["query"] for each in json.loads(dashboard.RESULT.read_text())["templating"]["list"][1:]]
+    assert len(variables) == 2
+    for query in variables:
+        asked = re.fullmatch(r"label_values\((.+), *(\w+)\)", query)
+        assert asked is not None, query
+        named = re.search(r'__name__=~"([^"]+)"', asked[1])
+        pattern = re.compile(asked[1].partition("{")[0] if named is None else named[1])
+        found = [labels for series, each in samples(text).items() if pattern.fullmatch(series) for labels in each]
+        assert namespace in {labels["datasource_namespace"] for labels in found}, query
+        assert all(labels[asked[2]] for labels in found), query
+
+
 def test_scrape_carries_every_series_that_alerts_and_dashboard_use(
     user: User, operator: Process, callback_server: Process, tmp_path: Path
 ) -> None:
@@ -205,6 +219,7 @@ def test_scrape_carries_every_series_that_alerts_and_dashboard_use(
     used = set[str]().union(*map(series_in, [*queries().values(), *(rule["expr"] for rule in alerts())]))
     assert len(used) > 20
     assert used - carried == set()
+    every_choice_is_offered(ours, user.namespace)
     assert value(ours, "leader_election_master_status", name="datasource-operator") == 1
     place = {"datasource_namespace": user.namespace, "datasource_name": "calendar"}
     expires = value(ours, "datasource_access_token_expiration_timestamp_seconds", **place)

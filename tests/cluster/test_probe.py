@@ -5,7 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.hostile_provider import HostileProvider, ReceivedRequest, redirects, replies, served
+from tests.support.hostile_provider import (
+    HostileProvider,
+    ReceivedRequest,
+    endless_body,
+    redirects,
+    replies,
+    served,
+    stays_silent,
+)
 from tests.support.person import Person
 from tests.support.user import User, eventually
 
@@ -13,8 +21,14 @@ pytestmark = pytest.mark.cluster
 
 
 async def service(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
-    """An API of which one part takes every token, one takes none, and one sends everybody to the first."""
-    answers = {"/good": replies(200, b"{}"), "/bad": replies(401, b"{}")}
+    """An API of which one part takes every token, one takes none, and one sends everybody to the first; others are odd."""
+    answers = {
+        "/good": replies(200, b"{}"),
+        "/bad": replies(401, b"{}"),
+        "/forbidden": replies(403, b"{}"),
+        "/endless": endless_body(),
+        "/silent": stays_silent(),
+    }
     part = request.target.removesuffix("/me")
     await answers.get(part, redirects("/good/me"))(request, writer)
 
@@ -42,7 +56,8 @@ def authorize(user: User, name: str, url: str) -> None:
 def test_what_the_service_makes_of_the_token_is_a_condition_and_never_a_state(user: User, api: HostileProvider) -> None:
     user.register_application()
     user.create_client_secret()
-    for name in ("good", "bad", "moved"):
+    names = ("good", "bad", "moved", "forbidden", "endless", "silent")
+    for name in names:
         authorize(user, name, f"{api.origin}/{name}")
 
     # As a pipeline waits for it.
@@ -63,4 +78,9 @@ def test_what_the_service_makes_of_the_token_is_a_condition_and_never_a_state(us
         return credential is not None and credential["metadata"]["annotations"]["datasource.dev/revision"] == "2"
 
     eventually("a 401 asks for one refresh", was_refreshed)
-    assert {user.state(name) for name in ("good", "bad", "moved")} == {"AUTHORIZED"}
+    eventually("the status of an endless answer counts", lambda: accepted(user, "endless") == ("True", "TokenAccepted"))
+    eventually("so does a 403", lambda: accepted(user, "forbidden") == ("False", "Forbidden"))
+    eventually("no answer is told", lambda: accepted(user, "silent") == ("Unknown", "NoAnswer"))
+    assert {user.state(name) for name in names} == {"AUTHORIZED"}
+    asked = [each.target for each in api.requests]
+    assert asked.count("/forbidden/me") == 1, "a 403 asks for no refresh and for no other token"

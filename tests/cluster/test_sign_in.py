@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from secrets import token_bytes
 
@@ -152,7 +153,7 @@ def test_who_may_list_all_namespaces_has_one_list_by_state_and_nobody_else_has(
             assert here not in ada.get(f"{everywhere}?state=ERROR").text
             one = f"{everywhere}/{tenant.namespace}"
             assert here in ada.get(f"{one}?state=NOT+AUTHORIZED").text
-            assert "There is none in state AUTHORIZED." in ada.get(f"{one}?state=AUTHORIZED").text
+            assert "No Datasource is in state AUTHORIZED." in ada.get(f"{one}?state=AUTHORIZED").text
     finally:
         cluster.kubectl("delete", "clusterrolebinding", words[2])
 
@@ -231,13 +232,15 @@ def digest(provider: Provider) -> str:
     return digest_of_settings(provider.issuer, CLIENT, "email", "", "", "")
 
 
-def forged(thief: Api, user: KubernetesUser, provider: Provider, slot: int = 0) -> str:
+def forged(
+    thief: Api, user: KubernetesUser, provider: Provider, slot: int = 0, *, begins_in: timedelta = timedelta(0)
+) -> str:
     """A session that the thief writes, and the cookie that leads to it."""
     keys = read_link_keys(msgspec.convert(thief.get(SECRETS, LINK_KEYS_SECRET, SYSTEM_NAMESPACE), Secret))
     newest = keys.newest()
     assert newest is not None
     key = new_session_key(user, slot, token_bytes, newest)
-    session = Session(key_hash(key), user, digest(provider), utc_now())
+    session = Session(key_hash(key), user, digest(provider), utc_now() + begins_in)
     thief.create(session_manifest(session, key, system_namespace=SYSTEM_NAMESPACE))
     return key.text
 
@@ -253,11 +256,17 @@ def test_stolen_token_passes_for_any_person_at_the_pages_and_for_none_of_the_clu
             pretender.cookies = {SESSION.name: forged(thief, user, provider)}
             assert "Please sign in" in pretender.get(page).text
 
+        # Nor does one last for longer than an hour.
+        grace = KubernetesUser("grace@example.com")
+        later = forged(thief, grace, provider, slot=1, begins_in=timedelta(days=365))
+        pretender.cookies = {SESSION.name: later}
+        assert "Please sign in" in pretender.get(page).text
+
         pretender.cookies = {SESSION.name: forged(thief, KubernetesUser("mallory@example.com"), provider)}
         assert pretender.get(page).status_code == 403
 
         # What grace may do, in grace's name, who never signed in; the provider's account is the thief's.
-        pretender.cookies = {SESSION.name: forged(thief, KubernetesUser("grace@example.com"), provider)}
+        pretender.cookies = {SESSION.name: forged(thief, grace, provider)}
         onward = leads_on_to(pretender.submit(pretender.get(page), "Get new credential").text)
         assert onward is not None
         assert "The new credential was stored" in pretender.come_back(pretender.consent(onward)).text

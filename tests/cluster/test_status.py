@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,9 @@ import yaml
 
 from deploy.local.cache import REPOSITORY
 from deploy.local.stack import Stack
-from tests.support.api import DATASOURCES, POLICIES, POLICY_BINDINGS, refusal
+from tests.support.api import DATASOURCES, refusal
 from tests.support.person import Person
+from tests.support.somebodys_policy import Rule, Validation, in_force
 from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.cluster
@@ -43,46 +44,12 @@ def refused(user: User, status: dict[str, Any]) -> bool:
     return "no status today" in refusal(patch)
 
 
-@contextmanager
-def policy_in_force(user: User, expression: str, is_in_force: Callable[[], bool]) -> Iterator[None]:
+STATUSES = Rule("datasource.dev", "datasources/status", ("UPDATE",))
+
+
+def policy_in_force(user: User, expression: str, is_in_force: Callable[[], bool]) -> AbstractContextManager[None]:
     """A policy of somebody refuses the statuses of the namespace for which an expression does not hold."""
-    name = f"no-status-{user.namespace}"
-    rules = [
-        {
-            "apiGroups": ["datasource.dev"],
-            "apiVersions": ["*"],
-            "operations": ["UPDATE"],
-            "resources": ["datasources/status"],
-        }
-    ]
-    policy: dict[str, Any] = {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": name},
-        "spec": {
-            "matchConstraints": {"resourceRules": rules},
-            "validations": [{"expression": expression, "message": "no status today"}],
-        },
-    }
-    namespaces = {"matchLabels": {"kubernetes.io/metadata.name": user.namespace}}
-    binding: dict[str, Any] = {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": name},
-        "spec": {
-            "policyName": name,
-            "validationActions": ["Deny"],
-            "matchResources": {"namespaceSelector": namespaces},
-        },
-    }
-    user.api.create(policy)
-    user.api.create(binding)
-    try:
-        eventually("the policy is in force", is_in_force)
-        yield
-    finally:
-        user.api.delete(POLICY_BINDINGS, name)
-        user.api.delete(POLICIES, name)
+    return in_force(user, STATUSES, Validation(expression, "no status today"), is_in_force)
 
 
 @pytest.fixture

@@ -7,7 +7,24 @@ from pathlib import Path
 
 from deploy.local.cache import REPOSITORY
 
-TOOLS = ("kubectl", "helm", "make", "pip", "promtool", "sed", "ssh", "git", "export")
+TOOLS = (
+    *(
+        "(read",
+        "base64",
+        "cosign",
+        "export",
+        "git",
+        "helm",
+        "kubectl",
+        "kubeseal",
+        "make",
+        "openssl",
+        "pip",
+        "podman",
+        "promtool",
+    ),
+    *("python", ".venv/bin/python", ".venv/bin/pytest", "sed", "sha256sum", "source", "ssh", "uv"),
+)
 """What a command begins with."""
 
 _FENCE = re.compile(r"^```([a-z]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -48,6 +65,14 @@ def _lines(text: str) -> Iterator[str]:
     yield from (match[1].strip().removeprefix("$ ") for match in _BLOCK.finditer(rest))
     # In a table a pipe is escaped.
     yield from (match[1].strip().replace("\\|", "|") for match in _SPAN.finditer(_BLOCK.sub("", rest)))
+
+
+def lines_of_shells(text: str) -> Iterator[str]:
+    """Lines of fenced blocks for a shell. An indented block may be YAML."""
+    text = text.replace("\\\n", " ")
+    for match in _FENCE.finditer(text):
+        if match[1] in _OF_SHELLS:
+            yield from (line.strip().removeprefix("$ ") for line in match[2].splitlines() if line.strip())
 
 
 def _is_command(line: str) -> bool:

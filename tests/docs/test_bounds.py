@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from callback_server.limits import Denials
+from callback_server.signed_in.sessions import PER_SESSION
 from datasource.cluster import kube
 from datasource.process import journal, logs
 from datasource.providers import connections, discovery, resolver, transport, verifier
@@ -104,6 +106,19 @@ def test_a_row_tells_the_bounds_of_the_code(what: str) -> None:
     of_one_namespace, in_all, beyond, _ = rows()[what]
     assert (numbers(of_one_namespace), numbers(in_all)) == TOLD[what]
     assert beyond
+
+
+def test_page_tells_what_somebody_who_signed_in_may_ask_and_be_denied() -> None:
+    page = " ".join((REPOSITORY / "docs" / "admin.md").read_text().split())
+    (pages, pages_at_once), (here, here_at_once), (in_all, in_all_at_once) = (
+        PER_SESSION,
+        Denials.PER_NAMESPACE,
+        Denials.IN_ALL,
+    )
+    assert f"a session may open {pages_at_once} pages at once, then {pages:g} a second" in page
+    assert f"denied something {here_at_once} times at once in one namespace, then once in {1 / here:g} seconds" in page
+    assert f"together it is {in_all_at_once} times at once, then once a second" in page
+    assert in_all == 1
 
 
 def test_whoever_may_send_at_all_finds_a_connection() -> None:

@@ -20,7 +20,7 @@ from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
 from deploy.local.stack import Stack, install
-from tests.docs.commands import Command, commands, pages
+from tests.docs.commands import Command, commands, lines_of_shells, pages
 from tests.support.person import Person
 from tests.support.user import User, eventually
 
@@ -34,6 +34,18 @@ ELSEWHERE: dict[str, str] = {
     "helm push datasource-operator-VERSION.tgz oci://registry.example.com/charts": "it uploads, to the reader's registry",
 }
 """Commands that are not typed here, and why."""
+
+PROGRAMS_ELSEWHERE: dict[str, str] = {
+    "podman ": "there is no engine; tests/node builds the image from the same file",
+    "uv ": "it installs from PyPI, or for the user; tests/unit/test_plugin_package.py holds what is in the package",
+    "kubeseal ": "the cluster has no controller whose key it could encrypt for; tests/gitops holds the object that it makes",
+    "cosign ": "tests/released types the lines of the page",
+    "base64 -d checksums.txt.sig ": "tests/unit/release checks signatures with openssl; there is no release here",
+    "sha256sum ": "there is no release here",
+    ".venv/bin/": "they are tests, or runs of many minutes",
+    "python -m ": "runs of many minutes",
+}
+"""The same by what a command begins with."""
 
 ENDLESS = ("kubectl get dsrc -w",)
 """What goes on until it is ended: enough that it has told something."""
@@ -55,7 +67,7 @@ class Desk:
             ["/bin/bash", "-euo", "pipefail", "-c", line],
             cwd=self.folder,
             env=self._environ(),
-            stdin=subprocess.DEVNULL,
+            input="typed at the prompt\n",
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -198,7 +210,13 @@ def save_github(there: Desk) -> None:
     (there.folder / "github.yaml").write_text(json.dumps(manifest | {"spec": spec}))
 
 
+def forget_client_secrets(there: Desk) -> None:
+    """Those that pages have the reader make are not there yet."""
+    there.cluster.kubectl("delete", "secret", "calendar-app", "github-client", "-n", "docs", "--ignore-not-found")
+
+
 BEFORE: dict[str, Callable[[Desk], None]] = {
+    "(read -rs secret": forget_client_secrets,
     "kubectl apply -f github.yaml": save_github,
     "kubectl get dsrc github": have_github,
     "kubectl create -f backup.yaml": lose_everything,
@@ -228,6 +246,10 @@ IN_A_CLUSTER_OF_ITS_OWN = ("helm install ",)
 """Typed by tests/cluster/test_install.py: Helm and kubectl do not share what one of them installed."""
 
 
+def is_elsewhere(command: Command) -> bool:
+    return command.line in ELSEWHERE or command.line.startswith(tuple(PROGRAMS_ELSEWHERE))
+
+
 def is_installation(command: Command) -> bool:
     return command.line.startswith(INSTALLS)
 
@@ -240,7 +262,7 @@ def typed(command: Command) -> str:
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_commands_for_those_who_use_it_work(page: Path, living: Desk, subtests: pytest.Subtests) -> None:
     for command in commands(page):
-        if command.line in ELSEWHERE or is_installation(command):
+        if is_elsewhere(command) or is_installation(command):
             continue
         with subtests.test(command.line):
             prepare = next((do for begins, do in BEFORE.items() if command.line.startswith(begins)), authorize)
@@ -267,7 +289,7 @@ def tells_something(there: Desk, line: str) -> None:
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_commands_that_install_and_remove_work(page: Path, bare: Desk, subtests: pytest.Subtests) -> None:
     for command in commands(page):
-        if command.line in ELSEWHERE:
+        if is_elsewhere(command):
             continue
         if is_installation(command) and not command.line.startswith(IN_A_CLUSTER_OF_ITS_OWN):
             with subtests.test(command.line):
@@ -280,3 +302,13 @@ def test_docs_have_commands_of_each_kind() -> None:
     assert len(found) > 20
     assert any(is_installation(command) for command in found)
     assert set(ELSEWHERE) <= {command.line for command in found} | {"make test", "make demo"}
+    unused = [begins for begins in PROGRAMS_ELSEWHERE if not any(each.line.startswith(begins) for each in found)]
+    assert unused == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_line_of_a_shell_is_known_as_a_command(page: Path) -> None:
+    """Or it would be typed nowhere, and nobody would notice."""
+    shown = [line for line in lines_of_shells(page.read_text()) if " " in line and not line.startswith("#")]
+    known = {command.line for command in commands(page)}
+    assert [line for line in shown if line not in known and not line.startswith("make ")] == []

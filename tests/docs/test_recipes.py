@@ -66,7 +66,7 @@ class Service:
                 content = service.files.get(self.path.partition("?")[0])
                 self.send_response(401 if told is None else 404 if content is None else 200)
                 if told is None:
-                    self.send_header("WWW-Authenticate", "Basic")
+                    self.send_header("WWW-Authenticate", 'Basic realm="service"')
                 self.send_header("Content-Type", "text/html" if (content or b"").startswith(b"<") else "text/plain")
                 self.send_header("Content-Length", str(len(content or b"")))
                 self.end_headers()
@@ -186,6 +186,15 @@ def pip(recipe: Recipe, mount: Mount, service: Service, tmp_path: Path) -> Calla
     return by_environment(recipe, mount, tmp_path, [sys.executable, "-m", "pip", "download", "demo", *options])
 
 
+def image_pull(recipe: Recipe, mount: Mount, service: Service, tmp_path: Path) -> Callable[[], None]:
+    """skopeo reads the file as kubelet does, by the library of containers/image, podman and cri-o."""
+    service.files["/v2/"] = b"{}"
+    service.files["/v2/team/calendar/tags/list"] = b'{"name": "team/calendar", "tags": ["1.0"]}'
+    image = f"docker://{service.origin.removeprefix('http://')}/team/calendar"
+    options = ["--tls-verify=false", "--authfile", str(mount.folder / ".dockerconfigjson")]
+    return lambda: ran([str(tools.skopeo()), "list-tags", *options, image], environ_of(tmp_path), tmp_path)
+
+
 def wheel() -> bytes:
     """The least that pip takes for a package."""
     written = io.BytesIO()
@@ -202,6 +211,7 @@ AT_EACH_START = {
     "git": (git, basic),
     "npm": (npm, bearer),
     "pip": (pip, basic),
+    "Image pull Secret": (image_pull, basic),
 }
 
 

@@ -1,11 +1,14 @@
 """The site leads to pages that are there, and fetches nothing from elsewhere. `make docs-site` builds it, links checked."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import yaml
 
 from deploy.local.cache import REPOSITORY
+from tests.docs.markdown import targets
 
 SITE: dict[str, Any] = yaml.safe_load((REPOSITORY / "mkdocs.yml").read_text())
 
@@ -35,3 +38,16 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
 def test_pages_that_begin_lead_on_to_the_next() -> None:
     for name in ("index", "first", "concepts", "apps", "troubleshooting", "faq", "compatibility", "upgrade"):
         assert (REPOSITORY / "docs" / f"{name}.md").read_text().rstrip().splitlines()[-1].startswith("Next: ["), name
+
+
+def test_a_link_that_leads_nowhere_ends_the_build_headings_included() -> None:
+    """MkDocs itself is in a venv of its own. By default it only mentions a heading that is not there."""
+    (target,) = re.findall(r"^docs-site:.*?(?=^\S)", (REPOSITORY / "Makefile").read_text(), re.MULTILINE | re.DOTALL)
+    assert "mkdocs build --strict\n" in target, "with --quiet, --strict counts no warning"
+    assert {SITE["validation"][each] for each in ("anchors", "absolute_links", "unrecognized_links")} == {"warn"}
+
+
+@pytest.mark.parametrize("page", list(pages(SITE["nav"])))
+def test_links_lead_to_files_since_a_site_has_no_page_for_a_folder(page: str) -> None:
+    led_to = [target.partition("#")[0] for target in targets((REPOSITORY / page).read_text()) if ":" not in target]
+    assert [each for each in led_to if ((REPOSITORY / page).parent / each).is_dir() and each] == []

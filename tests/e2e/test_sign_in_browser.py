@@ -5,6 +5,7 @@ What a page says and what then stands in the cluster are looked at together: sta
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState
@@ -14,7 +15,7 @@ from deploy.local.browser import BUTTON, allow, sign_in
 from deploy.local.cluster import Cluster
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
-from deploy.local.stack import SYSTEM_NAMESPACE, Process, Stack, install
+from deploy.local.stack import SYSTEM_NAMESPACE, Process, Stack, install, running
 from tests.e2e.conftest import Shoot, allow_but_stay, flows, heading, violations
 from tests.support.api import ROLE_BINDINGS, SECRETS, Api, api_of
 from tests.support.employee import Employee
@@ -36,21 +37,24 @@ RESOURCE = "datasources.datasource.dev"
 Come = Callable[[str], Page]
 
 
+class Ready(Protocol):
+    """`ready(stored=DEMO, demo=EDITOR, ada=VIEWER)`."""
+
+    def __call__(self, stored: str | None = None, **roles: str) -> str: ...
+
+
 @pytest.fixture(scope="module")
 def company(cluster: Cluster, folder: Path, provider: Provider, operator: Process) -> Iterator[Stack]:
     """Everything with the component sign-in, whose issuer is the provider. The stack of all other tests rests meanwhile."""
     stack = Stack(cluster, folder / "logs", free_ports(1)[0], environ=demo_sign_in.settings(provider, folder))
     install(cluster, str(demo_sign_in.kustomization(folder / "sign-in")))
     demo_sign_in.register(provider, stack.external_url)
-    running = [stack.operator("operator-of-a-company"), stack.callback_server("callback-server-of-a-company")]
+    processes = (stack.operator("operator-of-a-company"), stack.callback_server("callback-server-of-a-company"))
     operator.stop()
     try:
-        for process in running:
-            process.start()
-        yield stack
+        with running(*processes):
+            yield stack
     finally:
-        for process in running:
-            process.stop()
         # Other files have the same cluster, and count them.
         end_all_sessions(api_of(cluster.kubeconfig))
         install(cluster)
@@ -192,6 +196,21 @@ def wait_for_history(tenant: User, *acts: tuple[str, str, str]) -> None:
     eventually("the history tells all of it", lambda: history(tenant) == list(acts), lambda: history(tenant))
 
 
+@pytest.fixture
+def ready(tenant: User) -> Ready:
+    """People have rights; a Datasource waits for a credential, or has one that somebody got; returns its link."""
+
+    def ready(stored: str | None = None, **roles: str) -> str:
+        for login, role in roles.items():
+            give(tenant, login, role)
+        link = tenant.ready_to_authorize()
+        if stored is not None:
+            stored_by(tenant, stored)
+        return link
+
+    return ready
+
+
 def stored_by(tenant: User, login: str) -> None:
     """A credential stands there, which somebody got with another browser."""
     with Employee(login) as employee:
@@ -223,10 +242,9 @@ def token_on(page: Page) -> str:
 
 
 def test_person_signs_in_lists_authorizes_refreshes_clears_and_signs_out(
-    tenant: User, company: Stack, page: Page, shoot: Shoot
+    tenant: User, ready: Ready, company: Stack, page: Page, shoot: Shoot
 ) -> None:
-    give(tenant, DEMO, EDITOR)
-    assert tenant.ready_to_authorize() == page_of(tenant)
+    assert ready(demo=EDITOR) == page_of(tenant)
     page.goto(f"{company.external_url}/")
     shoot(page, "1-please-sign-in")
     assert heading(page) == SIGN_IN
@@ -308,11 +326,9 @@ def test_person_signs_in_lists_authorizes_refreshes_clears_and_signs_out(
 
 
 def test_main_pages_of_who_signed_in_are_without_fault_for_axe_and_fit_a_phone(
-    tenant: User, come: Come, shoot: Shoot
+    tenant: User, ready: Ready, come: Come, shoot: Shoot
 ) -> None:
-    give(tenant, DEMO, EDITOR)
-    tenant.ready_to_authorize()
-    stored_by(tenant, DEMO)
+    ready(stored=DEMO, demo=EDITOR)
     page = come(DEMO)
     for where in ("", f"/datasources/{tenant.namespace}", "/datasources/kube-system"):
         page.goto(tenant.external_url + where)
@@ -327,11 +343,10 @@ def test_main_pages_of_who_signed_in_are_without_fault_for_axe_and_fit_a_phone(
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
-def test_viewer_sees_no_button_and_forms_of_their_own_change_nothing(tenant: User, come: Come, shoot: Shoot) -> None:
-    give(tenant, DEMO, EDITOR)
-    give(tenant, ADA, VIEWER)
-    tenant.ready_to_authorize()
-    stored_by(tenant, DEMO)
+def test_viewer_sees_no_button_and_forms_of_their_own_change_nothing(
+    tenant: User, ready: Ready, come: Come, shoot: Shoot
+) -> None:
+    ready(stored=DEMO, demo=EDITOR, ada=VIEWER)
     credential = tenant.credential()
     page = come(ADA)
 
@@ -353,12 +368,9 @@ def test_viewer_sees_no_button_and_forms_of_their_own_change_nothing(tenant: Use
 
 
 def test_who_may_authorize_alone_gets_a_first_credential_and_replaces_none(
-    tenant: User, come: Come, shoot: Shoot
+    tenant: User, ready: Ready, come: Come, shoot: Shoot
 ) -> None:
-    give(tenant, DEMO, EDITOR)
-    give(tenant, ADA, AUTHORIZER)
-    tenant.ready_to_authorize()
-    stored_by(tenant, DEMO)
+    ready(stored=DEMO, demo=EDITOR, ada=AUTHORIZER)
     credential = tenant.credential()
     page = come(ADA)
 
@@ -383,10 +395,9 @@ def test_who_may_authorize_alone_gets_a_first_credential_and_replaces_none(
 
 
 def test_authorization_ends_well_where_the_session_ended_meanwhile_and_is_shown_after_the_next_sign_in(
-    tenant: User, come: Come, shoot: Shoot
+    tenant: User, ready: Ready, come: Come, shoot: Shoot
 ) -> None:
-    give(tenant, DEMO, EDITOR)
-    tenant.ready_to_authorize()
+    ready(demo=EDITOR)
     page = come(DEMO)
     at_consent(page, tenant)
     end_all_sessions(tenant.api)
@@ -422,11 +433,10 @@ def test_right_that_was_taken_away_meanwhile_ends_an_authorization_before_its_co
     assert history(tenant) == []
 
 
-def test_buttons_of_pages_that_were_opened_with_more_rights_do_nothing(tenant: User, come: Come, shoot: Shoot) -> None:
-    give(tenant, DEMO, EDITOR)
-    give(tenant, ADA, EDITOR)
-    tenant.ready_to_authorize()
-    stored_by(tenant, DEMO)
+def test_buttons_of_pages_that_were_opened_with_more_rights_do_nothing(
+    tenant: User, ready: Ready, come: Come, shoot: Shoot
+) -> None:
+    ready(stored=DEMO, demo=EDITOR, ada=EDITOR)
     credential, begun = tenant.credential(), flows(tenant)
     context = come(ADA).context
     tabs = {}
@@ -445,11 +455,9 @@ def test_buttons_of_pages_that_were_opened_with_more_rights_do_nothing(tenant: U
 
 
 def test_two_people_at_once_store_one_credential_in_the_name_of_the_first(
-    tenant: User, come: Come, shoot: Shoot
+    tenant: User, ready: Ready, come: Come, shoot: Shoot
 ) -> None:
-    give(tenant, DEMO, EDITOR)
-    give(tenant, ADA, AUTHORIZER)
-    tenant.ready_to_authorize()
+    ready(demo=EDITOR, ada=AUTHORIZER)
     demo, ada = come(DEMO), come(ADA)
     at_consent(demo, tenant)
     at_consent(ada, tenant, login=ADA)
@@ -466,10 +474,9 @@ def test_two_people_at_once_store_one_credential_in_the_name_of_the_first(
 
 
 def test_way_back_in_the_middle_leads_to_the_page_with_the_button_and_the_second_try_ends_well(
-    tenant: User, come: Come, shoot: Shoot
+    tenant: User, ready: Ready, come: Come, shoot: Shoot
 ) -> None:
-    give(tenant, DEMO, EDITOR)
-    tenant.ready_to_authorize()
+    ready(demo=EDITOR)
     page = come(DEMO)
     at_consent(page, tenant)
 
@@ -510,9 +517,10 @@ def test_link_opens_nothing_for_who_has_no_right_and_does_not_say_whether_there_
     assert "calendar" not in said[0]
 
 
-def test_second_press_of_any_button_does_no_harm(tenant: User, company: Stack, page: Page, shoot: Shoot) -> None:
-    give(tenant, DEMO, EDITOR)
-    page.goto(tenant.ready_to_authorize())
+def test_second_press_of_any_button_does_no_harm(
+    tenant: User, ready: Ready, company: Stack, page: Page, shoot: Shoot
+) -> None:
+    page.goto(ready(demo=EDITOR))
     page.get_by_role("button", name="Sign in").dblclick()
     through(page, DEMO)
     page.wait_for_url(page_of(tenant))
@@ -542,9 +550,8 @@ def test_second_press_of_any_button_does_no_harm(tenant: User, company: Stack, p
     shoot(page, "signed-out")
 
 
-def test_two_tabs_of_one_person_authorize_a_datasource_each(tenant: User, come: Come) -> None:
-    give(tenant, DEMO, EDITOR)
-    tenant.ready_to_authorize()
+def test_two_tabs_of_one_person_authorize_a_datasource_each(tenant: User, ready: Ready, come: Come) -> None:
+    ready(demo=EDITOR)
     tenant.apply(tenant.datasource(tenant.oauth2(), name="mail"))
     tenant.wait_for_reason("AuthorizationRequired", "mail")
     calendar = come(DEMO)
@@ -562,11 +569,9 @@ def test_two_tabs_of_one_person_authorize_a_datasource_each(tenant: User, come: 
 
 
 def test_authorization_is_not_finished_by_another_person_in_the_same_browser(
-    tenant: User, come: Come, shoot: Shoot
+    tenant: User, ready: Ready, come: Come, shoot: Shoot
 ) -> None:
-    give(tenant, DEMO, EDITOR)
-    give(tenant, ADA, EDITOR)
-    tenant.ready_to_authorize()
+    ready(demo=EDITOR, ada=EDITOR)
     page = come(DEMO)
     at_consent(page, tenant)
     callback = allow_but_stay(page)
@@ -585,9 +590,10 @@ def test_authorization_is_not_finished_by_another_person_in_the_same_browser(
     assert not [each for each in tenant.provider.token_requests() if each.client_id == tenant.client_id]
 
 
-def test_sign_out_in_another_tab_ends_what_was_begun(tenant: User, company: Stack, page: Page, shoot: Shoot) -> None:
-    give(tenant, DEMO, EDITOR)
-    page.goto(tenant.ready_to_authorize())
+def test_sign_out_in_another_tab_ends_what_was_begun(
+    tenant: User, ready: Ready, company: Stack, page: Page, shoot: Shoot
+) -> None:
+    page.goto(ready(demo=EDITOR))
     come_in(page, DEMO)
     page.wait_for_url(page_of(tenant))
     at_consent(page, tenant)
@@ -605,10 +611,9 @@ def test_sign_out_in_another_tab_ends_what_was_begun(tenant: User, company: Stac
 
 
 def test_authorization_of_a_browser_that_lost_our_cookies_is_not_finished(
-    tenant: User, come: Come, company: Stack, shoot: Shoot
+    tenant: User, ready: Ready, come: Come, company: Stack, shoot: Shoot
 ) -> None:
-    give(tenant, DEMO, EDITOR)
-    tenant.ready_to_authorize()
+    ready(demo=EDITOR)
     page = come(DEMO)
     at_consent(page, tenant)
     page.context.clear_cookies(domain="localhost")
@@ -628,11 +633,9 @@ def test_authorization_of_a_browser_that_lost_our_cookies_is_not_finished(
 
 
 def test_form_of_a_session_that_is_over_changes_nothing_and_leads_back_after_the_next_sign_in(
-    tenant: User, come: Come, shoot: Shoot
+    tenant: User, ready: Ready, come: Come, shoot: Shoot
 ) -> None:
-    give(tenant, DEMO, EDITOR)
-    tenant.ready_to_authorize()
-    stored_by(tenant, DEMO)
+    ready(stored=DEMO, demo=EDITOR)
     credential = tenant.credential()
     page = come(DEMO)
     page.goto(f"{page_of(tenant)}/clear")
@@ -649,10 +652,10 @@ def test_form_of_a_session_that_is_over_changes_nothing_and_leads_back_after_the
     assert tenant.credential() == credential
 
 
-def test_clear_is_of_the_credential_that_was_seen_and_of_no_later_one(tenant: User, come: Come, shoot: Shoot) -> None:
-    give(tenant, DEMO, EDITOR)
-    tenant.ready_to_authorize()
-    stored_by(tenant, DEMO)
+def test_clear_is_of_the_credential_that_was_seen_and_of_no_later_one(
+    tenant: User, ready: Ready, come: Come, shoot: Shoot
+) -> None:
+    ready(stored=DEMO, demo=EDITOR)
     page = come(DEMO)
     page.goto(f"{page_of(tenant)}/clear")
     first = tenant.credential_id()

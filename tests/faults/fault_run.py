@@ -30,7 +30,7 @@ from deploy.local.processes import StackError, free_ports
 from deploy.local.progress import say
 from deploy.local.provider import Provider, TokenRequest
 from deploy.local.provider import install as install_provider
-from deploy.local.stack import Process, Stack, install
+from deploy.local.stack import Process, Stack, install, running
 from tests.faults.balancer import Balancer
 from tests.faults.pods import volume
 from tests.support import etcd
@@ -427,15 +427,8 @@ def everything(bounds: Bounds) -> Iterator[Storm]:
             stack.callback_server(name, DATASOURCE_LISTEN=f"127.0.0.1:{page}", **volume(FOLDER, name))
             for name, page in zip(("callback-server-1", "callback-server-2"), pages, strict=True)
         ]
-        running = [*storm.operators, *storm.callback_servers]
-        with Balancer(port, pages):
-            try:
-                for process in running:
-                    process.start()
-                yield storm
-            finally:
-                for process in running:
-                    process.stop()
+        with Balancer(port, pages), running(*storm.operators, *storm.callback_servers):
+            yield storm
 
 
 def table(rows: Sequence[Row]) -> str:

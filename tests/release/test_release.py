@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from deploy.local import build
+from release import packages, sbom
 from release.archives import tar
 from tests.support.released import (
     DOWNLOAD,
@@ -35,10 +37,21 @@ BASE = "registry.example.com/python:3.11-slim@sha256:" + "a" * 64
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     made = Checkout.at(tmp_path_factory.mktemp("release"), BASE)
-    metadata = "opt/venv/lib/python3.11/site-packages/kopf-1.dist-info/METADATA"
-    image = archive({metadata: "Name: kopf\nVersion: 1\n"}, base_digest=BASE.rpartition("@")[2])
+    image = archive(installed(made, tmp_path_factory.mktemp("wheel")), base_digest=BASE.rpartition("@")[2])
     made.image.write_bytes(tar(image, 1))
     return made
+
+
+def installed(checkout: Checkout, folder: Path) -> dict[str, str]:
+    """What an image of this commit records of its packages."""
+    site = "opt/venv/lib/python3.11/site-packages"
+    _, wheel = packages.build(checkout.folder, folder, 1)
+    with zipfile.ZipFile(wheel) as opened:
+        (record,) = (name for name in opened.namelist() if name.endswith("/RECORD"))
+        files = {f"{site}/{record}": opened.read(record).decode()}
+    pins = sbom.locked((checkout.folder / "requirements" / "run.txt").read_text())
+    metadata = {each["name"]: f"Name: {each['name']}\nVersion: {each['version']}\n" for each in pins}
+    return files | {f"{site}/{name}.dist-info/METADATA": text for name, text in metadata.items()}
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +231,21 @@ def test_what_is_wrong_is_refused_and_what_was_released_stays(case: str, checkou
     done = checkout.release(**changes)
     assert done.returncode == 1
     assert said in done.stderr
+    assert digests(checkout.dist) == before
+
+
+def test_image_that_an_earlier_commit_made_is_refused_and_what_was_released_stays(
+    checkout: Checkout, dist: Path
+) -> None:
+    before: Any = digests(dist)
+    module = checkout.folder / "datasource" / "__init__.py"
+    text = module.read_text()
+    module.write_text(text + "# A mend of a vulnerability.\n")
+    checkout.git("commit", "-aqm", "After the image was built")
+    done = checkout.release()
+    checkout.git("reset", "-q", "--hard", "HEAD~")
+    assert done.returncode == 1
+    assert "1 files differ, datasource/__init__.py" in done.stderr
     assert digests(checkout.dist) == before
 
 

@@ -31,7 +31,7 @@ from deploy.local.processes import free_ports
 from deploy.local.progress import Steps, Ticker, say
 from deploy.local.provider import Provider
 from deploy.local.provider import install as install_provider
-from deploy.local.stack import Process, Stack, install
+from deploy.local.stack import Stack, install, running
 from tests.faults.balancer import Balancer
 from tests.faults.pods import volume
 from tests.soak import figures as wanted
@@ -66,20 +66,9 @@ def surroundings(parameters: Parameters) -> Iterator[tuple[Surroundings, Stack]]
             for number, page in enumerate(pages, start=1)
             if (name := f"callback-server-{number}")
         ]
-        with Balancer(port, pages), _running([*operators, *callback_servers]):
+        with Balancer(port, pages), running(*operators, *callback_servers):
             chance = random.Random(parameters.seed)  # noqa: S311 - a soak that can be repeated
             yield Surroundings(control_plane, provider, operators, callback_servers, chance), stack
-
-
-@contextmanager
-def _running(processes: list[Process]) -> Iterator[None]:
-    try:
-        for process in processes:
-            process.start()
-        yield
-    finally:
-        for process in processes:
-            process.stop()
 
 
 def disturb(around: Surroundings, seconds: float, apps: Apps, people: People) -> Counter[str]:

@@ -76,6 +76,12 @@ POLICY_BINDINGS = Resource(
     "validatingadmissionpolicybindings",
     namespaced=False,
 )
+WEBHOOKS = Resource(
+    "admissionregistration.k8s.io/v1",
+    "ValidatingWebhookConfiguration",
+    "validatingwebhookconfigurations",
+    namespaced=False,
+)
 ACCESS_REVIEWS = Resource("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False)
 LOCAL_ACCESS_REVIEWS = Resource("authorization.k8s.io/v1", "LocalSubjectAccessReview", "localsubjectaccessreviews")
 OWN_ACCESS_REVIEWS = Resource(

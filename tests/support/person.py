@@ -118,12 +118,16 @@ class Person:
 
     def come_back(self, callback_url: str) -> httpx.Response:
         """Open the callback URL and follow it to the page that it leads to; one that looks again by itself is waited for."""
-        response = self.get(callback_url)
+        response = self.looks_until_ready(callback_url)
+        while response.is_redirect:
+            response = self.looks_until_ready(urljoin(str(response.url), response.headers["location"]))
+        return response
+
+    def looks_until_ready(self, url: str) -> httpx.Response:
+        """Open a URL; where the page says that it will look again by itself, wait with it, as a browser does."""
         last = time.monotonic() + PATIENCE
-        while response.is_redirect or ("refresh" in response.headers and time.monotonic() < last):
-            if not response.is_redirect:
-                time.sleep(1)
-            response = self.get(urljoin(str(response.url), response.headers.get("location", "")))
+        while "refresh" in (response := self.get(url)).headers and time.monotonic() < last:
+            time.sleep(1)
         return response
 
     def authorize(self, link: str) -> httpx.Response:

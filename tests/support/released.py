@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.local.cache import REPOSITORY
@@ -57,8 +57,13 @@ class Checkout:
         section = f"## [Unreleased]\n\n## [{VERSION}] - 2030-01-01\n\n### Added\n\n- A thing.\n"
         changelog.write_text(changelog.read_text().replace("## [Unreleased]\n", section, 1))
 
-    def release(self, **changes: str) -> "subprocess.CompletedProcess[str]":
-        """`make release`, without setting up an environment of its own."""
+    def elsewhere(self, folder: Path) -> "Checkout":
+        """The same commit in another folder, with an image of its own and the same key."""
+        run("git", "clone", "--quiet", self.folder, folder / "clone")
+        return replace(self, folder=folder / "clone", image=folder / "image.tar")
+
+    def release(self, *before: str, **changes: str) -> "subprocess.CompletedProcess[str]":
+        """`make release`, without setting up an environment of its own; `before` is what its command line begins with."""
         told = {
             "RELEASE_KEY": str(self.key),
             "RELEASE_IMAGE": str(self.image),
@@ -69,8 +74,8 @@ class Checkout:
             "RELEASE_MAINTAINER": "Ada Lovelace <ada@example.com>",
             **changes,
         }
-        return subprocess.run(
-            [sys.executable, "-m", "release"],
+        return subprocess.run(  # noqa: S603 - ours
+            [*before, sys.executable, "-m", "release"],
             cwd=self.folder,
             env={**os.environ, **told, "PYTHONPATH": str(self.folder)},
             capture_output=True,
@@ -166,10 +171,8 @@ def _another_letter(signature: str) -> str:
     return signature[:40] + ("A" if signature[40] != "A" else "B") + signature[41:]
 
 
-def documented(program: str) -> str:
-    """The line of docs/release.md that checks signatures with a program."""
-    page = (
-        (REPOSITORY / "docs" / "release.md").read_text().partition("## Checking a signature")[2].partition("\n## ")[0]
-    )
+def documented(program: str, below: str = "Checking a signature") -> str:
+    """The line of docs/release.md below a heading that uses a program."""
+    page = (REPOSITORY / "docs" / "release.md").read_text().partition(f"## {below}\n")[2].partition("\n## ")[0]
     (line,) = (each.strip() for each in page.splitlines() if each.startswith("    ") and program in each)
     return line

@@ -74,7 +74,9 @@ SEEN: Mapping[str, Observed] = {
     "never authorized": observed(),
     "cleared": observed(tombstone()),
     "parameters changed": observed(credential(), wanted=spec(clientID="another-app")),
-    "grant revoked": observed(credential(verdict=Reason.GRANT_REVOKED, verdict_message="It says: invalid_grant.")),
+    "grant revoked": observed(
+        credential(verdict=Reason.GRANT_REVOKED, verdict_message="The provider says: invalid_grant.")
+    ),
     "token expired": observed(credential(has_refresh_token=False, expires_at=_EXPIRED)),
     "refresh interrupted": observed(credential(verdict=Reason.REFRESH_INTERRUPTED)),
     "no parameters": observed(wanted=spec_without_oauth2()),

@@ -83,19 +83,32 @@ def ready_to_build(out: Say = say) -> Buildah:
 
 
 def build(buildah: Buildah, name: str, *, anew: bool = False, out: Say = say) -> str:
-    """Build the Containerfile under a name; `anew` uses no layer again. Returns the digest.
+    """Build the Containerfile of this checkout under a name; `anew` uses no layer again. Returns the digest.
 
     Raises:
         StackError: a step failed; the text ends with the last lines of its log.
     """
     out("      building the image from the Containerfile" + (", anew" if anew else ""))
-    epoch = said_in(CONTAINERFILE.read_text()).epoch
-    mounts = mounts_for_pip(FOLDER / "pip")
-    options = ["--layers", "--pull-never", "--format=oci", f"--timestamp={epoch}", *(each.option for each in mounts)]
-    if anew:
-        options.append("--no-cache")
-    buildah("bud", *options, f"--tag={name}", f"--file={CONTAINERFILE}", REPOSITORY, log=FOLDER / "build.log")
+    _build(buildah, REPOSITORY, name, "--layers", *(["--no-cache"] if anew else []))
     return buildah.digest(name)
+
+
+def build_for_release(buildah: Buildah, source: Path, name: str, base: str, out: Say = say) -> None:
+    """Build the Containerfile of a checkout from a base, as docs/release.md has it. No layer is used again.
+
+    Raises:
+        StackError: a step failed; the text ends with the last lines of its log.
+    """
+    out("      building the image of a release")
+    _build(buildah, source, name, f"--build-arg=BASE={base}")
+
+
+def _build(buildah: Buildah, source: Path, name: str, *options: str) -> None:
+    containerfile = source / CONTAINERFILE.name
+    epoch = said_in(containerfile.read_text()).epoch
+    mounts = mounts_for_pip(FOLDER / "pip")
+    common = ["--pull-never", "--format=oci", f"--timestamp={epoch}", *(each.option for each in mounts)]
+    buildah("bud", *common, *options, f"--tag={name}", f"--file={containerfile}", source, log=FOLDER / "build.log")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Pure: what the callback server may read and write in a namespace: the Secrets of its Datasources, by name, and no other.
 
-It stands in Roles of a fixed name. Up to 64 KiB of names are one Role; where there are more, a hash of its name says in
-which of 2, 4 or 8 Roles a Datasource has its place, so that one that comes or goes rewrites one of them.
+It is in Roles of a fixed name. Up to 64 KiB of names are one Role. Where there are more, there are 2, 4 or 8 Roles. A hash of
+a Datasource's name says in which one it is, so that a Datasource that comes or goes rewrites only one.
 """
 
 import hashlib

@@ -8,7 +8,7 @@ from datasource.api.durations import parse_duration
 from datasource.api.spec import OAuth2, Spec
 from datasource.oauth2.lifetimes import LONGEST_LIFETIME
 from datasource.records.credential import CredentialFacts
-from datasource.records.grant import GrantEnd, Nearness, grant_end, nearness
+from datasource.records.grant import GrantEnd, Nearness, grant_ends, near_end, nearness
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.predicates import usable_credential
 
@@ -22,21 +22,27 @@ class Expiring:
     message: str
 
 
-def end_of(facts: CredentialFacts, oauth2: OAuth2 | None) -> GrantEnd | None:
-    """The first known end of a grant, by its facts and by what spec and preset say."""
+def ends_of(facts: CredentialFacts, oauth2: OAuth2 | None) -> tuple[GrantEnd, ...]:
+    """The known ends of a grant, the first one first, by its facts and by what spec and preset say."""
     whole = OAuth2() if oauth2 is None else oauth2.expanded()
-    return grant_end(facts, lifetime=_read(whole.grant_lifetime), idle=_read(whole.grant_idle_lifetime))
+    return grant_ends(facts, lifetime=_read(whole.grant_lifetime), idle=_read(whole.grant_idle_lifetime))
 
 
-def end_of_grant(seen: Observed) -> GrantEnd | None:
-    """The same of what was observed; None where no credential is in use."""
+def ends_of_grant(seen: Observed) -> tuple[GrantEnd, ...]:
+    """The same of what was observed; none where no credential is in use."""
     usable = usable_credential(seen)
-    return None if usable is None else end_of(usable.facts, seen.oauth2)
+    return () if usable is None else ends_of(usable.facts, seen.oauth2)
+
+
+def told_end_of_grant(seen: Observed) -> GrantEnd | None:
+    """The end that people read: the one that is near, else the first."""
+    ends = ends_of_grant(seen)
+    return near_end(ends, seen.now) or next(iter(ends), None)
 
 
 def expiring_grant(seen: Observed) -> Expiring | None:
     """The grant that is in use, where its end is near."""
-    end = end_of_grant(seen)
+    end = near_end(ends_of_grant(seen), seen.now)
     near = None if end is None else nearness(end, seen.now)
     if end is None or near is None:
         return None

@@ -7,6 +7,7 @@ holds decides.
 from collections.abc import Callable, Iterator
 from typing import assert_never
 
+from datasource.api.presets import scopes_included
 from datasource.api.spec import DeletionPolicy, Spec, SpecProblem, missing_fields
 from datasource.api.states import OPEN_THE_LINK, Reason
 from datasource.api.template_problems import LARGEST_TEMPLATE, template_size
@@ -266,7 +267,8 @@ def _while_suspended(finding: Finding) -> Finding:
 
 def _known_gaps(facts: CredentialFacts, seen: Observed) -> Iterator[str]:
     """What the service left out, or somebody at its page, that will be missed later."""
-    if missing := scopes_not_granted(facts.requested_scopes, facts.granted_scopes):
+    included = scopes_included(None if seen.oauth2 is None else seen.oauth2.provider)
+    if missing := scopes_not_granted(facts.requested_scopes, facts.granted_scopes, included):
         yield f"Requested but not granted: {', '.join(missing)}."
     if facts.identity_problem is not None:
         yield f"The account that authorized is unknown. {facts.identity_problem}"

@@ -1,7 +1,7 @@
 """What becomes of a refresh token that somebody brought along in an import Secret. Pure.
 
-It is stored before it is sent, so that a provider that rotates it takes nothing away: from the store on, it is a credential
-like any other, only that apps get nothing of it until the provider has answered.
+It is stored before it is sent, so that a provider that rotates it takes nothing away. From then on it is a credential like any
+other, but apps get nothing of it until the provider has answered.
 """
 
 from collections.abc import Callable

@@ -29,7 +29,7 @@ from datasource.oauth2.token_response import TokenResponse, successor
 from datasource.outbound.printable import sentence
 from datasource.records.change import Change
 from datasource.records.credential import CredentialData, CredentialFacts
-from datasource.records.grant import told_life
+from datasource.records.grant import told_end, told_life
 from datasource.records.history import SUCCEEDED, Act, entry_of
 from datasource.records.intent import Intent
 from datasource.records.page_request import PageRequest
@@ -87,7 +87,7 @@ class Store:
             told_lifetime=response.told_lifetime,
             # Somebody else was told that the grant is dead: that this one lives is proved at once.
             expiry_hint=response.expiry_hint if found.verdict is None else self.received_at,
-            grant_expires_at=response.grant_expires_at or found.grant_expires_at,
+            grant_expires_at=told_end(found, response.grant_expires_at),
             grant_lifetime=told_life(found, response.grant_expires_at, self.received_at),
             refreshed_at=self.received_at,
             has_refresh_token=True,

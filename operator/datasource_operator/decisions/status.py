@@ -25,7 +25,7 @@ from datasource.records.credential import Unreadable
 from datasource.records.history import HistoryEntry
 from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
-from datasource_operator.decisions.expiring_grants import end_of_grant, expiring_grant
+from datasource_operator.decisions.expiring_grants import expiring_grant, told_end_of_grant
 from datasource_operator.decisions.imports import waiting_import
 from datasource_operator.decisions.looks import conditions_are_news, look_conditions, transition_time
 from datasource_operator.decisions.observed import Finding, Observed
@@ -92,7 +92,7 @@ def _told(entry: HistoryEntry) -> HistoryEcho:
 
 
 def _grant_expires_at(seen: Observed) -> str | None:
-    end = end_of_grant(seen)
+    end = told_end_of_grant(seen)
     return None if end is None else rfc3339(end.at)
 
 

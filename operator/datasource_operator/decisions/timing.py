@@ -11,7 +11,7 @@ from datasource.records.credential import CredentialFacts
 from datasource.records.grant import next_step_towards
 from datasource.records.intent import TokenLife
 from datasource.records.schedule import refresh_due
-from datasource_operator.decisions.expiring_grants import end_of, end_of_grant
+from datasource_operator.decisions.expiring_grants import ends_of, ends_of_grant
 from datasource_operator.decisions.observed import Finding, Observed, Trouble
 from datasource_operator.decisions.predicates import (
     is_usable,
@@ -78,8 +78,7 @@ def wake_at(seen: Observed, finding: Finding) -> datetime | None:
     if isinstance(seen.spec, Spec) and is_usable(facts, seen) and not seen.spec.suspend:
         times.append(_due_at(facts, seen, seen.spec) if seen.trouble is None else _try_again_at(seen.trouble, seen))
         times.append(late_at(facts, seen))
-    if (end := end_of_grant(seen)) is not None:
-        times.append(next_step_towards(end, seen.now))
+    times += [next_step_towards(end, seen.now) for end in ends_of_grant(seen)]
     if finding.state is State.AUTHORIZED or outlives_its_grant(facts, seen) or seen.template_problem is not None:
         times.append(facts.expires_at)
     return min((time for time in times if time is not None and time > seen.now), default=None)
@@ -128,7 +127,7 @@ def _due_at(
         refresh_before=spec.refresh_before_duration(),
         first_seen=first_seen or seen.first_seen or seen.now,
         default_lifetime=default,
-        grant=end_of(facts, seen.oauth2),
+        grant=next(iter(ends_of(facts, seen.oauth2)), None),
     )
 
 

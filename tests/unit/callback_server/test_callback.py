@@ -234,6 +234,10 @@ async def test_code_is_exchanged_as_the_metadata_lists_that_the_flow_began_with(
         (exchange,) = [each for each in came.provider.requests if each.method == "POST"]
         assert ("client_secret" in exchange.form) is is_in_the_body
         assert ("authorization" in exchange.headers) is not is_in_the_body
+        assert came.credential is not None
+        kept = json.loads(came.credential["metadata"]["annotations"][Annotation.PROMISED])
+        assert kept["token_endpoint_auth_methods_supported"] == lists
+        assert "token_endpoint" not in kept
     assert "The new credential was stored" in page.text
 
 

@@ -17,10 +17,10 @@ from starlette.requests import cookie_parser
 import callback_server
 from callback_server import cookie
 from callback_server.cookie import (
+    BROWSER,
     COOKIE,
     LookAlike,
     cookie_hash,
-    cookie_in,
     is_same_browser,
     new_cookie,
     set_cookie_header,
@@ -36,7 +36,7 @@ def zeros(length: int) -> bytes:
 
 
 def read(*lines: bytes) -> str | None:
-    return cookie_in([(b"host", b"connect.example.com"), *((b"cookie", line) for line in lines)])
+    return BROWSER.value_in([(b"host", b"connect.example.com"), *((b"cookie", line) for line in lines)])
 
 
 def test_cookie_is_kept_by_the_browser_for_us_alone() -> None:

@@ -24,6 +24,7 @@ from tests.unit.datasource.cluster.test_credential_secrets import ANOTHER, GONE,
 FACTS = CredentialFacts(credential_id="new", fingerprint="fp-1")
 UNTIL = NOW + timedelta(minutes=10)
 DENIED = fails(403, "Forbidden", "exceeded quota")
+NO_SECRETS = 'admission webhook "a.example.com" denied the request: no secrets today'
 NO_NAMESPACE = fails(404, "NotFound", 'namespaces "shop" not found')
 
 
@@ -65,6 +66,9 @@ async def test_rehearsal_writes_nothing_and_asks_what_the_store_will_ask(replace
         pytest.param("old", GONE, "faster", id="it is gone"),
         pytest.param("old", fails(422, "Invalid"), "stored", id="it is immutable"),
         pytest.param(None, DENIED, "stored", id="a quota is used up"),
+        pytest.param(None, fails(409, "Conflict", NO_SECRETS), NO_SECRETS, id="a webhook refuses as if it was there"),
+        pytest.param("old", fails(404, "NotFound", NO_SECRETS), NO_SECRETS, id="a webhook refuses as if it was gone"),
+        pytest.param(None, fails(503, "", NO_SECRETS), NO_SECRETS, id="a webhook refuses as if there was an outage"),
     ],
 )
 async def test_rehearsal_that_fails_refuses_before_anything_is_spent(

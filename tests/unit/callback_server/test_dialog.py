@@ -29,6 +29,8 @@ def test_form_is_read_with_its_escapes() -> None:
         (FORM, b"\xff\xfe"),
         (FORM, b"&".join(b"a=1" for _ in range(11))),
         (FORM, b"ticket=%ff"),
+        (FORM, b"ticket=a&ticket=b"),
+        (FORM, b"ticket=a&token=b&ticket=a"),
     ],
 )
 def test_what_is_no_small_form_is_empty(content_type: str, body: bytes) -> None:

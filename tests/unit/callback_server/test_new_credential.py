@@ -2,8 +2,17 @@
 
 from datetime import timedelta
 
+import pytest
+
 from callback_server.identity import Authorizer
-from callback_server.new_credential import NewCredential, authorized_by, blank_credential, filled, named_server
+from callback_server.new_credential import (
+    NewCredential,
+    authorized_by,
+    blank_credential,
+    filled,
+    named_server,
+    scopes_on_the_way_back,
+)
 from callback_server.situation import Situation
 from datasource.api.objects import Status
 from datasource.api.requests import Requests
@@ -17,12 +26,14 @@ from tests.unit.datasource.records.test_flow import flow
 LATER = NOW + timedelta(hours=1)
 
 
-def blank() -> NewCredential:
+def blank(granted: tuple[str, ...] = ()) -> NewCredential:
     wanted = oauth2(scopes=["read", "write"], revocationURL="https://login.example.com/revoke")
     at = Situation("shop", "sales", UID, spec(), wanted, Status(), Requests(), None)
     effective = effective_oauth2(wanted, None)
     material = ClientMaterial(effective.parameters)
-    return blank_credential(at, effective, flow(), captured={"site": "eu"}, credential_id="claim-1", material=material)
+    return blank_credential(
+        at, effective, flow(), captured={"site": "eu"}, granted=granted, credential_id="claim-1", material=material
+    )
 
 
 def test_nothing_of_a_token_is_known_before_the_reply() -> None:
@@ -52,6 +63,33 @@ def test_reply_fills_in_tokens_lifetimes_and_scopes() -> None:
 def test_reply_that_names_no_scopes_granted_those_that_were_asked_for() -> None:
     facts, data = filled(blank(), TokenResponse("at-1", "Bearer"), NOW)
     assert (facts.granted_scopes, facts.has_refresh_token, data.refresh_token) == (("read", "write"), False, None)
+
+
+@pytest.mark.parametrize(
+    ("query", "separator", "scopes"),
+    [
+        ("read,activity:read", ",", ("read", "activity:read")),
+        ("read write", None, ("read", "write")),
+        ("read,write", None, ("read", "write")),
+        ("", None, ()),
+        (None, None, ()),
+        ("x" * 20_000, None, ()),
+        ("\u202e r\u00e9ad", None, ()),
+    ],
+)
+def test_scopes_that_the_callback_names_are_read(
+    query: str | None, separator: str | None, scopes: tuple[str, ...]
+) -> None:
+    """Strava says there, and nowhere else, what a person left of them."""
+    effective = effective_oauth2(oauth2(scopeSeparator=separator), None)
+    answer = AuthorizationResponse(None, other={} if query is None else {"scope": query})
+    assert scopes_on_the_way_back(effective, answer) == scopes
+
+
+def test_scopes_of_the_callback_hold_where_the_reply_names_none() -> None:
+    assert filled(blank(("read",)), TokenResponse("at-1", "Bearer"), NOW)[0].granted_scopes == ("read",)
+    told = TokenResponse("at-1", "Bearer", scopes=("write",))
+    assert filled(blank(("read",)), told, NOW)[0].granted_scopes == ("write",)
 
 
 def test_who_authorized_is_kept_with_it() -> None:

@@ -98,6 +98,44 @@ def test_dialog_and_done_page_hold_no_english_of_ours(language: str) -> None:
         assert texts_in(language)["dialog.details"] in shown
 
 
+SENTENCES = {
+    "en": (
+        "What the service shows you on its own page",
+        "You can take it back at any time, in your account at the service.",
+        "What the service calls <code>read</code>",
+        "You can reach the team of namespace shop at ext. 12.",
+    ),
+    "de": (
+        "Was der Dienst Ihnen auf seiner eigenen Seite zeigt",
+        "Sie können ihn jederzeit zurücknehmen, in Ihrem Konto bei dem Dienst.",
+        "Was bei dem Dienst so heißt: <code>read</code>",
+        "Sie erreichen das Team des Namespace shop unter ext. 12.",
+    ),
+    "fr": (
+        "Ce que le service vous montre sur sa propre page",
+        "Vous pouvez le retirer à tout moment, dans votre compte chez le service.",
+        "Ce qui s'appelle <code>read</code> chez le service",
+        "Vous pouvez joindre l'équipe du namespace shop à ext. 12.",
+    ),
+}
+
+
+@pytest.mark.parametrize("tongue", LANGUAGES)
+def test_words_of_ours_that_stand_for_a_name_fit_into_each_sentence(tongue: str) -> None:
+    """The instances: "einen Dienst" where it has to be "dem Dienst", and a capital within a sentence."""
+    before = PRESENTATION.set(DELIVERED[tongue])
+    try:
+        display = Display(contact="ext. 12")
+        shown = [
+            body(dialog_page(Dialog(situation(display, scopes=scopes), "https://c.example", None)))
+            for scopes in ([], ["read"])
+        ]
+    finally:
+        PRESENTATION.reset(before)
+    text_of = " ".join(unescape("".join(shown)).split())
+    assert [each for each in SENTENCES[tongue] if each not in text_of] == []
+
+
 def test_page_of_every_refusal_holds_no_english_of_ours(language: str) -> None:
     for refused in every_refusal():
         page = refusal_page(refused, reference="abc", again="https://c.example/x")
@@ -125,6 +163,13 @@ def test_templates_hold_no_text_of_their_own_outside_the_technical_details() -> 
         rest = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|<[^>]*>", " ", shown, flags=re.DOTALL)
         words = set(re.findall(r"[A-Za-z]{2,}", rest)) - {"Datasource"}
         assert words == set(), template.name
+
+
+def test_expressions_of_templates_fill_in_no_english_outside_the_technical_details() -> None:
+    for template in TEMPLATES:
+        if template.name != "details.html":
+            filled_in = re.findall(r"\{\{(.*?)\}\}", template.read_text(), re.DOTALL)
+            assert [each for each in filled_in if re.search(r"""["'][A-Za-z]+ [A-Za-z]""", each)] == [], template.name
 
 
 def test_values_that_look_like_places_are_shown_as_they_are(language: str) -> None:

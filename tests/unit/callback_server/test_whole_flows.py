@@ -279,6 +279,18 @@ async def test_answer_is_taken_at_the_redirect_uri_that_was_asked_for_and_nowher
         assert provider.requests[-1].form["redirect_uri"] == EXTERNAL + path
 
 
+async def test_scopes_that_a_person_left_out_are_told_though_only_the_callback_says_so() -> None:
+    """Strava: its reply to the code names none."""
+    async with world() as cluster, HostileProvider(replies(200)) as provider, cluster.new_client() as browser:
+        asked: dict[str, Any] = {"scopes": ["read", "activity:read"], "scopeSeparator": ","}
+        cluster.add("shop", "calendar", **endpoints(provider), **asked)
+        page = await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"), scope="read")
+        assert STORED in page
+        credential = cluster.credential("shop", "calendar")
+        assert credential is not None
+        assert credential["metadata"]["annotations"]["datasource.dev/granted-scopes"] == "read"
+
+
 # What was promised once.
 
 
@@ -299,6 +311,35 @@ async def test_iss_that_was_promised_once_is_asked_for_while_the_metadata_is_out
         page = await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
         assert "promises to name itself" in page
         assert all(request.method == "GET" for request in provider.requests), "no code was spent"
+
+
+POST_ALONE = {
+    "token_endpoint_auth_methods_supported": ("client_secret_post",),
+    "code_challenge_methods_supported": ("S256",),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_in_the_body"),
+    [
+        ({}, True),
+        ({"clientAuthentication": "client_secret_basic"}, False),
+        ({"issuer": "https://b.example.com"}, False),
+    ],
+    ids=["as it was told", "as it is written", "of another issuer"],
+)
+async def test_way_to_authenticate_that_was_told_once_holds_while_the_metadata_is_out_of_reach(
+    changes: dict[str, str], is_in_the_body: bool
+) -> None:
+    """Basic, which is what nothing written means, would spend the code of a service that takes the body alone."""
+    async with world() as cluster, HostileProvider(IS_OUT_OF_REACH) as provider, cluster.new_client() as browser:
+        options = endpoints(provider) | {"issuer": provider.origin} | changes
+        cluster.add("shop", "calendar", replaces=promised(provider.origin, **POST_ALONE), **options)
+        await come_back(browser, await cluster.sent_to(browser, "shop", "calendar"))
+        exchange = provider.requests[-1]
+        assert exchange.method == "POST"
+        assert ("client_secret" in exchange.form) is is_in_the_body
+        assert ("authorization" in exchange.headers) is not is_in_the_body
 
 
 async def test_promise_of_another_issuer_is_none() -> None:

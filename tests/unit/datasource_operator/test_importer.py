@@ -344,6 +344,8 @@ async def test_another_token_is_taken_after_a_refusal() -> None:
         await each.work()
         assert (each.status.state, IMPORT in each.names, sent(each)) == ("AUTHORIZED", False, ["rt-bad", "rt-good"])
         assert [(act.what, act.by) for act in each.status.history or ()] == [("NewCredential", "import")] * 2
+        # Nobody knows yet, and the provider refused the first one.
+        assert {act.result for act in each.status.history or ()} == {"Stored"}
 
 
 async def test_imports_one_after_another_replace_what_stood_before_the_first() -> None:

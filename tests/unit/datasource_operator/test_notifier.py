@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 import msgspec
@@ -27,7 +28,21 @@ from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.notices import Kind
 from datasource_operator.notifier import Notifier, notifier_for
 from tests.support.builders import NOW, datasource
-from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, closed_port, redirects, replies
+from tests.support.hostile_provider import (
+    ON_LOOPBACK,
+    Behaviour,
+    HostileProvider,
+    closed_port,
+    cuts_after_the_request,
+    cuts_in_the_body,
+    endless_body,
+    gzip_bomb,
+    redirects,
+    replies,
+    self_signed,
+    speaks_no_http,
+    writes,
+)
 
 KEY = f"whsec_{base64.b64encode(b'k' * 32).decode()}"
 TAKES = replies(204, b"")
@@ -79,11 +94,18 @@ Tell = Callable[[Notifier], Any]
 
 
 @asynccontextmanager
-async def bench(tmp_path: Path, *behaviours: Behaviour, key: str = KEY) -> AsyncIterator[tuple[Bench, Transport]]:
+async def bench(
+    tmp_path: Path, *behaviours: Behaviour, key: str = KEY, tls: SSLContext | None = None
+) -> AsyncIterator[tuple[Bench, Transport]]:
     secret_file = tmp_path / "key"
     secret_file.write_text(key)
-    async with HostileProvider(*behaviours) as receiver, Transport(ON_LOOPBACK) as transport:
+    async with HostileProvider(*behaviours, tls=tls) as receiver, Transport(ON_LOOPBACK) as transport:
         yield Bench(receiver, secret_file), transport
+
+
+def errors(logs: list[Any]) -> list[str]:
+    """Why notifications were not delivered."""
+    return [each["error"] for each in logs if each["event"] == "a notification was not delivered"]
 
 
 async def test_a_receiver_with_the_key_verifies_what_it_gets(tmp_path: Path) -> None:
@@ -219,9 +241,70 @@ async def test_a_receiver_nobody_listens_at_costs_nothing_but_the_round(tmp_path
     async with bench(tmp_path, TAKES) as (here, transport):
         here.wait("shop", "calendar")
         notifier = here.notifier()
-        notifier.notify = Notify(f"http://127.0.0.1:{closed_port()}/", here.secret_file)
-        await notifier.tell(transport)
+        with closed_port() as port, capture_logs() as logs:
+            notifier.notify = Notify(f"http://127.0.0.1:{port}/", here.secret_file)
+            await notifier.tell(transport)
     assert here.receiver.requests == []
+    assert errors(logs) == [
+        "the receiver cannot be reached: 127.0.0.1 could not be reached: it refuses the connection."
+    ]
+    assert not notifier._sent
+
+
+@pytest.mark.parametrize("expired", [False, True])
+async def test_a_receiver_with_a_certificate_of_nobody_gets_nothing(tmp_path: Path, expired: bool) -> None:
+    certificate = self_signed(expired=expired)
+    async with bench(tmp_path, TAKES, tls=certificate.server_context()) as (here, transport):
+        here.wait("shop", "calendar")
+        notifier = here.notifier()
+        with capture_logs() as logs:
+            await notifier.tell(transport)
+    assert here.receiver.requests == []
+    (why,) = errors(logs)
+    assert "the receiver cannot be reached" in why
+    assert "certificate" in why
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        pytest.param(replies(200, b"x" * 2_000_000), id="a long body"),
+        pytest.param(endless_body(), id="a body without an end"),
+        pytest.param(gzip_bomb(), id="a gzip bomb"),
+        pytest.param(cuts_in_the_body(), id="a body that is cut"),
+        pytest.param(writes(b"HTTP/1.1 202 A\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), id="a broken chunk"),
+        pytest.param(replies(201, b"\x8b\x00\x80", headers=("Content-Encoding: br",)), id="a coding that is not read"),
+        pytest.param(writes(b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 204 N\r\n\r\n"), id="after early hints"),
+    ],
+)
+async def test_what_was_taken_is_not_told_again_whatever_the_body_of_the_answer_is_like(
+    tmp_path: Path, taken: Behaviour
+) -> None:
+    async with bench(tmp_path, taken) as (here, transport):
+        notifier = here.notifier()
+        here.wait("shop", "calendar")
+        await notifier.tell(transport)
+        await notifier.tell(transport)
+    assert here.heard() == [("shop", ["calendar"])]
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        pytest.param(cuts_after_the_request(), id="no answer"),
+        pytest.param(speaks_no_http(), id="no HTTP"),
+        pytest.param(writes(b"HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), id="another protocol"),
+        pytest.param(endless_body(status=500), id="an error without an end"),
+        pytest.param(writes(b"HTTP/1.1 100 Continue\r\n\r\n"), id="only that it may go on"),
+    ],
+)
+async def test_what_was_perhaps_not_taken_is_told_again(tmp_path: Path, lost: Behaviour) -> None:
+    async with bench(tmp_path, lost, TAKES) as (here, transport):
+        notifier = here.notifier()
+        here.wait("shop", "calendar")
+        for _ in range(3):
+            await notifier.tell(transport)
+    assert here.heard() == [("shop", ["calendar"])] * 2
 
 
 @pytest.mark.parametrize("key", ["", "hunter2", "whsec_x"])

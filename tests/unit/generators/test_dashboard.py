@@ -64,6 +64,33 @@ def test_panel_says_what_it_shows(panel: Panel) -> None:
     assert len(panel["description"].split()) > 5
 
 
+@pytest.mark.parametrize(
+    "panel", [panel for row in SOURCE["rows"] for panel in row["panels"]], ids=lambda each: each["title"]
+)
+def test_panel_names_its_unit_and_from_which_value_on_it_is_bad_or_why_none_is(panel: Panel) -> None:
+    assert panel["unit"]
+    assert ("thresholds" in panel) != ("no_thresholds" in panel)
+    assert len(panel.get("no_thresholds", "a reason is not needed").split()) > 3
+
+
+def test_line_of_a_panel_is_where_its_alert_fires() -> None:
+    rules = yaml.safe_load((dashboard.MONITORING / "rules.yaml").read_text())["spec"]["groups"]
+    bounds = dict[str, float]()
+    for rule in (rule for group in rules for rule in group["rules"]):
+        found = re.fullmatch(r"max by \([\w, ]+\) \((\w+)\) > (\d+)", rule["expr"])
+        if found is not None:
+            bounds[found[1]] = max(1.0, float(found[2]))
+    compared = set[str]()
+    for panel in PANELS:
+        if panel["type"] != "timeseries":
+            continue
+        for series in bounds.keys() & set(re.findall(r"\w+", panel["targets"][0]["expr"])):
+            steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+            assert steps[-1]["value"] == bounds[series], panel["title"]
+            compared.add(series)
+    assert len(compared) > 3
+
+
 @each_panel
 def test_panel_about_datasources_follows_what_is_chosen(panel: Panel) -> None:
     # All that is told by namespace is asked for by namespace, and what is told by Datasource by both.

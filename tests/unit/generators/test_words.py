@@ -62,6 +62,22 @@ def test_code_is_no_text_and_lists_and_tables_are_read_by_their_parts() -> None:
     assert texts(paragraphs(page)) == ["Title", "Some `code` text.", "one", "two", "a", "b", "x", "y"]
 
 
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        # A list of nothing but links: no sentence, and its words count all the same.
+        ("- **[A room](#a)**: [one thing](#b),\n  [`code`](#c)", ["A room", "one thing", "`code`"]),
+        ("[Only one](#a)", ["Only one"]),
+        # Words around links make one sentence of all.
+        ("See [this](#a), [that](#b)", ["See this, that"]),
+        ("[Concepts](a.md): what it is", ["Concepts: what it is"]),
+        ("No link, only commas", ["No link, only commas"]),
+    ],
+)
+def test_links_with_nothing_but_commas_between_them_are_read_one_by_one(page: str, expected: list[str]) -> None:
+    assert texts(paragraphs(page)) == expected
+
+
 def test_changelog_is_held_to_the_words_for_what_is_not_released_yet(tmp_path: Path) -> None:
     log = tmp_path / "CHANGELOG.md"
     log.write_text("# Changelog\n\n## [Unreleased]\n\n- new\n\n## [0.1.0] - 2026-01-01\n\n- as it was written\n")
@@ -194,7 +210,7 @@ def test_sentence_of_the_longest_length_is_taken_and_one_more_word_is_not() -> N
 
 def test_file_is_named_with_its_line_and_what_is_exempt_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    for name in ("README.md", "decisions.md", "user.md"):
+    for name in ("README.md", "glossary.md", "user.md"):
         (tmp_path / ("." if name == "README.md" else "docs") / name).write_text("# Title\n\nAsk whoever knows.\n")
     found = list(findings(tmp_path, RULES_HERE))
     assert [each.split(": ")[0] for each in found] == ["README.md:3", "docs/user.md:3"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubectl_datasource.advice import Case, ClientSecret, creating, editing, fields_in, operator_logs, replacing
+from kubectl_datasource.advice import Case, ClientSecret, creating, editing, fields_in, replacing
 from tests.unit.kubectl_datasource.builders import OAUTH2, datasource
 
 CONTEXT = "a cluster; $(touch broken) 'of mine'"
@@ -135,14 +135,6 @@ def test_datasource_without_parameters_has_no_client() -> None:
 )
 def test_fields_of_a_message_are_named_once_each(message: str, fields: tuple[str, ...]) -> None:
     assert fields_in(case(message=message)) == fields
-
-
-def test_logs_are_searched_for_the_datasource_itself(shell: Shell) -> None:
-    line = operator_logs(case())
-    assert line.endswith(" | grep shop/calendar")
-    (words,) = shell.run(line.partition(" | ")[0])
-    assert words[:4] == ["logs", "-n", "datasource-system", "deployment/datasource-operator"]
-    assert words[-1] == f"--context={CONTEXT}"
 
 
 def test_datasource_is_edited_where_it_is(shell: Shell) -> None:

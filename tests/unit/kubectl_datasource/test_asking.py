@@ -73,7 +73,7 @@ def test_without_a_credential_no_refresh_is_asked_for(reason: Reason) -> None:
 def test_no_refresh_is_asked_for_while_suspended() -> None:
     ended = refresh(datasource(spec={"suspend": True}), "v-1", lambda: NOW)
     assert isinstance(ended, Ended)
-    assert '{"spec":{"suspend":false}}' in ended.text
+    assert "To continue: kubectl datasource resume calendar -n shop" in ended.text
 
 
 def test_refresh_of_a_rejected_client_may_be_asked_for() -> None:

@@ -23,6 +23,13 @@ def test_what_is_no_name_never_reaches_kubectl(name: str, cluster: Cluster) -> N
     assert cluster.asked == []
 
 
+def test_what_is_no_name_is_answered_with_what_names_have(capsys: pytest.CaptureFixture[str]) -> None:
+    assert plugin("status", "My_Calendar") == 2
+    assert (
+        "'My_Calendar' cannot be a name. Names have small letters, digits, hyphens and dots." in capsys.readouterr().err
+    )
+
+
 @pytest.mark.parametrize("name", ["a", "0", "a.b-c", "x" * 253])
 def test_what_could_be_a_name_is_one(name: str) -> None:
     assert NAME.convert(name, None, None) == name
@@ -47,6 +54,14 @@ def test_cluster_and_namespace_are_chosen_as_with_kubectl(
     assert ("--namespace=" in asked) is ("--namespace=shop" in flags)
 
 
+def test_look_before_an_installation_sends_no_test_of_its_operator(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plugin("check", "--pre", "--test-notification") == 2
+    assert "Leave one of the two out." in capsys.readouterr().err
+    assert cluster.asked == []
+
+
 def test_doctor_looks_at_all_namespaces_unless_one_is_named(cluster: Cluster) -> None:
     cluster.refuses("version", "The connection to the server was refused")
     for options, scope in (([], "--all-namespaces"), (["-n", "shop"], "--namespace=shop")):
@@ -59,6 +74,16 @@ def test_doctor_looks_at_all_namespaces_unless_one_is_named(cluster: Cluster) ->
 def test_every_option_says_what_it_is_for(name: str) -> None:
     options = [each for each in cli.commands[name].params if isinstance(each, click.Option)]
     assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_the_list_of_commands_says_of_each_what_it_works_on_and_cuts_none_off(name: str) -> None:
+    (line,) = re.findall(rf"^  {name} +(.+)$", CliRunner(env={"COLUMNS": "80"}).invoke(cli).output, re.MULTILINE)
+    assert not line.endswith("...")
+    noun = re.search(r"Datasources?\b|credential|installation|preset|refresh token|versions|script", line)
+    assert noun is not None
+    # What "it" is has to be said before.
+    assert re.search(r"\b(?:it|its|them|they|one(?! Datasource))\b", line[: noun.end()]) is None
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

@@ -83,6 +83,22 @@ def test_what_is_missing_is_asked_for_by_its_option(fields: dict[str, Any], says
     assert says in caught.value.remedy
 
 
+@pytest.mark.parametrize("field", ["authorizeURL", "tokenURL"])
+@pytest.mark.parametrize("provider", ["shopify", None])
+def test_endpoint_that_the_operator_would_refuse_makes_no_manifest(field: str, provider: str | None) -> None:
+    endpoints = {"authorizeURL": "https://a.example.com/authorize", "tokenURL": "https://a.example.com/token"}
+    bad = {"authorizeURL": "?code_challenge=x", "tokenURL": "?client_secret=s3cret"}[field]
+    with pytest.raises(Misused) as caught:
+        manifest(
+            wanted(
+                provider=provider,
+                url="https://a.example.com",
+                endpoints=endpoints | {field: endpoints[field] + bad},
+            )
+        )
+    assert "in its query" in caught.value.what
+
+
 def test_without_a_preset_an_issuer_is_enough() -> None:
     made = manifest(wanted(provider=None, url="https://a.example.com", endpoints={"issuer": "https://b.example.com"}))
     oauth2 = parse_spec(made["spec"], allow_insecure_http=False).oauth2
@@ -178,6 +194,16 @@ def test_unknown_provider_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> 
     assert run(["create", "calendar", "--provider", "nobody"]) == 2
     assert run(["providers", "nobody"]) == 2
     assert "not a known provider" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("gitub", "github"), ("Google", "google"), ("azure-devop", "azure-devops")]
+)
+def test_provider_that_was_mistyped_is_answered_with_the_one_that_is_meant(
+    typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["providers", typed]) == 2
+    assert f"Did you mean {meant}? Use one of " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", PRESETS)

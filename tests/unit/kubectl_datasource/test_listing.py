@@ -1,5 +1,5 @@
 from datasource.api.states import Reason
-from kubectl_datasource.listing import UNSEEN, as_json, by_place, table, when
+from kubectl_datasource.listing import UNSEEN, as_json, by_place, is_past, table, when
 from kubectl_datasource.objects import Datasource
 from tests.unit.kubectl_datasource.builders import LINK, NOW, datasource
 
@@ -51,3 +51,11 @@ def test_json_tells_that_a_person_is_waited_for_and_not_the_link() -> None:
     assert told["waitsForPerson"] is True
     assert "ticket" not in str(told)
     assert told["ready"] is False
+
+
+def test_what_is_over_is_told_from_what_comes_and_what_cannot_be_read_is_not_over() -> None:
+    assert is_past("2026-07-01T11:59:59Z", NOW)
+    assert is_past("2026-07-01T12:00:00Z", NOW)
+    assert not is_past("2026-07-01T12:00:01Z", NOW)
+    assert not is_past("soon", NOW)
+    assert not is_past("2026-07-01T12:00:00", NOW)

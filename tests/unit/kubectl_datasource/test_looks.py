@@ -248,6 +248,14 @@ def test_what_is_gone_is_what_was_waited_for(cluster: Cluster, capsys: pytest.Ca
     assert "ready" in CONDITIONS
 
 
+def test_what_one_may_not_see_is_not_called_gone(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.refuses(GET, 'Error from server (Forbidden): datasources "calendar" is forbidden: User "ada" cannot get it')
+    assert plugin("wait", "calendar", "--for", "deleted") == 1
+    seen = capsys.readouterr()
+    assert "gone" not in seen.out + seen.err
+    assert "forbidden" in seen.err.lower()
+
+
 def test_what_is_not_looked_at_yet_is_waited_for(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     stale: dict[str, Any] = datasource()
     stale["metadata"]["generation"] = 2

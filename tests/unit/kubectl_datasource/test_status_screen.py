@@ -52,6 +52,22 @@ def test_failures_suspension_and_stale_statuses_are_told() -> None:
     assert "\x1b" not in shown
 
 
+@pytest.mark.parametrize("reason", [Reason.AUTHORIZED, Reason.GRANT_REVOKED])
+def test_who_can_be_asked_is_said_in_each_state(reason: Reason) -> None:
+    asked: dict[str, Any] = {"spec": {"display": {"contact": "facilities\u202e, ext. 12"}}, "lastAuthorizedAs": "ada"}
+    shown = text(reason, **asked)
+    assert "Whom to ask           facilities\\u202e, ext. 12" in shown
+    assert "Last authorized as    ada" in shown
+    told = status_json(datasource(reason, **asked), ADVICE)
+    assert (told["contact"], told["lastAuthorizedAs"]) == ("facilities\u202e, ext. 12", "ada")
+
+
+@pytest.mark.parametrize("display", [None, "text", 7, [], {}, {"contact": 7}, {"contact": None}])
+def test_display_that_is_none_breaks_nothing(display: Any) -> None:
+    assert "Whom to ask" not in text(spec={"display": display})
+    assert status_json(datasource(Reason.AUTHORIZED, spec={"display": display}), ADVICE)["contact"] is None
+
+
 def test_before_the_operator_has_looked_there_are_no_conditions() -> None:
     lines = ["".join(cell.text for cell in line) for line in screen(datasource(None), ADVICE, NOW)]
     assert lines[0] == "shop/calendar: (not looked at yet)"

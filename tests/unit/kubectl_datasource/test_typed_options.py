@@ -15,6 +15,7 @@ from kubectl_datasource.typed_options import (
     MOST_SCOPES,
     look_at_client_id,
     look_at_names,
+    look_at_query,
     look_at_scopes,
     look_at_urls,
 )
@@ -92,6 +93,24 @@ def test_issuer_with_a_query_is_refused() -> None:
     assert "--issuer has a query" in told(caught)
 
 
+@pytest.mark.parametrize(
+    ("field", "query", "says"),
+    [
+        ("authorizeURL", "state=1", "sets state in its query"),
+        ("authorizeURL", "prompt=consent&redirect_uri=https://a.example.com", "sets redirect_uri in its query"),
+        ("authorizeURL", "%63lient_id=a", "sets client_id in its query"),
+        ("authorizeURL", "nonce", "sets nonce in its query"),
+        ("tokenURL", "v=1&client_secret=s3cret", "sets client_secret in its query"),
+        ("tokenURL", "refresh%5ftoken=s3cret", "sets refresh_token in its query"),
+    ],
+)
+def test_query_that_sets_what_the_flow_sets_is_refused_by_its_option(field: str, query: str, says: str) -> None:
+    with pytest.raises(Misused) as caught:
+        look_at_query(OPTIONS[field], f"https://login.example.com/a?{query}", field)
+    assert f"{OPTIONS[field]} {says}" in told(caught)
+    assert "s3cret" not in told(caught)
+
+
 @pytest.mark.parametrize(("name", "client_secret", "says"), NAMES)
 def test_names_that_the_operator_needs_itself_are_refused(name: str, client_secret: str | None, says: str) -> None:
     with pytest.raises(Misused) as caught:
@@ -123,4 +142,6 @@ def test_what_the_api_server_takes_passes() -> None:
     look_at_urls(
         {"--authorize-url": "https://a.example.com/?prompt=consent", "--token-url": "https://a.example.com/?v=1"}
     )
+    look_at_query("--authorize-url", "https://a.example.com/?prompt=consent&audience=x", "authorizeURL")
+    look_at_query("--token-url", "https://a.example.com/?state=1", "tokenURL")
     look_at_urls({"--url": "http://api.example.com:8080/v3?x=1", "--issuer": "https://[::1]/realms/a"})

@@ -79,7 +79,7 @@ def test_cluster_that_is_away_for_a_while_ends_nothing() -> None:
 
 
 def test_datasource_that_is_deleted_ends_the_wait() -> None:
-    assert wait(looks(WAITING, NotFound("Not found.")))[0] == Ended(Exit.NOT_AS_WANTED, "Not found.")
+    assert wait(looks(WAITING, NotFound("Not found.")))[0] == Ended(Exit.NOT_AS_WANTED, "Not found.", is_missing=True)
 
 
 def test_what_is_wrong_with_the_code_is_not_swallowed() -> None:

@@ -105,12 +105,40 @@ def test_denied_consent_is_told_apart_from_other_errors() -> None:
     assert refusals.consent_was_denied("invalid_scope", None).title == "The service refused the request"
 
 
-@pytest.mark.parametrize("error", ["temporarily_unavailable", "server_error"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        "ACCESS_DENIED",
+        " access_denied ",
+        "user_cancelled_login",
+        "user_cancelled_authorize",
+        "User_Canceled",
+        "user_denied",
+        "consent_denied",
+    ],
+)
+def test_person_who_chose_no_is_not_told_of_a_fault_under_whatever_name_the_service_has_for_it(error: str) -> None:
+    """LinkedIn has two, one for each of its pages; LINE writes capitals."""
+    refused = refusals.consent_was_denied(error, None)
+    assert refused.title == "Consent was denied"
+    assert "spec.oauth2" not in refused.message
+    assert error.strip() in refused.message
+
+
+@pytest.mark.parametrize("error", ["access_denied_by_policy", "denied", "x"])
+def test_error_that_only_looks_like_a_no_is_shown_as_an_error(error: str) -> None:
+    assert refusals.consent_was_denied(error, None).title == "The service refused the request"
+
+
+@pytest.mark.parametrize(
+    "error", ["temporarily_unavailable", "server_error", "Temporarily_Unavailable", "SERVER_ERROR "]
+)
 def test_service_that_is_not_ready_asks_nobody_to_correct_anything(error: str) -> None:
     refused = refusals.consent_was_denied(error, "Come back later!")
     assert refused.title == "The service is not ready"
     assert (
-        refused.message == f"The service answered {error}: Come back later! Nothing was stored. Try again in a minute."
+        refused.message
+        == f"The service answered {error.strip()}: Come back later! Nothing was stored. Try again in a minute."
     )
 
 

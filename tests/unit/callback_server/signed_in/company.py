@@ -59,13 +59,16 @@ class CompanyIssuer(HostileProvider):
         super().__init__(self._behave)
         self.claims: dict[str, Any] = {"sub": "ada", "groups": ["dev"]}
         self.key = RSA
+        self.kid = "k-1"
+        self.keys = key_set(RSA)
+        """What it publishes."""
         self.metadata: dict[str, Any] = {}
         self.token_reply: tuple[int, bytes] | None = None
         self.nonce = ""
 
     async def _behave(self, request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         if request.target == "/jwks":
-            await replies(200, key_set(RSA))(request, writer)
+            await replies(200, self.keys)(request, writer)
         elif request.method == "POST":
             status, body = self.token_reply or (200, self.tokens())
             await replies(status, body)(request, writer)
@@ -88,7 +91,7 @@ class CompanyIssuer(HostileProvider):
             "iat": now.timestamp(),
             "exp": (now + timedelta(minutes=5)).timestamp(),
         }
-        id_token = signed(self.key, payload=json.dumps(usual | self.claims).encode(), kid="k-1")
+        id_token = signed(self.key, payload=json.dumps(usual | self.claims).encode(), kid=self.kid)
         return json.dumps({"access_token": "at", "token_type": "Bearer", "id_token": id_token}).encode()
 
     @property

@@ -254,7 +254,7 @@ async def test_list_by_a_state_in_which_nothing_is_says_so(there: Company) -> No
     there.cluster.allow("ada", "list")
     there.add()
     page = await (await there.signed_in("ada")).get("/datasources/shop?state=ERROR")
-    assert "There is none in state ERROR." in page.text
+    assert "No Datasource is in state ERROR." in page.text
 
 
 @pytest.mark.parametrize("state", ["", "authorized", "AUTHORIZED,metadata.name=x", "<script>", "A" * 3000])
@@ -317,7 +317,7 @@ async def test_list_of_all_under_an_older_crd_is_never_told_as_empty(there: Comp
     browser = await there.signed_in("ada")
     page = await browser.get("/datasources")
     assert page.status_code == 503
-    assert "There is none" not in page.text
+    assert "There are no Datasources" not in page.text
     assert ">calendar</a>" in (await browser.get("/datasources/shop")).text
 
 
@@ -365,6 +365,19 @@ async def test_page_has_the_buttons_that_one_may_press(
     page = await (await there.signed_in("ada")).get(PLACE)
     assert page.status_code == 200, page.text
     assert buttons(page.text) == shown
+
+
+@pytest.mark.parametrize("replaces", [None, STANDING], ids=["no credential", "a credential"])
+async def test_page_has_the_state_and_the_redirect_uri_to_copy_for_whoever_may_look(
+    there: Company, replaces: CredentialFacts | None
+) -> None:
+    there.cluster.allow("ada", "get")
+    there.add(replaces=replaces)
+    page = await (await there.signed_in("ada")).get(PLACE)
+    marker = '<span class="state open">NOT AUTHORIZED' if replaces is None else '<span class="state good">AUTHORIZED'
+    assert marker in page.text
+    assert f"{EXTERNAL}/callback/shop" in page.text.replace("<wbr>", "")
+    assert "<button" not in page.text.replace('<button class="quiet" type="submit">Sign out</button>', "")
 
 
 async def test_page_does_not_say_how_to_come_to_it(there: Company) -> None:

@@ -117,7 +117,7 @@ def test_rows_are_made_of_what_the_api_server_printed() -> None:
     ]
     assert rows[0].expires == "1 July 2026, 12:00 UTC"
     assert (rows[0].authorized_as, rows[1].expires) == ("ada ", "soon ")
-    assert text("list.nothing") == "There is none."
+    assert text("list.nothing") == "There are no Datasources."
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """What somebody may do: asked of the API server, kept for ten seconds for who looks, bounded for each user."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from callback_server.granted import NotGranted
+from callback_server.limits import Denials, Exceeded
 from callback_server.refusals import Kind, Refused
 from callback_server.signed_in.rights import KEPT, KEPT_PER_USER, Rights, Verb
 from callback_server.signed_in.trail import Trail
@@ -39,7 +41,7 @@ class Bench:
     async def __aenter__(self) -> "Bench":
         self.server = await ApiServer(self.answers).__aenter__()
         self.kube = await self.server.kube().__aenter__()
-        self.rights = Rights(self.kube, self.namespaces, lambda: self.now, TRAIL)
+        self.rights = Rights(self.kube, self.namespaces, lambda: self.now, TRAIL, Denials(lambda: self.now))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -123,5 +125,87 @@ async def test_what_is_required_and_not_allowed_is_refused() -> None:
 @pytest.mark.parametrize(("status", "error"), [(403, NotGranted), (500, ApiError)])
 async def test_where_it_is_not_known_nobody_may(status: int, error: type[Exception]) -> None:
     async with ApiServer(fails(status, "Forbidden")) as server, server.kube() as kube:
+        rights = Rights(kube, (), lambda: 0.0, TRAIL, Denials(lambda: 0.0))
         with pytest.raises(error):
-            await Rights(kube, (), lambda: 0.0, TRAIL).allows(ADA, Verb.GET, "shop", "calendar", anew=False)
+            await rights.allows(ADA, Verb.GET, "shop", "calendar", anew=False)
+
+
+async def denied(bench: Bench, times: int, *, user: User = ADA, namespace: str = "shop", anew: bool = True) -> int:
+    """How many of so many tries were answered by no; the others were too many."""
+    refused = 0
+    for number in range(times):
+        with pytest.raises((Refused, Exceeded)) as caught:
+            await bench.rights.require(user, Verb.GET, namespace, f"d-{number}", anew=anew)
+        refused += isinstance(caught.value, Refused)
+    return refused
+
+
+@pytest.mark.parametrize("anew", [False, True])
+async def test_whoever_is_denied_again_and_again_has_the_api_server_asked_no_more(anew: bool) -> None:
+    per_second, burst = Denials.PER_NAMESPACE
+    async with Bench() as bench:
+        bench.answers.allowed = False
+        assert await denied(bench, 50, anew=anew) == burst
+        assert bench.asked == burst
+        # One who asks on and on gets no answer later than one who waits.
+        bench.now += 1 / per_second
+        assert await denied(bench, 50) == 1
+        assert bench.asked == burst + 1
+
+
+async def test_answer_that_is_kept_is_denied_no_more_often_than_one_that_is_asked_for() -> None:
+    """It is a line of the log each time."""
+    _, burst = Denials.PER_NAMESPACE
+    async with Bench() as bench:
+        bench.answers.allowed = False
+        told = 0
+        for _ in range(50):
+            with pytest.raises((Refused, Exceeded)) as caught:
+                await bench.rights.require(ADA, Verb.GET, "shop", "calendar")
+            told += isinstance(caught.value, Refused)
+        assert (told, bench.asked) == (burst, 1)
+
+
+async def test_namespaces_that_are_tried_one_after_another_have_a_bound_together() -> None:
+    _, burst = Denials.IN_ALL
+    async with Bench() as bench:
+        bench.answers.allowed = False
+        assert sum([await denied(bench, 1, namespace=f"n-{number}") for number in range(100)]) == burst
+        assert bench.asked == burst
+        # Of the others nothing is remembered.
+        assert len(bench.rights.denials._buckets) == 1 + burst
+
+
+async def test_denials_of_one_person_are_nobody_else_s_and_close_no_page_that_was_open() -> None:
+    async with Bench() as bench:
+        await bench.rights.require(ADA, Verb.GET, "shop", "calendar")
+        bench.answers.allowed = False
+        await denied(bench, 50)
+        await denied(bench, 50, namespace="sales")
+        # In other namespaces of the same person there is room until theirs is used up, and for others in any case.
+        assert await denied(bench, 1, namespace="drive") == 1
+        assert await denied(bench, 1, user=BOB) == 1
+        bench.answers.allowed = True
+        # Was allowed a moment ago, and is asked about anew.
+        await bench.rights.require(ADA, Verb.GET, "shop", "calendar", anew=True)
+
+
+async def test_what_is_allowed_is_never_counted() -> None:
+    async with Bench() as bench:
+        for number in range(100):
+            await bench.rights.require(ADA, Verb.PATCH, "shop", f"d-{number}", anew=True)
+        assert bench.asked == 100
+
+
+async def test_many_at_one_moment_are_paid_for_later() -> None:
+    per_second, burst = Denials.IN_ALL
+    async with Bench() as bench:
+        bench.answers.allowed = False
+        tried = [bench.rights.require(ADA, Verb.GET, f"n-{number}", anew=True) for number in range(2 * burst)]
+        answers = await asyncio.gather(*tried, return_exceptions=True)
+        at_once = sum(isinstance(each, Refused) for each in answers)
+        assert at_once >= burst
+        bench.now += (at_once - burst) / per_second
+        assert await denied(bench, 1, namespace="late") == 0
+        bench.now += 1 / per_second
+        assert await denied(bench, 1, namespace="late") == 1

@@ -9,6 +9,7 @@ import pytest
 from callback_server.refusals import Kind
 from callback_server.signed_in.destinations import HOME, Destination
 from callback_server.signed_in.routes import nearest, people_routes
+from callback_server.signed_in.sessions import PER_SESSION, Visits
 from tests.unit.callback_server.signed_in.company import EXTERNAL, Company, company
 from tests.unit.callback_server.visits import visit
 
@@ -187,3 +188,55 @@ async def test_pages_below_a_path_link_below_it(tmp_path: Path) -> None:
         assert 'href="/oauth/datasources/shop/calendar"' in listed.text
         assert 'action="/oauth/sign-out"' in listed.text
         assert (await browser.get("/datasources/shop")).status_code == 404
+
+
+def no_second_passes(there: Company) -> None:
+    """Limits fill up by the clock, and a busy machine takes its time."""
+    assert there.served.people is not None
+    denials = there.served.people.datasources.rights.denials
+    denials._monotonic = denials._buckets._monotonic = lambda: 0.0
+    there.served.people.sessions._visits = Visits(lambda: 0.0)
+
+
+async def test_whoever_is_denied_again_and_again_sees_who_they_are_and_costs_one_request(there: Company) -> None:
+    browser = await there.signed_in("ada")
+    no_second_passes(there)
+    for number in range(20):
+        denied = await browser.get(f"/datasources/shop/d-{number}")
+    before = there.cluster.answered
+    slowed = await browser.get("/datasources/shop/calendar")
+    assert (denied.status_code, slowed.status_code) == (429, 429)
+    assert there.cluster.answered == before + 1
+    assert "signed in as <code>" in slowed.text
+    assert SIGN_OUT in slowed.text
+    assert int(slowed.headers["retry-after"]) <= 2
+    assert '<a class="button" href="/datasources/shop/calendar">Try again</a>' in slowed.text
+    # What is refused for its number makes no line of the log, so there is nothing to name.
+    assert "Reference" not in slowed.text
+    assert "You are signed out" in (await browser.sign_out(slowed)).text
+
+
+async def test_denials_of_one_person_slow_down_nobody_else(there: Company) -> None:
+    there.cluster.allow("bob", "get")
+    there.add()
+    no_second_passes(there)
+    eve, bob = await there.signed_in("eve"), await there.signed_in("bob")
+    statuses = [(await eve.get(f"/datasources/shop/d-{number}")).status_code for number in range(20)]
+    assert statuses == [403] * 10 + [429] * 10
+    assert (await bob.get("/datasources/shop/calendar")).status_code == 200
+    # Another session of the same person gets no others.
+    again = await there.signed_in("eve")
+    assert (await again.get("/datasources/shop/calendar")).status_code == 429
+
+
+async def test_page_that_slows_down_a_session_reads_nothing_and_so_names_nobody(there: Company) -> None:
+    no_second_passes(there)
+    browser = await there.signed_in("ada")
+    for _ in range(PER_SESSION[1]):
+        assert (await browser.get("/")).status_code == 200
+    before = there.cluster.answered
+    slowed = await browser.get("/")
+    assert slowed.status_code == 429
+    assert there.cluster.answered == before
+    assert "signed in as" not in slowed.text
+    assert slowed.headers["refresh"] == "5"

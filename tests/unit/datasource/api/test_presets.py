@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -11,11 +12,18 @@ import msgspec
 import pytest
 import yaml
 
-from datasource.api.presets import PRESETS, REDIRECT_URI, Rotation
+from datasource.api.presets import PRESETS, REDIRECT_URI, Rotation, scopes_included
 from datasource.api.spec import InvalidSpec, OAuth2, Pkce
 from datasource.api.spec_problems import parse_spec
 from datasource.oauth2.authorize import authorization_parameters, front_url
-from datasource.oauth2.errors import InvalidClient, InvalidGrant, MalformedTokenResponse, OAuth2Error
+from datasource.oauth2.errors import (
+    InvalidClient,
+    InvalidGrant,
+    MalformedTokenResponse,
+    OAuth2Error,
+    TemporarilyRefused,
+)
+from datasource.oauth2.scopes import scopes_not_granted
 from datasource.oauth2.token_request import authorization_code_request, refresh_request
 from datasource.oauth2.token_response import TokenResponse
 from datasource.providers.discovery import Discovery
@@ -126,6 +134,18 @@ def test_end_of_a_grant_that_a_preset_tells_in_words_is_in_its_options(name: str
     options = PRESETS[name].options
     field = "grantLifetime" if "from the consent on" in (PRESETS[name].refresh_lifetime or "") else "grantIdleLifetime"
     assert options.get(field) == f"{24 * days}h"
+
+
+def test_scopes_that_services_leave_out_are_not_told_as_missing() -> None:
+    """GitHub keeps of what was asked for only what nothing else includes, and so do others."""
+    oauth2 = written("github", scopes=["repo", "public_repo", "admin:org", "read:org", "user", "user:email", "gist"])
+    granted = ("repo", "admin:org", "user")
+    assert scopes_not_granted(oauth2.scopes, granted, scopes_included("github")) == ("gist",)
+    assert scopes_not_granted(["read_orders", "write_orders"], ["write_orders"], scopes_included("shopify")) == ()
+    assert scopes_not_granted(["repository", "issue"], ["pullrequest:write"], scopes_included("bitbucket")) == (
+        "issue",
+    )
+    assert scopes_included("google") == scopes_included("example") == scopes_included(None) == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -482,3 +502,81 @@ async def test_auth0_is_asked_for_an_audience_where_one_is_written() -> None:
     async with HostileProvider(by_method(document, says(**GOOD))) as provider, Transport(ON_LOOPBACK) as transport:
         query = await Service("auth0", provider, transport, audience="https://api.example.com").authorize_query()
     assert query["audience"] == "https://api.example.com"
+
+
+MEANS = {"invalidGrant": InvalidGrant, "invalidClient": InvalidClient, "temporary": TemporarilyRefused}
+AS_WRITTEN = {"invalid_grant": InvalidGrant, "invalid_client": InvalidClient}
+
+
+def _errors() -> Iterator[Any]:
+    """Each error that a preset knows: the status and the reply that it comes with, and what it means."""
+    for name in NAMES:
+        for error, meaning in PRESETS[name].options.get("errorCodes", {}).items():
+            yield pytest.param(name, 200, {"ok": False, "error": error}, AS_WRITTEN[meaning], id=f"{name} {error}")
+        for rule in PRESETS[name].options.get("errorRules", ()):
+            reply = _at(rule.get("path", "error").split("."), rule.get("error", "x"))
+            reply |= {"error_description": f"Dear client, {rule['description']}!"} if "description" in rule else {}
+            yield pytest.param(name, rule.get("status", 400), reply, MEANS[rule["means"]], id=f"{name} {rule}")
+
+
+def _at(path: list[str], value: str) -> dict[str, Any]:
+    """A reply in which that stands there; `errors` is a list at whoever has it."""
+    first, *rest = path
+    inner = _at(rest, value) if rest else value
+    return {first: [inner] if first == "errors" else inner}
+
+
+@pytest.mark.parametrize(("name", "status", "reply", "expected"), list(_errors()))
+async def test_error_that_a_preset_knows_means_what_it_says(
+    name: str, status: int, reply: dict[str, Any], expected: type[OAuth2Error]
+) -> None:
+    document = (
+        {}
+        if PRESETS[name].options.get("pkce") == "S256Unadvertised"
+        else {"code_challenge_methods_supported": ["S256"]}
+    )
+    refused = by_method(document, replies(status, json.dumps(reply).encode()))
+    async with HostileProvider(refused) as provider, Transport(ON_LOOPBACK) as transport:
+        service = Service(name, provider, transport)
+        for ask in (service.exchange, service.refresh):
+            with pytest.raises(OAuth2Error) as caught:
+                await ask()
+            assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_endpoints_of_a_preset_are_https_and_carry_nothing(name: str) -> None:
+    options = PRESETS[name].options
+    urls = [value for key, value in options.items() if key.endswith("URL") or key == "issuer"]
+    urls += [
+        value for each in options.get("tokenURLs", ()) for key, value in each.items() if key.endswith(("url", "URL"))
+    ]
+    urls += filter(None, [PRESETS[name].url])
+    for url in [*urls, PRESETS[name].source, PRESETS[name].register]:
+        parts = urlsplit(url)
+        assert (parts.scheme, parts.username) == ("https", None), url
+        assert not parts.query or url not in urls, url
+        assert parts.hostname is not None, url
+        assert "." in parts.hostname, url
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_preset_says_of_scopes_is_about_scopes_that_can_be_asked_for(name: str) -> None:
+    preset = PRESETS[name]
+    said = {
+        *preset.scope_texts,
+        *preset.scope_includes,
+        *(each for more in preset.scope_includes.values() for each in more),
+    }
+    raw = raw_spec() | {}
+    raw["oauth2"]["scopes"] = sorted(said)
+    assert parse_spec(raw, allow_insecure_http=False).oauth2 is not None
+    assert all(re.fullmatch(r"[!#-\[\]-~]{1,256}", scope) for scope in said | set(preset.scopes))
+    separator = preset.options.get("scopeSeparator", " ")
+    assert not [scope for scope in said | set(preset.scopes) if separator in scope]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if PRESETS[name].access_token.startswith("does not expire")])
+def test_token_that_does_not_expire_has_no_lifetime_in_the_preset(name: str) -> None:
+    options = PRESETS[name].options
+    assert not options.keys() & {"defaultLifetime", "maxLifetime", "grantIdleLifetime"}

@@ -14,8 +14,7 @@ from datasource.api.spec import (
     SpecProblem,
 )
 from datasource.api.spec_problems import parse_spec
-from datasource.oauth2.authorize import RESERVED_PARAMETERS
-from datasource.oauth2.token_request import RESERVED_TOKEN_PARAMETERS
+from datasource.oauth2.reserved_parameters import RESERVED_PARAMETERS, RESERVED_TOKEN_PARAMETERS, SECRET_PARAMETERS
 from datasource.outbound.egress import EgressPolicy, rules
 from tests.support.hostile_provider import self_signed
 from tests.unit.datasource.builders import oauth2, raw_spec, spec
@@ -277,8 +276,8 @@ def test_reserved_parameter_of_token_requests_is_refused(field: str, name: str) 
     assert refused(raw_spec(**change)).field == f"spec.oauth2.{field}"
 
 
-@pytest.mark.parametrize("field", ["tokenURL", "refreshURL"])
-@pytest.mark.parametrize("name", ["client_secret", "code", "refresh_token", "%63ode"])
+@pytest.mark.parametrize("field", ["tokenURL", "refreshURL", "revocationURL", "pushedAuthorizationURL"])
+@pytest.mark.parametrize("name", [*sorted(SECRET_PARAMETERS), "%63ode"])
 def test_credential_never_stands_in_a_url(field: str, name: str) -> None:
     change: dict[str, Any] = {field: f"https://login.example.com/token?{name}=x"}
     error = refused(raw_spec(**change))

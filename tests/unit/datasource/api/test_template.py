@@ -197,6 +197,8 @@ def test_filter_changes_what_is_filled_in(placeholder: str, rendered: str) -> No
         ("{{ url | basic_as: }}", "uses the unknown filter basic_as: in {{ url | basic_as: }}"),
         ("{{ url | basic_as:a:b }}", "uses the unknown filter basic_as:a:b in {{ url | basic_as:a:b }}"),
         ("{{ url | basic_as: a }}", "uses the unknown filter basic_as: a in {{ url | basic_as: a }}"),
+        ("{{ url | basic_as:a\x01 }}", "uses the unknown filter basic_as:a  in {{ url | basic_as:a  }}"),
+        ("{{ url | basic_as:a\x7f }}", "uses the unknown filter basic_as:a  in {{ url | basic_as:a  }}"),
         ("{{ url | b64 | b64 | b64 }}", "has more than 2 filters in {{ url | b64 | b64 | b64 }}"),
         ("{{ url | basic_as:a | b64 | b64 }}", "has more than 2 filters in {{ url | basic_as:a | b64 | b64 }}"),
     ],

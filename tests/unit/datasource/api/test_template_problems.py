@@ -1,5 +1,6 @@
 """What no token Secret can be made of is found before there is a token."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from datasource.api.spec import (
 )
 from datasource.api.spec_problems import parse_spec
 from datasource.api.template_problems import template_problem, template_size
+from datasource.outbound.printable import printable
 from tests.unit.datasource.builders import oauth2, spec
 
 # The token Secret.
@@ -42,6 +44,23 @@ def test_variable_as_long_as_the_template_is_shown_in_part() -> None:
     assert len(str(refused_template(data={"bad": "{{" + "x" * 8188 + "}}"}))) < 500
 
 
+@pytest.mark.parametrize("odd", ["\x1b[31mred", "a\u202eb", "a\x00", "a\nb", "\x9b2J"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        lambda odd: {"data": {"bad": f"{{{{ {odd} }}}}"}},
+        lambda odd: {"data": {"bad": f"{{{{ url | {odd} }}}}"}},
+        lambda odd: {"data": {odd: "x"}},
+        lambda odd: {"labels": {odd: "x"}},
+        lambda odd: {"annotations": {odd: "x"}},
+    ],
+    ids=["variable", "filter", "key", "label", "annotation"],
+)
+def test_message_moves_nobodys_cursor(template: Callable[[str], dict[str, Any]], odd: str) -> None:
+    """It goes into Events and to the receiver of notifications, and so to people of other teams."""
+    assert str(refused_template(**template(odd))).isprintable()
+
+
 def test_template_is_checked_without_oauth2_too() -> None:
     raw = {"url": "x", "tokenSecret": {"template": {"data": {"bad": "{{ nothing }}"}}}}
     problem = template_problem(parse_spec(raw, allow_insecure_http=False))
@@ -70,7 +89,7 @@ def test_wrong_template_is_no_reason_to_refuse_the_oauth2_parameters() -> None:
 )
 def test_key_that_no_secret_can_have_is_named(key: str) -> None:
     error = refused_template(data={"ok": "", key: "x"})
-    assert error.field == f"spec.tokenSecret.template.data[{key[:253]}]"
+    assert error.field == f"spec.tokenSecret.template.data[{printable(key[:253])}]"
     assert "is not a key that a Secret can have. Use up to 253 letters" in str(error)
 
 
@@ -102,7 +121,7 @@ LONG_NAME = ".".join(["a" * 50] * 5)
 @pytest.mark.parametrize("key", [*METADATA_KEYS, f"{LONG_NAME}/a"])
 def test_label_or_annotation_that_kubernetes_refuses_is_named(place: str, key: str) -> None:
     error = refused_template(**{place: {"ok": "", key: "x"}})
-    assert error.field == f"spec.tokenSecret.template.{place}[{key[:253]}]"
+    assert error.field == f"spec.tokenSecret.template.{place}[{printable(key[:253])}]"
     assert "is not a key that Kubernetes accepts" in str(error)
 
 

@@ -5,7 +5,15 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from datasource.cluster.api_errors import ApiError, Conflict, Expired, Forbidden, Invalid, NotFound, refusal
+from datasource.cluster.api_errors import (
+    ApiError,
+    Conflict,
+    Expired,
+    Forbidden,
+    Invalid,
+    NotFound,
+    refusal,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +36,55 @@ def test_refusal_is_told_by_its_class(status: int, reason: str, expected: type[A
     assert type(error) is expected
     assert (error.status, error.reason, error.message) == (status, reason, "because")
     assert str(error) == f"{status} {reason}: because"
+
+
+OF_A_WEBHOOK = 'admission webhook "no.example.com" denied the request: not today'
+OF_A_POLICY = (
+    "secrets \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: name a cost centre"
+)
+
+
+@pytest.mark.parametrize(
+    "said", [OF_A_WEBHOOK, OF_A_POLICY, 'admission webhook "x" denied the request without explanation']
+)
+@pytest.mark.parametrize("status", [401, 404, 409, 410, 418, 429, 500, 503])
+def test_refusal_of_admission_is_one_whatever_status_it_chose(status: int, said: str) -> None:
+    """Webhooks and policies choose the status of what they refuse."""
+    error = refusal(status, msgspec.json.encode({"message": said, "reason": "Conflict", "code": status}), None)
+    assert type(error) is Forbidden
+    assert (error.status, error.message) == (status, said)
+
+
+@pytest.mark.parametrize("said", [OF_A_WEBHOOK, OF_A_POLICY])
+@pytest.mark.parametrize(("status", "expected"), [(400, Invalid), (413, Invalid), (422, Invalid), (403, Forbidden)])
+def test_refusal_of_admission_with_a_usual_status_stays_what_it_is(
+    status: int, expected: type[ApiError], said: str
+) -> None:
+    assert type(refusal(status, msgspec.json.encode({"message": said}), None)) is expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'secrets "admission webhook "x" denied the request" already exists',
+        'Operation cannot be fulfilled on secrets "a": ValidatingAdmissionPolicy',
+        'secrets "a" failed calling webhook "no.example.com"',
+    ],
+)
+def test_what_only_names_a_webhook_is_no_refusal_of_one(said: str) -> None:
+    assert type(refusal(409, msgspec.json.encode({"message": said}), None)) is Conflict
+
+
+def test_webhook_that_does_not_answer_is_an_outage() -> None:
+    said = (
+        'Internal error occurred: failed calling webhook "no.example.com": failed to call webhook: connection refused'
+    )
+    assert type(refusal(500, msgspec.json.encode({"message": said, "reason": "InternalError"}), None)) is ApiError
+
+
+def test_object_that_is_too_large_is_not_taken() -> None:
+    too_large = msgspec.json.encode({"message": "Request entity too large: limit is 3145728"})
+    assert type(refusal(413, too_large, None)) is Invalid
 
 
 @pytest.mark.parametrize(

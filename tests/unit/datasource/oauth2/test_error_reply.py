@@ -84,10 +84,38 @@ def test_rule_says_what_an_error_means(rule: ErrorRule, status: int, members: An
         ErrorRule(CLIENT, path="details"),
         ErrorRule(CLIENT, path="error.9.x"),
         ErrorRule(CLIENT, error="invalid_grant", description="revoked"),
+        ErrorRule(CLIENT, error="invalid_grant", description=" \n"),
     ],
 )
 def test_rule_of_which_one_part_does_not_match_says_nothing(rule: ErrorRule) -> None:
     assert type(answered(400, SALESFORCE, rule)) is InvalidGrant
+
+
+TOKEN_LIKE = "aB3dE5fG7hI9jK1lM3nO5pQ7"
+
+
+@pytest.mark.parametrize(
+    ("members", "text", "description"),
+    [
+        ({"error": "x", "error_description": "y" * 290 + " this family is revoked"}, "", "family is revoked"),
+        ({"error": "x", "error_description": "word " * 400 + "this family is revoked"}, "", "family is revoked"),
+        ({"error": "x", "error_description": f"AADSTS50173{TOKEN_LIKE} is revoked"}, "", f"{TOKEN_LIKE} is"),
+        ({"error": "x", "error_description": "the token s3cret-value-1 is revoked"}, "", "S3CRET-VALUE-1 is revoked"),
+        ({"error": "x", "error_description": "two\nlines"}, "", "two lines"),
+        ({"error": "x", "error_description": "two lines"}, "", "two  lines"),
+        ({"errors": [{"code": number} for number in range(20)]}, "", "code: 19"),
+        (None, "<!doctype html><title>This grant is revoked</title>", "grant is REVOKED"),
+        (None, '["the grant is revoked"]', "grant is revoked"),
+        (None, "x" * 2_000 + "the grant is revoked", "grant is revoked"),
+    ],
+)
+def test_description_of_a_rule_is_looked_for_in_all_that_was_said(members: Any, text: str, description: str) -> None:
+    """What is shown is cut; what a rule looks for may stand behind the cut, or look like a token."""
+    rule = ErrorRule(GRANT, description=description)
+    error = answered(400, members, rule, text=text, sent=("s3cret-value-1",))
+    assert type(error) is InvalidGrant
+    assert "s3cret" not in str(error).lower()
+    assert len(str(error)) < 1_000
 
 
 def test_first_rule_that_matches_holds() -> None:
@@ -123,6 +151,10 @@ def test_error_is_believed_over_the_status() -> None:
         (STRAVA, "message: Bad Request, resource: RefreshToken, field: refresh_token, code: invalid"),
         (GOOGLE_API, "code: 401, message: Request is missing required authentication"),
         ({"message": "no such app"}, "no such app"),
+        ({"hint": "Token has been revoked"}, "Token has been revoked"),
+        ({"error_hint": "log in again"}, "log in again"),
+        ({"errorDescription": "gone", "debug": "x"}, "gone"),
+        ({"developerMessage": "gone"}, "gone"),
         ({"error_codes": [50173], "trace_id": "x"}, "50173"),
         ({"access_token": "at", "refresh_token": "rt", "data": {"message": "x"}}, ""),
         ({"error": {"error": {"error": {"error": {"error": "deep"}}}}}, ""),
@@ -177,16 +209,16 @@ def test_token_url_is_doubted_where_a_page_or_nothing_stands(status: int, text: 
 @pytest.mark.parametrize(
     ("status", "members", "expected"),
     [
-        (400, STRAVA, "The provider answered 400. It says: message: Bad Request, resource: RefreshToken"),
+        (400, STRAVA, "The provider answered 400. The provider says: message: Bad Request, resource: RefreshToken"),
         (
             500,
             {"error": "server_error", "error_description": "no database"},
-            "answered 500. It says: server_error: no database.",
+            "answered 500. The provider says: server_error: no database.",
         ),
-        (500, {"error": "server_error"}, "answered 500. It says: server_error."),
-        (401, GOOGLE_API, "The provider answered 401, and no OAuth error says of what. It says: code: 401"),
-        (429, {"message": "slow down"}, "It says: slow down."),
-        (503, {"error": "temporarily_unavailable"}, "It says: temporarily_unavailable."),
+        (500, {"error": "server_error"}, "answered 500. The provider says: server_error."),
+        (401, GOOGLE_API, "The provider answered 401, but no OAuth error that says why. The provider says: code: 401"),
+        (429, {"message": "slow down"}, "The provider says: slow down."),
+        (503, {"error": "temporarily_unavailable"}, "The provider says: temporarily_unavailable."),
         (403, {}, "The provider answered 403."),
     ],
 )

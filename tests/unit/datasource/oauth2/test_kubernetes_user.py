@@ -77,8 +77,14 @@ def refusal(mapping: ClaimMapping = WITH_GROUPS, **claims: Any) -> Why:
         pytest.param(BY_SUB, {"sub": "Jürgen Müller"}, "Jürgen Müller", (), id="letters of the world, and a space"),
         pytest.param(BY_SUB, {"sub": "Zo\u00eb"}, "Zo\u00eb", (), id="a letter with a sign on it, as one character"),
         pytest.param(BY_SUB, {"sub": "System:admin"}, "System:admin", (), id="a name in capitals is another"),
-        pytest.param(BY_SUB, {"sub": "\uff53ystem:admin"}, "\uff53ystem:admin", (), id="a wide letter is another"),
-        pytest.param(BY_SUB, {"sub": "system\uff1aadmin"}, "system\uff1aadmin", (), id="a wide colon is another"),
+        pytest.param(BY_SUB, {"sub": "Иван Петров"}, "Иван Петров", (), id="another alphabet"),
+        pytest.param(
+            ClaimMapping("sub", "https://login.example.com#"),
+            {"sub": "Иван Петров"},
+            "https://login.example.com#Иван Петров",
+            (),
+            id="another alphabet behind a prefix",
+        ),
         pytest.param(BY_SUB, {"sub": "systems"}, "systems", (), id="no colon"),
         pytest.param(
             ClaimMapping("sub", "", "groups", "sys"),
@@ -143,6 +149,25 @@ def test_claims_make_a_user(mapping: ClaimMapping, claims: dict[str, Any], name:
         pytest.param(BY_SUB, {"sub": " system:admin"}, Why.NAME_UNUSABLE, id="a space before a name of the cluster"),
         pytest.param(BY_SUB, {"sub": "ada  b"}, Why.NAME_UNUSABLE, id="two spaces"),
         pytest.param(BY_SUB, {"sub": "s\u200bystem:admin"}, Why.NAME_UNUSABLE, id="a name of the cluster, parted"),
+        pytest.param(BY_SUB, {"sub": "\uff53ystem:admin"}, Why.NAME_UNUSABLE, id="a wide letter"),
+        pytest.param(BY_SUB, {"sub": "system\uff1aadmin"}, Why.NAME_UNUSABLE, id="a wide colon"),
+        pytest.param(BY_SUB, {"sub": "\U0001d68ada"}, Why.NAME_UNUSABLE, id="a letter of mathematics"),
+        pytest.param(BY_SUB, {"sub": "\u0430da"}, Why.NAME_UNUSABLE, id="a Cyrillic letter among Latin ones"),
+        pytest.param(
+            BY_EMAIL,
+            {"email": "\u0430\u0441\u0430@x.org", "email_verified": True},
+            Why.NAME_UNUSABLE,
+            id="a Cyrillic name at a Latin host",
+        ),
+        pytest.param(
+            BY_SUB, {"sub": "\u0430\u0441\u0430"}, Why.NAME_UNUSABLE, id="Cyrillic letters that all look Latin"
+        ),
+        pytest.param(
+            ClaimMapping("sub", "oidc:"),
+            {"sub": "\u0430\u0441\u0430"},
+            Why.NAME_UNUSABLE,
+            id="the same behind a prefix",
+        ),
         pytest.param(BY_SUB, {"sub": 1.5}, Why.NO_NAME, id="a number with a point"),
         pytest.param(BY_SUB, {"sub": True}, Why.NO_NAME, id="true"),
         pytest.param(BY_SUB, {"sub": {"name": "ada"}}, Why.NO_NAME, id="an object"),

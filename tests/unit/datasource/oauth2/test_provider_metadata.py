@@ -289,3 +289,31 @@ def test_whoever_names_no_tenant_is_told_to_name_one() -> None:
         parse_provider_metadata(body, issuer=f"{MICROSOFT}/common/v2.0", allow_insecure_http=False)
     assert "Name a tenant" in str(caught.value)
     assert "spec.oauth2.discoveryURL" in str(caught.value)
+
+
+# What a credential remembers.
+
+
+@pytest.mark.parametrize(
+    ("token_endpoint", "listed", "kept"),
+    [
+        ("https://login.example.com/token", ("private_key_jwt", "client_secret_post"), ("client_secret_post",)),
+        (None, ("client_secret_basic",), ("client_secret_basic",)),
+        ("https://login.example.com/other", ("client_secret_post",), None),
+        ("https://login.example.com/token", ("client_secret_jwt",), ()),
+        ("https://login.example.com/token", None, None),
+    ],
+)
+def test_way_to_authenticate_is_remembered_of_the_token_url_in_use(
+    token_endpoint: str | None, listed: tuple[str, ...] | None, kept: tuple[str, ...] | None
+) -> None:
+    said = ProviderMetadata(
+        issuer="https://login.example.com",
+        token_endpoint=token_endpoint,
+        token_endpoint_auth_methods_supported=listed,
+    )
+    remembered = said.promises_about("https://login.example.com/token")
+    assert remembered == ProviderMetadata(
+        issuer="https://login.example.com", token_endpoint_auth_methods_supported=kept
+    )
+    assert remembered.promises == remembered, "reading it back changes nothing"

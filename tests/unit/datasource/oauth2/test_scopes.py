@@ -23,6 +23,9 @@ from datasource.oauth2.scopes import MOST_NAMED, scopes_not_granted
         ("read write", "read|write", ()),
         ("https://a.example/auth/x y", "https://a.example/auth/x+y", ()),
         ("crm+all", "crm+all", ()),
+        ("499b84ac-1321/.default", "499b84ac-1321/user_impersonation", ()),
+        ("https://graph.microsoft.com/.default", "User.Read", ()),
+        ("https://graph.microsoft.com/.DEFAULT mail", "User.Read", ("mail",)),
     ],
 )
 def test_what_was_not_granted_is_named(requested: str, granted: str, missing: tuple[str | None, ...]) -> None:
@@ -33,3 +36,34 @@ def test_what_was_not_granted_is_named(requested: str, granted: str, missing: tu
 def test_of_many_the_first_are_named_and_the_others_counted() -> None:
     named = scopes_not_granted([f"s-{number}" for number in range(MOST_NAMED + 3)], ["other"])
     assert (named[0], named[-1], len(named)) == ("s-0", "and 3 more", MOST_NAMED + 1)
+
+
+INCLUDED = {
+    "admin:org": ("write:org",),
+    "write:org": ("read:org",),
+    "user": ("user:email",),
+    "a": ("b",),
+    "b": ("a",),
+    "write_*": ("read_*", "list_*"),
+}
+
+
+@pytest.mark.parametrize(
+    ("requested", "granted", "missing"),
+    [
+        ("user user:email", "user", ()),
+        ("user user:email", "user:email", ("user",)),
+        ("read:org admin:org gist", "admin:org", ("gist",)),
+        ("write:org", "read:org", ("write:org",)),
+        ("b", "a", ()),
+        ("user:email read:org", "user,write:org", ()),
+        ("read_orders write_orders list_orders", "write_orders", ()),
+        ("read_orders write_products", "write_products", ("read_orders",)),
+        ("write_orders", "read_orders", ("write_orders",)),
+    ],
+)
+def test_scope_within_another_that_was_granted_is_granted(
+    requested: str, granted: str, missing: tuple[str, ...]
+) -> None:
+    """GitHub names the wider one alone."""
+    assert scopes_not_granted(requested.split(), granted.split(), INCLUDED) == missing

@@ -618,8 +618,11 @@ def check_anything(status: int, headers: Mapping[str, str], body: bytes) -> None
         return
     assert 200 <= status < 300
     assert response.token_type == "Bearer"
-    for token in (response.access_token, response.refresh_token, response.id_token):
+    for token in (response.access_token, response.id_token):
         assert token is None or (token.isascii() and token.isprintable() and token)
+    # It goes into no header: test_odd_refresh_token_is_kept_as_it_is_written.
+    refresh_token = response.refresh_token
+    assert refresh_token is None or (refresh_token.encode() and refresh_token.isprintable())
     wait = lifetime(response)
     assert wait is None or timedelta(0) <= wait <= LONGEST_LIFETIME
     assert response.scopes is None or " ".join(response.scopes).encode()
@@ -633,6 +636,7 @@ def test_arbitrary_bytes_raise_nothing_but_an_oauth2_error(status: int, headers:
 
 
 @given(status=_statuses, headers=_headers, members=_members)
+@example(status=200, headers={}, members={"access_token": "at-1", "token_type": "bearer", "refresh_token": "é"})
 def test_arbitrary_json_raises_nothing_but_an_oauth2_error(
     status: int, headers: dict[str, str], members: dict[str, Any]
 ) -> None:
@@ -942,6 +946,50 @@ def test_rule_for_errors_costs_no_tokens() -> None:
     assert parse_with(replace(wide, token_path=("a",), token_path_may_be_missing=True), reply()).access_token == "at-1"
 
 
+@pytest.mark.parametrize("there", [{"id": "U1"}, {"access_token": None}, {"access_token": "", "scope": "read"}, {}])
+def test_object_without_a_token_in_the_place_of_the_token_is_no_detour_on_a_refresh(there: dict[str, Any]) -> None:
+    """Slack tells on a refresh, too, whose token it is."""
+    slack = ReplyOptions(token_path=("authed_user",), token_path_may_be_missing=True)
+    body = reply(authed_user=there, refresh_token="rt-2", expires_in=60)
+    response = parse_with(slack, body)
+    assert (response.access_token, response.refresh_token, lifetime(response)) == ("at-1", "rt-2", timedelta(minutes=1))
+    with pytest.raises(MalformedTokenResponse):
+        parse_with(replace(slack, token_path_may_be_missing=False), body)
+
+
+def test_token_in_its_place_is_the_one_that_is_taken_on_a_refresh() -> None:
+    slack = ReplyOptions(token_path=("authed_user",), token_path_may_be_missing=True)
+    theirs = {"access_token": "at-2", "token_type": "bearer"}
+    assert parse_with(slack, reply(authed_user=theirs)).access_token == "at-2"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_rule_says_what_a_redirect_means_and_nothing_follows_it(status: int) -> None:
+    """Some services send a client whose grant is dead to their page to sign in."""
+    dead = ReplyOptions(error_rules=(ErrorRule(ErrorMeaning.INVALID_GRANT, status=status),))
+    with pytest.raises(InvalidGrant, match=f"status {status}"):
+        parse_with(dead, b"", status)
+    with pytest.raises(RedirectRefused):
+        parse_with(dead, b"", 300)
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"scopes": "read write"}, ("read", "write")),
+        ({"scopes": ["read", "write"]}, ("read", "write")),
+        ({"scope": "read", "scopes": "write"}, ("read",)),
+        ({"scope": "", "scopes": "write"}, ("write",)),
+        ({"scope": None, "scopes": {"read": True}}, None),
+    ],
+)
+def test_granted_scopes_are_read_under_the_name_that_some_services_use(
+    members: dict[str, object], expected: tuple[str, ...] | None
+) -> None:
+    """Bitbucket says `scopes`."""
+    assert parse(reply(**members)).scopes == expected
+
+
 def test_remedy_is_named_where_a_token_type_is_missing_or_another() -> None:
     with pytest.raises(MalformedTokenResponse, match="missingTokenTypeAllowed"):
         parse(b'{"access_token": "at-1"}')
@@ -950,7 +998,9 @@ def test_remedy_is_named_where_a_token_type_is_missing_or_another() -> None:
 
 
 def test_words_of_a_success_without_a_token_are_shown() -> None:
-    with pytest.raises(MalformedTokenResponse, match=r"no access_token that can be used\. It says: no such app\.$"):
+    with pytest.raises(
+        MalformedTokenResponse, match=r"no access_token that can be used\. The provider says: no such app\.$"
+    ):
         parse(b'{"message": "no such app."}')
 
 
@@ -976,6 +1026,12 @@ def test_token_that_says_of_itself_when_it_ends_gives_a_hint() -> None:
     payload = urlsafe_b64encode(json.dumps({"exp": NOW.timestamp() + 3600}).encode()).decode().rstrip("=")
     response = parse(reply(access_token=f"e30.{payload}.c2ln"))
     assert (response.expires_at, response.expiry_hint) == (None, NOW + timedelta(hours=1))
+
+
+def test_moment_of_the_end_is_the_lifetime_of_a_reply_that_tells_no_other() -> None:
+    response = parse(reply(expires_at="2026-07-31T12:00:00Z", refresh_token_expires_at="2026-09-29T12:00:00Z"))
+    assert (lifetime(response), response.told_lifetime) == (timedelta(days=30), timedelta(days=30))
+    assert response.grant_expires_at == NOW + timedelta(days=90)
 
 
 def test_end_of_the_refresh_token_is_read() -> None:

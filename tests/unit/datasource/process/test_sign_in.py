@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from datasource.process.settings import InvalidSettings, settings_in
-from datasource.process.sign_in import DEFAULT_SCOPES, VARIABLES, SignIn, UnusableSignIn, sign_in_in
+from datasource.process.sign_in import DEFAULT_SCOPES, SignIn, UnusableSignIn, sign_in_in
+from datasource.process.sign_in_variables import VARIABLES
 from tests.support.hostile_provider import self_signed
 
 ISSUER = "https://login.example.com/realm"

@@ -292,6 +292,13 @@ def test_client_authenticates_as_the_metadata_lists_where_nothing_is_written(
     assert effective_oauth2(oauth2(**changes), said).parameters.effective_client_authentication() == expected
 
 
+def test_client_authenticates_as_a_promise_without_endpoints_says() -> None:
+    said = metadata(token_endpoint_auth_methods_supported=("client_secret_post",)).promises
+    assert said.token_endpoint is None
+    parameters = effective_oauth2(oauth2(), said).parameters
+    assert parameters.effective_client_authentication() == "client_secret_post"
+
+
 def test_refresh_authenticates_as_the_exchange_did_where_nothing_is_written() -> None:
     listed = ("client_secret_post",)
     said = metadata(token_endpoint="https://login.example.com/token", token_endpoint_auth_methods_supported=listed)

@@ -337,6 +337,9 @@ def test_flow_lives_for_ten_minutes() -> None:
         pytest.param("soon", True, id="a word"),
         pytest.param("", True, id="nothing"),
         pytest.param("9999-12-31T23:59:59-01:00", True, id="after all time"),
+        pytest.param("2026-07-02T12:00:00Z", False, id="a day to come"),
+        pytest.param("2026-07-02T12:00:01Z", True, id="later than any record of ours ends"),
+        pytest.param("9999-12-31T23:59:59Z", True, id="the end of all time"),
     ],
 )
 def test_record_may_be_swept_when_its_annotation_says_so_or_says_nothing(expires_at: str, expired: bool) -> None:

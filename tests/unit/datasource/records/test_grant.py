@@ -14,15 +14,21 @@ from datasource.records.grant import (
     LONGEST_WINDOW,
     GrantEnd,
     Nearness,
-    grant_end,
+    grant_ends,
+    near_end,
     nearness,
     next_step_towards,
+    told_end,
     told_life,
 )
 from datasource.records.schedule import refresh_due
 from tests.unit.datasource.builders import NOW, facts
 
 DAY, HOUR, MINUTE, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+
+
+def first(ends: tuple[GrantEnd, ...]) -> GrantEnd | None:
+    return next(iter(ends), None)
 
 
 def granted(**changes: Any) -> CredentialFacts:
@@ -84,13 +90,13 @@ def granted(**changes: Any) -> CredentialFacts:
 def test_first_end_that_is_known_is_told(
     changes: dict[str, Any], lifetime: timedelta | None, idle: timedelta | None, expected: GrantEnd | None
 ) -> None:
-    assert grant_end(granted(**changes), lifetime=lifetime, idle=idle) == expected
+    assert first(grant_ends(granted(**changes), lifetime=lifetime, idle=idle)) == expected
 
 
 def test_altered_time_at_the_end_of_all_days_is_no_crash() -> None:
     last = datetime.max.replace(tzinfo=UTC)
     altered = granted(authorized_at=last, refreshed_at=last - DAY)
-    assert grant_end(altered, lifetime=DAY, idle=2 * DAY) == GrantEnd(last, 2 * DAY)
+    assert first(grant_ends(altered, lifetime=DAY, idle=2 * DAY)) == GrantEnd(last, 2 * DAY)
 
 
 @pytest.mark.parametrize(
@@ -160,18 +166,19 @@ def lived(
             found,
             revision=found.revision + 1,
             grant_lifetime=told_life(found, end, now),
-            grant_expires_at=end or found.grant_expires_at,
+            grant_expires_at=told_end(found, end),
             refreshed_at=now,
             expires_at=None if access is None else now + access,
         )
-        grant = grant_end(found, lifetime=lifetime, idle=idle)
-        due = refresh_due(found, refresh_before=None, first_seen=now, grant=grant)
+        ends = grant_ends(found, lifetime=lifetime, idle=idle)
+        due = refresh_due(found, refresh_before=None, first_seen=now, grant=first(ends))
         if due is None:
             break
         age = due - NOW
         if outage is not None and outage[0] <= age < outage[1]:
             age = outage[1]
-        seen.append((age, None if grant is None else nearness(grant, NOW + age)))
+        near = near_end(ends, NOW + age)
+        seen.append((age, None if near is None else nearness(near, NOW + age)))
     return seen
 
 
@@ -218,6 +225,16 @@ def test_end_that_refreshing_moves_is_never_told_as_near(access: Any, told: Any,
         pytest.param(6 * HOUR, told_each_time(60 * DAY), {}, id="told by each reply, and not moved"),
         pytest.param(6 * HOUR, nothing_told, {"lifetime": 60 * DAY}, id="grantLifetime"),
         pytest.param(6 * HOUR, sliding(30 * DAY), {"lifetime": 60 * DAY}, id="a sliding end within an absolute one"),
+        pytest.param(6 * HOUR, sliding(10 * HOUR), {"lifetime": 60 * DAY}, id="a sliding end of hours, told"),
+        pytest.param(
+            6 * HOUR, nothing_told, {"lifetime": 60 * DAY, "idle": 2 * DAY}, id="grantIdleLifetime of two days"
+        ),
+        pytest.param(
+            6 * HOUR,
+            lambda age: min(10 * HOUR, 60 * DAY - age),
+            {"lifetime": 60 * DAY},
+            id="Keycloak: what is left of either, told",
+        ),
     ],
 )
 def test_end_that_refreshing_does_not_move_is_told_step_by_step(
@@ -280,6 +297,45 @@ def test_life_of_a_grant_is_kept_while_the_same_end_is_told(
 ) -> None:
     usual: dict[str, Any] = {"grant_expires_at": None, "grant_lifetime": None}
     assert told_life(facts(**(usual | before)), told_end, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("stood", "told", "expected"),
+    [
+        pytest.param(None, None, None, id="nothing, ever"),
+        pytest.param(NOW + DAY, None, NOW + DAY, id="nothing this time"),
+        pytest.param(None, NOW + DAY, NOW + DAY, id="for the first time"),
+        pytest.param(NOW + DAY, NOW + DAY + 30 * SECOND, NOW + DAY, id="the same end, told a bit later"),
+        pytest.param(NOW + DAY, NOW + DAY - 30 * SECOND, NOW + DAY, id="the same end, told a bit earlier"),
+        pytest.param(NOW + DAY, NOW + DAY + 31 * SECOND, NOW + DAY + 31 * SECOND, id="a later one"),
+        pytest.param(NOW + DAY, NOW + HOUR, NOW + HOUR, id="an earlier one"),
+    ],
+)
+def test_end_stays_as_it_was_told_until_another_one_is(
+    stood: datetime | None, told: datetime | None, expected: datetime | None
+) -> None:
+    assert told_end(facts(grant_expires_at=stood), told) == expected
+
+
+@pytest.mark.parametrize("each", [20 * SECOND, HOUR])
+def test_end_that_slides_is_moved_by_and_by(each: timedelta) -> None:
+    """However little each refresh moves it, the end that is kept is never more than half a minute behind."""
+    kept = facts(grant_expires_at=None)
+    for refresh in range(100):
+        told = NOW + refresh * each + DAY
+        kept = msgspec.structs.replace(kept, grant_expires_at=told_end(kept, told))
+        assert kept.grant_expires_at is not None
+        assert abs(told - kept.grant_expires_at) <= 30 * SECOND
+
+
+def test_first_end_that_is_near_is_told_though_another_comes_before() -> None:
+    sliding, absolute, later = (
+        GrantEnd(NOW + HOUR, 2 * HOUR),
+        GrantEnd(NOW + DAY, 60 * DAY),
+        GrantEnd(NOW + 2 * DAY, 60 * DAY),
+    )
+    assert near_end((sliding, absolute, later), NOW) == absolute
+    assert near_end((sliding,), NOW) is None
 
 
 def test_window_is_a_tenth_and_at_most_two_weeks() -> None:

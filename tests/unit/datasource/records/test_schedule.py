@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasource.records.credential import CredentialFacts
-from datasource.records.grant import GrantEnd, grant_end
+from datasource.records.grant import GrantEnd, grant_ends
 from datasource.records.schedule import KUBELET_DELAY, LARGEST_JITTER, SHORTEST_PAUSE, refresh_due
 from tests.unit.datasource.builders import NOW, facts
 
@@ -22,7 +22,7 @@ def lasting(lifetime: timedelta, **changes: Any) -> CredentialFacts:
 def age_when_due(
     given_facts: CredentialFacts, *, refresh_before: timedelta | None = None, first_seen: timedelta = timedelta(0)
 ) -> timedelta:
-    grant = grant_end(given_facts, lifetime=None, idle=None)
+    grant = next(iter(grant_ends(given_facts, lifetime=None, idle=None)), None)
     due = refresh_due(given_facts, refresh_before=refresh_before, first_seen=NOW + first_seen, grant=grant)
     assert due is not None
     return due - NOW

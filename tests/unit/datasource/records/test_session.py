@@ -10,6 +10,7 @@ import pytest
 
 from datasource.api.names import SESSION_SLOTS, Annotation, SecretType, uid_digest
 from datasource.api.objects import Metadata, Secret
+from datasource.oauth2.id_token import LEEWAY
 from datasource.oauth2.kubernetes_user import EVERYBODY, User
 from datasource.records.flow import FlowKey, key_hash, new_flow_key
 from datasource.records.link_keys import KEY_LIFETIME, LENIENCE, LinkKeys, Purpose
@@ -100,6 +101,13 @@ def test_key_before_is_known_after_a_new_one_was_made() -> None:
 def test_session_ends_an_hour_after_sign_in_whatever_is_done() -> None:
     assert lives(session(), now=NOW + SESSION_LIFETIME - timedelta(seconds=1))
     assert not lives(session(), now=NOW + SESSION_LIFETIME)
+
+
+def test_session_that_begins_later_is_none() -> None:
+    """A stolen token writes what it likes; no session outlasts the theft by more than an hour and a clock that is off."""
+    assert lives(session(created_at=NOW + LEEWAY))
+    assert not lives(session(created_at=NOW + LEEWAY + timedelta(seconds=1)))
+    assert not lives(session(created_at=NOW + timedelta(days=3650)))
 
 
 def test_session_is_of_one_browser_and_of_one_way_to_sign_in() -> None:

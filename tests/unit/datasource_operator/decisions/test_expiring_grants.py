@@ -12,7 +12,7 @@ from datasource.api.states import Reason, State
 from datasource.oauth2.identity import expected_identity_hash
 from datasource.oauth2.lifetimes import LONGEST_LIFETIME
 from datasource.records.grant import GrantEnd, Nearness
-from datasource_operator.decisions.expiring_grants import end_of_grant, expiring_grant
+from datasource_operator.decisions.expiring_grants import expiring_grant, told_end_of_grant
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.timing import next_refresh, wake_at
@@ -99,7 +99,7 @@ def test_link_is_offered_beside_authorized_while_a_grant_is_expiring() -> None:
     ],
 )
 def test_nothing_is_told_of_a_grant_that_is_not_in_use_or_whose_end_is_not_known(seen: Observed) -> None:
-    assert end_of_grant(seen) is None
+    assert told_end_of_grant(seen) is None
     assert expiring_grant(seen) is None
 
 
@@ -107,16 +107,16 @@ def test_preset_tells_what_its_provider_says_and_what_is_written_wins() -> None:
     by_preset = spec(provider="linkedin", grantLifetime=None)
     written = spec(provider="linkedin", grantLifetime="24h")
     since: dict[str, Any] = {"authorized_at": NOW - HOUR, "refreshed_at": NOW - HOUR}
-    of_preset = end_of_grant(observed(credential(obtained_with=by_preset, **since), wanted=by_preset))
+    of_preset = told_end_of_grant(observed(credential(obtained_with=by_preset, **since), wanted=by_preset))
     assert of_preset == GrantEnd(NOW - HOUR + 365 * DAY, 365 * DAY)
-    mine = end_of_grant(observed(credential(obtained_with=written, **since), wanted=written))
+    mine = told_end_of_grant(observed(credential(obtained_with=written, **since), wanted=written))
     assert mine == GrantEnd(NOW + 23 * HOUR, DAY)
 
 
 def test_lifetime_longer_than_anybody_means_is_taken_as_ten_years() -> None:
     wanted = spec(grantLifetime="999999999h")
     seen = observed(credential(obtained_with=wanted, authorized_at=NOW), wanted=wanted)
-    assert end_of_grant(seen) == GrantEnd(NOW + LONGEST_LIFETIME, LONGEST_LIFETIME)
+    assert told_end_of_grant(seen) == GrantEnd(NOW + LONGEST_LIFETIME, LONGEST_LIFETIME)
 
 
 def test_somebody_comes_at_each_step() -> None:
@@ -127,6 +127,39 @@ def test_somebody_comes_at_each_step() -> None:
         seen = replace(seen, now=wakes + timedelta(microseconds=1))
     steps = [NOW + 40 * DAY - left for left in (9 * DAY, 3 * DAY, DAY)]
     assert set(steps) <= set(times)
+
+
+def within_an_absolute_end(left: timedelta, **changes: Any) -> Observed:
+    """A grant of 90 days with a sliding end of 30 minutes, as Keycloak has both."""
+    usual: dict[str, Any] = {"refreshed_at": NOW - timedelta(minutes=5), "expires_at": NOW + timedelta(minutes=5)}
+    wanted = spec(grantLifetime="2160h", grantIdleLifetime="30m")
+    return ending_in(left, wanted=wanted, **(usual | changes))
+
+
+def test_end_that_refreshes_move_hides_no_end_that_they_do_not() -> None:
+    assert expiring_grant(within_an_absolute_end(10 * DAY)) is None
+    near = [expiring_grant(within_an_absolute_end(left)) for left in (8 * DAY, 2 * DAY, HOUR)]
+    assert [each and each.nearness for each in near] == [Nearness.SOON, Nearness.THREE_DAYS, Nearness.ONE_DAY]
+    assert "The grant ends at 2026-07-03T12:00:00Z" in message_of(within_an_absolute_end(2 * DAY))
+
+
+def test_end_that_is_told_is_the_one_that_is_near_and_else_the_first() -> None:
+    far, near = (told_end_of_grant(within_an_absolute_end(left)) for left in (80 * DAY, DAY))
+    assert far == GrantEnd(NOW + timedelta(minutes=25), timedelta(minutes=30))
+    assert near == GrantEnd(NOW + DAY, 90 * DAY)
+
+
+def test_sliding_end_is_told_once_refreshing_has_failed_that_long() -> None:
+    seen = within_an_absolute_end(DAY, refreshed_at=NOW - timedelta(minutes=28))
+    assert told_end_of_grant(replace(seen, trouble=trouble())) == GrantEnd(
+        NOW + timedelta(minutes=2), timedelta(minutes=30)
+    )
+
+
+def test_somebody_comes_at_each_step_of_an_end_that_is_not_the_first() -> None:
+    step = NOW + timedelta(minutes=1)
+    seen = within_an_absolute_end(3 * DAY + timedelta(minutes=1), expires_at=None, refreshed_at=NOW)
+    assert wake_at(seen, finding_of(seen)) == step
 
 
 def test_grant_of_which_only_the_end_is_known_is_refreshed_at_two_thirds() -> None:

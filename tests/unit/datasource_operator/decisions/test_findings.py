@@ -83,6 +83,14 @@ def test_what_was_asked_for_and_not_granted_is_named() -> None:
     assert said.startswith("A credential is stored. Requested but not granted: write.")
 
 
+def test_scope_that_a_service_grants_with_another_is_not_told_as_missing() -> None:
+    github = spec(provider="github")
+    asked = ("user", "user:email", "gist")
+    both = credential(obtained_with=github, requested_scopes=asked, granted_scopes=("user",))
+    said = finding_of(observed(both, wanted=github)).message
+    assert said.startswith("A credential is stored. Requested but not granted: gist.")
+
+
 def test_grant_without_a_refresh_token_says_so_before_the_token_runs_out() -> None:
     assert "a person has to authorize again" in message(has_refresh_token=False)
 

@@ -272,11 +272,11 @@ def test_what_goes_wrong_with_an_import_is_told_and_it_stays(
 
 
 def test_import_that_the_provider_refuses_is_told_as_one() -> None:
-    seen = importing(unproven(verdict=Reason.GRANT_REVOKED, verdict_message="It says: used up."))
+    seen = importing(unproven(verdict=Reason.GRANT_REVOKED, verdict_message="The provider says: used up."))
     finding, waiting = finding_of(seen), waiting_import(seen)
     assert finding.reason is Reason.GRANT_REVOKED
     assert "does not accept the refresh token that was imported" in finding.message
-    assert "It says: used up." in finding.message
+    assert "The provider says: used up." in finding.message
     assert waiting is not None
     assert waiting.reason is ImportReason.REFUSED
 

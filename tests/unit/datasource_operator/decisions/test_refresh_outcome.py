@@ -233,9 +233,19 @@ def test_lifetimes_are_stored_with_the_reply() -> None:
     assert (facts_now.told_lifetime, facts_now.expiry_hint) == (timedelta(hours=1), LATER)
     # What is not told again still holds.
     assert (facts_now.grant_expires_at, facts_now.verdict_message) == (NOW, None)
-    later = refresh_outcome(turn(), dataclass_replace(REPLY, grant_expires_at=LATER), LATER)
+    moved = LATER + timedelta(hours=1)
+    later = refresh_outcome(turn(), dataclass_replace(REPLY, grant_expires_at=moved), LATER)
     assert isinstance(later, Store)
-    assert later.change(found).facts.grant_expires_at == LATER
+    assert later.change(found).facts.grant_expires_at == moved
+
+
+def test_end_of_the_grant_that_is_told_in_another_second_is_the_same_one() -> None:
+    """It is told as whole seconds from now; else each refresh would be news to whoever is notified of it."""
+    told = dataclass_replace(REPLY, grant_expires_at=LATER + timedelta(days=1, seconds=2))
+    outcome = refresh_outcome(turn(), told, LATER)
+    assert isinstance(outcome, Store)
+    found = msgspec.structs.replace(turn().facts, grant_expires_at=LATER + timedelta(days=1))
+    assert outcome.change(found).facts.grant_expires_at == LATER + timedelta(days=1)
 
 
 def test_reply_is_stored_as_the_next_revision() -> None:
