@@ -84,7 +84,8 @@ class Entries:
         return entry in self._in_hand
 
     def add(self, entry: Entry, kept: Kept, *, in_hand: bool) -> None:
-        """One more."""
+        """One more. In the place of one of the same name, whose file it replaced."""
+        self.remove(entry)
         self._kept[entry] = kept
         self.size += kept.size
         self.latest = max(self.latest, entry.sequence)

@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,19 @@ def test_whole_entry_without_its_name_takes_its_place_among_the_others(tmp_path:
     journal = open_journal(str(tmp_path))
     assert [each.id for each in journal.waiting] == ["01", "02", "03"]
     assert write(journal).sequence > 9
+    journal.close()
+
+
+def test_copy_of_an_entry_that_was_tried_less_often_gives_way(tmp_path: Path) -> None:
+    """No process of ours makes one."""
+    for tries in (0, 1):
+        entry = replace(FIRST, tries=tries)
+        left_over(tmp_path, SENTINEL, entry).rename(tmp_path / "journal" / entry.file_name)
+    journal = open_journal(str(tmp_path))
+    tried = journal.counted(FIRST)
+    assert (journal.waiting, journal.read(tried), len(files(tmp_path))) == ([tried], SENTINEL, 1)
+    journal.remove(tried)
+    assert (journal.waiting, journal.may_leave("shop"), files(tmp_path)) == ([], True, [])
     journal.close()
 
 

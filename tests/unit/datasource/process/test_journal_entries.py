@@ -34,8 +34,6 @@ class Account(RuleBasedStateMachine):
     )
     def add(self, sequence: int, place: str, namespace: str, is_aside: bool, size: int, in_hand: bool) -> None:
         entry = Entry(sequence, namespace, place, "01", is_aside=is_aside)
-        if entry in self.known:
-            return
         kept = Kept(size, float(sequence), entry.file_name)
         self.entries.add(entry, kept, in_hand=in_hand)
         self.known[entry] = (kept, in_hand)
