@@ -132,8 +132,8 @@ def test_person_who_has_the_released_plugin_authorizes_in_chromium_and_an_app_re
     with chromium() as browser:
         authorize(browser.new_page(), link, DEMO_LOGIN, DEMO_PASSWORD)
 
-    assert "is AUTHORIZED as demo@example.com" in plugin.types(command.format("authorize calendar"), rights)
-    assert "AUTHORIZED" in plugin.types(command.format("list"), rights)
+    plugin.types(command.format("wait calendar --for authorized"), rights)
+    assert user.state() == "AUTHORIZED"
     user.apply(app(str(user.status()["tokenSecretName"])))
     user.kubectl("wait", "pod/app", "--for=condition=Ready", "--timeout=180s")
 
