@@ -14,8 +14,18 @@ from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
 from deploy.local.stack import SYSTEM_NAMESPACE, Stack
-from tests.support.api import CLUSTER_ROLES, CRDS, DATASOURCES, EVENTS, NAMESPACES, Manifest
-from tests.support.flux import KUSTOMIZATIONS, NAMESPACE, Flux, condition, is_ready
+from tests.support.api import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    CRDS,
+    DATASOURCES,
+    EVENTS,
+    NAMESPACES,
+    POLICIES,
+    POLICY_BINDINGS,
+    Manifest,
+)
+from tests.support.flux import HELM_RELEASES, KUSTOMIZATIONS, NAMESPACE, Flux, condition, is_ready
 from tests.support.flux_platform import (
     DEPLOYMENTS,
     RELEASE,
@@ -178,7 +188,7 @@ def test_reconciled_again_nothing_is_written_in_any_state(platform: Platform, te
 
 def test_release_reconciled_again_nothing_is_written(platform: Platform, team: Team) -> None:
     consent(team)
-    revision = platform.release()["status"]["history"]
+    revision, drift = platform.release()["status"]["history"], drift_found(platform)
     mark = platform.mark()
 
     for _ in range(2):
@@ -186,7 +196,7 @@ def test_release_reconciled_again_nothing_is_written(platform: Platform, team: T
 
     assert platform.writes_since(mark) == []
     assert platform.release()["status"]["history"] == revision
-    assert not drift_found(platform)
+    assert drift_found(platform) == drift
 
 
 def drift_found(platform: Platform) -> list[Manifest]:
@@ -334,6 +344,7 @@ def test_account_of_the_team_needs_the_right_to_the_secret_it_names(platform: Pl
 
 def test_what_somebody_changes_of_the_chart_is_put_right_once(platform: Platform) -> None:
     api = platform.flux.api
+    drift = drift_found(platform)
     role = api.get(CLUSTER_ROLES, "datasource-operator")
     (whole, name) = role["rules"], role["metadata"]["name"]
     api.patch(CLUSTER_ROLES, name, {"rules": whole[1:]})
@@ -344,7 +355,7 @@ def test_what_somebody_changes_of_the_chart_is_put_right_once(platform: Platform
 
     assert api.get(CLUSTER_ROLES, name)["rules"] == whole
     assert api.get(DEPLOYMENTS, "datasource-operator", SYSTEM_NAMESPACE)["spec"]["replicas"] == 2
-    assert drift_found(platform)
+    assert drift_found(platform) != drift
     mark = platform.mark()
     platform.reconcile_release()
     assert platform.writes_since(mark) == []
@@ -379,10 +390,15 @@ def test_operator_that_is_taken_out_of_git_leaves_crd_and_credentials(platform: 
     consent(team)
     stored = team.user.credential_id()
 
-    platform.flux.api.delete(KUSTOMIZATIONS, RELEASE, NAMESPACE)
+    api = platform.flux.api
+    api.delete(KUSTOMIZATIONS, RELEASE, NAMESPACE)
     platform.flux.wait_until_gone(KUSTOMIZATIONS, RELEASE)
+    platform.flux.wait_until_gone(HELM_RELEASES, RELEASE, SYSTEM_NAMESPACE)
 
     assert platform.deployments() == []
-    assert "deletionTimestamp" not in team.user.api.get(CRDS, "datasources.datasource.dev")["metadata"]
+    for resource in (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, POLICIES, POLICY_BINDINGS):
+        left = [each["metadata"]["name"] for each in api.all_of(resource) if "datasource" in each["metadata"]["name"]]
+        assert left == [], resource.kind
+    assert "deletionTimestamp" not in api.get(CRDS, "datasources.datasource.dev")["metadata"]
     assert "deletionTimestamp" not in team.user.get()["metadata"]
     assert team.user.credential_id() == stored

@@ -97,10 +97,10 @@ class Flux:
         """Until it says so of its spec as it is now."""
         return self.wait("it is ready", resource, name, is_ready, namespace)
 
-    def wait_until_gone(self, resource: Resource, name: str) -> None:
+    def wait_until_gone(self, resource: Resource, name: str, namespace: str = NAMESPACE) -> None:
         """Until Flux has let go of one of its objects that was deleted."""
         what = f"{resource.kind} {name}: it is gone"
-        self.api.wait(what, resource, name, lambda seen: seen is None, NAMESPACE, seconds=PATIENCE)
+        self.api.wait(what, resource, name, lambda seen: seen is None, namespace, seconds=PATIENCE)
 
     def suspend(self, resource: Resource, name: str, suspended: bool) -> None:
         """As `flux suspend` and `flux resume` do."""
