@@ -20,9 +20,9 @@ _SOURCES = REPOSITORY / "tests" / "gitops"
 
 KSTATUS = Binary("kstatus", ".", 2)
 ARGOCD = Binary("argocd", ".", 4)
-SOURCE_CONTROLLER = Binary("source-controller", "github.com/fluxcd/source-controller", 7)
-KUSTOMIZE_CONTROLLER = Binary("kustomize-controller", "github.com/fluxcd/kustomize-controller", 3)
-HELM_CONTROLLER = Binary("helm-controller", "github.com/fluxcd/helm-controller", 2)
+SOURCE_CONTROLLER = Binary("source-controller", "github.com/fluxcd/source-controller", 10)
+KUSTOMIZE_CONTROLLER = Binary("kustomize-controller", "github.com/fluxcd/kustomize-controller", 4)
+HELM_CONTROLLER = Binary("helm-controller", "github.com/fluxcd/helm-controller", 4)
 FLUX = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER, HELM_CONTROLLER)
 REGISTRY = Binary("registry", "github.com/google/go-containerregistry/cmd/registry", 1)
 
