@@ -176,6 +176,9 @@ class Platform:
             obj["spec"]["url"] = self.git.url
         elif obj["kind"] == OCI_REPOSITORIES.kind:
             obj["spec"] |= {"url": f"{self.charts.url}/{RELEASE}", "insecure": True}
+        elif obj["kind"] == HELM_RELEASES.kind:
+            # An admission policy of the chart holds the links in a status against it.
+            obj["spec"]["values"]["externalURL"] = self.stack.external_url
         return obj
 
 
