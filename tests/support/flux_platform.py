@@ -5,7 +5,7 @@ chart made, and the status of a Deployment is written here, which its controller
 """
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -269,11 +269,6 @@ class Team:
     def reconcile(self) -> Manifest:
         """Let Flux look at it, and wait until it has."""
         return self.platform.flux.reconcile(KUSTOMIZATIONS, self.name)
-
-    def inventory(self) -> Iterator[str]:
-        """What the Kustomization made, as Flux has it in its status."""
-        status = self.platform.flux.api.get(KUSTOMIZATIONS, self.name, NAMESPACE)["status"]
-        yield from (each["id"] for each in status["inventory"]["entries"])
 
     def metadata(self) -> Manifest:
         """That of the Datasource, with who manages which field."""
