@@ -42,8 +42,9 @@ def test_versions_that_are_named_are_those_that_are_pinned() -> None:
     assert go_version("deploy/local/helm", "helm.sh/helm/v3") in ROWS["Helm"]
     assert go_version("tests/gitops/argocd", "github.com/argoproj/argo-cd/v3") in ROWS["Argo CD"]
     crds = "tests/gitops/crds"
-    for module in ("helm-controller", "kustomize-controller"):
-        assert f"{module} {go_version(crds, f'github.com/fluxcd/{module}')}" in ROWS["Flux"]
+    assert f"| {go_version(crds, 'github.com/fluxcd/flux2/v2')}:" in ROWS["Flux"]
+    for module in ("source-controller", "kustomize-controller", "helm-controller"):
+        assert f"{module} {go_version(f'tests/gitops/flux/{module}', f'github.com/fluxcd/{module}')}" in ROWS["Flux"]
     secrets = ROWS["External Secrets, Sealed Secrets"]
     assert go_version(crds, "github.com/external-secrets/external-secrets") in secrets
     assert go_version(crds, "github.com/bitnami-labs/sealed-secrets") in secrets

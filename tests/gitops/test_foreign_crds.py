@@ -11,7 +11,7 @@ from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from tests.support import gitops_examples
 from tests.support.api import Manifest
-from tests.support.go_programs import FLUX_CRDS, SEALED_SECRETS_CRDS, Crds, crds
+from tests.support.go_programs import EXTERNAL_SECRETS_CRDS, FLUX_CRDS, SEALED_SECRETS_CRDS, Crds, crds
 from tests.support.helm import rendered
 from tests.support.objects import install_crds, refusal
 
@@ -27,11 +27,7 @@ MODULES: tuple[Crds, ...] = (
         *(f"{MONITORING}{kind}.yaml" for kind in ("podmonitors", "prometheusrules", "servicemonitors")),
     ),
     ("crds", "sigs.k8s.io/gateway-api", "config/crd/standard/*_httproutes.yaml"),
-    (
-        "crds",
-        "github.com/external-secrets/external-secrets",
-        "config/crds/bases/external-secrets.io_externalsecrets.yaml",
-    ),
+    EXTERNAL_SECRETS_CRDS,
     ("argocd", "github.com/argoproj/argo-cd/v3", "manifests/crds/application-crd.yaml"),
     *FLUX_CRDS,
     SEALED_SECRETS_CRDS,

@@ -1,4 +1,4 @@
-"""Code of others that the tests of GitOps use: programs, built once from Go modules by deploy/local/build.py, and CRDs.
+"""Code of others that the tests of GitOps use: programs, built once from Go modules by deploy/local/build.py, and manifests.
 
 `python -m tests.support.go_programs` builds all of it ahead of time.
 """
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from deploy.local import tools
-from deploy.local.build import Binary, BuildFailed, GoModule
+from deploy.local.build import Binary, BuildFailed, GoModule, versions_in
 from deploy.local.cache import REPOSITORY, cache_folder
 from deploy.local.processes import StackError
 from deploy.local.progress import say
@@ -20,14 +20,26 @@ _SOURCES = REPOSITORY / "tests" / "gitops"
 
 KSTATUS = Binary("kstatus", ".", 2)
 ARGOCD = Binary("argocd", ".", 4)
+SOURCE_CONTROLLER = Binary("source-controller", "github.com/fluxcd/source-controller", 10)
+KUSTOMIZE_CONTROLLER = Binary("kustomize-controller", "github.com/fluxcd/kustomize-controller", 4)
+HELM_CONTROLLER = Binary("helm-controller", "github.com/fluxcd/helm-controller", 4)
+FLUX = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER, HELM_CONTROLLER)
+REGISTRY = Binary("registry", "github.com/google/go-containerregistry/cmd/registry", 1)
 
 
 Crds = tuple[str, ...]
 """Arguments of `crds`: a folder of tests/gitops/, a module, and which files of it."""
 
-FLUX_CRDS: tuple[Crds, ...] = tuple(
-    ("crds", f"github.com/fluxcd/{name}", "config/crd/bases/*.yaml")
-    for name in ("source-controller", "kustomize-controller", "helm-controller")
+FLUX_CRDS: tuple[Crds, ...] = tuple((f"flux/{each.name}", each.package, "config/crd/bases/*.yaml") for each in FLUX)
+FLUX_RIGHTS: Crds = (
+    "crds",
+    "github.com/fluxcd/flux2/v2",
+    *(f"manifests/rbac/{name}.yaml" for name in ("controller", "reconciler")),
+)
+EXTERNAL_SECRETS_CRDS: Crds = (
+    "crds",
+    "github.com/external-secrets/external-secrets",
+    "config/crds/bases/external-secrets.io_externalsecrets.yaml",
 )
 SEALED_SECRETS_CRDS: Crds = ("crds", "github.com/bitnami-labs/sealed-secrets", "helm/sealed-secrets/crds/*.yaml")
 
@@ -42,8 +54,18 @@ def argocd() -> GoModule:
     return _module("argocd", ARGOCD)
 
 
+def flux() -> tuple[GoModule, ...]:
+    """Flux's controllers, each with the versions of its own go.mod."""
+    return tuple(_released(f"flux/{each.name}", each, each.package) for each in FLUX)
+
+
+def registry() -> GoModule:
+    """An OCI registry that keeps everything in memory."""
+    return _released("registry", REGISTRY, "github.com/google/go-containerregistry")
+
+
 def crds(pinned_in: str, module: str, *files: str) -> list[Path]:
-    """Manifests of CustomResourceDefinitions out of the sources of a module.
+    """Manifests, of CustomResourceDefinitions above all, out of the sources of a module.
 
     Args:
         pinned_in: a folder of tests/gitops/, whose go.mod has the version and whose go.sum the digest.
@@ -77,10 +99,17 @@ def _module(name: str, binary: Binary) -> GoModule:
     return GoModule(source, folder, (binary,), {})
 
 
+def _released(source: str, binary: Binary, module: str) -> GoModule:
+    """Somebody's program as it was released; built again where the module's version is another one."""
+    folder = _SOURCES / source
+    version = versions_in((folder / "go.mod").read_text())[module]
+    return GoModule(folder, cache_folder() / binary.name / f"v{version}", (binary,), {})
+
+
 def main() -> None:
     """Build what is missing."""
     try:
-        for module in (kstatus(), argocd()):
+        for module in (kstatus(), argocd(), registry(), *flux()):
             say(f"      {module.built()}")
     except StackError as error:
         sys.exit(str(error))
