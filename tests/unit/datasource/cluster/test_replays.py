@@ -193,6 +193,22 @@ async def test_one_that_waits_keeps_no_other_waiting(desk: Desk) -> None:
     await stopped(running)
 
 
+async def test_reply_for_a_place_that_rests_waits_behind_the_one_before(desk: Desk) -> None:
+    desk.lies()
+    desk.results = [Later("it has to wait", timedelta(hours=1))]
+    running = asyncio.create_task(desk.replays.run())
+    await until(lambda: len(desk.dealt_with) == 1)
+    desk.lies("02")
+    desk.lies("03", OTHER)
+    await until(lambda: b"03" in desk.dealt_with)
+    assert desk.dealt_with == [b"01", b"03"]
+    desk.now += 3600
+    desk.lies("04", OTHER)
+    await until(lambda: not desk.journal.waiting)
+    assert [each for each in desk.dealt_with if each in {b"01", b"02"}] == [b"01", b"01", b"02"]
+    await stopped(running)
+
+
 async def test_entry_that_fails_each_time_for_a_reason_of_its_own_is_set_aside(desk: Desk) -> None:
     desk.lies()
     desk.results = [RuntimeError("a bug")] * 9

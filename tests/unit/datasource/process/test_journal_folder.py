@@ -1,5 +1,6 @@
 """The directory of a journal: ours, for nobody else, and for one process at a time."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -43,6 +44,18 @@ def test_directory_of_another_user_is_no_journal(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(Unusable, match="belongs to another user"):
         open_journal(str(tmp_path))
+
+
+def test_directory_whose_mode_cannot_be_set_is_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(_: int, __: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    (tmp_path / "journal").mkdir(mode=0o750)
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "fchmod", refuses)
+    with pytest.raises(Unusable, match="cannot be read: Read-only file system"):
+        open_journal(str(tmp_path))
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_whoever_gave_it_up_leaves_it_to_the_next(tmp_path: Path) -> None:
