@@ -52,7 +52,7 @@ class BoundedLists:
     patience: timedelta = PATIENCE
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_AT_A_TIME))
     _most: dict[str, int] = field(default_factory=dict)
-    """By path: of how many the next page is asked for, where those before did not come in time."""
+    """By path: of how many the next page is asked for, where those before were too large, or not in time."""
 
     async def ask(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """A middleware of aiohttp: has each list answered in its turn, with the body read, and as much of it as is bounded."""
@@ -102,7 +102,8 @@ class BoundedLists:
                 async with asyncio.timeout(self.patience.total_seconds()):
                     response = await send(request)
                     if not await _is_read(response, LARGEST_PAGE if size > 1 else math.inf):
-                        size = max(size // FEWER, 1)
+                        # The API server prepares a whole page, however little of it is read: large ones stand together.
+                        size = self._most[path] = max(size // FEWER, 1)
                         continue
                 if response.status != HTTPStatus.GATEWAY_TIMEOUT or size <= 1:
                     self._grow(path, size, wanted)
