@@ -14,6 +14,7 @@ from callback_server.app import create_app, services
 from callback_server.server import server_of
 from callback_server.signed_in.wiring import egress_to_issuer
 from datasource.cluster.kube import Kube
+from datasource.outbound.json_text import DEEPEST
 from datasource.process.journal import journal_in
 from datasource.process.logs import configure_logging
 from datasource.process.metrics import show_build
@@ -36,6 +37,7 @@ def main() -> None:
     except (InvalidSettings, UnusableSignIn) as error:
         sys.exit(f"datasource-callback-server: {error}")
     configure_logging(settings.log_format)
+    sys.setrecursionlimit(DEEPEST)
     # What the imports made stays. A collection that went through those 100,000 objects stopped the event loop for 60 ms.
     gc.freeze()
     uvloop.run(run(settings, pages, probes))

@@ -29,6 +29,7 @@ from callback_server.credentials import CredentialStore
 from callback_server.crowd_pages import CrowdPages
 from callback_server.dialog import DialogService, parse_form
 from callback_server.done import DoneService
+from callback_server.fair_reads import FairReads
 from callback_server.flows import FlowStore
 from callback_server.form_body import body_of
 from callback_server.granted import NotGranted, PatientReads
@@ -36,6 +37,7 @@ from callback_server.identity import IdentityCheck
 from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
 from callback_server.looks import Lane, Looks
 from callback_server.metrics import RequestMetrics, count_refused, route_of
+from callback_server.named_place import named_place, place_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
 from callback_server.presentation import presentations
 from callback_server.references import new_reference
@@ -56,6 +58,7 @@ from datasource.cluster.dropped_grants import DroppedGrants
 from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
 from datasource.cluster.replays import Replays
+from datasource.cluster.secrets_api import SecretsApi
 from datasource.process.clock import utc_now
 from datasource.process.journal import Journal
 from datasource.process.settings import Settings
@@ -113,16 +116,22 @@ def services(
 ) -> Services:
     """Wire everything up; `to_issuer` sends the requests of sign-in, where people sign in."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
-    # A look takes 15 s where an issuer hangs at each of its places: only its own tenant waits for it.
+    # A look takes 15 s where an issuer hangs at each of its places.
     lookups = places(per_namespace=LOOKS_PER_NAMESPACE)
-    patient = PatientReads(kube)
+    # Before a code is spent, reads take turns. After that nobody can begin again: they are done, however much there is.
+    patient, fair = PatientReads(kube), FairReads(kube)
+    fair_and_patient = PatientReads(fair)
     link_keys = LinkKeyStore(kube, settings.system_namespace, utc_now)
     credential_secrets = CredentialSecrets(patient, CALLBACK_FIELD_MANAGER, may_list=False, link_keys=link_keys.known)
-    observer = Observer(kube, credential_secrets, settings, discovery, lookups)
+
+    def new_observer(reads: SecretsApi) -> Observer:
+        found = CredentialSecrets(reads, CALLBACK_FIELD_MANAGER, may_list=False)
+        return Observer(fair, found, settings, discovery, lookups)
+
     # Strangers are to cost no waiting.
-    impatient = CredentialSecrets(kube, CALLBACK_FIELD_MANAGER, may_list=False)
-    glance = Observer(kube, impatient, settings, discovery, lookups)
-    clients = Clients(patient, settings.require_allowed_hosts, utc_now)
+    observer, glance = new_observer(fair_and_patient), new_observer(fair)
+    clients = Clients(fair_and_patient, settings.require_allowed_hosts, utc_now)
+    clients_afterwards = dataclasses.replace(clients, kube=patient)
     flows = FlowStore(kube, settings.system_namespace, utc_now)
 
     def new_lane() -> Lane:
@@ -133,10 +142,10 @@ def services(
     exchanges = places(per_namespace=EXCHANGES_PER_NAMESPACE)
     acceptance = Acceptance(
         CredentialStore(credential_secrets, utc_now),
-        GrantRevoker(DroppedGrants(transport, clients, credential_secrets, utc_now), kube),
+        GrantRevoker(DroppedGrants(transport, clients_afterwards, credential_secrets, utc_now), kube),
         IdentityCheck(IdTokenVerifier(transport, discovery, time.monotonic), utc_now),
     )
-    replayer = CodeReplayer(kube, credential_secrets, clients, acceptance, flows)
+    replayer = CodeReplayer(kube, credential_secrets, clients_afterwards, acceptance, flows)
     replays = None if journal is None else Replays(journal, replayer.replay)
     dialog = DialogService(
         clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), exchanges, link_keys, utc_now
@@ -176,7 +185,7 @@ def create_app(served: Services) -> Starlette:
     refused_on = partial(refusal_page, branding=settings.branding)
 
     async def show(request: Request) -> Response:
-        namespace, name = _place(request)
+        namespace, name = place_of(request)
         if not is_navigation(request.headers):
             raise refusals.form_is_not_ours()
         cookie = _cookie(request)
@@ -193,7 +202,7 @@ def create_app(served: Services) -> Starlette:
         return response
 
     async def begin(request: Request) -> Response:
-        namespace, name = _place(request)
+        namespace, name = place_of(request)
         if not is_from_our_page(request.headers, settings.external_url):
             raise refusals.form_is_not_ours()
         cookie = _cookie(request)
@@ -211,7 +220,7 @@ def create_app(served: Services) -> Starlette:
             return RedirectResponse(f"{settings.external_url}/done/{done_id}", HTTPStatus.SEE_OTHER)
 
     async def used_here(request: Request) -> str | None:
-        namespace, name = _place(request)
+        namespace, name = place_of(request)
         ticket, cookie = getattr(request.state, "ticket", ""), _cookie(request)
         return None if cookie is None else await served.dialog.done_with(namespace, name, ticket, cookie)
 
@@ -233,7 +242,7 @@ def create_app(served: Services) -> Starlette:
 
     def refusal(request: Request, error: Refused) -> Response:
         count_refused(error)
-        namespace, name = _named_place(request)
+        namespace, name = named_place(request)
         place = (namespace, name) if namespace and name else None
         ticket = getattr(request.state, "ticket", "")
         again = authorization_link(settings.external_url, *place, ticket) if place and is_ticket(ticket) else None
@@ -274,7 +283,7 @@ def create_app(served: Services) -> Starlette:
             raise error
         if error.is_miss:
             try:
-                served.misses.count(*_named_place(request))
+                served.misses.count(*named_place(request))
             except Exceeded as exceeded:
                 return refusal(request, refusals.too_many_misses(_whole_seconds(exceeded)))
         return refusal(request, error)
@@ -324,24 +333,8 @@ def create_app(served: Services) -> Starlette:
     return app
 
 
-def _place(request: Request) -> tuple[str, str]:
-    namespace, name = request.path_params["namespace"], request.path_params["name"]
-    if not NAMESPACE.fullmatch(namespace) or not NAME.fullmatch(name):
-        raise refusals.link_has_ended()
-    return namespace, name
-
-
 def _cookie(request: Request) -> str | None:
     return cookie_of(request, BROWSER)
-
-
-def _named_place(request: Request) -> tuple[str | None, str | None]:
-    """Namespace and name that a path names; None for what could be none: limits remember them."""
-    namespace, name = request.path_params.get("namespace", ""), request.path_params.get("name", "")
-    return (
-        namespace if NAMESPACE.fullmatch(namespace) else None,
-        name if NAME.fullmatch(name) else None,
-    )
 
 
 def _whole_seconds(exceeded: Exceeded) -> timedelta:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
+from callback_server.fair_reads import FairReads
 from datasource.cluster.api_errors import Forbidden
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import CONFIG_MAPS, SECRETS, Resource
@@ -36,7 +37,7 @@ class NotGranted(Forbidden):
 class PatientReads:
     """As the Kube that it stands before, but for patience with reads that are refused."""
 
-    def __init__(self, kube: Kube, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(self, kube: Kube | FairReads, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._kube = kube
         self._sleep = sleep
         self.create = kube.create

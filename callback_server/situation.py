@@ -18,8 +18,8 @@ from datasource.api.secret_metadata import SecretMetadata
 from datasource.api.spec import InvalidSpec, OAuth2, Spec, missing_fields, redirect_uri_of
 from datasource.api.spec_problems import parse_spec
 from datasource.cluster.api_errors import Forbidden, NotFound
+from datasource.cluster.clients import ReadsObjects
 from datasource.cluster.credential_secrets import CredentialSecrets, NotOurs
-from datasource.cluster.kube import Kube
 from datasource.cluster.resources import DATASOURCES
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.oauth2.provider_metadata import ProviderMetadata
@@ -113,7 +113,7 @@ class Situation:
 class Observer:
     """Reads situations."""
 
-    kube: Kube
+    kube: ReadsObjects
     credential_secrets: CredentialSecrets
     settings: Settings
     discovery: Discovery

@@ -16,6 +16,7 @@ import msgspec
 from callback_server.cookie import OurCookie, cookie_hash
 from datasource.api.clock import Moment
 from datasource.oauth2.authorize import new_secret
+from datasource.outbound.json_text import read_json
 from datasource.records.link_keys import MARK_LENGTH, LinkKeys, Origin, Purpose
 
 LIFETIME = timedelta(minutes=10)
@@ -75,7 +76,7 @@ def opened(value: str, keys: LinkKeys, now: datetime) -> UnderWay | None:
     if keys.origin(Purpose.SIGN_IN, text, mark, now) is not Origin.OURS:
         return None
     try:
-        found = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=UnderWay)
+        found = read_json(urlsafe_b64decode(text + "=" * (-len(text) % 4)), UnderWay)
     except (ValueError, msgspec.MsgspecError):
         # Another version of ours made it.
         return None

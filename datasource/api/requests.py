@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from datasource.api.names import Annotation
+from datasource.outbound.json_text import read_json
 
 HANDLED_LIMIT = 64
 """How many values of each request are remembered; the oldest are forgotten first."""
@@ -92,7 +93,7 @@ class HandledSet(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
         Raises:
             msgspec.ValidationError, msgspec.DecodeError: somebody altered it.
         """
-        read = msgspec.json.decode(text, type=cls)
+        read = read_json(text, cls)
         return cls(_latest(read.clear_credential), _latest(read.new_credential), _latest(read.refresh))
 
 

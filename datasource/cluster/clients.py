@@ -19,6 +19,7 @@ from datasource.cluster.api_errors import Forbidden, NotFound
 from datasource.cluster.resources import CONFIG_MAPS, SECRETS, Resource
 from datasource.oauth2.extra_headers import ExtraHeader, name_problem, value_problem
 from datasource.oauth2.token_request import Client
+from datasource.outbound.json_text import read_json
 from datasource.records.client_secret import (
     ClientSecret,
     ClientSecretNotFound,
@@ -80,7 +81,7 @@ class Headers:
     def read(cls, recorded: str) -> "Headers":
         """What `recorded` wrote; nothing where somebody altered it."""
         try:
-            values = msgspec.json.decode(recorded, type=dict[str, str])
+            values = read_json(recorded, dict[str, str])
         except msgspec.MsgspecError:
             return cls()
         usable = {name: value for name, value in values.items() if not (name_problem(name) or value_problem(value))}

@@ -19,6 +19,7 @@ import aiohttp
 import msgspec
 from kubernetes.aio.client.configuration import Configuration
 
+from datasource.cluster import amount
 from datasource.cluster.api_errors import Unavailable, refusal
 from datasource.cluster.login import credentials, login, ssl_context
 from datasource.cluster.patience import PATIENCE
@@ -38,6 +39,10 @@ _TOKEN_LIFETIME = 60.0
 
 class TooLarge(Exception):
     """An answer was larger than was asked for; the rest of it was not read."""
+
+
+class TimedOut(Unavailable):
+    """No answer came in time; a smaller one may."""
 
 
 class Connection:
@@ -147,8 +152,11 @@ class Connection:
             ):
                 content = await _content(response, most_bytes)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
+            is_late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError)
+            kind = TimedOut if is_late else Unavailable
+            raise kind(f"{method} {path}: {type(error).__name__}: {error}") from error
         self.answered_at = time.monotonic()
+        amount.add(len(content))
         return response, content
 
     @asynccontextmanager

@@ -5,15 +5,16 @@ import math
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Literal, TypeVar
+from http import HTTPStatus
+from typing import Any, TypeVar
 
 import msgspec
 
 from datasource.api.objects import PartialObject
-from datasource.cluster.api_errors import NotFound, Status, Unavailable, api_error
-from datasource.cluster.connection import Connection, TooLarge
+from datasource.cluster.answers import ListOf, WatchEvent, decoded, object_in, watch_event
+from datasource.cluster.api_errors import ApiError, NotFound
+from datasource.cluster.connection import Connection, TimedOut, TooLarge
 from datasource.cluster.resources import Resource
 from datasource.cluster.tables import TABLE_ONLY, Table, TablePage
 
@@ -22,32 +23,18 @@ T = TypeVar("T")
 PAGE = 250
 """Objects in a page, where they are as usual."""
 
-LARGEST_PAGE = 4 * 2**20
+LARGEST_PAGE = 2 * 2**20
 """Bytes of a page of metadata. Usual Secrets have half a MiB together; but whoever may write one may give it 1.5 MiB of labels,
 owners and finalizers, and all of a page is in memory at one time, several times as large as it came."""
 
 PAGES_AT_A_TIME = 4
 """There are five lists for each namespace that is served, and all of them begin at the start."""
 
-_FEWER = 8  # times fewer objects are asked for where a page was too large
+FEWER = 8
+"""Times fewer objects are asked for where a page was too large, or took too long."""
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 _METADATA_LIST_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-
-
-class _ListMetadata(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-    continue_: str = msgspec.field(default="", name="continue")
-
-
-class _List(msgspec.Struct, Generic[T]):
-    metadata: _ListMetadata
-    items: list[T] | None = None  # null where there are none
-
-
-class _WatchEvent(msgspec.Struct):
-    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
-    object: msgspec.Raw
 
 
 class _Named(msgspec.Struct):
@@ -68,14 +55,6 @@ class ServerVersion(msgspec.Struct, frozen=True, rename="camel"):
     major: str = ""
     minor: str = ""
     git_version: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class WatchEvent(Generic[T]):
-    """One event of a watch; a BOOKMARK carries only a resourceVersion."""
-
-    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
-    object: T
 
 
 class Kube:
@@ -106,20 +85,20 @@ class Kube:
         """Read an object live (a quorum read)."""
         accept = _METADATA_ONLY if metadata_only else "application/json"
         body = await self._connection.request("GET", resource.path(namespace, name), headers={"Accept": accept})
-        return _decoded(body, type_)
+        return object_in(body, type_)
 
     async def version(self) -> ServerVersion:
         """Which Kubernetes the API server is."""
-        return _decoded(await self._connection.request("GET", "/version"), ServerVersion)
+        return decoded(await self._connection.request("GET", "/version"), ServerVersion)
 
     async def serves(self, resource: Resource) -> bool:
         """Whether discovery tells of a resource: it does not while its CRD is missing, or was made a moment ago."""
         _, _, group, version = resource.prefix.split("/")
-        groups = _decoded(await self._connection.request("GET", "/apis"), _Groups).groups
+        groups = decoded(await self._connection.request("GET", "/apis"), _Groups).groups
         if not any(each.name == group for each in groups):
             return False
         try:
-            found = _decoded(await self._connection.request("GET", f"/apis/{group}/{version}"), _Resources)
+            found = decoded(await self._connection.request("GET", f"/apis/{group}/{version}"), _Resources)
         except NotFound:
             return False
         return any(each.name == resource.plural for each in found.resources)
@@ -138,7 +117,7 @@ class Kube:
         body = await self._connection.request(
             "POST", resource.path(namespace), params=_write_params(manager, dry_run), body=manifest
         )
-        return _decoded(body, type_)
+        return object_in(body, type_)
 
     async def merge_patch(
         self,
@@ -160,7 +139,7 @@ class Kube:
             headers={"Content-Type": "application/merge-patch+json"},
             body=patch,
         )
-        return _decoded(body, type_)
+        return object_in(body, type_)
 
     async def apply(
         self,
@@ -180,7 +159,7 @@ class Kube:
             headers={"Content-Type": "application/apply-patch+yaml"},
             body=manifest,
         )
-        return _decoded(body, type_)
+        return object_in(body, type_)
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
         """Delete exactly the object that was seen: of several at once only one succeeds, the others get Conflict."""
@@ -211,7 +190,7 @@ class Kube:
         """The same page by page, for whoever keeps little of each: all of them at once take much memory.
 
         The resourceVersion is that of the whole list, the same with every page. A page has `page_size` objects, or as many as
-        make no more than `LARGEST_PAGE`. It is emptied when the next one is asked for.
+        make no more than `LARGEST_PAGE` and come in time. It is emptied when the next one is asked for.
         """
         params = {"fieldSelector": field_selector} | _labelled(label_selector)
         headers = {"Accept": _METADATA_LIST_ONLY}
@@ -224,11 +203,17 @@ class Kube:
                     most_bytes = LARGEST_PAGE if size > 1 else math.inf
                     body = await ask(params={"limit": str(size)} | params, most_bytes=most_bytes)
                 except TooLarge:
-                    size = max(size // _FEWER, 1)
+                    size = max(size // FEWER, 1)
                     continue
-                page = _decoded(body, _List[PartialObject])
-                del body
-                items = page.items or []
+                except (TimedOut, ApiError) as error:
+                    if size == 1 or not _took_too_long(error):
+                        raise
+                    # Not more again: each try takes as long as we wait.
+                    size = page_size = max(size // FEWER, 1)
+                    continue
+                page = decoded(body, ListOf[msgspec.Raw])
+                items = [object_in(each, PartialObject) for each in page.items or ()]
+                del body, page.items
                 yield items, page.metadata.resource_version
                 items.clear()
             if not page.metadata.continue_:
@@ -243,7 +228,7 @@ class Kube:
         params = {"limit": str(page_size), "labelSelector": label_selector}
         while True:
             body = await self._connection.request("GET", resource.path(namespace), params=params)
-            page: _List[T] = _decoded(body, _List[type_])  # type: ignore[valid-type]
+            page: ListOf[T] = decoded(body, ListOf[type_])  # type: ignore[valid-type]
             yield page.items or []
             if not page.metadata.continue_:
                 return
@@ -275,7 +260,7 @@ class Kube:
         body = await self._connection.request(
             "GET", resource.path(namespace), params=params, headers={"Accept": TABLE_ONLY}
         )
-        return _decoded(body, Table).page()
+        return decoded(body, Table).page()
 
     async def watch_metadata(
         self,
@@ -302,41 +287,11 @@ class Kube:
         watch = self._connection.watch(resource.path(namespace), params=params, headers={"Accept": _METADATA_ONLY})
         async with aclosing(watch) as lines:
             async for line in lines:
-                yield _watch_event(line)
+                yield watch_event(line)
 
 
-def _decoded(content: bytes | msgspec.Raw, type_: type[T]) -> T:
-    """Decode an answer.
-
-    Raises:
-        Unavailable: it is not what the API server sends; somebody between answered.
-    """
-    try:
-        return msgspec.json.decode(content, type=type_)
-    except (ValueError, RecursionError) as error:
-        raise Unavailable(f"the answer cannot be read: {type(error).__name__}") from error
-
-
-def _watch_event(line: bytes) -> WatchEvent[PartialObject]:
-    event = _decoded(line, _WatchEvent)
-    if event.type == "ERROR":
-        status = _decoded(event.object, Status)
-        raise api_error(status.code or 500, status)
-    if event.type == "BOOKMARK":
-        return WatchEvent("BOOKMARK", _decoded(event.object, _Bookmark).as_object())
-    return WatchEvent(event.type, _decoded(event.object, PartialObject))
-
-
-class _BookmarkMetadata(msgspec.Struct, rename="camel"):
-    resource_version: str
-
-
-class _Bookmark(msgspec.Struct):
-    metadata: _BookmarkMetadata
-
-    def as_object(self) -> PartialObject:
-        raw = {"metadata": {"name": "", "resourceVersion": self.metadata.resource_version}}
-        return msgspec.convert(raw, PartialObject)
+def _took_too_long(error: TimedOut | ApiError) -> bool:
+    return isinstance(error, TimedOut) or error.status == HTTPStatus.GATEWAY_TIMEOUT
 
 
 def _labelled(selector: str) -> dict[str, str]:

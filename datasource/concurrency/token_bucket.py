@@ -34,9 +34,9 @@ class TokenBucket:
         """Whether nothing passed for so long that the whole burst is left."""
         return self._next - now <= _ROUNDING
 
-    def take(self, now: float) -> None:
-        """Let one pass, or let one stand in line."""
-        self._next = max(self._next, now) + self._gap
+    def take(self, now: float, number: int = 1) -> None:
+        """Let one pass, or let one stand in line; or so many, of which all but the first may be more than may pass."""
+        self._next = max(self._next, now) + self._gap * number
 
     def give_back(self) -> None:
         """Undo one `take`."""

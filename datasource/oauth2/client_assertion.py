@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from joserfc import jwt
-from joserfc.errors import JoseError, SecurityWarning
+from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, JWKRegistry, OctKey, OKPKey, RSAKey
+
+from datasource.oauth2.private_key import UNREADABLE, PublicKey, key_in_pem, rsa_key_in_jwk
 
 CLIENT_ASSERTION_ALGORITHMS = (
     "RS256",
@@ -33,6 +35,9 @@ CLOCK_SKEW = timedelta(minutes=1)
 
 _LONGEST_KEY = 32_768
 _SMALLEST_RSA = 2048
+
+_LARGEST_RSA = 4096
+"""Bits. To sign takes the cube of that: 1.5 ms, and with 16,384 bits a quarter of a second, in which nothing else goes on."""
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 
 
@@ -109,9 +114,9 @@ def client_assertion(
 def _jwk(text: str) -> tuple[RSAKey | ECKey | OKPKey, dict[str, object]]:
     try:
         said = json.loads(text)
-        key = JWKRegistry.import_key(said)
+        key = rsa_key_in_jwk(said) or JWKRegistry.import_key(said)
         _ = key.is_private
-    except (ValueError, TypeError, KeyError, RecursionError, JoseError):
+    except UNREADABLE:
         raise UnusableKey("is no JWK that can be read") from None
     if isinstance(key, OctKey):
         raise UnusableKey("is a shared secret, not a private key")
@@ -119,12 +124,12 @@ def _jwk(text: str) -> tuple[RSAKey | ECKey | OKPKey, dict[str, object]]:
 
 
 def _pem(text: str) -> RSAKey | ECKey | OKPKey:
-    for kind in (RSAKey, ECKey, OKPKey):
-        try:
-            return kind.import_key(text)
-        except (ValueError, TypeError, JoseError):
-            continue
-    raise UnusableKey("is neither PEM without a password nor a JWK")
+    try:
+        return key_in_pem(text)
+    except PublicKey:
+        raise UnusableKey("is a public key") from None
+    except UNREADABLE:
+        raise UnusableKey("is neither PEM without a password nor a JWK") from None
 
 
 def _algorithms(key: RSAKey | ECKey | OKPKey) -> tuple[str, ...]:
@@ -132,6 +137,8 @@ def _algorithms(key: RSAKey | ECKey | OKPKey) -> tuple[str, ...]:
     if isinstance(key, RSAKey):
         if key.raw_value.key_size < _SMALLEST_RSA:
             raise UnusableKey(f"is an RSA key of less than {_SMALLEST_RSA} bits")
+        if key.raw_value.key_size > _LARGEST_RSA:
+            raise UnusableKey(f"is an RSA key of more than {_LARGEST_RSA} bits")
         return tuple(name for name in CLIENT_ASSERTION_ALGORITHMS if name.startswith(("RS", "PS")))
     curve = key.curve_name
     if isinstance(key, OKPKey) and curve == "Ed25519":

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from datasource.oauth2.id_token import IdentityMismatch
+from datasource.outbound.json_text import read_json
 
 LONGEST_KEPT = 16_384
 """Bytes of claims that are kept with a credential."""
@@ -60,7 +61,7 @@ def kept_claims(claims: Mapping[str, Any]) -> str:
 def read_kept_claims(text: str | None) -> Mapping[str, Any] | None:
     """What `kept_claims` wrote; None where there is nothing, or nothing that can be read."""
     try:
-        return None if text is None else msgspec.json.decode(text, type=dict[str, Any])
+        return None if text is None else read_json(text, dict[str, Any])
     except ValueError:
         return None
 

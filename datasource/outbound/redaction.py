@@ -36,9 +36,10 @@ _DEPTH = 2
 
 _PERCENT = r"(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
 _JSON = (
-    r"(?P<pair>\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2})"
-    r"|\\u(?P<unicode>[0-9A-Fa-f]{4})|\\x(?P<hex>[0-9A-Fa-f]{2})|\\(?P<plain>[^ux])"
+    r"(?P<pair>\\[uU][dD][89abAB][0-9A-Fa-f]{2}\\[uU][dD][c-fC-F][0-9A-Fa-f]{2})"
+    r"|\\[uU](?P<unicode>[0-9A-Fa-f]{4})|\\[xX](?P<hex>[0-9A-Fa-f]{2})|\\(?P<plain>[^ux])"
 )
+"""In capitals, too: whoever writes all of a text in capitals writes its escapes so."""
 _HTML = r"(?P<html>&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?)"
 _PLUS = r"(?P<plus>\+)"
 _ALL = re.compile("|".join((_PERCENT, _JSON, _HTML)), re.DOTALL)
@@ -195,7 +196,7 @@ def _unescaped(match: re.Match[str]) -> Iterator[tuple[str, int, int]]:
                 yield character[0], start, start + width
                 start += width
         case "pair":
-            yield bytes.fromhex(escape.replace("\\u", "")).decode("utf-16-be"), start, end
+            yield bytes.fromhex(escape[2:6] + escape[8:]).decode("utf-16-be"), start, end
         case "unicode" | "hex":
             yield chr(int(escape[2:], 16)), start, end
         case "plain":

@@ -24,7 +24,7 @@ from datasource.outbound.egress import EgressPolicy
 from datasource.outbound.provider_request import ProviderRequest, Reply
 from datasource.outbound.proxies import Proxies
 from datasource.outbound.reach import Hindrance
-from datasource.outbound.trust import add_bundle
+from datasource.outbound.trust import add_bundle, leave_out_costly_ciphers
 from datasource.process.metrics import provider_timed
 from datasource.providers.connecting import CheckedBackend
 from datasource.providers.connections import CONNECT_TIMEOUT, IDLE_SECONDS, Connection, ProviderConnections
@@ -73,7 +73,7 @@ class Transport:
         self._proxies = proxies or Proxies()
         self._name_servers = NameServers()
         self._lookups = Lookups(resolve or self._name_servers)
-        self._context = httpx.create_ssl_context(verify)
+        self._context = _context(verify)
         self._shared = self._client(self._context)
         # What many Datasources of one company name is read once.
         self._trust: FairCache[bytes, ssl.SSLContext] = FairCache(TRUST_IN_ALL, TRUST_PER_NAMESPACE)
@@ -221,8 +221,14 @@ def _http_request(request: ProviderRequest, progress: Progress) -> tuple[httpx.R
 
 
 def _context_trusting(ca_bundle: str) -> ssl.SSLContext:
-    context = httpx.create_ssl_context()
+    context = _context()
     add_bundle(context, ca_bundle)
+    return context
+
+
+def _context(verify: ssl.SSLContext | bool = True) -> ssl.SSLContext:
+    context = httpx.create_ssl_context(verify)
+    leave_out_costly_ciphers(context)
     return context
 
 

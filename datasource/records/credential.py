@@ -18,6 +18,7 @@ from datasource.api.objects import Metadata, OwnerReference, Secret
 from datasource.api.requests import HandledSet
 from datasource.api.states import Reason
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.outbound.json_text import read_json
 from datasource.records.import_secret import ImportedFrom
 from datasource.records.intent import Intent
 from datasource.records.kept_facts import LONGEST_FACT, key_of_too_long, scopes_in, shown_in
@@ -170,7 +171,7 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
     @property
     def captured_fields(self) -> Mapping[str, str]:
         """The captured fields by name."""
-        return {} if self.captured is None else msgspec.json.decode(self.captured, type=dict[str, str])
+        return {} if self.captured is None else read_json(self.captured, dict[str, str])
 
     def with_captured(self, fields: Mapping[str, str]) -> "CredentialData":
         """The same with further captured fields; a provider does not tell every one each time.

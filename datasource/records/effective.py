@@ -27,6 +27,7 @@ from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.oauth2.reserved_parameters import reserved_parameter_in
 from datasource.oauth2.token_request import WITH_A_SECRET, BodyFormat, Client, ClientAuthentication, RequestOptions
 from datasource.oauth2.token_response import ReplyOptions
+from datasource.outbound.json_text import read_json
 from datasource.records.client_secret import ClientSecret, usable_signing_key
 from datasource.records.credential import CredentialFacts
 
@@ -261,7 +262,7 @@ def recorded_client(parameters: OAuth2) -> str:
 def read_recorded_client(text: str | None) -> OAuth2 | None:
     """What `recorded_client` wrote; None where there is nothing, or nothing that can be read."""
     try:
-        return None if text is None else msgspec.json.decode(text, type=OAuth2)
+        return None if text is None else read_json(text, OAuth2)
     except msgspec.MsgspecError:
         return None
 

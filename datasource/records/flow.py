@@ -21,6 +21,7 @@ from datasource.api.objects import Metadata, Secret, encoded_data
 from datasource.api.requests import HandledSet, Requests
 from datasource.oauth2.kubernetes_user import User
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.outbound.json_text import read_json
 from datasource.outbound.printable import printable
 from datasource.records.link_keys import LinkKeys, Origin, Purpose
 
@@ -220,7 +221,7 @@ def read_flow(secret: Secret) -> StoredFlow:
     if secret.type != SecretType.FLOW:
         raise UnreadableFlow(f"type is {secret.type}")
     try:
-        flow = msgspec.json.decode(secret.value(_DATA_KEY) or "", type=Flow)
+        flow = read_json(secret.value(_DATA_KEY) or "", Flow)
     except (ValueError, msgspec.MsgspecError):
         raise UnreadableFlow(f"data key {_DATA_KEY} cannot be read") from None
     return StoredFlow(flow=flow, resource_version=secret.metadata.resource_version)

@@ -11,6 +11,7 @@ from typing import TypeGuard
 import msgspec
 
 from datasource.api.clock import Moment
+from datasource.outbound.json_text import read_json
 
 REQUEST_DEADLINE = timedelta(seconds=20)
 """How long a token request may take in all."""
@@ -57,7 +58,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
         Raises:
             msgspec.MsgspecError: somebody altered it.
         """
-        return msgspec.json.decode(text, type=cls)
+        return read_json(text, cls)
 
 
 @dataclass(frozen=True, slots=True)

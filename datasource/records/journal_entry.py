@@ -16,6 +16,7 @@ from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
 from datasource.api.spec import OAuth2
 from datasource.oauth2.errors import OutcomeUnknown
 from datasource.oauth2.token_response import ReplyOptions, TokenResponse, parse_token_response, parse_what_came
+from datasource.outbound.json_text import read_json
 from datasource.outbound.provider_request import Reply
 from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.flow import Flow
@@ -172,7 +173,7 @@ def decode_entry(record: bytes, type_: type[E]) -> E:
     Raises:
         msgspec.MsgspecError: it is damaged, of another process, or of a kind that only a later version knows.
     """
-    return msgspec.json.decode(record, type=type_)
+    return read_json(record, type_)
 
 
 def place_of(namespace: str, name: str) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import Annotation
 from datasource.oauth2.provider_metadata import ProviderMetadata
+from datasource.outbound.json_text import read_json
 from datasource.records.history import LONGEST_TEXT
 from datasource.records.page_request import PageRequest
 
@@ -24,7 +25,7 @@ def identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]:
 def promised_in(annotations: Mapping[str, str]) -> ProviderMetadata | None:
     """What was promised; an altered annotation is as if nothing was."""
     try:
-        return msgspec.json.decode(annotations.get(Annotation.PROMISED, ""), type=ProviderMetadata).promises
+        return read_json(annotations.get(Annotation.PROMISED, ""), ProviderMetadata).promises
     except (ValueError, msgspec.MsgspecError):
         return None
 

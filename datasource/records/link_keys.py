@@ -17,6 +17,7 @@ import msgspec
 from datasource.api.clock import Moment
 from datasource.api.names import LINK_KEYS_SECRET, Annotation, Role, SecretType
 from datasource.api.objects import Secret, encoded_data
+from datasource.outbound.json_text import read_json
 
 MARK_LENGTH = 16
 """Characters of a mark: 96 bits, which can only be tried by sending them here."""
@@ -146,7 +147,7 @@ def read_link_keys(secret: Secret) -> LinkKeys:
     if secret.type != SecretType.LINK_KEYS:
         raise UnreadableLinkKeys(f"type is {secret.type}")
     try:
-        keys = msgspec.json.decode(secret.value(_DATA_KEY) or "", type=LinkKeys)
+        keys = read_json(secret.value(_DATA_KEY) or "", LinkKeys)
         sizes = {len(b64decode(key.text, validate=True)) for key in keys.keys}
     except (ValueError, msgspec.MsgspecError):
         raise UnreadableLinkKeys(f"data key {_DATA_KEY} cannot be read") from None

@@ -12,6 +12,7 @@ import msgspec
 
 from datasource.api.names import Annotation
 from datasource.api.secret_metadata import NO_METADATA, SecretMetadata
+from datasource.outbound.json_text import read_json
 
 
 class WrittenMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -42,7 +43,7 @@ def as_written(template: SecretMetadata) -> WrittenMetadata:
 def written_in(annotations: Mapping[str, str]) -> WrittenMetadata:
     """What was put on a Secret; an altered annotation is as if nothing was."""
     try:
-        written = msgspec.json.decode(annotations.get(Annotation.TEMPLATE, "{}"), type=WrittenMetadata)
+        written = read_json(annotations.get(Annotation.TEMPLATE, "{}"), WrittenMetadata)
     except (ValueError, msgspec.MsgspecError):
         return NOTHING_WRITTEN
     is_ours = len(written.hash) <= _DIGEST_LENGTH and max(len(written.labels), len(written.annotations)) <= MOST_KEYS

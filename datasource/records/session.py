@@ -18,6 +18,7 @@ from datasource.api.names import Annotation, Role, SecretType, session_secret_na
 from datasource.api.objects import Secret, encoded_data
 from datasource.oauth2.id_token import LEEWAY
 from datasource.oauth2.kubernetes_user import User, is_of_the_cluster
+from datasource.outbound.json_text import read_json
 from datasource.records.flow import FlowKey, flow_key_origin, key_hash, new_flow_key, parse_flow_key
 from datasource.records.link_keys import LinkKey, LinkKeys, Origin, Purpose
 
@@ -132,7 +133,7 @@ def read_session(secret: Secret) -> StoredSession:
     if secret.type != SecretType.SESSION:
         raise UnreadableSession(f"type is {secret.type}")
     try:
-        session = msgspec.json.decode(secret.value(_DATA_KEY) or "", type=Session)
+        session = read_json(secret.value(_DATA_KEY) or "", Session)
     except (ValueError, msgspec.MsgspecError):
         raise UnreadableSession(f"data key {_DATA_KEY} cannot be read") from None
     if is_of_the_cluster(session.user):

@@ -6,6 +6,7 @@ from datetime import timedelta
 import msgspec
 
 from datasource.api.requests import Requests
+from datasource.outbound.json_text import read_json
 from datasource.records.credential import CredentialData, CredentialFacts
 from datasource.records.intent import Intent
 
@@ -53,7 +54,7 @@ class Turn(msgspec.Struct, frozen=True):
         Raises:
             msgspec.MsgspecError: it is damaged.
         """
-        return msgspec.json.decode(record, type=cls)
+        return read_json(record, cls)
 
     def __repr__(self) -> str:
         return f"Turn({self.namespace}/{self.name}, revision {self.facts.revision})"

@@ -8,6 +8,7 @@ import structlog
 import uvloop
 
 from datasource.cluster.kube import Kube
+from datasource.outbound.json_text import DEEPEST
 from datasource.process.journal import journal_in
 from datasource.process.logs import configure_logging
 from datasource.process.metrics import show_build
@@ -32,6 +33,7 @@ def main() -> None:
         sys.exit(f"datasource-operator: {error}")
     configure_logging(settings.log_format)
     gc.set_threshold(*GC_THRESHOLDS)
+    sys.setrecursionlimit(DEEPEST)
     try:
         uvloop.run(run(settings, *health))
     except ClusterTooOld as error:

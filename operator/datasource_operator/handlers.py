@@ -79,7 +79,8 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.persistence.progress_storage = NoProgress()
     settings.queueing.idle_timeout = 0.02
-    settings.networking.request_timeout = 20
+    # A list waits for its turn, too; how long one page may take is bounded there.
+    settings.networking.request_timeout = 120
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = Backoffs()
     # By default kopf asks for all at once, and has 10,000 of them in memory as dictionaries. One may have 1.5 MiB.

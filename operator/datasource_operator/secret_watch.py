@@ -128,7 +128,7 @@ class SecretWatch:
             self.alive_at = self.heard_at = self.monotonic()
             for item in page:
                 missing.pop((item.metadata.namespace, item.metadata.name), None)
-                self._store(item)
+                self._see(item)
         self._drop(missing)
         if int(resource_version) < self._newest and not self.history_went_back:
             self.history_went_back = True
@@ -167,7 +167,7 @@ class SecretWatch:
                 self._newest = max(self._newest, int(resource_version))
                 match event.type:
                     case "ADDED" | "MODIFIED":
-                        self._store(event.object)
+                        self._see(event.object)
                     case "DELETED" if self._may_be_ours(event.object):
                         self._tell(self.cache.drop_secret(event.object.metadata))
                     case "DELETED" | "BOOKMARK":
@@ -179,6 +179,14 @@ class SecretWatch:
         return self.source is not Source.OTHER_TOKENS or (
             metadata.annotations.get(Annotation.ROLE) == Role.TOKEN and not metadata.name.endswith(CREDENTIAL_SUFFIX)
         )
+
+    def _see(self, item: PartialObject) -> None:
+        """Store one. Whatever a tenant may write into it, all others are seen."""
+        try:
+            self._store(item)
+        except Exception:
+            where = f"{item.metadata.namespace}/{item.metadata.name}"
+            logger.exception("a Secret is passed over: what it says of itself cannot be dealt with", secret=where)
 
     def _store(self, item: PartialObject) -> None:
         before = self.cache.owner(item.metadata)

@@ -5,16 +5,17 @@ from datetime import timedelta
 
 import pytest
 
+from callback_server import fair_reads
 from callback_server.limits import Denials
 from callback_server.signed_in.sessions import PER_SESSION
 from datasource.cluster import kube
 from datasource.process import journal, logs
 from datasource.providers import connections, discovery, resolver, transport, verifier
 from datasource_operator import (
+    bounded_lists,
     controller,
     event_rates,
     handlers,
-    kopf_session,
     notifier,
     observer,
     probing,
@@ -74,13 +75,20 @@ TOLD: dict[str, tuple[list[int], list[int]]] = {
         ],
         [],
     ),
+    "reads for pages, in the callback server": (
+        [fair_reads.PER_NAMESPACE, fair_reads.AT_ONCE // MIB, fair_reads.PER_SECOND // MIB],
+        [fair_reads.IN_ALL],
+    ),
     "notifications": ([len(notices.Kind), notices.MOST_NAMED], [notifier.IN_FLIGHT]),
     "replies that wait in the journal after a minute": (
         [journal.MOST_LEFT_PER_NAMESPACE],
         [journal.LARGEST_IN_ALL // MIB],
     ),
     "a page of a list of Secrets in memory": ([], [kube.LARGEST_PAGE // MIB, kube.PAGES_AT_A_TIME]),
-    "a page of a list of Datasources in memory": ([], [handlers.PAGE, kopf_session.LISTS_AT_A_TIME]),
+    "a page of a list of Datasources in memory": (
+        [],
+        [handlers.PAGE, kube.LARGEST_PAGE // MIB, bounded_lists.LISTS_AT_A_TIME],
+    ),
     "Datasources, with spec, status and request annotations in memory": ([], []),
     "Secrets of ours in memory, by their metadata": ([], []),
 }

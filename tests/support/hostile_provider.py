@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from datasource.outbound.egress import EgressPolicy, rules
@@ -401,9 +401,12 @@ class Certificate:
         return certificate, key
 
 
-def self_signed(host: str = LOOPBACK, *, expired: bool = False) -> Certificate:
-    """Make a certificate for a host, a name or an address, that nobody trusts unless told to."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def self_signed(host: str = LOOPBACK, *, expired: bool = False, key: rsa.RSAPrivateKey | None = None) -> Certificate:
+    """Make a certificate for a host, a name or an address, that nobody trusts unless told to. None: a new key on a curve."""
+    return _self_signed(host, key or ec.generate_private_key(ec.SECP256R1()), expired=expired)
+
+
+def _self_signed(host: str, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, *, expired: bool) -> Certificate:
     serial_number = x509.random_serial_number()
     # A name of its own: of two authorities of one name OpenSSL would try the wrong one.
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"hostile provider {serial_number:x}"[:64])])

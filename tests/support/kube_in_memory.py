@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from datasource.api.objects import PartialObject
-from datasource.cluster.kube import Kube, WatchEvent
+from datasource.cluster.answers import WatchEvent
+from datasource.cluster.kube import Kube
 from datasource.cluster.resources import Resource
 from tests.support.api_in_memory import Address, ApiServerInMemory
 from tests.support.api_rules import Manifest

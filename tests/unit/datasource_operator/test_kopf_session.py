@@ -1,20 +1,13 @@
 """What became of kopf's requests, on a real session."""
 
-import asyncio
-import json
-import tracemalloc
-from typing import Any
-
 import pytest
 from yarl import URL
 
-from datasource.api.names import Annotation
 from datasource.cluster.login import login
 from datasource.cluster.resources import DATASOURCES
-from datasource_operator.controller import datasource_in
-from datasource_operator.kopf_session import DatasourceRequests, lean_list
+from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.served_scopes import Scope, ServedScopes, Source
-from tests.unit.datasource.api_server import ApiServer, Reply, json_reply
+from tests.unit.datasource.api_server import ApiServer, json_reply
 
 ONE = DATASOURCES.path("shop")
 ALL = DATASOURCES.path(None)
@@ -86,85 +79,3 @@ async def test_a_session_logs_in_and_tells_of_answers_and_of_none() -> None:
             with pytest.raises(OSError, match="connect"):
                 await session.get(url)
     assert requests.alive_at == 3.0
-
-
-# Lists.
-
-
-def _listed(number: int, **metadata: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "datasource.dev/v1alpha1",
-        "kind": "Datasource",
-        "metadata": {
-            "name": f"d-{number}",
-            "namespace": "shop",
-            "uid": str(number),
-            "resourceVersion": "7",
-            **metadata,
-        },
-        "spec": {"oauth2": {"scopes": ["read"]}},
-        "status": {"state": "AUTHORIZED"},
-    }
-
-
-def _list(*items: dict[str, Any]) -> dict[str, Any]:
-    told = {"resourceVersion": "9", "continue": "more"}
-    return {"apiVersion": "datasource.dev/v1alpha1", "kind": "DatasourceList", "metadata": told, "items": list(items)}
-
-
-async def _asked(reply: Reply, path: str, times: int = 1) -> list[Any]:
-    async with ApiServer(reply) as server:
-        async with DatasourceRequests(ServedScopes((None,))).session(await login(str(server.kubeconfig))) as session:
-
-            async def ask() -> Any:
-                async with await session.get(f"{server.url}{path}") as response:
-                    return await response.json()
-
-            return await asyncio.gather(*(ask() for _ in range(times)))
-
-
-async def test_a_list_is_what_the_api_server_sent_but_for_what_nobody_reads() -> None:
-    usual = _listed(1, generation=3, annotations={Annotation.REFRESH: "now"}, deletionTimestamp="2026-11-27T12:00:00Z")
-    unread = {
-        "labels": {"a": "b"},
-        "managedFields": [{"manager": "x"}],
-        "ownerReferences": [{"uid": "1"}],
-        "finalizers": ["a/b"],
-    }
-    large = json.loads(json.dumps(usual))
-    large["metadata"] |= unread
-    large["metadata"]["annotations"]["example.com/notes"] = "x" * 100_000
-    (found,) = await _asked(json_reply(_list(large, _listed(2))), f"{ALL}?limit=2")
-    assert found == _list(usual, _listed(2, annotations={}))
-    assert datasource_in(found["items"][0]).metadata.annotations == {Annotation.REFRESH: "now"}
-
-
-async def test_a_list_of_nothing_is_one() -> None:
-    (found,) = await _asked(json_reply(_list() | {"items": None}), ONE)
-    assert found["items"] == []
-    assert found["metadata"]["resourceVersion"] == "9"
-
-
-@pytest.mark.parametrize("body", [[], {"kind": "Status"}, {"metadata": {}, "items": [{"kind": "Datasource"}]}])
-async def test_what_is_no_list_is_as_it_came(body: Any) -> None:
-    assert await _asked(json_reply(body), ALL) == [body]
-
-
-async def test_answers_about_other_things_and_refusals_are_as_they_came() -> None:
-    whole = {"metadata": {}, "items": [_listed(1, labels={"a": "b"})]}
-    assert await _asked(json_reply(whole), "/apis") == [whole]
-    assert await _asked(json_reply(whole, status=403), ALL) == [whole]
-
-
-async def test_owners_and_fields_of_a_whole_page_take_no_more_memory_than_those_of_one() -> None:
-    """25 Datasources of 1.5 MiB each, as dictionaries, would take most of what the operator has."""
-    owners = [{"uid": f"{number:x}", "kind": "Pod", "name": "a", "apiVersion": "v1"} for number in range(2_000)]
-    body = json.dumps(_list(*(_listed(number, ownerReferences=owners) for number in range(25)))).encode()
-    one = json.dumps(_list(_listed(0, ownerReferences=owners))).encode()
-    peaks = []
-    for each in (one, body):
-        tracemalloc.start()
-        lean_list(each)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[1] < 2 * peaks[0]

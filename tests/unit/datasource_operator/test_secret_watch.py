@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from datasource.api.names import Annotation, Role
 from datasource.api.objects import Metadata, PartialObject
+from datasource.cluster.answers import WatchEvent
 from datasource.cluster.api_errors import ApiError, Expired, Forbidden, NotFound
-from datasource.cluster.kube import Kube, WatchEvent
+from datasource.cluster.kube import Kube
 from datasource.cluster.resources import Resource
-from datasource_operator.cache import Cache
+from datasource_operator.cache import Cache, Key
 from datasource_operator.secret_watch import SecretWatch
 from datasource_operator.served_scopes import ServedScopes, Source
 from tests.support.kube_in_memory import KubeInMemory
@@ -118,3 +120,36 @@ async def test_an_api_server_that_was_restored_to_an_earlier_state_is_noticed(
     await begun(watch)
     assert listed == []
     assert watch.history_went_back == went_back
+
+
+class BrokenFor(Cache):
+    """Cannot deal with one Secret, as a parser that somebody's text brings down."""
+
+    def store_secret(self, metadata: Metadata, *, has_usual_type: bool = True) -> Key | None:
+        if metadata.name == "attacker-token":
+            raise RecursionError
+        return super().store_secret(metadata, has_usual_type=has_usual_type)
+
+
+def token_secret(name: str) -> PartialObject:
+    annotations: dict[str, str] = {Annotation.DATASOURCE: name, Annotation.ROLE: Role.TOKEN}
+    return PartialObject(Metadata(f"{name}-token", "shop", name, "7", annotations=annotations))
+
+
+class Telling(Versions):
+    """Lists one Secret that cannot be dealt with and one that can, and tells of two more."""
+
+    async def metadata_pages(self, *_: Any, **__: Any) -> AsyncIterator[tuple[list[PartialObject], str]]:
+        yield [token_secret("attacker"), token_secret("listed")], "7"
+
+    async def watch_metadata(self, *_: Any, **__: Any) -> AsyncIterator[WatchEvent[PartialObject]]:
+        yield WatchEvent("MODIFIED", token_secret("attacker"))
+        yield WatchEvent("ADDED", token_secret("watched"))
+        await asyncio.Event().wait()
+
+
+async def test_secret_that_cannot_be_dealt_with_keeps_no_other_from_being_seen() -> None:
+    cache = BrokenFor()
+    watch = SecretWatch(Telling([], []), cache, "shop", Source.TOKENS, lambda _: None, ServedScopes(("shop",)), Clock())
+    await begun(watch)
+    assert [key.name for key, _ in cache.secret_names(Source.TOKENS)] == ["listed", "watched"]

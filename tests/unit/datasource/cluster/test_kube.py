@@ -1,6 +1,7 @@
 """The verbs of the Kubernetes API, against a small server on loopback that answers as the API server does."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -8,13 +9,15 @@ import pytest
 from aiohttp import web
 
 from datasource.api.objects import PartialObject, Secret
+from datasource.cluster.answers import WatchEvent
 from datasource.cluster.api_errors import (
     ApiError,
     Expired,
     Forbidden,
     Unavailable,
 )
-from datasource.cluster.kube import LARGEST_PAGE, PAGES_AT_A_TIME, ServerVersion, WatchEvent
+from datasource.cluster.kube import LARGEST_PAGE, PAGES_AT_A_TIME, ServerVersion
+from datasource.cluster.patience import Patience, waiting
 from datasource.cluster.resources import DATASOURCES, SECRETS
 from tests.support.hostile_provider import HostileProvider, replies
 from tests.unit.datasource.api_server import (
@@ -184,7 +187,7 @@ def listing(names: list[str], *, bytes_each: int) -> Reply:
         found = names[start : start + limit]
         end = start + len(found)
         items = [
-            {"metadata": {"name": name, "resourceVersion": "4", "labels": {"large": "x" * bytes_each}}}
+            {"metadata": {"name": name, "resourceVersion": "4", "annotations": {"large": "x" * bytes_each}}}
             for name in found
         ]
         told = {"resourceVersion": "5", "continue": str(end) if end < len(names) else ""}
@@ -202,7 +205,7 @@ async def test_page_is_no_larger_than_it_may_be_whatever_tenants_write_into_meta
         listed = []
         async for page, version in kube.metadata_pages(SECRETS, None, field_selector="type=t", page_size=500):
             assert version == "5"
-            sizes.append(sum(len(item.metadata.labels["large"]) for item in page))
+            sizes.append(sum(len(item.metadata.annotations["large"]) for item in page))
             listed += [item.metadata.name for item in page]
     assert listed == names
     assert max(sizes) <= max(LARGEST_PAGE, bytes_each)
@@ -222,6 +225,51 @@ async def test_pages_grow_again_behind_what_was_large() -> None:
     assert sum(pages) == 300
     assert max(pages) == 100
     assert [int(each.query["limit"]) for each in server.requests][:4] == [100, 12, 1, 2]
+
+
+async def pages_of(answer: Reply, patience: Patience) -> tuple[list[str], list[int]]:
+    """The names in a list, and how many each page was asked for."""
+    async with ApiServer(answer) as server, server.kube() as kube:
+        with waiting(patience):
+            names = [
+                item.metadata.name
+                async for page, _ in kube.metadata_pages(SECRETS, None, page_size=100)
+                for item in page
+            ]
+        return names, [int(each.query["limit"]) for each in server.requests]
+
+
+HASTY = Patience(timedelta(milliseconds=300), timedelta(milliseconds=300))
+
+
+@pytest.mark.parametrize("gives_up", [True, False])
+async def test_page_that_does_not_come_in_time_is_asked_for_smaller(gives_up: bool) -> None:
+    """The API server has to encode 1.5 MiB for each Secret; the same page once more would take as long."""
+    names = [f"secret-{number}" for number in range(30)]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if int(request.query["limit"]) > 12:
+            if gives_up:
+                return web.json_response({"kind": "Status", "code": 504, "reason": "Timeout"}, status=504)
+            await asyncio.sleep(60)
+        return await listing(names, bytes_each=10)(request)
+
+    # What took too long is not tried again behind it.
+    assert await pages_of(answer, HASTY) == (names, [100, 12, 12, 12])
+
+
+async def test_one_object_that_does_not_come_in_time_is_told() -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(60)
+        raise AssertionError("nobody waits that long")
+
+    with pytest.raises(Unavailable):
+        await pages_of(answer, HASTY)
+
+
+async def test_refusal_of_another_kind_is_no_matter_of_size() -> None:
+    with pytest.raises(Forbidden):
+        await pages_of(fails(403, "Forbidden"), HASTY)
 
 
 async def test_page_that_was_told_is_let_go_of_before_the_next_one_comes() -> None:

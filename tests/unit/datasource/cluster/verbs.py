@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from datasource.api.objects import PartialObject, Secret
-from datasource.cluster.kube import Kube, WatchEvent
+from datasource.cluster.answers import WatchEvent
+from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
 from tests.unit.datasource.api_server import (
     ApiServer,

@@ -264,3 +264,12 @@ def test_each_kind_of_escape_is_read(spelled: str) -> None:
 def test_escaped_signs_and_plus_are_read() -> None:
     assert said("x hunter\\/2 y", ["hunter/2"]) == f"x {CUT} y"
     assert said("x hunter+2 y", ["hunter 2"]) == f"x {CUT} y"
+
+
+@pytest.mark.parametrize("spelled", [r"000\U00A1", r"000\u00A1", r"000\XA1"])
+def test_escapes_in_capitals_are_read(spelled: str) -> None:
+    assert "00" not in said(f"|{spelled}|", ["000\u00a1"])
+
+
+def test_pair_of_surrogates_in_capitals_is_read() -> None:
+    assert "D83D" not in said(r"|token\UD83D\UDE00|", ["token\U0001f600"])

@@ -4,7 +4,13 @@ import ssl
 
 import pytest
 
-from datasource.outbound.trust import LARGEST_BUNDLE, UnusableBundle, add_bundle, check_bundle
+from datasource.outbound.trust import (
+    LARGEST_BUNDLE,
+    UnusableBundle,
+    add_bundle,
+    check_bundle,
+    leave_out_costly_ciphers,
+)
 from tests.support.hostile_provider import self_signed
 
 
@@ -47,3 +53,11 @@ def test_bundle_has_an_end() -> None:
     check_bundle(certificate + "\n" * (LARGEST_BUNDLE - len(certificate)))
     with pytest.raises(UnusableBundle, match="is longer than 65536 characters"):
         check_bundle(certificate + "\n" * LARGEST_BUNDLE)
+
+
+def test_costly_ciphers_alone_are_left_out() -> None:
+    context = ssl.create_default_context()
+    before = [cipher["name"] for cipher in context.get_ciphers()]
+    leave_out_costly_ciphers(context)
+    after = [cipher["name"] for cipher in context.get_ciphers()]
+    assert after == [name for name in before if not name.startswith("DHE-")] != before

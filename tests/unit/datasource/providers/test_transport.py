@@ -1,9 +1,11 @@
 """Was the request delivered? The transport against a provider on loopback that does its worst."""
 
 import asyncio
+import base64
 import contextlib
 import gzip
 import hashlib
+import secrets
 import ssl
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from datasource.oauth2.errors import EgressDenied, NotDelivered, OAuth2Error, OutcomeUnknown, ReplyTooLarge
 from datasource.outbound.egress import EgressPolicy
@@ -441,6 +444,41 @@ async def test_proxy_that_refuses_is_not_delivered() -> None:
             with pytest.raises(NotDelivered, match="the proxy answers 407"):
                 await transport.send(request_to("https://login.example.com/token"), deadline=PATIENT, tenant="apps")
     assert provider.connections == 0
+
+
+def offering_a_prime_of_its_own(folder: Path) -> tuple[Certificate, ssl.SSLContext]:
+    """A server of TLS 1.2 that exchanges keys over a prime which it made up."""
+    certificate = self_signed(key=rsa.generate_private_key(65537, 2048))
+    # DHParameter (PKCS #3): a SEQUENCE of the prime and the generator, 2.
+    prime = secrets.randbits(2048) | 1 << 2047 | 1
+    der = bytes.fromhex("30820108 02820101") + prime.to_bytes(257, "big") + bytes.fromhex("020102")
+    made_up = folder / "prime.pem"
+    text = base64.encodebytes(der).decode()
+    made_up.write_text(f"-----BEGIN DH PARAMETERS-----\n{text}-----END DH PARAMETERS-----\n")
+    context = certificate.server_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("DHE")
+    context.load_dh_params(str(made_up))
+    return certificate, context
+
+
+async def test_no_key_is_exchanged_over_a_prime_that_a_server_made_up(tmp_path: Path) -> None:
+    """One of 10,000 bits takes a second of CPU, at each connection."""
+    certificate, context = offering_a_prime_of_its_own(tmp_path)
+    async with HostileProvider(replies(200), tls=context) as provider:
+        async with Transport(ON_LOOPBACK, verify=certificate.trusting_context()) as transport:
+            for bundle in (None, certificate.certificate):
+                with pytest.raises(NotDelivered):
+                    await transport.send(request_to(provider.url), deadline=PATIENT, tenant="apps", ca_bundle=bundle)
+    assert provider.requests == []
+
+
+async def test_servers_of_tls_1_2_with_curves_are_connected_to() -> None:
+    certificate = self_signed(key=rsa.generate_private_key(65537, 2048))
+    context = certificate.server_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with HostileProvider(replies(200), tls=context) as provider:
+        assert (await send(provider.url, verify=certificate.trusting_context())).status == 200
 
 
 # Trust of one Datasource.

@@ -1,0 +1,92 @@
+"""What the API server answers: lists, events of watches and objects, decoded straight into structs. Pure."""
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+
+from datasource.api.objects import PartialObject
+from datasource.cluster.api_errors import Status, Unavailable, api_error
+from datasource.cluster.lean import lean
+
+T = TypeVar("T")
+
+
+class ListMetadata(msgspec.Struct, rename="camel"):
+    """`metadata` of a list; `continue_` is empty on the last page."""
+
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class ListOf(msgspec.Struct, Generic[T]):
+    """A page of a list."""
+
+    metadata: ListMetadata
+    items: list[T] | None = None  # null where there are none
+
+
+class _WatchEvent(msgspec.Struct):
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
+    object: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent(Generic[T]):
+    """One event of a watch; a BOOKMARK carries only a resourceVersion."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    object: T
+
+
+def decoded(content: bytes | msgspec.Raw, type_: type[T]) -> T:
+    """Decode an answer.
+
+    Raises:
+        Unavailable: it is not what the API server sends; somebody between answered.
+    """
+    try:
+        return msgspec.json.decode(content, type=type_)
+    except (ValueError, RecursionError) as error:
+        raise Unavailable(f"the answer cannot be read: {type(error).__name__}") from error
+
+
+def object_in(content: bytes | msgspec.Raw, type_: type[T]) -> T:
+    """The same of an object, which may be large.
+
+    Raises:
+        Unavailable: as above.
+    """
+    try:
+        content = lean(content)
+    except (ValueError, RecursionError) as error:
+        raise Unavailable(f"the answer cannot be read: {type(error).__name__}") from error
+    return decoded(content, type_)
+
+
+def watch_event(line: bytes) -> WatchEvent[PartialObject]:
+    """One line of a watch of metadata.
+
+    Raises:
+        ApiError: it tells of an error.
+        Unavailable: it cannot be read.
+    """
+    event = decoded(line, _WatchEvent)
+    if event.type == "ERROR":
+        status = decoded(event.object, Status)
+        raise api_error(status.code or 500, status)
+    if event.type == "BOOKMARK":
+        return WatchEvent("BOOKMARK", decoded(event.object, _Bookmark).as_object())
+    return WatchEvent(event.type, object_in(event.object, PartialObject))
+
+
+class _BookmarkMetadata(msgspec.Struct, rename="camel"):
+    resource_version: str
+
+
+class _Bookmark(msgspec.Struct):
+    metadata: _BookmarkMetadata
+
+    def as_object(self) -> PartialObject:
+        raw = {"metadata": {"name": "", "resourceVersion": self.metadata.resource_version}}
+        return msgspec.convert(raw, PartialObject)

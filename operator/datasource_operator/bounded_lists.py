@@ -1,0 +1,193 @@
+"""I/O: lists and watches of Datasources as kopf gets them: a bounded page at a time, and without what nobody reads.
+
+kopf keeps a whole page as dictionaries, which take ten times as much memory as it has bytes, and asks for the same page again
+for as long as none comes in time. Whoever may edit a Datasource may write a megabyte into its metadata.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from datasource.api.names import GROUP
+from datasource.cluster.kube import FEWER, LARGEST_PAGE
+from datasource.cluster.lean import USUAL, lean
+
+LISTS_AT_A_TIME = 4
+"""Pages of Datasources that are in memory at one time. kopf lists all namespaces that are served at once."""
+
+PATIENCE = timedelta(seconds=20)
+"""How long one page may take, once it is its turn."""
+
+_UNREAD = ("labels", "managedFields", "ownerReferences", "finalizers")
+"""Nobody here reads them."""
+
+
+class _List(msgspec.Struct, rename="camel"):
+    """A page of Datasources, each as it came."""
+
+    metadata: dict[str, Any]
+    items: list[msgspec.Raw] | None = None
+    kind: str = ""
+    api_version: str = ""
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+@dataclass(slots=True)
+class BoundedLists:
+    """What a session of kopf is made with."""
+
+    is_for_datasources: Callable[[URL], bool]
+    patience: timedelta = PATIENCE
+    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_AT_A_TIME))
+    _most: dict[str, int] = field(default_factory=dict)
+    """By path: of how many the next page is asked for, where those before were too large, or not in time."""
+
+    async def ask(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """A middleware of aiohttp: has each list answered in its turn, with the body read, and as much of it as is bounded."""
+        if "watch" in request.url.query:
+            return await send(request)
+        if not self.is_for_datasources(request.url):
+            async with asyncio.timeout(self.patience.total_seconds()):
+                return await send(request)
+        async with self._places:
+            return await self._page(request, send)
+
+    @property
+    def response_class(self) -> type[aiohttp.ClientResponse]:
+        """The responses of the session."""
+        is_for_datasources = self.is_for_datasources
+
+        class LeanResponse(aiohttp.ClientResponse):
+            async def start(self, connection: Any) -> "LeanResponse":
+                await super().start(connection)
+                if self.status == 200 and is_for_datasources(self.url) and "watch" in self.url.query:
+                    # kopf takes lines from here, and nothing else.
+                    self.content = _LeanLines(self.content)  # type: ignore[assignment]
+                return self
+
+            async def json(self, **options: Any) -> Any:
+                if self.status != 200 or not is_for_datasources(self.url):
+                    return await super().json(**options)
+                try:
+                    return lean_list(await self.read())
+                except (ValueError, KeyError):
+                    # No list: as kopf would take it.
+                    return await super().json(**options)
+                finally:
+                    # Nobody reads it again, and kopf keeps the response while it works on the list.
+                    self._body = b""
+
+        return LeanResponse
+
+    async def _page(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        path, wanted = request.url.path, int(request.url.query.get("limit", "0"))
+        size = min(wanted, self._most.get(path, wanted))
+        while True:
+            if size != wanted:
+                request.url = request.url.update_query(limit=str(size))
+            response: aiohttp.ClientResponse | None = None
+            try:
+                async with asyncio.timeout(self.patience.total_seconds()):
+                    response = await send(request)
+                    if not await _is_read(response, LARGEST_PAGE if size > 1 else math.inf):
+                        # The API server prepares a whole page, however little of it is read: large ones stand together.
+                        size = self._most[path] = max(size // FEWER, 1)
+                        continue
+                if response.status != HTTPStatus.GATEWAY_TIMEOUT or size <= 1:
+                    self._grow(path, size, wanted)
+                    return response
+            except TimeoutError as error:
+                if response is not None:
+                    response.close()
+                if size <= 1 or isinstance(error, aiohttp.ClientError):
+                    raise
+            # Not more again soon: each try takes as long as we wait.
+            size = self._most[path] = max(size // FEWER, 1)
+
+    def _grow(self, path: str, size: int, wanted: int) -> None:
+        """A page came: the next one may have one more than what came in time."""
+        most = self._most.get(path)
+        if most is not None and size >= most:
+            self._most[path] = most + 1
+            if most + 1 >= wanted:
+                del self._most[path]
+
+
+async def _is_read(response: aiohttp.ClientResponse, most_bytes: float) -> bool:
+    """Read the body; False where it has more, and the rest of it is left."""
+    read = bytearray()
+    async for piece in response.content.iter_any():
+        read += piece
+        if len(read) > most_bytes:
+            response.close()
+            return False
+    response._body = bytes(read)
+    return True
+
+
+def lean_list(body: bytes) -> dict[str, Any]:
+    """A LIST of Datasources as kopf wants it. Each is read by itself: what is large of one is gone before the next.
+
+    Raises:
+        ValueError, KeyError: it is no list.
+    """
+    page = msgspec.json.decode(body, type=_List)
+    items = [_lean(each) for each in page.items or ()]
+    return {"kind": page.kind, "apiVersion": page.api_version, "metadata": page.metadata, "items": items}
+
+
+def _lean(raw: msgspec.Raw) -> dict[str, Any]:
+    item: dict[str, Any] = msgspec.json.decode(lean(raw, unread=_UNREAD))
+    metadata: dict[str, Any] = item["metadata"]
+    for key in _UNREAD:
+        metadata.pop(key, None)
+    annotations: dict[str, str] = metadata.get("annotations") or {}
+    metadata["annotations"] = {key: text for key, text in annotations.items() if key.startswith(f"{GROUP}/")}
+    return item
+
+
+@dataclass(slots=True)
+class _LeanLines:
+    """The body of a watch, of which large lines come without what nobody reads."""
+
+    content: aiohttp.StreamReader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Whole lines, as many as came together; `size` is how much is read at a time."""
+        pending = bytearray()
+        async for piece in self.content.iter_chunked(size):
+            end = piece.rfind(b"\n") + 1
+            if not end:
+                pending += piece
+                continue
+            pending += piece[:end]
+            yield b"".join(_lean_event(line) + b"\n" for line in bytes(pending[:-1]).split(b"\n"))
+            pending = bytearray(piece[end:])
+        if pending:
+            yield bytes(pending)
+
+
+def _lean_event(line: bytes) -> bytes:
+    if len(line) <= USUAL:
+        return line
+    try:
+        event = msgspec.json.decode(line, type=_Event)
+        return msgspec.json.encode({"type": event.type, "object": msgspec.Raw(lean(event.object, unread=_UNREAD))})
+    except ValueError:
+        # Not for us to judge.
+        return line
