@@ -49,9 +49,10 @@ class Apps:
             await self._look()
 
     async def _look(self) -> None:
-        issued = await issued_by(self.load, self.provider)
         listed: dict[str, Any] = load_json(await self.load.send("GET", _SECRETS))
         now = time.time()
+        # After it: a token that came between the two would be one that the provider never issued.
+        issued = await issued_by(self.load, self.provider)
         held = {each["metadata"]["name"]: _token_in(each) for each in listed["items"]}
         for name in self.fleet.names:
             secret = default_token_secret_name(name)
