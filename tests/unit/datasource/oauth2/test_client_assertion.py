@@ -145,3 +145,8 @@ def test_key_does_not_print() -> None:
     with pytest.raises(UnusableKey) as caught:
         signing_key(text, algorithm="RS256")
     assert EC_JWK["d"] not in str(caught.value)
+
+
+def test_text_that_is_longer_than_any_key_is_not_read() -> None:
+    with pytest.raises(UnusableKey, match="is longer than any private key"):
+        signing_key("-----BEGIN PRIVATE KEY-----\n" + "A" * 2**20)
