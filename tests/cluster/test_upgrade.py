@@ -106,6 +106,11 @@ def _look_at_everything(upgraded: Upgraded, operator: Process) -> None:
     for name in upgraded.datasources():
         eventually(f"{name} was looked at", partial(_is_observed, upgraded.user, name))
     eventually("flow records are swept", lambda: upgraded.swept.isdisjoint(_flows(upgraded.user)))
+    eventually("the callback server has its rights", lambda: _rights(upgraded) == {"roles", "rolebindings"})
+
+
+def _rights(upgraded: Upgraded) -> set[str]:
+    return {each.resource for each in upgraded.writes() if each.name == CALLBACK_RIGHTS}
 
 
 def _flows(user: User) -> set[str]:
@@ -185,7 +190,6 @@ def test_nothing_is_written_but_what_was_asked_for(upgraded: Upgraded) -> None:
         if each.name not in {interrupted, LINK_KEYS_SECRET, CALLBACK_RIGHTS}
     ]
     keys = [each.verb for each in upgraded.writes() if each.name == LINK_KEYS_SECRET]
-    rights = {each.resource for each in upgraded.writes() if each.name == CALLBACK_RIGHTS}
     flows = [("delete", "secrets", name) for name in upgraded.swept]
     statuses = [("patch", "datasources/status", name) for name in upgraded.datasources()]
     reworded = [
@@ -205,7 +209,7 @@ def test_nothing_is_written_but_what_was_asked_for(upgraded: Upgraded) -> None:
 
     assert Counter(statuses + flows) <= Counter(written) <= most
     assert keys == ([] if LINK_KEYS_SECRET in upgraded.secrets(SYSTEM_NAMESPACE) else ["create"])
-    assert rights == {"roles", "rolebindings"}
+    assert _rights(upgraded) == {"roles", "rolebindings"}
 
 
 def test_no_secret_is_changed(upgraded: Upgraded) -> None:

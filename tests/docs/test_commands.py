@@ -26,11 +26,17 @@ from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.cluster
 
+ON_A_NODE = "tests/released types it, with a release and a node"
+
 ELSEWHERE: dict[str, str] = {
     "make demo": "tests/e2e go the same way, and the demo is run by hand before each release",
     "make test": "this is it",
     "kubectl -n datasource-system logs POD | grep 'a reply waits in the journal'": "there are no pods; tests/node has some",
     "kubectl apply -f calendar.yaml": "tests/docs/test_newcomer.py types it, with the file that README has",
+    "helm test datasource --namespace datasource-system --timeout 2m": ON_A_NODE,
+    "sed 's#DATASOURCE_EXTERNAL_URL: \"\"#DATASOURCE_EXTERNAL_URL: https://connect.example.com#' install.yaml"
+    " | kubectl apply --server-side -f -": ON_A_NODE,
+    "kubectl krew install --manifest=datasource.yaml --archive=kubectl-datasource-VERSION-linux-amd64.tar.gz": ON_A_NODE,
     "helm push datasource-operator-VERSION.tgz oci://registry.example.com/charts": "it uploads, to the reader's registry",
 }
 """Commands that are not typed here, and why."""
