@@ -15,8 +15,9 @@ class SurroundingsSchedule:
     _due: dict[Key, float] = field(default_factory=dict)
 
     def look(self, key: Key, *, after: timedelta = timedelta(0)) -> None:
-        """A look is due after that time, and not before."""
-        self._due[key] = self.monotonic() + after.total_seconds()
+        """A look is due after that time. An earlier one stays due: it may have been asked for while the last one was taken."""
+        due = self.monotonic() + after.total_seconds()
+        self._due[key] = min(due, self._due.get(key, due))
 
     def take(self, key: Key) -> bool:
         """Whether a look is due; from now on it is not. Whoever cannot take it calls `look` again."""

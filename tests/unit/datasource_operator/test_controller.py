@@ -174,6 +174,19 @@ async def test_a_look_that_could_not_be_taken_stays_due() -> None:
     assert controller._surroundings.take(KEY)
 
 
+@pytest.mark.parametrize("what", ["_provider_looked_at", "_surroundings_changed"])
+async def test_a_look_that_is_asked_for_while_one_is_taken_is_not_put_off(what: str) -> None:
+    """A provider on the same machine tells of itself before the reconciliation that asked for it has ended."""
+    controller = with_lists(controller_on())
+    controller.datasource_changed(named(KEY))
+    assert await controller.queue.take() == KEY
+    getattr(controller, what)(KEY)
+    controller._follow_up(KEY, Comeback(look_after=WAITING_LOOK))
+    controller.queue.done(KEY)
+    assert await due(controller) == [KEY]
+    assert controller._surroundings.take(KEY)
+
+
 async def test_a_namespace_whose_secrets_were_not_listed_is_not_looked_at_before_they_were() -> None:
     """To take a list that was not read for an empty one would take tokens away."""
     controller = controller_on(WatchedKube(failure=Unavailable("nobody asks it")))
