@@ -17,12 +17,14 @@ from tests.support.user import eventually
 
 pytestmark = [pytest.mark.node, pytest.mark.anew]
 
-# The pod has what pods of ours have: a network, a token, a file system in memory, and limits.
+# The pod has what pods of ours have: a network, a token, a file system in memory, and limits. Python has a handler for SIGINT
+# only where that was not ignored: a shell ignores it for what it runs in the background.
 RUN = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
 from deploy.local.node.layout import PAUSE_IMAGE
 from deploy.local.node.nodes import Nodes
+signal.signal(signal.SIGINT, signal.default_int_handler)
 memory = {"name": "memory", "emptyDir": {"medium": "Memory"}}
 container = {
     "name": "pause", "image": PAUSE_IMAGE, "imagePullPolicy": "Never",

@@ -22,10 +22,13 @@ mv "$0.part" "$0.pids"
 wait
 """
 
+# Python has a handler only where SIGINT was not ignored: a shell ignores it for what it runs in the background.
 BUILDS = """\
+import signal
 import sys
 from pathlib import Path
 from deploy.local.build import Binary, GoModule
+signal.signal(signal.SIGINT, signal.default_int_handler)
 folder = Path(sys.argv[1])
 GoModule(folder, folder / "kept", (Binary("program", ".", 1),), {}).built(lambda line: None)
 """
