@@ -242,14 +242,15 @@ def values_of(secret: dict[str, Any] | None) -> dict[str, str]:
 def status_is_legal(seen: Seen) -> None:
     """The state fits the reason; conditions are there only while True; a link only where a person is asked to open it."""
     status, reason = seen.status, seen.reason
-    assert status.get("observedGeneration", -1) <= seen.generation
-    if reason is None or "state" not in status:
+    observed = status.get("observedGeneration", -1)
+    assert observed <= seen.generation
+    if reason is None or "state" not in status or observed == -1:
         return  # wiped while the operator was writing: whether that heals, `state_is_true` asks
     meaning = MEANING[reason]
     assert status["state"] == meaning.state, status
     shown = {each["type"]: each["status"] for each in status["conditions"] if each["type"] != PROVIDER_REACHABLE}
     assert shown == {"Ready": "True" if reason is Reason.AUTHORIZED else "False", **conditions_of(meaning.progress)}
-    assert {each["observedGeneration"] for each in status["conditions"]} == {status["observedGeneration"]}, status
+    assert {each["observedGeneration"] for each in status["conditions"]} == {observed}, status
     asks_a_person = "status.authorizationLink" in seen.ready["message"]
     assert ("authorizationLink" in status) == asks_a_person, status
     if meaning.state is State.NOT_AUTHORIZED:
