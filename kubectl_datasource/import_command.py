@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from datasource.api.names import import_secret_name
+from datasource.api.names import SecretType, import_secret_name
 from datasource.api.states import IMPORTED
 from datasource.oauth2.reply_members import LONGEST_TOKEN
 from datasource.records.import_secret import UnusableImport, imported_token
@@ -78,9 +78,22 @@ def _create(kubectl: Kubectl, name: str, content: str) -> None:
     except Refused as error:
         if "already exists" not in error.what:
             raise
-        secret = import_secret_name(name)
-        raise Problem(
+        raise _in_the_way(kubectl, name) from None
+
+
+def _in_the_way(kubectl: Kubectl, name: str) -> Problem:
+    """Why the Secret cannot be made: the import before, or a Secret that is none and has its name."""
+    secret, scope = import_secret_name(name), " ".join(kubectl.scope)
+    try:
+        type_ = kubectl.run("get", "secret", secret, "-o", "jsonpath={.type}", *kubectl.scope)
+    except Refused:
+        type_ = SecretType.IMPORT
+    if type_ == SecretType.IMPORT:
+        return Problem(
             f"Another import of {name} is there already: Secret {secret}.",
-            f"See what it waits for: kubectl datasource status {name}. To take it back: kubectl delete secret {secret} "
-            f"{' '.join(kubectl.scope)}",
-        ) from None
+            f"See what it waits for: kubectl datasource status {name}. To take it back: kubectl delete secret {secret} {scope}",
+        )
+    return Problem(
+        f"Secret {secret} is there already, and it is no import: its type is {type_}, not {SecretType.IMPORT}.",
+        f"See who uses it: kubectl describe secret {secret} {scope}. Rename or delete it, and import again.",
+    )

@@ -1,18 +1,20 @@
 """I/O: token Secrets: written as planned, deleted where none is wanted."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import structlog
 
 from datasource.api.names import FIELD_MANAGER, Role, SecretType
 from datasource.api.objects import Metadata, PartialObject
 from datasource.api.spec import InvalidSpec
-from datasource.cluster.api_errors import Conflict, NotFound
+from datasource.cluster.api_errors import Conflict, Invalid, NotFound
 from datasource.cluster.credential_secrets import Stale
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import SECRETS
 from datasource.records.contents import StoredCredential
 from datasource.records.credential import CredentialData, UnreadableCredential, is_ours, read_data
+from datasource.records.token_secret import StoredTokenSecret
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.observed import Observed, Surroundings
 from datasource_operator.decisions.obstacles import secret_has_another_type
@@ -67,7 +69,7 @@ class TokenSecretWriter:
             return replace(seen, unrenderable=error.problem)
         if step.stored is None:
             return await self._create(key, seen, step, manifest)
-        written = await self.kube.apply(SECRETS, key.namespace, name, manifest, PartialObject, manager=FIELD_MANAGER)
+        written = await self._apply(key, step.stored, manifest)
         # Last: what is refused takes nothing from apps.
         removal = step.plan.removal_patch(step.stored, written.metadata.resource_version)
         if removal is not None:
@@ -134,6 +136,30 @@ class TokenSecretWriter:
             return await self.look_for(key, seen, step.plan.name)
         self.cache.store_secret(created.metadata, has_usual_type=_is_usual(step.plan.type))
         return self.observer.again(key, seen)
+
+    async def _apply(self, key: Key, stored: StoredTokenSecret, manifest: dict[str, Any]) -> PartialObject:
+        """Write into the very Secret that was seen, never into one that somebody made since under its name.
+
+        Raises:
+            Stale: it is gone.
+        """
+        manifest["metadata"]["uid"] = stored.uid
+        try:
+            return await self.kube.apply(
+                SECRETS, key.namespace, stored.name, manifest, PartialObject, manager=FIELD_MANAGER
+            )
+        except (Conflict, Invalid):
+            if await self._stands(key, stored):
+                raise
+            self.cache.drop_secret_named(key, stored.name)
+            raise Stale(f"Secret {stored.name} was deleted meanwhile") from None
+
+    async def _stands(self, key: Key, stored: StoredTokenSecret) -> bool:
+        try:
+            live = await self.kube.get(SECRETS, key.namespace, stored.name, PartialObject, metadata_only=True)
+        except NotFound:
+            return False
+        return live.metadata.uid == stored.uid
 
     async def _patch(self, key: Key, name: str, patch: dict[str, object]) -> PartialObject:
         try:

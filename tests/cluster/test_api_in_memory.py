@@ -237,6 +237,8 @@ async def applied(play: Play) -> None:
     await play.patch("what others put into the map", "s", {"metadata": {"labels": {"theirs": "1"}}})
     await apply("nothing of it", secret("s"))
     await apply("nothing by the other", secret("s"), "another")
+    await apply("of another uid", secret("s", data={"k": "eA=="}, metadata={"uid": STRANGER}))
+    await apply("of a uid, and there is none", secret("u", metadata={"uid": STRANGER}))
     await apply("another type", secret("s", type="example.com/u"))
 
     await play.create("by a POST", secret("p", data={"k": "eA==", "l": "eA=="}, metadata={"labels": {"x": "1"}}))

@@ -276,6 +276,7 @@ REFUSED = [
     ("oauth2/authorizeParameters", {"nonce": ""}, "spec.oauth2.authorizeParameters must not set client_id"),
     ("oauth2/clientId", "typo", 'unknown field "spec.oauth2.clientId"'),
     ("tokenSecret/name", "x-oauth2-credential", "spec.tokenSecret.name must not end in -oauth2-credential"),
+    ("tokenSecret/name", "x-oauth2-import", "spec.tokenSecret.name must not end in -oauth2-import"),
     ("tokenSecret/name", "Not_A_Name", "spec.tokenSecret.name must be the name of a Secret: small letters"),
     ("tokenSecret/name", "my-app", "spec.tokenSecret.name must differ from spec.oauth2.clientSecretRef.name"),
     ("credentialSecret/template/labels", {"datasource.dev/role": "token"}, "must not use keys of datasource.dev/"),
@@ -534,16 +535,25 @@ def earlier(cluster: Cluster) -> Iterator[dict[str, Any]]:
     ]
     for place in ("data", "labels", "annotations"):
         del template["properties"][place]["x-kubernetes-validations"]
+    name = token_secret_schema(older)["properties"]["name"]
+    name["x-kubernetes-validations"] = [
+        each for each in name["x-kubernetes-validations"] if "-oauth2-import" not in each["rule"]
+    ]
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(older))
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{crd['metadata']['name']}")
     yield crd
     cluster.kubectl("delete", "crd", crd["metadata"]["name"])
 
 
-def template_schema(crd: dict[str, Any]) -> dict[str, Any]:
+def token_secret_schema(crd: dict[str, Any]) -> dict[str, Any]:
     schema: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    for name in ("spec", "tokenSecret", "template"):
+    for name in ("spec", "tokenSecret"):
         schema = schema["properties"][name]
+    return schema
+
+
+def template_schema(crd: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = token_secret_schema(crd)["properties"]["template"]
     return schema
 
 
@@ -592,6 +602,40 @@ def test_template_of_an_earlier_version_goes_on_and_only_its_own_change_is_check
     small_enough = {"data": {"key-0": None, "key-1": None}, "labels": None}
     assert edited({"spec": {"tokenSecret": {"template": small_enough}}})[0]
     assert edited({"spec": {"oauth2": {"scopes": ["write"], "tokenParameters": None}}}) == (True, "")
+
+
+def test_token_secret_with_the_name_of_an_import_goes_on_until_it_is_renamed(
+    cluster: Cluster, earlier: dict[str, Any]
+) -> None:
+    """0.2.0 and earlier let it in: no edit, no apply of the same and no status is refused for it."""
+    manifest = {"apiVersion": "ratcheting.example.com/v1alpha1", "kind": "Earlier", "metadata": {"name": "old"}}
+    old = json.dumps(manifest | {"spec": changed("tokenSecret/name", "diary-oauth2-import")})
+    cluster.kubectl("apply", "-f", "-", stdin=old)
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(earlier))
+    another = old.replace('"old"', '"new"')
+    words = "spec.tokenSecret.name must not end in -oauth2-import"
+    eventually(
+        "the rule holds for what is new",
+        lambda: words in cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=another, check=False).stderr,
+    )
+
+    def edited(change: dict[str, Any], *options: str) -> tuple[bool, bool]:
+        """Whether the API server takes a merge patch, and whether it tells of the rule: as a warning where it does."""
+        arguments = ("patch", "earlier", "old", "--type=merge", "-p", json.dumps(change), *options)
+        done = cluster.kubectl(*arguments, check=False)
+        return done.returncode == 0, words in done.stderr
+
+    assert edited({"spec": {"suspend": True}}) == (True, True)
+    cluster.kubectl("apply", "-f", "-", stdin=old)
+    for change in (
+        {"spec": {"tokenSecret": {"template": {"data": {"key": "{{ access_token }}"}}}}},
+        {"metadata": {"annotations": {"datasource.dev/refresh": "1"}}},
+    ):
+        assert edited(change)[0]
+    assert edited({"status": {"state": "AUTHORIZED"}}, "--subresource=status")[0]
+    assert edited({"spec": {"tokenSecret": {"name": "other-oauth2-import"}}}) == (False, True)
+    assert edited({"spec": {"tokenSecret": {"name": "other"}}}) == (True, False)
+    assert edited({"spec": {"tokenSecret": {"name": "diary-oauth2-import"}}}) == (False, True)
 
 
 TYPED = {

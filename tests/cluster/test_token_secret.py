@@ -2,11 +2,14 @@
 
 import base64
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from tests.support.api import SECRETS
 from tests.support.person import Person
+from tests.support.recipes import recipes
 from tests.support.user import User, eventually
 
 pytestmark = pytest.mark.cluster
@@ -271,3 +274,48 @@ def test_two_of_one_name_in_two_namespaces_never_touch_each_other(user: User) ->
         assert user.credential() == kept
     finally:
         user.cluster.kubectl("delete", "namespace", other.namespace, "--wait=false")
+
+
+def changes_of_the_token_secret(user: User, since: str) -> list[tuple[str, dict[str, Any]]]:
+    """What a watch of it shows since that resourceVersion: ADDED, MODIFIED or DELETED, and the Secret."""
+    path = f"/api/v1/namespaces/{user.namespace}/secrets?watch=1&timeoutSeconds=3&resourceVersion={since}"
+    lines = user.kubectl("get", "--raw", f"{path}&fieldSelector=metadata.name%3Dcalendar-token").splitlines()
+    return [(event["type"], event["object"]) for event in map(json.loads, lines)]
+
+
+def test_what_reloader_compares_changes_once_for_each_refresh_and_is_another_secret_after_a_clear(user: User) -> None:
+    """Its documentation: it restarts for data that changed, and for a new Secret only with --reload-on-create."""
+    since = user.api.resource_version(SECRETS, user.namespace)
+    authorize(user, tokenSecret=recipes()["Restarts"].token_secret)
+    for value in ("1", "2"):
+        user.annotate("refresh", value)
+        user.wait_for_handled("refresh", value)
+        token = user.decoded("calendar-oauth2-credential", "access_token")
+        eventually("apps have it", lambda token=token: user.decoded("calendar-token", "access_token") == token)
+    # A change of metadata alone is no restart.
+    user.kubectl("annotate", "secret", "calendar-token", "example.com/seen=yes")
+    user.clear("1")
+    user.wait_for_reason("CredentialCleared")
+    with Person() as person:
+        person.authorize(user.link())
+    user.wait_for_reason("Authorized")
+    new = user.secret("calendar-token")
+    assert new is not None
+
+    def all_of_them() -> bool:
+        shown = changes_of_the_token_secret(user, since)
+        return bool(shown) and shown[-1][1]["metadata"]["uid"] == new["metadata"]["uid"]
+
+    eventually("a watch shows the last", all_of_them)
+    changes = changes_of_the_token_secret(user, since)
+    kinds = [kind for kind, _ in changes]
+    cleared = kinds.index("DELETED")
+    assert (kinds[0], kinds[cleared + 1]) == ("ADDED", "ADDED")
+    assert set(kinds[1:cleared]) == {"MODIFIED"}
+    assert set(kinds[cleared + 2 :]) <= {"MODIFIED"}
+    marks = {secret["metadata"]["annotations"].get("reloader.stakater.com/match") for _, secret in changes}
+    assert marks == {"true"}
+    first = [secret["data"] for _, secret in changes[:cleared]]
+    assert sum(before != after for before, after in pairwise(first)) == 2
+    assert all(secret["data"] == new["data"] for _, secret in changes[cleared + 1 :])
+    assert changes[0][1]["metadata"]["uid"] != new["metadata"]["uid"]

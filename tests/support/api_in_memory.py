@@ -187,14 +187,20 @@ class ApiServerInMemory:
     ) -> Manifest:
         """Server-side apply, forced. It creates what does not exist."""
         address, asked = Address(resource.plural, namespace, name), _as_json(manifest)
+        uid = asked.get("metadata", {}).get("uid")
         if address not in self.objects:
+            if uid:
+                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise modified(qualified(resource), name, why)
             created = self.create(resource, namespace, asked)
             self._owners[address] = Ownership()
             self._owners[address].applied(manager, {}, asked)
             return created
         before = self._object(resource, namespace, name)
         ownership = copy.deepcopy(self._owned(address))
-        after = defaulted(resource, replaced(resource, before, ownership.applied(manager, before, asked), None))
+        after = ownership.applied(manager, before, asked)
+        after["metadata"]["uid"] = uid or before["metadata"]["uid"]
+        after = defaulted(resource, replaced(resource, before, after, None))
         self._check(resource, after, before)
         is_news = ownership != self._owned(address)
         self._owners[address] = ownership

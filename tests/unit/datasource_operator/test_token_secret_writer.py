@@ -338,3 +338,26 @@ def test_docker_config_that_is_no_json_is_told_before_anything_is_written() -> N
     assert world.ready.reason == Reason.INVALID_CONFIGURATION
     assert "spec.tokenSecret.template.data[.dockerconfigjson] is no JSON object" in world.ready.message
     assert [call.resource for call in world.writes] == [DATASOURCES]
+
+
+@pytest.mark.parametrize("there", [{"type": "Opaque", "data": {"keep": "bWU="}}, None], ids=["another one", "none"])
+def test_what_stands_there_instead_since_a_moment_ago_is_not_written_into(there: Mapping[str, Any] | None) -> None:
+    """Somebody deletes ours and makes one of their own; no watch has shown it when the new token is written."""
+    opaque = {**BASIC, "type": "Opaque"}
+    world = authorized(opaque)
+    now_wants(world, {**opaque, "template": {"data": {"token": "{{ access_token }}"}}})
+    world.kube.remove(SECRETS, NAMESPACE, "registry")
+    if there is not None:
+        world.kube.put(SECRETS, NAMESPACE, "registry", **there)
+    before = secret(world)
+    world.kube.calls.clear()
+    world.reconcile()
+    after = secret(world)
+    if there is None:
+        assert after is not None
+        assert "create" in [call.verb for call in world.writes if call.resource is SECRETS]
+        assert world.ready.reason == Reason.AUTHORIZED
+    else:
+        assert after == before
+        assert world.ready.reason == Reason.SECRET_CONFLICT
+        assert "already exists and does not belong to this Datasource" in world.ready.message

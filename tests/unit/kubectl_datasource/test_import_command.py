@@ -126,6 +126,21 @@ def test_second_import_is_told_of_the_first(
     assert "kubectl delete secret calendar-oauth2-import --namespace=shop" in said
 
 
+def test_secret_that_is_no_import_is_not_called_one(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody forgot its type; or it is the token Secret of another Datasource, which an earlier version let in."""
+    cluster.says(GET, WAITS)
+    cluster.refuses("create -f -", 'Error from server (AlreadyExists): secrets "calendar-oauth2-import" already exists')
+    cluster.says("get secret calendar-oauth2-import -o jsonpath={.type} --namespace=shop", "Opaque")
+    piped(monkeypatch, b"rt-1")
+    assert plugin("import", "calendar") == Exit.NOT_AS_WANTED
+    said = capsys.readouterr().err
+    assert "Secret calendar-oauth2-import is there already, and it is no import: its type is Opaque" in said
+    assert "kubectl describe secret calendar-oauth2-import --namespace=shop" in said
+    assert "kubectl delete" not in said
+
+
 def test_refusal_of_the_api_server_is_told_in_its_words(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
