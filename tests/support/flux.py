@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deploy.local.build import Binary
 from deploy.local.cluster import Cluster
 from deploy.local.processes import Child, free_ports
 from tests.support.api import Api, Manifest, Resource, api_of
@@ -46,14 +47,19 @@ _requests = count(1)
 
 @dataclass
 class Flux:
-    """Three controllers on one cluster. Use it as a context manager."""
+    """Three controllers on one cluster, or some of them. Use it as a context manager."""
 
     cluster: Cluster
     folder: Path
+    controllers: tuple[Binary, ...] = FLUX
     _children: list[Child] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        binaries = {each.name: module.built() / each.name for each, module in zip(FLUX, flux(), strict=True)}
+        binaries = {
+            each.name: module.built() / each.name
+            for each, module in zip(FLUX, flux(), strict=True)
+            if each in self.controllers
+        }
         self._install()
         try:
             for name, binary in binaries.items():
