@@ -61,6 +61,7 @@ class Charts:
         self._folder = folder
         program = registry().built() / REGISTRY.name
         self._child = Child(REGISTRY.name, [program, f"-port={self._port}"], folder / "registry.log")
+        self.origin = f"http://localhost:{self._port}"
         self.url = f"oci://localhost:{self._port}/charts"
 
     def __enter__(self) -> "Charts":

@@ -20,11 +20,13 @@ _SOURCES = REPOSITORY / "tests" / "gitops"
 
 KSTATUS = Binary("kstatus", ".", 2)
 ARGOCD = Binary("argocd", ".", 4)
-ARGOCD_REPOSITORY = Binary("argocd-repository", "./repository", 4)
+ARGOCD_REPOSITORY = Binary("argocd-repository", "./repository", 1)
 SOURCE_CONTROLLER = Binary("source-controller", "github.com/fluxcd/source-controller", 10)
 KUSTOMIZE_CONTROLLER = Binary("kustomize-controller", "github.com/fluxcd/kustomize-controller", 4)
 HELM_CONTROLLER = Binary("helm-controller", "github.com/fluxcd/helm-controller", 4)
-FLUX = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER, HELM_CONTROLLER)
+NOTIFICATION_CONTROLLER = Binary("notification-controller", "github.com/fluxcd/notification-controller", 2)
+DEPLOYERS = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER, HELM_CONTROLLER)
+FLUX = (*DEPLOYERS, NOTIFICATION_CONTROLLER)
 REGISTRY = Binary("registry", "github.com/google/go-containerregistry/cmd/registry", 1)
 
 
