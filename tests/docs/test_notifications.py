@@ -2,14 +2,7 @@
 
 import base64
 import json
-import os
-import subprocess
-import sys
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,11 +10,8 @@ import pytest
 
 from datasource.outbound.webhook_signature import WebhookKeys
 from datasource_operator.decisions.notices import Kind, Message, Notice, cloud_event
-from deploy.local.cache import REPOSITORY
-from deploy.local.processes import free_ports
-from tests.support.user import eventually
+from tests.support.relay import KEY, relay, send
 
-KEY = f"whsec_{base64.b64encode(b'k' * 32).decode()}"
 OTHER_KEY = f"whsec_{base64.b64encode(b'o' * 32).decode()}"
 
 
@@ -56,34 +46,6 @@ class Chat:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-
-@contextmanager
-def relay(chat: Chat) -> Iterator[str]:
-    (port,) = free_ports(1)
-    environ = {**os.environ, "KEY": KEY, "CHAT_URL": chat.url, "LISTEN_PORT": str(port)}
-    program = REPOSITORY / "examples" / "notifications" / "relay.py"
-    process = subprocess.Popen([sys.executable, program], env=environ, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        eventually("the relay listens", lambda: send(url, b"", {}) == 401)
-        yield url
-    finally:
-        process.kill()
-        process.wait()
-
-
-def send(url: str, body: bytes, headers: dict[str, str]) -> int:
-    """The status of the answer; 0: nobody answers."""
-    request = urllib.request.Request(url, body, headers)  # noqa: S310 - on loopback
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - on loopback
-            return int(answer.status)
-    except urllib.error.HTTPError as refused:
-        refused.close()
-        return refused.code
-    except OSError:
-        return 0
 
 
 def notification(count: int = 1, page: str = "") -> tuple[bytes, str]:
@@ -122,14 +84,14 @@ def signed(body: bytes, message_id: str, key: str = KEY) -> dict[str, str]:
 )
 def test_chat_gets_one_line_though_the_message_comes_twice(count: int, line: str) -> None:
     body, message_id = notification(count)
-    with Chat() as chat, relay(chat) as url:
+    with Chat() as chat, relay(chat.url) as url:
         assert [send(url, body, signed(body, message_id)) for _ in range(2)] == [204, 204]
     assert chat.texts == [line]
 
 
 def test_line_has_the_page_where_people_sign_in() -> None:
     body, message_id = notification(page="https://connect.example.com/datasources/shop/ds-00")
-    with Chat() as chat, relay(chat) as url:
+    with Chat() as chat, relay(chat.url) as url:
         assert send(url, body, signed(body, message_id)) == 204
     (line,) = chat.texts
     assert line.endswith("in shop: ds-00 (team a) https://connect.example.com/datasources/shop/ds-00")
@@ -137,14 +99,14 @@ def test_line_has_the_page_where_people_sign_in() -> None:
 
 def test_what_somebody_else_signed_is_refused() -> None:
     body, message_id = notification()
-    with Chat() as chat, relay(chat) as url:
+    with Chat() as chat, relay(chat.url) as url:
         assert send(url, body, signed(body, message_id, OTHER_KEY)) == 401
     assert chat.texts == []
 
 
 def test_what_the_chat_does_not_take_is_not_taken() -> None:
     body, message_id = notification()
-    with Chat() as chat, relay(chat) as url:
+    with Chat() as chat, relay(chat.url) as url:
         chat.status = 500
         assert send(url, body, signed(body, message_id)) == 0
         chat.status = 200

@@ -333,7 +333,8 @@ def test_every_recipe_can_be_rendered_and_its_yaml_read(name: str) -> None:
 
 
 def test_page_says_which_programs_were_run() -> None:
-    run = {*AT_EACH_START, "Prometheus", "nginx"}
+    by_gitops = {"Flux", "Argo CD"}  # tests/gitops/test_repositories.py
+    run = {*AT_EACH_START, "Prometheus", "nginx", *by_gitops}
     page = " ".join(PAGE.read_text().split())
     sentence = page.partition("The programs of ")[2].partition(" are run by the tests")[0]
     assert {name for name in RECIPES if f"[{name}](#" in sentence} == run

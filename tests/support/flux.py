@@ -10,15 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deploy.local.build import Binary
 from deploy.local.cluster import Cluster
 from deploy.local.processes import Child, free_ports
 from tests.support.api import Api, Manifest, Resource, api_of
 from tests.support.go_programs import (
+    DEPLOYERS,
     FLUX,
     FLUX_CRDS,
     FLUX_RIGHTS,
     HELM_CONTROLLER,
     KUSTOMIZE_CONTROLLER,
+    NOTIFICATION_CONTROLLER,
     SOURCE_CONTROLLER,
     crds,
     flux,
@@ -29,6 +32,7 @@ NAMESPACE = "flux-system"
 
 GIT_REPOSITORIES = Resource("source.toolkit.fluxcd.io/v1", "GitRepository", "gitrepositories")
 OCI_REPOSITORIES = Resource("source.toolkit.fluxcd.io/v1", "OCIRepository", "ocirepositories")
+RECEIVERS = Resource("notification.toolkit.fluxcd.io/v1", "Receiver", "receivers")
 KUSTOMIZATIONS = Resource("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "kustomizations")
 HELM_RELEASES = Resource("helm.toolkit.fluxcd.io/v2", "HelmRelease", "helmreleases")
 
@@ -46,14 +50,21 @@ _requests = count(1)
 
 @dataclass
 class Flux:
-    """Three controllers on one cluster. Use it as a context manager."""
+    """Some of its controllers on one cluster. Use it as a context manager."""
 
     cluster: Cluster
     folder: Path
+    controllers: tuple[Binary, ...] = DEPLOYERS
+    receivers: str = ""
+    """Where notification-controller takes what others post, once it runs."""
     _children: list[Child] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        binaries = {each.name: module.built() / each.name for each, module in zip(FLUX, flux(), strict=True)}
+        binaries = {
+            each.name: module.built() / each.name
+            for each, module in zip(FLUX, flux(), strict=True)
+            if each in self.controllers
+        }
         self._install()
         try:
             for name, binary in binaries.items():
@@ -132,23 +143,14 @@ class Flux:
         self.cluster.kubectl("apply", "--server-side", *(f"--filename={path}" for path in crds(*FLUX_RIGHTS)))
 
     def _start(self, name: str, binary: Path) -> None:
-        metrics, health, storage = free_ports(3)
+        metrics, health, *others = free_ports(4)
         arguments = [
             "--watch-all-namespaces",
             "--log-encoding=json",
             f"--metrics-addr=127.0.0.1:{metrics}",
             f"--health-addr=127.0.0.1:{health}",
-            "--requeue-dependency=2s",
+            *self._own_arguments(name, *(f"127.0.0.1:{port}" for port in others)),
         ]
-        if name == SOURCE_CONTROLLER.name:
-            artifacts = self.folder / "artifacts"
-            artifacts.mkdir(parents=True)
-            address = f"127.0.0.1:{storage}"
-            arguments += [
-                f"--storage-path={artifacts}",
-                f"--storage-addr={address}",
-                f"--storage-adv-addr={address}",
-            ]
         environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -159,6 +161,17 @@ class Flux:
         child.start()
         self._children.append(child)
         child.wait_until_ready(lambda: _answers(health), seconds=_READY_WITHIN)
+
+    def _own_arguments(self, name: str, address: str, other: str) -> list[str]:
+        if name == NOTIFICATION_CONTROLLER.name:
+            self.receivers = f"http://{address}"
+            return [f"--receiverAddr={address}", f"--events-addr={other}"]
+        if name == SOURCE_CONTROLLER.name:
+            artifacts = self.folder / "artifacts"
+            artifacts.mkdir(parents=True)
+            where = (f"--storage-path={artifacts}", f"--storage-addr={address}", f"--storage-adv-addr={address}")
+            return ["--requeue-dependency=2s", *where]
+        return ["--requeue-dependency=2s"]
 
     def _stop(self) -> None:
         for child in reversed(self._children):

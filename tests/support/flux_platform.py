@@ -36,6 +36,7 @@ from tests.support.git_site import GitSite
 from tests.support.gitops_examples import FOLDER
 from tests.support.go_programs import REGISTRY, registry
 from tests.support.helm import helm, in_order
+from tests.support.person import Person
 from tests.support.user import CLIENT_SECRET, User, eventually
 
 DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
@@ -60,6 +61,7 @@ class Charts:
         self._folder = folder
         program = registry().built() / REGISTRY.name
         self._child = Child(REGISTRY.name, [program, f"-port={self._port}"], folder / "registry.log")
+        self.origin = f"http://localhost:{self._port}"
         self.url = f"oci://localhost:{self._port}/charts"
 
     def __enter__(self) -> "Charts":
@@ -182,6 +184,15 @@ class Platform:
         return obj
 
 
+@dataclass(frozen=True)
+class Begun:
+    """The platform, and what Flux said of it while the operator was not there yet."""
+
+    platform: Platform
+    operator: Manifest
+    first_team: Manifest
+
+
 @dataclass
 class Team:
     """A namespace whose objects are in Git. Its Kustomization has its name."""
@@ -265,6 +276,13 @@ class Team:
             self.name,
             lambda seen: is_ready(seen) and seen["status"]["lastAppliedRevision"].endswith(commit),
         )
+
+    def consent(self, name: str = "calendar") -> None:
+        """A person goes the whole way."""
+        self.user.wait_for_link(name)
+        with Person() as person:
+            person.authorize(self.user.link(name))
+        self.user.wait_for_reason("Authorized", name)
 
     def reconcile(self) -> Manifest:
         """Let Flux look at it, and wait until it has."""

@@ -3,7 +3,8 @@
 import os
 import subprocess
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -23,14 +24,22 @@ _IDENTITY = {
 }
 
 
-class GitSite:
-    """One repository, with a working tree that commits are made in. Use it as a context manager."""
+Takes = Callable[[str | None], bool]
+"""Whether a request may pass, by its Authorization header."""
 
-    def __init__(self, folder: Path) -> None:
+
+class GitSite:
+    """One repository, with a working tree that commits are made in. Use it as a context manager.
+
+    `path` is the repository's in the URL. Who is refused by `takes` gets a 401.
+    """
+
+    def __init__(self, folder: Path, path: str = "cluster.git", takes: Takes = lambda _: True) -> None:
         self._repositories, self._tree = folder / "served", folder / "tree"
-        self._bare = self._repositories / "cluster.git"
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}/{self._bare.name}"
+        self._bare = self._repositories / path
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(takes))
+        self.origin = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"{self.origin}/{path}"
 
     def __enter__(self) -> Self:
         self._git("init", "--quiet", "--bare", f"--initial-branch={BRANCH}", str(self._bare))
@@ -72,7 +81,7 @@ class GitSite:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self, takes: Takes) -> type[BaseHTTPRequestHandler]:
         root = self._repositories
 
         class Handler(BaseHTTPRequestHandler):
@@ -90,6 +99,12 @@ class GitSite:
                 """Nothing is printed."""
 
             def _answer(self, body: bytes) -> None:
+                if not takes(self.headers["Authorization"]):
+                    self.send_response(HTTPStatus.UNAUTHORIZED)
+                    self.send_header("WWW-Authenticate", 'Basic realm="git"')
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 url = urlsplit(self.path)
                 meta = {
                     "GIT_PROJECT_ROOT": str(root),

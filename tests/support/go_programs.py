@@ -20,10 +20,13 @@ _SOURCES = REPOSITORY / "tests" / "gitops"
 
 KSTATUS = Binary("kstatus", ".", 2)
 ARGOCD = Binary("argocd", ".", 4)
+ARGOCD_REPOSITORY = Binary("argocd-repository", "./repository", 1)
 SOURCE_CONTROLLER = Binary("source-controller", "github.com/fluxcd/source-controller", 10)
 KUSTOMIZE_CONTROLLER = Binary("kustomize-controller", "github.com/fluxcd/kustomize-controller", 4)
 HELM_CONTROLLER = Binary("helm-controller", "github.com/fluxcd/helm-controller", 4)
-FLUX = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER, HELM_CONTROLLER)
+NOTIFICATION_CONTROLLER = Binary("notification-controller", "github.com/fluxcd/notification-controller", 2)
+DEPLOYERS = (SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER, HELM_CONTROLLER)
+FLUX = (*DEPLOYERS, NOTIFICATION_CONTROLLER)
 REGISTRY = Binary("registry", "github.com/google/go-containerregistry/cmd/registry", 1)
 
 
@@ -50,8 +53,8 @@ def kstatus() -> GoModule:
 
 
 def argocd() -> GoModule:
-    """What Argo CD's Lua machine makes of an object."""
-    return _module("argocd", ARGOCD)
+    """What Argo CD's Lua machine makes of an object, and what its server makes of a repository's Secret."""
+    return _module("argocd", ARGOCD, ARGOCD_REPOSITORY)
 
 
 def flux() -> tuple[GoModule, ...]:
@@ -91,12 +94,13 @@ def crds(pinned_in: str, module: str, *files: str) -> list[Path]:
     return found
 
 
-def _module(name: str, binary: Binary) -> GoModule:
-    """The program in a folder of tests/gitops/; it is built again where its sources say something else."""
+def _module(name: str, *binaries: Binary) -> GoModule:
+    """The programs in a folder of tests/gitops/; they are built again where their sources say something else."""
     source = _SOURCES / name
-    sources = b"".join((source / file).read_bytes() for file in ("go.mod", "go.sum", "main.go"))
+    files = [source / "go.mod", source / "go.sum", *(source / each.package / "main.go" for each in binaries)]
+    sources = b"".join(file.read_bytes() for file in files)
     folder = cache_folder() / name / hashlib.sha256(sources).hexdigest()[:16]
-    return GoModule(source, folder, (binary,), {})
+    return GoModule(source, folder, binaries, {})
 
 
 def _released(source: str, binary: Binary, module: str) -> GoModule:
