@@ -75,6 +75,19 @@ class Settings:
                         "Move it to another folder."
                     )
 
+    def refuse_a_key_in(self, checkout: Path) -> None:
+        """A key beside the code is one `git add` away from everybody.
+
+        Raises:
+            Refused: with the remedy.
+        """
+        path = Path(self.key).resolve()
+        if path.is_relative_to(checkout.resolve()):
+            raise Refused(
+                f"RELEASE_KEY: {path} is in the checkout, where it may be committed. Move it out of {checkout.resolve()}. "
+                "If it was committed before, make a new key."
+            )
+
     def _problems(self) -> list[str]:
         found = []
         if not self.key:
