@@ -93,7 +93,7 @@ class Settings:
         if not self.key:
             found.append(
                 "RELEASE_KEY is missing: the path of the private key to sign with. Make one: openssl genpkey -algorithm EC "
-                "-pkeyopt ec_paramgen_curve:P-256 -out release.key"
+                "-pkeyopt ec_paramgen_curve:P-256 -out ../release.key"
             )
         for name in ("key", "image"):
             path = getattr(self, name)
