@@ -189,7 +189,7 @@ def main() -> None:
 def _refuse_what_stays(dist: Path) -> None:
     """A link would be followed, and what cannot be taken away would lie beside the new files."""
     if dist.is_symlink() or dist.is_mount() or (dist.exists() and not dist.is_dir()):
-        raise Refused(f"{dist} is no folder of its own, and a release makes it anew. Take it away, or move it.")
+        raise Refused(f"{dist} is no folder of its own, and a release replaces it. Take it away, or move it.")
 
 
 if __name__ == "__main__":
