@@ -113,7 +113,7 @@ bench: tools ## what the operator costs beside a raw driver, about 35 minutes; B
 release: $(READY) ## write everything that a release publishes into dist/; RELEASE_KEY and more, docs/release.md has them
 	@$(RUN) -m release
 
-released: tools ## a release made twice, checked with cosign, and installed on a node from dist/ alone; root is needed; 4 minutes more, once
+released: tools ## a release made twice, checked with cosign, and installed on a node from dist/ alone; root is needed; about 10 minutes, and 4 to 8 more once
 	@$(RUN) -m deploy.local.node.needs
 	TESTS_FOLDER=released $(VENV)/bin/pytest tests/released -p no:xdist --durations=10
 

@@ -5,23 +5,21 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
 from deploy.local import build
-from deploy.local.cache import BUILD, REPOSITORY
-from deploy.local.processes import StackError
+from deploy.local.cache import BUILD, REPOSITORY, locked
 from deploy.local.progress import say
 from release import changelog, chart, image, krew, origin, packages, program, provenance, sbom
 from release.archives import Member, members_of, tar, tar_gz
 from release.keys import private_key
-from release.refusal import Refused
+from release.refusal import Refused, refusals
 from release.settings import Settings
 from release.signing import Signer
-from release.source import Source, export
+from release.source import Source, empty, export, refuse_another_tag
 
 DIST = REPOSITORY / "dist"
 CHECKSUMS = "checksums.txt"
@@ -35,7 +33,7 @@ class Release:
         self.source, self.settings, self.folder = source, settings, folder
         self.version, self.epoch = source.version, source.epoch
         # What nobody has written about is not released; so this comes before all that takes long.
-        self._changes = changelog.section(self.version, (source.folder / "CHANGELOG.md").read_text())
+        self._changes = changelog.section(self.version, (source.folder / "CHANGELOG.md").read_text("utf-8"))
 
     def write(self) -> None:
         """Everything but signatures."""
@@ -65,7 +63,7 @@ class Release:
     def _packages(self) -> None:
         for project, lock in ((self.source.folder, "run.txt"), (self._plugin_project, "plugin.txt")):
             _, wheel = packages.build(project, self.folder, self.epoch)
-            pins = (self.source.folder / "requirements" / lock).read_text()
+            pins = (self.source.folder / "requirements" / lock).read_text("utf-8")
             subject = sbom.package(wheel.name.split("-")[0], self.version, license_="Apache-2.0")
             subject |= {"type": "application", "hashes": [{"alg": "SHA-256", "content": _sha256(wheel.read_bytes())}]}
             self._json(f"{wheel.name}.cdx.json", sbom.bill(subject, sbom.locked(pins), self.epoch))
@@ -76,24 +74,28 @@ class Release:
 
     def _manifests(self) -> None:
         deploy = self.source.folder / "deploy"
-        text = (deploy / "install.yaml").read_text()
+        text = (deploy / "install.yaml").read_text("utf-8")
         self._write("install.yaml", chart.install_yaml(text, self.version, self.settings))
         shutil.copy(self.source.folder / "crds" / "datasource.yaml", self.folder / "crd.yaml")
         shutil.copy(self.source.folder / "docs" / "icon.svg", self.folder / "icon.svg")
 
     def _chart(self) -> None:
         folder = self.source.folder / "deploy" / "chart"
-        crd = yaml.safe_load((self.source.folder / "crds" / "datasource.yaml").read_text())
+        crd = yaml.safe_load((self.source.folder / "crds" / "datasource.yaml").read_text("utf-8"))
         changes = changelog.changes(self._changes)
         for name, made in (
-            ("Chart.yaml", chart.chart_yaml((folder / "Chart.yaml").read_text(), self.settings, changes, crd)),
-            ("values.yaml", chart.values_yaml((folder / "values.yaml").read_text(), self.version, self.settings)),
+            ("Chart.yaml", chart.chart_yaml((folder / "Chart.yaml").read_text("utf-8"), self.settings, changes, crd)),
+            (
+                "values.yaml",
+                chart.values_yaml((folder / "values.yaml").read_text("utf-8"), self.version, self.settings),
+            ),
         ):
-            (folder / name).write_text(made)
+            (folder / name).write_text(made, "utf-8")
         done = subprocess.run(  # noqa: S603
             [build.helm(), "package", str(folder), "--destination", str(self.folder)],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
         if done.returncode != 0:
@@ -125,7 +127,7 @@ class Release:
         found = image.read(Path(self.settings.image))
         image.check_base(found, self.settings.base)
         (wheel,) = self.folder.glob("datasource_operator-*.whl")
-        origin.check(found, wheel, (self.source.folder / "requirements" / "run.txt").read_text())
+        origin.check(found, wheel, (self.source.folder / "requirements" / "run.txt").read_text("utf-8"))
         name = f"datasource-operator-{self.version}"
         members = _without_dates(found.members)
         if self.settings.repository:
@@ -165,22 +167,31 @@ def main() -> None:
     """Make dist/ anew."""
     settings = Settings.of(os.environ)
     settings.refuse_paths_in(DIST, BUILD / "release")
+    settings.refuse_a_key_in(REPOSITORY)
+    _refuse_what_stays(DIST)
     signer = Signer(private_key(Path(settings.key), settings.key_password))
-    made = BUILD / "release" / "dist"
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
-    release = Release(export(REPOSITORY, BUILD / "release" / "source"), settings, made)
-    release.write()
-    release.sign(signer)
-    # Moved whole: a release that was refused leaves what was there.
-    shutil.rmtree(DIST, ignore_errors=True)
-    shutil.move(made, DIST)
+    with locked(BUILD / "release", say):
+        made = BUILD / "release" / "dist"
+        empty(made)
+        source = export(REPOSITORY, BUILD / "release" / "source")
+        refuse_another_tag(REPOSITORY, source.version)
+        release = Release(source, settings, made)
+        release.write()
+        release.sign(signer)
+        # Moved whole: a release that was refused leaves what was there.
+        if DIST.exists():
+            shutil.rmtree(DIST)
+        shutil.move(made, DIST)
     say(f"      {len(list(DIST.iterdir()))} files of version {release.version} in {DIST}")
     say(f"      signed with the key whose release.pub has the SHA-256 {signer.fingerprint}")
 
 
+def _refuse_what_stays(dist: Path) -> None:
+    """A link would be followed, and what cannot be taken away would lie beside the new files."""
+    if dist.is_symlink() or dist.is_mount() or (dist.exists() and not dist.is_dir()):
+        raise Refused(f"{dist} is no folder of its own, and a release replaces it. Take it away, or move it.")
+
+
 if __name__ == "__main__":
-    try:
+    with refusals():
         main()
-    except StackError as error:
-        sys.exit(str(error))

@@ -10,19 +10,19 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 
-from deploy.local.cache import BUILD, REPOSITORY
+from deploy.local.cache import BUILD, REPOSITORY, locked
 from deploy.local.progress import say
 from release import packages
 from release.archives import Member, tar_gz, zipped
-from release.refusal import Refused
-from release.source import Source, export
+from release.refusal import Refused, refusals
+from release.source import Source, empty, export
 
 NAME = "kubectl-datasource"
 
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-_LOCK = REPOSITORY / "requirements" / "plugin.txt"
 _FOLDER = BUILD / "release"
 
 # PyInstaller puts its own libraries first, and keeps what was there. Ours are loaded once this runs; kubectl, a login program
@@ -86,7 +86,7 @@ def archive(source: Source, wheel: Path, target: Path) -> Path:
         Refused: with what pip or PyInstaller says.
     """
     on = this_platform()
-    program = _program(_environment(wheel), source.epoch)
+    program = _program(_environment(source, wheel), source.epoch)
     members = {
         program.name: Member(program.read_bytes(), is_program=True),
         "LICENSE": Member((source.folder / "LICENSE").read_bytes()),
@@ -99,17 +99,18 @@ def archive(source: Source, wheel: Path, target: Path) -> Path:
     return path
 
 
-def _environment(wheel: Path) -> Path:
+def _environment(source: Source, wheel: Path) -> Path:
     """A Python with what requirements/plugin.txt pins, and the wheel; returns it."""
+    lock = source.folder / "requirements" / "plugin.txt"
     folder = _FOLDER / "plugin"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     installed = folder / "plugin.txt"
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    if not installed.exists() or installed.read_text() != _LOCK.read_text():
+    if not installed.exists() or installed.read_text("utf-8") != lock.read_text("utf-8"):
         say("      installing what makes the plugin a program")
         _run([sys.executable, "-m", "venv", "--clear", str(folder)])
-        _run([*pip, "--require-hashes", "--only-binary=:all:", "--requirement", str(_LOCK)])
-        installed.write_text(_LOCK.read_text())
+        _run([*pip, "--require-hashes", "--only-binary=:all:", "--requirement", str(lock)])
+        installed.write_text(lock.read_text("utf-8"), "utf-8")
     # Not --force-reinstall: pip would miss what is taken away below.
     _run([*pip, "--ignore-installed", str(wheel)])
     take_away_paths(folder)
@@ -127,7 +128,7 @@ def _program(python: Path, epoch: int) -> Path:
     work = _FOLDER / "pyinstaller"
     entry = work / "entry.py"
     work.mkdir(parents=True, exist_ok=True)
-    entry.write_text(_ENTRY)
+    entry.write_text(_ENTRY, "utf-8")
     options = ["--onefile", "--noconfirm", "--clean", "--log-level=ERROR", f"--name={NAME}"]
     options += [
         "--copy-metadata=kubectl-datasource",
@@ -146,7 +147,12 @@ def _program(python: Path, epoch: int) -> Path:
 
 def _run(command: list[str], **environ: str) -> None:
     done = subprocess.run(  # noqa: S603
-        command, env={**os.environ, **environ}, capture_output=True, text=True, check=False
+        command,
+        env=packages.environment(**environ),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     if done.returncode != 0:
         raise Refused(f"{' '.join(command)}:\n{done.stderr or done.stdout}")
@@ -154,18 +160,15 @@ def _run(command: list[str], **environ: str) -> None:
 
 def main(target: Path) -> None:
     """Build the archive of the commit that is checked out."""
-    source = export(REPOSITORY, _FOLDER / "source")
-    target.mkdir(parents=True, exist_ok=True)
-    wheels = _FOLDER / "wheels"
-    wheels.mkdir(parents=True, exist_ok=True)
-    for old in wheels.iterdir():
-        old.unlink()
-    _, wheel = packages.build(source.folder / "packages" / NAME, wheels, source.epoch)
-    say(f"      {archive(source, wheel, target)}")
+    with nullcontext() if os.name == "nt" else locked(_FOLDER, say):
+        source = export(REPOSITORY, _FOLDER / "source")
+        target.mkdir(parents=True, exist_ok=True)
+        wheels = _FOLDER / "wheels"
+        empty(wheels)
+        _, wheel = packages.build(source.folder / "packages" / NAME, wheels, source.epoch)
+        say(f"      {archive(source, wheel, target)}")
 
 
 if __name__ == "__main__":
-    try:
+    with refusals():
         main(Path(sys.argv[1]))
-    except Refused as refused:
-        sys.exit(str(refused))

@@ -75,12 +75,25 @@ class Settings:
                         "Move it to another folder."
                     )
 
+    def refuse_a_key_in(self, checkout: Path) -> None:
+        """A key beside the code is one `git add` away from everybody.
+
+        Raises:
+            Refused: with the remedy.
+        """
+        path = Path(self.key).resolve()
+        if path.is_relative_to(checkout.resolve()):
+            raise Refused(
+                f"RELEASE_KEY: {path} is in the checkout, where it may be committed. Move it out of {checkout.resolve()}. "
+                "If it was committed before, make a new key."
+            )
+
     def _problems(self) -> list[str]:
         found = []
         if not self.key:
             found.append(
                 "RELEASE_KEY is missing: the path of the private key to sign with. Make one: openssl genpkey -algorithm EC "
-                "-pkeyopt ec_paramgen_curve:P-256 -out release.key"
+                "-pkeyopt ec_paramgen_curve:P-256 -out ../release.key"
             )
         for name in ("key", "image"):
             path = getattr(self, name)

@@ -36,7 +36,7 @@ BASE = "registry.example.com/python:3.11-slim@sha256:" + "a" * 64
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    made = Checkout.at(tmp_path_factory.mktemp("release"), BASE)
+    made = Checkout.at(tmp_path_factory.mktemp("a release"), BASE)
     image = archive(installed(made, tmp_path_factory.mktemp("wheel")), base_digest=BASE.rpartition("@")[2])
     made.image.write_bytes(tar(image, 1))
     return made
@@ -207,9 +207,29 @@ def test_wheel_of_the_plugin_has_all_that_it_runs_with_and_a_license(dist: Path,
     assert "GitHub" in run(sys.executable, "-P", "-c", line, cwd=tmp_path, PYTHONPATH=str(tmp_path))
 
 
-def test_same_commit_and_values_give_the_same_bytes(checkout: Checkout, dist: Path) -> None:
+def test_same_commit_and_values_give_the_same_bytes(checkout: Checkout, dist: Path, tmp_path: Path) -> None:
+    """However the account that makes it again is set up, and whatever lies there."""
     before = digests(dist)
-    done = checkout.release()
+    (dist / "datasource-operator-1.2.3.tgz").write_text("of another version")
+    # A module that the plugin uses is found elsewhere first, and two files differ without git's saying so.
+    (tmp_path / "rich.py").write_text("raise SystemExit('not the one that is pinned')\n")
+    altered = ("kubectl_datasource/__init__.py", "requirements/plugin.txt")
+    checkout.git("update-index", "--skip-worktree", *altered)
+    for name in altered:
+        (checkout.folder / name).write_text("# altered\n")
+    environ = {
+        "PYTHONPATH": f"{checkout.folder}:{tmp_path}",
+        "PYTHONOPTIMIZE": "2",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "LC_ALL": "C",
+        "TZ": "Pacific/Kiritimati",
+    }
+    try:
+        done = checkout.release("sh", "-c", 'umask 077 && exec "$@"', "sh", **environ)
+    finally:
+        checkout.git("update-index", "--no-skip-worktree", *altered)
+        checkout.git("checkout", "-q", "--", *altered)
     assert done.returncode == 0, done.stderr
     assert digests(checkout.dist) == before
     # What to publish elsewhere, so that people know the key.
@@ -232,6 +252,51 @@ def test_what_is_wrong_is_refused_and_what_was_released_stays(case: str, checkou
     assert done.returncode == 1
     assert said in done.stderr
     assert digests(checkout.dist) == before
+
+
+def test_tag_of_another_version_is_refused_and_what_was_released_stays(checkout: Checkout, dist: Path) -> None:
+    before: Any = digests(dist)
+    checkout.git("tag", "v1.2.3")
+    done = checkout.release()
+    checkout.git("tag", "--delete", "v1.2.3")
+    assert done.returncode == 1
+    assert f"has the tag v1.2.3, and pyproject.toml the version {VERSION}" in done.stderr
+    assert digests(checkout.dist) == before
+
+
+def test_key_in_the_checkout_is_not_said_to_be_committed(checkout: Checkout, dist: Path) -> None:
+    key = checkout.folder / "release.key"
+    shutil.copy(checkout.key, key)
+    done = checkout.release(RELEASE_KEY="release.key")
+    key.unlink()
+    assert done.returncode == 1
+    assert "RELEASE_KEY" in done.stderr
+    assert "Move it out" in done.stderr
+
+
+def test_link_in_place_of_dist_is_not_followed(checkout: Checkout, dist: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    dist.rename(tmp_path / "dist")
+    dist.symlink_to(tmp_path / "elsewhere")
+    done = checkout.release()
+    dist.unlink()
+    shutil.move(tmp_path / "dist", dist)
+    assert done.returncode == 1
+    assert "is no folder of its own" in done.stderr
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_folder_that_cannot_be_written_is_named_in_one_line(checkout: Checkout, dist: Path, tmp_path: Path) -> None:
+    build_folder = checkout.folder / "build"
+    build_folder.rename(tmp_path / "build")
+    build_folder.touch()
+    done = checkout.release()
+    build_folder.unlink()
+    shutil.move(tmp_path / "build", build_folder)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert str(build_folder) in line
+    assert "Nothing was released." in line
 
 
 def test_image_that_an_earlier_commit_made_is_refused_and_what_was_released_stays(

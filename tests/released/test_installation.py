@@ -1,5 +1,6 @@
 """Installed from dist/ alone: image, chart and plugin of a release, on a real node, up to an app that reads its token."""
 
+import fnmatch
 import json
 import re
 import shlex
@@ -105,6 +106,22 @@ def plugin(download: Download) -> Download:
 
 def test_two_releases_of_one_commit_are_the_same_whoever_makes_them_where(release: Release) -> None:
     assert release.first == release.second
+    # Each kind of file is among those that were compared.
+    kinds = {
+        "image": ARCHIVE,
+        "chart": CHART,
+        "wheels": "*-py3-none-any.whl",
+        "sdists": f"*_*-{VERSION}.tar.gz",
+        "plugin": PROGRAM,
+        "bills": "*.cdx.json",
+        "provenance": "provenance.intoto.jsonl",
+        "checksums": "checksums.txt",
+        "signatures": "*.sig",
+        "bundles": "*.sigstore.json",
+    }
+    found = {kind: len(fnmatch.filter(release.first, pattern)) for kind, pattern in kinds.items()}
+    several = {"wheels": 2, "sdists": 2, "bills": 3, "signatures": 17, "bundles": 18}
+    assert found == dict.fromkeys(kinds, 1) | several
 
 
 def test_pods_run_the_released_image_which_was_pulled_from_nowhere(product: str, cluster: Cluster) -> None:
@@ -246,4 +263,14 @@ def test_install_yaml_alone_brings_up_the_same(product: str, download: Download,
     assert URL in line
     download.types(line.replace(URL, product))
     wait_until_available(cluster)
+    before = generations(cluster)
+    download.types(line.replace(URL, product))
+    assert generations(cluster) == before, "what is applied again rolls nothing out"
     assert {container_of(pod)["image"] for each in DEPLOYMENTS for pod in pods(cluster, each)} == {IMAGE}
+
+
+def generations(cluster: Cluster) -> dict[str, int]:
+    """How often what each Deployment is to be was changed."""
+    found = cluster.get("deployments", "-n", SYSTEM_NAMESPACE)["items"]
+    assert len(found) == len(DEPLOYMENTS)
+    return {each["metadata"]["name"]: each["metadata"]["generation"] for each in found}

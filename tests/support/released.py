@@ -77,7 +77,7 @@ class Checkout:
         return subprocess.run(  # noqa: S603 - ours
             [*before, sys.executable, "-m", "release"],
             cwd=self.folder,
-            env={**os.environ, **told, "PYTHONPATH": str(self.folder)},
+            env={**os.environ, "PYTHONPATH": str(self.folder), **told},
             capture_output=True,
             text=True,
             check=False,

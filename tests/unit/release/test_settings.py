@@ -79,5 +79,19 @@ def test_what_lies_where_everything_is_made_anew_is_refused(name: str, told: dic
     Settings.of(told).refuse_paths_in(dist)
 
 
+def test_key_in_the_checkout_is_refused_before_anybody_commits_it(told: dict[str, str], tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    (checkout / "keys").mkdir(parents=True)
+    key = checkout / "keys" / "release.key"
+    key.touch()
+    (tmp_path / "link").symlink_to(key)
+    for given in (key, tmp_path / "link", checkout / ".." / "checkout" / "keys" / "release.key"):
+        with pytest.raises(Refused, match=r"release\.key is in the checkout, where it may be committed\. Move it out"):
+            Settings.of(told | {"RELEASE_KEY": str(given)}).refuse_a_key_in(checkout)
+    beside = tmp_path / "checkout.key"
+    beside.touch()
+    Settings.of(told | {"RELEASE_KEY": str(beside)}).refuse_a_key_in(checkout)
+
+
 def test_password_is_taken_as_it_is(told: dict[str, str]) -> None:
     assert Settings.of(told | {"RELEASE_KEY_PASSWORD": " a b "}).key_password == " a b "
