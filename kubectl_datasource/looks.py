@@ -221,9 +221,9 @@ def switch(kubectl: Kubectl, names: Sequence[str], *, suspended: bool, seconds: 
         try:
             kubectl.suspend(name, suspended=suspended)
         except Refused as error:
-            ends[name] = Ended(error.exit, error.what)
+            ends[name] = Ended(error.exit, f"{error.what} {error.remedy}".strip())
             continue
-        done = Ended(Exit.FINE, f"{name} is suspended." if suspended else f"{name} goes on.")
+        done = Ended(Exit.FINE, f"{name} is suspended." if suspended else f"{name} is no longer suspended.")
         if seconds is not None:
             judge = partial(_switched, done)
             ends[name] = wait(screen, partial(kubectl.datasource, name), judge, timedelta(seconds=seconds))
