@@ -33,7 +33,7 @@ _KLOG = re.compile(r"[IWEF]\d{4} \d\d:")
 _IS_INVALID = re.compile(r'The \S+ "[^"]*" is invalid: ')
 """How kubectl tells of an object that validation or an admission policy refuses, without the head of other refusals."""
 
-_PREFACE = re.compile(r'error when .*?: "STDIN": ', re.DOTALL | re.IGNORECASE)
+_PREFACE = re.compile(r'error when .*(for:|creating|patching|replacing) "STDIN": ', re.DOTALL)
 """What kubectl was doing with an object from its input, and all of the object."""
 
 _VALIDATION = re.compile(

@@ -56,7 +56,7 @@ def list_datasources(kubectl: Kubectl, wanted: Listing) -> Exit:
         screen.show(*listing.table(shown, utc_now(), namespaces=kubectl.all_namespaces, wide=wide))
     else:
         where = "." if kubectl.all_namespaces else " in this namespace."
-        screen.note(f"There are no Datasources{where}")
+        screen.note(f"There are no Datasources{' with these labels' if wanted.selector else ''}{where}")
     return Exit.FINE
 
 
