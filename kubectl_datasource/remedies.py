@@ -178,8 +178,8 @@ def _parameters_incomplete(case: Case) -> Advice:
     # The message knows what the preset or the issuer gives, and what it asks for instead.
     named = [field.removeprefix("spec.oauth2.") for field in fields_in(case)]
     preset = case.oauth2.preset
-    asked_for = {} if preset is None else preset.asks_for
-    known = placeholders | asked_for
+    asked_for = dict[str, str]() if preset is None else preset.asks_for
+    known = {**placeholders, **asked_for}
     missing = [field for field in named if field in known] or [field for field in _REQUIRED if not values[field]]
     patch = case.patch({"oauth2": {field: known[field] for field in missing}})
     fields = tuple(f"spec.oauth2.{field}" for field in missing) or fields_in(case)
