@@ -1,6 +1,6 @@
 """What the page tells the person who consents: who asks for what, for which app, where. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from callback_server.language import Ability, text
@@ -120,10 +120,13 @@ class Consent:
         preset = self.situation.oauth2.preset
         return OPENID_CONNECT | ({} if preset is None else preset.scope_texts)
 
-    def words(self, scope: str) -> str:
-        """What a scope means, or the scope itself."""
-        known = self._texts.get(scope)
-        return _line(scope) if known is None else Ability(known)
+    def said_of(self, scopes: Sequence[str]) -> tuple[str, ...]:
+        """What scopes mean, and last the names of those that only the service can explain."""
+        texts = self._texts
+        known = (Ability(texts[scope]) for scope in scopes if scope in texts)
+        others = ", ".join(_line(scope) for scope in scopes if scope not in texts)
+        named = (text("done.other_scopes", service=self.named_service, scopes=others),) if others else ()
+        return (*known, *named)
 
     def _known(self) -> Iterator[str]:
         texts = self._texts

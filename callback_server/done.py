@@ -18,6 +18,7 @@ from callback_server.pages import (
     Banner,
     Dialog,
     Message,
+    authorize_host_of,
     dialog_page,
     message_page,
     progress_page,
@@ -134,16 +135,17 @@ class DoneService:
                 )
             )
         show_reload = banner.is_success and not _is_seen_by_operator(flow, situation)
+        effective = _effective(situation, flow)
         return dialog_page(
             Dialog(
                 situation,
                 self.settings.external_url,
-                _effective(situation, flow),
+                effective,
                 banner=banner,
                 again=again,
                 show_reload=show_reload,
                 branding=self.settings.branding,
-                gained=tuple(gained(situation)) if banner.is_success else (),
+                gained=tuple(gained(situation, authorize_host_of(effective))) if banner.is_success else (),
                 way_on=way_on,
             )
         )
@@ -228,14 +230,14 @@ def _outcome_texts(flow: Flow) -> tuple[str, str, str]:
     return title, message, advice
 
 
-def gained(situation: Situation) -> Iterator[Shown]:
+def gained(situation: Situation, authorize_host: str) -> Iterator[Shown]:
     """What whoever consented should know: what was granted, for how long, and how to take it back."""
     if not isinstance(situation.credential, StoredCredential):
         return
-    facts, consent = situation.credential.facts, Consent(situation, UNBRANDED, "")
+    facts, consent = situation.credential.facts, Consent(situation, UNBRANDED, authorize_host)
     if facts.authorized_as is not None:
         yield Shown(text("done.authorized_as"), (facts.authorized_as,))
-    granted = tuple(consent.words(scope) for scope in facts.granted_scopes[:MOST_GRANTED])
+    granted = consent.said_of(facts.granted_scopes[:MOST_GRANTED])
     yield Shown(text("done.granted"), granted or (text("done.granted_unknown"),))
     yield Shown(text("done.access_token"), (_lifetime(facts),))
     secret = situation.spec.token_secret_name(situation.name)

@@ -161,7 +161,7 @@ class Dialog:
     @property
     def authorize_host(self) -> str:
         """Where the person is sent."""
-        return _host(None if self.effective is None else self.effective.authorize_url)
+        return authorize_host_of(self.effective)
 
     @property
     def token_host(self) -> str:
@@ -329,6 +329,11 @@ def time_in_words(moment: datetime) -> Text:
     utc = moment.astimezone(UTC)
     month, day = text(f"months.{utc.month}"), text("done.first_day") if utc.day == 1 else str(utc.day)
     return text("done.time", day=day, month=month, year=str(utc.year), clock=f"{utc:%H:%M}")
+
+
+def authorize_host_of(effective: Effective | None) -> str:
+    """Where a person is sent; empty where that is not known."""
+    return _host(None if effective is None else effective.authorize_url)
 
 
 def _host(url: str | None) -> str:

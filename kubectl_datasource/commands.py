@@ -245,7 +245,7 @@ def _confirm(kubectl: Kubectl, names: Sequence[str]) -> None:
         Abort: the answer is no.
     """
     if not sys.stdin.isatty():
-        raise Misused("Cannot ask you: stdin is not a terminal.", "Say --yes.")
+        raise Misused("Cannot ask you: stdin is not a terminal.", "Add --yes, and it does not ask.")
     places = ", ".join(kubectl.datasource(name).place for name in names)
     context = kubectl.current_context()
     where = "" if context is None else f" in context {context}"

@@ -98,13 +98,13 @@ def _look_at_endpoints(wanted: Wanted, preset: Preset | None) -> None:
         if "issuer" not in given and not {"authorizeURL", "tokenURL"} <= given.keys():
             raise Misused(
                 "Nothing says where the provider is.",
-                "Say --provider, or --issuer, or both --authorize-url and --token-url.",
+                "Give --provider, or --issuer, or both --authorize-url and --token-url.",
             )
         return
     for name, example in preset.asks_for.items():
         if name not in given and "issuer" not in given:
             raise Misused(
-                f"{preset.title} has a host or tenant for each customer.", f"Say it with {OPTIONS[name]} {example}"
+                f"{preset.title} has a host or tenant for each customer.", f"Give it with {OPTIONS[name]} {example}"
             )
 
 
@@ -142,7 +142,7 @@ def next_steps(wanted: Wanted, target: Target) -> tuple[str, ...]:
         lines += [
             "Register the application at the provider. Its redirect URI, once the Datasource is applied:",
             f"  {target.kubectl('get', 'dsrc', wanted.name, '-o', 'jsonpath={.status.redirectURI}')}",
-            "Then add the client ID: say --client-id, and apply again.",
+            "Then add the client ID with --client-id, and apply the manifest again.",
         ]
     if wanted.secret_name is not None:
         lines += [

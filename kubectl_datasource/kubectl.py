@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from tempfile import TemporaryFile
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from datasource.api.names import GROUP, PLURAL, credential_secret_name
-from kubectl_datasource.exits import Forbidden, NotFound, NotInstalled, Problem, Refused, Unreachable
+from kubectl_datasource.exits import Forbidden, Misused, NotFound, NotInstalled, Problem, Refused, Unreachable
 from kubectl_datasource.objects import Datasource, DatasourceList, Event, EventList
 
 RESOURCE = f"{PLURAL}.{GROUP}"
@@ -29,6 +30,19 @@ _COMPLAINTS = re.compile(r"^(?=Error from server \()", re.MULTILINE)
 _KLOG = re.compile(r"[IWEF]\d{4} \d\d:")
 """What client-go logs of each retry, before kubectl says the same in a sentence."""
 
+_IS_INVALID = re.compile(r'The \S+ "[^"]*" is invalid: ')
+"""How kubectl tells of an object that validation or an admission policy refuses, without the head of other refusals."""
+
+_PREFACE = re.compile(r'error when .*(for:|creating|patching|replacing) "STDIN": ', re.DOTALL)
+"""What kubectl was doing with an object from its input, and all of the object."""
+
+_VALIDATION = re.compile(
+    r'error: error validating "STDIN": error validating data: (?P<said>.*?)(; if you choose to ignore these errors.*)?',
+    re.DOTALL,
+)
+"""kubectl could not read the schema. Its advice is to go without, which helps nobody where no one answers."""
+
+_UNKNOWN_FIELD = "couldn't find any field with path"
 _UNKNOWN_RESOURCE = "doesn't have a resource type"
 _MEANINGS: Mapping[str, type[Refused]] = {"NotFound": NotFound, "Forbidden": Forbidden}
 _NO_ANSWER = {"ServiceUnavailable", "InternalError", "Timeout", "ServerTimeout", "TooManyRequests", "Unknown"}
@@ -152,25 +166,33 @@ class Kubectl:
         Raises:
             NotFound: there is none of that name.
         """
-        try:
+        with self._naming(name):
             return self._decoded(Datasource, "get", RESOURCE, name, *self.scope)
-        except NotFound:
-            where = "the namespace of your context" if self.namespace is None else f"namespace {self.namespace}"
-            raise NotFound(
-                f"There is no Datasource {name} in {where}.", "See which there are: kubectl datasource list -A"
-            ) from None
 
     def annotate(self, name: str, key: str, value: str) -> None:
         """Write one annotation of a Datasource."""
-        self.run(
-            *("annotate", RESOURCE, name, f"{key}={value}", "--overwrite", f"--field-manager={FIELD_MANAGER}"),
-            *self.scope,
-        )
+        with self._naming(name):
+            self.run(
+                *("annotate", RESOURCE, name, f"{key}={value}", "--overwrite", f"--field-manager={FIELD_MANAGER}"),
+                *self.scope,
+            )
 
     def suspend(self, name: str, *, suspended: bool = True) -> Any:
         """Set `spec.suspend`; returns the Datasource as it is then, undecoded."""
         patch = json.dumps({"spec": {"suspend": suspended}})
-        return self.json("patch", RESOURCE, name, "--type=merge", "--patch", patch, *self.scope)
+        with self._naming(name):
+            return self.json("patch", RESOURCE, name, "--type=merge", "--patch", patch, *self.scope)
+
+    @contextmanager
+    def _naming(self, name: str) -> Iterator[None]:
+        """Whatever is asked of a Datasource that is not there ends with the same words."""
+        try:
+            yield
+        except NotFound:
+            where = "the namespace of your context" if self.namespace is None else f"namespace {self.namespace}"
+            raise NotFound(
+                f"There is no Datasource {name} in {where}.", "To see all of them: kubectl datasource list -A"
+            ) from None
 
     def events(self, datasource: Datasource) -> tuple[Event, ...]:
         """The Events about a Datasource, in no order."""
@@ -282,12 +304,18 @@ def failure(stderr: str) -> Problem:
     refusal = _REFUSAL.search(said)
     if refusal is not None and refusal["reason"] not in _NO_ANSWER:
         return _MEANINGS.get(refusal["reason"], Refused)(_sentence(refusal["message"]) + more)
+    if _IS_INVALID.match(said):
+        return Refused(_sentence(said))
+    if _UNKNOWN_FIELD in said:
+        return Misused("kubectl cannot sort by this field.", "Write a field that they have, such as .status.expiresAt.")
     if _UNKNOWN_RESOURCE in said and PLURAL in said:
         return NotInstalled(
             "This cluster does not know Datasources.", "Look what is missing: kubectl datasource doctor"
         )
     if _UNKNOWN_RESOURCE in said:
         return Refused(_sentence(said))
+    validation = _VALIDATION.fullmatch(said)
+    said = said if validation is None else f"error: {validation['said']}"
     return Unreachable(f"The cluster cannot be asked. kubectl says: {said or 'nothing'}")
 
 
@@ -313,7 +341,9 @@ def _first_complaint(said: str) -> tuple[str, str]:
 
 
 def _sentence(text: str) -> str:
-    stripped = text.strip().rstrip(".").removeprefix('error when creating "STDIN": ')
+    stripped = _PREFACE.sub("", text.strip().rstrip("."), count=1)
+    # What a page or a terminal shows as one paragraph: each line of kubectl's is one objection of several.
+    stripped = re.sub(r"\s*\n[ *]*", "; ", stripped).replace(":;", ":")
     # The names of resources have no capitals, wherever they stand.
     named = re.match(r'[a-z][a-z0-9.-]*( "| is forbidden)', stripped)
     return (stripped if named else stripped[:1].upper() + stripped[1:]) + "."

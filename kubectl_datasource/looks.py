@@ -56,7 +56,7 @@ def list_datasources(kubectl: Kubectl, wanted: Listing) -> Exit:
         screen.show(*listing.table(shown, utc_now(), namespaces=kubectl.all_namespaces, wide=wide))
     else:
         where = "." if kubectl.all_namespaces else " in this namespace."
-        screen.note(f"There are no Datasources{where}")
+        screen.note(f"There are no Datasources{' with these labels' if wanted.selector else ''}{where}")
     return Exit.FINE
 
 
@@ -221,9 +221,9 @@ def switch(kubectl: Kubectl, names: Sequence[str], *, suspended: bool, seconds: 
         try:
             kubectl.suspend(name, suspended=suspended)
         except Refused as error:
-            ends[name] = Ended(error.exit, error.what)
+            ends[name] = Ended(error.exit, f"{error.what} {error.remedy}".strip())
             continue
-        done = Ended(Exit.FINE, f"{name} is suspended." if suspended else f"{name} goes on.")
+        done = Ended(Exit.FINE, f"{name} is suspended." if suspended else f"{name} is no longer suspended.")
         if seconds is not None:
             judge = partial(_switched, done)
             ends[name] = wait(screen, partial(kubectl.datasource, name), judge, timedelta(seconds=seconds))

@@ -13,7 +13,7 @@ from datasource.api.objects import Condition
 if TYPE_CHECKING:
     from datasource.api.spec import OAuth2
 
-_TOLD = ("clientID", "clientSecretRef", "privateKeyRef", "issuer", "authorizeURL", "tokenURL", "scopes")
+_TOLD = ("provider", "clientID", "clientSecretRef", "privateKeyRef", "issuer", "authorizeURL", "tokenURL", "scopes")
 """The fields of spec.oauth2 that somebody is told about."""
 
 

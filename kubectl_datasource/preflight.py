@@ -50,4 +50,4 @@ def you_may_install(survey: Survey) -> Check:
     missing = [str(each.spec.resource_attributes) for each in survey.may_install if not each.status.allowed]
     if missing:
         return Check(name, Verdict.FAILED, f"missing: {several(missing)}", "Ask a cluster administrator to install it.")
-    return Check(name, Verdict.OK, "they reach for an installation")
+    return Check(name, Verdict.OK, "they are enough for an installation")

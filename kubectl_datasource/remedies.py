@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from datasource.api.names import credential_secret_name
-from datasource.api.states import Reason
+from datasource.api.states import PROVIDER_REACHABLE, Reason
 from datasource.process.installation import SYSTEM_NAMESPACE
 from kubectl_datasource.advice import (
     Advice,
@@ -37,7 +37,7 @@ def advice_for(case: Case) -> Advice:
 
 def _resuming(case: Case, advice: Advice) -> Advice:
     """Nothing that the operator or a person would do happens before `spec.suspend` is taken back."""
-    resume = Command(case.patch({"suspend": False}), "first: refreshes continue, and links are offered again")
+    resume = Command(case.plugin("resume"), "first: refreshes continue, and links are offered again")
     return replace(advice, where=("spec.suspend", *advice.where), commands=(resume, *advice.commands))
 
 
@@ -84,6 +84,14 @@ def _refresh_failing(case: Case) -> Advice:
 
 
 def _consent_missing(case: Case) -> Advice:
+    reachable = case.datasource.status.condition(PROVIDER_REACHABLE)
+    if reachable is not None and reachable.status == "False":
+        return Advice(
+            "The link is there, but an authorization fails while the operator cannot reach the provider. Correct that first. "
+            "Then a person has to open the link and consent.",
+            ("spec.oauth2.issuer", "spec.oauth2.tokenURL"),
+            (*editing(case), _authorize(case)),
+        )
     return Advice("Everything is prepared. A person has to open the link and consent.", (), (_authorize(case),))
 
 
@@ -166,9 +174,14 @@ def _parameters_incomplete(case: Case) -> Advice:
         "authorizeURL": case.oauth2.authorize_url,
         "tokenURL": case.oauth2.token_url,
     }
-    missing = [field for field in _REQUIRED if not values[field]]
     placeholders = {"clientID": "CLIENT_ID", "authorizeURL": "https://AUTHORIZE_URL", "tokenURL": "https://TOKEN_URL"}
-    patch = case.patch({"oauth2": {field: placeholders[field] for field in missing}})
+    # The message knows what the preset or the issuer gives, and what it asks for instead.
+    named = [field.removeprefix("spec.oauth2.") for field in fields_in(case)]
+    preset = case.oauth2.preset
+    asked_for = dict[str, str]() if preset is None else preset.asks_for
+    known = {**placeholders, **asked_for}
+    missing = [field for field in named if field in known] or [field for field in _REQUIRED if not values[field]]
+    patch = case.patch({"oauth2": {field: known[field] for field in missing}})
     fields = tuple(f"spec.oauth2.{field}" for field in missing) or fields_in(case)
     return Advice(
         "Some OAuth2 parameters are missing. The service shows them where you register the application.",

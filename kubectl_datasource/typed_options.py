@@ -71,16 +71,16 @@ def look_at_scopes(scopes: Sequence[str]) -> None:
     """
     for scope in scopes:
         if not scope.strip():
-            raise Misused(f"--scope is empty. {_EMPTY}", "Say a scope, or leave this --scope out.")
+            raise Misused(f"--scope is empty. {_EMPTY}", "Give a scope, or leave this --scope out.")
         if words := scope.split()[1:]:
-            raise Misused(f"--scope has {len(words) + 1} scopes in it.", f"Say it once for each: {_each(scope)}")
+            raise Misused(f"--scope has {len(words) + 1} scopes in it.", f"Repeat the option for each: {_each(scope)}")
         if not _SCOPE.fullmatch(scope):
             raise Misused(
                 f"--scope {scope} has a character that no scope has.",
                 "A scope is printable ASCII without spaces, quotation marks and backslashes.",
             )
         if len(scope) > LONGEST_SCOPE:
-            raise Misused(f"--scope is longer than {LONGEST_SCOPE} characters.", "Say --scope once for each scope.")
+            raise Misused(f"--scope is longer than {LONGEST_SCOPE} characters.", "Repeat --scope for each scope.")
     twice = [scope for scope, times in Counter(scopes).items() if times > 1]
     if twice:
         raise Misused(f"--scope {twice[0]} is there twice.", "Leave one of the two out.")
@@ -100,7 +100,7 @@ def look_at_urls(urls: Mapping[str, str]) -> None:
     """
     for option, url in urls.items():
         if not url.strip():
-            raise Misused(f"{option} is empty. {_EMPTY}", f"Say the URL, or leave {option} out.")
+            raise Misused(f"{option} is empty. {_EMPTY}", f"Give the URL, or leave {option} out.")
         # Whether plain http will do is for the installation to say.
         found = endpoint_problem(url, allow_insecure_http=True)
         if found is not None:

@@ -63,7 +63,7 @@ def _looked(look: Callable[[], Datasource], judge: Judge[T]) -> T | Going | Ende
     except Unreachable:
         return Going("trying to reach the cluster, which does not answer")
     except Refused as error:
-        return Ended(error.exit, error.what, is_missing=isinstance(error, NotFound))
+        return Ended(error.exit, f"{error.what} {error.remedy}".strip(), is_missing=isinstance(error, NotFound))
 
 
 def not_looked_at(datasource: Datasource) -> Going | None:

@@ -25,7 +25,7 @@ def header_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
             yield SpecProblem(field, f"names {printable(header.name)} twice", "Leave one of the two out.")
         if (header.value is None) is (header.secret_ref is None):
             yield SpecProblem(
-                field, f"needs either value or secretRef for {printable(header.name)}", "Say one of them."
+                field, f"needs either value or secretRef for {printable(header.name)}", "Set one of them."
             )
         wrong = None if header.value is None else value_problem(header.value)
         if wrong is not None:

@@ -290,7 +290,7 @@ def _reply_problems(oauth2: OAuth2) -> Iterator[SpecProblem]:
             yield SpecProblem(
                 "spec.oauth2.errorRules",
                 "has an entry that matches every reply",
-                "Say path, error, description or status.",
+                "Set path, error, description or status.",
             )
     captured = oauth2.captured_fields
     # Apps mount what the template makes of captured fields, and must never see a refresh token.

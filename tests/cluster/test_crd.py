@@ -196,7 +196,7 @@ REFUSED = [
         {**COMPLETE["oauth2"], "tokenURLs": [CHOICE], "refreshURL": "https://login.example.com/refresh"},
         "spec.oauth2.tokenURLs and refreshURL are both set",
     ),
-    ("oauth2/scopes", ["read write"], "spec.oauth2.scopes[0]"),
+    ("oauth2/scopes", ["read write"], "Write each scope as an entry of its own"),
     ("oauth2/scopes", ["read", "read"], "Duplicate value"),
     ("oauth2/scopes", "read", "spec.oauth2.scopes"),
     ("oauth2/clientAuthentication", "basic", "spec.oauth2.clientAuthentication: Unsupported value"),
@@ -226,7 +226,7 @@ REFUSED = [
     ("oauth2/grantIdleLifetime", "1s", "spec.oauth2.grantIdleLifetime is too short: use at least 1m"),
     ("oauth2/grantIdleLifetime", "", "spec.oauth2.grantIdleLifetime"),
     ("oauth2/resource", ["https://api.example.com/#part"], "spec.oauth2.resource[0]"),
-    ("oauth2/resource", ["api"], "spec.oauth2.resource[0]"),
+    ("oauth2/resource", ["api"], "must be an absolute URI without a fragment, such as https://api.example.com"),
     ("oauth2/errorCodes", {"bad": "slow_down"}, "spec.oauth2.errorCodes"),
     ("oauth2/errorCodes", {"x" * 129: "invalid_grant"}, "spec.oauth2.errorCodes has a code that is empty or longer"),
     ("oauth2/errorCodes", {"": "invalid_grant"}, "spec.oauth2.errorCodes has a code that is empty or longer"),
@@ -411,6 +411,7 @@ def test_bad_value_is_refused_with_field_and_remedy(cluster: Cluster, path: str,
 
     assert not accepted
     assert message in said
+    assert "should match" not in said, "a pattern says nothing to the person who wrote the value"
 
 
 @pytest.mark.parametrize(("path", "value"), ACCEPTED, ids=[f"{each[0]}={each[1]}"[:80] for each in ACCEPTED])
@@ -474,6 +475,11 @@ def test_every_field_is_explained(cluster: Cluster) -> None:
     assert {"clientID", "clientSecretRef", "authorizeURL", "tokenURL", "scopes"} <= set(fields)
     for field in fields:
         assert "DESCRIPTION" in cluster.kubectl("explain", f"datasource.spec.oauth2.{field}").stdout
+
+
+def test_no_field_has_a_pattern_that_people_would_read() -> None:
+    """A rule has a message of ours."""
+    assert not re.findall(r"^ *pattern:", (REPOSITORY / "crds" / "datasource.yaml").read_text(), re.MULTILINE)
 
 
 def test_unseen_datasource_is_in_progress_for_kstatus(cluster: Cluster) -> None:

@@ -76,6 +76,18 @@ def queries(namespace: str = ".*", datasource: str = ".*") -> dict[str, str]:
     }
 
 
+def choices(namespace: str = ".*") -> dict[str, str]:
+    """What Grafana asks for the choices above the panels, as PromQL: label_values is a word of Grafana's own."""
+    asked = dict[str, str]()
+    for variable in json.loads(dashboard.RESULT.read_text())["templating"]["list"][1:]:
+        values = re.fullmatch(r"label_values\((.+), *(\w+)\)", variable["query"]["query"])
+        assert values is not None, variable
+        asked[f"choice of {variable['name']}"] = f"count by ({values[2]}) ({values[1]})".replace(
+            "$namespace", namespace
+        )
+    return asked
+
+
 @pytest.fixture
 def rule_file(tmp_path: Path) -> Path:
     """The rules as Prometheus itself reads them, without the wrapping of the Prometheus Operator."""
@@ -86,6 +98,13 @@ def rule_file(tmp_path: Path) -> Path:
 
 def test_rules_are_valid(rule_file: Path) -> None:
     assert f"{len(alerts())} rules found" in promtool("check", "rules", rule_file)
+
+
+def test_each_panel_asks_and_no_word_of_grafana_is_left_in_what_it_asks() -> None:
+    panels = [each for each in json.loads(dashboard.RESULT.read_text())["panels"] if each["type"] != "row"]
+    assert [each["title"] for each in panels if not each.get("targets")] == []
+    assert len(queries()) == sum(len(each["targets"]) for each in panels), "no two panels of one title"
+    assert [each for each in (queries("shop", "calendar") | choices("shop")).values() if "$" in each] == []
 
 
 def test_queries_of_the_dashboard_are_valid(tmp_path: Path) -> None:
@@ -231,6 +250,8 @@ def test_scrape_carries_every_series_that_alerts_and_dashboard_use(
     # Every query of the dashboard answers over that very scrape, whatever is chosen for namespace and Datasource.
     asked = {
         **queries(),
+        **choices(),
+        **{f"{name}, one chosen": each for name, each in choices(user.namespace).items()},
         **{f"{name}, one chosen": each for name, each in queries(user.namespace, "calendar|waits").items()},
     }
     path = tmp_path / "queries.yaml"

@@ -1,6 +1,7 @@
 """What the values of the chart do, and what is said of values that are wrong."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,31 @@ def test_notes_say_that_an_image_without_a_registry_cannot_be_pulled(notes: Call
     assert "names no registry" in notes({})
     assert "names no registry" not in notes({"image": {"registry": "registry.example.com"}})
     assert "names no registry" not in notes({"image": {"repository": "registry.example.com/datasource-operator"}})
+
+
+def test_notes_go_from_a_proof_of_life_to_a_datasource_its_link_and_the_documentation(
+    notes: Callable[[dict[str, Any]], str],
+) -> None:
+    said = notes({})
+    steps = (
+        "rollout status",
+        "datasource doctor",
+        "kind: Datasource",
+        "redirectURI",
+        "authorizationLink",
+        "docs/index.md",
+    )
+    places = [said.index(step) for step in steps]
+    assert places == sorted(places)
+    pasted = re.search(r"^kubectl .* <<END\n(.*?)\nEND\n", said, re.DOTALL | re.MULTILINE)
+    assert pasted is not None
+    assert yaml.safe_load(pasted[1])["spec"] == {"url": "https://api.example.com/calendar/v3"}
+
+
+def test_notes_name_the_paths_that_browsers_need(notes: Callable[[dict[str, Any]], str]) -> None:
+    assert "Only /authorize, /callback and /done" in notes({})
+    sign_in = {"issuer": "https://id.example.com", "clientID": "datasource", "secretName": "datasource-sign-in"}
+    assert "all paths below it need" in notes({"signIn": sign_in})
 
 
 def test_notes_say_how_a_url_of_this_machine_is_reached(notes: Callable[[dict[str, Any]], str]) -> None:

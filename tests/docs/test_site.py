@@ -51,3 +51,14 @@ def test_a_link_that_leads_nowhere_ends_the_build_headings_included() -> None:
 def test_links_lead_to_files_since_a_site_has_no_page_for_a_folder(page: str) -> None:
     led_to = [target.partition("#")[0] for target in targets((REPOSITORY / page).read_text()) if ":" not in target]
     assert [each for each in led_to if ((REPOSITORY / page).parent / each).is_dir() and each] == []
+
+
+_FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", list(pages(SITE["nav"])))
+def test_what_belongs_to_an_item_of_a_list_is_indented_so_that_the_site_sees_it(page: str) -> None:
+    """MkDocs wants four spaces, where others take the width of the marker. Else the list ends there, and begins again at 1."""
+    text = _FENCE.sub("", (REPOSITORY / page).read_text())
+    after_a_gap = re.findall(r"\n *\n( *)(?=\S)", text)
+    assert {len(spaces) % 4 for spaces in after_a_gap} == {0}

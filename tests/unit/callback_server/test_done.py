@@ -1,9 +1,13 @@
 """The done page: what it says of a credential that will be missed for something later."""
 
-from callback_server.done import gaps
+from dataclasses import replace
+from typing import Any
+
+from callback_server.done import gained, gaps
 from callback_server.language import shown, texts_in
 from datasource.records.credential import CredentialFacts
-from tests.support.builders import NOW, facts
+from tests.support.builders import NOW, credential, facts
+from tests.unit.callback_server.test_consent import situation
 
 
 def test_credential_that_is_all_that_was_asked_for_has_no_gaps() -> None:
@@ -29,3 +33,23 @@ def test_missing_refresh_token_is_told_with_the_time_to_come_back() -> None:
     assert french.endswith("Une personne devra redonner son accord le 1er juillet 2026, 12:00 UTC.")
     (gap,) = gaps(CredentialFacts("c"), {})
     assert "when the access token expires" in gap
+
+
+def rows(authorize_host: str, **changes: Any) -> dict[str, tuple[str, ...]]:
+    """What the page says of a new credential, by its labels."""
+    stored = credential(**changes)
+    return {row.label: row.values for row in gained(replace(situation(), credential=stored), authorize_host)}
+
+
+def test_what_was_granted_is_told_scope_by_scope_and_names_that_say_nothing_come_last() -> None:
+    told = rows("login.example.com", granted_scopes=("read", "email", "write.all"))["Granted"]
+    assert told == ("read your e-mail address", "what login.example.com calls read, write.all")
+    german = shown(told[1], "de", texts_in("de"))
+    assert german == "was bei login.example.com so heißt: read, write.all"
+    assert rows("login.example.com", granted_scopes=("email",))["Granted"] == ("read your e-mail address",)
+    assert rows("login.example.com", granted_scopes=())["Granted"] == ("what the service showed you",)
+
+
+def test_service_has_the_name_that_it_had_on_the_page_before() -> None:
+    assert rows("login.example.com")["To take it back"] == ("withdraw the access in your account at login.example.com",)
+    assert rows("")["To take it back"] == ("withdraw the access in your account at the service",)

@@ -41,6 +41,8 @@ def test_empty_list_says_so_beside_the_result(cluster: Cluster, capsys: pytest.C
     assert plugin("list") == 0
     out, err = capsys.readouterr()
     assert (out, err) == ("", "There are no Datasources in this namespace.\n")
+    assert plugin("list", "-l", "team=x") == 0
+    assert capsys.readouterr().err == "There are no Datasources with these labels in this namespace.\n"
     assert plugin("list", "-o", "json") == 0
     assert printed(capsys) == {"items": []}
 

@@ -90,9 +90,49 @@ def test_the_same_complaint_about_many_objects_is_said_once() -> None:
     assert failure(f"Warning: x is deprecated\n{one}").what.startswith("subjectaccessreviews")
 
 
-def test_a_complaint_of_several_lines_stays_whole() -> None:
+def test_a_complaint_of_several_lines_stays_whole_on_one_line() -> None:
     said = "Error from server (Invalid): admission webhook denied the request:\n* first\n* second"
-    assert failure(said).what == "Admission webhook denied the request:\n* first\n* second."
+    assert failure(said).what == "Admission webhook denied the request: first; second."
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        'error when creating "STDIN": ',
+        'error when retrieving current configuration of:\nResource: "r"\nName: "x"\nfrom server for: "STDIN": ',
+        'error when applying patch:\n{"spec":{}}\nto:\nResource: "r"\nfor: "STDIN": error when patching "STDIN": ',
+    ],
+)
+def test_what_kubectl_was_doing_with_an_object_is_left_out(before: str) -> None:
+    problem = failure(f'Error from server (Forbidden): {before}datasources.datasource.dev "x" is forbidden: no right')
+    assert isinstance(problem, Forbidden)
+    assert problem.what == 'datasources.datasource.dev "x" is forbidden: no right.'
+
+
+def test_object_that_validation_refuses_is_an_answer_of_the_cluster() -> None:
+    problem = failure('The Datasource "x" is invalid: \n* spec.url: Invalid value: "a"\n* spec.oauth2: too long')
+    assert (type(problem), problem.exit) == (Refused, Exit.NOT_AS_WANTED)
+    assert problem.what == 'The Datasource "x" is invalid: spec.url: Invalid value: "a"; spec.oauth2: too long.'
+
+
+def test_field_to_sort_by_that_there_is_not_is_wrong_usage() -> None:
+    problem = failure('error: couldn\'t find any field with path "{.foo}" in the list of objects')
+    assert problem.exit is Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    "advice", ["", "; if you choose to ignore these errors, turn validation off with --validate=false"]
+)
+def test_schema_that_cannot_be_read_is_a_cluster_that_cannot_be_asked(advice: str) -> None:
+    problem = failure(
+        'error: error validating "STDIN": error validating data: failed to download openapi: connection refused'
+        + advice
+    )
+    assert isinstance(problem, Unreachable)
+    assert (
+        problem.what
+        == "The cluster cannot be asked. kubectl says: error: failed to download openapi: connection refused"
+    )
 
 
 def test_who_asks_and_where_is_chosen_as_with_kubectl() -> None:
@@ -117,11 +157,14 @@ def test_request_timeout_is_that_of_the_user(cluster: Cluster) -> None:
 
 
 def test_datasource_that_is_not_there_is_named_with_its_namespace(cluster: Cluster) -> None:
-    cluster.refuses("get", GONE)
+    for verb in ("get", "patch", "annotate"):
+        cluster.refuses(verb, GONE)
     with pytest.raises(NotFound, match="There is no Datasource x in namespace shop"):
         Kubectl(namespace="shop").datasource("x")
-    with pytest.raises(NotFound, match="in the namespace of your context"):
-        Kubectl().datasource("x")
+    for act in (Kubectl().datasource, Kubectl().suspend, lambda name: Kubectl().annotate(name, "a", "b")):
+        with pytest.raises(NotFound, match="There is no Datasource x in the namespace of your context") as caught:
+            act("x")
+        assert "kubectl datasource list -A" in caught.value.remedy
 
 
 def test_a_watch_tells_one_event_after_another(cluster: Cluster) -> None:

@@ -205,7 +205,7 @@ def test_nothing_logged_and_no_right_are_told_apart(cluster: Cluster, capsys: py
 
 
 @pytest.mark.parametrize(
-    ("command", "value", "says"), [("suspend", "true", "is suspended"), ("resume", "false", "goes on")]
+    ("command", "value", "says"), [("suspend", "true", "is suspended"), ("resume", "false", "is no longer suspended")]
 )
 def test_switches_patch_the_spec_and_wait_until_it_is_seen(
     command: str, value: str, says: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]

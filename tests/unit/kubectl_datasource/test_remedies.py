@@ -4,11 +4,20 @@ from typing import Any
 
 import pytest
 
+from datasource.api.presets import PRESETS
 from datasource.api.states import Reason
 from kubectl_datasource.advice import Advice, Case
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.remedies import ADVICE, advice_for, reads_client_secret
 from tests.unit.kubectl_datasource.builders import LINK, OAUTH2, datasource
+
+READY = {
+    "type": "Ready",
+    "status": "False",
+    "reason": "AuthorizationRequired",
+    "message": "Ready for authorization.",
+    "lastTransitionTime": "2026-07-01T11:00:00Z",
+}
 
 
 def advice(reason: Reason | str | None, exists: bool | None = None, **given: Any) -> Advice:
@@ -74,6 +83,22 @@ def test_missing_parameters_are_named_and_patched() -> None:
     told = advice(Reason.PARAMETERS_INCOMPLETE, oauth2={"clientID": "my-app"})
     assert told.where == ("spec.oauth2.authorizeURL", "spec.oauth2.tokenURL")
     assert set(merged_spec(told.commands[0].line)["oauth2"]) == {"authorizeURL", "tokenURL"}
+
+
+def test_missing_parameter_of_a_preset_is_patched_as_the_message_names_it() -> None:
+    oauth2 = {"clientID": "my-app", "provider": "okta"}
+    told = advice(Reason.PARAMETERS_INCOMPLETE, oauth2=oauth2, message="Not set yet: spec.oauth2.issuer. An example.")
+    assert told.where == ("spec.oauth2.issuer",)
+    assert merged_spec(told.commands[0].line)["oauth2"] == PRESETS["okta"].asks_for
+
+
+@pytest.mark.parametrize("reachable", ["False", "True", "Unknown"])
+def test_provider_that_cannot_be_reached_comes_before_the_link(reachable: str) -> None:
+    condition = READY | {"type": "ProviderReachable", "status": reachable}
+    told = advice(Reason.AUTHORIZATION_REQUIRED, conditions=[READY, condition])
+    verbs = [words(command.line)[1] for command in told.commands]
+    assert verbs == (["edit", "datasource"] if reachable == "False" else ["datasource"])
+    assert ("Everything is prepared" in told.what) is (reachable != "False")
 
 
 def test_parameters_that_a_newer_operator_misses_are_taken_from_its_message() -> None:
@@ -157,7 +182,7 @@ def test_public_client_that_is_rejected_has_no_secret_to_replace() -> None:
 def test_suspension_is_taken_back_first(reason: Reason) -> None:
     told = advice(reason, spec={"suspend": True})
     assert told.where[0] == "spec.suspend"
-    assert merged_spec(told.commands[0].line) == {"suspend": False}
+    assert told.commands[0].line == "kubectl datasource resume calendar -n shop --context=prod"
     assert "by itself" not in told.what
 
 
