@@ -30,6 +30,7 @@ from datasource_operator.decisions.obstacles import (
     secret_has_another_type,
     secret_is_a_copy,
     secret_is_leaving,
+    secret_lost_its_annotations,
     secrets_forbidden,
 )
 from datasource_operator.provider_looks import NotLookedYet, ProviderLooks
@@ -90,9 +91,7 @@ class SurroundingsReader:
             return Surroundings(_in_the_way(each.metadata, seen.name, role), name)
         for each in ours:
             if not is_ours(each.metadata, seen.name, role):
-                return Surroundings(
-                    secret_conflict(name, role, each.metadata.annotations.get(Annotation.DATASOURCE)), name
-                )
+                return Surroundings(_not_ours(each.metadata, seen.uid, role), name)
             # A Secret of our very type comes back with a restore; of another type there are copies.
             if role is Role.TOKEN and type_ != SecretType.TOKEN and read_stored(each.metadata).is_copy:
                 return Surroundings(secret_is_a_copy(name), name)
@@ -121,6 +120,14 @@ class SurroundingsReader:
         for problem in egress_problems(endpoints, self.settings.egress):
             raise problem.error()
         material.require_allowed(endpoints)
+
+
+def _not_ours(metadata: Metadata, uid: str, role: Role) -> Finding:
+    """A Secret of the type that we need there: somebody else's, or one that we wrote and whose annotations are gone."""
+    stored = read_stored(metadata)
+    if role is Role.TOKEN and not stored.is_copy and any(owner.uid == uid for owner in stored.owners):
+        return secret_lost_its_annotations(metadata.name)
+    return secret_conflict(metadata.name, role, metadata.annotations.get(Annotation.DATASOURCE))
 
 
 def _in_the_way(metadata: Metadata, datasource_name: str, role: Role) -> Finding:

@@ -276,6 +276,9 @@ def test_two_of_one_name_in_two_namespaces_never_touch_each_other(user: User) ->
         user.cluster.kubectl("delete", "namespace", other.namespace, "--wait=false")
 
 
+CREDENTIAL = "calendar-oauth2-credential"
+
+
 def changes_of_the_token_secret(user: User, since: str) -> list[tuple[str, dict[str, Any]]]:
     """What a watch of it shows since that resourceVersion: ADDED, MODIFIED or DELETED, and the Secret."""
     path = f"/api/v1/namespaces/{user.namespace}/secrets?watch=1&timeoutSeconds=3&resourceVersion={since}"
@@ -290,8 +293,10 @@ def test_what_reloader_compares_changes_once_for_each_refresh_and_is_another_sec
     for value in ("1", "2"):
         user.annotate("refresh", value)
         user.wait_for_handled("refresh", value)
-        token = user.decoded("calendar-oauth2-credential", "access_token")
-        eventually("apps have it", lambda token=token: user.decoded("calendar-token", "access_token") == token)
+        eventually(
+            "apps have it",
+            lambda: user.decoded("calendar-token", "access_token") == user.decoded(CREDENTIAL, "access_token"),
+        )
     # A change of metadata alone is no restart.
     user.kubectl("annotate", "secret", "calendar-token", "example.com/seen=yes")
     user.clear("1")

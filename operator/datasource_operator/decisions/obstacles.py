@@ -67,6 +67,15 @@ def secret_is_a_copy(name: str) -> Finding:
     )
 
 
+def secret_lost_its_annotations(name: str) -> Finding:
+    """We wrote it, and its owner still says so. Without its annotations it is no Secret that we write or delete."""
+    return Finding(
+        Reason.SECRET_CONFLICT,
+        f"Secret {name} has lost its annotations of datasource.dev, so the operator no longer writes or deletes it. It may "
+        "hold a token. Delete it: where apps should have a token, the operator makes it again.",
+    )
+
+
 def secret_has_another_type(name: str) -> Finding:
     """Ours, of a type that spec.tokenSecret does not name: the type of a Secret never changes."""
     return Finding(

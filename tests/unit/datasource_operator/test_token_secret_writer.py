@@ -361,3 +361,46 @@ def test_what_stands_there_instead_since_a_moment_ago_is_not_written_into(there:
         assert after == before
         assert world.ready.reason == Reason.SECRET_CONFLICT
         assert "already exists and does not belong to this Datasource" in world.ready.message
+
+
+STRIPPED: Mapping[str, Mapping[str, Any]] = {
+    "annotations": {"annotations": None},
+    "annotations and labels": {"annotations": None, "labels": None},
+    "the owner's name alone": {"annotations": {Annotation.DATASOURCE: "another"}},
+}
+
+
+@pytest.mark.parametrize("taken", STRIPPED.values(), ids=STRIPPED)
+@pytest.mark.parametrize("wanted", [BASIC, {"name": "registry"}], ids=["another type", "our type"])
+def test_one_without_its_annotations_is_told_as_what_it_is_and_after_a_clear_too(
+    wanted: Mapping[str, Any], taken: Mapping[str, Any]
+) -> None:
+    """The token in it outlives a clear: so it is not called somebody else's."""
+    world = authorized(wanted)
+    world.kube.server.merge_patch(SECRETS, NAMESPACE, "registry", {"metadata": taken}, manager="kubectl-annotate")
+    stripped = secret(world)
+    for annotations in ({}, {Annotation.CLEAR_CREDENTIAL: "1"}):
+        now_wants(world, wanted, **annotations)
+        world.restart()
+        world.reconcile()
+        assert world.ready.reason == Reason.SECRET_CONFLICT
+        assert "Secret registry has lost its annotations of datasource.dev" in world.ready.message
+        assert "It may hold a token. Delete it" in world.ready.message
+        assert secret(world) == stripped
+    world.kube.remove(SECRETS, NAMESPACE, "registry")
+    world.restart()
+    world.reconcile()
+    assert world.ready.reason == Reason.CREDENTIAL_CLEARED
+
+
+def test_copy_without_annotations_that_kept_the_owner_is_somebody_elses() -> None:
+    world = authorized()
+    found = secret(world)
+    assert found is not None
+    world.kube.remove(SECRETS, NAMESPACE, "registry")
+    kept = {"name": "registry", "ownerReferences": found["metadata"]["ownerReferences"]}
+    copy = world.kube.server.create(SECRETS, NAMESPACE, found | {"metadata": kept}, manager="replicator")
+    world.restart()
+    world.reconcile()
+    assert "Secret registry already exists and does not belong to this Datasource" in world.ready.message
+    assert secret(world) == copy
