@@ -126,7 +126,7 @@ class Release:
             say("      no image in it: RELEASE_IMAGE names no OCI archive")
             return
         found = image.read(Path(self.settings.image))
-        image.check_base(found, self.settings.base)
+        image.check_base(found, self.settings.bases)
         (wheel,) = self.folder.glob("datasource_operator-*.whl")
         origin.check(found, wheel, (self.source.folder / "requirements" / "run.txt").read_text("utf-8"))
         name = f"datasource-operator-{self.version}"
