@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.local.cache import REPOSITORY
@@ -22,9 +23,13 @@ PLACES: dict[str, str] = {
 """Where, and what stands around it."""
 
 
-def version() -> str:
+INSTALL_YAML = {"deploy/install.yaml": PLACES["deploy/base/operator.yaml"]}
+"""What `make manifests` makes of them."""
+
+
+def version(checkout: Path = REPOSITORY) -> str:
     """What pyproject.toml says."""
-    return str(tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"])
+    return str(tomllib.loads((checkout / "pyproject.toml").read_text("utf-8"))["project"]["version"])
 
 
 def written(text: str, pattern: str, wanted: str) -> str:
@@ -37,13 +42,14 @@ def written(text: str, pattern: str, wanted: str) -> str:
     return re.sub(pattern, put, text, flags=re.MULTILINE)
 
 
-def stale() -> dict[Path, str]:
+def stale(checkout: Path = REPOSITORY, places: Mapping[str, str] = PLACES) -> dict[Path, str]:
     """Files that name another version, and what should stand in them."""
     found = {}
-    for name, pattern in PLACES.items():
-        path = REPOSITORY / name
-        wanted = written(path.read_text(), pattern, version())
-        if wanted != path.read_text():
+    for name, pattern in places.items():
+        path = checkout / name
+        text = path.read_text("utf-8")
+        wanted = written(text, pattern, version(checkout))
+        if wanted != text:
             found[path] = wanted
     return found
 

@@ -13,6 +13,7 @@ import yaml
 from deploy.local import build
 from deploy.local.cache import BUILD, REPOSITORY, locked
 from deploy.local.progress import say
+from generators import version
 from release import changelog, chart, image, krew, origin, packages, program, provenance, sbom
 from release.archives import Member, members_of, tar, tar_gz
 from release.keys import private_key
@@ -125,7 +126,7 @@ class Release:
             say("      no image in it: RELEASE_IMAGE names no OCI archive")
             return
         found = image.read(Path(self.settings.image))
-        image.check_base(found, self.settings.base)
+        image.check_base(found, self.settings.bases)
         (wheel,) = self.folder.glob("datasource_operator-*.whl")
         origin.check(found, wheel, (self.source.folder / "requirements" / "run.txt").read_text("utf-8"))
         name = f"datasource-operator-{self.version}"
@@ -175,6 +176,7 @@ def main() -> None:
         empty(made)
         source = export(REPOSITORY, BUILD / "release" / "source")
         refuse_another_tag(REPOSITORY, source.version)
+        refuse_other_versions(source)
         release = Release(source, settings, made)
         release.write()
         release.sign(signer)
@@ -184,6 +186,20 @@ def main() -> None:
         shutil.move(made, DIST)
     say(f"      {len(list(DIST.iterdir()))} files of version {release.version} in {DIST}")
     say(f"      signed with the key whose release.pub has the SHA-256 {signer.fingerprint}")
+
+
+def refuse_other_versions(source: Source) -> None:
+    """The manifests would run the image of another version, or the plugin would say that it is one.
+
+    Raises:
+        Refused: with the first file that names another version than pyproject.toml.
+    """
+    stale = version.stale(source.folder, {**version.PLACES, **version.INSTALL_YAML})
+    for path in sorted(stale):
+        raise Refused(
+            f"{path.relative_to(source.folder)} names another version than pyproject.toml, which has {source.version}. "
+            "Type `make manifests`, and commit."
+        )
 
 
 def _refuse_what_stays(dist: Path) -> None:

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -75,19 +75,19 @@ def read(path: Path) -> Image:
     return Image(str(tagged[0]["digest"]), found, members)
 
 
-def check_base(image: Image, base: str) -> None:
-    """Hold what the builder noted against RELEASE_BASE.
+def check_base(image: Image, bases: Sequence[str]) -> None:
+    """Hold what the builder noted against RELEASE_BASE. Of an image for several platforms, it notes one for each.
 
     Raises:
         Refused: they differ.
     """
-    digest = base.rpartition("@")[2]
+    digests = [each.rpartition("@")[2] for each in bases]
     for each in image.platforms:
-        if each.base_digest and each.base_digest != digest:
+        if each.base_digest and each.base_digest not in digests:
             raise Refused(
-                f"The image for {each.platform} says that it is based on {each.base_digest}, and RELEASE_BASE on {digest}. "
-                "Build it again from RELEASE_BASE, or name what it was built from. With --layers, buildah notes a step of its "
-                "own instead: build without that."
+                f"The image for {each.platform} says that it is based on {each.base_digest}, and RELEASE_BASE on "
+                f"{' and '.join(digests)}. Build it again from RELEASE_BASE, or name there what each platform was built from. "
+                "With --layers, buildah notes a step of its own instead: build without that."
             )
 
 

@@ -29,8 +29,8 @@ def statement(subjects: Mapping[str, str], settings: Settings, commit: str, lock
     dependencies += [
         {"uri": f"{repository}@{commit}#{name}", "digest": {"sha256": each}} for name, each in sorted(locks.items())
     ]
-    if settings.base:
-        name, _, digest = settings.base.partition("@sha256:")
+    for base in settings.bases:
+        name, _, digest = base.partition("@sha256:")
         dependencies.append({"uri": f"pkg:docker/{name}", "digest": {"sha256": digest}})
     told = {f"RELEASE_{name.upper()}": getattr(settings, name) for name in _TOLD}
     return {

@@ -21,7 +21,7 @@ class Settings:
         key: a private key, ECDSA on P-256, as PEM.
         key_password: of that key, where it has one.
         image: an OCI archive of the image.
-        base: the image that it was built from, by digest.
+        base: the image that it was built from, by digest; with several platforms, that of each, after spaces.
         repository: where the image will be pulled from.
         source: the URL of the repository.
         download: the URL of the folder that will hold what is in dist/.
@@ -59,6 +59,11 @@ class Settings:
         for problem in told._problems():
             raise Refused(problem)
         return told
+
+    @property
+    def bases(self) -> list[str]:
+        """One, or that of each platform."""
+        return self.base.split()
 
     def refuse_paths_in(self, *folders: Path) -> None:
         """Nothing that was given may lie where everything is made anew: it would be gone.
@@ -101,7 +106,7 @@ class Settings:
                 found.append(f"RELEASE_{name.upper()}: there is no file {path}.")
         if self.archives and not Path(self.archives).is_dir():
             found.append(f"RELEASE_ARCHIVES: there is no folder {self.archives}.")
-        if self.image and not _DIGEST.fullmatch(self.base):
+        if self.image and not (self.bases and all(_DIGEST.fullmatch(each) for each in self.bases)):
             found.append(
                 f"RELEASE_BASE must name by digest what the image was built from, such as python:3.11-slim@sha256:...; "
                 f"it is {self.base or 'empty'}. A tag moves: later it would not be known what was in it."

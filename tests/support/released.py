@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.local.cache import REPOSITORY
-from generators.version import version
+from generators.version import INSTALL_YAML, PLACES, version
 
 VERSION = "9.8.7"
 REGISTRY_PATH = "registry.example.com/team/datasource-operator"
@@ -45,12 +45,7 @@ class Checkout:
         return made
 
     def _name_the_version(self) -> None:
-        for name in (
-            "pyproject.toml",
-            "packages/kubectl-datasource/pyproject.toml",
-            "deploy/chart/Chart.yaml",
-            "deploy/install.yaml",
-        ):
+        for name in ("pyproject.toml", *PLACES, *INSTALL_YAML):
             path = self.folder / name
             path.write_text(path.read_text().replace(version(), VERSION))
         changelog = self.folder / "CHANGELOG.md"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from release.archives import Member, tar
-from release.image import check_base, named, read
+from release.image import Image, PlatformImage, check_base, named, read
 from release.refusal import Refused
 from tests.unit.release.oci import archive
 
@@ -72,10 +72,21 @@ def test_part_that_is_missing_or_altered_is_refused(tmp_path: Path) -> None:
 
 def test_base_that_the_builder_noted_must_be_the_one_that_is_named(tmp_path: Path) -> None:
     noted = read(written(tmp_path, archive({}, base_digest=BASE)))
-    check_base(noted, f"python@{BASE}")
+    other = f"python@{BASE[:-1]}b"
+    check_base(noted, [f"python@{BASE}"])
     with pytest.raises(Refused, match="says that it is based on"):
-        check_base(noted, f"python@{BASE[:-1]}b")
-    check_base(read(written(tmp_path, archive({}))), f"python@{BASE}")
+        check_base(noted, [other])
+    check_base(read(written(tmp_path, archive({}))), [f"python@{BASE}"])
+
+
+def test_each_platform_has_a_base_of_its_own() -> None:
+    """So buildah notes it, where the base is an index of both."""
+    other = BASE[:-1] + "b"
+    platforms = (PlatformImage("linux/amd64", "x", BASE, {}), PlatformImage("linux/arm64", "y", other, {}))
+    both = Image("z", platforms, {})
+    check_base(both, [f"python@{BASE}", f"python@{other}"])
+    with pytest.raises(Refused, match="linux/arm64 says that it is based on"):
+        check_base(both, [f"python@{BASE}", f"python@{BASE[:-1]}c"])
 
 
 @pytest.mark.parametrize("annotations", [{}, None, {"org.opencontainers.image.ref.name": "x", "kept": "y"}])

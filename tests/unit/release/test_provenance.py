@@ -1,5 +1,7 @@
 """What a release says of how it came to be."""
 
+from dataclasses import replace
+
 from release.provenance import statement
 from release.settings import Settings
 
@@ -39,3 +41,10 @@ def test_neither_the_key_nor_a_path_of_the_machine_is_repeated() -> None:
 
 def test_builder_that_nobody_named_is_said_not_to_be() -> None:
     assert "not-told" in statement({}, Settings(), "c", {})["predicate"]["runDetails"]["builder"]["id"]
+
+
+def test_base_of_each_platform_is_named() -> None:
+    one, other = "python@sha256:" + "a" * 64, "python@sha256:" + "b" * 64
+    told = statement({}, replace(SETTINGS, base=f"{one} {other}"), "c" * 40, {})
+    uris = told["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert [each["digest"]["sha256"] for each in uris if each["uri"].startswith("pkg:docker/")] == ["a" * 64, "b" * 64]

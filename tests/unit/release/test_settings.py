@@ -36,6 +36,7 @@ def test_key_alone_is_enough(told: dict[str, str]) -> None:
         ("RELEASE_BASE", "python:3.11-slim", "by digest"),
         ("RELEASE_BASE", f"python@{DIGEST}0", "by digest"),
         ("RELEASE_BASE", f"@{DIGEST}", "by digest"),
+        ("RELEASE_BASE", f"python@{DIGEST} python:3.11-slim", "by digest"),
         ("RELEASE_REPOSITORY", "datasource-operator", "RELEASE_REPOSITORY must be a registry and a path"),
         ("RELEASE_REPOSITORY", "https://registry.example.com/x", "RELEASE_REPOSITORY must"),
         ("RELEASE_REPOSITORY", "registry.example.com/x:1.0", "RELEASE_REPOSITORY must"),
@@ -58,6 +59,7 @@ def test_what_is_wrong_is_refused_by_name(name: str, value: str, said: str, told
         {"RELEASE_REPOSITORY": "registry.example.com:5000/team/datasource-operator"},
         {"RELEASE_MAINTAINER": "Ada Lovelace <ada@example.com>"},
         {"RELEASE_MAINTAINER": "The Team"},
+        {"RELEASE_BASE": f"python@{DIGEST} python:3.11-slim@{DIGEST}"},
         {"RELEASE_SOURCE": "https://example.com/team/datasource-operator"},
     ],
 )
