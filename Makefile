@@ -97,7 +97,7 @@ node-shared: $(READY)
 node-anew: $(READY)
 	TESTS_FOLDER=node-anew $(PYTEST_NODE) -m anew
 
-gitops: tools ## what we make for other people's operators, held against their CRDs, Argo CD's own packages and Flux's controllers; 6 minutes, and much longer the first time, to build them
+gitops: tools ## what we make for other people's operators, held against their CRDs, Argo CD's own packages and Flux's controllers; 4 to 6 minutes, and much longer the first time, to build them
 	@$(RUN) -m tests.support.go_programs
 	$(VENV)/bin/pytest tests/gitops --durations=15
 
