@@ -31,18 +31,14 @@ _KLOG = re.compile(r"[IWEF]\d{4} \d\d:")
 """What client-go logs of each retry, before kubectl says the same in a sentence."""
 
 _IS_INVALID = re.compile(r'The \S+ "[^"]*" is invalid: ')
-"""How kubectl tells of an object that validation or an admission policy refuses, without the head of other refusals."""
-
 _PREFACE = re.compile(r'error when .*(for:|creating|patching|replacing) "STDIN": ', re.DOTALL)
 """What kubectl was doing with an object from its input, and all of the object."""
 
 _VALIDATION = re.compile(
-    r'error: error validating "STDIN": error validating data: (?P<said>.*?)(; if you choose to ignore these errors.*)?',
-    re.DOTALL,
+    r'error validating "STDIN": error validating data: |; if you choose to ignore these errors.*', re.DOTALL
 )
-"""kubectl could not read the schema. Its advice is to go without, which helps nobody where no one answers."""
+"""What kubectl says about a schema that it could not read, beside the cause: its advice is to go without."""
 
-_UNKNOWN_FIELD = "couldn't find any field with path"
 _UNKNOWN_RESOURCE = "doesn't have a resource type"
 _MEANINGS: Mapping[str, type[Refused]] = {"NotFound": NotFound, "Forbidden": Forbidden}
 _NO_ANSWER = {"ServiceUnavailable", "InternalError", "Timeout", "ServerTimeout", "TooManyRequests", "Unknown"}
@@ -306,7 +302,7 @@ def failure(stderr: str) -> Problem:
         return _MEANINGS.get(refusal["reason"], Refused)(_sentence(refusal["message"]) + more)
     if _IS_INVALID.match(said):
         return Refused(_sentence(said))
-    if _UNKNOWN_FIELD in said:
+    if "couldn't find any field with path" in said:
         return Misused("kubectl cannot sort by this field.", "Write a field that they have, such as .status.expiresAt.")
     if _UNKNOWN_RESOURCE in said and PLURAL in said:
         return NotInstalled(
@@ -314,9 +310,7 @@ def failure(stderr: str) -> Problem:
         )
     if _UNKNOWN_RESOURCE in said:
         return Refused(_sentence(said))
-    validation = _VALIDATION.fullmatch(said)
-    said = said if validation is None else f"error: {validation['said']}"
-    return Unreachable(f"The cluster cannot be asked. kubectl says: {said or 'nothing'}")
+    return Unreachable(f"The cluster cannot be asked. kubectl says: {_VALIDATION.sub('', said) or 'nothing'}")
 
 
 def _not_run(stderr: str) -> Problem:
@@ -342,7 +336,6 @@ def _first_complaint(said: str) -> tuple[str, str]:
 
 def _sentence(text: str) -> str:
     stripped = _PREFACE.sub("", text.strip().rstrip("."), count=1)
-    # What a page or a terminal shows as one paragraph: each line of kubectl's is one objection of several.
     stripped = re.sub(r"\s*\n[ *]*", "; ", stripped).replace(":;", ":")
     # The names of resources have no capitals, wherever they stand.
     named = re.match(r'[a-z][a-z0-9.-]*( "| is forbidden)', stripped)
