@@ -46,7 +46,9 @@ def install(cluster: Cluster, overlay: str = "cluster-wide") -> None:
     manifests = rendered(REPOSITORY / "deploy" / "overlays" / overlay)
     objects = [each for each in yaml.safe_load_all(manifests) if each["kind"] not in _NOT_APPLIED]
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(objects))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/datasources.datasource.dev")
+    # First its name: waiting for a condition fails where the CRD is so new that it has none.
+    for wanted in ("jsonpath={.status.acceptedNames.kind}=Datasource", "condition=Established"):
+        cluster.kubectl("wait", f"--for={wanted}", "--timeout=60s", "crd/datasources.datasource.dev")
 
 
 @dataclass

@@ -76,7 +76,7 @@ def test_oldest_versions_are_those_that_programs_and_packages_ask_for() -> None:
     python = plugin["requires-python"].removeprefix(">=")
     assert f"| {python} and newer |" in ROWS["Python (plugin, from PyPI)"]
     words = " ".join((REPOSITORY / "docs" / "plugin.md").read_text().split())
-    assert f"From Python {python} on, the package `kubectl-datasource`" in words
+    assert f"Python {python} or newer, you can install the package `kubectl-datasource`" in words
     number = ("no", "one", "two", "three", "four", "five", "six")[len(plugin["dependencies"])]
     assert f"It has {number} dependencies" in words
 

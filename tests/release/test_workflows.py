@@ -98,7 +98,7 @@ def test_updates_are_asked_for_of_every_kind_of_dependency() -> None:
 WITHOUT_UPDATES = {
     "tests/gitops/crds": "dependabot runs `go mod tidy`, which would drop what only its files are wanted of",
     **dict.fromkeys(
-        (f"tests/gitops/flux/{each}-controller" for each in ("source", "kustomize", "helm")),
+        (f"tests/gitops/flux/{each}-controller" for each in ("source", "kustomize", "helm", "notification")),
         "they have the versions of one release of Flux",
     ),
     "deploy/local/node/pause": "it depends on nothing",
