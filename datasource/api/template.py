@@ -5,6 +5,7 @@ import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from urllib.parse import quote
 
 from datasource.outbound.printable import printable
@@ -48,24 +49,41 @@ FILTERS: Mapping[str, Callable[[str], str]] = {"b64": _b64, "json": _json, "urle
 BASIC_AS = "basic_as:"
 """With a user name behind it: what stands after `Authorization: Basic` for that user, with the value as the password."""
 
+_FILTER_NAMES = (*FILTERS, f"{BASIC_AS}USER")
+
+_LIKE = 0.65
+"""How much of two names is the same, at least, where one was meant for the other."""
+
 # RFC 7617 section 2: a user name has no colon and no control character. White space would be a slip of whoever wrote it.
 _BASIC_USER = re.compile(r"[^\s:|{}\x00-\x1f\x7f-\x9f]{1,128}")
 
 
 def unknown_variables(text: str, captured: Sequence[str] = ()) -> Iterator[str]:
-    """The variables that a template uses and that do not exist; `captured` names the captured fields that do."""
-    known = {*VARIABLES, *(CAPTURED + name for name in captured)}
-    return (name for name in map(variable_of, _placeholders(text)) if name not in known)
+    """The variables that a template uses and that do not exist, each once; `captured` names the captured fields that do."""
+    known = variables(captured)
+    return (name for name in dict.fromkeys(map(variable_of, _placeholders(text))) if name not in known)
+
+
+def variables(captured: Sequence[str]) -> dict[str, None]:
+    """What a template may use, where those fields are captured."""
+    return dict.fromkeys((*VARIABLES, *(CAPTURED + name for name in captured)))
+
+
+def perhaps(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a wrong one is most like, if it is like any; only the beginning of a long one is looked at."""
+    folded = {each.lower(): each for each in known}
+    like = get_close_matches(name[:LONGEST_SHOWN].lower(), folded, n=1, cutoff=_LIKE)
+    return folded[like[0]] if like else None
 
 
 def filter_problems(text: str) -> Iterator[str]:
     """What is wrong with the filters of a template: the rest of a sentence that begins with the field."""
-    for placeholder in _placeholders(text):
+    for placeholder in dict.fromkeys(_placeholders(text)):
         filters = _filters_of(placeholder)
         if len(filters) > MOST_FILTERS:
             yield f"has more than {MOST_FILTERS} filters in {_braced(placeholder)}"
         yield from (
-            f"uses the unknown filter {shown(name)} in {_braced(placeholder)}"
+            f"uses the unknown filter {shown(name)} in {_braced(placeholder)}{_meant(perhaps(name, _FILTER_NAMES))}"
             for name in filters
             if name not in FILTERS and not _is_basic(name)
         )
@@ -125,6 +143,16 @@ def shown(name: str) -> str:
 
 def _braced(placeholder: str) -> str:
     return f"{{{{ {shown(placeholder)} }}}}"
+
+
+def _meant(name: str | None) -> str:
+    return "" if name is None else f" (perhaps {name} is meant)"
+
+
+def variable_problem(variable: str, captured: Sequence[str]) -> str:
+    """What is wrong with a variable that does not exist: the rest of a sentence that begins with the field."""
+    like = perhaps(variable, variables(captured))
+    return f"uses the unknown variable {_braced(variable)}{_meant(None if like is None else _braced(like))}"
 
 
 def _placeholders(text: str) -> Iterator[str]:

@@ -2,11 +2,20 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from datasource.api.names import GROUP, LAST_APPLIED
 from datasource.api.secret_metadata import LARGEST_METADATA, SecretMetadata
 from datasource.api.spec import Spec, SpecProblem, TokenSecretTemplate
-from datasource.api.template import LONGEST_SHOWN, filter_problems, rendered_size, shown, unknown_variables, uses
+from datasource.api.template import (
+    LONGEST_SHOWN,
+    filter_problems,
+    rendered_size,
+    shown,
+    unknown_variables,
+    uses,
+    variable_problem,
+)
 
 LARGEST_SECRET = 512 * 1024
 """Bytes of a token Secret's data: its keys, and its values in base64. Kubernetes takes 1 MiB before base64."""
@@ -19,6 +28,9 @@ What v0.1.0 let in is served as long as the Secret can be made.
 
 LARGEST_ANNOTATIONS = 255 * 1024
 """Bytes of a template's annotations, keys and values: Kubernetes takes 256 KiB in all, and some are ours."""
+
+MOST_TOLD = 3
+"""Problems of a template that are told at once."""
 
 _TEMPLATE = "spec.tokenSecret.template"
 _SEE = "See `kubectl explain dsrc.spec.tokenSecret.template.data` for the known ones."
@@ -38,8 +50,20 @@ def template_problem(spec: Spec) -> SpecProblem | None:
     known: dict[str, SpecProblem | None] = spec.__dict__
     if "template_problem" not in known:
         captured = () if spec.oauth2 is None else spec.oauth2.captured_names
-        known["template_problem"] = next(_template_problems(spec.token_secret.template, captured), None)
+        problems = _template_problems(spec.token_secret.template, captured)
+        known["template_problem"] = _together(tuple(islice(problems, MOST_TOLD + 1)))
     return known["template_problem"]
+
+
+def _together(problems: tuple[SpecProblem, ...]) -> SpecProblem | None:
+    """Several problems as one, so that nobody mends a template mistake by mistake."""
+    if not problems:
+        return None
+    first, *others = problems[:MOST_TOLD]
+    said = [first.problem, *(f"{each.field} {each.problem}" for each in others)]
+    more = " There are more." if len(problems) > MOST_TOLD else ""
+    remedies = dict.fromkeys(each.remedy for each in (first, *others))
+    return SpecProblem(first.field, ". ".join(said), " ".join(remedies) + more)
 
 
 def template_size(template: TokenSecretTemplate) -> int:
@@ -130,11 +154,7 @@ def _data_problems(data: Mapping[str, str], captured: tuple[str, ...]) -> Iterat
                 "Use up to 253 letters, digits, - _ and ., not . alone and no two dots in front.",
             )
         for variable in unknown_variables(text, captured):
-            yield SpecProblem(
-                f"{_TEMPLATE}.data[{key}]",
-                f"uses the unknown variable {{{{ {shown(variable)} }}}}",
-                _SEE,
-            )
+            yield SpecProblem(f"{_TEMPLATE}.data[{key}]", variable_problem(variable, captured), _SEE)
         for problem in filter_problems(text):
             yield SpecProblem(f"{_TEMPLATE}.data[{key}]", problem, _SEE)
     if (too_large := size_problem(data, {})) is not None:

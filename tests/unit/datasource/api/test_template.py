@@ -17,11 +17,13 @@ from datasource.api.template import (
     VARIABLES,
     filter_problems,
     least_sizes,
+    perhaps,
     render,
     rendered_size,
     unknown_variables,
     uses,
     values,
+    variables,
 )
 
 VALUES = {name: f"<{name}>" for name in VARIABLES}
@@ -186,25 +188,64 @@ def test_filter_changes_what_is_filled_in(placeholder: str, rendered: str) -> No
     assert filled_in(text, OF_TOKEN) == f"<{rendered}>"
 
 
+LIKE_BASIC_AS = " (perhaps basic_as:USER is meant)"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("{{ url | upper }}", "uses the unknown filter upper in {{ url | upper }}"),
         ("{{ url | }}", "uses the unknown filter  in {{ url |  }}"),
         ("{{ url || b64 }}", "uses the unknown filter  in {{ url |  | b64 }}"),
-        ("{{ url | B64 }}", "uses the unknown filter B64 in {{ url | B64 }}"),
-        ("{{ url | basic_as }}", "uses the unknown filter basic_as in {{ url | basic_as }}"),
-        ("{{ url | basic_as: }}", "uses the unknown filter basic_as: in {{ url | basic_as: }}"),
-        ("{{ url | basic_as:a:b }}", "uses the unknown filter basic_as:a:b in {{ url | basic_as:a:b }}"),
-        ("{{ url | basic_as: a }}", "uses the unknown filter basic_as: a in {{ url | basic_as: a }}"),
-        ("{{ url | basic_as:a\x01 }}", "uses the unknown filter basic_as:a  in {{ url | basic_as:a  }}"),
-        ("{{ url | basic_as:a\x7f }}", "uses the unknown filter basic_as:a  in {{ url | basic_as:a  }}"),
+        ("{{ url | B64 }}", "uses the unknown filter B64 in {{ url | B64 }} (perhaps b64 is meant)"),
+        ("{{ url | basic_as }}", f"uses the unknown filter basic_as in {{{{ url | basic_as }}}}{LIKE_BASIC_AS}"),
+        ("{{ url | basic_as: }}", f"uses the unknown filter basic_as: in {{{{ url | basic_as: }}}}{LIKE_BASIC_AS}"),
+        (
+            "{{ url | basic_as:a:b }}",
+            f"uses the unknown filter basic_as:a:b in {{{{ url | basic_as:a:b }}}}{LIKE_BASIC_AS}",
+        ),
+        (
+            "{{ url | basic_as: a }}",
+            f"uses the unknown filter basic_as: a in {{{{ url | basic_as: a }}}}{LIKE_BASIC_AS}",
+        ),
+        (
+            "{{ url | basic_as:a\x01 }}",
+            f"uses the unknown filter basic_as:a  in {{{{ url | basic_as:a  }}}}{LIKE_BASIC_AS}",
+        ),
+        (
+            "{{ url | basic_as:a\x7f }}",
+            f"uses the unknown filter basic_as:a  in {{{{ url | basic_as:a  }}}}{LIKE_BASIC_AS}",
+        ),
         ("{{ url | b64 | b64 | b64 }}", "has more than 2 filters in {{ url | b64 | b64 | b64 }}"),
         ("{{ url | basic_as:a | b64 | b64 }}", "has more than 2 filters in {{ url | basic_as:a | b64 | b64 }}"),
     ],
 )
 def test_filter_that_there_is_not_is_told(text: str, problem: str) -> None:
     assert problem in list(filter_problems(text))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("acces_token", "access_token"),
+        ("accessToken", "access_token"),
+        ("scope", "scopes"),
+        ("Name", "name"),
+        ("captured.instance", "captured.instance_url"),
+        ("captured.tenant", "captured.instance_url"),
+        ("refresh_token", None),
+        ("", None),
+        ("x" * 8000, None),
+    ],
+)
+def test_variable_that_is_like_a_known_one_brings_that_to_mind(wrong: str, meant: str | None) -> None:
+    assert perhaps(wrong, variables(("instance_url",))) == meant
+
+
+def test_same_mistake_is_told_once() -> None:
+    text = "{{ tokn }}{{tokn}}{{ url | md5 }}{{ url|md5 }}"
+    assert list(unknown_variables(text)) == ["tokn"]
+    assert list(filter_problems(text)) == ["uses the unknown filter md5 in {{ url | md5 }}"]
 
 
 def test_user_as_long_as_the_template_is_shown_in_part() -> None:

@@ -40,6 +40,24 @@ def test_filter_that_there_is_not_is_named_with_its_key() -> None:
     )
 
 
+def test_several_mistakes_are_told_at_once() -> None:
+    see = "See `kubectl explain dsrc.spec.tokenSecret.template.data` for the known ones."
+    field = "spec.tokenSecret.template.data"
+    wrong = {"a": "{{ acces_token }}", "b": "{{ access_token | b64enc }}"}
+    first = f"{field}[a] uses the unknown variable {{{{ acces_token }}}} (perhaps {{{{ access_token }}}} is meant)"
+    second = f"{field}[b] uses the unknown filter b64enc in {{{{ access_token | b64enc }}}} (perhaps b64 is meant)"
+    assert str(refused_template(data=wrong)) == f"{first}. {second}. {see}"
+
+    label = "spec.tokenSecret.template.labels[x] has a value that no label can have"
+    how = "Use up to 63 letters, digits, - _ and ., with a letter or digit at both ends."
+    three = refused_template(data=wrong, labels={"x": "-"})
+    assert str(three) == f"{first}. {second}. {label}. {see} {how}"
+
+    four = refused_template(data=wrong | {"c": "{{ tokn }}"}, labels={"x": "-"})
+    third = f"{field}[c] uses the unknown variable {{{{ tokn }}}}"
+    assert str(four) == f"{first}. {second}. {third}. {see} There are more."
+
+
 def test_variable_as_long_as_the_template_is_shown_in_part() -> None:
     assert len(str(refused_template(data={"bad": "{{" + "x" * 8188 + "}}"}))) < 500
 
