@@ -303,9 +303,7 @@ def failure(stderr: str) -> Problem:
     if _IS_INVALID.match(said):
         return Refused(_sentence(said))
     if "couldn't find any field with path" in said:
-        return Misused(
-            "kubectl cannot sort by this field.", "Write a field that Datasources have, such as .status.expiresAt."
-        )
+        return Misused("kubectl cannot sort by this field.", "Write one of a Datasource, such as .status.expiresAt.")
     if _UNKNOWN_RESOURCE in said and PLURAL in said:
         return NotInstalled(
             "This cluster does not know Datasources.", "Look what is missing: kubectl datasource doctor"
