@@ -12,10 +12,11 @@ from typing import IO, Any
 import pytest
 import yaml
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.processes import free_ports
-from deploy.local.stack import SYSTEM_NAMESPACE, Process
+from deploy.local.stack import Process
 from tests.support.api import CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, api_of
 from tests.support.person import Person
 from tests.support.plugin import ESCAPE, Plugin, administrator, closed_port_kubeconfig, editor
