@@ -51,5 +51,5 @@ def test_each_of_several_crds_is_waited_for() -> None:
 
 
 def test_crd_that_is_never_served_is_an_error_with_its_conditions() -> None:
-    with pytest.raises(StackError, match="The CRD things was not served within 0 s.*NamesAccepted"):
+    with pytest.raises(StackError, match=r"The CRD things was not served within 0 s.*NamesAccepted"):
         wait_until_established(cluster(things=[NOT_YET]), "things", seconds=0)
