@@ -12,7 +12,6 @@ from callback_server.consent import Consent
 from callback_server.cookie import is_same_browser
 from callback_server.flows import FlowStore
 from callback_server.language import Words, read_back, text
-from callback_server.looks import Looks
 from callback_server.pages import (
     UNBRANDED,
     Banner,
@@ -28,6 +27,7 @@ from callback_server.pages import (
 from callback_server.parameter_rows import Shown
 from callback_server.references import reference_of
 from callback_server.refusals import Refused
+from callback_server.shared_reads import Lanes
 from callback_server.signed_in.destinations import Destination
 from callback_server.situation import Observer, Situation, effective_parameters
 from callback_server.way_on import WayOn
@@ -73,7 +73,7 @@ class DoneService:
     settings: Settings
     observer: Observer
     flows: FlowStore
-    looks: Looks
+    lanes: Lanes
     link_keys: LinkKeyStore
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     monotonic: Callable[[], float] = time.monotonic
@@ -91,7 +91,7 @@ class DoneService:
             raise refusals.cookie_is_missing()
         # Whoever is not the browser that began gets no further than this look.
         origin = flow_key_origin(key, Purpose.DONE, self.link_keys.current, utc_now())
-        lane = self.looks.lane(origin, key.digest, refused=refusals.unknown_flow())
+        lane = self.lanes.lane(origin, key.digest, refused=refusals.unknown_flow())
         found = await lane.record(key, has_key=lambda found: done_id_is_of(key, found.flow))
         flow = _own_flow(key, cookie, found)
         way_on = await may_see(flow, done_id)

@@ -9,7 +9,7 @@ from datasource.api.states import State
 from kubectl_datasource.exits import Exit, NotFound, Refused, Unreachable
 from kubectl_datasource.objects import Datasource
 
-LOOK_EVERY = timedelta(seconds=1)
+POLL_INTERVAL = timedelta(seconds=1)
 """A look is a run of kubectl: a fifth of a second of one core, and one GET."""
 
 
@@ -57,7 +57,7 @@ def wait_for(
             gave_up = f"Gave up after {timeout.total_seconds():.0f} s of {judged.text}."
             return Ended(Exit.TIMED_OUT, f"{gave_up} {judged.in_the_way}".strip())
         show(judged.text)
-        sleep(min(LOOK_EVERY.total_seconds(), max(0.0, deadline - monotonic())))
+        sleep(min(POLL_INTERVAL.total_seconds(), max(0.0, deadline - monotonic())))
 
 
 def _looked(look: Callable[[], Datasource], judge: Judge[T]) -> T | Going | Ended:
