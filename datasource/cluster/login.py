@@ -21,6 +21,10 @@ class UnusableLogin(Exception):
     """This process cannot log in to the API server. The text says why and what to do, and holds no secret."""
 
 
+class _NoKubeconfig(UnusableLogin):
+    """There is no file of that name."""
+
+
 async def login(kubeconfig: str | None = None) -> Configuration:
     """Where the API server is and how to log in: a named kubeconfig, else the pod's ServiceAccount, else ~/.kube/config.
 
@@ -61,6 +65,8 @@ def login_problems(kubeconfig: str | None) -> Iterator[None]:
         else:
             login_of = f"the kubeconfig {kubeconfig or DEFAULT_KUBECONFIG}"
             remedy = "Correct the file, or set KUBECONFIG to the path of another."
+            if isinstance(error, _NoKubeconfig):
+                remedy = "Set KUBECONFIG to the path of a kubeconfig, or run the process in a pod."
         text = f"{login_of} cannot be used to log in to the API server: {why}. {remedy}"
         raise UnusableLogin(text) from None
 
@@ -73,7 +79,7 @@ def _require_kubeconfig(kubeconfig: str | None) -> None:
     paths = (kubeconfig or DEFAULT_KUBECONFIG).split(os.pathsep)
     if not any(path and Path(path).expanduser().exists() for path in paths):
         no_pod = "" if kubeconfig else ", KUBECONFIG is not set, and this process does not run in a pod"
-        raise UnusableLogin(f"there is no such file{no_pod}")
+        raise _NoKubeconfig(f"there is no such file{no_pod}")
 
 
 def _why(error: Exception) -> str:

@@ -60,7 +60,7 @@ def test_kubeconfig_that_cannot_be_used_ends_the_process_in_two_sentences(
         main()
     said = str(ended.value.code)
     assert said.startswith(f"datasource-callback-server: the kubeconfig {tmp_path / 'missing'} cannot be used")
-    assert said.endswith("set KUBECONFIG to the path of another.")
+    assert said.endswith("Set KUBECONFIG to the path of a kubeconfig, or run the process in a pod.")
 
 
 def test_sign_in_without_its_secret_ends_the_process_with_its_name(

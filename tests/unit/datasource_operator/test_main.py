@@ -57,7 +57,7 @@ def test_kubeconfig_that_cannot_be_used_ends_the_process_in_two_sentences(
     assert str(ended.value.code).startswith(
         f"datasource-operator: the kubeconfig {tmp_path / 'missing'} cannot be used"
     )
-    assert str(ended.value.code).endswith("set KUBECONFIG to the path of another.")
+    assert str(ended.value.code).endswith("Set KUBECONFIG to the path of a kubeconfig, or run the process in a pod.")
 
 
 async def test_cluster_that_is_too_old_is_asked_for_its_version_and_nothing_else() -> None:

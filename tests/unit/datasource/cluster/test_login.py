@@ -140,7 +140,7 @@ async def test_folder_in_place_of_a_kubeconfig_is_an_error_with_the_words_of_the
 
 
 async def test_kubeconfig_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UnusableLogin, match=r"there is no such file\. "):
+    with pytest.raises(UnusableLogin, match=r"there is no such file\. Set KUBECONFIG to the path of a kubeconfig"):
         await login(f"{tmp_path / 'missing'}{os.pathsep}{tmp_path / 'missing too'}")
 
 
