@@ -26,7 +26,7 @@ from datasource.records.fingerprint import fingerprint
 from datasource.records.token_secret import plan_token_secret
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Observed
-from datasource_operator.decisions.status import Surface, status_patch, wanted_status
+from datasource_operator.decisions.status import StatusSettings, status_patch, wanted_status
 
 CLIENT_SECRET = "app"  # noqa: S105 - the name of a Secret
 LIFETIME = timedelta(hours=1)
@@ -133,8 +133,8 @@ class Maker:
         return parse_spec(datasource.spec, allow_insecure_http=False, egress=_EGRESS)
 
     @property
-    def _surface(self) -> Surface:
-        return Surface(self.external_url, secrets.token_bytes)
+    def _surface(self) -> StatusSettings:
+        return StatusSettings(self.external_url, secrets.token_bytes)
 
     def _observed(self, datasource: Datasource, facts: CredentialFacts | None, now: datetime) -> Observed:
         metadata = datasource.metadata

@@ -29,12 +29,13 @@ from callback_server.cookie import COOKIE, cookie_hash
 from datasource.api.names import CALLBACK_FIELD_MANAGER, credential_secret_name, redirect_uri, ticket_in
 from datasource.api.objects import PartialObject
 from datasource.api.requests import Requests
+from datasource.process.installation import SYSTEM_NAMESPACE
 from datasource.records import flow as records
 from datasource.records.credential import CredentialFacts
 from datasource.records.credential_patches import credential_manifest
 from datasource.records.flow import FLOW_LIFETIME, Flow, Outcome, key_hash, new_flow_key
 from datasource.records.ticket import ticket_hash
-from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
+from deploy.local.stack import CALLBACK_SERVER
 
 _FIELD = re.compile(r'name="(ticket|token)" value="([^"]*)"')
 _ONWARD = re.compile(r'<a class="button" href="([^"]*)"')

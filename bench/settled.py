@@ -16,11 +16,12 @@ from bench.meter import Calls, cpu_seconds, resident_kib
 from bench.world import World, caught_up, world
 from bench.writing import RUNS
 from datasource.api.names import SecretType
+from datasource.process.installation import SYSTEM_NAMESPACE
 from datasource_operator.decisions.election import RENEW_EVERY
 from deploy.local.cache import REPOSITORY
 from deploy.local.processes import StackError
 from deploy.local.progress import Ticker
-from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE
+from deploy.local.stack import OPERATOR
 
 SHARING = ("restart", "memory", "idle")
 

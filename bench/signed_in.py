@@ -25,10 +25,11 @@ from callback_server.signed_in.sessions import SESSION
 from datasource.api.objects import PartialObject
 from datasource.oauth2.kubernetes_user import EVERYBODY, User
 from datasource.process.clock import utc_now
+from datasource.process.installation import SYSTEM_NAMESPACE
 from datasource.records.flow import key_hash
 from datasource.records.link_keys import LinkKey, LinkKeys, link_keys_manifest
 from datasource.records.session import Session, digest_of_settings, new_session_key, session_manifest
-from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
+from deploy.local.stack import CALLBACK_SERVER
 from tests.support.sign_in import with_component
 
 PEOPLE = 200

@@ -15,8 +15,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
-from deploy.local.stack import SYSTEM_NAMESPACE
 
 _NOT_FORWARDED = {"host", "connection", "transfer-encoding", "content-length", "keep-alive", "accept-encoding"}
 

@@ -22,11 +22,11 @@ from bench.meter import AuditLog, Busy, Calls, cpu_seconds, service_account
 from bench.objects import Maker
 from datasource.api.clock import micro_time
 from datasource.api.names import CALLBACK_RIGHTS
-from datasource.process.installation import LEASE_NAME
+from datasource.process.installation import LEASE_NAME, SYSTEM_NAMESPACE
 from deploy.local.cache import BUILD, REPOSITORY
 from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import Child, free_ports
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Process, Stack, install
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, Process, Stack, install
 from tests.support.api import LEASES, Api, Manifest, api_of
 
 FOLDER = BUILD / "bench"

@@ -14,6 +14,7 @@ from callback_server.app import create_app, services
 from callback_server.server import server_of
 from callback_server.signed_in.wiring import egress_to_issuer
 from datasource.cluster.kube import Kube
+from datasource.cluster.login import UnusableLogin
 from datasource.outbound.json_text import DEEPEST
 from datasource.process.journal import journal_in
 from datasource.process.logs import configure_logging
@@ -40,11 +41,18 @@ def main() -> None:
     sys.setrecursionlimit(DEEPEST)
     # What the imports made stays. A collection that went through those 100,000 objects stopped the event loop for 60 ms.
     gc.freeze()
-    uvloop.run(run(settings, pages, probes))
+    try:
+        uvloop.run(run(settings, pages, probes))
+    except UnusableLogin as error:
+        sys.exit(f"datasource-callback-server: {error}")
 
 
 async def run(settings: Settings, pages: tuple[str, int], probes: tuple[str, int]) -> None:
-    """Serve in this event loop; uvicorn takes the signals and waits for the requests under way."""
+    """Serve in this event loop; uvicorn takes the signals and waits for the requests under way.
+
+    Raises:
+        UnusableLogin: no login for the API server was found, or it cannot be read.
+    """
     # Before anything else, and without the API server.
     journal = journal_in(settings.journal)
     async with (

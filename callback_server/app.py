@@ -34,8 +34,7 @@ from callback_server.flows import FlowStore
 from callback_server.form_body import body_of
 from callback_server.granted import NotGranted, PatientReads
 from callback_server.identity import IdentityCheck
-from callback_server.limits import Clicks, Exceeded, Misses, Pace, Places
-from callback_server.looks import Lane, Looks
+from callback_server.limits import Bulkhead, Clicks, Exceeded, JunkLimit, RateLimiter
 from callback_server.metrics import RequestMetrics, count_refused, route_of
 from callback_server.named_place import named_place, place_of
 from callback_server.pages import dialog_page, onward_page, refusal_page
@@ -45,6 +44,7 @@ from callback_server.refusals import Kind, Refused
 from callback_server.replayer import CodeReplayer
 from callback_server.revocation import GrantRevoker
 from callback_server.security import is_from_our_page, is_navigation
+from callback_server.shared_reads import Lane, Lanes
 from callback_server.signed_in.destinations import NAME, NAMESPACE, Destination
 from callback_server.signed_in.routes import People, people_routes
 from callback_server.signed_in.visitors import SignInNeeded, cookie_of
@@ -91,7 +91,7 @@ class Services:
     callback: CallbackService
     done: DoneService
     settings: Settings
-    misses: Misses
+    junk: JunkLimit
     link_keys: LinkKeyStore
     replays: Replays | None = None
     """What becomes of replies that lie in the journal; None where there is none."""
@@ -100,9 +100,9 @@ class Services:
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
 
-def places(*, per_namespace: int) -> Places:
+def bulkhead(*, per_namespace: int) -> Bulkhead:
     """Who waits for a provider that hangs holds a connection and 90 KiB, and nobody up: there may be many."""
-    return Places(
+    return Bulkhead(
         in_all=PLACES, per_namespace=per_namespace, reserved=RESERVED_PLACES, longest_wait=5.0, longest_line=48
     )
 
@@ -117,7 +117,7 @@ def services(
     """Wire everything up; `to_issuer` sends the requests of sign-in, where people sign in."""
     discovery = Discovery(transport, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
     # A look takes 15 s where an issuer hangs at each of its places.
-    lookups = places(per_namespace=LOOKS_PER_NAMESPACE)
+    lookups = bulkhead(per_namespace=LOOKS_PER_NAMESPACE)
     # Before a code is spent, reads take turns. After that nobody can begin again: they are done, however much there is.
     patient, fair = PatientReads(kube), FairReads(kube)
     fair_and_patient = PatientReads(fair)
@@ -135,11 +135,11 @@ def services(
     flows = FlowStore(kube, settings.system_namespace, utc_now)
 
     def new_lane() -> Lane:
-        return Lane(glance, flows, Pace(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
+        return Lane(glance, flows, RateLimiter(time.monotonic, per_second=100, burst=100, longest_wait=5.0))
 
-    looks = Looks(new_lane)
+    lanes = Lanes(new_lane)
     # An exchange with a provider that hangs takes 20 s: it must not hold the places of other tenants.
-    exchanges = places(per_namespace=EXCHANGES_PER_NAMESPACE)
+    exchanges = bulkhead(per_namespace=EXCHANGES_PER_NAMESPACE)
     acceptance = Acceptance(
         CredentialStore(credential_secrets, utc_now),
         GrantRevoker(DroppedGrants(transport, clients_afterwards, credential_secrets, utc_now), kube),
@@ -148,7 +148,7 @@ def services(
     replayer = CodeReplayer(kube, credential_secrets, clients_afterwards, acceptance, flows)
     replays = None if journal is None else Replays(journal, replayer.replay)
     dialog = DialogService(
-        clients, transport, settings, observer, flows, looks, Clicks(time.monotonic), exchanges, link_keys, utc_now
+        clients, transport, settings, observer, flows, lanes, Clicks(time.monotonic), exchanges, link_keys, utc_now
     )
     signing_in = (
         None
@@ -162,7 +162,7 @@ def services(
             CodeExchange(transport, clients, utc_now),
             observer,
             flows,
-            looks,
+            lanes,
             exchanges,
             link_keys,
             acceptance,
@@ -170,9 +170,9 @@ def services(
             replays,
             None if signing_in is None else signing_in.gate,
         ),
-        done=DoneService(settings, observer, flows, looks, link_keys),
+        done=DoneService(settings, observer, flows, lanes, link_keys),
         settings=settings,
-        misses=Misses(time.monotonic),
+        junk=JunkLimit(time.monotonic),
         link_keys=link_keys,
         replays=replays,
         people=signing_in,
@@ -283,7 +283,7 @@ def create_app(served: Services) -> Starlette:
             raise error
         if error.is_miss:
             try:
-                served.misses.count(*named_place(request))
+                served.junk.count(*named_place(request))
             except Exceeded as exceeded:
                 return refusal(request, refusals.too_many_misses(_whole_seconds(exceeded)))
         return refusal(request, error)

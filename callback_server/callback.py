@@ -16,9 +16,8 @@ from callback_server.credentials import CredentialStore
 from callback_server.dialog import what_is_missing
 from callback_server.flows import ClaimedFlow, FlowStore
 from callback_server.identity import IdentityCheck
-from callback_server.limits import Places
+from callback_server.limits import Bulkhead
 from callback_server.long_work import LongWork
-from callback_server.looks import Looks
 from callback_server.metrics import count_refused, count_stored
 from callback_server.new_credential import (
     NewCredential,
@@ -31,6 +30,7 @@ from callback_server.new_credential import (
 from callback_server.references import reference_of
 from callback_server.refusals import Refused
 from callback_server.revocation import GrantRevoker
+from callback_server.shared_reads import Lanes
 from callback_server.signed_in.gate import Gate
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.cluster.api_errors import ApiError, Conflict, NotFound, Unavailable
@@ -59,7 +59,7 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """Everything was found in order, and nothing is spent yet."""
+    """The results of all checks that come before the code is sent."""
 
     situation: Situation
     effective: Effective
@@ -69,52 +69,58 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True)
 class CallbackService:
-    """What stands behind `/callback/{namespace}` and `/callback/{namespace}/{name}`."""
+    """The work behind `/callback/{namespace}` and `/callback/{namespace}/{name}`: it finishes authorizations."""
 
     clients: Clients
     exchange: CodeExchange
     observer: Observer
     flows: FlowStore
-    looks: Looks
-    places: Places
+    lanes: Lanes
+    bulkhead: Bulkhead
     link_keys: LinkKeyStore
     acceptance: Acceptance
     now: Callable[[], datetime]
     replays: Replays | None = None
-    """What becomes of replies that lie in the journal; None where there is none."""
+    """Stores the replies in the journal; None where there is no journal."""
     gate: Gate | None = None
-    """Stands before the codes of people who signed in; None where nobody does."""
+    """Checks the rights of people who signed in, before a code is sent; None where people do not sign in."""
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
     long_work: LongWork = field(default_factory=LongWork)
 
     @property
     def credentials(self) -> CredentialStore:
-        """Where credentials are stored."""
+        """The store for credentials."""
         return self.acceptance.credentials
 
     @property
     def revoker(self) -> GrantRevoker:
-        """Revokes what comes to nothing."""
+        """Revokes tokens that are not stored."""
         return self.acceptance.revoker
 
     @property
     def identity(self) -> IdentityCheck:
-        """Says who authorized."""
+        """Finds out which account authorized."""
         return self.acceptance.identity
 
     async def finish(
         self, namespace: str, name: str | None, query: bytes, cookie: str | None, signed_in_as: str | None = None
     ) -> str:
-        """Finish the flow that the query belongs to; returns the id of its done page, which tells how it ended.
+        """Finish the flow that the query belongs to. A reload, or a second callback at the same time, exchanges nothing.
 
-        `name` is that of the Datasource, where the redirect URI has it; `signed_in_as` who has signed in at this moment.
+        Args:
+            namespace: of the redirect URI.
+            name: of the redirect URI; None where it has none.
+            query: the query of the callback, as it was sent.
+            cookie: of the browser; None where it sent none.
+            signed_in_as: the name of the person who is signed in now; None where nobody is.
 
-        A reload, or a second callback at once, exchanges nothing: it gets the same id.
+        Returns:
+            The ID of the done page, which shows how the flow ended.
 
         Raises:
-            Refused: the query belongs to no flow of this browser; or it takes long, and goes on meanwhile.
-            Exceeded: too much is going on at this moment; nothing was spent.
-            ApiError, Unavailable: the API server refused or did not answer before anything was spent.
+            Refused: the query belongs to no flow of this browser. Or the work takes long, and goes on behind the page.
+            Exceeded: a limit is reached. The code was not sent.
+            ApiError, Unavailable: the API server refused or did not answer. The code was not sent.
         """
         response = _parsed(query)
         key, stored = await self._flow_of(response, (namespace, name), cookie)
@@ -122,12 +128,12 @@ class CallbackService:
         if stored.flow.claim is None:
 
             async def finish() -> None:
-                # Only now: strangers must not take places.
-                async with self.places.one(namespace):
+                # Only after these checks, so that strangers take no places.
+                async with self.bulkhead.one(namespace):
                     await self._finish(key, stored, response)
 
             if not await self.long_work.has_ended(stored.flow.state_hash, finish):
-                # The address keeps the code: should the work be lost with this process before it claims, a reload begins it.
+                # The page's address keeps the code. If this process ends before it claims the flow, a reload begins again.
                 raise refusals.goes_on()
         return stored.flow.done_id
 
@@ -136,14 +142,14 @@ class CallbackService:
     ) -> tuple[FlowKey, StoredFlow]:
         key = parse_flow_key(response.state or "")
         if cookie is not None and response.state is None and response.error_as_sent is not None:
-            # Some services leave it out, against RFC 6749 section 4.1.2.1. What they say is all that is known.
+            # Some services leave out the state, against RFC 6749 section 4.1.2.1. Only their error is known then.
             raise refusals.refused_without_state(response.error_as_sent, response.description_as_sent)
         if key is None:
             raise refusals.unknown_flow()
         if cookie is None:
             raise refusals.cookie_is_missing()
         origin = flow_key_origin(key, Purpose.STATE, self.link_keys.current, self.now())
-        lane = self.looks.lane(origin, key.digest, refused=refusals.unknown_flow())
+        lane = self.lanes.lane(origin, key.digest, refused=refusals.unknown_flow())
         stored = await lane.record(key, has_key=lambda found: state_is_of(key, found.flow))
         if stored is None or not state_is_of(key, stored.flow) or not came_back_to(stored.flow, *place):
             raise refusals.unknown_flow()
@@ -152,11 +158,15 @@ class CallbackService:
         return key, stored
 
     def _check_who_it_is(self, flow: Flow, signed_in_as: str | None) -> None:
-        """In the browser and with the user that it began with, whose session may have ended meanwhile."""
+        """Check that the person is the one who began the flow. Their session may have ended meanwhile.
+
+        Raises:
+            Refused: another person is signed in, or people do not sign in any more.
+        """
         if flow.user is None:
             return
         if self.gate is None:
-            # People signed in when it began. What they may do now, nobody can tell.
+            # People signed in when the flow began, and do not any more. Their rights cannot be checked.
             raise refusals.unknown_flow()
         if signed_in_as not in {None, flow.user.name}:
             is_over = flow.claim is not None
@@ -170,7 +180,7 @@ class CallbackService:
             prepared = await self._prepare(stored.flow, response)
         except Refused as refusal:
             refused = refusal
-        # From here on nobody can begin it again: it is waited for however long the API server takes.
+        # A claimed flow cannot be begun again. So this waits for however long the API server takes.
         with waiting(FOR_WORK):
             claimed = await self.flows.claim(key, stored, self.token_bytes(16).hex())
             if claimed is None:
@@ -182,7 +192,7 @@ class CallbackService:
                     refused = await self._exchange_and_store(claimed.flow, prepared, recording)
                 await self._tell(claimed, refused, recording)
             finally:
-                # Where it was not seen through, whatever came in between, it is dealt with from the journal.
+                # A reply that was not stored, for whatever reason, is stored from the journal later.
                 recording.leave()
 
     async def _tell(self, claimed: ClaimedFlow, refused: Refused | None, recording: CodeRecording) -> None:
@@ -195,17 +205,17 @@ class CallbackService:
             datasource=f"{claimed.flow.namespace}/{claimed.flow.name}",
             outcome="stored" if refused is None else refused.kind,
             reference=reference_of(claimed.flow),
-            # From the button to here, the person's time at the provider included.
+            # From the button until now, with the person's time at the provider.
             seconds=round((self.now() - claimed.flow.created_at).total_seconds(), 1),
         )
         if await self._record(claimed, refused):
             recording.is_done()
 
     async def _prepare(self, flow: Flow, response: AuthorizationResponse) -> _Prepared:
-        """Check everything that can be checked before the code is spent.
+        """Check everything that can be checked before the code is sent.
 
         Raises:
-            Refused: with what stands in the way.
+            Refused: a check failed.
         """
         datasource = await self.observer.datasource(flow.namespace, flow.name)
         if datasource is None or datasource.metadata.uid != flow.uid:
@@ -215,11 +225,11 @@ class CallbackService:
         if flow.has_expired(self.now()):
             raise refusals.flow_has_expired()
         _check_nothing_changed(situation, flow)
-        # With what the provider said when the flow began: the code goes where the person saw that it would.
+        # With the metadata from when the flow began, so that the code goes to the token URL that the person saw.
         effective = effective_parameters(situation, flow.metadata).chosen_by(response.other)
         with what_is_missing(situation):
             material = await self.clients.material(situation.namespace, situation.oauth2, effective.endpoints)
-        # How the client authenticates may be told by the provider's metadata.
+        # The provider's metadata may say how the client authenticates.
         material = replace(material, parameters=effective.parameters)
         await self.identity.prepare(effective.parameters, flow, material.ca_bundle)
         await self.credentials.rehearse(situation)
@@ -229,7 +239,7 @@ class CallbackService:
         return _Prepared(situation, effective, response, material)
 
     async def _exchange_and_store(self, flow: Flow, prepared: _Prepared, recording: CodeRecording) -> Refused | None:
-        """Spend the code, and store what comes of it; returns why nothing was stored."""
+        """Exchange the code and store the tokens. Returns why nothing was stored; None where the tokens are."""
         blank = self._credential(flow, prepared)
         recording.of(blank, prepared.effective.parameters, named_server(prepared.response), prepared.situation.template)
         material = prepared.material
@@ -255,25 +265,27 @@ class CallbackService:
             flow,
             captured=captured_on_the_way_back(prepared.effective, prepared.response),
             granted=scopes_on_the_way_back(prepared.effective, prepared.response),
-            # The claim's ID, so that the done page knows the credential even where the outcome could not be recorded.
+            # The ID of the claim, so that the done page finds the credential even where the outcome could not be recorded.
             credential_id=flow.claim or "",
             material=prepared.material,
         )
 
     async def _record(self, claimed: ClaimedFlow, refused: Refused | None) -> bool:
-        """Tell the done page; it finds a stored credential by itself where this cannot be written. Whether there is no more
-        to be done about that."""
+        """Record how the flow ended, for the done page. Returns whether that needs no further try.
+
+        Where it cannot be recorded, the done page finds a stored credential by itself.
+        """
         try:
             await self.flows.record_outcome(claimed, refused)
         except (ApiError, Unavailable) as error:
             logger.warning("could not record how an authorization ended", error=str(error))
-            # What is gone, or somebody else's by now, is told nothing any more.
+            # A flow record that is gone, or was written by another request, needs no outcome of ours.
             return isinstance(error, Conflict | NotFound)
         return True
 
 
 def clear_is_newer(situation: Situation, flow: Flow) -> bool:
-    """Whether a clear was asked for that the flow did not know of when it began."""
+    """Whether a clear was requested after the flow began."""
     handled = situation.handled.with_all(flow.known)
     return handled.pending(situation.requests).clear_credential is not None
 
@@ -286,7 +298,7 @@ def _parsed(query: bytes) -> AuthorizationResponse:
 
 
 def _check_answer(situation: Situation, flow: Flow, response: AuthorizationResponse) -> None:
-    """The issuer first: an error may be a trick, too (RFC 9207 section 2.4)."""
+    """Check the authorization response. The issuer comes first, because an error may be forged, too (RFC 9207 section 2.4)."""
     promised = flow.metadata is not None and flow.metadata.authorization_response_iss_parameter_supported
     try:
         whole = situation.oauth2.expanded()

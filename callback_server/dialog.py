@@ -14,12 +14,12 @@ from callback_server.consent import expected_account, other_account
 from callback_server.cookie import cookie_hash
 from callback_server.flows import FlowStore, NoSlot
 from callback_server.granted import NotGranted
-from callback_server.limits import Clicks, Places
-from callback_server.looks import Looks
+from callback_server.limits import Bulkhead, Clicks
 from callback_server.metrics import count_begun
 from callback_server.pages import Dialog, Form, Onward
 from callback_server.refusals import Refused
 from callback_server.security import form_token, form_token_fits, is_form_token
+from callback_server.shared_reads import Lanes
 from callback_server.situation import Observer, Situation, effective_parameters
 from datasource.api import link_ticket
 from datasource.api.names import authorization_link, ticket_in
@@ -55,45 +55,47 @@ LARGEST_FORM = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Beginner:
-    """Who chose the button: whoever has the ticket of a link, or somebody who signed in."""
+    """The person who chose the button: one who has the ticket of a link, or one who signed in."""
 
     cookie: str
-    """The browser's."""
+    """The cookie of the browser."""
     click: Hashable
-    """What clicks are counted by."""
+    """The key by which clicks are counted (`limits.Clicks`)."""
     saw: Callable[[Situation, str, str], bool]
-    """Whether the form is of a page that we showed them about that, with these endpoints."""
+    """Whether the form is of a page that we showed this person, with this situation, authorize URL and token URL."""
     ticket_hash: str = ""
+    """The hash of the ticket; empty for a person who signed in."""
     user: User | None = None
+    """The person who signed in; None for one who has a ticket."""
     chooses_account: bool = False
-    """Whether they want the service to ask which account it is."""
+    """Whether the person wants the service to ask for the account."""
 
 
 @dataclass(frozen=True, slots=True)
 class DialogService:
-    """What stands behind `/authorize/{namespace}/{name}`."""
+    """The work behind `/authorize/{namespace}/{name}`: it shows the dialog, and begins authorizations."""
 
     clients: Clients
     transport: Transport
     settings: Settings
     observer: Observer
     flows: FlowStore
-    looks: Looks
+    lanes: Lanes
     clicks: Clicks
-    places: Places
+    bulkhead: Bulkhead
     link_keys: LinkKeyStore
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     async def show(self, namespace: str, name: str, ticket: str, cookie: str) -> Dialog:
-        """The dialog for whoever has the live link.
+        """Make the dialog for a person who has the live link. Nothing is changed.
 
         Raises:
-            Refused: the link is not live, or the Datasource is not ready for it.
+            Refused: the link is not live, or the Datasource is not ready for an authorization.
         """
         _require_ticket(ticket)
         situation = await self._live(namespace, name, ticket)
-        # Only whoever has the live ticket makes us ask a provider.
+        # Only a visitor with the live ticket causes a request to a provider.
         with what_is_missing(situation):
             ca_bundle = await self.clients.ca_bundle(situation.namespace, situation.oauth2)
         effective = effective_parameters(situation, await self.observer.metadata(situation, ca_bundle))
@@ -103,11 +105,11 @@ class DialogService:
         return Dialog(situation, self.settings.external_url, effective, form=form, branding=self.settings.branding)
 
     async def begin(self, namespace: str, name: str, form: Mapping[str, str], cookie: str | None) -> Onward:
-        """Begin an authorization; returns where it goes on at the provider (RFC 6749 section 4.1.1).
+        """Begin an authorization for a person who has a ticket. Returns the URL at the provider (RFC 6749 section 4.1.1).
 
         Raises:
-            Refused: nothing was begun.
-            Exceeded: too much is going on at this moment; nothing was begun.
+            Refused: the cookie, the form, the link or the Datasource does not fit. Nothing was begun.
+            Exceeded: a limit is reached. Nothing was begun.
         """
         if cookie is None:
             raise refusals.cookie_is_missing()
@@ -124,11 +126,11 @@ class DialogService:
         return await self.begin_for(situation, Beginner(cookie, hash_, saw, hash_, chooses_account="account" in form))
 
     async def begin_for(self, situation: Situation, by: Beginner) -> Onward:
-        """The same for whoever may begin one.
+        """Begin an authorization for a person whose ticket or right was checked. Returns the URL at the provider.
 
         Raises:
-            Refused: nothing was begun.
-            Exceeded: too much is going on at this moment; nothing was begun.
+            Refused: the form or the Datasource does not fit, or the provider refused. Nothing was begun.
+            Exceeded: a limit is reached. Nothing was begun.
         """
         with what_is_missing(situation):
             ca_bundle = await self.clients.ca_bundle(situation.namespace, situation.oauth2)
@@ -136,9 +138,9 @@ class DialogService:
         effective = effective_parameters(situation, metadata)
         if not by.saw(situation, effective.authorize_url, effective.token_url):
             raise refusals.form_is_not_ours()
-        # Only now: strangers must not use up what is for who has the link.
+        # Counted only after these checks, so that strangers do not use up the clicks of a person who has the link.
         self.clicks.count(by.click)
-        async with self.places.one(situation.namespace):
+        async with self.bulkhead.one(situation.namespace):
             with what_is_missing(situation):
                 secret = await self.clients.client_secret(situation.namespace, situation.oauth2, effective.endpoints)
                 headers = await self.clients.headers(situation.namespace, situation.oauth2, effective.endpoints)
@@ -156,27 +158,27 @@ class DialogService:
             return Onward(situation.namespace, situation.name, url)
 
     async def done_with(self, namespace: str, name: str, ticket: str, cookie: str) -> str | None:
-        """The done page of what this browser got with a link that has ended, for as long as its record is there.
+        """The ID of the done page for an authorization that this browser completed with a link that has ended.
 
-        Only a ticket that the operator made has anything read for it, and only the one that the credential was obtained with
-        has the records looked through.
+        None where there is none, or its flow record is gone. Something is read only for a ticket that the operator made, and
+        flow records are searched only for the ticket that the credential was obtained with.
         """
         origin = ticket_origin(ticket, namespace, name, self.link_keys.current, self.now())
         if origin is not Origin.OURS:
             return None
-        lane = self.looks.lane(origin, namespace, refused=refusals.link_has_ended())
+        lane = self.lanes.lane(origin, namespace, refused=refusals.link_has_ended())
         situation = await lane.situation(namespace, name, has_key=lambda found: found.ticket_got_it(ticket))
         if situation is None or not situation.ticket_got_it(ticket):
             return None
         return await self.flows.done_with(situation.uid, ticket_hash(ticket), cookie)
 
     async def _live(self, namespace: str, name: str, ticket: str) -> Situation:
-        # What was never a ticket of ours costs nothing. What is not the live one costs a read, and that is shared.
+        # A ticket that was never ours costs nothing. One that is not live any more costs a shared read.
         origin = ticket_origin(ticket, namespace, name, self.link_keys.current, self.now())
-        lane = self.looks.lane(origin, namespace, refused=refusals.link_has_ended())
+        lane = self.lanes.lane(origin, namespace, refused=refusals.link_has_ended())
         datasource = await lane.datasource(namespace, name, has_key=lambda found: _offers(found, ticket))
         if datasource is not None and datasource.spec.get("suspend") is True:
-            # Only whoever had a link is told so; the link itself left the status.
+            # Only a visitor with a ticket that was issued learns of the suspension. The link is no longer in the status.
             situation = await lane.situation(namespace, name, has_key=lambda found: found.ticket_was_issued(ticket))
             issued = situation is not None and situation.ticket_was_issued(ticket)
             raise refusals.suspended() if issued else refusals.link_has_ended()
@@ -190,7 +192,7 @@ class DialogService:
     async def _record(
         self, situation: Situation, effective: Effective, metadata: ProviderMetadata | None, by: Beginner
     ) -> tuple[Flow, str]:
-        """Record a flow; returns it with the state, of which it keeps only a hash."""
+        """Write a flow record. Returns it with the state parameter, of which the record has only a hash."""
         verifier = new_secret(self.token_bytes) if effective.code_challenge_is_sent else None
         wants_nonce = "openid" in effective.parameters.scopes and effective.parameters.nonce is not False
         nonce = new_secret(self.token_bytes) if wants_nonce else None
@@ -230,7 +232,7 @@ class DialogService:
         return begun, states[begun.state_hash]
 
     async def _give_up(self, state: str, refused: Refused) -> None:
-        """Leave word for the platform team: the operator reads it from the record."""
+        """Write into the flow record why the authorization failed. The operator shows it in the status."""
         key = parse_flow_key(state)
         if key is None:
             return
@@ -263,7 +265,7 @@ class DialogService:
 
 
 def _offers(datasource: Datasource, ticket: str) -> bool:
-    """Whether the link in the status is the one with that ticket, or it was made apart while one is offered."""
+    """Whether the Datasource offers a link with this ticket: in its status, or made by the plugin beside a link without one."""
     link = datasource.status.authorization_link
     offered = ticket_in(link)
     if offered is None:
@@ -274,7 +276,7 @@ def _offers(datasource: Datasource, ticket: str) -> bool:
 
 
 def _require_ticket(text: str) -> None:
-    """What could be no ticket is refused without a read."""
+    """Refuse a text that has not the form of a ticket, without a read."""
     if not is_ticket(text):
         raise refusals.link_has_ended()
 
@@ -283,7 +285,7 @@ def _request_parameters(effective: Effective, flow: Flow, state: str, chosen: di
     parameters = effective.parameters
     audience = {} if not parameters.audience else {"audience": parameters.audience}
     account = expected_account(parameters.expected_identity)
-    # OIDC Core section 3.1.2.1: the provider offers that account, and whoever else is signed in is not taken by mistake.
+    # OIDC Core section 3.1.2.1: the provider offers the expected account first, not another one that is signed in there.
     hint = {} if account is None else {"login_hint": account}
     return authorization_parameters(
         client_id=effective.client_id,
@@ -300,11 +302,11 @@ def _request_parameters(effective: Effective, flow: Flow, state: str, chosen: di
 
 @contextmanager
 def what_is_missing(situation: Situation) -> Iterator[None]:
-    """Tell the person what cannot be read of what the client proves itself with.
+    """Turn errors from reading the client Secret, the headers or the CA bundle into pages.
 
     Raises:
-        Refused: with that.
-        NotGranted: our rights do not reach it.
+        Refused: something is missing, and the page says what.
+        NotGranted: the callback server has no right to read it.
     """
     try:
         yield
@@ -320,7 +322,7 @@ def what_is_missing(situation: Situation) -> Iterator[None]:
 
 
 def parse_form(content_type: str, body: bytes) -> dict[str, str]:
-    """The fields of a small form; empty where it is none, or says anything twice: two readers could take it for two things."""
+    """Parse the fields of a form. Empty where the body is no form, or has a field twice, which readers may take differently."""
     if content_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         return {}
     try:

@@ -1,4 +1,4 @@
-"""The done page: how a flow ended, with the dialog around it; honest about whether the state is AUTHORIZED already."""
+"""The done page: how a flow ended, with the dialog around it, and whether the Datasource is AUTHORIZED already."""
 
 import asyncio
 import time
@@ -12,7 +12,6 @@ from callback_server.consent import Consent
 from callback_server.cookie import is_same_browser
 from callback_server.flows import FlowStore
 from callback_server.language import Words, read_back, text
-from callback_server.looks import Looks
 from callback_server.pages import (
     UNBRANDED,
     Banner,
@@ -28,6 +27,7 @@ from callback_server.pages import (
 from callback_server.parameter_rows import Shown
 from callback_server.references import reference_of
 from callback_server.refusals import Refused
+from callback_server.shared_reads import Lanes
 from callback_server.signed_in.destinations import Destination
 from callback_server.situation import Observer, Situation, effective_parameters
 from callback_server.way_on import WayOn
@@ -47,39 +47,39 @@ from datasource.records.link_keys import Purpose
 from datasource.records.ticket import ticket_hash
 
 LOOKS = 12
-"""How often the page looks for news before it is shown: the operator usually needs less than a second."""
+"""How often the Datasource is read before the page is shown. The operator usually needs less than a second."""
 
 MOST_GRANTED = 20
-"""Scopes that are told; the status lists every one."""
+"""Scopes that the page shows; the status lists every one."""
 
 PAUSE = 0.25
-"""Seconds between two looks."""
+"""Seconds between two reads."""
 
 
 MaySee = Callable[[Flow, str], Awaitable[WayOn | None]]
-"""Checks whether whoever looks may see how that flow ended, at the page with that id, and says where they go on; raises where
-not."""
+"""Called with a flow and the ID of its done page. It raises where the person may not see how the flow ended, and else returns
+the links that lead on; None: there are none."""
 
 
-async def whoever_has_the_link(_flow: Flow, _done_id: str) -> WayOn | None:
-    """Where nobody signs in, the browser that began is all that is asked for."""
+async def the_browser_that_began(_flow: Flow, _done_id: str) -> WayOn | None:
+    """The check where people do not sign in: the browser that began the flow may see how it ended."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class DoneService:
-    """What stands behind `/done/{id}`."""
+    """The work behind `/done/{id}`: it shows how a flow ended."""
 
     settings: Settings
     observer: Observer
     flows: FlowStore
-    looks: Looks
+    lanes: Lanes
     link_keys: LinkKeyStore
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     monotonic: Callable[[], float] = time.monotonic
 
-    async def show(self, done_id: str, cookie: str | None, may_see: MaySee = whoever_has_the_link) -> HTMLResponse:
-        """The page; waits a moment for the flow to end and the operator to see it.
+    async def show(self, done_id: str, cookie: str | None, may_see: MaySee = the_browser_that_began) -> HTMLResponse:
+        """Make the page. It first waits up to 3 seconds for the flow to end and for the operator to see the credential.
 
         Raises:
             Refused: there is no such page for this browser.
@@ -89,13 +89,13 @@ class DoneService:
             raise refusals.unknown_flow()
         if cookie is None:
             raise refusals.cookie_is_missing()
-        # Whoever is not the browser that began gets no further than this look.
+        # Any other browser than the one that began causes this read and no more.
         origin = flow_key_origin(key, Purpose.DONE, self.link_keys.current, utc_now())
-        lane = self.looks.lane(origin, key.digest, refused=refusals.unknown_flow())
+        lane = self.lanes.lane(origin, key.digest, refused=refusals.unknown_flow())
         found = await lane.record(key, has_key=lambda found: done_id_is_of(key, found.flow))
         flow = _own_flow(key, cookie, found)
         way_on = await may_see(flow, done_id)
-        # The looks themselves take long where the API server is slow.
+        # Where the API server is slow, the reads themselves take long.
         last = self.monotonic() + LOOKS * PAUSE
         for look in range(LOOKS):
             datasource = await self.observer.datasource(flow.namespace, flow.name)
@@ -109,7 +109,7 @@ class DoneService:
         raise AssertionError("unreachable: the last look returns")
 
     async def _situation(self, datasource: Datasource) -> Situation | None:
-        """None where the Datasource cannot be shown as it is now; the outcome can."""
+        """The situation; None where the Datasource cannot be shown as it is now. The page then has only the outcome."""
         try:
             return await self.observer.situation(datasource)
         except Refused:
@@ -153,7 +153,7 @@ class DoneService:
     def _link_to_begin_again(self, flow: Flow, datasource: Datasource) -> str | None:
         """The link with which this browser began, if it is still offered."""
         if flow.user is not None:
-            # Whoever signed in began at the page of the Datasource.
+            # A person who signed in began at the page of the Datasource.
             return self.settings.external_url + Destination(flow.namespace, flow.name).path
         ticket = ticket_in(datasource.status.authorization_link)
         if ticket is None or ticket_hash(ticket) != flow.ticket_hash:
@@ -162,7 +162,7 @@ class DoneService:
 
 
 def _effective(situation: Situation, flow: Flow) -> Effective | None:
-    """With what the provider said when the flow began; that it is shown is not worth asking it again."""
+    """The parameters with the provider's metadata from when the flow began. For a page it is not asked again."""
     try:
         return effective_parameters(situation, flow.metadata)
     except Refused:
@@ -178,21 +178,21 @@ def _own_flow(key: FlowKey, cookie: str, stored: StoredFlow | None) -> Flow:
 
 
 def _is_over(flow: Flow, situation: Situation | None) -> bool:
-    """Whether there is nothing left to wait for."""
+    """Whether the page has nothing left to wait for."""
     if flow.outcome is Outcome.NOT_STORED:
         return True
     return _was_stored(flow, situation) and (situation is None or _is_seen_by_operator(flow, situation))
 
 
 def _was_stored(flow: Flow, situation: Situation | None) -> bool:
-    """The record may lag behind, or never have been written: the credential itself tells, too."""
+    """Whether a credential was stored. Where the flow record does not show it yet, the ID of the credential does."""
     if flow.outcome is not Outcome.UNDER_WAY:
         return flow.outcome is Outcome.STORED
     return flow.claim is not None and situation is not None and situation.credential_id == flow.claim
 
 
 def _is_seen_by_operator(flow: Flow, situation: Situation) -> bool:
-    """AUTHORIZED, and the link that was used is gone."""
+    """Whether the state is AUTHORIZED and the used link is no longer offered."""
     ticket = ticket_in(situation.status.authorization_link)
     used_link_is_gone = ticket is None or ticket_hash(ticket) != flow.ticket_hash
     return situation.status.state == State.AUTHORIZED and used_link_is_gone
@@ -222,7 +222,7 @@ def _success_message(flow: Flow, situation: Situation | None) -> str:
 
 
 def _outcome_texts(flow: Flow) -> tuple[str, str, str]:
-    """Title, message and advice, in the language of whoever reads them where this version knows them."""
+    """Title, message and advice in the reader's language, or in English where another version recorded them."""
     in_english = (flow.outcome_title, flow.outcome_message, flow.outcome_advice)
     if len(flow.outcome_texts) != len(in_english):
         return tuple(Words(each) for each in in_english)  # type: ignore[return-value]
@@ -231,7 +231,7 @@ def _outcome_texts(flow: Flow) -> tuple[str, str, str]:
 
 
 def gained(situation: Situation, authorize_host: str) -> Iterator[Shown]:
-    """What whoever consented should know: what was granted, for how long, and how to take it back."""
+    """Rows for the person who consented: what was granted, for how long, and how to withdraw it."""
     if not isinstance(situation.credential, StoredCredential):
         return
     facts, consent = situation.credential.facts, Consent(situation, UNBRANDED, authorize_host)
@@ -252,7 +252,7 @@ def gained(situation: Situation, authorize_host: str) -> Iterator[Shown]:
 
 
 def _lifetime(facts: CredentialFacts) -> str:
-    """How long what was granted lasts, and what happens then."""
+    """How long the access token lasts, and what happens then."""
     if facts.has_refresh_token and facts.expires_at is not None:
         return text("done.renewed_before", time=time_in_words(facts.expires_at))
     if facts.has_refresh_token:
@@ -263,7 +263,10 @@ def _lifetime(facts: CredentialFacts) -> str:
 
 
 def gaps(facts: CredentialFacts, included: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """What will be missed later, for the one who can mend it now; `included` are scopes that the service grants with others."""
+    """Sentences about what the service did not grant, for the person who can still correct it.
+
+    `included` has the scopes that the service grants together with another one.
+    """
     if missing := scopes_not_granted(facts.requested_scopes, facts.granted_scopes, included):
         yield text("done.not_granted", scopes=", ".join(missing))
     if not facts.has_refresh_token:

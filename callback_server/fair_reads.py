@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from callback_server.limits import Exceeded, Places
+from callback_server.limits import Bulkhead, Exceeded
 from datasource.cluster.amount import measured
 from datasource.cluster.kube import Kube
 from datasource.cluster.resources import Resource
@@ -50,7 +50,7 @@ class FairReads:
         self._kube = kube
         self._monotonic = monotonic
         self._sleep = sleep
-        self._at_a_time = Places(
+        self._at_a_time = Bulkhead(
             in_all=IN_ALL,
             per_namespace=PER_NAMESPACE,
             reserved=IN_ALL - PER_NAMESPACE,
@@ -58,7 +58,7 @@ class FairReads:
             longest_line=1024,
         )
         # One after another, so that what the first reads counts for the next. They hold no place of others meanwhile.
-        self._in_debt = Places(in_all=_NAMESPACES, per_namespace=1, longest_wait=LONGEST_WAIT, longest_line=1024)
+        self._in_debt = Bulkhead(in_all=_NAMESPACES, per_namespace=1, longest_wait=LONGEST_WAIT, longest_line=1024)
         self._read: LatestKeys[str, TokenBucket] = LatestKeys(_NAMESPACES)
         self.create = kube.create
         self.merge_patch = kube.merge_patch

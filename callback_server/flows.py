@@ -23,13 +23,13 @@ from datasource.records.flow import Flow, FlowKey, Outcome, StoredFlow, Unreadab
 _ROUNDS = 5
 
 _TRIED = 5
-"""In how many slots a new flow is put if they are empty. Where five of the ten are, these are the others one time in 252."""
+"""How many slots are tried with a create. Where five of the ten slots are free, all five tries miss them one time in 252."""
 
 PAUSE = 1.0
 """Seconds until an API server that does not answer is asked once more whether a claim was written."""
 
 _LOOKED_AT = 3
-"""How many flows under way are looked at then, before the oldest of them gives way to the new one."""
+"""How many unclaimed flows are read after that, before the oldest of them is replaced by the new one."""
 
 
 def _in_random_order() -> Sequence[int]:
@@ -37,7 +37,7 @@ def _in_random_order() -> Sequence[int]:
 
 
 class NoSlot(Exception):
-    """Every slot was taken by somebody else again and again: more authorizations of one Datasource than make sense."""
+    """Other requests took every slot that was tried. Too many authorizations of one Datasource begin at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class ClaimedFlow:
 
     @property
     def flow(self) -> Flow:
-        """What the record says."""
+        """The flow of the record."""
         return self.stored.flow
 
 
@@ -64,13 +64,17 @@ class FlowStore:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def begin(self, make: Callable[[int], Flow], uid: str) -> Flow:
-        """Record a new flow in a slot that is free, else in place of another; `make` builds it for a slot.
+        """Record a new flow in a free slot, or else in place of an older flow.
 
-        Slots are tried in an order that nobody knows, and only a few of them: a click costs little however many
-        authorizations are under way, and nobody can aim at one of them.
+        Slots are tried in random order, and only a few of them. So a click costs little however many authorizations are under
+        way, and an attacker cannot choose whose flow is replaced.
+
+        Args:
+            make: builds the flow for a slot.
+            uid: of the Datasource.
 
         Raises:
-            NoSlot: there is none.
+            NoSlot: other requests took each slot that was tried.
         """
         slots = self.slots()
         for slot in slots[:_TRIED]:
@@ -98,11 +102,11 @@ class FlowStore:
         raise NoSlot
 
     async def find(self, key: FlowKey) -> StoredFlow | None:
-        """The record that a key points to. Whether the key is the record's own is for the caller to check."""
+        """Read the record that a key points to; None: there is none. The caller has to check that the key is the record's."""
         return await self.find_named(key.secret_name)
 
     async def find_named(self, secret_name: str) -> StoredFlow | None:
-        """The record in that Secret."""
+        """Read the record in a Secret; None: there is none that can be read."""
         try:
             secret = await self.kube.get(SECRETS, self.namespace, secret_name, Secret)
             return read_flow(secret)
@@ -110,7 +114,7 @@ class FlowStore:
             return None
 
     async def done_with(self, uid: str, used_ticket_hash: str, cookie: str) -> str | None:
-        """The id of the done page of the flow in which that browser used that ticket, and stored a credential."""
+        """The ID of the done page of the flow in which this browser used this ticket and stored a credential; else None."""
         for slot in range(FLOW_SLOTS):
             stored = await self.find_named(flow_secret_name(uid_digest(uid), slot))
             if (
@@ -123,10 +127,10 @@ class FlowStore:
         return None
 
     async def claim(self, key: FlowKey, stored: StoredFlow, claim_id: str) -> ClaimedFlow | None:
-        """Claim a flow by compare-and-swap; None where somebody else was first.
+        """Claim a flow by compare-and-swap. Returns None where another request claimed it first.
 
         Raises:
-            ApiError, Unavailable: the API server did not let it be claimed, again and again.
+            ApiError, Unavailable: each of several tries failed. The flow is not claimed.
         """
         refused: ApiError | Unavailable
         for _ in range(_ROUNDS):
@@ -143,14 +147,14 @@ class FlowStore:
             if found.flow.claim is not None:
                 return ClaimedFlow(key, found) if found.flow.claim == claim_id else None
             stored = found
-        # It is nobody's: whoever comes again may try.
+        # No request has claimed the flow, so a reload may.
         raise refused
 
     async def _find_after_silence(self, key: FlowKey, flow: Flow) -> StoredFlow | None:
-        """The record, once the API server answers again. A claim may have been written: then the code is left to us.
+        """Read the record once the API server answers again. Our claim may have been written: then the code is ours.
 
         Raises:
-            ApiError, Unavailable: it did not before the flow was over.
+            ApiError, Unavailable: the API server did not answer before the flow expired.
         """
         while True:
             try:
@@ -161,12 +165,12 @@ class FlowStore:
             await self.sleep(PAUSE)
 
     async def record_outcome(self, claimed: ClaimedFlow, refused: Refused | None) -> None:
-        """Say how a claimed flow ended; None: a credential was stored."""
+        """Record how a claimed flow ended. `refused` is None where a credential was stored."""
         flow = self._ended(claimed.flow, refused)
         await self._write(claimed.key, claimed.stored, flow)
 
     async def record_replayed(self, flow: Flow, slot: int, refused: Refused | None) -> None:
-        """The same of a flow whose reply comes from the journal. What took its slot meanwhile stays, and so does an outcome."""
+        """Record how a flow from the journal ended. Another flow in its slot is left alone, and so is an outcome."""
         key = FlowKey(uid_digest(flow.uid), slot, "")
         stored = await self.find(key)
         if stored is None or stored.flow.claim != flow.claim or stored.flow.outcome is not Outcome.UNDER_WAY:
@@ -175,7 +179,7 @@ class FlowStore:
             await self._write(key, stored, self._ended(stored.flow, refused))
 
     async def give_up(self, key: FlowKey, claim_id: str, refused: Refused) -> None:
-        """Say that a flow failed before anybody was sent anywhere; what took its slot meanwhile stays."""
+        """Record that a flow failed before the person was sent to the provider. Another flow in its slot is left alone."""
         stored = await self.find(key)
         if stored is not None and records.state_is_of(key, stored.flow) and stored.flow.claim is None:
             flow = msgspec.structs.replace(stored.flow, claim=claim_id)
@@ -226,7 +230,7 @@ class FlowStore:
 
 
 def _may_have_been_done(error: ApiError | Unavailable) -> bool:
-    """Whether the answer, perhaps of something that stands between, leaves open what became of a write."""
+    """Whether a write may have taken effect in spite of this error. A proxy may have sent the answer."""
     return isinstance(error, Unavailable) or error.status >= 500
 
 

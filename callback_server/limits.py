@@ -1,10 +1,13 @@
 """How much strangers may cost. No I/O; the clock is an argument, in seconds that only go forward.
 
-Nobody is told apart by address: behind a load balancer there is one for all, and X-Forwarded-For says what the sender likes.
-So a limit must not be something that a stranger can use up for others. What is limited: answers to what turned out to be
-junk (`Misses`), what a person who signed in is denied (`Denials`), reads on behalf of whoever knocks (`Pace`, a queue that
-everybody stands in, and not a lottery), and work at one time (`Places`, by namespace, so that one tenant's slow provider
-holds up nobody else).
+Clients are not distinguished by address. Behind a load balancer all have the same one, and a sender writes X-Forwarded-For as
+it likes. So no limit here is one that a stranger can use up for others:
+
+- `JunkLimit` bounds the answers to requests that turned out to be junk.
+- `Denials` bounds what a person who signed in is denied.
+- `Clicks` bounds how often one link begins an authorization.
+- `RateLimiter` bounds the reads for strangers. It is a queue in which each request has its turn, and not a lottery.
+- `Bulkhead` bounds the work at one time, by namespace. So one tenant's slow provider does not delay others.
 """
 
 import asyncio
@@ -16,7 +19,7 @@ from datasource.concurrency.fair_turns import FairTurns
 from datasource.concurrency.token_bucket import LatestKeys, TokenBucket
 
 _KEYS = 4096
-"""How many keys are remembered for their junk."""
+"""How many keys of each kind have a token bucket at one time."""
 
 
 class Exceeded(Exception):
@@ -28,7 +31,7 @@ class Exceeded(Exception):
 
 
 class Buckets:
-    """A token bucket for each key; of more than `most`, the one that was silent for longest is forgotten."""
+    """A token bucket for each key, for at most `most` keys. For one more, the key that was not used for longest is dropped."""
 
     def __init__(self, monotonic: Callable[[], float], *, most: int) -> None:
         self._monotonic = monotonic
@@ -43,29 +46,29 @@ class Buckets:
 
 
 def _require(bucket: TokenBucket, now: float) -> None:
-    """Check that the next one may pass now.
+    """Check that a bucket has a token at `now` (seconds). No token is taken.
 
     Raises:
-        Exceeded: it may not.
+        Exceeded: it has none.
     """
     wait = bucket.wait(now)
     if wait > 0:
         raise Exceeded(wait)
 
 
-class Pace:
-    """A line for what costs something: each comes in turn, and nobody stands longer than `longest_wait` seconds."""
+class RateLimiter:
+    """A rate limiter that queues: it tells each caller how long to wait, and refuses a wait of over `longest_wait` seconds."""
 
     def __init__(self, monotonic: Callable[[], float], *, per_second: float, burst: int, longest_wait: float) -> None:
         self._monotonic = monotonic
         self._bucket = TokenBucket(monotonic(), per_second=per_second, burst=burst)
         self._longest_wait = longest_wait
 
-    def stand_in_line(self) -> float:
-        """Seconds to wait for one's turn.
+    def reserve(self) -> float:
+        """Take a place in the queue. Returns how many seconds the caller has to wait for its turn.
 
         Raises:
-            Exceeded: the line is too long.
+            Exceeded: the wait would be longer than `longest_wait`; no place was taken.
         """
         now = self._monotonic()
         wait = self._bucket.wait(now)
@@ -74,15 +77,15 @@ class Pace:
         self._bucket.take(now)
         return wait
 
-    def step_out(self) -> None:
-        """It was somebody for whom the line is not meant: all behind move up."""
+    def cancel(self) -> None:
+        """Give a place back that the caller did not need. All who wait behind it move up."""
         self._bucket.give_back()
 
 
-class Misses:
-    """Counts what turned out to be junk: for each Datasource, for each namespace and in all.
+class JunkLimit:
+    """The rate limit for requests that turn out to be junk: for each Datasource, for each namespace and in all.
 
-    What is no junk is never counted and never refused here, however much junk there is.
+    A request that is no junk is neither counted nor refused here, however much junk comes.
     """
 
     PER_DATASOURCE = (1.0, 20)
@@ -97,10 +100,10 @@ class Misses:
         self._buckets = Buckets(monotonic, most=_KEYS)
 
     def count(self, namespace: str | None, name: str | None) -> None:
-        """Count one; either is None where the path names none.
+        """Count one request. `namespace` and `name` are None where the request's path has none.
 
         Raises:
-            Exceeded: there were too many like it; the answer should say so.
+            Exceeded: there were too many such requests; the answer should say so.
         """
         now = self._monotonic()
         _require(self._in_all, now)
@@ -112,16 +115,16 @@ class Misses:
         buckets = [self._buckets.of(key, per_second=rate, burst=burst) for key, (rate, burst) in wanted]
         for bucket in buckets:
             _require(bucket, now)
-        # Counted only now: who goes on hammering hears of a second, and not of an hour.
+        # Only a request that passes is counted. Otherwise a client that goes on would be sent away for hours.
         for bucket in (self._in_all, *buckets):
             bucket.take(now)
 
 
 class Denials:
-    """Counts what somebody who signed in was denied: each costs the API server a question, and the log stream `audit` a line.
+    """The rate limit for what is denied to a person who signed in. Each denial costs an access review and an audit line.
 
-    The limits are that person's, with all of their sessions, and nobody else's. They are for questions whose answer may be no:
-    who was allowed the same a moment ago passes in any case.
+    A person's limits cover all of their sessions, and nobody else's. They apply to questions whose answer may be no. A person
+    who was allowed the same a moment ago is not asked about, and passes.
     """
 
     PER_NAMESPACE = (0.5, 10)
@@ -133,18 +136,18 @@ class Denials:
         self._buckets = Buckets(monotonic, most=_KEYS)
 
     def require_room(self, person: str, namespace: str | None) -> None:
-        """Check that one more may be denied; to be called before anybody is asked.
+        """Check that one more denial of this person is within the limits. Call it before the access review.
 
         Raises:
-            Exceeded: there were too many.
+            Exceeded: there were too many denials.
         """
-        # First: no bucket is made for the thousandth namespace.
+        # This comes first, so that a person at the limit makes no bucket for another namespace.
         now = self._monotonic()
         _require(self._of_all(person), now)
         _require(self._of_one(person, namespace), now)
 
     def count(self, person: str, namespace: str | None) -> None:
-        """Count one, also beyond the limit: of many that were asked about at one moment each is paid for later."""
+        """Count one denial, also beyond the limit: many reviews that run at the same moment are all counted."""
         now = self._monotonic()
         self._of_all(person).take(now)
         self._of_one(person, namespace).take(now)
@@ -159,20 +162,20 @@ class Denials:
 
 
 class Clicks:
-    """How often one link may begin an authorization. Each writes a record, which takes the place of another one's."""
+    """The rate limit of one link: how often it may begin an authorization. Each writes a flow record over an older one."""
 
     PER_LINK = (0.5, 20)
-    """Per second, and at once: a crowd that follows a link in a chat, or somebody who has no patience."""
+    """Per second, and at once. It is enough for a crowd that follows a link in a chat, and for an impatient person."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._buckets = Buckets(monotonic, most=_KEYS)
 
     def count(self, link: Hashable) -> None:
-        """Count one; to be called for live links only.
+        """Count one click. Call it for live links only.
 
         Raises:
-            Exceeded: there were too many.
+            Exceeded: there were too many clicks.
         """
         per_second, burst = self.PER_LINK
         bucket = self._buckets.of(link, per_second=per_second, burst=burst)
@@ -181,18 +184,18 @@ class Clicks:
         bucket.take(now)
 
 
-class Places:
-    """How much may be done at one time: in all, and for one namespace. People come in crowds: who finds no place waits.
+class Bulkhead:
+    """A bulkhead: how much work may run at one time, in all and for one namespace. Work that finds no place waits for one.
 
-    Namespaces have their turns one after another (`datasource.concurrency.fair_turns`), and the last places are for those that
-    hold none. So a tenant whose services hang holds up himself, and not others, with however many namespaces of a few.
+    Namespaces have their turns one after another (`datasource.concurrency.fair_turns`). The last places are for namespaces that
+    hold none. So a tenant whose services hang delays only himself, even if he has several namespaces.
 
     Args:
         in_all: how many places there are.
         per_namespace: how many of them one namespace may have.
         reserved: how many of them are for namespaces that hold none.
-        longest_wait: seconds until who waits is sent away.
-        longest_line: how many of one namespace may wait; each holds a connection that others may need.
+        longest_wait: seconds after which work that waits is refused.
+        longest_line: how many of one namespace may wait; each of them holds a connection that others may need.
     """
 
     def __init__(
@@ -210,7 +213,7 @@ class Places:
         """Hold a place while the block runs.
 
         Raises:
-            Exceeded: there was none for longer than anybody should wait, or too many wait already.
+            Exceeded: no place was free within `longest_wait`, or too many of the namespace wait already.
         """
         if self._people[namespace] >= self._most_people:
             raise Exceeded(self._longest_wait)
@@ -238,7 +241,7 @@ class Places:
             if self._waiting.pop(person, None) is not None:
                 self._turns.forget(person)
             elif not turn.cancelled():
-                # The turn came at the very moment of giving up.
+                # The place was given at the moment at which the caller gave up.
                 self._leave(person)
             if isinstance(error, TimeoutError):
                 raise Exceeded(self._longest_wait) from None
@@ -252,7 +255,7 @@ class Places:
         while (person := self._turns.take()) is not None:
             turn = self._waiting.pop(person)
             if turn.cancelled():
-                # Whoever it is gives up, and has not come to say so.
+                # The caller has given up, but its task did not run yet.
                 self._turns.leave(person)
             else:
                 turn.set_result(None)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import assert_never
 
 from callback_server import refusals
-from callback_server.limits import Places
+from callback_server.limits import Bulkhead
 from callback_server.long_work import PATIENCE
 from datasource.api import link_ticket
 from datasource.api.names import credential_secret_name, ticket_in
@@ -42,7 +42,11 @@ from datasource.records.ticket import same_ticket, ticket_fits, ticket_hash, tic
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What was there a moment ago. Where the credential Secret cannot be replaced, there is none: whoever asks is refused."""
+    """A Datasource and its credential Secret, as they were read a moment ago.
+
+    There is none for a Datasource whose credential Secret cannot be replaced: the request is refused. `Observed` is the
+    counterpart in the operator.
+    """
 
     namespace: str
     name: str
@@ -57,36 +61,36 @@ class Situation:
 
     @property
     def credential_id(self) -> str:
-        """The ID of the credential or tombstone there is; empty where there is none."""
+        """The ID of the stored credential or tombstone; empty where there is none."""
         return credential_id_in(self.credential)
 
     @property
     def handled(self) -> HandledSet:
-        """The requests already acted on."""
+        """The requests (annotations) that were already acted on."""
         return handled_by(self.credential)
 
     @property
     def template(self) -> SecretMetadata:
-        """What a credential Secret that is made carries beside."""
+        """The labels and annotations that a new credential Secret gets from the spec."""
         return self.spec.credential_secret.template
 
     @property
     def promised(self) -> ProviderMetadata | None:
-        """What the issuer promised when the credential or tombstone that there is was obtained."""
+        """The provider's metadata from when the credential or tombstone was stored; None where the issuer is another now."""
         promised = None if self.credential is None else self.credential.facts.promised
         return promised if promised is not None and promised.issuer == self.oauth2.expanded().issuer else None
 
     @property
     def parameters_hash(self) -> str:
-        """What the person agrees to."""
+        """The hash of the parameters that the person agrees to."""
         return parameters_hash(self.oauth2)
 
     def redirect_uri(self, external_url: str) -> str:
-        """What to register with the provider."""
+        """The redirect URI to register with the provider."""
         return redirect_uri_of(self.oauth2, external_url, self.namespace, self.name)
 
     def ticket_is_live(self, ticket: str) -> bool:
-        """Whether the link with that ticket is offered now, and not used up by a credential stored since."""
+        """Whether the link with that ticket is offered now, and no credential was stored with it yet."""
         if self.ticket_is_used(ticket_hash(ticket)):
             return False
         offered = ticket_in(self.status.authorization_link)
@@ -95,17 +99,17 @@ class Situation:
         return same_ticket(ticket, offered) and self.ticket_was_issued(ticket)
 
     def ticket_got_it(self, ticket: str) -> bool:
-        """Whether the credential that there is was obtained with that ticket."""
+        """Whether the stored credential was obtained with that ticket."""
         return isinstance(self.credential, StoredCredential) and self.credential.facts.ticket_hash == ticket_hash(
             ticket
         )
 
     def ticket_was_issued(self, ticket: str) -> bool:
-        """Whether a ticket is bound to what is there now: to make one up takes the uid. It is no proof that it is live."""
+        """Whether a ticket fits the Datasource, its parameters and its credential. That is no proof that it is offered."""
         return ticket_fits(ticket, ticket_scope(self.uid, self.oauth2, self.credential))
 
     def ticket_is_used(self, hash_: str) -> bool:
-        """Whether the credential that is stored was obtained with that ticket."""
+        """Whether the credential or tombstone has this ticket hash: its link is used up."""
         return self.credential is not None and self.credential.facts.ticket_hash == hash_
 
 
@@ -117,10 +121,10 @@ class Observer:
     credential_secrets: CredentialSecrets
     settings: Settings
     discovery: Discovery
-    lookups: Places
-    """For who waits for a provider's metadata, which is read before anything is begun."""
+    lookups: Bulkhead
+    """Bounds how many requests wait for a provider's metadata at one time."""
     patience: float = PATIENCE
-    """Seconds for which a page waits for it; it is asked for on, and a reload has the answer."""
+    """Seconds for which a page waits for the metadata. The request goes on after that, and a reload has the answer."""
 
     async def datasource(self, namespace: str, name: str) -> Datasource | None:
         """The Datasource, if there is one that we serve."""

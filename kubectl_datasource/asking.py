@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from datasource.api.clock import rfc3339
 from datasource.api.names import Annotation
 from datasource.api.objects import HandledEcho
-from datasource.api.states import State
+from datasource.api.states import Reason, State
 from kubectl_datasource.exits import Exit
 from kubectl_datasource.objects import Datasource
-from kubectl_datasource.waiting import Ended, Going, is_suspended, state_and_reason, why_not
+from kubectl_datasource.waiting import Ended, Going, in_the_way, is_suspended, state_and_reason, why_not
 from kubectl_datasource.words import relative
+
+TRIED_WITHIN = timedelta(seconds=90)
+"""How long it takes at most until the operator tries a requested refresh after a failure: it pauses for a minute."""
 
 
 def new_value(now: datetime, random: bytes) -> str:
@@ -27,6 +30,8 @@ class Request:
     value: str
     before: Datasource
     judge_handled: Callable[["Request", Datasource], Ended]
+    judge_waiting: Callable[["Request", Datasource], Ended | None] = lambda _request, _datasource: None
+    """Whether a request that is not handled yet will not be handled soon."""
 
     def judge(self, datasource: Datasource) -> Going | Ended:
         """Until the operator echoes the value in `status.handled`."""
@@ -40,7 +45,11 @@ class Request:
                 f"The annotation {self.annotation} of {datasource.place} was changed or removed meanwhile. A GitOps pipeline "
                 "that owns it may have done that.",
             )
-        return Going(f"waiting for the operator to handle it; {datasource.place} is {state_and_reason(datasource)}")
+        ended = self.judge_waiting(self, datasource)
+        if ended is not None:
+            return ended
+        text = f"waiting for the operator to handle it; {datasource.place} is {state_and_reason(datasource)}"
+        return Going(text, in_the_way(datasource))
 
     def _echo(self, handled: HandledEcho) -> str | None:
         echoes = {
@@ -62,7 +71,14 @@ def refresh(before: Datasource, value: str, now: Callable[[], datetime]) -> Requ
         return Ended(Exit.NOT_AS_WANTED, why_not(before))
     if before.is_suspended:
         return is_suspended(before)
-    return Request(Annotation.REFRESH, value, before, lambda request, after: _refreshed(request, after, now()))
+    asked_at = now()
+    return Request(
+        Annotation.REFRESH,
+        value,
+        before,
+        lambda request, after: _refreshed(request, after, now()),
+        lambda request, after: _rejected(request, after, now() - asked_at),
+    )
 
 
 def _cleared(request: Request, after: Datasource) -> Ended:
@@ -70,6 +86,16 @@ def _cleared(request: Request, after: Datasource) -> Ended:
         # Somebody went through the link in between.
         return Ended(Exit.FINE, f"{after.place} was cleared; another credential is stored already.")
     return Ended(Exit.FINE, f"{after.place} is cleared: {state_and_reason(after)}.")
+
+
+def _rejected(request: Request, after: Datasource, waited: timedelta) -> Ended | None:
+    """A client that the provider rejects ends the wait. If it was rejected before, the operator first tries once more."""
+    was_rejected_before = request.before.reason == Reason.CLIENT_REJECTED
+    if after.reason != Reason.CLIENT_REJECTED or (was_rejected_before and waited < TRIED_WITHIN):
+        return None
+    return Ended(
+        Exit.NOT_AS_WANTED, f"{why_not(after)} The request stays: the operator refreshes once that is corrected."
+    )
 
 
 def _refreshed(request: Request, after: Datasource, now: datetime) -> Ended:

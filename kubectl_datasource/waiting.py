@@ -9,7 +9,7 @@ from datasource.api.states import State
 from kubectl_datasource.exits import Exit, NotFound, Refused, Unreachable
 from kubectl_datasource.objects import Datasource
 
-LOOK_EVERY = timedelta(seconds=1)
+POLL_INTERVAL = timedelta(seconds=1)
 """A look is a run of kubectl: a fifth of a second of one core, and one GET."""
 
 
@@ -18,6 +18,8 @@ class Going:
     """Not there yet; `text` says what is waited for."""
 
     text: str
+    in_the_way: str = ""
+    """What the operator says meanwhile, for a wait that ends without success."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,10 @@ def wait_for(
         if not isinstance(judged, Going):
             return judged
         if monotonic() >= deadline:
-            return Ended(Exit.TIMED_OUT, f"Gave up after {timeout.total_seconds():.0f} s of {judged.text}.")
+            gave_up = f"Gave up after {timeout.total_seconds():.0f} s of {judged.text}."
+            return Ended(Exit.TIMED_OUT, f"{gave_up} {judged.in_the_way}".strip())
         show(judged.text)
-        sleep(min(LOOK_EVERY.total_seconds(), max(0.0, deadline - monotonic())))
+        sleep(min(POLL_INTERVAL.total_seconds(), max(0.0, deadline - monotonic())))
 
 
 def _looked(look: Callable[[], Datasource], judge: Judge[T]) -> T | Going | Ended:
@@ -80,11 +83,13 @@ def state_and_reason(datasource: Datasource) -> str:
 
 def why_not(datasource: Datasource) -> str:
     """State, reason, the operator's message, and where to ask on."""
+    return f"{datasource.place} is {state_and_reason(datasource)}. {in_the_way(datasource)}"
+
+
+def in_the_way(datasource: Datasource) -> str:
+    """The operator's message, and where to ask on."""
     name, namespace = datasource.metadata.name, datasource.metadata.namespace
-    return (
-        f"{datasource.place} is {state_and_reason(datasource)}. {datasource.message} "
-        f"What to do: kubectl datasource explain {name} -n {namespace}"
-    )
+    return f"{datasource.message} What to do: kubectl datasource explain {name} -n {namespace}".strip()
 
 
 def is_suspended(datasource: Datasource) -> Ended:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from release import sbom
 from release.image import Image, is_record
-from release.refusal import Refused
+from release.refusal import Refused, named
 
 _REMEDY = "Build it again from the commit that is released (docs/release.md)."
 
@@ -24,14 +24,14 @@ def check(image: Image, wheel: Path, lock: str) -> None:
         differing = sorted({path for path, _ in _code(each.files) ^ code})
         if differing:
             raise Refused(
-                f"The image for {each.platform} has other code than the commit that is released: {len(differing)} files "
-                f"differ, {differing[0]} among them. {_REMEDY}"
+                f"The image for {each.platform} has other code than the commit that is released. "
+                f"{named(differing, 'file differs', 'files differ')}. {_REMEDY}"
             )
         missing = sorted(_names(sbom.locked(lock)) - _names(sbom.installed(each)))
         if missing:
             raise Refused(
-                f"The image for {each.platform} lacks {len(missing)} packages that requirements/run.txt pins, {missing[0]} "
-                f"among them. {_REMEDY}"
+                f"The image for {each.platform} lacks what requirements/run.txt pins. "
+                f"{named(missing, 'package is missing', 'packages are missing')}. {_REMEDY}"
             )
 
 

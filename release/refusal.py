@@ -1,7 +1,7 @@
 """Why nothing is released."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from deploy.local.processes import StackError
@@ -9,6 +9,19 @@ from deploy.local.processes import StackError
 
 class Refused(StackError):
     """A release cannot be made of this; the text says why and what to do."""
+
+
+def named(things: Sequence[str], one: str, many: str) -> str:
+    """How many things there are, and the name of the first.
+
+    >>> named(["a.py"], "file differs", "files differ")
+    '1 file differs: a.py'
+    >>> named(["a.py", "b.py"], "file differs", "files differ")
+    '2 files differ, a.py among them'
+    """
+    if len(things) == 1:
+        return f"1 {one}: {things[0]}"
+    return f"{len(things)} {many}, {things[0]} among them"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from release.refusal import Refused
+from release.refusal import Refused, named
 
 # What a person may have set for all of their work and what would change the files, or what git says of them.
 _SETTINGS = (
@@ -47,11 +47,11 @@ def export(repository: Path, folder: Path) -> Source:
     Raises:
         Refused: files differ from it.
     """
-    changed = _git(repository, "status", "--porcelain").decode().splitlines()
+    changed = [line[3:] for line in _git(repository, "status", "--porcelain").decode().splitlines()]
     if changed:
         raise Refused(
-            f"{len(changed)} files differ from the last commit, {changed[0][3:]} among them. A release is made of a commit: "
-            "commit them, or take them away."
+            f"{named(changed, 'file differs from the last commit', 'files differ from the last commit')}. "
+            "A release is made of a commit: commit what differs, or take it away."
         )
     empty(folder)
     with tarfile.open(fileobj=io.BytesIO(_git(repository, "archive", "HEAD"))) as archive:

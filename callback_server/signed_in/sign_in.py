@@ -9,7 +9,7 @@ import structlog
 
 from callback_server import refusals
 from callback_server.cookie import is_same_browser
-from callback_server.limits import Clicks, Places
+from callback_server.limits import Bulkhead, Clicks
 from callback_server.signed_in.destinations import Destination, destination_of
 from callback_server.signed_in.issuer import Issuer
 from callback_server.signed_in.sessions import NoKeys, SessionStore, SignedIn
@@ -59,7 +59,7 @@ class SignInService:
     sessions: SessionStore
     external_url: str
     link_keys: LinkKeyStore
-    places: Places
+    bulkhead: Bulkhead
     tries: Tries
     trail: Trail
     now: Callable[[], datetime]
@@ -82,7 +82,7 @@ class SignInService:
         if cookie is None:
             logger.error("sign-in needs link keys: the operator has made none yet, or they cannot be read")
             raise refusals.sign_in_is_not_ready()
-        async with self.places.one(_ALL):
+        async with self.bulkhead.one(_ALL):
             return Began(await self.issuer.front_url(under_way, self.redirect_uri), cookie)
 
     async def finish(
@@ -104,7 +104,7 @@ class SignInService:
         response = _parsed(query)
         under_way = self._under_way(response, cookie, browser)
         self.tries.count(under_way.short_name)
-        async with self.places.one(_ALL):
+        async with self.bulkhead.one(_ALL):
             user = await self.issuer.user(under_way, response, self.redirect_uri)
         destination = destination_of(under_way.leads_to)
         try:

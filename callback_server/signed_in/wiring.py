@@ -4,7 +4,7 @@ import secrets
 import time
 
 from callback_server.dialog import DialogService
-from callback_server.limits import Denials, Places
+from callback_server.limits import Bulkhead, Denials
 from callback_server.signed_in.datasources import DatasourceService
 from callback_server.signed_in.gate import Gate
 from callback_server.signed_in.issuer import Issuer
@@ -86,9 +86,9 @@ def people(
     visitors = Visitors(sessions, settings.external_url, secrets.token_bytes)
     trail = Trail(AuditLog(is_wanted=True), utc_now)
     rights = Rights(kube, settings.namespaces, time.monotonic, trail, Denials(time.monotonic))
-    places = Places(in_all=SIGN_INS, per_namespace=SIGN_INS, longest_wait=5.0, longest_line=256)
+    bulkhead = Bulkhead(in_all=SIGN_INS, per_namespace=SIGN_INS, longest_wait=5.0, longest_line=256)
     service = SignInService(
-        issuer, sessions, settings.external_url, link_keys, places, Tries(time.monotonic), trail, utc_now
+        issuer, sessions, settings.external_url, link_keys, bulkhead, Tries(time.monotonic), trail, utc_now
     )
     requests = PageRequests(credential_secrets, utc_now, link_keys.known)
     return People(

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 import os
+import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from kubernetes.aio.client.configuration import Configuration
 
 from datasource.cluster import amount
 from datasource.cluster.api_errors import Unavailable, refusal
-from datasource.cluster.login import credentials, login, ssl_context
+from datasource.cluster.login import UnusableLogin, credentials, login, login_problems, ssl_context
 from datasource.cluster.patience import PATIENCE
 from datasource.outbound.proxies import proxies_in
 
@@ -48,7 +49,8 @@ class TimedOut(Unavailable):
 class Connection:
     """Requests and watches on the API server that a login leads to. Use it as an async context manager.
 
-    Every method raises ApiError (or a subclass of it) for a refusal, and Unavailable where no answer came.
+    Every method raises ApiError (or a subclass of it) for a refusal, and Unavailable where no answer came. To enter it raises
+    UnusableLogin where nobody could log in with what the kubeconfig says.
     """
 
     def __init__(self, kubeconfig: str | None, user_agent: str) -> None:
@@ -67,14 +69,16 @@ class Connection:
         self._credentials = credentials(self._configuration)
         self._token_read_at = time.monotonic()
         # A watch holds its connection for minutes: it has a session of its own, so that it takes none from requests.
-        self._session, self._watches = self._new_session(REQUESTS_IN_FLIGHT), self._new_session(0)
+        with login_problems(self._kubeconfig):
+            tls = ssl_context(self._configuration)
+        self._session, self._watches = self._new_session(tls, REQUESTS_IN_FLIGHT), self._new_session(tls, 0)
         return self
 
-    def _new_session(self, connections: int) -> aiohttp.ClientSession:
-        """A session with so many connections at the most; 0: as many as are asked for."""
+    def _new_session(self, tls: ssl.SSLContext, connections: int) -> aiohttp.ClientSession:
+        """A session with at most so many connections; 0 stands for no limit."""
         return aiohttp.ClientSession(
             base_url=self._configuration.host.rstrip("/") + "/",
-            connector=aiohttp.TCPConnector(ssl=ssl_context(self._configuration), limit=connections),
+            connector=aiohttp.TCPConnector(ssl=tls, limit=connections),
             # Not trust_env: aiohttp would look into the environment, and for a netrc, in a thread for every request.
             proxy=proxies_in(os.environ).proxy_for(self._configuration.host),
             read_bufsize=2**18,
@@ -179,7 +183,8 @@ class Connection:
         if time.monotonic() - self._token_read_at > _TOKEN_LIFETIME:
             try:
                 self._configuration = await login(self._kubeconfig)
-            except Exception as error:  # an empty or half-written kubeconfig makes the loader fall over in many ways
+            except UnusableLogin as error:
+                # The file may be empty or half written at this moment. The login of before stays.
                 logger.warning("could not read the API server login again: %s", error)
             self._token_read_at = time.monotonic()
             self._credentials = credentials(self._configuration)

@@ -1,7 +1,7 @@
-"""I/O: the credential Secrets of Datasources, for both processes: read, swapped, written until it stands.
+"""I/O: the credential Secrets of Datasources, for both processes: how they are read and written.
 
-A Secret is ours by its type and its annotations; who says which Datasource asks is told, too, whether it belongs to an earlier
-one of that name. Every write but the one that creates is a compare-and-swap on the resourceVersion that was read.
+A Secret is ours by its type and its annotations. A caller that passes the uid of the Datasource also learns whether the Secret
+belongs to an earlier one of that name. Every write except a create is a compare-and-swap on the resourceVersion that was read.
 """
 
 import asyncio
@@ -31,33 +31,33 @@ from datasource.records.standing import Absent, Standing, Written
 logger = structlog.get_logger(__name__)
 
 STORE_BACKOFF = Backoff(timedelta(milliseconds=200), timedelta(seconds=5), half_jitter(random.random))
-"""Between tries to write what must not be lost: short, the API server is ours."""
+"""The pauses between tries of a write that must not be lost. They are short, because the API server is in our cluster."""
 
 T = TypeVar("T")
 Answer = TypeVar("Answer", PartialObject, Secret)
 
 
 class Stale(Exception):
-    """Somebody wrote meanwhile: decide again from what is there now."""
+    """Another process wrote meanwhile. The caller has to decide again from what is there now."""
 
 
 class NotOurs(msgspec.Struct, frozen=True):
-    """Something else stands under the name: of another type, or annotated as another's."""
+    """A foreign Secret has the name: its type is another, or its annotations name another Datasource."""
 
 
 Found = Contents | NotOurs | None
-"""What stands under the name of a credential Secret; None: nothing."""
+"""What was found under the name of a credential Secret; None: nothing."""
 
 
 Before = TypeVar("Before", StoredCredential, Readable | Absent)
-"""Who only changes what is there has no use for its absence, or for a tombstone."""
+"""What a change is made from. A caller that only changes a credential passes no absence and no tombstone."""
 
 Heard = Callable[[str, str, Metadata | None], None]
-"""Told by namespace and name of a Datasource what the API server said of its credential Secret; None: there is none."""
+"""Called with namespace and name of a Datasource, and the metadata of its credential Secret; None: there is none."""
 
 
 def _nobody_listens(_namespace: str, _name: str, _metadata: Metadata | None) -> None:
-    """Whoever reads live at each use remembers nothing."""
+    """For a process that keeps no cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +68,20 @@ class CredentialSecrets:
     manager: str
     """The field manager."""
     may_list: bool
-    """Whether we may list Secrets: then the API server tells a Secret's type without handing out its values."""
+    """Whether we may list Secrets. A LIST by type shows the type of a Secret without its values."""
     heard: Heard = _nobody_listens
+    """Called with each answer of the API server, for the cache."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     backoff: Backoff = STORE_BACKOFF
     link_keys: Callable[[], LinkKeys] = LinkKeys
-    """The keys that there are at this moment: what we tell in a history bears a mark."""
+    """The current keys for marks. An entry of a history that we write has a mark."""
 
     # Reads.
 
     async def facts(self, namespace: str, name: str, *, owner: str | None = None) -> Found:
-        """What it holds, live. With the uid of the Datasource as `owner` what belongs to an earlier one is told as leaving.
+        """Read the content of a credential Secret live, without its values.
+
+        `owner` is the uid of the Datasource. If it is given, a Secret of an earlier Datasource of that name is `Leaving`.
 
         Raises:
             ApiError, Unavailable: the API server refused or did not answer.
@@ -101,10 +104,10 @@ class CredentialSecrets:
         gives_up: Callable[[ApiError | Unavailable], bool] = lambda _: False,
         failed: Callable[[ApiError | Unavailable], None] = lambda _: None,
     ) -> Found:
-        """The same, asked until there is an answer, for as long as the process lives.
+        """As `facts`, tried again until the API server answers. `failed` is called with each error that is worth another try.
 
         Raises:
-            ApiError, Unavailable: what `gives_up` says is not worth another try.
+            ApiError, Unavailable: an error for which `gives_up` is true.
         """
         attempt = 0
         while True:
@@ -124,7 +127,7 @@ class CredentialSecrets:
                 await self._pause(attempt)
 
     async def whole(self, namespace: str, name: str) -> Secret | None:
-        """The Secret with its data, live; None where there is none of ours.
+        """Read the Secret with its data live; None where there is none, or a foreign one.
 
         Raises:
             ApiError, Unavailable: the API server refused or did not answer.
@@ -144,7 +147,7 @@ class CredentialSecrets:
         try:
             if not self.may_list:
                 return await self.kube.get(SECRETS, namespace, secret_name, SecretHeader)
-            # A LIST says what a GET of metadata does not: whether it is of our type. It is a quorum read, too.
+            # A LIST by type shows what a GET of metadata does not: whether the Secret has our type. It is a quorum read, too.
             found, _ = await self.kube.list_metadata(
                 SECRETS, namespace, field_selector=f"metadata.name={secret_name},type={SecretType.CREDENTIAL}"
             )
@@ -158,7 +161,7 @@ class CredentialSecrets:
     # Writes.
 
     def told(self, namespace: str, name: str, history: str | None, entry: HistoryEntry) -> str:
-        """The history with one more entry, which bears our mark."""
+        """The history (as stored) with one more entry, which has our mark."""
         return appended(history, entry.marked(self.link_keys(), (namespace, name)))
 
     async def create(
@@ -171,10 +174,10 @@ class CredentialSecrets:
         history: str | None = None,
         dry_run: bool = False,
     ) -> Metadata:
-        """Make the Secret, for the Datasource that `place` names; `history` is what a tombstone keeps of it.
+        """Create the Secret for the Datasource that `place` names. `history` is the history that a tombstone keeps.
 
         Raises:
-            Conflict: there is one.
+            Conflict: there is a Secret of that name.
             ApiError, Unavailable: the API server refused or did not answer.
         """
         facts, data = (holding.facts, holding.data) if isinstance(holding, Change) else (holding, None)
@@ -201,10 +204,10 @@ class CredentialSecrets:
         *,
         dry_run: bool = False,
     ) -> Answer:
-        """Write a merge patch that carries the resourceVersion it was made for; returns what stands then, as `type_`.
+        """Write a merge patch that carries the resourceVersion it was made for. Returns the Secret after that, as `type_`.
 
         Raises:
-            Stale: somebody else was first, or it is gone.
+            Stale: another process wrote first, or the Secret is gone.
             ApiError, Unavailable: the API server refused or did not answer.
         """
         try:
@@ -223,21 +226,22 @@ class CredentialSecrets:
         gives_up: Callable[[ApiError | Unavailable], bool] = lambda _: False,
         failed: Callable[[ApiError | Unavailable], None] = lambda _: None,
     ) -> Written:
-        """Put a change over what was seen, and over nothing newer; tried for as long as the process lives.
+        """Write a change over what was read, but over nothing newer. The write is tried for as long as the process lives.
 
-        Conflicts and unclear answers are resolved by reading again; what cannot be read, or is not ours, is newer than we are.
+        After a conflict or an unclear answer the Secret is read again. A Secret that cannot be parsed, or a foreign one, counts
+        as newer: it is not overwritten.
 
         Args:
             namespace: of the Datasource.
             name: of the Datasource.
-            before: what the change is put over.
-            change: makes it from what stands there now, which may carry somebody's labels since.
-            resolve: says of what was found after a write whether that stands, or what to try it over again.
+            before: what was read.
+            change: makes the change from what is there now. Another process may have changed its labels.
+            resolve: called with what a read found after a write. It says whether the change is stored, or what to write over.
             gives_up: whether an error is not worth another try.
-            failed: told of each error that keeps the change from standing, or us from reading whether it does.
+            failed: called with each error of a write, and of a read after it.
 
         Raises:
-            ApiError, Unavailable: what `gives_up` says so of. Whether the write stands is not known then.
+            ApiError, Unavailable: an error for which `gives_up` is true. Whether the change is stored is not known then.
         """
         attempt = 0
         while True:
@@ -293,7 +297,7 @@ class CredentialSecrets:
         self, namespace: str, name: str, error: ApiError | Unavailable, attempt: int
     ) -> None:
         if attempt == 1 and isinstance(error, Conflict | NotFound):
-            # That is an answer, and usually somebody merely labelled the Secret.
+            # That is an answer. Usually another process only changed the labels of the Secret.
             return
         logger.warning(
             "could not write a credential yet", datasource=f"{namespace}/{name}", attempt=attempt, error=str(error)

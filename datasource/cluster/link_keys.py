@@ -103,14 +103,17 @@ class LinkKeyStore:
         if str(error) == self._complaint:
             return
         self._complaint = str(error)
-        remedy = (
-            "give this process the rights of deploy/base/link-key-rights.yaml"
-            if isinstance(error, Forbidden)
-            else "if that lasts, delete the Secret: the operator makes another"
-        )
         logger.warning(
             "the keys that mark links cannot be had: links still work, but junk costs reads of the API server",
             secret=f"{self.namespace}/{LINK_KEYS_SECRET}",
             error=str(error),
-            remedy=remedy,
+            remedy=_remedy(error),
         )
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, Forbidden):
+        return "give this process the rights of deploy/base/link-key-rights.yaml"
+    if isinstance(error, UnreadableLinkKeys):
+        return "if that lasts, delete the Secret: the operator makes another"
+    return f"this process reads them again every {READ_INTERVAL.total_seconds():.0f} s; if that lasts, look at the API server"

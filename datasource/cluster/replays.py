@@ -1,7 +1,7 @@
-"""I/O: what lies in the journal, dealt with one entry of a place at a time, for both processes.
+"""I/O: when the entries of the journal are replayed, and how often, for both processes. One entry of a place at a time.
 
-What an entry asks for is for whoever is called with it; here it is decided when, and how often. An entry is counted before
-it is tried: one that ends the process each time is set aside after the third.
+What to do with an entry is decided by the function that is called with it. A try is counted before it is made. So an entry that
+ends the process each time is set aside after the third.
 """
 
 import asyncio
@@ -23,19 +23,19 @@ from datasource.process.journal_file import Entry
 logger = structlog.get_logger(__name__)
 
 AT_ONE_TIME = 8
-"""Entries that are worked on: each is a few requests."""
+"""Entries that are replayed at one time. Each takes a few requests."""
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_PAUSE_OF_AN_OUTAGE = timedelta(seconds=15)
-"""While the API server does not answer at all: it is ours, and everybody waits for it."""
+"""The longest pause while the API server does not answer. It is short, because all work waits for the API server."""
 
 LONGEST_PAUSE_AT_THE_END = timedelta(seconds=2)
-"""A pod that ends takes its journal with it, and kubelet does not wait for ever."""
+"""The longest pause while the process ends. The journal is deleted with the pod, and kubelet ends the pod soon."""
 
 
 class Later(Exception):
-    """The entry stays; says why, and for how long it is left alone, where that does not grow."""
+    """The entry cannot be replayed now and stays. `pause` is the time until the next try; None: it grows with each failure."""
 
     def __init__(self, why: str, pause: timedelta | None = None) -> None:
         super().__init__(why)
@@ -44,7 +44,7 @@ class Later(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Why an entry is still there, and until when (monotonic) it is left alone."""
+    """Why an entry is still there, and until when (monotonic seconds) it is not tried."""
 
     why: str
     until: float
@@ -53,22 +53,25 @@ class Rest:
 
 @dataclass(slots=True)
 class Replays:
-    """Deals with the entries of one journal."""
+    """Replays the entries of one journal."""
 
     journal: Journal
     deal_with: Callable[[bytes], Awaitable[None]]
-    """Does all that an entry asks for; given what it says. What it raises keeps the entry: Later, ApiError and Unavailable say
-    nothing about the entry itself, a MsgspecError says that it cannot be read, and anything else counts as a try."""
+    """Called with the content of an entry; it does all that the entry asks for. An exception keeps the entry.
+
+    Later, ApiError and Unavailable say nothing about the entry itself, so the try does not count. After a MsgspecError the
+    entry is set aside, because it cannot be parsed. Any other exception counts as a try.
+    """
     monotonic: Callable[[], float] = time.monotonic
     random: Callable[[], float] = random.random
     """From 0 to 1."""
     is_stopping: bool = False
     """Whether the process ends."""
     _ready: dict[str, None] = field(init=False)
-    """Places that are looked at next, in their order. One with an entry that nobody works on is here, rests, or is at work."""
+    """Places to try next, in order. A place with an unclaimed entry is here, in `_rests`, or in `_running`."""
     _rests: dict[str, Rest] = field(default_factory=dict)
     _ends_of_rests: list[tuple[float, str]] = field(default_factory=list)
-    """A heap; those of rests that are over are in it, too."""
+    """A heap of when (monotonic seconds) each rest ends, and its place. It may have entries of rests that are over."""
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -76,13 +79,13 @@ class Replays:
         self._ready = self._left()
 
     async def run(self) -> None:
-        """Deal with what lies there, and with what comes to lie there, for ever."""
+        """Replay the entries of the journal, and those that are added later, for ever."""
         while True:
             self._begin_what_is_due()
             await self._news_or_time()
 
     async def drain(self) -> None:
-        """Deal with what lies there until nothing does, for as long as it takes: what is left would be lost with the pod."""
+        """Replay entries until none is left, for as long as that takes. The journal is deleted with the pod."""
         self.is_stopping = True
         self._rests.clear()
         self._ends_of_rests.clear()
@@ -93,16 +96,16 @@ class Replays:
             self._begin_what_is_due()
 
     def leave(self, entry: Entry) -> None:
-        """Whoever wrote an entry works on it no more: where it is there still, it is dealt with here."""
+        """End the claim on an entry. If the entry is still there, it is replayed from here."""
         self.journal.leave(entry)
         self._look_at(entry.place)
 
     def lies_there(self, place: str) -> bool:
-        """Whether a reply for a place waits: then nothing may be sent that it would make void."""
+        """Whether a reply for a place is in the journal. No refresh may be sent then: the reply may replace the token."""
         return self.journal.first_of(place) is not None
 
     async def replay(self, place: str) -> Rest | None:
-        """Deal with the reply for a place, if it is its time; returns why it is still there, where that is known."""
+        """Replay the reply for a place now, unless it rests. Returns why it is still there; None: that is not known."""
         if self._is_due(place):
             await asyncio.wait({self._begin(place)})
         return self._rests.get(place)
@@ -110,15 +113,15 @@ class Replays:
     # When.
 
     def _left(self) -> dict[str, None]:
-        """Places with an entry that nobody works on, the oldest first."""
-        return dict.fromkeys(entry.place for entry in self.journal.waiting if not self.journal.is_in_hand(entry))
+        """Places with an unclaimed entry, the oldest first."""
+        return dict.fromkeys(entry.place for entry in self.journal.waiting if not self.journal.is_claimed(entry))
 
     def _look_at(self, place: str) -> None:
         self._ready[place] = None
         self._news.set()
 
     def _begin_what_is_due(self) -> None:
-        """As many as may be at work at one time. What is due beyond that waits for one of those that run."""
+        """Begin what is due, up to `AT_ONE_TIME` entries. The rest waits until one of them has ended."""
         self._news.clear()
         now = self.monotonic()
         while self._ends_of_rests and self._ends_of_rests[0][0] <= now:
@@ -133,7 +136,7 @@ class Replays:
                 self._begin(place)
 
     async def _news_or_time(self) -> None:
-        """Wait until there is more to be done."""
+        """Wait until an entry is added, a rest is over, or a replay has ended."""
         pause = max(self._ends_of_rests[0][0] - self.monotonic(), 0) if self._ends_of_rests else None
         news = asyncio.ensure_future(self._news.wait())
         try:
@@ -147,10 +150,10 @@ class Replays:
 
     def _is_left(self, place: str) -> bool:
         entry = self.journal.first_of(place)
-        return entry is not None and not self.journal.is_in_hand(entry)
+        return entry is not None and not self.journal.is_claimed(entry)
 
     def _begin(self, place: str) -> asyncio.Task[None]:
-        """The oldest entry of a place first: a later one may rest on what it brings."""
+        """Begin a replay of the oldest entry of a place. A later one may depend on its result."""
         if place not in self._running:
             self._running[place] = task = asyncio.create_task(self._try_first_of(place), name=f"replay for {place}")
             task.add_done_callback(lambda _: self._ended(place))
@@ -163,7 +166,7 @@ class Replays:
 
     async def _try_first_of(self, place: str) -> None:
         entry = self.journal.first_of(place)
-        if entry is None or self.journal.is_in_hand(entry):
+        if entry is None or self.journal.is_claimed(entry):
             return
         if entry.tries >= MOST_TRIES:
             self._set_aside(entry, "each try ended the process, or failed for a reason that is not the API server's")
@@ -189,7 +192,7 @@ class Replays:
             self.journal.not_counted(entry)
             raise
         except (msgspec.MsgspecError, UnicodeError):
-            # No try makes it better. What is wrong with it is not told: that may be a token.
+            # Another try would not help. The log does not say what is wrong with it, since that text may hold a token.
             self._set_aside(entry, "it cannot be read")
         except Exception as error:
             logger.exception(
@@ -213,7 +216,7 @@ class Replays:
         )
 
     def _forget(self, entry: Entry) -> None:
-        """Nobody brings back what was deleted, and refreshes of its place go on."""
+        """Forget an entry whose file was deleted. Its reply is lost, and refreshes of its place go on."""
         self._rests.pop(entry.place, None)
         self.journal.remove(entry)
         REPLIES.labels("dropped").inc()

@@ -1,9 +1,10 @@
-"""I/O: a directory of replies that were read and are not stored yet: a file outlives the process that wrote it.
+"""I/O: the journal, a directory of replies that were read and are not stored yet. A file outlives the process that wrote it.
 
-An entry appears whole or not at all: it is written under another name and renamed. Where the process ended in between, the
-next one gives a whole one its name, and removes a part. It is not synced: what it outlives is the process, and the directory is
-in memory anyway. Only one process has the directory at a time, by a lock that ends with it. What an entry says is nobody's
-business here; its name tells when it was written, for which namespace and place, under which ID, and how often it was tried.
+An entry appears whole or not at all, because it is written under a temporary name and then renamed. If the process ends in
+between, the next one renames a whole file and removes an incomplete one. Files are not synced: they have to outlive the process
+and not the machine, and the directory is in memory anyway. Only one process has the directory at a time, by a lock that ends
+with the process. This module does not read the content of an entry. The name of the file has the time of writing, the
+namespace, the place (a hash of namespace and name), the ID and the number of tries.
 """
 
 import os
@@ -25,15 +26,16 @@ from datasource.process.journal_folder import Unusable, taken
 logger = structlog.get_logger(__name__)
 
 FOLDER = "journal"
-"""What is made in the directory that the settings name: that may be a mount point, and belong to somebody else."""
+"""The folder that is made in the directory of the settings. That directory may be a mount point of another owner."""
 
 LARGEST_IN_ALL = 16 * 2**20
-"""Bytes."""
+"""Bytes of all entries."""
 
-MOST_LEFT_PER_NAMESPACE = 16
-"""Entries of a namespace that nobody works on: whoever would leave one more keeps its reply in hand."""
+MOST_UNCLAIMED_PER_NAMESPACE = 16
+"""Unclaimed entries of one namespace. A task whose entry would be one more keeps it claimed, and goes on trying."""
 
 MOST_TRIES = 3
+"""Tries of one entry that may fail for another reason than the API server. After them the entry is set aside."""
 
 KEPT = Gauge(
     "datasource_journal_kept",
@@ -70,7 +72,7 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def _nothing_happens(_: str) -> None:
-    """Where no test arms a fault."""
+    """The fault of a process in which no test injects one."""
 
 
 def _nowhere() -> int:
@@ -79,16 +81,19 @@ def _nowhere() -> int:
 
 @dataclass(slots=True)
 class Journal:
-    """The entries of one directory, which this process has for itself. `open_journal` makes it."""
+    """The entries of one directory that this process has locked. `open_journal` makes it.
+
+    An entry is claimed while a task of this process works on it. It is set aside when it is not to be tried again.
+    """
 
     folder: int
-    """A file descriptor; the lock is on it."""
+    """The file descriptor of the directory, with the lock on it."""
     fault: Callable[[str], None] = _nothing_happens
-    """Called before and after each call that changes a file; a test may end everything there."""
+    """Called before and after each call that changes a file. A test may end the process there."""
     clock: Callable[[], int] = time.time_ns
     monotonic: Callable[[], float] = time.monotonic
     again: Callable[[], int] = _nowhere
-    """Takes the directory once more, where somebody deleted it. Raises Unusable."""
+    """Makes and locks the directory again after it was deleted. Raises Unusable."""
     _entries: Entries = field(default_factory=Entries)
 
     def __post_init__(self) -> None:
@@ -102,51 +107,53 @@ class Journal:
 
     @property
     def waiting(self) -> list[Entry]:
-        """The entries that wait to be dealt with, the oldest first; those set aside are not among them."""
+        """The entries that are not set aside, the oldest first."""
         return self._entries.waiting
 
     @property
     def aside(self) -> list[Entry]:
-        """Those that nobody tries by itself any more."""
+        """The entries that are set aside."""
         return self._entries.aside
 
     @property
     def number_waiting(self) -> int:
-        """How many wait."""
+        """The number of entries that are not set aside."""
         return self._entries.number_waiting
 
     @property
     def number_aside(self) -> int:
-        """How many were set aside."""
+        """The number of entries that are set aside."""
         return self._entries.number_aside
 
     def first_of(self, place: str) -> Entry | None:
-        """The oldest entry of a place that waits to be dealt with."""
+        """The oldest entry of a place that is not set aside; None: there is none."""
         return self._entries.first_of(place)
 
     def has_any(self, place: str) -> bool:
-        """Whether anything of a place lies there, one that was set aside included."""
+        """Whether there is an entry of a place, set aside or not."""
         return self._entries.has_any(place)
 
     def oldest(self, now: float) -> float:
-        """For how many seconds the oldest of those that wait has waited. A clock that was set back hides none: it waits at
-        least since this process saw it."""
+        """How many seconds the oldest entry has waited that is not set aside; 0 where there is none.
+
+        Each has waited at least since this process first saw it. So a clock that was set back hides no entry.
+        """
         waiting = self._entries.seen_at()
         ages = (max(now - entry.written_at, self.monotonic() - seen_at) for entry, seen_at in waiting)
         return max((0.0, *ages))
 
-    def is_in_hand(self, entry: Entry) -> bool:
-        """Whether whoever wrote it works on it."""
-        return self._entries.is_in_hand(entry)
+    def is_claimed(self, entry: Entry) -> bool:
+        """Whether a task of this process works on the entry."""
+        return self._entries.is_claimed(entry)
 
     def may_leave(self, namespace: str) -> bool:
-        """Whether one more entry of a namespace may lie there without anybody at work on it."""
-        return self._entries.left_of(namespace) < MOST_LEFT_PER_NAMESPACE
+        """Whether one more entry of a namespace may be unclaimed."""
+        return self._entries.unclaimed_in(namespace) < MOST_UNCLAIMED_PER_NAMESPACE
 
     # What is done with it.
 
     def write(self, namespace: str, place: str, id_: str, content: bytes) -> Entry | None:
-        """Write an entry, in the hand of whoever calls; None where that cannot be done. It never raises an error of a file."""
+        """Write an entry and claim it. Returns None where it cannot be written; it never raises an OSError."""
         entry = Entry(max(self.clock(), self._entries.latest + 1), namespace, place, id_)
         if len(content) > LARGEST_ENTRY or self._entries.size + len(content) > LARGEST_IN_ALL:
             REPLIES.labels("unwritable").inc()
@@ -154,37 +161,39 @@ class Journal:
         if not self._is_written(entry, content) and not (self._is_taken_again() and self._is_written(entry, content)):
             REPLIES.labels("unwritable").inc()
             return None
-        self._entries.add(entry, Kept(len(content), self.monotonic(), entry.file_name), in_hand=True)
+        self._entries.add(entry, Kept(len(content), self.monotonic(), entry.file_name), claimed=True)
         return entry
 
     def read(self, entry: Entry) -> bytes:
-        """What an entry says.
+        """Read the content of an entry.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         return read_file(self._file_of(entry), self.folder)
 
     def leave(self, entry: Entry) -> None:
-        """Whoever wrote it works on it no more."""
-        self._entries.let_go(entry)
+        """End the claim: no task works on the entry any more."""
+        self._entries.release(entry)
 
     def counted(self, entry: Entry) -> Entry:
-        """Write down that an entry is about to be tried: should it be the end of us, that is known. Returns it as it is now."""
+        """Record a try before it is made, in case the try ends this process. Returns the entry with its new count."""
         return self._renamed(entry, replace(entry, tries=entry.tries + 1))
 
     def not_counted(self, entry: Entry) -> Entry:
-        """Write down that a try says nothing about the entry: somebody else was in the way."""
+        """Undo the count of a try that failed for a reason outside of the entry. Returns the entry with its new count."""
         return self._renamed(entry, replace(entry, tries=max(entry.tries - 1, 0)))
 
     def set_aside(self, entry: Entry) -> Entry:
-        """Let nobody try it any more by itself; it stays to be looked at."""
+        """Set the entry aside: it is kept for a person to look at, and not tried again. Returns it with its new name."""
         REPLIES.labels("set aside").inc()
         return self._renamed(entry, replace(entry, is_aside=True))
 
     def remove(self, entry: Entry) -> None:
-        """All is done. It never raises an error of a file: one that stays keeps nobody from anything while this process lives,
-        and the next one deals with it again and finds that it is done."""
+        """Remove an entry that is done. It never raises an OSError.
+
+        A file that cannot be removed does no harm: this process ignores it, and the next one finds that it is done.
+        """
         try:
             self._call("unlink", lambda: os.unlink(self._file_of(entry), dir_fd=self.folder))
         except FileNotFoundError:
@@ -194,7 +203,7 @@ class Journal:
         self._entries.remove(entry)
 
     def close(self) -> None:
-        """Give the directory up."""
+        """Release the directory and its lock."""
         os.close(self.folder)
 
     # Files.
@@ -210,7 +219,7 @@ class Journal:
         return True
 
     def _is_taken_again(self) -> bool:
-        """Whether somebody had deleted the directory, and there is one again. What lay there is lost."""
+        """If the directory was deleted, make it again. Returns whether that was done. The old entries are lost."""
         if os.fstat(self.folder).st_nlink:
             return False
         try:
@@ -239,17 +248,19 @@ class Journal:
         return self._entries[entry].file if entry in self._entries else entry.file_name
 
     def _renamed(self, before: Entry, after: Entry) -> Entry:
-        """Where the file keeps its name, the entry has the new one for this process all the same: a try that is not written
-        down still counts, and what is set aside stays aside."""
+        """Rename an entry. If the file cannot be renamed, this process still uses the new name.
+
+        So a try that could not be recorded still counts, and an entry that is set aside stays so.
+        """
         if before == after:
             return before
-        in_hand = self._entries.is_in_hand(before)
+        claimed = self._entries.is_claimed(before)
         known = self._entries.remove(before) or Kept(0, self.monotonic(), before.file_name)
-        self._entries.add(after, known._replace(file=self._named(known.file, after)), in_hand=in_hand)
+        self._entries.add(after, known._replace(file=self._named(known.file, after)), claimed=claimed)
         return after
 
     def _named(self, name: str, entry: Entry) -> str:
-        """Where an entry is once it was to be renamed."""
+        """Rename a file for an entry. Returns the name that the file has after that: the old one if the rename failed."""
         try:
             self._rename(name, entry.file_name)
         except OSError as error:
@@ -258,7 +269,7 @@ class Journal:
         return entry.file_name
 
     def _is_taken(self, name: str) -> bool:
-        """Take what another process left in a file, if that is an entry."""
+        """Take over a file that an earlier process left. Returns whether it is an entry, or was part of one."""
         entry, size = Entry.named(name.removesuffix(_TEMPORARY)), size_of(name, self.folder)
         if entry is None or size is None:
             return False
@@ -270,16 +281,16 @@ class Journal:
             if not whole:
                 self._remove_left_over(name)
                 return True
-            # It was written to its end: a reply that was read is in no other place.
+            # The file is complete, and the reply may be in no other place.
             name = self._named(name, entry)
-        self._entries.add(entry, Kept(size, self.monotonic(), name), in_hand=False)
+        self._entries.add(entry, Kept(size, self.monotonic(), name), claimed=False)
         return True
 
     def _remove_left_over(self, name: str) -> None:
         try:
             os.unlink(name, dir_fd=self.folder)
         except OSError:
-            return  # it was not made, or goes at the next start
+            return  # it was never made, or the next start removes it
 
     def _call(self, step: str, call: Callable[[], T]) -> T:
         self.fault(f"before {step}")
@@ -291,10 +302,10 @@ class Journal:
 def open_journal(
     directory: str, *, fault: Callable[[str], None] = _nothing_happens, clock: Callable[[], int] = time.time_ns
 ) -> Journal:
-    """Take the journal in a directory for this process.
+    """Open the journal in a directory, and lock it for this process.
 
     Raises:
-        Unusable: it cannot be made or read, is not ours, or another process has it.
+        Unusable: the folder cannot be made or read, has another owner, or is locked by another process.
     """
     path = Path(directory, FOLDER)
     folder = taken(path)
@@ -309,7 +320,7 @@ def open_journal(
 
 
 def journal_in(directory: str | None, now: Callable[[], float] = time.time) -> Journal | None:
-    """The journal of this process, for as long as it lives, and shown in its metrics; None: it has none, and says why."""
+    """Open the journal of this process and show it in the metrics. Without one, log the reason and return None."""
     KEPT.set(0)
     WANTED.set(directory is not None)
     if directory is None:

@@ -1,7 +1,7 @@
-"""What is known in memory of a journal's entries: found by place, counted, and in their order. Pure.
+"""An index in memory of the entries of a journal: by place, in order, and counted. Pure.
 
-There may be ten thousand after an outage, and each is found some ten times until it is done: nothing here but what tells of all
-of them looks at more than one place.
+After an outage there may be ten thousand entries, and each is looked up some ten times until it is done. So a method goes
+through all entries only if its result is about all of them.
 """
 
 from bisect import insort
@@ -13,33 +13,37 @@ from datasource.process.journal_file import Entry
 
 
 class Kept(NamedTuple):
-    """What is known of an entry beside its name."""
+    """What is known of an entry besides its name."""
 
     size: int
+    """Bytes."""
     seen_at: float
-    """When this process first saw it (monotonic)."""
+    """When this process first saw it (monotonic seconds)."""
     file: str
-    """Where it is: not under its own name, where a directory took no change any more."""
+    """The name of its file. It differs from the name of the entry where the file could not be renamed."""
 
 
 @dataclass(slots=True)
 class Entries:
-    """Those of one directory. What is read by metrics is read from another thread."""
+    """The entries of one directory. Metrics read them from another thread.
+
+    An entry is claimed while a task of this process works on it, and else unclaimed.
+    """
 
     size: int = 0
     """Bytes of all files."""
     latest: int = 0
-    """The greatest sequence that was seen."""
+    """The greatest sequence of all entries so far."""
     number_aside: int = 0
-    """How many are set aside."""
+    """The number of entries that are set aside."""
     _kept: dict[Entry, Kept] = field(default_factory=dict)
     _waiting: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
-    """Those that are not set aside, by place, the oldest first."""
+    """The entries that are not set aside, by place, the oldest first."""
     _aside: Counter[str] = field(default_factory=Counter)
-    """How many of a place are set aside."""
-    _in_hand: set[Entry] = field(default_factory=set)
-    _left: Counter[str] = field(default_factory=Counter)
-    """How many of a namespace are in nobody's hand."""
+    """The number of entries that are set aside, by place."""
+    _claimed: set[Entry] = field(default_factory=set)
+    _unclaimed: Counter[str] = field(default_factory=Counter)
+    """The number of unclaimed entries, by namespace."""
 
     def __contains__(self, entry: Entry) -> bool:
         return entry in self._kept
@@ -49,42 +53,42 @@ class Entries:
 
     @property
     def waiting(self) -> list[Entry]:
-        """Those that are not set aside, the oldest first."""
+        """The entries that are not set aside, the oldest first."""
         return sorted(entry for entry in tuple(self._kept) if not entry.is_aside)
 
     @property
     def aside(self) -> list[Entry]:
-        """Those that are."""
+        """The entries that are set aside, the oldest first."""
         return sorted(entry for entry in tuple(self._kept) if entry.is_aside)
 
     @property
     def number_waiting(self) -> int:
-        """How many are not."""
+        """The number of entries that are not set aside."""
         return len(self._kept) - self.number_aside
 
     def seen_at(self) -> list[tuple[Entry, float]]:
-        """Those that are not set aside, each with when this process first saw it."""
+        """The entries that are not set aside, each with the time at which this process first saw it."""
         return [(entry, kept.seen_at) for entry, kept in tuple(self._kept.items()) if not entry.is_aside]
 
     def first_of(self, place: str) -> Entry | None:
-        """The oldest of a place that is not set aside."""
+        """The oldest entry of a place that is not set aside; None: there is none."""
         waiting = self._waiting.get(place)
         return waiting[0] if waiting else None
 
     def has_any(self, place: str) -> bool:
-        """Whether anything of a place is there."""
+        """Whether there is an entry of a place, set aside or not."""
         return place in self._waiting or place in self._aside
 
-    def left_of(self, namespace: str) -> int:
-        """How many of a namespace are in nobody's hand."""
-        return self._left[namespace]
+    def unclaimed_in(self, namespace: str) -> int:
+        """The number of unclaimed entries of a namespace."""
+        return self._unclaimed[namespace]
 
-    def is_in_hand(self, entry: Entry) -> bool:
-        """Whether somebody works on it."""
-        return entry in self._in_hand
+    def is_claimed(self, entry: Entry) -> bool:
+        """Whether a task of this process works on the entry."""
+        return entry in self._claimed
 
-    def add(self, entry: Entry, kept: Kept, *, in_hand: bool) -> None:
-        """One more. In the place of one of the same name, whose file it replaced."""
+    def add(self, entry: Entry, kept: Kept, *, claimed: bool) -> None:
+        """Add an entry. It replaces one of the same name, whose file it has overwritten."""
         self.remove(entry)
         self._kept[entry] = kept
         self.size += kept.size
@@ -94,19 +98,19 @@ class Entries:
             self.number_aside += 1
         else:
             insort(self._waiting[entry.place], entry)
-        if in_hand:
-            self._in_hand.add(entry)
+        if claimed:
+            self._claimed.add(entry)
         else:
-            self._left[entry.namespace] += 1
+            self._unclaimed[entry.namespace] += 1
 
-    def let_go(self, entry: Entry) -> None:
-        """Nobody works on it any more."""
-        if entry in self._in_hand:
-            self._in_hand.remove(entry)
-            self._left[entry.namespace] += 1
+    def release(self, entry: Entry) -> None:
+        """End the claim of a task on an entry."""
+        if entry in self._claimed:
+            self._claimed.remove(entry)
+            self._unclaimed[entry.namespace] += 1
 
     def remove(self, entry: Entry) -> Kept | None:
-        """It is no more; returns what was known of it."""
+        """Remove an entry. Returns what was known of it; None: it was not there."""
         kept = self._kept.pop(entry, None)
         if kept is None:
             return None
@@ -118,10 +122,10 @@ class Entries:
             self._waiting[entry.place].remove(entry)
             if not self._waiting[entry.place]:
                 del self._waiting[entry.place]
-        if entry in self._in_hand:
-            self._in_hand.remove(entry)
+        if entry in self._claimed:
+            self._claimed.remove(entry)
         else:
-            _count_down(self._left, entry.namespace)
+            _count_down(self._unclaimed, entry.namespace)
         return kept
 
 

@@ -1,7 +1,7 @@
-"""What stands under the name of a credential Secret: one of four things, told apart here and nowhere else. Pure.
+"""The content of a Secret with the name of a credential Secret, as one of four types. Pure.
 
-A credential, a tombstone, something that cannot be read, or something that is on its way out. The operator's cache, its
-decisions and the callback server all match on this union.
+It is a credential, a tombstone, unreadable, or leaving. Only this module decides which. The operator's cache, its decisions and
+the callback server match on the union.
 """
 
 from datetime import datetime
@@ -33,9 +33,9 @@ class _Stored(msgspec.Struct, Generic[F], frozen=True):
     owners: tuple[OwnerReference, ...]
     finalizers: tuple[str, ...] = ()
     written: WrittenMetadata = NOTHING_WRITTEN
-    """Labels and annotations that the template put there."""
+    """The labels and annotations that were written from the template."""
     history: str | None = None
-    """What people did, where whoever read it saw that: who watches metadata does not."""
+    """The stored history; None where only metadata were read."""
 
     @property
     def is_held(self) -> bool:
@@ -44,39 +44,39 @@ class _Stored(msgspec.Struct, Generic[F], frozen=True):
 
 
 class StoredCredential(_Stored[CredentialFacts], frozen=True):
-    """A credential's facts with where they stand: what the operator keeps in memory of it."""
+    """The facts of a credential, with the version and owners of its Secret. The operator keeps this in memory, and no token."""
 
 
 class StoredTombstone(_Stored[TombstoneFacts], frozen=True):
-    """The same of a tombstone: what was cleared must not be used any more, and that much is sure."""
+    """The facts of a tombstone, with the version and owners of its Secret. Its credential was cleared."""
 
 
 Readable = StoredCredential | StoredTombstone
-"""What can be read, and so be replaced by a compare-and-swap."""
+"""Content that can be parsed, and replaced by a compare-and-swap."""
 
 
 class Leaving(msgspec.Struct, frozen=True):
-    """Nothing of it counts any more for a Datasource, and nothing can take its place before it is gone."""
+    """A Secret that is being deleted. Its content does not count any more, and no other can be made before it is gone."""
 
     holds: Readable | Unreadable
-    """What still stands there: a reply under way is stored over it, so that it is revoked with the rest."""
+    """The content. The reply of a refresh is still stored over it, so that the new token is revoked, too."""
     is_deleted: bool
-    """Whether somebody deleted it, and finalizers hold it. Else it belongs to an earlier Datasource of that name, and is the
-    garbage collector's."""
+    """Whether the Secret was deleted and a finalizer keeps it. Else it belongs to an earlier Datasource of that name, and the
+    garbage collector will delete it."""
 
 
 Contents = StoredCredential | StoredTombstone | Unreadable | Leaving
-"""What a credential Secret holds. Where there is no Secret, None stands beside it."""
+"""The content of a credential Secret. Functions use None for a Secret that does not exist."""
 
 
 def contents_in(metadata: Metadata, history: str | None = None) -> Contents:
-    """What a credential Secret's metadata say, whoever asks; `seen_from` tells what it is to one Datasource."""
+    """Parse the metadata of a credential Secret. `seen_from` then decides what that is for one Datasource."""
     holds = _read(metadata, history)
     return holds if metadata.deletion_timestamp is None else Leaving(holds, is_deleted=True)
 
 
 def seen_from(contents: Contents | None, uid: str) -> Contents | None:
-    """The same, as the Datasource with that uid sees it: what belongs to an earlier one is leaving."""
+    """The content as the Datasource with this uid sees it. The Secret of an earlier Datasource is `Leaving`."""
     if contents is None or isinstance(contents, Leaving):
         return contents
     if ownership(contents.owners, uid) is Ownership.DANGLING:
@@ -85,17 +85,17 @@ def seen_from(contents: Contents | None, uid: str) -> Contents | None:
 
 
 def still_there(contents: Contents | None) -> Readable | Unreadable | None:
-    """The same, as a write sees it: what is leaving stands there until it is gone."""
+    """The content as a write sees it: a Secret that is leaving still has its content."""
     return contents.holds if isinstance(contents, Leaving) else contents
 
 
 def credential_id_in(contents: Contents | None) -> str:
-    """The ID of the credential or tombstone that there is; empty where there is none."""
+    """The ID of the credential or tombstone; empty where there is none."""
     return contents.facts.credential_id if isinstance(contents, Readable) else ""
 
 
 def handled_by(contents: Contents | None) -> HandledSet:
-    """The requests already acted on, where the Secret tells."""
+    """The requests that were acted on, as the Secret records them; none where it cannot be parsed."""
     return contents.facts.handled if isinstance(contents, Readable) else HandledSet()
 
 
@@ -107,14 +107,14 @@ def tombstone(
     revoke_until: datetime | None = None,
     history: str | None = None,
 ) -> TombstoneFacts:
-    """What is left after a clear: the requests handled, and why; where a token is to be revoked, until when.
+    """The facts that are left after a clear: the handled requests, the reason, and until when a revocation is tried.
 
     Args:
         before: what was cleared; None: there was no Secret.
         credential_id: of the tombstone itself; random.
-        handled: with the request that asks for the clear.
+        handled: the handled requests, with the request for this clear.
         revoke_until: None where no token is to be revoked.
-        history: the ID of the entry that tells of the clear.
+        history: the ID of the history entry about the clear.
     """
     match before:
         case None:
@@ -126,7 +126,7 @@ def tombstone(
         case CredentialFacts() | TombstoneFacts():
             return TombstoneFacts(
                 credential_id,
-                # Where there was nothing to clear, there is still nothing that was cleared.
+                # A clear of a tombstone clears no credential, so the reason stays.
                 before.reason if isinstance(before, TombstoneFacts) else Reason.CREDENTIAL_CLEARED,
                 replaces=before.credential_id,
                 handled=handled,

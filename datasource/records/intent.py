@@ -1,7 +1,7 @@
-"""Intents: who is about to send a refresh token, written onto the credential Secret before it is sent.
+"""Intents: before a process sends a refresh token, it writes to the credential Secret that it will.
 
-An intent that is found later says that a request may be on its way, or that its sender died with the answer. Who may then
-send the old refresh token again, and when, is decided here.
+An intent that is found later means that a request may be under way, or that its sender ended before it stored the reply. This
+module decides which process may then send the old refresh token again, and when.
 """
 
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from datasource.api.clock import Moment
 from datasource.outbound.json_text import read_json
 
 REQUEST_DEADLINE = timedelta(seconds=20)
-"""How long a token request may take in all."""
+"""The longest time for a token request."""
 
 TAKEOVER_AFTER = REQUEST_DEADLINE + timedelta(seconds=15)
-"""How long a stranger's intent must be seen unchanged: by then its sender is not waiting for an answer any more."""
+"""How long another process's intent must be seen unchanged. After that its sender no longer waits for an answer."""
 
 
 SLOWEST_START = timedelta(seconds=5)
-"""Where it took longer to write an intent, nothing is sent: others count from when it stood there, not from our request. What
-is left of TAKEOVER_AFTER is for a process that the machine holds up."""
+"""The longest time for writing an intent; after it nothing is sent. Other processes count from when the intent is stored, and
+not from our request. The rest of TAKEOVER_AFTER is a margin for a process that a busy machine delays."""
 
 
 JOURNAL_IS_LOST_AFTER = timedelta(minutes=15)
-"""How long a pod has to come back to what it wrote down: kubelet lets a container that fails wait for 5 minutes at most."""
+"""How long a pod has to come back to its journal. Kubelet restarts a failing container after 5 minutes at the latest."""
 
 SHORT_LIFE = timedelta(minutes=5)
-"""Of an access token: sooner than apps are without one, a lost journal is taken for granted."""
+"""The remaining lifetime of an access token below which other processes do not wait for a journal any more."""
 
 
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -45,7 +45,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
     at: Moment
     sends: int = 1
     journal: bool = False
-    """Whether the process writes a reply down before it stores it: then its pod may have it, although the process is dead."""
+    """Whether the process keeps a journal. If so, its pod may have the reply even after the process has ended."""
 
     def encode(self) -> str:
         """The value of the `datasource.dev/intent` annotation: JSON."""
@@ -56,31 +56,31 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
         """Read what `encode` wrote.
 
         Raises:
-            msgspec.MsgspecError: somebody altered it.
+            msgspec.MsgspecError: the annotation was altered.
         """
         return read_json(text, cls)
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """This process, as intents name it."""
+    """How the intents of this process name it: its random ID, and the uid of its pod."""
 
     process: str
     pod: str
     journal: bool = False
-    """Whether it keeps a journal."""
+    """Whether the process keeps a journal."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLife:
-    """What is left of the access token that apps have while a refresh does not come about."""
+    """The remaining and the whole lifetime of the access token that apps have."""
 
     left: timedelta
     whole: timedelta
 
     @property
     def is_short(self) -> bool:
-        """Whether apps would soon be without one."""
+        """Whether the access token expires soon."""
         return self.left <= max(SHORT_LIFE, self.whole / 10)
 
 
@@ -92,18 +92,18 @@ def may_be_taken(
     age: timedelta = timedelta(0),
     life: TokenLife | None = None,
 ) -> bool:
-    """Whether this process may send the refresh token.
+    """Whether this process may send the refresh token in spite of an intent.
 
-    Our own intent was left by a request whose outcome we never learnt, and one of an earlier process of our pod by a process
-    that is dead; what it wrote down we have read. Anybody else may be waiting for the answer right now; and where it keeps a
-    journal, its pod may be about to store a reply, which we would ruin.
+    It may where the intent is its own: the outcome of that request was never known. It may where an earlier process of its pod
+    wrote the intent: that process has ended, and its journal was read. The process of any other pod may be waiting for the
+    answer. If that process keeps a journal, its pod may even store a reply later, which a second request would make void.
 
     Args:
-        intent: what stands on the Secret.
-        process: who asks.
-        seen_unchanged: for how long.
-        age: of the intent, by the clocks of whoever wrote it and of who asks.
-        life: of the access token; None where nobody knows.
+        intent: the intent on the Secret; None: there is none.
+        process: this process.
+        seen_unchanged: how long the intent was seen unchanged.
+        age: of the intent. It compares the clock of the process that wrote it with that of this process.
+        life: of the access token; None where that is not known.
     """
     if intent is None or intent.process == process.process:
         return True
@@ -115,21 +115,21 @@ def may_be_taken(
 
 
 def is_left_by(intent: Intent | None, process: Process) -> TypeGuard[Intent]:
-    """Whether an intent of this pod makes others wait for a reply that would be in its journal, which this process keeps."""
+    """Whether an earlier process of this pod left the intent, so that others wait for the journal of this pod."""
     return intent is not None and intent.pod == process.pod and intent.journal and process.journal
 
 
 def next_intent(
     before: Intent | None, process: Process, *, intent_id: str, now: datetime, was_sent: bool = True
 ) -> Intent:
-    """The intent to write; it remembers the sends whose outcome nobody knows.
+    """The intent to write. It counts the sends whose outcome is unknown.
 
     Args:
-        before: the intent that stands there.
-        process: who is to send.
-        intent_id: random.
-        now: when.
-        was_sent: whether the one that stands there may have been sent; False only where this process knows that it was not.
+        before: the intent on the Secret; None: there is none.
+        process: this process.
+        intent_id: a random ID for the new intent.
+        now: the time of the new intent.
+        was_sent: whether the request of `before` may have been sent. False only where this process knows that it was not.
     """
     sends = 1 if before is None else before.sends + was_sent
     return Intent(id=intent_id, process=process.process, pod=process.pod, at=now, sends=sends, journal=process.journal)

@@ -11,27 +11,32 @@ from datasource.records.page_request import RequestKind
 
 
 class Absent(msgspec.Struct, frozen=True):
-    """No credential Secret; one that is made belongs to the Datasource of that uid."""
+    """There is no credential Secret. A new one gets the Datasource of this uid as its owner."""
 
     owner: str
     template: SecretMetadata = NO_METADATA
-    """What else that one is to have on it."""
+    """The labels and annotations of a new one."""
 
 
 class Standing(Enum):
-    """What a re-read says for sure about a write whose answer was a conflict or none at all."""
+    """What a read shows about an earlier write whose answer was a conflict or was lost."""
 
     STORED = auto()
-    """Ours is there."""
+    """Our write took effect."""
     LOST = auto()
-    """Something else is there, or it is gone: a newer decision than ours."""
+    """Another write took effect, or the Secret was deleted. That decision is newer than ours."""
 
 
 def standing(found: Readable | None, *, before: Readable | Absent, ours: str) -> Standing | Readable | Absent:
-    """Decide by credential IDs alone.
+    """Decide by credential IDs whether a write took effect.
 
-    What we replace may still be there: somebody merely labelled it, or the write never arrived. Then the answer is what the
-    write is to be tried over again. One that somebody asked at a page to be cleared counts as cleared.
+    If the credential that the write should replace is still there, it is returned, and the write is tried over it. Perhaps
+    only its labels changed, or the write never arrived. A credential that a person asked to clear at a page counts as cleared.
+
+    Args:
+        found: what the read found.
+        before: what the write should replace.
+        ours: the credential ID of the write.
     """
     found_id = credential_id_in(found)
     if found_id == ours:
@@ -46,7 +51,7 @@ def standing(found: Readable | None, *, before: Readable | Absent, ours: str) ->
 def standing_of_a_consent(
     found: Readable | None, *, before: Readable | Absent, ours: str
 ) -> Standing | Readable | Absent:
-    """The same for what a person consented to: an import that brought nothing gives way to it."""
+    """As `standing`, for a credential that a person consented to. It also replaces an import that is of no use."""
     decided = standing(found, before=before, ours=ours)
     replaces = "" if isinstance(before, Absent) else credential_id_in(before)
     if decided is Standing.LOST and found is not None and gives_way(found, replaces):
@@ -55,11 +60,10 @@ def standing_of_a_consent(
 
 
 def gives_way(found: Readable | None, replaces: str) -> bool:
-    """Whether all that came since `replaces` (a credential ID) was a refresh token that somebody imported, and it is of no use:
-    the provider refused it, or it was not sent yet.
+    """Whether the credential found is an import that a person's consent may replace.
 
-    Then a person's consent goes before it. What was not sent stands in the import Secret still. One that is being tried
-    stays: the provider may be answering with a successor.
+    It is one if it came right after `replaces` (a credential ID), and the provider refused it or it was never sent. A token
+    that was never sent is still in the import Secret. A token that is being tried is kept, because the reply may replace it.
     """
     if not isinstance(found, StoredCredential) or is_to_be_cleared(found):
         return False
@@ -69,19 +73,20 @@ def gives_way(found: Readable | None, replaces: str) -> bool:
 
 
 def is_to_be_cleared(found: Readable | Absent | None) -> bool:
-    """Whether somebody asked at a page for a clear that the operator did not come to yet."""
+    """Whether a person requested a clear at a page, and the operator did not act on it yet."""
     request = found.facts.page_request if isinstance(found, StoredCredential) else None
     return request is not None and request.kind is RequestKind.CLEAR
 
 
 class Written(msgspec.Struct, frozen=True):
-    """How a write that was tried until it was clear ended."""
+    """The result of a write that was tried until its result was known."""
 
     stands: bool
+    """Whether the write took effect."""
     resource_version: str | None = None
-    """What the answer to our own write said; None where it was read back, or does not stand."""
+    """The resourceVersion from the answer to the write; None where that answer was lost, or the write had no effect."""
     data: CredentialData | None = None
-    """The tokens that stand in that version, where our write brought any."""
+    """The tokens that were written, if any."""
 
     def __repr__(self) -> str:
         return f"Written(stands={self.stands}, resource_version={self.resource_version})"

@@ -1,5 +1,7 @@
-"""A refresh's turn: our intent stands on the credential Secret, and from here on every way out is a write. A record: it can be
-written down and read again, so that a reply outlives the process that got it."""
+"""The turn of a refresh: all that is needed to judge the answer to a request and to store it, once our intent is stored.
+
+It can be encoded and decoded, so that a reply in the journal outlives the process that received it.
+"""
 
 from datetime import timedelta
 
@@ -14,33 +16,33 @@ LAST_TRY_AFTER = timedelta(minutes=3)
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """Everything that an answer is judged by and stored with; no client secret but one that the credential keeps anyway."""
+    """Everything that an answer is judged by and stored with. The only client secret in it is one that the credential keeps."""
 
     namespace: str
     name: str
     facts: CredentialFacts
-    """With our intent in them."""
+    """The facts with our intent."""
     intent: Intent
     resource_version: str
     requests: Requests
     data: CredentialData
-    """What the refresh token was sent with, and what is recorded with the reply."""
+    """The data that the request was made of, which are stored again with the reply."""
     client_secret_name: str | None = None
     """The Secret to correct where the provider rejects the client."""
     last_try_after: timedelta = LAST_TRY_AFTER
-    """How long a refused refresh token rests after an answer that was lost, before it is sent for the last time."""
+    """The pause after a refusal that followed a lost answer, before the refresh token is sent for the last time."""
     failure_before: str | None = None
-    """What went wrong at the send before, where this process knows it."""
+    """The failure of the send before; None where this process does not know it."""
     asked_by: str = ""
-    """Who asked for the refresh; empty where nobody did."""
+    """Who requested the refresh, as the history shows it; empty where it was not requested."""
     page_request: str = ""
-    """The ID of the request of a page that it answers."""
+    """The ID of the page request that this refresh answers; empty where there is none."""
     history: str | None = None
-    """What people did before."""
+    """The stored history from before."""
 
     @property
     def act_id(self) -> str:
-        """The ID by which the history tells of a refresh that somebody asked for."""
+        """The ID of the history entry about a requested refresh."""
         return self.page_request or self.intent.id
 
     def encode(self) -> bytes:

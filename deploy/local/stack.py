@@ -11,12 +11,14 @@ from pathlib import Path
 
 import yaml
 
+from datasource.api.names import GROUP, PLURAL
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local import tools
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
+from deploy.local.crds import wait_until_established
 from deploy.local.processes import Child, StackError, free_ports
 
-SYSTEM_NAMESPACE = "datasource-system"
 OPERATOR = "datasource-operator"
 CALLBACK_SERVER = "datasource-callback-server"
 READY_WITHIN = 60.0
@@ -46,9 +48,7 @@ def install(cluster: Cluster, overlay: str = "cluster-wide") -> None:
     manifests = rendered(REPOSITORY / "deploy" / "overlays" / overlay)
     objects = [each for each in yaml.safe_load_all(manifests) if each["kind"] not in _NOT_APPLIED]
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(objects))
-    # First its name: waiting for a condition fails where the CRD is so new that it has none.
-    for wanted in ("jsonpath={.status.acceptedNames.kind}=Datasource", "condition=Established"):
-        cluster.kubectl("wait", f"--for={wanted}", "--timeout=60s", "crd/datasources.datasource.dev")
+    wait_until_established(cluster, f"{PLURAL}.{GROUP}")
 
 
 @dataclass

@@ -8,6 +8,7 @@ import structlog
 import uvloop
 
 from datasource.cluster.kube import Kube
+from datasource.cluster.login import UnusableLogin
 from datasource.outbound.json_text import DEEPEST
 from datasource.process.journal import journal_in
 from datasource.process.logs import configure_logging
@@ -36,7 +37,7 @@ def main() -> None:
     sys.setrecursionlimit(DEEPEST)
     try:
         uvloop.run(run(settings, *health))
-    except ClusterTooOld as error:
+    except (ClusterTooOld, UnusableLogin) as error:
         sys.exit(f"datasource-operator: {error}")
 
 
@@ -45,6 +46,7 @@ async def run(settings: Settings, health_host: str, health_port: int) -> None:
 
     Raises:
         ClusterTooOld: before anything else is done.
+        UnusableLogin: no login for the API server was found, or it cannot be read.
     """
     # Before anything else, and without the API server: what lies there must not be made void.
     journal = journal_in(settings.journal)

@@ -45,10 +45,10 @@ logger = structlog.get_logger(__name__)
 ROLES = Resource(f"/apis/{RBAC}/v1", "roles")
 ROLE_BINDINGS = Resource(f"/apis/{RBAC}/v1", "rolebindings")
 
-LOOK_INTERVAL = timedelta(minutes=5)
+CHECK_INTERVAL = timedelta(minutes=5)
 """How soon what somebody edited or deleted is put right."""
 
-LOOK_AGAIN = timedelta(seconds=10)
+RECHECK_PAUSE = timedelta(seconds=10)
 """How soon to look again at a scope that could not be looked at."""
 
 TELL_WITHIN = 10
@@ -173,9 +173,9 @@ class CallbackRights:
         due, began = self.scopes, self.monotonic()
         while True:
             due = tuple([scope for scope in due if not await self._could_look_at(scope)])
-            pause = LOOK_AGAIN if due else LOOK_INTERVAL * (1 + self.random() * 0.1)
+            pause = RECHECK_PAUSE if due else CHECK_INTERVAL * (1 + self.random() * 0.1)
             await self.sleep(pause.total_seconds())
-            if self.monotonic() - began >= LOOK_INTERVAL.total_seconds():
+            if self.monotonic() - began >= CHECK_INTERVAL.total_seconds():
                 due, began = self.scopes, self.monotonic()
 
     async def _could_look_at(self, scope: Scope) -> bool:

@@ -29,9 +29,10 @@ from datasource.records.intent import Process
 from datasource_operator.cache import Cache, Key
 from datasource_operator.callback_rights import CallbackRights
 from datasource_operator.decisions.callback_rights import ServiceAccount
-from datasource_operator.decisions.status import Surface
+from datasource_operator.decisions.status import StatusSettings
 from datasource_operator.decisions.timing import Comeback
 from datasource_operator.event_recorder import EventRecorder
+from datasource_operator.executor import Executor
 from datasource_operator.failed_authorizations import FailedAuthorizations
 from datasource_operator.key_check import KeyCheck
 from datasource_operator.left_intents import LeftIntents
@@ -50,7 +51,6 @@ from datasource_operator.secret_poller import SecretPoller
 from datasource_operator.secret_watch import WATCHED, Mirror, SecretWatch, SecretWatches
 from datasource_operator.served_scopes import ServedScopes, Source
 from datasource_operator.status_writer import StatusWriter
-from datasource_operator.steps import Steps
 from datasource_operator.surroundings_schedule import SurroundingsSchedule
 from datasource_operator.sweeper import sweeper_for
 from datasource_operator.tasks import cancel, spawn
@@ -94,7 +94,7 @@ class Controller:
     _outward: OutwardLooks = field(init=False)
     _poller: SecretPoller = field(init=False)
     _memory: RefreshMemory = field(init=False)
-    _steps: Steps = field(init=False)
+    _steps: Executor = field(init=False)
     _pool: RefreshPool = field(init=False)
     _recorder: EventRecorder = field(init=False)
     _waiting: WaitingReplies = field(init=False)
@@ -121,7 +121,7 @@ class Controller:
         recorder = self._recorder = EventRecorder(self.kube, socket.gethostname(), utc_now)
         discovery = Discovery(self.transport, self.monotonic, allow_insecure_http=self.settings.allow_insecure_http)
         link_keys = LinkKeyStore(self.kube, self.settings.system_namespace, utc_now)
-        self._steps = Steps(self.kube, self.cache, self.settings, self._memory, discovery, link_keys=link_keys.known)
+        self._steps = Executor(self.kube, self.cache, self.settings, self._memory, discovery, link_keys=link_keys.known)
         self._failed = FailedAuthorizations(self.cache, utc_now, self._look_again)
         self._steps.observer.failed_authorization = self._failed.of
         self._outward = OutwardLooks(self.transport, self._steps, self._look_again, self._provider_looked_at)
@@ -137,9 +137,9 @@ class Controller:
         self._link_keys = LinkKeyKeeper(link_keys, utc_now, self.cache.datasource_keys, self._look_later)
         account = ServiceAccount(self.settings.system_namespace, self.settings.callback_server_account)
         self._callback_rights = CallbackRights(self.kube, account, self.scopes, self.monotonic, self.random)
-        surface = Surface(self.settings.external_url, secrets.token_bytes, link_keys.known, self.settings.signs_in)
+        shown = StatusSettings(self.settings.external_url, secrets.token_bytes, link_keys.known, self.settings.signs_in)
         told = (recorder.announce, self.monotonic, self._warn, self._look_later)
-        self._status = StatusWriter(self.kube, self.cache, surface, *told, audit=AuditLog(self.settings.signs_in))
+        self._status = StatusWriter(self.kube, self.cache, shown, *told, audit=AuditLog(self.settings.signs_in))
         self._reconciler = Reconciler(self._steps, self._status, self._follow_up)
         self._reconciling = Worker("reconcile", self.queue, self._reconcile, self._after_reconciling, count_reconcile)
         # The pool hands out keys, not a queue; what it cannot refresh is reconciled first when it comes again.
@@ -318,10 +318,10 @@ class Controller:
         if outcome.wake_after is not None:
             # Neither early, for the time decides, nor late: an app would have a dead token.
             self.queue.add(key, Priority.ROUTINE, delay=outcome.wake_after)
-        if outcome.look_after is not None:
+        if outcome.recheck_after is not None:
             # What settled together does not come back together.
-            self.queue.add(key, Priority.ROUTINE, delay=outcome.look_after * (1 + self.random() * 0.1))
-            self._surroundings.look(key, after=outcome.look_after)
+            self.queue.add(key, Priority.ROUTINE, delay=outcome.recheck_after * (1 + self.random() * 0.1))
+            self._surroundings.look(key, after=outcome.recheck_after)
         if outcome.refresh is not None:
             self._pool.submit(key, outcome.refresh.provider, is_urgent=outcome.refresh.is_urgent)
 

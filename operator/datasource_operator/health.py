@@ -19,8 +19,8 @@ SILENT_AFTER = timedelta(minutes=3)
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
-    """What tells whether the operator works."""
+class Health:
+    """Liveness and readiness of the operator, from what its parts report. Times are monotonic seconds."""
 
     unreadable: Callable[[], str | None]
     """Why Datasources or Secrets cannot be read anywhere."""
@@ -34,7 +34,7 @@ class Signs:
     monotonic: Callable[[], float] = time.monotonic
 
     def stalled(self) -> str | None:
-        """Why a restart would help; None while all is well."""
+        """Why the process should be restarted (liveness); None: it should not."""
         if self.history_went_back():
             return "the API server was restored to an earlier state, and what is remembered is from a later one"
         since = self.oldest_work()
@@ -50,7 +50,7 @@ class Signs:
         return None
 
     def unready(self) -> str | None:
-        """Why it cannot work now; None while it can."""
+        """Why the operator cannot work now (readiness); None: it can."""
         if (why := self.unreadable()) is not None:
             return why
         if self.monotonic() - self.answered_at() > SILENT_AFTER.total_seconds():

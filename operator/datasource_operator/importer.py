@@ -42,7 +42,7 @@ from datasource_operator.cache import Key
 from datasource_operator.decisions.observed import ImportLook, Observed, SeenImport
 from datasource_operator.decisions.steps import TakeImport
 from datasource_operator.observer import Observer
-from datasource_operator.provider_looks import NotLookedYet, ProviderLooks
+from datasource_operator.provider_lookups import LookupPending, ProviderLookups
 from datasource_operator.served_scopes import Source
 
 logger = structlog.get_logger(__name__)
@@ -116,7 +116,7 @@ class Importer:
 
     kube: Kube
     observer: Observer
-    providers: ProviderLooks
+    providers: ProviderLookups
     clients: Clients
     token_bytes: Callable[[int], bytes]
     seen: SeenImports = field(default_factory=SeenImports)
@@ -154,7 +154,7 @@ class Importer:
             material.require_allowed(effective.endpoints)
         except UnusableImport as error:
             raise Stale(str(error)) from None
-        except NotLookedYet:
+        except LookupPending:
             return replace(seen, import_waits="The provider's metadata is being read.")
         except (MetadataUnavailable, ClientMaterialMissing, InvalidSpec) as error:
             return replace(seen, import_waits=str(error))

@@ -36,9 +36,9 @@ from datasource.process.clock import utc_now
 from datasource.process.installation import LEASE_NAME
 from datasource_operator.decisions.election import (
     LEASE_DURATION,
-    LOOK_EVERY,
     RENEW_EVERY,
     REQUEST_DEADLINE,
+    RETRY_PERIOD,
     Acquire,
     Decision,
     LeaseRecord,
@@ -151,7 +151,7 @@ class LeaseElector:
                 await self._create(vacancy(transitions))
             case Acquire() | Renew():
                 await self._claim(observed)
-        return LOOK_EVERY
+        return RETRY_PERIOD
 
     async def _lead_until_ended_or_lost(self, lead: Callable[[], Awaitable[None]]) -> bool:
         """Work as long as the Lease is ours; returns whether the work ended by itself."""
@@ -279,7 +279,7 @@ class LeaseElector:
         else:
             self._trouble = ""
             return pause
-        return LOOK_EVERY
+        return RETRY_PERIOD
 
     def _log_trouble(self, trouble: str) -> None:
         # Once for each kind of trouble: while the API server is away there is one every few seconds.

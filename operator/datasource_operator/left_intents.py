@@ -28,10 +28,10 @@ from datasource_operator.cache import Cache, Key
 
 logger = structlog.get_logger(__name__)
 
-LOOK_EVERY = TAKEOVER_AFTER
+CHECK_INTERVAL = TAKEOVER_AFTER
 """Nobody may go on sooner anyway, and by then this process leads if no other does."""
 
-LAST_LOOK = timedelta(seconds=5)
+LAST_CHECK_TIMEOUT = timedelta(seconds=5)
 """How long a process that ends looks: those that are left then wait as those of a pod that is lost."""
 
 
@@ -50,13 +50,13 @@ class LeftIntents:
     async def run(self) -> None:
         """Hand over whatever is left, for ever."""
         while True:
-            await self.sleep(LOOK_EVERY.total_seconds())
+            await self.sleep(CHECK_INTERVAL.total_seconds())
             await self.hand_over()
 
     async def hand_over_at_the_end(self) -> None:
         """The same once more, by a process that ends and has seen its refreshes through."""
         try:
-            async with asyncio.timeout(LAST_LOOK.total_seconds()):
+            async with asyncio.timeout(LAST_CHECK_TIMEOUT.total_seconds()):
                 await self.hand_over()
         except TimeoutError:
             logger.warning("refreshes that came to nothing are left to the next leader, who waits for this pod")

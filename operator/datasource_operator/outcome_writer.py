@@ -18,9 +18,9 @@ from datasource_operator.cache import Key
 from datasource_operator.decisions.refresh_outcome import KeepRefreshToken, Store, TakeBack, Verdict
 from datasource_operator.decisions.replay import gone_on_from, is_brought_back
 from datasource_operator.decisions.setbacks import BLOCKED_PAUSE, NotNow, reply_is_in_the_journal, reply_waits
+from datasource_operator.executor import Executor
 from datasource_operator.observer import DatasourceGone
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
-from datasource_operator.steps import Steps
 from datasource_operator.waiting_replies import WaitingReplies
 
 logger = structlog.get_logger(__name__)
@@ -36,7 +36,7 @@ GivesUp = Callable[[ApiError | Unavailable], bool]
 class OutcomeWriter:
     """Writes until it stands, for as long as the process lives. Every unclear answer is resolved by reading again."""
 
-    steps: Steps
+    steps: Executor
     memory: RefreshMemory
     now: Callable[[], datetime]
     waiting: WaitingReplies

@@ -5,10 +5,10 @@ from dataclasses import InitVar, dataclass, field
 
 from datasource.providers.transport import Transport
 from datasource_operator.cache import Key
+from datasource_operator.executor import Executor
 from datasource_operator.probing import Probing
-from datasource_operator.provider_looks import ProviderLooks
+from datasource_operator.provider_lookups import ProviderLookups
 from datasource_operator.reachability import Reachability
-from datasource_operator.steps import Steps
 
 
 @dataclass(slots=True)
@@ -16,18 +16,18 @@ class OutwardLooks:
     """Tells the observer what looks have shown; `look_again` is told of a Datasource for which that is news."""
 
     transport: InitVar[Transport]
-    steps: InitVar[Steps]
+    steps: InitVar[Executor]
     look_again: InitVar[Callable[[Key], None]]
     provider_looked_at: InitVar[Callable[[Key], None]]
     """Told of a Datasource whose provider told of itself."""
-    providers: ProviderLooks = field(init=False)
+    providers: ProviderLookups = field(init=False)
     reachability: Reachability = field(init=False)
     probing: Probing = field(init=False)
 
     def __post_init__(
         self,
         transport: Transport,
-        steps: Steps,
+        steps: Executor,
         look_again: Callable[[Key], None],
         provider_looked_at: Callable[[Key], None],
     ) -> None:

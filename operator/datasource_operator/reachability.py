@@ -28,7 +28,7 @@ from datasource.providers.discovery import Discovery
 from datasource.providers.metadata_lookup import look_up_metadata
 from datasource.providers.transport import Transport
 from datasource_operator.cache import Cache, Key
-from datasource_operator.decisions.looks import reach_is_news
+from datasource_operator.decisions.outward_conditions import reach_is_news
 from datasource_operator.fair_pool import FairPool
 
 logger = structlog.get_logger(__name__)

@@ -15,32 +15,36 @@ from datasource_operator.decisions.obstacles import refused
 from datasource_operator.decisions.policy import next_step
 from datasource_operator.decisions.steps import Nothing, Settle
 from datasource_operator.decisions.timing import Comeback, comeback
+from datasource_operator.executor import Executor
 from datasource_operator.observer import DatasourceGone
 from datasource_operator.status_writer import StatusWriter
-from datasource_operator.steps import Steps
 
 logger = structlog.get_logger(__name__)
 
 STEPS_LIMIT = 12
-"""More steps than any Datasource needs; beyond it something fights us, and a pause is better than a storm."""
+"""More steps than any Datasource needs. Beyond that something undoes our writes, and a pause is better than a storm."""
 
 
 @dataclass(slots=True)
 class Reconciler:
-    """Takes a Datasource from what is to what should be."""
+    """Brings the Secrets and the status of a Datasource to what its spec asks for."""
 
-    steps: Steps
+    steps: Executor
     status: StatusWriter
     follow_up: Callable[[Key, Comeback], None]
-    """Told what a reconciliation left, before its status is written: one that cannot be written must stop no refresh."""
+    """Called with what follows a reconciliation. That is before the status is written: a refused write must stop no refresh."""
     monotonic: Callable[[], float] = time.monotonic
 
     async def reconcile(self, key: Key, *, look_around: bool = False) -> Comeback:
         """Reconcile one Datasource.
 
+        Args:
+            key: of the Datasource.
+            look_around: whether to read the surroundings even where the status says that they are in order.
+
         Raises:
-            Stale: somebody wrote meanwhile; come again soon.
-            ApiError, Unavailable: come again later.
+            Stale: another process wrote meanwhile; reconcile again soon.
+            ApiError, Unavailable: the API server refused or did not answer; reconcile again later.
         """
         began = self.monotonic()
         try:
@@ -50,13 +54,14 @@ class Reconciler:
             settled = None
         finally:
             self.steps.token_secrets.let_go(key)
-        outcome = Comeback() if settled is None else comeback(seen, settled)
-        self.follow_up(key, outcome)
+        follows = Comeback() if settled is None else comeback(seen, settled)
+        self.follow_up(key, follows)
         if settled is not None:
             await self.status.write(key, seen, settled.finding, began)
-        return outcome
+        return follows
 
     async def _settle(self, seen: Observed) -> tuple[Settle | None, Observed]:
+        """Take steps until none is left. Returns None for a Datasource that is being deleted, and what was observed last."""
         for _ in range(STEPS_LIMIT):
             step = next_step(seen)
             if isinstance(step, Nothing):

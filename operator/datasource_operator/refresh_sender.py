@@ -25,7 +25,7 @@ from datasource.records.effective import refresh_options, reply_options
 from datasource.records.intent import REQUEST_DEADLINE
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
-from datasource_operator.decisions.refresh_outcome import Answer, Identified, Unproven
+from datasource_operator.decisions.refresh_outcome import Answer, Identified, UnverifiedReply
 
 logger = structlog.get_logger(__name__)
 
@@ -106,7 +106,7 @@ class RefreshSender:
             logger.error("an id_token of a refresh was refused", datasource=str(key), error=str(error))
             # Where nobody is expected, only somebody else's name says that the tokens are not ours.
             is_refused = isinstance(error, IdentityChanged) or parameters.expected_identity
-            return Unproven(response, error) if is_refused else response
+            return UnverifiedReply(response, error) if is_refused else response
         return response
 
     async def _identified(

@@ -1,11 +1,12 @@
 """I/O: refresh one credential without ever losing the grant.
 
-1. An intent is swapped onto the credential Secret; the refresh token is taken from the answer, so nobody else has it too.
-2. The refresh token is sent to the endpoint that it was obtained from.
-3. The reply is written down in the journal, where there is one, before anything else is done with it.
-4. It is stored, tried again through any outage; or the intent is taken back, or a verdict is written.
+1. The refresher writes an intent to the credential Secret. It takes the refresh token from the answer to that write, so no
+   other process sends the same token.
+2. It sends the refresh token to the endpoint that the token was obtained from.
+3. It writes the reply to the journal, if there is one, before it does anything else with it.
+4. It stores the reply, and tries that again through any outage. Or it withdraws the intent, or it writes a verdict.
 
-Every write is a compare-and-swap on the Secret's resourceVersion; every unclear answer is resolved by reading again.
+Every write is a compare-and-swap on the Secret's resourceVersion. After an unclear answer the Secret is read again.
 """
 
 import asyncio
@@ -75,12 +76,12 @@ from datasource_operator.decisions.setbacks import (
     stopped_before_it_was_sent,
 )
 from datasource_operator.decisions.timing import provider_for, refresh_is_wanted, token_life
+from datasource_operator.executor import Executor
 from datasource_operator.observer import DatasourceGone
 from datasource_operator.outcome_writer import OutcomeWriter, words_of
 from datasource_operator.refresh_memory import LOOK_GAP, RefreshMemory
 from datasource_operator.refresh_sender import REFRESHES, RefreshSender
 from datasource_operator.replayer import Replayer
-from datasource_operator.steps import Steps
 from datasource_operator.tasks import spawn
 from datasource_operator.waiting_replies import WaitingReplies
 
@@ -91,21 +92,21 @@ DROPPED = "a reply was dropped: the credential was cleared, deleted or replaced 
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """Our intent stands on the Secret: from here on every way out is a write."""
+    """The Secret has our intent. From here on every result is a write."""
 
     facts: CredentialFacts
-    """With our intent in them."""
+    """The facts with our intent."""
     intent: Intent
     secret: Secret
-    """As the API server answered the write: what it holds is what is sent."""
+    """The Secret as the API server returned it for that write. Its refresh token is the one to send."""
 
 
 @dataclass(slots=True)
 class Refresher:
-    """Refreshes credentials; `process` is how intents name us."""
+    """Refreshes credentials, one call of `refresh` for each. `process` names this process in its intents."""
 
     transport: Transport
-    steps: Steps
+    steps: Executor
     memory: RefreshMemory
     process: Process
     verifier: IdTokenVerifier
@@ -115,12 +116,12 @@ class Refresher:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     waiting: WaitingReplies = field(default_factory=WaitingReplies)
     is_stopping: bool = False
-    """Whether no request may be begun any more, since we end or lead no longer. What was sent is seen through."""
+    """Whether to begin no more requests, because the process ends or is no longer the leader. What was sent is completed."""
     sender: RefreshSender = field(init=False, repr=False)
     outcomes: OutcomeWriter = field(init=False, repr=False)
     replayer: Replayer = field(init=False, repr=False)
     replays: Replays | None = field(init=False, default=None, repr=False)
-    """What becomes of replies that lie in the journal; None where there is none."""
+    """Stores the replies in the journal; None where there is no journal."""
     _clients: Clients = field(init=False, repr=False)
     _credential_secrets: CredentialSecrets = field(init=False, repr=False)
     _dropped_grants: DroppedGrants = field(init=False, repr=False)
@@ -135,22 +136,21 @@ class Refresher:
         self.replayer = Replayer(secrets, self.sender, self._clients, self._dropped_grants, memory)
 
     def keep(self, journal: Journal | None, stored: Callable[[Key], None] = lambda _: None) -> None:
-        """Write replies down in a journal before anything else is done with them, and deal with what lies there; `stored` is
-        told of a credential that was written for that."""
+        """Use a journal for replies, if there is one. `stored` is called for each credential that is written from it."""
         self.replayer.changed = stored
         self.replays = None if journal is None else Replays(journal, self.replayer.replay, self.monotonic)
 
     def start(self) -> list[asyncio.Task[None]]:
-        """Deal with what lies in the journal, whoever leads."""
+        """Start the task that stores the replies in the journal. It runs whether or not this process leads."""
         return [] if self.replays is None else [spawn("replays", self.replays.run)]
 
     async def drain(self) -> None:
-        """Deal with all that lies there: a pod that ends takes it with it."""
+        """Try to store all replies in the journal now, because the journal is deleted with the pod."""
         if self.replays is not None:
             await self.replays.drain()
 
     async def refresh(self, key: Key) -> None:
-        """Refresh the credential of a Datasource, if that is still wanted. What goes wrong is remembered, not raised."""
+        """Refresh the credential of a Datasource, if that is still wanted. A failure is remembered, not raised."""
         try:
             seen = self.steps.observer.observe(key)
             if refresh_is_wanted(seen) and isinstance(seen.credential, StoredCredential) and seen.oauth2 is not None:
@@ -162,13 +162,13 @@ class Refresher:
         except NotNow as not_now:
             self._remember(key, seen, not_now.setback, not_now.about)
         except (ApiError, Unavailable) as error:
-            # As the provider's failures: it is told once the token is dead, and the pause grows until a reply is stored.
+            # It counts like a failure of the provider. It shows in the status once the token has expired, and the pause grows.
             logger.warning("the API server let no refresh begin", datasource=str(key), error=str(error))
             self._remember(key, seen, api_server_refused(words_of(error), error.retry_after))
 
     async def _refresh(self, key: Key, seen: Observed, credential: StoredCredential, oauth2: OAuth2) -> None:
         if self.replays is not None and self.replays.lies_there(place_of(*key)):
-            # Whatever that reply brings: the refresh token that stands there may be used up by it.
+            # Whatever that reply says, it may have used up the refresh token in the Secret.
             await self._replay(key, self.replays)
             return
         await self._require_turn(key, credential.facts)
@@ -181,7 +181,7 @@ class Refresher:
         turn = await self._turn(key, seen, begun, material)
         material = material.as_recorded(turn.data)
         if self.is_stopping:
-            # The API server may have been slow, and kubelet does not wait for ever.
+            # The API server may have been slow, and kubelet ends the pod after its grace period.
             await self._take_back(key, begun, stopped_before_it_was_sent())
         if self.monotonic() - began_at > SLOWEST_START.total_seconds():
             await self._take_back(key, begun, intent_took_too_long())
@@ -191,7 +191,7 @@ class Refresher:
         try:
             await self._send(key, turn, material, recording)
         finally:
-            # Where it was not seen through, whatever came in between, it is dealt with from the journal.
+            # A reply that was not stored, for whatever reason, is stored from the journal later.
             recording.leave()
 
     async def _send(self, key: Key, turn: Turn, material: ClientMaterial, recording: Recording) -> None:
@@ -207,7 +207,7 @@ class Refresher:
                 "refreshed" if stands else DROPPED,
                 datasource=str(key),
                 revision=turn.facts.revision + 1,
-                # Between the two a crash would lose the grant, but for the journal.
+                # A crash in this time would lose the grant if there were no journal.
                 seconds_from_request_to_store=round(self.monotonic() - sent_at, 3),
             )
         if (replied := tokens_in(turn.data, answer)) is not None:
@@ -225,10 +225,10 @@ class Refresher:
             self.memory.succeeded(key)
 
     async def _replay(self, key: Key, replays: Replays) -> None:
-        """Deal with a reply that lies in the journal.
+        """Store a reply from the journal.
 
         Raises:
-            NotNow: it lies there still.
+            NotNow: the reply is still only in the journal.
         """
         rest = await replays.replay(place_of(*key))
         if replays.lies_there(place_of(*key)):
@@ -236,7 +236,7 @@ class Refresher:
             raise NotNow(reply_is_in_the_journal(words, LOOK_GAP))
 
     async def _require_turn(self, key: Key, facts: CredentialFacts) -> None:
-        """Somebody else's intent: wait until it was seen unchanged for long enough."""
+        """Check that no other process refreshes this credential: NotNow while its intent may not be taken over yet."""
         intent, now = facts.intent, self.now()
         if intent is None:
             return
@@ -253,16 +253,16 @@ class Refresher:
 
     async def _material(self, key: Key, oauth2: OAuth2) -> ClientMaterial:
         try:
-            # Where the tokens came from is checked once their data were read.
+            # The endpoints that the tokens came from are checked later, once their data were read.
             return await self._clients.material(key.namespace, oauth2, {})
         except ClientMaterialMissing as error:
             raise NotNow(client_is_not_ready(error, error.secret)) from None
 
     async def _begin(self, key: Key, credential: StoredCredential) -> _Begun:
-        """Swap the intent onto the Secret; what the API server answers is what we send.
+        """Write the intent to the Secret, by compare-and-swap. The returned Secret has the refresh token to send.
 
         Raises:
-            Stale: somebody else was first.
+            Stale: another process wrote first.
         """
         before = credential.facts.intent
         intent = next_intent(
@@ -278,17 +278,17 @@ class Refresher:
         try:
             secret = await self._credential_secrets.swap(*key, patch, Secret)
         except Stale:
-            # What the cache shows is older than what stands there: that is looked at now, not when the watch tells of it.
+            # The cache is older than the Secret. The read brings it up to date before the watch does.
             await self._credential_secrets.facts(*key)
             raise
         return _Begun(facts, intent, secret)
 
     async def _turn(self, key: Key, seen: Observed, begun: _Begun, material: ClientMaterial) -> Turn:
-        """All that the answer is judged by and stored with.
+        """Collect all that the request is made of, and that its answer is checked against and stored with.
 
         Raises:
-            NotNow: a reply could not be stored, the data cannot be read, or the client secret may not go where they say; the
-                intent is taken back, nothing was sent.
+            NotNow: a reply could not be stored, the data cannot be read, or the client secret may not go to their endpoint. The
+                intent is withdrawn, and nothing was sent.
         """
         name = credential_secret_name(key.name)
         try:
@@ -325,10 +325,10 @@ class Refresher:
         )
 
     async def _take_back(self, key: Key, begun: _Begun, setback: Setback) -> NoReturn:
-        """Nothing was sent: the intent goes.
+        """Withdraw the intent, because nothing was sent.
 
         Raises:
-            NotNow: always.
+            NotNow: always, with the setback.
         """
         outcome = TakeBack(begun.intent, setback)
         await self.outcomes.write(key, begun.facts, begun.secret.metadata.resource_version, outcome)

@@ -1,7 +1,8 @@
-"""I/O: replies to refreshes that lie in the journal, dealt with as if they had just come, whoever wrote them down.
+"""I/O: replays replies to refreshes from the journal, as if they had just come.
 
-The refresh token is not sent again for that, and nothing is put over what somebody else wrote. It is done on a standby as well:
-the reply may hold the only refresh token that works. Reconciling is left to whoever leads, who sees the write.
+An earlier process may have written them. No refresh token is sent again for that, and no write of another process is
+overwritten. A standby replays as well, because a reply may hold the only refresh token that works. The leader sees the write
+and reconciles.
 """
 
 from collections.abc import Awaitable, Callable
@@ -43,12 +44,12 @@ logger = structlog.get_logger(__name__)
 
 
 def _tell_nobody(_: Key) -> None:
-    """Where nobody waits for a credential."""
+    """For a replayer whose writes are of no interest to others."""
 
 
 @dataclass(slots=True)
 class Replayer:
-    """Deals with one entry at a time. What it raises keeps the entry (datasource.cluster.replays)."""
+    """Replays one entry at a time. An exception keeps the entry in the journal (datasource.cluster.replays)."""
 
     credential_secrets: CredentialSecrets
     sender: RefreshSender
@@ -56,15 +57,15 @@ class Replayer:
     grants: DroppedGrants
     memory: RefreshMemory
     changed: Callable[[Key], None] = _tell_nobody
-    """Told that a credential was written."""
+    """Called with the key of each credential that was written."""
 
     async def replay(self, content: bytes) -> None:
         """Do all that an entry asks for.
 
         Raises:
-            Later: it has to wait.
+            Later: the entry has to wait.
             ApiError, Unavailable: the API server refused or did not answer.
-            msgspec.MsgspecError: it cannot be read.
+            msgspec.MsgspecError: the entry cannot be parsed.
         """
         entry = decode_entry(content, RefreshEntry)
         key = Key(entry.turn.namespace, entry.turn.name)
@@ -105,7 +106,7 @@ class Replayer:
         return self.memory.seen_unchanged(key, intent)
 
     async def _follow(self, key: Key, entry: RefreshEntry, turn: Turn, there: StoredCredential) -> None:
-        """Write what follows from a reply that counts, and revoke what it says so of."""
+        """Write what follows from a reply that is still valid, and revoke its tokens where that follows from it."""
         answer = await self._judged(key, entry, turn)
         outcome = refresh_outcome(turn, answer, entry.reply.received_at)
         if not isinstance(outcome, LeaveIntent) and not _is_void(outcome, turn, there):
@@ -124,16 +125,16 @@ class Replayer:
         if isinstance(parsed, OAuth2Error):
             return parsed
         bundle = await self._bundle(key, entry)
-        # Times in an id_token are judged at the moment at which it came.
+        # The times in an id_token are checked for the moment at which the reply came.
         return await self.sender.judged(key, turn, parsed, entry.parameters, bundle, at=entry.reply.received_at)
 
     async def _write(
         self, key: Key, outcome: Store | KeepRefreshToken | TakeBack | Verdict, there: StoredCredential
     ) -> None:
-        """Write it over what was looked at, and over nothing else.
+        """Write an outcome over the credential that was read, and over nothing newer.
 
         Raises:
-            Later: somebody wrote meanwhile; how the reply stands is looked at anew.
+            Later: another process wrote meanwhile. The next try reads the credential again.
         """
 
         def resolve(found: Readable | None) -> standing.Standing:
@@ -151,7 +152,7 @@ class Replayer:
             raise Later("the credential Secret changed meanwhile", LOOK_GAP / 5)
 
     async def _drop(self, key: Key, entry: RefreshEntry, turn: Turn) -> None:
-        """Nobody will use these tokens: as when the credential is cleared while a reply is waited for."""
+        """Drop a reply and revoke its tokens, because its credential was cleared, deleted or replaced."""
         replied = tokens_in(turn.data, _parsed(entry, turn))
         if replied is not None:
             await self._revoke(key, entry, replied, self.grants.revoke_where_none_stands)
@@ -170,7 +171,7 @@ class Replayer:
         await revoke(DroppedGrant(key.namespace, key.name, replied, material))
 
     async def _bundle(self, key: Key, entry: RefreshEntry) -> str | None:
-        """By which the issuer is trusted. Without it there are no keys, and what is done then is the sender's to know."""
+        """The CA bundle for requests to the issuer. None where it cannot be read; the sender decides what that means."""
         try:
             return await self.clients.ca_bundle(key.namespace, entry.parameters)
         except (ClientMaterialMissing, Forbidden):
@@ -189,8 +190,10 @@ def _parsed(entry: RefreshEntry, turn: Turn) -> TokenResponse | OAuth2Error:
 
 
 def _is_void(outcome: object, turn: Turn, there: StoredCredential) -> bool:
-    """A verdict is about the request that was judged, and about no later one. Of what a backup brought back no request is
-    known: only tokens are put over it."""
+    """Whether an outcome must not be written over the credential that is there now.
+
+    A verdict holds for its own request only. Of a credential from a backup no request is known, so only tokens are written.
+    """
     if isinstance(outcome, Verdict):
         return not outcome.is_about(there.facts)
     return isinstance(outcome, TakeBack) and there.facts.revision != turn.facts.revision

@@ -23,7 +23,7 @@ from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
 from datasource_operator.controller import Controller
 from datasource_operator.handlers import register
-from datasource_operator.health import Signs
+from datasource_operator.health import Health
 from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.kopf_storage import NoMemories
 from datasource_operator.lease import LeaseElector
@@ -48,7 +48,7 @@ class Serving:
     settings: Settings
     journal: Journal | None = None
     pause: timedelta = LOOK_FOR_API_EVERY
-    _signs: Signs | None = None
+    _health: Health | None = None
     """Of the work under way; None while there is no CRD."""
     _why_waiting: str = NO_API
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,11 +61,11 @@ class Serving:
 
     def stalled(self) -> str | None:
         """Why a restart would help; to wait for the CRD is no stall."""
-        return None if self._signs is None else self._signs.stalled()
+        return None if self._health is None else self._health.stalled()
 
     def unready(self) -> str | None:
         """Why it cannot work now."""
-        return self._why_waiting if self._signs is None else self._signs.unready()
+        return self._why_waiting if self._health is None else self._health.unready()
 
     async def _api_is_there(self) -> bool:
         """Wait for the CRD; returns False where we are told to stop before."""
@@ -107,7 +107,7 @@ class Serving:
             seen_before=controller.seen_before,
         )
         REGISTRY.register(collector)
-        self._signs = Signs(
+        self._health = Health(
             unreadable=controller.served.unready,
             is_leading=lambda: elector.is_leading,
             oldest_work=controller.queue.oldest_work,
@@ -125,7 +125,7 @@ class Serving:
             logger.warning("Datasources are served no more", error=str(error))
             return not self._stop.is_set()
         finally:
-            self._signs = None
+            self._health = None
             self._why_waiting = NO_API
             REGISTRY.unregister(collector)
         return False

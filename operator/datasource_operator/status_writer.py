@@ -22,7 +22,7 @@ from datasource_operator.decisions.audit import audit_lines
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.rivals import LEAVE_IT_FOR, Rivals, another_installation
 from datasource_operator.decisions.status import (
-    Surface,
+    StatusSettings,
     brought_nearer,
     dropped_fields,
     essential_status,
@@ -83,7 +83,7 @@ class StatusWriter:
 
     kube: Kube
     cache: Cache
-    surface: Surface
+    status_settings: StatusSettings
     announce: Announce
     monotonic: Callable[[], float] = time.monotonic
     warn: Warn = _warn_nobody
@@ -110,14 +110,14 @@ class StatusWriter:
             Stale: what the status rests on changed meanwhile; decide again.
             ApiError, Unavailable: it is not written; come again later.
         """
-        wanted = wanted_status(seen, finding, self.surface)
+        wanted = wanted_status(seen, finding, self.status_settings)
         patch = self._patch(seen.status, wanted)
         if patch is None:
             return
         if self.rivals.is_left_to_another(key, seen.status):
             await self._tell_of_another(key, seen, wanted)
             return
-        for line in audit_lines(seen, wanted, self.surface.link_keys()):
+        for line in audit_lines(seen, wanted, self.status_settings.link_keys()):
             self.audit.tell(line)
         refused = self._refused.get(key)
         if refused is not None and refused.generation == seen.generation and self.monotonic() < refused.until:

@@ -33,7 +33,7 @@ from datasource_operator.decisions.obstacles import (
     secret_lost_its_annotations,
     secrets_forbidden,
 )
-from datasource_operator.provider_looks import NotLookedYet, ProviderLooks
+from datasource_operator.provider_lookups import LookupPending, ProviderLookups
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class SurroundingsReader:
 
     kube: Kube
     settings: Settings
-    providers: ProviderLooks
+    providers: ProviderLookups
     clients: Clients
 
     async def read(self, seen: Observed) -> Surroundings:
@@ -113,7 +113,7 @@ class SurroundingsReader:
         """
         try:
             metadata = await self.providers.metadata(key, oauth2, material.ca_bundle)
-        except (MetadataUnavailable, NotLookedYet):
+        except (MetadataUnavailable, LookupPending):
             # The link is offered all the same: whoever opens it is told, and a provider comes back.
             return
         endpoints = effective_oauth2(oauth2, metadata).endpoints

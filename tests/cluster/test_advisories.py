@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
-from deploy.local.stack import SYSTEM_NAMESPACE, Process
+from deploy.local.stack import Process
 from tests.support.api import SECRETS
 from tests.support.person import Person, parameters_of
 from tests.support.user import CLIENT_SECRET, User

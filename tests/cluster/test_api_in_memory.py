@@ -20,6 +20,7 @@ from datasource.cluster.kube import Kube
 from datasource.cluster.resources import EVENTS, LEASES, SECRETS, Resource
 from datasource_operator.callback_rights import ROLE_BINDINGS, ROLES
 from deploy.local.cluster import Cluster
+from deploy.local.crds import wait_until_established
 from tests.support.api import CRDS, api_of
 from tests.support.kube_in_memory import KubeInMemory
 
@@ -445,12 +446,7 @@ def things(cluster: Cluster) -> None:
             "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
         }
     )
-    api.wait("it is served", CRDS, f"things.{GROUP}", _is_established)
-
-
-def _is_established(crd: Manifest | None) -> bool:
-    conditions = (crd or {}).get("status", {}).get("conditions")
-    return any((each["type"], each["status"]) == ("Established", "True") for each in conditions or ())
+    wait_until_established(cluster, f"things.{GROUP}")
 
 
 @pytest.fixture

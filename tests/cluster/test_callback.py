@@ -10,9 +10,10 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.processes import free_ports
 from deploy.local.provider import Authentication
-from deploy.local.stack import SYSTEM_NAMESPACE, Process, Stack
+from deploy.local.stack import Process, Stack
 from tests.support.api import SECRETS
 from tests.support.person import OUR_COOKIE, Person, forms_in, parameters_of
 from tests.support.refresh import leads_on_to

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Process
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, Process
 from tests.support.patience import eventually
 from tests.support.person import Person
 from tests.support.user import User

@@ -12,6 +12,7 @@ import yaml
 from datasource.api.presets import PRESETS
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
+from deploy.local.crds import wait_until_established
 from kubectl_datasource.__main__ import run
 from kubectl_datasource.creating import OPTIONS, Wanted, example, manifest
 from tests.support.user import eventually
@@ -546,7 +547,7 @@ def earlier(cluster: Cluster) -> Iterator[dict[str, Any]]:
         each for each in name["x-kubernetes-validations"] if "-oauth2-import" not in each["rule"]
     ]
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(older))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{crd['metadata']['name']}")
+    wait_until_established(cluster, crd["metadata"]["name"])
     yield crd
     cluster.kubectl("delete", "crd", crd["metadata"]["name"])
 

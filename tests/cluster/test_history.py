@@ -8,9 +8,9 @@ import pytest
 from datasource.api.names import LINK_KEYS_SECRET, credential_secret_name
 from datasource.api.objects import Secret
 from datasource.process.clock import utc_now
+from datasource.process.installation import SYSTEM_NAMESPACE
 from datasource.records.link_keys import LinkKeys, read_link_keys
 from datasource.records.page_request import PageRequest, RequestKind, page_request
-from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.support.api import SECRETS, api_of
 from tests.support.person import Person
 from tests.support.user import User, eventually

@@ -17,6 +17,7 @@ from deploy.local import build, tools
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
+from deploy.local.crds import wait_until_established
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
 from deploy.local.stack import Stack, running
@@ -142,7 +143,7 @@ def test_upgrade_reaches_the_crd_and_uninstall_keeps_it(bare: Cluster, tmp_path:
     helm_on(bare, "upgrade", RELEASE, str(CHART), values=chart_values(8080))
     assert dropped["name"] in printed_columns()
 
-    bare.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{CRD}")
+    wait_until_established(bare, CRD)
     bare.kubectl("apply", "-n", TEAM, "-f", str(REPOSITORY / "examples" / "calendar.yaml"))
     helm_on(bare, "uninstall", RELEASE)
 
@@ -185,7 +186,7 @@ def test_install_yaml_is_one_apply_and_the_second_changes_nothing(bare: Cluster)
     first = apply()
     assert ("Deployment", "datasource-operator") in first
     assert apply() == first
-    bare.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{CRD}")
+    wait_until_established(bare, CRD)
 
 
 DOCUMENTED = ("helm install", "sed -e", "kubectl apply --server-side -k")

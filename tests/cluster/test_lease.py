@@ -15,7 +15,7 @@ import pytest
 
 from datasource.cluster.kube import Kube
 from datasource.process.installation import LEASE_NAME
-from datasource_operator.decisions.election import LEASE_DURATION, LOOK_EVERY, RENEW_EVERY
+from datasource_operator.decisions.election import LEASE_DURATION, RENEW_EVERY, RETRY_PERIOD
 from datasource_operator.lease import LeaseElector
 from deploy.local.build import KUBE_APISERVER
 from deploy.local.cache import REPOSITORY
@@ -27,7 +27,7 @@ from tests.support.user import PATIENCE
 
 pytestmark = pytest.mark.cluster
 
-SOONER_THAN_IT_RUNS_OUT = LEASE_DURATION - RENEW_EVERY - LOOK_EVERY
+SOONER_THAN_IT_RUNS_OUT = LEASE_DURATION - RENEW_EVERY - RETRY_PERIOD
 """A Lease that nobody releases is taken over later than this. That failover takes under 3 s after SIGTERM and under 20 s after
 SIGKILL is held by unit tests (test_lease.py): the clock is told there what time it is, and no machine is busy."""
 
@@ -136,7 +136,7 @@ async def until_held_by(place: Place, name: str) -> dict[str, Any]:
 
 async def looked_at() -> None:
     """Give a standby time to see who leads."""
-    await asyncio.sleep(3 * LOOK_EVERY.total_seconds())
+    await asyncio.sleep(3 * RETRY_PERIOD.total_seconds())
 
 
 def test_standby_takes_over_from_a_process_that_is_asked_to_end(place: Place, holder: Child) -> None:

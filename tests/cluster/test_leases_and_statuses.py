@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.cluster

@@ -6,8 +6,9 @@ import time
 import pytest
 
 from datasource.api.names import CALLBACK_RIGHTS
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.controlplane import ControlPlane
-from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process, Stack
+from deploy.local.stack import OPERATOR, Process, Stack
 from tests.support.api import DATASOURCES, EVENTS, NAMESPACES, SECRETS
 from tests.support.audit import ApiRequest, requests_by, writes_by
 from tests.support.person import Person

@@ -12,10 +12,11 @@ from typing import IO, Any
 import pytest
 import yaml
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.processes import free_ports
-from deploy.local.stack import SYSTEM_NAMESPACE, Process
+from deploy.local.stack import Process
 from tests.support.api import CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, api_of
 from tests.support.person import Person
 from tests.support.plugin import ESCAPE, Plugin, administrator, closed_port_kubeconfig, editor
@@ -240,6 +241,25 @@ def test_refresh_of_a_revoked_grant_tells_that_a_person_is_needed(user: User, pl
 
     assert refused.returncode == 1
     assert "NOT AUTHORIZED (GrantRevoked)" in refused.stderr
+
+
+def test_refresh_by_a_client_that_is_rejected_tells_so(user: User, plugin: Plugin) -> None:
+    authorize(user)
+    user.kubectl("delete", "secret", "app")
+    user.create_client_secret("sentinel-wrong-client-secret")
+
+    rejected = plugin.run("refresh", "calendar")
+    again = plugin.run("refresh", "calendar", "--timeout", "1s")
+
+    assert rejected.returncode == 1
+    assert "calendar is ERROR (ClientRejected). " in rejected.stderr
+    assert "Compare spec.oauth2.clientID" in rejected.stderr
+    assert again.returncode == 4
+    assert "Gave up after 1 s" in again.stderr
+    assert "Compare spec.oauth2.clientID" in again.stderr
+    user.kubectl("delete", "secret", "app")
+    user.create_client_secret()
+    user.wait_for_reason("Authorized")
 
 
 def first_command(plugin: Plugin) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR
 from tests.support.api import CONFIG_MAPS, DATASOURCES, POLICIES, SECRETS, Api, Manifest, api_of, refusal
 from tests.support.over_bound import let_callback_server_patch_all_secrets
 from tests.support.patience import eventually

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from datasource.api.states import PROVIDER_REACHABLE
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.build import KUBE_APISERVER
 from deploy.local.controlplane import ControlPlane
 from deploy.local.provider import LONGEST_HOLD, TokenRequest
-from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process, Stack
+from deploy.local.stack import OPERATOR, Process, Stack
 from tests.support.audit import writes_by
 from tests.support.person import Person
 from tests.support.user import CLIENT_SECRET, User, eventually

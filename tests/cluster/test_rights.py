@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR
 from kubectl_datasource.rights import SIGN_IN
 from tests.conftest import RUNS
 from tests.support.api import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, api_of

@@ -8,8 +8,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.provider import Authentication, Provider
-from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.conftest import ISSUED, RUNS
 from tests.support.api import SECRETS
 from tests.support.person import Person

@@ -15,6 +15,7 @@ from datasource.api.names import LINK_KEYS_SECRET, session_secret_name, uid_dige
 from datasource.api.objects import Secret
 from datasource.oauth2.kubernetes_user import User as KubernetesUser
 from datasource.process.clock import utc_now
+from datasource.process.installation import SYSTEM_NAMESPACE
 from datasource.records.flow import key_hash
 from datasource.records.link_keys import read_link_keys
 from datasource.records.session import (
@@ -27,7 +28,7 @@ from datasource.records.session import (
 from deploy.local.cluster import Cluster
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Process, Stack
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, Process, Stack
 from tests.support.api import DATASOURCES, SECRETS, Api, Manifest, api_of, refusal
 from tests.support.employee import Employee
 from tests.support.patience import eventually

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR
 from tests.support.api import NAMESPACES, SECRETS, Api, api_of, refusal
 from tests.support.over_bound import let_callback_server_patch_all_secrets
 from tests.support.patience import eventually

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.build import KUBE_APISERVER
 from deploy.local.controlplane import ControlPlane
 from deploy.local.provider import LONGEST_HOLD
-from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
+from deploy.local.stack import CALLBACK_SERVER
 from tests.support.audit import WRITES, requests_by
 from tests.support.person import Person
 from tests.support.user import User, eventually

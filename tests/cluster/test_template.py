@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from datasource.process.installation import LEASE_NAME
+from datasource.process.installation import LEASE_NAME, SYSTEM_NAMESPACE
 from deploy.local.cache import REPOSITORY
 from deploy.local.controlplane import ControlPlane
-from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process
+from deploy.local.stack import OPERATOR, Process
 from tests.support.api import LEASES
 from tests.support.audit import requests_by
 from tests.support.hostile_provider import HostileProvider, consents_at_once, replies, served

@@ -15,8 +15,9 @@ import pytest
 from datasource.api.clock import parse_rfc3339
 from datasource.api.names import CALLBACK_RIGHTS, LINK_KEYS_SECRET, SecretType
 from datasource.api.states import PROVIDER_REACHABLE
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.controlplane import ControlPlane
-from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE, Process, Stack, install
+from deploy.local.stack import OPERATOR, Process, Stack, install
 from tests.support.api import SECRETS
 from tests.support.audit import ApiRequest, writes_by
 from tests.support.user import User, eventually

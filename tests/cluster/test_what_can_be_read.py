@@ -8,8 +8,9 @@ from urllib.error import HTTPError
 import pytest
 import yaml
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
-from deploy.local.stack import SYSTEM_NAMESPACE, Process, Stack, install
+from deploy.local.stack import Process, Stack, install
 from tests.support.person import Person
 from tests.support.user import User, eventually
 

@@ -6,10 +6,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -19,6 +17,7 @@ from generators.manifests import CHART
 from generators.version import version
 from kubectl_datasource.doctor import OUR_HEADERS
 from tests.support.helm import Manifest, helm, in_order, of_kind, only, refusal, rendered
+from tests.support.loopback import Loopback, QuietHandler
 
 URL = "https://connect.example.com"
 OPERATOR, CALLBACK_SERVER = "datasource-operator", "datasource-callback-server"
@@ -114,18 +113,17 @@ def test_helm_test_asks_through_the_service_below_the_prefix() -> None:
     assert container["image"] == f"datasource-operator:{version()}"
 
 
-class Answering(BaseHTTPRequestHandler):
-    """Answers as its server was told."""
+class Answering(QuietHandler):
+    """Answers with what a subclass has."""
+
+    answer: ClassVar[tuple[int, dict[str, str]]]
 
     def do_GET(self) -> None:
-        status, headers = self.server.answer  # type: ignore[attr-defined]
+        status, headers = self.answer
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Nobody reads it."""
 
 
 @pytest.mark.parametrize(
@@ -140,16 +138,9 @@ class Answering(BaseHTTPRequestHandler):
 )
 def test_helm_test_knows_the_callback_server_by_its_answer(answer: tuple[int, dict[str, str]], code: int) -> None:
     (container,) = helm_test({})["spec"]["containers"]
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
-        server.answer = answer  # type: ignore[attr-defined]
-        Thread(target=server.serve_forever, daemon=True).start()
-        command = [
-            sys.executable,
-            *container["command"][1:-1],
-            f"http://127.0.0.1:{server.server_port}/authorize/helm/test",
-        ]
+    with Loopback(type("Ours", (Answering,), {"answer": answer})) as server:
+        command = [sys.executable, *container["command"][1:-1], f"{server.origin}/authorize/helm/test"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
-        server.shutdown()
     assert done.returncode == code, done.stderr
 
 

@@ -3,23 +3,22 @@
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from deploy.local import tools
 from deploy.local.cache import REPOSITORY
+from tests.support.loopback import Loopback, QuietHandler
 from tests.support.mounted import Mount
 from tests.support.user import eventually
 
 APPS = REPOSITORY / "examples" / "apps"
 
 
-class Api:
+class Api(Loopback):
     """A service that remembers who called; on loopback while it is entered."""
 
     def __init__(self, port: int = 0) -> None:
@@ -29,7 +28,7 @@ class Api:
         self.on_refusal: Callable[[], None] = lambda: None
         api = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 sent = self.headers["Authorization"]
                 api.authorizations.append(sent)
@@ -40,29 +39,8 @@ class Api:
                 self.end_headers()
                 self.wfile.write(b"expired\n" if is_refused else b"events\n")
 
-            def log_message(self, *_: object) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_port)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/events"
-
-    def __enter__(self) -> "Api":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
+        super().__init__(Handler, port)
+        self.url = f"{self.origin}/events"
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from datasource_operator import (
     notifier,
     observer,
     probing,
-    provider_looks,
+    provider_lookups,
     reachability,
     refresh_pool,
     revocations,
@@ -40,8 +40,8 @@ TOLD: dict[str, tuple[list[int], list[int]]] = {
     "refreshes at a time": ([refresh_pool.PER_NAMESPACE, refresh_pool.PER_PROVIDER], [refresh_pool.IN_ALL]),
     "revocations at a time": ([revocations.WORKERS_PER_NAMESPACE], [revocations.WORKERS]),
     "looks at providers at a time": (
-        [provider_looks.PER_NAMESPACE, provider_looks.PER_PROVIDER],
-        [provider_looks.IN_ALL],
+        [provider_lookups.PER_NAMESPACE, provider_lookups.PER_PROVIDER],
+        [provider_lookups.IN_ALL],
     ),
     "tries to connect to providers (`ProviderReachable`) at a time": (
         [reachability.PER_NAMESPACE, reachability.PER_PROVIDER],
@@ -81,7 +81,7 @@ TOLD: dict[str, tuple[list[int], list[int]]] = {
     ),
     "notifications": ([len(notices.Kind), notices.MOST_NAMED], [notifier.IN_FLIGHT]),
     "replies that wait in the journal after a minute": (
-        [journal.MOST_LEFT_PER_NAMESPACE],
+        [journal.MOST_UNCLAIMED_PER_NAMESPACE],
         [journal.LARGEST_IN_ALL // MIB],
     ),
     "a page of a list of Secrets in memory": ([], [kube.LARGEST_PAGE // MIB, kube.PAGES_AT_A_TIME]),
@@ -131,5 +131,5 @@ def test_page_tells_what_somebody_who_signed_in_may_ask_and_be_denied() -> None:
 
 def test_whoever_may_send_at_all_finds_a_connection() -> None:
     """At one provider, whatever its Datasources do at the same time."""
-    at_once = refresh_pool.PER_PROVIDER + provider_looks.PER_PROVIDER + revocations.WORKERS
+    at_once = refresh_pool.PER_PROVIDER + provider_lookups.PER_PROVIDER + revocations.WORKERS
     assert at_once < connections.CONNECTIONS_TO_ONE_PROVIDER

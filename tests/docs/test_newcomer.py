@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
-from deploy.local.stack import SYSTEM_NAMESPACE, Stack
+from deploy.local.stack import Stack
 from tests.support.api import CONFIG_MAPS, api_of
 from tests.support.newcomer import Newcomer, manifest, typed
 

@@ -2,20 +2,19 @@
 
 import base64
 import json
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from datasource.outbound.webhook_signature import WebhookKeys
 from datasource_operator.decisions.notices import Kind, Message, Notice, cloud_event
+from tests.support.loopback import Loopback, QuietHandler
 from tests.support.relay import KEY, relay, send
 
 OTHER_KEY = f"whsec_{base64.b64encode(b'o' * 32).decode()}"
 
 
-class Chat:
+class Chat(Loopback):
     """An incoming webhook of a chat; on loopback while it is entered."""
 
     def __init__(self) -> None:
@@ -23,7 +22,7 @@ class Chat:
         self.status = 200
         chat = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if chat.status == 200:
@@ -31,21 +30,8 @@ class Chat:
                 self.send_response(chat.status)
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
-
-    def __enter__(self) -> "Chat":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
+        self.url = f"{self.origin}/"
 
 
 def notification(count: int = 1, page: str = "") -> tuple[bytes, str]:

@@ -8,14 +8,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import urllib.request
 import zipfile
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from datasource.records.token_secret import plan_token_secret
 from deploy.local import tools
 from deploy.local.processes import free_ports
 from tests.support.builders import NAME, NAMESPACE, UID, facts, spec
+from tests.support.loopback import Loopback, QuietHandler
 from tests.support.mounted import Mount
 from tests.support.recipes import MOUNTED_AT, PAGE, Recipe, recipes
 from tests.support.user import eventually
@@ -50,7 +49,7 @@ def basic(token: str) -> str:
     return f"Basic {b64encode(f'oauth2:{token}'.encode()).decode()}"
 
 
-class Service:
+class Service(Loopback):
     """A service on loopback that notes who called, and answers nobody without a token."""
 
     def __init__(self) -> None:
@@ -58,7 +57,7 @@ class Service:
         self.files: dict[str, bytes] = {}
         service = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 told = self.headers["Authorization"]
                 if told is not None:
@@ -72,27 +71,10 @@ class Service:
                 self.end_headers()
                 self.wfile.write(content or b"")
 
-            def log_message(self, *_: object) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-
-    @property
-    def origin(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(Handler)
 
     def was_called_with(self, authorization: str) -> bool:
         return authorization in self.authorizations
-
-    def __enter__(self) -> "Service":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 @pytest.fixture

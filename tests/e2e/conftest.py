@@ -9,8 +9,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Route
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.browser import allow, chromium
-from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.conftest import ARTEFACTS
 from tests.support.api import SECRETS
 from tests.support.user import User

@@ -10,12 +10,13 @@ from typing import Protocol
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local import demo_sign_in
 from deploy.local.browser import BUTTON, allow, sign_in
 from deploy.local.cluster import Cluster
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
-from deploy.local.stack import SYSTEM_NAMESPACE, Process, Stack, install, running
+from deploy.local.stack import Process, Stack, install, running
 from tests.e2e.conftest import Shoot, allow_but_stay, flows, heading, violations
 from tests.support.api import ROLE_BINDINGS, SECRETS, Api, api_of
 from tests.support.employee import Employee

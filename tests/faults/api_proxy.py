@@ -26,8 +26,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
-from deploy.local.stack import SYSTEM_NAMESPACE
 
 COUNTED = frozenset({"datasources", "datasources/status", "secrets"})
 """What a process can be harmed in by losing a write. Events are let go on purpose, and a Lease is renewed for ever."""

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from datasource.process.installation import LEASE_NAME
+from datasource.process.installation import LEASE_NAME, SYSTEM_NAMESPACE
 from datasource_operator.decisions.election import release
 from deploy.local.controlplane import ControlPlane
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Stack
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, Stack
 from tests.faults.api_proxy import ApiProxy
 from tests.faults.kubelet import Kubelet
 from tests.support.api import LEASES, NO_ANSWER, api_of

@@ -19,10 +19,11 @@ from typing import Any
 import httpx
 
 from datasource.api.names import Annotation
+from datasource.process.installation import SYSTEM_NAMESPACE
 from datasource.records.journal_entry import place_of
 from deploy.local.controlplane import ControlPlane
 from deploy.local.provider import LONGEST_HOLD, Provider
-from deploy.local.stack import SYSTEM_NAMESPACE, Stack
+from deploy.local.stack import Stack
 from tests.faults.armed import OF_A_RECORD, OF_THE_INTENT
 from tests.faults.behind_proxy import release_lease
 from tests.faults.fault_run import leads

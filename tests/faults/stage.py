@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.controlplane import ControlPlane
 from deploy.local.provider import TokenRequest
-from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.faults import world
 from tests.faults.api_proxy import Call
 from tests.faults.behind_proxy import BehindProxy

@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from deploy.local.stack import SYSTEM_NAMESPACE
+from datasource.process.installation import SYSTEM_NAMESPACE
 from tests.faults.api_proxy import Call, CallIs, everything
 from tests.faults.stage import Stage
 from tests.support.person import Person

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.build import KUBE_APISERVER
 from deploy.local.controlplane import ControlPlane
 from deploy.local.provider import Provider
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Stack
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, Stack
 from tests.faults import behind_proxy
 from tests.faults.api_proxy import everything, is_read_of_many, is_watch, token_file_of, write_secret
 from tests.faults.behind_proxy import BehindProxy

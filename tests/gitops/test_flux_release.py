@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.local.stack import SYSTEM_NAMESPACE
+from datasource.process.installation import SYSTEM_NAMESPACE
 from tests.support.api import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,

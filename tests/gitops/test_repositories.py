@@ -12,9 +12,9 @@ import httpx
 import pytest
 import yaml
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
 from deploy.local.provider import Provider
-from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.support.api import CONFIG_MAPS, SECRETS, Manifest
 from tests.support.argocd_repositories import ArgoRepositories
 from tests.support.flux import GIT_REPOSITORIES, OCI_REPOSITORIES, Flux, condition

@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.node.layout import PLANE
 from deploy.local.node.product import Manifest, apply, apply_install_yaml, settings, with_settings
-from deploy.local.stack import SYSTEM_NAMESPACE, rendered
+from deploy.local.stack import rendered
 from generators.manifests import CHART
 from tests.support.helm import helm, in_order
 

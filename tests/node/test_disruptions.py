@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
 from deploy.local.node.nodes import Nodes
 from deploy.local.node.product import DEPLOYMENTS, wait_until_available
 from deploy.local.provider import Provider
-from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.node.conftest import reached_from_pods
 from tests.node.installed import container_of, pods
 from tests.support.person import Person

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
 from deploy.local.image.build import NAME
 from deploy.local.node.product import wait_until_available
-from deploy.local.stack import OPERATOR, SYSTEM_NAMESPACE
+from deploy.local.stack import OPERATOR
 from tests.support.plugin import Plugin, administrator
 from tests.support.user import eventually
 

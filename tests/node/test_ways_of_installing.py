@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
 from deploy.local.image.build import NAME
 from deploy.local.node.layout import PLANE
@@ -13,7 +14,6 @@ from deploy.local.node.nodes import Nodes
 from deploy.local.node.product import DEPLOYMENTS, address_of_pages, wait_until_available
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
-from deploy.local.stack import SYSTEM_NAMESPACE
 from tests.node.ability import require_nodes
 from tests.node.installed import WAYS, container_of, pods, prepare, uninstall
 from tests.support.helm import of_kind, rendered

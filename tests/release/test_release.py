@@ -310,7 +310,7 @@ def test_image_that_an_earlier_commit_made_is_refused_and_what_was_released_stay
     done = checkout.release()
     checkout.git("reset", "-q", "--hard", "HEAD~")
     assert done.returncode == 1
-    assert "1 files differ, datasource/__init__.py" in done.stderr
+    assert "1 file differs: datasource/__init__.py" in done.stderr
     assert digests(checkout.dist) == before
 
 

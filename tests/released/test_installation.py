@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local import build
 from deploy.local.browser import authorize, chromium
 from deploy.local.cluster import Cluster
@@ -20,7 +21,6 @@ from deploy.local.node.nodes import Nodes
 from deploy.local.node.product import DEPLOYMENTS, Manifest, address_of_pages, wait_until_available
 from deploy.local.processes import free_ports
 from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD, Provider
-from deploy.local.stack import SYSTEM_NAMESPACE
 from release.program import archive_name, this_platform
 from tests.node.ability import require_nodes
 from tests.node.conftest import reached_from_pods

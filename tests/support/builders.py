@@ -24,7 +24,7 @@ from datasource.records.flow import Flow
 from datasource.records.token_secret import StoredTokenSecret, TokenSecretPlan, plan_token_secret
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Finding, Observed, Surroundings, Trouble
-from datasource_operator.decisions.status import Surface, wanted_status
+from datasource_operator.decisions.status import StatusSettings, wanted_status
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 NAMESPACE = "shop"
@@ -161,14 +161,14 @@ def live(seen: Observed, *, problem: Finding | None = None) -> Observed:
     return replace(seen, is_live=True, surroundings=Surroundings(problem), names_looked_at=looked_at)
 
 
-def surface(external_url: str = EXTERNAL_URL, random_byte: bytes = b"r") -> Surface:
+def status_settings(external_url: str = EXTERNAL_URL, random_byte: bytes = b"r") -> StatusSettings:
     """What a status is built with; `random_byte` stands for all randomness."""
-    return Surface(external_url, lambda count: random_byte * count)
+    return StatusSettings(external_url, lambda count: random_byte * count)
 
 
 def settled(seen: Observed) -> Observed:
     """The same Datasource, with the status that it should have."""
-    return replace(seen, status=wanted_status(seen, finding_of(seen), surface()))
+    return replace(seen, status=wanted_status(seen, finding_of(seen), status_settings()))
 
 
 def problem(reason: Reason = Reason.CLIENT_SECRET_NOT_FOUND) -> Finding:

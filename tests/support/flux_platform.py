@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
 from deploy.local.processes import Child, free_ports, is_free
 from deploy.local.provider import Provider
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE, Stack
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, Stack
 from generators.manifests import CHART
 from tests.support.api import DATASOURCES, NAMESPACES, Manifest, Resource
 from tests.support.audit import ApiRequest, writes_by

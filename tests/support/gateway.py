@@ -2,13 +2,13 @@
 and asks for a key."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
+
+from tests.support.loopback import Loopback, QuietHandler
 
 HEADER = "X-Api-Key"
 
@@ -46,7 +46,7 @@ def gateway(issuer: str, key: str) -> Iterator[Gateway]:
     """One on a free port of 127.0.0.1."""
     made = Gateway(issuer, key)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             self._answer(200, made.metadata())
 
@@ -65,16 +65,6 @@ def gateway(issuer: str, key: str) -> Iterator[Gateway]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with Loopback(Handler) as server:
+        made.port = server.port
         yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -2,18 +2,16 @@
 
 import os
 import subprocess
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 import yaml
 
 from tests.support.api import Manifest
+from tests.support.loopback import Loopback, QuietHandler
 
 BRANCH = "main"
 
@@ -28,7 +26,7 @@ Takes = Callable[[str | None], bool]
 """Whether a request may pass, by its Authorization header."""
 
 
-class GitSite:
+class GitSite(Loopback):
     """One repository, with a working tree that commits are made in. Use it as a context manager.
 
     `path` is the repository's in the URL. Who is refused by `takes` gets a 401.
@@ -37,21 +35,13 @@ class GitSite:
     def __init__(self, folder: Path, path: str = "cluster.git", takes: Takes = lambda _: True) -> None:
         self._repositories, self._tree = folder / "served", folder / "tree"
         self._bare = self._repositories / path
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(takes))
-        self.origin = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(self._handler(takes))
         self.url = f"{self.origin}/{path}"
 
     def __enter__(self) -> Self:
         self._git("init", "--quiet", "--bare", f"--initial-branch={BRANCH}", str(self._bare))
         self._git("init", "--quiet", f"--initial-branch={BRANCH}", str(self._tree))
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return super().__enter__()
 
     def write(self, files: Mapping[str, Iterable[Manifest]]) -> None:
         """Objects by file, to be in the next commit."""
@@ -81,10 +71,10 @@ class GitSite:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def _handler(self, takes: Takes) -> type[BaseHTTPRequestHandler]:
+    def _handler(self, takes: Takes) -> type[QuietHandler]:
         root = self._repositories
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             """A CGI host (RFC 3875) that knows one program."""
 
             def do_GET(self) -> None:
@@ -94,9 +84,6 @@ class GitSite:
             def do_POST(self) -> None:
                 """The objects."""
                 self._answer(self.rfile.read(int(self.headers["Content-Length"])))
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Nothing is printed."""
 
             def _answer(self, body: bytes) -> None:
                 if not takes(self.headers["Authorization"]):

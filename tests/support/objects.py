@@ -1,26 +1,24 @@
 """Objects of any kind on an API server that knows them: CRDs installed, and objects checked to the letter."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
 
 from deploy.local.cluster import Cluster
-from tests.support.api import CRDS, Manifest, api_of
-from tests.support.patience import eventually
+from deploy.local.crds import wait_until_established
+from tests.support.api import CRDS, Manifest
 
 
 def install_crds(cluster: Cluster, files: Iterable[Path]) -> None:
     """Apply manifests of CRDs, as they are, and wait until they can be used.
 
     Raises:
-        StackError: with what kubectl said.
-        GaveUp: one of them cannot be used.
+        StackError: with what kubectl said, or one of them cannot be used.
     """
+    files = list(files)
     cluster.kubectl("apply", "--server-side", *(f"--filename={path}" for path in files))
-    # `kubectl wait` fails on a CRD that is so new that its conditions are null.
-    api = api_of(cluster.kubeconfig)
-    eventually("all CRDs are established", lambda: all(map(_is_established, api.all_of(CRDS))), seconds=60)
+    wait_until_established(cluster, *_names_of(files))
 
 
 def refusal(cluster: Cluster, manifest: Manifest, namespace: str) -> str:
@@ -30,6 +28,9 @@ def refusal(cluster: Cluster, manifest: Manifest, namespace: str) -> str:
     return cluster.kubectl(*arguments, *where, stdin=yaml.safe_dump(manifest), check=False).stderr
 
 
-def _is_established(crd: Manifest) -> bool:
-    conditions = crd.get("status", {}).get("conditions") or ()
-    return any((each["type"], each["status"]) == ("Established", "True") for each in conditions)
+def _names_of(files: Iterable[Path]) -> Iterator[str]:
+    """Of the CRDs among what the files hold."""
+    for path in files:
+        for each in yaml.safe_load_all(path.read_text()):
+            if each and each["kind"] == CRDS.kind:
+                yield each["metadata"]["name"]

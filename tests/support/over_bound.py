@@ -1,7 +1,8 @@
 """Rights beyond those of deploy/, so that a test shows what an admission policy refuses, and not what RBAC does."""
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cluster import Cluster
-from deploy.local.stack import CALLBACK_SERVER, SYSTEM_NAMESPACE
+from deploy.local.stack import CALLBACK_SERVER
 
 
 def let_callback_server_patch_all_secrets(cluster: Cluster, namespace: str) -> None:

@@ -1,10 +1,10 @@
 """A site of somebody else's, for browsers to visit."""
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.support.loopback import Loopback, QuietHandler
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Visit:
 def site(answer: Callable[[Visit], Answer]) -> Iterator[int]:
     """Serve what `answer` says, on a free port of 127.0.0.1; yields the port."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             # Not self.path, which has lost a second slash.
             target = self.requestline.split(" ")[1]
@@ -40,15 +40,5 @@ def site(answer: Callable[[Visit], Answer]) -> Iterator[int]:
             self.wfile.write(said.body.encode())
             self.close_connection = True
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with Loopback(Handler) as server:
+        yield server.port

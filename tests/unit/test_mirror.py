@@ -25,8 +25,8 @@ WITHOUT: Mapping[str, str] = {
 """Modules that have no tests there, each with the reason. A package's `__init__.py` gathers names and does nothing else."""
 
 SEEN_THROUGH: Mapping[str, str] = {
-    "datasource_operator.steps": "working_steps.py makes the Steps, of many parts",
-    "datasource_operator.token_secret_writer": "working_steps.py makes the Steps that it writes for",
+    "datasource_operator.executor": "working_steps.py makes the executor, of many parts",
+    "datasource_operator.token_secret_writer": "working_steps.py makes the executor that it writes for",
 }
 """Modules that their tests do not import themselves, each with the reason."""
 

@@ -6,6 +6,7 @@ Run it when a version is released, and never again for that version: what it wro
 import shutil
 from datetime import timedelta
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cache import BUILD
 from deploy.local.cluster import Cluster
 from deploy.local.controlplane import ControlPlane
@@ -13,7 +14,7 @@ from deploy.local.processes import free_ports
 from deploy.local.progress import say
 from deploy.local.provider import Provider
 from deploy.local.provider import install as install_provider
-from deploy.local.stack import SYSTEM_NAMESPACE, Process, Stack, install
+from deploy.local.stack import Process, Stack, install
 from tests.support.person import Person
 from tests.support.user import CLIENT_SECRET, User, eventually
 from tests.upgrade.stored import FIXTURES, NAMESPACE, keep, taken, version_of_this_checkout, with_sentinels

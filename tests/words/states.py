@@ -32,7 +32,7 @@ from tests.support.builders import (
     raw_spec,
     spec,
     spec_without_oauth2,
-    surface,
+    status_settings,
     tombstone,
 )
 from tests.unit.datasource_operator.decisions.test_refresh_outcome import turn
@@ -93,7 +93,7 @@ SEEN: Mapping[str, Observed] = {
 
 def as_kubectl_shows(seen: Observed) -> objects.Datasource:
     """What the API server gives the plugin, once the operator has written the status."""
-    status = wanted_status(seen, finding_of(seen), surface())
+    status = wanted_status(seen, finding_of(seen), status_settings())
     raw = {
         "metadata": {"name": NAME, "namespace": NAMESPACE, "uid": seen.uid, "generation": seen.generation},
         "spec": {**raw_spec(), "suspend": seen.is_suspended},

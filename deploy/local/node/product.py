@@ -5,11 +5,12 @@ from typing import Any
 
 import yaml
 
+from datasource.process.installation import SYSTEM_NAMESPACE
 from deploy.local.cache import REPOSITORY
 from deploy.local.cluster import Cluster
 from deploy.local.node.layout import PLANE
 from deploy.local.processes import StackError
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, SYSTEM_NAMESPACE
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR
 
 INSTALL_YAML = REPOSITORY / "deploy" / "install.yaml"
 DEPLOYMENTS = (OPERATOR, CALLBACK_SERVER)

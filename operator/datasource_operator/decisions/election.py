@@ -15,29 +15,29 @@ LEASE_DURATION = timedelta(seconds=15)
 
 RENEW_EVERY = timedelta(seconds=2)
 
-LOOK_EVERY = timedelta(seconds=1)
-"""How often a candidate looks at the Lease, and how soon a leader tries again: a released Lease is taken at the next look."""
+RETRY_PERIOD = timedelta(seconds=1)
+"""How often a candidate reads the Lease, and how soon a leader tries again. A released Lease is taken at the next read."""
 
 REQUEST_DEADLINE = timedelta(seconds=3)
 """How long one request may take: a connection that died silently leaves time for two more before RENEW_DEADLINE.
 
-It holds for each request by itself. An attempt is a look and a write: with one deadline for both, a Lease could not be taken
-where each takes more than half of it, though every write is done.
+It holds for each request by itself. An attempt is a read and a write. With one deadline for both, a Lease could not be taken
+where each takes more than half of it, though every write succeeds.
 """
 
 RECREATE_AFTER = RENEW_EVERY + REQUEST_DEADLINE
-"""How long a Lease that somebody deleted is left to its holder to create again."""
+"""How long the holder of a deleted Lease has to create it again, before others may."""
 
-COUNTED_GAP = 2 * LOOK_EVERY
+COUNTED_GAP = 2 * RETRY_PERIOD
 """How much of the time between two answers counts as seen unchanged: what froze the API server kept the holder waiting, too."""
 
 RELEASED_DURATION = timedelta(seconds=1)
-"""Marks a release: an empty holder with any other duration was emptied by hand, and its leader may not know yet."""
+"""Marks a release. An empty holder with another duration was emptied by a person, and its leader may not know yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """What a Lease says; `renew_time` is compared for equality only."""
+    """The content of a Lease. `renew_time` is only compared for equality."""
 
     holder: str
     renew_time: str | None
@@ -45,7 +45,7 @@ class LeaseRecord:
     duration: timedelta
     transitions: int
     resource_version: str
-    """Empty: it was deleted after we had seen it."""
+    """Empty: the Lease was deleted after it was read."""
 
     @classmethod
     def of(cls, lease: Lease) -> "LeaseRecord":
@@ -63,16 +63,16 @@ class LeaseRecord:
 
     @property
     def is_stored(self) -> bool:
-        """Whether it is there to be patched."""
+        """Whether the Lease exists, so that it can be patched."""
         return self.resource_version != ""
 
     @property
     def is_released(self) -> bool:
-        """Whether its leader has ended, and said so."""
+        """Whether its leader has ended and released it."""
         return self.is_stored and not self.holder and self.duration == RELEASED_DURATION
 
     def deleted(self) -> "LeaseRecord":
-        """The same after somebody deleted it: whoever leads learns it only at the next renewal."""
+        """The record after the Lease was deleted. The leader learns of that only at the next renewal."""
         return replace(self, resource_version="")
 
 
@@ -151,7 +151,7 @@ def decide(observed: LeaseRecord | None, unchanged: timedelta, me: Me) -> Decisi
 
 
 def _after(left: timedelta, then: Decision) -> Decision:
-    return WaitFor(min(left, LOOK_EVERY)) if left > timedelta(0) else then
+    return WaitFor(min(left, RETRY_PERIOD)) if left > timedelta(0) else then
 
 
 def claim(before: LeaseRecord | None, me: Me, now: datetime) -> dict[str, Any]:

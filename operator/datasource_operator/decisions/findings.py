@@ -1,7 +1,7 @@
-"""What holds for a Datasource: a chain of checks, the first match wins. Pure.
+"""What holds for a Datasource: a chain of checks, of which the first match wins. Pure.
 
-Every check is a sentence; its message tells a person what to do. Where nothing stands in the way, what the credential Secret
-holds decides.
+The name of a check is a sentence that is true where it returns a finding. Its message tells a person what to do. Where no
+check of `CHAIN` matches, the content of the credential Secret decides.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,29 +32,29 @@ SUSPENDED = "spec.suspend is true: nothing is refreshed and no link is offered u
 
 
 def spec_is_invalid(seen: Observed) -> Finding | None:
-    """What the API server's schema could not see."""
+    """The spec has a mistake that the schema of the CRD cannot express."""
     return Finding(Reason.INVALID_CONFIGURATION, str(seen.spec)) if isinstance(seen.spec, SpecProblem) else None
 
 
 def template_is_unusable(seen: Observed) -> Finding | None:
-    """No token Secret can be written. That is no reason to let the grant die: refreshing goes on."""
+    """No token Secret can be written with this template. Refreshes go on, so that the grant is kept."""
     problem, is_kept = seen.template_problem, usable_credential(seen) is not None
     if problem is None or (seen.unrenderable is not None and not is_kept):
-        # A grant that is gone is told first: whoever renews it may get a shorter token.
+        # The loss of the grant is reported first: the next token may be shorter and fit the template.
         return None
     kept = " Until then the credential is kept, and apps keep the token Secret as it is."
     return Finding(Reason.INVALID_CONFIGURATION, f"{problem}{kept if is_kept else ''}")
 
 
 def credential_is_unreadable(seen: Observed) -> Finding | None:
-    """Somebody edited the credential Secret. Nothing is lost yet, so nothing is overwritten."""
+    """The credential Secret was edited and cannot be read. It may still hold the grant, so it is not overwritten."""
     if not isinstance(seen.credential, Unreadable):
         return None
     return Finding(Reason.CREDENTIAL_UNREADABLE, seen.credential.advice(seen.name))
 
 
 def oauth2_is_missing(seen: Observed) -> Finding | None:
-    """Nothing to authorize with yet."""
+    """The spec has no OAuth2 parameters."""
     if seen.oauth2 is not None:
         return None
     return Finding(
@@ -66,7 +66,7 @@ def oauth2_is_missing(seen: Observed) -> Finding | None:
 
 
 def parameters_are_incomplete(seen: Observed) -> Finding | None:
-    """Some are there, not all."""
+    """The spec has some OAuth2 parameters, but others are required as well."""
     oauth2 = seen.oauth2
     missing = () if oauth2 is None else oauth2.missing()
     if oauth2 is None or not missing:
@@ -75,19 +75,19 @@ def parameters_are_incomplete(seen: Observed) -> Finding | None:
 
 
 def surroundings_are_in_the_way(seen: Observed) -> Finding | None:
-    """A client Secret that is not there, or a name that somebody else's Secret has."""
+    """The client Secret is missing, or a foreign Secret has a name that the operator needs."""
     return None if seen.surroundings is None else seen.surroundings.problem
 
 
 def refreshing_is_blocked(facts: CredentialFacts, seen: Observed) -> Finding | None:
-    """The provider rejects the client, or the Secret cannot be written. The credential is kept until that is mended."""
+    """The provider rejects the client, or the Secret cannot be written. The credential is kept until that is corrected."""
     if not is_usable(facts, seen) or seen.trouble is None or seen.trouble.reason is Reason.REFRESH_FAILING:
         return None
     return Finding(seen.trouble.reason, seen.trouble.message)
 
 
 def imported_token_is_unproven(facts: CredentialFacts, seen: Observed) -> Finding | None:
-    """Somebody brought a refresh token, and nobody knows yet whether the provider takes it."""
+    """The refresh token was imported, and the provider has not accepted it yet."""
     if not facts.is_unproven or not is_usable(facts, seen):
         return None
     tried = "A refresh token was imported. The operator tries it before apps get a token"
@@ -100,14 +100,14 @@ def imported_token_is_unproven(facts: CredentialFacts, seen: Observed) -> Findin
 
 
 def token_ran_out_while_suspended(facts: CredentialFacts, seen: Observed) -> Finding | None:
-    """Nobody refreshes it, and apps have a dead token."""
+    """The access token has expired, and spec.suspend keeps the operator from refreshing it."""
     if not seen.is_suspended or not is_usable(facts, seen) or not access_token_is_dead(facts, seen):
         return None
     return Finding(Reason.REFRESH_FAILING, "The access token expired and is not refreshed.")
 
 
 def refreshing_fails(facts: CredentialFacts, seen: Observed) -> Finding | None:
-    """A credential is stored, but apps have a dead token."""
+    """The access token has expired, and the last refresh failed."""
     if not is_usable(facts, seen) or seen.trouble is None or not access_token_is_dead(facts, seen):
         return None
     if seen.trouble.asks_for_a_person:
@@ -116,9 +116,10 @@ def refreshing_fails(facts: CredentialFacts, seen: Observed) -> Finding | None:
 
 
 def refreshing_is_late(facts: CredentialFacts, seen: Observed) -> Finding | None:
-    """No failure is known, and yet apps have had a dead token for minutes: whatever the cause, that is not Ready.
+    """The access token expired minutes ago, and no failure is known. Whatever the cause, the Datasource is not Ready.
 
-    What was told as failing is so until a refresh succeeds: neither a restart nor the end of spec.suspend makes it Ready.
+    A Datasource that was RefreshFailing stays so until a refresh succeeds. Neither a restart of the operator nor the end of
+    spec.suspend makes it Ready.
     """
     late = late_at(facts, seen)
     if not is_usable(facts, seen) or late is None:
@@ -135,7 +136,7 @@ def refreshing_is_late(facts: CredentialFacts, seen: Observed) -> Finding | None
 
 
 def credential_is_stored(facts: CredentialFacts, seen: Observed) -> Finding | None:
-    """AUTHORIZED says this and no more; a further link may be offered beside it."""
+    """A usable credential is stored: the state is AUTHORIZED. A link for another credential may be offered as well."""
     if not isinstance(seen.spec, Spec) or not is_usable(facts, seen):
         return None
     message = f"{_stored(facts, seen, seen.spec)}{_refresh_that_waits(seen)}"
@@ -143,7 +144,7 @@ def credential_is_stored(facts: CredentialFacts, seen: Observed) -> Finding | No
 
 
 def refresh_token_is_dead(facts: CredentialFacts, _: Observed) -> Finding | None:
-    """The provider said so, and the verdict stands on the Secret: the token is never sent again."""
+    """The provider rejected the refresh token for good. The Secret keeps that verdict, and the token is never sent again."""
     if facts.verdict is None:
         return None
     said = f" {facts.verdict_message}" if facts.verdict_message else ""
@@ -168,7 +169,7 @@ def refresh_token_is_dead(facts: CredentialFacts, _: Observed) -> Finding | None
 
 
 def parameters_changed(facts: CredentialFacts, seen: Observed) -> Finding | None:
-    """Tokens obtained with other parameters are not sent anywhere; reverting the edit brings them back."""
+    """The tokens were obtained with other parameters. They are kept but not sent. Reverting the edit makes them usable."""
     if fingerprint_fits(facts, seen):
         return None
     return _person_needed(
@@ -179,7 +180,7 @@ def parameters_changed(facts: CredentialFacts, seen: Observed) -> Finding | None
 
 
 def somebody_else_authorized(facts: CredentialFacts, seen: Observed) -> Finding | None:
-    """As with changed parameters: the tokens are kept and not used, and reverting the edit brings them back."""
+    """Another account authorized than spec.oauth2.expectedIdentity names. The tokens are kept but not used, as above."""
     if identity_fits(facts, seen):
         return None
     return _person_needed(
@@ -190,7 +191,7 @@ def somebody_else_authorized(facts: CredentialFacts, seen: Observed) -> Finding 
 
 
 def token_has_expired(facts: CredentialFacts, seen: Observed) -> Finding | None:
-    """Without a refresh token only a person can go on."""
+    """The access token has expired, and there is no refresh token. Only a person can get another credential."""
     if not has_run_out(facts, seen):
         return None
     return _person_needed(
@@ -201,18 +202,18 @@ def token_has_expired(facts: CredentialFacts, seen: Observed) -> Finding | None:
 
 
 def credential_was_cleared(facts: TombstoneFacts) -> Finding | None:
-    """By request; the parameters stay."""
+    """The credential was cleared by request; the parameters stay."""
     if facts.reason is not Reason.CREDENTIAL_CLEARED:
         return None
     return _person_needed(Reason.CREDENTIAL_CLEARED, "The credential was cleared on request")
 
 
 def authorization_is_required() -> Finding:
-    """Everything is there but a person's consent."""
+    """Only a person's consent is missing."""
     return _person_needed(Reason.AUTHORIZATION_REQUIRED, "Ready for authorization")
 
 
-# Later checks rely on earlier ones.
+# The order matters: a check may rely on the earlier ones having found nothing.
 CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
     spec_is_invalid,
     template_is_unusable,
@@ -222,7 +223,7 @@ CHAIN: tuple[Callable[[Observed], Finding | None], ...] = (
     surroundings_are_in_the_way,
 )
 
-# Asked of a stored credential, where nothing of the above was found: the parameters are complete.
+# The checks of a stored credential. They run only where no check of CHAIN matched, so the parameters are complete.
 CHAIN_OF_A_CREDENTIAL: tuple[Callable[[CredentialFacts, Observed], Finding | None], ...] = (
     refreshing_is_blocked,
     imported_token_is_unproven,
@@ -238,14 +239,14 @@ CHAIN_OF_A_CREDENTIAL: tuple[Callable[[CredentialFacts, Observed], Finding | Non
 
 
 def finding_of(seen: Observed) -> Finding:
-    """Tell what holds."""
+    """The finding of the first check that matches, with the suspension in its message if the Datasource is suspended."""
     in_the_way = next((finding for check in CHAIN if (finding := check(seen)) is not None), None)
     finding = in_the_way or _found_in(seen) or authorization_is_required()
     return _while_suspended(finding) if seen.is_suspended else finding
 
 
 def _found_in(seen: Observed) -> Finding | None:
-    """What the credential Secret decides."""
+    """The finding that follows from the content of the credential Secret; None where it has no credential."""
     match seen.credential:
         case StoredCredential(facts=facts):
             found = (check(facts, seen) for check in CHAIN_OF_A_CREDENTIAL)
@@ -253,20 +254,20 @@ def _found_in(seen: Observed) -> Finding | None:
         case StoredTombstone(facts=facts):
             return credential_was_cleared(facts)
         case Unreadable() | Leaving() | None:
-            # What cannot be read was found before.
+            # CHAIN has a check for a credential that cannot be read.
             return None
         case _:
             assert_never(seen.credential)
 
 
 def _while_suspended(finding: Finding) -> Finding:
-    """The same state and reason, but the message mentions no link: while suspended there is none."""
+    """The same state and reason with a message that mentions no link, because a suspended Datasource offers none."""
     what = finding.message if finding.message_without_link is None else finding.message_without_link
     return Finding(finding.reason, f"{what} {SUSPENDED}", is_suspended=True)
 
 
 def _known_gaps(facts: CredentialFacts, seen: Observed) -> Iterator[str]:
-    """What the service left out, or somebody at its page, that will be missed later."""
+    """Sentences about what the provider did not grant or tell, and what that means later."""
     included = scopes_included(None if seen.oauth2 is None else seen.oauth2.provider)
     if missing := scopes_not_granted(facts.requested_scopes, facts.granted_scopes, included):
         yield f"Requested but not granted: {', '.join(missing)}."
@@ -282,13 +283,13 @@ def _known_gaps(facts: CredentialFacts, seen: Observed) -> Iterator[str]:
 
 
 def _with_link(reason: Reason, message: str) -> Finding:
-    """A finding about a stored credential that another one may mend."""
+    """A finding about a stored credential, with a link to get another one in its place."""
     offer = "Open status.authorizationLink for that."
     return Finding(reason, f"{message} {offer}", needs_person=True, message_without_link=message)
 
 
 def _with_offer(facts: CredentialFacts, seen: Observed, reason: Reason, message: str) -> Finding:
-    """A finding about a stored credential, with a link to get another where one is wanted."""
+    """A finding about a stored credential. It has a link only where another credential was requested or is needed soon."""
     if seen.pending.new_credential is not None:
         offer = "A new credential was requested: open status.authorizationLink. The old one works until then."
     elif scopes_changed(facts, seen):
@@ -301,7 +302,7 @@ def _with_offer(facts: CredentialFacts, seen: Observed, reason: Reason, message:
 
 
 def _refresh_that_waits(seen: Observed) -> str:
-    """Somebody asked for a refresh, and the pause after a failure is not over."""
+    """A sentence for a requested refresh that waits for the end of a pause after a failure; empty: none waits."""
     if seen.asked_refresh is None or seen.trouble is None or seen.is_suspended:
         return ""
     if seen.trouble.asked != seen.asked_refresh:
@@ -325,7 +326,7 @@ def _stored(facts: CredentialFacts, seen: Observed, spec: Spec) -> str:
             "revokes nothing. Set spec.oauth2.revocationURL and get a new credential."
         )
     if (size := template_size(spec.token_secret.template)) > LARGEST_TEMPLATE:
-        # An earlier version let it in, and it goes on working; an edit would be refused.
+        # An earlier version of the CRD accepted this template. It goes on working, but an edit of it would be refused.
         said.append(
             f"spec.tokenSecret.template has {size:,} bytes, and a new one may have {LARGEST_TEMPLATE:,}: "
             "shorten it when you change it next."

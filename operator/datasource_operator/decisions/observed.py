@@ -26,13 +26,14 @@ from datasource_operator.decisions.acceptance import Acceptance
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What holds for a Datasource: the reason decides the state, the message tells a person what to do."""
+    """What holds for a Datasource. The reason decides the state; the message tells a person what to do."""
 
     reason: Reason
     message: str
     needs_person: bool = False
+    """Whether the status offers an authorization link."""
     message_without_link: str | None = None
-    """What to say where no link is offered; None: the message."""
+    """The message where no link is offered; None: the same message."""
     is_suspended: bool = False
 
     @property
@@ -42,19 +43,20 @@ class Finding:
 
     @property
     def progress(self) -> Progress:
-        """Whether it heals by itself, waits for a person, or is stuck."""
+        """Whether the state changes without help, waits for a person, or stays until a mistake is corrected."""
         if self.is_suspended and self.reason is Reason.REFRESH_FAILING:
-            # Nobody tries until a person resumes it.
+            # The operator does not refresh until a person resumes the Datasource.
             return Progress.WAITING
         return MEANING[self.reason].progress
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a live look at things that are not watched showed: the client Secret, names taken by others."""
+    """What live reads showed of objects that no watch covers: the client Secret, and Secrets of others with our names."""
 
     problem: Finding | None = None
-    look_again_at: str | None = None
+    """What stands in the way; None: nothing does."""
+    watched_secret: str | None = None
     """The Secret whose change may mend the problem."""
     refused: frozenset[type[object]] = frozenset()
     """Kinds of steps that the API server refused in this run; none of them is asked for again."""
@@ -65,76 +67,79 @@ _OTHER_TYPE = re.compile(r'\ASecret "[^"]*" is invalid: .*\btype: Invalid value:
 _NO_RIGHT = re.compile(
     r'\A(?!admission webhook )(?:(?! is forbidden: ).)* is forbidden: User "[^"]*" cannot [a-z]+ resource'
 )
-"""Whoever writes a policy or a webhook may use the same words: the API server's own come first, here and above."""
+"""A policy or a webhook may use the same words in its message. The API server's own words come first, here and above."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The API server refused a step: no rights, a quota, somebody's policy or webhook, or an object that it does not take."""
+    """The API server refused a step, for missing rights, a quota, a policy, a webhook or an object that it does not accept."""
 
     is_forbidden: bool
-    """403; else 400 or 422."""
+    """Whether the HTTP status was 403. Otherwise it was 400 or 422."""
     words: str
-    """What it said (metav1.Status.message)."""
+    """The message of the API server (metav1.Status.message)."""
 
     @property
     def is_about_rights(self) -> bool:
-        """Whether RBAC refused; quotas and admission answer 403, too."""
+        """Whether RBAC refused the step. Quotas and admission answer 403, too."""
         return self.is_forbidden and _NO_RIGHT.search(self.words) is not None
 
     @property
     def is_about_immutable_secret(self) -> bool:
-        """Whether somebody made the Secret immutable."""
+        """Whether the Secret is immutable."""
         return not self.is_forbidden and _IMMUTABLE.search(self.words) is not None
 
     @property
     def is_about_type(self) -> bool:
-        """Whether the Secret that stands has another type than the one that was to be written."""
+        """Whether the existing Secret has another type than the one to write."""
         return not self.is_forbidden and _OTHER_TYPE.search(self.words) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """The last refresh of a credential failed: why, and when it is tried again. Kept in memory: a restart tries at once."""
+    """The last refresh of a credential failed: why, and when the operator tries again.
+
+    It is kept in memory, so the operator tries at once after a restart. A `Setback` becomes one when it is remembered.
+    """
 
     credential_id: str
     revision: int
     reason: Reason
-    """RefreshFailing: tried again, told once the token is dead. Others (ClientRejected ...) wait for a correction."""
+    """RefreshFailing shows in the status only once the access token has expired. Others (ClientRejected ...) show at once."""
     message: str
     try_again_at: datetime
-    look_again_at: str | None = None
-    """The Secret whose change may mend it."""
+    watched_secret: str | None = None
+    """The name of the Secret whose change may remove the cause."""
     asks_for_a_person: bool = False
-    """Whether a new credential may be what mends it."""
+    """Whether a new credential may remove the cause."""
     failed_at: datetime | None = None
-    """When it failed; None: nobody knows any more."""
+    """When the refresh failed; None: that is not known any more."""
     asked: str | None = None
-    """The request for a refresh that stood when it failed: it was answered with this."""
+    """The request for a refresh (`Observed.asked_refresh`) that was open when the refresh failed."""
     told: str = ""
-    """When it is tried again, as people read it: the same at every look."""
+    """The time of the next try for the status message. It is the same at each reconciliation, so it causes no writes."""
     provider: str = ""
-    """Whose answer to another Datasource ends the pause; empty: nobody's, as where the provider asked for it."""
+    """The provider whose answer to another Datasource ends the pause; empty: none does, as where a provider asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What spec.probe has shown."""
+    """What requests to spec.probe have shown."""
 
     acceptance: Acceptance | None = None
     wants_refresh: bool = False
-    """Whether the service refused this very token, and a refresh may help."""
+    """Whether the service refused the current access token, so that a refresh may help."""
     next_look: timedelta | None = None
     """When the next probe is due; None: one is under way, or none is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who asked for something by hand, as the history tells it."""
+    """Who requested a clear or a refresh, as the history shows it."""
 
     by: str = By.ANNOTATION
     page_request: str = ""
-    """The ID of the request, where that was at a page."""
+    """The ID of the request, where the person used a page; else empty."""
 
 
 BY_ANNOTATION = Asked()
@@ -142,16 +147,16 @@ BY_ANNOTATION = Asked()
 
 @dataclass(frozen=True, slots=True)
 class HistoryRead:
-    """What the data of a credential Secret told of what people did."""
+    """The history that was read from the data of a credential Secret."""
 
     entry_id: str | None
-    """The ID of the last entry, as the annotation named it then."""
+    """The ID of the last entry, which the annotation had at that time."""
     entries: History
 
 
 @dataclass(frozen=True, slots=True)
 class ImportLook:
-    """What a look at an import Secret showed: a refresh token, by its hash, or what is wrong."""
+    """What a read of an import Secret showed: the hash of its refresh token, or what is wrong with it."""
 
     token_hash: str = ""
     problem: str = ""
@@ -159,15 +164,19 @@ class ImportLook:
 
 @dataclass(frozen=True, slots=True)
 class SeenImport:
-    """An import Secret, and what is known of its data; None: it was not looked at yet."""
+    """An import Secret, and what is known of its data."""
 
     secret: ImportSecret
     look: ImportLook | None = None
+    """None: its data were not read yet."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything that a decision rests on. No slots: what many checks ask for is worked out once."""
+    """Everything that a decision depends on, for one Datasource at one time.
+
+    The class has no slots because its cached properties need a dict. `Situation` is its counterpart in the callback server.
+    """
 
     namespace: str
     name: str
@@ -178,39 +187,39 @@ class Observed:
     requests: Requests
     status: Status
     credential: Contents | None
-    """What the credential Secret holds, as this Datasource sees it."""
+    """The content of the credential Secret. What belongs to an earlier Datasource of the same name is `Leaving`."""
     token_secrets: tuple[StoredTokenSecret, ...]
     now: datetime
     surroundings: Surroundings | None = None
     look_around: bool = False
-    """Whether the surroundings are due for a look, however settled the status seems."""
+    """Whether to read the surroundings (`Surroundings`) even where the status already says that they are in order."""
     is_live: bool = False
-    """Whether credential and Datasource were read live in this run: destructive steps ask for it."""
+    """Whether credential and Datasource were read live in this reconciliation. Destructive steps require that."""
     trouble: Trouble | None = None
-    """What went wrong at the last refresh of this very revision."""
+    """The failure of the last refresh, if it was of this revision of the credential."""
     first_seen: datetime | None = None
     """When this process first saw this revision of the credential; None: now."""
     rights_outlive_namespace: bool = True
-    """Whether our rights come from a ClusterRole. A Role goes with its namespace, before what our finalizer holds there."""
+    """Whether our rights come from a ClusterRole. A Role is deleted with its namespace, before Secrets with our finalizer."""
     stands_in_ring: bool = False
-    """Whether its token Secret is to be renamed to one whose owner waits, perhaps by way of others, for this one's name."""
+    """Whether renames of token Secrets form a ring: the owner of the wanted name waits, directly or not, for our name."""
     failed_authorization: LastAuthorization | None = None
-    """The last one of which a flow record told."""
+    """The last failed authorization that a flow record recorded."""
     unrenderable: SpecProblem | None = None
-    """What came of rendering the token Secret for this very revision: one too large, or one that no API server takes."""
+    """Why the token Secret of this revision could not be made: it is too large, or the API server would not accept it."""
     names_looked_at: frozenset[str] = frozenset()
-    """Names of which is known in this run whether they have a token Secret, whatever watches show."""
+    """Names of Secrets that were read live in this reconciliation, to see whether they are token Secrets."""
     reach: Reach | None = None
-    """What the last look at its provider showed; None where none was taken yet."""
+    """What the last check of its provider showed; None: there was none yet."""
     probed: Probed = Probed()
     page_request_by: str = By.UNPROVEN
-    """Who asked at a page, where somebody did."""
+    """The person who made the request of a page, if there is such a request."""
     history: HistoryRead | None = None
-    """What people did, where it was read because the status does not tell it."""
+    """The history, where it was read from the Secret because the status lacks the last entry."""
     imported: SeenImport | None = None
-    """The refresh token that somebody brought along."""
+    """The import Secret with a refresh token from another tool."""
     import_waits: str = ""
-    """Why nothing can be done about it in this run; empty: nothing is known to be in the way."""
+    """Why the import cannot go on in this reconciliation; empty: it can."""
 
     @property
     def oauth2(self) -> OAuth2 | None:
@@ -219,16 +228,16 @@ class Observed:
 
     @property
     def template_problem(self) -> SpecProblem | None:
-        """Why no token Secret can be written, although the credential may be in order."""
+        """Why no token Secret can be written, even if the credential is in order; None: one can."""
         return self.unrenderable or (template_problem(self.spec) if isinstance(self.spec, Spec) else None)
 
     @cached_property
     def own_token_secrets(self) -> tuple[StoredTokenSecret, ...]:
-        """The token Secrets that are ours to write and to delete.
+        """The token Secrets that this Datasource may write and delete.
 
-        Not those of a Datasource that had this name before: the garbage collector takes them. Not copies that kubectl or a
-        replicator made, which have our annotations, too; but a Secret of our very type under the name of ours comes back with
-        a restore.
+        Secrets of an earlier Datasource of the same name are left to the garbage collector. Copies that kubectl or a replicator
+        made have our annotations, too, and are left alone. But a Secret of our type under the wanted name is not taken for a
+        copy: a restore brings it back.
         """
         return tuple(each for each in self.token_secrets if self._is_own(each))
 
@@ -240,22 +249,22 @@ class Observed:
 
     @property
     def token_secret_name(self) -> str | None:
-        """The name that the token Secret is to have, where the spec can be read."""
+        """The wanted name of the token Secret; None where the spec cannot be read."""
         return self.spec.token_secret_name(self.name) if isinstance(self.spec, Spec) else None
 
     @property
     def is_suspended(self) -> bool:
-        """Whether the spec asks for neither refreshes nor links."""
+        """Whether spec.suspend is true: the operator then neither refreshes nor offers links."""
         return isinstance(self.spec, Spec) and self.spec.suspend
 
     @cached_property
     def fingerprint(self) -> str | None:
-        """Of the parameters, where there are any."""
+        """The fingerprint of the OAuth2 parameters; None where there are none."""
         return None if self.oauth2 is None else fingerprint(self.oauth2)
 
     @property
     def facts(self) -> CredentialFacts | None:
-        """What is known of the tokens of this Datasource; None where it has none."""
+        """The facts about the stored tokens, without the tokens; None where none are stored."""
         return self.credential.facts if isinstance(self.credential, StoredCredential) else None
 
     @property
@@ -267,40 +276,40 @@ class Observed:
 
     @property
     def handled(self) -> HandledSet:
-        """The requests already acted on."""
+        """The requests (annotations) that the operator has already acted on."""
         return handled_by(self.credential)
 
     @cached_property
     def ticket_scope(self) -> TicketScope:
-        """What a link offered now is bound to."""
+        """What the ticket of a link is bound to, if one is offered now."""
         return ticket_scope(self.uid, self.oauth2, self.credential)
 
     @cached_property
     def pending(self) -> Requests:
-        """The requests not acted on yet."""
+        """The requests (annotations) that the operator has not acted on yet."""
         return self.handled.pending(self.requests)
 
     def page_request(self, kind: RequestKind) -> PageRequest | None:
-        """What somebody asked for at a page, where it is of that kind."""
+        """The request that a person made at a page; None where there is none of that kind."""
         request = None if self.facts is None else self.facts.page_request
         return request if request is not None and request.kind is kind else None
 
     @property
     def asked_refresh(self) -> str | None:
-        """What asks for a refresh, on the Datasource or at a page: another text once somebody asks anew; None: nothing."""
+        """The open request for a refresh, from the annotation or a page; None: there is none. Each request is another text."""
         page = self.page_request(RequestKind.REFRESH)
         return self.pending.refresh if page is None else f"{self.pending.refresh or ''}\0{page.id}"
 
     @property
     def last_act(self) -> str | None:
-        """The ID of the last thing that people did, as the credential Secret names it."""
+        """The ID of the last entry of the history, from the credential Secret's annotation."""
         return self.credential.facts.history if isinstance(self.credential, Readable) else None
 
     def was_told(self, reason: Reason) -> bool:
-        """Whether the status that stands gives this reason."""
+        """Whether the current status has this reason."""
         ready = self.status.condition("Ready")
         return ready is not None and ready.reason == reason
 
     def with_unreadable(self, unreadable: Unreadable) -> "Observed":
-        """The same, where the data of the credential Secret turned out to be altered: what it handled is known still."""
+        """A copy in which the credential is unreadable, because its data were altered. The handled requests are kept."""
         return replace(self, credential=msgspec.structs.replace(unreadable, handled=self.handled))

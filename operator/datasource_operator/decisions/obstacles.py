@@ -1,4 +1,4 @@
-"""What a live look found in the way, or the API server with its refusal. Pure."""
+"""Findings about obstacles that live reads show, or a refusal of the API server. Pure."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from datasource_operator.decisions.steps import DeleteTokenSecret, LookForTokenS
 
 
 def secrets_forbidden(namespace: str, words: str = "") -> Finding:
-    """The operator's rights do not reach this namespace's Secrets."""
+    """The operator has no rights for the Secrets of this namespace. `words` are those of the API server."""
     said = f" The API server says: {words}." if words else ""
     return Finding(
         Reason.SECRETS_FORBIDDEN,
@@ -19,7 +19,7 @@ def secrets_forbidden(namespace: str, words: str = "") -> Finding:
 
 
 def config_maps_forbidden(namespace: str) -> Finding:
-    """The operator's rights do not reach the ConfigMaps that CA bundles are in. The reason is that for Secrets."""
+    """The operator has no rights for ConfigMaps, which hold CA bundles. The reason is the same as for Secrets."""
     return Finding(
         Reason.SECRETS_FORBIDDEN,
         f"The operator may not read ConfigMaps in namespace {namespace}, as spec.oauth2.caBundleRef asks. "
@@ -28,7 +28,7 @@ def config_maps_forbidden(namespace: str) -> Finding:
 
 
 def immutable_secret(name: str, namespace: str, *, is_credential: bool) -> Finding:
-    """The API server will not let us write into a Secret of ours. Nobody can take `immutable` back."""
+    """A Secret of ours is immutable, so it cannot be written. The field `immutable` cannot be unset."""
     remedy = (
         "Do not delete it permanently: it holds the tokens. Create it again without that field: "
         f"kubectl get secret {name} -n {namespace} -o json | jq 'del(.immutable, .metadata.uid, .metadata.resourceVersion)' "
@@ -40,7 +40,7 @@ def immutable_secret(name: str, namespace: str, *, is_credential: bool) -> Findi
 
 
 def secret_conflict(name: str, role: Role, holder: str | None = None) -> Finding:
-    """A name we need is taken; by which Datasource, where it is one."""
+    """A foreign Secret has a name that the operator needs. `holder` is the Datasource that it belongs to, if any."""
     if role is Role.TOKEN and holder is not None and len(holder) <= LONGEST_NAME:
         return Finding(
             Reason.SECRET_CONFLICT,
@@ -59,7 +59,7 @@ def secret_conflict(name: str, role: Role, holder: str | None = None) -> Finding
 
 
 def secret_is_a_copy(name: str) -> Finding:
-    """It has our annotations, and somebody else wrote it: kubectl, a replicator, GitOps, a restore."""
+    """A Secret has our annotations, but the operator did not write it: a person, a replicator, GitOps or a restore did."""
     return Finding(
         Reason.SECRET_CONFLICT,
         f"Secret {name} is a copy of a token Secret, not made by the operator; it was not touched. Delete it, and the "
@@ -68,7 +68,7 @@ def secret_is_a_copy(name: str) -> Finding:
 
 
 def secret_lost_its_annotations(name: str) -> Finding:
-    """We wrote it, and its owner still says so. Without its annotations it is no Secret that we write or delete."""
+    """The operator wrote a Secret, as its owner reference shows, but its annotations are gone. It is left alone."""
     return Finding(
         Reason.SECRET_CONFLICT,
         f"Secret {name} has lost its annotations of datasource.dev, so the operator no longer writes or deletes it. It may "
@@ -77,7 +77,7 @@ def secret_lost_its_annotations(name: str) -> Finding:
 
 
 def secret_has_another_type(name: str) -> Finding:
-    """Ours, of a type that spec.tokenSecret does not name: the type of a Secret never changes."""
+    """A token Secret of ours has another type than spec.tokenSecret. The type of a Secret cannot change."""
     return Finding(
         Reason.SECRET_CONFLICT,
         f"Secret {name} has another type than spec.tokenSecret.type says, and the type of a Secret cannot change. Choose "
@@ -87,11 +87,11 @@ def secret_has_another_type(name: str) -> Finding:
 
 _MOST_NAMED = 5
 _LONGEST_NAME = 317
-"""Finalizers, and characters of one (253 of a domain, a slash, 63 of a name): whoever may write a Secret may give it 60,000."""
+"""Finalizers to name, and characters of one (253 of a domain, a slash, 63 of a name). A Secret may have 60,000 of them."""
 
 
 def secret_is_leaving(name: str, finalizers: tuple[str, ...]) -> Finding:
-    """A Secret of ours was deleted, and a finalizer that is not ours keeps it, so no other can be made under that name."""
+    """A Secret of ours was deleted, but a foreign finalizer keeps it. No other Secret can be made under its name."""
     more = len(finalizers) - _MOST_NAMED
     named = [each[:_LONGEST_NAME] for each in finalizers[:_MOST_NAMED]] + ([f"and {more} more"] if more > 0 else [])
     return Finding(
@@ -103,7 +103,7 @@ def secret_is_leaving(name: str, finalizers: tuple[str, ...]) -> Finding:
 
 
 def refused(step: Step, seen: Observed, refusal: Refusal) -> Observed:
-    """What is known after the API server refused a step: the same, with that in the way. Of several the first is told."""
+    """What is known after the API server refused a step. The refusal becomes the problem, unless there is one already."""
     stood = seen.surroundings or Surroundings()
     kinds = stood.refused | {type(step)}
     if stood.problem is not None:
@@ -114,7 +114,7 @@ def refused(step: Step, seen: Observed, refusal: Refusal) -> Observed:
 
 
 def _concerned(step: Step, seen: Observed) -> str:
-    """The Secret that a step is about."""
+    """The name of the Secret that a step is about."""
     match step:
         case WriteTokenSecret():
             return step.plan.name
@@ -130,6 +130,7 @@ _LONGEST_WORDS = 1024
 
 
 def refused_step(step: Step, name: str, seen: Observed, refusal: Refusal) -> Finding:
+    """The finding for a step that the API server refused; `name` is the Secret that the step is about."""
     words = refusal.words[:_LONGEST_WORDS]
     if refusal.is_about_rights:
         return secrets_forbidden(seen.namespace, words)

@@ -1,6 +1,6 @@
-"""What to do about a Datasource, decided from what was observed. Pure: no I/O, no clock, no randomness of its own.
+"""The next step for a Datasource, decided from what was observed. Pure: no I/O, no clock, no randomness of its own.
 
-`next_step` is asked again after every step, with what was observed since, until it answers `Settle`.
+The reconciler takes the step, observes again and calls `next_step` again, until that returns `Settle` or `Nothing`.
 """
 
 from dataclasses import replace
@@ -38,30 +38,30 @@ from datasource_operator.decisions.timing import refresh_is_wanted, wake_at
 def next_step(seen: Observed) -> Step:
     """Decide the next step for a Datasource.
 
-    Destructive steps (clear, leaving AUTHORIZED, deletion) are only answered for what was read live, and so is a token Secret
-    that has gone: the Datasource may have gone with it. A look for one comes before such a step.
+    A destructive step (a clear, a deletion, the end of AUTHORIZED) is returned only for what was read live. Otherwise
+    `ReadLive` comes first. The same holds for a token Secret that has disappeared, since the Datasource may be gone as well.
     """
     step = _wanted_step(seen)
     is_sure = not (is_destructive(step, seen) or _brings_back(step, seen) or isinstance(step, _ASKS_FOR_A_LIVE_READ))
     if seen.is_live or is_sure:
         return step
     if was_refused(ReadLive(), seen):
-        # Nothing can be read, so nothing is taken from anybody; but that much is said.
+        # Nothing can be read live, so nothing is deleted. The status says so.
         return _settle(seen, finding_of(seen))
     return ReadLive()
 
 
 _ASKS_FOR_A_LIVE_READ = (LookForTokenSecret, TakeImport)
-"""A refresh token that somebody brought goes to the endpoints that the spec names by now, and to no earlier ones."""
+"""Steps that need a live read. An imported refresh token, for one, goes only to the endpoints of the current spec."""
 
 
 def is_destructive(step: Step, seen: Observed) -> bool:
-    """Whether a step takes something away from somebody."""
+    """Whether a step takes tokens from apps or from the Datasource, or ends AUTHORIZED."""
     match step:
         case Clear() | DeleteTokenSecret():
             return True
         case Settle(finding=finding):
-            # Where rights do not reach, nothing can be read either.
+            # Without rights nothing can be read live either.
             is_sure = finding.reason is Reason.SECRETS_FORBIDDEN
             return seen.status.state == State.AUTHORIZED and finding.state is not State.AUTHORIZED and not is_sure
         case _:
@@ -69,7 +69,7 @@ def is_destructive(step: Step, seen: Observed) -> bool:
 
 
 def _brings_back(step: Step, seen: Observed) -> bool:
-    """Whether a step makes a token Secret again that the status says is there."""
+    """Whether a step creates a token Secret that exists according to the status."""
     if not isinstance(step, WriteTokenSecret) or step.stored is not None:
         return False
     return seen.status.state == State.AUTHORIZED and seen.status.token_secret_name == step.plan.name
@@ -91,7 +91,7 @@ def _settle(seen: Observed, finding: Finding) -> Settle:
     return Settle(finding, wake_at(seen, finding), refresh_is_wanted(seen))
 
 
-# Nothing is known for sure: apps keep what they have.
+# With these reasons the cause may be elsewhere than at the tokens, so apps keep the token Secret.
 _NOTHING_IS_SURE = frozenset(
     {
         Reason.CREDENTIAL_UNREADABLE,
@@ -105,7 +105,7 @@ _NOTHING_IS_SURE = frozenset(
 
 def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
     if seen.stands_in_ring:
-        # What it is given up for is the same token under the new name.
+        # The same token follows in a Secret of the new name.
         return DeleteTokenSecret(seen.own_token_secrets[0])
     if finding.reason in _NOTHING_IS_SURE and not _must_not_be_used(seen):
         return None
@@ -120,7 +120,7 @@ def _token_secret_step(seen: Observed, finding: Finding) -> Step | None:
 
 
 def _look_for_one_unseen(seen: Observed, wanted: WriteTokenSecret | None) -> LookForTokenSecret | None:
-    """Before a state without the token Secret that the status tells of: of another type, only its label shows it to a watch."""
+    """Look for the token Secret of the status before a state that has none. Without its label a watch may not show it."""
     name, status = seen.status.token_secret_name, seen.status
     if name is None or name in seen.names_looked_at or (wanted is not None and wanted.plan.name == name):
         return None
@@ -130,10 +130,10 @@ def _look_for_one_unseen(seen: Observed, wanted: WriteTokenSecret | None) -> Loo
 
 
 def _must_not_be_used(seen: Observed) -> bool:
-    """Whether apps may have no token, whatever else is wrong."""
+    """Whether apps must lose the token, whatever else is wrong."""
     match seen.credential:
         case StoredCredential(facts=facts):
-            # A template that cannot be used does not keep them one.
+            # A template that cannot be used is no reason for apps to keep a token.
             is_known = seen.template_problem is not None
             return is_known and not is_usable(facts, seen) and not outlives_its_grant(facts, seen)
         case StoredTombstone():
@@ -147,7 +147,7 @@ def _must_not_be_used(seen: Observed) -> bool:
 
 
 def _wanted_write(seen: Observed, finding: Finding) -> WriteTokenSecret | None:
-    """What makes the token Secret that apps are to have, where none stands yet; None where they are to have none."""
+    """The step that creates the wanted token Secret; None where apps are to have none."""
     if not isinstance(seen.spec, Spec) or not isinstance(seen.credential, StoredCredential):
         return None
     facts = seen.credential.facts

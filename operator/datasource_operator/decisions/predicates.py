@@ -1,6 +1,6 @@
-"""The sentences that checks share. Pure.
+"""Predicates that several checks use. Pure.
 
-What is said of a credential takes its facts: nobody can ask it of a tombstone, or of none.
+A predicate about a credential takes its facts, so that it cannot be called where there is no credential.
 """
 
 from datetime import datetime, timedelta
@@ -22,9 +22,9 @@ def fingerprint_fits(facts: CredentialFacts, seen: Observed) -> bool:
 
 
 def identity_fits(facts: CredentialFacts, seen: Observed) -> bool:
-    """Whether the one who authorized may have; nobody is expected where the spec names nobody.
+    """Whether the account that authorized is the one of spec.oauth2.expectedIdentity. True where the spec names none.
 
-    Who stands behind an imported refresh token is known once the provider has answered.
+    The account behind an imported refresh token is known only once the provider has answered.
     """
     if seen.oauth2 is None or not seen.oauth2.expected_identity or facts.is_unproven:
         return True
@@ -33,17 +33,20 @@ def identity_fits(facts: CredentialFacts, seen: Observed) -> bool:
 
 
 def access_token_is_dead(facts: CredentialFacts, seen: Observed) -> bool:
-    """Whether apps have a token that has run out."""
+    """Whether the access token that apps have has expired."""
     return facts.expires_at is not None and facts.expires_at <= seen.now
 
 
 def has_run_out(facts: CredentialFacts, seen: Observed) -> bool:
-    """Whether the access token is dead and nothing can renew it."""
+    """Whether the access token has expired and there is no refresh token to renew it with."""
     return access_token_is_dead(facts, seen) and not facts.has_refresh_token
 
 
 def is_usable(facts: CredentialFacts, seen: Observed) -> bool:
-    """Whether the tokens may be sent: ours, of these parameters, and neither run out nor judged dead."""
+    """Whether the tokens may be sent to the provider.
+
+    They belong to this Datasource and its parameters. They did not expire for good, and the provider did not reject them.
+    """
     return (
         not seen.is_ownerless
         and fingerprint_fits(facts, seen)
@@ -54,7 +57,7 @@ def is_usable(facts: CredentialFacts, seen: Observed) -> bool:
 
 
 def usable_credential(seen: Observed) -> StoredCredential | None:
-    """The credential, where its tokens may be used: apps get nothing of a refresh token that nobody tried yet."""
+    """The credential, where apps may use its tokens; else None. An imported refresh token must be tried first."""
     match seen.credential:
         case StoredCredential(facts=facts) if is_usable(facts, seen) and not facts.is_unproven:
             return seen.credential
@@ -63,11 +66,11 @@ def usable_credential(seen: Observed) -> StoredCredential | None:
 
 
 LATE_AFTER = timedelta(minutes=2)
-"""How long a dead token may stand while nothing failed: a refresh that waits for its turn, or an operator that just began."""
+"""How long an expired token is tolerated without a failure. A refresh may wait for its turn, or the operator just started."""
 
 
 def late_at(facts: CredentialFacts, seen: Observed) -> datetime | None:
-    """When a token that was not refreshed until then is told as dead, though no failure is known."""
+    """When the status reports an expired token although no refresh failed; None where its expiry is not known."""
     return None if facts.expires_at is None else max(facts.expires_at, seen.first_seen or seen.now) + LATE_AFTER
 
 
@@ -77,35 +80,37 @@ def scopes_changed(facts: CredentialFacts, seen: Observed) -> bool:
 
 
 def is_to_be_revoked(facts: CredentialFacts, seen: Observed) -> bool:
-    """Whether the tokens are to be revoked when the Datasource is deleted, and can be."""
+    """Whether deletion of the Datasource should revoke the tokens, and a revocation endpoint is known."""
     return isinstance(seen.spec, Spec) and seen.spec.deletion_policy is DeletionPolicy.REVOKE and facts.is_revocable
 
 
 def outlives_its_grant(facts: CredentialFacts, seen: Observed) -> bool:
-    """The refresh token is dead, or not tried yet; the access token that apps have works until it runs out, unless the
-    parameters changed as well."""
+    """Whether apps keep the access token although the refresh token is rejected or not tried yet.
+
+    They keep it until it expires, unless the parameters or the expected identity changed as well.
+    """
     if facts.expires_at is None or (facts.verdict is None and not facts.is_unproven):
         return False
     return fingerprint_fits(facts, seen) and identity_fits(facts, seen) and seen.now < facts.expires_at
 
 
 def name_is_taken(seen: Observed) -> bool:
-    """Whether a Secret of somebody else has a name that we need."""
+    """Whether a foreign Secret has a name that the operator needs."""
     problem = None if seen.surroundings is None else seen.surroundings.problem
     return problem is not None and problem.reason is Reason.SECRET_CONFLICT
 
 
 def told_last(status: Status) -> str | None:
-    """The ID of the last thing that people did, as the status tells it."""
+    """The ID of the last entry of the history in the status; None where it has none."""
     return status.history[-1].id if status.history else None
 
 
 def asked_for_refresh(seen: Observed) -> Asked:
-    """Who asked for the refresh: somebody at a page is told by name, whatever annotation stands there, too."""
+    """Who requested the refresh. A request at a page comes first, because it names the person."""
     page = seen.page_request(RequestKind.REFRESH)
     return Asked() if page is None else Asked(seen.page_request_by, page.id)
 
 
 def was_refused(step: Step, seen: Observed) -> bool:
-    """Whether the API server refused a step of this kind in this run."""
+    """Whether the API server refused a step of this kind in this reconciliation."""
     return seen.surroundings is not None and type(step) in seen.surroundings.refused

@@ -1,4 +1,7 @@
-"""What must be done before the state can be told. Pure."""
+"""Steps that come before the state can be decided: what people requested, and what the Secrets lack. Pure.
+
+The name of a check is a sentence that is true where it returns a step.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,7 +44,7 @@ NO_REFRESH_TOKEN = "NoRefreshToken"  # noqa: S105 - why nothing came of a reques
 
 
 def restored_credential_has_no_owner(seen: Observed) -> Step | None:
-    """A restore drops ownerReferences; a credential that fits the parameters is ours again. Tombstones always fit."""
+    """A restore drops ownerReferences. A credential that fits the parameters, and any tombstone, gets its owner again."""
     match seen.credential:
         case StoredTombstone() if seen.is_ownerless:
             return Adopt(seen.credential)
@@ -52,9 +55,9 @@ def restored_credential_has_no_owner(seen: Observed) -> Step | None:
 
 
 def clear_is_requested(seen: Observed) -> Step | None:
-    """Acted on once per value. The tombstone remembers the value even where there was nothing to clear.
+    """A clear was requested. Each value of the annotation is acted on once; the tombstone remembers the value.
 
-    What was asked for at a page is about the credential that stands there, and goes with it.
+    A request at a page is kept with the credential that it is about, and goes with it.
     """
     asked, page = seen.pending.clear_credential, seen.page_request(RequestKind.CLEAR)
     if page is not None and isinstance(seen.credential, StoredCredential):
@@ -69,15 +72,17 @@ def clear_is_requested(seen: Observed) -> Step | None:
         case Unreadable():
             return _clear_of_what_cannot_be_read(seen, seen.credential, asked)
         case Leaving() | None:
-            # With the name taken there is nothing of ours to clear, and no place for a tombstone.
+            # Where a foreign Secret has the name, there is nothing to clear, and no room for a tombstone.
             return None if name_is_taken(seen) else Clear(None, handled)
         case _:
             assert_never(seen.credential)
 
 
 def _clear_of_what_cannot_be_read(seen: Observed, unreadable: Unreadable, asked: str) -> Step | None:
-    """The button of an incident works, too, where somebody altered the Secret. A value acted on before is not acted on again:
-    where the Secret does not tell any more, the status does."""
+    """A clear works even where the credential Secret was altered: people clear after an incident.
+
+    A value is not acted on twice. Where the Secret does not show the handled values any more, the status does.
+    """
     handled, told = unreadable.handled, seen.status.handled
     if handled is None:
         is_pending = told is None or told.clear_credential != echo(asked)
@@ -89,8 +94,8 @@ def _clear_of_what_cannot_be_read(seen: Observed, unreadable: Unreadable, asked:
 
 
 def refresh_is_requested_in_vain(seen: Observed) -> Step | None:
-    """Without a refresh token, or with a dead one, there is nothing to do; the request must not wait for ever."""
-    # While suspended only a clear is acted on; this one waits.
+    """A refresh was requested, but there is no refresh token, or the provider rejected it. The request must not stay open."""
+    # While the Datasource is suspended only a clear is acted on, so this request waits.
     if seen.asked_refresh is None or seen.is_suspended or not isinstance(seen.credential, Readable):
         return None
     if seen.facts is not None and seen.facts.has_refresh_token and seen.facts.verdict is None:
@@ -101,11 +106,11 @@ def refresh_is_requested_in_vain(seen: Observed) -> Step | None:
 
 
 def identity_is_not_compared(seen: Observed) -> Step | None:
-    """expectedIdentity was set or changed since the credential was obtained."""
+    """spec.oauth2.expectedIdentity was set or changed after the credential was obtained."""
     if not isinstance(seen.credential, StoredCredential) or seen.oauth2 is None:
         return None
     expected, facts = seen.oauth2.expected_identity, seen.credential.facts
-    # Who stands behind an imported refresh token is not known before the provider has answered.
+    # The account behind an imported refresh token is known only once the provider has answered.
     if not expected or not fingerprint_fits(facts, seen) or facts.is_unproven:
         return None
     if facts.identity_checked == expected_identity_hash(expected):
@@ -114,11 +119,11 @@ def identity_is_not_compared(seen: Observed) -> Step | None:
 
 
 def deletion_is_to_revoke(seen: Observed) -> Step | None:
-    """`deletionPolicy: Revoke`: the Secret must outlive the Datasource until its tokens are dead.
+    """`deletionPolicy: Revoke`: our finalizer keeps the Secret after the Datasource is deleted, until its tokens are revoked.
 
-    Not where our rights go with the namespace: nobody could take the finalizer off, and the namespace would never end.
+    It is not set where our rights are deleted with the namespace. We could not remove it, and the namespace would stay.
 
-    Not while the parameters are others: the client secret there is now is none of the old provider's business.
+    It is not set while the spec has other parameters: the client secret of now must not go to the earlier provider.
     """
     match seen.credential:
         case StoredCredential(facts=facts, is_held=False) if seen.rights_outlive_namespace:
@@ -129,7 +134,7 @@ def deletion_is_to_revoke(seen: Observed) -> Step | None:
 
 
 def deletion_is_not_to_revoke(seen: Observed) -> Step | None:
-    """`deletionPolicy: Delete`: nothing holds the Secret. One that is being deleted is left to the revocation under way."""
+    """`deletionPolicy: Delete`: our finalizer is removed. A Secret that is being deleted is left to its revocation."""
     if not isinstance(seen.credential, Readable) or not seen.credential.is_held:
         return None
     if not isinstance(seen.spec, Spec):
@@ -140,7 +145,7 @@ def deletion_is_not_to_revoke(seen: Observed) -> Step | None:
 
 
 def template_of_the_credential_changed(seen: Observed) -> Step | None:
-    """`spec.credentialSecret.template` is another than the one that was carried out. Whoever has none is asked for no write."""
+    """`spec.credentialSecret.template` differs from the one that was last written. Without a template nothing is written."""
     if not isinstance(seen.credential, Readable) or not isinstance(seen.spec, Spec) or seen.is_ownerless:
         return None
     template = seen.spec.credential_secret.template
@@ -148,14 +153,14 @@ def template_of_the_credential_changed(seen: Observed) -> Step | None:
 
 
 def history_is_not_told(seen: Observed) -> Step | None:
-    """Somebody did something, and neither the status nor an earlier read tells it."""
+    """The last entry of the history is neither in the status nor known from an earlier read."""
     if seen.last_act is None or seen.last_act == told_last(seen.status):
         return None
     return None if seen.history is not None and seen.history.entry_id == seen.last_act else ReadHistory()
 
 
 def surroundings_are_unknown(seen: Observed) -> Step | None:
-    """Before a link is offered: is the client Secret there, are the names free? A link that stands says it was so."""
+    """A link is to be offered, and the surroundings were not read yet. A link in the status shows that they were in order."""
     if seen.surroundings is not None or not _waits_for_person(seen) or _is_settled_waiting(seen):
         return None
     return LookAround()
@@ -180,9 +185,9 @@ def _waits_for_person(seen: Observed) -> bool:
 
 
 def _is_settled_waiting(seen: Observed) -> bool:
-    """The status says that the surroundings were found in order for this very generation, and its link still fits.
+    """Whether the status shows that the surroundings were in order for this generation, and its link still fits.
 
-    While suspended there is no link that could say so: there must be none.
+    A suspended Datasource has no link. There the state NOT AUTHORIZED without a link shows it.
     """
     if seen.look_around or seen.status.observed_generation != seen.generation:
         return False
@@ -192,5 +197,5 @@ def _is_settled_waiting(seen: Observed) -> bool:
     if link is None:
         return False
     ticket = ticket_in(link)
-    # Where people sign in there is no ticket, and the generation says enough.
+    # Where people sign in a link has no ticket. The generation is enough then.
     return ticket is None or ticket_fits(ticket, seen.ticket_scope)

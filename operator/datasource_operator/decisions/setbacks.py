@@ -1,4 +1,7 @@
-"""What is told of a refresh that did not come about, and when it is tried again. Pure."""
+"""Why a refresh failed or was put off, in words for the status, and when the operator tries again. Pure.
+
+A `NotNow` carries a `Setback` out of the refresh. Once it is remembered for a revision, it is a `Trouble`.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,35 +12,35 @@ from datasource.records.credential import CredentialFacts
 from datasource_operator.decisions.observed import Trouble
 
 BLOCKED_PAUSE = timedelta(minutes=1)
-"""How soon to try again what only a person can mend; a change of the Secret concerned is noticed sooner."""
+"""The pause where only a person can remove the cause. A change of the watched Secret ends it sooner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setback:
-    """The access token was not renewed: what to tell, and when to try again."""
+    """Why the access token was not renewed, and when to try again."""
 
     reason: Reason
     message: str
     pause: timedelta | None = None
-    """None: it grows from one failure to the next."""
+    """The pause until the next try. None: it grows from one failure to the next."""
     at_least: timedelta = timedelta(0)
-    """What the provider asked for, where the pause grows."""
-    look_again_at: str | None = None
-    """The Secret whose change may mend it."""
+    """The shortest pause that the provider asked for (Retry-After), where the pause grows."""
+    watched_secret: str | None = None
+    """The name of the Secret whose change may remove the cause."""
     asks_for_a_person: bool = False
-    """Whether a new credential may be what mends it."""
+    """Whether a new credential may remove the cause."""
 
     def trouble(
         self, facts: CredentialFacts, pause: timedelta, now: datetime, asked: str | None = None, provider: str = ""
     ) -> Trouble:
-        """What is remembered of it, for the revision that was not renewed.
+        """The trouble to remember for the revision that was not renewed.
 
         Args:
-            facts: of that revision.
-            pause: until it is tried again.
-            now: when it failed.
-            asked: the request for a refresh that stood.
-            provider: who did not answer as it should.
+            facts: the facts of that revision.
+            pause: the time until the next try.
+            now: when the refresh failed.
+            asked: the open request for a refresh (`Observed.asked_refresh`).
+            provider: the provider that did not answer as it should.
         """
         return Trouble(
             credential_id=facts.credential_id,
@@ -45,28 +48,28 @@ class Setback:
             reason=self.reason,
             message=self.message,
             try_again_at=now + pause,
-            look_again_at=self.look_again_at,
+            watched_secret=self.watched_secret,
             asks_for_a_person=self.asks_for_a_person,
             failed_at=now,
             asked=asked,
             provider=provider if self.pause is None and not self.at_least else "",
-            # By the minute, so that a row of failures does not make a row of writes.
+            # In whole minutes, so that several failures in a row do not each cause a write of the status.
             told=rfc3339((now + pause).replace(second=0, microsecond=0) + timedelta(minutes=1)),
         )
 
 
 class NotNow(Exception):
-    """The refresh cannot be done now; carries what to tell and when to try again."""
+    """The refresh cannot be done now. The exception carries the setback."""
 
     def __init__(self, setback: Setback, about: CredentialFacts | None = None) -> None:
         super().__init__(setback.message)
         self.setback = setback
         self.about = about
-        """What stands there now, where that is not what was seen before."""
+        """The facts that the Secret has now, where the failed refresh itself changed them."""
 
 
 def another_process_refreshes(pause: timedelta) -> Setback:
-    """Somebody else's intent stands on the Secret."""
+    """The Secret has the intent of another process."""
     return Setback(
         Reason.REFRESH_FAILING,
         "Another process began to refresh the token and has not finished. If this does not change, this process takes over.",
@@ -75,27 +78,27 @@ def another_process_refreshes(pause: timedelta) -> Setback:
 
 
 def client_is_not_ready(error: Exception, secret: str | None) -> Setback:
-    """What the client authenticates with is missing, or may not go where the tokens came from."""
+    """The client Secret or key is missing, or it may not be sent to the endpoint that the tokens came from."""
     return Setback(
         Reason.REFRESH_FAILING,
         f"The access token cannot be refreshed: {error}",
         BLOCKED_PAUSE,
-        look_again_at=secret,
+        watched_secret=secret,
     )
 
 
 def credential_is_damaged(advice: str, secret: str) -> Setback:
-    """Somebody edited the credential Secret between two looks."""
-    return Setback(Reason.CREDENTIAL_UNREADABLE, advice, BLOCKED_PAUSE, look_again_at=secret)
+    """The credential Secret was edited after it was last read."""
+    return Setback(Reason.CREDENTIAL_UNREADABLE, advice, BLOCKED_PAUSE, watched_secret=secret)
 
 
 def reply_could_not_be_stored(reason: Reason, message: str, secret: str) -> Setback:
     """The credential Secret cannot be written, so nothing is sent."""
-    return Setback(reason, message, BLOCKED_PAUSE, look_again_at=secret)
+    return Setback(reason, message, BLOCKED_PAUSE, watched_secret=secret)
 
 
 def journal_may_hold_the_reply(pause: timedelta) -> Setback:
-    """Somebody else's intent stands on the Secret, and nobody is at work on it; but what it came to may be written down."""
+    """The Secret has the intent of a process that has ended, and the journal of that process may have the reply."""
     return Setback(
         Reason.REFRESH_FAILING,
         "Another process began to refresh the token and ended. The journal of its pod may have the provider's answer. The "
@@ -108,7 +111,7 @@ LONGEST_WORDS = 1024
 
 
 def api_server_refused(words: str, retry_after: timedelta | None) -> Setback:
-    """The intent could not be written, or what the request takes could not be read: nothing was sent."""
+    """The intent could not be written, or a Secret that the request needs could not be read. Nothing was sent."""
     return Setback(
         Reason.REFRESH_FAILING,
         "The access token could not be refreshed. The API server does not answer, or refuses what the operator reads and "
@@ -118,7 +121,7 @@ def api_server_refused(words: str, retry_after: timedelta | None) -> Setback:
 
 
 def reply_waits(words: str) -> Setback:
-    """The reply is in memory alone."""
+    """The reply is only in the memory of this process."""
     return Setback(
         Reason.REFRESH_FAILING,
         "The provider has answered, and the API server does not take the new tokens. They are in the operator's memory "
@@ -129,7 +132,7 @@ def reply_waits(words: str) -> Setback:
 
 
 def reply_is_in_the_journal(words: str, pause: timedelta) -> Setback:
-    """The reply is written down, and nobody is kept waiting for it."""
+    """The reply is in the journal of this process, so no worker waits for it to be stored."""
     return Setback(
         Reason.REFRESH_FAILING,
         "The provider has answered, and the new tokens are not stored yet. They are in the journal of the operator's pod: "
@@ -140,7 +143,7 @@ def reply_is_in_the_journal(words: str, pause: timedelta) -> Setback:
 
 
 def intent_took_too_long() -> Setback:
-    """Another replica may take the intent over before our request would have ended."""
+    """Writing the intent took so long that another replica may take it over before our request would end."""
     return Setback(
         Reason.REFRESH_FAILING,
         "The refresh was not sent. The API server took so long to record it that another replica could start it, too.",
@@ -148,5 +151,5 @@ def intent_took_too_long() -> Setback:
 
 
 def stopped_before_it_was_sent() -> Setback:
-    """This process ends, or leads no longer: whoever leads next begins anew."""
+    """This process ends or is no longer the leader. The next leader starts the refresh."""
     return Setback(Reason.REFRESH_FAILING, "The refresh was not started: the operator was stopping.", timedelta(0))

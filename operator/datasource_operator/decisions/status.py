@@ -27,8 +27,8 @@ from datasource.records.link_keys import LinkKeys
 from datasource.records.ticket import issue_ticket, marked_ticket, standing_ticket, ticket_fits
 from datasource_operator.decisions.expiring_grants import expiring_grant, told_end_of_grant
 from datasource_operator.decisions.imports import waiting_import
-from datasource_operator.decisions.looks import conditions_are_news, look_conditions, transition_time
 from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.outward_conditions import conditions_are_news, outward_conditions, transition_time
 from datasource_operator.decisions.predicates import told_last
 from datasource_operator.decisions.timing import next_refresh
 
@@ -40,24 +40,24 @@ MESSAGE_LIMIT = 32_768
 
 
 @dataclass(frozen=True, slots=True)
-class Surface:
-    """What a status is built with besides what was observed."""
+class StatusSettings:
+    """Settings of the process that a status is built with, besides what was observed."""
 
     external_url: str
     token_bytes: Callable[[int], bytes]
     link_keys: Callable[[], LinkKeys] = LinkKeys
-    """The keys that there are at this moment."""
+    """The current keys for the marks of links."""
     signs_in: bool = False
-    """Whether people sign in: then a link has no ticket, and may stand in chats."""
+    """Whether people sign in. Then a link has no ticket, and people may share it."""
 
 
-def wanted_status(seen: Observed, finding: Finding, surface: Surface) -> Status:
-    """Build the status for a finding; what stands already and still holds is kept (link, transition times, echoes)."""
+def wanted_status(seen: Observed, finding: Finding, settings: StatusSettings) -> Status:
+    """Build the status for a finding. The link, transition times and echoes are kept where they still hold."""
     facts = seen.facts if finding.state is State.AUTHORIZED else None
     return Status(
         state=finding.state,
-        authorization_link=_link(seen, surface) if finding.needs_person else None,
-        redirect_uri=redirect_uri_of(seen.oauth2, surface.external_url, seen.namespace, seen.name),
+        authorization_link=_link(seen, settings) if finding.needs_person else None,
+        redirect_uri=redirect_uri_of(seen.oauth2, settings.external_url, seen.namespace, seen.name),
         expires_at=_expires_at(seen, finding),
         refreshed_at=None if facts is None else _rfc3339(facts.refreshed_at),
         grant_expires_at=_grant_expires_at(seen),
@@ -80,7 +80,7 @@ def _rfc3339(moment: datetime | None) -> str | None:
 
 
 def _history(seen: Observed) -> tuple[HistoryEcho, ...] | None:
-    """What people did: what stands, unless it was read because something else did. A Secret that is gone took none with it."""
+    """The history: that of the status, unless a newer one was read from the Secret. It stays where the Secret is gone."""
     if seen.history is None or seen.history.entry_id != seen.last_act:
         return seen.status.history
     last = seen.history.entries[-1].id if seen.history.entries else None
@@ -97,7 +97,7 @@ def _grant_expires_at(seen: Observed) -> str | None:
 
 
 def _expires_at(seen: Observed, finding: Finding) -> str | None:
-    """Until when apps have a token that works: it outlives AUTHORIZED as long as the token Secret stands."""
+    """When the access token of apps expires. It is also shown after AUTHORIZED has ended, while the token Secret exists."""
     if finding.state is not State.AUTHORIZED and not seen.own_token_secrets:
         return None
     if isinstance(seen.credential, Unreadable):
@@ -106,14 +106,14 @@ def _expires_at(seen: Observed, finding: Finding) -> str | None:
 
 
 def _whom_to_ask(seen: Observed) -> str | None:
-    """Who authorized last, for whoever looks for somebody to do it again. A clear leaves it in the status alone."""
+    """The account that authorized last, so that people know whom to ask. After a clear only the status has it."""
     last = None if seen.facts is None else seen.facts.authorized_as
     last = last or seen.status.authorized_as or seen.status.last_authorized_as
     return None if last is None else _cut(last, TEXT_LIMIT)
 
 
 def _last_authorization(seen: Observed) -> LastAuthorization | None:
-    """How the last one ended. Of two in one second the one that stands stays."""
+    """How the last authorization ended. Of two in the same second, the one in the status stays."""
     facts, stored = seen.facts, None
     if facts is not None and facts.authorized_at is not None:
         stored = LastAuthorization(rfc3339(facts.authorized_at), SUCCEEDED, "The new credential was stored.")
@@ -122,9 +122,9 @@ def _last_authorization(seen: Observed) -> LastAuthorization | None:
 
 
 def essential_status(current: Status, wanted: Status, refusal: str) -> Status:
-    """What stands, with the state, conditions and generation that should: for an API server that refuses the rest."""
+    """The current status with only the wanted state, conditions and generation, after the API server refused the rest."""
     note = f"Parts of the status are missing here, the API server refused them: {refusal}"
-    # Once: every Datasource has a Ready condition, and who waits for one reads that.
+    # Only in Ready: every Datasource has that condition, and people read it.
     conditions = tuple(
         msgspec.structs.replace(each, message=f"{each.message} {note}"[:MESSAGE_LIMIT])
         if each.type == "Ready"
@@ -149,7 +149,7 @@ def status_patch(current: Status, wanted: Status, *, unknown: frozenset[str] = f
 
 
 _NEVER_ALONE = frozenset({"authorizedAt", "grantExpiresAt", "nextRefresh", "lastAuthorizedAs"})
-"""Fields that go with whatever is written next: after an upgrade no status is written for them alone."""
+"""Fields that are written together with others only. So an upgrade does not write every status."""
 
 
 def _is_worth_a_write(field: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -157,15 +157,15 @@ def _is_worth_a_write(field: str, before: Mapping[str, Any], after: Mapping[str,
         # A success is written with the state that it led to.
         return field not in after or after[field]["outcome"] == FAILED
     if field == "expiresAt" and field not in before:
-        # Earlier versions told it of AUTHORIZED alone.
+        # Earlier versions wrote this field only while AUTHORIZED.
         return bool(after.get("state") == State.AUTHORIZED)
     return field not in _NEVER_ALONE
 
 
 def brought_nearer(before: Status, after: Status) -> str | None:
-    """What is to be told of a grant whose end came nearer by a step; None where that stood there already.
+    """The warning for a grant whose end came nearer by a step; None where the status had that step already.
 
-    The step stands in the status, so whoever leads next tells none twice, and nothing is written for that alone.
+    The step is in the status, so the next leader does not warn twice.
     """
     stood, stands = before.condition(GRANT_EXPIRING), after.condition(GRANT_EXPIRING)
     if stands is None or (stood is not None and stood.reason == stands.reason):
@@ -174,7 +174,7 @@ def brought_nearer(before: Status, after: Status) -> str | None:
 
 
 def refused_import(before: Status, after: Status) -> str | None:
-    """What is to be told of an import that came to nothing; None where that stood there already."""
+    """The warning for an import that failed; None where the status had it already."""
     stood, stands = before.condition(IMPORTED), after.condition(IMPORTED)
     if stands is None or stands.reason not in IMPORT_REFUSALS or (stood is not None and stood.reason == stands.reason):
         return None
@@ -182,12 +182,12 @@ def refused_import(before: Status, after: Status) -> str | None:
 
 
 def dropped_fields(patch: Mapping[str, Any], written: Status) -> frozenset[str]:
-    """The fields of a patch that its answer lacks, dotted where they are nested: the schema does not know them."""
+    """The fields of a patch that the written status lacks, because the CRD does not have them. Nested ones are dotted."""
     return frozenset(_dropped(patch["status"], msgspec.to_builtins(written), ""))
 
 
 def without(patch: Mapping[str, Any] | None, other: Mapping[str, Any]) -> dict[str, Any]:
-    """What a patch changes that the other does not touch."""
+    """The part of a patch that another patch does not change."""
     rest: dict[str, Any] = {}
     for key, value in (patch or {}).items():
         if key not in other:
@@ -231,7 +231,7 @@ def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]
 
 
 def _bounded_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
-    """Scopes as the CRD takes them; one with spaces in it, which no scope has, counts those that are left out."""
+    """Scopes within the bounds of the CRD. A last entry counts those that are left out; no scope has spaces as it has."""
     cut = tuple(_cut(scope, TEXT_LIMIT) for scope in scopes[:SCOPES_LIMIT])
     more = len(scopes) - SCOPES_LIMIT
     return cut if more <= 0 else (*cut[:-1], f"and {more + 1} more")
@@ -241,22 +241,22 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _link(seen: Observed, surface: Surface) -> str:
-    """The link that stands, if its ticket still fits and it leads to us; else a new one. It has none where people sign in."""
-    if surface.signs_in:
-        return page_link(surface.external_url, seen.namespace, seen.name)
+def _link(seen: Observed, settings: StatusSettings) -> str:
+    """The link of the status, if its ticket still fits and it leads to us; else a new one. With sign-in it has no ticket."""
+    if settings.signs_in:
+        return page_link(settings.external_url, seen.namespace, seen.name)
     scope = seen.ticket_scope
     ticket = ticket_in(seen.status.authorization_link)
-    keys = surface.link_keys()
+    keys = settings.link_keys()
     if ticket is None or not ticket_fits(ticket, scope):
-        ticket = marked_ticket(issue_ticket(scope, surface.token_bytes), seen.namespace, seen.name, keys, seen.now)
+        ticket = marked_ticket(issue_ticket(scope, settings.token_bytes), seen.namespace, seen.name, keys, seen.now)
     else:
         ticket = standing_ticket(ticket, seen.namespace, seen.name, keys, seen.now)
-    return authorization_link(surface.external_url, seen.namespace, seen.name, ticket)
+    return authorization_link(settings.external_url, seen.namespace, seen.name, ticket)
 
 
 def _echoes(seen: Observed, finding: Finding) -> HandledEcho | None:
-    """The request values acted on: handled for good, or, for a new credential, answered with a link."""
+    """The values of requests that were acted on. A request for a new credential counts once a link is offered."""
     stood = seen.status.handled or HandledEcho()
     present, pending = seen.requests, seen.pending
     offered = finding.needs_person and finding.state is State.AUTHORIZED
@@ -273,7 +273,7 @@ def _echo(present: str | None, pending: str | None, stood: str | None) -> str | 
 
 
 def _conditions(seen: Observed, finding: Finding) -> tuple[Condition, ...]:
-    """`Ready` always; `Reconciling`, `Stalled` and `GrantExpiring` only while True, as kstatus reads them; then looks."""
+    """`Ready` always; `Reconciling`, `Stalled`, `GrantExpiring` only while True, as kstatus reads them; then outward ones."""
     ready = MEANING[finding.reason].state is State.AUTHORIZED and finding.reason is Reason.AUTHORIZED
     said = (finding.reason, finding.message)
     conditions = [_condition(seen, "Ready", "True" if ready else "False", *said)]
@@ -285,7 +285,7 @@ def _conditions(seen: Observed, finding: Finding) -> tuple[Condition, ...]:
         conditions.append(_condition(seen, IMPORTED, "False", waiting.reason, waiting.message))
     if (grant := expiring_grant(seen)) is not None:
         conditions.append(_condition(seen, GRANT_EXPIRING, "True", grant.nearness, grant.message))
-    return (*conditions, *look_conditions(seen))
+    return (*conditions, *outward_conditions(seen))
 
 
 def _condition(seen: Observed, type_: str, status: str, reason: str, message: str) -> Condition:

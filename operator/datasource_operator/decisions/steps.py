@@ -15,29 +15,29 @@ from datasource_operator.decisions.observed import BY_ANNOTATION, Asked, Finding
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """The Datasource is going away; its Secrets follow by the garbage collector."""
+    """The Datasource is being deleted. The garbage collector deletes its Secrets."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLive:
-    """Caches lag: read credential Secret and Datasource live before what comes next."""
+    """Read the credential Secret and the Datasource live, because a cache may lag. Destructive steps come after that."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookAround:
-    """See whether the client Secret is usable and no foreign Secret has our names."""
+    """Read the surroundings: whether the client Secret is usable, and no foreign Secret has a name that we need."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Become the owner of a restored credential Secret."""
+    """Set the owner reference on a restored credential Secret."""
 
     credential: Readable
 
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Rewrite the credential Secret to a tombstone; create one where there is none, so that the request stays handled."""
+    """Replace the credential by a tombstone. Where there is no Secret, create one: it remembers the handled request."""
 
     credential: Readable | Unreadable | None
     handled: HandledSet
@@ -46,23 +46,23 @@ class Clear:
 
 @dataclass(frozen=True, slots=True)
 class MarkHandled:
-    """A refresh was asked for, and there is no refresh token: remember that the request was seen."""
+    """Mark a requested refresh as handled, because there is no refresh token."""
 
     credential: Readable
     handled: HandledSet
     result: str
-    """Why nothing came of it."""
+    """Why it was not refreshed, for the history."""
     asked: Asked = BY_ANNOTATION
 
 
 @dataclass(frozen=True, slots=True)
 class ReadHistory:
-    """Read what people did: the status does not tell the last of it."""
+    """Read the history from the credential Secret, because the status lacks its last entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompareIdentity:
-    """Compare who authorized with an expectedIdentity that was written since."""
+    """Compare the account that authorized with an expectedIdentity that was written later."""
 
     credential: StoredCredential
     expected: Mapping[str, str]
@@ -70,21 +70,21 @@ class CompareIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Put our finalizer on the credential Secret, with what it takes to revoke its tokens once the Datasource is gone."""
+    """Put our finalizer on the credential Secret, and record what a revocation needs after the Datasource is deleted."""
 
     credential: StoredCredential
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Take our finalizer off the credential Secret, and nobody else's."""
+    """Remove our finalizer, and no other, from the credential Secret."""
 
     credential: Readable
 
 
 @dataclass(frozen=True, slots=True)
 class Relabel:
-    """Bring labels and annotations of the credential Secret to what the template says by now."""
+    """Set the labels and annotations of the credential Secret as the template says."""
 
     credential: Readable
     template: SecretMetadata
@@ -92,32 +92,32 @@ class Relabel:
 
 @dataclass(frozen=True, slots=True)
 class LookAtImport:
-    """Read what an import Secret brings: watches show its metadata alone."""
+    """Read the data of an import Secret. The watch shows only its metadata."""
 
     secret: ImportSecret
 
 
 @dataclass(frozen=True, slots=True)
 class TakeImport:
-    """Store the refresh token of an import Secret as a credential that is to be proved. It is sent after that, not before."""
+    """Store the refresh token of an import Secret as an unproven credential. It is sent only after it is stored."""
 
     secret: ImportSecret
     token_hash: str
     replaced: Readable | None
     keeps_access_token: bool
-    """Whether apps still have one that works."""
+    """Whether apps keep an access token that has not expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteImport:
-    """Delete an import Secret whose refresh token was taken over."""
+    """Delete an import Secret whose refresh token is stored as a credential."""
 
     secret: ImportSecret
 
 
 @dataclass(frozen=True, slots=True)
 class WriteTokenSecret:
-    """Bring the token Secret to what it should be."""
+    """Create or update the token Secret as planned."""
 
     plan: TokenSecretPlan
     credential: StoredCredential
@@ -126,24 +126,25 @@ class WriteTokenSecret:
 
 @dataclass(frozen=True, slots=True)
 class LookForTokenSecret:
-    """See whether a token Secret stands that no watch shows: somebody may have taken our label off."""
+    """Read a Secret live to see whether it is a token Secret that no watch shows, because its label was removed."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteTokenSecret:
-    """Take a token Secret away: its token must not be used any more, or it stands under another name now."""
+    """Delete a token Secret, because its token must not be used any more or is in a Secret of another name now."""
 
     stored: StoredTokenSecret
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Nothing is left to do but to say so, and perhaps to refresh meanwhile: that takes longer than a step may."""
+    """No step is left: write the status, and start a refresh if one is wanted. A refresh takes longer than a step may."""
 
     finding: Finding
     wake_at: datetime | None = None
+    """The next time at which something changes without any event."""
     refresh: bool = False
 
 

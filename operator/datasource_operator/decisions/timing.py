@@ -20,43 +20,45 @@ from datasource_operator.decisions.predicates import (
 )
 from datasource_operator.decisions.steps import Settle
 
-WAITING_LOOK = timedelta(minutes=10)
-"""How often the surroundings of a Datasource that waits for a person are looked at again."""
+WAITING_RECHECK = timedelta(minutes=10)
+"""How often the surroundings of a Datasource that waits for a person are read again."""
 
-FORBIDDEN_LOOK = timedelta(minutes=1)
-"""How soon to try again where the operator's rights did not reach."""
-
+FORBIDDEN_RECHECK = timedelta(minutes=1)
+"""How soon to try again where the operator lacks rights."""
 
 ASKED_PAUSE = timedelta(minutes=1)
-"""How long a pause is at least, whoever asks for its end."""
+"""The shortest pause after a failure, also where a person requests a refresh."""
 
 LONGEST_WAIT = timedelta(minutes=15)
-"""How long at most until the next look: a clock may be set, and a machine that sleeps counts no time."""
+"""The longest time until the next reconciliation: a clock may be changed, and a sleeping machine counts no time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """A refresh that is wanted now, and whether somebody asked for it."""
+    """A refresh that is wanted now."""
 
     provider: str
-    """Whoever answers at the token endpoint (datasource.outbound.provider)."""
+    """The provider at the token endpoint (datasource.outbound.provider)."""
     is_urgent: bool
+    """Whether a person or an app requested it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comeback:
-    """What a reconciliation left: when to come again, which Secret's change may mend a problem, what to refresh."""
+    """What follows a reconciliation: when to reconcile again, which Secret to watch, and what to refresh."""
 
     wake_after: timedelta | None = None
-    """When time changes what holds."""
-    look_after: timedelta | None = None
-    """When to look at the surroundings again, roughly."""
+    """The time until the state changes without any event, such as the expiry of a token."""
+    recheck_after: timedelta | None = None
+    """About how long until the surroundings are read again."""
     watched_secret: str | None = None
+    """The name of the Secret whose change may remove the problem."""
     refresh: Refresh | None = None
+    """The refresh to start now."""
 
 
 def refresh_is_wanted(seen: Observed) -> bool:
-    """Whether to send the refresh token now: it is due, or somebody asked; and the last failure is long enough ago."""
+    """Whether to send the refresh token now: a refresh is due or was requested, and no pause after a failure is left."""
     facts = seen.facts
     if facts is None or not is_usable(facts, seen) or not isinstance(seen.spec, Spec):
         return False
@@ -70,7 +72,7 @@ def refresh_is_wanted(seen: Observed) -> bool:
 
 
 def wake_at(seen: Observed, finding: Finding) -> datetime | None:
-    """When time alone changes what holds or what is to be done."""
+    """The next time at which the finding or the next step changes without any event; None: there is none."""
     facts = seen.facts
     if facts is None:
         return None
@@ -85,7 +87,7 @@ def wake_at(seen: Observed, finding: Finding) -> datetime | None:
 
 
 def next_refresh(seen: Observed) -> datetime | None:
-    """When the refresh is planned, by the clock of whoever stored the credential; None where none will come by itself."""
+    """When the next refresh is planned; None where none is. It counts from when the credential was stored, by that clock."""
     facts = seen.facts
     if facts is None or not is_usable(facts, seen) or not isinstance(seen.spec, Spec) or seen.spec.suspend:
         return None
@@ -93,26 +95,26 @@ def next_refresh(seen: Observed) -> datetime | None:
 
 
 def token_life(facts: CredentialFacts, now: datetime) -> TokenLife | None:
-    """How long apps still have a token that works; None where nobody knows."""
+    """The remaining and the whole lifetime of the access token; None where its expiry is not known."""
     if facts.expires_at is None or facts.refreshed_at is None:
         return None
     return TokenLife(left=facts.expires_at - now, whole=facts.expires_at - facts.refreshed_at)
 
 
 def comeback(seen: Observed, settled: Settle) -> Comeback:
-    """What is left to do after a Datasource has settled."""
+    """What follows after a Datasource has settled."""
     problem = None if seen.surroundings is None else seen.surroundings.problem
-    watched = None if seen.surroundings is None or problem is None else seen.surroundings.look_again_at
+    watched = None if seen.surroundings is None or problem is None else seen.surroundings.watched_secret
     if watched is None and seen.trouble is not None:
-        watched = seen.trouble.look_again_at
-    look_after = None
+        watched = seen.trouble.watched_secret
+    recheck_after = None
     if problem is not None or settled.finding.needs_person:
-        look_after = FORBIDDEN_LOOK if problem is not None and watched is None else WAITING_LOOK
+        recheck_after = FORBIDDEN_RECHECK if problem is not None and watched is None else WAITING_RECHECK
     waits = [] if settled.wake_at is None else [max(settled.wake_at - seen.now, timedelta(0))]
     waits += [] if seen.probed.next_look is None else [seen.probed.next_look]
     return Comeback(
         wake_after=min((*waits, LONGEST_WAIT)) if waits else None,
-        look_after=look_after,
+        recheck_after=recheck_after,
         watched_secret=watched,
         refresh=_refresh(seen) if settled.refresh else None,
     )
@@ -132,8 +134,10 @@ def _due_at(
 
 
 def _try_again_at(trouble: Trouble, seen: Observed) -> datetime:
-    """When a pause is over. A request that did not stand at the failure ends it, once a minute: whoever asks may know better
-    than we, and whoever asks without end is no burden to the provider."""
+    """When the pause after a failure ends. A request that was made after the failure ends it sooner, but not within a minute.
+
+    A person may know that the cause is gone. Requests without end must not burden the provider.
+    """
     if seen.asked_refresh in {None, trouble.asked} or trouble.failed_at is None:
         return trouble.try_again_at
     return min(trouble.try_again_at, trouble.failed_at + ASKED_PAUSE)
@@ -144,6 +148,6 @@ def _refresh(seen: Observed) -> Refresh:
 
 
 def provider_for(seen: Observed) -> str:
-    """Whoever answers at the token endpoint; empty where nobody knows."""
+    """The provider at the token endpoint; empty where that is not known."""
     whole = OAuth2() if seen.oauth2 is None else seen.oauth2.expanded()
     return provider_of(whole.token_url or whole.issuer or "")

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from callback_server import always_headers, granted
 from callback_server import app as app_module
 from callback_server.app import create_app, services
-from callback_server.limits import Pace
+from callback_server.limits import RateLimiter
 from datasource.api.names import authorization_link, redirect_uri
 from datasource.cluster.patience import Patience
 from datasource.outbound.egress import EgressPolicy
@@ -398,7 +398,9 @@ async def test_hundreds_of_forged_links_at_distinct_doors_cost_no_read_and_whoev
 
 async def test_junk_without_a_mark_holds_up_nobody_whose_link_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     # Lines in which time stands still: once one is full, it stays so, however fast or slow this machine is.
-    monkeypatch.setattr(app_module, "Pace", lambda *_, **__: Pace(lambda: 0.0, per_second=1, burst=10, longest_wait=5))
+    monkeypatch.setattr(
+        app_module, "RateLimiter", lambda *_, **__: RateLimiter(lambda: 0.0, per_second=1, burst=10, longest_wait=5)
+    )
 
     async with served(keys=KEYS) as (client, _):
 

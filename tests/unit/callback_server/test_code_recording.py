@@ -71,7 +71,7 @@ def test_reply_of_no_use_goes_before_its_refresh_token_is_sent(replays: Replays)
     recorder(reply(b"[]"))
     assert [(entry.renewed, entry.reply.body) for entry in entries(replays)] == [("rt-1", b"[]")]
     recording.leave()
-    assert not any(replays.journal.is_in_hand(entry) for entry in replays.journal.waiting)
+    assert not any(replays.journal.is_claimed(entry) for entry in replays.journal.waiting)
 
 
 def test_nothing_is_written_without_a_journal_or_before_anything_was_sent(replays: Replays) -> None:

@@ -48,6 +48,21 @@ def test_wrong_setting_ends_the_process_with_its_name(name: str, value: str, mon
     assert str(ended.value.code).startswith(f"datasource-callback-server: {name} ")
 
 
+def test_kubeconfig_that_cannot_be_used_ends_the_process_in_two_sentences(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pages, probes = free_ports(2)
+    monkeypatch.setenv("DATASOURCE_EXTERNAL_URL", "https://connect.example.com")
+    monkeypatch.setenv("DATASOURCE_LISTEN", f"127.0.0.1:{pages}")
+    monkeypatch.setenv("DATASOURCE_HEALTH_LISTEN", f"127.0.0.1:{probes}")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = str(ended.value.code)
+    assert said.startswith(f"datasource-callback-server: the kubeconfig {tmp_path / 'missing'} cannot be used")
+    assert said.endswith("Set KUBECONFIG to the path of a kubeconfig, or run the process in a pod.")
+
+
 def test_sign_in_without_its_secret_ends_the_process_with_its_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -495,7 +495,7 @@ async def test_exception_after_the_reply_was_written_down_ends_in_a_replay(
             patched.setattr("callback_server.callback.filled", lambda *_: 1 / 0)
             await made.came.come_back(state)
         assert made.came.credential is None
-        assert [made.journal.is_in_hand(entry) for entry in made.journal.waiting] == [False]
+        assert [made.journal.is_claimed(entry) for entry in made.journal.waiting] == [False]
         made.end()
         await made.replays(made.restarts())
         assert (made.tokens, made.outcome) == (("at-1", "rt-1"), Outcome.STORED)

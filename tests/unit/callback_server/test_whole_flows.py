@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from callback_server.limits import Places
+from callback_server.limits import Bulkhead
 from datasource.api.objects import Metadata
 from datasource.oauth2.provider_metadata import ProviderMetadata
 from datasource.records.credential import CredentialFacts
@@ -412,12 +412,12 @@ async def test_promises_are_kept_with_the_credential() -> None:
 
 def with_few_places(cluster: World, reserved: int) -> World:
     """The same with a handful of places; to be called before a browser is made."""
-    places = Places(in_all=8, per_namespace=2, reserved=reserved, longest_wait=0.3, longest_line=4)
+    bulkhead = Bulkhead(in_all=8, per_namespace=2, reserved=reserved, longest_wait=0.3, longest_line=4)
     served = cluster.services
     cluster.services = dataclasses.replace(
         served,
-        callback=dataclasses.replace(served.callback, places=places),
-        dialog=dataclasses.replace(served.dialog, places=places),
+        callback=dataclasses.replace(served.callback, bulkhead=bulkhead),
+        dialog=dataclasses.replace(served.dialog, bulkhead=bulkhead),
     )
     return cluster
 
@@ -448,7 +448,7 @@ async def test_token_endpoints_that_hang_in_four_namespaces_keep_no_other_namesp
 
 async def test_issuers_that_hang_keep_no_other_namespace_from_its_own() -> None:
     async with world() as cluster, HostileProvider(stays_silent()) as silent:
-        lookups = Places(in_all=8, per_namespace=2, reserved=4, longest_wait=0.3, longest_line=4)
+        lookups = Bulkhead(in_all=8, per_namespace=2, reserved=4, longest_wait=0.3, longest_line=4)
         observer = dataclasses.replace(cluster.services.dialog.observer, lookups=lookups)
         cluster.services = dataclasses.replace(
             cluster.services, dialog=dataclasses.replace(cluster.services.dialog, observer=observer)

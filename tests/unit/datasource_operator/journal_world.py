@@ -28,10 +28,10 @@ from datasource.records.credential_patches import credential_manifest
 from datasource.records.intent import Process
 from datasource.records.journal_entry import place_of
 from datasource_operator.cache import Cache, Key
+from datasource_operator.executor import Executor
 from datasource_operator.left_intents import LeftIntents
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresher import Refresher
-from datasource_operator.steps import Steps
 from datasource_operator.trimming import trimmed
 from tests.support.api_in_memory import ApiServerInMemory
 from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, fingerprint_of, raw_spec
@@ -67,7 +67,7 @@ class OperatorProcess:
         self.memory = RefreshMemory(self.monotonic, lambda: 0.5)
         discovery = Discovery(world.transport, self.monotonic)
         settings = Settings("https://connect.example.com", "datasource-system", egress=ON_LOOPBACK)
-        steps = Steps(self.kube, self.cache, settings, self.memory, discovery, now=world.now)
+        steps = Executor(self.kube, self.cache, settings, self.memory, discovery, now=world.now)
         self.process = Process(f"process-{next(world.numbers)}", self.pod, journal=self.journal is not None)
         self.refresher = Refresher(
             world.transport,

@@ -16,7 +16,7 @@ from datasource.cluster.api_errors import ApiError, NotFound, Unavailable
 from datasource.cluster.resources import LEASES
 from datasource.process.installation import LEASE_NAME
 from datasource_operator.decisions.election import (
-    LOOK_EVERY,
+    RETRY_PERIOD,
 )
 from datasource_operator.lease import LeaseElector
 from tests.support.api_in_memory import ApiServerInMemory
@@ -232,7 +232,7 @@ class Stage:
         a = self.enter("a")
         await self.leader()
         b = self.enter("b")
-        await passes(3 * LOOK_EVERY)
+        await passes(3 * RETRY_PERIOD)
         assert self.working == ["a"]
         return a, b
 

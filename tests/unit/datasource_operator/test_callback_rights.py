@@ -15,10 +15,10 @@ from datasource.cluster.api_errors import Forbidden, Unavailable
 from datasource.cluster.resources import DATASOURCES, Resource
 from datasource_operator.cache import Key
 from datasource_operator.callback_rights import (
+    CHECK_INTERVAL,
     GATHER,
-    LOOK_AGAIN,
-    LOOK_INTERVAL,
     PACE,
+    RECHECK_PAUSE,
     ROLE_BINDINGS,
     ROLES,
     TELL_WITHIN,
@@ -128,7 +128,7 @@ async def test_restart_writes_nothing() -> None:
     keeper = world.keeper()
     world.datasource(keeper, SALES)
     async with world.leads(keeper):
-        await world.pass_time(keeper, LOOK_INTERVAL, step=5)
+        await world.pass_time(keeper, CHECK_INTERVAL, step=5)
     assert world.kube.writes == []
 
 
@@ -233,7 +233,7 @@ async def test_what_somebody_edited_or_deleted_is_put_right_at_the_next_look(
             world.kube.remove(resource, "shop", NAME)
         else:
             world.kube.object(resource, "shop", NAME).update(change)
-        await world.pass_time(keeper, LOOK_INTERVAL + PACE, step=5)
+        await world.pass_time(keeper, CHECK_INTERVAL + PACE, step=5)
     assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]
     assert msgspec.json.encode(world.kube.object(ROLE_BINDINGS, "shop", NAME)["subjects"]) == whole
     assert world.kube.object(ROLE_BINDINGS, "shop", NAME)["roleRef"]["name"] == NAME
@@ -310,12 +310,12 @@ async def test_scope_whose_roles_cannot_be_listed_is_told_once_and_looked_at_aga
     with capture_logs() as logs:
         async with world.leads(keeper):
             world.datasource(keeper, SALES)
-            await world.pass_time(keeper, LOOK_AGAIN * 3, step=1)
+            await world.pass_time(keeper, RECHECK_PAUSE * 3, step=1)
             assert keeper.refused() == 2
             assert [each["namespace"] for each in logs] == ["shop", "bank"]
             assert world.kube.writes == [], "what stands there is not known"
             world.kube.list_fails = None
-            await world.pass_time(keeper, LOOK_AGAIN * 2, step=1)
+            await world.pass_time(keeper, RECHECK_PAUSE * 2, step=1)
             assert keeper.refused() == 0
     assert world.kube.names() == [["sales-oauth2-credential"], ["app"]]
 
@@ -337,7 +337,7 @@ async def test_refused_scope_keeps_no_other_from_its_looks() -> None:
 
         world.kube.pages = pages  # type: ignore[method-assign]
         world.kube.remove(ROLE_BINDINGS, "shop", NAME)
-        await world.pass_time(keeper, LOOK_INTERVAL * 2 + PACE, step=5)
+        await world.pass_time(keeper, CHECK_INTERVAL * 2 + PACE, step=5)
         assert keeper.refused() == 1
     assert ("rolebindings", "shop", NAME) in world.kube.server.objects
 

@@ -24,7 +24,7 @@ from datasource.records.credential import CredentialData
 from datasource.records.intent import Intent
 from datasource_operator.cache import Key
 from datasource_operator.controller import Controller
-from datasource_operator.decisions.timing import WAITING_LOOK, Comeback, Refresh
+from datasource_operator.decisions.timing import WAITING_RECHECK, Comeback, Refresh
 from datasource_operator.refresh_pool import PER_PROVIDER
 from datasource_operator.secret_watch import WATCHED
 from datasource_operator.served_scopes import Source
@@ -181,7 +181,7 @@ async def test_a_look_that_is_asked_for_while_one_is_taken_is_not_put_off(what: 
     controller.datasource_changed(named(KEY))
     assert await controller.queue.take() == KEY
     getattr(controller, what)(KEY)
-    controller._follow_up(KEY, Comeback(look_after=WAITING_LOOK))
+    controller._follow_up(KEY, Comeback(recheck_after=WAITING_RECHECK))
     controller.queue.done(KEY)
     assert await due(controller) == [KEY]
     assert controller._surroundings.take(KEY)
@@ -224,10 +224,10 @@ async def test_a_refresh_that_is_wanted_begins_beside_the_workers_and_is_looked_
 async def test_what_settled_together_does_not_look_around_together() -> None:
     clock = Clock()
     controller = controller_on(clock=clock, random=1.0)
-    controller._follow_up(KEY, Comeback(look_after=WAITING_LOOK))
-    clock.advance(WAITING_LOOK)
+    controller._follow_up(KEY, Comeback(recheck_after=WAITING_RECHECK))
+    clock.advance(WAITING_RECHECK)
     assert await due(controller) == [], "it comes up to a tenth later"
-    clock.advance(WAITING_LOOK / 10)
+    clock.advance(WAITING_RECHECK / 10)
     assert await due(controller) == [KEY]
     assert controller._surroundings.take(KEY)
 

@@ -15,7 +15,7 @@ from datasource_operator.health import (
     SILENT_AFTER,
     STALLED_AFTER,
     WATCH_STALLED_AFTER,
-    Signs,
+    Health,
 )
 from datasource_operator.queue import WorkQueue
 from tests.unit.datasource_operator.stand_ins import Clock
@@ -38,9 +38,9 @@ class Operator:
     history_went_back: bool = False
 
     @property
-    def signs(self) -> Signs:
+    def signs(self) -> Health:
         """What is made of it."""
-        return Signs(
+        return Health(
             unreadable=lambda: self.unreadable,
             is_leading=lambda: self.is_leading,
             oldest_work=lambda: self.working_since,
@@ -106,10 +106,10 @@ def test_datasources_that_nobody_watches_ask_for_a_restart() -> None:
     assert operator.signs.stalled() == "Datasources are not watched"
 
 
-def leader_at(clock: Clock) -> tuple[WorkQueue[str], Signs]:
+def leader_at(clock: Clock) -> tuple[WorkQueue[str], Health]:
     """The work queue of whoever leads, and what is made of it."""
     queue = WorkQueue[str](clock, lambda: 0.0, FairTurns(1000, 1000), lambda _: "")
-    signs = Signs(
+    signs = Health(
         unreadable=lambda: None,
         is_leading=lambda: True,
         oldest_work=queue.oldest_work,

@@ -33,15 +33,15 @@ from datasource.records.import_secret import ImportedFrom, ImportSecret, importe
 from datasource.records.intent import Process
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.observed import Finding, ImportLook, Observed
+from datasource_operator.executor import Executor
 from datasource_operator.importer import SeenImports
 from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresher import Refresher
 from datasource_operator.served_scopes import Source
 from datasource_operator.status_writer import StatusWriter
-from datasource_operator.steps import Steps
 from datasource_operator.trimming import trimmed
-from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, raw_spec, surface, tombstone
+from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, raw_spec, status_settings, tombstone
 from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, ReceivedRequest, replies
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 from tests.support.rotating_provider import RotatingProvider
@@ -88,7 +88,7 @@ class World:
     transport: Transport
     oauth2: Mapping[str, Any] = field(default_factory=dict)
     kube: Mortal = field(default_factory=Mortal)
-    steps: Steps = field(init=False)
+    steps: Executor = field(init=False)
     refresher: Refresher = field(init=False)
     warned: list[tuple[str, str]] = field(default_factory=list)
     directory: Path | None = None
@@ -108,7 +108,7 @@ class World:
         cache, memory = Cache(), RefreshMemory(Clock(), lambda: 0.5)
         settings = Settings("https://connect.example.com", "datasource-system", egress=ON_LOOPBACK)
         discovery = Discovery(self.transport, Clock(), allow_insecure_http=True)
-        self.steps = Steps(self.kube, cache, settings, memory, discovery, now=lambda: NOW)
+        self.steps = Executor(self.kube, cache, settings, memory, discovery, now=lambda: NOW)
         verifier = IdTokenVerifier(self.transport, discovery, Clock())
         # Of the pod that was there before: what it left unfinished is taken up at once.
         process = Process(f"process-{self.kube.written}", "pod-1", self.directory is not None)
@@ -145,7 +145,7 @@ class World:
 
     async def work(self) -> None:
         """Reconcile and refresh until nothing is left to do."""
-        status = StatusWriter(self.kube, self.steps.cache, surface(), _say_nothing, warn=self._warn)
+        status = StatusWriter(self.kube, self.steps.cache, status_settings(), _say_nothing, warn=self._warn)
         reconciler = Reconciler(self.steps, status, lambda _, __: None)
         for _ in range(ROUNDS):
             self.watch()

@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 
 from datasource_operator.decisions.election import (
     LEASE_DURATION,
-    LOOK_EVERY,
     RENEW_EVERY,
+    RETRY_PERIOD,
 )
 from datasource_operator.lease import RELEASE_DEADLINE, RENEW_DEADLINE, LeaseElector
 from tests.unit.datasource_operator.lease_stage import (
@@ -35,7 +35,7 @@ def test_the_first_one_leads_at_once() -> None:
         stage = Stage()
         a = stage.enter("a")
         assert not a.elector.is_leading
-        await stage.leader(within=LOOK_EVERY)
+        await stage.leader(within=RETRY_PERIOD)
         assert a.elector.is_leading
         assert stage.server.spec == {
             "holderIdentity": "a",
@@ -217,7 +217,7 @@ def test_work_that_fails_while_it_is_ended_is_logged_and_the_lease_released() ->
         a = stage.enter("a")
         await a.stop()
         a.start(work)
-        await until(lambda: a.elector.is_leading, within=LOOK_EVERY)
+        await until(lambda: a.elector.is_leading, within=RETRY_PERIOD)
         with capture_logs() as logs:
             await a.stop()
         assert a.task.cancelled()

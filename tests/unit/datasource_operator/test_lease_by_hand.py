@@ -8,10 +8,10 @@ from structlog.testing import capture_logs
 
 from datasource_operator.decisions.election import (
     LEASE_DURATION,
-    LOOK_EVERY,
     RECREATE_AFTER,
     RENEW_EVERY,
     REQUEST_DEADLINE,
+    RETRY_PERIOD,
 )
 from datasource_operator.lease import RENEW_DEADLINE
 from tests.unit.datasource_operator.lease_stage import (
@@ -76,10 +76,10 @@ def test_a_lease_that_comes_and_goes_while_nobody_looks_is_not_taken_for_one_tha
         stage = Stage()
         a, b = await stage.leader_and_standby()
         c = stage.enter("c")
-        await passes(3 * LOOK_EVERY)
+        await passes(3 * RETRY_PERIOD)
         stage.server.delete_lease()
         a.kill()
-        await passes(RECREATE_AFTER - 2 * LOOK_EVERY)
+        await passes(RECREATE_AFTER - 2 * RETRY_PERIOD)
         c.line.is_cut = True
         await until(lambda: b.elector.is_leading, within=RECREATE_AFTER + FAILOVER_AFTER_SIGKILL)
         stage.server.delete_lease()
@@ -122,7 +122,7 @@ def test_a_lease_that_was_altered_by_hand_has_never_two_leaders(
         altered_at = clock()
         a.line.is_cut = is_cut
         # In touch, it learns it at the next renewal, and by a look after that.
-        await until(lambda: not stage.working, within=RENEW_DEADLINE if is_cut else RENEW_EVERY + 2 * LOOK_EVERY)
+        await until(lambda: not stage.working, within=RENEW_DEADLINE if is_cut else RENEW_EVERY + 2 * RETRY_PERIOD)
         assert not a.elector.is_leading
         await until(lambda: len(stage.began) == 2, within=FAILOVER_AFTER_SIGKILL)
         assert clock() - altered_at >= LEASE_DURATION.total_seconds()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from datasource.cluster.api_errors import NotFound
 from datasource_operator.decisions.election import (
     LEASE_DURATION,
-    LOOK_EVERY,
+    RETRY_PERIOD,
 )
 from datasource_operator.lease import RENEW_DEADLINE
 from tests.unit.datasource_operator.lease_stage import (
@@ -89,7 +89,7 @@ class Play:
 
     async def run(self, events: list[Event]) -> None:
         """Let it all happen, and wait until it is over."""
-        await passes(3 * LOOK_EVERY)  # everybody has seen the Lease
+        await passes(3 * RETRY_PERIOD)  # everybody has seen the Lease
         for event in events:
             await passes(event.after)
             self._troubles.add(asyncio.create_task(self._happen(event)))

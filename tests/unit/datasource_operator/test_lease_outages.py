@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 from datasource.cluster.api_errors import Forbidden
 from datasource_operator.decisions.election import (
     LEASE_DURATION,
-    LOOK_EVERY,
     RENEW_EVERY,
     REQUEST_DEADLINE,
+    RETRY_PERIOD,
 )
 from datasource_operator.lease import RENEW_DEADLINE
 from tests.unit.datasource_operator.lease_stage import (
@@ -57,7 +57,7 @@ def test_a_frozen_api_server_changes_no_leader(frozen_for: timedelta) -> None:
         assert a.elector.is_leading == (frozen_for < RENEW_DEADLINE)
         stage.server.thaw()
         # An attempt that just began is waited for, and then comes the pause.
-        await passes(REQUEST_DEADLINE + 2 * LOOK_EVERY)
+        await passes(REQUEST_DEADLINE + 2 * RETRY_PERIOD)
         assert a.elector.is_leading
         assert not b.elector.is_leading
         assert stage.overlaps == []
@@ -75,7 +75,7 @@ def test_an_api_server_whose_every_answer_is_slow_has_a_leader_and_keeps_it(each
         a, b = stage.enter("a"), stage.enter("b")
         for candidate in (a, b):
             candidate.line.trip = lambda: Trip(there=each / 2, back=each / 2)
-        first = await stage.leader(within=4 * each + 4 * LOOK_EVERY)
+        first = await stage.leader(within=4 * each + 4 * RETRY_PERIOD)
         await passes(timedelta(minutes=5))
         assert stage.working == [first.name]
         first.kill()
@@ -138,7 +138,7 @@ def test_an_acquisition_without_an_answer_is_found_to_be_ours() -> None:
         a = stage.enter("a")
         fates = iter([Fate.ANSWERED, Fate.DONE_UNANSWERED])
         a.line.trip = lambda: Trip(next(fates, Fate.ANSWERED))
-        await stage.leader(within=3 * LOOK_EVERY)
+        await stage.leader(within=3 * RETRY_PERIOD)
         assert a.line.verbs == ["get", "create", "get", "merge_patch"]
 
     play(scene())
@@ -154,7 +154,7 @@ def test_an_acquisition_that_is_done_long_after_we_gave_it_up_is_found_to_be_our
         await passes(timedelta(minutes=1))
         assert stage.working == []
         stage.server.thaw()
-        assert (await stage.leader(within=REQUEST_DEADLINE + 2 * LOOK_EVERY)).name == "b"
+        assert (await stage.leader(within=REQUEST_DEADLINE + 2 * RETRY_PERIOD)).name == "b"
         assert stage.server.spec["leaseTransitions"] == 1
 
     play(scene())
@@ -257,6 +257,6 @@ def test_whoever_may_not_read_leases_stands_by_until_they_may(monkeypatch: pytes
             await passes(timedelta(minutes=1))
             assert stage.working == []
         assert [entry["error"] for entry in logs if "error" in entry] == ["403 Forbidden: leases is forbidden"]
-        await stage.leader(within=2 * LOOK_EVERY)
+        await stage.leader(within=2 * RETRY_PERIOD)
 
     play(scene())

@@ -17,7 +17,7 @@ from datasource.records.contents import tombstone
 from datasource.records.credential_patches import credential_patch, facts_patch
 from datasource.records.intent import TAKEOVER_AFTER, Intent
 from datasource_operator import left_intents
-from datasource_operator.left_intents import LOOK_EVERY
+from datasource_operator.left_intents import CHECK_INTERVAL
 from datasource_operator.refresh_memory import LOOK_GAP
 from tests.support.builders import NAMESPACE
 from tests.support.kube_in_memory import Call
@@ -258,7 +258,7 @@ async def test_it_is_looked_for_as_long_as_the_process_lives_and_not_before_othe
         back.left.sleep = sleep
         with pytest.raises(asyncio.CancelledError):
             await back.left.run()
-        assert slept == [(LOOK_EVERY.total_seconds(), True)] + [(LOOK_EVERY.total_seconds(), False)] * 2
+        assert slept == [(CHECK_INTERVAL.total_seconds(), True)] + [(CHECK_INTERVAL.total_seconds(), False)] * 2
 
 
 async def test_process_that_ends_says_so_and_waits_for_no_api_server(
@@ -274,7 +274,7 @@ async def test_process_that_ends_says_so_and_waits_for_no_api_server(
             return await asyncio.Event().wait()
 
         with monkeypatch.context() as patched:
-            patched.setattr(left_intents, "LAST_LOOK", timedelta(0))
+            patched.setattr(left_intents, "LAST_CHECK_TIMEOUT", timedelta(0))
             patched.setattr(back.kube, "merge_patch", hangs)
             await back.left.hand_over_at_the_end()
         assert asked.is_set() or intent_of(world).journal

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -42,6 +43,21 @@ def test_wrong_setting_ends_the_process_with_its_name(name: str, value: str, mon
         main()
     assert str(ended.value.code).startswith("datasource-operator: ")
     assert name in str(ended.value.code)
+
+
+def test_kubeconfig_that_cannot_be_used_ends_the_process_in_two_sentences(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    monkeypatch.setenv("DATASOURCE_EXTERNAL_URL", "https://connect.example.com")
+    monkeypatch.setenv("DATASOURCE_HEALTH_LISTEN", f"127.0.0.1:{port}")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert str(ended.value.code).startswith(
+        f"datasource-operator: the kubeconfig {tmp_path / 'missing'} cannot be used"
+    )
+    assert str(ended.value.code).endswith("Set KUBECONFIG to the path of a kubeconfig, or run the process in a pod.")
 
 
 async def test_cluster_that_is_too_old_is_asked_for_its_version_and_nothing_else() -> None:

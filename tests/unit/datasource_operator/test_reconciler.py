@@ -21,10 +21,10 @@ from datasource.records.token_secret import TokenSecretPlan
 from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.timing import Comeback, Refresh
+from datasource_operator.executor import Executor
 from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.status_writer import StatusWriter
-from datasource_operator.steps import Steps
 from datasource_operator.trimming import trimmed
 from tests.support.builders import (
     NAME,
@@ -34,7 +34,7 @@ from tests.support.builders import (
     datasource,
     planned,
     raw_spec,
-    surface,
+    status_settings,
     token_secret_metadata,
 )
 from tests.support.kube_in_memory import KubeInMemory
@@ -50,8 +50,10 @@ async def _say_nothing(seen: Observed, finding: Finding, *, seconds: float) -> N
 
 def reconciler(kube: Kube, cache: Cache, follow_up: Callable[[Key, Comeback], None] | None = None) -> Reconciler:
     settings = Settings(external_url="https://connect.example.com", system_namespace="datasource-system")
-    steps = Steps(kube, cache, settings, RefreshMemory(Clock(), lambda: 0.5), DISCOVERY)
-    return Reconciler(steps, StatusWriter(kube, cache, surface(), _say_nothing), follow_up or (lambda _, __: None))
+    steps = Executor(kube, cache, settings, RefreshMemory(Clock(), lambda: 0.5), DISCOVERY)
+    return Reconciler(
+        steps, StatusWriter(kube, cache, status_settings(), _say_nothing), follow_up or (lambda _, __: None)
+    )
 
 
 def unconfigured(**metadata: Any) -> dict[str, Any]:

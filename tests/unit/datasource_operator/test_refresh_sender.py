@@ -27,7 +27,7 @@ from datasource.records.credential import CredentialData
 from datasource.records.intent import Intent
 from datasource.records.turn import Turn
 from datasource_operator.cache import Key
-from datasource_operator.decisions.refresh_outcome import Answer, Unproven
+from datasource_operator.decisions.refresh_outcome import Answer, UnverifiedReply
 from datasource_operator.refresh_sender import RefreshSender
 from tests.support.builders import NAME, NAMESPACE, NOW, facts, raw_spec
 from tests.support.hostile_provider import (
@@ -208,7 +208,7 @@ async def test_tokens_that_are_not_of_the_one_who_authorized_are_not_taken(
     changes: dict[str, Any], kind: type[Exception]
 ) -> None:
     answer = await came_back({}, expected={"email": "ada@example.com"}, **changes)
-    assert isinstance(answer, Unproven)
+    assert isinstance(answer, UnverifiedReply)
     assert isinstance(answer.error, kind)
     assert answer.response.refresh_token == "rt-2", "the old one is spent: this one is what the grant hangs on"
 
@@ -221,7 +221,7 @@ async def test_where_nobody_is_expected_only_somebody_elses_name_keeps_the_token
     """Providers send id_tokens with a refresh that are old, or for another client of theirs."""
     assert isinstance(await came_back({}, exp=0), TokenResponse)
     assert isinstance(await came_back({}, aud="another-app"), TokenResponse)
-    assert isinstance(await came_back({}, exp=0, sub="eve"), Unproven)
+    assert isinstance(await came_back({}, exp=0, sub="eve"), UnverifiedReply)
 
 
 async def test_keys_for_an_id_token_of_a_refresh_are_had_from_where_the_spec_says() -> None:
@@ -237,7 +237,7 @@ async def test_keys_for_an_id_token_of_a_refresh_are_had_from_where_the_spec_say
             here.given(**raw, expectedIdentity={"sub": "ada"})
             await here.sender.prepare(KEY, facts(requested_scopes=("openid",)), here.material)
             answer = await here.send(identity=json.dumps({"iss": issuer, "sub": "ada"}))
-            assert isinstance(answer, TokenResponse if whose == "ours" else Unproven), whose
+            assert isinstance(answer, TokenResponse if whose == "ours" else UnverifiedReply), whose
 
 
 async def test_header_for_a_gateway_is_sent_and_its_value_is_in_no_text(capsys: pytest.CaptureFixture[str]) -> None:

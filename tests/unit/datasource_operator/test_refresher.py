@@ -28,10 +28,10 @@ from datasource_operator.cache import Cache, Key
 from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.status import wanted_status
 from datasource_operator.decisions.timing import next_refresh
+from datasource_operator.executor import Executor
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.refresher import Refresher
-from datasource_operator.steps import Steps
-from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, fingerprint_of, raw_spec, surface
+from tests.support.builders import NAME, NAMESPACE, NOW, UID, facts, fingerprint_of, raw_spec, status_settings
 from tests.support.hostile_provider import ON_LOOPBACK, Behaviour, HostileProvider, replies
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
@@ -72,7 +72,7 @@ class Bench:
         settings = Settings("https://connect.example.com", "datasource-system", egress=ON_LOOPBACK)
         memory = self.memory = RefreshMemory(Clock(), lambda: 0.5)
         discovery = Discovery(self.transport, Clock())
-        steps = Steps(self.kube, cache, settings, memory, discovery, now=lambda: NOW)
+        steps = Executor(self.kube, cache, settings, memory, discovery, now=lambda: NOW)
         verifier = IdTokenVerifier(self.transport, discovery, Clock())
         process = Process(process="process-1", pod="pod-1")
         self.refresher = Refresher(self.transport, steps, memory, process, verifier, now=lambda: NOW)
@@ -139,7 +139,7 @@ async def test_end_that_a_refresh_tells_is_stored_with_how_long_the_grant_lasts_
         due = next_refresh(seen)
         assert due is not None
         assert NOW < due <= NOW + timedelta(minutes=20)
-        settled = wanted_status(seen, finding_of(seen), surface())
+        settled = wanted_status(seen, finding_of(seen), status_settings())
         assert settled.grant_expires_at == "2026-07-01T12:30:00Z"
         assert settled.condition("GrantExpiring") is None
 
@@ -158,7 +158,7 @@ async def test_limit_of_the_session_that_replies_count_down_is_told_before_it_co
         await each.refresher.refresh(KEY)
         assert each.stored.grant_lifetime == timedelta(hours=10)
         seen = each.refresher.steps.observer.observe(KEY)
-        condition = wanted_status(seen, finding_of(seen), surface()).condition("GrantExpiring")
+        condition = wanted_status(seen, finding_of(seen), status_settings()).condition("GrantExpiring")
         assert condition is not None
         assert condition.reason == "EndsSoon"
 

@@ -19,7 +19,7 @@ from datasource_operator.decisions.observed import Finding, Observed
 from datasource_operator.decisions.rivals import LEAVE_IT_FOR, TOLERATED
 from datasource_operator.status_writer import ANOTHER_INSTALLATION, REFUSED_FOR, UNKNOWN_FOR, StatusWriter
 from tests.support.api_rules import Manifest
-from tests.support.builders import NAME, NAMESPACE, NOW, UID, credential, observed, surface
+from tests.support.builders import NAME, NAMESPACE, NOW, UID, credential, observed, status_settings
 from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
 
@@ -58,7 +58,7 @@ class Bench:
     later: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
-        self.writer = StatusWriter(self.kube, Cache(), surface(), self.announce, self.clock)
+        self.writer = StatusWriter(self.kube, Cache(), status_settings(), self.announce, self.clock)
         self.writer.come_again = lambda key, delay: self.again.append(delay)
         self.writer.warn = self.warn
         self.kube.put(DATASOURCES, NAMESPACE, NAME, metadata={"uid": UID, "generation": 1})

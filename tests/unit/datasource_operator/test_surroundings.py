@@ -17,7 +17,7 @@ from datasource.process.settings import Settings
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
 from datasource_operator.decisions.observed import Observed, Surroundings
-from datasource_operator.provider_looks import ProviderLooks
+from datasource_operator.provider_lookups import ProviderLookups
 from datasource_operator.surroundings import SurroundingsReader
 from tests.support.builders import NAME, NAMESPACE, NOW, invalid_spec, observed, raw_spec, spec, spec_without_oauth2
 from tests.support.hostile_provider import ON_LOOPBACK, HostileProvider, replies
@@ -49,7 +49,7 @@ async def look(kube: KubeInMemory, seen: Observed | None = None, **settings: Any
     """What is in the way."""
     usual = Settings("https://connect.example.com", "datasource-system", **settings)
     async with Transport(EgressPolicy()) as transport:
-        looks = ProviderLooks(Discovery(transport, Clock()))
+        looks = ProviderLookups(Discovery(transport, Clock()))
         clients = Clients(kube, usual.require_allowed_hosts, lambda: NOW)
         return await SurroundingsReader(kube, usual, looks, clients).read(seen or observed())
 
@@ -75,7 +75,7 @@ async def test_client_secret_that_is_missing_is_named_and_watched_for() -> None:
     reason, message = said(found)
     assert reason is Reason.CLIENT_SECRET_NOT_FOUND
     assert "my-app" in message
-    assert found.look_again_at == "my-app"
+    assert found.watched_secret == "my-app"
 
 
 async def test_key_that_is_missing_is_named_and_no_value_of_the_others() -> None:
@@ -84,7 +84,7 @@ async def test_key_that_is_missing_is_named_and_no_value_of_the_others() -> None
     assert reason is Reason.CLIENT_SECRET_NOT_FOUND
     assert "client-secret" in message
     assert "s3cret" not in message
-    assert found.look_again_at == "my-app"
+    assert found.watched_secret == "my-app"
 
 
 async def test_rights_that_do_not_reach_are_told_in_the_words_of_the_api_server() -> None:
@@ -124,7 +124,7 @@ async def test_foreign_secret_is_told_watched_and_never_read(name: str, type_: s
     reason, message = said(found)
     assert reason is Reason.SECRET_CONFLICT
     assert f"Secret {name} " in message
-    assert found.look_again_at == name
+    assert found.watched_secret == name
     read = [call for call in kube.calls if call.name == name]
     assert read
     assert all(call.metadata_only for call in read), "its values stay where they are"
@@ -158,7 +158,7 @@ async def test_name_that_the_spec_chooses_is_the_one_that_is_looked_at() -> None
     put(kube, TOKEN_SECRET, "Opaque")
     put(kube, "chosen", "Opaque")
     found = await look(kube, observed(wanted=spec(token_secret={"name": "chosen"})))
-    assert found.look_again_at == "chosen"
+    assert found.watched_secret == "chosen"
 
 
 # The provider.
@@ -192,7 +192,7 @@ async def test_what_metadata_that_stands_elsewhere_tells_is_held_to_the_hosts_th
         raw = raw_spec(issuer=issuer, discoveryURL=place, tokenURL=None, authorizeURL=None)
         wanted = parse_spec(raw, allow_insecure_http=False, egress=ON_LOOPBACK)
         clients = Clients(kube, True, lambda: NOW)
-        reader = SurroundingsReader(kube, usual, ProviderLooks(discovery), clients)
+        reader = SurroundingsReader(kube, usual, ProviderLookups(discovery), clients)
         reason, message = said(await reader.read(observed(wanted=wanted)))
     assert reason is Reason.INVALID_CONFIGURATION
     assert "is on a host that Secret my-app may not be sent to" in message

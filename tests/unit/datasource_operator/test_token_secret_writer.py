@@ -15,7 +15,7 @@ from datasource.api.states import Reason
 from datasource.cluster.resources import DATASOURCES, SECRETS
 from datasource_operator.cache import Cache
 from datasource_operator.decisions.steps import WriteTokenSecret
-from datasource_operator.steps import Steps
+from datasource_operator.executor import Executor
 from tests.support.api_rules import Manifest
 from tests.support.builders import NAME, NAMESPACE, credential, observed, planned, raw_spec, settled, token_secret
 from tests.support.kube_in_memory import KubeInMemory
@@ -24,7 +24,7 @@ from tests.unit.datasource_operator.working_steps import KEY, data, steps_on
 from tests.unit.datasource_operator.world import World, credential_data
 
 
-async def token_written(steps: Steps, kube: KubeInMemory) -> tuple[str, list[str]]:
+async def token_written(steps: Executor, kube: KubeInMemory) -> tuple[str, list[str]]:
     """Write the token Secret of version 7; returns the token in it and the verbs that it took."""
     before = len(kube.calls)
     await steps.take(WriteTokenSecret(planned(), credential(resource_version="7"), None), observed(credential()))

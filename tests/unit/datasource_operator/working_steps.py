@@ -1,4 +1,4 @@
-"""Steps at work on an API server in memory, where one credential is stored."""
+"""An executor of steps, at work on an API server in memory, where one credential is stored."""
 
 from datasource.api.names import credential_secret_name
 from datasource.cluster.resources import SECRETS
@@ -9,8 +9,8 @@ from datasource.providers.transport import Transport
 from datasource.records.credential import CredentialData
 from datasource.records.credential_patches import credential_manifest
 from datasource_operator.cache import Cache, Key
+from datasource_operator.executor import Executor
 from datasource_operator.refresh_memory import RefreshMemory
-from datasource_operator.steps import Steps
 from tests.support.builders import NAME, NAMESPACE, UID, credential, datasource, fingerprint_of, spec
 from tests.support.kube_in_memory import KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
@@ -30,8 +30,8 @@ def data(access_token: str) -> CredentialData:
     )
 
 
-def steps_on(kube: KubeInMemory) -> Steps:
-    """Steps where a credential is stored in version 7, with `stored` as its access token."""
+def steps_on(kube: KubeInMemory) -> Executor:
+    """An executor of steps where a credential is stored in version 7, with `stored` as its access token."""
     stored = credential_manifest(
         namespace=NAMESPACE,
         datasource_name=NAME,
@@ -44,4 +44,4 @@ def steps_on(kube: KubeInMemory) -> Steps:
     cache = Cache()
     cache.store_datasource(datasource())
     settings = Settings(external_url="https://connect.example.com", system_namespace="datasource-system")
-    return Steps(kube, cache, settings, RefreshMemory(Clock(), lambda: 0.5), DISCOVERY)
+    return Executor(kube, cache, settings, RefreshMemory(Clock(), lambda: 0.5), DISCOVERY)

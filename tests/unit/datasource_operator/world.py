@@ -37,14 +37,14 @@ from datasource_operator.decisions.observed import Finding, Observed, Trouble
 from datasource_operator.decisions.policy import is_destructive
 from datasource_operator.decisions.steps import Step
 from datasource_operator.decisions.timing import Comeback
+from datasource_operator.executor import Executor
 from datasource_operator.reconciler import Reconciler
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.served_scopes import Source
 from datasource_operator.status_writer import StatusWriter
-from datasource_operator.steps import Steps
 from datasource_operator.trimming import trimmed
 from tests.support.api_rules import Manifest
-from tests.support.builders import NAME, NAMESPACE, NOW, UID, credential, surface
+from tests.support.builders import NAME, NAMESPACE, NOW, UID, credential, status_settings
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
 
@@ -78,12 +78,12 @@ class GuardedKube(KubeInMemory):
 
 
 @dataclass(slots=True)
-class GuardedSteps(Steps):
-    """Steps that take nothing from anybody for what a cache showed."""
+class GuardedSteps(Executor):
+    """An executor of steps that takes nothing from anybody for what a cache showed."""
 
     async def take(self, step: Step, seen: Observed) -> Observed:
         assert seen.is_live or not is_destructive(step, seen), f"{type(step).__name__} for what a cache showed"
-        return await Steps.take(self, step, seen)
+        return await Executor.take(self, step, seen)
 
 
 @dataclass
@@ -190,7 +190,7 @@ class World:
         steps = GuardedSteps(
             self.kube, self.cache, SETTINGS, memory, DISCOVERY, lambda: NOW, link_keys=lambda: self.link_keys
         )
-        shown = replace(surface(), link_keys=lambda: self.link_keys)
+        shown = replace(status_settings(), link_keys=lambda: self.link_keys)
         audit = AuditLog(is_wanted=True, write=self.audit.append)
         status = StatusWriter(self.kube, self.cache, shown, _say_nothing, audit=audit)
         return Reconciler(steps, status, lambda _, __: None)

@@ -1,10 +1,10 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from datasource.api.names import Annotation
 from datasource.api.states import Reason
-from kubectl_datasource.asking import Request, clear, new_value, refresh
+from kubectl_datasource.asking import TRIED_WITHIN, Request, clear, new_value, refresh
 from kubectl_datasource.exits import Exit
 from kubectl_datasource.objects import Datasource
 from kubectl_datasource.waiting import Ended, Going
@@ -107,3 +107,41 @@ def test_refresh_that_ends_with_a_verdict_tells_it() -> None:
     assert isinstance(ended, Ended)
     assert ended.exit is Exit.NOT_AS_WANTED
     assert "NOT AUTHORIZED (GrantRevoked). Revoked." in ended.text
+
+
+def test_client_that_is_rejected_at_the_requested_refresh_ends_the_wait() -> None:
+    request = refresh_of(datasource())
+    assert isinstance(request.judge(datasource(annotations=REFRESH)), Going)
+    ended = request.judge(datasource(Reason.CLIENT_REJECTED, annotations=REFRESH, message="The provider rejects it."))
+    assert isinstance(ended, Ended)
+    assert ended.exit is Exit.NOT_AS_WANTED
+    assert ended.text.startswith("shop/calendar is ERROR (ClientRejected). The provider rejects it. What to do: ")
+    assert ended.text.endswith("The request stays: the operator refreshes once that is corrected.")
+
+
+def test_client_that_was_rejected_before_is_tried_once_more_and_then_ends_the_wait() -> None:
+    clock = [NOW]
+    rejected = datasource(Reason.CLIENT_REJECTED, annotations=REFRESH, message="The provider rejects it.")
+    request = refresh(rejected, "v-1", lambda: clock[0])
+    assert isinstance(request, Request)
+    clock[0] = NOW + TRIED_WITHIN - timedelta(seconds=1)
+    going = request.judge(rejected)
+    assert isinstance(going, Going)
+    assert going.in_the_way.startswith(
+        "The provider rejects it. What to do: kubectl datasource explain calendar -n shop"
+    )
+    clock[0] = NOW + TRIED_WITHIN
+    ended = request.judge(rejected)
+    assert isinstance(ended, Ended)
+    assert "The provider rejects it." in ended.text
+
+
+def test_rejected_client_that_is_refreshed_after_all_is_a_success() -> None:
+    before = datasource(Reason.CLIENT_REJECTED, refreshedAt="2026-07-01T11:00:00Z")
+    after = datasource(annotations=REFRESH, handled={"refresh": "v-1"}, refreshedAt="2026-07-01T12:00:00Z")
+    assert refresh_of(before).judge(after) == Ended(Exit.FINE, "shop/calendar was refreshed.")
+
+
+def test_clear_of_a_rejected_client_is_waited_for() -> None:
+    rejected = datasource(Reason.CLIENT_REJECTED, annotations=CLEAR)
+    assert isinstance(clear(datasource(), "v-1").judge(rejected), Going)

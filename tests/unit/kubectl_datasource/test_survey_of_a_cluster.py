@@ -1,10 +1,8 @@
 """What the doctor looks at, each thing by itself: what may not be seen hides nothing else. Servers on loopback answer."""
 
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import pytest
@@ -14,6 +12,7 @@ from kubectl_datasource.exits import Unreachable
 from kubectl_datasource.findings import Answer, Survey, Untold
 from kubectl_datasource.kubectl import Kubectl
 from kubectl_datasource.survey import survey, survey_before
+from tests.support.loopback import Loopback, QuietHandler
 from tests.unit.kubectl_datasource.fake_cluster import Cluster, datasource, listing
 
 EGRESS = {"name": "DATASOURCE_EGRESS_ALLOW", "value": "127.0.0.0/8"}
@@ -21,7 +20,7 @@ FORBIDDEN = "Error from server (Forbidden): it is forbidden"
 HOUR = timedelta(hours=1)
 
 
-class Page(BaseHTTPRequestHandler):
+class Page(QuietHandler):
     """Answers with 302 and a Date; remembers what was asked."""
 
     asked: ClassVar[list[str]]
@@ -38,9 +37,6 @@ class Page(BaseHTTPRequestHandler):
             self.send_header("Date", self.date)
         self.end_headers()
 
-    def log_message(self, *_: Any) -> None:
-        """Nobody reads it."""
-
 
 @pytest.fixture
 def page() -> Iterator[type[Page]]:
@@ -51,14 +47,9 @@ def page() -> Iterator[type[Page]]:
         date = format_datetime(datetime.now(UTC) + HOUR, usegmt=True)
         url = ""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Ours)
-    Ours.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield Ours
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Loopback(Ours) as server:
+        Ours.url = server.origin
+        yield Ours
 
 
 def look(url: str | None = None, said: list[str] | None = None) -> Survey:

@@ -67,6 +67,18 @@ def test_wait_gives_up_after_a_last_look() -> None:
     assert took == 2.5
 
 
+def test_wait_that_gives_up_tells_what_is_in_the_way() -> None:
+    ended = wait_for(
+        looks(WAITING),
+        lambda _: Going("waiting", "The provider does not answer."),
+        timeout=timedelta(0),
+        monotonic=lambda: 0.0,
+        sleep=lambda _: None,
+        show=lambda _: None,
+    )
+    assert ended == Ended(Exit.TIMED_OUT, "Gave up after 0 s of waiting. The provider does not answer.")
+
+
 def test_without_time_there_is_one_look() -> None:
     assert wait(looks(datasource()), seconds=0)[0].exit is Exit.FINE
     assert wait(looks(WAITING), seconds=0)[0].exit is Exit.TIMED_OUT

@@ -2,7 +2,7 @@
 
 import pytest
 
-from release.refusal import Refused, refusals
+from release.refusal import Refused, named, refusals
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,18 @@ def test_refusal_is_one_sentence(error: Exception, said: str) -> None:
     with pytest.raises(SystemExit) as ended, refusals():
         raise error
     assert ended.value.code == said
+
+
+@pytest.mark.parametrize(
+    ("things", "said"),
+    [
+        (["a"], "1 file differs: a"),
+        (["a", "b"], "2 files differ, a among them"),
+        (["b"] * 21, "21 files differ, b among them"),
+    ],
+)
+def test_one_thing_is_named_otherwise_than_many(things: list[str], said: str) -> None:
+    assert named(things, "file differs", "files differ") == said
 
 
 @pytest.mark.parametrize("error", [OSError("of no file"), ValueError("a mistake of ours")])

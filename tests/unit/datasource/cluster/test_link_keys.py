@@ -1,16 +1,21 @@
 """The keys that mark links in the API server: made once, kept in memory, written again where somebody deleted them."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from datasource.cluster.kube import Kube
 from datasource.cluster.link_keys import LinkKeyStore
+from datasource.process.clock import utc_now
 from datasource.records.link_keys import KEY_LIFETIME, LinkKeys, link_keys_manifest
+from deploy.local.processes import free_ports
 from tests.unit.datasource.api_server import ApiServer
 from tests.unit.datasource.builders import NOW
 
@@ -140,6 +145,27 @@ async def test_missing_right_is_told_once_with_its_remedy_and_again_after_it_was
         "give this process the rights of deploy/base/link-key-rights.yaml"
     ] * 2
     assert keys.current.keys, "what was read once is kept"
+
+
+async def test_api_server_that_does_not_answer_is_no_reason_to_delete_the_keys(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        json.dumps(
+            {
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+                "clusters": [{"name": "k", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+                "users": [{"name": "u", "user": {"token": "t"}}],
+            }
+        )
+    )
+    async with Kube(str(kubeconfig), user_agent="test") as kube:
+        keys = LinkKeyStore(kube, SYSTEM, utc_now)
+        with capture_logs() as lines:
+            await keys.read()
+    (line,) = lines
+    assert line["remedy"] == "this process reads them again every 30 s; if that lasts, look at the API server"
 
 
 async def test_secret_that_somebody_scribbled_over_is_left_alone_and_told() -> None:

@@ -10,7 +10,7 @@ from datasource.api.spec import OAuth2
 from datasource.cluster.recording import Recording
 from datasource.cluster.replays import Replays
 from datasource.outbound.provider_request import Reply
-from datasource.process.journal import MOST_LEFT_PER_NAMESPACE, open_journal
+from datasource.process.journal import MOST_UNCLAIMED_PER_NAMESPACE, open_journal
 from datasource.process.journal_file import LARGEST_ENTRY
 from datasource.records.credential import CredentialData
 from datasource.records.intent import Intent
@@ -56,7 +56,7 @@ def test_reply_lies_there_under_its_intent_until_all_is_done(replays: Replays) -
     (entry,) = replays.journal.waiting
     assert (entry.namespace, entry.place, entry.id) == ("shop", place_of("shop", "calendar"), "0a")
     assert decode_entry(replays.journal.read(entry), RefreshEntry).reply == reply()
-    assert replays.journal.is_in_hand(entry)
+    assert replays.journal.is_claimed(entry)
     recording.is_done()
     recording.leave()
     assert replays.journal.waiting == []
@@ -66,14 +66,14 @@ def test_reply_that_was_not_seen_through_is_left_to_whoever_deals_with_the_journ
     recording = recorded(replays)
     recording.leave()
     (entry,) = replays.journal.waiting
-    assert not replays.journal.is_in_hand(entry)
+    assert not replays.journal.is_claimed(entry)
 
 
 def test_reply_may_be_left_where_it_is_written_down_and_its_namespace_has_left_few(replays: Replays) -> None:
     assert recorded(replays).may_be_left
     assert not recorded(replays, b"x" * LARGEST_ENTRY).may_be_left
     assert not Recording(replays, "shop", "calendar", "0a", entry_of).may_be_left
-    for number in range(MOST_LEFT_PER_NAMESPACE):
+    for number in range(MOST_UNCLAIMED_PER_NAMESPACE):
         entry = replays.journal.write("shop", f"{number:032x}", "01", b"{}")
         assert entry is not None
         replays.journal.leave(entry)

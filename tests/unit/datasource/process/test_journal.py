@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from datasource.process import journal as journals
 from datasource.process.journal import (
     KEPT,
-    MOST_LEFT_PER_NAMESPACE,
+    MOST_UNCLAIMED_PER_NAMESPACE,
     REPLIES,
     WANTED,
     Journal,
@@ -80,14 +80,14 @@ def test_entry_is_read_as_it_was_written_by_the_next_process(tmp_path: Path) -> 
     first = open_journal(str(tmp_path))
     entry = write(first)
     assert first.read(entry) == SENTINEL
-    assert first.is_in_hand(entry)
+    assert first.is_claimed(entry)
     first.close()
     second = open_journal(str(tmp_path))
     assert second.waiting == [entry]
     assert second.first_of(PLACE) == entry
     assert second.first_of(OTHER) is None
     assert second.read(entry) == SENTINEL
-    assert not second.is_in_hand(entry)
+    assert not second.is_claimed(entry)
     second.remove(entry)
     assert (second.waiting, files(tmp_path)) == ([], [])
     second.close()
@@ -291,9 +291,9 @@ def test_one_entry_and_all_together_are_bounded(journal: Journal, monkeypatch: p
 
 
 def test_namespace_may_leave_so_many_beyond_what_is_in_hand(tmp_path: Path, journal: Journal) -> None:
-    entries = [write(journal, f"{number:02x}") for number in range(MOST_LEFT_PER_NAMESPACE + 1)]
+    entries = [write(journal, f"{number:02x}") for number in range(MOST_UNCLAIMED_PER_NAMESPACE + 1)]
     assert journal.may_leave("shop")
-    for entry in entries[:MOST_LEFT_PER_NAMESPACE]:
+    for entry in entries[:MOST_UNCLAIMED_PER_NAMESPACE]:
         journal.leave(entry)
     assert not journal.may_leave("shop")
     assert journal.may_leave("sales")
@@ -314,7 +314,7 @@ def test_name_counts_tries_and_so_does_the_next_process(tmp_path: Path) -> None:
     journal = open_journal(str(tmp_path))
     entry = journal.counted(write(journal))
     assert entry.tries == 1
-    assert journal.is_in_hand(entry)
+    assert journal.is_claimed(entry)
     assert journal.read(entry) == SENTINEL
     journal.close()
     after = open_journal(str(tmp_path))
@@ -367,7 +367,7 @@ def test_try_that_cannot_be_written_down_counts_in_this_process_and_the_entry_is
     written = write(journal)
     read_only(monkeypatch)
     entry = journal.counted(journal.counted(written))
-    assert (entry.tries, journal.waiting, journal.is_in_hand(entry)) == (2, [entry], True)
+    assert (entry.tries, journal.waiting, journal.is_claimed(entry)) == (2, [entry], True)
     assert journal.read(entry) == SENTINEL
     aside = journal.set_aside(entry)
     assert (journal.waiting, journal.aside, journal.read(aside)) == ([], [aside], SENTINEL)
@@ -382,7 +382,7 @@ def test_entry_that_is_done_keeps_nobody_waiting_where_its_file_stays(
     entry = write(journal)
     read_only(monkeypatch)
     journal.remove(entry)
-    assert (journal.waiting, journal.is_in_hand(entry), journal.first_of(PLACE)) == ([], False, None)
+    assert (journal.waiting, journal.is_claimed(entry), journal.first_of(PLACE)) == ([], False, None)
     monkeypatch.undo()
     journal.close()
     following = open_journal(str(tmp_path))

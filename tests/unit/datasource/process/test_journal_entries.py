@@ -30,13 +30,13 @@ class Account(RuleBasedStateMachine):
         namespace=st.sampled_from(NAMESPACES),
         is_aside=st.booleans(),
         size=st.integers(0, 9),
-        in_hand=st.booleans(),
+        claimed=st.booleans(),
     )
-    def add(self, sequence: int, place: str, namespace: str, is_aside: bool, size: int, in_hand: bool) -> None:
+    def add(self, sequence: int, place: str, namespace: str, is_aside: bool, size: int, claimed: bool) -> None:
         entry = Entry(sequence, namespace, place, "01", is_aside=is_aside)
         kept = Kept(size, float(sequence), entry.file_name)
-        self.entries.add(entry, kept, in_hand=in_hand)
-        self.known[entry] = (kept, in_hand)
+        self.entries.add(entry, kept, claimed=claimed)
+        self.known[entry] = (kept, claimed)
         self.latest = max(self.latest, sequence)
 
     @rule(data=st.data())
@@ -51,15 +51,15 @@ class Account(RuleBasedStateMachine):
         if entry is None:
             return
         after = replace(entry, tries=entry.tries + 1, is_aside=is_aside)
-        kept, in_hand = self.known.pop(entry)
+        kept, claimed = self.known.pop(entry)
         assert self.entries.remove(entry) == kept
-        self.entries.add(after, kept, in_hand=in_hand)
-        self.known[after] = (kept, in_hand)
+        self.entries.add(after, kept, claimed=claimed)
+        self.known[after] = (kept, claimed)
 
     @rule(data=st.data())
-    def let_go(self, data: Any) -> None:
+    def release(self, data: Any) -> None:
         entry = data.draw(st.sampled_from([*self.known, Entry(99, "shop", PLACES[0], "02")]))
-        self.entries.let_go(entry)
+        self.entries.release(entry)
         if entry in self.known:
             self.known[entry] = (self.known[entry][0], False)
 
@@ -75,17 +75,17 @@ class Account(RuleBasedStateMachine):
 
     @invariant()
     def finds_each(self) -> None:
-        for entry, (kept, in_hand) in self.known.items():
+        for entry, (kept, claimed) in self.known.items():
             assert entry in self.entries
             assert self.entries[entry] == kept
-            assert self.entries.is_in_hand(entry) is in_hand
+            assert self.entries.is_claimed(entry) is claimed
         for place in PLACES:
             of_place = sorted(entry for entry in self.known if entry.place == place)
             assert self.entries.first_of(place) == next((entry for entry in of_place if not entry.is_aside), None)
             assert self.entries.has_any(place) is bool(of_place)
         for namespace in NAMESPACES:
-            left = [entry for entry, (_, in_hand) in self.known.items() if entry.namespace == namespace and not in_hand]
-            assert self.entries.left_of(namespace) == len(left)
+            left = [entry for entry, (_, claimed) in self.known.items() if entry.namespace == namespace and not claimed]
+            assert self.entries.unclaimed_in(namespace) == len(left)
 
 
 def test_it_is_always_as_if_all_had_been_looked_at() -> None:

@@ -12,9 +12,9 @@ from datasource.api.objects import Lease
 from datasource_operator.decisions.election import (
     COUNTED_GAP,
     LEASE_DURATION,
-    LOOK_EVERY,
     RECREATE_AFTER,
     RELEASED_DURATION,
+    RETRY_PERIOD,
     Acquire,
     Decision,
     LeaseRecord,
@@ -61,25 +61,25 @@ RELEASED = record("", duration=RELEASED_DURATION)
         pytest.param(OURS, NO_TIME, HOLDING, Renew(), id="ours"),
         pytest.param(OURS, NO_TIME, ME, Renew(), id="ours, after we stepped down"),
         pytest.param(OURS.deleted(), NO_TIME, HOLDING, Renew(), id="ours, deleted"),
-        pytest.param(OURS.deleted(), NO_TIME, ME, WaitFor(LOOK_EVERY), id="ours, deleted after we stepped down"),
+        pytest.param(OURS.deleted(), NO_TIME, ME, WaitFor(RETRY_PERIOD), id="ours, deleted after we stepped down"),
         pytest.param(RELEASED, NO_TIME, ME, Acquire(), id="released"),
-        pytest.param(RELEASED.deleted(), NO_TIME, ME, WaitFor(LOOK_EVERY), id="released, then deleted"),
-        pytest.param(record(), NO_TIME, ME, WaitFor(LOOK_EVERY), id="somebody else's"),
-        pytest.param(record(), NO_TIME, HOLDING, WaitFor(LOOK_EVERY), id="taken from us"),
+        pytest.param(RELEASED.deleted(), NO_TIME, ME, WaitFor(RETRY_PERIOD), id="released, then deleted"),
+        pytest.param(record(), NO_TIME, ME, WaitFor(RETRY_PERIOD), id="somebody else's"),
+        pytest.param(record(), NO_TIME, HOLDING, WaitFor(RETRY_PERIOD), id="taken from us"),
         pytest.param(record(), LEASE_DURATION - SECOND / 4, ME, WaitFor(SECOND / 4), id="about to expire"),
         pytest.param(record(), LEASE_DURATION, ME, Acquire(), id="expired"),
-        pytest.param(record().deleted(), RECREATE_AFTER - SECOND, ME, WaitFor(LOOK_EVERY), id="deleted"),
+        pytest.param(record().deleted(), RECREATE_AFTER - SECOND, ME, WaitFor(RETRY_PERIOD), id="deleted"),
         pytest.param(record().deleted(), RECREATE_AFTER, ME, Recreate(3), id="deleted for long"),
         pytest.param(
             OURS.deleted(), LEASE_DURATION, ME, Recreate(3), id="ours, deleted after we stepped down for long"
         ),
-        pytest.param(record(""), NO_TIME, ME, WaitFor(LOOK_EVERY), id="emptied by hand"),
+        pytest.param(record(""), NO_TIME, ME, WaitFor(RETRY_PERIOD), id="emptied by hand"),
         pytest.param(record(""), LEASE_DURATION, ME, Acquire(), id="emptied by hand for long"),
-        pytest.param(record("me"), NO_TIME, ME, WaitFor(LOOK_EVERY), id="given to us by hand"),
-        pytest.param(record(renewed="mine"), NO_TIME, ME, WaitFor(LOOK_EVERY), id="taken by hand in the middle"),
-        pytest.param(record(duration=4 * LEASE_DURATION), LEASE_DURATION, ME, WaitFor(LOOK_EVERY), id="runs longer"),
+        pytest.param(record("me"), NO_TIME, ME, WaitFor(RETRY_PERIOD), id="given to us by hand"),
+        pytest.param(record(renewed="mine"), NO_TIME, ME, WaitFor(RETRY_PERIOD), id="taken by hand in the middle"),
+        pytest.param(record(duration=4 * LEASE_DURATION), LEASE_DURATION, ME, WaitFor(RETRY_PERIOD), id="runs longer"),
         pytest.param(record(duration=4 * LEASE_DURATION), 4 * LEASE_DURATION, ME, Acquire(), id="ran longer"),
-        pytest.param(record(duration=SECOND), 2 * SECOND, ME, WaitFor(LOOK_EVERY), id="claims to run shorter"),
+        pytest.param(record(duration=SECOND), 2 * SECOND, ME, WaitFor(RETRY_PERIOD), id="claims to run shorter"),
     ],
 )
 def test_what_to_do(observed: LeaseRecord | None, unchanged: timedelta, me: Me, decision: Decision) -> None:
@@ -182,7 +182,7 @@ def test_lease_in_place_of_a_deleted_one_is_no_release_and_keeps_count() -> None
     written = _lease(vacancy(41))
     assert not written.is_released
     assert written.transitions == 41
-    assert decide(written, NO_TIME, ME) == WaitFor(LOOK_EVERY)
+    assert decide(written, NO_TIME, ME) == WaitFor(RETRY_PERIOD)
     assert decide(written, LEASE_DURATION, ME) == Acquire()
 
 
@@ -191,5 +191,5 @@ def test_claim_is_known_as_ours_by_whoever_made_it() -> None:
     assert not written.is_released
     remembers = replace(ME, renew_times=frozenset({micro_time(NOW)}))
     assert decide(written, NO_TIME, remembers) == Renew()
-    assert decide(written, NO_TIME, Me("other", remembers.renew_times)) == WaitFor(LOOK_EVERY)
-    assert decide(written, NO_TIME, ME) == WaitFor(LOOK_EVERY), "one that somebody wrote in our name"
+    assert decide(written, NO_TIME, Me("other", remembers.renew_times)) == WaitFor(RETRY_PERIOD)
+    assert decide(written, NO_TIME, ME) == WaitFor(RETRY_PERIOD), "one that somebody wrote in our name"

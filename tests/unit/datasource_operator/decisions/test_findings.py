@@ -14,7 +14,7 @@ from datasource_operator.decisions.findings import finding_of
 from datasource_operator.decisions.observed import Trouble
 from datasource_operator.decisions.predicates import LATE_AFTER
 from datasource_operator.decisions.status import wanted_status
-from tests.support.builders import NOW, OWNERLESS, credential, observed, spec, surface, trouble
+from tests.support.builders import NOW, OWNERLESS, credential, observed, spec, status_settings, trouble
 
 SECOND = timedelta(seconds=1)
 
@@ -37,7 +37,7 @@ def test_nothing_is_ready_over_a_token_that_has_been_dead_for_minutes(
     finding = finding_of(seen)
     late = is_late and first_seen is not None
     assert finding.reason is (Reason.REFRESH_FAILING if late else Reason.AUTHORIZED)
-    ready = wanted_status(seen, finding, surface()).condition("Ready")
+    ready = wanted_status(seen, finding, status_settings()).condition("Ready")
     assert ready is not None
     assert ready.status == ("False" if late else "True")
 

@@ -37,7 +37,7 @@ from tests.support.builders import (
     raw_spec,
     spec,
     spec_without_oauth2,
-    surface,
+    status_settings,
     tombstone,
     trouble,
 )
@@ -283,15 +283,15 @@ def test_import_that_the_provider_refuses_is_told_as_one() -> None:
 
 def test_condition_stands_as_long_as_the_secret_does_and_a_refusal_is_news_once() -> None:
     bad = importing(look=ImportLook(problem="It has no key refresh_token."))
-    status = wanted_status(bad, finding_of(bad), surface())
+    status = wanted_status(bad, finding_of(bad), status_settings())
     condition = status.condition(IMPORTED)
     assert condition is not None
     assert (condition.status, condition.reason) == ("False", "Invalid")
     assert refused_import(Status(), status) == condition.message
     assert refused_import(status, status) is None
     waiting = importing(wanted=SUSPENDED)
-    waits = wanted_status(waiting, finding_of(waiting), surface())
+    waits = wanted_status(waiting, finding_of(waiting), status_settings())
     assert refused_import(Status(), waits) is None
     assert refused_import(waits, status) == condition.message
     none = observed()
-    assert wanted_status(none, finding_of(none), surface()).condition(IMPORTED) is None
+    assert wanted_status(none, finding_of(none), status_settings()).condition(IMPORTED) is None

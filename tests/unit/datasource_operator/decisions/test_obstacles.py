@@ -142,7 +142,7 @@ def test_whatever_is_refused_is_told_with_its_secret_and_asked_for_no_more(
         assert f"Secret {concerned}" in told.message
     assert is_immutable or words in told.message
     assert after.surroundings is not None
-    assert after.surroundings.look_again_at == (concerned if is_immutable else None), "its deletion mends that"
+    assert after.surroundings.watched_secret == (concerned if is_immutable else None), "its deletion mends that"
 
 
 def test_only_a_token_secret_can_be_mended_in_the_spec() -> None:
@@ -169,7 +169,7 @@ def test_first_obstacle_is_told_and_every_refused_kind_remembered() -> None:
     for step in steps:
         seen = refused(step, seen, refusal)
     assert seen.surroundings is not None
-    assert (seen.surroundings.problem, seen.surroundings.look_again_at) == (taken.problem, taken.look_again_at)
+    assert (seen.surroundings.problem, seen.surroundings.watched_secret) == (taken.problem, taken.watched_secret)
     assert seen.surroundings.refused == {Adopt, Clear, Release}
 
 
@@ -200,7 +200,7 @@ def test_secret_of_another_type_is_told_with_what_mends_it_and_watched() -> None
     assert found is not None
     assert found.reason is Reason.SECRET_CONFLICT
     assert f"Secret {TOKEN_SECRET} has another type than spec.tokenSecret.type says" in found.message
-    assert after.surroundings.look_again_at == TOKEN_SECRET
+    assert after.surroundings.watched_secret == TOKEN_SECRET
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tests.support.builders import (
     problem,
     settled,
     spec,
-    surface,
+    status_settings,
     token_secret,
     tombstone,
     trouble,
@@ -67,7 +67,7 @@ def test_nobody_is_sent_to_a_link_and_the_message_says_why(seen: Observed) -> No
     assert not finding.needs_person
     assert "spec.suspend is true" in finding.message
     assert "authorizationLink" not in finding.message
-    assert wanted_status(seen, finding, surface()).authorization_link is None
+    assert wanted_status(seen, finding, status_settings()).authorization_link is None
 
 
 @pytest.mark.parametrize("seen", EVERYTHING)
@@ -84,7 +84,7 @@ def test_a_link_that_stood_is_taken_away() -> None:
     seen = live(suspended(status=offered, generation=2))
     step = next_step(seen)
     assert isinstance(step, Settle)
-    assert wanted_status(seen, step.finding, surface()).authorization_link is None
+    assert wanted_status(seen, step.finding, status_settings()).authorization_link is None
 
 
 def test_resuming_offers_the_link_and_the_refresh_again() -> None:
@@ -104,7 +104,7 @@ def test_a_token_that_runs_out_is_told_and_waits_for_whoever_resumes() -> None:
     finding = finding_of(seen)
     assert (finding.reason, finding.state) == (Reason.REFRESH_FAILING, State.AUTHORIZED)
     assert finding.progress is Progress.WAITING
-    conditions = {each.type: each.status for each in wanted_status(seen, finding, surface()).conditions or ()}
+    conditions = {each.type: each.status for each in wanted_status(seen, finding, status_settings()).conditions or ()}
     assert conditions == {"Ready": "False"}
 
 
@@ -133,7 +133,7 @@ def test_other_requests_wait(request_: str) -> None:
     seen = suspended(credential(has_refresh_token=False), token_secret(), requests=requests)
     step = next_step(live(seen))
     assert isinstance(step, Settle)
-    assert wanted_status(seen, step.finding, surface()).handled is None
+    assert wanted_status(seen, step.finding, status_settings()).handled is None
 
 
 def test_a_refresh_asked_for_in_vain_is_handled_when_resumed() -> None:

@@ -27,7 +27,7 @@ from tests.support.builders import (
     observed,
     settled,
     spec,
-    surface,
+    status_settings,
     token_secret,
     tombstone,
 )
@@ -74,7 +74,7 @@ def test_a_secret_of_our_type_under_our_name_comes_back_with_a_restore() -> None
 
 def test_a_copy_is_no_end_of_a_token_that_the_status_tells() -> None:
     seen = observed(tombstone(), token_secret(name="copied", fields=NOBODY_WROTE))
-    assert wanted_status(seen, finding_of(seen), surface()).expires_at is None
+    assert wanted_status(seen, finding_of(seen), status_settings()).expires_at is None
 
 
 def test_what_is_whose_is_not_told_of_a_spec_that_cannot_be_read() -> None:

@@ -48,7 +48,7 @@ from datasource_operator.decisions.refresh_outcome import (
     RefreshOutcome,
     Store,
     TakeBack,
-    Unproven,
+    UnverifiedReply,
     Verdict,
     refresh_outcome,
     tokens_in,
@@ -130,7 +130,7 @@ def test_no_class_of_error_is_missing_in_the_table() -> None:
     assert ours == {type(error) for error, _, _ in ERRORS}
 
 
-SOMEBODY_ELSE = Unproven(REPLY, IdentityChanged("Its sub differs."))
+SOMEBODY_ELSE = UnverifiedReply(REPLY, IdentityChanged("Its sub differs."))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_dead_grant_is_written_down(answer: Answer, sends: int, verdict: Reason)
     written = outcome.change(turn(sends).facts)
     assert (written.facts.verdict, written.facts.intent, written.data) == (verdict, None, None)
     assert written.facts.handled.pending(Requests(refresh="1")).refresh is None
-    assert outcome.revoke is isinstance(answer, Unproven)
+    assert outcome.revoke is isinstance(answer, UnverifiedReply)
     assert outcome.stands(written.facts)
     assert outcome.is_about(turn(sends).facts)
     assert not outcome.is_about(written.facts)
@@ -208,7 +208,7 @@ def test_readable_refresh_token_is_stored_before_anything_else_is_judged(
 
 def test_answer_without_tokens_brings_none() -> None:
     assert tokens_in(DATA, OutcomeUnknown()) is None
-    for answer in (REPLY, Unproven(REPLY, IdentityMismatch("x"))):
+    for answer in (REPLY, UnverifiedReply(REPLY, IdentityMismatch("x"))):
         brought = tokens_in(DATA, answer)
         assert brought is not None
         assert (brought.access_token, brought.refresh_token) == ("at-2", "rt-2")
@@ -217,7 +217,7 @@ def test_answer_without_tokens_brings_none() -> None:
 def test_401_that_names_nobody_says_both_and_asks_for_a_person() -> None:
     outcome = refresh_outcome(turn(), Unauthorized("who are you?"), LATER)
     assert outcome.trouble is not None
-    assert (outcome.trouble.asks_for_a_person, outcome.trouble.look_again_at) == (True, "app")
+    assert (outcome.trouble.asks_for_a_person, outcome.trouble.watched_secret) == (True, "app")
     assert "who are you?" in outcome.trouble.message
     assert "client secret" in outcome.trouble.message
     assert "grant is gone" in outcome.trouble.message
@@ -286,7 +286,7 @@ def test_reply_without_refresh_token_or_scopes_keeps_those_there_are() -> None:
 
 
 def test_reply_that_nobody_vouches_for_gives_apps_nothing_and_keeps_the_grant() -> None:
-    outcome = refresh_outcome(turn(), Unproven(REPLY, IdentityMismatch("The id_token has run out.")), LATER)
+    outcome = refresh_outcome(turn(), UnverifiedReply(REPLY, IdentityMismatch("The id_token has run out.")), LATER)
     assert isinstance(outcome, KeepRefreshToken)
     written = outcome.change(turn().facts)
     assert written.data is not None
@@ -300,7 +300,7 @@ def test_reply_that_nobody_vouches_for_gives_apps_nothing_and_keeps_the_grant() 
 def test_refresh_token_that_is_kept_takes_back_what_was_said_of_the_one_before_and_of_no_other(new: str | None) -> None:
     """Else it would stand there and never be sent."""
     response = dataclass_replace(REPLY, refresh_token=new)
-    outcome = refresh_outcome(turn(), Unproven(response, IdentityMismatch("The id_token has run out.")), LATER)
+    outcome = refresh_outcome(turn(), UnverifiedReply(response, IdentityMismatch("The id_token has run out.")), LATER)
     assert isinstance(outcome, KeepRefreshToken)
     dead = msgspec.structs.replace(turn().facts, verdict=Reason.REFRESH_INTERRUPTED, verdict_message="invalid_grant")
     written = outcome.change(dead).facts
@@ -334,7 +334,7 @@ def test_pause_that_is_asked_for_with_another_status_is_kept_too() -> None:
 def test_rejected_client_waits_for_the_secret_that_may_mend_it() -> None:
     outcome = refresh_outcome(turn(), InvalidClient("invalid_client"), LATER)
     assert outcome.trouble is not None
-    assert (outcome.trouble.pause, outcome.trouble.look_again_at) == (BLOCKED_PAUSE, "app")
+    assert (outcome.trouble.pause, outcome.trouble.watched_secret) == (BLOCKED_PAUSE, "app")
 
 
 def test_host_that_may_not_be_called_is_told_with_its_field() -> None:
@@ -403,7 +403,7 @@ def test_what_is_asked_for_while_a_reply_is_waited_for_is_not_lost(answer: Answe
 
 
 def test_refresh_that_brought_apps_nothing_stays_asked_for() -> None:
-    unproven = Unproven(REPLY, IdentityMismatch("sub"))
+    unproven = UnverifiedReply(REPLY, IdentityMismatch("sub"))
     written = change(asked_turn(), unproven, PAGE)
     assert written.facts.page_request == PAGE
     assert written.entry is None

@@ -50,7 +50,7 @@ def test_setback_is_remembered_for_the_revision_that_it_happened_to(setback: Set
     assert (remembered.credential_id, remembered.revision) == (happened_to.credential_id, 41)
     assert remembered.try_again_at == LATER + timedelta(seconds=17)
     assert (remembered.reason, remembered.message) == (setback.reason, setback.message)
-    assert remembered.look_again_at == setback.look_again_at
+    assert remembered.watched_secret == setback.watched_secret
     assert len(setback.message) < 2048, "the words of the API server have no end of their own"
 
 
@@ -63,7 +63,7 @@ def test_what_nobody_need_mend_is_tried_again_without_anybody() -> None:
     ("name", "secret"), [("client", "app"), ("damaged", "calendar-oauth2-credential"), ("not stored", "x")]
 )
 def test_what_a_secret_mends_is_noticed_when_it_changes(name: str, secret: str) -> None:
-    assert (BEFORE_IT_WAS_SENT[name].look_again_at, BEFORE_IT_WAS_SENT[name].pause) == (secret, BLOCKED_PAUSE)
+    assert (BEFORE_IT_WAS_SENT[name].watched_secret, BEFORE_IT_WAS_SENT[name].pause) == (secret, BLOCKED_PAUSE)
 
 
 def test_words_of_the_api_server_are_passed_on_as_far_as_they_fit() -> None:

@@ -43,7 +43,7 @@ from tests.support.builders import (
     settled,
     spec,
     spec_without_oauth2,
-    surface,
+    status_settings,
     token_secret,
     tombstone,
     trouble,
@@ -291,7 +291,7 @@ def test_where_no_person_can_help_there_is_no_link(seen: Observed) -> None:
 
 def other_random(seen: Observed) -> Status:
     """The wanted status, were a new ticket to be made with other random bytes."""
-    return wanted_status(seen, finding_of(seen), surface(random_byte=b"s"))
+    return wanted_status(seen, finding_of(seen), status_settings(random_byte=b"s"))
 
 
 def test_a_link_that_stands_and_fits_is_kept() -> None:
@@ -325,7 +325,7 @@ def test_a_link_that_somebody_made_up_is_replaced() -> None:
 
 def test_a_standing_link_moves_with_the_external_url() -> None:
     waiting = settled(observed())
-    moved = wanted_status(waiting, finding_of(waiting), surface("https://moved.example.com/prefix", b"s"))
+    moved = wanted_status(waiting, finding_of(waiting), status_settings("https://moved.example.com/prefix", b"s"))
     assert moved.authorization_link is not None
     assert moved.authorization_link.startswith("https://moved.example.com/prefix/authorize/shop/calendar?")
     assert ticket_in(moved.authorization_link) == ticket_in(waiting.status.authorization_link)
@@ -344,7 +344,7 @@ def test_a_link_is_offered_beside_a_credential_that_works() -> None:
 
 @pytest.mark.parametrize("reason", Reason)
 def test_conditions_are_what_kstatus_reads(reason: Reason) -> None:
-    status = wanted_status(observed(), Finding(reason, "what and how"), surface())
+    status = wanted_status(observed(), Finding(reason, "what and how"), status_settings())
     conditions = {condition.type: condition for condition in status.conditions or ()}
     assert conditions["Ready"].status == ("True" if reason is Reason.AUTHORIZED else "False")
     assert ("Stalled" in conditions) is (reason in STALLED)
@@ -524,10 +524,10 @@ def test_there_is_no_patch_exactly_where_nothing_differs(current: Status, other:
 @walks(8, 50)
 def test_a_status_written_once_needs_no_second_patch(current: Status) -> None:
     seen = observed(credential(), status=current)
-    wanted = wanted_status(seen, finding_of(seen), surface())
+    wanted = wanted_status(seen, finding_of(seen), status_settings())
     written = msgspec.convert(msgspec.to_builtins(wanted), Status)
     again = replace(seen, status=written, now=NOW + timedelta(minutes=1))
-    assert status_patch(written, wanted_status(again, finding_of(again), surface(random_byte=b"s"))) is None
+    assert status_patch(written, wanted_status(again, finding_of(again), status_settings(random_byte=b"s"))) is None
 
 
 # What the API server does not take.
@@ -662,7 +662,9 @@ def test_what_a_provider_writes_fits_into_the_schema() -> None:
     assert status.granted_scopes[0].endswith("…")
     assert status.granted_scopes[-2:] == ("scope-997", "and 502 more")
     assert len(status.authorized_as) == fields["authorizedAs"]["maxLength"]
-    told = wanted_status(observed(), Finding(Reason.CLIENT_REJECTED, "x" * 50_000), surface()).condition("Ready")
+    told = wanted_status(observed(), Finding(Reason.CLIENT_REJECTED, "x" * 50_000), status_settings()).condition(
+        "Ready"
+    )
     assert told is not None
     assert len(told.message) == fields["conditions"]["items"]["properties"]["message"]["maxLength"]
 
@@ -694,7 +696,7 @@ def test_the_least_of_a_status_fits_however_much_an_api_server_says() -> None:
 
 # Where people sign in.
 
-SIGNED_IN = replace(surface(), signs_in=True)
+SIGNED_IN = replace(status_settings(), signs_in=True)
 
 
 def test_link_has_no_ticket_where_people_sign_in() -> None:
@@ -710,5 +712,5 @@ def test_link_changes_once_when_people_begin_to_sign_in_and_when_they_do_no_more
     assert status_patch(before.status, with_page) is not None
     after = observed(status=with_page)
     assert status_patch(with_page, wanted_status(after, finding_of(after), SIGNED_IN)) is None
-    back = wanted_status(after, finding_of(after), surface()).authorization_link
+    back = wanted_status(after, finding_of(after), status_settings()).authorization_link
     assert ticket_fits(ticket_in(back) or "", after.ticket_scope)

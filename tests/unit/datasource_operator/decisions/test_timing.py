@@ -20,9 +20,9 @@ from datasource_operator.decisions.observed import Surroundings
 from datasource_operator.decisions.predicates import LATE_AFTER
 from datasource_operator.decisions.steps import Settle
 from datasource_operator.decisions.timing import (
-    FORBIDDEN_LOOK,
+    FORBIDDEN_RECHECK,
     LONGEST_WAIT,
-    WAITING_LOOK,
+    WAITING_RECHECK,
     Comeback,
     Refresh,
     comeback,
@@ -95,25 +95,25 @@ def test_request_ends_a_pause_of_a_day_once_a_minute(
 
 
 @pytest.mark.parametrize(
-    ("surroundings", "wanted_trouble", "look_after", "watched"),
+    ("surroundings", "wanted_trouble", "recheck_after", "watched"),
     [
-        pytest.param(None, None, WAITING_LOOK, None, id="waits for a person, nothing looked at"),
-        pytest.param(Surroundings(), None, WAITING_LOOK, None, id="waits for a person"),
-        pytest.param(Surroundings(problem()), None, FORBIDDEN_LOOK, None, id="nothing to be watched mends it"),
-        pytest.param(Surroundings(problem(), "s"), None, WAITING_LOOK, "s", id="a Secret mends it"),
-        pytest.param(Surroundings(None, "s"), None, WAITING_LOOK, None, id="nothing is to be mended"),
-        pytest.param(Surroundings(problem(), "s"), "t", WAITING_LOOK, "s", id="two Secrets: the one in the way"),
-        pytest.param(Surroundings(problem()), "t", WAITING_LOOK, "t", id="the one that a refresh lacks"),
-        pytest.param(None, "t", WAITING_LOOK, "t", id="only the one that a refresh lacks"),
+        pytest.param(None, None, WAITING_RECHECK, None, id="waits for a person, nothing looked at"),
+        pytest.param(Surroundings(), None, WAITING_RECHECK, None, id="waits for a person"),
+        pytest.param(Surroundings(problem()), None, FORBIDDEN_RECHECK, None, id="nothing to be watched mends it"),
+        pytest.param(Surroundings(problem(), "s"), None, WAITING_RECHECK, "s", id="a Secret mends it"),
+        pytest.param(Surroundings(None, "s"), None, WAITING_RECHECK, None, id="nothing is to be mended"),
+        pytest.param(Surroundings(problem(), "s"), "t", WAITING_RECHECK, "s", id="two Secrets: the one in the way"),
+        pytest.param(Surroundings(problem()), "t", WAITING_RECHECK, "t", id="the one that a refresh lacks"),
+        pytest.param(None, "t", WAITING_RECHECK, "t", id="only the one that a refresh lacks"),
     ],
 )
 def test_somebody_looks_again_sooner_where_nothing_that_is_watched_can_mend_it(
-    surroundings: Surroundings | None, wanted_trouble: str | None, look_after: timedelta, watched: str | None
+    surroundings: Surroundings | None, wanted_trouble: str | None, recheck_after: timedelta, watched: str | None
 ) -> None:
-    failed = None if wanted_trouble is None else replace(trouble(), look_again_at=wanted_trouble)
+    failed = None if wanted_trouble is None else replace(trouble(), watched_secret=wanted_trouble)
     seen = observed(surroundings=surroundings, trouble=failed)
     back = comeback(seen, Settle(finding_of(seen)))
-    assert (back.look_after, back.watched_secret) == (look_after, watched)
+    assert (back.recheck_after, back.watched_secret) == (recheck_after, watched)
     assert back.refresh is None
 
 

@@ -1,7 +1,7 @@
-"""I/O: looks at providers that happen beside the reconcile workers: no worker waits for anybody whom a tenant names.
+"""I/O: lookups of provider metadata beside the reconcile workers, so that no worker waits for a provider that a tenant names.
 
-Whoever needs to know what a provider says of itself asks here, and goes on without it where it is not known yet. Once it is
-known, `looked` is told, and whoever comes back is given it.
+A reconciliation asks for the metadata of a provider. Where it is not known yet, the reconciliation goes on without it, and a
+lookup starts. Once the lookup has ended, `looked` is called with the key, and the next reconciliation gets the result.
 """
 
 import asyncio
@@ -23,52 +23,52 @@ from datasource_operator.cache import Key
 logger = structlog.get_logger(__name__)
 
 IN_ALL = 64
-"""Looks under way altogether. One takes 10 s at most where an issuer hangs: 5 s for each of two places."""
+"""Lookups at one time. One takes 10 s at most where an issuer hangs: 5 s for each of two URLs."""
 
 PER_NAMESPACE = 8
 PER_PROVIDER = 8
 RESERVED = 16
-"""Places for namespaces that have none."""
+"""Lookups that are kept for namespaces that have none at this time."""
 
 
-class NotLookedYet(Exception):
-    """It is not known yet; a look is under way, or waits for its turn."""
+class LookupPending(Exception):
+    """The metadata are not known yet. A lookup is under way or waits for its turn."""
 
 
 class _About(NamedTuple):
-    """Whose metadata a look is for."""
+    """The parameters that a lookup is for."""
 
     oauth2: OAuth2
     ca_bundle: str | None
 
 
 class _Told(NamedTuple):
-    """What came of a look."""
+    """The result of a lookup."""
 
     about: _About
     found: ProviderMetadata | SpecProblem | None
 
 
 @dataclass(slots=True)
-class ProviderLooks:
-    """Looks at the providers of Datasources, a few at a time for each namespace."""
+class ProviderLookups:
+    """Looks up the providers of Datasources, a few at a time for each namespace."""
 
     discovery: Discovery
     looked: Callable[[Key], None] = lambda _: None
-    """Told of a key whose look has shown something."""
+    """Called with the key of each lookup that has a result."""
     _places: FairBulkhead[Key] = field(
         default_factory=lambda: FairBulkhead(IN_ALL, PER_NAMESPACE, PER_PROVIDER, RESERVED)
     )
     _wanted: dict[Key, _About] = field(default_factory=dict)
     _running: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
     _told: dict[Key, _Told] = field(default_factory=dict)
-    """What waits for its key to come back; it comes at once."""
+    """Results that wait for the next reconciliation of their key, which comes at once."""
 
     async def metadata(self, key: Key, oauth2: OAuth2, ca_bundle: str | None) -> ProviderMetadata | None:
-        """What is known of a provider; None without an issuer, or where no endpoint depends on it. Waits for nobody.
+        """The metadata of a provider; None without an issuer, or where no endpoint depends on them. It does not wait.
 
         Raises:
-            NotLookedYet: whoever asked is told when it is known.
+            LookupPending: they are not known yet; `looked` is called when they are.
             MetadataUnavailable: an endpoint depends on it, and it could not be read a moment ago.
             InvalidSpec: an endpoint depends on it, and there is none that can be believed.
         """
@@ -85,21 +85,21 @@ class ProviderLooks:
         self._wanted[key] = about
         self._places.submit(key, namespace=key.namespace, provider=provider_of(place or issuer))
         self._start_what_fits()
-        raise NotLookedYet(issuer)
+        raise LookupPending(issuer)
 
     @property
     def running(self) -> int:
-        """How many are under way."""
+        """The number of lookups under way."""
         return len(self._running)
 
     def forget(self, key: Key) -> None:
-        """The Datasource is gone; a look that is under way ends by itself."""
+        """The Datasource is gone. A lookup that is under way ends by itself."""
         self._places.forget(key)
         self._wanted.pop(key, None)
         self._told.pop(key, None)
 
     async def stop(self) -> None:
-        """End what is under way, and forget everything: whoever leads next looks again."""
+        """Cancel what is under way, and forget all results. The next leader looks them up again."""
         self._places.forget_waiting()
         self._wanted.clear()
         tasks = list(self._running.values())
@@ -111,11 +111,11 @@ class ProviderLooks:
     def _start_what_fits(self) -> None:
         for key in self._places.admit():
             about = self._wanted.pop(key)
-            self._running[key] = asyncio.create_task(self._run(key, about), name=f"look at the provider of {key}")
+            self._running[key] = asyncio.create_task(self._run(key, about), name=f"look up the provider of {key}")
 
     async def _run(self, key: Key, about: _About) -> None:
         try:
-            await self._look(key, about)
+            await self._look_up(key, about)
         finally:
             del self._running[key]
             self._places.leave(key)
@@ -126,7 +126,7 @@ class ProviderLooks:
                 self._places.submit(key, namespace=key.namespace, provider=provider_of(asked))
             self._start_what_fits()
 
-    async def _look(self, key: Key, about: _About) -> None:
+    async def _look_up(self, key: Key, about: _About) -> None:
         found: ProviderMetadata | SpecProblem | None
         try:
             found = await look_up_metadata(

@@ -15,7 +15,7 @@ from datasource.outbound.egress import EgressPolicy, rules
 from datasource.providers.discovery import Discovery
 from datasource.providers.transport import Transport
 from datasource_operator.cache import Key
-from datasource_operator.provider_looks import PER_NAMESPACE, NotLookedYet, ProviderLooks
+from datasource_operator.provider_lookups import PER_NAMESPACE, LookupPending, ProviderLookups
 from tests.support.builders import raw_spec
 from tests.support.hostile_provider import HostileProvider, ReceivedRequest, replies, stays_silent
 
@@ -55,11 +55,11 @@ class Looking:
     def __init__(self, transport: Transport) -> None:
         self.looked: asyncio.Queue[Key] = asyncio.Queue()
         discovery = Discovery(transport, time.monotonic, allow_insecure_http=True)
-        self.looks = ProviderLooks(discovery, self.looked.put_nowait)
+        self.lookups = ProviderLookups(discovery, self.looked.put_nowait)
 
     async def begin(self, key: Key, oauth2: OAuth2) -> None:
-        with pytest.raises(NotLookedYet):
-            await self.looks.metadata(key, oauth2, None)
+        with pytest.raises(LookupPending):
+            await self.lookups.metadata(key, oauth2, None)
 
     async def told(self) -> Key:
         async with asyncio.timeout(20):
@@ -67,7 +67,7 @@ class Looking:
 
     async def idle(self) -> None:
         async with asyncio.timeout(20):
-            while self.looks.running:  # noqa: ASYNC110 - what ends is a task of theirs
+            while self.lookups.running:  # noqa: ASYNC110 - what ends is a task of theirs
                 await asyncio.sleep(0.001)
 
 
@@ -76,7 +76,7 @@ async def looking() -> AsyncIterator[Looking]:
     async with Transport(LOCAL) as transport:
         one = Looking(transport)
         yield one
-        await one.looks.stop()
+        await one.lookups.stop()
 
 
 async def test_whoever_asks_waits_for_nobody_and_is_told_when_it_is_known() -> None:
@@ -84,11 +84,11 @@ async def test_whoever_asks_waits_for_nobody_and_is_told_when_it_is_known() -> N
         oauth2 = oauth2_at(provider)
         await one.begin(KEY, oauth2)
         assert await one.told() == KEY
-        metadata = await one.looks.metadata(KEY, oauth2, None)
+        metadata = await one.lookups.metadata(KEY, oauth2, None)
         assert metadata is not None
         assert metadata.token_endpoint == f"{provider.origin}/token"
         # Others find it at once, for as long as it is fresh.
-        assert await one.looks.metadata(Key("b", "y"), oauth2, None) is metadata
+        assert await one.lookups.metadata(Key("b", "y"), oauth2, None) is metadata
         assert len(provider.requests) == 1
 
 
@@ -96,11 +96,11 @@ async def test_issuers_that_hang_take_the_places_of_one_namespace_and_nobody_wai
     async with looking() as one, hanging_provider() as hangs, publishing() as provider:
         for number in range(60):
             await one.begin(Key("attacker", str(number)), oauth2_at(hangs))
-        hanging = set(one.looks._running)
+        hanging = set(one.lookups._running)
         assert len(hanging) == PER_NAMESPACE
         await one.begin(KEY, oauth2_at(provider))
         assert await one.told() == KEY
-        assert hanging <= set(one.looks._running), "it was waited for until they gave up"
+        assert hanging <= set(one.lookups._running), "it was waited for until they gave up"
 
 
 async def test_what_cannot_be_believed_is_told_and_raised_each_time_anew() -> None:
@@ -110,7 +110,7 @@ async def test_what_cannot_be_believed_is_told_and_raised_each_time_anew() -> No
         assert await one.told() == KEY
         for _ in range(2):
             with pytest.raises(InvalidSpec, match=r"spec\.oauth2\.issuer"):
-                await one.looks.metadata(KEY, oauth2, None)
+                await one.lookups.metadata(KEY, oauth2, None)
 
 
 async def test_what_cannot_be_read_now_brings_nobody_back() -> None:
@@ -120,7 +120,7 @@ async def test_what_cannot_be_read_now_brings_nobody_back() -> None:
         await one.idle()
         assert one.looked.empty()
         with pytest.raises(MetadataUnavailable):
-            await one.looks.metadata(KEY, oauth2, None)
+            await one.lookups.metadata(KEY, oauth2, None)
 
 
 async def test_answer_of_an_earlier_spec_is_not_given_for_a_later_one() -> None:
@@ -129,7 +129,7 @@ async def test_answer_of_an_earlier_spec_is_not_given_for_a_later_one() -> None:
         await one.begin(KEY, oauth2_at(second))
         assert await one.told() == KEY
         await one.idle()
-        metadata = await one.looks.metadata(KEY, oauth2_at(second), None)
+        metadata = await one.lookups.metadata(KEY, oauth2_at(second), None)
         assert metadata is not None
         assert metadata.issuer == second.origin
 
@@ -139,23 +139,23 @@ async def test_nothing_is_left_of_what_is_gone() -> None:
         for number in range(PER_NAMESPACE + 3):
             await one.begin(Key("a", str(number)), oauth2_at(hangs))
         for number in range(PER_NAMESPACE, PER_NAMESPACE + 3):
-            one.looks.forget(Key("a", str(number)))
-        assert not one.looks._wanted
+            one.lookups.forget(Key("a", str(number)))
+        assert not one.lookups._wanted
         await one.begin(Key("b", "x"), oauth2_at(provider))
         await one.told()
-        one.looks.forget(Key("b", "x"))
-        assert not one.looks._told
-        await one.looks.stop()
-        assert one.looks.running == 0
-        assert one.looks._places.waiting == 0
+        one.lookups.forget(Key("b", "x"))
+        assert not one.lookups._told
+        await one.lookups.stop()
+        assert one.lookups.running == 0
+        assert one.lookups._places.waiting == 0
 
 
 async def test_no_look_is_needed_without_an_issuer() -> None:
     async with looking() as one:
         oauth2 = parse_spec(raw_spec(), allow_insecure_http=False).oauth2
         assert oauth2 is not None
-        assert await one.looks.metadata(KEY, oauth2, None) is None
-        assert one.looks.running == 0
+        assert await one.lookups.metadata(KEY, oauth2, None) is None
+        assert one.lookups.running == 0
 
 
 async def test_metadata_that_stands_elsewhere_takes_a_place_of_whoever_is_asked() -> None:
@@ -167,8 +167,8 @@ async def test_metadata_that_stands_elsewhere_takes_a_place_of_whoever_is_asked(
         assert oauth2 is not None
         await one.begin(KEY, oauth2)
         assert await one.told() == KEY
-        found = await one.looks.metadata(KEY, oauth2, None)
+        found = await one.lookups.metadata(KEY, oauth2, None)
         assert found is not None
         assert found.token_endpoint == f"{issuer}/token"
         # What the place said is not what the issuer says.
-        assert not one.looks.discovery.is_known(issuer)
+        assert not one.lookups.discovery.is_known(issuer)

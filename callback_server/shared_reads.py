@@ -1,12 +1,11 @@
-"""I/O: reads on behalf of whoever knocks, so that a thousand who knock at one door cost no more than a few.
+"""I/O: reads of the API server for visitors who may be strangers: shared and limited (known as single flight).
 
-A read serves everyone who asked before it began. So each answer is as fresh as that of a read of its own, and a person with the
-right ticket passes among a thousand visitors with a wrong one. One door is looked at a few times a second at most, and all of
-them together at a steady pace, in turn. A visitor who has the key gives the place in that line back: only strangers are held
-to its pace.
+One read serves all requests for the same object that came before it began. So each answer is as fresh as that of a read of its
+own, and a thousand requests cost no more than a few. One object is read a few times a second at most. A rate limiter bounds all
+reads together. A visitor who turns out to have the right ticket gives the place in its queue back: only strangers use it up.
 
-A request with a mark of ours (`records/link_keys.py`) waits in no line of strangers, but in that of its namespace or
-Datasource. For a forged mark nothing is read. A request without a mark, as in v0.1.0, waits in a line of its own.
+There are several such queues, the lanes. A request with a mark of ours (`records/link_keys.py`) waits in the lane of its
+namespace or Datasource. All requests without a mark, as v0.1.0 made links, share one lane. For a forged mark nothing is read.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from callback_server.flows import FlowStore
-from callback_server.limits import Buckets, Pace
+from callback_server.limits import Buckets, RateLimiter
 from callback_server.refusals import Refused
 from callback_server.situation import Observer, Situation
 from datasource.api.objects import Datasource
@@ -28,12 +27,12 @@ T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
 PER_DOOR = (4.0, 4)
-"""Reads at one door, per second and at once: a person needs two in a row, the page that comes back and where it leads."""
+"""Reads of one object, per second and at once. A person needs two in a row: for the callback, and for the page it leads to."""
 
 _DOORS = 1024
 
 _OWNERS = 1024
-"""How many namespaces and Datasources have lines at one time; only what carries a mark of ours makes one."""
+"""How many namespaces and Datasources have a lane at one time. Only a request with a mark of ours makes one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,42 +43,42 @@ class _Read(Generic[T]):
 
 
 class SharedReads(Generic[K, T]):
-    """One read for all who asked for the same before it began."""
+    """Reads by key: one read answers all requests for a key that came before it began."""
 
     def __init__(
         self,
         read: Callable[[K], Awaitable[T]],
-        pace: Pace,
+        limiter: RateLimiter,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._read = read
-        self._pace = pace
+        self._limiter = limiter
         self._sleep = sleep
         self._latest: dict[K, _Read[T]] = {}
         self._monotonic = monotonic
         self._doors = Buckets(monotonic, most=_DOORS)
 
-    async def look(self, key: K, has_key: Callable[[T], bool]) -> T:
-        """What a read says that begins after this call.
+    async def read(self, key: K, has_key: Callable[[T], bool]) -> T:
+        """Return the result of a read that begins after this call.
 
         Args:
-            key: of what is read.
-            has_key: whether what was found shows that who asks is no stranger.
+            key: what to read.
+            has_key: whether what was found shows that the visitor is no stranger, as the right ticket does.
 
         Raises:
-            Exceeded: too many different ones are waited for.
+            Exceeded: too many other keys wait to be read.
         """
         read = self._latest.get(key)
         if read is None or read.has_begun:
-            # Only whoever begins a read stands in line; those who join it cost nothing.
-            read = self._begin(key, self._pace.stand_in_line(), after=read)
-        # Shielded: one who goes away must not take the others' answer along.
+            # Only the request that begins a read takes a place in the queue. Those that join it cost nothing.
+            read = self._begin(key, self._limiter.reserve(), after=read)
+        # Shielded: a visitor who goes away must not cancel the read of the others.
         found = await asyncio.shield(read.task)
         if not read.is_given_back and has_key(found):
             read.is_given_back = True
-            self._pace.step_out()
+            self._limiter.cancel()
         return found
 
     def _begin(self, key: K, turn: float, after: "_Read[T] | None") -> _Read[T]:
@@ -102,50 +101,50 @@ class SharedReads(Generic[K, T]):
         if self._latest.get(key) is read:
             del self._latest[key]
         if not read.task.cancelled():
-            read.task.exception()  # taken: everybody who waited may be gone by now
+            read.task.exception()  # retrieved, so that asyncio does not log it where all visitors are gone
 
 
 @dataclass(slots=True)
 class Lane:
-    """What those may make us read who stand in one line."""
+    """The reads that share one rate limiter: Datasources, their situations, and flow records."""
 
     observer: Observer
     flows: FlowStore
-    pace: Pace
+    limiter: RateLimiter
     _datasources: SharedReads[tuple[str, str], Datasource | None] = field(init=False)
     _situations: SharedReads[tuple[str, str], Situation | None] = field(init=False)
     _records: SharedReads[str, StoredFlow | None] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._datasources = SharedReads(lambda place: self.observer.datasource(*place), self.pace)
-        self._situations = SharedReads(lambda place: self._situation(*place), self.pace)
-        self._records = SharedReads(self.flows.find_named, self.pace)
+        self._datasources = SharedReads(lambda place: self.observer.datasource(*place), self.limiter)
+        self._situations = SharedReads(lambda place: self._situation(*place), self.limiter)
+        self._records = SharedReads(self.flows.find_named, self.limiter)
 
     async def datasource(
         self, namespace: str, name: str, *, has_key: Callable[[Datasource], bool]
     ) -> Datasource | None:
-        """As `Observer.datasource`, on behalf of a stranger.
+        """As `Observer.datasource`, for a visitor who may be a stranger.
 
         Raises:
-            Exceeded: too much is waited for.
+            Exceeded: too many reads wait.
         """
-        return await self._datasources.look((namespace, name), _where_there_is_one(has_key))
+        return await self._datasources.read((namespace, name), _where_there_is_one(has_key))
 
     async def situation(self, namespace: str, name: str, *, has_key: Callable[[Situation], bool]) -> Situation | None:
-        """As `Observer.situation`, on behalf of a stranger; None where there is none that can be used.
+        """As `Observer.situation`, for a visitor who may be a stranger; None where none can be used.
 
         Raises:
-            Exceeded: too much is waited for.
+            Exceeded: too many reads wait.
         """
-        return await self._situations.look((namespace, name), _where_there_is_one(has_key))
+        return await self._situations.read((namespace, name), _where_there_is_one(has_key))
 
     async def record(self, key: FlowKey, *, has_key: Callable[[StoredFlow], bool]) -> StoredFlow | None:
-        """As `FlowStore.find`, on behalf of a stranger.
+        """As `FlowStore.find`, for a visitor who may be a stranger.
 
         Raises:
-            Exceeded: too much is waited for.
+            Exceeded: too many reads wait.
         """
-        return await self._records.look(key.secret_name, _where_there_is_one(has_key))
+        return await self._records.read(key.secret_name, _where_there_is_one(has_key))
 
     async def _situation(self, namespace: str, name: str) -> Situation | None:
         datasource = await self.observer.datasource(namespace, name)
@@ -156,8 +155,8 @@ class Lane:
 
 
 @dataclass(slots=True)
-class Looks:
-    """The lines: one for all that carries no mark, one each for what does."""
+class Lanes:
+    """All lanes: one for requests without a mark, and one for each owner of a mark of ours."""
 
     new_lane: Callable[[], Lane]
     _unmarked: Lane = field(init=False)
@@ -167,10 +166,15 @@ class Looks:
         self._unmarked = self.new_lane()
 
     def lane(self, origin: Origin, owner: Hashable, *, refused: Refused) -> Lane:
-        """The line for what is from there; `owner` is whose doors a mark of ours may have been made for.
+        """The lane for a request.
+
+        Args:
+            origin: what the mark of the request says.
+            owner: the namespace or Datasource that a mark of ours is for.
+            refused: what to raise for a forged mark.
 
         Raises:
-            Refused: it is forged, and nothing is read for it.
+            Refused: the mark is forged; nothing is read for it.
         """
         match origin:
             case Origin.FORGED:

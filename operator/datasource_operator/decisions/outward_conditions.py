@@ -1,4 +1,7 @@
-"""Conditions that looks at others make: they change no state, and join what is written anyway. Pure."""
+"""Conditions about services outside of the cluster: the provider, and the service of spec.probe. Pure.
+
+They change no state. They are written with the next write of the status, unless they are news.
+"""
 
 from datetime import datetime
 
@@ -10,17 +13,17 @@ from datasource.outbound.reach import Reach
 from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.predicates import usable_credential
 
-LOOKS = (PROVIDER_REACHABLE, ACCEPTED)
-"""Their types."""
+OUTWARD_TYPES = (PROVIDER_REACHABLE, ACCEPTED)
+"""The types of these conditions."""
 
 _ASKED_FOR = frozenset({ACCEPTED})
-"""Whose first success is news: somebody wrote spec.probe to read it."""
+"""The types whose first success is news. A person who wrote spec.probe waits for it."""
 
 _REACHABLE = "Reachable"
 
 
 def provider_reachable(seen: Observed) -> Condition | None:
-    """What the last look showed. After a restart nothing is known for a moment, and what stands is kept."""
+    """Whether the provider can be reached. While nothing is known after a restart, the current condition is kept."""
     stood = seen.status.condition(PROVIDER_REACHABLE)
     if seen.oauth2 is None:
         return None
@@ -31,7 +34,7 @@ def provider_reachable(seen: Observed) -> Condition | None:
 
 
 def accepted(seen: Observed) -> Condition | None:
-    """What spec.probe has shown of the access token; nothing where there is none that is in use."""
+    """Whether the service of spec.probe accepts the access token; None where apps have no token."""
     if not isinstance(seen.spec, Spec) or seen.spec.probe is None or usable_credential(seen) is None:
         return None
     found = seen.probed.acceptance
@@ -41,8 +44,8 @@ def accepted(seen: Observed) -> Condition | None:
     return _condition(seen, ACCEPTED, found.status, found.reason, found.message)
 
 
-def look_conditions(seen: Observed) -> tuple[Condition, ...]:
-    """All of them that are known."""
+def outward_conditions(seen: Observed) -> tuple[Condition, ...]:
+    """The conditions of both types, as far as they are known."""
     return tuple(each for each in (provider_reachable(seen), accepted(seen)) if each is not None)
 
 
@@ -58,28 +61,28 @@ def _condition(seen: Observed, type_: str, status: str, reason: str, message: st
 
 
 def reach_is_news(status: Status, reach: Reach) -> bool:
-    """Whether a look showed something for which a status is worth a write."""
+    """Whether a check of the provider found something that is worth a write of the status."""
     stood = status.condition(PROVIDER_REACHABLE)
     return _is_news(None if stood is None else (stood.status, stood.reason), _meaning(reach), PROVIDER_REACHABLE)
 
 
 def conditions_are_news(before: Status, after: Status) -> bool:
-    """Whether conditions are worth a write for themselves.
+    """Whether the conditions of two statuses differ so much that the status is worth a write.
 
-    A look whose outcome changed is. The first that shows that all is well is not, nor are other words for the same.
+    A changed result of a check is. A first result that is good is not, and neither is another message for the same result.
     """
     if _settled(before) != _settled(after):
         return True
-    return any(_is_news(_told(before, type_), _told(after, type_), type_) for type_ in LOOKS)
+    return any(_is_news(_told(before, type_), _told(after, type_), type_) for type_ in OUTWARD_TYPES)
 
 
 def transition_time(stood: Condition | None, status: str, now: datetime) -> str:
-    """Since when a condition has its status."""
+    """The time since which a condition has its status: `now`, unless it had the same status before."""
     return stood.last_transition_time if stood is not None and stood.status == status else rfc3339(now)
 
 
 def _settled(status: Status) -> tuple[Condition, ...]:
-    return tuple(each for each in status.conditions or () if each.type not in LOOKS)
+    return tuple(each for each in status.conditions or () if each.type not in OUTWARD_TYPES)
 
 
 def _told(status: Status, type_: str) -> tuple[str, str] | None:

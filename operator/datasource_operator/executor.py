@@ -73,7 +73,7 @@ from datasource_operator.decisions.steps import (
 )
 from datasource_operator.importer import Importer
 from datasource_operator.observer import Observer
-from datasource_operator.provider_looks import ProviderLooks
+from datasource_operator.provider_lookups import ProviderLookups
 from datasource_operator.refresh_memory import RefreshMemory
 from datasource_operator.surroundings import SurroundingsReader
 from datasource_operator.token_secret_writer import TokenSecretWriter
@@ -82,7 +82,7 @@ logger = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Steps:
+class Executor:
     """Carries out steps; keeps the cache at least as new as its own writes."""
 
     kube: Kube
@@ -96,7 +96,7 @@ class Steps:
     """The keys that there are at this moment."""
     credential_secrets: CredentialSecrets = field(init=False, repr=False)
     observer: Observer = field(init=False, repr=False)
-    providers: ProviderLooks = field(init=False, repr=False)
+    providers: ProviderLookups = field(init=False, repr=False)
     surroundings: SurroundingsReader = field(init=False, repr=False)
     token_secrets: TokenSecretWriter = field(init=False, repr=False)
     clients: Clients = field(init=False, repr=False)
@@ -116,7 +116,7 @@ class Steps:
             self.now,
             link_keys=self.link_keys,
         )
-        self.providers = ProviderLooks(self.discovery)
+        self.providers = ProviderLookups(self.discovery)
         self.surroundings = SurroundingsReader(self.kube, self.settings, self.providers, self.clients)
         self.token_secrets = TokenSecretWriter(self.kube, self.cache, self.observer, self.surroundings)
         self.imports = Importer(self.kube, self.observer, self.providers, self.clients, self.token_bytes)
@@ -195,7 +195,7 @@ class Steps:
 
     async def _clear(self, key: Key, seen: Observed, step: Clear) -> Observed:
         if step.credential is not None:
-            await self._bury(key, step.credential, step)
+            await self._write_tombstone(key, step.credential, step)
         else:
             conflict = await self._create_tombstone(key, seen, step)
             if conflict is not None:
@@ -220,7 +220,7 @@ class Steps:
             return conflict
         return None
 
-    async def _bury(self, key: Key, credential: Readable | Unreadable, step: Clear) -> None:
+    async def _write_tombstone(self, key: Key, credential: Readable | Unreadable, step: Clear) -> None:
         """Rewrite a credential to a tombstone. Its token stays for as long as it takes to revoke it, and no longer."""
         secret = await self.observer.credential(key)
         found = contents_in(secret.metadata)

@@ -12,8 +12,8 @@ from datasource.api.probe import Probe
 from datasource.api.states import ACCEPTED, PROVIDER_REACHABLE
 from datasource.outbound.reach import Obstacle, Reach
 from datasource_operator.decisions.acceptance import Acceptance, of_status
-from datasource_operator.decisions.looks import conditions_are_news, provider_reachable, reach_is_news
 from datasource_operator.decisions.observed import Observed, Probed
+from datasource_operator.decisions.outward_conditions import conditions_are_news, provider_reachable, reach_is_news
 from datasource_operator.decisions.status import status_patch
 from tests.support.builders import NOW, credential, observed, settled, spec, spec_without_oauth2
 
