@@ -31,9 +31,30 @@ ISSUED = "issued.json"
 """Beside the logs of a run: every secret that its provider issued."""
 
 
+LONGEST_FIRST = (
+    "faults/test_crash_after_write.py",
+    "e2e/test_every_page.py",
+    "cluster/test_refresh.py",
+    "faults/test_watches_that_end.py",
+    "release/test_release.py",
+    "docs/test_commands.py",
+    "cluster/test_lease.py",
+    "cluster/test_upgrade.py",
+    "cluster/test_large_objects.py",
+    "faults/test_unobserved.py",
+    "cluster/test_backup.py",
+    "cluster/test_plugin.py",
+    "e2e/test_sign_in_browser.py",
+    "e2e/test_planted_cookie.py",
+    "cluster/test_install.py",
+)
+"""Files of over 100 s each. One that begins last would keep a single worker busy while the others have nothing left to do."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that look back at everything the others did go last; `make test` has them in a run of their own."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    """Long files go first. Tests that look back at all the others go last; `make test` has them in a run of their own."""
+    rank = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: (item.get_closest_marker("last") is not None, rank.get(item.path, len(rank))))
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasource.api.objects import (
+    FAILED,
     MOST_OWNERS,
+    SUCCEEDED,
     Condition,
     Datasource,
+    LastAuthorization,
     Metadata,
     OwnerReference,
     Ownership,
@@ -178,3 +181,8 @@ def test_owner_reference_does_not_block_deletion() -> None:
         "uid": UID,
         "controller": True,
     }
+
+
+@pytest.mark.parametrize(("outcome", "has_failed"), [(SUCCEEDED, False), (FAILED, True)])
+def test_attempt_that_failed_is_known_by_its_outcome(outcome: str, has_failed: bool) -> None:
+    assert LastAuthorization("2026-07-01T12:00:00Z", outcome, "").has_failed is has_failed

@@ -11,7 +11,15 @@ from datasource.api.clock import rfc3339
 from datasource.api.objects import Condition, Datasource, Status
 from datasource.api.states import GRANT_EXPIRING, MEANING, Reason
 from datasource.records.contents import Contents, StoredCredential
-from datasource_operator.decisions.notices import MOST_NAMED, Kind, Notice, cloud_event, messages, notices_of
+from datasource_operator.decisions.notices import (
+    MOST_NAMED,
+    Kind,
+    Notice,
+    cloud_event,
+    event_of_a_test,
+    messages,
+    notices_of,
+)
 from datasource_operator.trimming import trimmed
 from tests.support.builders import NAMESPACE, NOW, UID, datasource, facts
 
@@ -200,3 +208,11 @@ def test_a_display_that_is_none_breaks_nothing(display: Any) -> None:
 
 def test_what_a_provider_made_long_is_cut() -> None:
     assert len(only(waiting(message="x" * 30_000)).message) == 512
+
+
+def test_message_of_a_test_has_the_same_shape_and_tells_of_no_datasource() -> None:
+    (message,) = messages(many(1))
+    ours = msgspec.json.decode(cloud_event(message, source="s", cluster="c", now=NOW))
+    test = msgspec.json.decode(event_of_a_test("1", namespace=NAMESPACE, source="s", cluster="c", now=NOW))
+    assert test.keys() == ours.keys()
+    assert (test["id"], test["type"].rpartition(".")[2], test["data"]["datasources"]) == ("1", "test", [])

@@ -17,6 +17,7 @@ from datasource_operator.decisions.obstacles import (
     secret_conflict,
     secret_is_a_copy,
     secret_is_leaving,
+    secret_lost_its_annotations,
     secrets_forbidden,
 )
 from datasource_operator.decisions.predicates import was_refused
@@ -181,6 +182,13 @@ def test_order_of_refusals_changes_nothing_of_what_is_asked_for_no_more() -> Non
         assert there is not None
         assert back is not None
         assert there.refused == back.refused == {type(one), type(other)}
+
+
+def test_secret_that_lost_its_annotations_is_named_with_what_it_may_hold_and_the_remedy() -> None:
+    told = secret_lost_its_annotations("some-secret")
+    assert (told.reason, told.state) == (Reason.SECRET_CONFLICT, State.ERROR)
+    assert "Secret some-secret has lost its annotations of datasource.dev" in told.message
+    assert "It may hold a token. Delete it" in told.message
 
 
 def test_copy_is_told_with_both_ways_out() -> None:

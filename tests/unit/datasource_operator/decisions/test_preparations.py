@@ -1,13 +1,15 @@
 """What is done before a state is told, one preparation at a time: the chain of all is the policy's."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
+from datasource.api.clock import rfc3339
 from datasource.api.names import REVOKE_FINALIZER, page_link
-from datasource.api.objects import HandledEcho, Status
+from datasource.api.objects import HandledEcho, HistoryEcho, Status
 from datasource.api.requests import HandledSet, Requests
 from datasource.api.secret_metadata import NO_METADATA
 from datasource.api.spec import Spec
@@ -16,9 +18,10 @@ from datasource.api.states import Reason
 from datasource.oauth2.identity import expected_identity_hash
 from datasource.records.contents import Contents, Readable, StoredCredential
 from datasource.records.credential import Unreadable
+from datasource.records.page_request import PageRequest, RequestKind
 from datasource.records.secret_labels import as_written
 from datasource_operator.decisions.imports import step_of_import
-from datasource_operator.decisions.observed import Observed, Surroundings
+from datasource_operator.decisions.observed import Asked, HistoryRead, Observed, Surroundings
 from datasource_operator.decisions.preparations import (
     PREPARATIONS,
     clear_is_requested,
@@ -38,12 +41,14 @@ from datasource_operator.decisions.steps import (
     Hold,
     LookAround,
     MarkHandled,
+    ReadHistory,
     Relabel,
     Release,
     Step,
 )
 from tests.support.builders import (
     DANGLING,
+    NOW,
     OWNERLESS,
     credential,
     handled,
@@ -394,3 +399,24 @@ def test_preparations_are_all_in_the_chain() -> None:
         surroundings_are_unknown,
     }
     assert set(PREPARATIONS) == named
+
+
+PAGE = PageRequest(RequestKind.CLEAR, "0" * 32, NOW, "ada", "credential-1")
+
+
+def test_clear_that_a_page_asked_for_is_carried_out_with_who_asked() -> None:
+    """An annotation that asks at the same time is answered by it, too."""
+    seen = observed(credential(page_request=PAGE), requests=Requests(clear_credential="1"), page_request_by="ada")
+    step = clear_is_requested(seen)
+    assert isinstance(step, Clear)
+    assert step.asked == Asked("ada", PAGE.id)
+    assert step.handled.pending(Requests(clear_credential="1")).clear_credential is None
+
+
+def test_history_is_read_once_where_something_new_happened() -> None:
+    seen = observed(credential(history="act-2"))
+    assert history_is_not_told(seen) == ReadHistory()
+    assert history_is_not_told(replace(seen, history=HistoryRead("act-2", ()))) is None
+    told = Status(history=(HistoryEcho("act-2", rfc3339(NOW), "clear", "ada"),))
+    assert history_is_not_told(replace(seen, status=told)) is None
+    assert history_is_not_told(observed(credential())) is None

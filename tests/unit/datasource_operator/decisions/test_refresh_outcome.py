@@ -43,6 +43,7 @@ from datasource.records.schedule import SHORTEST_PAUSE, refresh_due
 from datasource.records.turn import LAST_TRY_AFTER, Turn
 from datasource_operator.decisions.refresh_outcome import (
     Answer,
+    Identified,
     KeepRefreshToken,
     LeaveIntent,
     RefreshOutcome,
@@ -341,6 +342,23 @@ def test_host_that_may_not_be_called_is_told_with_its_field() -> None:
     outcome = refresh_outcome(turn(), EgressDenied("10.0.0.1", Denied("a private network")), LATER)
     assert outcome.trouble is not None
     assert "spec.oauth2.tokenURL: 10.0.0.1 leads to" in outcome.trouble.message
+
+
+def test_who_stands_behind_an_import_is_stored_with_its_first_reply() -> None:
+    known = Identified(REPLY, shown="ada@example.com", kept="{}", problem=None)
+    outcome = refresh_outcome(turn(), known, LATER)
+    assert isinstance(outcome, Store)
+    written = outcome.change(turn().facts)
+    assert (written.facts.authorized_as, written.facts.identity_problem) == ("ada@example.com", None)
+    assert written.data is not None
+    assert (written.data.identity, written.data.access_token) == ("{}", REPLY.access_token)
+
+
+def test_reply_to_an_import_is_stored_though_nobody_knows_who_stands_behind_it() -> None:
+    outcome = refresh_outcome(turn(), Identified(REPLY, problem="The id_token has run out."), LATER)
+    assert isinstance(outcome, Store)
+    written = outcome.change(turn().facts)
+    assert (written.facts.authorized_as, written.facts.identity_problem) == (None, "The id_token has run out.")
 
 
 def test_nothing_of_a_reply_can_be_printed() -> None:

@@ -12,15 +12,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasource.api.clock import rfc3339
 from datasource.api.names import ticket_in
-from datasource.api.objects import FAILED, SUCCEEDED, Condition, HandledEcho, LastAuthorization, Status
+from datasource.api.objects import FAILED, SUCCEEDED, Condition, HandledEcho, HistoryEcho, LastAuthorization, Status
 from datasource.api.requests import Requests
 from datasource.api.spec import Spec
 from datasource.api.states import Reason, State
 from datasource.records.credential import Unreadable
+from datasource.records.history import Act, entry_of
 from datasource.records.ticket import ticket_fits
 from datasource_operator.decisions.findings import finding_of
-from datasource_operator.decisions.observed import Finding, Observed
+from datasource_operator.decisions.observed import Finding, HistoryRead, Observed
 from datasource_operator.decisions.status import (
     MESSAGE_LIMIT,
     brought_nearer,
@@ -714,3 +716,19 @@ def test_link_changes_once_when_people_begin_to_sign_in_and_when_they_do_no_more
     assert status_patch(with_page, wanted_status(after, finding_of(after), SIGNED_IN)) is None
     back = wanted_status(after, finding_of(after), status_settings()).authorization_link
     assert ticket_fits(ticket_in(back) or "", after.ticket_scope)
+
+
+def test_history_that_was_read_is_told_and_another_one_leaves_what_stands() -> None:
+    entries = (entry_of("act-1", Act.CLEAR, by="ada", at=NOW), entry_of("act-2", Act.REFRESH, by="bob", at=NOW))
+    stands = Status(history=(HistoryEcho("act-1", rfc3339(NOW), Act.CLEAR, "ada"),))
+    seen = observed(credential(history="act-2"), status=stands, history=HistoryRead("act-2", entries))
+    told = settled(seen).status.history
+    assert told is not None
+    assert [(each.id, each.what, each.by) for each in told] == [
+        ("act-1", Act.CLEAR, "ada"),
+        ("act-2", Act.REFRESH, "bob"),
+    ]
+    # It was read for an act before the one that the Secret names now.
+    assert settled(replace(seen, history=HistoryRead("act-1", entries[:1]))).status.history == stands.history
+    # A Secret whose data tells of nothing leaves nothing to tell.
+    assert settled(replace(seen, history=HistoryRead("act-2", ()))).status.history is None
