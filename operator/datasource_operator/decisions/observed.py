@@ -212,12 +212,12 @@ class Observed:
     import_waits: str = ""
     """Why nothing can be done about it in this run; empty: nothing is known to be in the way."""
 
-    @property
+    @cached_property
     def oauth2(self) -> OAuth2 | None:
         """The OAuth2 parameters, where the spec has any that can be read."""
         return self.spec.oauth2 if isinstance(self.spec, Spec) else None
 
-    @property
+    @cached_property
     def template_problem(self) -> SpecProblem | None:
         """Why no token Secret can be written, although the credential may be in order."""
         return self.unrenderable or (template_problem(self.spec) if isinstance(self.spec, Spec) else None)
@@ -253,12 +253,12 @@ class Observed:
         """Of the parameters, where there are any."""
         return None if self.oauth2 is None else fingerprint(self.oauth2)
 
-    @property
+    @cached_property
     def facts(self) -> CredentialFacts | None:
         """What is known of the tokens of this Datasource; None where it has none."""
         return self.credential.facts if isinstance(self.credential, StoredCredential) else None
 
-    @property
+    @cached_property
     def is_ownerless(self) -> bool:
         """Whether the credential Secret came without ownerReferences, as a restore leaves it."""
         if not isinstance(self.credential, Readable):

@@ -1,7 +1,6 @@
 """What must be done before the state can be told. Pure."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import assert_never
 
 from datasource.api.names import ticket_in
@@ -176,7 +175,7 @@ PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
 
 
 def _waits_for_person(seen: Observed) -> bool:
-    return finding_of(replace(seen, surroundings=None)).state is State.NOT_AUTHORIZED
+    return finding_of(seen).state is State.NOT_AUTHORIZED
 
 
 def _is_settled_waiting(seen: Observed) -> bool:
