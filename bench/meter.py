@@ -2,17 +2,23 @@
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
 import msgspec
 
+from datasource.api.names import CREDENTIAL_SUFFIX, LINK_KEYS_SECRET, TOKEN_SUFFIX
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 REVIEWS = frozenset({"selfsubjectaccessreviews"})
 """Asked by POST; they store nothing."""
+NOT_OF_OBJECTS = frozenset({"leases", "events", "roles", "rolebindings"})
+"""The election, Events, and rights, which are a few for each namespace."""
+LINK_KEYS = "link keys"
+"""The Secret that an installation makes once, when an operator leads for the first time: no Datasource's, and told apart."""
 
 
 def cpu_seconds(pid: int) -> float:
@@ -64,9 +70,10 @@ class _Reference(msgspec.Struct, rename="camel"):
     resource: str = ""
     subresource: str = ""
     namespace: str = ""
+    name: str = ""
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, frozen=True):
     code: int = 0
 
 
@@ -76,7 +83,7 @@ class _Event(msgspec.Struct, rename="camel"):
     request_uri: str = msgspec.field(name="requestURI")
     user_agent: str = ""
     object_ref: _Reference | None = None
-    response_status: _Answer | None = None
+    response_status: _Answer = _Answer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +105,17 @@ class Call:
 class Calls(Counter[Call]):
     """How often each kind of request was made."""
 
-    def writes(self, *, besides: frozenset[str] = frozenset({"leases", "events", "roles", "rolebindings"})) -> int:
-        """How many writes, without those of the election, of Events, and of rights, which are a few for each namespace."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        """By namespace and name of a Datasource: the writes to it and to its Secrets, each with the code of its answer."""
+
+    def most_writes(self) -> int:
+        """How many writes the Datasource took that took most."""
+        return max(map(len, self.written.values()), default=0)
+
+    def writes(self, *, besides: frozenset[str] = NOT_OF_OBJECTS) -> int:
+        """How many writes, without those of some resources."""
         return sum(count for call, count in self.items() if call.is_write and call.resource not in besides)
 
     def events(self) -> int:
@@ -144,7 +160,10 @@ class AuditLog:
             event = msgspec.json.decode(line, type=_Event)
             is_other = bool(without_agent) and event.user_agent.startswith(without_agent)
             if event.user.username == user and event.user_agent.startswith(agent) and not is_other:
-                calls[_call(event)] += 1
+                call = _call(event)
+                calls[call] += 1
+                if call.is_write and call.resource not in NOT_OF_OBJECTS | {LINK_KEYS}:
+                    calls.written[_whose(event)].append(f"{call} {event.response_status.code}")
         return calls
 
     def _lines(self) -> list[bytes]:
@@ -168,8 +187,16 @@ class AuditLog:
 def _call(event: _Event) -> Call:
     reference = event.object_ref or _Reference()
     resource = reference.resource + (f"/{reference.subresource}" if reference.subresource else "")
+    if (reference.resource, reference.name) == ("secrets", LINK_KEYS_SECRET):
+        resource = LINK_KEYS
     verb = f"{event.verb} (dry run)" if "dryRun=" in event.request_uri else event.verb
     return Call(verb, resource)
+
+
+def _whose(event: _Event) -> tuple[str, str]:
+    """Namespace and name of the Datasource that a request was about."""
+    reference = event.object_ref or _Reference()
+    return reference.namespace, reference.name.removesuffix(CREDENTIAL_SUFFIX).removesuffix(TOKEN_SUFFIX)
 
 
 def service_account(namespace: str, name: str) -> str:

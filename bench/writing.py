@@ -10,7 +10,7 @@ from functools import partial
 from bench.bare import IN_FLIGHT, Seen, Watch, in_flight
 from bench.figures import Report, at_least, at_most, never_above
 from bench.fleet import Fleet, Member
-from bench.meter import Calls
+from bench.meter import LINK_KEYS, NOT_OF_OBJECTS, Calls
 from bench.world import World, world
 from datasource.api.clock import rfc3339
 
@@ -36,7 +36,7 @@ class Run:
     @property
     def writes(self) -> float:
         """Writes per object, to Datasources and Secrets."""
-        return self.calls.writes() / self.objects
+        return self.calls.writes(besides=NOT_OF_OBJECTS | {LINK_KEYS}) / self.objects
 
     @property
     def cpu(self) -> float:
@@ -254,6 +254,11 @@ def _compare(here: World, ours: Run, raw: Run, *, ratio: float, writes: float, c
     here.add("operator", "objects/s", ours.rate)
     here.add("operator to raw driver", "ratio", ours.rate / raw.rate, wanted=at_least(ratio))
     here.add("writes an object", "writes", ours.writes, wanted=never_above(writes))
+    most = ours.calls.most_writes()
+    here.add("writes of the object that took most", "writes", most, wanted=never_above(writes))
+    for (namespace, name), calls in ours.calls.written.items():
+        if len(calls) > writes:
+            here.report.out(f"      {namespace}/{name} took {len(calls)} writes: {', '.join(calls)}")
     here.add("raw driver: writes an object", "writes", raw.writes)
     here.add("Events an object, besides", "writes", ours.calls.events() / ours.objects)
     if raw.cpu_seconds:

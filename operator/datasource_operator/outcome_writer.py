@@ -10,6 +10,7 @@ import structlog
 from datasource.cluster.api_errors import ApiError, Unavailable
 from datasource.cluster.credential_secrets import CredentialSecrets, NotOurs
 from datasource.cluster.recording import Recording
+from datasource.records.change import Change
 from datasource.records.contents import Readable, StoredCredential, still_there
 from datasource.records.credential import CredentialFacts
 from datasource.records.standing import Standing
@@ -86,16 +87,23 @@ class OutcomeWriter:
                 return gone_on_from(found, sent)
             return Standing.LOST if _is_void(outcome, found.facts, sent) else found
 
+        def change(found: StoredCredential) -> Change:
+            wanted = outcome.change(found.facts)
+            if wanted.data is not None:
+                self.steps.token_secrets.begins_to_store(key, wanted.facts.stored_by, wanted.data)
+            return wanted
+
         def failed(error: ApiError | Unavailable) -> None:
             if isinstance(outcome, Store | KeepRefreshToken):
                 self._tell_that_it_waits(key, sent, error)
 
         try:
             written = await self.credential_secrets.write_until_it_stands(
-                *key, before, lambda found: outcome.change(found.facts), resolve, gives_up=gives_up, failed=failed
+                *key, before, change, resolve, gives_up=gives_up, failed=failed
             )
         finally:
             self.waiting.end(key)
+            self.steps.token_secrets.has_stored(key)
         if written.data is not None and written.resource_version is not None:
             self.steps.token_secrets.hand_over(key, written.resource_version, written.data)
         return written.stands

@@ -35,6 +35,16 @@ class TokenSecretWriter:
     surroundings: SurroundingsReader
     _in_hand: dict[Key, tuple[str, CredentialData]] = field(default_factory=dict, repr=False)
     """By key: what a refresh stored a moment ago, with the resourceVersion that it got; for the very next reconciliation."""
+    _on_its_way: dict[Key, tuple[str | None, CredentialData]] = field(default_factory=dict, repr=False)
+    """By key: what a refresh is storing, with the ID of its intent. A watch may show it before the write is answered."""
+
+    def begins_to_store(self, key: Key, stored_by: str | None, data: CredentialData) -> None:
+        """Spare a reconciliation that comes before the answer a read of what is being written; call `has_stored` then."""
+        self._on_its_way[key] = (stored_by, data)
+
+    def has_stored(self, key: Key) -> None:
+        """The write is over, however it ended."""
+        self._on_its_way.pop(key, None)
 
     def hand_over(self, key: Key, resource_version: str, data: CredentialData) -> None:
         """Spare the token Secret's next write a read of what was just written."""
@@ -118,6 +128,9 @@ class TokenSecretWriter:
     async def _data_of(self, key: Key, credential: StoredCredential) -> CredentialData:
         resource_version, data = self._in_hand.get(key, ("", None))
         if data is not None and resource_version == credential.resource_version:
+            return data
+        stored_by, data = self._on_its_way.get(key, (None, None))
+        if data is not None and stored_by == credential.facts.stored_by:
             return data
         return read_data(await self.observer.unchanged(key, credential))
 

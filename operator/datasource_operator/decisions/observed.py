@@ -221,12 +221,12 @@ class Observed:
     import_waits: str = ""
     """Why the import cannot go on in this reconciliation; empty: it can."""
 
-    @property
+    @cached_property
     def oauth2(self) -> OAuth2 | None:
         """The OAuth2 parameters, where the spec has any that can be read."""
         return self.spec.oauth2 if isinstance(self.spec, Spec) else None
 
-    @property
+    @cached_property
     def template_problem(self) -> SpecProblem | None:
         """Why no token Secret can be written, even if the credential is in order; None: one can."""
         return self.unrenderable or (template_problem(self.spec) if isinstance(self.spec, Spec) else None)
@@ -262,12 +262,12 @@ class Observed:
         """The fingerprint of the OAuth2 parameters; None where there are none."""
         return None if self.oauth2 is None else fingerprint(self.oauth2)
 
-    @property
+    @cached_property
     def facts(self) -> CredentialFacts | None:
         """The facts about the stored tokens, without the tokens; None where none are stored."""
         return self.credential.facts if isinstance(self.credential, StoredCredential) else None
 
-    @property
+    @cached_property
     def is_ownerless(self) -> bool:
         """Whether the credential Secret came without ownerReferences, as a restore leaves it."""
         if not isinstance(self.credential, Readable):

@@ -4,7 +4,6 @@ The name of a check is a sentence that is true where it returns a step.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import assert_never
 
 from datasource.api.names import ticket_in
@@ -181,7 +180,7 @@ PREPARATIONS: tuple[Callable[[Observed], Step | None], ...] = (
 
 
 def _waits_for_person(seen: Observed) -> bool:
-    return finding_of(replace(seen, surroundings=None)).state is State.NOT_AUTHORIZED
+    return finding_of(seen).state is State.NOT_AUTHORIZED
 
 
 def _is_settled_waiting(seen: Observed) -> bool:

@@ -58,6 +58,19 @@ async def test_a_token_of_another_version_is_not_written(version: str) -> None:
     assert await token_written(steps, kube) == ("stored", ["get", "create"])
 
 
+@pytest.mark.parametrize("stored_by", ["0b", None])
+async def test_a_token_that_another_refresh_is_storing_is_not_written(stored_by: str | None) -> None:
+    kube = KubeInMemory()
+    steps = steps_on(kube)
+    steps.token_secrets.begins_to_store(KEY, "0a", data("on its way"))
+    shown = credential(stored_by=stored_by)
+    metadata = kube.object(SECRETS, NAMESPACE, f"{NAME}-oauth2-credential")["metadata"]
+    metadata["annotations"] |= {} if stored_by is None else {Annotation.STORED_BY: stored_by}
+    await steps.take(WriteTokenSecret(planned(), shown, None), observed(shown))
+    written = kube.object(SECRETS, NAMESPACE, f"{NAME}-token")
+    assert b64decode(written["data"]["access_token"]) == b"stored"
+
+
 async def test_a_token_that_was_let_go_is_read_again() -> None:
     kube = KubeInMemory()
     steps = steps_on(kube)
