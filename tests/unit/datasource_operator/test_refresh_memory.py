@@ -239,3 +239,16 @@ def test_pause_that_a_provider_asked_for_is_ended_by_no_answer_to_another(provid
     remembered.succeeded(KEY)
     remembered.succeeded(THIRD)
     assert again == []
+
+
+@pytest.mark.parametrize("revision", [0, 2**63, 10**40])
+def test_a_revision_of_any_size_has_a_first_sighting(revision: int) -> None:
+    """The number stands in an annotation, which anybody with rights on the Secret may write."""
+    clock = Clock()
+    memory = RefreshMemory(clock, lambda: 0.5)
+    seen = facts(revision=revision)
+    assert memory.first_seen(KEY, seen, NOW) == NOW
+    clock.advance(timedelta(minutes=1))
+    assert memory.seen_before(KEY, seen, NOW) == NOW - timedelta(minutes=1)
+    assert memory.seen_before(KEY, facts(revision=revision + 1), NOW) is None
+    assert memory.seen_before(KEY, facts(revision=revision, credential_id="another"), NOW) is None
