@@ -65,12 +65,15 @@ class BoundedLists:
             async with asyncio.timeout(self.patience.total_seconds()):
                 return await send(request)
         async with self._places:
-            return await self._page(request, send)
+            response = await self._page(request, send)
+            if response.status == HTTPStatus.OK:
+                response._body = await read_list(await response.read(), self.listed)
+            return response
 
     @property
     def response_class(self) -> type[aiohttp.ClientResponse]:
         """The responses of the session."""
-        is_for_datasources, listed = self.is_for_datasources, self.listed
+        is_for_datasources = self.is_for_datasources
 
         class LeanResponse(aiohttp.ClientResponse):
             async def start(self, connection: Any) -> "LeanResponse":
@@ -79,18 +82,6 @@ class BoundedLists:
                     # kopf takes lines from here, and nothing else.
                     self.content = _LeanLines(self.content)  # type: ignore[assignment]
                 return self
-
-            async def json(self, **options: Any) -> Any:
-                if self.status != 200 or not is_for_datasources(self.url):
-                    return await super().json(**options)
-                try:
-                    return read_list(await self.read(), listed)
-                except ValueError:
-                    # No list, or one with something that is no Datasource: as kopf would take it.
-                    return await super().json(**options)
-                finally:
-                    # Nobody reads it again, and kopf keeps the response while it works on the list.
-                    self._body = b""
 
         return LeanResponse
 
@@ -140,16 +131,19 @@ async def _is_read(response: aiohttp.ClientResponse, most_bytes: float) -> bool:
     return True
 
 
-def read_list(body: bytes, listed: Callable[[Datasource], None]) -> dict[str, Any]:
-    """A LIST of Datasources as kopf gets it, after `listed` was told of each. What is large of one is gone before the next.
-
-    Raises:
-        ValueError: it is no list, or not of Datasources.
-    """
-    page = msgspec.json.decode(body, type=_List)
-    for each in page.items or ():
-        listed(msgspec.json.decode(lean(each, unread=_UNREAD), type=Datasource))
-    return {"kind": page.kind, "apiVersion": page.api_version, "metadata": page.metadata, "items": []}
+async def read_list(body: bytes, listed: Callable[[Datasource], None]) -> bytes:
+    """A LIST of Datasources as kopf gets it, after `listed` was told of each. What is large of one is gone before the next."""
+    try:
+        page = msgspec.json.decode(body, type=_List)
+        for each in page.items or ():
+            listed(msgspec.json.decode(lean(each, unread=_UNREAD), type=Datasource))
+            # A tenant may have made each as large as it can be.
+            await asyncio.sleep(0)
+    except ValueError:
+        # No list, or one with something that is no Datasource: kopf has its own words for that.
+        return body
+    page.items = []
+    return msgspec.json.encode(page)
 
 
 @dataclass(slots=True)

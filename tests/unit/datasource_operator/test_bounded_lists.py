@@ -123,7 +123,7 @@ async def test_owners_and_fields_of_a_whole_page_take_no_more_memory_than_those_
     peaks = []
     for each in (one, body):
         tracemalloc.start()
-        read_list(each, lambda _: None)
+        await read_list(each, lambda _: None)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # Not even one of them is ever parsed.

@@ -245,10 +245,9 @@ def test_pause_that_a_provider_asked_for_is_ended_by_no_answer_to_another(provid
 def test_a_revision_of_any_size_has_a_first_sighting(revision: int) -> None:
     """The number stands in an annotation, which anybody with rights on the Secret may write."""
     clock = Clock()
-    memory = RefreshMemory(clock, lambda: 0.5)
-    seen = facts(revision=revision)
-    assert memory.first_seen(KEY, seen, NOW) == NOW
+    remembers, seen = memory(clock), CredentialFacts(credential_id="one", revision=revision)
+    assert remembers.first_seen(KEY, seen, NOW) == NOW
     clock.advance(timedelta(minutes=1))
-    assert memory.seen_before(KEY, seen, NOW) == NOW - timedelta(minutes=1)
-    assert memory.seen_before(KEY, facts(revision=revision + 1), NOW) is None
-    assert memory.seen_before(KEY, facts(revision=revision, credential_id="another"), NOW) is None
+    assert remembers.seen_before(KEY, seen, NOW) == NOW - timedelta(minutes=1)
+    for other in (CredentialFacts(credential_id="one", revision=revision + 1), CredentialFacts("another", revision)):
+        assert remembers.seen_before(KEY, other, NOW) is None
