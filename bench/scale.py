@@ -67,7 +67,8 @@ async def scale(report: Report) -> None:
         before = _etcd_bytes(here)
         fleets = await _loaded(here, size.objects)
         kept = (_etcd_bytes(here) - before) / size.objects
-        here.add("etcd keeps of an object: a Datasource or a Secret", "KB", kept / 3000, wanted=at_most(5))
+        here.add("etcd keeps of a Datasource and its two Secrets", "KB", kept / 1000)
+        here.add("etcd keeps of an object: one of these three", "KB", kept / 3000, wanted=at_most(5))
         _values(here, fleets[0])
         steps.next("a start")
         await _start(here, size, empty)
