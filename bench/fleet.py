@@ -98,8 +98,8 @@ class Fleet:
         await self.store_credentials(age)
         await in_flight(_jobs(lambda member: self._authorize(self._load, member), self.members.values()))
 
-    async def make_due(self, age: timedelta = DUE_AGE, *, count: int | None = None) -> None:
-        """Make all tokens, or the first `count`, old enough to be due for a refresh; nothing else changes."""
+    async def make_due(self, age: timedelta = DUE_AGE, *, only: str | None = None) -> None:
+        """Make all tokens, or one Datasource's, old enough to be due for a refresh; nothing else changes."""
         await self._reread()
 
         async def one(member: Member) -> None:
@@ -107,7 +107,7 @@ class Fleet:
             await self._swap(self._load, member, facts)
             await self._write_status(self._load, member)
 
-        await in_flight(_jobs(one, list(self.members.values())[:count]))
+        await in_flight(_jobs(one, self.members.values() if only is None else [self.members[only]]))
 
     @staticmethod
     def expires_at(member: Member) -> datetime:

@@ -8,19 +8,24 @@ benches does it. SCALE_OBJECTS (100000) and SCALE_DUE (20000) bound it.
 import asyncio
 import os
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
-from bench.bare import Watch
+from bench.bare import Seen, Watch
 from bench.figures import Report, at_most, never_above
 from bench.fleet import Fleet
 from bench.meter import peak_kib, resident_kib
 from bench.objects import LIFETIME
-from bench.world import World, caught_up, world
+from bench.world import Operator, World, caught_up, world
 from bench.writing import PROVIDER_LATENCY, refreshed_since
+from datasource.api.names import credential_secret_name, default_token_secret_name
 from deploy.local.progress import Steps, Ticker
 from tests.support import etcd
+
+T = TypeVar("T")
 
 _PART = 2_500
 """Datasources in a namespace."""
@@ -62,7 +67,9 @@ async def scale(report: Report) -> None:
         before = _etcd_bytes(here)
         fleets = await _loaded(here, size.objects)
         kept = (_etcd_bytes(here) - before) / size.objects
-        here.add("etcd keeps of a Datasource and its two Secrets", "KB", kept / 1000, wanted=at_most(15))
+        here.add("etcd keeps of a Datasource and its two Secrets", "KB", kept / 1000)
+        here.add("etcd keeps of an object: one of these three", "KB", kept / 3000, wanted=at_most(5))
+        _values(here, fleets[0])
         steps.next("a start")
         await _start(here, size, empty)
         steps.next("a failover")
@@ -73,17 +80,13 @@ async def scale(report: Report) -> None:
 
 
 async def _loaded(here: World, objects: int) -> list[Fleet]:
-    ticker = Ticker(here.report.out)
-    fleets = []
+    fleets: list[Fleet] = []
+    begun = time.monotonic()
     for begin in range(0, objects, _PART):
         fleet = await here.fleet(min(_PART, objects - begin))
-        loading = asyncio.create_task(fleet.settle(LIFETIME - _LONG_LIFE))
-        while not loading.done():
-            await asyncio.wait({loading}, timeout=1)
-            ticker.tick(f"{begin} of {objects} are loaded".__str__)
-        await loading
+        await _told(here, fleet.settle(LIFETIME - _LONG_LIFE), f"{begin} of {objects} are loaded".__str__)
         fleets.append(fleet)
-    here.report.out(f"      {objects} settled Datasources were loaded in {ticker.elapsed}")
+    here.report.out(f"      {objects} settled Datasources were loaded in {time.monotonic() - begun:.0f} s")
     return fleets
 
 
@@ -98,8 +101,10 @@ async def _start(here: World, size: Size, empty: float) -> None:
     """One start over all of them, and a minute in which nothing happens."""
     here.audit.skip()
     begun = time.monotonic()
-    async with here.operator() as operator:
-        here.add("start to caught up", "s", await caught_up(operator) - begun, wanted=at_most(60))
+    async with here.operator(ready_within=_PATIENCE) as operator:
+        here.add("start to ready: all lists are read", "s", time.monotonic() - begun)
+        here.add("start to caught up", "s", await _quiet(here, operator) - begun, wanted=at_most(60))
+        here.add("CPU of a start", "s", operator.cpu())
         here.add("memory at its peak", "MiB", peak_kib(operator.pid) / 1024, wanted=at_most(400))
         here.add("memory at rest", "MiB", resident_kib(operator.pid) / 1024)
         here.add("an object, over the empty process", "KiB", (resident_kib(operator.pid) - empty) / size.objects)
@@ -115,33 +120,48 @@ async def _start(here: World, size: Size, empty: float) -> None:
 
 async def _failover(here: World, fleet: Fleet) -> None:
     """A standby with all of them in its caches takes over while one is due."""
-    async with here.operator(stands_by=True) as operator:
-        await caught_up(operator)
-        await fleet.make_due(_DUE_AGE, count=1)
-        await caught_up(operator)
-        async with Watch(here.load, fleet.namespace, refreshed_since(datetime.now(UTC)), patience=_PATIENCE) as watch:
+    async with here.operator(stands_by=True, ready_within=_PATIENCE) as operator:
+        await _quiet(here, operator)
+        # The last of its list: it must not be the first by chance.
+        name = fleet.names[-1]
+        await fleet.make_due(_DUE_AGE, only=name)
+        await _quiet(here, operator)
+        was_refreshed = refreshed_since(datetime.now(UTC))
+
+        def shows(seen: Seen) -> bool:
+            # Those that were loaded seem to be refreshed hours from now.
+            return seen.metadata.name == name and was_refreshed(seen)
+
+        async with Watch(here.load, fleet.namespace, shows, patience=_PATIENCE) as watch:
             begun = await here.let_lead()
             ended = await watch.until(1)
             here.add("failover to the first refresh that was due", "s", ended - begun, wanted=at_most(5))
 
 
 async def _storm(here: World, fleets: list[Fleet]) -> None:
-    """All of these are due when the operator begins to lead; the others stand beside them."""
+    """All of these become due while an operator stands by, which then leads; the others stand beside them."""
     count = sum(map(len, fleets))
-    for fleet in fleets:
-        await fleet.make_due(_DUE_AGE)
-    ends = {(fleet.namespace, each.name): fleet.expires_at(each) for fleet in fleets for each in fleet.members.values()}
-    async with AsyncExitStack() as watching, here.operator(stands_by=True) as operator:
-        await caught_up(operator)
+    async with AsyncExitStack() as watching, here.operator(stands_by=True, ready_within=_PATIENCE) as operator:
+        await _quiet(here, operator)
+        for number, fleet in enumerate(fleets):
+            # Not before it stands by: of what their tokens have left, nothing is to go by while it starts.
+            await _told(here, fleet.make_due(_DUE_AGE), f"{number * _PART} of {count} are due".__str__)
+        await _quiet(here, operator)
         shows = refreshed_since(datetime.now(UTC))
         watches = [
             await watching.enter_async_context(Watch(here.load, fleet.namespace, shows, patience=_PATIENCE))
             for fleet in fleets
         ]
+        ends = {
+            (fleet.namespace, each.name): fleet.expires_at(each) for fleet in fleets for each in fleet.members.values()
+        }
+        first = (min(ends.values()) - datetime.now(UTC)).total_seconds()
+        here.add("what the oldest token has left at a storm", "s", first)
         cpu, begun = operator.cpu(), await here.let_lead()
-        ended = max([await watch.until(len(fleet)) for fleet, watch in zip(fleets, watches, strict=True)])
+        await _told(here, _all_shown(fleets, watches), lambda: f"{sum(len(each.shown) for each in watches)} of {count}")
+        ended = max(at for watch in watches for at in watch.shown.values())
         here.add("refreshes in a storm", "objects/s", count / (ended - begun))
-        here.add("CPU a refresh in a storm", "ms", 1000 * (operator.cpu() - cpu) / count)
+        here.add("CPU a refresh in a storm, with looks at all others", "ms", 1000 * (operator.cpu() - cpu) / count)
         here.add("memory at its peak in a storm", "MiB", peak_kib(operator.pid) / 1024, wanted=at_most(400))
     wall = datetime.now(UTC) - timedelta(seconds=time.monotonic())
     expired = sum(
@@ -152,8 +172,44 @@ async def _storm(here: World, fleets: list[Fleet]) -> None:
     here.add("tokens that ran out in a storm", "tokens", expired, wanted=never_above(0))
 
 
+async def _all_shown(fleets: list[Fleet], watches: list[Watch]) -> None:
+    for fleet, watch in zip(fleets, watches, strict=True):
+        await watch.until(len(fleet))
+
+
+async def _quiet(here: World, operator: Operator) -> float:
+    """As `caught_up`, and says that it waits."""
+    async with asyncio.timeout(_PATIENCE):
+        return await _told(here, caught_up(operator), lambda: f"catches up, {operator.cpu():.0f} s of CPU so far")
+
+
+async def _told(here: World, work: Coroutine[Any, Any, T], state: Callable[[], str]) -> T:
+    """Do it, and say now and then how far it is."""
+    ticker = Ticker(here.report.out)
+    task = asyncio.create_task(work)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=1)
+            ticker.tick(state)
+        return task.result()
+    finally:
+        task.cancel()
+
+
 def _etcd_bytes(here: World) -> float:
     """What etcd keeps, of the newest revision alone."""
     url = here.control_plane.etcd_client_url
     etcd.compact(url)
     return float(etcd.ask(url, "/v3/maintenance/status", {})["dbSizeInUse"])
+
+
+def _values(here: World, fleet: Fleet) -> None:
+    """How long the values are that etcd keeps: its pages are never full, so they take more."""
+    url, secrets = here.control_plane.etcd_client_url, f"/registry/secrets/{fleet.namespace}"
+    name = fleet.names[0]
+    for what, key in (
+        ("a Datasource", f"/registry/datasource.dev/datasources/{fleet.namespace}/{name}"),
+        ("a credential Secret", f"{secrets}/{credential_secret_name(name)}"),
+        ("a token Secret", f"{secrets}/{default_token_secret_name(name)}"),
+    ):
+        here.add(f"etcd's value of {what}", "KB", len(etcd.value(url, key)) / 1000)

@@ -26,7 +26,7 @@ from datasource.process.installation import LEASE_NAME, SYSTEM_NAMESPACE
 from deploy.local.cache import BUILD, REPOSITORY
 from deploy.local.controlplane import ControlPlane
 from deploy.local.processes import Child, free_ports
-from deploy.local.stack import CALLBACK_SERVER, OPERATOR, Process, Stack, install
+from deploy.local.stack import CALLBACK_SERVER, OPERATOR, READY_WITHIN, Process, Stack, install
 from tests.support.api import LEASES, Api, Manifest, api_of
 
 FOLDER = BUILD / "bench"
@@ -84,10 +84,12 @@ class World:
         return fleet
 
     @asynccontextmanager
-    async def operator(self, *fleets: Fleet, stands_by: bool = False, **environ: str) -> AsyncIterator[Operator]:
+    async def operator(
+        self, *fleets: Fleet, stands_by: bool = False, ready_within: float = READY_WITHIN, **environ: str
+    ) -> AsyncIterator[Operator]:
         """The operator, ready, serving the namespaces of these fleets only; no fleets: all of them.
 
-        With `stands_by`, somebody else holds the Lease until `let_lead`.
+        With `stands_by`, somebody else holds the Lease until `let_lead`. It reads all lists `ready_within` so many seconds.
         """
         if stands_by:
             await self._hold_lease()
@@ -96,7 +98,7 @@ class World:
         process.child.start()
         try:
             # In a thread: what it talks to may run in this event loop.
-            await asyncio.to_thread(process.wait_until_ready)
+            await asyncio.to_thread(process.wait_until_ready, ready_within)
             yield Operator(process)
         finally:
             await asyncio.to_thread(process.stop)

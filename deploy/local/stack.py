@@ -63,9 +63,9 @@ class Process:
         self.child.start()
         self.wait_until_ready()
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, seconds: float = READY_WITHIN) -> None:
         """Wait until its probe says so."""
-        self.child.wait_until_ready(self._is_ready, seconds=READY_WITHIN)
+        self.child.wait_until_ready(self._is_ready, seconds=seconds)
 
     def stop(self) -> None:
         """SIGTERM, and wait until it ended."""

@@ -53,6 +53,7 @@ from datasource_operator.served_scopes import ServedScopes, Source
 from datasource_operator.status_writer import StatusWriter
 from datasource_operator.surroundings_schedule import SurroundingsSchedule
 from datasource_operator.sweeper import sweeper_for
+from datasource_operator.takeover import Takeover
 from datasource_operator.tasks import cancel, spawn
 from datasource_operator.trimming import trimmed
 from datasource_operator.waiting_replies import WaitingReplies
@@ -204,8 +205,7 @@ class Controller:
         """
         await self.served.may_begin()
         await self._link_keys.begin()
-        for key in self.cache.datasource_keys():
-            self.queue.add(key)
+        self.queue.begin_anew()
         self.queue.resume()
         self._refresher.is_stopping = False
         self._left_intents.leads = True
@@ -216,6 +216,7 @@ class Controller:
         work += [] if notifier is None else [("notifier", notifier.run)]
         work += [(f"worker {number}", self._reconciling.run) for number in range(WORKERS)]
         tasks = [spawn(name, run) for name, run in work] + self._revocations.start() + self._callback_rights.start()
+        tasks.append(asyncio.create_task(Takeover(self.cache, self.queue, utc_now).run(), name="takeover"))
         try:
             await asyncio.gather(*tasks)
         finally:

@@ -135,6 +135,13 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
         self._again.pop(key, None)
 
+    def begin_anew(self) -> None:
+        """Drop every place: whoever begins to lead adds each key again, in an order of its own."""
+        for key in self._waiting:
+            self.turns.forget(key)
+        self._waiting.clear()
+        self._later.clear()
+
     async def take(self) -> K:
         """Wait for a key that is due; call `done` with it afterwards."""
         while True:

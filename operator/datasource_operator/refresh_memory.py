@@ -6,6 +6,7 @@ Nothing here is needed for correctness after a restart: the Secret says what was
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from struct import Struct
 
 from datasource.concurrency.backoff import Backoff, full_jitter
 from datasource.records.credential import CredentialFacts
@@ -26,12 +27,11 @@ LOOK_GAP = timedelta(seconds=5)
 """How often a stranger's intent is looked at."""
 
 
-@dataclass(slots=True)
-class _Sighting:
-    credential_id: str
-    revision: int
-    at: float
-    """Monotonic: a clock that somebody sets back must make no refresh late."""
+_SIGHTING = Struct("=dq")
+"""When a revision was first seen, and its hash. It is packed: each of 100,000 credentials has one.
+
+The time is monotonic: a clock that somebody sets back must make no refresh late.
+"""
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class RefreshMemory:
     _failed_at: dict[Key, float] = field(default_factory=dict)
     """Monotonic."""
     _failures: dict[Key, int] = field(default_factory=dict)
-    _sightings: dict[Key, _Sighting] = field(default_factory=dict)
+    _sightings: dict[Key, bytes] = field(default_factory=dict)
     _strangers: dict[Key, _StrangersIntent] = field(default_factory=dict)
     _unsent: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     """Intents of ours that were written, perhaps, and surely not sent."""
@@ -70,15 +70,16 @@ class RefreshMemory:
         seen = self.seen_before(key, facts, now)
         if seen is not None:
             return seen
-        self._sightings[key] = _Sighting(facts.credential_id, facts.revision, self.monotonic())
+        self._sightings[key] = _SIGHTING.pack(self.monotonic(), _revision(facts))
         return now
 
     def seen_before(self, key: Key, facts: CredentialFacts, now: datetime) -> datetime | None:
         """The same, and None where it was not seen yet; may be asked from another thread, for it changes nothing."""
-        seen = self._sightings.get(key)
-        if seen is None or (seen.credential_id, seen.revision) != (facts.credential_id, facts.revision):
+        sighting = self._sightings.get(key)
+        if sighting is None:
             return None
-        return now - timedelta(seconds=self.monotonic() - seen.at)
+        at, revision = _SIGHTING.unpack(sighting)
+        return now - timedelta(seconds=self.monotonic() - at) if revision == _revision(facts) else None
 
     def trouble(self, key: Key, facts: CredentialFacts, generation: int, now: datetime) -> Trouble | None:
         """The last failure, as long as it is about that revision and that spec: an edit may have mended it.
@@ -174,3 +175,8 @@ class RefreshMemory:
             self._unsent,
         ):
             remembered.pop(key, None)
+
+
+def _revision(facts: CredentialFacts) -> int:
+    """Which one it is, in 64 bits whatever its number."""
+    return hash((facts.credential_id, facts.revision))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -119,15 +119,16 @@ class SecretWatch:
                 failures += 1
 
     async def _list(self) -> str:
-        # What was known before: at a start that is nothing, so that no second table of all Secrets stands beside the cache.
-        missing, resource_version, selectors = self._known(), "", _SELECTORS[self.source]
+        # What was known before, by its hash: no second table of all names stands beside the cache.
+        missing = {hash((key.namespace, name)) for key, name in self._known()}
+        resource_version, selectors = "", _SELECTORS[self.source]
         async for page, resource_version in self.kube.metadata_pages(  # noqa: B007 - the last one counts
             SECRETS, self.namespace, field_selector=selectors.fields, label_selector=selectors.labels
         ):
             # Many pages may take longer than a watch may be silent.
             self.alive_at = self.heard_at = self.monotonic()
             for item in page:
-                missing.pop((item.metadata.namespace, item.metadata.name), None)
+                missing.discard(hash((item.metadata.namespace, item.metadata.name)))
                 self._see(item)
         self._drop(missing)
         if int(resource_version) < self._newest and not self.history_went_back:
@@ -141,16 +142,17 @@ class SecretWatch:
         self._newest = max(self._newest, int(resource_version))
         return resource_version
 
-    def _known(self) -> dict[tuple[str, str], Key]:
-        """The Secrets that the list is about, by namespace and name, as far as they are known."""
+    def _known(self) -> Iterator[tuple[Key, str]]:
+        """The Secrets that the list is about, as far as they are known: whose, and their names."""
         known = self.cache.secret_names(self.source)
-        return {(key.namespace, name): key for key, name in known if self.namespace in {None, key.namespace}}
+        return ((key, name) for key, name in known if self.namespace in {None, key.namespace})
 
-    def _drop(self, missing: Mapping[tuple[str, str], Key]) -> None:
+    def _drop(self, missing: Collection[int]) -> None:
         """A watch that ended may have missed deletions."""
-        for (_, name), key in missing.items():
-            self.cache.drop_secret_named(key, name)
-            self.changed(key)
+        if missing:
+            for key, name in [(key, name) for key, name in self._known() if hash((key.namespace, name)) in missing]:
+                self.cache.drop_secret_named(key, name)
+                self.changed(key)
 
     async def _watch(self, resource_version: str) -> None:
         selectors = _SELECTORS[self.source]

@@ -1,5 +1,6 @@
 """I/O: one way to work on a key, for reconciling, refreshing and revoking: run the job, come again with backoff, log, count."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ class Worker:
             finally:
                 self.queue.done(key)
                 self.given_back(key)
+            # A look that finds nothing to do waits for nobody. Without a pause, 100,000 of them would hold up all else.
+            await asyncio.sleep(0)
 
     async def work_on(self, key: Key) -> None:
         """Do the job once, for a key that is in our hands. Whatever it raises, the key comes again."""

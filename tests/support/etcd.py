@@ -21,3 +21,10 @@ def compact(url: str) -> None:
     """Have it forget everything but the present; watches that go on from an older revision get 410."""
     revision = ask(url, "/v3/kv/range", {"key": base64.b64encode(b"/").decode()})["header"]["revision"]
     ask(url, "/v3/kv/compaction", {"revision": revision, "physical": True})
+
+
+def value(url: str, key: str) -> bytes:
+    """What stands at a key."""
+    answer = ask(url, "/v3/kv/range", {"key": base64.b64encode(key.encode()).decode()})
+    (kept,) = answer["kvs"]
+    return base64.b64decode(kept["value"])

@@ -592,3 +592,19 @@ async def test_places_that_were_given_up_do_not_pile_up() -> None:
     assert len(queue._later) < 100
     clock.advance(1000 * MINUTE)
     assert sorted(await take_all(queue)) == ["at rest", "edited"]
+
+
+async def test_whoever_begins_anew_knows_no_place_and_no_turn_of_before() -> None:
+    queue = queue_at(Clock())
+    for key in ("first", "second"):
+        queue.add(key)
+    # The first has a turn by now, not only a place.
+    taken = await queue.take()
+    queue.done(taken)
+    queue.add("later", delay=MINUTE)
+    queue.begin_anew()
+    assert (len(queue), queue.depth, queue.overdue_since()) == (0, 0, None)
+    queue.add("routine", Priority.ROUTINE)
+    queue.add("second", Priority.ROUTINE)
+    queue.add("urgent")
+    assert await take_all(queue) == ["urgent", "routine", "second"]

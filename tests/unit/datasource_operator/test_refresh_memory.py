@@ -239,3 +239,15 @@ def test_pause_that_a_provider_asked_for_is_ended_by_no_answer_to_another(provid
     remembered.succeeded(KEY)
     remembered.succeeded(THIRD)
     assert again == []
+
+
+@pytest.mark.parametrize("revision", [0, 2**63, 10**40])
+def test_a_revision_of_any_size_has_a_first_sighting(revision: int) -> None:
+    """The number stands in an annotation, which anybody with rights on the Secret may write."""
+    clock = Clock()
+    remembers, seen = memory(clock), CredentialFacts(credential_id="one", revision=revision)
+    assert remembers.first_seen(KEY, seen, NOW) == NOW
+    clock.advance(timedelta(minutes=1))
+    assert remembers.seen_before(KEY, seen, NOW) == NOW - timedelta(minutes=1)
+    for other in (CredentialFacts(credential_id="one", revision=revision + 1), CredentialFacts("another", revision)):
+        assert remembers.seen_before(KEY, other, NOW) is None

@@ -1,7 +1,7 @@
 """The watch of our Secrets: what it tells of a refusal, and that a long list is no stall."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -153,3 +153,35 @@ async def test_secret_that_cannot_be_dealt_with_keeps_no_other_from_being_seen()
     watch = SecretWatch(Telling([], []), cache, "shop", Source.TOKENS, lambda _: None, ServedScopes(("shop",)), Clock())
     await begun(watch)
     assert [key.name for key, _ in cache.secret_names(Source.TOKENS)] == ["listed", "watched"]
+
+
+class Listed(KubeInMemory):
+    """Answers a list with one Secret; `meanwhile` is called while it is read."""
+
+    def __init__(self, item: Metadata, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self.item, self.meanwhile = item, meanwhile
+
+    async def metadata_pages(self, *_: Any, **__: Any) -> AsyncIterator[tuple[list[PartialObject], str]]:
+        self.meanwhile()
+        yield [PartialObject(self.item)], "50"
+
+
+def _token_secret(name: str, *, namespace: str = "shop") -> Metadata:
+    told: dict[str, str] = {Annotation.DATASOURCE: name.removesuffix("-token"), Annotation.ROLE: Role.TOKEN}
+    return Metadata(name=name, namespace=namespace, uid=name, resource_version="7", annotations=told)
+
+
+async def test_a_list_ends_what_it_no_longer_has_and_nothing_else() -> None:
+    """Of two that are missing, one came while the list was read; what another namespace has is not asked for."""
+    cache, changed = Cache(), list[Key]()
+    stays, gone, comes = (_token_secret(f"{name}-token") for name in ("stays", "gone", "comes"))
+    elsewhere = _token_secret("gone-token", namespace="other")
+    for each in (stays, gone, elsewhere):
+        cache.store_secret(each)
+    kube = Listed(stays, lambda: cache.store_secret(comes))
+    await SecretWatch(kube, cache, "shop", Source.TOKENS, changed.append, ServedScopes(("shop",)), Clock())._list()
+    assert changed == [Key("shop", "gone")]
+    assert {name for _, name in cache.secret_names(Source.TOKENS)} == {"stays-token", "comes-token", "gone-token"}
+    assert cache.owner(elsewhere) == Key("other", "gone")
+    assert cache.owner(gone) is None

@@ -199,3 +199,27 @@ async def test_a_key_that_was_not_taken_from_the_queue_comes_again_through_it() 
     await bench.worker.work_on(KEY)
     assert bench.queue.depth == 1
     assert bench.given_back == [], "nobody took it"
+
+
+async def test_work_that_waits_for_nobody_leaves_turns_to_all_else() -> None:
+    """At a takeover a hundred thousand looks find nothing to do; a refresh and the Lease must go on meanwhile."""
+    clock, done, seen_by_others = Clock(), [], []
+    queue: WorkQueue[Key] = WorkQueue(clock, lambda: 1.0, FairTurns(8, 8), lambda key: key.namespace)
+
+    async def job(key: Key) -> Ending:
+        done.append(key)
+        return Done()
+
+    async def another() -> None:
+        while len(done) < 100:
+            seen_by_others.append(len(done))
+            await asyncio.sleep(0)
+
+    for number in range(100):
+        queue.add(Key("shop", str(number)))
+    task = asyncio.create_task(Worker("reconcile", queue, job).run())
+    await another()
+    task.cancel()
+    await asyncio.wait([task])
+    # One at a time.
+    assert seen_by_others == list(range(100))

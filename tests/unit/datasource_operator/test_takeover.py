@@ -1,0 +1,143 @@
+"""In which order whoever begins to lead looks at everything: what is due goes before what is settled."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from datasource.api.names import Annotation, credential_secret_name
+from datasource.api.objects import Datasource
+from datasource.concurrency.fair_turns import FairTurns
+from datasource.records.contents import Contents
+from datasource.records.intent import Intent
+from datasource_operator import takeover
+from datasource_operator.cache import Cache, Key
+from datasource_operator.queue import WorkQueue
+from datasource_operator.takeover import AT_A_TIME, Takeover, waits_since
+from datasource_operator.trimming import trimmed
+from tests.support.builders import (
+    NAMESPACE,
+    NOW,
+    credential,
+    credential_metadata,
+    datasource,
+    observed,
+    settled,
+    tombstone,
+)
+from tests.unit.datasource_operator.stand_ins import Clock
+
+MINUTE = timedelta(minutes=1)
+AT_ONCE = datetime.min.replace(tzinfo=NOW.tzinfo)
+IN_USE = credential()
+EXPIRES_SOON = credential(expires_at=NOW + MINUTE, refreshed_at=NOW - 59 * MINUTE)
+NEVER_REFRESHED = credential(has_refresh_token=False)
+BEGUN = credential(intent=Intent(id="intent", process="p", pod="p", at=NOW))
+
+
+def settled_with(stored: Contents | None, **changes: Any) -> Datasource:
+    """A Datasource with the status that it should have."""
+    return msgspec.structs.replace(datasource(**changes), status=settled(observed(stored)).status)
+
+
+@pytest.mark.parametrize("stored", [None, tombstone(), IN_USE, NEVER_REFRESHED])
+def test_what_is_settled_waits_for_nothing(stored: Contents | None) -> None:
+    assert waits_since(settled_with(stored), stored, NOW) is None
+
+
+def test_a_refresh_waits_since_it_was_due() -> None:
+    since = waits_since(settled_with(EXPIRES_SOON), EXPIRES_SOON, NOW)
+    assert since is not None
+    assert NOW - 59 * MINUTE < since < NOW
+
+
+@pytest.mark.parametrize(
+    ("seen", "stored"),
+    [
+        (datasource(), None),
+        (settled_with(IN_USE, generation=2), IN_USE),
+        (settled_with(IN_USE, annotations={Annotation.REFRESH: "now"}), IN_USE),
+        (settled_with(IN_USE, deletion_timestamp=NOW), IN_USE),
+        (settled_with(None), IN_USE),
+        (settled_with(IN_USE), None),
+        (settled_with(IN_USE), tombstone()),
+        (settled_with(BEGUN), BEGUN),
+    ],
+)
+def test_what_people_did_and_what_was_begun_does_not_wait_for_what_is_due(
+    seen: Datasource, stored: Contents | None
+) -> None:
+    assert waits_since(seen, stored, NOW) == AT_ONCE
+
+
+class Fleet:
+    """Many Datasources in the cache, and the queue of a process that has stood by."""
+
+    def __init__(self, number: int) -> None:
+        self.cache = Cache()
+        self.queue: WorkQueue[Key] = WorkQueue(Clock(), lambda: 1.0, FairTurns(1, 1), lambda key: key.namespace)
+        self.keys = [Key(NAMESPACE, f"d-{each:05}") for each in range(number)]
+        for key in self.keys:
+            self.store(key.name)
+            self.queue.add(key)
+
+    def store(self, name: str, expires_in: timedelta = 60 * MINUTE) -> None:
+        stored = credential(expires_at=NOW + expires_in, refreshed_at=NOW + expires_in - 60 * MINUTE)
+        seen = settled_with(stored, name=name, resource_version="9")
+        self.cache.store_datasource(trimmed(seen))
+        times = {"expires_at": stored.facts.expires_at, "refreshed_at": stored.facts.refreshed_at}
+        told = {each: at.strftime("%Y-%m-%dT%H:%M:%SZ") for each, at in times.items() if at is not None}
+        self.cache.store_secret(credential_metadata(name=name, has_refresh_token="true", resource_version="9", **told))
+
+    async def taken_over(self) -> list[Key]:
+        """All keys, in the order in which workers take them."""
+        self.queue.begin_anew()
+        await Takeover(self.cache, self.queue, lambda: NOW).run()
+        taken = []
+        while self.queue.depth:
+            taken.append(await self.queue.take())
+            self.queue.done(taken[-1])
+        return taken
+
+
+async def test_those_that_are_due_go_before_thousands_that_are_not() -> None:
+    fleet = Fleet(3 * AT_A_TIME)
+    late, later = fleet.keys[-1], fleet.keys[-2]
+    for key, left in ((later, 5 * MINUTE), (late, MINUTE)):
+        fleet.cache.drop_datasource(key)
+        fleet.cache.drop_secret_named(key, credential_secret_name(key.name))
+        fleet.store(key.name, left)
+    taken = await fleet.taken_over()
+    # The one whose token ends first is the first.
+    assert taken[:2] == [late, later]
+    assert sorted(taken) == fleet.keys
+
+
+async def test_others_have_their_turns_meanwhile() -> None:
+    fleet = Fleet(2 * AT_A_TIME)
+    fleet.queue.begin_anew()
+    taking_over = asyncio.create_task(Takeover(fleet.cache, fleet.queue, lambda: NOW).run())
+    turns = 0
+    while not taking_over.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 4
+
+
+async def test_one_that_cannot_be_judged_is_looked_at_first_and_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet = Fleet(3)
+
+    def judge(seen: Datasource, stored: Contents | None, now: datetime) -> datetime | None:
+        if seen.metadata.name == fleet.keys[-1].name:
+            raise RuntimeError("a bug")
+        return waits_since(seen, stored, now)
+
+    monkeypatch.setattr(takeover, "waits_since", judge)
+    with capture_logs() as logs:
+        assert await fleet.taken_over() == [fleet.keys[2], fleet.keys[0], fleet.keys[1]]
+    assert [each["datasource"] for each in logs] == [str(fleet.keys[2])]
