@@ -1,8 +1,7 @@
 """I/O: lists and watches of Datasources as kopf gets them: a bounded page at a time, and without what nobody reads.
 
-kopf asks for the same page again for as long as none comes in time. Whoever may edit a Datasource may write a megabyte into its
-metadata. What a list has is shown to us and not to kopf: for each object that would make dictionaries, a queue, a task and a
-timer, which is most of what a start over 100,000 costs. kopf gets the list without its items, and watches from there.
+kopf keeps a whole page as dictionaries, which take ten times as much memory as it has bytes, and asks for the same page again
+for as long as none comes in time. Whoever may edit a Datasource may write a megabyte into its metadata.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from datasource.api.objects import Datasource
+from datasource.api.names import GROUP
 from datasource.cluster.kube import FEWER, LARGEST_PAGE
 from datasource.cluster.lean import USUAL, lean
 
@@ -50,8 +49,6 @@ class BoundedLists:
     """What a session of kopf is made with."""
 
     is_for_datasources: Callable[[URL], bool]
-    listed: Callable[[Datasource], None]
-    """Told of each Datasource of a list."""
     patience: timedelta = PATIENCE
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_AT_A_TIME))
     _most: dict[str, int] = field(default_factory=dict)
@@ -65,10 +62,7 @@ class BoundedLists:
             async with asyncio.timeout(self.patience.total_seconds()):
                 return await send(request)
         async with self._places:
-            response = await self._page(request, send)
-            if response.status == HTTPStatus.OK:
-                response._body = await read_list(await response.read(), self.listed)
-            return response
+            return await self._page(request, send)
 
     @property
     def response_class(self) -> type[aiohttp.ClientResponse]:
@@ -82,6 +76,18 @@ class BoundedLists:
                     # kopf takes lines from here, and nothing else.
                     self.content = _LeanLines(self.content)  # type: ignore[assignment]
                 return self
+
+            async def json(self, **options: Any) -> Any:
+                if self.status != 200 or not is_for_datasources(self.url):
+                    return await super().json(**options)
+                try:
+                    return lean_list(await self.read())
+                except (ValueError, KeyError):
+                    # No list: as kopf would take it.
+                    return await super().json(**options)
+                finally:
+                    # Nobody reads it again, and kopf keeps the response while it works on the list.
+                    self._body = b""
 
         return LeanResponse
 
@@ -131,19 +137,25 @@ async def _is_read(response: aiohttp.ClientResponse, most_bytes: float) -> bool:
     return True
 
 
-async def read_list(body: bytes, listed: Callable[[Datasource], None]) -> bytes:
-    """A LIST of Datasources as kopf gets it, after `listed` was told of each. What is large of one is gone before the next."""
-    try:
-        page = msgspec.json.decode(body, type=_List)
-        for each in page.items or ():
-            listed(msgspec.json.decode(lean(each, unread=_UNREAD), type=Datasource))
-            # A tenant may have made each as large as it can be.
-            await asyncio.sleep(0)
-    except ValueError:
-        # No list, or one with something that is no Datasource: kopf has its own words for that.
-        return body
-    page.items = []
-    return msgspec.json.encode(page)
+def lean_list(body: bytes) -> dict[str, Any]:
+    """A LIST of Datasources as kopf wants it. Each is read by itself: what is large of one is gone before the next.
+
+    Raises:
+        ValueError, KeyError: it is no list.
+    """
+    page = msgspec.json.decode(body, type=_List)
+    items = [_lean(each) for each in page.items or ()]
+    return {"kind": page.kind, "apiVersion": page.api_version, "metadata": page.metadata, "items": items}
+
+
+def _lean(raw: msgspec.Raw) -> dict[str, Any]:
+    item: dict[str, Any] = msgspec.json.decode(lean(raw, unread=_UNREAD))
+    metadata: dict[str, Any] = item["metadata"]
+    for key in _UNREAD:
+        metadata.pop(key, None)
+    annotations: dict[str, str] = metadata.get("annotations") or {}
+    metadata["annotations"] = {key: text for key, text in annotations.items() if key.startswith(f"{GROUP}/")}
+    return item
 
 
 @dataclass(slots=True)

@@ -83,7 +83,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.request_timeout = 120
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = Backoffs()
-    # By default kopf asks for all at once. One may have 1.5 MiB, and the API server prepares the whole page.
+    # By default kopf asks for all at once, and has 10,000 of them in memory as dictionaries. One may have 1.5 MiB.
     settings.watching.chunk_size = PAGE
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
