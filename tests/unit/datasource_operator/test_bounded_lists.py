@@ -212,14 +212,15 @@ async def test_a_list_waits_for_its_turn_for_as_long_as_it_takes() -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
         running -= 1
         return web.json_response(_list() | {"metadata": {"resourceVersion": "1", "continue": ""}})
 
-    lists = _lists(patience=timedelta(milliseconds=100))
+    # An answer takes a twentieth of our patience, and all together take longer than it.
+    lists = _lists(patience=timedelta(seconds=2))
     async with ApiServer(answer) as server:
-        found = await asyncio.gather(*(_all_names(lists, server) for _ in range(50)))
-    assert found == [[]] * 50
+        found = await asyncio.gather(*(_all_names(lists, server) for _ in range(100)))
+    assert found == [[]] * 100
     assert most <= LISTS_AT_A_TIME
 
 
