@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 UNIT := unit-domain unit-pages unit-operator unit-others unit-requests unit-decisions
 # Each has a control plane and a provider of its own; most of the time a test waits for what others do.
-TEST_WORKERS ?= 4
+TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -28,13 +28,21 @@ test unit: export MEASURED := --cov --cov-report=
 test: check tools ## everything: check, then the tests on a real API server, in a real browser, and in pods on a real node
 	$(COVERED)
 	rm -rf build/tests
-	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node --ignore=tests/gitops --ignore=tests/released -m "not last" \
-	  --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --junitxml build/tests.xml
-	@$(IN_PODS)
+	@$(RUN) -m deploy.local.node.needs
+	@$(MAKE) --no-print-directory --jobs 2 in-cluster node-beside
 	@echo "Looking back at what all of them did"
 	$(VENV)/bin/pytest tests/cluster -m last
 	@$(RUN) -m bench smoke
 	@$(RUN) -m deploy.local.node.needs conclusion
+
+# Tests in pods wait most of the time, so they run beside the others.
+.PHONY: in-cluster node-beside
+in-cluster: $(READY)
+	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node --ignore=tests/gitops --ignore=tests/released -m "not last" \
+	  --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --junitxml build/tests.xml
+
+node-beside: $(READY)
+	@$(BOTH_NODE_TESTS)
 
 # Side by side: while tests wait for a timeout, others compute. A make that can keeps together what each says.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs 7 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -88,11 +96,12 @@ faults: tools ## many refreshes on two replicas under one fault after another, 1
 	RANDOM_WALK=long RANDOM_WALK_SEED=$${FAULTS_SEED:-1} $(VENV)/bin/pytest tests/cluster/test_random_walk.py --capture=no
 
 node: tools ## the image from the Containerfile, and pods on a real node; root, apt and cgroups are needed
-	@$(IN_PODS)
+	@$(RUN) -m deploy.local.node.needs
+	@$(BOTH_NODE_TESTS)
 
 # The one has the nodes that all tests with the product share, the other builds anew and brings up anew. Both wait a lot.
-IN_PODS = $(RUN) -m deploy.local.node.needs && \
-	echo "Pods on real nodes, in two processes, each of which tells at its end: about 7 minutes" && $(SIDE_BY_SIDE) node-shared node-anew
+BOTH_NODE_TESTS = echo "Pods on real nodes, in two processes, each of which tells at its end: about 7 minutes" && \
+	MAKEFLAGS= $(SIDE_BY_SIDE) node-shared node-anew
 PYTEST_NODE := $(VENV)/bin/pytest tests/node -p no:xdist --durations=10
 
 node-shared: $(READY)

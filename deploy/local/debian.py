@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 
+from deploy.local.cache import cache_folder, locked
 from deploy.local.processes import StackError
 from deploy.local.progress import Say, say
 
@@ -47,7 +48,9 @@ def install(packages: Iterable[str], out: Say = say) -> None:
         raise NotInstalled(f"Installing with apt needs root. {remedy}")
     out(f"      installing {listed} with apt-get")
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *names]):
-        done = subprocess.run(["apt-get", *command], env=environ, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise NotInstalled(f"apt-get {command[0]} failed. {remedy}\n{done.stderr or done.stdout}")
+    # Tests run side by side, and apt does not wait for another apt.
+    with locked(cache_folder() / "apt", out):
+        for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *names]):
+            done = subprocess.run(["apt-get", *command], env=environ, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise NotInstalled(f"apt-get {command[0]} failed. {remedy}\n{done.stderr or done.stdout}")

@@ -31,9 +31,10 @@ _PROBE_EVERY = 20.0
 class Pod:
     """Keeps a process running while it is entered. Its figures begin with `measure`."""
 
-    def __init__(self, process: Process, *, limit_mib: int) -> None:
+    def __init__(self, process: Process, *, limit_mib: int, ready_within: float = READY_WITHIN) -> None:
         self.process = process
         self.limit_mib = limit_mib
+        self._ready_within = ready_within
         self.peak_mib = 0.0
         self.cpu_seconds = 0.0
         """Of the process that runs now, since it began."""
@@ -67,7 +68,7 @@ class Pod:
         self.ends.clear()
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + READY_WITHIN
+        deadline = time.monotonic() + self._ready_within
         while not self._answers("/readyz", 2.0):
             if time.monotonic() > deadline:
                 raise StartFailed(f"{self.process.child.name} was not ready:\n{self.process.child.tail()}")

@@ -263,8 +263,6 @@ def test_no_way_of_writing_a_datasource_gets_around_the_policies(admin: Api, edi
     evil = "https://evil.example.com/token"
     secret_ref = {"clientSecretRef": {"name": "hidden"}}
     admin.create(datasource(namespace, **secret_ref, tokenURL="https://login.example.com/token"))
-    whole = admin.get(DATASOURCES, "calendar", namespace)
-    whole["spec"]["oauth2"]["tokenURL"] = evil
     unnamed = datasource(namespace, **secret_ref)
     unnamed["metadata"] = {"namespace": namespace, "generateName": "calendar-"}
     to_evil = {"op": "replace", "path": "/spec/oauth2/tokenURL", "value": evil}
@@ -274,8 +272,15 @@ def test_no_way_of_writing_a_datasource_gets_around_the_policies(admin: Api, edi
     def json_patched(change: dict[str, Any]) -> str:
         return refusal(editor.json_patch, DATASOURCES, "calendar", [change], namespace)
 
+    def replaced() -> str:
+        whole = admin.get(DATASOURCES, "calendar", namespace)
+        whole["spec"]["oauth2"]["tokenURL"] = evil
+        said = refusal(editor.replace, whole)
+        # An operator of another test may write a status in between.
+        return replaced() if "has been modified" in said else said
+
     for said in (
-        refusal(editor.replace, whole),
+        replaced(),
         refusal(editor.apply, datasource(namespace, **secret_ref, tokenURL=evil)),
         create(editor, unnamed),
         json_patched(to_evil),
