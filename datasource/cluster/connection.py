@@ -169,7 +169,8 @@ class Connection:
         patience, began, loop = PATIENCE.get(), time.monotonic(), asyncio.get_running_loop()
 
         def look() -> None:
-            if self.answered_at <= began:
+            # Both bounds may be the same, and then both are reached at once.
+            if self.answered_at <= began and not limit.expired():
                 limit.reschedule(loop.time())
 
         async with asyncio.timeout(patience.in_all.total_seconds()) as limit:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import time
 from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
@@ -39,6 +40,17 @@ from tests.unit.datasource.cluster.verbs import (
 
 MOMENT = timedelta(milliseconds=200)
 FOR_EVER = timedelta(days=1)
+
+
+async def test_both_bounds_of_patience_may_be_reached_at_once() -> None:
+    """The loop was stopped past both of them: whichever comes first ends the request, and the other does nothing."""
+    raised: list[dict[str, object]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: raised.append(context))
+    loop.call_later(MOMENT.total_seconds() / 2, time.sleep, MOMENT.total_seconds())
+    with waiting(Patience(in_all=MOMENT, of_silence=MOMENT)), pytest.raises(Unavailable, match="TimeoutError"):
+        await result_of(get, stays_silent())
+    assert raised == []
 
 
 @pytest.mark.parametrize(
