@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 UNIT := unit-domain unit-pages unit-operator unit-others unit-requests unit-decisions
-# Each has a control plane and a provider of its own; most of the time a test waits for what others do.
+# Each has a control plane and a provider of its own. Three keep two cores busy; with four, or with pods beside them, waits ran out.
 TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -24,25 +24,20 @@ demo: $(READY) ## the whole product on this machine; AUTO=1 drives the browser, 
 # measured rooms are: it doubles the cost.
 test: export UNIT_WALKS := long
 test unit: export MEASURED := --cov --cov-report=
+# A third of the CPU goes to control planes and kubectl, and much of that to collecting garbage long before memory is short.
+test: export GOGC := 400
 
 test: check tools ## everything: check, then the tests on a real API server, in a real browser, and in pods on a real node
 	$(COVERED)
 	rm -rf build/tests
+	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node --ignore=tests/gitops --ignore=tests/released -m "not last" \
+	  --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --junitxml build/tests.xml
 	@$(RUN) -m deploy.local.node.needs
-	@$(MAKE) --no-print-directory --jobs 2 in-cluster node-beside
+	@$(BOTH_NODE_TESTS)
 	@echo "Looking back at what all of them did"
 	$(VENV)/bin/pytest tests/cluster -m last
 	@$(RUN) -m bench smoke
 	@$(RUN) -m deploy.local.node.needs conclusion
-
-# Tests in pods wait most of the time, so they run beside the others.
-.PHONY: in-cluster node-beside
-in-cluster: $(READY)
-	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node --ignore=tests/gitops --ignore=tests/released -m "not last" \
-	  --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --junitxml build/tests.xml
-
-node-beside: $(READY)
-	@$(BOTH_NODE_TESTS)
 
 # Side by side: while tests wait for a timeout, others compute. A make that can keeps together what each says.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs 7 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -101,7 +96,7 @@ node: tools ## the image from the Containerfile, and pods on a real node; root, 
 
 # The one has the nodes that all tests with the product share, the other builds anew and brings up anew. Both wait a lot.
 BOTH_NODE_TESTS = echo "Pods on real nodes, in two processes, each of which tells at its end: about 7 minutes" && \
-	MAKEFLAGS= $(SIDE_BY_SIDE) node-shared node-anew
+	$(SIDE_BY_SIDE) node-shared node-anew
 PYTEST_NODE := $(VENV)/bin/pytest tests/node -p no:xdist --durations=10
 
 node-shared: $(READY)
