@@ -270,6 +270,7 @@ def in_pods(nodes: Nodes, provider: Provider) -> Stack:
     product.wait_until_available(nodes.cluster)
     nodes.carried_in(stack.pages_port, product.address_of_pages(nodes.cluster), 80)
     nodes.carried_out(_port_of(provider))
+    product.wait_until_answered(stack.external_url)
     say(nodes.cluster.kubectl("get", "pods", "-n", stack.system_namespace, "-o", "wide").stdout)
     return stack
 

@@ -8,7 +8,7 @@ import pytest
 from deploy.local.cluster import Cluster
 from deploy.local.node.layout import PLANE
 from deploy.local.node.nodes import Nodes
-from deploy.local.node.product import address_of_pages, apply_install_yaml, wait_until_available
+from deploy.local.node.product import address_of_pages, apply_install_yaml, wait_until_answered, wait_until_available
 from deploy.local.processes import free_ports
 from deploy.local.provider import Provider
 from tests.node.ability import require_nodes
@@ -43,6 +43,7 @@ def product(nodes: Nodes, cluster: Cluster, provider: Provider, folder: Path) ->
         wait_until_available(cluster)
         nodes.carried_in(port, address_of_pages(cluster), 80)
         nodes.carried_out(int(provider.issuer.rpartition(":")[2]))
+        wait_until_answered(f"http://localhost:{port}")
         yield f"http://localhost:{port}"
     finally:
         keep_logs(cluster, folder / "logs")

@@ -1,8 +1,10 @@
 """The product in pods: install.yaml with the settings that a cluster on one machine needs."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
+import httpx
 import yaml
 
 from datasource.process.installation import SYSTEM_NAMESPACE
@@ -58,6 +60,24 @@ def wait_until_available(cluster: Cluster) -> None:
         if done.returncode != 0:
             told = cluster.kubectl("describe", "pods", "-n", SYSTEM_NAMESPACE).stdout
             raise StackError(f"{name} is not available: {done.stderr}\n{told}")
+
+
+def wait_until_answered(url: str, *, seconds: float = 60.0) -> None:
+    """Wait until a page is answered there: kube-proxy may be a moment behind pods that are available.
+
+    Raises:
+        StackError: nothing answered in time.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            httpx.get(f"{url}/done", timeout=5)
+        except httpx.TransportError as error:
+            if time.monotonic() > deadline:
+                raise StackError(f"{url} does not answer after {seconds:.0f} s: {error}") from error
+            time.sleep(0.1)
+        else:
+            return
 
 
 def address_of_pages(cluster: Cluster) -> str:
