@@ -32,8 +32,7 @@ test: check tools ## everything: check, then the tests on a real API server, in 
 	rm -rf build/tests
 	$(VENV)/bin/pytest tests --ignore=tests/unit --ignore=tests/node --ignore=tests/gitops --ignore=tests/released -m "not last" \
 	  --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --junitxml build/tests.xml
-	@$(RUN) -m deploy.local.node.needs
-	@$(BOTH_NODE_TESTS)
+	@$(IN_PODS)
 	@echo "Looking back at what all of them did"
 	$(VENV)/bin/pytest tests/cluster -m last
 	@$(RUN) -m bench smoke
@@ -91,12 +90,11 @@ faults: tools ## many refreshes on two replicas under one fault after another, 1
 	RANDOM_WALK=long RANDOM_WALK_SEED=$${FAULTS_SEED:-1} $(VENV)/bin/pytest tests/cluster/test_random_walk.py --capture=no
 
 node: tools ## the image from the Containerfile, and pods on a real node; root, apt and cgroups are needed
-	@$(RUN) -m deploy.local.node.needs
-	@$(BOTH_NODE_TESTS)
+	@$(IN_PODS)
 
 # The one has the nodes that all tests with the product share, the other builds anew and brings up anew. Both wait a lot.
-BOTH_NODE_TESTS = echo "Pods on real nodes, in two processes, each of which tells at its end: about 7 minutes" && \
-	$(SIDE_BY_SIDE) node-shared node-anew
+IN_PODS = $(RUN) -m deploy.local.node.needs && \
+	echo "Pods on real nodes, in two processes, each of which tells at its end: about 7 minutes" && $(SIDE_BY_SIDE) node-shared node-anew
 PYTEST_NODE := $(VENV)/bin/pytest tests/node -p no:xdist --durations=10
 
 node-shared: $(READY)

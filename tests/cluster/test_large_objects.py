@@ -63,6 +63,15 @@ LARGE: dict[str, Callable[[str], Manifest]] = {
 }
 
 
+def all_in(namespace: str) -> Iterator[Manifest]:
+    """Each of them, one at a time: all at once would be a GiB here, too."""
+    for kind, make in LARGE.items():
+        for number in range(EACH):
+            manifest = make(f"{kind}-{number}")
+            manifest["metadata"]["namespace"] = namespace
+            yield manifest
+
+
 @pytest.fixture
 def full_namespace(user: User, operator: Process) -> Iterator[str]:
     """Another tenant's namespace, with all of them. No operator runs meanwhile, so that none of them has a state."""
@@ -70,21 +79,16 @@ def full_namespace(user: User, operator: Process) -> Iterator[str]:
     operator.stop()
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     try:
-        for kind, make in LARGE.items():
-            for number in range(EACH):
-                manifest = make(f"{kind}-{number}")
-                manifest["metadata"]["namespace"] = name
-                # Under our own field manager: what is owned there is looked through.
-                api.apply(manifest, manager=FIELD_MANAGER)
+        for manifest in all_in(name):
+            # Under our own field manager: what is owned there is looked through.
+            api.apply(manifest, manager=FIELD_MANAGER)
         yield name
         # One by one: all at once take the API server longer than a client waits.
-        for kind, make in LARGE.items():
-            for number in range(EACH):
-                manifest = make(f"{kind}-{number}")
-                resource = DATASOURCES if manifest["kind"] == "Datasource" else SECRETS
-                if manifest["metadata"].get("finalizers"):
-                    api.patch(resource, manifest["metadata"]["name"], {"metadata": {"finalizers": None}}, name)
-                api.delete(resource, manifest["metadata"]["name"], name)
+        for manifest in all_in(name):
+            resource = DATASOURCES if manifest["kind"] == "Datasource" else SECRETS
+            if manifest["metadata"].get("finalizers"):
+                api.patch(resource, manifest["metadata"]["name"], {"metadata": {"finalizers": None}}, name)
+            api.delete(resource, manifest["metadata"]["name"], name)
     finally:
         operator.start()
 
