@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
-UNIT := unit-domain unit-pages unit-operator unit-others unit-requests unit-decisions
+UNIT := unit-domain unit-server unit-pages unit-operator unit-others unit-requests unit-decisions
 # Each has a control plane and a provider of its own. Three keep two cores busy; with four, or with pods beside them, waits ran out.
 TEST_WORKERS ?= 3
 # Tests start hundreds of Python processes. Where this is set, each of them would compile every module anew.
@@ -39,7 +39,7 @@ test: check tools ## everything: check, then the tests on a real API server, in 
 	@$(RUN) -m deploy.local.node.needs conclusion
 
 # Side by side: while tests wait for a timeout, others compute. A make that can keeps together what each says.
-SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs 7 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs 8 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 check: $(READY) ## lint, types, import rules, unit tests; under a minute
 	@$(SIDE_BY_SIDE) $(UNIT) lint
@@ -62,6 +62,7 @@ MEASURED_UNIT := unit-domain unit-requests unit-decisions
 PYTEST_UNIT := $(VENV)/bin/pytest --quiet -p no:xdist -p no:pytest-kind -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 DECISIONS := tests/unit/datasource_operator/decisions
 PAGES := tests/unit/callback_server
+SERVER := $(PAGES)/test_server.py
 OPERATOR := tests/unit/datasource_operator
 REQUESTS := $(addprefix tests/unit/datasource/,providers cluster process)
 COVERED := $(VENV)/bin/coverage combine --quiet $(MEASURED_UNIT:unit-%=.coverage.%) && $(VENV)/bin/coverage report --fail-under=100
@@ -75,8 +76,12 @@ unit-requests: $(READY)
 unit-decisions: $(READY)
 	COVERAGE_FILE=$(@:unit-%=.coverage.%) $(PYTEST_UNIT) $(MEASURED) $(DECISIONS)
 
+# It waits for time to pass, more than it computes.
+unit-server: $(READY)
+	$(PYTEST_UNIT) $(SERVER)
+
 unit-pages: $(READY)
-	$(PYTEST_UNIT) $(PAGES)
+	$(PYTEST_UNIT) $(PAGES) --ignore=$(SERVER)
 
 unit-operator: $(READY)
 	$(PYTEST_UNIT) $(OPERATOR) --ignore=$(DECISIONS)

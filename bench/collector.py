@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bench.parts import Process, Shown, shown
-from datasource_operator.__main__ import GC_THRESHOLDS
+from datasource_operator.program import GC_THRESHOLDS
 from deploy.local.progress import say
 
 EVENTS = 100_000

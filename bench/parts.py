@@ -29,10 +29,10 @@ from datasource.outbound.egress import EgressPolicy
 from datasource.process.settings import Settings
 from datasource.providers.transport import Transport
 from datasource_operator import trimming
-from datasource_operator.__main__ import GC_THRESHOLDS
 from datasource_operator.cache import _CREDENTIALS, _TOKEN_SECRETS, Key
 from datasource_operator.controller import Controller
 from datasource_operator.kopf_storage import NoMemories
+from datasource_operator.program import GC_THRESHOLDS
 from datasource_operator.trimming import trimmed
 from deploy.local.progress import say
 from tests.support.kube_in_memory import KubeInMemory

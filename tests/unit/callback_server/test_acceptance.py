@@ -19,6 +19,7 @@ from datasource.cluster.clients import ClientMaterial
 from datasource.cluster.resources import SECRETS
 from datasource.oauth2.errors import MetadataUnavailable
 from datasource.oauth2.token_response import TokenResponse
+from datasource.records.credential import CredentialData
 from tests.unit.callback_server.test_new_credential import blank
 from tests.unit.callback_server.visits import Visit, visit
 from tests.unit.datasource.builders import NOW, UID, oauth2, spec
@@ -51,14 +52,23 @@ async def test_what_may_be_stored_is() -> None:
         assert stored(came) is not None
 
 
-async def test_somebody_who_is_not_expected_is_stored_nowhere() -> None:
+async def test_grant_of_somebody_who_is_not_expected_is_stored_nowhere_and_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     expects = oauth2(
         issuer="https://login.example.com", scopes=["openid"], expectedIdentity={"email": "ada@example.com"}
     )
+    given_back: list[str | None] = []
+
+    async def give_back(_: object, _target: object, _material: object, data: CredentialData, _as: object) -> None:
+        given_back.append(data.refresh_token)
+
     async with acceptance() as (accepts, came):
+        monkeypatch.setattr(type(accepts.revoker), "revoke_unaccepted", give_back)
         refused = await accepts.store(granted(expects), ClientMaterial(oauth2()))
         assert refused is not None
         assert stored(came) is None
+        assert given_back == ["rt-1"]
 
 
 @pytest.mark.parametrize("error", [Unavailable("no answer"), Forbidden(403, "Forbidden", "exceeded quota")])
