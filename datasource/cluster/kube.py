@@ -3,7 +3,7 @@
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from functools import partial
 from http import HTTPStatus
@@ -186,7 +186,7 @@ class Kube:
         field_selector: str = "",
         label_selector: str = "",
         page_size: int = PAGE,
-    ) -> AsyncIterator[tuple[list[PartialObject], str]]:
+    ) -> AsyncGenerator[tuple[list[PartialObject], str], None]:
         """The same page by page, for whoever keeps little of each: all of them at once take much memory.
 
         The resourceVersion is that of the whole list, the same with every page. A page has `page_size` objects, or as many as

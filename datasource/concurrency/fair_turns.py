@@ -34,6 +34,10 @@ class FairTurns(Generic[K]):
     _held_in: Counter[str] = field(default_factory=Counter)
     _in_a_row: int = 0
 
+    def __len__(self) -> int:
+        """How many wait for a turn."""
+        return len(self._waiting)
+
     def submit(self, key: K, *, namespace: str, is_urgent: bool) -> None:
         """Let a key wait for its turn. One that waits already keeps it, and what was urgent stays so."""
         before = self._waiting.get(key)

@@ -105,6 +105,8 @@ class Stack:
     callback_server_account: str = CALLBACK_SERVER
     run: Sequence[str] = ("-m",)
     """How Python is told to run one of our modules."""
+    _kubeconfigs: dict[str, Path] = field(default_factory=dict, init=False, repr=False)
+    """By ServiceAccount. Tests make hundreds of processes, and to ask for a token for each of them starts kubectl twice."""
 
     @property
     def external_url(self) -> str:
@@ -122,10 +124,9 @@ class Stack:
 
     def _process(self, name: str, module: str, service_account: str, environ: Mapping[str, str]) -> Process:
         (health_port,) = free_ports(1)
-        kubeconfig = self.cluster.kubeconfig_for(self.system_namespace, service_account)
         variables = {
             **_inherited(),
-            "KUBECONFIG": str(kubeconfig),
+            "KUBECONFIG": str(self._kubeconfig_of(service_account)),
             "DATASOURCE_EXTERNAL_URL": self.external_url,
             "DATASOURCE_SYSTEM_NAMESPACE": self.system_namespace,
             "DATASOURCE_LOG_FORMAT": self.log_format,
@@ -139,6 +140,11 @@ class Stack:
         }
         child = Child(name, [sys.executable, *self.run, module], self.folder / f"{name}.log", env=variables)
         return Process(child, health_port)
+
+    def _kubeconfig_of(self, service_account: str) -> Path:
+        if service_account not in self._kubeconfigs:
+            self._kubeconfigs[service_account] = self.cluster.kubeconfig_for(self.system_namespace, service_account)
+        return self._kubeconfigs[service_account]
 
 
 def _inherited() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """I/O: lists and watches of Datasources as kopf gets them: a bounded page at a time, and without what nobody reads.
 
-kopf keeps a whole page as dictionaries, which take ten times as much memory as it has bytes, and asks for the same page again
-for as long as none comes in time. Whoever may edit a Datasource may write a megabyte into its metadata.
+kopf asks for the same page again for as long as none comes in time. Whoever may edit a Datasource may write a megabyte into its
+metadata. What a list has is shown to us and not to kopf: for each object that would make dictionaries, a queue, a task and a
+timer, which is most of what a start over 100,000 costs. kopf gets the list without its items, and watches from there.
 """
 
 import asyncio
@@ -16,15 +17,21 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from datasource.api.names import GROUP
+from datasource.api.objects import Datasource
 from datasource.cluster.kube import FEWER, LARGEST_PAGE
 from datasource.cluster.lean import USUAL, lean
 
 LISTS_AT_A_TIME = 4
 """Pages of Datasources that are in memory at one time. kopf lists all namespaces that are served at once."""
 
+FIRST_PAGE = 25
+"""Of how many the first page of a list is asked for: the API server prepares a whole page, however large its objects are."""
+
 PATIENCE = timedelta(seconds=20)
 """How long one page may take, once it is its turn."""
+
+_IN_ONE_PIECE = 32 * 1024
+"""Bytes of a page that are read before others have their turn."""
 
 _UNREAD = ("labels", "managedFields", "ownerReferences", "finalizers")
 """Nobody here reads them."""
@@ -49,10 +56,14 @@ class BoundedLists:
     """What a session of kopf is made with."""
 
     is_for_datasources: Callable[[URL], bool]
+    listed: Callable[[Datasource], None]
+    """Told of each Datasource of a list."""
     patience: timedelta = PATIENCE
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_AT_A_TIME))
+    _sizes: dict[str, int] = field(default_factory=dict)
+    """By path: of how many the next page of a list is asked for, by how large those before were."""
     _most: dict[str, int] = field(default_factory=dict)
-    """By path: of how many the next page is asked for, where those before were too large, or not in time."""
+    """By path, where pages did not come in time: of how many the next one may be."""
 
     async def ask(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """A middleware of aiohttp: has each list answered in its turn, with the body read, and as much of it as is bounded."""
@@ -62,7 +73,10 @@ class BoundedLists:
             async with asyncio.timeout(self.patience.total_seconds()):
                 return await send(request)
         async with self._places:
-            return await self._page(request, send)
+            response = await self._page(request, send)
+            if response.status == HTTPStatus.OK:
+                response._body = await read_list(await response.read(), self.listed)
+            return response
 
     @property
     def response_class(self) -> type[aiohttp.ClientResponse]:
@@ -77,23 +91,13 @@ class BoundedLists:
                     self.content = _LeanLines(self.content)  # type: ignore[assignment]
                 return self
 
-            async def json(self, **options: Any) -> Any:
-                if self.status != 200 or not is_for_datasources(self.url):
-                    return await super().json(**options)
-                try:
-                    return lean_list(await self.read())
-                except (ValueError, KeyError):
-                    # No list: as kopf would take it.
-                    return await super().json(**options)
-                finally:
-                    # Nobody reads it again, and kopf keeps the response while it works on the list.
-                    self._body = b""
-
         return LeanResponse
 
     async def _page(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         path, wanted = request.url.path, int(request.url.query.get("limit", "0"))
-        size = min(wanted, self._most.get(path, wanted))
+        if "continue" not in request.url.query:
+            self._sizes.pop(path, None)
+        size = min(wanted, self._sizes.get(path, FIRST_PAGE), self._most.get(path, wanted))
         while True:
             if size != wanted:
                 request.url = request.url.update_query(limit=str(size))
@@ -103,7 +107,7 @@ class BoundedLists:
                     response = await send(request)
                     if not await _is_read(response, LARGEST_PAGE if size > 1 else math.inf):
                         # The API server prepares a whole page, however little of it is read: large ones stand together.
-                        size = self._most[path] = max(size // FEWER, 1)
+                        size = self._sizes[path] = max(size // FEWER, 1)
                         continue
                 if response.status != HTTPStatus.GATEWAY_TIMEOUT or size <= 1:
                     self._grow(path, size, wanted)
@@ -117,7 +121,8 @@ class BoundedLists:
             size = self._most[path] = max(size // FEWER, 1)
 
     def _grow(self, path: str, size: int, wanted: int) -> None:
-        """A page came: the next one may have one more than what came in time."""
+        """A page came: the next one may have twice as many, or one more than what came in time."""
+        self._sizes[path] = 2 * size
         most = self._most.get(path)
         if most is not None and size >= most:
             self._most[path] = most + 1
@@ -137,25 +142,22 @@ async def _is_read(response: aiohttp.ClientResponse, most_bytes: float) -> bool:
     return True
 
 
-def lean_list(body: bytes) -> dict[str, Any]:
-    """A LIST of Datasources as kopf wants it. Each is read by itself: what is large of one is gone before the next.
-
-    Raises:
-        ValueError, KeyError: it is no list.
-    """
-    page = msgspec.json.decode(body, type=_List)
-    items = [_lean(each) for each in page.items or ()]
-    return {"kind": page.kind, "apiVersion": page.api_version, "metadata": page.metadata, "items": items}
-
-
-def _lean(raw: msgspec.Raw) -> dict[str, Any]:
-    item: dict[str, Any] = msgspec.json.decode(lean(raw, unread=_UNREAD))
-    metadata: dict[str, Any] = item["metadata"]
-    for key in _UNREAD:
-        metadata.pop(key, None)
-    annotations: dict[str, str] = metadata.get("annotations") or {}
-    metadata["annotations"] = {key: text for key, text in annotations.items() if key.startswith(f"{GROUP}/")}
-    return item
+async def read_list(body: bytes, listed: Callable[[Datasource], None]) -> bytes:
+    """A LIST of Datasources as kopf gets it, after `listed` was told of each. What is large of one is gone before the next."""
+    try:
+        page, read = msgspec.json.decode(body, type=_List), 0
+        for each in page.items or ():
+            listed(msgspec.json.decode(lean(each, unread=_UNREAD), type=Datasource))
+            read += memoryview(each).nbytes
+            if read >= _IN_ONE_PIECE:
+                # A tenant may have made each as large as it can be.
+                await asyncio.sleep(0)
+                read = 0
+    except ValueError:
+        # No list, or one with something that is no Datasource: kopf has its own words for that.
+        return body
+    page.items = []
+    return msgspec.json.encode(page)
 
 
 @dataclass(slots=True)

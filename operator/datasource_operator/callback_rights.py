@@ -6,6 +6,7 @@ deleted is put right at the next look. Runs while this process leads; what Datas
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -36,7 +37,7 @@ from datasource_operator.decisions.callback_rights import (
     roles_for,
 )
 from datasource_operator.queue import Priority, WorkQueue
-from datasource_operator.served_scopes import Scope, scope_name
+from datasource_operator.served_scopes import Scope, ServedScopes, scope_name
 from datasource_operator.tasks import spawn
 from datasource_operator.worker import Done, Ending, TryAgain, Worker
 
@@ -114,7 +115,7 @@ class CallbackRights:
 
     kube: Kube
     account: ServiceAccount
-    scopes: tuple[Scope, ...]
+    served: ServedScopes
     monotonic: Callable[[], float]
     random: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -170,13 +171,13 @@ class CallbackRights:
                 self._tidy(namespace, known)
 
     async def _keep_looking(self) -> None:
-        due, began = self.scopes, self.monotonic()
+        due, began = self.served.scopes, self.monotonic()
         while True:
             due = tuple([scope for scope in due if not await self._could_look_at(scope)])
             pause = RECHECK_PAUSE if due else CHECK_INTERVAL * (1 + self.random() * 0.1)
             await self.sleep(pause.total_seconds())
             if self.monotonic() - began >= CHECK_INTERVAL.total_seconds():
-                due, began = self.scopes, self.monotonic()
+                due, began = self.served.scopes, self.monotonic()
 
     async def _could_look_at(self, scope: Scope) -> bool:
         try:
@@ -190,16 +191,19 @@ class CallbackRights:
         return True
 
     async def _knows_all_datasources(self, scope: Scope) -> bool:
-        """Whether the watch has told of every Datasource: else rights would be taken away that are needed."""
-        for _ in range(TELL_WITHIN):
-            known = [
-                all(self._knows(each) for each in page)
-                async for page, _ in self.kube.metadata_pages(DATASOURCES, scope)
-            ]
-            if all(known):
+        """Whether we were told of every Datasource: else rights would be taken away that are needed."""
+        for _ in range(TELL_WITHIN if self.served.has_datasources_of(scope) else 0):
+            if await self._knows_all_of_a_list(scope):
                 return True
             await self.sleep(1)
         return False
+
+    async def _knows_all_of_a_list(self, scope: Scope) -> bool:
+        async with aclosing(self.kube.metadata_pages(DATASOURCES, scope)) as pages:
+            async for page, _ in pages:
+                if not all(map(self._knows, page)):
+                    return False
+        return True
 
     def _knows(self, datasource: PartialObject) -> bool:
         known = self._namespaces.get(datasource.metadata.namespace)

@@ -137,7 +137,8 @@ class Controller:
         self._revocations = Revocations(self.cache, revoker, self.monotonic, self.random, self._look_again)
         self._link_keys = LinkKeyKeeper(link_keys, utc_now, self.cache.datasource_keys, self._look_later)
         account = ServiceAccount(self.settings.system_namespace, self.settings.callback_server_account)
-        self._callback_rights = CallbackRights(self.kube, account, self.scopes, self.monotonic, self.random)
+        self.served = ServedScopes(self.scopes, self._scope_opened)
+        self._callback_rights = CallbackRights(self.kube, account, self.served, self.monotonic, self.random)
         shown = StatusSettings(self.settings.external_url, secrets.token_bytes, link_keys.known, self.settings.signs_in)
         told = (recorder.announce, self.monotonic, self._warn, self._look_later)
         self._status = StatusWriter(self.kube, self.cache, shown, *told, audit=AuditLog(self.settings.signs_in))
@@ -147,7 +148,6 @@ class Controller:
         self._refreshing = Worker("refresh", self.queue, self._refresh)
         self._pool = RefreshPool(self._refreshing.work_on)
         self._refresher.sender.answered = self._pool.answered
-        self.served = ServedScopes(self.scopes, self._scope_opened)
         watches = [
             SecretWatch(self.kube, self._mirror(source), namespace, source, self._secret_changed, self.served)
             for namespace in self.scopes
@@ -187,6 +187,7 @@ class Controller:
 
     def start(self) -> None:
         """Start to watch, and to replay. Call it before kopf starts: kopf cancels at its end what was started after it."""
+        self.queue.close()
         check = KeyCheck(self.kube, self.cache, self.scopes, self._forget_if_gone)
         work = [("key check", check.run), ("left intents", self._left_intents.run)]
         self._tasks += [spawn(name, run) for name, run in work] + self._refresher.start() + self.watches.start()
@@ -200,13 +201,11 @@ class Controller:
     async def lead(self) -> None:
         """Do the work, until cancelled: only one process at a time may.
 
-        At its end, refreshes under way are waited for: a reply that is not stored yet would be lost. Any other step is level-
-        triggered, and is taken up by whoever leads next.
+        At its end, refreshes under way are waited for: a reply that is not stored would be lost. The next leader does the rest.
         """
         await self.served.may_begin()
         await self._link_keys.begin()
         self.queue.begin_anew()
-        self.queue.resume()
         self._refresher.is_stopping = False
         self._left_intents.leads = True
         self._status.rivals.begin_anew()
@@ -221,6 +220,7 @@ class Controller:
             await asyncio.gather(*tasks)
         finally:
             self._refresher.is_stopping = True
+            self.queue.close()
             await cancel(tasks)
             await self._outward.stop()
             await self._pool.drain()

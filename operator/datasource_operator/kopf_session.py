@@ -10,14 +10,18 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import aiohttp
+import structlog
 from kubernetes.aio.client.configuration import Configuration
 from yarl import URL
 
+from datasource.api.objects import Datasource
 from datasource.cluster.login import bearer_token, ssl_context
 from datasource.cluster.resources import DATASOURCES
 from datasource.outbound.proxies import proxies_in
 from datasource_operator.bounded_lists import BoundedLists
 from datasource_operator.served_scopes import Scope, Source
+
+logger = structlog.get_logger(__name__)
 
 _REFUSALS = {403, 404}
 
@@ -38,6 +42,8 @@ class DatasourceRequests:
 
     hears: Hears
     monotonic: Callable[[], float] = time.monotonic
+    listed: Callable[[Datasource], None] = lambda _: None
+    """Told of each Datasource that a list shows; kopf tells only of those that change later."""
     alive_at: float = field(init=False)
     """When one of them last came to anything, by the monotonic clock; before the first, when we began."""
     login_was_refused: bool = False
@@ -54,7 +60,7 @@ class DatasourceRequests:
         trace.on_request_end.append(self._answered)
         trace.on_request_exception.append(self._failed)
         token = bearer_token(configuration)
-        lists = BoundedLists(_is_for_datasources)
+        lists = BoundedLists(_is_for_datasources, self._listed)
         return aiohttp.ClientSession(
             middlewares=[lists.ask],
             response_class=lists.response_class,
@@ -64,6 +70,14 @@ class DatasourceRequests:
             headers={} if token is None else {"Authorization": f"Bearer {token}"},
             trace_configs=[trace],
         )
+
+    def _listed(self, datasource: Datasource) -> None:
+        """Whatever a tenant may write into one, all others are seen."""
+        try:
+            self.listed(datasource)
+        except Exception:
+            where = f"{datasource.metadata.namespace}/{datasource.metadata.name}"
+            logger.exception("a Datasource is passed over: what it says cannot be dealt with", datasource=where)
 
     async def _answered(self, _: object, __: object, params: aiohttp.TraceRequestEndParams) -> None:
         self.hear(params.url, params.response.status, params.response.reason)

@@ -6,6 +6,7 @@ waiting for a due time is brought forward by an earlier one.
 
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -58,8 +59,10 @@ class WorkQueue(Generic[K]):
     _again: dict[K, Priority] = field(default_factory=dict)
     _failures: dict[K, int] = field(default_factory=dict)
     _tickets: Iterator[int] = field(default_factory=count)
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _sleepers: deque[asyncio.Future[None]] = field(default_factory=deque)
+    """Those who wait for a key; the first has waited longest."""
     _moved_at: float = float("-inf")
+    _is_closed: bool = False
     added: int = 0
     """How often a key was scheduled, now or for later."""
     retried: int = 0
@@ -85,6 +88,12 @@ class WorkQueue(Generic[K]):
         return sum(place.due <= now for place in list(self._waiting.values()))
 
     @property
+    def ready(self) -> int:
+        """How many keys wait for nothing but their turn."""
+        self._promote()
+        return len(self.turns)
+
+    @property
     def working(self) -> int:
         """How many keys are being worked on."""
         return len(self._working)
@@ -98,12 +107,10 @@ class WorkQueue(Generic[K]):
         due = min((place.due for place in self._waiting.values()), default=None)
         return max(due, self._moved_at) if due is not None and due <= self.monotonic() else None
 
-    def resume(self) -> None:
-        """Keys are about to be taken again: what became due while nobody did is not overdue."""
-        self._moved_at = self.monotonic()
-
     def add(self, key: K, priority: Priority = Priority.SOMEBODY_WAITS, *, delay: timedelta = timedelta(0)) -> None:
         """Work on a key, now or after a delay. Adding it again changes nothing but to bring it forward."""
+        if self._is_closed:
+            return
         if key in self._working and delay <= timedelta(0):
             self._again[key] = min(priority, self._again.get(key, priority))
             return
@@ -135,8 +142,15 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
         self._again.pop(key, None)
 
+    def close(self) -> None:
+        """Take in no key until `begin_anew`: nobody would take one out, and 100,000 places are 50 MiB."""
+        self._is_closed = True
+
     def begin_anew(self) -> None:
         """Drop every place: whoever begins to lead adds each key again, in an order of its own."""
+        self._is_closed = False
+        # What became due while nobody took keys is not overdue.
+        self._moved_at = self.monotonic()
         for key in self._waiting:
             self.turns.forget(key)
         self._waiting.clear()
@@ -151,6 +165,8 @@ class WorkQueue(Generic[K]):
                 place = self._waiting.pop(key)
                 self._working[key] = self._moved_at = self.monotonic()
                 self.taken(self._moved_at - place.due)
+                # More may have become due at the same time.
+                self.wake_one()
                 return key
             await self._sleep()
 
@@ -159,7 +175,7 @@ class WorkQueue(Generic[K]):
         if self._working.pop(key, None) is not None:
             self.turns.leave(key)
             # Its place may be for another key of its namespace.
-            self._wake.set()
+            self.wake_one()
         priority = self._again.pop(key, None)
         if priority is not None:
             self.add(key, priority)
@@ -170,7 +186,7 @@ class WorkQueue(Generic[K]):
         heapq.heappush(self._later, place)
         if len(self._later) > 2 * len(self._waiting) + _MOST_VOID:
             self._drop_void_places()
-        self._wake.set()
+        self.wake_one()
 
     def _drop_void_places(self) -> None:
         self._later = [place for place in self._later if self._is_valid(place)]
@@ -192,11 +208,29 @@ class WorkQueue(Generic[K]):
                 del self._waiting[key]
                 self._again[key] = min(priority, self._again.get(key, priority))
 
+    def wake_one(self) -> None:
+        """Let one who waits look again whether a key is due."""
+        while self._sleepers:
+            sleeper = self._sleepers.popleft()
+            if not sleeper.done():
+                sleeper.set_result(None)
+                return
+
     async def _sleep(self) -> None:
-        self._wake.clear()
+        """Wait until a key may be due. Only one is woken for each: all of them would look at each key of thousands in vain."""
+        sleeper = asyncio.get_running_loop().create_future()
+        self._sleepers.append(sleeper)
         pause = None if not self._later else max(self._later[0].due - self.monotonic(), 0.0)
         try:
             async with asyncio.timeout(pause):
-                await self._wake.wait()
+                await sleeper
         except TimeoutError:
             pass
+        except asyncio.CancelledError:
+            if sleeper.done() and not sleeper.cancelled():
+                # It was woken for a key that nobody would look for.
+                self.wake_one()
+            raise
+        finally:
+            if sleeper in self._sleepers:
+                self._sleepers.remove(sleeper)

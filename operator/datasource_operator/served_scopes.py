@@ -78,6 +78,10 @@ class ServedScopes:
         """Whether the Secrets of a namespace were ever listed; before, nothing may be concluded from their absence."""
         return self._listed.get(namespace, self._listed.get(None, set())) >= _SECRETS
 
+    def has_datasources_of(self, scope: Scope) -> bool:
+        """Whether all Datasources of a scope were ever listed."""
+        return Source.DATASOURCES in self._listed[scope]
+
     async def may_begin(self) -> None:
         """Wait until every scope's Secrets were listed or refused, and at least those of one were listed."""
         await self._may_begin.wait()

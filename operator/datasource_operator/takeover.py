@@ -1,7 +1,8 @@
 """In which order whoever begins to lead looks at everything: first what is due, and what people wait for."""
 
 import asyncio
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,23 +23,35 @@ AT_A_TIME = 250
 _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 
+MOST_READY = 1_000
+"""How many may wait for their turn before more are queued: each place takes half a KiB."""
+
+PAUSE = 0.05
+"""Seconds until it is looked again whether fewer wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class Takeover:
-    """Queues all Datasources. A standby has queued them in the order of its lists: 100,000 could go before one that is due."""
+    """Queues all Datasources, and no more at a time than are soon looked at."""
 
     cache: Cache
     queue: WorkQueue[Key]
     now: Callable[[], datetime]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(self) -> None:
         """Queue them all, once."""
         waits, routine = await self._judged()
-        for _, key in sorted(waits):
-            self.queue.add(key, Priority.SOMEBODY_WAITS)
-        for number, key in enumerate(routine, 1):
-            self.queue.add(key, Priority.ROUTINE)
+        await self._queue([key for _, key in sorted(waits)], Priority.SOMEBODY_WAITS)
+        await self._queue(routine, Priority.ROUTINE)
+
+    async def _queue(self, keys: list[Key], priority: Priority) -> None:
+        for number, key in enumerate(in_turns(keys), 1):
+            self.queue.add(key, priority)
             if number % AT_A_TIME == 0:
-                await asyncio.sleep(0)
+                await self.sleep(0)
+                while self.queue.ready > MOST_READY:
+                    await self.sleep(PAUSE)
 
     async def _judged(self) -> tuple[list[tuple[datetime, Key]], list[Key]]:
         """What goes first, by when it was due, and the rest."""
@@ -62,6 +75,18 @@ class Takeover:
         except Exception:
             logger.exception("cannot tell whether it is due", datasource=str(key))
             return _AT_ONCE
+
+
+def in_turns(keys: list[Key]) -> Iterator[Key]:
+    """The first one of each namespace, then the second one of each: a namespace with many holds up no other."""
+    namespaces: dict[str, deque[Key]] = defaultdict(deque)
+    for key in keys:
+        namespaces[key.namespace].append(key)
+    while namespaces:
+        for namespace, waiting in list(namespaces.items()):
+            yield waiting.popleft()
+            if not waiting:
+                del namespaces[namespace]
 
 
 def waits_since(datasource: Datasource, credential: Contents | None, now: datetime) -> datetime | None:

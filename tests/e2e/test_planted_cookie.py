@@ -1,6 +1,7 @@
 """Another host of our domain sets cookies that the browser sends to us, too: with those very bytes, in a real browser."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +10,7 @@ from playwright.sync_api import Browser, Page
 from deploy.local.browser import BUTTON, allow, chromium, sign_in
 from deploy.local.processes import free_ports
 from deploy.local.provider import DEMO_LOGIN, DEMO_PASSWORD
-from deploy.local.stack import Stack
+from deploy.local.stack import Stack, running
 from tests.e2e.conftest import Shoot, heading
 from tests.support.person import OUR_COOKIE
 from tests.support.site import Answer, site
@@ -53,8 +54,8 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture
-def domain(user: User, stack: Stack) -> Iterator[Domain]:
+@pytest.fixture(scope="module")
+def domain(stack: Stack) -> Iterator[Domain]:
     """https, as in life: only there, and on localhost, which has no siblings, do browsers take our cookie."""
     (port,) = free_ports(1)
     planted: list[bytes] = []
@@ -63,9 +64,8 @@ def domain(user: User, stack: Stack) -> Iterator[Domain]:
         server = stack.callback_server(
             "callback-server-domain", DATASOURCE_EXTERNAL_URL=ours, DATASOURCE_LISTEN=f"127.0.0.1:{port}"
         )
-        server.start()
-        yield Domain(ours, sibling_port, planted)
-        server.stop()
+        with running(server):
+            yield Domain(ours, sibling_port, planted)
 
 
 def offered(user: User, domain: Domain) -> str:
@@ -75,8 +75,11 @@ def offered(user: User, domain: Domain) -> str:
     return link.replace(user.external_url, domain.ours)
 
 
-def somebody(browser: Browser) -> Page:
-    return browser.new_context(ignore_https_errors=True).new_page()
+@pytest.fixture
+def somebody(browser: Browser) -> Iterator[Callable[[], Page]]:
+    """Makes people: each has a browser with cookies of its own."""
+    with ExitStack() as opened:
+        yield lambda: opened.enter_context(browser.new_context(ignore_https_errors=True)).new_page()
 
 
 def plant(page: Page, domain: Domain, name: bytes, value: str) -> None:
@@ -99,9 +102,9 @@ def begin_and_hand_over(page: Page, link: str, user: User) -> tuple[str, str]:
 @pytest.mark.parametrize("has_been_here", [False, True], ids=["first visit", "has our cookie"])
 @pytest.mark.parametrize("name", PLANTED.values(), ids=PLANTED.keys())
 def test_flow_of_an_attacker_is_not_finished_by_a_victim_in_whose_browser_he_planted_his_cookie(
-    user: User, domain: Domain, browser: Browser, shoot: Shoot, name: bytes, has_been_here: bool
+    user: User, domain: Domain, somebody: Callable[[], Page], shoot: Shoot, name: bytes, has_been_here: bool
 ) -> None:
-    attacker, victim = somebody(browser), somebody(browser)
+    attacker, victim = somebody(), somebody()
     link = offered(user, domain)
     at_provider, his_cookie = begin_and_hand_over(attacker, link, user)
     if has_been_here:
@@ -122,9 +125,9 @@ def test_flow_of_an_attacker_is_not_finished_by_a_victim_in_whose_browser_he_pla
 
 
 def test_browser_with_a_planted_cookie_is_told_and_works_again_once_it_is_gone(
-    user: User, domain: Domain, browser: Browser, shoot: Shoot
+    user: User, domain: Domain, somebody: Callable[[], Page], shoot: Shoot
 ) -> None:
-    page, link = somebody(browser), offered(user, domain)
+    page, link = somebody(), offered(user, domain)
     page.goto(link)
     plant(page, domain, PLANTED["byte A0"], "E" * 43)
 

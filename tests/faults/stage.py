@@ -1,6 +1,5 @@
 """Where fault tests play their stories: somebody in a namespace, and our two processes behind proxies."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +19,7 @@ from deploy.local.provider import TokenRequest
 from tests.faults import world
 from tests.faults.api_proxy import Call
 from tests.faults.behind_proxy import BehindProxy
+from tests.support.api import DATASOURCES
 from tests.support.person import Person
 from tests.support.refresh import leads_on_to
 from tests.support.user import GaveUp, User, eventually
@@ -152,7 +152,8 @@ class Stage:
     def _authorize(self, cases: list[Case]) -> None:
         if not cases:
             return
-        self.user.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(case.manifest()) for case in cases))
+        for case in cases:
+            self.user.apply(case.manifest())
         self.at_once(Case.get_credential, cases)
         for case in cases:
             eventually(f"{case.name} is authorized", partial(case.has_reason, "Authorized"))
@@ -194,7 +195,7 @@ class Stage:
 
     def forget_cases(self) -> None:
         """Delete every Datasource there is: what nobody looks at any more need not be reconciled."""
-        self.user.kubectl("delete", "datasource", "--all", "--wait=false")
+        self.user.api.delete_all(DATASOURCES, self.user.namespace)
 
     def wait_until_quiet(self) -> None:
         """Until neither process has asked anything of the API server for a while."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tests.faults.stage import Case, Step, Story
+from tests.support.api import DATASOURCES, SECRETS
 
 # What somebody does.
 
@@ -39,7 +40,7 @@ def rename_token_secret(case: Case) -> None:
 
 def delete(case: Case) -> None:
     """Delete the Datasource."""
-    case.user.kubectl("delete", "datasource", case.name)
+    case.user.delete(DATASOURCES, case.name)
 
 
 def ask_to_revoke_on_deletion(case: Case) -> None:
@@ -56,12 +57,12 @@ def replace(case: Case) -> None:
 
 def delete_token_secret(case: Case) -> None:
     """As users should not."""
-    case.user.kubectl("delete", "secret", f"{case.name}-token")
+    case.user.delete(SECRETS, f"{case.name}-token")
 
 
 def delete_credential(case: Case) -> None:
     """As users should not."""
-    case.user.kubectl("delete", "secret", f"{case.name}-oauth2-credential")
+    case.user.delete(SECRETS, f"{case.name}-oauth2-credential")
 
 
 # What comes of it.

@@ -1,7 +1,7 @@
 """The verbs of our client on an API server in memory: for unit tests of whoever is given a connection."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -135,7 +135,7 @@ class KubeInMemory(Kube):
         field_selector: str = "",
         label_selector: str = "",
         page_size: int = 500,
-    ) -> AsyncIterator[tuple[list[PartialObject], str]]:
+    ) -> AsyncGenerator[tuple[list[PartialObject], str], None]:
         list_ = partial(self.server.listed, resource, namespace, field_selector, label_selector=label_selector)
         found, version = await self.requested(Call("list", resource, namespace or "", ""), list_)
         for start in range(0, max(len(found), 1), page_size):

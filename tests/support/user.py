@@ -1,7 +1,6 @@
 """What a user does with kubectl, and reads."""
 
 import base64
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,11 +8,24 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jwk import ECKey
+from kubernetes.client.exceptions import ApiException
 
 from datasource.api.names import CALLBACK_RIGHTS, HISTORY_KEY
 from deploy.local.cluster import Cluster
+from deploy.local.processes import StackError
 from deploy.local.provider import Provider
-from tests.support.api import DATASOURCES, EVENTS, ROLE_BINDINGS, ROLES, SECRETS, Api, Manifest, Resource, api_of
+from tests.support.api import (
+    DATASOURCES,
+    EVENTS,
+    ROLE_BINDINGS,
+    ROLES,
+    SECRETS,
+    Api,
+    Manifest,
+    Resource,
+    api_of,
+    message_of,
+)
 from tests.support.patience import PATIENCE as PATIENCE
 from tests.support.patience import GaveUp as GaveUp
 from tests.support.patience import eventually as eventually
@@ -33,7 +45,8 @@ def new_private_key() -> str:
 class User:
     """Works in one namespace. Datasources are called `calendar` where no other name is given.
 
-    Writes with kubectl, as people do; reads and waits through the official client, which starts no process for it.
+    What is done in nearly every test goes through the official client, which starts no process for it. People use kubectl: the
+    tests of docs/ type every command of it that is written there.
     """
 
     cluster: Cluster
@@ -78,8 +91,21 @@ class User:
         }
 
     def apply(self, manifest: dict[str, Any]) -> None:
-        """kubectl apply."""
-        self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+        """As `kubectl apply --server-side` does.
+
+        Raises:
+            StackError: with what the API server says against it.
+        """
+        metadata = {"namespace": self.namespace, **manifest["metadata"]}
+        try:
+            self.api.apply({**manifest, "metadata": metadata}, manager="kubectl")
+        except ApiException as refused:
+            raise StackError(message_of(refused)) from refused
+
+    def delete(self, resource: Resource, name: str) -> None:
+        """As `kubectl delete` does: it has gone when this returns."""
+        self.api.delete(resource, name, self.namespace)
+        self.api.wait(f"{name} has gone", resource, name, lambda found: found is None, self.namespace)
 
     def create_client_secret(self, value: str = CLIENT_SECRET, name: str = "app") -> None:
         """As `kubectl create secret generic` does, which costs thirty times as much; README's own command has tests."""

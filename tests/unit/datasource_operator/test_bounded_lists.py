@@ -3,23 +3,26 @@
 import asyncio
 import json
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 from yarl import URL
 
 from datasource.api.names import Annotation
+from datasource.api.objects import Datasource
 from datasource.cluster.kube import LARGEST_PAGE
 from datasource.cluster.login import login
 from datasource.cluster.resources import DATASOURCES
-from datasource_operator.bounded_lists import LISTS_AT_A_TIME, BoundedLists, lean_list
+from datasource_operator.bounded_lists import FIRST_PAGE, LISTS_AT_A_TIME, BoundedLists, read_list
 from datasource_operator.controller import datasource_in
 from datasource_operator.kopf_session import DatasourceRequests
 from datasource_operator.served_scopes import ServedScopes
+from datasource_operator.trimming import trimmed
 from tests.unit.datasource.api_server import ApiServer, Reply, json_reply
 
 ONE = DATASOURCES.path("shop")
@@ -47,9 +50,12 @@ def _list(*items: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "datasource.dev/v1alpha1", "kind": "DatasourceList", "metadata": told, "items": list(items)}
 
 
-async def _asked(reply: Reply, path: str, times: int = 1) -> list[Any]:
+async def _asked(
+    reply: Reply, path: str, times: int = 1, *, listed: Callable[[Datasource], None] = lambda _: None
+) -> list[Any]:
     async with ApiServer(reply) as server:
-        async with DatasourceRequests(ServedScopes((None,))).session(await login(str(server.kubeconfig))) as session:
+        requests = DatasourceRequests(ServedScopes((None,)), listed=listed)
+        async with requests.session(await login(str(server.kubeconfig))) as session:
 
             async def ask() -> Any:
                 async with await session.get(f"{server.url}{path}") as response:
@@ -58,7 +64,7 @@ async def _asked(reply: Reply, path: str, times: int = 1) -> list[Any]:
             return await asyncio.gather(*(ask() for _ in range(times)))
 
 
-async def test_a_list_is_what_the_api_server_sent_but_for_what_nobody_reads() -> None:
+async def test_a_list_shows_what_the_api_server_sent_but_for_what_nobody_reads() -> None:
     usual = _listed(1, generation=3, annotations={Annotation.REFRESH: "now"}, deletionTimestamp="2026-11-27T12:00:00Z")
     unread = {
         "labels": {"a": "b"},
@@ -69,9 +75,27 @@ async def test_a_list_is_what_the_api_server_sent_but_for_what_nobody_reads() ->
     large = json.loads(json.dumps(usual))
     large["metadata"] |= unread
     large["metadata"]["annotations"]["example.com/notes"] = "x" * 100_000
-    (found,) = await _asked(json_reply(_list(large, _listed(2))), f"{ALL}?limit=2")
-    assert found == _list(usual, _listed(2, annotations={}))
-    assert datasource_in(found["items"][0]).metadata.annotations == {Annotation.REFRESH: "now"}
+    shown: list[Datasource] = []
+    (found,) = await _asked(json_reply(_list(large, _listed(2))), f"{ALL}?limit=2", listed=shown.append)
+    # kopf would make a queue and a task of each item.
+    assert found == _list()
+    assert [trimmed(each) for each in shown] == [trimmed(datasource_in(each)) for each in (usual, _listed(2))]
+    assert trimmed(shown[0]).metadata.annotations == {Annotation.REFRESH: "now"}
+    assert shown[0].metadata.labels == {}
+
+
+async def test_one_that_cannot_be_dealt_with_holds_up_no_other() -> None:
+    shown: list[str] = []
+
+    def listed(datasource: Datasource) -> None:
+        if datasource.metadata.name == "d-1":
+            raise RuntimeError("a bug")
+        shown.append(datasource.metadata.name)
+
+    with capture_logs() as logs:
+        (found,) = await _asked(json_reply(_list(_listed(1), _listed(2))), ALL, listed=listed)
+    assert (found, shown) == (_list(), ["d-2"])
+    assert [each["datasource"] for each in logs] == ["shop/d-1"]
 
 
 async def test_a_list_of_nothing_is_one() -> None:
@@ -99,7 +123,7 @@ async def test_owners_and_fields_of_a_whole_page_take_no_more_memory_than_those_
     peaks = []
     for each in (one, body):
         tracemalloc.start()
-        lean_list(each)
+        await read_list(each, lambda _: None)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # Not even one of them is ever parsed.
@@ -128,27 +152,27 @@ def _pages_of(number: int, *, bytes_each: int = 10, slow_above: int = 1000) -> t
     return answer, asked
 
 
-async def _all_names(lists: BoundedLists, server: ApiServer) -> list[str]:
-    """As kopf lists."""
-    return await _names_at(server.url, lists)
+async def _all_names(lists: BoundedLists, server: ApiServer, *, limit: int = FIRST_PAGE) -> list[str]:
+    """As kopf lists, and what it shows."""
+    return await _names_at(server.url, lists, limit=limit)
 
 
-async def _names_at(base: str, lists: BoundedLists) -> list[str]:
+async def _names_at(base: str, lists: BoundedLists, *, limit: int = FIRST_PAGE) -> list[str]:
     names: list[str] = []
+    lists.listed = lambda each: names.append(each.metadata.name)
     following = ""
     async with aiohttp.ClientSession(middlewares=[lists.ask], response_class=lists.response_class) as session:
         while True:
-            url = URL(f"{base}{ONE}").update_query(limit="25")
+            url = URL(f"{base}{ONE}").update_query(limit=str(limit))
             async with await session.get(url.update_query({"continue": following} if following else {})) as response:
                 page = await response.json()
-            names += [item["metadata"]["name"] for item in page["items"]]
             following = page["metadata"]["continue"]
             if not following:
                 return names
 
 
 def _lists(**options: Any) -> BoundedLists:
-    return BoundedLists(lambda url: url.path.endswith("/datasources"), **options)
+    return BoundedLists(lambda url: url.path.endswith("/datasources"), lambda _: None, **options)
 
 
 @pytest.mark.parametrize("bytes_each", [10, LARGEST_PAGE // 20, LARGEST_PAGE // 3, LARGEST_PAGE + 1])
@@ -159,6 +183,18 @@ async def test_no_more_of_a_page_is_read_than_it_may_have(bytes_each: int) -> No
     fits = max(LARGEST_PAGE // (bytes_each + 500), 1)
     assert (min(asked) <= fits) is True
     assert (asked == [25, 25]) is (bytes_each == 10)
+
+
+async def test_pages_of_a_long_list_grow_and_those_of_the_next_list_begin_small() -> None:
+    """The API server walks over all that are left for each page. But it prepares a whole page, whatever is in its objects."""
+    answer, asked = _pages_of(1_000)
+    lists = _lists()
+    async with ApiServer(answer) as server:
+        assert len(await _all_names(lists, server, limit=250)) == 1_000
+        assert asked == [25, 50, 100, 200, 250, 250, 250]
+        asked.clear()
+        await _all_names(lists, server, limit=250)
+        assert asked[0] == FIRST_PAGE
 
 
 async def test_page_that_does_not_come_in_time_is_asked_for_smaller_until_it_does() -> None:

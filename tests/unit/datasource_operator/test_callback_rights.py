@@ -25,6 +25,7 @@ from datasource_operator.callback_rights import (
     CallbackRights,
 )
 from datasource_operator.decisions.callback_rights import LABELS, ServiceAccount
+from datasource_operator.served_scopes import ServedScopes, Source
 from datasource_operator.tasks import cancel
 from tests.support.kube_in_memory import Answer, Call, KubeInMemory
 from tests.unit.datasource_operator.stand_ins import Clock
@@ -43,10 +44,13 @@ class Rbac(KubeInMemory):
     """(verb, resource, namespace, name)"""
     refuses: dict[str, Exception] = field(default_factory=dict)
     list_fails: Exception | None = None
+    lists: list[str] = field(default_factory=list)
 
     async def requested(self, call: Call, answer: Answer) -> Any:
-        if call.verb == "list" and self.list_fails is not None:
-            raise self.list_fails
+        if call.verb == "list":
+            self.lists.append(call.resource.plural)
+            if self.list_fails is not None:
+                raise self.list_fails
         if call.verb in {"apply", "delete"}:
             self.writes.append((call.verb, call.resource.plural, call.namespace, call.name))
             if call.namespace in self.refuses:
@@ -68,9 +72,19 @@ class World:
     kube: Rbac = field(default_factory=Rbac)
     clock: Clock = field(default_factory=Clock)
     scopes: tuple[str | None, ...] = (None,)
+    is_listed: bool = True
+    served: ServedScopes = field(init=False)
 
     def keeper(self) -> CallbackRights:
-        return CallbackRights(self.kube, ACCOUNT, self.scopes, self.clock, lambda: 0.0, self._sleep)
+        self.served = ServedScopes(self.scopes)
+        if self.is_listed:
+            self.list_datasources()
+        return CallbackRights(self.kube, ACCOUNT, self.served, self.clock, lambda: 0.0, self._sleep)
+
+    def list_datasources(self) -> None:
+        """As kopf does."""
+        for scope in self.scopes:
+            self.served.listed(scope, Source.DATASOURCES)
 
     async def _sleep(self, seconds: float) -> None:
         until = self.clock.now + seconds
@@ -82,7 +96,7 @@ class World:
         until = self.clock.now + time.total_seconds()
         while self.clock.now < until:
             self.clock.now = min(until, self.clock.now + step)
-            keeper._queue._wake.set()
+            keeper._queue.wake_one()
             for _ in range(30):
                 await asyncio.sleep(0)
 
@@ -258,6 +272,21 @@ async def test_nothing_is_taken_away_before_the_watch_has_told_of_every_datasour
         keeper.needed_by(SALES, APP)
         await world.pass_time(keeper, PACE * 2)
     assert world.kube.writes == []
+
+
+async def test_nothing_is_asked_before_all_datasources_were_listed() -> None:
+    """Of 100,000 a list takes long, and it was asked for again and again while kopf still read its own."""
+    world = await settled()
+    world.is_listed = False
+    keeper = world.keeper()
+    world.kube.lists.clear()
+    world.datasource(keeper, SALES)
+    async with world.leads(keeper):
+        await world.pass_time(keeper, 2 * RECHECK_PAUSE)
+        assert world.kube.lists == []
+        world.list_datasources()
+        await world.pass_time(keeper, 2 * RECHECK_PAUSE)
+        assert world.kube.lists != []
 
 
 async def test_watch_that_tells_of_nothing_for_long_is_waited_for() -> None:

@@ -87,8 +87,9 @@ async def watching(kube: WatchedKube) -> AsyncIterator[Controller]:
 
 @asynccontextmanager
 async def running(controller: Controller, kube: WatchedKube) -> AsyncIterator[Controller]:
-    """From its start to its end, and it never leads."""
+    """From its start to its end. It never leads, but its queue takes keys in as if it did."""
     controller.start()
+    controller.queue.begin_anew()
     while not (controller.served.has_secrets_of(NAMESPACE) and len(kube.server.changed) == len(WATCHED)):  # noqa: ASYNC110 - a turn of the loop each
         await asyncio.sleep(0)
     yield controller

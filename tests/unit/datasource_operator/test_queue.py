@@ -445,6 +445,64 @@ async def test_many_who_wait_each_get_a_key_of_their_own(real_queue: WorkQueue[s
     assert sorted(await soon(asyncio.gather(*taking))) == [str(number) for number in range(8)]
 
 
+async def test_a_key_wakes_one_of_those_who_wait_and_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each who is woken in vain costs CPU for each of 100,000 keys."""
+    turns: FairTurns[str] = FairTurns(1000, 1000)
+    queue = WorkQueue(Clock(), lambda: 1.0, turns, namespace_of)
+    looks = 0
+    take = FairTurns.take
+
+    def counted(of: FairTurns[str]) -> str | None:
+        nonlocal looks
+        looks += 1
+        return take(of)
+
+    waiting = [asyncio.ensure_future(queue.take()) for _ in range(10)]
+    await asyncio.sleep(0)
+    monkeypatch.setattr(FairTurns, "take", counted)
+    queue.add("a")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert [each.result() for each in waiting if each.done()] == ["a"]
+    # That one, and one more: others may have become due with it.
+    assert looks <= 3
+    for each in waiting:
+        each.cancel()
+    await asyncio.wait(waiting)
+
+
+async def test_keys_that_fall_due_at_one_time_are_taken_by_as_many_as_wait() -> None:
+    clock = Clock()
+    queue = queue_at(clock)
+    waiting = [asyncio.ensure_future(queue.take()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for key in ("a", "b", "c"):
+        queue.add(key, delay=SECOND)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    clock.advance(SECOND)
+    queue.wake_one()
+    assert sorted(await asyncio.wait_for(asyncio.gather(*waiting), 5)) == ["a", "b", "c"]
+
+
+async def test_who_is_woken_and_ends_at_once_hands_the_key_on(real_queue: WorkQueue[str]) -> None:
+    first, second = (asyncio.ensure_future(real_queue.take()) for _ in range(2))
+    await asyncio.sleep(0)
+    real_queue.add("a")
+    first.cancel()
+    assert await asyncio.wait_for(second, 5) == "a"
+
+
+async def test_nothing_is_taken_in_while_nobody_would_take_it_out() -> None:
+    queue = queue_at(Clock())
+    queue.close()
+    queue.add("a")
+    assert "a" not in queue
+    queue.begin_anew()
+    queue.add("b")
+    assert await take_all(queue) == ["b"]
+
+
 async def test_whoever_stops_waiting_takes_no_key_along(real_queue: WorkQueue[str]) -> None:
     taking = asyncio.create_task(real_queue.take())
     await asyncio.sleep(0)

@@ -1,7 +1,7 @@
 """The watch of our Secrets: what it tells of a refusal, and that a long list is no stall."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -22,7 +22,9 @@ from tests.unit.datasource_operator.stand_ins import Clock
 class OnePage(KubeInMemory):
     """Answers a list with one page, and never with the next one."""
 
-    async def metadata_pages(self, *arguments: Any, **keywords: Any) -> AsyncIterator[tuple[list[PartialObject], str]]:
+    async def metadata_pages(
+        self, *arguments: Any, **keywords: Any
+    ) -> AsyncGenerator[tuple[list[PartialObject], str], None]:
         async for page in super().metadata_pages(*arguments, **keywords):
             yield page
             await asyncio.Event().wait()
@@ -83,7 +85,7 @@ class Versions(Kube):
         field_selector: str = "",
         label_selector: str = "",
         page_size: int = 500,
-    ) -> AsyncIterator[tuple[list[PartialObject], str]]:
+    ) -> AsyncGenerator[tuple[list[PartialObject], str], None]:
         if not self.listed:
             await asyncio.Event().wait()
         yield [], self.listed.pop(0)
@@ -139,7 +141,7 @@ def token_secret(name: str) -> PartialObject:
 class Telling(Versions):
     """Lists one Secret that cannot be dealt with and one that can, and tells of two more."""
 
-    async def metadata_pages(self, *_: Any, **__: Any) -> AsyncIterator[tuple[list[PartialObject], str]]:
+    async def metadata_pages(self, *_: Any, **__: Any) -> AsyncGenerator[tuple[list[PartialObject], str], None]:
         yield [token_secret("attacker"), token_secret("listed")], "7"
 
     async def watch_metadata(self, *_: Any, **__: Any) -> AsyncIterator[WatchEvent[PartialObject]]:
@@ -162,7 +164,7 @@ class Listed(KubeInMemory):
         super().__init__()
         self.item, self.meanwhile = item, meanwhile
 
-    async def metadata_pages(self, *_: Any, **__: Any) -> AsyncIterator[tuple[list[PartialObject], str]]:
+    async def metadata_pages(self, *_: Any, **__: Any) -> AsyncGenerator[tuple[list[PartialObject], str], None]:
         self.meanwhile()
         yield [PartialObject(self.item)], "50"
 

@@ -16,7 +16,7 @@ from datasource.records.intent import Intent
 from datasource_operator import takeover
 from datasource_operator.cache import Cache, Key
 from datasource_operator.queue import WorkQueue
-from datasource_operator.takeover import AT_A_TIME, Takeover, waits_since
+from datasource_operator.takeover import AT_A_TIME, MOST_READY, Takeover, in_turns, waits_since
 from datasource_operator.trimming import trimmed
 from tests.support.builders import (
     NAMESPACE,
@@ -114,6 +114,33 @@ async def test_those_that_are_due_go_before_thousands_that_are_not() -> None:
     # The one whose token ends first is the first.
     assert taken[:2] == [late, later]
     assert sorted(taken) == fleet.keys
+
+
+async def test_no_more_are_queued_than_are_soon_looked_at() -> None:
+    fleet = Fleet(MOST_READY + 4 * AT_A_TIME)
+    fleet.queue.begin_anew()
+    taken: list[Key] = []
+    most = 0
+
+    async def look_at_some(_: float) -> None:
+        nonlocal most
+        most = max(most, fleet.queue.ready)
+        for _ in range(AT_A_TIME // 2):
+            taken.append(await fleet.queue.take())
+            fleet.queue.done(taken[-1])
+
+    await Takeover(fleet.cache, fleet.queue, lambda: NOW, look_at_some).run()
+    while fleet.queue.ready:
+        taken.append(await fleet.queue.take())
+        fleet.queue.done(taken[-1])
+    assert MOST_READY < most <= MOST_READY + AT_A_TIME
+    assert sorted(taken) == fleet.keys
+
+
+def test_a_namespace_with_many_holds_up_no_other() -> None:
+    many, one, two = (Key("many", f"{each}") for each in range(3)), Key("one", "0"), [Key("two", "0"), Key("two", "1")]
+    first, second, third = many
+    assert list(in_turns([first, second, third, one, *two])) == [first, one, two[0], second, two[1], third]
 
 
 async def test_others_have_their_turns_meanwhile() -> None:
