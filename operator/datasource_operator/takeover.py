@@ -1,4 +1,4 @@
-"""In which order whoever begins to lead looks at everything: first what is due, and what people wait for."""
+"""The order in which a new leader looks at all Datasources: first those that are due, or that people wait for."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,21 +17,21 @@ from datasource_operator.queue import Priority, WorkQueue
 logger = structlog.get_logger(__name__)
 
 AT_A_TIME = 250
-"""Datasources that are judged, or queued, before others have their turn."""
+"""How many Datasources are judged, or queued as routine, before other tasks may run."""
 
 _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Takeover:
-    """Queues all Datasources. A standby has queued them in the order of its lists: 100,000 could go before one that is due."""
+    """Queues all Datasources. A standby queued them in the order of its lists, with perhaps 100,000 before one that is due."""
 
     cache: Cache
     queue: WorkQueue[Key]
     now: Callable[[], datetime]
 
     async def run(self) -> None:
-        """Queue them all, once."""
+        """Queue all Datasources, once."""
         waits, routine = await self._judged()
         for _, key in sorted(waits):
             self.queue.add(key, Priority.SOMEBODY_WAITS)
@@ -41,7 +41,7 @@ class Takeover:
                 await asyncio.sleep(0)
 
     async def _judged(self) -> tuple[list[tuple[datetime, Key]], list[Key]]:
-        """What goes first, by when it was due, and the rest."""
+        """The Datasources that go first, with the time since when each waits, and all others."""
         waits, routine, now = [], [], self.now()
         for number, (datasource, credential) in enumerate(self.cache.pairs(), 1):
             key = self.cache.own(Key(datasource.metadata.namespace, datasource.metadata.name))
@@ -56,7 +56,7 @@ class Takeover:
 
     @staticmethod
     def _waits_since(key: Key, datasource: Datasource, credential: Contents | None, now: datetime) -> datetime | None:
-        """The same, whatever a tenant may have written: all others are queued."""
+        """`waits_since`, without errors. A tenant may write anything, and the other Datasources must still be queued."""
         try:
             return waits_since(datasource, credential, now)
         except Exception:
@@ -65,10 +65,10 @@ class Takeover:
 
 
 def waits_since(datasource: Datasource, credential: Contents | None, now: datetime) -> datetime | None:
-    """Since when something is to be done for a Datasource, as far as that can be seen at once; None: nothing is."""
+    """Since when a Datasource waits for work, as far as the cache shows it; None: it does not wait."""
     metadata, status = datasource.metadata, datasource.status
     if metadata.generation != status.observed_generation or metadata.annotations or metadata.deletion_timestamp:
-        # A person made it, edited it, or asked for something. Of the annotations only requests are kept.
+        # It was created, edited or deleted, or a request was made. The cache keeps no annotations but requests.
         return _AT_ONCE
     is_authorized = status.state == State.AUTHORIZED
     if is_authorized is not isinstance(credential, StoredCredential):
