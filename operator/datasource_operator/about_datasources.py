@@ -1,4 +1,4 @@
-"""What the metrics tell of one Datasource, from what is cached of it. Pure."""
+"""What the metrics show of one Datasource, from the cache. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,22 +13,24 @@ from datasource.records.grant import GrantEnd
 from datasource.records.schedule import refresh_due
 
 OVERDUE_AFTER = timedelta(minutes=1)
-"""A refresh that is due is done within seconds; one that is late by this much has met something."""
+"""How late a refresh is before it counts as overdue. Without problems it is done within seconds."""
 
 TOKEN_IS_OWED = frozenset(
     {reason.value for reason, meaning in MEANING.items() if meaning.state is State.AUTHORIZED or meaning.takes_away}
     | {Reason.CLIENT_REJECTED, Reason.CREDENTIAL_UNREADABLE, Reason.SECRETS_FORBIDDEN}
 )
-"""Reasons with which apps of an authorized Datasource expect a token that works. With the others a person took it away, or
-changed what it was for."""
+"""Reasons with which apps of an authorized Datasource expect a valid token.
+
+With the others, a person cleared the credential or changed the spec.
+"""
 
 UNSEEN = ("unseen", "Unseen")
-"""State and reason of a Datasource that nobody has looked at yet."""
+"""State and reason of a Datasource that was never reconciled."""
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """One Datasource."""
+    """What the metrics show of one Datasource."""
 
     state: str
     reason: str
@@ -38,11 +40,12 @@ class About:
     grant_ends_at: datetime | None
     is_grant_expiring: bool
     person_needed_for: float | None
+    """For how many seconds the Datasource has needed a person; None: it needs none."""
     is_suspended: bool
     is_token_owed: bool
-    """Whether apps expect a token that works: somebody authorized, and nobody took that back."""
+    """Whether apps expect a valid token: a person authorized, and no person took that back."""
     is_token_valid: bool
-    """Whether they have one."""
+    """Whether apps have a valid token."""
 
     @staticmethod
     def of(datasource: Datasource, credential: Contents | None, *, first_seen: datetime, now: datetime) -> "About":
@@ -82,7 +85,7 @@ def _grant_ends_at(status: Status) -> datetime | None:
     try:
         return None if status.grant_expires_at is None else parse_rfc3339(status.grant_expires_at)
     except ValueError:
-        # As below.
+        # Another client wrote the status; it is corrected at the next look.
         return None
 
 
@@ -90,5 +93,5 @@ def _seconds_since(text: str, now: datetime) -> float:
     try:
         return max((now - parse_rfc3339(text)).total_seconds(), 0.0)
     except ValueError:
-        # Somebody else wrote the status; it is corrected at the next look.
+        # Another client wrote the status; it is corrected at the next look.
         return 0.0

@@ -1,4 +1,4 @@
-"""I/O: compares the Datasources that we know with those that exist: a renewed watch never tells of deletions it missed."""
+"""I/O: compares the cached Datasources with those that exist. A watch that starts again never shows deletions it missed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ class KeyCheck:
     cache: Cache
     scopes: tuple[Scope, ...]
     dropped: Callable[[Key], None]
-    """Told of each Datasource that is gone."""
+    """Called with the key of each Datasource that is gone."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(self) -> None:

@@ -1,11 +1,11 @@
-"""I/O: intents of this pod with which nobody goes on here, told apart from those whose reply is written down.
+"""I/O: hand over intents that this pod left: mark those without a reply in the journal, so that the leader need not wait.
 
-A stranger's intent says that its pod may have the reply in its journal, so whoever leads waits for 15 minutes. The pod itself
-knows better: it has the journal to itself, so whatever began a refresh before is dead or is done with it, and no reply lies
-there. Then it takes the word of the journal off the intent, and whoever leads goes on as with any intent: after it was seen
-unchanged for 35 seconds. That the refresh token may have been sent stays on record.
+An intent may say that its process keeps a journal, in which the reply may be. So a leader in another pod waits for 15 minutes.
+This pod knows more. Only this process has the journal now. So each refresh that began here before has ended. If the journal has
+no entry for it, there is no reply. Then this process removes the mark of the journal from the intent. The leader goes on as
+with any other intent, after it was seen unchanged for 35 seconds. The intent still records that the token may have been sent.
 
-While this process leads it goes on by itself, so this is done while another one does.
+While this process leads, it goes on with its own intents itself. So it hands over only while another process leads.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ from datasource_operator.cache import Cache, Key
 logger = structlog.get_logger(__name__)
 
 CHECK_INTERVAL = TAKEOVER_AFTER
-"""Nobody may go on sooner anyway, and by then this process leads if no other does."""
+"""The pause between two checks. No other pod may take over an intent sooner. By then this process leads, if no other does."""
 
 LAST_CHECK_TIMEOUT = timedelta(seconds=5)
-"""How long a process that ends looks: those that are left then wait as those of a pod that is lost."""
+"""The longest time for the check of a process that ends. For intents that are left then, the leader waits for 15 minutes."""
 
 
 @dataclass(slots=True)
 class LeftIntents:
-    """Looks for them in the cache."""
+    """Finds the intents in the cache, and hands them over."""
 
     cache: Cache
     credential_secrets: CredentialSecrets
@@ -45,16 +45,16 @@ class LeftIntents:
     journal: Journal | None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     leads: bool = False
-    """Whether this process leads, or has refreshes under way still."""
+    """Whether this process leads, or still has refreshes under way."""
 
     async def run(self) -> None:
-        """Hand over whatever is left, for ever."""
+        """Hand over intents at intervals, for ever."""
         while True:
             await self.sleep(CHECK_INTERVAL.total_seconds())
             await self.hand_over()
 
     async def hand_over_at_the_end(self) -> None:
-        """The same once more, by a process that ends and has seen its refreshes through."""
+        """Hand over once more before the process ends, after its refreshes have ended."""
         try:
             async with asyncio.timeout(LAST_CHECK_TIMEOUT.total_seconds()):
                 await self.hand_over()
@@ -62,14 +62,14 @@ class LeftIntents:
             logger.warning("refreshes that came to nothing are left to the next leader, who waits for this pod")
 
     async def hand_over(self) -> None:
-        """Look at each intent once. One that cannot be written now is looked at the next time."""
+        """Check each intent once. One that cannot be written now is checked again the next time."""
         for key in self.cache.refreshes_begun():
             if self.leads:
                 return
             try:
                 await self._hand_over(key)
             except Stale:
-                continue  # somebody went on with it
+                continue  # another process wrote meanwhile
             except (ApiError, Unavailable) as error:
                 logger.info("a refresh cannot be left to the leader yet", datasource=str(key), error=str(error))
 
@@ -78,7 +78,7 @@ class LeftIntents:
         if not isinstance(there, StoredCredential) or not is_left_by(there.facts.intent, self.process):
             return
         if self.journal is None or self.journal.has_any(place_of(*key)):
-            # Also one that was set aside: it may have the only refresh token that works, for a person to look at.
+            # An entry that was set aside counts, too. It may have the only refresh token that works, and a person looks at it.
             return
         intent = msgspec.structs.replace(there.facts.intent, journal=False)
         facts = msgspec.structs.replace(there.facts, intent=intent)

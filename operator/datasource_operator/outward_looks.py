@@ -1,4 +1,4 @@
-"""I/O: what is looked at outside of the cluster beside the reconcile workers: providers, and services with spec.probe."""
+"""I/O: looks at hosts outside of the cluster, beside the reconcile workers: at providers, and at services with spec.probe."""
 
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
@@ -13,13 +13,13 @@ from datasource_operator.reachability import Reachability
 
 @dataclass(slots=True)
 class OutwardLooks:
-    """Tells the observer what looks have shown; `look_again` is told of a Datasource for which that is news."""
+    """Gives the observer the results of the looks. `look_again` is called with each Datasource that has a new result."""
 
     transport: InitVar[Transport]
     steps: InitVar[Executor]
     look_again: InitVar[Callable[[Key], None]]
     provider_looked_at: InitVar[Callable[[Key], None]]
-    """Told of a Datasource whose provider told of itself."""
+    """Called with each Datasource for which a lookup of the provider's metadata has ended."""
     providers: ProviderLookups = field(init=False)
     reachability: Reachability = field(init=False)
     probing: Probing = field(init=False)
@@ -51,7 +51,7 @@ class OutwardLooks:
         self.probing.forget(key)
 
     async def stop(self) -> None:
-        """End what is under way."""
+        """Cancel the looks that are under way."""
         await self.providers.stop()
         await self.reachability.stop()
         await self.probing.stop()

@@ -93,6 +93,11 @@ class WorkQueue(Generic[K]):
         self._promote()
         return len(self.turns)
 
+    def ready_in(self, namespace: str) -> int:
+        """How many of them are of a namespace."""
+        self._promote()
+        return self.turns.waiting_in(namespace)
+
     @property
     def working(self) -> int:
         """How many keys are being worked on."""

@@ -1,4 +1,4 @@
-"""What this process remembers about refreshes: failures, first sightings, how long a stranger's intent stood unchanged.
+"""What this process remembers about refreshes: failures, when it first saw a revision, and intents of other processes.
 
 Nothing here is needed for correctness after a restart: the Secret says what was sent and what the verdict was.
 """
@@ -18,19 +18,19 @@ FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=5)
 
 MOST_UNSENT = 16
-"""How many intents of one Datasource are remembered as never sent; of more, the oldest count as sent."""
+"""The most intents of one Datasource that are remembered as not sent. Beyond that, the oldest count as sent."""
 
 RECOVERY_PAUSE = timedelta(minutes=1)
-"""How often the answer of a provider ends the pauses of all who wait for it."""
+"""The shortest time before an answer of the same provider ends pauses again."""
 
 LOOK_GAP = timedelta(seconds=5)
-"""How often a stranger's intent is looked at."""
+"""The time between two live reads of another process's intent."""
 
 
 _SIGHTING = Struct("=dq")
 """When a revision was first seen, and its hash. It is packed: each of 100,000 credentials has one.
 
-The time is monotonic: a clock that somebody sets back must make no refresh late.
+The time is monotonic, so a clock that is set back makes no refresh late.
 """
 
 
@@ -48,18 +48,18 @@ class RefreshMemory:
     monotonic: Callable[[], float]
     random: Callable[[], float]
     come_again: Callable[[Key], None] = lambda _: None
-    """Told of whoever need not wait any longer."""
+    """Called with the key of each Datasource whose pause has ended early."""
     _troubles: dict[Key, tuple[int, Trouble, float]] = field(default_factory=dict)
-    """With the generation that it is about, and until when (monotonic) nothing is tried."""
+    """The generation of the spec, the last failure, and until when (monotonic) nothing is tried."""
     _recovered_at: dict[str, float] = field(default_factory=dict)
-    """When (monotonic) the pauses of a provider were ended, while that is not long ago."""
+    """When (monotonic) the pauses of a provider were last ended. Only times within RECOVERY_PAUSE are kept."""
     _failed_at: dict[Key, float] = field(default_factory=dict)
-    """Monotonic."""
+    """When the last refresh failed (monotonic)."""
     _failures: dict[Key, int] = field(default_factory=dict)
     _sightings: dict[Key, bytes] = field(default_factory=dict)
     _strangers: dict[Key, _StrangersIntent] = field(default_factory=dict)
     _unsent: dict[Key, tuple[str, ...]] = field(default_factory=dict)
-    """Intents of ours that were written, perhaps, and surely not sent."""
+    """IDs of our intents whose requests were not sent. The intents themselves may have been written or not."""
     _backoff: Backoff = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class RefreshMemory:
         return now
 
     def seen_before(self, key: Key, facts: CredentialFacts, now: datetime) -> datetime | None:
-        """The same, and None where it was not seen yet; may be asked from another thread, for it changes nothing."""
+        """The same; None where it was not seen yet. It changes nothing, so it may be called from another thread."""
         sighting = self._sightings.get(key)
         if sighting is None:
             return None
@@ -82,9 +82,9 @@ class RefreshMemory:
         return now - timedelta(seconds=self.monotonic() - at) if revision == _revision(facts) else None
 
     def trouble(self, key: Key, facts: CredentialFacts, generation: int, now: datetime) -> Trouble | None:
-        """The last failure, as long as it is about that revision and that spec: an edit may have mended it.
+        """The last failure, if it was of this revision and this generation. An edit of the spec may have removed the cause.
 
-        When to try again is told by the clock that shows `now`, whatever it showed at the failure.
+        Its times are by the clock that shows `now`, even if that clock was changed after the failure.
         """
         remembered = self._troubles.get(key)
         if remembered is None:
@@ -98,13 +98,13 @@ class RefreshMemory:
         return replace(trouble, try_again_at=now + left, failed_at=now - ago)
 
     def failed(self, key: Key, generation: int, trouble: Trouble, now: datetime) -> None:
-        """Remember a failure, which happened `now`."""
+        """Remember a failure that happened at `now`."""
         until = self.monotonic() + (trouble.try_again_at - now).total_seconds()
         self._troubles[key] = (generation, trouble, until)
         self._failed_at[key] = self.monotonic()
 
     def succeeded(self, key: Key) -> None:
-        """Start over with short pauses, and so may others for whom that provider did not answer."""
+        """Forget the failures. If the provider had not answered, end the pauses of others that wait for it, too."""
         remembered = self._troubles.pop(key, None)
         if remembered is not None and remembered[1].provider:
             self._recovered(remembered[1].provider)
@@ -112,8 +112,10 @@ class RefreshMemory:
         self._failures.pop(key, None)
 
     def _recovered(self, provider: str) -> None:
-        """End the pauses after an outage, once a minute: where a provider answers some and not others, those of the others are
-        to grow."""
+        """End the pauses of all that wait for a provider, because it answers again. At most once a minute.
+
+        A provider may answer some requests and not others. Then the pauses of the others still grow.
+        """
         now = self.monotonic()
         earlier = {each: at for each, at in self._recovered_at.items() if now - at < RECOVERY_PAUSE.total_seconds()}
         self._recovered_at = {provider: now} | earlier
@@ -124,7 +126,7 @@ class RefreshMemory:
             self.come_again(key)
 
     def try_now(self, key: Key) -> None:
-        """What stood in the way may be gone."""
+        """End the pause, because the cause of the failure may be gone."""
         remembered = self._troubles.get(key)
         if remembered is not None:
             generation, trouble, _ = remembered
@@ -137,30 +139,30 @@ class RefreshMemory:
         return max(self._backoff.pause(failures), FIRST_PAUSE / 2, at_least)
 
     def begins(self, key: Key, intent: Intent) -> None:
-        """An intent is about to be written. Whether it stands is not known where nobody answers; that it was not sent is."""
+        """An intent is about to be written. Until `sends` is called, its request was surely not sent."""
         self._unsent[key] = (*self._unsent.get(key, ()), intent.id)[-MOST_UNSENT:]
 
     def sends(self, key: Key) -> None:
-        """What was written last is about to be sent."""
+        """The request of the last intent is about to be sent."""
         self._unsent.pop(key, None)
 
     def may_have_been_sent(self, key: Key, intent: Intent | None) -> bool:
-        """Whether a request may have gone out for an intent; only of our own do we ever know that none did."""
+        """Whether the request of an intent may have been sent. False only for our own intents that surely were not sent."""
         return intent is None or intent.id not in self._unsent.get(key, ())
 
     def looked(self, key: Key, intent: Intent) -> None:
-        """A live read showed a stranger's intent. Only time between two reads that worked counts as seen unchanged."""
+        """A live read showed another process's intent. Only time between two successful reads counts as seen unchanged."""
         now = self.monotonic()
         stranger = self._strangers.get(key)
         if stranger is None or stranger.intent_id != intent.id:
             self._strangers[key] = _StrangersIntent(intent.id, now)
             return
-        # A read that failed between the two leaves a gap: the API server may have been frozen, and the sender with it.
+        # Of a longer gap only a part counts: the API server may have been frozen, and kept the sender waiting, too.
         stranger.unchanged += min(timedelta(seconds=now - stranger.looked_at), LOOK_GAP * 1.5)
         stranger.looked_at = now
 
     def seen_unchanged(self, key: Key, intent: Intent) -> timedelta:
-        """How long that intent was seen unchanged."""
+        """How long another process's intent was seen unchanged."""
         stranger = self._strangers.get(key)
         return stranger.unchanged if stranger is not None and stranger.intent_id == intent.id else timedelta(0)
 
@@ -178,5 +180,5 @@ class RefreshMemory:
 
 
 def _revision(facts: CredentialFacts) -> int:
-    """Which one it is, in 64 bits whatever its number."""
+    """A hash of 64 bits that identifies a revision of a credential."""
     return hash((facts.credential_id, facts.revision))

@@ -1,7 +1,7 @@
-"""I/O: look again for Secrets that are not ours to watch: a missing client Secret, a foreign one that has our name.
+"""I/O: polls Secrets that no watch shows: a missing client Secret, or a foreign Secret with a name that we need.
 
-One GET (metadata only) for each distinct Secret, however many Datasources wait for it: after 2 s, rising to 60 s. Whoever waits
-for very many Secrets waits longer, and nobody else does.
+Each distinct Secret is polled with one GET (metadata only), however many Datasources wait for it. The pause is 2 s at first and
+grows to 60 s. A namespace that waits for very many Secrets waits longer, and other namespaces do not.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ _BACKOFF = Backoff(FIRST_PAUSE, LONGEST_PAUSE, no_jitter, growth=1.5)
 _TICK = 0.5
 
 LOOKS_PER_NAMESPACE = 20
-"""Of what is due in one namespace, so much is looked at in each round, twice a second; those that wait longest first."""
+"""The most Secrets of one namespace that are read in one round: those that are due longest. Rounds are half a second apart."""
 
 
 IN_FLIGHT = 8
-"""Looks at a time, each a request: where the API server is slow, they do not add up."""
+"""The most requests at a time, so that they do not pile up where the API server is slow."""
 
 
 @dataclass(slots=True)
@@ -40,14 +40,14 @@ class _Watched:
     waiting: set[Key]
     due: float
     looks: int = 0
-    """How often it was looked at since somebody came to wait."""
+    """How often the Secret was read since the last Datasource began to wait for it."""
     version: str | None = None
-    """The resourceVersion last seen; empty: it is not there; None: not looked at yet."""
+    """The resourceVersion that was seen last; empty: the Secret does not exist; None: it was not read yet."""
 
 
 @dataclass(slots=True)
 class SecretPoller:
-    """Knows who waits for which Secret."""
+    """Polls Secrets, and calls `changed` with each Datasource that waits for one that changed."""
 
     kube: Kube
     changed: Callable[[Key], None]
@@ -56,7 +56,7 @@ class SecretPoller:
     _waits_for: dict[Key, str] = field(default_factory=dict)
 
     def wait_for(self, key: Key, secret: str | None) -> None:
-        """From now on tell `key` when that Secret changes; None: it waits for none any more."""
+        """Let `key` wait for that Secret from now on, and for no other; None: for no Secret."""
         before = self._waits_for.get(key)
         if before == secret:
             return
@@ -67,7 +67,7 @@ class SecretPoller:
             due = self.monotonic() + FIRST_PAUSE.total_seconds()
             watched = self._watched.setdefault((key.namespace, secret), _Watched(set(), due))
             watched.waiting.add(key)
-            # Whoever is new has not seen it: start over with short pauses.
+            # The new Datasource does not know the Secret yet, so start again with short pauses.
             watched.due, watched.looks, watched.version = min(watched.due, due), 0, None
 
     def forget(self, key: Key) -> None:
@@ -75,7 +75,7 @@ class SecretPoller:
         self.wait_for(key, None)
 
     async def run(self) -> None:
-        """Look at whatever is due, for ever."""
+        """Read the Secrets that are due, for ever."""
         while True:
             await asyncio.sleep(_TICK)
             await self._look_at_all(self._due())
@@ -92,7 +92,7 @@ class SecretPoller:
                 lookers.create_task(looker())
 
     def _due(self) -> list[tuple[str, str]]:
-        """Namespaces go round, those that wait longest first: whoever waits for many Secrets does not stand before others."""
+        """The Secrets to read in this round. Namespaces take turns, so that one with many Secrets does not delay the others."""
         now, taken = self.monotonic(), Counter[str]()
         waiting = sorted((watched.due, place) for place, watched in self._watched.items() if watched.due <= now)
         due = []

@@ -1,4 +1,7 @@
-"""I/O: list and watch the metadata of our Secrets: of three types, and by a label those of others. Values never pass here."""
+"""I/O: list and watch the metadata of our Secrets. Values are never read here.
+
+Three types of Secrets are ours. A token Secret of another type is found by a label.
+"""
 
 import asyncio
 import time
@@ -34,7 +37,7 @@ class _Selectors:
 _SELECTORS = {
     Source.CREDENTIALS: _Selectors(f"type={SecretType.CREDENTIAL}"),
     Source.TOKENS: _Selectors(f"type={SecretType.TOKEN}"),
-    # Whoever labels a Secret of one of our types changes nothing: its type shows it in the other watches.
+    # Token and credential Secrets are left out here, also with this label: the watches of their types show them.
     Source.OTHER_TOKENS: _Selectors(
         f"type!={SecretType.TOKEN},type!={SecretType.CREDENTIAL}",
         ",".join(f"{key}={value}" for key, value in TOKEN_LABELS.items()),
@@ -43,31 +46,31 @@ _SELECTORS = {
 }
 
 WATCHED = tuple(_SELECTORS)
-"""What is watched in each scope."""
+"""The kinds of Secrets that are watched in each scope."""
 
 
 class Mirror(Protocol):
-    """What is kept of the Secrets that a watch shows, by the Datasources that they belong to."""
+    """Keeps the Secrets that a watch shows, by the Datasource that each belongs to."""
 
     def owner(self, metadata: Metadata) -> Key | None:
-        """Whose a Secret was when it was last seen."""
+        """The Datasource that a Secret belonged to when it was last seen."""
 
     def store_secret(self, metadata: Metadata, *, has_usual_type: bool = True) -> Key | None:
-        """Remember a Secret; returns whose it is, or was; None where nothing new was learnt."""
+        """Remember a Secret. Returns the Datasource that it belongs or belonged to; None where nothing is new."""
 
     def drop_secret(self, metadata: Metadata) -> Key | None:
-        """Forget a Secret; returns whose it was."""
+        """Forget a Secret. Returns the Datasource that it belonged to."""
 
     def drop_secret_named(self, key: Key, name: str) -> None:
         """Forget a Secret that a full list no longer has."""
 
     def secret_names(self, source: Source) -> Iterator[tuple[Key, str]]:
-        """Which Secrets are remembered that a watch shows."""
+        """The remembered Secrets of a source: the Datasource and the name of each."""
 
 
 @dataclass(slots=True)
 class SecretWatch:
-    """Secrets of one kind in one namespace (None: all), mirrored into the cache; changes are told by key."""
+    """Copies the metadata of one kind of Secret in one namespace (None: all) to the cache. Calls `changed` for each change."""
 
     kube: Kube
     cache: Mirror
@@ -80,11 +83,13 @@ class SecretWatch:
     """When this loop last did anything (monotonic): read a list, heard an event or a bookmark, or failed."""
 
     heard_at: float = field(init=False)
-    """When it last heard of the API server (monotonic): a list, an event, a bookmark."""
+    """When the API server last answered (monotonic): with a list, an event, a bookmark or a refusal."""
 
     history_went_back: bool = False
-    """Whether a list was older than what was seen before it, as after a restore of etcd: the cache would pass over all that is
-    written from now on, until versions have caught up. A restart begins with an empty one."""
+    """Whether a list was older than what was seen before, as after a restore of etcd.
+
+    The cache then ignores new versions until they are higher than those before the restore. After a restart it is empty.
+    """
 
     _newest: int = 0
     """The newest resourceVersion that was seen."""
@@ -106,7 +111,7 @@ class SecretWatch:
                 logger.info("watch expired, listing again", what=self.source)
             except (ApiError, Unavailable) as error:
                 if isinstance(error, Forbidden | NotFound):
-                    # An answer, and told as what it is: not the silence of an API server out of reach.
+                    # A refusal is an answer, so the API server does not count as silent.
                     self.heard_at = self.monotonic()
                     self.scopes.refused(self.namespace, self.source, str(error))
                 logger.warning(
@@ -119,13 +124,13 @@ class SecretWatch:
                 failures += 1
 
     async def _list(self) -> str:
-        # What was known before, by its hash: no second table of all names stands beside the cache.
+        # Hashes of the Secrets that were known before. A second table of all names would take more memory.
         missing = {hash((key.namespace, name)) for key, name in self._known()}
         resource_version, selectors = "", _SELECTORS[self.source]
         async for page, resource_version in self.kube.metadata_pages(  # noqa: B007 - the last one counts
             SECRETS, self.namespace, field_selector=selectors.fields, label_selector=selectors.labels
         ):
-            # Many pages may take longer than a watch may be silent.
+            # A list of many pages may take longer than a watch may be silent before it counts as stalled.
             self.alive_at = self.heard_at = self.monotonic()
             for item in page:
                 missing.discard(hash((item.metadata.namespace, item.metadata.name)))
@@ -143,12 +148,12 @@ class SecretWatch:
         return resource_version
 
     def _known(self) -> Iterator[tuple[Key, str]]:
-        """The Secrets that the list is about, as far as they are known: whose, and their names."""
+        """The known Secrets of this source and namespace: the Datasource and the name of each."""
         known = self.cache.secret_names(self.source)
         return ((key, name) for key, name in known if self.namespace in {None, key.namespace})
 
     def _drop(self, missing: Collection[int]) -> None:
-        """A watch that ended may have missed deletions."""
+        """Forget Secrets that a list no longer has. A watch that ended may have missed their deletion."""
         if missing:
             for key, name in [(key, name) for key, name in self._known() if hash((key.namespace, name)) in missing]:
                 self.cache.drop_secret_named(key, name)
@@ -176,14 +181,18 @@ class SecretWatch:
                         pass
 
     def _may_be_ours(self, item: PartialObject) -> bool:
-        """A type cannot be had without rights; a label can, and what it stands on may then say of itself what it likes."""
+        """Whether a Secret may be ours. A type of ours is enough, because the type of a Secret cannot change.
+
+        A label is not enough, because it can be put on any Secret. Such a Secret must also have the role of a token Secret, and
+        must not have the name of a credential Secret.
+        """
         metadata = item.metadata
         return self.source is not Source.OTHER_TOKENS or (
             metadata.annotations.get(Annotation.ROLE) == Role.TOKEN and not metadata.name.endswith(CREDENTIAL_SUFFIX)
         )
 
     def _see(self, item: PartialObject) -> None:
-        """Store one. Whatever a tenant may write into it, all others are seen."""
+        """Store one Secret. A tenant may write anything into it, so an error must not keep other Secrets from being stored."""
         try:
             self._store(item)
         except Exception:
@@ -193,7 +202,7 @@ class SecretWatch:
     def _store(self, item: PartialObject) -> None:
         before = self.cache.owner(item.metadata)
         if not self._may_be_ours(item):
-            # What it was before, it is no more.
+            # It may have been ours before, and is not any more.
             if before is not None:
                 self.cache.drop_secret_named(before, item.metadata.name)
                 self._tell(before)
@@ -210,7 +219,7 @@ class SecretWatch:
 
 @dataclass(slots=True)
 class SecretWatches:
-    """The watches of all scopes, and what can be told of them together."""
+    """The watches of all scopes, and their state as a whole."""
 
     watches: list[SecretWatch]
     monotonic: Callable[[], float]
@@ -222,15 +231,15 @@ class SecretWatches:
         ]
 
     def alive_at(self) -> float:
-        """When the stalest one last did anything, by the monotonic clock."""
+        """When the watch that is idle longest last did anything (monotonic)."""
         return min(watch.alive_at for watch in self.watches)
 
     def history_went_back(self) -> bool:
-        """Whether one showed that the API server was restored to an earlier state."""
+        """Whether a watch showed that the API server was restored to an earlier state."""
         return any(watch.history_went_back for watch in self.watches)
 
     def silent_for(self) -> dict[Source, float]:
-        """For how many seconds the most silent one of each kind heard nothing."""
+        """By source, how many seconds ago the API server last answered its most silent watch."""
         silences: dict[Source, float] = {}
         for watch in self.watches:
             longest = silences.get(watch.source, 0.0)

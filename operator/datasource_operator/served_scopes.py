@@ -1,6 +1,6 @@
-"""Which of the served namespaces can be read: one that cannot stops only itself, is told, and is taken up again by itself.
+"""Which of the served namespaces can be read. One that cannot be read stops no other, is reported, and is tried again.
 
-A scope is what is listed and watched at once: a namespace, or None for all of them.
+A scope is what one list or watch covers: a namespace, or None for all of them.
 """
 
 import asyncio
@@ -29,12 +29,12 @@ _SECRETS = frozenset({Source.CREDENTIALS, Source.TOKENS, Source.OTHER_TOKENS, So
 
 
 def scope_name(scope: Scope) -> str:
-    """A scope as logs and metrics tell it; `*` where all namespaces are read at once."""
+    """The name of a scope in logs and metrics; `*` where all namespaces are read at once."""
     return scope or "*"
 
 
 def _nobody(_: Scope) -> None:
-    """Nobody wants to know."""
+    """For scopes that no one listens to."""
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class ServedScopes:
 
     scopes: tuple[Scope, ...]
     opened: Callable[[Scope], None] = _nobody
-    """Told when the Secrets of a scope were listed, for the first time or after a refusal."""
+    """Called with a scope when all its Secrets were listed, for the first time or after a refusal."""
     _listed: dict[Scope, set[Source]] = field(init=False)
     _refused: dict[Scope, dict[Source, str]] = field(init=False)
     _may_begin: asyncio.Event = field(default_factory=asyncio.Event)
@@ -53,7 +53,7 @@ class ServedScopes:
         self._refused = {scope: {} for scope in self.scopes}
 
     def listed(self, scope: Scope, source: Source) -> None:
-        """Everything of a source has been listed."""
+        """A source was listed completely."""
         was_open = self._is_open(scope)
         if self._refused[scope].pop(source, None) is not None:
             logger.info("can read again", what=source, namespace=scope_name(scope))
@@ -75,7 +75,7 @@ class ServedScopes:
         self._look_whether_to_begin()
 
     def has_secrets_of(self, namespace: str) -> bool:
-        """Whether the Secrets of a namespace were ever listed; before, nothing may be concluded from their absence."""
+        """Whether all Secrets of a namespace were listed once. Before that, a Secret that is not in the cache may exist."""
         return self._listed.get(namespace, self._listed.get(None, set())) >= _SECRETS
 
     def has_datasources_of(self, scope: Scope) -> bool:
@@ -88,7 +88,7 @@ class ServedScopes:
 
     def unreadable(self) -> dict[str, str]:
         """Why a namespace cannot be read, by its name; `*` where all of them are read at once."""
-        # Prometheus asks from a thread of its own.
+        # The thread of the metrics calls this, too. So it works on copies.
         found = [(scope, list(refused.items())) for scope, refused in list(self._refused.items())]
         return {
             scope_name(scope): "; ".join(f"{source}: {why}" for source, why in refused)

@@ -1,4 +1,4 @@
-"""I/O: write the status of a Datasource where it differs from what should stand there, and tell of what is new."""
+"""I/O: write the status of a Datasource where it differs from the wanted one, and record Events about what is new."""
 
 import time
 from collections.abc import Callable
@@ -36,7 +36,7 @@ from datasource_operator.trimming import trimmed
 logger = structlog.get_logger(__name__)
 
 REFUSED_FOR = timedelta(minutes=10)
-"""For how long a status that the API server refused is not sent again for the same generation; the essentials are."""
+"""How long a status that the API server refused is not sent again for the same generation. Its essentials are sent."""
 
 ANOTHER_INSTALLATION = "AnotherInstallation"
 """The reason of the Event."""
@@ -48,29 +48,29 @@ IMPORT_REFUSED = "ImportRefused"
 """The reason of the Event."""
 
 UNKNOWN_FOR = timedelta(minutes=10)
-"""For how long a field is left out that the API server dropped: somebody may have updated the CRD since."""
+"""How long a field is left out that the API server dropped. Then it is tried again: the CRD may have been updated."""
 
 
 class Announce(Protocol):
-    """Tells of a new state or reason."""
+    """Announces a new state or reason."""
 
     async def __call__(self, seen: Observed, finding: Finding, *, seconds: float) -> None:
-        """`seconds` is what it took to find and write it."""
+        """Announce it. `seconds` is how long it took to find and write it."""
 
 
 class Warn(Protocol):
-    """Warns of something about a Datasource that is no state."""
+    """Records a warning about a Datasource that is not about its state."""
 
     async def __call__(self, key: Key, *, reason: str, action: str, note: str) -> None:
-        """Where it cannot be told, the log says so."""
+        """Record an Event. Where it cannot be written, the log says so."""
 
 
 async def _warn_nobody(key: Key, *, reason: str, action: str, note: str) -> None:
-    """Where nobody listens."""
+    """For a writer that records no Events."""
 
 
 class _Refused(NamedTuple):
-    """What the API server does not take, and until when (monotonic) it is not asked again."""
+    """A status that the API server refused, and until when (monotonic) it is not sent again."""
 
     generation: int
     until: float
@@ -88,12 +88,12 @@ class StatusWriter:
     monotonic: Callable[[], float] = time.monotonic
     warn: Warn = _warn_nobody
     come_again: Callable[[Key, timedelta], None] = lambda _, __: None
-    """Told when a status that was not written is to be tried again, if nothing else happens before."""
+    """Called where a status was not written, with the time after which to reconcile again at the latest."""
     audit: AuditLog = field(default_factory=lambda: AuditLog(is_wanted=False))
     rivals: Rivals[Key] = field(init=False)
     _refused: dict[Key, _Refused] = field(default_factory=dict)
     _unknown: dict[str, float] = field(default_factory=dict)
-    """Fields that the API server does not know, and until when (monotonic) we believe that: its CRD is older than we are."""
+    """Fields that an older CRD does not have, and until when (monotonic) they are left out."""
 
     def __post_init__(self) -> None:
         self.rivals = Rivals(self.monotonic)
@@ -107,8 +107,8 @@ class StatusWriter:
         """Write the status for a finding; `began` is when (monotonic) the reconciliation began.
 
         Raises:
-            Stale: what the status rests on changed meanwhile; decide again.
-            ApiError, Unavailable: it is not written; come again later.
+            Stale: what the status depends on changed meanwhile; decide again.
+            ApiError, Unavailable: the status is not written; try again later.
         """
         wanted = wanted_status(seen, finding, self.status_settings)
         patch = self._patch(seen.status, wanted)
@@ -148,14 +148,15 @@ class StatusWriter:
         if refused_token is not None:
             await self.warn(key, reason=IMPORT_REFUSED, action="Import", note=refused_token)
         self._remember(dropped_fields(patch, written.status))
-        # The answer shows the object as this very write left it: what differs from the patch is the API server's doing.
+        # The answer is the object right after this write. A field of the patch that differs was changed by the API server.
+        # Any other difference from the wanted status shows that another process wrote meanwhile.
         rest = without(self._patch(written.status, wanted), patch)
         if rest or _has_moved_on(written, seen):
-            # The watch will show us the version that we have just stored, and that is nothing new to the cache.
+            # The watch will show a version that the cache has already. So it would trigger no reconciliation.
             raise Stale("the Datasource changed while its status was written")
 
     async def _write_essentials(self, key: Key, seen: Observed, wanted: Status, words: str) -> None:
-        """A status that cannot be written whole still says what holds, and that the rest was refused."""
+        """Write only the essentials of a status, with a note that the API server refused the rest."""
         patch = self._patch(seen.status, essential_status(seen.status, wanted, words))
         if patch is None:
             return
@@ -164,11 +165,11 @@ class StatusWriter:
         except ApiError as error:
             if not _is_about_what_was_sent(error):
                 raise
-            # To ask the same every minute would change nothing: the next look does.
+            # The same would be refused again, so there is no retry. The next reconciliation tries again.
             logger.error("the API server refuses even a short status", datasource=str(key), error=error.message)
 
     async def _tell_of_another(self, key: Key, seen: Observed, wanted: Status) -> None:
-        """Once for each time that a status is left to another installation."""
+        """Report that a status is left to another installation, once for each time."""
         if not self.rivals.is_news(key):
             return
         logger.error(
@@ -212,12 +213,12 @@ class StatusWriter:
 
 
 def _is_about_what_was_sent(error: ApiError) -> bool:
-    """Whether the same would be refused again; 413: it is too large for the API server, or for what is behind it."""
+    """Whether the API server would refuse the same status again. 413: it is too large for the API server or its storage."""
     return isinstance(error, Invalid) or error.status == 413
 
 
 def _has_moved_on(written: Datasource, seen: Observed) -> bool:
-    """Whether somebody changed what the status rests on before it was written: what the answer shows is newer."""
+    """Whether the Datasource in the answer is newer than the observed one: another spec or request, or a deletion."""
     metadata = written.metadata
     return (metadata.uid, metadata.generation) != (seen.uid, seen.generation) or (
         requests_in(metadata.annotations) != seen.requests or metadata.deletion_timestamp is not None

@@ -1,4 +1,4 @@
-"""I/O: a live look at what is not watched: the client Secret, the provider, names that somebody else may have taken."""
+"""I/O: live reads of what no watch shows: the client Secret, the provider, and foreign Secrets with names that we need."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ from datasource_operator.provider_lookups import LookupPending, ProviderLookups
 
 @dataclass(frozen=True, slots=True)
 class SurroundingsReader:
-    """Looks around a Datasource."""
+    """Reads the surroundings of a Datasource (`Surroundings`)."""
 
     kube: Kube
     settings: Settings
@@ -46,11 +46,11 @@ class SurroundingsReader:
     clients: Clients
 
     async def read(self, seen: Observed) -> Surroundings:
-        """What is in the way of a Datasource, if anything is."""
+        """Read the surroundings of a Datasource. They name the first problem, if there is one."""
         if not isinstance(seen.spec, Spec) or seen.spec.oauth2 is None:
             return Surroundings()
         try:
-            # Where it is sent the provider may have to tell first; that is checked as soon as it is known.
+            # The endpoints that it is sent to may come from the provider's metadata. `_look_at_provider` checks them.
             material = await self.clients.material(seen.namespace, seen.spec.oauth2, {})
             await self._look_at_provider(Key(seen.namespace, seen.name), seen.spec.oauth2, material)
         except ClientMaterialMissing as error:
@@ -71,12 +71,12 @@ class SurroundingsReader:
         return Surroundings()
 
     async def conflict(self, seen: Observed, name: str, role: Role, type_: str) -> Surroundings:
-        """Whether a Secret of that name exists and is not ours. Asked by metadata, so foreign values stay where they are."""
+        """Whether a Secret of that name is in the way. Only metadata are read, and no values of a foreign Secret."""
         try:
             await self.kube.get(SECRETS, seen.namespace, name, PartialObject, metadata_only=True)
         except NotFound:
             return Surroundings()
-        # Metadata does not tell the type; a selector does.
+        # Metadata do not include the type. A field selector shows it.
         foreign, _ = await self.kube.list_metadata(
             SECRETS, seen.namespace, field_selector=f"metadata.name={name},type!={type_}"
         )
@@ -92,29 +92,29 @@ class SurroundingsReader:
         for each in ours:
             if not is_ours(each.metadata, seen.name, role):
                 return Surroundings(_not_ours(each.metadata, seen.uid, role), name)
-            # A Secret of our very type comes back with a restore; of another type there are copies.
+            # A restore brings back token Secrets, so one of our own type counts as ours. One of another type counts as a copy.
             if role is Role.TOKEN and type_ != SecretType.TOKEN and read_stored(each.metadata).is_copy:
                 return Surroundings(secret_is_a_copy(name), name)
         for each in ours:
-            # With our own finalizer alone it goes by itself: a revocation is under way.
+            # With only our own finalizer the Secret is gone soon: a revocation is under way.
             others = tuple(finalizer for finalizer in each.metadata.finalizers if finalizer != REVOKE_FINALIZER)
             if each.metadata.deletion_timestamp is not None and others:
                 return Surroundings(secret_is_leaving(name, others), name)
         return Surroundings()
 
     async def _look_at_provider(self, key: Key, oauth2: OAuth2, material: ClientMaterial) -> None:
-        """Whether what is written and what the provider says of itself go together, and requests may go there.
+        """Check that the spec fits the provider's metadata, and that requests may go to the endpoints.
 
-        Where the provider has not been looked at yet, this is asked again when it has.
+        Where the metadata are not known yet, nothing is checked. The surroundings are read again once they are known.
 
         Raises:
-            InvalidSpec: they do not.
-            ClientMaterialMissing: what the client authenticates with may not go there.
+            InvalidSpec: the spec does not fit, or the egress policy forbids an endpoint.
+            ClientMaterialMissing: the client secret or a header may not be sent to an endpoint.
         """
         try:
             metadata = await self.providers.metadata(key, oauth2, material.ca_bundle)
         except (MetadataUnavailable, LookupPending):
-            # The link is offered all the same: whoever opens it is told, and a provider comes back.
+            # The link is still offered: the provider may be back when a person opens it. If not, the page says so.
             return
         endpoints = effective_oauth2(oauth2, metadata).endpoints
         for problem in egress_problems(endpoints, self.settings.egress):
@@ -123,7 +123,7 @@ class SurroundingsReader:
 
 
 def _not_ours(metadata: Metadata, uid: str, role: Role) -> Finding:
-    """A Secret of the type that we need there: somebody else's, or one that we wrote and whose annotations are gone."""
+    """The problem with a Secret of the wanted type that is not ours: it is foreign, or ours without its annotations."""
     stored = read_stored(metadata)
     if role is Role.TOKEN and not stored.is_copy and any(owner.uid == uid for owner in stored.owners):
         return secret_lost_its_annotations(metadata.name)
@@ -131,7 +131,7 @@ def _not_ours(metadata: Metadata, uid: str, role: Role) -> Finding:
 
 
 def _in_the_way(metadata: Metadata, datasource_name: str, role: Role) -> Finding:
-    """A Secret of another type than the one that we need there: somebody else's, or ours of an earlier type."""
+    """The problem with a Secret of another type than the wanted one: it is foreign, our token Secret, or a copy of that."""
     if role is Role.TOKEN and is_ours(metadata, datasource_name, role):
         name = metadata.name
         return secret_is_a_copy(name) if read_stored(metadata).is_copy else secret_has_another_type(name)

@@ -1,4 +1,4 @@
-"""When the surroundings of a Datasource are due for a look: its client Secret, its provider, the names that it wants."""
+"""When to read the surroundings of a Datasource: its client Secret, its provider, and Secrets with names that it needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from datasource_operator.cache import Key
 
 @dataclass(slots=True)
 class SurroundingsSchedule:
-    """By key; `monotonic` is injected. A look that is due is taken at the next reconciliation, whatever triggers that."""
+    """When the next look at them is due, by key. The first reconciliation after that takes it. `monotonic` is injected."""
 
     monotonic: Callable[[], float]
     _due: dict[Key, float] = field(default_factory=dict)
 
     def look(self, key: Key, *, after: timedelta = timedelta(0)) -> None:
-        """A look is due after that time. An earlier one stays due: it may have been asked for while the last one was taken."""
+        """Make a look due after that time. An earlier due time stays: it may have been set during the last look."""
         due = self.monotonic() + after.total_seconds()
         self._due[key] = min(due, self._due.get(key, due))
 
     def take(self, key: Key) -> bool:
-        """Whether a look is due; from now on it is not. Whoever cannot take it calls `look` again."""
+        """Whether a look is due. It counts as taken from now on; a caller that fails to take it calls `look` again."""
         due = self._due.get(key)
         if due is None or due > self.monotonic():
             return False

@@ -1,6 +1,6 @@
-"""I/O: see how authorizations ended, and take away what has expired; the callback server may not list or delete.
+"""I/O: read how authorizations ended, and delete expired records. The callback server may not list or delete.
 
-What it leaves in our namespace ends by itself: flow records, and the sessions of people who signed in.
+The records are Secrets that it leaves in our namespace: flow records, and sessions of people who signed in. Each has an expiry.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from datasource.records.flow import FailedFlow, failed_flow, has_expired
 logger = structlog.get_logger(__name__)
 
 INTERVAL = timedelta(seconds=15)
-"""A person who failed calls for help soon: by then the platform team should see why."""
+"""The shortest pause between two sweeps. It is short, so that the status soon shows why an authorization failed."""
 
 
 PAUSE_FOR_WORK = 20
-"""How many times longer the pause is than a sweep that takes long: a crowd of records takes no more of the API server."""
+"""The pause is at least so many times as long as the sweep before it. So many records do not load the API server more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class FlowSweeper:
     namespace: str
     now: Callable[[], datetime]
     hear: Callable[[FailedFlow], None] = lambda _: None
-    """Told of each authorization that failed, as long as its record is there."""
+    """Called with each authorization that failed, at each sweep while its record exists."""
     interval: timedelta = INTERVAL
     monotonic: Callable[[], float] = time.monotonic
     people_sign_in: bool = False
 
     async def run(self) -> None:
-        """Sweep now and then, for ever. Sessions are looked for once where nobody signs in: somebody did, before."""
+        """Sweep at intervals, for ever. Where people do not sign in, sessions are swept once: a few may be left from before."""
         is_first = True
         while True:
             began = self.monotonic()
@@ -56,13 +56,13 @@ class FlowSweeper:
             await asyncio.sleep(max(self.interval.total_seconds(), took * PAUSE_FOR_WORK))
 
     async def sweep(self, *, sessions: bool = True) -> int:
-        """Delete what has expired, unless somebody has taken the slot meanwhile; returns how many."""
+        """Delete expired records, and return how many. A record whose slot was reused meanwhile stays."""
         kinds = (SecretType.FLOW, SecretType.SESSION) if sessions else (SecretType.FLOW,)
         return sum([await self._sweep(kind) for kind in kinds])
 
     async def _sweep(self, kind: SecretType) -> int:
         records, _ = await self.kube.list_metadata(SECRETS, self.namespace, field_selector=f"type={kind}")
-        # All are heard before the first is deleted: somebody's thousands of old records put off nobody's news.
+        # All failures are reported before the first deletion, so that thousands of old records do not delay them.
         for record in records if kind is SecretType.FLOW else ():
             failed = failed_flow(record.metadata)
             if failed is not None:
@@ -79,7 +79,7 @@ class FlowSweeper:
             except (Conflict, NotFound):
                 continue
             except Forbidden as error:
-                # A policy may be about that one alone: the others go all the same.
+                # A policy may concern this record only, so the others are still deleted.
                 refused.append(error)
                 continue
             swept += 1
@@ -90,5 +90,5 @@ class FlowSweeper:
 
 
 def sweeper_for(kube: Kube, settings: Settings, hear: Callable[[FailedFlow], None]) -> FlowSweeper:
-    """The one of an installation."""
+    """The sweeper of this installation."""
     return FlowSweeper(kube, settings.system_namespace, utc_now, hear, people_sign_in=settings.sign_in is not None)

@@ -1,8 +1,8 @@
-"""In which order whoever begins to lead looks at everything: first what is due, and what people wait for."""
+"""The order in which a new leader looks at all Datasources: first those that are due, or that people wait for."""
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,16 +18,19 @@ from datasource_operator.queue import Priority, WorkQueue
 logger = structlog.get_logger(__name__)
 
 AT_A_TIME = 250
-"""Datasources that are judged, or queued, before others have their turn."""
+"""How many Datasources are judged, or queued as routine, before other tasks may run."""
 
 _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 
 MOST_READY = 1_000
-"""How many may wait for their turn before more are queued: each place takes half a KiB."""
+"""How many may be ready before a namespace gets no more than its share: each place takes half a KiB."""
+
+SHARE = 20
+"""How many of a namespace may be ready in any case. Others may hold all of MOST_READY, and be slow."""
 
 PAUSE = 0.05
-"""Seconds until it is looked again whether fewer wait."""
+"""Seconds until it is looked again whether fewer are ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +43,31 @@ class Takeover:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(self) -> None:
-        """Queue them all, once."""
+        """Queue all Datasources, once."""
         waits, routine = await self._judged()
         await self._queue([key for _, key in sorted(waits)], Priority.SOMEBODY_WAITS)
         await self._queue(routine, Priority.ROUTINE)
 
     async def _queue(self, keys: list[Key], priority: Priority) -> None:
-        for number, key in enumerate(in_turns(keys), 1):
-            self.queue.add(key, priority)
-            if number % AT_A_TIME == 0:
-                await self.sleep(0)
-                while self.queue.ready > MOST_READY:
-                    await self.sleep(PAUSE)
+        """Namespaces take turns, so that one with many holds up no other."""
+        namespaces: dict[str, deque[Key]] = defaultdict(deque)
+        for key in keys:
+            namespaces[key.namespace].append(key)
+        while namespaces:
+            is_full = True
+            for number, (namespace, waiting) in enumerate(list(namespaces.items()), 1):
+                if self.queue.ready > MOST_READY and self.queue.ready_in(namespace) >= SHARE:
+                    continue
+                is_full = False
+                self.queue.add(waiting.popleft(), priority)
+                if not waiting:
+                    del namespaces[namespace]
+                if number % AT_A_TIME == 0:
+                    await self.sleep(0)
+            await self.sleep(PAUSE if is_full else 0)
 
     async def _judged(self) -> tuple[list[tuple[datetime, Key]], list[Key]]:
-        """What goes first, by when it was due, and the rest."""
+        """The Datasources that go first, with the time since when each waits, and all others."""
         waits, routine, now = [], [], self.now()
         for number, (datasource, credential) in enumerate(self.cache.pairs(), 1):
             key = self.cache.own(Key(datasource.metadata.namespace, datasource.metadata.name))
@@ -69,7 +82,7 @@ class Takeover:
 
     @staticmethod
     def _waits_since(key: Key, datasource: Datasource, credential: Contents | None, now: datetime) -> datetime | None:
-        """The same, whatever a tenant may have written: all others are queued."""
+        """`waits_since`, without errors. A tenant may write anything, and the other Datasources must still be queued."""
         try:
             return waits_since(datasource, credential, now)
         except Exception:
@@ -77,23 +90,11 @@ class Takeover:
             return _AT_ONCE
 
 
-def in_turns(keys: list[Key]) -> Iterator[Key]:
-    """The first one of each namespace, then the second one of each: a namespace with many holds up no other."""
-    namespaces: dict[str, deque[Key]] = defaultdict(deque)
-    for key in keys:
-        namespaces[key.namespace].append(key)
-    while namespaces:
-        for namespace, waiting in list(namespaces.items()):
-            yield waiting.popleft()
-            if not waiting:
-                del namespaces[namespace]
-
-
 def waits_since(datasource: Datasource, credential: Contents | None, now: datetime) -> datetime | None:
-    """Since when something is to be done for a Datasource, as far as that can be seen at once; None: nothing is."""
+    """Since when a Datasource waits for work, as far as the cache shows it; None: it does not wait."""
     metadata, status = datasource.metadata, datasource.status
     if metadata.generation != status.observed_generation or metadata.annotations or metadata.deletion_timestamp:
-        # A person made it, edited it, or asked for something. Of the annotations only requests are kept.
+        # It was created, edited or deleted, or a request was made. The cache keeps no annotations but requests.
         return _AT_ONCE
     is_authorized = status.state == State.AUTHORIZED
     if is_authorized is not isinstance(credential, StoredCredential):

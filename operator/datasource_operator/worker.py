@@ -1,4 +1,4 @@
-"""I/O: one way to work on a key, for reconciling, refreshing and revoking: run the job, come again with backoff, log, count."""
+"""I/O: work on keys, for reconciling, refreshing and revoking: run the job, try again with backoff, log and count."""
 
 import asyncio
 import time
@@ -17,58 +17,59 @@ from datasource_operator.queue import WorkQueue
 logger = structlog.get_logger(__name__)
 
 BUG_PAUSE = timedelta(seconds=5)
-"""How soon, at the earliest, to try again after an error that nobody expected."""
+"""The shortest pause after an unexpected error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """All is as it should be; `comes_again`: time will change that, and the key is queued for then."""
+    """The job is done. `comes_again`: the key is queued already for a later time, at which there is work again."""
 
     comes_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """The job changed what others decide on: the key is due now."""
+    """The job changed something that a reconciliation depends on, so the key is due now."""
 
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """It did not come about, and the job has told why: come again after a growing pause, `at_least` so long."""
+    """The job failed, and has reported why. Try again after a growing pause that is not shorter than `at_least`."""
 
     at_least: timedelta = timedelta(0)
 
 
 Ending = Done | LookAgain | TryAgain
-"""How a job ended that raised nothing."""
+"""How a job ended that raised no exception."""
 
 Job = Callable[[Key], Awaitable[Ending]]
 
 
 def _forget_count(_: ReconcileResult, __: float) -> None:
-    """Where no metric counts."""
+    """For a worker whose jobs no metric counts."""
 
 
 @dataclass(slots=True)
 class Worker:
-    """Does one job for one key after another; as many keys at a time as there are callers of `run`.
+    """Does one job for one key after another. Each caller of `run` works on one key at a time.
 
-    A job raises Stale where somebody wrote meanwhile, ApiError and Unavailable where the API server refused or did not answer.
+    A job raises Stale where another process wrote meanwhile, and ApiError or Unavailable where the API server refused or did
+    not answer.
     """
 
     name: str
-    """What is done, for the log."""
+    """The name of the job in the log."""
     queue: WorkQueue[Key]
-    """Where a key comes again."""
+    """The queue that `run` takes keys from. A key that is to be worked on again is added to it."""
     job: Job
     given_back: Callable[[Key], None] = lambda _: None
-    """Told when a key that was taken is out of our hands, however that came about."""
+    """Called with each key that `run` took, after the work on it has ended, in whatever way."""
     count: Callable[[ReconcileResult, float], None] = _forget_count
-    """Told how each job ended, and how many seconds it took."""
+    """Called with the result of each job, and the seconds it took."""
     monotonic: Callable[[], float] = time.monotonic
 
     async def run(self) -> None:
-        """Take a key that is due and work on it, for ever."""
+        """Take keys that are due, and work on them, for ever."""
         while True:
             key = await self.queue.take()
             try:
@@ -76,11 +77,11 @@ class Worker:
             finally:
                 self.queue.done(key)
                 self.given_back(key)
-            # A look that finds nothing to do waits for nobody. Without a pause, 100,000 of them would hold up all else.
+            # A job that finds nothing to do never awaits I/O. Without this pause, 100,000 of them would block the event loop.
             await asyncio.sleep(0)
 
     async def work_on(self, key: Key) -> None:
-        """Do the job once, for a key that is in our hands. Whatever it raises, the key comes again."""
+        """Do the job once, for a key that was taken. If the job raises an exception, the key is queued again."""
         began = self.monotonic()
         result = await self._do_job(key)
         self.count(result, self.monotonic() - began)
@@ -99,7 +100,7 @@ class Worker:
             )
             return ReconcileResult.ERROR
         except Exception:
-            # A bug must neither take the loop down nor give a key up: a credential, or a namespace that is being deleted.
+            # A bug must not end the loop. Nor may the key be dropped: a credential or a deletion may depend on it.
             delay = self.queue.retry(key, at_least=BUG_PAUSE)
             logger.exception(
                 "unexpected error, will try again", job=self.name, datasource=str(key), seconds=_rounded(delay)

@@ -1,4 +1,4 @@
-"""What a reply to `spec.probe` says of the access token. Pure. No text holds a token: they are made of numbers and names."""
+"""What the reply to `spec.probe` says of the access token. Pure. No text has a token in it, only numbers and names."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Why(StrEnum):
 
 
 class Remedy(StrEnum):
-    """What was done about a 401."""
+    """What the operator did about a 401, in words for the message."""
 
     REFRESHED = "It was refreshed for that, and is refused again."
     NO_REFRESH_TOKEN = "There is no refresh token to get another with."  # noqa: S105 - a text, not a token
@@ -30,7 +30,7 @@ class Remedy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What is known of a token."""
+    """Whether the service accepts an access token, as far as that is known."""
 
     status: str
     """True, False or Unknown."""
@@ -58,7 +58,7 @@ def of_status(status: int, host: str, remedy: Remedy | None = None) -> Acceptanc
 
 
 def unusable(problem: UrlProblem) -> Acceptance:
-    """Nothing is sent: the token would go to an odd place."""
+    """spec.probe.path is not usable. Nothing is sent, because the token would go to an unintended URL."""
     return Acceptance("Unknown", Why.UNUSABLE, f"spec.probe.path {problem.problem}. {problem.remedy}")
 
 

@@ -1,6 +1,7 @@
-"""What the log stream `audit` is told before a status is written: all that the status does not tell yet. Pure.
+"""The lines to write to the log stream `audit` before a status is written: all that the status does not show yet. Pure.
 
-The status is what remembers that it was told. Whoever ends between the two tells it again, with the same ID.
+The status records which lines were written. A process that ends between the two writes the lines again after its start, with
+the same IDs.
 """
 
 from collections.abc import Iterator
@@ -14,11 +15,11 @@ from datasource_operator.decisions.observed import Observed
 from datasource_operator.decisions.predicates import told_last
 
 AUTOMATIC = "automatic"
-"""By whom a refresh is that was due."""
+"""The value of `by` for a refresh that no one requested, because it was due."""
 
 
 def audit_lines(seen: Observed, wanted: Status, keys: LinkKeys) -> tuple[AuditLine, ...]:
-    """The lines to tell before the status goes from what was seen to what is wanted."""
+    """The lines to write before the status changes from the observed one to the wanted one."""
     acts = tuple(_acts(seen, keys))
     refreshed = {line.time for line in acts if line.event == Act.REFRESH}
     return (*acts, *(line for line in _refreshes(seen, wanted) if line.time not in refreshed))
@@ -31,7 +32,7 @@ def _acts(seen: Observed, keys: LinkKeys) -> Iterator[AuditLine]:
         if entry.is_ours(keys, place, seen.now):
             yield AuditLine(entry.id, entry.time, entry.what, entry.by, entry.result, *place)
         elif entry is news[-1]:
-            # Whoever may edit the Secret may write there what they like, but in nobody's name, and one line for each write.
+            # Without our mark, anyone who may edit the Secret wrote it. It gets no name, and one line for each write.
             yield AuditLine(entry.id, entry.time, entry.what, By.UNPROVEN, entry.result, *place)
 
 
@@ -41,7 +42,11 @@ def _news(entries: History, told: str | None) -> History:
 
 
 def _refreshes(seen: Observed, wanted: Status) -> Iterator[AuditLine]:
-    """Those that nobody asked for, and verdicts: the last is told, and between two of them the status is written."""
+    """Lines for the last refresh and for a verdict, where the status does not show them yet.
+
+    The last refresh is enough, because the status is written between two refreshes. `audit_lines` drops requested refreshes,
+    which have a line of their own.
+    """
     facts = seen.facts
     if facts is None:
         return

@@ -1,7 +1,7 @@
-"""Pure: what the callback server may read and write in a namespace: the Secrets of its Datasources, by name, and no other.
+"""The rights of the callback server in a namespace: only the objects that its Datasources need, by name. Pure.
 
-It is in Roles of a fixed name. Up to 64 KiB of names are one Role. Where there are more, there are 2, 4 or 8 Roles. A hash of
-a Datasource's name says in which one it is, so that a Datasource that comes or goes rewrites only one.
+They are in Roles with fixed names. Up to 64 KiB of names are in one Role. For more names there are 2, 4 or 8 Roles. A hash of
+the Datasource's name decides which Role it is in. So only one Role is rewritten when a Datasource is created or deleted.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ from datasource.api.objects import Metadata
 from datasource.api.spelling import spelled
 
 MOST_ROLES = 8
-"""How many a namespace has at the most; the operator's rights and its policy name each of them."""
+"""The most Roles of a namespace. The operator's own rights and its policy name each of them."""
 
 _NAMES_PER_ROLE = 64 * 1024
-"""Bytes of names, beyond which there are more Roles; an object of the API server holds about 1 MiB."""
+"""Bytes of names for one Role. Beyond that there are more Roles, because an object may have about 1 MiB."""
 
 RBAC = "rbac.authorization.k8s.io"
 LABELS = {"app.kubernetes.io/part-of": "datasource-operator", "datasource.dev/rights-of": "callback-server"}
@@ -28,18 +28,18 @@ LABEL_SELECTOR = "datasource.dev/rights-of=callback-server"
 
 
 class Needs(NamedTuple):
-    """What one Datasource names beside its credential."""
+    """The names of the objects that one Datasource needs, beside its credential Secret."""
 
     secret: str | None = None
-    """With the client secret or the private key."""
+    """The Secret with the client secret or the private key."""
     config_map: str | None = None
-    """With the CA bundle."""
+    """The ConfigMap with the CA bundle."""
     header_secrets: tuple[str, ...] = ()
-    """With values of headers."""
+    """The Secrets with values of headers."""
 
 
 class ServiceAccount(NamedTuple):
-    """Whom the rights are for."""
+    """The ServiceAccount that gets the rights."""
 
     namespace: str
     name: str
@@ -55,7 +55,7 @@ class PolicyRule(msgspec.Struct, frozen=True, rename=spelled):
 
 
 class Subject(msgspec.Struct, frozen=True, rename=spelled):
-    """Whom a RoleBinding is for."""
+    """An account that a RoleBinding gives rights to."""
 
     kind: str = ""
     name: str = ""
@@ -64,7 +64,7 @@ class Subject(msgspec.Struct, frozen=True, rename=spelled):
 
 
 class RoleRef(msgspec.Struct, frozen=True, rename=spelled):
-    """What a RoleBinding gives."""
+    """The Role that a RoleBinding gives."""
 
     api_group: str = ""
     kind: str = ""
@@ -90,7 +90,7 @@ Rules = tuple[PolicyRule, ...]
 
 
 def needs_of(spec: Mapping[str, Any]) -> Needs:
-    """What a spec names, usable or not: the API server has checked its shape, and nobody else what it means."""
+    """The names in a spec, even if the spec is invalid. So far only the API server has checked it, against the schema."""
     oauth2 = spec.get("oauth2") or {}
     secret = _name_in(oauth2, "clientSecretRef") or _name_in(oauth2, "privateKeyRef")
     return _shared(Needs(secret, _name_in(oauth2, "caBundleRef"), _names_in_headers(oauth2)))
@@ -106,13 +106,13 @@ def roles_for(needs: Mapping[str, Needs]) -> dict[int, Rules]:
 
 
 def bytes_of(name: str, needs: Needs) -> int:
-    """How much the names of one Datasource take."""
+    """The bytes that the names of one Datasource take."""
     named = (credential_secret_name(name), needs.secret or "", needs.config_map or "", *needs.header_secrets)
     return sum(map(len, named))
 
 
 def digest(rules: Rules) -> bytes:
-    """Equal for equal rules."""
+    """A hash of rules, which is equal for equal rules."""
     return hashlib.sha256(msgspec.json.encode(rules)).digest()[:16]
 
 
@@ -127,7 +127,7 @@ def role_manifest(number: int, rules: Rules) -> dict[str, Any]:
 
 
 def role_binding_manifest(number: int, account: ServiceAccount) -> dict[str, Any]:
-    """Its RoleBinding, likewise."""
+    """The RoleBinding of that Role, for a server-side apply."""
     name = callback_rights_name(number)
     return {
         "apiVersion": f"{RBAC}/v1",
@@ -139,12 +139,12 @@ def role_binding_manifest(number: int, account: ServiceAccount) -> dict[str, Any
 
 
 def number_in(name: str) -> int | None:
-    """The number of a Role of ours or its RoleBinding; None where the name is none that we give."""
+    """The number in the name of a Role or RoleBinding of ours; None for any other name."""
     return _NUMBERS.get(name)
 
 
 def binds(binding: StoredRoleBinding, account: ServiceAccount) -> bool:
-    """Whether a RoleBinding gives the Role of its own name to the account, and to nobody else."""
+    """Whether a RoleBinding gives the Role of its own name to the account, and to no other account."""
     return binding.role_ref == RoleRef(RBAC, "Role", binding.metadata.name) and binding.subjects == (
         Subject("ServiceAccount", account.name, account.namespace),
     )
@@ -167,7 +167,7 @@ def _names_in_headers(oauth2: object) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _shared(needs: Needs) -> Needs:
-    """The first that was equal: many Datasources name the same Secret."""
+    """The first equal object, to save memory: many Datasources name the same Secret."""
     return needs
 
 
@@ -183,7 +183,7 @@ def _number_of(name: str, count: int) -> int:
 
 
 def _rules(names: Iterable[str], needs: Mapping[str, Needs]) -> Iterator[PolicyRule]:
-    """No rule without names: that would be one for all of them."""
+    """The rules of one Role. A rule without names is left out, because it would apply to all objects."""
     found = sorted(names)
     yield PolicyRule(("",), ("secrets",), ("get", "patch"), tuple(credential_secret_name(name) for name in found))
     secrets = sorted({each for name in found for each in (needs[name].secret, *needs[name].header_secrets) if each})

@@ -1,6 +1,6 @@
-"""Who leads, decided from what the Lease says and from how long it has said so: what a candidate does next, and what it writes.
+"""Leader election: what a candidate does next and writes, decided from the Lease and from how long it is unchanged. Pure.
 
-`lease.py` carries it out, and says why two never lead at once.
+`lease.py` carries it out, and explains why two processes never lead at once.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ RETRY_PERIOD = timedelta(seconds=1)
 """How often a candidate reads the Lease, and how soon a leader tries again. A released Lease is taken at the next read."""
 
 REQUEST_DEADLINE = timedelta(seconds=3)
-"""How long one request may take: a connection that died silently leaves time for two more before RENEW_DEADLINE.
+"""The longest time for one request. If its connection is dead, there is time for two more before RENEW_DEADLINE.
 
 It holds for each request by itself. An attempt is a read and a write. With one deadline for both, a Lease could not be taken
 where each takes more than half of it, though every write succeeds.
@@ -29,7 +29,10 @@ RECREATE_AFTER = RENEW_EVERY + REQUEST_DEADLINE
 """How long the holder of a deleted Lease has to create it again, before others may."""
 
 COUNTED_GAP = 2 * RETRY_PERIOD
-"""How much of the time between two answers counts as seen unchanged: what froze the API server kept the holder waiting, too."""
+"""The most of the time between two answers that counts as seen unchanged.
+
+If the gap is longer, the API server may have been frozen. Then the holder could not renew the Lease either.
+"""
 
 RELEASED_DURATION = timedelta(seconds=1)
 """Marks a release. An empty holder with another duration was emptied by a person, and its leader may not know yet."""
@@ -78,7 +81,7 @@ class LeaseRecord:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The record that the last look showed, and for how long looks have shown the same."""
+    """The record that the last read showed, and for how long reads have shown the same record."""
 
     record: LeaseRecord | None = None
     at: float = 0.0
@@ -86,7 +89,7 @@ class Sighting:
     unchanged: timedelta = timedelta(0)
 
     def then(self, found: LeaseRecord | None, now: float) -> "Sighting":
-        """The sighting after one more look, whose answer came at `now`."""
+        """The sighting after one more read, whose answer came at `now`; `found` is None where there is no Lease."""
         record = self.record.deleted() if found is None and self.record is not None else found
         if record != self.record:
             return Sighting(record, now)
@@ -96,37 +99,37 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Me:
-    """A candidate: its name, the renew times of its writes that may stand in the Lease, and whether it holds it still."""
+    """A candidate: its identity, the renew times of its writes that the Lease may have, and whether it still holds it."""
 
     identity: str
     renew_times: frozenset[str] = frozenset()
     holds: bool = False
 
     def wrote(self, record: LeaseRecord) -> bool:
-        """Whether the record is our own write; our name alone may have been written by anybody."""
+        """Whether the record is our own write. Our name alone does not show that: a person can write it, too."""
         return record.holder == self.identity and record.renew_time in self.renew_times
 
 
 @dataclass(frozen=True, slots=True)
 class Acquire:
-    """Nobody leads: try to become holder."""
+    """No process leads: try to become the holder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """We are holder: stay it."""
+    """We are the holder: renew the Lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recreate:
-    """Somebody deleted the Lease: create one without a holder, for time to be counted on."""
+    """The Lease was deleted: create one without a holder. Candidates then measure how long that one is unchanged."""
 
     transitions: int
 
 
 @dataclass(frozen=True, slots=True)
 class WaitFor:
-    """Somebody else may lead: look again after that time."""
+    """Another process may lead: read the Lease again after that time."""
 
     pause: timedelta
 
@@ -135,18 +138,24 @@ Decision = Acquire | Renew | Recreate | WaitFor
 
 
 def decide(observed: LeaseRecord | None, unchanged: timedelta, me: Me) -> Decision:
-    """What to do about a record that our looks have shown `unchanged` for so long; None: we have never seen one."""
+    """Decide what to do next.
+
+    Args:
+        observed: the record that the last read showed; None: no read ever showed one.
+        unchanged: how long reads have shown the same record.
+        me: this candidate.
+    """
     if observed is None:
         return Acquire()
-    # A Lease that was deleted while we could not look may have had another holder in between.
+    # A Lease that was deleted while we could not read it may have had another holder in between.
     if me.wrote(observed) and (observed.is_stored or me.holds):
         return Renew()
     if observed.is_released:
         return Acquire()
     if not observed.is_stored:
-        # Absence has no resourceVersion: a Lease that came and went between two looks would not be noticed.
+        # Without a Lease there is no resourceVersion. A Lease that came and went between two reads would not be noticed.
         return _after(RECREATE_AFTER - unchanged, Recreate(observed.transitions))
-    # Its holder may run with a longer duration; a shorter one we do not trust, for ours are not.
+    # Its holder may use a longer duration than ours. A shorter one is not trusted, because no leader of ours writes one.
     return _after(max(observed.duration, LEASE_DURATION) - unchanged, Acquire())
 
 
@@ -155,7 +164,7 @@ def _after(left: timedelta, then: Decision) -> Decision:
 
 
 def claim(before: LeaseRecord | None, me: Me, now: datetime) -> dict[str, Any]:
-    """The Lease's spec that makes us holder, or keeps us so."""
+    """The Lease's spec that makes us the holder, or renews the Lease."""
     claimed = {
         "holderIdentity": me.identity,
         "leaseDurationSeconds": int(LEASE_DURATION.total_seconds()),
@@ -169,11 +178,11 @@ def claim(before: LeaseRecord | None, me: Me, now: datetime) -> dict[str, Any]:
 
 
 def vacancy(transitions: int) -> dict[str, Any]:
-    """The spec of a Lease without a holder, in place of one that was deleted; it is no release."""
+    """The spec of a Lease without a holder, in place of a deleted one. It is not a release, so candidates wait first."""
     return {"leaseDurationSeconds": int(LEASE_DURATION.total_seconds()), "leaseTransitions": transitions}
 
 
 def release(now: datetime) -> dict[str, Any]:
-    """What to patch into the Lease's spec to let the next one begin at once."""
+    """The patch of the Lease's spec that releases the Lease, so that the next leader begins at once."""
     seconds = int(RELEASED_DURATION.total_seconds())
     return {"holderIdentity": "", "leaseDurationSeconds": seconds, "renewTime": micro_time(now)}

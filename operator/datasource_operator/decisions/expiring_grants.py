@@ -1,4 +1,4 @@
-"""Whether the grant behind a credential is about to end, and what people read of that. Pure."""
+"""Whether the grant of a credential ends soon, and the message about that. Pure."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +15,7 @@ from datasource_operator.decisions.predicates import usable_credential
 
 @dataclass(frozen=True, slots=True)
 class Expiring:
-    """A grant that is about to end."""
+    """A grant that ends soon."""
 
     end: GrantEnd
     nearness: Nearness
@@ -23,25 +23,25 @@ class Expiring:
 
 
 def ends_of(facts: CredentialFacts, oauth2: OAuth2 | None) -> tuple[GrantEnd, ...]:
-    """The known ends of a grant, the first one first, by its facts and by what spec and preset say."""
+    """The known ends of a grant, the earliest first. They follow from its facts, the spec and the preset."""
     whole = OAuth2() if oauth2 is None else oauth2.expanded()
     return grant_ends(facts, lifetime=_read(whole.grant_lifetime), idle=_read(whole.grant_idle_lifetime))
 
 
 def ends_of_grant(seen: Observed) -> tuple[GrantEnd, ...]:
-    """The same of what was observed; none where no credential is in use."""
+    """The known ends of the grant in use, the earliest first; empty where no credential is in use."""
     usable = usable_credential(seen)
     return () if usable is None else ends_of(usable.facts, seen.oauth2)
 
 
 def told_end_of_grant(seen: Observed) -> GrantEnd | None:
-    """The end that people read: the one that is near, else the first."""
+    """The end that the status shows: the first one that is near, else the earliest. None where none is known."""
     ends = ends_of_grant(seen)
     return near_end(ends, seen.now) or next(iter(ends), None)
 
 
 def expiring_grant(seen: Observed) -> Expiring | None:
-    """The grant that is in use, where its end is near."""
+    """The grant in use, if its end is near; else None."""
     end = near_end(ends_of_grant(seen), seen.now)
     near = None if end is None else nearness(end, seen.now)
     if end is None or near is None:
@@ -66,7 +66,7 @@ def _what_to_do(seen: Observed) -> str:
 
 
 def _whom_to_ask(seen: Observed) -> str:
-    """Another person may do it, unless the spec names one: a grant is not tied to whoever gave the one before."""
+    """Sentences about the people to ask. Unless the spec names an expected identity, another person may authorize, too."""
     facts = seen.facts
     last = None if facts is None else facts.authorized_as
     contact = seen.spec.display.contact if isinstance(seen.spec, Spec) else ""

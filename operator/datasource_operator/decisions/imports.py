@@ -1,7 +1,7 @@
-"""What becomes of a refresh token that somebody brought along in an import Secret. Pure.
+"""Whether and when the operator takes over the refresh token of an import Secret. Pure.
 
-It is stored before it is sent, so that a provider that rotates it takes nothing away. From then on it is a credential like any
-other, but apps get nothing of it until the provider has answered.
+The token is stored before it is sent. So it is not lost if the provider rotates it. From then on it is a credential like any
+other, but apps get no new token from it until the provider has answered.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ from datasource_operator.decisions.steps import DeleteImport, LookAround, LookAt
 
 @dataclass(frozen=True, slots=True)
 class WaitingImport:
-    """An import Secret that stands, and why."""
+    """An import Secret that still exists, and the reason."""
 
     reason: ImportReason
     message: str
 
 
 def step_of_import(seen: Observed) -> Step | None:
-    """What to do next about an import Secret, if anything can be done now."""
+    """The next step for the import Secret; None where there is nothing to do now."""
     found = _import_for(seen)
     if found is None or seen.import_waits:
         return None
@@ -52,7 +52,7 @@ def step_of_import(seen: Observed) -> Step | None:
 
 
 def waiting_import(seen: Observed) -> WaitingImport | None:
-    """What to tell of an import Secret that stands."""
+    """What the status says of an import Secret that still exists; None where there is none."""
     found = _import_for(seen)
     if found is None:
         return None
@@ -61,7 +61,7 @@ def waiting_import(seen: Observed) -> WaitingImport | None:
 
 
 def _import_for(seen: Observed) -> SeenImport | None:
-    """The import Secret of this very Datasource: one that belongs to an earlier one goes by itself."""
+    """The import Secret; None where it is being deleted, or belongs to an earlier Datasource of that name."""
     found = seen.imported
     if found is None or found.secret.is_leaving:
         return None
@@ -69,7 +69,7 @@ def _import_for(seen: Observed) -> SeenImport | None:
 
 
 def _is_done(seen: Observed, token_hash: str, found: SeenImport) -> bool:
-    """Whether this very token of this very Secret was taken over, and proved or cleared since."""
+    """Whether this token of this Secret was taken over, and since then the provider accepted it or it was cleared."""
     match seen.credential:
         case StoredCredential(facts=facts):
             return facts.imported == ImportedFrom(token_hash, found.secret.uid) and not facts.is_unproven
@@ -93,7 +93,7 @@ def _why_it_stands(seen: Observed, found: SeenImport) -> tuple[ImportReason, str
 
 
 def _obstacle(seen: Observed, found: SeenImport) -> tuple[ImportReason, str] | None:
-    """What keeps a readable import from being taken over now; the first that matches."""
+    """The first obstacle that keeps a readable import Secret from being taken over now; None where there is none."""
     return next((obstacle for check in _OBSTACLES if (obstacle := check(seen, found)) is not None), None)
 
 
@@ -152,7 +152,11 @@ def _credential_stands(seen: Observed, _: SeenImport) -> _Obstacle | None:
 
 
 def _may_be_replaced(facts: CredentialFacts, seen: Observed) -> bool:
-    """Only what is of no use any more; and an import that was never sent, for parameters that were corrected since."""
+    """Whether an import may replace the stored credential.
+
+    It may where that credential cannot be used any more. It may also where that credential is an import that was never sent,
+    and the parameters were changed since.
+    """
     if facts.verdict is not None or has_run_out(facts, seen):
         return True
     return facts.was_never_sent and not fingerprint_fits(facts, seen)

@@ -1,7 +1,7 @@
-"""Who is to be notified of what: a person is needed, or a grant is about to end. Pure.
+"""Which notifications are sent for a Datasource: a person is needed, or a grant ends soon. Pure.
 
-A notice tells of a state that still holds, never of something that happened: whoever works it out anew, after a restart or as
-another leader, comes to the same notices with the same ids. A receiver that keeps ids knows repeats as such.
+A notice describes a state that still holds, never an event. So the same state gives the same notices with the same IDs, also
+after a restart or in another leader. A receiver that keeps IDs recognizes repeats.
 """
 
 from collections import defaultdict
@@ -20,24 +20,24 @@ from datasource.api.states import GRANT_EXPIRING, State
 from datasource.records.contents import Contents, StoredCredential, StoredTombstone
 
 MOST_NAMED = 20
-"""Datasources that one message names; the others are counted."""
+"""The most Datasources that one message names. `count` includes the others."""
 
 _LONGEST_WORDS = 512
-"""Characters of a message of a status: it may hold what a provider wrote."""
+"""The most characters of one text in a notice. The message of a status may quote a provider."""
 
 
 class Kind(StrEnum):
-    """Why somebody is notified; the end of the CloudEvents type."""
+    """The reason for a notification, which is the end of the CloudEvents type."""
 
     PERSON_NEEDED = "person-needed"
     GRANT_EXPIRING = "grant-expiring"
 
 
 class Notice(msgspec.Struct, frozen=True, rename=spelled, omit_defaults=True):
-    """One Datasource that somebody should look at. Holds no token, and no ticket: whoever has a ticket may use it."""
+    """One Datasource that a person should look at. It has no token, and no ticket: everyone who has a ticket may use it."""
 
     id: str
-    """Of this state of this Datasource; the same as long as the state holds."""
+    """The ID of this state of this Datasource. It stays the same as long as the state holds."""
     name: str
     uid: str
     reason: str
@@ -50,11 +50,11 @@ class Notice(msgspec.Struct, frozen=True, rename=spelled, omit_defaults=True):
     grant_expires_at: str = ""
     """RFC 3339."""
     page: str = ""
-    """URL of its page where people sign in: it opens nothing by itself, so whoever reads it may have it."""
+    """The URL of its page; empty where people do not sign in. It gives no access by itself, so every reader may have it."""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """The notices of one kind in one namespace that are not sent yet."""
+    """The notices of one kind in one namespace that were not sent yet."""
 
     kind: Kind
     namespace: str
@@ -62,17 +62,18 @@ class Message(msgspec.Struct, frozen=True):
 
     @property
     def id(self) -> str:
-        """The same for the same notices, in whatever order they are found."""
+        """The ID. It is the same for the same notices, in any order."""
         return _digest(self.kind, self.namespace, *sorted(notice.id for notice in self.notices))
 
 
 def notices_of(datasource: Datasource, contents: Contents | None, *, pages: str = "") -> Iterator[tuple[Kind, Notice]]:
-    """What is to be told of a Datasource, by what its status says. One that is suspended waits for nobody.
+    """The notices for a Datasource, by its status. A suspended Datasource needs no person, but its grant may still end.
 
     Args:
         datasource: the Datasource.
-        contents: of its credential Secret.
-        pages: the external URL where people sign in; empty: nobody does, and a link would be for whoever reads it.
+        contents: the content of its credential Secret.
+        pages: the external URL where people sign in. Empty: they do not sign in. Then a notice has no link, because every
+            reader could use it.
     """
     status = datasource.status
     ready = status.condition("Ready")
@@ -85,7 +86,7 @@ def notices_of(datasource: Datasource, contents: Contents | None, *, pages: str 
 
 
 def messages(notices: Iterable[tuple[Kind, str, Notice]]) -> list[Message]:
-    """One message for each namespace and kind, however many Datasources it tells of; notices by kind and namespace."""
+    """One message for each kind and namespace, with all its Datasources. `notices` are given with kind and namespace."""
     grouped: dict[tuple[Kind, str], list[Notice]] = defaultdict(list)
     for kind, namespace, notice in notices:
         grouped[kind, namespace].append(notice)
@@ -96,27 +97,27 @@ def cloud_event(message: Message, *, source: str, cluster: str, now: datetime) -
     """A message as a structured JSON event (CloudEvents 1.0 section 3; JSON event format section 3).
 
     Args:
-        message: what to tell.
-        source: which installation tells it: its external URL.
-        cluster: how people call the cluster; empty: nothing is said of it.
-        now: for `time`.
+        message: the message to send.
+        source: the installation that sends it: its external URL.
+        cluster: the name that people use for the cluster; empty: the event does not name it.
+        now: the value of `time`.
     """
     return _event(message.id, message.kind, message.namespace, message.notices, source, cluster, now)
 
 
 TEST = "test"
-"""The end of the CloudEvents type of a message that tells of nothing."""
+"""The end of the CloudEvents type of a test message."""
 
 
 def event_of_a_test(id_: str, *, namespace: str, source: str, cluster: str, now: datetime) -> bytes:
-    """A message of the same shape that tells of no Datasource, to see whether it arrives.
+    """A test message, to see whether it arrives. It has the same shape and no Datasource.
 
     Args:
-        id_: another for each, so that no receiver takes it for a repeat.
-        namespace: of the operator.
-        source: which installation tells it.
-        cluster: how people call the cluster.
-        now: for `time`.
+        id_: a new ID for each test, so that no receiver takes it for a repeat.
+        namespace: the namespace of the operator.
+        source: the installation that sends it: its external URL.
+        cluster: the name that people use for the cluster; empty: the event does not name it.
+        now: the value of `time`.
     """
     return _event(id_, TEST, namespace, (), source, cluster, now)
 
@@ -156,7 +157,7 @@ def _notice(kind: Kind, datasource: Datasource, contents: Contents | None, condi
         contact=_contact(datasource),
         last_authorized_as=status.authorized_as or status.last_authorized_as or "",
         grant_expires_at=(status.grant_expires_at or "") if kind is Kind.GRANT_EXPIRING else "",
-        # Made, and not taken from the status: one that was written before people signed in has a ticket.
+        # Built here, not taken from the status: a link that was written before sign-in was enabled has a ticket.
         page=page_link(pages, metadata.namespace, metadata.name) if pages else "",
     )
 
@@ -166,7 +167,11 @@ def _credential_id(contents: Contents | None) -> str:
 
 
 def _version(datasource: Datasource, contents: Contents | None) -> str:
-    """Which tokens ended; the parameters where there were none. A grant about to end goes through many: its end tells it."""
+    """The part of the ID of a notice that a person is needed: the revision of the tokens that ended.
+
+    Where there were no tokens, it is the generation of the spec. A notice about the end of a grant has that time instead,
+    because each refresh changes the revision.
+    """
     if isinstance(contents, StoredCredential):
         return f"revision {contents.facts.revision}"
     return f"generation {datasource.metadata.generation}"
@@ -183,5 +188,5 @@ def _cut(text: str) -> str:
 
 
 def _digest(*parts: str) -> str:
-    """Parts may hold anything but a NUL."""
+    """A hash of the parts, none of which may contain a NUL."""
     return sha256("\0".join(parts).encode()).hexdigest()[:32]

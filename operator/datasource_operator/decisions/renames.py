@@ -1,8 +1,8 @@
-"""Datasources that want each other's token Secret: found by following who holds the name that each wants. Pure.
+"""Token Secrets that are renamed in a ring: each Datasource wants the name that another one in the ring still has. Pure.
 
-Each waits until the name is free, and none is, for all wait: so whoever sees the ring gives up its old Secret first. No token
-is lost with it; the credential has it, and another Secret is written from that. Where one of them could not be written all the
-same, nobody gives up anything.
+Each Datasource waits until the name that it wants is free. In a ring no name becomes free. So a Datasource that finds itself
+in a ring deletes its old token Secret first. No token is lost: the new token Secret is written from the credential Secret. If
+one Datasource in the chain could not write its token Secret anyway, there is no ring, and nothing is deleted.
 """
 
 from collections.abc import Callable, Hashable
@@ -19,7 +19,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 def name_it_moves_to(seen: Observed) -> str | None:
-    """The name that its token Secret is to have, where it has another one and could be written."""
+    """The wanted name of the token Secret, if it has another name now and could be written; else None."""
     if seen.being_deleted or not isinstance(seen.spec, Spec) or not seen.own_token_secrets:
         return None
     name = seen.spec.token_secret_name(seen.name)
@@ -31,7 +31,13 @@ def name_it_moves_to(seen: Observed) -> str | None:
 
 
 def stands_in_ring(key: K, moves_to: Callable[[K], str | None], holder_of: Callable[[str], K | None]) -> bool:
-    """Whether whoever holds the name that `key` moves to waits in turn for a name that, in the end, `key` holds."""
+    """Whether `key` is in a ring of renames: the holder of the wanted name waits, directly or not, for the name of `key`.
+
+    Args:
+        key: the Datasource to start at.
+        moves_to: `name_it_moves_to` of a Datasource.
+        holder_of: the Datasource whose token Secret has a name; None where there is none.
+    """
     passed, at = set[K](), key
     while at not in passed:
         passed.add(at)

@@ -1,6 +1,6 @@
-"""What is to be done about a reply that was found in the journal, by what stands in its credential Secret. Pure.
+"""Whether a reply in the journal is still to be stored, compared with its credential Secret as it is now. Pure.
 
-What follows from the reply itself is decided where it always is (`refresh_outcome`); here it is decided whether it counts.
+This module decides only whether the reply counts. What follows from it is decided in `refresh_outcome`, as for any other reply.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,32 +15,32 @@ from datasource.records.journal_entry import RefreshEntry, token_hash
 
 
 class Standing(Enum):
-    """How a reply stands to what there is."""
+    """How a reply in the journal relates to the content of the credential Secret."""
 
     COUNTS = auto()
-    """What was sent stands there, or what it came from, out of a backup: what follows from the reply is written."""
+    """The Secret has the token that was sent, or a backup restored an earlier revision. The outcome of the reply is written."""
     STORED = auto()
-    """It was stored, though nobody unlinked it."""
+    """The reply is stored already, but its journal entry was not deleted."""
     SUPERSEDED = auto()
-    """Somebody stored a newer reply, or other tokens."""
+    """The Secret has a newer reply, or other tokens."""
     DROPPED = auto()
     """The credential was cleared, deleted or replaced."""
     WAITS_FOR_ANOTHER = auto()
     """Another process began a refresh, and may be waiting for its answer."""
     CANNOT_BE_READ = auto()
-    """Somebody altered the Secret: nothing is put over it, and nothing is given up."""
+    """The Secret was altered and cannot be parsed. Nothing is written over it, and the journal keeps the entry."""
 
 
 def standing_of_reply(
     entry: RefreshEntry, found: Contents | None, refresh_token: str | None, seen_unchanged: timedelta
 ) -> Standing:
-    """Decide how a reply stands.
+    """Decide whether a reply counts.
 
     Args:
-        entry: from the journal.
-        found: what stands in the credential Secret now, read live; None where there is none of ours.
-        refresh_token: of its data.
-        seen_unchanged: how long the intent that stands there was seen unchanged.
+        entry: the entry from the journal.
+        found: the content of the credential Secret, read live; None where there is no Secret of ours.
+        refresh_token: the refresh token in the data of that Secret.
+        seen_unchanged: how long the intent in that Secret was seen unchanged.
     """
     there, turn = still_there(found), entry.turn
     if isinstance(there, Unreadable):
@@ -59,7 +59,7 @@ def standing_of_reply(
 
 
 def is_another(found: Intent | None, ours: Intent) -> bool:
-    """Whether an intent that stands there is somebody else's, or of another request."""
+    """Whether there is an intent in the Secret that is not the one of our request."""
     return found is not None and found.id != ours.id
 
 
@@ -67,14 +67,15 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def is_brought_back(found: CredentialFacts, sent: CredentialFacts, received_at: datetime) -> bool:
-    """Whether a backup brought back what stands there: an earlier revision of the very credential that was sent.
+    """Whether a backup restored the credential in the Secret: it is an earlier revision of the one that was sent.
 
-    The reply is newer than all that led to it, and may hold the only refresh token that works. But where somebody refreshed
-    what was brought back, those tokens are newer: some providers take an old refresh token, and end what they gave before.
+    The reply is newer than every earlier revision, and may have the only refresh token that works. But if the restored
+    credential was refreshed after the reply came, its tokens are newer. Some providers accept an old refresh token, and then
+    revoke the tokens that they issued before.
 
     Args:
-        found: what stands there.
-        sent: what was known of the credential when it was sent.
+        found: the facts in the Secret now.
+        sent: the facts at the time of the request.
         received_at: when the reply came.
     """
     is_earlier = found.credential_id == sent.credential_id and found.revision < sent.revision
@@ -83,9 +84,10 @@ def is_brought_back(found: CredentialFacts, sent: CredentialFacts, received_at: 
 
 
 def caught_up(found: StoredCredential, sent: CredentialFacts) -> StoredCredential:
-    """What a backup brought back, as a reply is put over it whose other data are those that stand there.
+    """Prepare a credential that a backup restored for a reply from the journal. The other data of the Secret stay.
 
-    What the refresh token is told by is as it was when it was sent. What nobody brought back is told as it is.
+    The facts that describe the sent refresh token replace those of the backup: revision, scopes and end of the grant. The
+    handled requests of both are kept. A credential that was not restored is returned unchanged.
     """
     if found.facts.revision == sent.revision:
         return found
@@ -101,7 +103,11 @@ def caught_up(found: StoredCredential, sent: CredentialFacts) -> StoredCredentia
 
 
 def gone_on_from(found: StoredCredential, sent: CredentialFacts) -> StoredCredential:
-    """The same for a reply whose other data are those that were sent. What somebody asks for there stays."""
+    """Prepare a restored credential for a reply that is stored with the data that were sent.
+
+    So the facts are those that were sent, too. The request, the history and the intent in the Secret stay, and the handled
+    requests of both are kept.
+    """
     facts = msgspec.structs.replace(
         sent,
         handled=found.facts.handled.with_all(sent.handled),

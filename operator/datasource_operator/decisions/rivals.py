@@ -1,8 +1,8 @@
-"""Notices another installation that serves the same Datasources. Pure: no I/O, no clock of its own.
+"""Detects another installation that serves the same Datasources. Pure: no I/O, no clock of its own.
 
-Two of them would write each other's links over for ever. What tells of it: a link, or a redirect URI, that we wrote and that
-somebody wrote over with another one, again and again. Whoever notices it first leaves the status to the other one, which then
-finds nothing written over any more. Now and then it is tried again: the other installation may be gone.
+Two installations would overwrite each other's links for ever. The sign of it: a link or redirect URI that we wrote is
+overwritten with another one, several times. The installation that detects this first leaves the status to the other one. The
+other one then sees no more overwrites. After a while we write again, because the other installation may be gone.
 """
 
 from collections.abc import Callable, Hashable
@@ -15,33 +15,37 @@ from datasource.api.objects import Status
 K = TypeVar("K", bound=Hashable)
 
 TOLERATED = 3
-"""How often somebody may write over what we wrote: a person with kubectl, a leader of ours that was slow to end."""
+"""The number of overwrites within WITHIN at which a status is left to the other installation.
+
+Fewer may have another cause: a person with kubectl, or a leader of ours that was slow to end.
+"""
 
 WITHIN = timedelta(minutes=10)
 
 LEAVE_IT_FOR = timedelta(minutes=30)
-"""How soon we write again, to see whether the other installation is gone."""
+"""How long a status is left to the other installation. Then we write again, to see whether it is gone."""
 
 
 @dataclass(slots=True)
 class _Written:
     surface: int
-    """Of what we wrote: a hash, there is one for each Datasource."""
+    """The `_surface` that we wrote, or the last one that was counted as an overwrite."""
     times: tuple[float, ...] = ()
-    """When somebody wrote over it of late (monotonic)."""
+    """When the status was overwritten (monotonic). Only times within WITHIN are kept."""
     left_until: float | None = None
+    """Until when (monotonic) the status is left to the other installation; None: it never was."""
     is_told: bool = False
 
 
 @dataclass(slots=True)
 class Rivals(Generic[K]):
-    """What we wrote last into which status, and who wrote over it."""
+    """What we wrote last to each status, and when it was overwritten."""
 
     monotonic: Callable[[], float]
     _written: dict[K, _Written] = field(default_factory=dict)
 
     def wrote(self, key: K, status: Status) -> None:
-        """We have just written a status."""
+        """Remember a status that we have just written."""
         surface, written = _surface(status), self._written.get(key)
         if written is None:
             self._written[key] = _Written(surface)
@@ -49,7 +53,7 @@ class Rivals(Generic[K]):
             written.surface = surface
 
     def is_left_to_another(self, key: K, standing: Status) -> bool:
-        """Whether the status that stands is to be left as it is, since another installation writes it."""
+        """Whether to leave the current status (`standing`) as it is, because another installation writes it."""
         written, now = self._written.get(key), self.monotonic()
         if written is None or _says_nothing(standing):
             return False
@@ -57,7 +61,7 @@ class Rivals(Generic[K]):
             return True
         if _surface(standing) == written.surface:
             return False
-        # Until we write again it is the same one: counted once.
+        # The same overwrite is seen at each call until we write again. It is counted once.
         written.surface = _surface(standing)
         written.times = (*(each for each in written.times if now - each < WITHIN.total_seconds()), now)
         was_left = written.left_until is not None
@@ -67,7 +71,7 @@ class Rivals(Generic[K]):
         return True
 
     def is_news(self, key: K) -> bool:
-        """Whether it was not told yet that a status is left to another installation; from now on it was."""
+        """Whether it was not reported yet that a status is left to another installation. From now on it counts as reported."""
         written = self._written[key]
         is_news, written.is_told = not written.is_told, True
         return is_news
@@ -79,7 +83,7 @@ class Rivals(Generic[K]):
         return sum(each.left_until is not None and now < each.left_until for each in self._written.values())
 
     def begin_anew(self) -> None:
-        """Somebody else of us led meanwhile: what stands now may be what that one wrote."""
+        """Forget all writes: another replica led meanwhile, and may have written the current statuses."""
         self._written.clear()
 
     def forget(self, key: K) -> None:
@@ -88,7 +92,7 @@ class Rivals(Generic[K]):
 
 
 def another_installation(namespace: str, standing: Status, wanted: Status) -> str:
-    """What is said of it."""
+    """The text of the Event about another installation."""
     theirs, ours = standing.redirect_uri, wanted.redirect_uri
     differs = (
         f"the redirect URI in the status is {theirs}, and this installation's is {ours}"
@@ -102,10 +106,10 @@ def another_installation(namespace: str, standing: Status, wanted: Status) -> st
 
 
 def _surface(status: Status) -> int:
-    """What two installations write differently."""
+    """A hash of the fields that two installations write differently. A hash is small, and each Datasource has one."""
     return hash((status.redirect_uri, status.authorization_link))
 
 
 def _says_nothing(status: Status) -> bool:
-    """Wiped, as by a restore: no other installation does that."""
+    """Whether the status was emptied, as by a restore. No other installation does that."""
     return status.redirect_uri is None
