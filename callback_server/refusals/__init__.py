@@ -1,4 +1,4 @@
-"""Why a request of a person cannot go on, in words that tell what to do. Safe to show: no code, token or secret in them."""
+"""Why a person's request cannot go on, in words that say what to do. Safe to show: they contain no code, token or secret."""
 
 from callback_server.refusals.identity import (
     identity_cannot_be_verified,

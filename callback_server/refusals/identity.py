@@ -1,4 +1,4 @@
-"""Whoever authorized is not who is expected, or it cannot be told who that is."""
+"""Another account than the expected one authorized, or the account cannot be verified."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,17 +13,20 @@ def identity_does_not_fit(what: str) -> Refused:
 
 
 def identity_cannot_be_verified(what: str) -> Refused:
-    """Before the code was spent: the issuer's keys are not to be had."""
+    """The issuer's keys cannot be fetched. The code was not spent."""
     return worded(Kind.WHO_AUTHORIZES_CANNOT_BE_VERIFIED, HTTPStatus.BAD_GATEWAY, advice=AGAIN, what=Words(what))
 
 
 def identity_is_unknown() -> Refused:
-    """spec.oauth2.expectedIdentity is set, and the service told nothing."""
+    """spec.oauth2.expectedIdentity is set, and the service did not say who authorized."""
     return worded(Kind.WHO_AUTHORIZED_IS_UNKNOWN, HTTPStatus.FORBIDDEN, advice=TELL)
 
 
 def somebody_else_authorized(expected: Mapping[str, str]) -> Refused:
-    """Says what the spec says, which the dialog's reader may know, and nothing of whoever came."""
+    """Another account than the expected one authorized.
+
+    The page shows the expected account, which a reader of the dialog may know. It shows nothing about the other account.
+    """
     kind = Kind.SOMEBODY_ELSE_IS_EXPECTED
     wanted = ", ".join(f"{claim} {value}" for claim, value in expected.items())
     message = text(f"{kind}.message_email" if "email" in expected else f"{kind}.message", wanted=wanted)

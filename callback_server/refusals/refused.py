@@ -1,4 +1,4 @@
-"""What a refusal is: a page, the kind that metrics count, and what to type."""
+"""The type of a refusal: what its page shows, and the kind that metrics count."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from callback_server.language import text
 
 
 class Kind(StrEnum):
-    """One word for a refusal, for metrics and logs. A dashboard counts by it: a heading may change, this may not."""
+    """One word for a refusal, for metrics and logs. Dashboards count by it, so it must not change. A heading may change."""
 
     THERE_IS_NO_SUCH_PAGE = "there_is_no_such_page"
     THIS_LINK_HAS_ENDED = "this_link_has_ended"
@@ -76,7 +76,7 @@ class Kind(StrEnum):
 
 @dataclass(eq=False)
 class Refused(Exception):
-    """Shown as a page of its own, or, once there is a flow record, as the outcome of the flow."""
+    """A refusal. It is shown as a page of its own or, once there is a flow record, as the outcome of the flow."""
 
     kind: Kind
     title: str
@@ -84,20 +84,21 @@ class Refused(Exception):
     status: HTTPStatus = HTTPStatus.BAD_REQUEST
     retry_after: timedelta | None = None
     command: str | None = None
-    """What to type."""
+    """A command to type."""
     advice: str = ""
-    """What the person can do, who may know nothing of clusters; it comes first."""
+    """What the person can do. It comes first on the page, because the person may know nothing about clusters."""
     can_try_again: bool = False
     """Whether the same link may work in a moment."""
     is_miss: bool = False
-    """Whether strangers can bring it about by guessing: answered so often and no more."""
+    """Whether a stranger can cause it by guessing. Such requests have a rate limit."""
     reload_after: timedelta | None = None
-    """When the same page may have another answer. It opens itself again then, where its request only asks."""
+    """After how long the same page may have another answer. The page of a GET then reloads itself."""
 
     def about(self, namespace: str, name: str) -> "Refused":
-        """The same with its command filled in. They stand in the visitor's own URL, so nobody learns anything new.
+        """The same refusal, with namespace and name filled into its command.
 
-        Both are names of Kubernetes, which no shell reads as anything else.
+        Both are from the visitor's own URL, so a stranger learns nothing new. Both are Kubernetes names, which are safe in a
+        shell.
         """
         if self.command != FIND_THE_LINK:
             return self
@@ -129,7 +130,7 @@ def worded(
     is_miss: bool = False,
     **values: str,
 ) -> Refused:
-    """A refusal in the words that the languages have under its kind; `values` are filled into the message."""
+    """A refusal with the texts that the languages have for its kind. `values` are filled into the message."""
     return Refused(
         kind,
         text(f"{kind}.title"),

@@ -1,4 +1,4 @@
-"""A request that leads to nothing of ours: a wrong link, another browser, too many at a time, or a fault of ours."""
+"""Requests that cannot be answered: a wrong link, another browser, too many requests, or a fault of ours."""
 
 import dataclasses
 from datetime import timedelta
@@ -8,7 +8,7 @@ from callback_server.language import Words, text
 from callback_server.refusals.refused import AGAIN, AGAIN_OR_TELL, ASK, FIND_THE_LINK, OPEN_AGAIN, Kind, Refused, worded
 
 SOON = timedelta(seconds=5)
-"""When a page that waits looks again. A provider may give a code for no longer than a minute."""
+"""After how long a waiting page looks again. A provider's code may be valid for no longer than a minute."""
 
 
 def page_not_found() -> Refused:
@@ -17,18 +17,18 @@ def page_not_found() -> Refused:
 
 
 def link_has_ended() -> Refused:
-    """One answer for every link that is not live, so that a stranger learns nothing from it."""
+    """The link is not valid. The answer is the same for every such link, so that a stranger learns nothing from it."""
     return worded(Kind.THIS_LINK_HAS_ENDED, HTTPStatus.NOT_FOUND, command=FIND_THE_LINK, advice=ASK, is_miss=True)
 
 
 def too_many_misses(retry_after: timedelta) -> Refused:
-    """Links and answers that are not valid come in great numbers, from whomever."""
+    """Too many requests with invalid links or answers are coming in, from all clients together."""
     kind = Kind.TOO_MANY_REQUESTS_THAT_LEAD_NOWHERE
     return worded(kind, HTTPStatus.TOO_MANY_REQUESTS, retry_after, command=FIND_THE_LINK, advice=ASK)
 
 
 def busy(retry_after: timedelta) -> Refused:
-    """More at one time than this server does."""
+    """There are more requests at one time than this server handles."""
     seconds = str(max(1, round(retry_after.total_seconds())))
     advice = text("too_much_at_once.advice", seconds=seconds)
     refused = worded(
@@ -43,12 +43,12 @@ def try_again_later() -> Refused:
 
 
 def goes_on() -> Refused:
-    """An authorization takes longer than anybody waits before a white page, and is worked on meanwhile."""
+    """An authorization takes longer than a person waits for a page. The server continues with it."""
     return _looks_again(worded(Kind.THE_AUTHORIZATION_GOES_ON, HTTPStatus.SERVICE_UNAVAILABLE, advice=AGAIN))
 
 
 def provider_takes_long() -> Refused:
-    """Its metadata is asked for on; the answer, or why there is none, is kept for the reload."""
+    """The provider's metadata takes long. The server continues to wait, and keeps the result for the reload."""
     return _looks_again(worded(Kind.THE_SERVICE_TAKES_LONG, HTTPStatus.SERVICE_UNAVAILABLE, advice=AGAIN))
 
 
@@ -57,7 +57,7 @@ def _looks_again(refused: Refused) -> Refused:
 
 
 def cluster_refused() -> Refused:
-    """The API server answered, and said no. Its words name accounts and rights, and strangers come here, too."""
+    """The API server refused a request. Its message names accounts and rights, so strangers must not see it."""
     return worded(
         Kind.THE_CLUSTER_REFUSED,
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -68,7 +68,7 @@ def cluster_refused() -> Refused:
 
 
 def may_not_read_yet(what: str, namespace: str) -> Refused:
-    """The operator has not given us the right yet, or cannot."""
+    """The callback server lacks a right. The operator has not given it yet, or cannot give it."""
     refused = worded(
         Kind.RIGHTS_ARE_NOT_THERE_YET,
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -85,27 +85,27 @@ def something_went_wrong() -> Refused:
 
 
 def cookie_is_missing() -> Refused:
-    """Without our cookie nobody can tell whether the same browser comes back."""
+    """The browser sent no cookie of ours. Without it, we cannot know whether the same browser comes back."""
     return worded(Kind.THIS_IS_NOT_THE_BROWSER_THAT_BEGAN, HTTPStatus.FORBIDDEN, is_miss=True)
 
 
 def cookie_is_not_ours() -> Refused:
-    """The browser sends our cookie's name twice or in another spelling: whose authorization this is cannot be told."""
+    """The browser sent our cookie's name twice or in another spelling. So we cannot know whose authorization this is."""
     return worded(Kind.A_COOKIE_OF_ANOTHER_SITE_IS_IN_THE_WAY, HTTPStatus.FORBIDDEN, is_miss=True)
 
 
 def form_is_not_ours() -> Refused:
-    """Another site's form, or a page that is out of date."""
+    """The form is from another site, or from a page that is out of date."""
     return worded(
         Kind.THIS_PAGE_IS_OUT_OF_DATE, HTTPStatus.FORBIDDEN, advice=OPEN_AGAIN, can_try_again=True, is_miss=True
     )
 
 
 def unknown_flow() -> Refused:
-    """No record, or not one of that state."""
+    """There is no flow record that fits the `state`, or the ID of the done page."""
     return worded(Kind.THIS_AUTHORIZATION_IS_NOT_KNOWN, advice=OPEN_AGAIN, is_miss=True)
 
 
 def not_an_authorization_response(what: str) -> Refused:
-    """No provider sends a query like that of this callback."""
+    """The query is no authorization response: no provider sends such a query."""
     return worded(Kind.THE_ANSWER_CANNOT_BE_USED, advice=OPEN_AGAIN, is_miss=True, what=Words(what))

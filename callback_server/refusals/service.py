@@ -1,4 +1,4 @@
-"""The service where a person authorizes says no, says nothing, or says what cannot be used."""
+"""The service where a person authorizes refuses, does not answer, or sends an answer that cannot be used."""
 
 import dataclasses
 from datetime import timedelta
@@ -22,10 +22,10 @@ from datasource.outbound.printable import printable, sentence
 
 
 def consent_was_denied(error: str, description: str | None) -> Refused:
-    """`access_denied` and its kin (RFC 6749 section 4.1.2.1)."""
+    """The provider sent an error instead of a code, such as `access_denied` (RFC 6749 section 4.1.2.1)."""
     error = error.strip()
     said = Words(sentence(f"{error}: {description}" if description else error))
-    # No service has two errors that differ in letters alone.
+    # Services write errors in upper or lower case. No service has two that differ only in that.
     meant = error.lower()
     if meant in _A_PERSON_SAID_NO:
         return worded(Kind.CONSENT_WAS_DENIED, said=said)
@@ -47,14 +47,14 @@ _A_PERSON_SAID_NO = frozenset(
         "user_denied",
     }
 )
-"""The standard's name for it, and those of services: LinkedIn has two, one for each of its pages."""
+"""The error of the standard, and those of services. LinkedIn has two, one for each of its pages."""
 
 
 def refused_without_state(error: str, description: str | None) -> Refused:
-    """An error that belongs to nobody's authorization, as far as can be told.
+    """The provider sent an error without a `state`, so we do not know which authorization it belongs to.
 
-    Nothing of ours was sent with it that could come back in its words, so they are only made fit for a page: that is cheap, and
-    anybody may have written them.
+    A stranger may have written its text. It cannot contain anything that we sent. So the text is only made printable, which is
+    cheap.
     """
     words = f"{error}: {description.rstrip('.')}" if description else error
     said = Words(printable(words[:_LONGEST_WORDS]))
@@ -65,12 +65,12 @@ _LONGEST_WORDS = 400
 
 
 def issuer_is_another(what: str) -> Refused:
-    """RFC 9207: another authorization server may be playing a trick."""
+    """The answer names another issuer than the expected one. Another provider may be attacking (RFC 9207)."""
     return worded(Kind.THE_ANSWER_COMES_FROM_SOMEBODY_ELSE, advice=TELL, what=Words(what))
 
 
 def provider_is_silent(what: str) -> Refused:
-    """The provider's metadata, on which an endpoint depends, cannot be read now."""
+    """An endpoint depends on the provider's metadata, which cannot be read now."""
     return worded(
         Kind.METADATA_CANNOT_BE_READ,
         HTTPStatus.BAD_GATEWAY,
@@ -82,7 +82,7 @@ def provider_is_silent(what: str) -> Refused:
 
 
 def request_was_not_taken(error: OAuth2Error) -> Refused:
-    """A pushed authorization request failed (RFC 9126 section 2.3): nothing was spent, nobody was sent anywhere."""
+    """A pushed authorization request failed (RFC 9126 section 2.3). No code was spent, and the browser was not redirected."""
     if isinstance(error, InvalidClient | Unauthorized):
         return exchange_failed(error)
     kind = Kind.PUSHED_REQUEST_WAS_REFUSED
@@ -100,11 +100,11 @@ def _said_of_push(kind: Kind, error: OAuth2Error) -> tuple[Text, Text]:
 
 
 def exchange_failed(error: OAuth2Error, named_server: str | None = None) -> Refused:
-    """The token endpoint did not give tokens; what to do follows from the class of the error.
+    """The token endpoint gave no tokens. The class of the error decides what the page advises.
 
     Args:
-        error: what came of the request.
-        named_server: where the service says that the account is kept.
+        error: the result of the request.
+        named_server: the server that the service names for the account.
     """
     refused = _exchange_failed(error)
     if named_server is None:
@@ -119,7 +119,7 @@ def _exchange_failed(error: OAuth2Error) -> Refused:
 
 
 def _kind_of(error: OAuth2Error) -> tuple[Kind, Text]:
-    """What to say of an error, and what the person can do."""
+    """The kind of the refusal, and what the person can do."""
     match error:
         case Unauthorized():
             return Kind.THE_SERVICE_DOES_NOT_ACCEPT_THE_REQUEST, TELL
@@ -138,5 +138,5 @@ def _kind_of(error: OAuth2Error) -> tuple[Kind, Text]:
 
 
 def _sentence(error: OAuth2Error) -> Words:
-    """What a provider said ends as it likes; a sentence of ours may follow."""
+    """The provider's words, made into a sentence. A sentence of ours may follow."""
     return Words(sentence(str(error)))

@@ -1,4 +1,4 @@
-"""People who sign in: what keeps somebody from it, and what somebody who did may not do."""
+"""Refusals for people who sign in: a sign-in that fails, and what a person who signed in may not do."""
 
 import hashlib
 import shlex
@@ -13,12 +13,12 @@ from datasource.outbound.printable import sentence
 
 
 def unknown_sign_in() -> Refused:
-    """It began in another browser, or more than ten minutes ago, or never."""
+    """The sign-in began in another browser, or more than ten minutes ago, or never."""
     return worded(Kind.THIS_SIGN_IN_IS_NOT_KNOWN, HTTPStatus.FORBIDDEN, can_try_again=True, is_miss=True)
 
 
 def sign_in_is_not_ready() -> Refused:
-    """Something of the installation is missing; the log says what."""
+    """A part of the installation is missing. The log says which."""
     return worded(
         Kind.SIGN_IN_IS_NOT_READY,
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -29,7 +29,7 @@ def sign_in_is_not_ready() -> Refused:
 
 
 def sign_in_was_refused(error: str, description: str | None) -> Refused:
-    """The issuer says no (RFC 6749 section 4.1.2.1)."""
+    """The issuer sent an error instead of a code (RFC 6749 section 4.1.2.1)."""
     said = Words(sentence(f"{error}: {description}" if description else error))
     return worded(Kind.SIGN_IN_WAS_REFUSED, HTTPStatus.FORBIDDEN, can_try_again=True, said=said)
 
@@ -40,18 +40,18 @@ def sign_in_does_not_answer() -> Refused:
 
 
 def sign_in_cannot_be_verified(what: str) -> Refused:
-    """The answer is not the issuer's, or not for us, or not to what was asked."""
+    """The answer is not from the issuer, not for us, or not for this sign-in."""
     return worded(Kind.SIGN_IN_CANNOT_BE_VERIFIED, HTTPStatus.FORBIDDEN, can_try_again=True, what=Words(what))
 
 
 def sign_in_names_nobody(why: Why, claim: str) -> Refused:
-    """Whoever signed in has no name, or none that the cluster could know."""
+    """The claims name no user, or none that the cluster can know."""
     kind = Kind.SIGN_IN_NAMES_NOBODY
     return worded(kind, HTTPStatus.FORBIDDEN, what=text(f"{kind}.{why.name.lower()}", claim=claim))
 
 
 def not_allowed(user: str, verb: str, namespace: str) -> Refused:
-    """The same answer whether there is such an object or not: whoever may not look learns nothing of it."""
+    """The person may not do that. The answer is the same whether the object exists or not."""
     return worded(
         Kind.NOT_ALLOWED,
         HTTPStatus.FORBIDDEN,
@@ -63,13 +63,13 @@ def not_allowed(user: str, verb: str, namespace: str) -> Refused:
 
 
 def not_allowed_everywhere(user: str, verb: str) -> Refused:
-    """Who may do that in some namespaces may not do it in all of them at once."""
+    """The person may not do that in all namespaces, but perhaps in some."""
     command = role_binding(user, verb, None)
     return worded(Kind.NOT_ALLOWED_EVERYWHERE, HTTPStatus.FORBIDDEN, command=command, user=user, verb=_what(verb))
 
 
 def right_was_taken_away(user: str, verb: str, namespace: str) -> Refused:
-    """Between the button and the way back."""
+    """The person lost the right between the button and the return from the provider."""
     return worded(
         Kind.THE_RIGHT_WAS_TAKEN_AWAY,
         HTTPStatus.FORBIDDEN,
@@ -80,22 +80,22 @@ def right_was_taken_away(user: str, verb: str, namespace: str) -> Refused:
 
 
 def another_person_is_signed_in() -> Refused:
-    """An authorization ends with the person it began with; this one can still end."""
+    """Another person began the authorization. It can still end: that person has to come back."""
     return worded(Kind.ANOTHER_PERSON_IS_SIGNED_IN, HTTPStatus.FORBIDDEN)
 
 
 def another_person_authorized() -> Refused:
-    """How it ended is told to the one who began it, and to nobody else who signs in with that browser."""
+    """Another person began the authorization. Only that person may see how it ended."""
     return worded(Kind.ANOTHER_PERSON_AUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 def no_such_datasource(namespace: str, name: str) -> Refused:
-    """Told only to who may look into the namespace."""
+    """There is no such Datasource. Only a person who may read in that namespace sees this."""
     return worded(Kind.THERE_IS_NO_SUCH_DATASOURCE, HTTPStatus.NOT_FOUND, namespace=namespace, name=name)
 
 
 def nothing_to_ask(why: NotAsked) -> Refused:
-    """There is nothing that the operator could do."""
+    """The operator could do nothing with that request."""
     kind = Kind.NOTHING_WAS_ASKED_FOR
     return worded(kind, HTTPStatus.CONFLICT, what=text(f"{kind}.{why.name.lower()}"))
 
@@ -105,20 +105,20 @@ def _what(verb: str) -> str:
 
 
 _ROLES = {"get": "datasource-viewer", "list": "datasource-viewer", "authorize": "datasource-authorizer"}
-"""The least that has a verb; for all others it is the editor's."""
+"""The smallest role that has the verb. For every other verb, it is the editor's role."""
 
 _LONGEST_SHOWN = 256
 
 
 def role_binding(user: str, verb: str, namespace: str | None) -> str | None:
-    """What gives that right, to be typed by who may; None for a name that nobody should copy from a page into a shell.
+    """The command that gives a user that right; None where the name is not safe to copy from a page into a shell.
 
-    No namespace means in all of them.
+    Without a namespace, the right is for all namespaces. A person who may give rights has to run the command.
     """
     if not (user.isascii() and user.isprintable() and len(user) <= _LONGEST_SHOWN):
         return None
     role = _ROLES.get(verb, "datasource-editor")
-    # One name for each user and role: the same command twice makes one binding. A user's own name is none for an object.
+    # The name is the same for one user and role, so running it twice makes one binding. A user's name may be no object name.
     name = f"{role}-{hashlib.sha256(user.encode()).hexdigest()[:8]}"
     given = f"{name} --clusterrole={role} --user={shlex.quote(user)}"
     if namespace is None:

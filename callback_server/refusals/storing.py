@@ -1,4 +1,4 @@
-"""As the Datasource and its Secrets stand, no credential can be asked for or stored."""
+"""The Datasource or its Secrets do not allow a credential to be requested or stored."""
 
 from http import HTTPStatus
 
@@ -18,7 +18,7 @@ def not_configured(message: str) -> Refused:
 
 
 def name_is_taken(secret: str) -> Refused:
-    """Somebody else's Secret has the name under which the credential would be kept."""
+    """A Secret that is not ours has the name of the credential Secret."""
     return worded(Kind.A_SECRET_IS_IN_THE_WAY, HTTPStatus.CONFLICT, advice=TELL, secret=secret)
 
 
@@ -29,13 +29,13 @@ def write_is_refused(secret: str, why: str) -> Refused:
 
 
 def record_is_refused(why: str) -> Refused:
-    """The API server takes no record of an authorization: a quota of our own namespace, somebody's webhook."""
+    """The API server refuses the flow record, because of a quota in our own namespace or a webhook."""
     kind = Kind.THE_AUTHORIZATION_COULD_NOT_BEGIN
     return worded(kind, HTTPStatus.SERVICE_UNAVAILABLE, advice=TELL, words=_words(why), can_try_again=True)
 
 
 def store_was_refused(secret: str, why: str) -> Refused:
-    """The rehearsal went well, and the write itself was refused until the flow was over."""
+    """The dry run succeeded, but the API server refused the write itself until the flow was over."""
     return worded(Kind.STORE_WAS_REFUSED, HTTPStatus.CONFLICT, advice=TELL, secret=secret, words=_words(why))
 
 
@@ -43,6 +43,6 @@ _LONGEST_WORDS = 1024
 
 
 def _words(why: str) -> str:
-    """What the API server says: a quota, a webhook or a policy tells nobody else what it wants."""
+    """The API server's message. Nothing else says what a quota, a webhook or a policy wants."""
     said = why[:_LONGEST_WORDS].strip().rstrip(".")
     return Words(said) if said else text("store_was_refused.nothing")

@@ -1,1 +1,1 @@
-"""People who sign in: who they are, what they may do, and their pages. Nothing of it is there where nobody is to sign in."""
+"""People who sign in: who they are, what they may do, and their pages. Used only where sign-in is on."""

@@ -1,6 +1,6 @@
-"""I/O: lists and pages of Datasources, and what people ask for there.
+"""I/O: lists and pages of Datasources for people who signed in, and what people request there.
 
-Rights come first: nothing is read before the cluster was asked about them.
+The callback server asks the cluster about a person's rights before it reads anything.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class DatasourceService:
-    """What stands behind `/datasources/...`."""
+    """The service behind the routes `/datasources/...`."""
 
     kube: Kube
     rights: Rights
@@ -55,16 +55,18 @@ class DatasourceService:
     async def listed(
         self, signed_in: SignedIn, namespace: str | None, state: State | None, continue_: str
     ) -> ListPage | None:
-        """A page of the list of a namespace; None where it is to begin anew, as the token of its pages is too old, or none.
+        """One page of the list of Datasources; None where the list must start again at its first page.
+
+        It must start again where the continue token has expired, is too long, or is not from the API server.
 
         Args:
-            signed_in: who looks.
-            namespace: which; None: all of them, for who may list them all.
-            state: which Datasources; None: all of them.
-            continue_: of the page before.
+            signed_in: the person who looks.
+            namespace: the namespace; None: all namespaces, for a person who may list them all.
+            state: only Datasources in this state; None: all of them.
+            continue_: the continue token of the page before; empty for the first page.
 
         Raises:
-            Refused: whoever looks may not.
+            Refused: the person may not list them, or the CRD is of another version.
             ApiError, Unavailable: the API server refused or did not answer.
         """
         await self.rights.require(signed_in.user, Verb.LIST, namespace)
@@ -76,7 +78,7 @@ class DatasourceService:
                 namespace,
                 page_size=PAGE_SIZE,
                 continue_=continue_,
-                # The API server chooses, so a page is full however rare a state is.
+                # The API server filters by state. So a page is full even where that state is rare.
                 field_selector="" if state is None else f"status.state={state}",
             )
         except ApiError as error:
@@ -103,8 +105,8 @@ class DatasourceService:
         """The page of a Datasource.
 
         Raises:
-            Refused: whoever looks may not, or there is none, or it cannot be shown.
-            Exceeded: too many of that namespace wait for a provider.
+            Refused: the person may not see it, it does not exist, or it cannot be shown.
+            Exceeded: too many requests of that namespace wait for a provider.
             ApiError, Unavailable: the API server refused or did not answer.
         """
         await self.rights.require(signed_in.user, Verb.GET, *place)
@@ -139,11 +141,11 @@ class DatasourceService:
         )
 
     async def begin(self, signed_in: SignedIn, place: Place, token: str, browser: str) -> Onward:
-        """Begin an authorization; returns where it goes on at the provider.
+        """Begin an authorization. Returns the URL at the provider.
 
         Raises:
-            Refused: nothing was begun.
-            Exceeded: too much is going on at this moment; nothing was begun.
+            Refused: the person may not, the form does not fit, or the Datasource does not allow it. Nothing was started.
+            Exceeded: a limit is reached. Nothing was started.
             ApiError, Unavailable: the API server refused or did not answer.
         """
         for verb in (Verb.GET, Verb.AUTHORIZE):
@@ -162,10 +164,10 @@ class DatasourceService:
         return await self.dialog.begin_for(situation, Beginner(browser, click, saw, user=signed_in.user))
 
     async def asks_to_clear(self, signed_in: SignedIn, place: Place) -> ClearPage:
-        """The page before a clear; it changes nothing.
+        """The page that asks for confirmation before a clear. It changes nothing.
 
         Raises:
-            Refused: whoever looks may not, or there is nothing to clear.
+            Refused: the person may not clear the credential, or there is none.
             ApiError, Unavailable: the API server refused or did not answer.
         """
         for verb in (Verb.GET, Verb.PATCH):
@@ -183,12 +185,12 @@ class DatasourceService:
         )
 
     async def ask(self, signed_in: SignedIn, place: Place, kind: RequestKind, form: Mapping[str, str]) -> None:
-        """Ask the operator for a clear or a refresh of the credential that the person saw.
+        """Request a clear or a refresh of the credential that the person saw. The operator carries it out.
 
-        To clear what is gone already, as a second press of the button does, is no error.
+        If the credential is already gone, a clear is no error. That happens when a person presses the button twice.
 
         Raises:
-            Refused: whoever asks may not, or the form is not of a page that we showed, or there is nothing to ask for.
+            Refused: the person may not, the form is not from a page that we showed, or there is nothing to clear or refresh.
             ApiError, Unavailable: the API server refused or did not answer.
         """
         for verb in (Verb.GET, Verb.PATCH):
@@ -204,10 +206,10 @@ class DatasourceService:
         self.rights.trail.asked(answer, place)
 
     async def may_see(self, signed_in: SignedIn, place: Place) -> None:
-        """Check that somebody may look at a Datasource.
+        """Check that a person may see a Datasource.
 
         Raises:
-            Refused: not.
+            Refused: the person may not.
         """
         await self.rights.require(signed_in.user, Verb.GET, *place)
 
@@ -223,7 +225,10 @@ class DatasourceService:
         return effective_parameters(situation, await self.dialog.observer.metadata(situation, ca_bundle))
 
     def _history(self, situation: Situation) -> tuple[tuple[str, ...], ...]:
-        """What people did, the latest first. Whoever may edit the Secret may write there, but in nobody's name."""
+        """The history, the latest entry first. An entry without a valid mark is shown as `unproven`.
+
+        Accounts that may edit the Secret can write entries, too. Such an entry must not show a person's name.
+        """
         keys, now = self.requests.link_keys(), self.requests.now()
         place = (situation.namespace, situation.name)
         entries = read_history(None if situation.credential is None else situation.credential.history)
@@ -246,15 +251,15 @@ class DatasourceService:
 
 
 def _begun(situation: Situation) -> tuple[str, ...]:
-    """What the form is about that begins an authorization: which object, with which parameters, and what is replaced."""
+    """What the authorize form is bound to: the Datasource, its parameters, and the credential that a new one would replace."""
     scope = ticket_scope(situation.uid, situation.oauth2, situation.credential)
     return ("authorize", situation.namespace, situation.name, scope.uid, scope.parameters_hash, scope.replaces)
 
 
 def _asked(situation: Situation, kind: RequestKind, seen: str) -> tuple[str, ...]:
-    """What a form is about that asks for something: of which object, and of the credential with which ID.
+    """What the form for a request is bound to: the kind of request, the Datasource, and the ID of the credential.
 
-    The form names the credential: so it can be told from one that we never showed whether there is another one by now.
+    The form sends that ID along. So its token can be checked even if another credential is stored by now.
     """
     return (kind, situation.namespace, situation.name, situation.uid, seen)
 

@@ -1,4 +1,4 @@
-"""Where a sign-in leads back to: one of our own pages, named by what it is about and never by a URL. Pure."""
+"""Where a sign-in leads to: one of our own pages. It is named by what it shows, and never by a URL. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A page: of a Datasource, the list of a namespace or of all, how an authorization ended, or the one where all begins."""
+    """One of our pages: a Datasource, a list of Datasources, the result of an authorization (`done_id`), or the first page."""
 
     namespace: str | None = None
     name: str | None = None
@@ -22,7 +22,7 @@ class Destination:
 
     @property
     def path(self) -> str:
-        """Below the external URL. It is made of what was read, not of what came."""
+        """The path below the external URL. It is built from parsed parts, and not copied from the request."""
         if self.done_id is not None:
             return f"/done/{quote(self.done_id, safe='')}"
         if self.is_list_of_all:
@@ -38,9 +38,9 @@ EVERYTHING = Destination(is_list_of_all=True)
 
 
 def destination_of(path: str) -> Destination:
-    """The page with that path; where all begins for whatever is none of ours.
+    """The page with that path. Any path that is not ours gives the first page.
 
-    A path that browsers read as another host (`//x`, `/\\\\x`, `/%09/x`) is the path of no page.
+    A path that browsers read as another host (`//x`, `/\\\\x`, `/%09/x`) is not ours.
     """
     kind, _, rest = path.removeprefix("/").partition("/")
     if path == LIST_OF_ALL:

@@ -1,4 +1,4 @@
-"""I/O: the last look at who authorizes: a flow ends with the person it began with, and with the rights of that very moment."""
+"""I/O: the last check before a code is spent: whether the person who began the flow still has the rights for it."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,16 @@ _TO_GET_ONE = (Verb.GET, Verb.AUTHORIZE)
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Stands before the code of whoever signed in; a flow that began with a link's ticket passes."""
+    """Checks the rights of a person who signed in before their code is spent. A flow that began with a ticket passes."""
 
     rights: Rights
 
     async def before_code(self, flow: Flow, situation: Situation) -> None:
-        """Ask once more, of the user in the record: the session may have ended meanwhile.
+        """Ask the API server again about the user in the flow record. The session of that user may have ended meanwhile.
 
         Raises:
-            Refused: the right was taken away.
-            ApiError, Unavailable: it is not known; the code is not spent.
+            Refused: the user no longer has the right.
+            ApiError, Unavailable: the rights are not known. The code is not spent.
         """
         if flow.user is None:
             return
@@ -34,13 +34,17 @@ class Gate:
 
 
 def _needed_at_the_end(flow: Flow, situation: Situation) -> tuple[Verb, ...]:
-    """An import that gives way was not there when the flow began. Whoever needed no right to replace then needs none now."""
+    """The verbs that the user needs now. To replace an import that gives way, `patch` is not needed.
+
+    Such an import was stored after the flow began. When the flow began, there was nothing to replace, and no right for that was
+    needed.
+    """
     if not flow.replaces and gives_way(situation.credential, flow.replaces):
         return _TO_GET_ONE
     return needed(situation)
 
 
 def needed(situation: Situation) -> tuple[Verb, ...]:
-    """What it takes to get a credential there: one that stands is somebody's, and is replaced by who may change it."""
+    """The verbs that a person needs to get a credential. To replace a stored credential, `patch` is needed, too."""
     replaces = isinstance(situation.credential, StoredCredential)
     return (*_TO_GET_ONE, *((Verb.PATCH,) if replaces else ()))

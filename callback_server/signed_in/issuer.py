@@ -1,4 +1,4 @@
-"""I/O: the company's issuer, asked who somebody is, by the client and the checks that authorizations have; nothing is kept."""
+"""I/O: asks the company's issuer who a person is, with the client and the checks that authorizations use. No token is kept."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,22 +37,22 @@ _NAMED = Named(ISSUER, CLIENT_ID, "")
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Who says who somebody is."""
+    """The company's issuer, which says who a person is."""
 
     settings: SignIn
     transport: Transport
-    """One of its own: the issuer's host is open for sign-in only."""
+    """A transport of its own, because the issuer's host is open for sign-in only."""
     discovery: Discovery
     verifier: IdTokenVerifier
     tenant: str
-    """On whose behalf: ours."""
+    """The namespace on whose behalf requests are sent: our own."""
     now: Callable[[], datetime]
 
     async def front_url(self, under_way: UnderWay, redirect_uri: str) -> str:
-        """Where the browser is sent (OIDC Core section 3.1.2.1).
+        """The URL at the issuer that the browser is sent to (OIDC Core section 3.1.2.1).
 
         Raises:
-            Refused: the issuer cannot be asked now, or sign-in is not set up whole.
+            Refused: the issuer cannot be asked now, or sign-in is not set up correctly.
         """
         with self._told_to_the_platform_team():
             bundle = self.settings.ca_bundle()
@@ -78,15 +78,15 @@ class Issuer:
             return pushed_url(endpoint, client_id=self.settings.client_id, request_uri=reference)
 
     async def user(self, under_way: UnderWay, response: AuthorizationResponse, redirect_uri: str) -> User:
-        """Who came back.
+        """The user who came back from the issuer.
 
         Raises:
-            Refused: nobody did whom the cluster could know.
+            Refused: the sign-in failed, or the claims name no user that the cluster can know.
         """
         with self._told_to_the_platform_team():
             bundle = self.settings.ca_bundle()
             metadata = await self._metadata(bundle)
-            # First: an error may be a trick, too (RFC 9207 section 2.4).
+            # The issuer is checked first, because an error may be forged, too (RFC 9207 section 2.4).
             check_issuer(
                 response.iss,
                 expected=self.settings.issuer,
@@ -95,7 +95,7 @@ class Issuer:
             )
             if response.error is not None:
                 raise refusals.sign_in_was_refused(response.error, response.error_description)
-            # A code must not be spent on an id_token that nobody can verify.
+            # Get the keys first: a code must not be spent on an id_token that cannot be verified.
             await self.verifier.prepare(self.settings.issuer, tenant=self.tenant, ca_bundle=bundle)
             request = authorization_code_request(
                 _required(metadata, "token_endpoint"),
@@ -105,7 +105,7 @@ class Issuer:
                 code_verifier=under_way.code_verifier,
             )
             reply = await request_token(self.transport, request, tenant=self.tenant, now=self.now, ca_bundle=bundle)
-            # All that is used of it; its tokens are forgotten.
+            # Only the id_token is used. The other tokens are dropped.
             return await self._user_in(reply.id_token, under_way, bundle)
 
     async def _user_in(self, id_token: str | None, under_way: UnderWay, bundle: str | None) -> User:
@@ -132,7 +132,10 @@ class Issuer:
         return await self.discovery.metadata(self.settings.issuer, tenant=self.tenant, ca_bundle=bundle)
 
     def _client(self, metadata: ProviderMetadata) -> Client:
-        """With Basic, which is what is not written means (RFC 8414 section 2), unless the issuer lists the body alone."""
+        """The client. It authenticates with Basic, unless the issuer's metadata lists the request body and not Basic.
+
+        Metadata without a list means Basic (RFC 8414 section 2).
+        """
         listed = metadata.token_endpoint_auth_methods_supported or ()
         basic, post = ClientAuthentication.CLIENT_SECRET_BASIC, ClientAuthentication.CLIENT_SECRET_POST
         way = post if post in listed and basic not in listed else basic
@@ -140,10 +143,10 @@ class Issuer:
 
     @contextmanager
     def _told_to_the_platform_team(self) -> Iterator[None]:
-        """Turn what went wrong into a page; what only the platform team can use stands in the log.
+        """Turn an error into a refusal. Details that only the platform team can use go to the log.
 
         Raises:
-            Refused: with that page.
+            Refused: with the page for the person.
         """
         try:
             yield

@@ -1,4 +1,4 @@
-"""The pages of people who signed in: what they show as typed views, and who may see which button. Pure."""
+"""The pages of people who signed in, as typed views. A view also says which buttons the person sees. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,17 +24,17 @@ WHO_AM_I = "kubectl auth whoami"
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A form without a field that a person fills in."""
+    """A form with one button. A person fills in no field."""
 
     action: str
     token: str
     seen: str = ""
-    """ID of the credential that it is about."""
+    """The ID of the credential that the button is about."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignInPage:
-    """For whoever has not signed in, the same for each of our pages."""
+    """The page for a person who has not signed in. It is the same for each of our pages."""
 
     action: str
     leads_to: str
@@ -42,19 +42,19 @@ class SignInPage:
     issuer_host: str
     branding: Branding
     was_lost: bool = False
-    """Whether somebody wanted to change something, and nothing was changed."""
+    """Whether the person tried to change something without a session. Nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class HomePage:
-    """Where all begins: it asks for a namespace."""
+    """The first page. It asks for a namespace."""
 
     account: Account
     action: str
     groups: tuple[str, ...]
     who_am_i: str = WHO_AM_I
     all_path: str | None = None
-    """Of the list of all namespaces, where they are all served."""
+    """The path of the list of all namespaces; None where not all namespaces are served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +67,17 @@ class Row:
     expires: str
     authorized_as: str
     namespace: str = ""
-    """Where the list is one of all namespaces."""
+    """The namespace in a list of all namespaces; else empty."""
 
     @property
     def state_class(self) -> str:
-        """How the state looks."""
+        """The CSS class of the state."""
         return {str(State.AUTHORIZED): "good", str(State.ERROR): "bad"}.get(self.state, "open")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A link that shows the same list by another state; no state shows all."""
+    """A link to the same list, with only the Datasources of one state; None as the state: all of them."""
 
     path: str
     state: State | None
@@ -86,11 +86,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """The Datasources of a namespace, or of all of them, a hundred at a time."""
+    """One page of a list of at most 100 Datasources, of a namespace or of all namespaces."""
 
     account: Account
     namespace: str | None
-    """None: all of them."""
+    """None: all namespaces."""
     home: str
     rows: tuple[Row, ...]
     next_page: str | None
@@ -98,19 +98,19 @@ class ListPage:
 
     @property
     def title(self) -> Text:
-        """What is listed."""
+        """The heading, which says what is listed."""
         return text("list.title_of_all") if self.namespace is None else text("list.title", namespace=self.namespace)
 
     @property
     def nothing(self) -> Text:
-        """What stands there where there are no rows."""
+        """The text of a list that has no rows."""
         chosen = next((each.state for each in self.choices if each.is_chosen and each.state is not None), None)
         return text("list.nothing") if chosen is None else text("list.none_in_state", state=chosen)
 
 
 @dataclass(frozen=True, slots=True)
 class DatasourcePage:
-    """One Datasource, and the buttons that whoever looks may press."""
+    """One Datasource, and the buttons that the person may press."""
 
     account: Account
     list_path: str
@@ -124,18 +124,18 @@ class DatasourcePage:
 
     @property
     def message(self) -> str:
-        """What the Ready condition says, but for how to come to this page."""
+        """The message of the Ready condition, without the advice to open the link: the person is on that page already."""
         return self.dialog.message.replace(f" {OPEN_THE_LINK}", "")
 
     @property
     def replaces(self) -> str:
-        """Whose credential a new one takes the place of."""
+        """The warning that a new credential replaces the stored one. It names the account of that one where it is known."""
         whose = self.dialog.situation.status.authorized_as
         return text("dialog.replaces") if whose is None else text("datasource.replaces", account=whose)
 
     @property
     def facts(self) -> tuple[Shown, ...]:
-        """What the status says of the credential that there is."""
+        """What the status says about the stored credential."""
         status = self.dialog.situation.status
         shown = []
         if status.authorized_as is not None:
@@ -147,7 +147,7 @@ class DatasourcePage:
 
 @dataclass(frozen=True, slots=True)
 class ClearPage:
-    """Asks whether that is meant: apps lose their access."""
+    """Asks for confirmation of a clear, because apps lose their access."""
 
     account: Account
     namespace: str
@@ -178,7 +178,7 @@ def datasource_page(page: DatasourcePage) -> HTMLResponse:
 
 
 def clear_page(page: ClearPage) -> HTMLResponse:
-    """The page that asks once more."""
+    """The page that asks for confirmation of a clear."""
     return page_of("clear.html", page=page)
 
 
@@ -193,7 +193,10 @@ _BY: Mapping[str, str] = {By.ANNOTATION: "annotation", By.LINK: "link", By.IMPOR
 
 
 def told_of(entry: HistoryEntry, by: str) -> tuple[str, ...]:
-    """A line of the history. A reason for a failure is as the status has it, and a person is called what they are called."""
+    """One line of the history in words: time, act, person and result.
+
+    The reason of a failure and the name of a person are shown as they are recorded.
+    """
     return (time_in_words(entry.time), _in_words(entry.what), _by_in_words(by), _in_words(entry.result))
 
 
@@ -208,7 +211,7 @@ def _by_in_words(by: str) -> str:
 
 
 def choices_of(path: str, chosen: State | None) -> tuple[Choice, ...]:
-    """Links to a list by each state, and to the whole."""
+    """Links to the list: one for all Datasources, and one for each state."""
     return tuple(
         Choice(path if state is None else f"{path}?{urlencode({'state': state})}", state, state is chosen)
         for state in (None, *State)
@@ -216,10 +219,12 @@ def choices_of(path: str, chosen: State | None) -> tuple[Choice, ...]:
 
 
 def rows_of(table: TablePage, path_of: Callable[[str, str], str], namespace: str | None) -> tuple[Row, ...]:
-    """The rows of a list as the API server printed them: of one namespace, or of all, of which each row says its own.
+    """The rows of a list, from the table that the API server printed.
+
+    In a list of all namespaces, `namespace` is None and each row names its own.
 
     Raises:
-        KeyError: one of them does not.
+        KeyError: a row names none.
     """
     return tuple(
         Row(
@@ -236,7 +241,7 @@ def rows_of(table: TablePage, path_of: Callable[[str, str], str], namespace: str
 
 
 def _time(written: str) -> str:
-    """A moment of a status in words; as it is where somebody else wrote it."""
+    """A moment of a status in words. Text that is not an RFC 3339 time is shown as it is."""
     try:
         moment: datetime = parse_rfc3339(written)
     except ValueError:

@@ -1,4 +1,4 @@
-"""I/O: what somebody who signed in may do, as the cluster says it, in the namespace asked about and before anything is read."""
+"""I/O: asks the cluster what a person who signed in may do in a namespace. That comes before anything is read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,27 +16,27 @@ from datasource.concurrency.fair_cache import FairCache
 from datasource.oauth2.kubernetes_user import User
 
 KEPT = timedelta(seconds=10)
-"""How long an answer is kept for who only looks: a right that is given or taken shows after that."""
+"""How long an answer is kept for pages that change nothing. A right that is given or taken has an effect after that."""
 
 KEPT_IN_ALL = 4 * 2**20
 KEPT_PER_USER = 256 * 2**10
-"""Bytes."""
+"""Both are in bytes."""
 
 _COST = 512
 
 _EVERYWHERE = "*"
-"""All namespaces, in a message."""
+"""All namespaces, as a message writes it."""
 
 
 class Verb(StrEnum):
-    """What one may do to Datasources."""
+    """What a person may do to Datasources, as verbs of RBAC."""
 
     LIST = "list"
     GET = "get"
     AUTHORIZE = "authorize"
-    """A verb of ours: get a credential."""
+    """A verb of our own: get a credential."""
     PATCH = "patch"
-    """Change what stands: replace, clear or refresh a credential."""
+    """Change what is stored: replace, clear or refresh a credential."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Asks the API server, and remembers for ten seconds."""
+    """Asks the API server about rights, and keeps each answer for 10 seconds."""
 
     kube: Kube
     namespaces: tuple[str, ...]
-    """Those that are served; none: all."""
+    """The namespaces that are served; empty: all."""
     monotonic: Callable[[], float]
     trail: Trail
     denials: Denials
@@ -67,7 +67,7 @@ class Rights:
 
     @property
     def everything_is_served(self) -> bool:
-        """Whether there is a list of all namespaces at all."""
+        """Whether all namespaces are served. Only then is there a list of all namespaces."""
         return not self.namespaces
 
     async def allows(
@@ -76,14 +76,14 @@ class Rights:
         """Whether a user may do that.
 
         Args:
-            user: who asks.
-            verb: what for.
-            namespace: where; None: in all of them.
-            name: of the Datasource; None: of all that are there.
-            anew: whether the API server is to be asked now, as for whatever changes something.
+            user: the person.
+            verb: what the person wants to do.
+            namespace: the namespace; None: all namespaces.
+            name: of the Datasource; None: all in that namespace.
+            anew: whether the API server must be asked now, and no kept answer is used. Needed before every change.
 
         Raises:
-            NotGranted: we may not ask.
+            NotGranted: the callback server may not ask about rights.
             ApiError, Unavailable: the API server refused otherwise, or did not answer.
         """
         if self.namespaces and namespace not in self.namespaces:
@@ -104,12 +104,12 @@ class Rights:
     async def require(
         self, user: User, verb: Verb, namespace: str | None, name: str | None = None, *, anew: bool = False
     ) -> None:
-        """Check it.
+        """Check that a user may do that.
 
         Raises:
-            Refused: the user may not; the page is the same whatever is there.
-            Exceeded: the user was denied too much of late; nobody was asked.
-            ApiError, Unavailable: it is not known.
+            Refused: the user may not. The page is the same whether the object exists or not.
+            Exceeded: the user was denied too often lately. The API server was not asked.
+            ApiError, Unavailable: the rights are not known.
         """
         if not self._known(_Question(user, verb, namespace, name)):
             self.denials.require_room(user.name, namespace)
@@ -121,6 +121,6 @@ class Rights:
             raise refusals.not_allowed(user.name, verb, namespace)
 
     def _known(self, question: _Question) -> bool | None:
-        """The answer of a moment ago; None where there is none."""
+        """A kept answer that is still valid; None where there is none."""
         known = self._kept.get(question, question.user.name)
         return known.is_allowed if known is not None and self.monotonic() < known.until else None

@@ -1,4 +1,4 @@
-"""The routes of people who sign in, below the path of the external URL; nothing that decides."""
+"""The routes of people who sign in, below the path of the external URL. No decisions are made here."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ _Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """What the routes call. There are none of them where nobody is to sign in."""
+    """What the routes call. It exists only where sign-in is on."""
 
     sign_in: SignInService
     sessions: SessionStore
@@ -56,18 +56,18 @@ class People:
     settings: Settings
 
     async def name_of(self, request: Request) -> str | None:
-        """Who has signed in with the browser that comes back from a provider."""
+        """The name of the person who signed in with the browser that comes back from a provider; None: no person has."""
         signed_in = (await self.visitors.of(request)).signed_in
         return None if signed_in is None else signed_in.user.name
 
     async def check_may_see(self, request: Request, flow: Flow, done_id: str) -> WayOn | None:
-        """Check that whoever comes may see how that authorization ended: the one who began it, with the rights of now.
+        """Check that a person may see how an authorization ended: it is the person who began it, and still has the right.
 
-        Returns where they go on from there.
+        Returns the page where the person goes on; None for an authorization that began with a link.
 
         Raises:
-            SignInNeeded: nobody has signed in.
-            Refused: it is somebody else, or without the right.
+            SignInNeeded: no person has signed in.
+            Refused: another person began it, or the right is gone.
         """
         if flow.user is None:
             return None
@@ -78,9 +78,12 @@ class People:
         return self.visitors.way_on(signed_in, Destination(flow.namespace, flow.name))
 
     def way_on(self, request: Request, refused: Refused, place: tuple[str | None, str | None]) -> WayOn | None:
-        """Where whoever is refused something goes on: whoever has signed in, or wanted to."""
+        """The page where a person goes on after a refusal; None where no person has signed in.
+
+        After a sign-in that was refused, it is the first page.
+        """
         if request.scope["path"] in {self.visitors.path("/sign-in"), self.visitors.path(PATH)}:
-            # Whoever signed in before: that is not what this page is about.
+            # An earlier session does not matter here: this page is about a new sign-in.
             return self.visitors.way_on(None)
         signed_in = getattr(request.state, "signed_in", None)
         return None if signed_in is None else self.visitors.way_on(signed_in, nearest(refused.kind, *place))
@@ -103,7 +106,7 @@ class People:
 
 
 def people_routes(people: People) -> list[Route]:
-    """All of them."""
+    """All routes of people who sign in."""
     visitors = people.visitors
 
     async def home(request: Request) -> Response:
@@ -114,7 +117,10 @@ def people_routes(people: People) -> list[Route]:
         return visitor.take_along(home_page(page))
 
     async def find(request: Request) -> Response:
-        """The list of all. The form of the first page leads here, too: it names a namespace in a query; pages have paths."""
+        """The list of all namespaces, or a redirect to the list of one.
+
+        The form of the first page sends a namespace in the query. The page of a namespace has it in its path.
+        """
         if "namespace" not in request.query_params:
             return await listed(request, EVERYTHING)
         namespace = request.query_params["namespace"].strip().lower()
@@ -183,7 +189,7 @@ def people_routes(people: People) -> list[Route]:
         except Refused as refused:
             if refused.kind is not Kind.THIS_SIGN_IN_IS_NOT_KNOWN or visitor.signed_in is None:
                 raise
-            # Two tabs asked to sign in, and the other one was first: nothing is left to do.
+            # Two tabs asked to sign in, and the other one was faster. So the person is signed in already.
             return RedirectResponse(visitors.page(), HTTPStatus.SEE_OTHER)
         # A clean URL: code and state leave the address bar and the history.
         response = RedirectResponse(visitors.page(destination), HTTPStatus.SEE_OTHER)
@@ -201,10 +207,10 @@ def people_routes(people: People) -> list[Route]:
             require_token(form.get("token", ""), visitor.signed_in.secret, "sign-out")
             await people.sessions.end(visitor.signed_in)
             people.sign_in.trail.went_out(visitor.signed_in.user)
-        # To a page that has an address: back and forward lead past it, and never to a form that is sent once more.
+        # To a page with a URL of its own. So the back button never sends the form again.
         response = RedirectResponse(f"{visitors.external_url}{SIGN_OUT}", HTTPStatus.SEE_OTHER)
         response.headers.append("Set-Cookie", SESSION.removal)
-        # Whoever comes next to this browser finishes nothing that was begun in it.
+        # A new cookie: the next person at this browser cannot finish what this person started.
         response.headers.append("Set-Cookie", BROWSER.header(new_cookie(visitors.token_bytes)))
         return response
 
@@ -213,7 +219,7 @@ def people_routes(people: People) -> list[Route]:
             raise refusals.form_is_not_ours()
         visitor = await visitors.of(request)
         if visitor.signed_in is not None:
-            # Its address ends nothing. Whoever opens it has signed in again since.
+            # Opening this URL ends no session. The person has signed in again since the sign-out.
             return RedirectResponse(visitors.page(), HTTPStatus.SEE_OTHER)
         said = Message(
             text("account.signed_out"),
@@ -226,7 +232,7 @@ def people_routes(people: People) -> list[Route]:
         return visitor.take_along(message_page(said))
 
     way_back = Route(PATH, signed_in)
-    # Starlette adds HEAD to GET. Whoever looks at a link before it is opened must not spend the code.
+    # Starlette adds HEAD to GET. A program that checks the link with HEAD must not spend the code.
     way_back.methods = {"GET"}
     one = "/datasources/{namespace}/{name}"
     return [
@@ -244,14 +250,14 @@ def people_routes(people: People) -> list[Route]:
 
 
 def nearest(kind: Kind, namespace: str | None, name: str | None) -> Destination:
-    """The page nearest to one that was refused, of those that may be there for whoever came."""
+    """The page nearest to a refused one that the person can probably see."""
     if namespace is None or kind is Kind.NOT_ALLOWED:
         return HOME
     return Destination(namespace) if kind is Kind.THERE_IS_NO_SUCH_DATASOURCE else Destination(namespace, name)
 
 
 async def _looking(visitors: Visitors, request: Request, destination: Destination) -> tuple[Visitor, SignedIn]:
-    """Who looks at a page, which no script reads and no other page holds."""
+    """The visitor and the person of a request that only shows a page. Scripts and frames are refused."""
     if not is_navigation(request.headers):
         raise refusals.form_is_not_ours()
     visitor = await visitors.of(request)
@@ -261,7 +267,10 @@ async def _looking(visitors: Visitors, request: Request, destination: Destinatio
 async def _acting(
     people: People, request: Request, destination: Destination
 ) -> tuple[Visitor, SignedIn, dict[str, str]]:
-    """Who sends a form of ours, and what it says. Without a live session there is a page, and nothing is done."""
+    """The visitor, the person and the form of a request that changes something.
+
+    Without a live session, a page asks the person to sign in, and nothing is changed.
+    """
     _require_ours(people, request)
     visitor = await people.visitors.of(request)
     signed_in = visitor.require(destination, was_lost=True)

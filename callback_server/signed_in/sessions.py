@@ -1,4 +1,4 @@
-"""I/O: sessions in the API server, so that any replica knows who has signed in. Nothing of them is kept in memory."""
+"""I/O: stores sessions in the API server, so that any replica knows who has signed in. No session is kept in memory."""
 
 import re
 import secrets
@@ -32,22 +32,22 @@ from datasource.records.session import (
 SESSION = OurCookie("__Host-datasource-session", re.compile(rb"[A-Za-z0-9._-]{60,100}"), SESSION_LIFETIME)
 
 PER_SESSION = (5.0, 40)
-"""Requests for pages, per second and at once."""
+"""Requests for pages that one session may send: per second, and at once."""
 
 
 class Visits(Clicks):
-    """How often one session may ask for pages."""
+    """The rate limit for the pages of one session."""
 
     PER_LINK = PER_SESSION
 
 
 class NoKeys(Exception):
-    """There is no key to mark a session with: the operator has made none yet, or we may not read it."""
+    """There is no key to mark a session with. The operator has not made one yet, or we may not read it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Somebody who has signed in, and what their browser keeps of that."""
+    """A person who has signed in, and the session key that their browser keeps."""
 
     session: Session
     key: FlowKey = field(repr=False)
@@ -55,12 +55,12 @@ class SignedIn:
 
     @property
     def user(self) -> User:
-        """Who it is."""
+        """The user who has signed in."""
         return self.session.user
 
     @property
     def secret(self) -> str:
-        """What only this browser and we know."""
+        """A secret that only this browser and we know."""
         return self.key.text
 
 
@@ -70,12 +70,12 @@ def _in_random_order() -> Sequence[int]:
 
 @dataclass(slots=True)
 class SessionStore:
-    """Sessions of all people, in the system namespace."""
+    """The sessions of all people, as Secrets in the system namespace."""
 
     kube: Kube
     namespace: str
     signed_in_by: str
-    """Digest of how people sign in."""
+    """Digest of the sign-in settings."""
     link_keys: LinkKeyStore
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
@@ -87,10 +87,12 @@ class SessionStore:
         self._visits = Visits(self.monotonic)
 
     async def begin(self, user: User) -> SignedIn:
-        """Write a session in a slot that is free, else in place of the oldest: nobody is kept out by own forgotten browsers.
+        """Write a session into a free slot. If the user has none left, replace the session that expires first.
+
+        So sessions in forgotten browsers never keep a person out.
 
         Raises:
-            NoKeys: there is nothing to mark it with.
+            NoKeys: there is no key to mark the session with.
             ApiError, Unavailable: the API server refused or did not answer.
         """
         taken: dict[int, Secret] = {}
@@ -111,10 +113,10 @@ class SessionStore:
         raise Conflict(409, "Conflict", "every session of that user is being written at this moment")
 
     async def of(self, cookie: str) -> SignedIn | None:
-        """Who has signed in, as what the browser keeps says; None where that is over, or was never ours.
+        """The person who signed in with that cookie; None where the session has ended, or the cookie is not ours.
 
         Raises:
-            Exceeded: that session is asked for too often.
+            Exceeded: too many requests with that session.
             ApiError, Unavailable: the API server refused or did not answer.
         """
         key = session_key_in(cookie, self.link_keys.current, self.now())
@@ -128,7 +130,7 @@ class SessionStore:
         return SignedIn(stored.session, key, stored.resource_version)
 
     async def end(self, signed_in: SignedIn) -> None:
-        """Take everything out of a session; whoever took its slot meanwhile stays."""
+        """Empty a session. If another session is in its slot by now, that one stays."""
         patch = records.ended_patch(signed_in.resource_version, self.now())
         with suppress(Conflict, NotFound):
             await self.kube.merge_patch(
@@ -163,7 +165,7 @@ class SessionStore:
             return None
 
     async def _write(self, key: FlowKey, session: Session, before: Secret | None) -> SignedIn | None:
-        """None where somebody else was first."""
+        """Write a session; None where another process wrote that slot first."""
         try:
             if before is None:
                 manifest = records.session_manifest(session, key, system_namespace=self.namespace)

@@ -1,4 +1,4 @@
-"""Sign-in, from the button to the session: nothing is written before an id_token was verified."""
+"""Sign-in, from the button to the session. Nothing is stored before the id_token is verified."""
 
 import secrets
 from collections.abc import Callable
@@ -28,32 +28,32 @@ _ALL = "sign-in"
 
 
 class Tries(Clicks):
-    """How often one sign-in may be finished: a code that the issuer did not take is sent once or twice more, not for ever."""
+    """How often one sign-in may be finished. A code that the issuer refused may be sent once or twice more."""
 
     PER_LINK = (0.05, 3)
 
 
 class NotStored(Exception):
-    """A code of the issuer is spent, and no session came of it: a reload would spend it again."""
+    """A code was spent, but no session could be stored. A reload would send the spent code again."""
 
     def __init__(self, destination: Destination) -> None:
         super().__init__(destination.path)
         self.destination = destination
-        """Where the sign-in leads: that page asks for another one."""
+        """The page that the sign-in leads to. It asks the person to sign in again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A browser that is sent to the issuer."""
+    """A sign-in that has started: the URL at the issuer, and the cookie."""
 
     url: str
     cookie: str
-    """What it takes along."""
+    """The value of the sign-in cookie."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignInService:
-    """What stands behind `/sign-in` and `/signed-in`."""
+    """The service behind `/sign-in` and `/signed-in`."""
 
     issuer: Issuer
     sessions: SessionStore
@@ -67,11 +67,11 @@ class SignInService:
 
     @property
     def redirect_uri(self) -> str:
-        """What to register with the issuer."""
+        """The redirect URI to register at the issuer."""
         return self.external_url + PATH
 
     async def begin(self, destination: Destination, browser: str) -> Began:
-        """Begin a sign-in of the browser with that cookie, which leads to one of our pages.
+        """Begin a sign-in that leads to one of our pages. `browser` is the browser's cookie.
 
         Raises:
             Refused: it cannot begin now.
@@ -88,17 +88,17 @@ class SignInService:
     async def finish(
         self, query: bytes, cookie: str | None, browser: str | None, before: SignedIn | None
     ) -> tuple[SignedIn, Destination]:
-        """Finish the sign-in that the query belongs to: a session, always a new one, and where it leads.
+        """Finish the sign-in that a query belongs to. Returns a new session, and the page that the sign-in leads to.
 
         Args:
             query: of the callback.
-            cookie: what the browser took along to the issuer.
+            cookie: the value of the sign-in cookie.
             browser: the browser's cookie.
-            before: who had signed in with it before; that session ends.
+            before: the session that the browser had before; it ends.
 
         Raises:
-            Refused: the query belongs to no sign-in of this browser, or nobody came back whom the cluster could know.
-            Exceeded: too much is going on at this moment, or this sign-in is tried again and again.
+            Refused: the query belongs to no sign-in of this browser, or it names no user that the cluster can know.
+            Exceeded: too many people sign in at this moment, or this sign-in was tried too often.
             NotStored: the session could not be written, and the code is spent.
         """
         response = _parsed(query)

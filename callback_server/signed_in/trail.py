@@ -1,4 +1,4 @@
-"""What the log stream `audit` is told of people at their pages: who came in, who was denied what, who asked for what."""
+"""What the log stream `audit` records about people at their pages: sign-ins, sign-outs, denials and requests."""
 
 import secrets
 from collections.abc import Callable
@@ -18,26 +18,26 @@ _ACTS = {RequestKind.CLEAR: Act.CLEAR, RequestKind.REFRESH: Act.REFRESH}
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """Tells it."""
+    """Writes the lines."""
 
     log: AuditLog
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes] = field(default=secrets.token_bytes, repr=False)
 
     def came_in(self, user: User) -> None:
-        """Somebody signed in."""
+        """A person signed in."""
         self._tell(SIGNED_IN, user)
 
     def went_out(self, user: User) -> None:
-        """Somebody signed out."""
+        """A person signed out."""
         self._tell(SIGNED_OUT, user)
 
     def denied(self, user: User, verb: str, namespace: str | None, name: str | None) -> None:
-        """Somebody lacked a right."""
+        """A person lacked a right."""
         self._tell(DENIED, user, namespace=namespace or "", datasource=name or "", verb=verb)
 
     def asked(self, request: PageRequest, place: tuple[str, str]) -> None:
-        """Somebody asked for something: what came of it is told by the operator, with the same ID."""
+        """A person requested a clear or a refresh. The operator logs the result with the ID of the request."""
         act, by = _ACTS[request.kind], by_user(request.user)
         self.log.tell(AuditLine(f"{request.id}/asked", request.time, act, by, ASKED, *place))
 

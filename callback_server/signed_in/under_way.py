@@ -1,7 +1,8 @@
-"""A sign-in under way: all that is known of it lies in a cookie for ten minutes, so strangers have us write nothing. Pure.
+"""A sign-in under way. All of it is in a cookie for ten minutes, so strangers cannot make us store anything. Pure.
 
-The browser may read it: what it holds is of this one sign-in in this one browser. Nobody else can make one, for it is marked
-with the keys that mark links; and to have somebody else's browser send one of ours takes what `cookie.py` keeps out.
+The browser may read the cookie, because it holds only this one sign-in of this one browser. Only we can make one, because it
+has a mark by the link keys. An attacker could try to put one of ours into another person's browser. The checks in `cookie.py`
+prevent that.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ class UnderWay(msgspec.Struct, frozen=True, rename="camel"):
     browser: str
     """Hash of the browser's cookie."""
     leads_to: str
-    """The path of one of our pages."""
+    """The path of our page that the sign-in leads to."""
     expires_at: Moment
 
     def __repr__(self) -> str:
@@ -45,12 +46,12 @@ class UnderWay(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def short_name(self) -> str:
-        """What limits know it by."""
+        """The name of this sign-in for rate limits: SHA-256 of the `state`, hex."""
         return hashlib.sha256(self.state.encode()).hexdigest()
 
 
 def begun(browser: str, leads_to: str, now: datetime, token_bytes: Callable[[int], bytes]) -> UnderWay:
-    """A fresh one, of the browser with that cookie."""
+    """Make a new sign-in for the browser with that cookie."""
     return UnderWay(
         state=new_secret(token_bytes),
         nonce=new_secret(token_bytes),
@@ -62,7 +63,7 @@ def begun(browser: str, leads_to: str, now: datetime, token_bytes: Callable[[int
 
 
 def sealed(under_way: UnderWay, keys: LinkKeys, now: datetime) -> str | None:
-    """The cookie's value; None where there is no key to mark it with."""
+    """The value of the cookie; None where there is no key to mark it with."""
     key = keys.for_links(now)
     if key is None:
         return None
@@ -71,13 +72,13 @@ def sealed(under_way: UnderWay, keys: LinkKeys, now: datetime) -> str | None:
 
 
 def opened(value: str, keys: LinkKeys, now: datetime) -> UnderWay | None:
-    """What a cookie says; None for one that we did not make, and for one whose time is over."""
+    """The sign-in in a cookie; None where we did not make the cookie, or it has expired."""
     text, mark = value[:-MARK_LENGTH], value[-MARK_LENGTH:]
     if keys.origin(Purpose.SIGN_IN, text, mark, now) is not Origin.OURS:
         return None
     try:
         found = read_json(urlsafe_b64decode(text + "=" * (-len(text) % 4)), UnderWay)
     except (ValueError, msgspec.MsgspecError):
-        # Another version of ours made it.
+        # Another version of the callback server made it.
         return None
     return found if now < found.expires_at else None

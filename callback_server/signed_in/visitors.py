@@ -1,4 +1,4 @@
-"""I/O: who stands before a page: a browser, and perhaps somebody who has signed in with it."""
+"""I/O: who sends a request: a browser, and perhaps a person who has signed in with it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from callback_server.way_on import Account, WayOn
 
 
 class SignInNeeded(Exception):
-    """Nobody has signed in, or the session is over: the page is the same for each of our pages, whatever stands behind it."""
+    """No person has signed in, or the session is over. The page is the same for each of our pages, whether it exists or not."""
 
     def __init__(self, destination: Destination, *, was_lost: bool = False) -> None:
         super().__init__("sign in")
@@ -27,17 +27,17 @@ class SignInNeeded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """One browser, and who has signed in with it."""
+    """One browser, and the person who has signed in with it; None: no person has."""
 
     browser: str = field(repr=False)
     is_new: bool
     signed_in: SignedIn | None
 
     def require(self, destination: Destination, *, was_lost: bool = False) -> SignedIn:
-        """Who it is.
+        """The person who has signed in.
 
         Raises:
-            SignInNeeded: nobody.
+            SignInNeeded: no person has.
         """
         if self.signed_in is None:
             raise SignInNeeded(destination, was_lost=was_lost)
@@ -55,41 +55,41 @@ SIGN_OUT = "/sign-out"
 
 @dataclass(frozen=True, slots=True)
 class Visitors:
-    """Tells who comes."""
+    """Finds out which browser and which person send a request."""
 
     sessions: SessionStore
     external_url: str
     token_bytes: Callable[[int], bytes] = field(repr=False)
 
     async def of(self, request: Request) -> Visitor:
-        """Who comes with that request.
+        """The visitor who sends that request.
 
         Raises:
-            Refused: a cookie is in the way that another host may have set.
-            Exceeded: that session is asked for too often.
-            ApiError, Unavailable: it cannot be looked up.
+            Refused: a cookie looks like ours, and another host may have set it.
+            Exceeded: too many requests with that session.
+            ApiError, Unavailable: the session cannot be read.
         """
         browser, session = cookie_of(request, BROWSER), cookie_of(request, SESSION)
         signed_in = None if session is None else await self.sessions.of(session)
-        # For the page that tells of a refusal, whatever is refused from here on.
+        # If this request is refused later, the page of the refusal shows the account.
         request.state.signed_in = signed_in
         return Visitor(browser or new_cookie(self.token_bytes), browser is None, signed_in)
 
     def account(self, signed_in: SignedIn) -> Account:
-        """What stands at the top of their pages."""
+        """The top of the person's pages: the name, and the form to sign out."""
         return Account(signed_in.user.name, self.path(SIGN_OUT), token_for(signed_in.secret, "sign-out"))
 
     def way_on(self, signed_in: SignedIn | None, destination: Destination = HOME) -> WayOn:
-        """A page where they, or whoever is to sign in, go on."""
+        """A link to the page where the person goes on. A person who has not signed in does so there."""
         account = None if signed_in is None else self.account(signed_in)
         return WayOn(self.path(destination.path), _label_of(destination), account)
 
     def path(self, path: str) -> str:
-        """The path of a page of ours, below that of the external URL."""
+        """The path of one of our pages. It begins with the path of the external URL."""
         return urlsplit(self.external_url).path + path
 
     def page(self, destination: Destination = HOME) -> str:
-        """The URL of a page of ours."""
+        """The URL of one of our pages."""
         return self.external_url + destination.path
 
 
@@ -102,10 +102,12 @@ def _label_of(destination: Destination) -> str:
 
 
 def cookie_of(request: Request, cookie: OurCookie) -> str | None:
-    """Not `request.cookies`: Starlette folds what is not our name into it.
+    """The value of a cookie of ours; None where the browser sent none.
+
+    It does not use `request.cookies`, where Starlette puts other names under our name.
 
     Raises:
-        Refused: somebody else may have set it.
+        Refused: another host may have set the cookie.
     """
     try:
         return cookie.value_in(request.scope["headers"])
@@ -114,7 +116,7 @@ def cookie_of(request: Request, cookie: OurCookie) -> str | None:
 
 
 def require_token(presented: str, secret: str, *said: str) -> None:
-    """Check that a form is of a page that we showed to whoever has that secret, about what is there now.
+    """Check that a form is from a page that we showed to the holder of `secret`, and that it is about the current state.
 
     Raises:
         Refused: it is not.

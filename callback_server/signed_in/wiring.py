@@ -1,4 +1,4 @@
-"""Wires up what people who sign in need, on top of what everybody has."""
+"""Wires up what sign-in needs, in addition to what the callback server always has."""
 
 import secrets
 import time
@@ -29,11 +29,11 @@ from datasource.providers.verifier import IdTokenVerifier
 from datasource.records.session import digest_of_settings
 
 SIGN_INS = 32
-"""How many people wait for the issuer at one time; more stand in line for a moment."""
+"""How many people wait for the issuer at one time. More people queue for a moment."""
 
 
 def egress_to_issuer(egress: EgressPolicy, sign_in: SignIn) -> EgressPolicy:
-    """Where requests of a sign-in may go: where all may, and to the issuer. What is denied stays denied."""
+    """The egress policy for requests of a sign-in. It also allows the issuer, but hosts that are denied stay denied."""
     known, issuer = egress.allowed, rules([sign_in.host])
     allowed = Rules(known.names | issuer.names, known.suffixes, known.networks + issuer.networks)
     return EgressPolicy(allowed=allowed, denied=egress.denied)
@@ -48,16 +48,16 @@ def people(
     credential_secrets: CredentialSecrets,
     link_keys: LinkKeyStore,
 ) -> People:
-    """What the routes of people call.
+    """Make what the routes of people call.
 
     Args:
         kube: the connection to the API server.
-        to_issuer: sends requests to the issuer, and to nobody else.
-        settings: all of them.
-        sign_in: those of sign-in.
+        to_issuer: sends requests to the issuer only.
+        settings: all settings of the callback server.
+        sign_in: the settings of sign-in.
         dialog: begins authorizations.
-        credential_secrets: where requests are written.
-        link_keys: mark what browsers keep.
+        credential_secrets: writes requests for a clear or a refresh.
+        link_keys: the keys that mark cookies and requests.
     """
     discovery = Discovery(to_issuer, time.monotonic, allow_insecure_http=settings.allow_insecure_http)
     issuer = Issuer(

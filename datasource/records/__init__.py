@@ -1,1 +1,1 @@
-"""What stands in Secrets and annotations, and what follows from it. Pure."""
+"""The content of Secrets and annotations, and what follows from it. Pure."""

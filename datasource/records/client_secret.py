@@ -21,15 +21,15 @@ REFUSED_TYPES = frozenset(
         "helm.sh/release.v1",
     }
 )
-"""Secrets of these types hold other credentials. A spec that names one would have them posted to the token URL."""
+"""Secrets of these types hold other credentials. A spec that names one would send them to the token URL."""
 
 
 Ref = ClientSecretRef | PrivateKeyRef | HeaderSecretRef
-"""What names a Secret whose value is sent to a provider, or proves something there."""
+"""A reference to a Secret whose value is sent to a provider, or proves there who the client is."""
 
 
 class ClientSecretNotFound(Exception):
-    """The Secret or its key is not there yet; the text names it and the remedy."""
+    """The Secret or its key does not exist yet. The text names it and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def usable_client_secret(
     *,
     require_allowed_hosts: bool,
 ) -> ClientSecret:
-    """What a Secret holds that a reference names, if it may be sent to `endpoints` and to those that the spec names.
+    """The value that a reference names in a Secret, if it may be sent to `endpoints` and to those in the spec.
 
     Args:
         secret: what was read.
@@ -109,7 +109,7 @@ def usable_client_secret(
     if isinstance(ref, PrivateKeyRef):
         usable_signing_key(value, ref)
     if isinstance(ref, ClientSecretRef) and not value.isprintable():
-        # A second line, text in UTF-16, a blank of no width from a web page: after the consent it would be a rejected client.
+        # Such as a second line, UTF-16, or a zero-width space. The provider would reject the client after the consent.
         raise InvalidSpec(
             field,
             f"names key {ref.key} of Secret {ref.name}, whose value has characters that no client secret has",
@@ -126,8 +126,10 @@ def usable_client_secret(
 
 
 def _without_what_editors_leave(value: str) -> str:
-    """Without the line ends of `echo secret > file`, the blanks beside them, and a byte order mark: no client secret has any
-    (RFC 6749 appendix A.2). Blanks alone may be meant."""
+    """The value without the line ends of `echo secret > file`, the blanks beside them, and a byte order mark.
+
+    No client secret has any of these (RFC 6749 appendix A.2). Blanks alone may be meant, so they stay.
+    """
     text = value.removeprefix("\ufeff")
     return text if text == text.strip("\r\n\t") else text.strip()
 
@@ -166,7 +168,7 @@ def key_field_of(ref: Ref) -> str:
 
 
 def example_of(ref: Ref) -> str:
-    """How `kubectl create secret` gets the value: never from the command line, which shells keep and others can see."""
+    """The option of `kubectl create secret` for the value. It names a file: a command line is seen and kept."""
     return f"--from-file={ref.key}=key.pem" if isinstance(ref, PrivateKeyRef) else f"--from-file={ref.key}=FILE"
 
 

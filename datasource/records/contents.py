@@ -142,8 +142,8 @@ def tombstone(
 
 MOST_FINALIZERS = 64
 LARGEST_FINALIZERS = 8192
-"""Characters of all of them. They are kept in memory, for a write that takes ours away leaves the others; whoever may write
-the Secret may give it a megabyte of them."""
+"""Characters of all of them. They are kept in memory, so that a write that removes ours keeps the others. An account that may
+write the Secret can store a megabyte of them."""
 
 
 def _read(metadata: Metadata, history: str | None) -> Readable | Unreadable:

@@ -1,8 +1,8 @@
 """The credential Secret `<name>-oauth2-credential`: tokens in its data, facts in its annotations.
 
-Annotations schedule, data authorizes. The operator watches metadata only, so what it plans with are the facts; before a
-token is sent or handed out the data is read, and tokens go only to the endpoints recorded there. Both are always written in
-one request, so they never disagree unless somebody edited them.
+The operator watches metadata only, so it plans with the facts. It reads the data before it sends a token or hands one out.
+Tokens go only to the endpoints that the data records. New tokens and their facts are always written in one request, so they
+agree unless the Secret was edited.
 """
 
 import re
@@ -33,22 +33,22 @@ from datasource.records.page_request import PageRequest
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """A Secret of ours does not say what it should. It may be kept; an exception may not, its traceback leads to tokens."""
+    """A Secret of ours that cannot be parsed. It may be kept in memory. An exception may not: its traceback leads to tokens."""
 
     what: str
     """Names the annotation or key, never its value."""
     handled: HandledSet | None = None
-    """The requests already acted on; None where that cannot be read either."""
+    """The requests that were already acted on; None where they cannot be parsed either."""
     owners: tuple[OwnerReference, ...] = ()
 
     def advice(self, datasource_name: str) -> str:
-        """What a person reads."""
+        """The message for people."""
         secret = credential_secret_name(datasource_name)
         return f"The credential Secret {secret} cannot be read: {self.what}. Restore it, or delete it and get a new credential."
 
 
 class UnreadableCredential(Exception):
-    """The same, for whoever cannot go on; caught at the next edge and never kept."""
+    """`Unreadable` as an exception. It is caught soon and never kept."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -57,7 +57,7 @@ class UnreadableCredential(Exception):
 
 
 class CredentialFacts(msgspec.Struct, frozen=True):
-    """What the annotations of a credential Secret say of the tokens in it."""
+    """What the annotations of a credential Secret say about its tokens."""
 
     credential_id: str
     revision: int = 1
@@ -73,75 +73,75 @@ class CredentialFacts(msgspec.Struct, frozen=True):
     handled: HandledSet = HandledSet()
     intent: Intent | None = None
     stored_by: str | None = None
-    """The ID of the intent whose reply this revision is; None for the first."""
+    """The ID of the intent whose reply is stored as this revision; None for the first revision."""
     verdict: Reason | None = None
-    """Why the refresh token is never sent again."""
+    """Why the refresh token is never sent again; None: it may be sent."""
     verdict_message: str | None = None
-    """The same in the provider's words."""
+    """The reason in the provider's words."""
     told_lifetime: timedelta | None = None
-    """How long an access token lasts, as the provider told it last; None where it never did."""
+    """The lifetime of an access token, as the provider gave it last; None where it never did."""
     expiry_hint: datetime | None = None
-    """Where no lifetime is known: when to refresh at the latest."""
+    """When to refresh at the latest, where no lifetime is known. If it is equal to `refreshed_at`: refresh at once."""
     grant_expires_at: datetime | None = None
-    """When the refresh token runs out, where the provider tells."""
+    """When the refresh token expires, where the provider says so."""
     grant_lifetime: timedelta | None = None
-    """How long the grant lasts in whole by what was told of that end (datasource.records.grant)."""
+    """The whole lifetime of the grant up to that end (datasource.records.grant)."""
     identity_problem: str | None = None
-    """Why it is not known who authorized, although the provider sent an id_token."""
+    """Why the account that authorized is not known, although the provider sent an id_token."""
     identity_checked: str | None = None
-    """Hash of the expectedIdentity that the stored identity was compared with; None: with none."""
+    """Hash of the expectedIdentity that the stored identity was compared with; None: it was not compared."""
     identity_fits: bool = False
-    """What came of it."""
+    """The result of that comparison."""
     is_revocable: bool = False
     """Whether a revocation endpoint was known when the tokens were obtained."""
     authorized_at: datetime | None = None
-    """When a person got it; refreshes leave it. None: v0.1.0 stored it."""
+    """When a person authorized. Refreshes do not change it. None: v0.1.0 stored the credential."""
     promised: ProviderMetadata | None = None
-    """What the issuer's metadata promised when the credential was obtained: it holds while the document is out of reach."""
+    """What the issuer's metadata promised when the credential was obtained. It counts while the metadata cannot be read."""
     page_request: PageRequest | None = None
-    """What somebody asked for at a page, of this very credential."""
+    """A clear or a refresh of this very credential that a person requested at a page."""
     history: str | None = None
-    """The ID of the last entry of the history in the data: whoever has that entry needs to read none."""
+    """The ID of the last history entry in the data. A process that has this entry need not read the history again."""
     imported: ImportedFrom | None = None
-    """Whose refresh token somebody brought along; None where a person authorized."""
+    """The import that the refresh token came from; None where a person authorized."""
 
     @property
     def is_unproven(self) -> bool:
-        """Whether nobody knows yet if the provider takes the refresh token: apps get nothing of it."""
+        """Whether the refresh token was imported, and the provider has not accepted it yet. Apps get no token from it."""
         return self.imported is not None and self.refreshed_at is None
 
     @property
     def was_never_sent(self) -> bool:
-        """Whether it is an import whose refresh token stands as it came: nothing of it was used up."""
+        """Whether the refresh token was imported and never sent, so that it is not used up."""
         return self.is_unproven and self.revision == 1 and self.intent is None
 
 
 class TombstoneFacts(msgspec.Struct, frozen=True):
-    """What the annotations of a credential Secret say where it holds no credential any more, or never did."""
+    """What the annotations of a credential Secret say where it holds no credential."""
 
     credential_id: str
-    """As a credential has one: a link is bound to what it would replace, and that may be a tombstone."""
+    """The ID of the tombstone. A link is bound to what it would replace, and that may be a tombstone."""
     reason: Reason
-    """Why: CredentialCleared, or AuthorizationRequired where there was nothing to clear."""
+    """CredentialCleared, or AuthorizationRequired where there was nothing to clear."""
     replaces: str = ""
     handled: HandledSet = HandledSet()
     ticket_hash: str | None = None
     revoke_until: datetime | None = None
-    """Where it keeps a token to be revoked: when to give that up."""
+    """When to give up the revocation of the token that the tombstone keeps; None where it keeps none."""
     promised: ProviderMetadata | None = None
-    """As that of the credential that was cleared."""
+    """As in the facts of the credential that was cleared."""
     history: str | None = None
-    """As that of a credential."""
+    """As in CredentialFacts."""
     imported: ImportedFrom | None = None
-    """The same: what was cleared is not taken from there once more."""
+    """The import that was cleared. It is not imported again."""
 
 
 Facts = CredentialFacts | TombstoneFacts
-"""What the annotations of a credential Secret say, where they can be read."""
+"""What the annotations of a credential Secret say, where they can be parsed."""
 
 
 class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
-    """The data of a credential Secret. Endpoints are those the tokens were obtained with."""
+    """The data of a credential Secret. The endpoints are those that the tokens were obtained from."""
 
     access_token: str
     token_type: str
@@ -153,20 +153,20 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
     client_parameters: str | None = None
     """How the client authenticates (datasource.records.effective.recorded_client)."""
     client_secret: str | None = None
-    """Only while `spec.deletionPolicy` is Revoke: the one the tokens were last obtained with. Whoever deletes a namespace
-    deletes the user's own Secret with it, and nobody could authenticate to revoke then."""
+    """The client secret that the tokens were last obtained with, only while `spec.deletionPolicy` is Revoke. Deleting a
+    namespace deletes the client Secret, too. Without this copy, no revocation could authenticate then."""
     ca_bundle: str | None = None
-    """In the same way: what the revocation endpoint is trusted by beside the certificate authorities of the system."""
+    """On the same condition: the CA bundle that the revocation endpoint is trusted by, beside the system's authorities."""
     token_headers: str | None = None
-    """In the same way: the headers of the request, values from Secrets included, as a JSON object of texts."""
+    """On the same condition: the headers of the request, with values from Secrets, as a JSON object of texts."""
     identity: str | None = None
-    """Verified claims of who authorized, as JSON; None where no issuer vouched for them."""
+    """Verified claims about the account that authorized, as JSON; None where no issuer vouched for them."""
     refresh_endpoint: str | None = None
-    """Where it is not the token endpoint."""
+    """The endpoint for refreshes; None where it is the token endpoint."""
     redirect_uri: str | None = None
-    """Where the code was sent to."""
+    """The redirect URI that the code was sent to."""
     captured: str | None = None
-    """What else of the provider's answers is kept: a JSON object of texts."""
+    """Other fields of the provider's replies that are kept: a JSON object of texts."""
 
     @property
     def captured_fields(self) -> Mapping[str, str]:
@@ -174,10 +174,10 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
         return {} if self.captured is None else read_json(self.captured, dict[str, str])
 
     def with_captured(self, fields: Mapping[str, str]) -> "CredentialData":
-        """The same with further captured fields; a provider does not tell every one each time.
+        """The same with further captured fields. Earlier ones stay, because a reply need not have every field.
 
-        What was told earlier stays as long as there is room: each edit of the spec may name others, and a Secret that is full
-        could not be written any more.
+        They stay as long as there is room. Each edit of the spec may name other fields, and a Secret that is full could not be
+        written any more.
         """
         kept = dict(fields)
         room = LARGEST_CAPTURED - sum(map(_size, kept.items()))
@@ -196,7 +196,7 @@ class CredentialData(msgspec.Struct, frozen=True, rename="lower"):
 T = TypeVar("T")
 
 LARGEST_CAPTURED = 288 * 1024
-"""Bytes of captured fields that are kept: more than all that one spec can name."""
+"""Bytes of captured fields that are kept. The fields that one spec can name need less."""
 
 _WHOLE_SECONDS = re.compile("[1-9][0-9]{0,8}")
 
@@ -207,7 +207,7 @@ def read_facts(annotations: Mapping[str, str]) -> Facts:
     """Read a credential Secret's annotations.
 
     Raises:
-        UnreadableCredential: somebody altered them.
+        UnreadableCredential: they were altered.
     """
     longer = key_of_too_long(annotations)
     if longer is not None:
@@ -222,7 +222,7 @@ def read_facts(annotations: Mapping[str, str]) -> Facts:
 
 
 def handled_in(annotations: Mapping[str, str]) -> HandledSet | None:
-    """The requests already acted on, however readable the rest is; None where that cannot be read."""
+    """The requests that were already acted on, even if the rest cannot be parsed; None where they cannot be parsed either."""
     try:
         return _handled(annotations)
     except UnreadableCredential:
@@ -247,10 +247,10 @@ def read_data(secret: Secret) -> CredentialData:
 
 
 def data_values(secret: Secret) -> dict[str, str]:
-    """The keys of ours in a Secret, as text.
+    """Our keys in the data of a Secret, as text.
 
     Raises:
-        UnreadableCredential: one is not text.
+        UnreadableCredential: a value is not text.
     """
     values: dict[str, str] = {}
     for key in _DATA_KEYS:
@@ -264,7 +264,7 @@ def data_values(secret: Secret) -> dict[str, str]:
 
 
 def is_ours(metadata: Metadata, datasource_name: str, role: Role) -> bool:
-    """Whether a Secret of one of our types is the one of that Datasource in that role."""
+    """Whether a Secret of one of our types belongs to that Datasource in that role."""
     annotations = metadata.annotations
     return annotations.get(Annotation.DATASOURCE) == datasource_name and annotations.get(Annotation.ROLE) == role
 

@@ -1,6 +1,6 @@
-"""Pure: what is written to a credential Secret: the whole of it, or one of the merge patches that change it.
+"""Pure: what is written to a credential Secret: the whole Secret, or a merge patch that changes it.
 
-Each carries the resourceVersion of what was read: it fails with 409 if anybody wrote meanwhile.
+Each patch carries the resourceVersion that was read. It fails with 409 if the Secret changed meanwhile.
 """
 
 from datetime import timedelta
@@ -50,7 +50,7 @@ def credential_manifest(
             "name": credential_secret_name(datasource_name),
             "namespace": namespace,
             **({"labels": asked_for["labels"]} if asked_for["labels"] else {}),
-            # Ours last: no template says what a credential is.
+            # Our annotations come last, so that no template can replace them.
             "annotations": asked_for["annotations"]
             | {key: value for key, value in _annotations(datasource_name, facts).items() if value is not None},
             "ownerReferences": [owner_reference(datasource_name, datasource_uid)],
@@ -67,14 +67,15 @@ def credential_patch(
     data: CredentialData | None,
     history: str | None = None,
 ) -> dict[str, Any]:
-    """The merge patch that puts another credential in the place of what is stored; without data, nothing.
+    """The merge patch that replaces what is stored with another credential. Without `data`, all data is removed.
 
-    It carries the resourceVersion: it fails with 409 if anybody wrote meanwhile. It leaves ownerReferences alone: changing
-    them takes the right to delete on some clusters (OwnerReferencesPermissionEnforcement); the operator adopts.
+    It carries the resourceVersion, so it fails with 409 if the Secret changed meanwhile. It leaves ownerReferences alone. On
+    some clusters, changing them needs the right to delete (OwnerReferencesPermissionEnforcement). The operator adopts the
+    Secret.
     """
     return {
         "metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)},
-        # null takes everything out, also what somebody added.
+        # null removes all data, including keys that are not ours.
         "data": None if data is None else _encoded(data) | _told(history),
     }
 
@@ -87,8 +88,8 @@ def tombstone_patch(
     token: RevocableToken | None,
     history: str | None = None,
 ) -> dict[str, Any]:
-    """The merge patch that clears a credential: of all its data, what people did stays, and one token until it is revoked."""
-    # Also what somebody added goes: a tombstone holds no token.
+    """The merge patch that clears a credential. Of its data, the history stays, and one token until it is revoked."""
+    # Keys that are not ours are removed, too: a tombstone must hold no token.
     kept = {} if token is None else encoded_data(msgspec.structs.asdict(token))
     return facts_patch(
         datasource_name=datasource_name, resource_version=secret.metadata.resource_version, facts=facts
@@ -96,9 +97,9 @@ def tombstone_patch(
 
 
 def revoked_patch(secret: Secret) -> dict[str, Any]:
-    """The merge patch for when a revocation is over: our finalizer is gone, and of a tombstone's token nothing is left.
+    """The merge patch for when a revocation is over. It removes our finalizer, or the token that a tombstone keeps.
 
-    With the resourceVersion: a reply that was stored meanwhile is revoked, too, before the Secret goes.
+    It carries the resourceVersion. So a reply that was stored meanwhile is revoked, too, before the Secret is deleted.
     """
     metadata = secret.metadata
     changes: dict[str, Any] = {"resourceVersion": metadata.resource_version}
@@ -108,7 +109,7 @@ def revoked_patch(secret: Secret) -> dict[str, Any]:
 
 
 def hold_patch(metadata: Metadata, data: CredentialData) -> dict[str, Any]:
-    """The merge patch that puts our finalizer on a Secret, with what it takes to revoke its tokens without the Datasource."""
+    """The merge patch that adds our finalizer, and what is needed to revoke the tokens without the Datasource."""
     return {
         "metadata": {
             "resourceVersion": metadata.resource_version,
@@ -119,7 +120,7 @@ def hold_patch(metadata: Metadata, data: CredentialData) -> dict[str, Any]:
 
 
 def release_patch(credential: Readable) -> dict[str, Any]:
-    """The merge patch that takes our finalizer away, and the copy of the client secret."""
+    """The merge patch that removes our finalizer, and the copies of the client secret and the CA bundle."""
     return {
         "metadata": {
             "resourceVersion": credential.resource_version,
@@ -134,17 +135,17 @@ def _without_ours(finalizers: tuple[str, ...]) -> list[str]:
 
 
 def facts_patch(*, datasource_name: str, resource_version: str, facts: Facts) -> dict[str, Any]:
-    """The merge patch that changes what is known of a credential and leaves its tokens alone: intents, verdicts."""
+    """The merge patch that changes the facts of a credential, such as an intent or a verdict. Its tokens stay."""
     return {"metadata": {"resourceVersion": resource_version, "annotations": _annotations(datasource_name, facts)}}
 
 
 def told_patch(history: str | None) -> dict[str, Any]:
-    """The part of a merge patch that changes what is told of people, and no token; nothing where that stays as it is."""
+    """The part of a merge patch that writes the history; empty where the history stays as it is."""
     return {} if history is None else {"data": _told(history)}
 
 
 def change_patch(datasource_name: str, before: Readable, change: Change) -> dict[str, Any]:
-    """The merge patch that puts a change over a credential, as it was read."""
+    """The merge patch that writes a change over a credential as it was read."""
     version = before.resource_version
     if change.data is None:
         patch = facts_patch(datasource_name=datasource_name, resource_version=version, facts=change.facts)
@@ -161,7 +162,7 @@ def change_patch(datasource_name: str, before: Readable, change: Change) -> dict
 def adoption_patch(
     *, resource_version: str, datasource_name: str, datasource_uid: str, owners: tuple[OwnerReference, ...] = ()
 ) -> dict[str, Any]:
-    """The merge patch that makes a Datasource the owner of a restored Secret, beside the owners that it has."""
+    """The merge patch that makes a Datasource an owner of a restored Secret. The other owners stay."""
     ours = owner_reference(datasource_name, datasource_uid)
     if any(owner.controller for owner in owners):
         # A Secret has one controller at most.
@@ -183,22 +184,22 @@ def _encoded(data: CredentialData | None) -> dict[str, str | None]:
 
 
 def _told(history: str | None) -> dict[str, str | None]:
-    """Nothing where the history stays as it is."""
+    """The data with the history; empty where the history stays as it is."""
     return {} if history is None else encoded_data({HISTORY_KEY: history})
 
 
 def _all_but_history(secret: Secret) -> dict[str, str | None]:
-    """What takes every other key out."""
+    """Null for every key except the history, which removes them."""
     return dict.fromkeys(key for key in secret.data or {} if key != HISTORY_KEY)
 
 
 def _annotations(datasource_name: str, facts: Facts) -> dict[str, str | None]:
-    """Every annotation of ours: what these facts do not say, null takes away."""
+    """Every annotation of ours. Null removes those that these facts do not set."""
     return {
         **_NOT_SAID,
         Annotation.DATASOURCE: datasource_name,
         Annotation.ROLE: Role.CREDENTIAL,
-        # Whoever applied a backup left a copy of the tokens there: a clear would not be one, and caches hold annotations.
+        # `kubectl apply` of a backup leaves a copy of the tokens there. A clear must remove it, and caches hold annotations.
         LAST_APPLIED: None,
         **_said(facts),
     }

@@ -1,6 +1,6 @@
 """The parameters that both processes work with. Order: what is written, then the preset, then the provider's metadata.
 
-`OAuth2` is what somebody wrote; fingerprints and hashes are over that. `Effective` is what follows from it.
+`OAuth2` is what the spec says. Fingerprints and hashes are computed from it. `Effective` is derived from it.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ class Effective:
     token_url: str
     revocation_url: str | None
     pushed_authorization_url: str | None
-    """Where the request is pushed to; None where it is not."""
+    """The endpoint that the authorization request is pushed to; None where it is not pushed."""
 
     @property
     def client_id(self) -> str:
@@ -64,7 +64,7 @@ class Effective:
 
     @property
     def endpoints(self) -> Mapping[str, str]:
-        """Where what the client authenticates with is sent to, by the fields of spec.oauth2."""
+        """The endpoints that the client authenticates at, by the fields of spec.oauth2."""
         endpoints = {
             "tokenURL": self.token_url,
             "refreshURL": self.parameters.refresh_url,
@@ -74,10 +74,10 @@ class Effective:
         return {field: url for field, url in endpoints.items() if url}
 
     def chosen_by(self, told: Mapping[str, str]) -> "Effective":
-        """The same with the token endpoint that the callback chooses of those that are listed.
+        """The same, with the token endpoint that the callback chooses from those in the spec.
 
         Args:
-            told: the parameters of the callback. Nothing in them is an address: they are compared with what is written.
+            told: the parameters of the callback. None of them is used as a URL: they are only compared with the spec.
         """
         chosen = chosen_endpoint(self.parameters.token_urls, told)
         if chosen is None:
@@ -85,27 +85,27 @@ class Effective:
         return replace(self, token_url=chosen.url, revocation_url=chosen.revocation_url or self.revocation_url)
 
     def source(self, field: str) -> Source:
-        """Where the value of a field comes from, by its name in Python, such as authorize_url."""
+        """Where the value of a field comes from. `field` is its name in Python, such as authorize_url."""
         if getattr(self.written, field):
             return Source.WRITTEN
         return Source.PRESET if getattr(self.parameters, field) else Source.METADATA
 
 
 def needs_metadata(oauth2: OAuth2) -> bool:
-    """Whether an endpoint is neither written nor in the preset, so that only the issuer can tell it."""
+    """Whether an endpoint is neither written nor in the preset, so that only the issuer's metadata can give it."""
     whole = oauth2.expanded()
     return not whole.authorize_url or not whole.token_url
 
 
 def effective_oauth2(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effective:
-    """Work out what holds.
+    """Work out the effective parameters.
 
     Args:
         oauth2: as written.
-        metadata: of its issuer, where there is one that can be read.
+        metadata: of its issuer, where it can be read.
 
     Raises:
-        InvalidSpec: what is written and what the provider says of itself do not go together.
+        InvalidSpec: the spec and the provider's metadata do not fit together.
     """
     whole = oauth2.expanded()
     said = metadata or ProviderMetadata(issuer=whole.issuer or "")
@@ -136,11 +136,14 @@ def effective_oauth2(oauth2: OAuth2, metadata: ProviderMetadata | None) -> Effec
 
 
 def _authenticating_as_told(whole: OAuth2, said: ProviderMetadata, token_url: str) -> OAuth2:
-    """With a client secret, Basic is what is not written means (RFC 8414 section 2), unless the provider lists the body alone:
-    the wrong way would spend the code."""
+    """The parameters with the client authentication that the metadata asks for: the wrong one would spend the code.
+
+    This applies to a client secret whose method the spec does not name. Such a client uses Basic (RFC 8414 section 2), unless
+    the metadata lists the request body and not Basic.
+    """
     listed = said.token_endpoint_auth_methods_supported or ()
     basic, post = ClientAuthentication.CLIENT_SECRET_BASIC, ClientAuthentication.CLIENT_SECRET_POST
-    # A token URL that is written may be another server's. What was promised once names none: it was about the one in use.
+    # The written token URL may be another server's. Recorded promises name no token URL: they are about this one.
     is_told = said.token_endpoint in (None, token_url) and post in listed and basic not in listed
     if not is_told or whole.client_authentication is not None or whole.client_secret_ref is None:
         return whole
@@ -148,8 +151,9 @@ def _authenticating_as_told(whole: OAuth2, said: ProviderMetadata, token_url: st
 
 
 def authenticating_as_recorded(whole: OAuth2, recorded: str | None) -> OAuth2:
-    """The parameters with the way in which the client authenticated for the tokens, where the spec says none: the provider's
-    metadata may have told it.
+    """The parameters with the client authentication that was used to obtain the tokens.
+
+    This applies where the spec names none: the provider's metadata may have given it.
 
     Args:
         whole: filled in from the preset.
@@ -174,7 +178,7 @@ def _required(url: str | None, field: str, member: str) -> str:
 
 def _pushed_authorization_url(whole: OAuth2, said: ProviderMetadata, authorize_url: str) -> str | None:
     mode = whole.pushed_authorization or PushedAuthorization.AUTO
-    # Endpoints that are written may be another server's: what the metadata offers belongs to the authorize URL in it.
+    # The written authorize URL may be another server's. The endpoint in the metadata belongs to the authorize URL there.
     offered = said.pushed_authorization_request_endpoint if authorize_url == said.authorization_endpoint else None
     url = whole.pushed_authorization_url or offered
     if mode is PushedAuthorization.NEVER:
@@ -210,7 +214,7 @@ def client_for(
     token_bytes: Callable[[int], bytes],
     headers: tuple[ExtraHeader, ...] = (),
 ) -> Client:
-    """The client for one request: an assertion with a private key works once.
+    """The client for one request. An assertion with a private key works only once, so each request needs a new one.
 
     An assertion is addressed to the issuer where that is known, and to the token endpoint otherwise or by choice
     (docs/decisions.md#assertion-audience).
@@ -218,10 +222,10 @@ def client_for(
     Args:
         parameters: filled in from the preset.
         secret: what it authenticates with; None for a public client.
-        token_endpoint: of the provider, whichever of its endpoints the request goes to.
+        token_endpoint: of the provider, even if the request goes to another endpoint.
         now: an aware moment.
         token_bytes: the randomness.
-        headers: what stands in the request beside that.
+        headers: further headers of the request.
 
     Raises:
         InvalidSpec: the private key cannot be used.
@@ -245,7 +249,7 @@ def client_for(
 
 
 def recorded_client(parameters: OAuth2) -> str:
-    """How the client authenticates, as JSON without any secret: kept with its tokens, to revoke them when the spec is gone."""
+    """How the client authenticates, as JSON without a secret. It is stored with the tokens to revoke them without the spec."""
     kept = OAuth2(
         client_id=parameters.client_id,
         client_secret_ref=parameters.client_secret_ref,
@@ -260,7 +264,7 @@ def recorded_client(parameters: OAuth2) -> str:
 
 
 def read_recorded_client(text: str | None) -> OAuth2 | None:
-    """What `recorded_client` wrote; None where there is nothing, or nothing that can be read."""
+    """What `recorded_client` wrote; None where there is nothing, or it cannot be parsed."""
     try:
         return None if text is None else read_json(text, OAuth2)
     except msgspec.MsgspecError:
@@ -268,12 +272,12 @@ def read_recorded_client(text: str | None) -> OAuth2 | None:
 
 
 def code_options(parameters: OAuth2) -> RequestOptions:
-    """What the provider wants beside the standard when a code is exchanged."""
+    """What the provider wants beyond the standard when a code is exchanged."""
     return RequestOptions(parameters.token_parameters, parameters.resource, parameters.body_format or BodyFormat.FORM)
 
 
 def refresh_options(parameters: OAuth2) -> RequestOptions:
-    """What the provider wants beside the standard when a token is refreshed."""
+    """What the provider wants beyond the standard when a token is refreshed."""
     return RequestOptions(parameters.refresh_parameters, parameters.resource, parameters.body_format or BodyFormat.FORM)
 
 
@@ -302,7 +306,7 @@ def reply_options(parameters: OAuth2, *, refreshed: CredentialFacts | None = Non
 
 
 def _last_lifetime(facts: CredentialFacts, parameters: OAuth2) -> timedelta | None:
-    """What the provider told for these tokens before. v0.1.0 kept only when they run out."""
+    """The lifetime that the provider gave for these tokens before. v0.1.0 stored only when they expire."""
     if facts.told_lifetime is not None or parameters.default_lifetime or facts.expires_at is None:
         return facts.told_lifetime
     lived = facts.expires_at - (facts.refreshed_at or facts.expires_at)
@@ -310,5 +314,9 @@ def _last_lifetime(facts: CredentialFacts, parameters: OAuth2) -> timedelta | No
 
 
 def _usual_scope_separator(scopes: tuple[str, ...]) -> str:
-    """Some services that are asked with spaces answer with commas; who asks for a scope with a comma in it knows better."""
+    """The separator of scopes in replies, where the spec names none.
+
+    Some services reply with commas although they are asked with spaces. If a scope in the spec has a comma, commas do not
+    separate scopes.
+    """
     return " " if any("," in scope for scope in scopes) else ","

@@ -1,4 +1,4 @@
-"""What a credential is bound to, and what a person saw before clicking."""
+"""Hashes of OAuth2 parameters: what a credential is bound to, and what a person saw before clicking."""
 
 import hashlib
 
@@ -23,7 +23,7 @@ def fingerprint(oauth2: OAuth2) -> str:
 
 
 def parameters_hash(oauth2: OAuth2) -> str:
-    """SHA-256 (hex) of the whole of `spec.oauth2`: an edit of any field ends links and flows under way.
+    """SHA-256 (hex) of the whole of `spec.oauth2`. After an edit of any field, links and flows under way are no longer valid.
 
     Fields at their defaults are left out, so a later version with more fields computes the same.
     """

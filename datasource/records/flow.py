@@ -1,7 +1,7 @@
-"""Flow records: one authorization under way, kept in the API server so that any replica can finish it.
+"""Flow records: one authorization under way, stored in the API server so that any replica can finish it.
 
-A record is a Secret `datasource-flow-<digest of the uid>-<slot>` in the callback server's own namespace. What a browser must
-know to come back (the `state`, the id of the done page) says which record it is; the record keeps only its hash.
+A record is a Secret `datasource-flow-<digest of the uid>-<slot>` in the callback server's own namespace. The browser gets a
+`state` and the ID of the done page; both name the record. Of the `state`, the record keeps only a hash.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from datasource.records.link_keys import LinkKeys, Origin, Purpose
 FLOW_LIFETIME = timedelta(minutes=10)
 
 LONGEST_KEPT = timedelta(days=1)
-"""No record of ours ends later, be it of a flow or of a session: one that says so was written by somebody else."""
+"""No flow or session of ours expires later than this. A record that says so was written by another program."""
 
 _DATA_KEY = "flow"
 
@@ -36,11 +36,11 @@ _RECORD_NAME = re.compile(r"datasource-flow-(?P<digest>[0-9a-f]{16})-[0-9]")
 
 
 class UnreadableFlow(Exception):
-    """A flow record that does not say what it should."""
+    """A flow record that cannot be parsed."""
 
 
 class Outcome(StrEnum):
-    """How a claimed flow ended; what a reload of the callback URL shows."""
+    """How a claimed flow ended. A reload of the callback URL shows it."""
 
     UNDER_WAY = "under-way"
     STORED = "stored"
@@ -48,13 +48,13 @@ class Outcome(StrEnum):
 
 
 class FlowKey(msgspec.Struct, frozen=True):
-    """What a `state` parameter or the id of a done page says: which record, and a secret to show for it."""
+    """The parts of a `state` or of the ID of a done page: which record, and a secret to prove it."""
 
     digest: str
     slot: int
     text: str
     mark: str = ""
-    """The last characters of the text, which say that we made it; empty in v0.1.0, and where there was no key."""
+    """The last characters of the text: a mark that shows that we made it. Empty in v0.1.0, and where there was no key."""
 
     def __repr__(self) -> str:
         return f"FlowKey({self.secret_name})"
@@ -83,22 +83,22 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
     created_at: Moment
     expires_at: Moment
     requested: HandledSet = HandledSet()
-    """Digests of the requests that stood when the flow began: an annotation may have 256 KiB, a record may not."""
+    """Digests of the requests that existed when the flow began. An annotation may have 256 KiB, a record may not."""
     requests: Requests = Requests()
-    """The same as v0.1.0 wrote it, in full."""
+    """The same requests in full, as v0.1.0 wrote them."""
     metadata: ProviderMetadata | None = None
-    """What the provider said of itself when the flow began: it ends with the endpoints that the person saw."""
+    """The provider's metadata from when the flow began. So the flow ends with the endpoints that the person saw."""
     claim: str | None = None
     outcome: Outcome = Outcome.UNDER_WAY
     outcome_title: str = ""
     outcome_message: str = ""
     outcome_advice: str = ""
-    """What the person can do, who may know nothing of clusters."""
+    """What the person can do. The person may know nothing about clusters."""
     outcome_texts: tuple[Any, ...] = ()
-    """The same three as keys and values: the page says them in its reader's language. An earlier version wrote none."""
+    """The same three as keys and values, so that the page shows them in the reader's language. Earlier versions wrote none."""
     ended_at: Moment | None = None
     user: User | None = None
-    """Who began it; None: nobody who signed in, but somebody with a link."""
+    """The user who began it; None: a person who had a link and did not sign in."""
 
     def __repr__(self) -> str:
         return f"Flow({self.namespace}/{self.name}, outcome={self.outcome})"
@@ -109,12 +109,12 @@ class Flow(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def known(self) -> HandledSet:
-        """The requests that whoever began it knew of."""
+        """The requests that existed when the flow began."""
         return self.requested.with_requests(self.requests)
 
 
 class FailedFlow(msgspec.Struct, frozen=True):
-    """What the annotations of a flow record say of an authorization that led to no credential."""
+    """What the annotations of a flow record say about an authorization that failed."""
 
     namespace: str
     name: str
@@ -124,14 +124,14 @@ class FailedFlow(msgspec.Struct, frozen=True):
 
 
 class StoredFlow(msgspec.Struct, frozen=True):
-    """A flow record as read: the flow and what a compare-and-swap on it needs."""
+    """A flow record as it was read: the flow, and the version for a compare-and-swap."""
 
     flow: Flow
     resource_version: str
 
 
 def came_back_to(flow: Flow, namespace: str, name: str | None) -> bool:
-    """Whether an answer came to the path of the redirect URI that its request named; the server may have moved since."""
+    """Whether an answer came to the path of the redirect URI in its request. The external URL may have changed since."""
     own, shared = redirect_uri("", flow.namespace, flow.name), redirect_uri("", flow.namespace)
     path = own if flow.redirect_uri.endswith(own) else shared
     return flow.redirect_uri.endswith(path) and redirect_uri("", namespace, name) == path
@@ -143,7 +143,7 @@ def new_flow_key(
     token_bytes: Callable[[int], bytes],
     make_mark: Callable[[str], str] = lambda _: "",
 ) -> FlowKey:
-    """Make a `state` or a done id with 256 random bits for the record in that slot, and a mark."""
+    """Make a `state` or a done ID for the record in that slot, with 256 random bits and a mark."""
     digest = uid_digest(uid)
     secret = urlsafe_b64encode(token_bytes(32)).decode().rstrip("=")
     unmarked = f"{digest}-{slot}.{secret}"
@@ -152,12 +152,12 @@ def new_flow_key(
 
 
 def flow_key_origin(key: FlowKey, purpose: Purpose, keys: LinkKeys, now: datetime) -> Origin:
-    """Whether we made a `state` or a done id, as far as its mark tells."""
+    """Whether we made a `state` or a done ID, as far as its mark shows."""
     return keys.origin(purpose, key.text.removesuffix(key.mark), key.mark, now)
 
 
 def parse_flow_key(text: str) -> FlowKey | None:
-    """Read a `state` or a done id that came back; None where we never made such a one."""
+    """Read a `state` or a done ID that came back; None where it does not have the form of ours."""
     match = FLOW_KEY.fullmatch(text)
     if match is None:
         return None
@@ -165,7 +165,7 @@ def parse_flow_key(text: str) -> FlowKey | None:
 
 
 def key_hash(key: FlowKey) -> str:
-    """How a record remembers a `state`: SHA-256, hex."""
+    """The hash of a `state` that the record keeps: SHA-256, hex."""
     return hashlib.sha256(key.text.encode()).hexdigest()
 
 
@@ -180,12 +180,12 @@ def done_id_is_of(key: FlowKey, flow: Flow) -> bool:
 
 
 def slot_to_give_up(taken: Mapping[int, StoredFlow]) -> int:
-    """Which of some slots a new flow gets, all of which are taken: the oldest unclaimed, else the oldest."""
+    """The slot that a new flow gets where all are taken: that of the oldest unclaimed flow, else that of the oldest flow."""
     return min(taken, key=lambda slot: (taken[slot].flow.claim is not None, taken[slot].flow.created_at, slot))
 
 
 def flow_manifest(flow: Flow, *, system_namespace: str, slot: int) -> dict[str, Any]:
-    """The Secret that records a flow, for POST; what `replacement_patch` writes in the place of an old one."""
+    """The Secret that records a flow, for POST. `replacement_patch` writes the same over an old record."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -205,9 +205,9 @@ def flow_manifest(flow: Flow, *, system_namespace: str, slot: int) -> dict[str, 
 
 
 def replacement_patch(flow: Flow, *, slot: int, resource_version: str) -> dict[str, Any]:
-    """The merge patch that writes a flow over what a record holds, or fails with 409 if anybody wrote meanwhile."""
+    """The merge patch that writes a flow over an old record. It fails with 409 if the record changed meanwhile."""
     whole = flow_manifest(flow, system_namespace="", slot=slot)
-    # null takes out how the one ended that had the slot before.
+    # null removes the outcome of the flow that had the slot before.
     annotations = whole["metadata"]["annotations"] | _how_it_ended(flow)
     return {"metadata": {"resourceVersion": resource_version, "annotations": annotations}, "data": whole["data"]}
 
@@ -216,7 +216,7 @@ def read_flow(secret: Secret) -> StoredFlow:
     """Read a flow record.
 
     Raises:
-        UnreadableFlow: it is not one, or somebody altered it.
+        UnreadableFlow: it is no flow record, or it was altered.
     """
     if secret.type != SecretType.FLOW:
         raise UnreadableFlow(f"type is {secret.type}")
@@ -228,11 +228,14 @@ def read_flow(secret: Secret) -> StoredFlow:
 
 
 LONGEST_MESSAGE = 1024
-"""Characters of how an authorization ended, as annotation and status have it."""
+"""Characters of the message about a failed authorization, in the annotation and in the status."""
 
 
 def _how_it_ended(flow: Flow) -> dict[str, str | None]:
-    """Annotations for the operator, which reads no record: why no credential came of it. A stored one tells of itself."""
+    """Annotations that say why no credential was stored; null where the flow did not fail.
+
+    The operator reads them, because it does not read the data of flow records.
+    """
     if flow.outcome is not Outcome.NOT_STORED or flow.ended_at is None:
         return {Annotation.OUTCOME: None, Annotation.OUTCOME_MESSAGE: None, Annotation.ENDED_AT: None}
     return {
@@ -243,7 +246,7 @@ def _how_it_ended(flow: Flow) -> dict[str, str | None]:
 
 
 def failed_flow(metadata: Metadata) -> FailedFlow | None:
-    """What a flow record's annotations say of an authorization that failed; None: nothing, or what nobody can read."""
+    """The failed authorization in a flow record's annotations; None: there is none, or it cannot be parsed."""
     annotations, record = metadata.annotations, _RECORD_NAME.fullmatch(metadata.name)
     namespace, separator, name = annotations.get(Annotation.DATASOURCE, "").partition("/")
     if annotations.get(Annotation.OUTCOME) != Outcome.NOT_STORED or record is None or not separator:
@@ -261,7 +264,7 @@ def _cut(text: str) -> str:
 
 
 def has_expired(metadata: Metadata, now: datetime) -> bool:
-    """Whether a record may be swept, told from its metadata; one that does not say when, or too late, counts as expired."""
+    """Whether a record may be deleted, by its metadata. Without an expiry, or with one that is too late, it may be deleted."""
     try:
         expires_at = parse_rfc3339(metadata.annotations.get(Annotation.EXPIRES_AT, ""))
     except ValueError:

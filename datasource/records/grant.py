@@ -1,11 +1,12 @@
-"""When a grant ends, as far as anybody tells, and how near that is. Pure.
+"""When a grant ends, as far as that is known, and how near that end is. Pure.
 
-Three things may end a refresh token: what the provider told of it, an absolute end (so long after a person authorized), and
-an idle end (so long after it was last used). What is told replaces the idle end, which is a guess of somebody's; the absolute
-end stands beside it, for no refresh moves that one.
+A refresh token may have three ends. The provider may give an end. An absolute end counts from when a person authorized. An idle
+end counts from the last use. An end that the provider gives replaces the idle end, which the spec or the preset only estimates.
+The absolute end stays beside it, because no refresh moves it.
 
-Nobody says whether a refresh moves an end that was told. So an end is near when less than a tenth of its life is left, at most
-14 days: a refresh is due after two thirds (`schedule`), so an end that refreshing moves is never near while refreshing works.
+No provider says whether a refresh moves the end that it gave. So an end is near when less than a tenth of its lifetime is left,
+at most 14 days. A refresh is due after two thirds (`schedule`). So an end that refreshes move is never near while refreshing
+works.
 """
 
 from collections.abc import Iterable
@@ -20,24 +21,24 @@ LONGEST_WINDOW = timedelta(days=14)
 _WINDOW_SHARE = 0.1
 
 MOVED_BY = timedelta(seconds=30)
-"""By how much a reply must tell a later end for that end to be one that refreshing moves: what is left is told in whole
-seconds, and counted from when we asked."""
+"""How much later the end in a reply must be to count as moved. Providers give the rest in whole seconds, and we count it from
+the request."""
 
 
 class GrantEnd(msgspec.Struct, frozen=True):
-    """An end, and how long the grant had lasted by then from where the end counts."""
+    """An end of a grant, and the whole lifetime up to that end."""
 
     at: datetime
     lifetime: timedelta
 
     @property
     def window(self) -> timedelta:
-        """How long before its end a grant is told as expiring."""
+        """How long before its end a grant is reported as expiring."""
         return min(LONGEST_WINDOW, self.lifetime * _WINDOW_SHARE)
 
 
 class Nearness(StrEnum):
-    """How near the end of a grant is; the reason of the condition GrantExpiring, and one Event each."""
+    """How near the end of a grant is. It is the reason of the condition GrantExpiring, and causes one Event each."""
 
     SOON = "EndsSoon"
     THREE_DAYS = "EndsWithinThreeDays"
@@ -49,13 +50,13 @@ _STEPS = {Nearness.ONE_DAY: timedelta(days=1), Nearness.THREE_DAYS: timedelta(da
 
 
 def grant_ends(facts: CredentialFacts, *, lifetime: timedelta | None, idle: timedelta | None) -> tuple[GrantEnd, ...]:
-    """The ends of the grant that are known, the first one first.
+    """The known ends of a grant, the first one first.
 
-    An end before the last refresh was none: the provider took the refresh token after it.
+    An end before the last refresh is left out: the provider accepted the refresh token after it.
 
     Args:
         facts: of the credential.
-        lifetime: how long a grant lasts from when a person authorized, as the spec or the preset says.
+        lifetime: how long a grant lasts after a person authorized, as the spec or the preset says.
         idle: how long it lasts after each refresh.
     """
     if not facts.has_refresh_token or facts.refreshed_at is None:
@@ -72,7 +73,7 @@ def grant_ends(facts: CredentialFacts, *, lifetime: timedelta | None, idle: time
 
 
 def near_end(ends: Iterable[GrantEnd], now: datetime) -> GrantEnd | None:
-    """The first end that is near. Before it may come one that is not: refreshes move that, and would hide the other."""
+    """The first end that is near; None: none is. An earlier end that is not near is passed over, because refreshes move it."""
     return next((end for end in ends if nearness(end, now) is not None), None)
 
 
@@ -80,12 +81,12 @@ def _after(moment: datetime, span: timedelta) -> datetime:
     try:
         return moment + span
     except OverflowError:
-        # Somebody altered an annotation.
+        # An annotation was altered.
         return datetime.max.replace(tzinfo=UTC)
 
 
 def nearness(end: GrantEnd, now: datetime) -> Nearness | None:
-    """How near an end is; None: not near enough to be told. One that has come is as near as it gets."""
+    """How near an end is; None: not near enough to report. An end that has passed has the nearest value of its window."""
     left = end.at - now
     if left >= end.window:
         return None
@@ -93,27 +94,29 @@ def nearness(end: GrantEnd, now: datetime) -> Nearness | None:
 
 
 def next_step_towards(end: GrantEnd, now: datetime) -> datetime | None:
-    """When time alone brings the end nearer in the sense of `nearness`; None: no more."""
+    """When `nearness` changes next if no refresh moves the end; None: never."""
     sizes = (end.window, *(size for size in _STEPS.values() if size < end.window))
     return min((moment for size in sizes if (moment := end.at - size) > now), default=None)
 
 
 def told_end(before: CredentialFacts, end: datetime | None) -> datetime | None:
-    """The end that replies tell: the one that stood where a reply tells none, or the same one in another second.
+    """The end to store after a reply. The stored end stays if the reply has none, or the same one within a few seconds.
 
-    Else it would change with each refresh, and each would be news to people.
+    Otherwise the end would change with each refresh, and people would see each change as news.
     """
     stood = before.grant_expires_at
     return stood if end is None or (stood is not None and abs(end - stood) <= MOVED_BY) else end
 
 
 def told_life(before: CredentialFacts, end: datetime | None, told_at: datetime) -> timedelta | None:
-    """How long the grant lasts in whole, by what replies told: a reply that tells the same end anew leaves less of it.
+    """The whole lifetime of the grant to store after a reply.
+
+    A reply that repeats the stored end does not change it, because such a reply gives only what is left.
 
     Args:
-        before: the facts that the reply follows.
-        end: what the reply told; None: nothing.
-        told_at: when it was asked for.
+        before: the facts from before the reply.
+        end: the end in the reply; None: it has none.
+        told_at: when the reply came.
     """
     if end is None:
         return before.grant_lifetime

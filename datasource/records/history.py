@@ -1,8 +1,8 @@
-"""What people did to a credential: the last few acts, kept in the credential Secret's data. Pure.
+"""The history of a credential: the last few acts of people, kept in the data of the credential Secret. Pure.
 
-An entry is appended by the very swap that makes the change, so the two never disagree. It is for whoever looks after a
-credential. Who may edit the Secret can edit it, so a mark tells which entries are ours. The record that an auditor reads is
-the log stream `audit`.
+The write that makes a change also appends the entry, so the two always agree. The history is for people who look after a
+credential. Accounts that may edit the Secret can edit the history, so a mark shows which entries are ours. Auditors read the
+log stream `audit` instead.
 """
 
 from collections.abc import Iterable
@@ -16,17 +16,17 @@ from datasource.outbound.printable import printable
 from datasource.records.link_keys import MARK_LENGTH, LinkKeys, Origin, Purpose
 
 ENTRIES = 5
-"""How many are kept; the oldest go first."""
+"""How many entries are kept. The oldest are dropped first."""
 
 LONGEST_TEXT = 256
-"""Characters of one text of an entry. A name may be longer: it is cut here, and whole in the log stream `audit`."""
+"""Characters of one text of an entry. A longer name is cut here, and whole in the log stream `audit`."""
 
 _LARGEST = 64 * 1024
-"""Characters of all entries: what is larger was written by nobody of ours."""
+"""Characters of all entries. Our processes never write more."""
 
 
 class Act(StrEnum):
-    """What was done."""
+    """What a person did."""
 
     NEW_CREDENTIAL = "NewCredential"
     CLEAR = "ClearCredential"
@@ -37,22 +37,22 @@ class By(StrEnum):
     """Who did it, where it is not a person who had signed in."""
 
     ANNOTATION = "annotation"
-    """Whoever may edit the Datasource, people and pipelines alike."""
+    """An account that may edit the Datasource: a person or a pipeline."""
     LINK = "link"
-    """Whoever had the link."""
+    """A person who had the link."""
     IMPORT = "import"
-    """Whoever brought a refresh token along."""
+    """An account that imported a refresh token."""
     UNPROVEN = "unproven"
-    """It says who, but our callback server has not written it: whoever may edit the Secret."""
+    """The entry has no mark of ours, so an account that may edit the Secret wrote it. The name in it does not count."""
 
 
 SUCCEEDED = "Succeeded"
 STORED = "Stored"
-"""The result of an import: the provider has not said yet whether the refresh token works, and may refuse it."""
+"""The result of an import. The provider has not accepted the refresh token yet, and may refuse it."""
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One act. `id` is the one that its line in the log stream `audit` has."""
+    """One act. `id` is the ID of its line in the log stream `audit`."""
 
     id: str
     time: Moment
@@ -60,16 +60,16 @@ class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     by: str
     result: str = ""
     mark: str = ""
-    """That one of our two processes wrote it, of this Datasource."""
+    """Shows that the operator or the callback server wrote the entry, for this Datasource."""
 
     def marked(self, keys: LinkKeys, place: tuple[str, str]) -> "HistoryEntry":
-        """The same with a mark of the newest key, for the Datasource of that namespace and name."""
+        """The same entry with a mark by the newest link key, for the Datasource of that namespace and name."""
         key = keys.newest()
         mark = "" if key is None else key.mark(Purpose.HISTORY, self._marked_text(place))
         return msgspec.structs.replace(self, mark=mark)
 
     def is_ours(self, keys: LinkKeys, place: tuple[str, str], now: datetime) -> bool:
-        """Whether one of our two processes wrote it, as it stands there."""
+        """Whether the operator or the callback server wrote the entry as it is now."""
         return keys.origin(Purpose.HISTORY, self._marked_text(place), self.mark, now) is Origin.OURS
 
     def _marked_text(self, place: tuple[str, str]) -> str:
@@ -77,7 +77,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.json.encode(told).decode()
 
     def bounded(self) -> "HistoryEntry":
-        """The same, fit to be shown and to be kept."""
+        """The same entry, with texts that are printable and short enough to be kept."""
         return HistoryEntry(
             id=_short(self.id),
             time=self.time,
@@ -89,18 +89,18 @@ class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 History = tuple[HistoryEntry, ...]
-"""The oldest first."""
+"""The entries, the oldest first."""
 
 
 def by_user(name: str) -> str:
-    """How somebody who had signed in is named: nobody can pass for an annotation by being called one."""
+    """How the history names a person who had signed in. A person whose name is a value of `By` gets `user` before it."""
     return f"user {name}" if name in frozenset(By) else name
 
 
 def read_history(text: str | None) -> History:
     """Read the entries under the data key `history`.
 
-    Nothing rests on them: what cannot be read is left out, and so are fields that another version wrote.
+    No decision depends on them. So entries that cannot be parsed are left out, and so are unknown fields.
     """
     if text is None or len(text) > _LARGEST:
         return ()
@@ -112,13 +112,13 @@ def read_history(text: str | None) -> History:
 
 
 def appended(text: str | None, entry: HistoryEntry) -> str:
-    """The text of the same history with one more entry; an entry with that id is there once."""
+    """The stored history with one more entry, as text. An earlier entry with the same ID is replaced."""
     before = (each for each in read_history(text) if each.id != entry.id)
     return _encoded((*before, entry.bounded()))
 
 
 def entry_of(entry_id: str, what: Act, *, by: str, at: datetime, result: str = SUCCEEDED) -> HistoryEntry:
-    """An entry as it is kept."""
+    """A new entry, as it is stored."""
     return HistoryEntry(id=entry_id, time=at.replace(microsecond=0), what=what, by=by, result=result).bounded()
 
 

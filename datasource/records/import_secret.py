@@ -1,6 +1,6 @@
-"""The Secret `<name>-oauth2-import`, in which somebody brings a refresh token along for a Datasource. Pure.
+"""The Secret `<name>-oauth2-import`, which brings an existing refresh token to a Datasource. Pure.
 
-For those who come from another tool: the operator takes the token over, tries it once, and deletes the Secret.
+It is for people who come from another tool. The operator takes the token over, tries it once, and deletes the Secret.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 
 class UnusableImport(Exception):
-    """What is wrong with an import, and what to do about it; never shows any of it."""
+    """What is wrong with an import, and what to do about it. It never shows any part of the token."""
 
 
 class ImportedFrom(msgspec.Struct, frozen=True):
-    """Which refresh token of which Secret was taken over. Whoever brings the same once more brings another Secret."""
+    """Which refresh token of which Secret was imported. To import the same token again, another Secret is needed."""
 
     token_hash: str
     """SHA-256 (hex)."""
@@ -41,7 +41,7 @@ class ImportedFrom(msgspec.Struct, frozen=True):
         """Read what `encode` wrote.
 
         Raises:
-            ValueError: somebody altered it.
+            ValueError: the annotation was altered.
         """
         token_hash, _, uid = text.partition(" ")
         if not _HASH.fullmatch(token_hash) or not uid:
@@ -56,31 +56,31 @@ class ImportSecret(msgspec.Struct, frozen=True):
     resource_version: str
     owners: tuple[OwnerReference, ...] = ()
     is_leaving: bool = False
-    """Whether somebody deleted it, and finalizers hold it."""
+    """Whether it was deleted, and finalizers hold it."""
 
 
 def import_secret_in(metadata: Metadata) -> ImportSecret:
-    """What matters of the metadata of an import Secret."""
+    """What we need from the metadata of an import Secret."""
     is_leaving = metadata.deletion_timestamp is not None
     return ImportSecret(metadata.uid, metadata.resource_version, telling_owners(metadata.owner_references), is_leaving)
 
 
 def datasource_of_import(secret_name: str) -> str | None:
-    """The Datasource for which an import Secret of that name is; None: for none."""
+    """The Datasource that an import Secret of that name is for; None: it is no such name."""
     name = secret_name.removesuffix(IMPORT_SUFFIX)
     return name if name and name != secret_name else None
 
 
 def imported_hash(refresh_token: str) -> str:
-    """How a refresh token is known again."""
+    """The hash by which an imported refresh token is recognized."""
     return hashlib.sha256(refresh_token.encode()).hexdigest()
 
 
 def refresh_token_in(secret: Secret) -> str:
-    """The refresh token that an import Secret brings.
+    """The refresh token in an import Secret.
 
     Raises:
-        UnusableImport: there is none that could be one.
+        UnusableImport: it has none, or one that cannot be a refresh token.
     """
     try:
         text = secret.value(KEY)
@@ -95,10 +95,10 @@ _REMEDY = "Store the refresh token there, and nothing else."
 
 
 def imported_token(text: str) -> str:
-    """A refresh token as somebody typed or piped it; a line end after it does no harm.
+    """A refresh token as a person typed or piped it, without line ends after it.
 
     Raises:
-        UnusableImport: it cannot be one.
+        UnusableImport: it cannot be a refresh token.
     """
     token = text.rstrip("\r\n")
     problem = _problem(token)

@@ -1,8 +1,8 @@
-"""Entries of the journal: a provider's reply with all that it is judged by and stored with, beside what stands in the cluster.
+"""Entries of the journal: a provider's reply, with what is needed to judge it and to store it.
 
-A record: what one process wrote down, the next one of its pod reads. It holds the tokens of the reply. It never holds what a
-client proves itself with, nor the refresh token that was sent: of that it keeps a hash, and the token is read from the
-credential Secret again, where it must stand unchanged.
+One process writes an entry, and the next process of its pod reads it. It holds the tokens of the reply, and never what the
+client authenticates with. Of the refresh token that a refresh sent, it keeps only a hash. The token itself is read again from
+the credential Secret, where it must be unchanged.
 """
 
 import hashlib
@@ -31,10 +31,10 @@ class RecordedReply(msgspec.Struct, frozen=True):
     status: int
     content_type: str
     body: bytes
-    """As it reads without content coding."""
+    """The body, with its content coding removed."""
     is_whole: bool
     sent_at: Moment
-    """Just before the request: lifetimes count from here."""
+    """The moment just before the request. Lifetimes count from here."""
     received_at: Moment
 
     def __repr__(self) -> str:
@@ -42,12 +42,12 @@ class RecordedReply(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, reply: Reply, *, is_whole: bool, sent_at: Moment, received_at: Moment) -> "RecordedReply":
-        """What is written down of a reply."""
+        """What is recorded of a reply."""
         content_type = reply.headers.get("content-type", "")
         return cls(reply.status, content_type, reply.body, is_whole, sent_at, received_at)
 
     def parsed(self, options: ReplyOptions, sent: Sequence[str]) -> TokenResponse:
-        """What it says, read as it was when it came.
+        """The parsed reply, as it was parsed when it came.
 
         Raises:
             OAuth2Error: as `parse_token_response` does.
@@ -65,46 +65,47 @@ class RefreshEntry(msgspec.Struct, frozen=True, tag="refresh"):
     """The reply to a refresh."""
 
     turn: Turn
-    """Without what the credential Secret says anyway."""
+    """The turn, without the data that the credential Secret also holds."""
     sent_hash: str
-    """Of the refresh token that was sent: SHA-256, hex."""
+    """SHA-256 (hex) of the refresh token that was sent."""
     parameters: OAuth2
-    """Those that held at that moment."""
+    """The parameters at that moment."""
     reply: RecordedReply
 
     @classmethod
     def of(cls, turn: Turn, parameters: OAuth2, reply: RecordedReply) -> "RefreshEntry":
-        """What is written down of a refresh."""
+        """What is recorded of a refresh."""
         bare = msgspec.structs.replace(turn, data=_bare(turn.data))
         return cls(bare, token_hash(turn.data.refresh_token or ""), _that_matter(parameters), reply)
 
     def turn_with(self, found: CredentialData) -> Turn:
-        """The turn as it was, with what stands in the credential Secret."""
+        """The turn as it was, with the data that the credential Secret holds."""
         data = msgspec.structs.replace(self.turn.data, **{name: getattr(found, name) for name in _OF_THE_SECRET})
         return msgspec.structs.replace(self.turn, data=data)
 
 
 class CodeEntry(msgspec.Struct, frozen=True, tag="code"):
-    """The reply to a code."""
+    """The reply to the exchange of a code."""
 
     flow: Flow
-    """As it was claimed."""
+    """The flow as it was claimed."""
     slot: int
-    """In which its record stands."""
+    """The slot of its record."""
     facts: CredentialFacts
     data: CredentialData
-    """The credential as it is but for what the reply brings, and for what the client proves itself with."""
+    """The credential, without what the reply brings and without what the client authenticates with."""
     keeps_client: bool
-    """Whether that is stored beside the tokens, to revoke them."""
+    """Whether what the client authenticates with is stored beside the tokens, to revoke them."""
     parameters: OAuth2
-    """Those that held at that moment."""
+    """The parameters at that moment."""
     named_server: str | None
-    """As the answer of the browser named it, for people."""
+    """The server that the callback named, for people."""
     reply: RecordedReply
     template: SecretMetadata = NO_METADATA
-    """What a Secret that is made is to carry beside."""
+    """The labels and annotations for a new Secret."""
     renewed: str | None = None
-    """Where it is the reply to a refresh, since that to the code was of no use: what was sent. It holds on if none came."""
+    """The refresh token that was sent, where the reply to the code was of no use and a refresh followed; else None. It stays
+    valid if the reply has no new one."""
 
     @classmethod
     def of(
@@ -118,7 +119,7 @@ class CodeEntry(msgspec.Struct, frozen=True, tag="code"):
         renewed: str | None,
         template: SecretMetadata = NO_METADATA,
     ) -> "CodeEntry":
-        """What is written down of an exchange; `blank` is the credential, whose tokens are not known yet."""
+        """What is recorded of an exchange. `blank` is the credential before its tokens are known."""
         facts, data = blank
         bare = msgspec.structs.replace(data, client_secret=None, ca_bundle=None, token_headers=None)
         keeps = bare != data
@@ -129,10 +130,11 @@ class CodeEntry(msgspec.Struct, frozen=True, tag="code"):
 
 
 JournalEntry = RefreshEntry | CodeEntry
-"""What an entry says: each process reads those of its own."""
+"""One entry. Each process reads only entries of its own."""
 
 LARGEST_BUNDLE = 16 * 1024
-"""Characters of a CA bundle that are written down. Without it a signature cannot be checked, and TLS stands in for it."""
+"""Characters of a CA bundle that are recorded. Without the bundle, no signature can be checked, and only TLS protects the
+reply."""
 
 _OF_THE_SECRET = (
     "access_token",
@@ -144,7 +146,7 @@ _OF_THE_SECRET = (
     "ca_bundle",
     "token_headers",
 )
-"""What of the data stands in the credential Secret alone."""
+"""The fields of the data that only the credential Secret holds."""
 
 
 def _bare(data: CredentialData) -> CredentialData:
@@ -152,7 +154,7 @@ def _bare(data: CredentialData) -> CredentialData:
 
 
 def _that_matter(parameters: OAuth2) -> OAuth2:
-    """What a reply is read by, and a grant is revoked with. What else is sent with requests may be anything."""
+    """The parameters needed to read a reply and to revoke a grant. Others are left out, because they may hold anything."""
     bundle = parameters.ca_bundle if len(parameters.ca_bundle or "") <= LARGEST_BUNDLE else None
     return msgspec.structs.replace(
         parameters, authorize_parameters={}, token_parameters={}, refresh_parameters={}, ca_bundle=bundle
@@ -168,7 +170,7 @@ E = TypeVar("E", RefreshEntry, CodeEntry)
 
 
 def decode_entry(record: bytes, type_: type[E]) -> E:
-    """Read what `encode_entry` wrote. A field that only a later version knows is passed over: the tokens are to be stored.
+    """Read what `encode_entry` wrote. Fields of later versions are ignored, because the tokens must be stored.
 
     Raises:
         msgspec.MsgspecError: it is damaged, of another process, or of a kind that only a later version knows.
@@ -177,10 +179,10 @@ def decode_entry(record: bytes, type_: type[E]) -> E:
 
 
 def place_of(namespace: str, name: str) -> str:
-    """How the name of an entry stands for a Datasource."""
+    """The part of an entry's name that identifies its Datasource."""
     return hashlib.sha256(f"{namespace}/{name}".encode()).hexdigest()[:32]
 
 
 def token_hash(token: str) -> str:
-    """SHA-256, hex: enough to know a token again by."""
+    """SHA-256 (hex), by which a token is recognized."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""Facts in the annotations of a credential Secret on which no token rests. Pure.
+"""Facts in the annotations of a credential Secret that do not affect its tokens. Pure.
 
-What somebody altered of them is as if it was not told: apps keep what they have.
+A fact that was altered counts as missing. So apps keep what they have.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ from datasource.records.page_request import PageRequest
 
 
 def identity_check_in(annotations: Mapping[str, str]) -> tuple[str | None, str]:
-    """Which expectedIdentity was compared with, and how that went; an altered annotation counts as none."""
+    """Hash of the expectedIdentity that was compared, and the result; an altered annotation counts as no comparison."""
     checked, _, verdict = annotations.get(Annotation.EXPECTED_IDENTITY, "").partition(" ")
     return (checked, verdict) if checked and verdict in {"fits", "differs"} else (None, "")
 
 
 def promised_in(annotations: Mapping[str, str]) -> ProviderMetadata | None:
-    """What was promised; an altered annotation is as if nothing was."""
+    """What the provider promised; an altered annotation counts as no promise."""
     try:
         return read_json(annotations.get(Annotation.PROMISED, ""), ProviderMetadata).promises
     except (ValueError, msgspec.MsgspecError):
@@ -31,7 +31,7 @@ def promised_in(annotations: Mapping[str, str]) -> ProviderMetadata | None:
 
 
 def authorized_at_in(annotations: Mapping[str, str]) -> datetime | None:
-    """When a person got it; nothing rests on it, so an altered annotation is as if it was not told."""
+    """When a person authorized; None where the annotation is missing or altered."""
     try:
         return parse_rfc3339(annotations.get(Annotation.AUTHORIZED_AT, ""))
     except ValueError:
@@ -39,12 +39,12 @@ def authorized_at_in(annotations: Mapping[str, str]) -> datetime | None:
 
 
 def page_request_in(annotations: Mapping[str, str], credential_id: str) -> PageRequest | None:
-    """What was asked for; what is about another credential, or was altered, asks for nothing."""
+    """The request in the annotation; None where it is about another credential, or was altered."""
     request = PageRequest.decode(annotations.get(Annotation.PAGE_REQUEST, ""))
     return request if request is not None and request.credential == credential_id else None
 
 
 def history_in(annotations: Mapping[str, str]) -> str | None:
-    """The ID of the last entry; an altered annotation is as if there was none."""
+    """The ID of the last history entry; None where the annotation is missing or altered."""
     entry_id = annotations.get(Annotation.HISTORY)
     return entry_id if entry_id and len(entry_id) <= LONGEST_TEXT else None

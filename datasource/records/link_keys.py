@@ -1,8 +1,8 @@
-"""Keys by which tickets, states and done ids are known as ours without a read of the API server.
+"""Link keys: with them, tickets, states and done IDs are recognized as ours without a read of the API server.
 
-The operator makes them, in one Secret of its own namespace, and replaces them; the callback server reads that Secret. A mark
-says only that one of the two made a text, so that junk costs nothing. It opens nothing: what a ticket or a state is good for
-is still told by the live Datasource and by the flow record. So a lost key costs nobody's consent.
+The operator makes the keys, in one Secret of its own namespace, and replaces them. The callback server reads that Secret. A
+mark says only that one of the two processes made a text, so junk costs no reads. A mark gives no access: the live Datasource
+decides about a ticket, and the flow record about a state. So a lost key costs no person's consent.
 """
 
 import hmac
@@ -20,16 +20,16 @@ from datasource.api.objects import Secret, encoded_data
 from datasource.outbound.json_text import read_json
 
 MARK_LENGTH = 16
-"""Characters of a mark: 96 bits, which can only be tried by sending them here."""
+"""Characters of a mark: 96 bits. An attacker can only guess a mark by sending requests to us."""
 
 KEY_LIFETIME = timedelta(days=90)
-"""After it a new key is made; the one before is known until the next is made."""
+"""After this time, a new key is made. The key before it stays valid until the next one is made."""
 
 KNOWN_AFTER = timedelta(minutes=2)
-"""By then every replica has read a new key: it reads four times as often."""
+"""A new key marks links and states only after this time. By then, every replica has read it: they read four times as often."""
 
 LENIENCE = timedelta(hours=1)
-"""For so long after keys were made from nothing, a mark of nobody may be one of a key that was lost."""
+"""For this long after a first key was made without an earlier one, an unknown mark may be by a key that was lost."""
 
 _KEY_BYTES = 32
 _KEYS = 2
@@ -37,11 +37,11 @@ _DATA_KEY = "keys"
 
 
 class UnreadableLinkKeys(Exception):
-    """A Secret that does not hold the keys that it should."""
+    """The Secret does not hold valid link keys."""
 
 
 class Purpose(StrEnum):
-    """What a mark is for: one of a state is none of a done id."""
+    """What a mark is for. A mark for one purpose is not valid for another."""
 
     TICKET = "ticket"
     STATE = "state"
@@ -53,16 +53,16 @@ class Purpose(StrEnum):
 
 
 class Origin(Enum):
-    """Where a text that came back is from, as far as its mark tells."""
+    """Where a text that came back is from, as far as its mark shows."""
 
     OURS = auto()
     UNKNOWN = auto()
-    """It has no mark, as in v0.1.0, or the key of its mark may be lost: only a read can tell."""
+    """It has no mark, as in v0.1.0, or the key of its mark may be lost. Only a read can decide."""
     FORGED = auto()
 
 
 class LinkKey(msgspec.Struct, frozen=True, rename="camel"):
-    """One key; `made_at` is when."""
+    """One key, and when it was made."""
 
     text: str
     made_at: Moment
@@ -77,22 +77,25 @@ class LinkKey(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class LinkKeys(msgspec.Struct, frozen=True, rename="camel"):
-    """The keys that are valid, the newest first; none where there are none yet."""
+    """The keys that are valid, the newest first; empty until the operator has made one."""
 
     keys: tuple[LinkKey, ...] = ()
     since: Moment | None = None
-    """When the first of this row was made, from nothing."""
+    """When the first key was made without an earlier one. A replacement does not change it."""
 
     def newest(self) -> LinkKey | None:
-        """What the operator marks a link with, while there is one key only."""
+        """The newest key, which some replicas may not have read yet; None where there is none."""
         return self.keys[0] if self.keys else None
 
     def known(self, now: datetime) -> LinkKey | None:
-        """The newest key that every replica has read by now."""
+        """The newest key that every replica has read by now; None where there is none."""
         return next((key for key in self.keys if key.made_at + KNOWN_AFTER <= now), None)
 
     def for_links(self, now: datetime) -> LinkKey | None:
-        """What a link is marked with. The very first key is used at once: who has none yet, looks every ticket up."""
+        """The key that marks a link; None where there is none.
+
+        The very first key is used at once: replicas that have no key yet look up every ticket.
+        """
         return self.known(now) or (self.keys[-1] if self.keys else None)
 
     def mark(self, purpose: Purpose, text: str, now: datetime) -> str:
@@ -109,7 +112,7 @@ class LinkKeys(msgspec.Struct, frozen=True, rename="camel"):
         return Origin.UNKNOWN if now < self.since + LENIENCE else Origin.FORGED
 
     def renewed(self, now: datetime, token_bytes: Callable[[int], bytes]) -> "LinkKeys":
-        """The same keys, with a new one where it is time for one."""
+        """The same keys, with a new one if the newest is too old."""
         newest = self.newest()
         if newest is not None and now < newest.made_at + KEY_LIFETIME:
             return self
@@ -118,7 +121,7 @@ class LinkKeys(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def link_keys_manifest(keys: LinkKeys, *, system_namespace: str) -> dict[str, Any]:
-    """The Secret that holds them, for POST."""
+    """The Secret that holds the keys, for POST."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -133,7 +136,7 @@ def link_keys_manifest(keys: LinkKeys, *, system_namespace: str) -> dict[str, An
 
 
 def link_keys_patch(keys: LinkKeys, *, resource_version: str) -> dict[str, Any]:
-    """The merge patch that replaces the keys, or fails with 409 if anybody wrote meanwhile."""
+    """The merge patch that replaces the keys. It fails with 409 if the Secret changed meanwhile."""
     data = link_keys_manifest(keys, system_namespace="")["data"]
     return {"metadata": {"resourceVersion": resource_version}, "data": data}
 
@@ -142,7 +145,7 @@ def read_link_keys(secret: Secret) -> LinkKeys:
     """Read the keys.
 
     Raises:
-        UnreadableLinkKeys: there are none in it, or somebody altered them.
+        UnreadableLinkKeys: the Secret holds none, or they were altered.
     """
     if secret.type != SecretType.LINK_KEYS:
         raise UnreadableLinkKeys(f"type is {secret.type}")

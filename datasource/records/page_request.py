@@ -1,8 +1,8 @@
-"""What somebody asked for at a page, as an annotation of the credential Secret: a clear, or a refresh. Pure.
+"""A clear or a refresh that a person requested at a page, as an annotation of the credential Secret. Pure.
 
-The callback server may not edit Datasources. So it writes the request onto the credential Secret, and the operator acts on it
-as on an annotation of the Datasource. It is about the one credential that it names, and goes with the write that acts on it:
-so it acts once, whatever restarts, and never on a credential that was obtained after it.
+The callback server may not edit Datasources. So it writes the request to the credential Secret. The operator acts on it as on
+an annotation of the Datasource. The request names one credential, and the write that acts on the request removes it. So it acts
+once, even after a restart, and never on a later credential.
 """
 
 import re
@@ -19,23 +19,23 @@ from datasource.records.history import By, by_user
 from datasource.records.link_keys import LinkKeys, Origin, Purpose
 
 LONGEST_USER = 1024
-"""Characters of a user's name; a sign-in takes no longer one."""
+"""Characters of a user's name. A sign-in accepts no longer name."""
 
 _LARGEST = 8 * LONGEST_USER
-"""Characters of the annotation: four of a name may take six each, as JSON spells them."""
+"""Characters of the annotation. JSON may need six characters for one of a name."""
 
 _ID = re.compile("[0-9a-f]{32}")
 
 
 class RequestKind(StrEnum):
-    """What is asked for."""
+    """What the person requests."""
 
     CLEAR = "clear"
     REFRESH = "refresh"
 
 
 class PageRequest(msgspec.Struct, frozen=True):
-    """One request. `credential` is the ID of the credential that it is about; `mark` says that our callback server made it."""
+    """One request. `credential` is the ID of the credential that it is about. `mark` shows that our callback server made it."""
 
     kind: RequestKind
     id: str
@@ -45,13 +45,16 @@ class PageRequest(msgspec.Struct, frozen=True):
     mark: str = ""
 
     def marked(self, keys: LinkKeys, place: tuple[str, str]) -> "PageRequest":
-        """The same with a mark of the newest key, for the Datasource of that namespace and name: the operator made that key."""
+        """The same request with a mark by the newest link key, for the Datasource of that namespace and name.
+
+        The operator can check it at once, because it made that key.
+        """
         key = keys.newest()
         mark = "" if key is None else key.mark(Purpose.REQUEST, self._marked_text(place))
         return msgspec.structs.replace(self, mark=mark)
 
     def by(self, keys: LinkKeys, place: tuple[str, str], now: datetime) -> str:
-        """Who asked, as the history tells it. Whoever may edit the Secret may ask, but in nobody's name."""
+        """The person who requested it, as the history shows it. Without a mark of ours, it is `unproven`."""
         origin = keys.origin(Purpose.REQUEST, self._marked_text(place), self.mark, now)
         return by_user(self.user) if origin is Origin.OURS else By.UNPROVEN
 
@@ -65,7 +68,7 @@ class PageRequest(msgspec.Struct, frozen=True):
 
     @classmethod
     def decode(cls, text: str) -> "PageRequest | None":
-        """Read what `encode` wrote, of this version or another; what somebody altered asks for nothing."""
+        """Read what `encode` of any version wrote; None for a request that was altered."""
         if len(text) > _LARGEST:
             return None
         try:
@@ -76,17 +79,17 @@ class PageRequest(msgspec.Struct, frozen=True):
 
 
 def is_user(name: str) -> bool:
-    """Whether a user may be called that: neither empty nor too long, and no control characters."""
+    """Whether a user's name is valid: neither empty nor too long, and without control characters."""
     return 0 < len(name) <= LONGEST_USER and name.isprintable()
 
 
 def page_request(
     kind: RequestKind, *, user: str, credential_id: str, now: datetime, token_bytes: Callable[[int], bytes]
 ) -> PageRequest:
-    """A request of somebody who has signed in.
+    """A request of a person who has signed in.
 
     Raises:
-        ValueError: nobody is called that.
+        ValueError: the user's name is not valid.
     """
     if not is_user(user):
         raise ValueError("a user's name has 1 to 1,024 characters, none of them a control character")
@@ -94,6 +97,6 @@ def page_request(
 
 
 def page_request_patch(request: PageRequest, *, resource_version: str) -> dict[str, Any]:
-    """The merge patch that writes it onto a credential Secret, or fails with 409 if anybody wrote meanwhile."""
+    """The merge patch that writes a request to a credential Secret. It fails with 409 if the Secret changed meanwhile."""
     annotations = {Annotation.PAGE_REQUEST: request.encode()}
     return {"metadata": {"resourceVersion": resource_version, "annotations": annotations}}

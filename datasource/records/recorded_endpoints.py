@@ -1,7 +1,7 @@
-"""Whether the endpoints that stand in a credential Secret are those that its Datasource means.
+"""Whether the endpoints in a credential Secret are those that its Datasource means.
 
 Tokens and the client secret go to the endpoints that were recorded with the tokens. A forged credential Secret with the right
-fingerprint would send them anywhere, so what the spec names is held against what is recorded.
+fingerprint could send them anywhere. So the recorded endpoints are compared with those that the spec names.
 """
 
 from urllib.parse import urlsplit
@@ -16,17 +16,17 @@ def misdirected_endpoint(
     refresh_endpoint: str | None = None,
     revocation_endpoint: str | None = None,
 ) -> str | None:
-    """Which recorded endpoint leads where the Datasource does not mean, by its data key; None where none does.
+    """The data key of a recorded endpoint that the Datasource does not mean; None where there is none.
 
-    The token URL is part of the fingerprint, so it is the very one, or one of those that the callback may choose. The other two
-    may be edited while a credential stands: those of before stay good as long as they are of the token endpoint's own origin.
-    What only the provider's metadata tells is not compared: it may move, and the tokens belong to the endpoint that they were
-    obtained from.
+    The token URL is part of the fingerprint. So the recorded one must be that URL, or one of those that the callback may
+    choose. The other two may be edited while a credential is stored. An earlier one stays valid if it has the origin of the
+    token endpoint. An endpoint that only the provider's metadata gives is not compared. It may move, and the tokens belong to
+    the endpoint that they were obtained from.
 
     Args:
         oauth2: as written now, with the fingerprint that is recorded.
         token_endpoint: as recorded.
-        refresh_endpoint: as recorded, where it is not the token endpoint.
+        refresh_endpoint: as recorded; None where it is the token endpoint.
         revocation_endpoint: as recorded.
     """
     whole = oauth2.expanded()
@@ -40,7 +40,7 @@ def misdirected_endpoint(
         ),
     }
     for key, (recorded, named) in others.items():
-        # A revocation endpoint may be known from metadata alone, a refresh endpoint never is.
+        # Metadata alone may give a revocation endpoint, but never a refresh endpoint.
         is_known = any(named) or key == "refresh_endpoint"
         if recorded and is_known and recorded not in named and _origin(recorded) != _origin(token_endpoint):
             return key

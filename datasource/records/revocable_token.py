@@ -1,4 +1,4 @@
-"""Pure: which token of a Secret is to be revoked, with what it takes to do so, and until when."""
+"""Pure: which token of a Secret is to be revoked, what that needs, and when to give up."""
 
 from datetime import datetime, timedelta
 
@@ -12,9 +12,9 @@ from datasource.records.credential import UnreadableCredential, data_values
 
 
 class RevocableToken(msgspec.Struct, frozen=True, rename="lower"):
-    """One token and what it takes to revoke it: what a tombstone keeps of a credential until that is done.
+    """One token and what is needed to revoke it. A tombstone keeps this until the token is revoked.
 
-    The keys are those of CredentialData, so a new credential stored over it leaves nothing of it.
+    The keys are those of CredentialData, so a new credential that is stored over it leaves nothing of it.
     """
 
     revocation_endpoint: str
@@ -38,18 +38,18 @@ class RevocableToken(msgspec.Struct, frozen=True, rename="lower"):
 
     @property
     def hint(self) -> TokenTypeHint:
-        """What kind of token that is."""
+        """Whether that is a refresh token or an access token."""
         return TokenTypeHint.ACCESS_TOKEN if self.refresh_token is None else TokenTypeHint.REFRESH_TOKEN
 
 
 def revocable_token(secret: Secret) -> RevocableToken | None:
     """The token of a credential or tombstone that is to be revoked, the refresh token first (RFC 7009 section 2.1).
 
-    A refresh token that the provider has declared dead is never sent again; then it is the access token. None where there is
-    no token, or none that can be revoked.
+    A refresh token that the provider has declared dead is never sent again. Then it is the access token. None where there is no
+    token, or no revocation endpoint.
 
     Raises:
-        UnreadableCredential: somebody altered the data.
+        UnreadableCredential: the data was altered.
     """
     values = data_values(secret)
     if Annotation.VERDICT in secret.metadata.annotations:
@@ -65,13 +65,13 @@ def revocable_token(secret: Secret) -> RevocableToken | None:
 
 
 def revocation_is_due(metadata: Metadata) -> bool:
-    """Whether a token of this Secret waits to be revoked, however readable the rest of it is."""
+    """Whether a token of this Secret waits to be revoked, even if the rest of the Secret cannot be parsed."""
     is_held = metadata.deletion_timestamp is not None and REVOKE_FINALIZER in metadata.finalizers
     return is_held or Annotation.REVOKE_UNTIL in metadata.annotations
 
 
 def revocation_deadline(metadata: Metadata, patience: timedelta) -> datetime | None:
-    """When to give a due revocation up; None where that cannot be read."""
+    """When to give up a revocation that is due; None where that cannot be parsed."""
     try:
         if metadata.deletion_timestamp is not None:
             return parse_rfc3339(metadata.deletion_timestamp) + patience

@@ -1,4 +1,4 @@
-"""When a credential is due for its refresh. Pure: the clock is an argument, the jitter follows from the credential."""
+"""When a credential is due for its refresh. Pure: the clock is an argument, and the jitter is computed from the credential."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,13 +8,14 @@ from datasource.records.credential import CredentialFacts
 from datasource.records.grant import GrantEnd
 
 SHORTEST_PAUSE = timedelta(seconds=5)
-"""Never sooner after the last refresh, however short the lifetime that the provider tells."""
+"""The shortest time between two refreshes, however short the lifetime of the access token is."""
 
 LONGEST_FLOOR = timedelta(minutes=1)
-"""How far the shortest pause grows for a provider whose tokens live shorter than that pause: no refresh keeps up with them."""
+"""The shortest pause grows up to this where access tokens live shorter than that pause: no refresh keeps up with them."""
 
 KUBELET_DELAY = timedelta(minutes=2)
-"""How long kubelet may take to carry a changed Secret into pods; left at the end where the lifetime allows."""
+"""How long kubelet may take to bring a changed Secret into pods. This much of the lifetime is left, where the lifetime allows
+it."""
 
 LARGEST_JITTER = timedelta(hours=1)
 _JITTER_SHARE = 0.1
@@ -23,7 +24,7 @@ _EARLIEST_SHARE = 1 / 3
 
 
 SHORTEST_GRANT_PAUSE = timedelta(minutes=1)
-"""The same where it is the refresh token that runs out: its end may be one that no refresh moves."""
+"""The shortest time between two refreshes because of the grant's end. Perhaps no refresh moves that end."""
 
 
 def refresh_due(
@@ -34,18 +35,18 @@ def refresh_due(
     default_lifetime: timedelta | None = None,
     grant: GrantEnd | None = None,
 ) -> datetime | None:
-    """When to refresh: at two thirds of the lifetime, or `refresh_before` it ends, earlier by a jitter; None: never.
+    """When to refresh; None: never. At two thirds of the lifetime or `refresh_before` its end, and earlier by a jitter.
 
-    The lifetime is that of the access token. Where nobody tells one, it is what the token says of itself, or what the spec
-    says by now. A refresh token that runs out sooner is used at two thirds of its own.
+    The lifetime is that of the access token. If the provider gave none, it is that in the spec, else that in the token itself.
+    A grant that ends sooner is refreshed at two thirds of its own lifetime.
 
     Args:
-        facts: whose `expires_at` and `refreshed_at` are by the clock of whoever stored them.
-        refresh_before: what the spec asks for; never sooner than a third of the lifetime.
-        default_lifetime: what the spec says of tokens whose lifetime is not told.
-        grant: when the grant ends, as far as anybody tells.
-        first_seen: when this process first saw this revision, by its own clock. The token is at least as old, so a clock
-            that runs ahead where it was stored makes no refresh late.
+        facts: of the credential. `expires_at` and `refreshed_at` are by the clock of the process that stored them.
+        refresh_before: from the spec. A refresh is never due before a third of the lifetime.
+        default_lifetime: the lifetime in the spec, for tokens whose lifetime the provider does not give.
+        grant: the end of the grant, as far as it is known.
+        first_seen: when this process first saw this revision, by its own clock. The token is at least as old. So a clock that
+            was ahead where it was stored makes no refresh late.
     """
     if facts.is_unproven:
         return first_seen
@@ -77,7 +78,7 @@ def _by_the_grant(facts: CredentialFacts, grant: GrantEnd | None) -> Iterator[ti
 
 
 def _to_be_proved(facts: CredentialFacts) -> Iterator[timedelta]:
-    """A hint that the tokens are old as soon as they are new: nobody knows whether their grant lives."""
+    """A hint that is equal to `refreshed_at` means: refresh at once, because it is not known whether the grant still works."""
     if facts.expires_at is not None and facts.expiry_hint is not None and facts.expiry_hint == facts.refreshed_at:
         yield SHORTEST_PAUSE
 
@@ -89,7 +90,7 @@ def _lifetime(facts: CredentialFacts, end: datetime | None) -> timedelta | None:
 
 
 def _floor(facts: CredentialFacts, lifetime: timedelta) -> timedelta:
-    """It grows with each refresh of a credential whose tokens are dead before the next could come (`expires_in` of 0 or 1)."""
+    """The shortest pause. It doubles with each refresh if the tokens expire before the next one (`expires_in` of 0 or 1)."""
     if lifetime >= SHORTEST_PAUSE:
         return SHORTEST_PAUSE
     doublings = min(max(facts.revision - 1, 0), 4)
@@ -104,7 +105,7 @@ def _age_when_due(lifetime: timedelta, refresh_before: timedelta | None) -> time
 
 
 def _jitter(facts: CredentialFacts, lifetime: timedelta) -> timedelta:
-    """The same at every look, another for each revision: tokens issued together do not fall due together."""
+    """The same for each call with one revision, and another for each revision. Tokens issued together are not due together."""
     digest = hashlib.sha256(f"{facts.credential_id}/{facts.revision}".encode()).digest()
     share = int.from_bytes(digest[:4]) / 2**32
     return min(lifetime * _JITTER_SHARE, LARGEST_JITTER) * share

@@ -1,7 +1,7 @@
-"""Labels and annotations that a template puts on a credential Secret, and how a later template takes them off again. Pure.
+"""Labels and annotations that a template puts on a credential Secret, and how a later template removes them. Pure.
 
-What was put there stands in an annotation of ours, as keys and a hash. It is compared with what the spec says by now, and not
-with what the Secret has: whoever takes a label off, or has a webhook change it, is not argued with.
+An annotation of ours records what was written, as keys and a hash. The record is compared with the spec, and not with the
+Secret. So the operator does not undo it when a person removes a label or a webhook changes one.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ from datasource.outbound.json_text import read_json
 
 
 class WrittenMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which keys are there because a template asked for them."""
+    """Which keys were written because a template asked for them."""
 
     hash: str = ""
-    """Of the whole template, SHA-256 in hex; empty: none asked for anything."""
+    """SHA-256 (hex) of the whole template; empty: no template asked for anything."""
     labels: tuple[str, ...] = ()
     annotations: tuple[str, ...] = ()
 
@@ -27,13 +27,13 @@ class WrittenMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
 NOTHING_WRITTEN = WrittenMetadata()
 
 MOST_KEYS = 64
-"""Of labels, and of annotations, that are kept in memory: the schema has 32 in a template."""
+"""How many labels, and how many annotations, are kept in memory. The schema allows 32 in a template."""
 
 _DIGEST_LENGTH = 64
 
 
 def as_written(template: SecretMetadata) -> WrittenMetadata:
-    """What stands on a Secret once a template was carried out."""
+    """The record of a template that was carried out."""
     if template == NO_METADATA:
         return NOTHING_WRITTEN
     whole = msgspec.json.encode(template, order="deterministic")
@@ -41,7 +41,7 @@ def as_written(template: SecretMetadata) -> WrittenMetadata:
 
 
 def written_in(annotations: Mapping[str, str]) -> WrittenMetadata:
-    """What was put on a Secret; an altered annotation is as if nothing was."""
+    """What a template wrote to a Secret; an altered annotation counts as nothing."""
     try:
         written = read_json(annotations.get(Annotation.TEMPLATE, "{}"), WrittenMetadata)
     except (ValueError, msgspec.MsgspecError):
@@ -51,12 +51,12 @@ def written_in(annotations: Mapping[str, str]) -> WrittenMetadata:
 
 
 def created_metadata(template: SecretMetadata) -> dict[str, dict[str, str]]:
-    """`labels` and `annotations` of a Secret that is made; both are empty where the template says nothing."""
+    """`labels` and `annotations` of a new Secret. Both are empty where the template is empty."""
     return {"labels": dict(template.labels), "annotations": template.annotations | _recorded(as_written(template))}
 
 
 def relabel_patch(resource_version: str, before: WrittenMetadata, template: SecretMetadata) -> dict[str, Any]:
-    """The merge patch that carries a template out over what an earlier one left; with 409 if anybody wrote meanwhile."""
+    """The merge patch that replaces what an earlier template wrote. It fails with 409 if the Secret changed meanwhile."""
     gone = dict.fromkeys(before.annotations) | {Annotation.TEMPLATE: None}
     return {
         "metadata": {

@@ -1,4 +1,4 @@
-"""What of a stored credential a refresh may send, and where to: only what fits together. Pure."""
+"""The data of a stored credential that a refresh may send. All parts must fit together. Pure."""
 
 import msgspec
 
@@ -9,16 +9,16 @@ from datasource.records.recorded_endpoints import misdirected_endpoint
 
 
 def sendable_data(secret: Secret, facts: CredentialFacts, parameters: OAuth2, redirect_uri: str) -> CredentialData:
-    """The data of a credential Secret, as a refresh is sent with it.
+    """The data of a credential Secret for a refresh.
 
     Args:
-        secret: as it was read with our intent on it.
-        facts: of its annotations.
+        secret: as it was read, with our intent on it.
+        facts: from its annotations.
         parameters: filled in from the preset.
-        redirect_uri: of this Datasource. It is sent where the spec asks for one and none is recorded, as v0.1.0 did not.
+        redirect_uri: of this Datasource. It is sent where the spec asks for one and none is recorded: v0.1.0 recorded none.
 
     Raises:
-        UnreadableCredential: something is missing, or was put there by somebody else.
+        UnreadableCredential: a value is missing, or it does not fit the annotations or the spec.
     """
     data = read_data(secret)
     if data.fingerprint != facts.fingerprint:

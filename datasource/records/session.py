@@ -1,8 +1,8 @@
-"""Sessions: who signed in, kept in the API server so that any replica knows it.
+"""Sessions: who has signed in, stored in the API server so that any replica knows it.
 
-A session is a Secret `datasource-session-<digest of the user's name>-<slot>` in the system namespace. What the browser keeps
-says which one it is; the record keeps only its hash, so that nobody gets into a session by reading Secrets. It is written once,
-and holds for an hour: whatever it was read for, it never lasts longer.
+A session is a Secret `datasource-session-<digest of the user's name>-<slot>` in the system namespace. The browser keeps a key
+that names it. The record keeps only a hash of that key, so a person who can read Secrets cannot use the session. It is written
+once, and ends after an hour, however much it is used.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from datasource.records.flow import FlowKey, flow_key_origin, key_hash, new_flow
 from datasource.records.link_keys import LinkKey, LinkKeys, Origin, Purpose
 
 SESSION_LIFETIME = timedelta(hours=1)
-"""From sign-in, whatever is done meanwhile: by then the issuer is asked again who is in which group."""
+"""It counts from the sign-in, however much the session is used. After it, the issuer says again which groups a person is in."""
 
 _DATA_KEY = "session"
 
@@ -38,7 +38,8 @@ class Session(msgspec.Struct, frozen=True, rename="camel"):
     key_hash: str
     user: User
     signed_in_by: str
-    """Digest of how people sign in: who has a name by other settings is not known by these."""
+    """Digest of the sign-in settings. A session is not valid under other settings: there, the name may belong to another
+    person."""
     created_at: Moment
 
     def __repr__(self) -> str:
@@ -51,19 +52,19 @@ class Session(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class StoredSession(msgspec.Struct, frozen=True):
-    """A session as read, and what a compare-and-swap on it needs."""
+    """A session as it was read, and the version for a compare-and-swap."""
 
     session: Session
     resource_version: str
 
 
 def new_session_key(user: User, slot: int, token_bytes: Callable[[int], bytes], key: LinkKey) -> FlowKey:
-    """What the browser keeps of a session in that slot: which one, 256 random bits, and a mark by a link key."""
+    """The key that the browser keeps: which slot, 256 random bits, and a mark by a link key."""
     return new_flow_key(user.name, slot, token_bytes, lambda text: key.mark(Purpose.SESSION, text))
 
 
 def session_key_in(text: str, keys: LinkKeys, now: datetime) -> FlowKey | None:
-    """Read what came back; None for what we did not make, of which nothing is read."""
+    """The session key in a cookie; None where we did not make it. For such a cookie, no Secret is read."""
     key = parse_flow_key(text)
     if key is None or flow_key_origin(key, Purpose.SESSION, keys, now) is not Origin.OURS:
         return None
@@ -76,9 +77,9 @@ def secret_name(key: FlowKey) -> str:
 
 
 def holds(session: Session, key: FlowKey, *, signed_in_by: str, now: datetime) -> bool:
-    """Whether a session is the one of that key, and lives; keys are compared in constant time.
+    """Whether a session belongs to that key and is live. Keys are compared in constant time.
 
-    One that begins later was written by somebody else: it would last as long as they like.
+    A session that begins in the future was forged: it would last as long as its author likes.
     """
     is_of = hmac.compare_digest(key_hash(key), session.key_hash)
     is_now = session.created_at <= now + LEEWAY and now < session.expires_at
@@ -86,7 +87,7 @@ def holds(session: Session, key: FlowKey, *, signed_in_by: str, now: datetime) -
 
 
 def digest_of_settings(*settings: str) -> str:
-    """How people sign in, in short: SHA-256, hex."""
+    """Digest of the sign-in settings: SHA-256, hex."""
     return hashlib.sha256(msgspec.json.encode(settings)).hexdigest()
 
 
@@ -106,13 +107,13 @@ def session_manifest(session: Session, key: FlowKey, *, system_namespace: str) -
 
 
 def replacement_patch(session: Session, key: FlowKey, *, resource_version: str) -> dict[str, Any]:
-    """The merge patch that puts a session in the place of another one, or fails with 409 if anybody wrote meanwhile."""
+    """The merge patch that replaces the session in a slot. It fails with 409 if the Secret changed meanwhile."""
     whole = session_manifest(session, key, system_namespace="")
     return _patch(whole["metadata"]["annotations"], whole["data"], resource_version)
 
 
 def ended_patch(resource_version: str, now: datetime) -> dict[str, Any]:
-    """The merge patch that takes everything out of a session: nobody gets in by it any more, and it is swept."""
+    """The merge patch that empties a session. It gives no access any more, and the operator deletes it."""
     return _patch(_annotations(now), encoded_data({_DATA_KEY: None}), resource_version)
 
 
@@ -128,7 +129,7 @@ def read_session(secret: Secret) -> StoredSession:
     """Read a session.
 
     Raises:
-        UnreadableSession: it is none, or it was ended, or somebody altered it.
+        UnreadableSession: it is no session, or it was ended or altered.
     """
     if secret.type != SecretType.SESSION:
         raise UnreadableSession(f"type is {secret.type}")
@@ -137,6 +138,6 @@ def read_session(secret: Secret) -> StoredSession:
     except (ValueError, msgspec.MsgspecError):
         raise UnreadableSession(f"data key {_DATA_KEY} cannot be read") from None
     if is_of_the_cluster(session.user):
-        # No sign-in makes such a one. To write it is one of the things that the callback server's token is good for.
+        # No sign-in makes such a session. An attacker who has the callback server's token could write one.
         raise UnreadableSession("it names the cluster's own")
     return StoredSession(session, secret.metadata.resource_version)

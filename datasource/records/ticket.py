@@ -1,9 +1,9 @@
 """Tickets: the capability in an authorization link.
 
-A ticket is random, and bound to what it was issued for. So it ends by itself when the credential that it would replace
-is replaced or cleared, when the parameters change and when the Datasource is another one of the same name, without
-anybody having to remember it. Its mark says that the operator made it, for that very Datasource, so that a ticket that
-nobody made is known without a read. Tickets of v0.1.0 have none, and stay good until they end.
+A ticket is random, and bound to what it was issued for. So it becomes invalid by itself, and nothing has to record that. This
+happens when the credential that it would replace is replaced or cleared, and when the parameters change. It also happens when
+another Datasource gets the same name. Its mark says that the operator made it for that very Datasource. So a forged ticket is
+refused without a read. Tickets of v0.1.0 have no mark, and stay valid until they end.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ class TicketScope:
     uid: str
     parameters_hash: str
     replaces: str
-    """The ID of the credential (or tombstone) there is; empty where there is none."""
+    """The ID of the stored credential or tombstone; empty where there is none."""
 
 
 def ticket_scope(uid: str, oauth2: OAuth2 | None, credential: Contents | None) -> TicketScope:
-    """What a link offered now is bound to: who asks, for what, and what a new credential would replace."""
+    """What a link that is offered now is bound to: the Datasource, its parameters, and what a new credential would replace."""
     return TicketScope(
         uid=uid,
         parameters_hash="" if oauth2 is None else parameters_hash(oauth2),
@@ -45,39 +45,39 @@ def ticket_scope(uid: str, oauth2: OAuth2 | None, credential: Contents | None) -
 
 
 def issue_ticket(scope: TicketScope, token_bytes: Callable[[int], bytes]) -> str:
-    """Make a fresh ticket with 192 random bits: 48 URL-safe characters, without a mark."""
+    """Make a new ticket with 192 random bits: 48 URL-safe characters, without a mark."""
     secret = urlsafe_b64encode(token_bytes(24)).decode()
     return secret + _binding(secret, scope)
 
 
 def is_ticket(text: str) -> bool:
-    """Whether a text looks like a ticket; what does not is refused without looking anything up."""
+    """Whether a text has the form of a ticket. Any other text is refused without a read."""
     return _TICKET.fullmatch(text) is not None
 
 
 def marked_ticket(ticket: str, namespace: str, name: str, keys: LinkKeys, now: datetime) -> str:
-    """The same ticket with a mark by the key of the day: 64 characters; as it is where there are no keys."""
+    """The same ticket with a mark by the current link key: 64 characters. Without keys, it stays as it is."""
     key = keys.for_links(now)
     body = ticket[:_LENGTH]
     return ticket if key is None else body + key.mark(Purpose.TICKET, _marked_text(body, namespace, name))
 
 
 def standing_ticket(ticket: str, namespace: str, name: str, keys: LinkKeys, now: datetime) -> str:
-    """A ticket that is offered, with a mark that holds: made anew only where the one it has will not do for long.
+    """The ticket of a link that is offered now, with a mark by the current link key.
 
-    One without a mark stays as it is: nobody's link is written again because there are keys now.
+    A ticket without a mark stays as it is: no existing link changes because there are keys now.
     """
     return ticket if len(ticket) == _LENGTH else marked_ticket(ticket, namespace, name, keys, now)
 
 
 def ticket_origin(ticket: str, namespace: str, name: str, keys: LinkKeys, now: datetime) -> Origin:
-    """Whether the operator made a ticket for that Datasource, as far as its mark tells."""
+    """Whether the operator made a ticket for that Datasource, as far as its mark shows."""
     body, mark = ticket[:_LENGTH], ticket[_LENGTH:]
     return keys.origin(Purpose.TICKET, _marked_text(body, namespace, name), mark, now)
 
 
 def ticket_fits(ticket: str, scope: TicketScope) -> bool:
-    """Whether a ticket was issued for this scope. It says nothing of whether it was ever issued."""
+    """Whether a ticket is bound to this scope. Perhaps it was never issued."""
     if not is_ticket(ticket):
         return False
     secret, binding = ticket[:_RANDOM_LENGTH], ticket[_RANDOM_LENGTH:_LENGTH]
@@ -85,12 +85,12 @@ def ticket_fits(ticket: str, scope: TicketScope) -> bool:
 
 
 def same_ticket(presented: str, live: str) -> bool:
-    """Compare in constant time the ticket that a browser presents with the one in the live status; their marks may differ."""
+    """Compare in constant time a browser's ticket with the one in the live status. Their marks may differ."""
     return is_ticket(presented) and hmac.compare_digest(presented[:_LENGTH].encode(), live[:_LENGTH].encode())
 
 
 def ticket_hash(ticket: str) -> str:
-    """How a used ticket is recorded with the credential: SHA-256, hex, of what stays when it gets another mark."""
+    """The hash of a used ticket without its mark, as it is stored with the credential: SHA-256, hex."""
     return hashlib.sha256(ticket[:_LENGTH].encode()).hexdigest()
 
 

@@ -1,10 +1,10 @@
-"""The token Secret: what apps mount. Its shape comes from the template in the spec, and so does its type.
+"""The token Secret, which apps mount. The spec decides its content and its type.
 
-Usually its type is ours, and tells that it is one. Where the spec names another type, a label of ours tells it: watches can
-select either.
+Usually it has our own type, which shows that it is ours. Where the spec names another type, a label of ours shows it. Watches
+can select either.
 
-Drift shows in metadata alone: the `datasource.dev/content` annotation says which credential, revision and template it was
-written from, and managedFields say whether every key is still ours. So no token need be read to know that all is well.
+Drift shows in metadata alone. The `datasource.dev/content` annotation says from which credential, revision and template the
+Secret was written. managedFields say whether every key is still ours. So no token has to be read to detect drift.
 """
 
 import hashlib
@@ -47,11 +47,11 @@ class StoredTokenSecret(msgspec.Struct, frozen=True):
     owners: tuple[OwnerReference, ...]
     fields: frozenset[str]
     has_usual_type: bool = True
-    """Whether its type tells that it is ours. If not, a label does."""
+    """Whether its type shows that it is ours. If not, a label does."""
 
     @property
     def is_copy(self) -> bool:
-        """Whether somebody else wrote what is in it, with our annotations: kubectl, a replicator, a restore."""
+        """Whether another program wrote its content, with our annotations: kubectl, a replicator, a restore."""
         return not self.fields
 
 
@@ -83,8 +83,8 @@ class TokenSecretPlan:
         """The whole Secret, for the POST that creates it and for the server-side applies after.
 
         Raises:
-            InvalidSpec: it would be larger than a token Secret may be, and nothing was joined; or one that no API server
-                takes.
+            InvalidSpec: it would be larger than a token Secret may be, or the API server would refuse it. Values that are too
+                large are not joined first.
         """
         filled = self._filled(self._variables(facts, data))
         problem = self._docker_config_problem(filled)
@@ -101,14 +101,14 @@ class TokenSecretPlan:
                 "annotations": dict(self.annotations),
                 "ownerReferences": [owner_reference(self.datasource_name, self.datasource_uid)],
             },
-            # Key by key, so that only one is there as text and as bytes beside what is sent.
+            # Key by key, so that only one value at a time is in memory as text and as bytes.
             "data": {key: _base64(render(text, filled)) for key, text in self.templates.items()},
         }
 
     def removal_patch(self, stored: StoredTokenSecret, resource_version: str) -> dict[str, Any] | None:
-        """The merge patch that takes out of that version what an earlier template put in; None where there is nothing.
+        """The merge patch that removes from that version what an earlier template wrote; None where there is nothing to remove.
 
-        Fields of the creating POST belong to that operation for ever, so leaving them out of an apply removes nothing.
+        The creating POST owns its fields for ever. So leaving them out of a server-side apply removes nothing.
         """
         left_over = stored.fields - self.fields
         if not left_over:
@@ -123,7 +123,7 @@ class TokenSecretPlan:
         }
 
     def _filled(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """What each placeholder comes to. What is too long before any filter is not even filtered.
+        """The value of each placeholder. Values that are too long before any filter are refused without filtering.
 
         Raises:
             InvalidSpec: together they are longer than a token Secret may be.
@@ -138,7 +138,10 @@ class TokenSecretPlan:
         return filled
 
     def _docker_config_problem(self, filled: Mapping[str, str]) -> SpecProblem | None:
-        """The API server takes no other, and its words would be about a value that nobody wrote."""
+        """Why the API server would refuse a Docker config: it is no JSON object. None where it is one, or another type is used.
+
+        The API server's own message would be about a value that no person wrote.
+        """
         if self.type != TokenSecretType.DOCKER_CONFIG:
             return None
         text = self.templates.get(DOCKER_CONFIG_KEY)
@@ -165,10 +168,10 @@ class TokenSecretPlan:
 
 
 def plan_token_secret(*, namespace: str, name: str, uid: str, spec: Spec, facts: CredentialFacts) -> TokenSecretPlan:
-    """Work out from spec and facts what the token Secret should be; no token is needed for it."""
+    """Decide from spec and facts what the token Secret should be. No token is needed for it."""
     template, type_ = spec.token_secret.template, spec.token_secret.type or SecretType.TOKEN
     templates = template.data or DEFAULT_DATA
-    # Known by its type, the usual one needs no label, and no Secret of an earlier version is written for one.
+    # The usual type needs no label. So no Secret of an earlier version is written again to get one.
     is_usual = type_ == SecretType.TOKEN
     labels = template.labels if is_usual else {**template.labels, **TOKEN_LABELS}
     shape = (spec.url, template.labels, template.annotations, templates, *(() if is_usual else (type_,)))
@@ -189,7 +192,7 @@ def plan_token_secret(*, namespace: str, name: str, uid: str, spec: Spec, facts:
 
 
 def read_stored(metadata: Metadata, *, has_usual_type: bool = True) -> StoredTokenSecret:
-    """Read what we need to know of an existing token Secret from its metadata, which does not tell the type."""
+    """Read what we need to know of an existing token Secret from its metadata. The type is not in there."""
     return StoredTokenSecret(
         name=metadata.name,
         uid=metadata.uid,
@@ -217,15 +220,15 @@ _DIGEST_LENGTH = 64
 
 
 def _digest_or_none(content: str) -> str:
-    """The annotation, where it may be one of ours; what is longer is none, and may have 256 KiB."""
+    """The annotation; empty where it is too long to be ours. An annotation may have 256 KiB."""
     return content if len(content) <= _DIGEST_LENGTH else ""
 
 
 MOST_FIELDS = 1024
-"""Of one Secret; those of a template are about a hundred. Under our name a tenant may own 60,000."""
+"""How many fields of one Secret are kept. A template has about a hundred, but a tenant may own 60,000 under our name."""
 
 LONGEST_SHARED = 1024
-"""Characters of field names that are kept once for all: longer ones stay no longer than the Secret that has them."""
+"""Characters of field names that Secrets share in memory. Longer sets are freed with the Secret that has them."""
 
 
 def _shared_fields(fields: frozenset[str]) -> frozenset[str]:
@@ -234,18 +237,18 @@ def _shared_fields(fields: frozenset[str]) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _shared(fields: frozenset[str]) -> frozenset[str]:
-    """The first that was equal: nearly all Datasources have the same few fields."""
+    """The first set that was equal. Nearly all Datasources have the same few fields."""
     return fields
 
 
 def _content(facts: CredentialFacts, *shape: object) -> str:
-    """Which credential, which revision, in which shape: SHA-256, hex."""
+    """SHA-256 (hex) of the credential ID, the revision and the shape."""
     written_from = (facts.credential_id, facts.revision, *shape)
     return hashlib.sha256(msgspec.json.encode(written_from, order="deterministic")).hexdigest()
 
 
 def _our_fields(metadata: Metadata) -> Iterator[str]:
-    # What was applied first: that is what our latest write left, however much somebody else wrote under our name.
+    # Applied fields come first: our latest write left them. So fields that others wrote under our name cannot push them out.
     for entry in sorted(metadata.managed_fields, key=lambda entry: entry.operation != "Apply"):
         if entry.manager == FIELD_MANAGER and not entry.subresource:
             yield from _keys("data/", entry.fields_v1.get("f:data"))
@@ -255,7 +258,7 @@ def _our_fields(metadata: Metadata) -> Iterator[str]:
 
 
 def _keys(prefix: str, fields: Mapping[str, Any] | None) -> Iterator[str]:
-    """Keys in a FieldsV1 map: each stands there as `f:<key>`, beside `.` for the map itself."""
+    """The keys in a FieldsV1 map. It has an entry `f:<key>` for each, and `.` for the map itself."""
     return (prefix + field.removeprefix("f:") for field in fields or () if field.startswith("f:"))
 
 
